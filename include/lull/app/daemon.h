@@ -1,0 +1,19 @@
+/* daemon.h: the composition root: builds every part in order, runs, takes them down in reverse.
+ */
+#ifndef LULL_APP_DAEMON_H
+#define LULL_APP_DAEMON_H
+
+#include "lull/control/config.h"
+
+enum { EXIT_STOPPED = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+
+/* Runs until told to stop. Takes the config over. sources: for reloads, stays the caller's. Returns
+ * the exit status. */
+int daemon_run(struct config *config, const struct config_sources *sources);
+
+/* Parses the command line; answers --help, --version, --check and the like itself. Returns -1 when the
+ * daemon is to be run with *sources (filled; freed with args_free), else an exit status. */
+int args_parse(int argc, char **argv, struct config_sources *sources);
+void args_free(struct config_sources *sources);
+
+#endif

@@ -1,0 +1,80 @@
+/* buf.h: byte spans, and growing buffers that cannot be made without a maximum.
+ */
+#ifndef LULL_BASE_BUF_H
+#define LULL_BASE_BUF_H
+
+#include "lull/base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+/* Borrowed bytes: valid as long as their owner says. Not terminated. */
+struct span {
+    const char *ptr;
+    size_t len;
+};
+
+#define SPAN_NONE ((struct span){NULL, 0})
+/* The span of a string literal. */
+#define SPAN(lit) ((struct span){(lit), sizeof(lit) - 1})
+
+static inline struct span span_of(const char *s)
+{
+    return (struct span){s, s == NULL ? 0 : strlen(s)};
+}
+
+static inline struct span span_make(const char *ptr, size_t len)
+{
+    return (struct span){ptr, len};
+}
+
+static inline bool span_eq(struct span a, struct span b)
+{
+    return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
+}
+
+bool span_eq_nocase(struct span a, struct span b); /* ASCII only */
+bool span_starts(struct span s, struct span prefix);
+bool span_ends(struct span s, struct span suffix);
+/* First place of needle in hay at or after `from`; SIZE_MAX when absent. */
+size_t span_find(struct span hay, struct span needle, size_t from);
+/* Last place of needle in hay; SIZE_MAX when absent. */
+size_t span_rfind(struct span hay, struct span needle);
+/* Without leading and trailing space, tab, CR, LF. */
+struct span span_trim(struct span s);
+
+/* A growing buffer. `data` may be NULL while `len` is 0. Never holds more than `max` bytes. */
+struct buf {
+    char *data;
+    size_t len;
+    size_t cap;
+    size_t max;
+};
+
+void buf_init(struct buf *b, size_t max);
+void buf_free(struct buf *b); /* leaves an empty buffer with the same max; zeroed struct is fine */
+void buf_clear(struct buf *b); /* len = 0, keeps the memory */
+
+/* All fail with ERR_TOO_LARGE (over max) or ERR_NOMEM and then change nothing. */
+MUST_CHECK enum err buf_reserve(struct buf *b, size_t more);
+MUST_CHECK enum err buf_append(struct buf *b, const void *data, size_t len);
+MUST_CHECK enum err buf_append_span(struct buf *b, struct span s);
+MUST_CHECK enum err buf_append_char(struct buf *b, char c);
+MUST_CHECK enum err buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* Appends s as the inside of a JSON string (no quotes): `"`, `\` and controls escaped, the rest as
+ * it is. */
+MUST_CHECK enum err buf_append_json(struct buf *b, struct span s);
+
+/* Drops n bytes from the front; n must be <= len. */
+void buf_consume(struct buf *b, size_t n);
+/* Moves the contents: dst (not yet initialised) gets them, src is left empty with its max. */
+void buf_move(struct buf *dst, struct buf *src);
+
+static inline struct span buf_span(const struct buf *b)
+{
+    return (struct span){b->data, b->len};
+}
+
+#endif

@@ -1,0 +1,32 @@
+/* clock.h: kinds of time. Nothing on the data path reads a clock: loop_now() and loop_wall()
+ * (loop.h) hand out one reading per turn of the loop.
+ */
+#ifndef LULL_BASE_CLOCK_H
+#define LULL_BASE_CLOCK_H
+
+#include <stdint.h>
+
+typedef struct mono {
+    int64_t us;
+} mono_t; /* monotonic, microseconds from an arbitrary start: delays, latencies */
+
+typedef struct wall {
+    int64_t us;
+} wall_t; /* microseconds since 1970: expiry, what people read */
+
+typedef int64_t usec_t; /* a duration in microseconds */
+
+#define USEC_PER_MS ((usec_t)1000)
+#define USEC_PER_S ((usec_t)1000000)
+
+static inline usec_t mono_diff(mono_t later, mono_t earlier)
+{
+    return later.us - earlier.us;
+}
+
+static inline usec_t wall_diff(wall_t later, wall_t earlier)
+{
+    return later.us - earlier.us;
+}
+
+#endif

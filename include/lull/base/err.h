@@ -1,0 +1,42 @@
+/* err.h: the codes that functions return, and the checks that stop the program.
+ *
+ * A fallible function returns `enum err` and is marked MUST_CHECK; results go through out
+ * parameters. Each library's own codes are translated in one function in its home folder.
+ */
+#ifndef LULL_BASE_ERR_H
+#define LULL_BASE_ERR_H
+
+#include <stddef.h>
+
+#define MUST_CHECK __attribute__((warn_unused_result))
+#define PRINTF_LIKE(fmt, args) __attribute__((format(printf, fmt, args)))
+
+enum err {
+    ERR_OK = 0,
+    ERR_NOMEM,     /* an allocation sized by a peer failed */
+    ERR_TOO_LARGE, /* over a limit */
+    ERR_INVALID,   /* malformed input */
+    ERR_NOT_FOUND, /* an ordinary "no" */
+    ERR_FULL,      /* a bounded table or the map is full */
+    ERR_CORRUPT,   /* stored bytes fail their checks */
+    ERR_BUSY,      /* held by somebody else */
+    ERR_PERM,      /* permission denied */
+    ERR_IO,        /* everything else the system said */
+};
+
+/* Short lower-case name, for logs. Never NULL. */
+const char *err_name(enum err e);
+
+/* The enum err for an errno value (ENOSPC is ERR_FULL, EACCES is ERR_PERM, ...). */
+enum err err_from_errno(int errnum);
+
+/* Always checked, in every build: prints the place and aborts. No side effects inside. */
+#define require(cond) ((cond) ? (void)0 : require_failed(#cond, __FILE__, __LINE__))
+__attribute__((noreturn)) void require_failed(const char *what, const char *file, int line);
+
+/* Small fixed-size allocations: never NULL, abort when memory is gone. Zeroed. Free with free(). */
+void *mem_new(size_t size);
+char *mem_strdup(const char *s);
+char *mem_strndup(const char *s, size_t len);
+
+#endif

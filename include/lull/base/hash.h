@@ -1,0 +1,53 @@
+/* hash.h: the digests: keyed 128-bit XXH3 for table keys, XXH3-64 as checksum of stored records,
+ * SHA-256 where a collision must not be possible. The only home of xxHash and libcrypto.
+ *
+ * XXH3 is not collision resistant (library-facts: colliding pairs exist for many secrets): a key is
+ * an address, never a proof. Whoever finds a record by a key compares the whole key material.
+ */
+#ifndef LULL_BASE_HASH_H
+#define LULL_BASE_HASH_H
+
+#include "lull/base/buf.h"
+
+#include <stdint.h>
+
+enum { HASH_SECRET_BYTES = 192, HASH_SHA256_BYTES = 32, HASH_KEY_HEX = 32 };
+
+struct hash_key {
+    uint64_t hi, lo;
+};
+
+struct hash_secret {
+    uint8_t bytes[HASH_SECRET_BYTES];
+};
+
+/* Fills the secret from the system's random source. ERR_IO when there is none. */
+MUST_CHECK enum err hash_secret_generate(struct hash_secret *secret);
+
+/* Streaming keyed hash, no allocation. The secret must outlive the state. */
+struct hash_state {
+    _Alignas(64) uint8_t opaque[640];
+};
+void hash_begin(struct hash_state *s, const struct hash_secret *secret);
+void hash_update(struct hash_state *s, const void *data, size_t len);
+struct hash_key hash_end(struct hash_state *s);
+/* One part, hashed at once. */
+struct hash_key hash_key_of(const struct hash_secret *secret, struct span data);
+
+static inline bool hash_key_eq(struct hash_key a, struct hash_key b)
+{
+    return a.hi == b.hi && a.lo == b.lo;
+}
+
+/* 32 hex digits and a terminator. */
+void hash_key_hex(struct hash_key key, char out[HASH_KEY_HEX + 1]);
+/* ERR_INVALID unless exactly 32 hex digits. */
+MUST_CHECK enum err hash_key_parse(struct span hex, struct hash_key *out);
+
+/* Unkeyed XXH3-64. */
+uint64_t hash_checksum(const void *data, size_t len);
+
+/* SHA-256 over the parts, one after the other. */
+void hash_sha256(const struct span *parts, size_t count, uint8_t out[HASH_SHA256_BYTES]);
+
+#endif

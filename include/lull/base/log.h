@@ -1,0 +1,29 @@
+/* log.h: lines on standard error. Never a request body, an answer, a key or a token.
+ *
+ * Levels are promises: error = something failed and we go on, people should look; warn = a thing
+ * to change; info = life of the daemon; debug = one line per exchange.
+ */
+#ifndef LULL_BASE_LOG_H
+#define LULL_BASE_LOG_H
+
+#include "lull/base/err.h"
+
+#include <stdbool.h>
+
+enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
+
+/* May be called again (reload). Before the first call: info, text. */
+void log_setup(enum log_level level, enum log_format format);
+bool log_enabled(enum log_level level);
+/* group: one word, the part of the program that speaks ("cache"). One line is written, whatever the
+ * text holds: control characters are escaped. Thread-safe. */
+void log_line(enum log_level level, const char *group, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+#define log_error(...) log_line(LOG_LEVEL_ERROR, __VA_ARGS__)
+#define log_warn(...) log_line(LOG_LEVEL_WARN, __VA_ARGS__)
+#define log_info(...) log_line(LOG_LEVEL_INFO, __VA_ARGS__)
+#define log_debug(...)                                                                             \
+    (log_enabled(LOG_LEVEL_DEBUG) ? log_line(LOG_LEVEL_DEBUG, __VA_ARGS__) : (void)0)
+
+#endif

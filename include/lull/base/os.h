@@ -1,0 +1,41 @@
+/* os.h: what differs between systems, and calls that have no better home. Linux-only calls live
+ * here, with a plain fallback.
+ */
+#ifndef LULL_BASE_OS_H
+#define LULL_BASE_OS_H
+
+#include "lull/base/err.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+
+/* accept() with close-on-exec and non-blocking set. -1 and errno as accept(). */
+int os_accept(int listener);
+/* socket() with close-on-exec and non-blocking set. -1 and errno. */
+int os_socket(int domain, int type);
+MUST_CHECK enum err os_set_nonblocking(int fd);
+
+/* uid of the process at the other end of a Unix socket. ERR_IO where the system cannot tell. */
+MUST_CHECK enum err os_peer_uid(int fd, uid_t *out);
+
+/* Raises the soft fd limit to the hard one and returns it. */
+uint64_t os_raise_fd_limit(void);
+uint64_t os_open_fds(void);
+
+/* Resident memory in bytes, anonymous and file-backed; 0 where the system cannot tell. */
+void os_rss(uint64_t *anon, uint64_t *file);
+/* CPU time of the process, user and system, in microseconds. */
+int64_t os_cpu_us(void);
+
+/* Tells systemd ("READY=1" ...) when NOTIFY_SOCKET is set; otherwise does nothing. */
+void os_notify(const char *state);
+/* Inherited listening sockets (LISTEN_FDS, LISTEN_PID): how many, starting at descriptor 3. */
+int os_inherited_sockets(void);
+
+/* Creates the directory and its parents (mode for the last one, 0755 for the rest). An existing
+ * directory is fine. */
+MUST_CHECK enum err os_mkdirs(const char *path, mode_t mode);
+
+#endif

@@ -1,0 +1,111 @@
+/* settings.h: the configuration as plain values. Built and checked by control/config, immutable
+ * afterwards; a reload builds another one. An exchange keeps a reference to the one it began with.
+ */
+#ifndef LULL_BASE_SETTINGS_H
+#define LULL_BASE_SETTINGS_H
+
+#include "lull/base/clock.h"
+#include "lull/base/kinds.h"
+#include "lull/base/log.h"
+
+#include <stdint.h>
+
+/* A list of strings: `items` has `count` entries. */
+struct strings {
+    char **items;
+    size_t count;
+};
+
+enum tasks_mode { TASKS_ON, TASKS_OBSERVE, TASKS_OFF };
+enum dialect_choice { DIALECT_CHOICE_AUTO, DIALECT_CHOICE_OPENAI, DIALECT_CHOICE_OLLAMA };
+enum scope_rule { SCOPE_AUTO, SCOPE_USER, SCOPE_AUTH, SCOPE_SHARED };
+enum durability { DURABILITY_GROUP, DURABILITY_OS };
+
+/* debounce: a fixed window in us, or one of these */
+enum { DEBOUNCE_OFF = 0, DEBOUNCE_AUTO = -1 };
+
+struct server_settings {
+    struct strings listen; /* "127.0.0.1:11435", "[::]:11435", "unix:/path" */
+    char *control;         /* path of the control socket */
+    int control_mode;      /* permission bits */
+    char *control_group;   /* "" = none */
+    bool control_private;
+    char *data_dir;
+    enum log_level log_level;
+    enum log_format log_format;
+    char *default_upstream; /* "" = by rule; use settings.default_upstream */
+    char *client_token;     /* "" = none */
+    struct strings hosts;
+    int64_t max_connections;
+    int64_t max_task_body, max_body /* 0 = none */, max_buffered; /* bytes */
+    usec_t header_timeout, body_timeout, idle_timeout, drain_timeout;
+    char *task_header, *user_header, *chat_header; /* "-" = none */
+};
+
+struct upstream_settings {
+    char *name;
+    char *url;
+    enum dialect_choice dialect;
+    char *api_key; /* "" = none; already read from api_key_file where that was given */
+    char *api_key_file;
+    char *ca_file;
+    usec_t connect_timeout, first_byte_timeout, stall_timeout, keepalive;
+    /* Taken out of url by control/config: */
+    bool tls;
+    char *origin;      /* "http://127.0.0.1:11434": what curl is given, no path */
+    char *host;        /* value of the Host header */
+    char *base_path;   /* "" or "/base": no slash at the end, no "/v1" at the end */
+    char *unix_socket; /* "" = TCP */
+};
+
+/* What holds for one kind: [task KIND] over [tasks] over the kind's own defaults. */
+struct kind_policy {
+    char *name;
+    enum kind_class cls;
+    bool builtin;
+    bool enabled;
+    char *upstream;     /* "" = the one addressed */
+    int upstream_index; /* into settings.upstreams; -1 = the one addressed */
+    char *model;        /* "" = as asked */
+    bool cache;
+    usec_t ttl;
+    enum scope_rule scope;
+    usec_t debounce; /* class COMPLETION only; DEBOUNCE_OFF, DEBOUNCE_AUTO or a window */
+    char *match;        /* beginning of the prompt; "" = none (built-ins: only their own texts) */
+    char *system_match; /* beginning of the system message; "" = none */
+    char *answer;       /* content of the harmless answer; NULL = none */
+    enum kind_shape shape;
+    char *shape_member; /* "" = none */
+};
+
+struct cache_settings {
+    int64_t max_size; /* bytes */
+    enum durability durability;
+    bool keep_requests;
+};
+
+struct settings {
+    struct server_settings server;
+    enum tasks_mode mode;
+    struct upstream_settings *upstreams;
+    size_t upstream_count;
+    int default_upstream; /* index */
+    struct kind_policy *kinds; /* built-ins first, by kind_id; then own kinds */
+    size_t kind_count;
+    struct cache_settings cache;
+    /* SHA-256 prefix over all values that decide an answer (kinds, upstream names and urls): part of
+     * every level-1 key, so that aliases made under other values are not found. */
+    uint8_t policy_digest[16];
+    int refs; /* private */
+};
+
+/* References. The last unref frees it and everything in it. */
+struct settings *settings_ref(struct settings *s);
+void settings_unref(struct settings *s); /* NULL is fine */
+
+/* Index of the upstream of that name; -1 if there is none. */
+int settings_find_upstream(const struct settings *s, struct span name);
+/* Id of the kind of that name (built-in or own); KIND_NONE if there is none. */
+int settings_find_kind(const struct settings *s, struct span name);
+
+#endif

@@ -1,0 +1,146 @@
+/* server.h: listeners and client connections: reads requests, hands them to a handler, writes its
+ * replies. One request at a time per connection; pipelined bytes wait in the input buffer (at most
+ * 64 KB, then reading stops until the reply is done).
+ *
+ * A request goes through: on_request (head complete) → the handler says what to do with the body
+ * (http_body_hold or http_body_stream, once; without either a body is discarded) → body callbacks →
+ * the handler replies, at any moment, also before the body has ended (then the rest of the body is
+ * discarded within a small bound, or the connection is closed after the reply).
+ * The client's leaving is noticed at once while its reply is pending: reading stays armed.
+ *
+ * Callbacks come from the loop; http_body_* and http_reply_* never call back before they return.
+ * The request, its head and its held body stay valid and in place until the reply has been handed
+ * over completely (http_reply_full / _end / _cut returned) or on_gone was called.
+ */
+#ifndef LULL_HTTP_SERVER_H
+#define LULL_HTTP_SERVER_H
+
+#include "lull/base/loop.h"
+#include "lull/http/request.h"
+
+#include <sys/types.h>
+
+struct http_server;
+struct http_conn;
+
+struct http_handler {
+    /* A complete head. */
+    void (*on_request)(struct http_conn *c, void *ctx);
+    /* hold: the whole body is there (also called for requests without a body: http_body() is empty).
+     * stream: the body has ended. Called after on_request has returned, at the earliest in the same
+     * turn. Not called for discarded bodies. */
+    void (*on_body_end)(struct http_conn *c, void *ctx);
+    /* hold: the body grew over the maximum given, or over the server's max_buffered. Nothing is lost:
+     * the handler now calls http_body_stream (what was held is delivered first) or replies. */
+    void (*on_body_too_large)(struct http_conn *c, void *ctx);
+    /* stream: a piece of the body, valid during the call. */
+    void (*on_body)(struct http_conn *c, struct span piece, void *ctx);
+    /* The connection broke or the client closed (a half-close counts) before the reply was handed
+     * over completely. Last call for this request; the handler forgets c. Also called where a
+     * timeout of ours (408 already sent by the server) or the drain deadline ended the request. */
+    void (*on_gone)(struct http_conn *c, void *ctx);
+    /* Unsent output fell below http_limits.low_water after http_reply_data had returned false. */
+    void (*on_writable)(struct http_conn *c, void *ctx);
+    /* A request refused before on_request (bad head, timeout), for counting only. May be NULL. */
+    void (*on_refused)(enum http_error e, void *ctx);
+};
+
+struct http_limits {
+    usec_t header_timeout; /* for the whole head, from its first byte */
+    usec_t body_timeout;   /* streamed body: between two pieces; held body: as a whole */
+    usec_t idle_timeout;   /* between requests */
+    size_t max_connections;
+    size_t max_buffered; /* sum of all held bodies, over all connections */
+    size_t high_water, low_water; /* unsent output per connection; 0 = 256 KB and 64 KB */
+    int64_t max_body;    /* 0 = none; a larger Content-Length is answered 413 by the server, and a
+                            chunked body that grows over it too (or cut, if a reply has begun) */
+};
+
+struct http_counts {
+    uint64_t open, accepted, refused /* times accepting was stopped */, bad_requests;
+};
+
+/* ctx is handed to every callback. The limits are copied; http_server_set_limits replaces them for
+ * what begins later. */
+struct http_server *http_server_create(struct loop *loop, const struct http_limits *limits,
+                                       const struct http_handler *handler, void *ctx);
+void http_server_set_limits(struct http_server *s, const struct http_limits *limits);
+/* Closes everything at once, without callbacks. NULL is fine. */
+void http_server_destroy(struct http_server *s);
+
+/* Addresses: "127.0.0.1:11435", "[::]:11435", "localhost:8080", "0.0.0.0:0" (any free port),
+ * "unix:/path". Sockets: SO_REUSEADDR; [::] listens on IPv6 only if an IPv4 wildcard of the same port
+ * is listed too, otherwise on both. A stale socket file (connect is refused) is replaced; one that answers is ERR_BUSY.
+ * mode: permission bits of a Unix socket, set between bind() and listen(). On failure `why` (when
+ * given) gets one sentence that names the address. */
+MUST_CHECK enum err http_server_listen(struct http_server *s, const char *address, mode_t mode,
+                                       char *why, size_t why_size);
+/* Takes over a bound, listening descriptor (socket activation). */
+MUST_CHECK enum err http_server_adopt(struct http_server *s, int fd);
+/* Whether a listener for that address text exists; closes one (its Unix socket file is removed). */
+bool http_server_listens(const struct http_server *s, const char *address);
+void http_server_unlisten(struct http_server *s, const char *address);
+/* Actual "ip:port" or "unix:/path" of the i-th listener, NULL past the end. Valid until changed. */
+const char *http_server_address(const struct http_server *s, size_t i);
+
+/* Drain: stops listening, closes idle connections, and from now on every reply says Connection:
+ * close. When no connection is left, done(ctx) is called from the loop (also if none was there). */
+void http_server_drain(struct http_server *s, loop_fn done, void *ctx);
+/* Cuts what is left: on_gone for open requests, then close. Returns how many were cut. */
+size_t http_server_cut(struct http_server *s);
+
+struct http_counts http_server_counts(const struct http_server *s);
+size_t http_server_buffered(const struct http_server *s); /* bytes held now */
+
+/* Connection */
+void http_conn_set_data(struct http_conn *c, void *data); /* one pointer for the handler's use */
+void *http_conn_data(const struct http_conn *c);
+const struct http_request *http_conn_request(const struct http_conn *c);
+bool http_conn_is_unix(const struct http_conn *c);
+/* Whether the local end is a loopback address (false for Unix sockets). */
+bool http_conn_is_loopback(const struct http_conn *c);
+int http_conn_fd(const struct http_conn *c); /* for peer credentials only */
+/* A small memo of the handler's that lives as long as the connection: HTTP_CONN_MEMO bytes, zeroed at accept, aligned for any type. */
+enum { HTTP_CONN_MEMO = 160 };
+void *http_conn_memo(struct http_conn *c);
+
+/* Body */
+void http_body_hold(struct http_conn *c, size_t max);
+void http_body_stream(struct http_conn *c);
+struct span http_body(const struct http_conn *c); /* held body so far, contiguous */
+/* Stops and resumes reading a streamed body (backpressure towards the client). While it is stopped
+ * the client's leaving may be noticed late. */
+void http_body_pause(struct http_conn *c);
+void http_body_resume(struct http_conn *c);
+
+/* Reply. Connection: close is added where needed, and nothing else unless said here. Header values
+ * are checked for CR, LF and NUL: such a header is dropped. */
+
+/* Whole reply at once: "HTTP/1.1 STATUS reason", Content-Type (unless empty), Content-Length,
+ * `extra` (complete lines "Name: value\r\n", may be empty), body. The body is written straight from
+ * the caller's memory as far as the socket takes it; only the rest is copied. HEAD: no body is sent. */
+void http_reply_full(struct http_conn *c, int status, struct span content_type, struct span extra,
+                     struct span body);
+/* lull's own error: http_error_body, X-Lull-Error, Retry-After: 1 with 503. Closes the connection
+ * after 400, 408, 413, 414, 431, 501, 505. */
+void http_reply_error(struct http_conn *c, enum http_error e, enum http_form form,
+                      struct span detail);
+
+/* In pieces. status line and headers as given (no hop-by-hop ones, no Content-Length,
+ * no Transfer-Encoding: those are made here). content_length -1: unknown: chunked on HTTP/1.1, until
+ * close on 1.0. reason may be empty (the standard one is used). Replies to HEAD and with status 204
+ * and 304 carry no body; for HEAD a known content_length is still sent as a header. */
+void http_reply_begin(struct http_conn *c, int status, struct span reason,
+                      const struct http_header *headers, size_t count, int64_t content_length);
+/* Sends or queues a piece, at once. false: more than high_water is waiting: stop until on_writable
+ * (what was given is queued nevertheless). */
+bool http_reply_data(struct http_conn *c, struct span piece);
+/* The reply is complete: the connection goes on to its next request. */
+void http_reply_end(struct http_conn *c);
+/* The reply broke: the connection is closed so that the client cannot take it for complete (no final
+ * chunk; RST where the framing is until-close). Without a begun reply: just closes. */
+void http_reply_cut(struct http_conn *c);
+/* Whether http_reply_begin was called for the current request. */
+bool http_reply_begun(const struct http_conn *c);
+
+#endif

@@ -1,0 +1,140 @@
+/* cache.h: task answers by fingerprint: pending writes first, then LMDB. Read on the loop thread,
+ * written by the store's writer thread.
+ *
+ * Two sorts of records. An entry (level 2) holds the answer and the key material of what was asked. An
+ * alias (level 1) holds the raw request's key material, the entry it leads to and the reply body
+ * rendered for exactly that request; it counts only while its entry is there and unchanged (same
+ * sequence number). Read-your-writes: from cache_store() until a read transaction can see the
+ * commit, lookups are answered from a bounded table of pending writes.
+ *
+ * A data directory that cannot be used never stops anything: every lookup is then CACHE_OFF, every
+ * store ERR_IO, and opening is tried again every 10 s.
+ */
+#ifndef LULL_PATH_CACHE_CACHE_H
+#define LULL_PATH_CACHE_CACHE_H
+
+#include "lull/base/hash.h"
+#include "lull/base/loop.h"
+#include "lull/base/settings.h"
+
+#include <stdint.h>
+
+struct cache;
+
+struct cache_options {
+    const char *dir;
+    struct cache_settings settings;
+};
+
+/* Opens (or starts trying to open) the data directory. Never fails for a reason on disk: see
+ * cache_state(). Reads the hashing secret from the directory, or makes one (kept in the store's
+ * meta table; in memory only while the directory cannot be used). */
+struct cache *cache_create(struct loop *loop, const struct cache_options *options);
+/* Commits what is pending and closes. NULL is fine. */
+void cache_destroy(struct cache *c);
+/* New values after a reload (the directory cannot change). */
+void cache_configure(struct cache *c, const struct cache_settings *settings);
+
+/* Constant while the process lives. */
+const struct hash_secret *cache_secret(const struct cache *c);
+/* "on", or "off: why" with the command that helps. */
+const char *cache_state(const struct cache *c);
+
+/* Key of a lookup: the material is head followed by body. */
+struct cache_key {
+    struct hash_key hash;
+    struct span head, body;
+};
+
+enum cache_result { CACHE_MISS, CACHE_HIT, CACHE_PENDING /* a hit from the pending writes */, CACHE_OFF };
+
+enum {
+    CACHE_FLAG_REPLIED = 1, /* title of a conversation that has a reply: see design.md on titles */
+    CACHE_FLAG_EMPTY = 2,   /* an empty suggestion */
+};
+
+struct cache_hit {
+    struct hash_key id;   /* of the entry (its level-2 hash) */
+    int64_t seq;          /* of the entry */
+    struct span kind;     /* name of the kind */
+    wall_t created, expires;
+    usec_t model_time;    /* measured model time of the call that made it */
+    int64_t tokens;       /* in and out; 0 when unknown */
+    unsigned flags;
+    struct span answer;   /* entry: encoded answer (dialect/answer.h); empty on an alias hit */
+    struct span reply;    /* alias: the rendered reply body; empty on an entry hit */
+};
+
+/* Lookups compare the whole material; a record whose hash is equal and whose material is not is a
+ * miss (counted as collision). Expired records are misses. On a hit the spans point into the map or the
+ * pending table: valid until cache_release(), which must be called in the same callback. A hit counts
+ * towards the entry's `hits` and its stay (in memory; written with a later commit). */
+enum cache_result cache_find_alias(struct cache *c, const struct cache_key *key, wall_t now,
+                                   struct cache_hit *hit);
+enum cache_result cache_find_entry(struct cache *c, const struct cache_key *key, wall_t now,
+                                   struct cache_hit *hit);
+void cache_release(struct cache *c);
+
+/* Bumped by every delete and purge. A flight remembers it when it begins. */
+uint64_t cache_generation(const struct cache *c);
+
+struct cache_put {
+    struct cache_key key;
+    struct span kind, scope /* 8 hex digits for display and filters */, model, upstream;
+    wall_t created, expires;
+    usec_t model_time;
+    int64_t tokens;
+    unsigned flags;
+    struct span answer;
+    struct span request; /* kept for people (`get`) where keep_requests = yes: the canonical request */
+};
+/* Stores an entry, over an old one of the same key; all bytes are copied. generation: of the flight's
+ * beginning. ERR_FULL: the table of pending writes is full (the answer is not kept); ERR_BUSY: a delete
+ * or purge came in between; ERR_TOO_LARGE: larger than a 64th of max_size; ERR_IO: cache off.
+ * *seq: for cache_store_alias. */
+MUST_CHECK enum err cache_store(struct cache *c, const struct cache_put *put, uint64_t generation,
+                                int64_t *seq);
+/* Stores an alias to an entry (id, seq as stored or found). reply: rendered body for this request. */
+MUST_CHECK enum err cache_store_alias(struct cache *c, const struct cache_key *key,
+                                      struct hash_key id, int64_t seq, struct span reply,
+                                      wall_t expires, uint64_t generation);
+
+/* Deletes one entry, or all that match; done(ctx, count) comes from the loop after the commit. */
+typedef void (*cache_done_fn)(void *ctx, enum err result, uint64_t count);
+struct cache_filter {
+    struct span kind, scope, model; /* empty = any */
+    wall_t older;                   /* created before; 0 = any */
+};
+void cache_remove(struct cache *c, struct hash_key id, cache_done_fn done, void *ctx);
+void cache_purge(struct cache *c, const struct cache_filter *filter, cache_done_fn done, void *ctx);
+
+/* For people: entries newest first, committed ones only. fn is called during the call. after: sequence
+ * number of the last one seen (exclusive), 0 = from the newest. Scans at most a bounded number of records
+ * per call; *next: where to go on, 0 = no more. */
+struct cache_info {
+    struct hash_key id;
+    int64_t seq;
+    struct span kind, scope, model, upstream;
+    wall_t created, expires;
+    uint64_t bytes, hits;
+    struct span request, answer; /* request: empty when not kept */
+};
+void cache_list(struct cache *c, const struct cache_filter *filter, size_t limit, int64_t after,
+                void (*fn)(void *ctx, const struct cache_info *info), void *ctx, int64_t *next);
+/* One entry; ERR_NOT_FOUND. fn is called during the call. */
+MUST_CHECK enum err cache_get(struct cache *c, struct hash_key id,
+                              void (*fn)(void *ctx, const struct cache_info *info), void *ctx);
+
+struct cache_stats {
+    uint64_t entries, bytes, max_bytes, inserted, expired, evicted, collisions, errors,
+        pending_writes;
+    usec_t commit_p50, commit_p99; /* last five minutes; -1: none */
+};
+struct cache_stats cache_stats(const struct cache *c);
+
+/* For tests: holds the writer thread between two commits until released. */
+void cache_hold_writer(struct cache *c, bool hold);
+/* Waits until everything given so far is committed and visible. Used at shutdown and in tests. */
+void cache_flush(struct cache *c);
+
+#endif

@@ -1,0 +1,78 @@
+/* answer.h: the neutral answer: put together from a model server's stream (SSE, NDJSON) or plain JSON
+ * object, judged, stored, and rendered as the one JSON object that the client wants.
+ */
+#ifndef LULL_PATH_DIALECT_ANSWER_H
+#define LULL_PATH_DIALECT_ANSWER_H
+
+#include "lull/base/clock.h"
+#include "lull/base/settings.h"
+#include "lull/path/dialect/request.h"
+
+#include <stdint.h>
+
+enum finish { FINISH_NONE, FINISH_STOP, FINISH_LENGTH, FINISH_OTHER };
+
+struct answer {
+    struct buf content;  /* always a string, may be empty */
+    struct buf thinking; /* reasoning_content / reasoning / message.thinking; empty: none */
+    enum finish finish;
+    int64_t tokens_in, tokens_out; /* -1: the server did not say */
+    int64_t cached_tokens;         /* -1: the server did not say */
+    usec_t model_time;             /* the server's own durations (timings, total_duration); -1: none */
+};
+void answer_init(struct answer *a); /* content and thinking bounded at ANSWER_MAX together */
+void answer_free(struct answer *a);
+enum { ANSWER_MAX = 4 * 1024 * 1024 };
+
+/* One JSON object, as a server of that endpoint's dialect would send it (no newline at the end):
+ * one choice, content a string, finish reason or done_reason, usage or counts where known, thinking
+ * in reasoning_content / thinking where there is one, id "chatcmpl-lull-" + hex of `serial`. */
+MUST_CHECK enum err answer_render(const struct answer *a, enum endpoint endpoint, struct span model,
+                                  wall_t created, uint64_t serial, struct buf *out);
+
+/* Binary form for the store; decoding checks every length. The decoded answer owns its memory. */
+MUST_CHECK enum err answer_encode(const struct answer *a, struct buf *out);
+MUST_CHECK enum err answer_decode(struct span bytes, struct answer *out);
+
+/* What came from the server. */
+enum assembled {
+    ASSEMBLED_WHOLE,      /* complete: end mark of the protocol (or a whole JSON object) seen */
+    ASSEMBLED_INCOMPLETE, /* the transport ended without the end mark */
+    ASSEMBLED_ERROR,      /* an error object: inside a stream of status 200, or as the body */
+    ASSEMBLED_ODD,        /* whole, but cannot be told as one plain answer: tool calls, several
+                             choices, not JSON, unknown form */
+    ASSEMBLED_TOO_LARGE,
+};
+
+struct assembler {
+    enum endpoint endpoint;
+    int format; /* private */
+    struct answer answer;
+    struct buf line;     /* private: unfinished line or the whole JSON body */
+    struct buf error;    /* ASSEMBLED_ERROR: the JSON object to send, {"error": ...} as it came */
+    int error_status;    /* ASSEMBLED_ERROR: status for it: the error's own code if 400-599, else 500 */
+    bool ended, odd, failed, too_large, first_token_seen; /* first_token_seen: content or thinking began */
+};
+/* content_type: of the response (text/event-stream, application/x-ndjson, application/json, with
+ * parameters). */
+void assembler_init(struct assembler *a, enum endpoint endpoint, struct span content_type);
+/* A piece of the body as it arrived, any size. */
+void assembler_feed(struct assembler *a, struct span piece);
+/* The body has ended; transport_whole: without an error of the transport. The answer stays in a->answer. */
+enum assembled assembler_finish(struct assembler *a, bool transport_whole);
+void assembler_free(struct assembler *a);
+
+/* Whether an answer is worth keeping, judged as Open WebUI's own parser of that kind reads it. */
+enum judgement {
+    JUDGED_GOOD,
+    JUDGED_EMPTY, /* good, and it says "nothing" (an empty suggestion): kept for a short time */
+    JUDGED_BAD,   /* to be served as it came, not stored */
+};
+enum judgement answer_judge(const struct answer *a, const struct kind_policy *policy, int kind);
+
+/* Content of the harmless answer of a kind that gets no call. For queries: the last user message of
+ * the prompt's history. request may be NULL. */
+MUST_CHECK enum err answer_empty_content(const struct kind_policy *policy, int kind,
+                                         const struct dialect_request *request, struct buf *out);
+
+#endif

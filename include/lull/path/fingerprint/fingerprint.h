@@ -1,0 +1,75 @@
+/* fingerprint.h: keys. Level 1 needs no JSON parse: it is made of the request as it came. Level 2 is
+ * made of what the request means. Each key is an address (128-bit keyed XXH3) with the whole key
+ * material beside it, which is compared byte for byte on every hit.
+ *
+ * Material is a sequence of length-prefixed fields (8-byte little-endian length, then the bytes), so
+ * that no two different sequences are equal as bytes.
+ */
+#ifndef LULL_PATH_FINGERPRINT_FINGERPRINT_H
+#define LULL_PATH_FINGERPRINT_FINGERPRINT_H
+
+#include "lull/base/hash.h"
+#include "lull/base/settings.h"
+#include "lull/http/request.h"
+#include "lull/path/dialect/json.h"
+#include "lull/path/task/classify.h"
+
+enum { FINGERPRINT_VERSION = 1 };
+
+/* Who shares answers. */
+struct scope {
+    uint8_t digest[HASH_SHA256_BYTES];
+    bool one_user; /* the scope is one user's: a user id is in it */
+    bool usable;   /* false: rule `user` and no user id is known: bypass the cache */
+};
+/* Memo that spares the SHA-256 where a connection repeats its Authorization and user id; zeroed at
+ * first. Fits HTTP_CONN_MEMO. */
+struct scope_memo {
+    struct hash_key inputs; /* keyed hash; compared together with the lengths */
+    uint32_t auth_len, user_len;
+    uint8_t rule; /* rule + 1; 0: empty */
+    struct scope scope;
+};
+/* auth and user: values of the headers; ptr NULL when absent. memo may be NULL. */
+struct scope scope_of(enum scope_rule rule, struct span auth, struct span user,
+                      const struct hash_secret *secret, struct scope_memo *memo);
+
+/* A key: material is head followed by body. */
+struct fingerprint {
+    struct hash_key hash;
+    struct span head; /* points into `storage` */
+    struct span body; /* borrowed (level 1: the raw body; level 2: part of storage, or empty) */
+    struct buf storage;
+};
+void fingerprint_free(struct fingerprint *f); /* zeroed struct is fine */
+
+/* Level 1. All parts are of the request as received; upstream is the addressed one. f must be zeroed
+ * or freed; its storage is reused. No allocation beyond the storage (about 300 bytes). */
+struct fingerprint_raw {
+    const struct settings *settings;
+    int upstream;
+    enum task_header header;
+    struct span header_value;
+    struct span method, path, query; /* path without /@NAME */
+    const struct scope *scope;
+    struct span body;
+};
+void fingerprint_raw(const struct fingerprint_raw *in, const struct hash_secret *secret,
+                     struct fingerprint *f);
+
+/* Level 2: kind name, dialect and endpoint, upstream (name and url) and model that will answer, scope, policy digest
+ * of the kind's shaping, canonical body without model, stream, stream_options, user, metadata. JSON_OK, or why it has
+ * none: such a request bypasses the cache. */
+struct fingerprint_meaning {
+    const struct settings *settings;
+    int kind;
+    enum endpoint endpoint;
+    int upstream;      /* the one that will be called */
+    struct span model; /* the one that will be asked for */
+    const struct scope *scope;
+    struct span body;
+};
+enum json_verdict fingerprint_meaning(const struct fingerprint_meaning *in,
+                                      const struct hash_secret *secret, struct fingerprint *f);
+
+#endif

@@ -1,0 +1,34 @@
+/* schedule.h: when may a flight start? Pure decisions over plain values: it is told what happens and
+ * answers questions; it starts nothing, knows no clock and calls nobody.
+ *
+ * In this version every flight starts at once. What it counts already, per upstream (running flights, open chats), is
+ * what slots, holds and preemption will be decided by.
+ */
+#ifndef LULL_PATH_SCHEDULE_SCHEDULE_H
+#define LULL_PATH_SCHEDULE_SCHEDULE_H
+
+#include "lull/base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct schedule;
+
+struct schedule *schedule_create(void);
+void schedule_destroy(struct schedule *s); /* NULL is fine */
+
+enum schedule_answer { SCHEDULE_START };
+
+/* May a flight of this upstream start now? upstream: name of its section. */
+enum schedule_answer schedule_ask(const struct schedule *s, const char *upstream);
+
+/* What happens. Begin and end come in pairs. */
+void schedule_flight_began(struct schedule *s, const char *upstream);
+void schedule_flight_ended(struct schedule *s, const char *upstream);
+void schedule_chat_began(struct schedule *s, const char *upstream);
+void schedule_chat_ended(struct schedule *s, const char *upstream);
+
+size_t schedule_running(const struct schedule *s, const char *upstream);
+size_t schedule_chats(const struct schedule *s, const char *upstream);
+
+#endif

@@ -1,0 +1,289 @@
+/* call.c: the upstream call of a flight: what is sent, what comes back, what it means.
+ *
+ * Tasks are asked for as a stream where that is possible, because a model server notices a closed
+ * client only when it writes, and put together again (dialect/answer.h). Nothing reaches a client
+ * before the stream has ended, so an error inside it becomes a proper status. A server that refuses
+ * the changed request (400, 404, 422), or answers it in a form that cannot be told as one plain
+ * answer, is asked once more exactly as the client wrote it.
+ *
+ * Timers are ours, in the loop's time: first_byte_timeout until the first piece of the answer's
+ * body (llama.cpp sends the head of a stream before it has a slot, so the head says nothing), then
+ * stall_timeout between two pieces.
+ */
+#include "path/flight/flight_priv.h"
+
+static void on_head(void *ctx, int status, struct span reason, const struct http_header *headers,
+                    size_t count, int64_t content_length);
+static bool on_data(void *ctx, struct span piece);
+static void on_done(void *ctx, const struct upstream_report *report);
+
+static const struct upstream_events events = {
+    .on_head = on_head, .on_data = on_data, .on_body_room = NULL, .on_done = on_done};
+
+static void reset_answer(struct flight *f)
+{
+    assembler_free(&f->assembler);
+    f->assembling = false;
+    buf_free(&f->raw_headers);
+    buf_init(&f->raw_headers, FLIGHT_HEAD_MAX);
+    buf_free(&f->raw_body);
+    buf_init(&f->raw_body, FLIGHT_RAW_MAX);
+    f->raw_over = false;
+    f->status = 0;
+    f->first_data = (mono_t){0};
+    f->last_data = (mono_t){0};
+}
+
+/* Whether a stream is to be asked for; fills f->shaped. */
+static bool shape(struct flight *f)
+{
+    struct flight_table *t = f->table;
+    if (!f->spec.may_stream || f->again || refusal_known(t, f, loop_now(t->loop))) {
+        return false;
+    }
+    bool changed = false;
+    buf_free(&f->shaped);
+    buf_init(&f->shaped, f->spec.body.len + 256);
+    enum err e = dialect_request_shape(f->spec.body, f->spec.endpoint, SPAN_NONE, true, &f->shaped,
+                                       &changed);
+    return e == ERR_OK && changed;
+}
+
+void call_start(struct flight *f)
+{
+    struct flight_table *t = f->table;
+    struct upstream_settings *to = flight_upstream(f);
+    f->state = FLIGHT_CALLING;
+    reset_answer(f);
+    f->asked_changed = shape(f);
+    struct upstream_request req = {
+        .to = to,
+        .method = SPAN("POST"),
+        .target = f->spec.target,
+        .headers = f->spec.headers,
+        .header_count = f->spec.header_count,
+        .body = f->asked_changed ? buf_span(&f->shaped) : f->spec.body,
+        .content_length = -1,
+    };
+    f->started = loop_now(t->loop);
+    flight_task_figures(f)->upstream_calls++;
+    flight_task_figures(f)->wait_us += f->again ? 0 : mono_diff(f->started, f->begun);
+    flight_upstream_figures(f)->calls++;
+    flight_upstream_figures(f)->running++;
+    schedule_flight_began(t->schedule, to->name);
+    loop_timer_start(f->timer, to->first_byte_timeout);
+    f->call = upstream_start(t->pool, &req, &events, f);
+}
+
+/* The call is over, however: exactly once for each call_start. */
+static void call_ended(struct flight *f, int64_t *how)
+{
+    (*how)++;
+    f->call = NULL;
+    flight_upstream_figures(f)->running--;
+    schedule_flight_ended(f->table->schedule, flight_upstream(f)->name);
+    loop_timer_stop(f->timer);
+}
+
+void call_abort(struct flight *f)
+{
+    if (f->call == NULL) {
+        return;
+    }
+    upstream_abort(f->call);
+    call_ended(f, &flight_upstream_figures(f)->aborted);
+    flight_task_figures(f)->wasted_us += mono_diff(loop_now(f->table->loop), f->started) + f->spent;
+}
+
+static void fail(struct flight *f, enum http_error error, const char *why)
+{
+    struct flight_end end = {
+        .result = FLIGHT_FAILED, .error = error, .why = why, .upstream_failed = true};
+    flight_task_figures(f)->not_stored++;
+    flight_finish(f, &end);
+}
+
+void call_timer(struct flight *f)
+{
+    bool silent = f->first_data.us == 0;
+    call_abort(f);
+    fail(f, HTTP_ERROR_UPSTREAM_TIMEOUT,
+         silent ? "no answer within first_byte_timeout" : "silence for longer than stall_timeout");
+}
+
+static void on_head(void *ctx, int status, struct span reason, const struct http_header *headers,
+                    size_t count, int64_t content_length)
+{
+    struct flight *f = ctx;
+    (void)reason;
+    (void)content_length;
+    struct span type = SPAN_NONE;
+    f->status = status;
+    for (size_t i = 0; i < count; i++) {
+        struct span name = headers[i].name;
+        if (span_eq_nocase(name, SPAN("Content-Type"))) {
+            type = headers[i].value;
+        }
+        if (span_eq_nocase(name, SPAN("Content-Length"))) {
+            continue;
+        }
+        size_t before = f->raw_headers.len;
+        if (buf_append_span(&f->raw_headers, name) != ERR_OK ||
+            buf_append_span(&f->raw_headers, SPAN(": ")) != ERR_OK ||
+            buf_append_span(&f->raw_headers, headers[i].value) != ERR_OK ||
+            buf_append_span(&f->raw_headers, SPAN("\r\n")) != ERR_OK) {
+            f->raw_headers.len = before; /* over the bound: that header is left out */
+        }
+    }
+    if (status == 200) {
+        assembler_init(&f->assembler, f->spec.endpoint, type);
+        f->assembling = true;
+    }
+}
+
+static bool on_data(void *ctx, struct span piece)
+{
+    struct flight *f = ctx;
+    mono_t now = loop_now(f->table->loop);
+    if (f->first_data.us == 0) {
+        f->first_data = now;
+    }
+    f->last_data = now;
+    loop_timer_start(f->timer, flight_upstream(f)->stall_timeout);
+    if (f->assembling) {
+        assembler_feed(&f->assembler, piece);
+    }
+    /* Kept as it came where it may have to be passed on so: errors, and answers asked for as
+     * written. */
+    if ((!f->assembling || !f->asked_changed) && !f->raw_over) {
+        f->raw_over = buf_append_span(&f->raw_body, piece) != ERR_OK;
+    }
+    return true;
+}
+
+/* Model time of the call: the server's own durations, else from the first byte of a stream to its
+ * last, or, where the answer came in one piece, the whole call. */
+static usec_t model_time(const struct flight *f)
+{
+    if (f->assembling && f->assembler.answer.model_time >= 0) {
+        return f->assembler.answer.model_time;
+    }
+    usec_t stream = mono_diff(f->last_data, f->first_data);
+    bool streamed = f->asked_changed && f->first_data.us != 0 && stream > 0;
+    return streamed ? stream : mono_diff(loop_now(f->table->loop), f->started);
+}
+
+static void call_again(struct flight *f)
+{
+    f->spent += model_time(f);
+    f->again = true;
+    call_start(f);
+}
+
+static void pass_raw(struct flight *f)
+{
+    if (f->raw_over) {
+        fail(f, HTTP_ERROR_UPSTREAM_BROKE, "the answer is larger than lull holds");
+        return;
+    }
+    struct flight_end end = {.result = FLIGHT_RAW,
+                             .status = f->status,
+                             .raw_headers = buf_span(&f->raw_headers),
+                             .raw_body = buf_span(&f->raw_body),
+                             .upstream_failed = f->status >= 400};
+    flight_task_figures(f)->not_stored++;
+    flight_finish(f, &end);
+}
+
+/* An error object inside an answer of status 200: its own status, as JSON. */
+static void pass_error(struct flight *f)
+{
+    struct flight_end end = {.result = FLIGHT_RAW,
+                             .status = f->assembler.error_status,
+                             .raw_headers = SPAN("Content-Type: application/json\r\n"),
+                             .raw_body = buf_span(&f->assembler.error),
+                             .upstream_failed = true};
+    flight_task_figures(f)->not_stored++;
+    flight_finish(f, &end);
+}
+
+static int64_t known(int64_t n)
+{
+    return n < 0 ? 0 : n;
+}
+
+static void land(struct flight *f)
+{
+    struct task_figures *task = flight_task_figures(f);
+    struct upstream_figures *up = flight_upstream_figures(f);
+    struct answer *a = &f->assembler.answer;
+    struct flight_end end = {.result = FLIGHT_ANSWER, .answer = a, .model_time = model_time(f)};
+    end.tokens = known(a->tokens_in) + known(a->tokens_out);
+    task->upstream_us += end.model_time + f->spent;
+    task->tokens_in += known(a->tokens_in);
+    task->tokens_out += known(a->tokens_out);
+    up->tokens_in += known(a->tokens_in);
+    up->tokens_out += known(a->tokens_out);
+    figure_times_add(&up->latency, loop_now(f->table->loop),
+                     mono_diff(loop_now(f->table->loop), f->started));
+    if (f->again) {
+        refusal_remember(f->table, f, loop_now(f->table->loop));
+    }
+    f->table->hooks.landed(f->table->hooks.ctx, f, &end);
+    flight_finish(f, &end);
+}
+
+static void on_whole(struct flight *f, const struct upstream_report *report)
+{
+    switch (assembler_finish(&f->assembler, true)) {
+    case ASSEMBLED_WHOLE:
+        land(f);
+        return;
+    case ASSEMBLED_ERROR:
+        pass_error(f);
+        return;
+    case ASSEMBLED_ODD:
+        if (f->asked_changed) {
+            call_again(f);
+        } else {
+            pass_raw(f);
+        }
+        return;
+    case ASSEMBLED_INCOMPLETE:
+        fail(f, HTTP_ERROR_UPSTREAM_BROKE,
+             report->close_delimited ? "the connection was closed before the end of the answer"
+                                     : "the answer ended without its end mark");
+        return;
+    case ASSEMBLED_TOO_LARGE:
+        break;
+    }
+    fail(f, HTTP_ERROR_UPSTREAM_BROKE, "the answer is larger than lull holds");
+}
+
+static bool refused(int status)
+{
+    return status == 400 || status == 404 || status == 422;
+}
+
+static void on_done(void *ctx, const struct upstream_report *report)
+{
+    struct flight *f = ctx;
+    struct upstream_figures *up = flight_upstream_figures(f);
+    if (report->result != UPSTREAM_DONE) {
+        call_ended(f, &up->failed);
+        flight_task_figures(f)->wasted_us += report->got_head ? model_time(f) + f->spent : 0;
+        fail(f,
+             report->result == UPSTREAM_UNREACHABLE ? HTTP_ERROR_UPSTREAM_UNREACHABLE
+                                                    : HTTP_ERROR_UPSTREAM_BROKE,
+             report->why);
+        return;
+    }
+    call_ended(f, &up->finished);
+    if (f->assembling) {
+        on_whole(f, report);
+    } else if (f->asked_changed && refused(f->status)) {
+        call_again(f);
+    } else {
+        pass_raw(f);
+    }
+}
