@@ -59,6 +59,7 @@ struct upstream_figures {
 #undef UPSTREAM_FIGURE
 #undef SERVER_FIGURE
     struct figure_times latency; /* of task calls that finished */
+    bool unreachable;            /* the last call did not reach it */
 };
 
 struct server_figures {

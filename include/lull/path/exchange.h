@@ -33,6 +33,11 @@ void engine_destroy(struct engine *e);
 /* Settings for requests that begin from now on. */
 void engine_configure(struct engine *e, struct settings *settings);
 
+/* Requests refused by the engine for their head alone (Host, token, unknown upstream). */
+int64_t engine_bad_requests(const struct engine *e);
+/* Whether the last call to that upstream reached it; true before the first. */
+bool engine_upstream_up(const struct engine *e, const char *upstream);
+
 /* The handler to give to edge_create, with the engine as ctx. */
 extern const struct http_handler engine_handler;
 

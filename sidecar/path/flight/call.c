@@ -269,6 +269,7 @@ static void on_done(void *ctx, const struct upstream_report *report)
 {
     struct flight *f = ctx;
     struct upstream_figures *up = flight_upstream_figures(f);
+    up->unreachable = report->result == UPSTREAM_UNREACHABLE;
     if (report->result != UPSTREAM_DONE) {
         call_ended(f, &up->failed);
         flight_task_figures(f)->wasted_us += report->got_head ? model_time(f) + f->spent : 0;

@@ -50,7 +50,7 @@ struct flight_end {
     int64_t entry_seq;
     wall_t entry_expires;
     struct buf reply;         /* the last rendered reply ... */
-    struct span reply_model;  /* ... and the model name it was rendered with */
+    char reply_model[256];    /* ... and the model name it was rendered with; "": none */
     struct hash_key alias_done; /* the last alias that was stored */
 };
 
@@ -86,6 +86,7 @@ struct flight_spec {
     struct span material; /* copied */
     bool shared;          /* others may join it later */
     bool join;            /* may itself join one */
+    bool store;           /* a good answer may be kept */
     uint64_t generation;  /* of the cache, at the beginning */
     unsigned flags;       /* for the hook: cache flags of the entry */
     struct span model;    /* effective model; copied */

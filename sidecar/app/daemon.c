@@ -1,0 +1,84 @@
+/* daemon.c: the order in which the daemon comes up, and its mirror.
+ *
+ * The control socket comes before the port, since a live one belongs to another daemon and ends
+ * this one; readiness is told last. Whatever has been made is taken down by daemon_finish in
+ * reverse, however far starting got: every destroy accepts NULL.
+ */
+#include "app/app_priv.h"
+
+#include "lull/base/log.h"
+#include "lull/base/os.h"
+
+#include <stdlib.h>
+
+static enum err open_control(struct daemon *d, char *why, size_t why_size)
+{
+    struct control_hooks hooks = hooks_make(d);
+    return control_create(d->loop, config_settings(d->config), &hooks, &d->control, why, why_size);
+}
+
+static enum err daemon_init(struct daemon *d, char *why, size_t why_size)
+{
+    struct settings *s = config_settings(d->config);
+    struct cache_options cache = {.dir = s->server.data_dir, .settings = s->cache};
+    log_setup(s->server.log_level, s->server.log_format);
+    app_harden();
+    app_fit_connections(s);
+    d->loop = loop_create();
+    d->figures = figures_create();
+    lifecycle_init(d);
+    d->cache = cache_create(d->loop, &cache);
+    d->pool = upstream_pool_create(d->loop);
+    d->schedule = schedule_create();
+    struct engine_parts parts = {d->loop, d->cache, d->pool, d->schedule, d->figures};
+    d->engine = engine_create(&parts, s);
+    d->edge = edge_create(d->loop, s, &engine_handler, d->engine);
+    enum err e = open_control(d, why, why_size);
+    if (e == ERR_OK) {
+        e = edge_open(d->edge, s, why, why_size);
+    }
+    return e;
+}
+
+static void daemon_finish(struct daemon *d)
+{
+    control_destroy(d->control);
+    edge_destroy(d->edge);
+    engine_destroy(d->engine);
+    schedule_destroy(d->schedule);
+    upstream_pool_destroy(d->pool);
+    cache_destroy(d->cache);
+    lifecycle_finish(d);
+    figures_destroy(d->figures);
+    loop_destroy(d->loop);
+    config_destroy(d->config);
+}
+
+static void say_ready(const struct daemon *d)
+{
+    const struct settings *s = config_settings(d->config);
+    const char *address = NULL;
+    for (size_t i = 0; (address = http_server_address(edge_server(d->edge), i)) != NULL; i++) {
+        log_info("app", "listening on %s", address);
+    }
+    log_info("app", "lulld " LULL_VERSION ": upstream %s at %s, control socket %s, cache %s",
+             s->upstreams[s->default_upstream].name, s->upstreams[s->default_upstream].url,
+             s->server.control, cache_state(d->cache));
+    os_notify("READY=1");
+}
+
+int daemon_run(struct config *config, const struct config_sources *sources)
+{
+    struct daemon d = {.config = config, .sources = sources};
+    char why[512] = "";
+    if (daemon_init(&d, why, sizeof why) != ERR_OK) {
+        log_error("app", "cannot start: %s", why);
+        daemon_finish(&d);
+        return EXIT_FAILED;
+    }
+    say_ready(&d);
+    loop_run(d.loop);
+    log_info("app", "stopped");
+    daemon_finish(&d);
+    return EXIT_STOPPED;
+}

@@ -1,0 +1,193 @@
+/* hooks.c: joins the control socket to the parts of the daemon; plain translation, no decisions. */
+#include "app/app_priv.h"
+
+#include "lull/path/dialect/answer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static const struct config *hook_config(void *ctx)
+{
+    const struct daemon *d = ctx;
+    return d->config;
+}
+
+static struct figures *hook_figures(void *ctx)
+{
+    struct daemon *d = ctx;
+    struct server_figures *s = &d->figures->server;
+    struct http_counts counts = http_server_counts(edge_server(d->edge));
+    s->connections_open = (int64_t)counts.open;
+    s->connections_accepted = (int64_t)counts.accepted;
+    s->connections_refused = (int64_t)counts.refused;
+    s->connections_bad_requests = (int64_t)counts.bad_requests + engine_bad_requests(d->engine);
+    return d->figures;
+}
+
+static void hook_cache_stats(void *ctx, struct control_cache_stats *out)
+{
+    const struct daemon *d = ctx;
+    struct cache_stats s = cache_stats(d->cache);
+    *out = (struct control_cache_stats){
+        .entries = s.entries,
+        .bytes = s.bytes,
+        .max_bytes = s.max_bytes,
+        .inserted = s.inserted,
+        .expired = s.expired,
+        .evicted = s.evicted,
+        .collisions = s.collisions,
+        .errors = s.errors,
+        .pending_writes = s.pending_writes,
+        .commit_p50 = s.commit_p50,
+        .commit_p99 = s.commit_p99,
+    };
+    snprintf(out->state, sizeof out->state, "%s", cache_state(d->cache));
+}
+
+static size_t hook_upstreams(void *ctx, struct control_upstream *out, size_t max)
+{
+    static const char *const dialects[] = {"auto", "openai", "ollama"};
+    const struct daemon *d = ctx;
+    const struct settings *s = config_settings(d->config);
+    size_t n = 0;
+    for (size_t i = 0; i < s->upstream_count && n < max; i++, n++) {
+        out[n] = (struct control_upstream){
+            .name = s->upstreams[i].name,
+            .dialect = dialects[s->upstreams[i].dialect],
+            .state = engine_upstream_up(d->engine, s->upstreams[i].name) ? "up" : "down",
+        };
+    }
+    return n;
+}
+
+static bool hook_draining(void *ctx)
+{
+    const struct daemon *d = ctx;
+    return d->draining;
+}
+
+struct entry_out {
+    control_entry_fn fn;
+    void *ctx;
+};
+
+/* An entry as people see it: the answer's text instead of its stored form. */
+static void give_entry(void *ctx, const struct cache_info *info)
+{
+    struct entry_out *out = ctx;
+    struct control_entry e = {
+        .seq = info->seq,
+        .kind = info->kind,
+        .scope = info->scope,
+        .model = info->model,
+        .upstream = info->upstream,
+        .created = info->created,
+        .expires = info->expires,
+        .bytes = info->bytes,
+        .hits = info->hits,
+        .request = info->request,
+    };
+    struct answer answer;
+    bool decoded = info->answer.len > 0 && answer_decode(info->answer, &answer) == ERR_OK;
+    hash_key_hex(info->id, e.id);
+    e.answer = decoded ? buf_span(&answer.content) : SPAN_NONE;
+    out->fn(out->ctx, &e);
+    if (decoded) {
+        answer_free(&answer);
+    }
+}
+
+static struct cache_filter filter_of(const struct control_filter *f)
+{
+    return (struct cache_filter){
+        .kind = f->kind, .scope = f->scope, .model = f->model, .older = f->older};
+}
+
+static void hook_list(void *ctx, const struct control_filter *f, size_t limit, int64_t after,
+                      control_entry_fn fn, void *fn_ctx, int64_t *next)
+{
+    const struct daemon *d = ctx;
+    struct cache_filter filter = filter_of(f);
+    struct entry_out out = {fn, fn_ctx};
+    cache_list(d->cache, &filter, limit, after, give_entry, &out, next);
+}
+
+static bool hook_get(void *ctx, struct span id, control_entry_fn fn, void *fn_ctx)
+{
+    const struct daemon *d = ctx;
+    struct hash_key key;
+    struct entry_out out = {fn, fn_ctx};
+    return hash_key_parse(id, &key) == ERR_OK &&
+           cache_get(d->cache, key, give_entry, &out) == ERR_OK;
+}
+
+struct count_out {
+    control_count_fn done;
+    void *ctx;
+};
+
+static void give_count(void *ctx, enum err result, uint64_t count)
+{
+    struct count_out *out = ctx;
+    out->done(out->ctx, result == ERR_OK, count);
+    free(out);
+}
+
+static struct count_out *count_out_new(control_count_fn done, void *ctx)
+{
+    struct count_out *out = mem_new(sizeof *out);
+    out->done = done;
+    out->ctx = ctx;
+    return out;
+}
+
+static bool hook_remove(void *ctx, struct span id, control_count_fn done, void *done_ctx)
+{
+    const struct daemon *d = ctx;
+    struct hash_key key;
+    if (hash_key_parse(id, &key) != ERR_OK) {
+        return false;
+    }
+    cache_remove(d->cache, key, give_count, count_out_new(done, done_ctx));
+    return true;
+}
+
+static void hook_purge(void *ctx, const struct control_filter *f, control_count_fn done,
+                       void *done_ctx)
+{
+    const struct daemon *d = ctx;
+    struct cache_filter filter = filter_of(f);
+    cache_purge(d->cache, &filter, give_count, count_out_new(done, done_ctx));
+}
+
+static bool hook_reload(void *ctx, struct buf *text)
+{
+    return lifecycle_reload(ctx, text);
+}
+
+static void hook_drain(void *ctx)
+{
+    struct daemon *d = ctx;
+    if (!d->draining) {
+        lifecycle_stop(d);
+    }
+}
+
+struct control_hooks hooks_make(struct daemon *d)
+{
+    return (struct control_hooks){
+        .config = hook_config,
+        .figures = hook_figures,
+        .cache_stats = hook_cache_stats,
+        .upstreams = hook_upstreams,
+        .draining = hook_draining,
+        .list = hook_list,
+        .get = hook_get,
+        .remove = hook_remove,
+        .purge = hook_purge,
+        .reload = hook_reload,
+        .drain = hook_drain,
+        .ctx = d,
+        .started = loop_now(d->loop),
+    };
+}

@@ -1,0 +1,112 @@
+/* exchange_priv.h: what the files of the data path's engine share.
+ */
+#ifndef PATH_EXCHANGE_PRIV_H
+#define PATH_EXCHANGE_PRIV_H
+
+#include "lull/path/exchange.h"
+#include "lull/path/fingerprint/fingerprint.h"
+#include "lull/path/relay/relay.h"
+#include "lull/path/task/classify.h"
+
+enum step {
+#define STEP(id, function) STEP_##id,
+#include "lull/path/steps.def"
+#undef STEP
+    STEP_WAIT, /* something else will go on: the body, a flight, the relay */
+    STEP_OVER, /* answered; the exchange is gone */
+};
+
+enum { EXCHANGE_SPARE = 32, EXCHANGE_REPLY_MAX = 16 * 1024 * 1024, EXCHANGE_KEY_MAX = 64 * 1024 };
+
+/* What the head says that matters to us. Spans point into the head. */
+struct exchange_head {
+    struct span auth, user, origin;
+    enum task_header header;
+    struct span header_value;
+    bool no_cache, no_store;
+    int upstream;            /* the one addressed */
+    struct span path, query; /* without /@NAME */
+    struct span target;
+    enum endpoint endpoint;
+    enum http_form form;
+};
+
+enum exchange_phase { PHASE_BODY, PHASE_FLIGHT, PHASE_RELAY };
+
+struct exchange {
+    struct exchange *next_spare;
+    struct engine *engine;
+    struct settings *settings;
+    struct http_conn *conn;
+    enum exchange_phase phase;
+    mono_t begun; /* the request was complete (or, streamed through, its head) */
+    struct exchange_head head;
+    bool body_held;
+
+    struct dialect_request request;
+    bool parsed;
+    struct task_decision decision;
+    const char *bypass; /* a reason of Cache-Status; NULL: none */
+    bool regenerate;    /* a title asked again: not read, stored over the old */
+
+    struct scope scope;
+    struct fingerprint raw; /* level 1; empty hash parts until step_raw ran */
+    bool raw_made;
+    struct fingerprint meaning; /* level 2 */
+    int upstream;               /* the one that will answer */
+    struct span model;          /* the one that will be asked */
+
+    struct flight_waiter waiter;
+    struct relay *relay;
+    bool chat;
+    struct buf reply; /* scratch: rendered bodies */
+};
+
+struct engine {
+    struct engine_parts parts;
+    struct settings *settings;
+    struct flight_table *flights;
+    struct exchange *spare;
+    size_t spare_count;
+    int64_t bad_requests;
+    uint64_t serial; /* of answers, for their ids */
+    char hostname[256];
+};
+
+/* head.c: reads the head; HTTP_ERROR_NONE, or the error to answer. */
+enum http_error head_read(struct exchange *x);
+
+/* exchange.c */
+const struct kind_policy *exchange_policy(const struct exchange *x);
+struct task_figures *exchange_figures(struct exchange *x, int kind);
+/* Counts the exchange of a task and gives it back; the reply has been handed over before. */
+void exchange_finish(struct exchange *x, int kind, enum outcome outcome);
+/* Gives back an exchange that is no task. */
+void exchange_drop(struct exchange *x);
+
+/* lookup.c, policy.c, fly.c, pass.c */
+enum step step_raw(struct exchange *x);
+enum step step_classify(struct exchange *x);
+enum step step_policy(struct exchange *x);
+enum step step_meaning(struct exchange *x);
+enum step step_flight(struct exchange *x);
+enum step step_relay(struct exchange *x);
+/* Refuses a task whose Origin is not allowed (STEP_OVER); otherwise STEP_POLICY. */
+enum step policy_origin(struct exchange *x);
+/* flight_hooks.landed, with the engine as ctx. */
+void fly_landed(void *ctx, const struct flight *f, struct flight_end *end);
+
+/* reply.c: the answer to a task: 200, JSON, with X-Lull-Task and Cache-Status. */
+void reply_task(struct exchange *x, int kind, const char *cache_status, struct span body);
+/* The lines for it: "X-Lull-Task: ...\r\nCache-Status: lull; ...\r\n"; returns the length. */
+size_t reply_task_lines(const struct exchange *x, int kind, const char *cache_status, char *out,
+                        size_t size);
+/* Renders an answer for this exchange's endpoint and model asked, into x->reply. */
+enum err reply_render(struct exchange *x, const struct answer *answer);
+/* The kind's harmless answer, and the end of the exchange. */
+enum step reply_empty(struct exchange *x, enum outcome outcome, const char *reason);
+/* An error of lull's own to a task, and the end of the exchange. */
+enum step reply_failure(struct exchange *x, enum outcome outcome, enum http_error error,
+                        const char *detail);
+
+#endif

@@ -1,0 +1,173 @@
+/* lookup.c: the two levels of the cache.
+ *
+ * Level 1 comes before any parse: a repeat of a request that was answered before, byte for byte, by
+ * the same client, is found by its raw bytes and answered with the reply that was rendered for it.
+ * Level 2 is found by what the request means. A title asked again for a conversation that already
+ * has a reply, more than REGENERATE after it was answered, is a wish for a new title: it is not
+ * read.
+ */
+#include "path/exchange_priv.h"
+
+#include "lull/path/edge/guard.h"
+
+#include <stdio.h>
+
+static const usec_t REGENERATE = 5 * USEC_PER_S;
+
+static bool wants_new(const struct exchange *x, const struct cache_hit *hit)
+{
+    return (hit->flags & CACHE_FLAG_REPLIED) != 0 &&
+           wall_diff(loop_wall(x->engine->parts.loop), hit->created) > REGENERATE;
+}
+
+static struct cache_key key_of(const struct fingerprint *f)
+{
+    return (struct cache_key){.hash = f->hash, .head = f->head, .body = f->body};
+}
+
+/* The reply of a hit, and the end of the exchange. */
+static void answer_hit(struct exchange *x, int kind, const struct cache_hit *hit, bool pending,
+                       struct span body)
+{
+    char status[64];
+    usec_t left = wall_diff(hit->expires, loop_wall(x->engine->parts.loop));
+    if (pending) {
+        memcpy(status, "hit; detail=pending", sizeof "hit; detail=pending");
+    } else {
+        snprintf(status, sizeof status, "hit; ttl=%lld", (long long)(left / USEC_PER_S));
+    }
+    struct task_figures *figures = exchange_figures(x, kind);
+    figures->saved_us += hit->model_time;
+    figures->saved_tokens += hit->tokens;
+    reply_task(x, kind, status, body);
+}
+
+enum step step_raw(struct exchange *x)
+{
+    struct engine *e = x->engine;
+    const struct exchange_head *h = &x->head;
+    if (x->settings->mode != TASKS_ON || h->no_cache || h->no_store ||
+        h->header == TASK_HEADER_EMPTY) {
+        return STEP_CLASSIFY;
+    }
+    const struct http_request *r = http_conn_request(x->conn);
+    const struct hash_secret *secret = cache_secret(e->parts.cache);
+    x->scope = scope_of(SCOPE_AUTO, h->auth, h->user, secret, http_conn_memo(x->conn));
+    struct fingerprint_raw in = {.settings = x->settings,
+                                 .upstream = h->upstream,
+                                 .header = h->header,
+                                 .header_value = h->header_value,
+                                 .method = r->method_name,
+                                 .path = h->path,
+                                 .query = h->query,
+                                 .scope = &x->scope,
+                                 .body = http_body(x->conn)};
+    fingerprint_raw(&in, secret, &x->raw);
+    x->raw_made = true;
+    struct cache_key key = key_of(&x->raw);
+    struct cache_hit hit;
+    enum cache_result found =
+        cache_find_alias(e->parts.cache, &key, loop_wall(e->parts.loop), &hit);
+    if (found != CACHE_HIT && found != CACHE_PENDING) {
+        return STEP_CLASSIFY;
+    }
+    int kind = settings_find_kind(x->settings, hit.kind);
+    bool good = kind != KIND_NONE && x->settings->kinds[kind].enabled &&
+                x->settings->kinds[kind].cache && !wants_new(x, &hit) &&
+                guard_origin(&x->settings->server, h->origin, r->host);
+    if (good) {
+        answer_hit(x, kind, &hit, found == CACHE_PENDING, hit.reply);
+    }
+    cache_release(e->parts.cache);
+    if (!good) {
+        return STEP_CLASSIFY;
+    }
+    exchange_finish(x, kind, OUTCOME_HIT);
+    return STEP_OVER;
+}
+
+/* Keeps the rendered reply for the same request's next time. */
+static void keep_alias(struct exchange *x, const struct cache_hit *hit, wall_t expires)
+{
+    struct cache *cache = x->engine->parts.cache;
+    if (!x->raw_made) {
+        return;
+    }
+    struct cache_key key = key_of(&x->raw);
+    enum err e = cache_store_alias(cache, &key, hit->id, hit->seq, buf_span(&x->reply), expires,
+                                   cache_generation(cache));
+    (void)e; /* without it the next time is found by its meaning */
+}
+
+/* Renders what was found. ERR_CORRUPT: it cannot be read; then it is no hit. */
+static enum err render_hit(struct exchange *x, const struct cache_hit *hit)
+{
+    struct answer answer;
+    enum err e = answer_decode(hit->answer, &answer);
+    if (e == ERR_OK) {
+        e = reply_render(x, &answer);
+        answer_free(&answer);
+    }
+    return e;
+}
+
+static enum step look_up(struct exchange *x)
+{
+    struct engine *e = x->engine;
+    int kind = x->decision.kind;
+    struct cache_key key = key_of(&x->meaning);
+    struct cache_hit hit;
+    enum cache_result found =
+        cache_find_entry(e->parts.cache, &key, loop_wall(e->parts.loop), &hit);
+    if (found != CACHE_HIT && found != CACHE_PENDING) {
+        return STEP_FLIGHT;
+    }
+    if (wants_new(x, &hit)) {
+        x->regenerate = true;
+        exchange_figures(x, kind)->regenerated++;
+        cache_release(e->parts.cache);
+        return STEP_FLIGHT;
+    }
+    if (render_hit(x, &hit) != ERR_OK) {
+        cache_release(e->parts.cache);
+        return STEP_FLIGHT;
+    }
+    answer_hit(x, kind, &hit, found == CACHE_PENDING, buf_span(&x->reply));
+    struct cache_hit kept = hit; /* id, seq and times are values */
+    cache_release(e->parts.cache);
+    keep_alias(x, &kept, kept.expires);
+    exchange_finish(x, kind, OUTCOME_HIT);
+    return STEP_OVER;
+}
+
+enum step step_meaning(struct exchange *x)
+{
+    const struct kind_policy *policy = exchange_policy(x);
+    const struct hash_secret *secret = cache_secret(x->engine->parts.cache);
+    x->upstream = policy->upstream_index >= 0 ? policy->upstream_index : x->head.upstream;
+    x->model = policy->model[0] != '\0' ? span_of(policy->model) : x->request.model;
+    x->scope = scope_of(policy->scope, x->head.auth, x->head.user, secret, NULL);
+    struct fingerprint_meaning in = {.settings = x->settings,
+                                     .kind = x->decision.kind,
+                                     .endpoint = x->head.endpoint,
+                                     .upstream = x->upstream,
+                                     .model = x->model,
+                                     .scope = &x->scope,
+                                     .body = http_body(x->conn)};
+    if (fingerprint_meaning(&in, secret, &x->meaning) != JSON_OK) {
+        x->bypass = "ambiguous-json";
+        return STEP_RELAY;
+    }
+    if (x->settings->mode == TASKS_OBSERVE) {
+        x->bypass = "observe";
+        return STEP_RELAY;
+    }
+    if (x->head.no_store) {
+        x->bypass = "no-store";
+    } else if (!x->scope.usable) {
+        x->bypass = "no-user";
+    } else if (!policy->cache) {
+        x->bypass = "cache-off";
+    }
+    return x->bypass != NULL || x->head.no_cache ? STEP_FLIGHT : look_up(x);
+}
