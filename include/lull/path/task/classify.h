@@ -7,7 +7,7 @@
 #include "lull/base/settings.h"
 #include "lull/path/dialect/request.h"
 
-/* Bumped whenever signatures.def changes: part of every key. */
+/* Bumped whenever signatures.def changes: part of every level-1 key (level 2 holds the kind itself). */
 enum { TASK_SIGNATURES_VERSION = 1 };
 
 enum task_class { TASK_CLASS_OTHER, TASK_CLASS_CHAT, TASK_CLASS_TASK };
@@ -43,9 +43,10 @@ bool task_title_has_reply(const struct dialect_request *request);
  * request that shapes the suggestion (template, history, type, other messages; not the model).
  * Where the default template is not found the whole last message is the text. */
 struct task_completion {
-    struct span text;      /* points into the request's texts */
+    struct span text;      /* points into the request's texts; empty (related to nobody) where the
+                              request has messages that `around` cannot cover */
     struct hash_key around; /* digest of the rest, under secret */
-    bool history_empty;    /* no chat history in the prompt */
+    bool history_empty;    /* no chat history in the prompt, or none that was found */
     bool found;            /* the default template's form was found */
 };
 struct task_completion task_completion_of(const struct dialect_request *request,

@@ -1,0 +1,232 @@
+/* buf.c: spans and bounded growing buffers. Growth doubles, so that appending n bytes costs O(n).
+ */
+#include "lull/base/buf.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static const size_t BUF_FIRST = 64;
+
+static char lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
+bool span_eq_nocase(struct span a, struct span b)
+{
+    if (a.len != b.len) {
+        return false;
+    }
+    for (size_t i = 0; i < a.len; i++) {
+        if (lower(a.ptr[i]) != lower(b.ptr[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool span_starts(struct span s, struct span prefix)
+{
+    return s.len >= prefix.len && span_eq(span_make(s.ptr, prefix.len), prefix);
+}
+
+bool span_ends(struct span s, struct span suffix)
+{
+    return s.len >= suffix.len &&
+           span_eq(span_make(s.ptr + (s.len - suffix.len), suffix.len), suffix);
+}
+
+size_t span_find(struct span hay, struct span needle, size_t from)
+{
+    if (from > hay.len || needle.len > hay.len - from) {
+        return SIZE_MAX;
+    }
+    if (needle.len == 0) {
+        return from;
+    }
+    const char *at = memmem(hay.ptr + from, hay.len - from, needle.ptr, needle.len);
+    return at == NULL ? SIZE_MAX : (size_t)(at - hay.ptr);
+}
+
+size_t span_rfind(struct span hay, struct span needle)
+{
+    if (needle.len > hay.len) {
+        return SIZE_MAX;
+    }
+    for (size_t i = hay.len - needle.len + 1; i-- > 0;) {
+        if (needle.len == 0 || memcmp(hay.ptr + i, needle.ptr, needle.len) == 0) {
+            return i;
+        }
+    }
+    return SIZE_MAX;
+}
+
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+struct span span_trim(struct span s)
+{
+    while (s.len > 0 && is_blank(s.ptr[0])) {
+        s.ptr++;
+        s.len--;
+    }
+    while (s.len > 0 && is_blank(s.ptr[s.len - 1])) {
+        s.len--;
+    }
+    return s;
+}
+
+void buf_init(struct buf *b, size_t max)
+{
+    *b = (struct buf){.max = max};
+}
+
+void buf_free(struct buf *b)
+{
+    free(b->data);
+    *b = (struct buf){.max = b->max};
+}
+
+void buf_clear(struct buf *b)
+{
+    b->len = 0;
+}
+
+enum err buf_reserve(struct buf *b, size_t more)
+{
+    if (b->len > b->max || more > b->max - b->len) {
+        return ERR_TOO_LARGE;
+    }
+    size_t need = b->len + more;
+    if (need <= b->cap) {
+        return ERR_OK;
+    }
+    size_t cap = b->cap < BUF_FIRST ? BUF_FIRST : b->cap;
+    while (cap < need) {
+        cap = cap > b->max / 2 ? b->max : cap * 2;
+    }
+    if (cap > b->max) {
+        cap = b->max;
+    }
+    char *data = realloc(b->data, cap);
+    if (data == NULL) {
+        return ERR_NOMEM;
+    }
+    b->data = data;
+    b->cap = cap;
+    return ERR_OK;
+}
+
+enum err buf_append(struct buf *b, const void *data, size_t len)
+{
+    enum err e = buf_reserve(b, len);
+    if (e == ERR_OK && len > 0) {
+        memcpy(b->data + b->len, data, len);
+        b->len += len;
+    }
+    return e;
+}
+
+enum err buf_append_span(struct buf *b, struct span s)
+{
+    return buf_append(b, s.ptr, s.len);
+}
+
+enum err buf_append_char(struct buf *b, char c)
+{
+    return buf_append(b, &c, 1);
+}
+
+static enum err vprintf_into(struct buf *b, const char *fmt, va_list args)
+{
+    va_list again;
+    va_copy(again, args);
+    int n = vsnprintf(NULL, 0, fmt, again);
+    va_end(again);
+    if (n < 0) {
+        return ERR_INVALID;
+    }
+    /* vsnprintf wants a terminator: it may need one byte more than max allows the caller */
+    char *text = malloc((size_t)n + 1);
+    if (text == NULL) {
+        return ERR_NOMEM;
+    }
+    vsnprintf(text, (size_t)n + 1, fmt, args);
+    enum err e = buf_append(b, text, (size_t)n);
+    free(text);
+    return e;
+}
+
+enum err buf_printf(struct buf *b, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    enum err e = vprintf_into(b, fmt, args);
+    va_end(args);
+    return e;
+}
+
+static size_t json_escape(unsigned char c, char out[6])
+{
+    static const char hex[] = "0123456789abcdef";
+    static const char named[] = {
+        ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r'};
+    out[0] = '\\';
+    if (c == '"' || c == '\\') {
+        out[1] = (char)c;
+        return 2;
+    }
+    if (c < sizeof named && named[c] != 0) {
+        out[1] = named[c];
+        return 2;
+    }
+    memcpy(out + 1, "u00", 3);
+    out[4] = hex[c >> 4];
+    out[5] = hex[c & 15];
+    return 6;
+}
+
+enum err buf_append_json(struct buf *b, struct span s)
+{
+    size_t old = b->len;
+    size_t from = 0;
+    enum err e = ERR_OK;
+    for (size_t i = 0; i < s.len && e == ERR_OK; i++) {
+        unsigned char c = (unsigned char)s.ptr[i];
+        if (c >= 0x20 && c != '"' && c != '\\') {
+            continue;
+        }
+        char escaped[6];
+        size_t n = json_escape(c, escaped);
+        e = buf_append(b, s.ptr + from, i - from);
+        if (e == ERR_OK) {
+            e = buf_append(b, escaped, n);
+        }
+        from = i + 1;
+    }
+    if (e == ERR_OK && s.len > from) {
+        e = buf_append(b, s.ptr + from, s.len - from);
+    }
+    if (e != ERR_OK) {
+        b->len = old;
+    }
+    return e;
+}
+
+void buf_consume(struct buf *b, size_t n)
+{
+    require(n <= b->len);
+    b->len -= n;
+    if (b->len > 0 && n > 0) {
+        memmove(b->data, b->data + n, b->len);
+    }
+}
+
+void buf_move(struct buf *dst, struct buf *src)
+{
+    *dst = *src;
+    *src = (struct buf){.max = dst->max};
+}

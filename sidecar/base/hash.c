@@ -1,0 +1,121 @@
+/* hash.c: the only home of xxHash and libcrypto. The streaming state lives in storage of the
+ * caller's, so that the hot path allocates nothing.
+ */
+#include "lull/base/hash.h"
+
+#include <errno.h>
+#include <openssl/evp.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#define XXH_STATIC_LINKING_ONLY
+#include <xxhash.h>
+
+_Static_assert(sizeof(XXH3_state_t) <= sizeof(((struct hash_state *)NULL)->opaque),
+               "hash_state holds an XXH3 state");
+_Static_assert(_Alignof(XXH3_state_t) <= _Alignof(struct hash_state), "and is aligned for it");
+_Static_assert(HASH_SECRET_BYTES >= XXH3_SECRET_SIZE_MIN, "long enough for XXH3");
+
+enum err hash_secret_generate(struct hash_secret *secret)
+{
+    size_t have = 0;
+    while (have < sizeof secret->bytes) {
+        ssize_t n = getrandom(secret->bytes + have, sizeof secret->bytes - have, 0);
+        if (n < 0 && errno != EINTR) {
+            return ERR_IO;
+        }
+        have += n > 0 ? (size_t)n : 0;
+    }
+    return ERR_OK;
+}
+
+static XXH3_state_t *state_of(struct hash_state *s)
+{
+    return (XXH3_state_t *)(void *)s->opaque;
+}
+
+void hash_begin(struct hash_state *s, const struct hash_secret *secret)
+{
+    XXH_errorcode e =
+        XXH3_128bits_reset_withSecret(state_of(s), secret->bytes, sizeof secret->bytes);
+    require(e == XXH_OK);
+}
+
+void hash_update(struct hash_state *s, const void *data, size_t len)
+{
+    if (len > 0) {
+        (void)XXH3_128bits_update(state_of(s), data, len);
+    }
+}
+
+static struct hash_key key_from(XXH128_hash_t h)
+{
+    return (struct hash_key){.hi = h.high64, .lo = h.low64};
+}
+
+struct hash_key hash_end(struct hash_state *s)
+{
+    return key_from(XXH3_128bits_digest(state_of(s)));
+}
+
+struct hash_key hash_key_of(const struct hash_secret *secret, struct span data)
+{
+    return key_from(
+        XXH3_128bits_withSecret(data.ptr, data.len, secret->bytes, sizeof secret->bytes));
+}
+
+void hash_key_hex(struct hash_key key, char out[HASH_KEY_HEX + 1])
+{
+    static const char hex[] = "0123456789abcdef";
+    for (int i = 0; i < 16; i++) {
+        out[i] = hex[key.hi >> (60 - 4 * i) & 15];
+        out[16 + i] = hex[key.lo >> (60 - 4 * i) & 15];
+    }
+    out[HASH_KEY_HEX] = '\0';
+}
+
+static int hex_value(char c)
+{
+    if (c >= '0' && c <= '9') {
+        return c - '0';
+    }
+    if (c >= 'a' && c <= 'f') {
+        return c - 'a' + 10;
+    }
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+enum err hash_key_parse(struct span hex, struct hash_key *out)
+{
+    uint64_t half[2] = {0, 0};
+    if (hex.len != HASH_KEY_HEX) {
+        return ERR_INVALID;
+    }
+    for (size_t i = 0; i < hex.len; i++) {
+        int v = hex_value(hex.ptr[i]);
+        if (v < 0) {
+            return ERR_INVALID;
+        }
+        half[i / 16] = half[i / 16] << 4 | (uint64_t)v;
+    }
+    *out = (struct hash_key){.hi = half[0], .lo = half[1]};
+    return ERR_OK;
+}
+
+uint64_t hash_checksum(const void *data, size_t len)
+{
+    return XXH3_64bits(data, len);
+}
+
+void hash_sha256(const struct span *parts, size_t count, uint8_t out[HASH_SHA256_BYTES])
+{
+    EVP_MD_CTX *md = EVP_MD_CTX_new();
+    unsigned len = 0;
+    require(md != NULL);
+    int ok = EVP_DigestInit_ex(md, EVP_sha256(), NULL);
+    for (size_t i = 0; i < count && ok == 1; i++) {
+        ok = parts[i].len == 0 ? 1 : EVP_DigestUpdate(md, parts[i].ptr, parts[i].len);
+    }
+    ok = ok == 1 ? EVP_DigestFinal_ex(md, out, &len) : ok;
+    require(ok == 1 && len == HASH_SHA256_BYTES);
+    EVP_MD_CTX_free(md);
+}

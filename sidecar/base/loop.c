@@ -1,0 +1,417 @@
+/* loop.c: the loop on libevent's event_base.
+ *
+ * One clock per turn: loop_now() is read when the first callback of a turn runs, and forgotten when
+ * libevent goes back to wait. A turn is one event_base_loop(EVLOOP_ONCE); its deferred work runs at
+ * its end.
+ *
+ * libevent may still deliver an event that was active when another callback deleted it in the same
+ * turn, and freeing it then would be a use after free. So objects are only marked dead and
+ * unlinked from libevent when they are destroyed; their memory is given back at the end of the
+ * turn.
+ *
+ * Each waker is a non-blocking pipe: one byte wakes, all bytes are read at once. (eventfd would
+ * save a descriptor, and is Linux only.)
+ */
+#include "lull/base/loop.h"
+
+#include "lull/base/log.h"
+#include "lull/base/os.h"
+
+#include <event2/event.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+/* The head of everything that libevent calls back. */
+struct source {
+    struct loop *loop;
+    struct event *event;
+    bool dead;
+    struct source *next_dead;
+};
+
+struct loop {
+    struct event_base *base;
+    bool stop;
+    bool clock_read;
+    mono_t now;
+    wall_t wall;
+    struct loop_deferred *first, *last;
+    struct source *dead;
+};
+
+struct loop_timer {
+    struct source source;
+    loop_fn fn;
+    void *ctx;
+    bool running;
+};
+
+struct loop_watch {
+    struct source source;
+    loop_watch_fn fn;
+    void *ctx;
+    int fd;
+    int events;
+};
+
+struct loop_signal {
+    struct source source;
+    loop_fn fn;
+    void *ctx;
+};
+
+struct loop_waker {
+    struct source source;
+    loop_fn fn;
+    void *ctx;
+    int pipe[2];
+};
+
+static int64_t read_clock(clockid_t id)
+{
+    struct timespec t;
+    clock_gettime(id, &t);
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+static void read_clocks(struct loop *loop)
+{
+    loop->now.us = read_clock(CLOCK_MONOTONIC);
+    loop->wall.us = read_clock(CLOCK_REALTIME);
+    loop->clock_read = true;
+}
+
+static void from_libevent(int severity, const char *message)
+{
+    log_line(severity >= EVENT_LOG_ERR ? LOG_LEVEL_ERROR : LOG_LEVEL_WARN, "libevent", "%s",
+             message);
+}
+
+struct loop *loop_create(void)
+{
+    struct loop *loop = mem_new(sizeof *loop);
+    event_set_log_callback(from_libevent);
+    struct event_config *config = event_config_new();
+    require(config != NULL);
+    event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
+    event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER);
+    loop->base = event_base_new_with_config(config);
+    event_config_free(config);
+    require(loop->base != NULL);
+    read_clocks(loop);
+    return loop;
+}
+
+static void bury(struct loop *loop)
+{
+    while (loop->dead != NULL) {
+        struct source *source = loop->dead;
+        loop->dead = source->next_dead;
+        event_free(source->event);
+        free(source);
+    }
+}
+
+static void kill_source(struct source *source)
+{
+    event_del(source->event);
+    source->dead = true;
+    source->next_dead = source->loop->dead;
+    source->loop->dead = source;
+}
+
+void loop_destroy(struct loop *loop)
+{
+    if (loop == NULL) {
+        return;
+    }
+    bury(loop);
+    event_base_free(loop->base);
+    free(loop);
+}
+
+static void run_deferred(struct loop *loop)
+{
+    while (loop->first != NULL) {
+        struct loop_deferred *work = loop->first;
+        loop->first = work->next;
+        if (loop->first == NULL) {
+            loop->last = NULL;
+        }
+        work->waiting = false;
+        work->fn(work->ctx);
+    }
+}
+
+void loop_run(struct loop *loop)
+{
+    loop->stop = false;
+    while (!loop->stop) {
+        if (event_base_loop(loop->base, EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY) < 0) {
+            log_error("loop", "the event loop failed");
+            break;
+        }
+        run_deferred(loop);
+        bury(loop);
+        loop->clock_read = false;
+    }
+    run_deferred(loop);
+    bury(loop);
+}
+
+void loop_stop(struct loop *loop)
+{
+    loop->stop = true;
+    event_base_loopbreak(loop->base);
+}
+
+/* The clock is read once per turn, by whoever runs first. */
+static void turn(struct loop *loop)
+{
+    if (!loop->clock_read) {
+        read_clocks(loop);
+    }
+}
+
+mono_t loop_now(const struct loop *loop)
+{
+    return loop->now;
+}
+
+wall_t loop_wall(const struct loop *loop)
+{
+    return loop->wall;
+}
+
+mono_t loop_now_exact(struct loop *loop)
+{
+    (void)loop;
+    return (mono_t){read_clock(CLOCK_MONOTONIC)};
+}
+
+/* ---- timers ---- */
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+    struct loop_timer *timer = arg;
+    (void)fd;
+    (void)what;
+    if (!timer->source.dead && timer->running) {
+        turn(timer->source.loop);
+        timer->running = false;
+        timer->fn(timer->ctx);
+    }
+}
+
+static void source_init(struct source *source, struct loop *loop, struct event *event)
+{
+    require(event != NULL);
+    source->loop = loop;
+    source->event = event;
+}
+
+struct loop_timer *loop_timer_create(struct loop *loop, loop_fn fn, void *ctx)
+{
+    struct loop_timer *timer = mem_new(sizeof *timer);
+    timer->fn = fn;
+    timer->ctx = ctx;
+    source_init(&timer->source, loop, event_new(loop->base, -1, 0, on_timer, timer));
+    return timer;
+}
+
+void loop_timer_destroy(struct loop_timer *timer)
+{
+    if (timer != NULL) {
+        timer->running = false;
+        kill_source(&timer->source);
+    }
+}
+
+void loop_timer_start(struct loop_timer *timer, usec_t delay)
+{
+    usec_t us = delay > 0 ? delay : 0;
+    struct timeval tv = {.tv_sec = (time_t)(us / USEC_PER_S),
+                         .tv_usec = (suseconds_t)(us % USEC_PER_S)};
+    timer->running = true;
+    event_add(timer->source.event, &tv);
+}
+
+void loop_timer_stop(struct loop_timer *timer)
+{
+    if (timer->running) {
+        timer->running = false;
+        event_del(timer->source.event);
+    }
+}
+
+bool loop_timer_running(const struct loop_timer *timer)
+{
+    return timer->running;
+}
+
+/* ---- descriptors ---- */
+
+static void on_watch(evutil_socket_t fd, short what, void *arg)
+{
+    struct loop_watch *watch = arg;
+    (void)fd;
+    int events =
+        ((what & EV_READ) != 0 ? LOOP_READ : 0) | ((what & EV_WRITE) != 0 ? LOOP_WRITE : 0);
+    events &= watch->events;
+    if (!watch->source.dead && events != 0) {
+        turn(watch->source.loop);
+        watch->fn(watch->ctx, events);
+    }
+}
+
+struct loop_watch *loop_watch_create(struct loop *loop, int fd, loop_watch_fn fn, void *ctx)
+{
+    struct loop_watch *watch = mem_new(sizeof *watch);
+    watch->fn = fn;
+    watch->ctx = ctx;
+    watch->fd = fd;
+    source_init(&watch->source, loop, event_new(loop->base, fd, EV_PERSIST, on_watch, watch));
+    return watch;
+}
+
+void loop_watch_destroy(struct loop_watch *watch)
+{
+    if (watch != NULL) {
+        watch->events = 0;
+        kill_source(&watch->source);
+    }
+}
+
+void loop_watch_set(struct loop_watch *watch, int events)
+{
+    if (watch->events == events) {
+        return;
+    }
+    short bits = EV_PERSIST;
+    bits = (short)(bits | ((events & LOOP_READ) != 0 ? EV_READ : 0));
+    bits = (short)(bits | ((events & LOOP_WRITE) != 0 ? EV_WRITE : 0));
+    if (watch->events != 0) {
+        event_del(watch->source.event);
+    }
+    watch->events = events;
+    if (events != 0) {
+        event_assign(watch->source.event, watch->source.loop->base, watch->fd, bits, on_watch,
+                     watch);
+        event_add(watch->source.event, NULL);
+    }
+}
+
+/* ---- signals ---- */
+
+static void on_signal(evutil_socket_t signo, short what, void *arg)
+{
+    struct loop_signal *sig = arg;
+    (void)signo;
+    (void)what;
+    if (!sig->source.dead) {
+        turn(sig->source.loop);
+        sig->fn(sig->ctx);
+    }
+}
+
+struct loop_signal *loop_signal_create(struct loop *loop, int signo, loop_fn fn, void *ctx)
+{
+    struct loop_signal *sig = mem_new(sizeof *sig);
+    sig->fn = fn;
+    sig->ctx = ctx;
+    source_init(&sig->source, loop,
+                event_new(loop->base, signo, EV_SIGNAL | EV_PERSIST, on_signal, sig));
+    event_add(sig->source.event, NULL);
+    return sig;
+}
+
+void loop_signal_destroy(struct loop_signal *sig)
+{
+    if (sig != NULL) {
+        kill_source(&sig->source);
+    }
+}
+
+/* ---- deferred work ---- */
+
+void loop_defer(struct loop *loop, struct loop_deferred *work)
+{
+    if (work->waiting) {
+        return;
+    }
+    work->waiting = true;
+    work->next = NULL;
+    if (loop->last == NULL) {
+        loop->first = work;
+    } else {
+        loop->last->next = work;
+    }
+    loop->last = work;
+}
+
+void loop_defer_cancel(struct loop *loop, struct loop_deferred *work)
+{
+    struct loop_deferred *before = NULL;
+    for (struct loop_deferred *it = loop->first; it != NULL; before = it, it = it->next) {
+        if (it != work) {
+            continue;
+        }
+        if (before == NULL) {
+            loop->first = it->next;
+        } else {
+            before->next = it->next;
+        }
+        if (loop->last == it) {
+            loop->last = before;
+        }
+        break;
+    }
+    work->waiting = false;
+}
+
+/* ---- wakers ---- */
+
+static void on_wake(evutil_socket_t fd, short what, void *arg)
+{
+    struct loop_waker *waker = arg;
+    char bytes[64];
+    (void)what;
+    if (waker->source.dead) {
+        return;
+    }
+    while (read((int)fd, bytes, sizeof bytes) > 0) {
+    }
+    turn(waker->source.loop);
+    waker->fn(waker->ctx);
+}
+
+struct loop_waker *loop_waker_create(struct loop *loop, loop_fn fn, void *ctx)
+{
+    struct loop_waker *waker = mem_new(sizeof *waker);
+    waker->fn = fn;
+    waker->ctx = ctx;
+    require(pipe(waker->pipe) == 0);
+    require(os_set_nonblocking(waker->pipe[0]) == ERR_OK);
+    require(os_set_nonblocking(waker->pipe[1]) == ERR_OK);
+    source_init(&waker->source, loop,
+                event_new(loop->base, waker->pipe[0], EV_READ | EV_PERSIST, on_wake, waker));
+    event_add(waker->source.event, NULL);
+    return waker;
+}
+
+void loop_waker_destroy(struct loop_waker *waker)
+{
+    if (waker != NULL) {
+        kill_source(&waker->source);
+        close(waker->pipe[0]);
+        close(waker->pipe[1]);
+    }
+}
+
+void loop_wake(struct loop_waker *waker)
+{
+    ssize_t n = write(waker->pipe[1], "", 1);
+    (void)n; /* a full pipe has woken it already */
+}

@@ -1,0 +1,197 @@
+/* os.c: where systems differ. The Linux way first, a plain fallback beside it. */
+#include "lull/base/os.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum err os_set_nonblocking(int fd)
+{
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
+        fcntl(fd, F_SETFD, FD_CLOEXEC) < 0) {
+        return err_from_errno(errno);
+    }
+    return ERR_OK;
+}
+
+#ifdef __linux__
+
+int os_accept(int listener)
+{
+    return accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+}
+
+int os_socket(int domain, int type)
+{
+    return socket(domain, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+}
+
+enum err os_peer_uid(int fd, uid_t *out)
+{
+    struct ucred peer;
+    socklen_t len = sizeof peer;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0) {
+        return err_from_errno(errno);
+    }
+    *out = peer.uid;
+    return ERR_OK;
+}
+
+static uint64_t status_kb(const char *text, const char *name)
+{
+    const char *at = strstr(text, name);
+    return at == NULL ? 0 : strtoull(at + strlen(name), NULL, 10) * 1024;
+}
+
+void os_rss(uint64_t *anon, uint64_t *file)
+{
+    char text[4096];
+    *anon = 0;
+    *file = 0;
+    int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return;
+    }
+    ssize_t n = read(fd, text, sizeof text - 1);
+    close(fd);
+    text[n > 0 ? n : 0] = '\0';
+    *anon = status_kb(text, "RssAnon:");
+    *file = status_kb(text, "RssFile:");
+}
+
+#else
+
+static int finish_fd(int fd)
+{
+    if (fd >= 0 && os_set_nonblocking(fd) != ERR_OK) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+int os_accept(int listener)
+{
+    return finish_fd(accept(listener, NULL, NULL));
+}
+
+int os_socket(int domain, int type)
+{
+    return finish_fd(socket(domain, type, 0));
+}
+
+enum err os_peer_uid(int fd, uid_t *out)
+{
+    gid_t gid;
+    return getpeereid(fd, out, &gid) == 0 ? ERR_OK : err_from_errno(errno);
+}
+
+void os_rss(uint64_t *anon, uint64_t *file)
+{
+    struct rusage use;
+    *anon = getrusage(RUSAGE_SELF, &use) == 0 ? (uint64_t)use.ru_maxrss : 0;
+    *file = 0;
+}
+
+#endif
+
+uint64_t os_raise_fd_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
+        return 1024;
+    }
+    rlim_t soft = limit.rlim_cur;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        soft = limit.rlim_max;
+    }
+    return (uint64_t)soft;
+}
+
+uint64_t os_open_fds(void)
+{
+    struct rlimit limit;
+    uint64_t open_fds = 0;
+    int most = getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < 65536 ? (int)limit.rlim_cur
+                                                                               : 65536;
+    for (int fd = 0; fd < most; fd++) {
+        open_fds += fcntl(fd, F_GETFD) >= 0 ? 1 : 0;
+    }
+    return open_fds;
+}
+
+int64_t os_cpu_us(void)
+{
+    struct rusage use;
+    if (getrusage(RUSAGE_SELF, &use) != 0) {
+        return 0;
+    }
+    return (int64_t)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) * 1000000 + use.ru_utime.tv_usec +
+           use.ru_stime.tv_usec;
+}
+
+void os_notify(const char *state)
+{
+    const char *path = getenv("NOTIFY_SOCKET");
+    struct sockaddr_un to = {.sun_family = AF_UNIX};
+    if (path == NULL || path[0] == '\0' || strlen(path) >= sizeof to.sun_path) {
+        return;
+    }
+    size_t len = strlen(path);
+    memcpy(to.sun_path, path, len);
+    if (path[0] == '@') {
+        to.sun_path[0] = '\0'; /* the abstract namespace */
+    }
+    int fd = os_socket(AF_UNIX, SOCK_DGRAM);
+    if (fd >= 0) {
+        socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len);
+        ssize_t n = sendto(fd, state, strlen(state), 0, (struct sockaddr *)&to, size);
+        (void)n;
+        close(fd);
+    }
+}
+
+int os_inherited_sockets(void)
+{
+    const char *pid = getenv("LISTEN_PID");
+    const char *count = getenv("LISTEN_FDS");
+    if (pid == NULL || count == NULL || strtol(pid, NULL, 10) != (long)getpid()) {
+        return 0;
+    }
+    long n = strtol(count, NULL, 10);
+    return n > 0 && n < 64 ? (int)n : 0;
+}
+
+enum err os_mkdirs(const char *path, mode_t mode)
+{
+    char part[4096];
+    size_t len = strlen(path);
+    if (len == 0 || len >= sizeof part) {
+        return ERR_INVALID;
+    }
+    for (size_t i = 1; i <= len; i++) {
+        if (path[i] != '/' && path[i] != '\0') {
+            continue;
+        }
+        memcpy(part, path, i);
+        part[i] = '\0';
+        if (mkdir(part, i == len ? mode : 0755) != 0 && errno != EEXIST) {
+            /* a parent that exists may be on a read-only file system */
+            struct stat st;
+            int mkdir_errno = errno;
+            if (stat(part, &st) != 0) {
+                return err_from_errno(mkdir_errno);
+            }
+        }
+    }
+    return ERR_OK;
+}

@@ -1,0 +1,88 @@
+/* scope.c: who shares answers.
+ *
+ * An answer made for one person must not reach another. What tells people apart on this port is the
+ * Authorization value (of a connection of Open WebUI's: one key for everybody) and the user id that
+ * it may send along. A scope is the SHA-256 of both, with the rule and the presence of each part in
+ * front, all length-prefixed, so that no two different pairs are equal as bytes. SHA-256, not XXH3:
+ * a made-up Authorization that collides would open somebody else's answers.
+ *
+ * The digest costs more than the rest of a hit together, and a connection repeats its headers: the
+ * last result is kept in a memo of the connection, found by a keyed hash of the parts and their
+ * lengths. The hash's secret never leaves the process and the memo never leaves the connection, so
+ * that hash is enough there.
+ */
+#include "lull/path/fingerprint/fingerprint.h"
+
+static const uint32_t absent_len = UINT32_MAX;
+
+static uint32_t memo_len(struct span s)
+{
+    return s.ptr == NULL ? absent_len : (uint32_t)s.len;
+}
+
+static struct hash_key memo_key(struct span auth, struct span user,
+                                const struct hash_secret *secret)
+{
+    struct hash_state state;
+    hash_begin(&state, secret);
+    if (auth.len != 0) {
+        hash_update(&state, auth.ptr, auth.len);
+    }
+    if (user.len != 0) {
+        hash_update(&state, user.ptr, user.len);
+    }
+    return hash_end(&state);
+}
+
+static void put_length(uint8_t out[8], size_t len)
+{
+    for (int i = 0; i < 8; i++) {
+        out[i] = (uint8_t)((uint64_t)len >> (8 * i));
+    }
+}
+
+static struct scope scope_make(enum scope_rule rule, struct span auth, struct span user)
+{
+    struct scope scope = {.one_user = user.ptr != NULL,
+                          .usable = rule != SCOPE_USER || user.ptr != NULL};
+    uint8_t tag[4] = {'s', FINGERPRINT_VERSION, (uint8_t)rule,
+                      (uint8_t)((auth.ptr != NULL ? 1 : 0) | (user.ptr != NULL ? 2 : 0))};
+    uint8_t auth_len[8];
+    uint8_t user_len[8];
+    put_length(auth_len, auth.len);
+    put_length(user_len, user.len);
+    struct span parts[] = {
+        {(const char *)tag, sizeof tag},
+        {(const char *)auth_len, sizeof auth_len},
+        auth,
+        {(const char *)user_len, sizeof user_len},
+        user,
+    };
+    hash_sha256(parts, sizeof parts / sizeof parts[0], scope.digest);
+    return scope;
+}
+
+struct scope scope_of(enum scope_rule rule, struct span auth, struct span user,
+                      const struct hash_secret *secret, struct scope_memo *memo)
+{
+    if (rule == SCOPE_SHARED) {
+        auth = SPAN_NONE;
+    }
+    if (rule == SCOPE_SHARED || rule == SCOPE_AUTH || user.len == 0) {
+        user = SPAN_NONE; /* a user header without a value names nobody */
+    }
+    if (memo == NULL) {
+        return scope_make(rule, auth, user);
+    }
+    struct hash_key inputs = memo_key(auth, user, secret);
+    bool known = memo->rule == (uint8_t)rule + 1 && memo->auth_len == memo_len(auth) &&
+                 memo->user_len == memo_len(user) && hash_key_eq(memo->inputs, inputs);
+    if (!known) {
+        *memo = (struct scope_memo){.inputs = inputs,
+                                    .auth_len = memo_len(auth),
+                                    .user_len = memo_len(user),
+                                    .rule = (uint8_t)(rule + 1),
+                                    .scope = scope_make(rule, auth, user)};
+    }
+    return memo->scope;
+}

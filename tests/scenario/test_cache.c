@@ -1,0 +1,267 @@
+/* test_cache.c: what is answered from the cache, when, and for whom. */
+#include "scenario/scenario.h"
+
+static void ask_with(struct client *c, const char *headers, const char *user, const char *reply)
+{
+    client_post(c, "/v1/chat/completions", headers, ask_title(user, reply));
+}
+
+static const struct task_figures *title(struct world *w)
+{
+    return world_task(w, "title");
+}
+
+static void read_your_writes_with_the_writer_held(void **state)
+{
+    (void)state;
+    static const usec_t waits[] = {0, 1 * USEC_PER_MS, 50 * USEC_PER_MS};
+    struct world *w = world_begin(NULL);
+    cache_hold_writer(world_cache(w), true);
+    for (size_t i = 0; i < 3; i++) {
+        char user[32];
+        struct client *a = client_open(w);
+        snprintf(user, sizeof user, "Question %zu", i);
+        ask_with(a, "", user, "");
+        model_answer(model_call(w, i), "{\"title\": \"Greeting\"}");
+        assert_has(client_reply(a), "stored");
+        client_clear(a);
+        world_pass(w, waits[i]);
+        ask_with(a, "", user, "");
+        assert_has(client_reply(a), "lull; hit; detail=pending");
+    }
+    assert_int_equal(model_calls(w), 3);
+    cache_hold_writer(world_cache(w), false);
+    world_end(w);
+}
+
+static void hits_survive_a_restart(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(NULL);
+    struct client *a = client_open(w);
+    ask_with(a, "", "How are you?", "");
+    model_answer(model_call(w, 0), "{\"title\": \"Greeting\"}");
+    world_restart(w);
+    a = client_open(w);
+    ask_with(a, "", "How are you?", "");
+    assert_has(client_reply(a), "lull; hit; ttl=");
+    assert_has(client_reply(a), "Greeting");
+    assert_int_equal(model_calls(w), 0);
+    world_end(w);
+}
+
+static void an_expired_answer_is_asked_anew(void **state)
+{
+    (void)state;
+    static const char *const sets[] = {"task.title.ttl=10s", NULL};
+    struct world *w = world_begin(sets);
+    struct client *a = client_open(w);
+    ask_with(a, "", "How are you?", "");
+    model_answer(model_call(w, 0), "{\"title\": \"Greeting\"}");
+    cache_flush(world_cache(w));
+    world_pass(w, 9 * USEC_PER_S);
+    client_clear(a);
+    ask_with(a, "", "How are you?", "");
+    assert_has(client_reply(a), "hit; ttl=1\r\n");
+    world_pass(w, 1 * USEC_PER_S);
+    ask_with(a, "", "How are you?", "");
+    assert_int_equal(model_calls(w), 2);
+    model_answer(model_call(w, 1), "{\"title\": \"Greeting\"}");
+    world_end(w);
+}
+
+static void a_title_asked_again_after_a_reply_is_a_new_one(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(NULL);
+    struct client *a = client_open(w);
+    ask_with(a, "", "How are you?", "I am fine.");
+    model_answer(model_call(w, 0), "{\"title\": \"First\"}");
+    client_clear(a);
+    world_pass(w, 4 * USEC_PER_S);
+    ask_with(a, "", "How are you?", "I am fine.");
+    assert_has(client_reply(a), "First"); /* a repeat, not a wish */
+    client_clear(a);
+    world_pass(w, 2 * USEC_PER_S);
+    ask_with(a, "", "How are you?", "I am fine.");
+    assert_int_equal(model_calls(w), 2);
+    model_answer(model_call(w, 1), "{\"title\": \"Second\"}");
+    assert_has(client_reply(a), "Second");
+    assert_has(client_reply(a), "fwd=bypass; detail=regenerate");
+    assert_int_equal(title(w)->regenerated, 1);
+    client_clear(a);
+    ask_with(a, "", "How are you?", "I am fine.");
+    assert_has(client_reply(a), "Second"); /* stored over the old */
+    assert_int_equal(model_calls(w), 2);
+    world_end(w);
+}
+
+static void a_title_without_a_reply_stays_a_hit(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(NULL);
+    struct client *a = client_open(w);
+    ask_with(a, "", "How are you?", "");
+    model_answer(model_call(w, 0), "{\"title\": \"First\"}");
+    client_clear(a);
+    world_pass(w, 60 * USEC_PER_S);
+    ask_with(a, "", "How are you?", "");
+    assert_has(client_reply(a), "First");
+    assert_int_equal(model_calls(w), 1);
+    world_end(w);
+}
+
+static void people_do_not_share_where_they_are_known(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(NULL);
+    struct client *a = client_open(w);
+    static const char *const who[] = {
+        "X-OpenWebUI-User-Id: ann\r\n", "X-OpenWebUI-User-Id: bob\r\n",
+        "Authorization: Bearer k1\r\n", "Authorization: Bearer k2\r\n", ""};
+    for (size_t i = 0; i < 5; i++) {
+        ask_with(a, who[i], "How are you?", "");
+        assert_int_equal(model_calls(w), i + 1);
+        model_answer(model_call(w, i), "{\"title\": \"Greeting\"}");
+        client_clear(a);
+    }
+    for (size_t i = 0; i < 5; i++) {
+        ask_with(a, who[i], "How are you?", "");
+        assert_has(client_reply(a), "lull; hit");
+        client_clear(a);
+    }
+    assert_int_equal(model_calls(w), 5);
+    world_end(w);
+}
+
+static void user_scope_without_a_user_bypasses(void **state)
+{
+    (void)state;
+    static const char *const sets[] = {"task.title.scope=user", NULL};
+    struct world *w = world_begin(sets);
+    struct client *a = client_open(w);
+    for (size_t i = 0; i < 2; i++) {
+        client_clear(a);
+        ask_with(a, "", "How are you?", "");
+        assert_int_equal(model_calls(w), i + 1);
+        model_answer(model_call(w, i), "{\"title\": \"Greeting\"}");
+        assert_has(client_reply(a), "fwd=bypass; detail=no-user");
+    }
+    assert_int_equal(title(w)->outcomes[OUTCOME_BYPASSED], 2);
+    world_end(w);
+}
+
+static void no_store_and_no_cache(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(NULL);
+    struct client *a = client_open(w);
+    struct client *b = client_open(w);
+    ask_with(a, "Cache-Control: no-store\r\n", "How are you?", "");
+    ask_with(b, "Cache-Control: no-store\r\n", "How are you?", "");
+    assert_int_equal(model_calls(w), 2); /* not shared */
+    model_answer(model_call(w, 0), "{\"title\": \"One\"}");
+    model_answer(model_call(w, 1), "{\"title\": \"Two\"}");
+    assert_has(client_reply(a), "detail=no-store");
+    client_clear(a);
+    ask_with(a, "", "How are you?", "");
+    assert_int_equal(model_calls(w), 3); /* not stored */
+    model_answer(model_call(w, 2), "{\"title\": \"Three\"}");
+    client_clear(a);
+    ask_with(a, "Cache-Control: no-cache\r\n", "How are you?", "");
+    assert_int_equal(model_calls(w), 4); /* not read */
+    model_answer(model_call(w, 3), "{\"title\": \"Four\"}");
+    client_clear(a);
+    ask_with(a, "", "How are you?", "");
+    assert_has(client_reply(a), "Four"); /* stored */
+    world_end(w);
+}
+
+static void a_purge_in_between_keeps_the_answer_out(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(NULL);
+    struct client *a = client_open(w);
+    struct cache_filter all = {.kind = SPAN("title")};
+    ask_with(a, "", "How are you?", "");
+    cache_purge(world_cache(w), &all, NULL, NULL);
+    model_answer(model_call(w, 0), "{\"title\": \"Greeting\"}");
+    assert_has(client_reply(a), "Greeting");
+    cache_flush(world_cache(w));
+    client_clear(a);
+    ask_with(a, "", "How are you?", "");
+    assert_int_equal(model_calls(w), 2);
+    model_answer(model_call(w, 1), "{\"title\": \"Greeting\"}");
+    world_end(w);
+}
+
+static void the_model_of_the_policy_is_asked_and_the_one_asked_for_is_named(void **state)
+{
+    (void)state;
+    static const char *const sets[] = {"upstream.small.url=http://127.0.0.1:2",
+                                       "task.title.upstream=small", "task.title.model=tiny", NULL};
+    struct world *w = world_begin(sets);
+    struct client *a = client_open(w);
+    ask_with(a,
+             "Authorization: Bearer secret\r\nCookie: a=secret\r\nX-OpenWebUI-User-Id: secret\r\n",
+             "How are you?", "");
+    assert_string_equal(model_upstream(model_call(w, 0)), "small");
+    assert_has(model_body(model_call(w, 0)), "\"model\":\"tiny\"");
+    assert_has_not(model_headers(model_call(w, 0)), "secret");
+    model_answer(model_call(w, 0), "{\"title\": \"Greeting\"}");
+    assert_has(client_reply(a), "\"model\":\"m\"");
+    world_end(w);
+}
+
+static void a_kind_switched_off_makes_no_call(void **state)
+{
+    (void)state;
+    static const char *const sets[] = {"task.title.enabled=no", NULL};
+    struct world *w = world_begin(sets);
+    struct client *a = client_open(w);
+    ask_with(a, "", "How are you?", "");
+    assert_has(client_reply(a), "{\\\"title\\\": \\\"\\\"}");
+    assert_has(client_reply(a), "detail=switched-off");
+    assert_int_equal(model_calls(w), 0);
+    assert_int_equal(title(w)->outcomes[OUTCOME_SWITCHED_OFF], 1);
+    world_end(w);
+}
+
+static void switching_off_by_reload_counts_for_known_requests_too(void **state)
+{
+    (void)state;
+    static const char *const off[] = {"task.title.enabled=no", NULL};
+    struct world *w = world_begin(NULL);
+    struct client *a = client_open(w);
+    ask_with(a, "", "How are you?", "");
+    model_answer(model_call(w, 0), "{\"title\": \"Greeting\"}");
+    world_reload(w, off);
+    client_clear(a);
+    ask_with(a, "", "How are you?", "");
+    assert_has(client_reply(a), "detail=switched-off");
+    world_reload(w, NULL);
+    client_clear(a);
+    ask_with(a, "", "How are you?", "");
+    assert_has(client_reply(a), "Greeting");
+    assert_int_equal(model_calls(w), 1);
+    world_end(w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(read_your_writes_with_the_writer_held),
+        cmocka_unit_test(hits_survive_a_restart),
+        cmocka_unit_test(an_expired_answer_is_asked_anew),
+        cmocka_unit_test(a_title_asked_again_after_a_reply_is_a_new_one),
+        cmocka_unit_test(a_title_without_a_reply_stays_a_hit),
+        cmocka_unit_test(people_do_not_share_where_they_are_known),
+        cmocka_unit_test(user_scope_without_a_user_bypasses),
+        cmocka_unit_test(no_store_and_no_cache),
+        cmocka_unit_test(a_purge_in_between_keeps_the_answer_out),
+        cmocka_unit_test(the_model_of_the_policy_is_asked_and_the_one_asked_for_is_named),
+        cmocka_unit_test(a_kind_switched_off_makes_no_call),
+        cmocka_unit_test(switching_off_by_reload_counts_for_known_requests_too),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

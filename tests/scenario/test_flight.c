@@ -1,0 +1,264 @@
+/* test_flight.c: one call, many waiters; who leaves, what fails, what is kept. */
+#include "scenario/scenario.h"
+
+enum { MANY = 200 };
+
+static void ask(struct client *c, const char *user)
+{
+    client_post(c, "/v1/chat/completions", "", ask_title(user, "Fine."));
+}
+
+static const struct task_figures *title(struct world *w)
+{
+    return world_task(w, "title");
+}
+
+static void many_equal_requests_make_one_call(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(NULL);
+    struct client *c[MANY];
+    for (size_t i = 0; i < MANY; i++) {
+        c[i] = client_open(w);
+        ask(c[i], "How are you?");
+    }
+    assert_int_equal(model_calls(w), 1);
+    model_answer(model_call(w, 0), "{\"title\": \"Greeting\"}");
+    for (size_t i = 0; i < MANY; i++) {
+        assert_has(client_reply(c[i]), "Greeting");
+        assert_has(client_reply(c[i]), "\"model\":\"m\"");
+    }
+    assert_int_equal(title(w)->outcomes[OUTCOME_MISS], 1);
+    assert_int_equal(title(w)->outcomes[OUTCOME_COLLAPSED], MANY - 1);
+    world_end(w);
+}
+
+/* The first client leaves when the call has come to a phase; the second is answered all the same.
+ */
+static void first_leaves(int phase)
+{
+    struct world *w = world_begin(NULL);
+    struct client *a = client_open(w);
+    struct client *b = client_open(w);
+    ask(a, "How are you?");
+    ask(b, "How are you?");
+    struct upstream_call *call = model_call(w, 0);
+    if (phase >= 1) {
+        model_head(call, 200, "text/event-stream");
+    }
+    if (phase >= 2) {
+        model_data(
+            call,
+            "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"{\\\"title\\\":\"}}]}\n\n");
+    }
+    client_close(a);
+    world_pass(w, 0);
+    assert_true(model_open(call));
+    if (phase < 1) {
+        model_head(call, 200, "text/event-stream");
+    }
+    if (phase < 2) {
+        model_data(
+            call,
+            "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"{\\\"title\\\":\"}}]}\n\n");
+    }
+    model_data(call, "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\" \\\"Hi\\\"}\"},"
+                     "\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n");
+    model_end(call);
+    assert_has(client_reply(b), "{\\\"title\\\": \\\"Hi\\\"}");
+    assert_int_equal(title(w)->outcomes[OUTCOME_ABANDONED], 1);
+    assert_int_equal(title(w)->outcomes[OUTCOME_COLLAPSED], 1);
+    world_end(w);
+}
+
+static void the_first_leaving_harms_nobody(void **state)
+{
+    (void)state;
+    for (int phase = 0; phase <= 2; phase++) {
+        first_leaves(phase);
+    }
+}
+
+static void the_last_leaving_aborts_the_call(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(NULL);
+    struct client *a = client_open(w);
+    struct client *b = client_open(w);
+    ask(a, "How are you?");
+    ask(b, "How are you?");
+    client_close(a);
+    world_pass(w, 700 * USEC_PER_MS);
+    client_close(b);
+    world_pass(w, 0);
+    assert_true(model_aborted(model_call(w, 0)));
+    assert_int_equal(title(w)->cancelled, 1);
+    assert_int_equal(title(w)->wasted_us, 700 * USEC_PER_MS);
+    assert_int_equal(title(w)->saved_us, 0);
+    /* and a later one begins a call of its own */
+    struct client *c = client_open(w);
+    ask(c, "How are you?");
+    assert_int_equal(model_calls(w), 2);
+    model_answer(model_call(w, 1), "{\"title\": \"Greeting\"}");
+    world_end(w);
+}
+
+static void a_failed_call_fails_all_its_waiters_and_is_not_kept(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(NULL);
+    struct client *a = client_open(w);
+    struct client *b = client_open(w);
+    ask(a, "How are you?");
+    ask(b, "How are you?");
+    model_break(model_call(w, 0), true);
+    assert_has(client_reply(a), "HTTP/1.1 502 ");
+    assert_has(client_reply(a), "X-Lull-Error: upstream_unreachable\r\n");
+    assert_has(client_reply(b), "HTTP/1.1 502 ");
+    assert_int_equal(title(w)->failed, 2);
+    client_clear(a);
+    ask(a, "How are you?");
+    assert_int_equal(model_calls(w), 2);
+    model_answer(model_call(w, 1), "{\"title\": \"Greeting\"}");
+    assert_has(client_reply(a), "Greeting");
+    world_end(w);
+}
+
+static void silence_ends_with_504(void **state)
+{
+    (void)state;
+    static const char *const sets[] = {"upstream.default.first_byte_timeout=10s",
+                                       "upstream.default.stall_timeout=5s", NULL};
+    struct world *w = world_begin(sets);
+    struct client *a = client_open(w);
+    ask(a, "How are you?");
+    model_head(model_call(w, 0), 200, "text/event-stream"); /* a head is no progress */
+    world_pass(w, 9999 * USEC_PER_MS);
+    assert_false(client_answered(a));
+    world_pass(w, 1 * USEC_PER_MS);
+    assert_has(client_reply(a), "HTTP/1.1 504 ");
+    assert_true(model_aborted(model_call(w, 0)));
+    client_clear(a);
+    ask(a, "How are you?");
+    model_head(model_call(w, 1), 200, "text/event-stream");
+    model_data(model_call(w, 1),
+               "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"x\"}}]}\n\n");
+    world_pass(w, 4999 * USEC_PER_MS);
+    assert_false(client_answered(a));
+    world_pass(w, 1 * USEC_PER_MS);
+    assert_has(client_reply(a), "upstream_timeout");
+    world_end(w);
+}
+
+static void a_refused_change_is_asked_once_more_as_written_and_remembered(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(NULL);
+    struct client *a = client_open(w);
+    ask(a, "How are you?");
+    assert_has(model_body(model_call(w, 0)), "\"stream\":true");
+    model_head(model_call(w, 0), 400, "application/json");
+    model_data(model_call(w, 0), "{\"error\":{\"message\":\"no stream_options\"}}");
+    model_end(model_call(w, 0));
+    assert_int_equal(model_calls(w), 2);
+    assert_string_equal(model_body(model_call(w, 1)), ask_title("How are you?", "Fine."));
+    model_answer(model_call(w, 1), "{\"title\": \"Greeting\"}");
+    assert_has(client_reply(a), "Greeting");
+    client_clear(a);
+    ask(a, "Another one?");
+    assert_has_not(model_body(model_call(w, 2)), "\"stream\":true");
+    model_answer(model_call(w, 2), "{\"title\": \"Other\"}");
+    world_pass(w, 3601 * USEC_PER_S);
+    client_close(a); /* idle_timeout is over by now */
+    struct client *b = client_open(w);
+    ask(b, "A third one?");
+    assert_has(model_body(model_call(w, 3)), "\"stream\":true");
+    model_answer(model_call(w, 3), "{\"title\": \"Third\"}");
+    world_end(w);
+}
+
+static void an_error_of_the_server_passes_through_untouched(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(NULL);
+    struct client *a = client_open(w);
+    ask(a, "How are you?");
+    model_head(model_call(w, 0), 503, "application/json");
+    model_data(model_call(w, 0), "{\"error\":{\"message\":\"Loading model\"}}");
+    model_end(model_call(w, 0));
+    assert_has(client_reply(a), "HTTP/1.1 503 ");
+    assert_has(client_reply(a), "{\"error\":{\"message\":\"Loading model\"}}");
+    assert_has_not(client_reply(a), "X-Lull-Error");
+    assert_int_equal(title(w)->failed, 1);
+    assert_int_equal(title(w)->outcomes[OUTCOME_MISS], 1);
+    world_end(w);
+}
+
+static void an_error_inside_a_good_stream_becomes_a_status(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(NULL);
+    struct client *a = client_open(w);
+    ask(a, "How are you?");
+    model_head(model_call(w, 0), 200, "text/event-stream");
+    model_data(model_call(w, 0),
+               "data: {\"error\":{\"code\":500,\"message\":\"out of memory\"}}\n\n");
+    model_end(model_call(w, 0));
+    assert_has(client_reply(a), "HTTP/1.1 500 ");
+    assert_has(client_reply(a), "out of memory");
+    client_clear(a);
+    ask(a, "How are you?");
+    assert_int_equal(model_calls(w), 2); /* not kept */
+    model_answer(model_call(w, 1), "{\"title\": \"Greeting\"}");
+    world_end(w);
+}
+
+static void a_stream_without_its_end_mark_is_no_answer(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(NULL);
+    struct client *a = client_open(w);
+    ask(a, "How are you?");
+    model_head(model_call(w, 0), 200, "text/event-stream");
+    model_data(
+        model_call(w, 0),
+        "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"{\\\"title\\\": \\\"Hi\\\"}\"},"
+        "\"finish_reason\":\"stop\"}]}\n\n");
+    model_end(model_call(w, 0));
+    assert_has(client_reply(a), "upstream_broke");
+    world_end(w);
+}
+
+static void prose_is_served_and_not_kept(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(NULL);
+    struct client *a = client_open(w);
+    ask(a, "How are you?");
+    model_answer(model_call(w, 0), "Sure! Here is a title.");
+    assert_has(client_reply(a), "Sure! Here is a title.");
+    assert_has(client_reply(a), "Cache-Status: lull; fwd=uri-miss\r\n");
+    assert_int_equal(title(w)->not_stored, 1);
+    client_clear(a);
+    ask(a, "How are you?");
+    assert_int_equal(model_calls(w), 2);
+    model_answer(model_call(w, 1), "{\"title\": \"Greeting\"}");
+    world_end(w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(many_equal_requests_make_one_call),
+        cmocka_unit_test(the_first_leaving_harms_nobody),
+        cmocka_unit_test(the_last_leaving_aborts_the_call),
+        cmocka_unit_test(a_failed_call_fails_all_its_waiters_and_is_not_kept),
+        cmocka_unit_test(silence_ends_with_504),
+        cmocka_unit_test(a_refused_change_is_asked_once_more_as_written_and_remembered),
+        cmocka_unit_test(an_error_of_the_server_passes_through_untouched),
+        cmocka_unit_test(an_error_inside_a_good_stream_becomes_a_status),
+        cmocka_unit_test(a_stream_without_its_end_mark_is_no_answer),
+        cmocka_unit_test(prose_is_served_and_not_kept),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,65 @@
+/* world.h: a whole lulld in virtual time, in one process: the daemon's own objects, a real LMDB
+ * directory, real Unix sockets; only base/loop and the upstream contract are replaced, by the
+ * virtual loop and by a model that does what the test says.
+ *
+ * Nothing happens by itself: a test sends, lets time pass (world_pass), looks at what came.
+ * world_end checks the equations of the figures and that every accepted request was answered.
+ */
+#ifndef TESTS_SCENARIO_WORLD_H
+#define TESTS_SCENARIO_WORLD_H
+
+#include "lull/base/figures.h"
+#include "lull/base/settings.h"
+#include "lull/path/cache/cache.h"
+
+struct world;
+struct client;
+struct upstream_call;
+
+/* sets: "section.key=value", NULL-terminated; one upstream "default" is always there. */
+struct world *world_begin(const char *const *sets);
+void world_end(struct world *w);
+/* Settings as a reload would swap them in. */
+void world_reload(struct world *w, const char *const *sets);
+/* Lets virtual time pass; 0: only what is due now. */
+void world_pass(struct world *w, usec_t us);
+/* Ends the daemon and starts it again on the same data directory. */
+void world_restart(struct world *w);
+struct cache *world_cache(struct world *w);
+const struct task_figures *world_task(struct world *w, const char *kind);
+const struct figures *world_figures(struct world *w);
+
+/* Clients */
+struct client *client_open(struct world *w);
+void client_send(struct client *c, const char *bytes, size_t len);
+/* POSTs a body. headers: lines with CRLF, may be "". Then world_pass(w, 0). */
+void client_post(struct client *c, const char *path, const char *headers, const char *body);
+/* The reply as far as it came, terminated; client_clear forgets it. Head and body. */
+const char *client_reply(struct client *c);
+bool client_answered(struct client *c); /* a complete reply with Content-Length is there */
+bool client_closed(struct client *c);
+void client_clear(struct client *c);
+void client_close(struct client *c); /* leaves, at once */
+
+/* The model: calls in the order in which they began; they stay listed when they are over. */
+size_t model_calls(struct world *w);
+struct upstream_call *model_call(struct world *w, size_t i);
+bool model_open(const struct upstream_call *call); /* neither ended nor aborted */
+bool model_aborted(const struct upstream_call *call);
+const char *model_body(const struct upstream_call *call);    /* request body, terminated */
+const char *model_headers(const struct upstream_call *call); /* lines */
+const char *model_target(const struct upstream_call *call);
+const char *model_upstream(const struct upstream_call *call);
+void model_head(struct upstream_call *call, int status, const char *content_type);
+void model_data(struct upstream_call *call, const char *bytes);
+void model_end(struct upstream_call *call);                     /* the transport ended well */
+void model_break(struct upstream_call *call, bool unreachable); /* it did not */
+/* A whole good answer of the call's dialect with that content, streamed if a stream was asked for.
+ */
+void model_answer(struct upstream_call *call, const char *content);
+
+/* Bodies as Open WebUI writes them; static buffers, valid until the next call. */
+const char *ask_autocomplete(const char *text);
+const char *ask_title(const char *user, const char *reply);
+
+#endif

@@ -1,0 +1,409 @@
+/* fake_loop.c: base/loop.h in virtual time; see fake_loop.h.
+ *
+ * Timers fire in order of their time, then of their start. Descriptors are polled with a timeout of
+ * 0. Destroyed objects are kept until nothing runs, as in the real loop.
+ */
+#include "support/fake_loop.h"
+
+#include "lull/base/list.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum source_kind { SOURCE_TIMER, SOURCE_WATCH, SOURCE_SIGNAL, SOURCE_WAKER };
+enum { FAKE_MAX_FDS = 8192 };
+
+struct loop_timer {
+    struct list node;
+    struct loop *loop;
+    loop_fn fn;
+    void *ctx;
+    bool running, dead;
+    int64_t due;
+    uint64_t order;
+};
+
+struct loop_watch {
+    struct list node;
+    struct loop *loop;
+    loop_watch_fn fn;
+    void *ctx;
+    int fd, events;
+    bool dead;
+};
+
+struct loop_signal {
+    struct list node;
+    struct loop *loop;
+    int signo;
+    loop_fn fn;
+    void *ctx;
+};
+
+struct loop_waker {
+    struct list node;
+    struct loop_watch *watch;
+    int pipe[2];
+    loop_fn fn;
+    void *ctx;
+};
+
+struct loop {
+    int64_t now, wall_offset;
+    uint64_t order;
+    bool stop;
+    int depth;
+    struct list timers, watches, signals;
+    struct loop_deferred *first, *last;
+};
+
+static const int64_t FAKE_START = 1000 * USEC_PER_S;
+static const int64_t FAKE_WALL = 1767225600 * USEC_PER_S; /* 2026-01-01T00:00:00Z */
+
+struct loop *loop_create(void)
+{
+    struct loop *loop = mem_new(sizeof *loop);
+    loop->now = FAKE_START;
+    loop->wall_offset = FAKE_WALL - FAKE_START;
+    list_init(&loop->timers);
+    list_init(&loop->watches);
+    list_init(&loop->signals);
+    return loop;
+}
+
+static void bury(struct loop *loop)
+{
+    if (loop->depth > 0) {
+        return;
+    }
+    list_each(node, &loop->timers)
+    {
+        struct loop_timer *t = list_item(node, struct loop_timer, node);
+        if (t->dead) {
+            list_remove(node);
+            free(t);
+        }
+    }
+    list_each(node, &loop->watches)
+    {
+        struct loop_watch *w = list_item(node, struct loop_watch, node);
+        if (w->dead) {
+            list_remove(node);
+            free(w);
+        }
+    }
+}
+
+void loop_destroy(struct loop *loop)
+{
+    if (loop == NULL) {
+        return;
+    }
+    bury(loop);
+    require(list_empty(&loop->timers) && list_empty(&loop->watches) && list_empty(&loop->signals));
+    free(loop);
+}
+
+mono_t loop_now(const struct loop *loop)
+{
+    return (mono_t){loop->now};
+}
+
+wall_t loop_wall(const struct loop *loop)
+{
+    return (wall_t){loop->now + loop->wall_offset};
+}
+
+mono_t loop_now_exact(struct loop *loop)
+{
+    return loop_now(loop);
+}
+
+struct loop_timer *loop_timer_create(struct loop *loop, loop_fn fn, void *ctx)
+{
+    struct loop_timer *t = mem_new(sizeof *t);
+    t->loop = loop;
+    t->fn = fn;
+    t->ctx = ctx;
+    list_append(&loop->timers, &t->node);
+    return t;
+}
+
+void loop_timer_destroy(struct loop_timer *timer)
+{
+    if (timer != NULL) {
+        timer->running = false;
+        timer->dead = true;
+    }
+}
+
+void loop_timer_start(struct loop_timer *timer, usec_t delay)
+{
+    timer->running = true;
+    timer->due = timer->loop->now + (delay > 0 ? delay : 0);
+    timer->order = ++timer->loop->order;
+}
+
+void loop_timer_stop(struct loop_timer *timer)
+{
+    timer->running = false;
+}
+
+bool loop_timer_running(const struct loop_timer *timer)
+{
+    return timer->running;
+}
+
+struct loop_watch *loop_watch_create(struct loop *loop, int fd, loop_watch_fn fn, void *ctx)
+{
+    struct loop_watch *w = mem_new(sizeof *w);
+    w->loop = loop;
+    w->fd = fd;
+    w->fn = fn;
+    w->ctx = ctx;
+    list_append(&loop->watches, &w->node);
+    return w;
+}
+
+void loop_watch_destroy(struct loop_watch *watch)
+{
+    if (watch != NULL) {
+        watch->events = 0;
+        watch->dead = true;
+    }
+}
+
+void loop_watch_set(struct loop_watch *watch, int events)
+{
+    watch->events = events;
+}
+
+struct loop_signal *loop_signal_create(struct loop *loop, int signo, loop_fn fn, void *ctx)
+{
+    struct loop_signal *s = mem_new(sizeof *s);
+    s->loop = loop;
+    s->signo = signo;
+    s->fn = fn;
+    s->ctx = ctx;
+    list_append(&loop->signals, &s->node);
+    return s;
+}
+
+void loop_signal_destroy(struct loop_signal *sig)
+{
+    if (sig != NULL) {
+        list_remove(&sig->node);
+        free(sig);
+    }
+}
+
+void loop_defer(struct loop *loop, struct loop_deferred *work)
+{
+    if (work->waiting) {
+        return;
+    }
+    work->waiting = true;
+    work->next = NULL;
+    if (loop->last == NULL) {
+        loop->first = work;
+    } else {
+        loop->last->next = work;
+    }
+    loop->last = work;
+}
+
+void loop_defer_cancel(struct loop *loop, struct loop_deferred *work)
+{
+    struct loop_deferred **link = &loop->first;
+    struct loop_deferred *before = NULL;
+    while (*link != NULL && *link != work) {
+        before = *link;
+        link = &(*link)->next;
+    }
+    if (*link == work) {
+        *link = work->next;
+        loop->last = loop->last == work ? before : loop->last;
+    }
+    work->waiting = false;
+}
+
+static void run_deferred(struct loop *loop)
+{
+    while (loop->first != NULL) {
+        struct loop_deferred *work = loop->first;
+        loop->first = work->next;
+        loop->last = loop->first == NULL ? NULL : loop->last;
+        work->waiting = false;
+        work->fn(work->ctx);
+    }
+}
+
+static void on_wake(void *ctx, int events)
+{
+    struct loop_waker *waker = ctx;
+    char bytes[64];
+    (void)events;
+    while (read(waker->pipe[0], bytes, sizeof bytes) > 0) {
+    }
+    waker->fn(waker->ctx);
+}
+
+struct loop_waker *loop_waker_create(struct loop *loop, loop_fn fn, void *ctx)
+{
+    struct loop_waker *waker = mem_new(sizeof *waker);
+    require(pipe(waker->pipe) == 0);
+    for (int i = 0; i < 2; i++) {
+        require(fcntl(waker->pipe[i], F_SETFL, O_NONBLOCK) == 0);
+    }
+    waker->fn = fn;
+    waker->ctx = ctx;
+    waker->watch = loop_watch_create(loop, waker->pipe[0], on_wake, waker);
+    loop_watch_set(waker->watch, LOOP_READ);
+    return waker;
+}
+
+void loop_waker_destroy(struct loop_waker *waker)
+{
+    if (waker != NULL) {
+        loop_watch_destroy(waker->watch);
+        close(waker->pipe[0]);
+        close(waker->pipe[1]);
+        free(waker);
+    }
+}
+
+void loop_wake(struct loop_waker *waker)
+{
+    ssize_t n = write(waker->pipe[1], "", 1);
+    (void)n;
+}
+
+static struct loop_timer *next_timer(const struct loop *loop)
+{
+    struct loop_timer *next = NULL;
+    list_each(node, &loop->timers)
+    {
+        struct loop_timer *t = list_item(node, struct loop_timer, node);
+        if (t->running && !t->dead &&
+            (next == NULL || t->due < next->due ||
+             (t->due == next->due && t->order < next->order))) {
+            next = t;
+        }
+    }
+    return next;
+}
+
+usec_t fake_loop_next_timer(const struct loop *loop)
+{
+    const struct loop_timer *t = next_timer(loop);
+    return t == NULL ? -1 : (t->due > loop->now ? t->due - loop->now : 0);
+}
+
+/* One round of the descriptors; whether any was ready. */
+static bool run_watches(struct loop *loop)
+{
+    static struct pollfd fds[FAKE_MAX_FDS];
+    static struct loop_watch *watches[FAKE_MAX_FDS];
+    nfds_t n = 0;
+    bool any = false;
+    list_each(node, &loop->watches)
+    {
+        struct loop_watch *w = list_item(node, struct loop_watch, node);
+        if (!w->dead && w->events != 0) {
+            require(n < FAKE_MAX_FDS);
+            short bits = (short)(((w->events & LOOP_READ) != 0 ? POLLIN : 0) |
+                                 ((w->events & LOOP_WRITE) != 0 ? POLLOUT : 0));
+            fds[n] = (struct pollfd){.fd = w->fd, .events = bits};
+            watches[n++] = w;
+        }
+    }
+    if (poll(fds, n, 0) <= 0) {
+        return false;
+    }
+    for (nfds_t i = 0; i < n; i++) {
+        int bits = fds[i].revents;
+        bool bad = (bits & (POLLERR | POLLHUP | POLLNVAL)) != 0;
+        int events = ((bits & POLLIN) != 0 || bad ? LOOP_READ : 0) |
+                     ((bits & POLLOUT) != 0 || bad ? LOOP_WRITE : 0);
+        events &= watches[i]->events;
+        if (!watches[i]->dead && events != 0) {
+            any = true;
+            watches[i]->fn(watches[i]->ctx, events);
+        }
+    }
+    return any;
+}
+
+static bool run_timer(struct loop *loop)
+{
+    struct loop_timer *t = next_timer(loop);
+    if (t == NULL || t->due > loop->now) {
+        return false;
+    }
+    t->running = false;
+    t->fn(t->ctx);
+    return true;
+}
+
+void fake_loop_settle(struct loop *loop)
+{
+    bool ran = true;
+    loop->depth++;
+    while (ran && !loop->stop) {
+        ran = run_watches(loop);
+        run_deferred(loop);
+        ran = run_timer(loop) || ran;
+        run_deferred(loop);
+    }
+    loop->depth--;
+    bury(loop);
+}
+
+void fake_loop_advance(struct loop *loop, usec_t us)
+{
+    int64_t end = loop->now + us;
+    fake_loop_settle(loop);
+    for (;;) {
+        const struct loop_timer *t = next_timer(loop);
+        if (t == NULL || t->due > end) {
+            break;
+        }
+        loop->now = t->due > loop->now ? t->due : loop->now;
+        fake_loop_settle(loop);
+    }
+    loop->now = end;
+    fake_loop_settle(loop);
+}
+
+void fake_loop_raise(struct loop *loop, int signo)
+{
+    list_each(node, &loop->signals)
+    {
+        struct loop_signal *s = list_item(node, struct loop_signal, node);
+        if (s->signo == signo) {
+            s->fn(s->ctx);
+        }
+    }
+    fake_loop_settle(loop);
+}
+
+void fake_loop_set_wall_offset(struct loop *loop, usec_t offset)
+{
+    loop->wall_offset = FAKE_WALL - FAKE_START + offset;
+}
+
+void loop_run(struct loop *loop)
+{
+    loop->stop = false;
+    fake_loop_settle(loop);
+    while (!loop->stop && fake_loop_next_timer(loop) >= 0) {
+        fake_loop_advance(loop, fake_loop_next_timer(loop));
+    }
+}
+
+void loop_stop(struct loop *loop)
+{
+    loop->stop = true;
+}
