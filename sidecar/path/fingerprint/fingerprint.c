@@ -31,11 +31,18 @@ static const struct span outside_meaning[] = {
     {"model", 5}, {"stream", 6}, {"stream_options", 14}, {"user", 4}, {"metadata", 8},
 };
 
+/* Written out, so that the compiler makes it one store. */
 static void put_length(char *out, size_t len)
 {
-    for (int i = 0; i < LENGTH_BYTES; i++) {
-        out[i] = (char)(uint8_t)((uint64_t)len >> (8 * i));
-    }
+    uint64_t n = len;
+    out[0] = (char)(n & 0xFF);
+    out[1] = (char)(n >> 8 & 0xFF);
+    out[2] = (char)(n >> 16 & 0xFF);
+    out[3] = (char)(n >> 24 & 0xFF);
+    out[4] = (char)(n >> 32 & 0xFF);
+    out[5] = (char)(n >> 40 & 0xFF);
+    out[6] = (char)(n >> 48 & 0xFF);
+    out[7] = (char)(n >> 56 & 0xFF);
 }
 
 static void put(struct buf *out, const void *data, size_t len)
@@ -59,9 +66,8 @@ static MUST_CHECK enum err write_head(struct buf *out, const struct span *fields
         return e;
     }
     for (size_t i = 0; i < count; i++) {
-        char length[LENGTH_BYTES];
-        put_length(length, fields[i].len);
-        put(out, length, sizeof length);
+        put_length(out->data + out->len, fields[i].len);
+        out->len += LENGTH_BYTES;
         put(out, fields[i].ptr, fields[i].len);
     }
     out->len += LENGTH_BYTES;

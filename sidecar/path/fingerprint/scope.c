@@ -13,6 +13,10 @@
  */
 #include "lull/path/fingerprint/fingerprint.h"
 
+#include "lull/http/server.h"
+
+_Static_assert(sizeof(struct scope_memo) <= HTTP_CONN_MEMO, "the memo lives in the connection");
+
 static const uint32_t absent_len = UINT32_MAX;
 
 static uint32_t memo_len(struct span s)

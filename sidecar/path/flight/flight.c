@@ -179,12 +179,22 @@ static bool copy_spec(struct flight *f, const struct flight_spec *spec)
     return true;
 }
 
+/* Out of its window: the schedule says when. */
+static void schedule_flight(struct flight *f)
+{
+    switch (schedule_ask(f->table->schedule, flight_upstream(f)->name)) {
+    case SCHEDULE_START:
+        call_start(f);
+        return;
+    }
+}
+
 static void on_timer(void *ctx)
 {
     struct flight *f = ctx;
     if (f->state == FLIGHT_HELD) {
         debounce_forget(f);
-        call_start(f);
+        schedule_flight(f);
     } else if (f->state == FLIGHT_CALLING) {
         call_timer(f);
     }
@@ -244,7 +254,7 @@ void flight_submit(struct flight_table *t, const struct flight_spec *spec,
     if (window > 0) {
         loop_timer_start(f->timer, window);
     } else {
-        call_start(f);
+        schedule_flight(f);
     }
 }
 

@@ -1,0 +1,24 @@
+# packages.sh: sourced by run.sh and test.sh. need PACKAGE...: installs the Debian packages that are
+# missing, with apt-get (through sudo when not root); leaves apt-get alone when all are there.
+need() {
+    local missing=() p sudo=
+    for p in "$@"; do
+        dpkg-query -W -f='${db:Status-Status}' "$p" 2>/dev/null | grep -qx installed || missing+=("$p")
+    done
+    [ ${#missing[@]} -gt 0 ] || return 0
+    if [ "$(id -u)" != 0 ]; then
+        command -v sudo >/dev/null || {
+            echo "missing: ${missing[*]}; run this as root, or install sudo" >&2
+            return 1
+        }
+        sudo=sudo
+    fi
+    echo "installing ${missing[*]}"
+    $sudo apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends \
+        "${missing[@]}" >/dev/null
+}
+
+BUILD_PACKAGES=(gcc libc6-dev cmake ninja-build pkg-config libevent-dev libcurl4-openssl-dev liblmdb-dev
+    libxxhash-dev libcjson-dev libssl-dev ca-certificates)
+TEST_PACKAGES=(libcmocka-dev clang clang-format libclang-rt-14-dev universal-ctags python3 openssl)

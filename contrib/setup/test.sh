@@ -1,0 +1,65 @@
+#!/bin/bash
+# test.sh   on a bare Debian 12: installs what the tests need, builds lull four times and runs its tests:
+# gcc with -Werror (everything), clang with -Werror (all but the integration tests), gcc with ASan and
+# UBSan (everything), and gcc with TSan (store, cache and what else has a thread).
+# The last line says how many tests passed and failed. Builds are kept in build-test/ for the next time
+# (LULL_TEST_BUILD=FOLDER: elsewhere).
+set -uo pipefail
+root=$(cd "$(dirname "$0")/../.." && pwd)
+. "$root/contrib/setup/packages.sh"
+builds=${LULL_TEST_BUILD:-$root/build-test}
+passed=0
+failed=0
+
+# build NAME CMAKE-ARGUMENT...: configures and builds build-test/NAME; counts as one test.
+build() {
+    local name=$1 dir=$builds/$1
+    shift
+    echo "== build $name"
+    if cmake -S "$root" -B "$dir" -G Ninja -DLULL_WERROR=ON "$@" >"$dir.log" 2>&1 &&
+        ninja -C "$dir" -j2 >>"$dir.log" 2>&1; then
+        passed=$((passed + 1))
+        return 0
+    fi
+    grep -E -A15 'FAILED|error:|CMake Error' "$dir.log" | head -60
+    echo "build $name failed; see $dir.log"
+    failed=$((failed + 1))
+    return 1
+}
+
+# tests NAME CTEST-ARGUMENT...: runs ctest there and adds its counts.
+tests() {
+    local name=$1 dir=$builds/$1 log=$builds/$1.ctest line bad total
+    shift
+    echo "== test $name"
+    ctest --test-dir "$dir" --output-on-failure -j2 --no-tests=error "$@" >"$log" 2>&1
+    line=$(grep -E '^[0-9]+% tests passed, [0-9]+ tests failed out of [0-9]+' "$log" | tail -1)
+    if [ -z "$line" ]; then
+        tail -20 "$log"
+        failed=$((failed + 1))
+        return
+    fi
+    read -r bad total < <(sed -E 's/.*, ([0-9]+) tests failed out of ([0-9]+).*/\1 \2/' <<<"$line")
+    passed=$((passed + total - bad))
+    failed=$((failed + bad))
+    if [ "$bad" -gt 0 ]; then
+        cat "$log"
+    else
+        grep -E '\*\*\*Skipped|^The following tests did not run' "$log"
+        grep -E 'Total Test time' "$log"
+    fi
+}
+
+need "${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}" || exit 1
+mkdir -p "$builds"
+
+build gcc -DCMAKE_C_COMPILER=gcc -DCMAKE_BUILD_TYPE=RelWithDebInfo && tests gcc
+build clang -DCMAKE_C_COMPILER=clang -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_C_FLAGS=-Wvla &&
+    tests clang -LE 'integration|lint'
+build asan -DCMAKE_C_COMPILER=gcc -DCMAKE_BUILD_TYPE=RelWithDebInfo \
+    -DLULL_SANITIZE=address,undefined && tests asan -LE lint
+build tsan -DCMAKE_C_COMPILER=gcc -DCMAKE_BUILD_TYPE=RelWithDebInfo -DLULL_SANITIZE=thread &&
+    tests tsan -R '^unit\.(store|cache|base)\.'
+
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]

@@ -1,0 +1,262 @@
+/* conn.c: a connection's life.
+ *
+ * Reading stays armed while a reply is pending, so that a client that leaves is noticed at once
+ * (recv() == 0, also for a half-close); it is dropped only where there is no room for what it
+ * sends, since a level-triggered descriptor that nobody reads would spin.
+ *
+ * There is one timer for a connection, started lazily: a deadline is only written down, and the
+ * timer, when it fires early, is started again for what is left. A hit therefore touches no timer.
+ */
+#include "http/http_priv.h"
+
+#include "lull/base/os.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static const usec_t LINGER = 2 * USEC_PER_S;
+
+static void on_event(void *ctx, int events)
+{
+    struct http_conn *c = ctx;
+    if ((events & LOOP_WRITE) != 0) {
+        reply_writable(c);
+    }
+    if (!c->dead && (events & LOOP_READ) != 0) {
+        receive_readable(c);
+    }
+}
+
+static void conn_free(void *ctx)
+{
+    struct http_conn *c = ctx;
+    buf_free(&c->held);
+    buf_free(&c->out);
+    free(c);
+}
+
+void conn_close(struct http_conn *c)
+{
+    struct http_server *s = c->server;
+    if (c->dead) {
+        return;
+    }
+    c->dead = true;
+    loop_watch_destroy(c->watch);
+    loop_timer_destroy(c->timer);
+    loop_defer_cancel(s->loop, &c->work);
+    close(c->fd);
+    list_remove(&c->node);
+    s->buffered -= c->counted;
+    if (c->slot != NULL) {
+        server_slot_back(s, c->slot);
+        c->slot = NULL;
+    }
+    loop_defer(s->loop, &c->grave);
+    server_conn_closed(s);
+}
+
+void conn_gone(struct http_conn *c)
+{
+    struct http_server *s = c->server;
+    if (c->in_request && !c->reply_done) {
+        c->in_request = false;
+        s->handler.on_gone(c, s->ctx);
+    }
+    conn_close(c);
+}
+
+bool conn_idle(const struct http_conn *c)
+{
+    return !c->in_request && c->in_len == 0 && c->out.len == 0 && !c->lingering;
+}
+
+static void expire(struct http_conn *c)
+{
+    struct http_server *s = c->server;
+    enum deadline what = c->deadline;
+    c->deadline = DEADLINE_NONE;
+    if (what == DEADLINE_HEAD) {
+        s->counts.bad_requests++;
+        if (s->handler.on_refused != NULL) {
+            s->handler.on_refused(HTTP_ERROR_REQUEST_TIMEOUT, s->ctx);
+        }
+    }
+    if (what == DEADLINE_BODY && c->in_request && !c->reply_done) {
+        c->in_request = false;
+        s->handler.on_gone(c, s->ctx);
+    }
+    if ((what == DEADLINE_HEAD || what == DEADLINE_BODY) && !c->dead && !c->reply_begun) {
+        receive_orphan(c);
+        http_reply_error(c, HTTP_ERROR_REQUEST_TIMEOUT, HTTP_FORM_OPENAI, SPAN_NONE);
+        receive_process(c);
+        return;
+    }
+    conn_close(c);
+}
+
+static void on_timer(void *ctx)
+{
+    struct http_conn *c = ctx;
+    mono_t now = loop_now(c->server->loop);
+    c->timer_at.us = 0;
+    if (c->deadline == DEADLINE_NONE) {
+        return;
+    }
+    if (now.us >= c->deadline_at.us) {
+        expire(c);
+        return;
+    }
+    c->timer_at = c->deadline_at;
+    loop_timer_start(c->timer, mono_diff(c->deadline_at, now));
+}
+
+void conn_set_deadline(struct http_conn *c, enum deadline what, usec_t after)
+{
+    struct loop *loop = c->server->loop;
+    c->deadline = what;
+    if (what == DEADLINE_NONE) {
+        return;
+    }
+    c->deadline_at.us = loop_now(loop).us + after;
+    if (c->timer_at.us == 0 || c->timer_at.us > c->deadline_at.us) {
+        c->timer_at = c->deadline_at;
+        loop_timer_start(c->timer, after);
+    }
+}
+
+static bool has_room(const struct http_conn *c)
+{
+    return c->slot == NULL || c->in_len < SLOT_BYTES ||
+           (c->in_request && c->mode == BODY_HOLD && !c->held_in_slot && !c->body_ended);
+}
+
+void conn_update_watch(struct http_conn *c)
+{
+    if (c->dead) {
+        return;
+    }
+    bool read = !c->paused && has_room(c);
+    bool write = c->out.len > c->out_at;
+    loop_watch_set(c->watch, (read ? LOOP_READ : 0) | (write ? LOOP_WRITE : 0));
+}
+
+void conn_finish_output(struct http_conn *c)
+{
+    if (c->lingering) {
+        return;
+    }
+    bool unread = c->close_after && !c->body_ended;
+    if (!unread || c->until_close) {
+        conn_close(c);
+        return;
+    }
+    /* closing with unread input would reset the connection before the client has read the reply */
+    c->lingering = true;
+    c->paused = false;
+    c->discarded = 0;
+    c->in_len = 0;
+    shutdown(c->fd, SHUT_WR);
+    conn_set_deadline(c, DEADLINE_LINGER, LINGER);
+    conn_update_watch(c);
+}
+
+static void on_work(void *ctx)
+{
+    struct http_conn *c = ctx;
+    if (c->broken) {
+        conn_gone(c);
+    } else {
+        receive_process(c);
+    }
+}
+
+void conn_open(struct http_server *s, int fd, bool is_unix)
+{
+    struct http_conn *c = mem_new(sizeof *c);
+    int on = 1;
+    c->server = s;
+    c->fd = fd;
+    c->is_unix = is_unix;
+    c->work.fn = on_work;
+    c->work.ctx = c;
+    c->grave.fn = conn_free;
+    c->grave.ctx = c;
+    buf_init(&c->out, OUT_MAX);
+    c->watch = loop_watch_create(s->loop, fd, on_event, c);
+    c->timer = loop_timer_create(s->loop, on_timer, c);
+    list_append(&s->conns, &c->node);
+    if (!is_unix) {
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    }
+#ifdef SO_NOSIGPIPE
+    (void)setsockopt(fd, SOL_SOCKET, SO_NOSIGPIPE, &on, sizeof on);
+#endif
+    s->counts.open++;
+    s->counts.accepted++;
+    conn_set_deadline(c, DEADLINE_IDLE, s->limits.idle_timeout);
+    loop_watch_set(c->watch, LOOP_READ);
+}
+
+/* ---- what handlers ask ---- */
+
+void http_conn_set_data(struct http_conn *c, void *data)
+{
+    c->data = data;
+}
+
+void *http_conn_data(const struct http_conn *c)
+{
+    return c->data;
+}
+
+const struct http_request *http_conn_request(const struct http_conn *c)
+{
+    return &c->slot->request;
+}
+
+bool http_conn_is_unix(const struct http_conn *c)
+{
+    return c->is_unix;
+}
+
+int http_conn_fd(const struct http_conn *c)
+{
+    return c->fd;
+}
+
+void *http_conn_memo(struct http_conn *c)
+{
+    return c->memo;
+}
+
+bool http_conn_is_loopback(const struct http_conn *conn)
+{
+    struct http_conn *c = (struct http_conn *)(uintptr_t)conn; /* only the memo changes */
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } a;
+    socklen_t len = sizeof a;
+    if (c->is_unix || c->loopback_known) {
+        return c->loopback;
+    }
+    memset(&a, 0, sizeof a);
+    c->loopback_known = true;
+    if (getsockname(c->fd, &a.any, &len) != 0) {
+        return false;
+    }
+    if (a.any.sa_family == AF_INET) {
+        c->loopback = (ntohl(a.v4.sin_addr.s_addr) >> 24) == 127;
+    } else if (a.any.sa_family == AF_INET6) {
+        const struct in6_addr *ip = &a.v6.sin6_addr;
+        c->loopback =
+            IN6_IS_ADDR_LOOPBACK(ip) || (IN6_IS_ADDR_V4MAPPED(ip) && ip->s6_addr[12] == 127);
+    }
+    return c->loopback;
+}

@@ -1,0 +1,428 @@
+/* request.c: the strict head parser.
+ *
+ * Everything that two parsers could read differently is refused, since lull and the model server
+ * behind it must never disagree about where a request ends: one Host, one Content-Length of digits
+ * only, Transfer-Encoding only as "chunked" and never beside a Content-Length, no line folding, no
+ * blank before a colon, no bare CR or LF, no control bytes. The head is parsed when its empty line
+ * is there; until then only what can already be said is checked (size, version, control bytes in
+ * the first line).
+ */
+#include "lull/http/request.h"
+
+#include <stddef.h>
+
+enum { MAX_LEADING_EMPTY = 2 };
+
+static bool is_token(unsigned char c)
+{
+    static const char others[] = "!#$%&'*+-.^_`|~";
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           (c != '\0' && memchr(others, c, sizeof others - 1) != NULL);
+}
+
+struct parser {
+    char *data;
+    size_t end; /* of the head, the final empty line not included */
+    struct http_request *out;
+    bool has_host, upgrade;
+};
+
+static enum http_parse refuse(enum http_error *error, enum http_error which)
+{
+    *error = which;
+    return HTTP_PARSE_ERROR;
+}
+
+static enum http_method method_of(struct span name)
+{
+    static const struct {
+        const char *name;
+        enum http_method method;
+    } methods[] = {{"GET", HTTP_GET},        {"HEAD", HTTP_HEAD},     {"POST", HTTP_POST},
+                   {"PUT", HTTP_PUT},        {"DELETE", HTTP_DELETE}, {"PATCH", HTTP_PATCH},
+                   {"OPTIONS", HTTP_OPTIONS}};
+    for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++) {
+        if (span_eq(name, span_of(methods[i].name))) {
+            return methods[i].method;
+        }
+    }
+    return HTTP_METHOD_OTHER;
+}
+
+/* Origin form out of the target: absolute form is reduced to its path and query. */
+static enum http_error reduce_target(struct span *target, enum http_method method)
+{
+    if (target->ptr[0] == '/') {
+        return HTTP_ERROR_NONE;
+    }
+    if (target->len == 1 && target->ptr[0] == '*') {
+        return method == HTTP_OPTIONS ? HTTP_ERROR_NONE : HTTP_ERROR_BAD_REQUEST;
+    }
+    size_t scheme = 0;
+    if (target->len > 7 && span_eq_nocase(span_make(target->ptr, 7), SPAN("http://"))) {
+        scheme = 7;
+    } else if (target->len > 8 && span_eq_nocase(span_make(target->ptr, 8), SPAN("https://"))) {
+        scheme = 8;
+    } else {
+        return HTTP_ERROR_BAD_REQUEST;
+    }
+    size_t slash = span_find(*target, SPAN("/"), scheme);
+    if (slash == SIZE_MAX || slash == scheme) {
+        return HTTP_ERROR_BAD_REQUEST;
+    }
+    *target = span_make(target->ptr + slash, target->len - slash);
+    return HTTP_ERROR_NONE;
+}
+
+/* Merges runs of slashes in the path, in place; the query moves up. */
+static void merge_slashes(char *target, size_t *len)
+{
+    size_t to = 0;
+    bool query = false;
+    for (size_t from = 0; from < *len; from++) {
+        query = query || target[from] == '?';
+        if (!query && target[from] == '/' && to > 0 && target[to - 1] == '/') {
+            continue;
+        }
+        target[to++] = target[from];
+    }
+    *len = to;
+}
+
+static enum http_error check_target(struct span target)
+{
+    if (target.len == 0) {
+        return HTTP_ERROR_BAD_REQUEST;
+    }
+    if (target.len > HTTP_MAX_TARGET) {
+        return HTTP_ERROR_URI_TOO_LONG;
+    }
+    for (size_t i = 0; i < target.len; i++) {
+        unsigned char c = (unsigned char)target.ptr[i];
+        if (c <= 0x20 || c >= 0x7f || c == '#') {
+            return HTTP_ERROR_BAD_REQUEST;
+        }
+    }
+    return HTTP_ERROR_NONE;
+}
+
+static enum http_error parse_version(struct span version, int *minor)
+{
+    if (span_eq(version, SPAN("HTTP/1.1"))) {
+        *minor = 1;
+        return HTTP_ERROR_NONE;
+    }
+    if (span_eq(version, SPAN("HTTP/1.0"))) {
+        *minor = 0;
+        return HTTP_ERROR_NONE;
+    }
+    bool shaped = version.len == 8 && span_starts(version, SPAN("HTTP/")) &&
+                  version.ptr[5] >= '0' && version.ptr[5] <= '9' && version.ptr[6] == '.' &&
+                  version.ptr[7] >= '0' && version.ptr[7] <= '9';
+    return shaped ? HTTP_ERROR_HTTP_VERSION : HTTP_ERROR_BAD_REQUEST;
+}
+
+static enum http_error parse_line(struct http_request *r, char *line, size_t len)
+{
+    struct span all = span_make(line, len);
+    size_t first = span_find(all, SPAN(" "), 0);
+    size_t last = span_rfind(all, SPAN(" "));
+    if (first == SIZE_MAX || first == 0 || last == first) {
+        return HTTP_ERROR_BAD_REQUEST;
+    }
+    for (size_t i = 0; i < first; i++) {
+        if (!is_token((unsigned char)line[i])) {
+            return HTTP_ERROR_BAD_REQUEST;
+        }
+    }
+    r->method_name = span_make(line, first);
+    r->method = method_of(r->method_name);
+    struct span target = span_make(line + first + 1, last - first - 1);
+    enum http_error e = check_target(target);
+    if (e == HTTP_ERROR_NONE) {
+        e = parse_version(span_make(line + last + 1, len - last - 1), &r->minor);
+    }
+    if (e == HTTP_ERROR_NONE && span_eq(r->method_name, SPAN("CONNECT"))) {
+        e = HTTP_ERROR_NOT_SUPPORTED;
+    }
+    if (e == HTTP_ERROR_NONE) {
+        e = reduce_target(&target, r->method);
+    }
+    if (e != HTTP_ERROR_NONE) {
+        return e;
+    }
+    char *start = line + (target.ptr - line);
+    size_t size = target.len;
+    merge_slashes(start, &size);
+    r->target = span_make(start, size);
+    size_t question = span_find(r->target, SPAN("?"), 0);
+    r->path = span_make(start, question == SIZE_MAX ? size : question);
+    r->query =
+        question == SIZE_MAX ? SPAN("") : span_make(start + question + 1, size - question - 1);
+    return HTTP_ERROR_NONE;
+}
+
+static enum http_error take_length(struct http_request *r, struct span value)
+{
+    int64_t n = 0;
+    if (r->content_length >= 0 || value.len == 0 || value.len > 18) {
+        return HTTP_ERROR_BAD_REQUEST;
+    }
+    for (size_t i = 0; i < value.len; i++) {
+        if (value.ptr[i] < '0' || value.ptr[i] > '9') {
+            return HTTP_ERROR_BAD_REQUEST;
+        }
+        n = n * 10 + (value.ptr[i] - '0');
+    }
+    r->content_length = n;
+    return HTTP_ERROR_NONE;
+}
+
+static bool host_is_valid(struct span host)
+{
+    static const char others[] = "-._~:[]%!$&'()*+,;=";
+    for (size_t i = 0; i < host.len; i++) {
+        unsigned char c = (unsigned char)host.ptr[i];
+        bool alnum = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+        if (!alnum && (c == '\0' || memchr(others, c, sizeof others - 1) == NULL)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Headers that decide about framing and life of the connection. */
+static enum http_error take_header(struct parser *p, struct span name, struct span value)
+{
+    struct http_request *r = p->out;
+    switch (name.len) {
+    case 4:
+        if (span_eq_nocase(name, SPAN("Host"))) {
+            if (p->has_host || !host_is_valid(value)) {
+                return HTTP_ERROR_BAD_REQUEST;
+            }
+            p->has_host = true;
+            r->host = value;
+        }
+        break;
+    case 6:
+        r->expect_continue = r->expect_continue || (span_eq_nocase(name, SPAN("Expect")) &&
+                                                    span_eq_nocase(value, SPAN("100-continue")));
+        break;
+    case 7:
+        p->upgrade = p->upgrade || span_eq_nocase(name, SPAN("Upgrade"));
+        break;
+    case 14:
+        if (span_eq_nocase(name, SPAN("Content-Length"))) {
+            return take_length(r, value);
+        }
+        break;
+    case 17:
+        if (span_eq_nocase(name, SPAN("Transfer-Encoding"))) {
+            if (r->chunked) {
+                return HTTP_ERROR_BAD_REQUEST;
+            }
+            if (!span_eq_nocase(value, SPAN("chunked"))) {
+                return value.len == 0 ? HTTP_ERROR_BAD_REQUEST : HTTP_ERROR_NOT_SUPPORTED;
+            }
+            r->chunked = true;
+        }
+        break;
+    default:
+        break;
+    }
+    return HTTP_ERROR_NONE;
+}
+
+static bool value_is_clean(const char *ptr, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)ptr[i];
+        if ((c < 0x20 && c != '\t') || c == 0x7f) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static enum http_error parse_field(struct parser *p, const char *line, size_t len)
+{
+    struct http_request *r = p->out;
+    size_t colon = 0;
+    while (colon < len && is_token((unsigned char)line[colon])) {
+        colon++;
+    }
+    if (colon == 0 || colon == len || line[colon] != ':') {
+        return HTTP_ERROR_BAD_REQUEST; /* folding, a blank before the colon, no name */
+    }
+    if (r->header_count == HTTP_MAX_HEADERS) {
+        return HTTP_ERROR_HEADER_TOO_LARGE;
+    }
+    const char *value = line + colon + 1;
+    size_t size = len - colon - 1;
+    if (!value_is_clean(value, size)) {
+        return HTTP_ERROR_BAD_REQUEST;
+    }
+    while (size > 0 && (value[0] == ' ' || value[0] == '\t')) {
+        value++;
+        size--;
+    }
+    while (size > 0 && (value[size - 1] == ' ' || value[size - 1] == '\t')) {
+        size--;
+    }
+    struct http_header *h = &r->headers[r->header_count++];
+    h->name = span_make(line, colon);
+    h->value = span_make(value, size);
+    return take_header(p, h->name, h->value);
+}
+
+static enum http_error finish(struct parser *p)
+{
+    struct http_request *r = p->out;
+    if (!p->has_host && r->minor == 1) {
+        return HTTP_ERROR_BAD_REQUEST;
+    }
+    if (r->chunked && (r->content_length >= 0 || r->minor == 0)) {
+        return HTTP_ERROR_BAD_REQUEST;
+    }
+    bool close = http_header_has_token(r, SPAN("Connection"), SPAN("close"));
+    bool keep = http_header_has_token(r, SPAN("Connection"), SPAN("keep-alive"));
+    if (p->upgrade && http_header_has_token(r, SPAN("Connection"), SPAN("upgrade"))) {
+        return HTTP_ERROR_NOT_SUPPORTED;
+    }
+    r->keep_alive = !close && (r->minor == 1 || keep);
+    r->expect_continue = r->expect_continue && r->minor == 1;
+    return HTTP_ERROR_NONE;
+}
+
+/* The whole head is there: data[start..end), end at the final empty line. */
+static enum http_error parse_whole(struct parser *p, size_t start)
+{
+    size_t at = start;
+    bool first = true;
+    while (at < p->end) {
+        char *line = p->data + at;
+        char *lf = memchr(line, '\n', p->end - at);
+        require(lf != NULL);
+        if (lf == line || lf[-1] != '\r') {
+            return HTTP_ERROR_BAD_REQUEST;
+        }
+        size_t len = (size_t)(lf - line) - 1;
+        if (memchr(line, '\r', len) != NULL) {
+            return HTTP_ERROR_BAD_REQUEST;
+        }
+        enum http_error e = first ? parse_line(p->out, line, len) : parse_field(p, line, len);
+        if (e != HTTP_ERROR_NONE) {
+            return e;
+        }
+        first = false;
+        at += len + 2;
+    }
+    return finish(p);
+}
+
+/* What can be said of a head that is not complete. */
+static enum http_error check_early(const char *data, size_t start, size_t len)
+{
+    const char *lf = memchr(data + start, '\n', len - start);
+    size_t line = lf == NULL ? len - start : (size_t)(lf - data) - start;
+    for (size_t i = start; i < start + line; i++) {
+        unsigned char c = (unsigned char)data[i];
+        if ((c < 0x20 && !(c == '\r' && i + 1 >= start + line)) || c == 0x7f) {
+            return HTTP_ERROR_BAD_REQUEST;
+        }
+    }
+    if (lf == NULL && line > HTTP_MAX_TARGET + 64) {
+        return HTTP_ERROR_URI_TOO_LONG;
+    }
+    return len - start >= HTTP_MAX_HEAD ? HTTP_ERROR_HEADER_TOO_LARGE : HTTP_ERROR_NONE;
+}
+
+enum http_parse http_parse_head(char *data, size_t len, size_t *scanned, struct http_request *out,
+                                enum http_error *error)
+{
+    size_t start = 0;
+    for (int i = 0; i < MAX_LEADING_EMPTY && len - start >= 2 && data[start] == '\r' &&
+                    data[start + 1] == '\n';
+         i++) {
+        start += 2;
+    }
+    if (len == start || (len - start == 1 && data[start] == '\r' && start < 4)) {
+        return HTTP_PARSE_MORE;
+    }
+    size_t from = *scanned > start + 3 ? *scanned - 3 : start;
+    size_t end = span_find(span_make(data, len), SPAN("\r\n\r\n"), from);
+    size_t bare = span_find(span_make(data, len), SPAN("\n\n"), from);
+    if (bare != SIZE_MAX && bare < end) {
+        return refuse(error, HTTP_ERROR_BAD_REQUEST);
+    }
+    if (end == SIZE_MAX) {
+        *scanned = len;
+        enum http_error e = check_early(data, start, len);
+        return e == HTTP_ERROR_NONE ? HTTP_PARSE_MORE : refuse(error, e);
+    }
+    if (end + 4 - start > HTTP_MAX_HEAD) {
+        return refuse(error, HTTP_ERROR_HEADER_TOO_LARGE);
+    }
+    memset(out, 0, offsetof(struct http_request, headers));
+    out->content_length = -1;
+    out->head_len = end + 4;
+    struct parser p = {.data = data, .end = end + 2, .out = out};
+    enum http_error e = parse_whole(&p, start);
+    return e == HTTP_ERROR_NONE ? HTTP_PARSE_OK : refuse(error, e);
+}
+
+struct span http_header_get(const struct http_request *r, struct span name)
+{
+    for (size_t i = 0; i < r->header_count; i++) {
+        if (span_eq_nocase(r->headers[i].name, name)) {
+            return r->headers[i].value;
+        }
+    }
+    return SPAN_NONE;
+}
+
+/* Whether a comma-separated list holds the token (parameters after '=' or ';' are not looked at).
+ */
+static bool list_has(struct span list, struct span token)
+{
+    size_t at = 0;
+    while (at <= list.len) {
+        size_t comma = span_find(list, SPAN(","), at);
+        size_t end = comma == SIZE_MAX ? list.len : comma;
+        if (span_eq_nocase(span_trim(span_make(list.ptr + at, end - at)), token)) {
+            return true;
+        }
+        at = end + 1;
+    }
+    return false;
+}
+
+bool http_header_has_token(const struct http_request *r, struct span name, struct span token)
+{
+    for (size_t i = 0; i < r->header_count; i++) {
+        if (span_eq_nocase(r->headers[i].name, name) && list_has(r->headers[i].value, token)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool http_is_hop_by_hop(struct span name, struct span connection)
+{
+    static const char *const names[] = {"Connection",
+                                        "Keep-Alive",
+                                        "Proxy-Connection",
+                                        "Proxy-Authenticate",
+                                        "Proxy-Authorization",
+                                        "TE",
+                                        "Trailer",
+                                        "Transfer-Encoding",
+                                        "Upgrade"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (span_eq_nocase(name, span_of(names[i]))) {
+            return true;
+        }
+    }
+    return connection.len > 0 && list_has(connection, name);
+}

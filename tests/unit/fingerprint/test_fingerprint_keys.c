@@ -1,0 +1,392 @@
+/* test_fingerprint_keys.c: what belongs to a key and what does not: level 1 over the bytes, level 2
+ * over the meaning, and the material that a hit is compared by.
+ */
+#include "lull/path/fingerprint/fingerprint.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#define TEXT(literal) ((char *)(uintptr_t)(literal))
+
+static struct hash_secret secret;
+
+struct fixture {
+    struct upstream_settings upstreams[2];
+    struct kind_policy kinds[2];
+    struct settings settings;
+    struct scope scope;
+};
+
+static void fixture_init(struct fixture *f)
+{
+    *f = (struct fixture){0};
+    f->upstreams[0].name = TEXT("big");
+    f->upstreams[0].url = TEXT("http://127.0.0.1:8080");
+    f->upstreams[1].name = TEXT("small");
+    f->upstreams[1].url = TEXT("http://127.0.0.1:8081");
+    f->kinds[0] = (struct kind_policy){.name = TEXT("title"), .shape_member = TEXT("title")};
+    f->kinds[1] = (struct kind_policy){.name = TEXT("tags"), .shape_member = TEXT("tags")};
+    f->settings = (struct settings){.upstreams = f->upstreams,
+                                    .upstream_count = 2,
+                                    .kinds = f->kinds,
+                                    .kind_count = 2,
+                                    .policy_digest = {1, 2, 3}};
+    f->scope = scope_of(SCOPE_AUTO, SPAN("Bearer a"), SPAN("u1"), &secret, NULL);
+}
+
+static struct fingerprint_raw raw_of(const struct fixture *f)
+{
+    return (struct fingerprint_raw){.settings = &f->settings,
+                                    .header = TASK_HEADER_VALUE,
+                                    .header_value = SPAN("title_generation"),
+                                    .method = SPAN("POST"),
+                                    .path = SPAN("/v1/chat/completions"),
+                                    .scope = &f->scope,
+                                    .body = SPAN("{\"model\":\"m\"}")};
+}
+
+static struct fingerprint_meaning meaning_of(const struct fixture *f, const char *body)
+{
+    return (struct fingerprint_meaning){.settings = &f->settings,
+                                        .endpoint = ENDPOINT_CHAT,
+                                        .model = SPAN("m"),
+                                        .scope = &f->scope,
+                                        .body = span_of(body)};
+}
+
+static bool same(const struct fingerprint *a, const struct fingerprint *b)
+{
+    bool material = span_eq(a->head, b->head) && span_eq(a->body, b->body);
+    assert_int_equal(material, hash_key_eq(a->hash, b->hash));
+    return material;
+}
+
+static bool raw_same(const struct fingerprint_raw *a, const struct fingerprint_raw *b)
+{
+    struct fingerprint fa = {0};
+    struct fingerprint fb = {0};
+    fingerprint_raw(a, &secret, &fa);
+    fingerprint_raw(b, &secret, &fb);
+    bool equal = same(&fa, &fb);
+    fingerprint_free(&fa);
+    fingerprint_free(&fb);
+    return equal;
+}
+
+static bool meaning_same(const struct fingerprint_meaning *a, const struct fingerprint_meaning *b)
+{
+    struct fingerprint fa = {0};
+    struct fingerprint fb = {0};
+    assert_int_equal(fingerprint_meaning(a, &secret, &fa), JSON_OK);
+    assert_int_equal(fingerprint_meaning(b, &secret, &fb), JSON_OK);
+    bool equal = same(&fa, &fb);
+    fingerprint_free(&fa);
+    fingerprint_free(&fb);
+    return equal;
+}
+
+static void test_level_1_repeats(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    struct fingerprint_raw a = raw_of(&f);
+    struct fingerprint_raw b = raw_of(&f);
+    char *copy = strdup("{\"model\":\"m\"}");
+    b.body = span_of(copy);
+    assert_true(raw_same(&a, &b));
+    free(copy);
+}
+
+static void test_level_1_differs_in_every_part(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    struct fingerprint_raw a = raw_of(&f);
+    struct fingerprint_raw b;
+#define FLIP(change)                                                                               \
+    do {                                                                                           \
+        b = a;                                                                                     \
+        change;                                                                                    \
+        assert_false(raw_same(&a, &b));                                                            \
+    } while (0)
+    FLIP(b.header = TASK_HEADER_ABSENT);
+    FLIP(b.header = TASK_HEADER_EMPTY);
+    FLIP(b.header_value = SPAN("tags_generation"));
+    FLIP(b.method = SPAN("PUT"));
+    FLIP(b.path = SPAN("/chat/completions"));
+    FLIP(b.query = SPAN("a=1"));
+    FLIP(b.upstream = 1);
+    FLIP(b.body = SPAN("{\"model\":\"n\"}"));
+    FLIP(b.body = SPAN("{\"model\": \"m\"}"));
+    FLIP(b.body = SPAN_NONE);
+    struct scope other = scope_of(SCOPE_AUTO, SPAN("Bearer a"), SPAN("u2"), &secret, NULL);
+    FLIP(b.scope = &other);
+    struct settings changed = f.settings;
+    changed.policy_digest[15] = 1;
+    FLIP(b.settings = &changed);
+#undef FLIP
+}
+
+static void test_parts_cannot_be_shifted_into_each_other(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    struct fingerprint_raw a = raw_of(&f);
+    struct fingerprint_raw b = raw_of(&f);
+    a.path = SPAN("/ab");
+    a.query = SPAN("c");
+    b.path = SPAN("/a");
+    b.query = SPAN("bc");
+    assert_false(raw_same(&a, &b));
+    a = raw_of(&f);
+    b = raw_of(&f);
+    a.query = SPAN("x");
+    a.body = SPAN("yz");
+    b.query = SPAN("xy");
+    b.body = SPAN("z");
+    assert_false(raw_same(&a, &b));
+}
+
+static void test_level_1_borrows_the_body_and_reuses_its_storage(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    struct fingerprint_raw a = raw_of(&f);
+    struct fingerprint fp = {0};
+    fingerprint_raw(&a, &secret, &fp);
+    assert_ptr_equal(fp.body.ptr, a.body.ptr);
+    const char *data = fp.storage.data;
+    struct hash_key first = fp.hash;
+    fingerprint_raw(&a, &secret, &fp);
+    assert_ptr_equal(fp.storage.data, data);
+    assert_true(hash_key_eq(first, fp.hash));
+    assert_true(fp.head.len <= 400);
+    struct hash_secret other = secret;
+    other.bytes[0] ^= 0xFF;
+    other.bytes[100] ^= 0xFF;
+    fingerprint_raw(&a, &other, &fp);
+    assert_false(hash_key_eq(first, fp.hash));
+    fingerprint_free(&fp);
+    fingerprint_free(&fp); /* twice is fine */
+    assert_null(fp.storage.data);
+}
+
+static void test_level_2_ignores_style_order_and_what_is_not_asked(void **state)
+{
+    (void)state;
+    static const char *const equal[] = {
+        "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"Brot "
+        "\\ud83c\\udf5e\"}],\"stream\":false}",
+        "{\"model\": \"m\", \"messages\": [{\"role\": \"user\", \"content\": \"Brot 🍞\"}], "
+        "\"stream\": false}",
+        "{\"messages\":[{\"content\":\"Brot 🍞\",\"role\":\"user\"}]}",
+        "{\"messages\":[{\"content\":\"\\u0042rot 🍞\",\"role\":\"user\"}],\"model\":\"other\"}",
+        "{\"messages\":[{\"content\":\"Brot "
+        "🍞\",\"role\":\"user\"}],\"stream\":true,\"stream_options\":{\"a\":1}}",
+        " {\"user\":\"u\",\"messages\":[{\"content\":\"Brot "
+        "🍞\",\"role\":\"user\"}],\"metadata\":{\"chat_id\":\"c\"}} ",
+    };
+    struct fixture f;
+    fixture_init(&f);
+    struct fingerprint_meaning a = meaning_of(&f, equal[0]);
+    for (size_t i = 1; i < sizeof equal / sizeof equal[0]; i++) {
+        struct fingerprint_meaning b = meaning_of(&f, equal[i]);
+        assert_true(meaning_same(&a, &b));
+    }
+}
+
+static void test_level_2_differs_in_every_other_member(void **state)
+{
+    (void)state;
+#define MESSAGES "\"messages\":[{\"role\":\"user\",\"content\":\"Polish\"}]"
+    static const char *const bodies[] = {
+        "{" MESSAGES "}",
+        "{\"messages\":[{\"role\":\"user\",\"content\":\"polish\"}]}",
+        "{\"messages\":[{\"role\":\"user\",\"content\":\"Polish \"}]}",
+        "{\"messages\":[{\"role\":\"system\",\"content\":\"Polish\"}]}",
+        "{\"messages\":[{\"role\":\"user\",\"content\":\"Polish\",\"user\":\"x\"}]}",
+        "{\"messages\":[{\"role\":\"user\",\"content\":\"Polish\"},{\"role\":\"user\",\"content\":"
+        "\"Polish\"}]}",
+        "{" MESSAGES ",\"temperature\":0}",
+        "{" MESSAGES ",\"temperature\":0.0}",
+        "{" MESSAGES ",\"temperature\":0.1}",
+        "{" MESSAGES ",\"temperature\":null}",
+        "{" MESSAGES ",\"seed\":1}",
+        "{" MESSAGES ",\"seed\":\"1\"}",
+        "{" MESSAGES ",\"max_tokens\":1000}",
+        "{" MESSAGES ",\"options\":{\"num_ctx\":4096}}",
+        "{" MESSAGES ",\"options\":{\"num_ctx\":4096,\"model\":\"m\"}}",
+        "{" MESSAGES ",\"think\":false}",
+        "{" MESSAGES ",\"think\":true}",
+        "{" MESSAGES ",\"Stream\":true}",
+        "{" MESSAGES ",\"nobody_has_heard_of\":[]}",
+        "{" MESSAGES ",\"nobody_has_heard_of\":{}}",
+    };
+    struct fixture f;
+    fixture_init(&f);
+    size_t count = sizeof bodies / sizeof bodies[0];
+    for (size_t i = 0; i < count; i++) {
+        for (size_t j = 0; j < count; j++) {
+            struct fingerprint_meaning a = meaning_of(&f, bodies[i]);
+            struct fingerprint_meaning b = meaning_of(&f, bodies[j]);
+            assert_int_equal(meaning_same(&a, &b), i == j);
+        }
+    }
+}
+
+static void test_level_2_differs_in_every_part_beside_the_body(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    struct fingerprint_meaning a = meaning_of(&f, "{" MESSAGES "}");
+    struct fingerprint_meaning b;
+#define FLIP(change)                                                                               \
+    do {                                                                                           \
+        b = a;                                                                                     \
+        change;                                                                                    \
+        assert_false(meaning_same(&a, &b));                                                        \
+    } while (0)
+    FLIP(b.kind = 1);
+    FLIP(b.endpoint = ENDPOINT_OLLAMA_CHAT);
+    FLIP(b.endpoint = ENDPOINT_OLLAMA_GENERATE);
+    FLIP(b.upstream = 1);
+    FLIP(b.model = SPAN("n"));
+    FLIP(b.model = SPAN_NONE);
+    struct scope other = scope_of(SCOPE_AUTO, SPAN("Bearer b"), SPAN("u1"), &secret, NULL);
+    FLIP(b.scope = &other);
+    struct fixture moved;
+    fixture_init(&moved);
+    moved.upstreams[0].url = TEXT("http://10.0.0.1:8080");
+    FLIP(b.settings = &moved.settings);
+    struct fixture reshaped;
+    fixture_init(&reshaped);
+    reshaped.kinds[0].shape = KIND_SHAPE_TEXT;
+    FLIP(b.settings = &reshaped.settings);
+#undef FLIP
+    /* the digest of all policy is level 1's: a change elsewhere keeps stored answers */
+    struct fixture elsewhere;
+    fixture_init(&elsewhere);
+    elsewhere.settings.policy_digest[0] = 99;
+    b = a;
+    b.settings = &elsewhere.settings;
+    assert_true(meaning_same(&a, &b));
+}
+
+static void test_ambiguous_documents_have_no_meaning(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *body;
+        enum json_verdict verdict;
+    } rows[] = {
+        {"{\"a\":1,\"a\":2}", JSON_AMBIGUOUS},
+        {"{\"a\":\"\\u0000\"}", JSON_AMBIGUOUS},
+        {"{\"a\":9007199254740993}", JSON_AMBIGUOUS},
+        {"{\"a\":1} x", JSON_INVALID},
+        {"", JSON_INVALID},
+    };
+    struct fixture f;
+    fixture_init(&f);
+    struct fingerprint fp = {0};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct fingerprint_meaning in = meaning_of(&f, rows[i].body);
+        assert_int_equal(fingerprint_meaning(&in, &secret, &fp), rows[i].verdict);
+        assert_int_equal(fp.head.len, 0);
+        assert_int_equal(fp.body.len, 0);
+    }
+    /* the same struct serves afterwards */
+    struct fingerprint_meaning in = meaning_of(&f, "{" MESSAGES "}");
+    assert_int_equal(fingerprint_meaning(&in, &secret, &fp), JSON_OK);
+    assert_true(fp.body.len > 0);
+    fingerprint_free(&fp);
+}
+
+static void test_a_model_name_of_any_length_is_part_of_the_key(void **state)
+{
+    (void)state;
+    enum { LONG = 300000 };
+    char *body = malloc(LONG + 32);
+    assert_non_null(body);
+    size_t len = (size_t)snprintf(body, 32, "{\"model\":\"");
+    memset(body + len, 'm', LONG);
+    memcpy(body + len + LONG, "\"}", 3);
+    struct fixture f;
+    fixture_init(&f);
+    struct fingerprint_meaning a = meaning_of(&f, body);
+    a.model = span_make(body + len, LONG);
+    struct fingerprint_meaning b = a;
+    b.model.len--;
+    assert_false(meaning_same(&a, &b));
+    free(body);
+}
+
+/* All orders of the members of one document. */
+static void test_member_order_never_matters(void **state)
+{
+    (void)state;
+    static const char *const members[] = {
+        "\"messages\":[{\"role\":\"user\",\"content\":\"a, \\\"b\\\": {c}\"}]",
+        "\"temperature\":0.5",
+        "\"options\":{\"b\":1,\"a\":[{\"d\":1,\"c\":2}]}",
+        "\"é\":\"x\"",
+    };
+    enum { COUNT = 4, FORMS = 24 };
+    struct fixture f;
+    fixture_init(&f);
+    char first[512] = "";
+    for (int form = 0; form < FORMS; form++) {
+        bool used[COUNT] = {false};
+        char body[512] = "{";
+        int rank = form;
+        for (int left = COUNT; left > 0; left--) {
+            int pick = rank % left;
+            rank /= left;
+            int at = -1;
+            for (int unused = -1; unused < pick;) {
+                at++;
+                unused += used[at] ? 0 : 1;
+            }
+            used[at] = true;
+            size_t len = strlen(body);
+            snprintf(body + len, sizeof body - len, "%s%s", members[at], left > 1 ? "," : "}");
+        }
+        if (form == 0) {
+            memcpy(first, body, sizeof first);
+        }
+        struct fingerprint_meaning a = meaning_of(&f, first);
+        struct fingerprint_meaning b = meaning_of(&f, body);
+        assert_true(meaning_same(&a, &b));
+    }
+}
+
+int main(void)
+{
+    uint32_t seed = 1;
+    for (size_t i = 0; i < sizeof secret.bytes; i++) {
+        seed = seed * 1664525U + 1013904223U;
+        secret.bytes[i] = (uint8_t)(seed >> 24);
+    }
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_level_1_repeats),
+        cmocka_unit_test(test_level_1_differs_in_every_part),
+        cmocka_unit_test(test_parts_cannot_be_shifted_into_each_other),
+        cmocka_unit_test(test_level_1_borrows_the_body_and_reuses_its_storage),
+        cmocka_unit_test(test_level_2_ignores_style_order_and_what_is_not_asked),
+        cmocka_unit_test(test_level_2_differs_in_every_other_member),
+        cmocka_unit_test(test_level_2_differs_in_every_part_beside_the_body),
+        cmocka_unit_test(test_ambiguous_documents_have_no_meaning),
+        cmocka_unit_test(test_a_model_name_of_any_length_is_part_of_the_key),
+        cmocka_unit_test(test_member_order_never_matters),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,133 @@
+/* test_fingerprint_scope.c: who shares answers under which rule, and that the memo never answers
+ * for another.
+ */
+#include "lull/path/fingerprint/fingerprint.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+static struct hash_secret secret;
+
+static struct scope plain(enum scope_rule rule, struct span auth, struct span user)
+{
+    return scope_of(rule, auth, user, &secret, NULL);
+}
+
+static bool shares(enum scope_rule rule, struct span auth1, struct span user1, struct span auth2,
+                   struct span user2)
+{
+    struct scope a = plain(rule, auth1, user1);
+    struct scope b = plain(rule, auth2, user2);
+    return memcmp(a.digest, b.digest, sizeof a.digest) == 0;
+}
+
+#define KEY SPAN("Bearer k")
+#define OTHER_KEY SPAN("Bearer l")
+#define ADA SPAN("ada")
+#define BOB SPAN("bob")
+#define EMPTY span_make("", 0)
+
+static void test_auto_is_authorization_and_user(void **state)
+{
+    (void)state;
+    assert_true(shares(SCOPE_AUTO, KEY, ADA, KEY, ADA));
+    assert_false(shares(SCOPE_AUTO, KEY, ADA, KEY, BOB));
+    assert_false(shares(SCOPE_AUTO, KEY, ADA, OTHER_KEY, ADA));
+    assert_false(shares(SCOPE_AUTO, KEY, ADA, KEY, SPAN_NONE));
+    assert_true(shares(SCOPE_AUTO, KEY, SPAN_NONE, KEY, EMPTY)); /* a header without a value */
+    assert_false(shares(SCOPE_AUTO, SPAN_NONE, SPAN_NONE, EMPTY, SPAN_NONE));
+    assert_true(plain(SCOPE_AUTO, KEY, ADA).one_user);
+    assert_false(plain(SCOPE_AUTO, KEY, SPAN_NONE).one_user);
+    assert_false(plain(SCOPE_AUTO, KEY, EMPTY).one_user);
+    assert_true(plain(SCOPE_AUTO, KEY, SPAN_NONE).usable);
+    assert_true(plain(SCOPE_AUTO, SPAN_NONE, SPAN_NONE).usable);
+}
+
+static void test_user_needs_a_user(void **state)
+{
+    (void)state;
+    assert_true(plain(SCOPE_USER, KEY, ADA).usable);
+    assert_true(plain(SCOPE_USER, KEY, ADA).one_user);
+    assert_false(plain(SCOPE_USER, KEY, SPAN_NONE).usable);
+    assert_false(plain(SCOPE_USER, KEY, EMPTY).usable);
+    assert_false(shares(SCOPE_USER, KEY, ADA, KEY, BOB));
+    assert_false(shares(SCOPE_USER, KEY, ADA, OTHER_KEY, ADA));
+}
+
+static void test_auth_and_shared(void **state)
+{
+    (void)state;
+    assert_true(shares(SCOPE_AUTH, KEY, ADA, KEY, BOB));
+    assert_false(shares(SCOPE_AUTH, KEY, ADA, OTHER_KEY, ADA));
+    assert_false(plain(SCOPE_AUTH, KEY, ADA).one_user);
+    assert_true(shares(SCOPE_SHARED, KEY, ADA, OTHER_KEY, BOB));
+    assert_true(shares(SCOPE_SHARED, KEY, ADA, SPAN_NONE, SPAN_NONE));
+    assert_false(plain(SCOPE_SHARED, KEY, ADA).one_user);
+    assert_true(plain(SCOPE_SHARED, SPAN_NONE, SPAN_NONE).usable);
+}
+
+static void test_parts_cannot_be_shifted(void **state)
+{
+    (void)state;
+    assert_false(shares(SCOPE_AUTO, SPAN("ab"), SPAN("c"), SPAN("a"), SPAN("bc")));
+    assert_false(shares(SCOPE_AUTO, SPAN("ab"), SPAN_NONE, SPAN("a"), SPAN("b")));
+}
+
+static void test_rules_do_not_share(void **state)
+{
+    (void)state;
+    static const enum scope_rule rules[] = {SCOPE_AUTO, SCOPE_USER, SCOPE_AUTH, SCOPE_SHARED};
+    for (int i = 0; i < 4; i++) {
+        for (int j = i + 1; j < 4; j++) {
+            struct scope a = plain(rules[i], KEY, ADA);
+            struct scope b = plain(rules[j], KEY, ADA);
+            assert_memory_not_equal(a.digest, b.digest, sizeof a.digest);
+        }
+    }
+}
+
+static void test_memo_never_answers_for_another(void **state)
+{
+    (void)state;
+    const struct span auths[] = {SPAN_NONE,         EMPTY, KEY, OTHER_KEY, SPAN("Bearer ka"),
+                                 SPAN("Bearer kad")};
+    const struct span users[] = {SPAN_NONE, EMPTY, ADA, BOB, SPAN("da"), SPAN("a")};
+    static const enum scope_rule rules[] = {SCOPE_AUTO, SCOPE_USER, SCOPE_AUTH, SCOPE_SHARED};
+    struct scope_memo memo = {0};
+    for (int round = 0; round < 2; round++) {
+        for (size_t n = 0; n < 6 * 6 * 4; n++) {
+            enum scope_rule rule = rules[n % 4];
+            struct span auth = auths[n / 4 % 6];
+            struct span user = users[n / 24];
+            for (int repeat = 0; repeat < 2; repeat++) {
+                struct scope got = scope_of(rule, auth, user, &secret, &memo);
+                struct scope want = plain(rule, auth, user);
+                assert_memory_equal(got.digest, want.digest, sizeof got.digest);
+                assert_int_equal(got.one_user, want.one_user);
+                assert_int_equal(got.usable, want.usable);
+            }
+        }
+    }
+}
+
+int main(void)
+{
+    uint32_t seed = 1;
+    for (size_t i = 0; i < sizeof secret.bytes; i++) {
+        seed = seed * 1664525U + 1013904223U;
+        secret.bytes[i] = (uint8_t)(seed >> 24);
+    }
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_auto_is_authorization_and_user),
+        cmocka_unit_test(test_user_needs_a_user),
+        cmocka_unit_test(test_auth_and_shared),
+        cmocka_unit_test(test_parts_cannot_be_shifted),
+        cmocka_unit_test(test_rules_do_not_share),
+        cmocka_unit_test(test_memo_never_answers_for_another),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
