@@ -163,6 +163,9 @@ struct head {
 
 static void put(struct head *h, struct span s)
 {
+    if (s.len == 0) {
+        return;
+    }
     if (s.len > (size_t)(h->end - h->at)) {
         h->over = true;
         return;
