@@ -90,7 +90,6 @@ struct http_conn {
     enum body_mode mode;
     bool body_ended;     /* every byte of it has come */
     bool end_told;       /* on_body_end was called */
-    bool too_large_told;
     bool held_in_slot;   /* the held body lies behind the head */
     size_t hold_max;
     struct buf held;

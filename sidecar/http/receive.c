@@ -63,7 +63,6 @@ static void begin_request(struct http_conn *c)
     c->data = NULL;
     c->mode = BODY_DISCARD;
     c->end_told = false;
-    c->too_large_told = false;
     c->held_in_slot = false;
     c->body_at = r->head_len;
     c->body_left = r->content_length > 0 ? r->content_length : 0;
@@ -173,7 +172,6 @@ static void body_over(struct http_conn *c, enum http_error error)
 static void too_large(struct http_conn *c)
 {
     struct http_server *s = c->server;
-    c->too_large_told = true;
     s->handler.on_body_too_large(c, s->ctx);
 }
 
@@ -211,6 +209,9 @@ static void use_piece(struct http_conn *c, struct span piece)
     if (over_max_body(c, piece.len)) {
         body_over(c, HTTP_ERROR_TOO_LARGE);
         return;
+    }
+    if (c->reply_done) {
+        c->mode = BODY_DISCARD; /* the answer is out: nobody wants the rest */
     }
     if (c->mode == BODY_HOLD && !hold_piece(c, piece)) {
         too_large(c);
@@ -332,6 +333,10 @@ void receive_process(struct http_conn *c)
         if (!c->in_request) {
             if (c->close_after && c->out.len == 0) {
                 conn_finish_output(c);
+                break;
+            }
+            if (c->server->draining && conn_idle(c)) {
+                conn_close(c);
                 break;
             }
             more = c->slot != NULL && c->out.len < HIGH_WATER && requests < REQUESTS_PER_TURN &&

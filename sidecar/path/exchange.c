@@ -181,7 +181,7 @@ static void on_request(struct http_conn *c, void *ctx)
         http_body_hold(c, (size_t)x->settings->server.max_task_body);
         return;
     }
-    pass_by_head(x, endpoint_assembles(x->head.endpoint) ? "too-large" : "stream");
+    pass_by_head(x, endpoint_assembles(x->head.endpoint) ? "too-large" : "not-assembled");
 }
 
 static void on_body_end(struct http_conn *c, void *ctx)

@@ -247,8 +247,8 @@ static void answer_waiter(struct exchange *x, struct flight_end *end)
         figures->saved_us += end->model_time;
         figures->saved_tokens += end->tokens;
     }
+    keep_alias(x, end, body); /* before the reply: afterwards the request is not ours any more */
     reply_task(x, kind, status, body);
-    keep_alias(x, end, body);
     exchange_finish(x, kind, outcome);
 }
 

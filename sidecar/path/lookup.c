@@ -132,10 +132,9 @@ static enum step look_up(struct exchange *x)
         cache_release(e->parts.cache);
         return STEP_FLIGHT;
     }
+    cache_release(e->parts.cache); /* from here on only the hit's values are used */
+    keep_alias(x, &hit, hit.expires);
     answer_hit(x, kind, &hit, found == CACHE_PENDING, buf_span(&x->reply));
-    struct cache_hit kept = hit; /* id, seq and times are values */
-    cache_release(e->parts.cache);
-    keep_alias(x, &kept, kept.expires);
     exchange_finish(x, kind, OUTCOME_HIT);
     return STEP_OVER;
 }

@@ -228,6 +228,15 @@ class Exchange:
                 raise AssertionError("a gate was never opened")
             self.connection.wait(timeout=0.005)
 
+    def pause(self, seconds):
+        """Time that a model takes; raises Gone at once when the other side closes."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if self.connection.peer_gone():
+                self.gone.set()
+                raise Gone()
+            self.connection.wait(timeout=min(0.02, max(0.001, end - time.monotonic())))
+
     def cut(self):
         """Closes the connection (FIN)."""
         self.keep = False

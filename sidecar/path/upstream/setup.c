@@ -1,0 +1,192 @@
+/* setup.c: one request as options of an easy handle.
+ *
+ * libcurl likes to help: it adds Accept, Content-Type and Expect, follows the environment's
+ * proxies, tidies paths. Here every such habit is switched off, so that what the server gets is
+ * what the caller gave: the target byte for byte (CURLOPT_REQUEST_TARGET), the headers in their
+ * order and case. A header line "Name:" means "remove" to libcurl; an empty value is written
+ * "Name;".
+ *
+ * All text of a request lives in one buffer of the call, and the header list in one array: libcurl
+ * copies neither. A held body goes as POSTFIELDS (borrowed, sent together with the head where it is
+ * small), a streamed one through UPLOAD and its read callback.
+ */
+#include "path/upstream/upstream_priv.h"
+
+#include <stdlib.h>
+
+static const size_t MAX_REQUEST_TEXT = (size_t)1024 * 1024;
+static const long IO_BUFFER = 64L * 1024;
+static const long DNS_SECONDS = 30;
+
+/* Header lines that make libcurl keep its own to itself; the caller's of that name still go out. */
+static const char *const silence[] = {"Accept:", "Content-Type:", "User-Agent:", "Expect:"};
+enum { SILENCE_COUNT = sizeof silence / sizeof silence[0], OWN_LINES = SILENCE_COUNT + 1 };
+
+/* Everything below has room reserved: see text_size. */
+static char *put(struct buf *text, const struct span *parts, size_t count)
+{
+    char *at = text->data + text->len;
+    for (size_t i = 0; i < count; i++) {
+        require(buf_append_span(text, parts[i]) == ERR_OK);
+    }
+    require(buf_append_char(text, '\0') == ERR_OK);
+    return at;
+}
+
+static void add_line(struct upstream_call *call, char *line)
+{
+    struct curl_slist *node = &call->lines[call->line_count];
+    node->data = line;
+    node->next = NULL;
+    if (call->line_count > 0) {
+        call->lines[call->line_count - 1].next = node;
+    }
+    call->line_count++;
+}
+
+static bool is_clean(struct span s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        if (s.ptr[i] == '\r' || s.ptr[i] == '\n' || s.ptr[i] == '\0') {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void add_headers(struct upstream_call *call, const struct upstream_request *req)
+{
+    const struct span host[] = {SPAN("Host: "), span_of(req->to->host)};
+    add_line(call, put(&call->text, host, 2));
+    for (size_t i = 0; i < SILENCE_COUNT; i++) {
+        const struct span line = span_of(silence[i]);
+        add_line(call, put(&call->text, &line, 1));
+    }
+    for (size_t i = 0; i < req->header_count; i++) {
+        const struct http_header *h = &req->headers[i];
+        if (!is_clean(h->name) || !is_clean(h->value)) {
+            continue; /* would end the line: never sent, whoever let it through */
+        }
+        const struct span line[] = {h->name, h->value.len == 0 ? SPAN(";") : SPAN(": "), h->value};
+        add_line(call, put(&call->text, line, 3));
+    }
+}
+
+static size_t text_size(const struct upstream_request *req)
+{
+    size_t size = req->method.len + strlen(req->to->base_path) + req->target.len + 2;
+    size += sizeof "Host: " + strlen(req->to->host);
+    for (size_t i = 0; i < SILENCE_COUNT; i++) {
+        size += strlen(silence[i]) + 1;
+    }
+    for (size_t i = 0; i < req->header_count; i++) {
+        size += req->headers[i].name.len + req->headers[i].value.len + 3;
+    }
+    return size;
+}
+
+static void set_connection(CURL *easy, const struct upstream_settings *to)
+{
+    curl_easy_setopt(easy, CURLOPT_URL, to->origin);
+    if (to->unix_socket[0] != '\0') {
+        curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, to->unix_socket);
+    }
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    curl_easy_setopt(easy, CURLOPT_PROXY, "");
+    curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
+    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+    curl_easy_setopt(easy, CURLOPT_DNS_CACHE_TIMEOUT, DNS_SECONDS);
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)(to->connect_timeout / USEC_PER_MS));
+    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
+    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
+    if (to->ca_file[0] != '\0') {
+        curl_easy_setopt(easy, CURLOPT_CAINFO, to->ca_file);
+    }
+#if LIBCURL_VERSION_NUM >= 0x075700
+    /* an aborted call must not wait for its name's look-up thread */
+    curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
+#endif
+}
+
+/* libcurl compares whole seconds of idle time with "older than": n - 1 there means "younger than n
+ * seconds" here, and a server that closes after exactly n + 1 is not raced. */
+static void set_keepalive(CURL *easy, usec_t keepalive)
+{
+    long seconds = (long)(keepalive / USEC_PER_S);
+    if (seconds < 1) {
+        curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
+        curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
+        return;
+    }
+    curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, seconds - 1);
+}
+
+static void set_callbacks(struct upstream_call *call)
+{
+    CURL *easy = call->easy;
+    curl_easy_setopt(easy, CURLOPT_PRIVATE, call);
+    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->error);
+    curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, IO_BUFFER);
+    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, transfer_header);
+    curl_easy_setopt(easy, CURLOPT_HEADERDATA, call);
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, transfer_data);
+    curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
+    curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, transfer_send);
+    curl_easy_setopt(easy, CURLOPT_PREREQDATA, call);
+}
+
+static void set_stream(struct upstream_call *call)
+{
+    CURL *easy = call->easy;
+    curl_easy_setopt(easy, CURLOPT_UPLOAD, 1L);
+    curl_easy_setopt(easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)call->stream_length);
+    curl_easy_setopt(easy, CURLOPT_READFUNCTION, transfer_read);
+    curl_easy_setopt(easy, CURLOPT_READDATA, call);
+    curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, transfer_seek);
+    curl_easy_setopt(easy, CURLOPT_SEEKDATA, call);
+}
+
+static void set_body(struct upstream_call *call, const struct upstream_request *req)
+{
+    CURL *easy = call->easy;
+    if (span_eq(req->method, SPAN("HEAD"))) {
+        curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
+        call->drop_body = true;
+    } else if (req->stream_body) {
+        set_stream(call);
+    } else if (req->no_body) {
+        curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);
+    } else {
+        curl_easy_setopt(easy, CURLOPT_POST, 1L);
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)req->body.len);
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, req->body.len == 0 ? "" : req->body.ptr);
+    }
+}
+
+bool call_setup(struct upstream_call *call, const struct upstream_request *req)
+{
+    buf_init(&call->text, MAX_REQUEST_TEXT);
+    if (buf_reserve(&call->text, text_size(req)) != ERR_OK) {
+        return false;
+    }
+    call->lines = calloc(req->header_count + OWN_LINES, sizeof *call->lines);
+    if (call->lines == NULL) {
+        return false;
+    }
+    call->body = req->body;
+    call->stream = req->stream_body;
+    call->stream_length = req->stream_body ? req->content_length : -1;
+    set_connection(call->easy, req->to);
+    set_keepalive(call->easy, req->to->keepalive);
+    set_callbacks(call);
+    set_body(call, req);
+    const struct span target[] = {span_of(req->to->base_path), req->target};
+    curl_easy_setopt(call->easy, CURLOPT_CUSTOMREQUEST, put(&call->text, &req->method, 1));
+    curl_easy_setopt(call->easy, CURLOPT_PATH_AS_IS, 1L);
+    curl_easy_setopt(call->easy, CURLOPT_REQUEST_TARGET, put(&call->text, target, 2));
+    add_headers(call, req);
+    curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER, call->lines);
+    return true;
+}

@@ -1,0 +1,140 @@
+/* upstream_priv.h: what the files of this folder share: the pool, one call, and the answer's head.
+ */
+#ifndef LULL_SIDECAR_UPSTREAM_PRIV_H
+#define LULL_SIDECAR_UPSTREAM_PRIV_H
+
+#include "lull/base/buf.h"
+#include "lull/path/upstream/upstream.h"
+
+#include <curl/curl.h>
+
+enum {
+    UPSTREAM_MAX_HEADERS = 200,
+    UPSTREAM_MAX_HEAD = 300 * 1024,
+    UPSTREAM_QUEUE_HIGH = 256 * 1024, /* upstream_body_write says false above this ... */
+    UPSTREAM_QUEUE_LOW = 128 * 1024,  /* ... and on_body_room comes at or below this */
+    UPSTREAM_IDLE_EASIES = 16,
+};
+
+struct upstream_pool {
+    struct loop *loop;
+    CURLM *multi;
+    struct loop_timer *timer;
+    int in_curl; /* depth of calls into libcurl that may call us back */
+    size_t calls;
+    CURL *idle[UPSTREAM_IDLE_EASIES];
+    size_t idle_count;
+};
+
+/* ---- head.c: the head of an answer, line by line ---- */
+
+enum head_step {
+    HEAD_MORE,
+    HEAD_FINAL,  /* the line was the empty one of the final head */
+    HEAD_REFUSE, /* too large, too many headers */
+};
+
+/* Names and values are places in `text`, which moves while it grows. */
+struct head_field {
+    size_t name, name_len, value, value_len;
+};
+
+struct answer_head {
+    struct buf text;
+    struct head_field fields[UPSTREAM_MAX_HEADERS];
+    size_t count;
+    size_t reason, reason_len;
+    int status;
+    bool final; /* the final head was complete: what comes later are trailers */
+    bool chunked;
+    bool length; /* there was a Content-Length */
+};
+
+void head_begin(struct answer_head *h);
+void head_free(struct answer_head *h);
+/* One line with its line end. */
+enum head_step head_line(struct answer_head *h, struct span line);
+/* The headers without hop-by-hop ones; out has room for UPSTREAM_MAX_HEADERS. The spans are valid
+ * until the next head_line. */
+size_t head_fields(const struct answer_head *h, struct http_header *out);
+
+/* ---- a call ---- */
+
+struct upstream_call {
+    struct upstream_pool *pool;
+    const struct upstream_events *events;
+    void *ctx;
+    CURL *easy;
+    bool attached; /* the easy handle is in the multi handle */
+    struct loop_deferred work;
+
+    /* the request: what the easy handle points into */
+    struct buf text;
+    struct curl_slist *lines;
+    size_t line_count;
+    struct span body;
+    bool stream;
+    bool drop_body;        /* a HEAD request: what is written is not sent */
+    int64_t stream_length; /* -1: chunked */
+
+    /* a streamed body */
+    struct buf queue;
+    size_t queue_at; /* bytes before it have been given to libcurl */
+    int64_t taken;   /* bytes that libcurl has taken in all */
+    bool body_ended;
+    bool want_room; /* upstream_body_write said false */
+    bool send_paused;
+
+    /* the answer */
+    struct answer_head head;
+    bool held;        /* on_data said false */
+    bool recv_paused; /* libcurl was told so: it keeps a piece for us */
+
+    /* the connection */
+    int attempts;      /* how often a request went out, libcurl's own retries included */
+    bool reused;       /* the present attempt is on a reused connection */
+    bool answer_begun; /* a byte of an answer has come */
+    bool again;        /* sent once more on a fresh connection by us */
+    int what;          /* what libcurl last asked to be watched for on its socket */
+
+    /* the end */
+    bool aborted;
+    bool finished;
+    bool early;         /* the answer is whole while the request is still being sent */
+    const char *failed; /* ended by us: why */
+    char error[CURL_ERROR_SIZE];
+    char why[CURL_ERROR_SIZE];
+};
+
+/* ---- setup.c ---- */
+
+/* Sets every option of the easy handle. false: no memory for the headers. */
+bool call_setup(struct upstream_call *call, const struct upstream_request *req);
+
+/* ---- transfer.c: libcurl's callbacks of one transfer ---- */
+
+size_t transfer_header(char *data, size_t size, size_t count, void *arg);
+size_t transfer_data(char *data, size_t size, size_t count, void *arg);
+size_t transfer_read(char *out, size_t size, size_t count, void *arg);
+int transfer_seek(void *arg, curl_off_t offset, int origin);
+int transfer_send(void *arg, char *to_ip, char *from_ip, int to_port, int from_port);
+/* Whether the answer is whole although the request is not yet; see transfer.c. */
+bool transfer_is_early(const struct upstream_call *call);
+
+/* ---- call.c ---- */
+
+/* libcurl says that the transfer is over. Frees the call, or begins it anew. */
+void call_over(struct upstream_call *call, CURLcode code);
+void call_defer(struct upstream_call *call);
+
+/* ---- pool.c ---- */
+
+CURL *pool_take_easy(struct upstream_pool *pool);
+void pool_give_easy(struct upstream_pool *pool, CURL *easy);
+
+/* ---- why.c ---- */
+
+/* Result of a failed transfer, and its phrase in call->why. */
+enum upstream_result why_failed(struct upstream_call *call, CURLcode code);
+
+#endif

@@ -1,0 +1,132 @@
+/* why.c: libcurl's codes as our three results, and as a phrase that a person understands. The only
+ * place that knows the codes. No phrase holds a URL: it could carry a password.
+ */
+#include "path/upstream/upstream_priv.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static void say(struct upstream_call *call, const char *text)
+{
+    snprintf(call->why, sizeof call->why, "%s", text);
+}
+
+static const char *of_errno(int errnum)
+{
+    switch (errnum) {
+    case ECONNREFUSED:
+        return "connection refused";
+    case ENOENT:
+        return "the socket does not exist";
+    case EACCES:
+    case EPERM:
+        return "permission denied";
+    case EHOSTUNREACH:
+        return "no route to the host";
+    case ENETUNREACH:
+        return "the network is unreachable";
+    case ECONNRESET:
+        return "connection reset";
+    case ETIMEDOUT:
+        return "the connection timed out";
+    default:
+        return NULL;
+    }
+}
+
+static const char *system_reason(struct upstream_call *call, const char *otherwise)
+{
+    long errnum = 0;
+    curl_easy_getinfo(call->easy, CURLINFO_OS_ERRNO, &errnum);
+    const char *text = of_errno((int)errnum);
+    return text == NULL ? otherwise : text;
+}
+
+/* libcurl's own words about a certificate are good ("self-signed certificate"); they name hosts at
+ * most. */
+static void say_tls(struct upstream_call *call)
+{
+    const char *text = call->error;
+    static const char *const lead[] = {"SSL certificate problem: ", "SSL: "};
+    for (size_t i = 0; i < sizeof lead / sizeof lead[0]; i++) {
+        if (strncmp(text, lead[i], strlen(lead[i])) == 0) {
+            text += strlen(lead[i]);
+        }
+    }
+    snprintf(call->why, sizeof call->why, "TLS refused: %.180s",
+             text[0] == '\0' ? "no common ground" : text);
+}
+
+static bool unreachable(struct upstream_call *call, CURLcode code)
+{
+    switch (code) {
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_RESOLVE_PROXY:
+        say(call, "name not found");
+        return true;
+    case CURLE_COULDNT_CONNECT:
+        say(call, system_reason(call, "no connection"));
+        return true;
+    case CURLE_OPERATION_TIMEDOUT: /* the only time limit that libcurl has from us */
+        say(call, "no connection within connect_timeout");
+        return true;
+    case CURLE_SSL_CACERT_BADFILE:
+        say(call, "ca_file cannot be read");
+        return true;
+    case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_ISSUER_ERROR:
+    case CURLE_SSL_CERTPROBLEM:
+    case CURLE_SSL_CIPHER:
+    case CURLE_SSL_INVALIDCERTSTATUS:
+    case CURLE_USE_SSL_FAILED:
+        say_tls(call);
+        return true;
+    case CURLE_URL_MALFORMAT:
+    case CURLE_INTERFACE_FAILED:
+        say(call, "the url cannot be used");
+        return true;
+    default:
+        return false;
+    }
+}
+
+static const char *broke(struct upstream_call *call, CURLcode code)
+{
+    switch (code) {
+    case CURLE_GOT_NOTHING:
+        return "the connection was closed without an answer";
+    case CURLE_PARTIAL_FILE:
+        return "the answer was cut off";
+    case CURLE_RECV_ERROR:
+        return system_reason(call, "the connection broke");
+    case CURLE_SEND_ERROR:
+    case CURLE_SEND_FAIL_REWIND:
+        return "the connection broke while the request was being sent";
+    case CURLE_UNSUPPORTED_PROTOCOL:
+    case CURLE_WEIRD_SERVER_REPLY:
+        return "the answer is not HTTP";
+    case CURLE_BAD_CONTENT_ENCODING:
+        return "the answer has an unknown transfer encoding";
+    case CURLE_OUT_OF_MEMORY: /* also: a header line over libcurl's 100 KB */
+    case CURLE_TOO_LARGE:
+        return "the head of the answer is too large";
+    default:
+        return curl_easy_strerror(code);
+    }
+}
+
+enum upstream_result why_failed(struct upstream_call *call, CURLcode code)
+{
+    if (call->failed != NULL) {
+        say(call, call->failed);
+        return UPSTREAM_BROKE;
+    }
+    if (!call->head.final && unreachable(call, code)) {
+        return UPSTREAM_UNREACHABLE;
+    }
+    say(call, broke(call, code));
+    return UPSTREAM_BROKE;
+}
