@@ -111,7 +111,6 @@ static const char *broke(struct upstream_call *call, CURLcode code)
     case CURLE_BAD_CONTENT_ENCODING:
         return "the answer has an unknown transfer encoding";
     case CURLE_OUT_OF_MEMORY: /* also: a header line over libcurl's 100 KB */
-    case CURLE_TOO_LARGE:
         return "the head of the answer is too large";
     default:
         return curl_easy_strerror(code);

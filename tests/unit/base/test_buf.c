@@ -1,0 +1,100 @@
+/* test_buf.c: spans and bounded buffers. */
+#include "support/check.h"
+
+#include <errno.h>
+
+static void spans_compare_and_search(void **state)
+{
+    (void)state;
+    assert_true(span_eq(SPAN_NONE, SPAN("")));
+    assert_false(span_eq(SPAN("a"), SPAN("b")));
+    assert_true(span_eq_nocase(SPAN("Content-TYPE"), SPAN("content-type")));
+    assert_false(span_eq_nocase(SPAN("a"), SPAN("ab")));
+    assert_false(span_eq_nocase(SPAN("["), SPAN("{"))); /* only letters have cases */
+    assert_true(span_starts(SPAN("abc"), SPAN("ab")));
+    assert_false(span_starts(SPAN("a"), SPAN("ab")));
+    assert_true(span_ends(SPAN("abc"), SPAN("bc")));
+    assert_false(span_ends(SPAN("c"), SPAN("bc")));
+    assert_int_equal(span_find(SPAN("abcabc"), SPAN("bc"), 0), 1);
+    assert_int_equal(span_find(SPAN("abcabc"), SPAN("bc"), 2), 4);
+    assert_true(span_find(SPAN("abc"), SPAN("x"), 0) == SIZE_MAX);
+    assert_true(span_find(SPAN("abc"), SPAN("a"), 9) == SIZE_MAX);
+    assert_int_equal(span_find(SPAN("abc"), SPAN(""), 3), 3);
+    assert_int_equal(span_rfind(SPAN("abcabc"), SPAN("bc")), 4);
+    assert_true(span_rfind(SPAN("bc"), SPAN("abc")) == SIZE_MAX);
+    assert_span(span_trim(SPAN(" \t a b\r\n")), "a b");
+    assert_span(span_trim(SPAN("  ")), "");
+}
+
+static void a_full_buffer_refuses_and_changes_nothing(void **state)
+{
+    (void)state;
+    struct buf b;
+    buf_init(&b, 10);
+    assert_int_equal(buf_append_span(&b, SPAN("12345678")), ERR_OK);
+    assert_int_equal(buf_append_span(&b, SPAN("abc")), ERR_TOO_LARGE);
+    assert_int_equal(buf_printf(&b, "%d", 123), ERR_TOO_LARGE);
+    assert_int_equal(buf_append_json(&b, SPAN("\"\"")), ERR_TOO_LARGE);
+    assert_int_equal(buf_reserve(&b, SIZE_MAX), ERR_TOO_LARGE);
+    assert_span(buf_span(&b), "12345678");
+    assert_int_equal(buf_append_span(&b, SPAN("90")), ERR_OK);
+    assert_int_equal(buf_append_char(&b, 'x'), ERR_TOO_LARGE);
+    assert_span(buf_span(&b), "1234567890");
+    buf_free(&b);
+    assert_int_equal(b.max, 10);
+}
+
+static void json_is_escaped(void **state)
+{
+    (void)state;
+    struct buf b;
+    buf_init(&b, 1000);
+    assert_int_equal(buf_append_json(&b, SPAN("a\"b\\c\n\t\x01\x1f/\xc3\xa9")), ERR_OK);
+    assert_span(buf_span(&b), "a\\\"b\\\\c\\n\\t\\u0001\\u001f/\xc3\xa9");
+    buf_clear(&b);
+    assert_int_equal(buf_append_json(&b, span_make("\0", 1)), ERR_OK);
+    assert_span(buf_span(&b), "\\u0000");
+    buf_free(&b);
+}
+
+static void consume_and_move(void **state)
+{
+    (void)state;
+    struct buf a, b;
+    buf_init(&a, 100);
+    assert_int_equal(buf_printf(&a, "%s-%d", "hello", 7), ERR_OK);
+    buf_consume(&a, 6);
+    assert_span(buf_span(&a), "7");
+    buf_consume(&a, 1);
+    assert_int_equal(a.len, 0);
+    assert_int_equal(buf_append_span(&a, SPAN("x")), ERR_OK);
+    buf_move(&b, &a);
+    assert_span(buf_span(&b), "x");
+    assert_int_equal(a.len, 0);
+    assert_int_equal(a.max, 100);
+    buf_free(&a);
+    buf_free(&b);
+}
+
+static void errors_have_names(void **state)
+{
+    (void)state;
+    for (int e = ERR_OK; e <= ERR_IO; e++) {
+        assert_true(strlen(err_name((enum err)e)) > 0);
+    }
+    assert_int_equal(err_from_errno(ENOSPC), ERR_FULL);
+    assert_int_equal(err_from_errno(EACCES), ERR_PERM);
+    assert_int_equal(err_from_errno(0), ERR_OK);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(spans_compare_and_search),
+        cmocka_unit_test(a_full_buffer_refuses_and_changes_nothing),
+        cmocka_unit_test(json_is_escaped),
+        cmocka_unit_test(consume_and_move),
+        cmocka_unit_test(errors_have_names),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

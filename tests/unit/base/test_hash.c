@@ -1,0 +1,85 @@
+/* test_hash.c: digests and keys. */
+#include "support/check.h"
+
+#include "lull/base/hash.h"
+
+static struct hash_secret secret_of(uint8_t byte)
+{
+    struct hash_secret s;
+    for (size_t i = 0; i < sizeof s.bytes; i++) {
+        s.bytes[i] = (uint8_t)(byte + i * 7);
+    }
+    return s;
+}
+
+static void pieces_and_whole_are_equal(void **state)
+{
+    (void)state;
+    static char data[5000];
+    struct hash_secret secret = secret_of(1);
+    for (size_t i = 0; i < sizeof data; i++) {
+        data[i] = (char)(i * 31);
+    }
+    for (size_t len = 0; len < sizeof data; len += 123) {
+        struct hash_state s;
+        hash_begin(&s, &secret);
+        for (size_t at = 0; at < len; at += 37) {
+            hash_update(&s, data + at, len - at < 37 ? len - at : 37);
+        }
+        assert_true(hash_key_eq(hash_end(&s), hash_key_of(&secret, span_make(data, len))));
+    }
+}
+
+static void the_secret_matters(void **state)
+{
+    (void)state;
+    struct hash_secret a = secret_of(1), b = secret_of(2);
+    assert_false(hash_key_eq(hash_key_of(&a, SPAN("text")), hash_key_of(&b, SPAN("text"))));
+    struct hash_secret r1, r2;
+    assert_int_equal(hash_secret_generate(&r1), ERR_OK);
+    assert_int_equal(hash_secret_generate(&r2), ERR_OK);
+    assert_memory_not_equal(r1.bytes, r2.bytes, sizeof r1.bytes);
+}
+
+static void hex_round_trip(void **state)
+{
+    (void)state;
+    struct hash_key key = {.hi = 0x0123456789abcdefULL, .lo = 0xfedcba9876543210ULL}, back;
+    char hex[HASH_KEY_HEX + 1];
+    hash_key_hex(key, hex);
+    assert_string_equal(hex, "0123456789abcdeffedcba9876543210");
+    assert_int_equal(hash_key_parse(span_of(hex), &back), ERR_OK);
+    assert_true(hash_key_eq(key, back));
+    assert_int_equal(hash_key_parse(SPAN("0123456789ABCDEFfedcba9876543210"), &back), ERR_OK);
+    assert_true(hash_key_eq(key, back));
+    assert_int_equal(hash_key_parse(SPAN(""), &back), ERR_INVALID);
+    assert_int_equal(hash_key_parse(SPAN("0123456789abcdeffedcba987654321"), &back), ERR_INVALID);
+    assert_int_equal(hash_key_parse(SPAN("0123456789abcdeffedcba987654321g"), &back), ERR_INVALID);
+}
+
+/* FIPS 180-2, appendix B.1 and the empty message */
+static void sha256_known_answers(void **state)
+{
+    (void)state;
+    static const uint8_t abc[] = {0xba, 0x78, 0x16, 0xbf, 0x8f, 0x01, 0xcf, 0xea, 0x41, 0x41, 0x40,
+                                  0xde, 0x5d, 0xae, 0x22, 0x23, 0xb0, 0x03, 0x61, 0xa3, 0x96, 0x17,
+                                  0x7a, 0x9c, 0xb4, 0x10, 0xff, 0x61, 0xf2, 0x00, 0x15, 0xad};
+    static const uint8_t empty[] = {0xe3, 0xb0, 0xc4, 0x42};
+    uint8_t out[HASH_SHA256_BYTES];
+    struct span parts[] = {SPAN("a"), SPAN_NONE, SPAN("bc")};
+    hash_sha256(parts, 3, out);
+    assert_memory_equal(out, abc, sizeof abc);
+    hash_sha256(NULL, 0, out);
+    assert_memory_equal(out, empty, sizeof empty);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(pieces_and_whole_are_equal),
+        cmocka_unit_test(the_secret_matters),
+        cmocka_unit_test(hex_round_trip),
+        cmocka_unit_test(sha256_known_answers),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,2 @@
+/* test_loop.c: base/loop.h on libevent. */
+#include "loop_checks.h"
