@@ -1,0 +1,126 @@
+/* store.h: records on disk, in LMDB; the only home of that library.
+ *
+ * Two tables of records by 128-bit key (entries and aliases, see cache/cache.h), in one order of
+ * age. What a record holds is the caller's; the store keeps its sequence number, its expiry, its
+ * hits, and a checksum over all of it that is verified on every read.
+ *
+ * The loop thread only reads. Everything that writes is a job for the one writer thread, which
+ * commits jobs in groups: after 200 ms, 64 jobs or 4 MB, whichever comes first. Finished jobs are
+ * handed back on the loop thread by store_collect(), after the `wake` function was called (from the
+ * writer thread).
+ */
+#ifndef LULL_PATH_STORE_STORE_H
+#define LULL_PATH_STORE_STORE_H
+
+#include "lull/base/clock.h"
+#include "lull/base/hash.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct store;
+
+enum store_table { STORE_ENTRY, STORE_ALIAS };
+enum { STORE_FORMAT = 1 };
+
+struct store_options {
+    const char *dir;
+    int64_t max_size; /* live bytes; the file may be a quarter larger */
+    bool sync;        /* durability = group; false: the system writes when it likes */
+    void (*wake)(
+        void *ctx); /* from the writer thread, when jobs are finished or the store failed */
+    void *ctx;
+};
+
+/* Opens or makes the files in dir (0700, files 0600). ERR_BUSY: another process has it; ERR_PERM,
+ * ERR_FULL, ERR_IO: why says what and what helps. A damaged or foreign file is set aside as
+ * data.mdb.bad (one is kept) and begun anew; so is one whose process left a fatal-signal mark. */
+MUST_CHECK enum err store_open(const struct store_options *options, struct store **out, char *why,
+                               size_t why_size);
+/* Commits what is queued and closes; jobs not collected are handed back first. NULL is fine. */
+void store_close(struct store *s);
+/* As store_close, then sets the files aside: for a store that failed. Queued jobs are lost. */
+void store_close_damaged(struct store *s);
+
+/* Constant while the store is open: random at first, then read back. */
+const struct hash_secret *store_secret(const struct store *s);
+/* A sequence number larger than all given before, over restarts too. */
+int64_t store_next_seq(struct store *s);
+
+/* Reading. Between begin and end the values stay valid; keep it within one callback. */
+struct store_record {
+    int64_t seq;
+    wall_t expires;
+    uint64_t hits;
+    int64_t position; /* in the order of age: larger is younger */
+    uint64_t bytes;   /* of room */
+    struct span value;
+};
+void store_read_begin(struct store *s);
+/* ERR_NOT_FOUND; ERR_CORRUPT: there is one and its checksum is wrong. */
+MUST_CHECK enum err store_get(struct store *s, enum store_table table, struct hash_key key,
+                              struct store_record *out);
+/* Walks the entries from the youngest older than `before` (0: all) down; fn returns false to stop.
+ * Looks at `most` rows at most; returns the position where to go on, 0 at the end. */
+int64_t store_walk(struct store *s, int64_t before, size_t most,
+                   bool (*fn)(void *ctx, struct hash_key key, const struct store_record *r),
+                   void *ctx);
+void store_read_end(struct store *s);
+
+/* Jobs. */
+enum store_job_kind {
+    STORE_PUT,    /* value over whatever is there */
+    STORE_REMOVE, /* one entry, and the aliases that lead to it */
+    STORE_PURGE,  /* all entries that `match` says, and aliases that lead nowhere then */
+    STORE_TOUCH,  /* adds hits; an old record becomes young again */
+    STORE_SWEEP,  /* removes some of what expired before `now` */
+};
+struct store_job {
+    enum store_job_kind kind;
+    enum store_table table;
+    struct hash_key key;
+    int64_t seq;
+    wall_t expires, now;
+    uint64_t hits;
+    struct buf value; /* STORE_PUT: owned by the job */
+    /* STORE_PURGE: called on the writer thread with the values of entries; must be pure. */
+    bool (*match)(const void *filter, struct span value);
+    void *filter;
+    /* Called by store_collect. result: ERR_OK, or why it was not done; count: records removed.
+     * Frees the job (store_job_free) or keeps it. */
+    void (*done)(struct store_job *job, enum err result, uint64_t count);
+    void *ctx;
+    enum err result;        /* private */
+    uint64_t count;         /* private */
+    struct store_job *next; /* private */
+};
+struct store_job *store_job_new(enum store_job_kind kind);
+void store_job_free(struct store_job *job);
+/* Hands the job over. Never blocks on the disk. */
+void store_submit(struct store *s, struct store_job *job);
+/* Calls `done` of the finished jobs. ERR_CORRUPT: the files are damaged: close with
+ * store_close_damaged. */
+MUST_CHECK enum err store_collect(struct store *s);
+/* Waits until everything submitted is finished (not yet collected). */
+void store_flush(struct store *s);
+/* For tests: the writer pauses before its next group. */
+void store_hold(struct store *s, bool hold);
+
+/* Tells what stands in an alias: the entry it leads to. Needed to find aliases that lead nowhere;
+ * pure. */
+typedef bool (*store_alias_fn)(struct span value, struct hash_key *entry, int64_t *seq);
+void store_set_alias_fn(struct store *s, store_alias_fn fn);
+
+struct store_stats {
+    uint64_t entries, bytes, expired, evicted, errors;
+};
+struct store_stats store_stats(struct store *s);
+/* Durations of the commits since the last call: up to `most`, in microseconds; returns how many. */
+size_t store_commit_times(struct store *s, usec_t *out, size_t most);
+
+/* Handlers for SIGBUS, SIGSEGV and SIGABRT that leave a mark in dir, then let the signal do its
+ * work: a damaged map kills once, and the next start sets it aside. Call once, after the first
+ * open. */
+void store_install_crash_mark(const char *dir);
+
+#endif

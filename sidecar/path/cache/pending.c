@@ -1,0 +1,85 @@
+/* pending.c: what was given to the writer and cannot be read from the map yet. Bounded in number
+ * and bytes; when it is full, answers are not kept rather than memory grown. The values belong to
+ * the jobs, which outlive their rows here: a row is dropped before its job is freed.
+ */
+#include "path/cache/cache_priv.h"
+
+#include <stdlib.h>
+
+static struct pending **bucket(const struct pending_table *t, struct hash_key key)
+{
+    return (struct pending **)(uintptr_t)&t->buckets[key.lo % CACHE_PENDING_BUCKETS];
+}
+
+static bool is_row(const struct pending *p, enum store_table table, struct hash_key key)
+{
+    return p->job->table == table && hash_key_eq(p->job->key, key);
+}
+
+struct store_job *pending_find(const struct pending_table *t, enum store_table table,
+                               struct hash_key key)
+{
+    for (struct pending *p = *bucket(t, key); p != NULL; p = p->next) {
+        if (is_row(p, table, key)) {
+            return p->job;
+        }
+    }
+    return NULL;
+}
+
+static void unlink_row(struct pending_table *t, struct pending **link)
+{
+    struct pending *p = *link;
+    *link = p->next;
+    t->count--;
+    t->bytes -= p->job->value.len;
+    free(p);
+}
+
+enum err pending_add(struct pending_table *t, struct store_job *job)
+{
+    if (t->count >= CACHE_PENDING_MAX || t->bytes + job->value.len > CACHE_PENDING_BYTES) {
+        return ERR_FULL;
+    }
+    struct pending **link = bucket(t, job->key);
+    while (*link != NULL && !is_row(*link, job->table, job->key)) {
+        link = &(*link)->next;
+    }
+    if (*link != NULL) {
+        unlink_row(t, link);
+    }
+    struct pending *p = mem_new(sizeof *p);
+    p->job = job;
+    link = bucket(t, job->key);
+    p->next = *link;
+    *link = p;
+    t->count++;
+    t->bytes += job->value.len;
+    return ERR_OK;
+}
+
+void pending_drop(struct pending_table *t, const struct store_job *job)
+{
+    struct pending **link = bucket(t, job->key);
+    while (*link != NULL && (*link)->job != job) {
+        link = &(*link)->next;
+    }
+    if (*link != NULL) {
+        unlink_row(t, link);
+    }
+}
+
+void pending_drop_if(struct pending_table *t,
+                     bool (*fn)(const struct store_job *job, const void *ctx), const void *ctx)
+{
+    for (size_t i = 0; i < CACHE_PENDING_BUCKETS; i++) {
+        struct pending **link = &t->buckets[i];
+        while (*link != NULL) {
+            if (fn((*link)->job, ctx)) {
+                unlink_row(t, link);
+            } else {
+                link = &(*link)->next;
+            }
+        }
+    }
+}

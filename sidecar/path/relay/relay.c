@@ -1,0 +1,249 @@
+/* relay.c: one exchange passed through.
+ *
+ * The client's request goes to the upstream with its headers in order and case, its body as it
+ * comes; the answer comes back the same way. Each direction waits for the other end: a client that
+ * does not read stops the reading of the upstream, an upstream that does not read stops the reading
+ * of the client, so memory stays bounded whatever passes.
+ *
+ * The relay belongs to nobody but its own end: `finish` notes the result and lets the loop tell the
+ * owner at the end of the turn, since ends come from callbacks of the client's and the upstream's
+ * side alike.
+ *
+ *   started ──head──▶ passing ──done──▶ over
+ *      └─ no head: our own 502 ──────────▲
+ *      └─ client gone: abort ────────────┘
+ */
+#include "lull/path/relay/relay.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { RELAY_HEADERS = HTTP_MAX_HEADERS + 2, RELAY_ANSWER_HEADERS = 256, RELAY_EXTRA = 16 };
+
+struct relay {
+    struct loop *loop;
+    struct http_conn *conn;     /* NULL: the client is gone */
+    struct upstream_call *call; /* NULL: over */
+    const struct upstream_settings *to;
+    enum http_form form;
+    struct buf extra; /* lines for the answer's head */
+    struct buf key;   /* "Bearer ..." */
+    struct relay_result result;
+    void (*on_done)(void *ctx, const struct relay_result *result);
+    void *ctx;
+    bool over;
+    struct loop_deferred work;
+};
+
+static void tell(void *arg)
+{
+    struct relay *r = arg;
+    r->on_done(r->ctx, &r->result);
+    buf_free(&r->extra);
+    buf_free(&r->key);
+    free(r);
+}
+
+static void finish(struct relay *r)
+{
+    r->over = true;
+    r->call = NULL;
+    loop_defer(r->loop, &r->work);
+}
+
+/* ---- the answer ---- */
+
+/* The lines "Name: value\r\n" of extra as headers. */
+static size_t add_extra(const struct relay *r, struct http_header *out, size_t max)
+{
+    struct span rest = buf_span(&r->extra);
+    size_t n = 0;
+    while (rest.len > 0 && n < max) {
+        size_t end = span_find(rest, SPAN("\r\n"), 0);
+        size_t colon = span_find(rest, SPAN(": "), 0);
+        if (end == SIZE_MAX || colon == SIZE_MAX || colon > end) {
+            break;
+        }
+        out[n++] = (struct http_header){span_make(rest.ptr, colon),
+                                        span_make(rest.ptr + colon + 2, end - colon - 2)};
+        rest = span_make(rest.ptr + end + 2, rest.len - end - 2);
+    }
+    return n;
+}
+
+static void on_head(void *ctx, int status, struct span reason, const struct http_header *headers,
+                    size_t count, int64_t content_length)
+{
+    struct relay *r = ctx;
+    struct http_header out[RELAY_ANSWER_HEADERS + RELAY_EXTRA];
+    size_t n = 0;
+    for (size_t i = 0; i < count && n < RELAY_ANSWER_HEADERS; i++) {
+        if (!span_eq_nocase(headers[i].name, SPAN("Content-Length"))) {
+            out[n++] = headers[i];
+        }
+    }
+    n += add_extra(r, out + n, RELAY_EXTRA);
+    r->result.status = status;
+    http_reply_begin(r->conn, status, reason, out, n, content_length);
+}
+
+static bool on_data(void *ctx, struct span piece)
+{
+    struct relay *r = ctx;
+    if (r->result.first_data.us == 0) {
+        r->result.first_data = loop_now(r->loop);
+    }
+    return http_reply_data(r->conn, piece);
+}
+
+static void on_body_room(void *ctx)
+{
+    struct relay *r = ctx;
+    http_body_resume(r->conn);
+}
+
+static void own_error(struct relay *r, const struct upstream_report *report)
+{
+    char detail[256];
+    enum http_error error = report->result == UPSTREAM_UNREACHABLE ? HTTP_ERROR_UPSTREAM_UNREACHABLE
+                                                                   : HTTP_ERROR_UPSTREAM_BROKE;
+    snprintf(detail, sizeof detail, "%s (%s)", r->to->name, report->why);
+    r->result.own_error = true;
+    r->result.status = http_error_status(error);
+    http_reply_error(r->conn, error, r->form, span_of(detail));
+}
+
+static void on_done(void *ctx, const struct upstream_report *report)
+{
+    struct relay *r = ctx;
+    bool begun = http_reply_begun(r->conn);
+    if (report->result == UPSTREAM_DONE && begun) {
+        r->result.whole = true;
+        http_reply_end(r->conn);
+    } else if (begun) {
+        http_reply_cut(r->conn); /* the client must see that this is not the end */
+    } else {
+        own_error(r, report);
+    }
+    finish(r);
+}
+
+static const struct upstream_events events = {
+    .on_head = on_head, .on_data = on_data, .on_body_room = on_body_room, .on_done = on_done};
+
+/* ---- the request ---- */
+
+/* The client's headers as they go on; returns their number. */
+static size_t pass_headers(struct relay *r, const struct relay_options *o, struct http_header *out)
+{
+    const struct http_request *request = http_conn_request(o->conn);
+    struct span connection = http_header_get(request, SPAN("Connection"));
+    bool key = r->key.len > 0;
+    size_t n = 0;
+    for (size_t i = 0; i < request->header_count; i++) {
+        struct http_header h = request->headers[i];
+        if (http_is_hop_by_hop(h.name, connection) || span_eq_nocase(h.name, SPAN("Host")) ||
+            span_eq_nocase(h.name, SPAN("Content-Length")) ||
+            span_eq_nocase(h.name, SPAN("Expect"))) {
+            continue;
+        }
+        if (span_eq_nocase(h.name, SPAN("Authorization"))) {
+            if (!key && o->strip_authorization) {
+                continue;
+            }
+            if (r->key.len > 0) {
+                if (!key) {
+                    continue; /* a second one */
+                }
+                h.value = buf_span(&r->key);
+                key = false; /* it stands in the client's place */
+            }
+        }
+        out[n++] = h;
+    }
+    if (key) {
+        out[n++] = (struct http_header){SPAN("Authorization"), buf_span(&r->key)};
+    }
+    return n;
+}
+
+static bool make_texts(struct relay *r, const struct relay_options *o)
+{
+    buf_init(&r->extra, o->extra_headers.len + 1);
+    buf_init(&r->key, 16 * 1024);
+    if (buf_append_span(&r->extra, o->extra_headers) != ERR_OK) {
+        return false;
+    }
+    if (o->to->api_key[0] == '\0') {
+        return true;
+    }
+    return buf_append_span(&r->key, SPAN("Bearer ")) == ERR_OK &&
+           buf_append_span(&r->key, span_of(o->to->api_key)) == ERR_OK;
+}
+
+struct relay *relay_start(struct loop *loop, struct upstream_pool *pool,
+                          const struct relay_options *o)
+{
+    struct http_header headers[RELAY_HEADERS];
+    const struct http_request *request = http_conn_request(o->conn);
+    struct relay *r = mem_new(sizeof *r);
+    r->loop = loop;
+    r->conn = o->conn;
+    r->to = o->to;
+    r->form = o->error_form;
+    r->on_done = o->on_done;
+    r->ctx = o->ctx;
+    r->work = (struct loop_deferred){.fn = tell, .ctx = r};
+    if (!make_texts(r, o)) {
+        struct upstream_report report = {.result = UPSTREAM_BROKE, .why = "out of memory"};
+        own_error(r, &report);
+        finish(r);
+        return r;
+    }
+    bool has_body = request->chunked || request->content_length >= 0;
+    struct upstream_request out = {
+        .to = o->to,
+        .method = request->method_name,
+        .target = o->target,
+        .headers = headers,
+        .header_count = pass_headers(r, o, headers),
+        .body = o->body_held ? http_body(o->conn) : SPAN_NONE,
+        .stream_body = has_body && !o->body_held,
+        .content_length = request->chunked ? -1 : request->content_length,
+        .no_body = !has_body,
+    };
+    r->call = upstream_start(pool, &out, &events, r);
+    return r;
+}
+
+void relay_body(struct relay *r, struct span piece)
+{
+    if (r->call != NULL && !upstream_body_write(r->call, piece)) {
+        http_body_pause(r->conn);
+    }
+}
+
+void relay_body_end(struct relay *r)
+{
+    if (r->call != NULL) {
+        upstream_body_end(r->call);
+    }
+}
+
+void relay_writable(struct relay *r)
+{
+    if (r->call != NULL) {
+        upstream_resume(r->call);
+    }
+}
+
+void relay_client_gone(struct relay *r)
+{
+    if (r->over) {
+        return;
+    }
+    r->conn = NULL;
+    r->result.client_gone = true;
+    upstream_abort(r->call);
+    finish(r);
+}

@@ -1,0 +1,410 @@
+/* What the server gets, and what we make of what it sends, byte for byte. */
+#include "unit/upstream/probe.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+#define OK "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+static const struct answer ok[] = {{.bytes = SPAN(OK)}};
+
+static void assert_buf(const struct buf *b, const char *text)
+{
+    assert_int_equal(b->len, strlen(text));
+    assert_memory_equal(b->len == 0 ? "" : b->data, text, b->len);
+}
+
+static void assert_seen(struct world *w, const char *fmt)
+{
+    char want[2048];
+    const char *host = w->server.host;
+    const char *at = strstr(fmt, "%h");
+    snprintf(want, sizeof want, "%.*s%s%s", (int)(at - fmt), fmt, host, at + 2);
+    assert_buf(&w->server.seen, want);
+}
+
+static void request_goes_out_in_order_and_case_and_nothing_is_added(void **state)
+{
+    struct world *w = *state;
+    scripted_script(&w->server, ok, 1);
+    const struct http_header headers[] = {{SPAN("x-lower"), SPAN("1")},
+                                          {SPAN("X-Empty"), SPAN("")},
+                                          {SPAN("X-UPPER"), SPAN("a;b: c")},
+                                          {SPAN("Accept-Encoding"), SPAN("gzip, br")},
+                                          {SPAN("x-lower"), SPAN("2")},
+                                          {SPAN("Cookie"), SPAN("a=b")},
+                                          {SPAN("Authorization"), SPAN("Bearer k")},
+                                          {SPAN("Range"), SPAN("bytes=0-")},
+                                          {SPAN("Content-type"), SPAN("application/json")}};
+    struct upstream_request req = held_post(w, SPAN("{\"a\":1}"));
+    req.headers = headers;
+    req.header_count = 9;
+    req.target = SPAN("/v1/../a/./b%20c?x=1&&y=#z");
+    w->server.to.base_path = (char *)"/base";
+    world_call(w, &req);
+    assert_int_equal(w->probe.result, UPSTREAM_DONE);
+    assert_seen(w, "POST /base/v1/../a/./b%20c?x=1&&y=#z HTTP/1.1\r\nHost: %h\r\nx-lower: 1\r\n"
+                   "X-Empty:\r\nX-UPPER: a;b: c\r\nAccept-Encoding: gzip, br\r\nx-lower: 2\r\n"
+                   "Cookie: a=b\r\nAuthorization: Bearer k\r\nRange: bytes=0-\r\n"
+                   "Content-type: application/json\r\nContent-Length: 7\r\n\r\n{\"a\":1}");
+}
+
+static void headers_that_would_break_the_line_are_not_sent(void **state)
+{
+    struct world *w = *state;
+    scripted_script(&w->server, ok, 1);
+    const struct http_header headers[] = {
+        {SPAN("A"), SPAN("1\r\nEvil: 1")}, {SPAN("B\n"), SPAN("1")}, {SPAN("C"), SPAN("1")}};
+    struct upstream_request req = simple_get(w);
+    req.headers = headers;
+    req.header_count = 3;
+    world_call(w, &req);
+    assert_seen(w, "GET /v1/models HTTP/1.1\r\nHost: %h\r\nC: 1\r\n\r\n");
+}
+
+static void empty_held_body_has_length_zero(void **state)
+{
+    struct world *w = *state;
+    scripted_script(&w->server, ok, 1);
+    struct upstream_request req = held_post(w, SPAN_NONE);
+    world_call(w, &req);
+    assert_seen(w, "POST /v1/chat/completions HTTP/1.1\r\nHost: %h\r\nContent-Length: 0\r\n\r\n");
+}
+
+static void no_body_has_no_length_whatever_the_method(void **state)
+{
+    struct world *w = *state;
+    scripted_script(&w->server, ok, 1);
+    struct upstream_request req = simple_get(w);
+    req.method = SPAN("POST");
+    world_call(w, &req);
+    assert_seen(w, "POST /v1/models HTTP/1.1\r\nHost: %h\r\n\r\n");
+}
+
+static void delete_carries_its_body(void **state)
+{
+    struct world *w = *state;
+    scripted_script(&w->server, ok, 1);
+    struct upstream_request req = held_post(w, SPAN("{}"));
+    req.method = SPAN("DELETE");
+    req.target = SPAN("/api/delete");
+    world_call(w, &req);
+    assert_seen(w, "DELETE /api/delete HTTP/1.1\r\nHost: %h\r\nContent-Length: 2\r\n\r\n{}");
+}
+
+static void unknown_length_goes_out_chunked(void **state)
+{
+    struct world *w = *state;
+    scripted_script(&w->server, ok, 1);
+    struct upstream_request req = stream_post(w, -1);
+    probe_start(&w->probe, &req);
+    probe_write(&w->probe, SPAN("hello"));
+    world_run_for(w, 20 * USEC_PER_MS); /* now it waits for more */
+    probe_write(&w->probe, SPAN("world!"));
+    probe_end_body(&w->probe);
+    world_run(w);
+    assert_int_equal(w->probe.result, UPSTREAM_DONE);
+    assert_seen(w, "POST /api/blobs/x HTTP/1.1\r\nHost: %h\r\nTransfer-Encoding: chunked\r\n\r\n"
+                   "5\r\nhello\r\n6\r\nworld!\r\n0\r\n\r\n");
+}
+
+static void empty_stream_of_unknown_length_is_an_empty_chunked_body(void **state)
+{
+    struct world *w = *state;
+    scripted_script(&w->server, ok, 1);
+    struct upstream_request req = stream_post(w, -1);
+    probe_start(&w->probe, &req);
+    probe_end_body(&w->probe);
+    world_run(w);
+    assert_int_equal(w->probe.result, UPSTREAM_DONE);
+    assert_seen(w, "POST /api/blobs/x HTTP/1.1\r\nHost: %h\r\nTransfer-Encoding: chunked\r\n\r\n"
+                   "0\r\n\r\n");
+}
+
+static void known_length_goes_out_as_given_and_never_longer(void **state)
+{
+    struct world *w = *state;
+    scripted_script(&w->server, ok, 1);
+    struct upstream_request req = stream_post(w, 10);
+    probe_start(&w->probe, &req);
+    probe_write(&w->probe, SPAN("01234"));
+    world_run_for(w, 20 * USEC_PER_MS);
+    probe_write(&w->probe, SPAN("56789too long"));
+    world_run(w);
+    assert_int_equal(w->probe.result, UPSTREAM_DONE);
+    assert_seen(w,
+                "POST /api/blobs/x HTTP/1.1\r\nHost: %h\r\nContent-Length: 10\r\n\r\n0123456789");
+}
+
+static void stream_that_ends_short_breaks_and_closes(void **state)
+{
+    struct world *w = *state;
+    scripted_script(&w->server, ok, 1);
+    struct upstream_request req = stream_post(w, 10);
+    probe_start(&w->probe, &req);
+    probe_write(&w->probe, SPAN("01234"));
+    probe_end_body(&w->probe);
+    world_run(w);
+    assert_int_equal(w->probe.result, UPSTREAM_BROKE);
+    assert_int_equal(w->server.requests, 0);
+    world_run_until_closed(w, 1);
+}
+
+static void answer_head_comes_in_order_without_hop_by_hop(void **state)
+{
+    static const struct answer one[] = {
+        {.bytes = SPAN("HTTP/1.1 203 Quite  Fine\r\nb-lower:1\r\nX-A:  two  \r\nX-Empty:\r\n"
+                       "Connection: keep-alive, X-Hop\r\nKeep-Alive: timeout=5\r\nx-hop: no\r\n"
+                       "Content-Encoding: gzip\r\nX-A: again\r\nX-Fold: a\r\n   b\r\n"
+                       "Upgrade: h2c\r\nContent-Length: 3\r\n\r\n\x1f\x8b\x01")}};
+    struct world *w = *state;
+    scripted_script(&w->server, one, 1);
+    struct upstream_request req = simple_get(w);
+    world_call(w, &req);
+    assert_int_equal(w->probe.result, UPSTREAM_DONE);
+    assert_int_equal(w->probe.status, 203);
+    assert_buf(&w->probe.reason, "Quite  Fine");
+    assert_buf(&w->probe.headers, "b-lower: 1\nX-A: two\nX-Empty: \nContent-Encoding: gzip\n"
+                                  "X-A: again\nX-Fold: a b\nContent-Length: 3\n");
+    assert_int_equal(w->probe.length, 3);
+    assert_buf(&w->probe.body, "\x1f\x8b\x01"); /* never decoded */
+    assert_false(w->probe.close_delimited);
+}
+
+static void chunks_are_unwrapped_and_trailers_dropped(void **state)
+{
+    static const struct answer one[] = {
+        {.bytes = SPAN("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-T\r\n\r\n"
+                       "3;ext=1\r\nabc\r\n2\r\nde\r\n0\r\nX-T: 1\r\n\r\n")}};
+    struct world *w = *state;
+    scripted_script(&w->server, one, 1);
+    struct upstream_request req = simple_get(w);
+    world_call(w, &req);
+    assert_int_equal(w->probe.result, UPSTREAM_DONE);
+    assert_int_equal(w->probe.length, -1);
+    assert_buf(&w->probe.headers, "");
+    assert_buf(&w->probe.body, "abcde");
+    assert_false(w->probe.close_delimited);
+}
+
+static void interim_heads_are_skipped(void **state)
+{
+    static const struct answer one[] = {
+        {.bytes = SPAN("HTTP/1.1 100 Continue\r\nX-No: 1\r\n\r\nHTTP/1.1 103 Early Hints\r\n"
+                       "Link: x\r\n\r\n" OK)}};
+    struct world *w = *state;
+    scripted_script(&w->server, one, 1);
+    struct upstream_request req = held_post(w, SPAN("{}"));
+    world_call(w, &req);
+    assert_int_equal(w->probe.heads, 1);
+    assert_int_equal(w->probe.status, 200);
+    assert_buf(&w->probe.headers, "Content-Length: 2\n");
+    assert_buf(&w->probe.body, "ok");
+}
+
+static void head_request_has_a_length_and_no_body(void **state)
+{
+    static const struct answer two[] = {
+        {.bytes = SPAN("HTTP/1.1 200 OK\r\nContent-Length: 77\r\n\r\n")}, {.bytes = SPAN(OK)}};
+    struct world *w = *state;
+    scripted_script(&w->server, two, 2);
+    struct upstream_request req = simple_get(w);
+    req.method = SPAN("HEAD");
+    world_call(w, &req);
+    assert_int_equal(w->probe.result, UPSTREAM_DONE);
+    assert_int_equal(w->probe.length, 77);
+    assert_int_equal(w->probe.taken, 0);
+    assert_seen(w, "HEAD /v1/models HTTP/1.1\r\nHost: %h\r\n\r\n");
+    probe_again(w);
+    req.method = SPAN("GET");
+    world_call(w, &req);
+    assert_buf(&w->probe.body, "ok");
+    assert_int_equal(w->server.accepted, 1);
+}
+
+static void no_content_and_not_modified_end_with_their_head(void **state)
+{
+    static const struct answer two[] = {
+        {.bytes = SPAN("HTTP/1.1 204 No Content\r\n\r\n")},
+        {.bytes = SPAN("HTTP/1.1 304 Not Modified\r\nETag: 1\r\n\r\n")}};
+    struct world *w = *state;
+    scripted_script(&w->server, two, 2);
+    struct upstream_request req = simple_get(w);
+    world_call(w, &req);
+    assert_int_equal(w->probe.status, 204);
+    assert_int_equal(w->probe.result, UPSTREAM_DONE);
+    assert_false(w->probe.close_delimited);
+    probe_again(w);
+    world_call(w, &req);
+    assert_int_equal(w->probe.status, 304);
+    assert_int_equal(w->probe.result, UPSTREAM_DONE);
+    assert_int_equal(w->server.accepted, 1);
+}
+
+static void end_told_by_the_close_is_reported(void **state)
+{
+    static const struct answer one[] = {
+        {.bytes = SPAN("HTTP/1.0 200 OK\r\nX: 1\r\n\r\nsome"), .after = CLOSE}};
+    struct world *w = *state;
+    scripted_script(&w->server, one, 1);
+    struct upstream_request req = simple_get(w);
+    world_call(w, &req);
+    assert_int_equal(w->probe.result, UPSTREAM_DONE);
+    assert_true(w->probe.close_delimited);
+    assert_int_equal(w->probe.length, -1);
+    assert_buf(&w->probe.body, "some");
+}
+
+static void each_piece_is_handed_on_when_it_comes(void **state)
+{
+    static const struct answer one[] = {
+        {.bytes = SPAN("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")}};
+    struct world *w = *state;
+    scripted_script(&w->server, one, 1);
+    struct upstream_request req = simple_get(w);
+    probe_start(&w->probe, &req);
+    world_run_for(w, 30 * USEC_PER_MS);
+    assert_buf(&w->probe.body, "abc");
+    scripted_say(&w->server, 0, SPAN("2\r\nde\r\n"));
+    world_run_for(w, 30 * USEC_PER_MS);
+    assert_buf(&w->probe.body, "abcde");
+    scripted_say(&w->server, 0, SPAN("0\r\n\r\n"));
+    world_run(w);
+    assert_int_equal(w->probe.result, UPSTREAM_DONE);
+}
+
+static void big_head(struct buf *b, size_t lines, size_t value)
+{
+    buf_init(b, (size_t)1 << 20);
+    require(buf_append_span(b, SPAN("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n")) == ERR_OK);
+    for (size_t i = 0; i < lines; i++) {
+        require(buf_printf(b, "X-%zu: ", i) == ERR_OK);
+        for (size_t k = 0; k < value; k++) {
+            require(buf_append_char(b, 'v') == ERR_OK);
+        }
+        require(buf_append(b, "\r\n", 2) == ERR_OK);
+    }
+    require(buf_append(b, "\r\n", 2) == ERR_OK);
+}
+
+static void try_head(struct world *w, size_t lines, size_t value)
+{
+    struct buf head;
+    big_head(&head, lines, value);
+    const struct answer one[] = {{.bytes = buf_span(&head)}};
+    scripted_script(&w->server, one, 1);
+    probe_again(w);
+    struct upstream_request req = simple_get(w);
+    world_call(w, &req);
+    buf_free(&head);
+}
+
+static void heads_are_bounded(void **state)
+{
+    struct world *w = *state;
+    try_head(w, 2, 90000);
+    assert_int_equal(w->probe.result, UPSTREAM_DONE);
+    assert_true(w->probe.headers.len > 180000);
+    try_head(w, 199, 10);
+    assert_int_equal(w->probe.result, UPSTREAM_DONE);
+    try_head(w, 200, 10);
+    assert_int_equal(w->probe.result, UPSTREAM_BROKE);
+    assert_string_equal(w->probe.why, "the head of the answer is too large");
+    assert_false(w->probe.got_head);
+    try_head(w, 1, 120000);
+    assert_int_equal(w->probe.result, UPSTREAM_BROKE);
+    try_head(w, 10, 90000);
+    assert_int_equal(w->probe.result, UPSTREAM_BROKE);
+}
+
+static void environment_proxies_are_ignored(void **state)
+{
+    struct world *w = *state;
+    scripted_script(&w->server, ok, 1);
+    setenv("http_proxy", "http://127.0.0.1:1", 1);
+    setenv("ALL_PROXY", "http://127.0.0.1:1", 1);
+    struct upstream_request req = simple_get(w);
+    world_call(w, &req);
+    unsetenv("http_proxy");
+    unsetenv("ALL_PROXY");
+    assert_int_equal(w->probe.result, UPSTREAM_DONE);
+    assert_seen(w, "GET /v1/models HTTP/1.1\r\nHost: %h\r\n\r\n");
+}
+
+static void unix_sockets_work_and_are_kept(void **state)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/tmp/lull-upstream-%d.sock", (int)getpid());
+    struct world *w = world_open(path);
+    (void)state;
+    scripted_script(&w->server, ok, 1);
+    struct upstream_request req = simple_get(w);
+    world_call(w, &req);
+    assert_seen(w, "GET /v1/models HTTP/1.1\r\nHost: %h\r\n\r\n");
+    probe_again(w);
+    world_call(w, &req);
+    assert_int_equal(w->probe.result, UPSTREAM_DONE);
+    assert_int_equal(w->server.accepted, 1);
+    void *again = w;
+    world_teardown(&again);
+}
+
+static void connections_are_reused_only_while_young(void **state)
+{
+    struct world *w = *state;
+    scripted_script(&w->server, ok, 1);
+    w->server.to.keepalive = USEC_PER_S;
+    struct upstream_request req = simple_get(w);
+    world_call(w, &req);
+    probe_again(w);
+    world_call(w, &req);
+    assert_int_equal(w->server.accepted, 1);
+    world_run_for(w, 1050 * USEC_PER_MS);
+    probe_again(w);
+    world_call(w, &req);
+    assert_int_equal(w->probe.result, UPSTREAM_DONE);
+    assert_int_equal(w->server.accepted, 2);
+}
+
+static void keepalive_below_a_second_closes_after_the_answer(void **state)
+{
+    struct world *w = *state;
+    scripted_script(&w->server, ok, 1);
+    w->server.to.keepalive = 500 * USEC_PER_MS;
+    struct upstream_request req = simple_get(w);
+    world_call(w, &req);
+    assert_int_equal(w->probe.result, UPSTREAM_DONE);
+    world_run_until_closed(w, 1);
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(request_goes_out_in_order_and_case_and_nothing_is_added),
+        T(headers_that_would_break_the_line_are_not_sent),
+        T(empty_held_body_has_length_zero),
+        T(no_body_has_no_length_whatever_the_method),
+        T(delete_carries_its_body),
+        T(unknown_length_goes_out_chunked),
+        T(empty_stream_of_unknown_length_is_an_empty_chunked_body),
+        T(known_length_goes_out_as_given_and_never_longer),
+        T(stream_that_ends_short_breaks_and_closes),
+        T(answer_head_comes_in_order_without_hop_by_hop),
+        T(chunks_are_unwrapped_and_trailers_dropped),
+        T(interim_heads_are_skipped),
+        T(head_request_has_a_length_and_no_body),
+        T(no_content_and_not_modified_end_with_their_head),
+        T(end_told_by_the_close_is_reported),
+        T(each_piece_is_handed_on_when_it_comes),
+        T(heads_are_bounded),
+        T(environment_proxies_are_ignored),
+        cmocka_unit_test(unix_sockets_work_and_are_kept),
+        T(connections_are_reused_only_while_young),
+        T(keepalive_below_a_second_closes_after_the_answer),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
