@@ -5,7 +5,7 @@
  */
 #include "path/exchange_priv.h"
 
-#include "lull/path/edge/guard.h"
+#include "lull/http/guard.h"
 
 static void take(struct span name, const char *want, struct span value, struct span *out)
 {

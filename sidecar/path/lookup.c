@@ -8,7 +8,7 @@
  */
 #include "path/exchange_priv.h"
 
-#include "lull/path/edge/guard.h"
+#include "lull/http/guard.h"
 
 #include <stdio.h>
 

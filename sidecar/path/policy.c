@@ -2,7 +2,7 @@
  */
 #include "path/exchange_priv.h"
 
-#include "lull/path/edge/guard.h"
+#include "lull/http/guard.h"
 
 enum step step_classify(struct exchange *x)
 {

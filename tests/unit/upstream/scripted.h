@@ -315,7 +315,7 @@ static inline void scripted_open(struct scripted *s, struct loop *loop, const ch
         socklen_t len = sizeof in;
         require(getsockname(s->fd, (struct sockaddr *)&in, &len) == 0);
         snprintf(s->host, sizeof s->host, "127.0.0.1:%d", ntohs(in.sin_port));
-        snprintf(s->origin, sizeof s->origin, "http://%s", s->host);
+        snprintf(s->origin, sizeof s->origin, "http://127.0.0.1:%d", ntohs(in.sin_port));
     }
     scripted_settings(s);
 }

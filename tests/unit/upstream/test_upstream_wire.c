@@ -8,7 +8,13 @@
 
 #define OK "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
-static const struct answer ok[] = {{.bytes = SPAN(OK)}};
+/* A span as a constant expression: SPAN() is a compound literal. */
+#define LITERAL(text)                                                                              \
+    {                                                                                              \
+        (text), sizeof(text) - 1                                                                   \
+    }
+
+static const struct answer ok[] = {{.bytes = LITERAL(OK)}};
 
 static void assert_buf(const struct buf *b, const char *text)
 {
@@ -207,7 +213,8 @@ static void interim_heads_are_skipped(void **state)
 static void head_request_has_a_length_and_no_body(void **state)
 {
     static const struct answer two[] = {
-        {.bytes = SPAN("HTTP/1.1 200 OK\r\nContent-Length: 77\r\n\r\n")}, {.bytes = SPAN(OK)}};
+        {.bytes = LITERAL("HTTP/1.1 200 OK\r\nContent-Length: 77\r\n\r\n")},
+        {.bytes = LITERAL(OK)}};
     struct world *w = *state;
     scripted_script(&w->server, two, 2);
     struct upstream_request req = simple_get(w);
@@ -227,8 +234,8 @@ static void head_request_has_a_length_and_no_body(void **state)
 static void no_content_and_not_modified_end_with_their_head(void **state)
 {
     static const struct answer two[] = {
-        {.bytes = SPAN("HTTP/1.1 204 No Content\r\n\r\n")},
-        {.bytes = SPAN("HTTP/1.1 304 Not Modified\r\nETag: 1\r\n\r\n")}};
+        {.bytes = LITERAL("HTTP/1.1 204 No Content\r\n\r\n")},
+        {.bytes = LITERAL("HTTP/1.1 304 Not Modified\r\nETag: 1\r\n\r\n")}};
     struct world *w = *state;
     scripted_script(&w->server, two, 2);
     struct upstream_request req = simple_get(w);
@@ -246,7 +253,7 @@ static void no_content_and_not_modified_end_with_their_head(void **state)
 static void end_told_by_the_close_is_reported(void **state)
 {
     static const struct answer one[] = {
-        {.bytes = SPAN("HTTP/1.0 200 OK\r\nX: 1\r\n\r\nsome"), .after = CLOSE}};
+        {.bytes = LITERAL("HTTP/1.0 200 OK\r\nX: 1\r\n\r\nsome"), .after = CLOSE}};
     struct world *w = *state;
     scripted_script(&w->server, one, 1);
     struct upstream_request req = simple_get(w);
@@ -260,7 +267,7 @@ static void end_told_by_the_close_is_reported(void **state)
 static void each_piece_is_handed_on_when_it_comes(void **state)
 {
     static const struct answer one[] = {
-        {.bytes = SPAN("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")}};
+        {.bytes = LITERAL("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")}};
     struct world *w = *state;
     scripted_script(&w->server, one, 1);
     struct upstream_request req = simple_get(w);

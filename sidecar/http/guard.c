@@ -1,7 +1,7 @@
 /* guard.c: the rules by which a request may speak to the port. All of them look at one header value
  * and the settings; none of them knows a connection.
  */
-#include "lull/path/edge/guard.h"
+#include "lull/http/guard.h"
 
 #include <arpa/inet.h>
 

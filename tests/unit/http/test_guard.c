@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "lull/path/edge/guard.h"
+#include "lull/http/guard.h"
 
 static struct server_settings with_hosts(char **hosts, size_t count)
 {

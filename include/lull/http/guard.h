@@ -4,8 +4,8 @@
  * to whatever listens there. Model servers refuse foreign Host names for that reason; lull sends
  * them their own Host, so it must keep the guard itself.
  */
-#ifndef LULL_PATH_EDGE_GUARD_H
-#define LULL_PATH_EDGE_GUARD_H
+#ifndef LULL_HTTP_GUARD_H
+#define LULL_HTTP_GUARD_H
 
 #include "lull/base/settings.h"
 

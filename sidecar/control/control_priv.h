@@ -1,0 +1,43 @@
+/* control_priv.h: what the files of the control socket share. */
+#ifndef CONTROL_CONTROL_PRIV_H
+#define CONTROL_CONTROL_PRIV_H
+
+#include "lull/base/list.h"
+#include "lull/control/control.h"
+#include "lull/http/server.h"
+
+struct control {
+    struct loop *loop;
+    struct control_hooks hooks;
+    struct http_server *server;
+    struct list pending; /* of struct pending: purges and removals under way */
+};
+
+/* One request, taken apart. */
+struct control_query {
+    struct control_filter filter;
+    size_t limit;
+    int64_t after;
+    bool all;        /* all=yes */
+    bool any;        /* at least one condition was given */
+    struct buf text; /* what the spans above point into */
+};
+/* now: for older=7d. false: why says what is wrong with it. Free with control_query_free. */
+bool control_query_parse(struct control_query *q, struct span query, wall_t now, struct buf *why);
+void control_query_free(struct control_query *q);
+
+/* Whole reply with a JSON body. */
+void control_reply_json(struct http_conn *c, int status, struct span json);
+/* {"error": text} */
+void control_reply_error(struct http_conn *c, int status, struct span text);
+
+/* entries.c */
+void control_list(struct control *ctl, struct http_conn *c);
+void control_get(struct control *ctl, struct http_conn *c, struct span id, bool texts);
+void control_remove(struct control *ctl, struct http_conn *c, struct span id);
+void control_purge(struct control *ctl, struct http_conn *c);
+/* The client left while its purge runs. */
+void control_forget(struct http_conn *c);
+void control_forget_all(struct control *ctl);
+
+#endif

@@ -1,0 +1,215 @@
+/* metrics.c: GET /metrics: the same figures in Prometheus' text format
+ * (https://prometheus.io/docs/instrumenting/exposition_formats/): one family after the other,
+ * counters end in _total, times are seconds, histograms hold all time.
+ *
+ * Label values are names of kinds and upstreams, which the configuration keeps to a-z, 0-9 and _:
+ * nothing has to be escaped.
+ */
+#include "control/config_priv.h"
+#include "control/control_priv.h"
+
+#include "lull/base/os.h"
+
+#include <stdio.h>
+
+enum { UPSTREAMS_MAX = 256, NAME_MAX_BYTES = 128 };
+enum shown { SHOWN_COUNT, SHOWN_SECONDS, SHOWN_GAUGE };
+
+struct family {
+    char name[NAME_MAX_BYTES];
+    enum shown shown;
+};
+
+static struct family begin(struct buf *out, const char *group, const char *figure, enum shown shown,
+                           const char *help)
+{
+    struct family f = {.shown = shown};
+    size_t len = strlen(figure);
+    bool seconds = shown == SHOWN_SECONDS && len > 2 && strcmp(figure + len - 2, "_s") == 0;
+    snprintf(f.name, sizeof f.name, "lull_%s%s%.*s%s%s", group, group[0] != '\0' ? "_" : "",
+             (int)(seconds ? len - 2 : len), figure, seconds ? "_seconds" : "",
+             shown == SHOWN_GAUGE ? "" : "_total");
+    put_text(out, "# HELP %s %s\n# TYPE %s %s\n", f.name, help, f.name,
+             shown == SHOWN_GAUGE ? "gauge" : "counter");
+    return f;
+}
+
+static void sample(struct buf *out, const struct family *f, const char *labels, int64_t value)
+{
+    if (f->shown == SHOWN_SECONDS) {
+        put_text(out, "%s%s %.6f\n", f->name, labels, (double)value / 1e6);
+    } else {
+        put_text(out, "%s%s %lld\n", f->name, labels, (long long)value);
+    }
+}
+
+/* label: "kind=\"title\"" or empty. */
+static void histogram(struct buf *out, const char *name, const char *label,
+                      const struct figure_times *t)
+{
+    const char *comma = label[0] != '\0' ? "," : "";
+    uint64_t sum = 0;
+    for (size_t i = 0; i < FIGURE_BOUNDS; i++) {
+        sum += t->bounds[i];
+        put_text(out, "%s_bucket{%s%sle=\"%g\"} %llu\n", name, label, comma,
+                 (double)figure_bounds[i] / 1e6, (unsigned long long)sum);
+    }
+    put_text(out, "%s_bucket{%s%sle=\"+Inf\"} %llu\n", name, label, comma,
+             (unsigned long long)t->count);
+    const char *open = label[0] != '\0' ? "{" : "";
+    const char *close = label[0] != '\0' ? "}" : "";
+    put_text(out, "%s_sum%s%s%s %.6f\n", name, open, label, close, (double)t->sum_us / 1e6);
+    put_text(out, "%s_count%s%s%s %llu\n", name, open, label, close, (unsigned long long)t->count);
+}
+
+static void histogram_head(struct buf *out, const char *name, const char *help)
+{
+    put_text(out, "# HELP %s %s\n# TYPE %s histogram\n", name, help, name);
+}
+
+static void task_figure(struct buf *out, const struct figures *f, size_t offset, const char *name,
+                        enum shown shown, const char *help)
+{
+    struct family family = begin(out, "task", name, shown, help);
+    for (size_t i = 0; i < f->task_count; i++) {
+        char labels[NAME_MAX_BYTES];
+        int64_t value = 0;
+        memcpy(&value, (const char *)f->tasks[i] + offset, sizeof value);
+        snprintf(labels, sizeof labels, "{kind=\"%s\"}", f->tasks[i]->name);
+        sample(out, &family, labels, value);
+    }
+}
+
+static void put_tasks(struct buf *out, const struct figures *f)
+{
+    char labels[NAME_MAX_BYTES];
+    task_figure(out, f, offsetof(struct task_figures, requests), "requests", SHOWN_COUNT,
+                "finished requests of a kind");
+    struct family family = begin(out, "task", "outcomes", SHOWN_COUNT, "how requests ended");
+    for (size_t i = 0; i < f->task_count; i++) {
+        for (int o = 0; o < OUTCOME_COUNT; o++) {
+            snprintf(labels, sizeof labels, "{kind=\"%s\",outcome=\"%s\"}", f->tasks[i]->name,
+                     outcome_name((enum outcome)o));
+            sample(out, &family, labels, (int64_t)f->tasks[i]->outcomes[o]);
+        }
+    }
+#define TASK_FIGURE(field, name, value, help)                                                      \
+    task_figure(out, f, offsetof(struct task_figures, field), name, SHOWN_##value, help);
+#define UPSTREAM_FIGURE(field, name, value, help)
+#define SERVER_FIGURE(group, field, name, value, help)
+#include "lull/base/figures.def"
+#undef TASK_FIGURE
+#undef UPSTREAM_FIGURE
+#undef SERVER_FIGURE
+    histogram_head(out, "lull_task_latency_seconds", "time to answer a request of a kind");
+    for (size_t i = 0; i < f->task_count; i++) {
+        snprintf(labels, sizeof labels, "kind=\"%s\"", f->tasks[i]->name);
+        histogram(out, "lull_task_latency_seconds", labels, &f->tasks[i]->latency);
+    }
+}
+
+struct ups {
+    struct control_upstream list[UPSTREAMS_MAX];
+    size_t count;
+};
+
+static void upstream_figure(struct buf *out, struct figures *f, const struct ups *ups,
+                            size_t offset, const char *name, enum shown shown, const char *help)
+{
+    struct family family = begin(out, "upstream", name, shown, help);
+    for (size_t i = 0; i < ups->count; i++) {
+        char labels[NAME_MAX_BYTES];
+        int64_t value = 0;
+        const struct upstream_figures *u = figures_upstream(f, ups->list[i].name);
+        memcpy(&value, (const char *)u + offset, sizeof value);
+        snprintf(labels, sizeof labels, "{upstream=\"%s\"}", ups->list[i].name);
+        sample(out, &family, labels, value);
+    }
+}
+
+static void put_upstreams(struct buf *out, const struct control_hooks *hooks, struct figures *f)
+{
+    struct ups ups;
+    char labels[NAME_MAX_BYTES];
+    ups.count = hooks->upstreams(hooks->ctx, ups.list, UPSTREAMS_MAX);
+    struct family up = begin(out, "upstream", "up", SHOWN_GAUGE, "1: the last call reached it");
+    for (size_t i = 0; i < ups.count; i++) {
+        snprintf(labels, sizeof labels, "{upstream=\"%s\"}", ups.list[i].name);
+        sample(out, &up, labels, strcmp(ups.list[i].state, "up") == 0);
+    }
+#define TASK_FIGURE(field, name, value, help)
+#define UPSTREAM_FIGURE(field, name, value, help)                                                  \
+    upstream_figure(out, f, &ups, offsetof(struct upstream_figures, field), name, SHOWN_##value,   \
+                    help);
+#define SERVER_FIGURE(group, field, name, value, help)
+#include "lull/base/figures.def"
+#undef TASK_FIGURE
+#undef UPSTREAM_FIGURE
+#undef SERVER_FIGURE
+    histogram_head(out, "lull_upstream_latency_seconds", "length of task calls that finished");
+    for (size_t i = 0; i < ups.count; i++) {
+        snprintf(labels, sizeof labels, "upstream=\"%s\"", ups.list[i].name);
+        histogram(out, "lull_upstream_latency_seconds", labels,
+                  &figures_upstream(f, ups.list[i].name)->latency);
+    }
+}
+
+static void put_one(struct buf *out, const char *group, const char *name, enum shown shown,
+                    const char *help, int64_t value)
+{
+    struct family family = begin(out, group, name, shown, help);
+    sample(out, &family, "", value);
+}
+
+static void put_server(struct buf *out, const struct server_figures *s)
+{
+#define TASK_FIGURE(field, name, value, help)
+#define UPSTREAM_FIGURE(field, name, value, help)
+#define SERVER_FIGURE(group, field, name, value, help)                                             \
+    put_one(out, #group, name, SHOWN_##value, help, s->group##_##field);
+#include "lull/base/figures.def"
+#undef TASK_FIGURE
+#undef UPSTREAM_FIGURE
+#undef SERVER_FIGURE
+    histogram_head(out, "lull_chat_ttft_seconds", "time to the first byte of a chat's answer");
+    histogram(out, "lull_chat_ttft_seconds", "", &s->chat_ttft);
+}
+
+static void put_cache(struct buf *out, const struct control_hooks *hooks)
+{
+    struct control_cache_stats c = {.state = ""};
+    hooks->cache_stats(hooks->ctx, &c);
+    put_one(out, "cache", "on", SHOWN_GAUGE, "1: the cache works", strcmp(c.state, "on") == 0);
+    put_one(out, "cache", "entries", SHOWN_GAUGE, "answers kept", (int64_t)c.entries);
+    put_one(out, "cache", "bytes", SHOWN_GAUGE, "live bytes", (int64_t)c.bytes);
+    put_one(out, "cache", "max_bytes", SHOWN_GAUGE, "max_size", (int64_t)c.max_bytes);
+    put_one(out, "cache", "pending_writes", SHOWN_GAUGE, "not yet committed",
+            (int64_t)c.pending_writes);
+    put_one(out, "cache", "inserted", SHOWN_COUNT, "answers put in", (int64_t)c.inserted);
+    put_one(out, "cache", "expired", SHOWN_COUNT, "removed by age", (int64_t)c.expired);
+    put_one(out, "cache", "evicted", SHOWN_COUNT, "removed for room", (int64_t)c.evicted);
+    put_one(out, "cache", "collisions", SHOWN_COUNT, "same hash, other request",
+            (int64_t)c.collisions);
+    put_one(out, "cache", "errors", SHOWN_COUNT, "failed reads and writes", (int64_t)c.errors);
+}
+
+void control_metrics(const struct control_hooks *hooks, mono_t now, struct buf *out)
+{
+    struct figures *f = hooks->figures(hooks->ctx);
+    uint64_t anon = 0;
+    uint64_t file = 0;
+    os_rss(&anon, &file);
+    put_text(out, "# HELP lull_info version\n# TYPE lull_info gauge\nlull_info{version=\"%s\"} 1\n",
+             LULL_VERSION);
+    put_one(out, "", "uptime_seconds", SHOWN_GAUGE, "since the start",
+            mono_diff(now, hooks->started) / USEC_PER_S);
+    put_tasks(out, f);
+    put_server(out, &f->server);
+    put_upstreams(out, hooks, f);
+    put_cache(out, hooks);
+    put_one(out, "process", "rss_anon_bytes", SHOWN_GAUGE, "own memory", (int64_t)anon);
+    put_one(out, "process", "rss_file_bytes", SHOWN_GAUGE, "memory mapped from files",
+            (int64_t)file);
+    put_one(out, "process", "cpu_s", SHOWN_SECONDS, "CPU time", os_cpu_us());
+    put_one(out, "process", "fds", SHOWN_GAUGE, "open descriptors", (int64_t)os_open_fds());
+}

@@ -1,0 +1,132 @@
+/* query.c: the query of a control request: names are checked, values decoded once into one buffer.
+ */
+#include "control/config_priv.h"
+#include "control/control_priv.h"
+
+#include <stdlib.h>
+
+enum { LIMIT_DEFAULT = 100, LIMIT_MAX = 1000, DECODED_MAX = 16 * 1024 };
+
+static int hex(char c)
+{
+    if (c >= '0' && c <= '9') {
+        return c - '0';
+    }
+    if (c >= 'a' && c <= 'f') {
+        return c - 'a' + 10;
+    }
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+/* Percent-decoding, "+" is a blank. Bytes stay in q->text, whose memory was reserved before. */
+static bool decode(struct control_query *q, struct span s, struct span *out)
+{
+    size_t start = q->text.len;
+    for (size_t i = 0; i < s.len; i++) {
+        char c = s.ptr[i] == '+' ? ' ' : s.ptr[i];
+        if (c == '%') {
+            int high = i + 2 < s.len ? hex(s.ptr[i + 1]) : -1;
+            int low = i + 2 < s.len ? hex(s.ptr[i + 2]) : -1;
+            if (high < 0 || low < 0) {
+                return false;
+            }
+            c = (char)(high << 4 | low);
+            i += 2;
+        }
+        q->text.data[q->text.len++] = c;
+    }
+    *out = span_make(q->text.data + start, q->text.len - start);
+    q->text.data[q->text.len++] = '\0';
+    return strlen(out->ptr) == out->len;
+}
+
+static bool number(struct span s, int64_t max, int64_t *out)
+{
+    char *end = NULL;
+    long long n = s.len > 0 && s.len < 19 ? strtoll(s.ptr, &end, 10) : -1;
+    *out = n;
+    return n >= 0 && n <= max && end == s.ptr + s.len && s.ptr[0] != '+' && s.ptr[0] != '-';
+}
+
+static bool refuse(struct buf *why, const char *text, struct span word)
+{
+    put_text(why, "%s%.*s", text, (int)(word.len < 64 ? word.len : 64), word.ptr);
+    return false;
+}
+
+static bool take_older(struct control_query *q, struct span value, wall_t now, struct buf *why)
+{
+    static const struct option age = {.type = TYPE_DURATION, .max = INT64_MAX};
+    int64_t us = 0;
+    if (!value_read(&age, value.ptr, &us, why)) {
+        return false;
+    }
+    q->filter.older.us = now.us > us ? now.us - us : 1;
+    return true;
+}
+
+static bool take_parameter(struct control_query *q, struct span name, struct span value, wall_t now,
+                           struct buf *why)
+{
+    int64_t n = 0;
+    if (span_eq(name, SPAN("limit"))) {
+        bool ok = number(value, INT32_MAX, &n);
+        q->limit = n > LIMIT_MAX ? LIMIT_MAX : (size_t)(ok ? n : 0);
+        return ok || refuse(why, "limit is a number, not ", value);
+    }
+    if (span_eq(name, SPAN("after"))) {
+        return number(value, INT64_MAX, &q->after) || refuse(why, "after is a number, not ", value);
+    }
+    if (span_eq(name, SPAN("all"))) {
+        q->all = span_eq(value, SPAN("yes"));
+        return q->all || refuse(why, "write all=yes, not ", value);
+    }
+    q->any = true;
+    if (value.len == 0) {
+        return refuse(why, "empty condition: ", name);
+    }
+    if (span_eq(name, SPAN("older"))) {
+        return take_older(q, value, now, why);
+    }
+    struct span *field = span_eq(name, SPAN("kind"))    ? &q->filter.kind
+                         : span_eq(name, SPAN("scope")) ? &q->filter.scope
+                         : span_eq(name, SPAN("model")) ? &q->filter.model
+                                                        : NULL;
+    if (field == NULL) {
+        return refuse(why, "there are kind, scope, model, older, limit, after and all; not ", name);
+    }
+    *field = value;
+    return true;
+}
+
+bool control_query_parse(struct control_query *q, struct span query, wall_t now, struct buf *why)
+{
+    *q = (struct control_query){.limit = LIMIT_DEFAULT, .text = {.max = DECODED_MAX}};
+    if (buf_reserve(&q->text, query.len * 2 + 16) != ERR_OK) {
+        return refuse(why, "the query is too long", SPAN(""));
+    }
+    for (size_t at = 0; at < query.len;) {
+        size_t end = span_find(query, SPAN("&"), at);
+        end = end == SIZE_MAX ? query.len : end;
+        struct span part = span_make(query.ptr + at, end - at);
+        size_t equals = span_find(part, SPAN("="), 0);
+        struct span value;
+        at = end + 1;
+        if (part.len == 0) {
+            continue;
+        }
+        if (equals == SIZE_MAX ||
+            !decode(q, span_make(part.ptr + equals + 1, part.len - equals - 1), &value)) {
+            return refuse(why, "not NAME=VALUE: ", part);
+        }
+        if (!take_parameter(q, span_make(part.ptr, equals), value, now, why)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void control_query_free(struct control_query *q)
+{
+    buf_free(&q->text);
+}

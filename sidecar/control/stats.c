@@ -1,0 +1,170 @@
+/* stats.c: GET /stats: all figures as one JSON object. Names come from figures.def and
+ * outcomes.def, so a new figure appears by itself. Durations are shown in seconds or milliseconds,
+ * percentiles are null where nothing happened in the last five minutes. */
+#include "control/config_priv.h"
+#include "control/control_priv.h"
+
+#include "lull/base/os.h"
+
+#include <cjson/cJSON.h>
+#include <math.h>
+#include <unistd.h>
+
+enum { UPSTREAMS_MAX = 256 };
+
+/* How a figure is shown. */
+enum shown { SHOWN_COUNT, SHOWN_SECONDS, SHOWN_GAUGE };
+#define COUNT SHOWN_COUNT
+#define SECONDS SHOWN_SECONDS
+#define GAUGE SHOWN_GAUGE
+
+static void add_figure(cJSON *to, const char *name, enum shown shown, int64_t value)
+{
+    cJSON_AddNumberToObject(to, name, shown == SHOWN_SECONDS ? (double)value / 1e6 : (double)value);
+}
+
+static void add_ms(cJSON *to, const char *name, usec_t us)
+{
+    if (us < 0) {
+        cJSON_AddNullToObject(to, name);
+    } else {
+        cJSON_AddNumberToObject(to, name, round((double)us / 10.0) / 100.0);
+    }
+}
+
+static void add_times(cJSON *to, const char *name, const struct figure_times *t, mono_t now)
+{
+    cJSON *o = cJSON_AddObjectToObject(to, name);
+    add_ms(o, "p50", figure_times_percentile(t, now, 0.5));
+    add_ms(o, "p90", figure_times_percentile(t, now, 0.9));
+    add_ms(o, "p99", figure_times_percentile(t, now, 0.99));
+}
+
+static void add_task(cJSON *to, const struct task_figures *t, mono_t now)
+{
+    cJSON *o = cJSON_AddObjectToObject(to, t->name);
+    cJSON_AddNumberToObject(o, "requests", (double)t->requests);
+    for (int i = 0; i < OUTCOME_COUNT; i++) {
+        cJSON_AddNumberToObject(o, outcome_name((enum outcome)i), (double)t->outcomes[i]);
+    }
+#define TASK_FIGURE(field, name, value, help) add_figure(o, name, value, t->field);
+#define UPSTREAM_FIGURE(field, name, value, help)
+#define SERVER_FIGURE(group, field, name, value, help)
+#include "lull/base/figures.def"
+#undef TASK_FIGURE
+#undef UPSTREAM_FIGURE
+#undef SERVER_FIGURE
+    add_times(o, "latency_ms", &t->latency, now);
+}
+
+static void add_upstream(cJSON *to, struct figures *f, const struct control_upstream *up,
+                         mono_t now)
+{
+    const struct upstream_figures *u = figures_upstream(f, up->name);
+    cJSON *o = cJSON_AddObjectToObject(to, up->name);
+    cJSON_AddStringToObject(o, "state", up->state);
+    cJSON_AddStringToObject(o, "dialect", up->dialect);
+#define TASK_FIGURE(field, name, value, help)
+#define UPSTREAM_FIGURE(field, name, value, help) add_figure(o, name, value, u->field);
+#define SERVER_FIGURE(group, field, name, value, help)
+#include "lull/base/figures.def"
+#undef TASK_FIGURE
+#undef UPSTREAM_FIGURE
+#undef SERVER_FIGURE
+    add_times(o, "latency_ms", &u->latency, now);
+}
+
+static void add_upstreams(cJSON *root, const struct control_hooks *hooks, struct figures *f,
+                          mono_t now)
+{
+    struct control_upstream list[UPSTREAMS_MAX];
+    cJSON *o = cJSON_AddObjectToObject(root, "upstreams");
+    size_t count = hooks->upstreams(hooks->ctx, list, UPSTREAMS_MAX);
+    for (size_t i = 0; i < count; i++) {
+        add_upstream(o, f, &list[i], now);
+    }
+}
+
+/* The groups of SERVER_FIGURE become objects; a group that exists already is added to, but for
+ * tasks, which belong to the top. */
+static void add_server(cJSON *root, const struct server_figures *s)
+{
+    static const char tasks_group[] = "tasks";
+#define TASK_FIGURE(field, name, value, help)
+#define UPSTREAM_FIGURE(field, name, value, help)
+#define SERVER_FIGURE(group, field, name, value, help)                                             \
+    {                                                                                              \
+        cJSON *to = cJSON_GetObjectItemCaseSensitive(root, #group);                                \
+        bool top = strcmp(#group, tasks_group) == 0;                                               \
+        if (to == NULL && !top) {                                                                  \
+            to = cJSON_AddObjectToObject(root, #group);                                            \
+        }                                                                                          \
+        add_figure(top ? root : to, name, value, s->group##_##field);                              \
+    }
+#include "lull/base/figures.def"
+#undef TASK_FIGURE
+#undef UPSTREAM_FIGURE
+#undef SERVER_FIGURE
+}
+
+static void add_cache(cJSON *root, const struct control_hooks *hooks)
+{
+    struct control_cache_stats c = {.state = ""};
+    cJSON *o = cJSON_AddObjectToObject(root, "cache");
+    hooks->cache_stats(hooks->ctx, &c);
+    const struct {
+        const char *name;
+        uint64_t value;
+    } rows[] = {
+        {"entries", c.entries},       {"bytes", c.bytes},     {"max_bytes", c.max_bytes},
+        {"inserted", c.inserted},     {"expired", c.expired}, {"evicted", c.evicted},
+        {"collisions", c.collisions}, {"errors", c.errors},   {"pending_writes", c.pending_writes},
+    };
+    cJSON_AddStringToObject(o, "state", c.state);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        cJSON_AddNumberToObject(o, rows[i].name, (double)rows[i].value);
+    }
+    cJSON *commit = cJSON_AddObjectToObject(o, "commit_ms");
+    add_ms(commit, "p50", c.commit_p50);
+    add_ms(commit, "p99", c.commit_p99);
+}
+
+static void add_process(cJSON *root)
+{
+    uint64_t anon = 0;
+    uint64_t file = 0;
+    cJSON *o = cJSON_AddObjectToObject(root, "process");
+    os_rss(&anon, &file);
+    cJSON_AddNumberToObject(o, "rss_anon_bytes", (double)anon);
+    cJSON_AddNumberToObject(o, "rss_file_bytes", (double)file);
+    cJSON_AddNumberToObject(o, "cpu_s", (double)os_cpu_us() / 1e6);
+    cJSON_AddNumberToObject(o, "fds", (double)os_open_fds());
+}
+
+void control_stats_json(const struct control_hooks *hooks, mono_t now, struct buf *out)
+{
+    static const char *const modes[] = {"on", "observe", "off"};
+    struct figures *f = hooks->figures(hooks->ctx);
+    cJSON *root = cJSON_CreateObject();
+    cJSON_AddStringToObject(root, "version", LULL_VERSION);
+    cJSON_AddNumberToObject(root, "pid", (double)getpid());
+    cJSON_AddNumberToObject(root, "uptime_s", floor((double)mono_diff(now, hooks->started) / 1e6));
+    cJSON_AddStringToObject(root, "mode", modes[config_settings(hooks->config(hooks->ctx))->mode]);
+    cJSON *tasks = cJSON_AddObjectToObject(root, "tasks");
+    for (size_t i = 0; i < f->task_count; i++) {
+        add_task(tasks, f->tasks[i], now);
+    }
+    add_server(root, &f->server);
+    add_times(cJSON_GetObjectItemCaseSensitive(root, "chat"), "ttft_ms", &f->server.chat_ttft, now);
+    add_upstreams(root, hooks, f, now);
+    add_cache(root, hooks);
+    add_process(root);
+    char *text = cJSON_PrintUnformatted(root);
+    require(text != NULL);
+    enum err e = buf_append_span(out, span_of(text));
+    if (e != ERR_OK) {
+        buf_clear(out);
+    }
+    cJSON_free(text);
+    cJSON_Delete(root);
+}
