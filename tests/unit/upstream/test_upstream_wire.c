@@ -161,10 +161,10 @@ static void stream_that_ends_short_breaks_and_closes(void **state)
 static void answer_head_comes_in_order_without_hop_by_hop(void **state)
 {
     static const struct answer one[] = {
-        {.bytes = SPAN("HTTP/1.1 203 Quite  Fine\r\nb-lower:1\r\nX-A:  two  \r\nX-Empty:\r\n"
-                       "Connection: keep-alive, X-Hop\r\nKeep-Alive: timeout=5\r\nx-hop: no\r\n"
-                       "Content-Encoding: gzip\r\nX-A: again\r\nX-Fold: a\r\n   b\r\n"
-                       "Upgrade: h2c\r\nContent-Length: 3\r\n\r\n\x1f\x8b\x01")}};
+        {.bytes = LITERAL("HTTP/1.1 203 Quite  Fine\r\nb-lower:1\r\nX-A:  two  \r\nX-Empty:\r\n"
+                          "Connection: keep-alive, X-Hop\r\nKeep-Alive: timeout=5\r\nx-hop: no\r\n"
+                          "Content-Encoding: gzip\r\nX-A: again\r\nX-Fold: a\r\n   b\r\n"
+                          "Upgrade: h2c\r\nContent-Length: 3\r\n\r\n\x1f\x8b\x01")}};
     struct world *w = *state;
     scripted_script(&w->server, one, 1);
     struct upstream_request req = simple_get(w);
@@ -182,8 +182,8 @@ static void answer_head_comes_in_order_without_hop_by_hop(void **state)
 static void chunks_are_unwrapped_and_trailers_dropped(void **state)
 {
     static const struct answer one[] = {
-        {.bytes = SPAN("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-T\r\n\r\n"
-                       "3;ext=1\r\nabc\r\n2\r\nde\r\n0\r\nX-T: 1\r\n\r\n")}};
+        {.bytes = LITERAL("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-T\r\n\r\n"
+                          "3;ext=1\r\nabc\r\n2\r\nde\r\n0\r\nX-T: 1\r\n\r\n")}};
     struct world *w = *state;
     scripted_script(&w->server, one, 1);
     struct upstream_request req = simple_get(w);
@@ -198,8 +198,8 @@ static void chunks_are_unwrapped_and_trailers_dropped(void **state)
 static void interim_heads_are_skipped(void **state)
 {
     static const struct answer one[] = {
-        {.bytes = SPAN("HTTP/1.1 100 Continue\r\nX-No: 1\r\n\r\nHTTP/1.1 103 Early Hints\r\n"
-                       "Link: x\r\n\r\n" OK)}};
+        {.bytes = LITERAL("HTTP/1.1 100 Continue\r\nX-No: 1\r\n\r\nHTTP/1.1 103 Early Hints\r\n"
+                          "Link: x\r\n\r\n" OK)}};
     struct world *w = *state;
     scripted_script(&w->server, one, 1);
     struct upstream_request req = held_post(w, SPAN("{}"));
