@@ -92,7 +92,7 @@ static void expire(struct http_conn *c)
     }
     if ((what == DEADLINE_HEAD || what == DEADLINE_BODY) && !c->dead && !c->reply_begun) {
         receive_orphan(c);
-        http_reply_error(c, HTTP_ERROR_REQUEST_TIMEOUT, HTTP_FORM_OPENAI, SPAN_NONE);
+        http_reply_error(c, HTTP_ERROR_REQUEST_TIMEOUT, HTTP_FORM_OPENAI, SPAN_NONE, SPAN_NONE);
         receive_process(c);
         return;
     }

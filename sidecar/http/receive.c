@@ -52,7 +52,7 @@ static void refuse(struct http_conn *c, enum http_error error)
     enum http_form form =
         path.ptr != NULL && span_starts(path, SPAN("/api/")) ? HTTP_FORM_OLLAMA : HTTP_FORM_OPENAI;
     receive_orphan(c);
-    http_reply_error(c, error, form, SPAN_NONE);
+    http_reply_error(c, error, form, SPAN_NONE, SPAN_NONE);
 }
 
 static void begin_request(struct http_conn *c)

@@ -291,21 +291,22 @@ void http_reply_full(struct http_conn *c, int status, struct span content_type, 
 }
 
 void http_reply_error(struct http_conn *c, enum http_error e, enum http_form form,
-                      struct span detail)
+                      struct span detail, struct span extra)
 {
     struct buf body = {.max = 8 * 1024};
-    char extra[128];
-    struct head h = {extra, extra + sizeof extra, false};
+    char lines[640];
+    struct head h = {lines, lines + sizeof lines, false};
     int status = http_error_status(e);
     http_error_body(e, form, detail, &body);
     put(&h, SPAN("X-Lull-Error: "));
     put(&h, span_of(http_error_name(e)));
     put(&h, status == 503 ? SPAN("\r\nRetry-After: 1\r\n") : SPAN("\r\n"));
+    put(&h, extra);
     if (status == 400 || status == 408 || status == 413 || status == 414 || status == 431 ||
         status == 501 || status == 505) {
         c->close_after = true;
     }
-    http_reply_full(c, status, SPAN("application/json"), span_make(extra, (size_t)(h.at - extra)),
+    http_reply_full(c, status, SPAN("application/json"), span_make(lines, (size_t)(h.at - lines)),
                     buf_span(&body));
     buf_free(&body);
 }

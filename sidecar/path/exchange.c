@@ -172,7 +172,7 @@ static void on_request(struct http_conn *c, void *ctx)
     enum http_error error = head_read(x);
     if (error != HTTP_ERROR_NONE) {
         e->bad_requests++;
-        http_reply_error(c, error, x->head.form, SPAN_NONE);
+        http_reply_error(c, error, x->head.form, SPAN_NONE, SPAN_NONE);
         exchange_drop(x);
         return;
     }

@@ -101,6 +101,9 @@ void reply_task(struct exchange *x, int kind, const char *cache_status, struct s
 /* The lines for it: "X-Lull-Task: ...\r\nCache-Status: lull; ...\r\n"; returns the length. */
 size_t reply_task_lines(const struct exchange *x, int kind, const char *cache_status, char *out,
                         size_t size);
+/* An error of lull's own to a task, with both headers; the exchange goes on. */
+void reply_error(struct exchange *x, enum outcome outcome, enum http_error error,
+                 const char *detail);
 /* Renders an answer for this exchange's endpoint and model asked, into x->reply. */
 enum err reply_render(struct exchange *x, const struct answer *answer);
 /* The kind's harmless answer, and the end of the exchange. */

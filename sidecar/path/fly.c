@@ -265,7 +265,7 @@ static void pass_raw(struct exchange *x, struct flight_end *end, enum outcome ou
         buf_append(&lines, own, own_len) == ERR_OK) {
         http_reply_full(x->conn, end->status, SPAN_NONE, buf_span(&lines), end->raw_body);
     } else {
-        http_reply_error(x->conn, HTTP_ERROR_UPSTREAM_BROKE, x->head.form, SPAN_NONE);
+        reply_error(x, outcome, HTTP_ERROR_UPSTREAM_BROKE, "");
     }
     buf_free(&lines);
     if (end->upstream_failed) {

@@ -16,7 +16,7 @@ enum step policy_origin(struct exchange *x)
 {
     if (!guard_origin(&x->settings->server, x->head.origin, http_conn_request(x->conn)->host)) {
         int kind = x->decision.kind;
-        http_reply_error(x->conn, HTTP_ERROR_FORBIDDEN_ORIGIN, x->head.form, SPAN_NONE);
+        reply_error(x, OUTCOME_REJECTED, HTTP_ERROR_FORBIDDEN_ORIGIN, "");
         exchange_finish(x, kind, OUTCOME_REJECTED);
         return STEP_OVER;
     }

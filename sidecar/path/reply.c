@@ -34,12 +34,24 @@ enum err reply_render(struct exchange *x, const struct answer *answer)
                          loop_wall(x->engine->parts.loop), ++x->engine->serial, &x->reply);
 }
 
+void reply_error(struct exchange *x, enum outcome outcome, enum http_error error,
+                 const char *detail)
+{
+    char lines[512];
+    const char *status = outcome == OUTCOME_MISS        ? "fwd=uri-miss"
+                         : outcome == OUTCOME_COLLAPSED ? "fwd=miss; collapsed"
+                         : outcome == OUTCOME_REJECTED  ? "fwd=bypass; detail=rejected"
+                                                        : "fwd=bypass";
+    size_t len = reply_task_lines(x, x->decision.kind, status, lines, sizeof lines);
+    http_reply_error(x->conn, error, x->head.form, span_of(detail), span_make(lines, len));
+}
+
 enum step reply_failure(struct exchange *x, enum outcome outcome, enum http_error error,
                         const char *detail)
 {
     int kind = x->decision.kind;
     exchange_figures(x, kind)->failed++;
-    http_reply_error(x->conn, error, x->head.form, span_of(detail));
+    reply_error(x, outcome, error, detail);
     exchange_finish(x, kind, outcome);
     return STEP_OVER;
 }

@@ -174,7 +174,7 @@ class MissThenHit(TaskTest):
         for change in ({"model": "other"}, {"max_tokens": 999}, {"temperature": 0.1}, {"seed": 1},
                        {"unknown_member": {"a": [1, 2]}},
                        {"chat_template_kwargs": {"enable_thinking": False}},
-                       {"messages": base["messages"] + [{"role": "system", "content": "x"}]}):
+                       {"messages": [{"role": "system", "content": "x"}] + base["messages"]}):
             with self.subTest(str(change)[:40]):
                 r = self.ask(lull, "title", "", raw=json.dumps({**base, **change}),
                              head=headers(kind="title"))

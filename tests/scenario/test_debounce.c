@@ -5,9 +5,9 @@ static const char *const FIXED[] = {"task.autocomplete.debounce=300ms", NULL};
 static const char *const OFF[] = {"task.autocomplete.debounce=off", NULL};
 static const char *const AUTO[] = {"task.autocomplete.debounce=auto", NULL};
 
-static const char T1[] = "How do I write a daemon";
-static const char T2[] = "How do I write a daemon in C";
-static const char T3[] = "How do I write a daemon in C with libevent";
+static const char T1[] = "How do I write a small daemon";
+static const char T2[] = "How do I write a small daemon in C";
+static const char T3[] = "How do I write a small daemon in C with libevent";
 
 static void complete(struct client *c, const char *headers, const char *text)
 {

@@ -121,10 +121,11 @@ void http_body_resume(struct http_conn *c);
  * the caller's memory as far as the socket takes it; only the rest is copied. HEAD: no body is sent. */
 void http_reply_full(struct http_conn *c, int status, struct span content_type, struct span extra,
                      struct span body);
-/* lull's own error: http_error_body, X-Lull-Error, Retry-After: 1 with 503. Closes the connection
+/* lull's own error: http_error_body, X-Lull-Error, Retry-After: 1 with 503; extra as above, at most
+ * 512 bytes. Closes the connection
  * after 400, 408, 413, 414, 431, 501, 505. */
 void http_reply_error(struct http_conn *c, enum http_error e, enum http_form form,
-                      struct span detail);
+                      struct span detail, struct span extra);
 
 /* In pieces. status line and headers as given (no hop-by-hop ones, no Content-Length,
  * no Transfer-Encoding: those are made here). content_length -1: unknown: chunked on HTTP/1.1, until

@@ -237,7 +237,8 @@ static bool is_ambiguous(const char *token, size_t len)
     memcpy(text, token, len);
     text[len] = '\0';
     double d = strtod(text, NULL);
-    return d > 9007199254740992.0 || d < -9007199254740992.0;
+    return d >= 9007199254740992.0 ||
+           d <= -9007199254740992.0; /* 2^53 itself may have been 2^53 + 1 */
 }
 
 static bool number(struct scan *s)

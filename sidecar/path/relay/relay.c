@@ -110,7 +110,7 @@ static void own_error(struct relay *r, const struct upstream_report *report)
     snprintf(detail, sizeof detail, "%s (%s)", r->to->name, report->why);
     r->result.own_error = true;
     r->result.status = http_error_status(error);
-    http_reply_error(r->conn, error, r->form, span_of(detail));
+    http_reply_error(r->conn, error, r->form, span_of(detail), buf_span(&r->extra));
 }
 
 static void on_done(void *ctx, const struct upstream_report *report)

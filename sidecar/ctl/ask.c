@@ -1,0 +1,76 @@
+/* ask.c: one HTTP request over the control socket, with libcurl. */
+#include "ctl/ctl.h"
+
+#include <curl/curl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static const size_t ANSWER_MAX = (size_t)64 * 1024 * 1024;
+
+void ctl_default_socket(char *out, size_t size)
+{
+    const char *set = getenv("LULL_SERVER_CONTROL");
+    const char *runtime = getenv("XDG_RUNTIME_DIR");
+    if (set != NULL && set[0] != '\0') {
+        snprintf(out, size, "%s", set);
+    } else if (geteuid() == 0) {
+        snprintf(out, size, "/run/lull/control.sock");
+    } else if (runtime != NULL && runtime[0] == '/') {
+        snprintf(out, size, "%s/lull/control.sock", runtime);
+    } else {
+        snprintf(out, size, "/tmp/lull-%u/control.sock", (unsigned)geteuid());
+    }
+}
+
+static size_t take(char *data, size_t size, size_t count, void *ctx)
+{
+    struct buf *out = ctx;
+    return buf_append(out, data, size * count) == ERR_OK ? size * count : 0;
+}
+
+static CURLcode perform(CURL *easy, const struct ctl *ctl, const char *method, const char *target,
+                        struct buf *out)
+{
+    curl_easy_setopt(easy, CURLOPT_URL, "http://lull");
+    curl_easy_setopt(easy, CURLOPT_REQUEST_TARGET, target);
+    curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, ctl->socket);
+    curl_easy_setopt(easy, CURLOPT_PROXY, "");
+    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, 5000L);
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, 60000L);
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take);
+    curl_easy_setopt(easy, CURLOPT_WRITEDATA, out);
+    if (strcmp(method, "POST") == 0) {
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, "");
+    }
+    curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, method);
+    return curl_easy_perform(easy);
+}
+
+long ctl_ask(const struct ctl *ctl, const char *method, const char *target, struct buf *out)
+{
+    long status = 0;
+    CURL *easy = curl_easy_init();
+    require(easy != NULL);
+    buf_init(out, ANSWER_MAX);
+    CURLcode code = perform(easy, ctl, method, target, out);
+    if (code != CURLE_OK) {
+        fprintf(stderr, "lullctl: no answer on %s: %s; is lulld running? --socket names another\n",
+                ctl->socket, curl_easy_strerror(code));
+    } else {
+        curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
+    }
+    curl_easy_cleanup(easy);
+    return status;
+}
+
+void ctl_encode(struct buf *out, const char *text)
+{
+    for (; *text != '\0'; text++) {
+        unsigned char c = (unsigned char)*text;
+        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                     c == '-' || c == '_' || c == '.';
+        require(buf_printf(out, plain ? "%c" : "%%%02X", c) == ERR_OK);
+    }
+}

@@ -1,0 +1,37 @@
+/* ctl.h: what the files of lullctl share: one request to the control socket, and printing. */
+#ifndef CTL_CTL_H
+#define CTL_CTL_H
+
+#include "lull/base/buf.h"
+
+#include <cjson/cJSON.h>
+
+enum { CTL_DONE = 0, CTL_REFUSED = 1, CTL_USAGE = 2, CTL_NO_DAEMON = 3 };
+
+struct ctl {
+    const char *socket;
+    bool json;
+};
+
+/* The control socket where nothing is said: LULL_SERVER_CONTROL, else the daemon's own default. out
+ * gets the text. */
+void ctl_default_socket(char *out, size_t size);
+
+/* One request; the body of the answer is appended to out (bounded). Returns the HTTP status; 0 when
+ * there is no daemon, after saying so on standard error. */
+long ctl_ask(const struct ctl *ctl, const char *method, const char *target, struct buf *out);
+
+/* Percent-encodes into out. */
+void ctl_encode(struct buf *out, const char *text);
+
+/* Prints text from the daemon: control characters as \xNN, so that a terminal obeys nothing that
+ * was in a request. Line feeds stay where lines is true. */
+void ctl_print_text(const char *text, bool lines);
+/* Human forms of the answers. */
+void ctl_print_stats(const cJSON *stats);
+void ctl_print_entries(const cJSON *page);
+void ctl_print_entry(const cJSON *entry);
+void ctl_print_config(const cJSON *config);
+void ctl_print_reload(const cJSON *answer);
+
+#endif

@@ -1,0 +1,222 @@
+/* main.c: lullctl: one verb, one request (rm: one for each id), one exit status. */
+#include "ctl/ctl.h"
+
+#include <curl/curl.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static const char USAGE[] =
+    "usage: lullctl [--socket PATH] [--json] VERB\n"
+    "\n"
+    "  stats                  what lulld has done\n"
+    "  ls [CONDITION...]      answers in the cache, newest first\n"
+    "  get ID                 one of them, with its request\n"
+    "  rm ID...               remove them\n"
+    "  purge CONDITION...     remove all that match\n"
+    "  config                 every value and where it came from\n"
+    "  reload                 read the configuration anew\n"
+    "  drain                  stop when everything open is done\n"
+    "\n"
+    "CONDITION: kind=title scope=... model=... older=7d, for ls also limit=50 after=...,\n"
+    "for purge also all=yes.\n"
+    "Exit status: 0 done, 1 refused or not found, 2 wrong usage, 3 no daemon.\n";
+
+typedef void (*print_fn)(const cJSON *answer);
+
+static void print_purged(const cJSON *answer)
+{
+    const cJSON *n = cJSON_GetObjectItemCaseSensitive(answer, "purged");
+    printf("%.0f removed\n", cJSON_IsNumber(n) ? n->valuedouble : 0);
+}
+
+static void print_draining(const cJSON *answer)
+{
+    (void)answer;
+    printf("draining\n");
+}
+
+static void say_error(const cJSON *answer, long status)
+{
+    const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(answer, "error"));
+    fprintf(stderr, "lullctl: ");
+    if (text == NULL) {
+        fprintf(stderr, "lulld answered %ld", status);
+    }
+    for (; text != NULL && *text != '\0'; text++) {
+        unsigned char c = (unsigned char)*text;
+        fputc(c < ' ' && c != '\n' ? '?' : c, stderr);
+    }
+    fputc('\n', stderr);
+}
+
+/* Asks, and prints the answer. */
+static int run(const struct ctl *ctl, const char *method, const char *target, print_fn print)
+{
+    struct buf out;
+    long status = ctl_ask(ctl, method, target, &out);
+    cJSON *answer = out.len > 0 ? cJSON_ParseWithLength(out.data, out.len) : NULL;
+    int result = CTL_DONE;
+    if (status == 0) {
+        result = CTL_NO_DAEMON;
+    } else if (status >= 300 || (answer == NULL && status != 204)) {
+        say_error(answer, status);
+        result = CTL_REFUSED;
+    } else if (ctl->json && out.len > 0) {
+        printf("%.*s\n", (int)out.len, out.data);
+    } else if (print != NULL) {
+        print(answer);
+    }
+    cJSON_Delete(answer);
+    buf_free(&out);
+    return result;
+}
+
+/* PATH?NAME=VALUE&... of the conditions. */
+static int run_query(const struct ctl *ctl, const char *const route[2], char **conditions,
+                     print_fn print)
+{
+    struct buf target;
+    buf_init(&target, 8192);
+    require(buf_printf(&target, "%s", route[1]) == ERR_OK);
+    for (int i = 0; conditions[i] != NULL; i++) {
+        char *equals = strchr(conditions[i], '=');
+        if (equals == NULL || strlen(conditions[i]) > 1000 || i > 6) {
+            fprintf(stderr, "lullctl: a condition is written NAME=VALUE, as in kind=title\n");
+            buf_free(&target);
+            return CTL_USAGE;
+        }
+        *equals = '\0';
+        require(buf_append_char(&target, i == 0 ? '?' : '&') == ERR_OK);
+        ctl_encode(&target, conditions[i]);
+        require(buf_append_char(&target, '=') == ERR_OK);
+        ctl_encode(&target, equals + 1);
+    }
+    require(buf_append_char(&target, '\0') == ERR_OK);
+    int result = run(ctl, route[0], target.data, print);
+    buf_free(&target);
+    return result;
+}
+
+static int run_entry(const struct ctl *ctl, const char *method, const char *id, print_fn print)
+{
+    struct buf target;
+    buf_init(&target, 8192);
+    if (strlen(id) > 1000) {
+        fprintf(stderr, "lullctl: that is no id\n");
+        return CTL_USAGE;
+    }
+    require(buf_printf(&target, "/entries/") == ERR_OK);
+    ctl_encode(&target, id);
+    require(buf_append_char(&target, '\0') == ERR_OK);
+    int result = run(ctl, method, target.data, print);
+    buf_free(&target);
+    return result;
+}
+
+static int remove_all(const struct ctl *ctl, char **ids)
+{
+    int result = CTL_DONE;
+    for (; *ids != NULL && result != CTL_NO_DAEMON; ids++) {
+        int one = run_entry(ctl, "DELETE", *ids, NULL);
+        result = one == CTL_DONE ? result : one;
+    }
+    return result;
+}
+
+enum form { FORM_PLAIN, FORM_CONDITIONS, FORM_ID, FORM_IDS };
+static const struct {
+    const char *verb;
+    enum form form;
+    const char *route[2];
+    print_fn print;
+} verbs[] = {
+    {"stats", FORM_PLAIN, {"GET", "/stats"}, ctl_print_stats},
+    {"ls", FORM_CONDITIONS, {"GET", "/entries"}, ctl_print_entries},
+    {"get", FORM_ID, {"GET", ""}, ctl_print_entry},
+    {"rm", FORM_IDS, {"DELETE", ""}, NULL},
+    {"purge", FORM_CONDITIONS, {"POST", "/purge"}, print_purged},
+    {"config", FORM_PLAIN, {"GET", "/config"}, ctl_print_config},
+    {"reload", FORM_PLAIN, {"POST", "/reload"}, ctl_print_reload},
+    {"drain", FORM_PLAIN, {"POST", "/drain"}, print_draining},
+};
+static const char *const later[] = {"top", "explain", "flights", "tail",
+                                    "set", "pause",   "compare", "doctor"};
+
+static int usage(const char *text, const char *verb)
+{
+    fprintf(stderr, "lullctl: %s%s; try lullctl --help\n", verb, text);
+    return CTL_USAGE;
+}
+
+static int run_verb(const struct ctl *ctl, const char *verb, char **arguments)
+{
+    int count = 0;
+    while (arguments[count] != NULL) {
+        count++;
+    }
+    for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++) {
+        enum form form = verbs[i].form;
+        if (strcmp(verbs[i].verb, verb) != 0) {
+            continue;
+        }
+        if ((form == FORM_PLAIN && count > 0) || (form == FORM_ID && count != 1) ||
+            (form == FORM_IDS && count == 0)) {
+            return usage(form == FORM_PLAIN ? " takes no arguments" : " needs an id", verb);
+        }
+        switch (form) {
+        case FORM_CONDITIONS:
+            return run_query(ctl, verbs[i].route, arguments, verbs[i].print);
+        case FORM_ID:
+            return run_entry(ctl, "GET", arguments[0], verbs[i].print);
+        case FORM_IDS:
+            return remove_all(ctl, arguments);
+        default:
+            return run(ctl, verbs[i].route[0], verbs[i].route[1], verbs[i].print);
+        }
+    }
+    for (size_t i = 0; i < sizeof later / sizeof later[0]; i++) {
+        if (strcmp(later[i], verb) == 0) {
+            return usage(" is not supported in this version", verb);
+        }
+    }
+    return usage(" is not a verb", verb);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option options[] = {{"socket", required_argument, NULL, 's'},
+                                            {"json", no_argument, NULL, 'j'},
+                                            {"version", no_argument, NULL, 'V'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {NULL, 0, NULL, 0}};
+    char socket_path[512];
+    struct ctl ctl = {.socket = socket_path};
+    ctl_default_socket(socket_path, sizeof socket_path);
+    for (int o = 0; (o = getopt_long(argc, argv, "s:jVh", options, NULL)) != -1;) {
+        switch (o) {
+        case 's':
+            ctl.socket = optarg;
+            break;
+        case 'j':
+            ctl.json = true;
+            break;
+        case 'V':
+            printf("lullctl " LULL_VERSION "\n");
+            return CTL_DONE;
+        case 'h':
+            fputs(USAGE, stdout);
+            return CTL_DONE;
+        default:
+            return CTL_USAGE;
+        }
+    }
+    if (optind == argc) {
+        fputs(USAGE, stderr);
+        return CTL_USAGE;
+    }
+    curl_global_init(CURL_GLOBAL_DEFAULT);
+    int result = run_verb(&ctl, argv[optind], argv + optind + 1);
+    curl_global_cleanup();
+    return fflush(stdout) == 0 ? result : CTL_REFUSED;
+}

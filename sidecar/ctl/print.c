@@ -1,0 +1,169 @@
+/* print.c: the daemon's answers for people: aligned columns, nothing that a terminal would obey. */
+#include "ctl/ctl.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+void ctl_print_text(const char *text, bool lines)
+{
+    for (; *text != '\0'; text++) {
+        unsigned char c = (unsigned char)*text;
+        if ((c < ' ' && !(lines && (c == '\n' || c == '\t'))) || c == 0x7f) {
+            printf("\\x%02x", c);
+        } else {
+            putchar(c);
+        }
+    }
+}
+
+static const char *text_of(const cJSON *o, const char *name)
+{
+    const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, name));
+    return text == NULL ? "" : text;
+}
+
+static double number_of(const cJSON *o, const char *name)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(o, name);
+    return cJSON_IsNumber(item) ? item->valuedouble : 0;
+}
+
+/* A number or "-" in a column. */
+static void column(const cJSON *o, const char *name, int width, const char *format)
+{
+    char text[32];
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(o, name);
+    if (cJSON_IsNumber(item)) {
+        snprintf(text, sizeof text, strcmp(format, "ms") == 0 ? "%.1f" : "%.0f", item->valuedouble);
+    } else {
+        snprintf(text, sizeof text, "-");
+    }
+    printf(" %*s", width, text);
+}
+
+static void print_tasks(const cJSON *tasks)
+{
+    static const char *const columns[] = {"requests", "hits",       "collapsed",
+                                          "misses",   "superseded", "switched_off",
+                                          "bypassed", "abandoned",  "failed"};
+    const cJSON *task = NULL;
+    printf("%-19s", "kind");
+    for (size_t i = 0; i < sizeof columns / sizeof columns[0]; i++) {
+        printf(" %*s", (int)strlen(columns[i]), columns[i]);
+    }
+    printf(" %10s %8s\n", "saved s", "p50 ms");
+    cJSON_ArrayForEach(task, tasks)
+    {
+        printf("%-19s", task->string);
+        for (size_t i = 0; i < sizeof columns / sizeof columns[0]; i++) {
+            column(task, columns[i], (int)strlen(columns[i]), "");
+        }
+        column(task, "saved_s", 10, "ms");
+        column(cJSON_GetObjectItemCaseSensitive(task, "latency_ms"), "p50", 8, "ms");
+        printf("\n");
+    }
+}
+
+static void print_upstreams(const cJSON *upstreams)
+{
+    const cJSON *up = NULL;
+    printf("\n%-19s %-6s %-7s %8s %8s %8s %8s %8s\n", "upstream", "state", "dialect", "running",
+           "calls", "finished", "failed", "aborted");
+    cJSON_ArrayForEach(up, upstreams)
+    {
+        printf("%-19s %-6s %-7s", up->string, text_of(up, "state"), text_of(up, "dialect"));
+        column(up, "running", 8, "");
+        column(up, "calls", 8, "");
+        column(up, "finished", 8, "");
+        column(up, "failed", 8, "");
+        column(up, "aborted", 8, "");
+        printf("\n");
+    }
+}
+
+void ctl_print_stats(const cJSON *s)
+{
+    const cJSON *cache = cJSON_GetObjectItemCaseSensitive(s, "cache");
+    const cJSON *chat = cJSON_GetObjectItemCaseSensitive(s, "chat");
+    const cJSON *process = cJSON_GetObjectItemCaseSensitive(s, "process");
+    printf("lulld %s, up %.0f s, tasks %s\n\n", text_of(s, "version"), number_of(s, "uptime_s"),
+           text_of(s, "mode"));
+    print_tasks(cJSON_GetObjectItemCaseSensitive(s, "tasks"));
+    printf("\nchats %.0f (%.0f open, %.0f failed), other %.0f, unrecognised %.0f\n",
+           number_of(chat, "requests"), number_of(chat, "open"), number_of(chat, "failed"),
+           number_of(cJSON_GetObjectItemCaseSensitive(s, "other"), "requests"),
+           number_of(s, "unrecognised"));
+    print_upstreams(cJSON_GetObjectItemCaseSensitive(s, "upstreams"));
+    printf("\ncache ");
+    ctl_print_text(text_of(cache, "state"), false);
+    printf(": %.0f entries, %.1f of %.0f MB, %.0f inserted, %.0f expired, %.0f evicted\n",
+           number_of(cache, "entries"), number_of(cache, "bytes") / 1048576,
+           number_of(cache, "max_bytes") / 1048576, number_of(cache, "inserted"),
+           number_of(cache, "expired"), number_of(cache, "evicted"));
+    printf("process %.1f MB own memory, %.1f s CPU, %.0f descriptors\n",
+           number_of(process, "rss_anon_bytes") / 1048576, number_of(process, "cpu_s"),
+           number_of(process, "fds"));
+}
+
+void ctl_print_entries(const cJSON *page)
+{
+    const cJSON *e = NULL;
+    printf("%-32s %-19s %-20s %8s %5s %s\n", "id", "kind", "expires", "bytes", "hits", "model");
+    cJSON_ArrayForEach(e, cJSON_GetObjectItemCaseSensitive(page, "entries"))
+    {
+        printf("%-32s %-19s %-20s %8.0f %5.0f ", text_of(e, "id"), text_of(e, "kind"),
+               text_of(e, "expires"), number_of(e, "bytes"), number_of(e, "hits"));
+        ctl_print_text(text_of(e, "model"), false);
+        printf("\n");
+    }
+    if (text_of(page, "next")[0] != '\0') {
+        printf("more: lullctl ls after=%s\n", text_of(page, "next"));
+    }
+}
+
+void ctl_print_entry(const cJSON *entry)
+{
+    const cJSON *item = NULL;
+    cJSON_ArrayForEach(item, entry)
+    {
+        bool text = strcmp(item->string, "request") == 0 || strcmp(item->string, "answer") == 0;
+        printf(text ? "\n%s:\n" : "%-9s ", item->string);
+        if (cJSON_IsString(item)) {
+            ctl_print_text(item->valuestring, text);
+        } else {
+            printf("%.0f", item->valuedouble);
+        }
+        printf("\n");
+    }
+}
+
+void ctl_print_config(const cJSON *config)
+{
+    const cJSON *item = NULL;
+    cJSON_ArrayForEach(item, config)
+    {
+        printf("%s = ", item->string);
+        ctl_print_text(text_of(item, "value"), false);
+        printf("  (");
+        ctl_print_text(text_of(item, "origin"), false);
+        printf(")\n");
+    }
+}
+
+void ctl_print_reload(const cJSON *answer)
+{
+    const cJSON *item = NULL;
+    const cJSON *changed = cJSON_GetObjectItemCaseSensitive(answer, "changed");
+    const cJSON *restart = cJSON_GetObjectItemCaseSensitive(answer, "restart");
+    cJSON_ArrayForEach(item, changed)
+    {
+        printf("changed: %s\n", cJSON_GetStringValue(item));
+    }
+    cJSON_ArrayForEach(item, restart)
+    {
+        printf("after a restart: %s\n", cJSON_GetStringValue(item));
+    }
+    if (cJSON_GetArraySize(changed) + cJSON_GetArraySize(restart) == 0) {
+        printf("nothing changed\n");
+    }
+}
