@@ -5,8 +5,10 @@
 #include "lull/base/os.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #ifdef __linux__
@@ -30,13 +32,31 @@ void app_fit_connections(struct settings *settings)
 {
     uint64_t fds = os_raise_fd_limit();
     /* each connection may need another one to a model server */
-    uint64_t most = fds > SPARE_FDS + 2 ? (fds - SPARE_FDS) / 2 : 1;
+    uint64_t spare = fds / 2 < SPARE_FDS ? fds / 2 : SPARE_FDS;
+    uint64_t most = fds > 4 ? (fds - spare) / 2 : 1;
     if ((uint64_t)settings->server.max_connections > most) {
         log_warn("app", "max_connections lowered from %lld to %llu: the limit is %llu descriptors",
                  (long long)settings->server.max_connections, (unsigned long long)most,
                  (unsigned long long)fds);
         settings->server.max_connections = (int64_t)most;
     }
+}
+
+/* Whether another daemon holds the directory's lock file (path/store takes it). */
+static bool is_locked(const char *dir, char *why, size_t why_size)
+{
+    char path[4096];
+    snprintf(path, sizeof path, "%s/lull.lock", dir);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    bool locked = fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) != 0;
+    if (fd >= 0) {
+        close(fd);
+    }
+    if (locked) {
+        snprintf(why, why_size, "data_dir %s is in use by another lulld; give this one its own",
+                 dir);
+    }
+    return locked;
 }
 
 bool app_data_dir_usable(const char *dir, char *why, size_t why_size)
@@ -56,5 +76,5 @@ bool app_data_dir_usable(const char *dir, char *why, size_t why_size)
                  (unsigned)geteuid(), dir);
         return false;
     }
-    return true;
+    return !is_locked(dir, why, why_size);
 }

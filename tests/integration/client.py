@@ -17,8 +17,8 @@ class Response:
         self.raw_head = b""
         self.version, self.status, self.reason = "", 0, ""
         self.headers = []
-        self.body = b""
-        self.raw_body = b""
+        self.body = bytearray()  # grows in place: bodies of 100 MB come in small pieces
+        self.raw_body = bytearray()
         self.informational = []  # 1xx statuses that came first
         self.first_byte = self.last_byte = None
         self.whole = False

@@ -61,10 +61,10 @@ class Scale(LullTest):
     def test_many_entries_cost_little_memory(self):
         up = self.upstream()
         lull = self.lull(up)
-        c = self.connect(lull)
+        connection = [self.connect(lull)]
 
         def ask(i, want):
-            r = c.post(PATH["openai"], body("tags", f"entry {i}"), headers())
+            r = connection[0].post(PATH["openai"], body("tags", f"entry {i}"), headers())
             self.assertIn(want, r.cache_status)
         for i in range(200):
             ask(i, "stored")
@@ -78,6 +78,7 @@ class Scale(LullTest):
             self.assertLess(lull.rss_anon() - before, 1 << 20)
         begin = time.monotonic()
         lull.restart()
+        connection[0] = self.connect(lull)
         ask(n // 2, "hit")
         print(f"\nstart with {n} entries, to the first hit: {(time.monotonic() - begin) * 1000:.0f} ms "
               "(with the start of the process and the wait for readiness)")

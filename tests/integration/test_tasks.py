@@ -741,12 +741,12 @@ class OnlyGoodAnswersAreKept(TaskTest):
             self.assertIn("text/html", r.header("Content-Type"))
 
     def test_error_inside_a_200_stream(self):
-        for r in self.both(error_in_stream(), 502):
+        for r in self.both(error_in_stream(), 500):
             self.assertGreaterEqual(r.status, 500)
             self.assertIn(b"out of memory", r.body)
 
     def test_error_as_the_first_event(self):
-        for r in self.both(error_in_stream(after=0), 502):
+        for r in self.both(error_in_stream(after=0), 500):
             self.assertIn(b"out of memory", r.body)
 
     def test_html_with_status_200(self):

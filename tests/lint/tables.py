@@ -63,7 +63,7 @@ def check_options(root):
     out, seen = [], 0
     for path in tables:
         text = read(root, path)
-        for m in re.finditer(r'^[ \t]*[A-Z_]+\(.*?"([a-z][a-z0-9_]*)"', text, re.M):
+        for m in re.finditer(r'^[ \t]*OPTION\(.*?"([a-z][a-z0-9_]*)"', text, re.M):
             seen += 1
             if m.group(1) not in keys:
                 out.append((path, line_of(text, m.start()), f"{conf} does not have the key {m.group(1)}"))

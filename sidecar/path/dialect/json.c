@@ -313,6 +313,7 @@ static bool array(struct scan *s)
 struct members {
     struct member *items;
     size_t count, cap;
+    uint64_t omitted; /* a bit for each name left out that was seen */
 };
 
 static bool add_member(struct scan *s, struct members *m, struct member item)
@@ -374,11 +375,13 @@ static bool sort_members(struct scan *s, struct members *m, size_t start)
     return good;
 }
 
-static bool is_omitted(const struct scan *s, struct member m, const struct span *omit, size_t count)
+static bool is_omitted(const struct scan *s, struct member m, const struct span *omit, size_t count,
+                       size_t *index)
 {
     struct span name = span_make(s->out->data + m.from + 1, m.name_len - 2);
     for (size_t i = 0; i < count; i++) {
         if (span_eq(name, omit[i])) {
+            *index = i;
             return true;
         }
     }
@@ -407,7 +410,13 @@ static bool one_member(struct scan *s, struct members *m, const struct span *omi
         return false;
     }
     item.len = s->out->len - item.from;
-    if (is_omitted(s, item, omit, omit_count)) {
+    size_t index = 0;
+    if (is_omitted(s, item, omit, omit_count, &index)) {
+        uint64_t bit = (uint64_t)1 << index;
+        if ((m->omitted & bit) != 0) {
+            worse(s, JSON_AMBIGUOUS); /* twice, as below */
+        }
+        m->omitted |= bit;
         s->out->len = item.from;
         return true;
     }
@@ -500,6 +509,7 @@ enum json_verdict json_canonical(struct span text, const struct span *omit, size
     struct buf own = {.max = SIZE_MAX};
     struct scan s = {.at = text.ptr, .end = text.ptr + text.len, .out = out == NULL ? &own : out};
     size_t before = s.out->len;
+    require(omit_count <= 64);
     if (text.len == 0) {
         return JSON_INVALID;
     }

@@ -1,10 +1,9 @@
 /* judge.c: is an answer worth keeping, and what is the harmless answer of a kind?
  *
  * An answer is judged as Open WebUI's own parser of the kind reads it: from the first '{' to the
- * last
- * '}' of the content, for queries from the last '{'; then JSON, then the kind's member of the right
- * type. What that parser cannot read is served as it came, since Open WebUI may still show it or
- * search for it, and not kept.
+ * last '}' of the content, for queries from the last '{'; then JSON, then the kind's member of the
+ * right type. What that parser cannot read is served as it came, since Open WebUI may still show it
+ * or search for it, and not kept.
  */
 #include "lull/path/dialect/answer.h"
 
@@ -48,10 +47,7 @@ static enum judgement judge_member(const cJSON *root, const struct kind_policy *
         if (!cJSON_IsString(member)) {
             return JUDGED_BAD;
         }
-        if (!is_blank(member->valuestring)) {
-            return JUDGED_GOOD;
-        }
-        return policy->cls == KIND_CLASS_COMPLETION ? JUDGED_EMPTY : JUDGED_BAD;
+        return is_blank(member->valuestring) ? JUDGED_EMPTY : JUDGED_GOOD;
     case KIND_SHAPE_STRINGS:
         return judge_array(member, true);
     case KIND_SHAPE_ARRAY:
