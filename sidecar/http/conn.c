@@ -60,6 +60,14 @@ void conn_close(struct http_conn *c)
     server_conn_closed(s);
 }
 
+void conn_destroy(struct http_conn *c)
+{
+    struct loop *loop = c->server->loop;
+    conn_close(c);
+    loop_defer_cancel(loop, &c->grave);
+    conn_free(c);
+}
+
 void conn_gone(struct http_conn *c)
 {
     struct http_server *s = c->server;

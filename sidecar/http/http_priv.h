@@ -85,12 +85,12 @@ struct http_conn {
     bool paused;
 
     /* the request */
-    bool in_request;  /* between on_request and the end of the reply or on_gone */
+    bool in_request; /* between on_request and the end of the reply or on_gone */
     void *data;
     enum body_mode mode;
-    bool body_ended;     /* every byte of it has come */
-    bool end_told;       /* on_body_end was called */
-    bool held_in_slot;   /* the held body lies behind the head */
+    bool body_ended;   /* every byte of it has come */
+    bool end_told;     /* on_body_end was called */
+    bool held_in_slot; /* the held body lies behind the head */
     size_t hold_max;
     struct buf held;
     size_t counted; /* of held, in server->buffered */
@@ -115,12 +115,15 @@ void server_slot_back(struct http_server *s, struct slot *slot);
 void conn_open(struct http_server *s, int fd, bool is_unix);
 /* Closes now; memory goes at the end of the turn. No callback. */
 void conn_close(struct http_conn *c);
+/* Closes and frees: for the end of the server, when no turn of the loop follows. */
+void conn_destroy(struct http_conn *c);
 /* The client is gone or the connection broke: on_gone if a request is open, then close. */
 void conn_gone(struct http_conn *c);
 void conn_set_deadline(struct http_conn *c, enum deadline what, usec_t after);
 void conn_update_watch(struct http_conn *c);
 bool conn_idle(const struct http_conn *c);
-/* All output is out and nothing more is to come: close, or linger where unread input would reset it. */
+/* All output is out and nothing more is to come: close, or linger where unread input would reset
+ * it. */
 void conn_finish_output(struct http_conn *c);
 
 /* receive.c */

@@ -31,6 +31,7 @@ void receive_orphan(struct http_conn *c)
     r->minor = 1;
     r->chunked = false;
     r->keep_alive = false;
+    r->expect_continue = false;
     r->head_len = c->in_len;
     c->body_at = c->in_len;
     c->mode = BODY_DISCARD;
@@ -239,9 +240,12 @@ static bool held_at_once(struct http_conn *c)
     const struct http_request *r = &c->slot->request;
     if (c->mode != BODY_HOLD || r->chunked || c->body_at != r->head_len || c->held.len > 0 ||
         c->body_left == 0 || (uint64_t)c->body_left > c->in_len - c->body_at ||
-        (uint64_t)c->body_left > c->hold_max) {
+        (uint64_t)c->body_left > c->hold_max ||
+        c->server->buffered + (uint64_t)c->body_left > c->server->limits.max_buffered) {
         return false;
     }
+    c->counted += (size_t)c->body_left;
+    c->server->buffered += (size_t)c->body_left;
     c->held_in_slot = true;
     c->body_at += (size_t)c->body_left;
     c->body_left = 0;

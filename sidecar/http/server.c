@@ -137,7 +137,7 @@ void http_server_destroy(struct http_server *s)
     }
     list_each(conn_node, &s->conns)
     {
-        conn_close(list_item(conn_node, struct http_conn, node));
+        conn_destroy(list_item(conn_node, struct http_conn, node));
     }
     loop_timer_destroy(s->accept_timer);
     loop_defer_cancel(s->loop, &s->drained_work);

@@ -56,17 +56,13 @@ static enum http_error read_route(struct exchange *x, const struct http_request 
     size_t slash = span_find(r->path, SPAN("/"), 2);
     size_t end = slash == SIZE_MAX ? r->path.len : slash;
     h->upstream = settings_find_upstream(x->settings, span_make(r->path.ptr + 2, end - 2));
-    if (h->upstream < 0) {
-        return HTTP_ERROR_NO_SUCH_UPSTREAM;
+    h->path = SPAN("/");
+    h->target = h->path;
+    if (slash != SIZE_MAX) {
+        h->path = span_make(r->path.ptr + end, r->path.len - end);
+        h->target = span_make(r->target.ptr + end, r->target.len - end);
     }
-    if (slash == SIZE_MAX) {
-        h->path = SPAN("/");
-        h->target = h->path;
-        return HTTP_ERROR_NONE;
-    }
-    h->path = span_make(r->path.ptr + end, r->path.len - end);
-    h->target = span_make(r->target.ptr + end, r->target.len - end);
-    return HTTP_ERROR_NONE;
+    return h->upstream < 0 ? HTTP_ERROR_NO_SUCH_UPSTREAM : HTTP_ERROR_NONE;
 }
 
 enum http_error head_read(struct exchange *x)
@@ -84,11 +80,8 @@ enum http_error head_read(struct exchange *x)
         return HTTP_ERROR_UNAUTHORIZED;
     }
     enum http_error e = read_route(x, r);
-    if (e != HTTP_ERROR_NONE) {
-        return e;
-    }
     x->head.form = endpoint_error_dialect(x->head.path) == DIALECT_OLLAMA ? HTTP_FORM_OLLAMA
                                                                           : HTTP_FORM_OPENAI;
     x->head.endpoint = r->method == HTTP_POST ? endpoint_of(x->head.path) : ENDPOINT_OTHER;
-    return HTTP_ERROR_NONE;
+    return e;
 }

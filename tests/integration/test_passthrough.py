@@ -73,6 +73,9 @@ class Bytes(LullTest):
                 body = prompts.chat_body("Caf\u00e9 \U0001f680 \u2028?", dialect).encode()
                 a, b, sent, passed = self.through_and_direct(
                     up, lull, "POST", prompts.PATH[dialect], ODD_HEADERS, body)
+                # the serial number of the scripted answer differs
+                b.body = b.body.replace(b'"chatcmpl-2"', b'"chatcmpl-1"')
+                b.pieces = [p.replace(b'"chatcmpl-2"', b'"chatcmpl-1"') for p in b.pieces]
                 self.check_equal(a, b, sent, passed)
                 self.assertEqual(passed.body, body)
                 self.assertEqual(b.pieces, a.pieces, "each piece is passed on as it came")

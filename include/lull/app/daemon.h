@@ -11,8 +11,8 @@ enum { EXIT_STOPPED = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
  * the exit status. */
 int daemon_run(struct config *config, const struct config_sources *sources);
 
-/* Parses the command line; answers --help, --version, --check and the like itself. Returns -1 when the
- * daemon is to be run with *sources (filled; freed with args_free), else an exit status. */
+/* Parses the command line; answers --help, --version, --check and the like itself. Returns -1 when
+ * the daemon is to be run with *sources (filled; freed with args_free), else an exit status. */
 int args_parse(int argc, char **argv, struct config_sources *sources);
 void args_free(struct config_sources *sources);
 

@@ -53,8 +53,9 @@ struct buf {
     size_t max;
 };
 
+/* Sets an empty buffer that may grow to max bytes; allocates nothing. */
 void buf_init(struct buf *b, size_t max);
-void buf_free(struct buf *b); /* leaves an empty buffer with the same max; zeroed struct is fine */
+void buf_free(struct buf *b);  /* leaves an empty buffer with the same max; zeroed struct is fine */
 void buf_clear(struct buf *b); /* len = 0, keeps the memory */
 
 /* All fail with ERR_TOO_LARGE (over max) or ERR_NOMEM and then change nothing. */

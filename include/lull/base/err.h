@@ -32,6 +32,7 @@ enum err err_from_errno(int errnum);
 
 /* Always checked, in every build: prints the place and aborts. No side effects inside. */
 #define require(cond) ((cond) ? (void)0 : require_failed(#cond, __FILE__, __LINE__))
+/* What require() calls: says the place on standard error and aborts. */
 __attribute__((noreturn)) void require_failed(const char *what, const char *file, int line);
 
 /* Small fixed-size allocations: never NULL, abort when memory is gone. Zeroed. Free with free(). */

@@ -27,9 +27,10 @@ struct figure_times {
     struct figure_slice {
         int64_t epoch;
         uint16_t buckets[FIGURE_BUCKETS];
-    } *slices; /* FIGURE_SLICES, made with the first value */
+    } * slices; /* FIGURE_SLICES, made with the first value */
 };
 
+/* Adds one duration (0 or more), seen at `now`. */
 void figure_times_add(struct figure_times *t, mono_t now, usec_t value);
 /* p in 0..1; -1 when nothing was seen in the last five minutes. */
 usec_t figure_times_percentile(const struct figure_times *t, mono_t now, double p);
@@ -81,6 +82,7 @@ struct figures {
     size_t upstream_count;
 };
 
+/* All zero; the caller destroys it with all its rows. */
 struct figures *figures_create(void);
 void figures_destroy(struct figures *f);
 /* The row of that name, made on first use; valid as long as the figures. */

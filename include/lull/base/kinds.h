@@ -48,6 +48,7 @@ enum outcome {
 #undef OUTCOME
     OUTCOME_COUNT
 };
+/* Name as in /stats, and one sentence about it. Static, never NULL. */
 const char *outcome_name(enum outcome o);
 const char *outcome_help(enum outcome o);
 

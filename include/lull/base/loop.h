@@ -22,6 +22,7 @@ struct loop_waker;
 
 typedef void (*loop_fn)(void *ctx);
 
+/* Never NULL: a process without an event loop is of no use, so failing aborts. */
 struct loop *loop_create(void);
 /* All timers, watches, signals and wakers must have been destroyed before. NULL is fine. */
 void loop_destroy(struct loop *loop);

@@ -70,7 +70,7 @@ struct kind_policy {
     bool cache;
     usec_t ttl;
     enum scope_rule scope;
-    usec_t debounce; /* class COMPLETION only; DEBOUNCE_OFF, DEBOUNCE_AUTO or a window */
+    usec_t debounce;    /* class COMPLETION only; DEBOUNCE_OFF, DEBOUNCE_AUTO or a window */
     char *match;        /* beginning of the prompt; "" = none (built-ins: only their own texts) */
     char *system_match; /* beginning of the system message; "" = none */
     char *answer;       /* content of the harmless answer; NULL = none */
@@ -89,12 +89,12 @@ struct settings {
     enum tasks_mode mode;
     struct upstream_settings *upstreams;
     size_t upstream_count;
-    int default_upstream; /* index */
+    int default_upstream;      /* index */
     struct kind_policy *kinds; /* built-ins first, by kind_id; then own kinds */
     size_t kind_count;
     struct cache_settings cache;
-    /* SHA-256 prefix over all values that decide an answer (kinds, upstream names and urls): part of
-     * every level-1 key, so that aliases made under other values are not found. */
+    /* SHA-256 prefix over all values that decide an answer (kinds, upstream names and urls): part
+     * of every level-1 key, so that aliases made under other values are not found. */
     uint8_t policy_digest[16];
     int refs; /* private */
 };

@@ -1,8 +1,8 @@
 /* config.h: from file, environment and arguments to struct settings. One table, options.def, drives
  * the parser, --check, --print-config, --help-config, the man page and the tests.
  *
- * Precedence: default < file < environment < argument. Nothing half-read ever counts: all errors are
- * collected and said, and settings exist only when there are none.
+ * Precedence: default < file < environment < argument. Nothing half-read ever counts: all errors
+ * are collected and said, and settings exist only when there are none.
  */
 #ifndef LULL_CONTROL_CONFIG_H
 #define LULL_CONTROL_CONFIG_H
@@ -11,13 +11,14 @@
 #include "lull/base/settings.h"
 
 struct config_sources {
-    const char *file;      /* NULL: none */
-    bool file_optional;    /* a missing file is no error (the default path) */
-    char **environment;    /* as environ; NULL: none */
-    struct strings listen; /* --listen, replaces the file's list when not empty */
-    const char *upstream;  /* --upstream URL; NULL: none. It is [upstream default] url */
+    const char *file;               /* NULL: none */
+    bool file_optional;             /* a missing file is no error (the default path) */
+    char **environment;             /* as environ; NULL: none */
+    struct strings listen;          /* --listen, replaces the file's list when not empty */
+    const char *upstream;           /* --upstream URL; NULL: none. It is [upstream default] url */
     const char *data_dir, *control; /* NULL: not given */
-    struct strings sets;   /* --set SECTION.KEY=VALUE, e.g. "upstream.chat.url=http://x", "task.title.ttl=2d" */
+    struct strings
+        sets; /* --set SECTION.KEY=VALUE, e.g. "upstream.chat.url=http://x", "task.title.ttl=2d" */
 };
 
 struct config; /* settings together with the origin of every value */

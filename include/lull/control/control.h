@@ -42,7 +42,7 @@ typedef void (*control_count_fn)(void *ctx, bool ok, uint64_t count);
 
 struct control_hooks {
     const struct config *(*config)(void *ctx);
-    struct figures *(*figures)(void *ctx);      /* connections.* are up to date after this call */
+    struct figures *(*figures)(void *ctx); /* connections.* are up to date after this call */
     void (*cache_stats)(void *ctx, struct control_cache_stats *out);
     size_t (*upstreams)(void *ctx, struct control_upstream *out, size_t max);
     bool (*draining)(void *ctx);
@@ -62,7 +62,8 @@ struct control_hooks {
 
 struct control;
 
-/* Listens on settings.server.control. ERR_BUSY: another daemon answers there. why gets one sentence. */
+/* Listens on settings.server.control. ERR_BUSY: another daemon answers there. why gets one
+ * sentence. */
 MUST_CHECK enum err control_create(struct loop *loop, const struct settings *settings,
                                    const struct control_hooks *hooks, struct control **out,
                                    char *why, size_t why_size);

@@ -1,8 +1,8 @@
 /* guard.h: who may speak to the port: the Host, Origin and client_token rules. Pure functions.
  *
- * Host: a page in a browser can make its own name resolve to 127.0.0.1 (DNS rebinding) and then talk
- * to whatever listens there. Model servers refuse foreign Host names for that reason; lull sends
- * them their own Host, so it must keep the guard itself.
+ * Host: a page in a browser can make its own name resolve to 127.0.0.1 (DNS rebinding) and then
+ * talk to whatever listens there. Model servers refuse foreign Host names for that reason; lull
+ * sends them their own Host, so it must keep the guard itself.
  */
 #ifndef LULL_HTTP_GUARD_H
 #define LULL_HTTP_GUARD_H
@@ -13,8 +13,8 @@
  * listed in [server] hosts. host: value of the Host header, with or without port. */
 bool guard_host(const struct server_settings *s, const char *hostname, struct span host);
 
-/* origin: value of the Origin header; ptr NULL: absent, allowed. Allowed too: the request's own host, a
- * loopback address or localhost, and hosts listed. "null" is not. */
+/* origin: value of the Origin header; ptr NULL: absent, allowed. Allowed too: the request's own
+ * host, a loopback address or localhost, and hosts listed. "null" is not. */
 bool guard_origin(const struct server_settings *s, struct span origin, struct span host);
 
 /* Whether authorization is "Bearer TOKEN"; compared in constant time. An empty token allows all. */

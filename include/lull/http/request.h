@@ -23,13 +23,15 @@ enum http_error {
 #undef HTTP_ERROR
     HTTP_ERROR_COUNT
 };
+/* Row of errors.def: status code, X-Lull-Error name, message for people. Static texts. */
 int http_error_status(enum http_error e);
 const char *http_error_name(enum http_error e);
 const char *http_error_message(enum http_error e);
 
 enum http_form { HTTP_FORM_OPENAI, HTTP_FORM_OLLAMA };
-/* Appends the JSON body of an error: {"error":{"message","type","code"}} or {"error":"..."}. detail:
- * appended to the message after ": " when not empty (escaped here). out must have >= 1 KB of max. */
+/* Appends the JSON body of an error: {"error":{"message","type","code"}} or {"error":"..."}.
+ * detail: appended to the message after ": " when not empty (escaped here). out must have >= 1 KB
+ * of max. */
 void http_error_body(enum http_error e, enum http_form form, struct span detail, struct buf *out);
 
 enum http_method {
@@ -93,15 +95,15 @@ bool http_is_hop_by_hop(struct span name, struct span connection);
 
 /* Chunked bodies. Start with a zeroed struct. */
 struct http_chunked {
-    int state;        /* private */
-    uint64_t left;    /* private: data bytes left in this chunk */
-    size_t line_len;  /* private: length of the size line or of all trailers so far */
+    int state;       /* private */
+    uint64_t left;   /* private: data bytes left in this chunk */
+    size_t line_len; /* private: length of the size line or of all trailers so far */
 };
 enum http_chunk { HTTP_CHUNK_MORE, HTTP_CHUNK_DATA, HTTP_CHUNK_END, HTTP_CHUNK_ERROR };
 /* Looks at data[0..len): *used bytes are done with; on HTTP_CHUNK_DATA *body is a piece of the body
  * (inside data, part of the used bytes); on HTTP_CHUNK_END the body is complete. Sizes are 1-16 hex
- * digits (below 2^62), extensions are skipped up to 1 KB a line, CRLF must follow the data, trailers are read and dropped up to
- * 8 KB. */
+ * digits (below 2^62), extensions are skipped up to 1 KB a line, CRLF must follow the data,
+ * trailers are read and dropped up to 8 KB. */
 enum http_chunk http_chunked_feed(struct http_chunked *c, const char *data, size_t len,
                                   size_t *used, struct span *body);
 

@@ -26,12 +26,13 @@ struct http_conn;
 struct http_handler {
     /* A complete head. */
     void (*on_request)(struct http_conn *c, void *ctx);
-    /* hold: the whole body is there (also called for requests without a body: http_body() is empty).
-     * stream: the body has ended. Called after on_request has returned, at the earliest in the same
-     * turn. Not called for discarded bodies. */
+    /* hold: the whole body is there (also called for requests without a body: http_body() is
+     * empty). stream: the body has ended. Called after on_request has returned, at the earliest in
+     * the same turn. Not called for discarded bodies. */
     void (*on_body_end)(struct http_conn *c, void *ctx);
-    /* hold: the body grew over the maximum given, or over the server's max_buffered. Nothing is lost:
-     * the handler now calls http_body_stream (what was held is delivered first) or replies. */
+    /* hold: the body grew over the maximum given, or over the server's max_buffered. Nothing is
+     * lost: the handler now calls http_body_stream (what was held is delivered first) or replies.
+     */
     void (*on_body_too_large)(struct http_conn *c, void *ctx);
     /* stream: a piece of the body, valid during the call. */
     void (*on_body)(struct http_conn *c, struct span piece, void *ctx);
@@ -50,10 +51,10 @@ struct http_limits {
     usec_t body_timeout;   /* streamed body: between two pieces; held body: as a whole */
     usec_t idle_timeout;   /* between requests */
     size_t max_connections;
-    size_t max_buffered; /* sum of all held bodies, over all connections */
+    size_t max_buffered;          /* sum of all held bodies, over all connections */
     size_t high_water, low_water; /* unsent output per connection; 0 = 256 KB and 64 KB */
-    int64_t max_body;    /* 0 = none; a larger Content-Length is answered 413 by the server, and a
-                            chunked body that grows over it too (or cut, if a reply has begun) */
+    int64_t max_body; /* 0 = none; a larger Content-Length is answered 413 by the server, and a
+                         chunked body that grows over it too (or cut, if a reply has begun) */
 };
 
 struct http_counts {
@@ -69,10 +70,10 @@ void http_server_set_limits(struct http_server *s, const struct http_limits *lim
 void http_server_destroy(struct http_server *s);
 
 /* Addresses: "127.0.0.1:11435", "[::]:11435", "localhost:8080", "0.0.0.0:0" (any free port),
- * "unix:/path". Sockets: SO_REUSEADDR; [::] listens on IPv6 only if an IPv4 wildcard of the same port
- * is listed too, otherwise on both. A stale socket file (connect is refused) is replaced; one that answers is ERR_BUSY.
- * mode: permission bits of a Unix socket, set between bind() and listen(). On failure `why` (when
- * given) gets one sentence that names the address. */
+ * "unix:/path". Sockets: SO_REUSEADDR; [::] listens on IPv6 only if an IPv4 wildcard of the same
+ * port is listed too, otherwise on both. A stale socket file (connect is refused) is replaced; one
+ * that answers is ERR_BUSY. mode: permission bits of a Unix socket, set between bind() and
+ * listen(). On failure `why` (when given) gets one sentence that names the address. */
 MUST_CHECK enum err http_server_listen(struct http_server *s, const char *address, mode_t mode,
                                        char *why, size_t why_size);
 /* Takes over a bound, listening descriptor (socket activation). */
@@ -89,6 +90,7 @@ void http_server_drain(struct http_server *s, loop_fn done, void *ctx);
 /* Cuts what is left: on_gone for open requests, then close. Returns how many were cut. */
 size_t http_server_cut(struct http_server *s);
 
+/* Counters since the server was created; `open` is now. */
 struct http_counts http_server_counts(const struct http_server *s);
 size_t http_server_buffered(const struct http_server *s); /* bytes held now */
 
@@ -100,7 +102,8 @@ bool http_conn_is_unix(const struct http_conn *c);
 /* Whether the local end is a loopback address (false for Unix sockets). */
 bool http_conn_is_loopback(const struct http_conn *c);
 int http_conn_fd(const struct http_conn *c); /* for peer credentials only */
-/* A small memo of the handler's that lives as long as the connection: HTTP_CONN_MEMO bytes, zeroed at accept, aligned for any type. */
+/* A small memo of the handler's that lives as long as the connection: HTTP_CONN_MEMO bytes, zeroed
+ * at accept, aligned for any type. */
 enum { HTTP_CONN_MEMO = 160 };
 void *http_conn_memo(struct http_conn *c);
 
@@ -118,7 +121,8 @@ void http_body_resume(struct http_conn *c);
 
 /* Whole reply at once: "HTTP/1.1 STATUS reason", Content-Type (unless empty), Content-Length,
  * `extra` (complete lines "Name: value\r\n", may be empty), body. The body is written straight from
- * the caller's memory as far as the socket takes it; only the rest is copied. HEAD: no body is sent. */
+ * the caller's memory as far as the socket takes it; only the rest is copied. HEAD: no body is
+ * sent. */
 void http_reply_full(struct http_conn *c, int status, struct span content_type, struct span extra,
                      struct span body);
 /* lull's own error: http_error_body, X-Lull-Error, Retry-After: 1 with 503; extra as above, at most
@@ -128,9 +132,9 @@ void http_reply_error(struct http_conn *c, enum http_error e, enum http_form for
                       struct span detail, struct span extra);
 
 /* In pieces. status line and headers as given (no hop-by-hop ones, no Content-Length,
- * no Transfer-Encoding: those are made here). content_length -1: unknown: chunked on HTTP/1.1, until
- * close on 1.0. reason may be empty (the standard one is used). Replies to HEAD and with status 204
- * and 304 carry no body; for HEAD a known content_length is still sent as a header. */
+ * no Transfer-Encoding: those are made here). content_length -1: unknown: chunked on HTTP/1.1,
+ * until close on 1.0. reason may be empty (the standard one is used). Replies to HEAD and with
+ * status 204 and 304 carry no body; for HEAD a known content_length is still sent as a header. */
 void http_reply_begin(struct http_conn *c, int status, struct span reason,
                       const struct http_header *headers, size_t count, int64_t content_length);
 /* Sends or queues a piece, at once. false: more than high_water is waiting: stop until on_writable
@@ -138,8 +142,8 @@ void http_reply_begin(struct http_conn *c, int status, struct span reason,
 bool http_reply_data(struct http_conn *c, struct span piece);
 /* The reply is complete: the connection goes on to its next request. */
 void http_reply_end(struct http_conn *c);
-/* The reply broke: the connection is closed so that the client cannot take it for complete (no final
- * chunk; RST where the framing is until-close). Without a begun reply: just closes. */
+/* The reply broke: the connection is closed so that the client cannot take it for complete (no
+ * final chunk; RST where the framing is until-close). Without a begun reply: just closes. */
 void http_reply_cut(struct http_conn *c);
 /* Whether http_reply_begin was called for the current request. */
 bool http_reply_begun(const struct http_conn *c);

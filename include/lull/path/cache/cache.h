@@ -1,8 +1,8 @@
 /* cache.h: task answers by fingerprint: pending writes first, then LMDB. Read on the loop thread,
  * written by the store's writer thread.
  *
- * Two sorts of records. An entry (level 2) holds the answer and the key material of what was asked. An
- * alias (level 1) holds the raw request's key material, the entry it leads to and the reply body
+ * Two sorts of records. An entry (level 2) holds the answer and the key material of what was asked.
+ * An alias (level 1) holds the raw request's key material, the entry it leads to and the reply body
  * rendered for exactly that request; it counts only while its entry is there and unchanged (same
  * sequence number). Read-your-writes: from cache_store() until a read transaction can see the
  * commit, lookups are answered from a bounded table of pending writes.
@@ -46,7 +46,12 @@ struct cache_key {
     struct span head, body;
 };
 
-enum cache_result { CACHE_MISS, CACHE_HIT, CACHE_PENDING /* a hit from the pending writes */, CACHE_OFF };
+enum cache_result {
+    CACHE_MISS,
+    CACHE_HIT,
+    CACHE_PENDING /* a hit from the pending writes */,
+    CACHE_OFF
+};
 
 enum {
     CACHE_FLAG_REPLIED = 1, /* title of a conversation that has a reply: see design.md on titles */
@@ -54,21 +59,21 @@ enum {
 };
 
 struct cache_hit {
-    struct hash_key id;   /* of the entry (its level-2 hash) */
-    int64_t seq;          /* of the entry */
-    struct span kind;     /* name of the kind */
+    struct hash_key id; /* of the entry (its level-2 hash) */
+    int64_t seq;        /* of the entry */
+    struct span kind;   /* name of the kind */
     wall_t created, expires;
-    usec_t model_time;    /* measured model time of the call that made it */
-    int64_t tokens;       /* in and out; 0 when unknown */
+    usec_t model_time; /* measured model time of the call that made it */
+    int64_t tokens;    /* in and out; 0 when unknown */
     unsigned flags;
-    struct span answer;   /* entry: encoded answer (dialect/answer.h); empty on an alias hit */
-    struct span reply;    /* alias: the rendered reply body; empty on an entry hit */
+    struct span answer; /* entry: encoded answer (dialect/answer.h); empty on an alias hit */
+    struct span reply;  /* alias: the rendered reply body; empty on an entry hit */
 };
 
 /* Lookups compare the whole material; a record whose hash is equal and whose material is not is a
- * miss (counted as collision). Expired records are misses. On a hit the spans point into the map or the
- * pending table: valid until cache_release(), which must be called in the same callback. A hit counts
- * towards the entry's `hits` and its stay (in memory; written with a later commit). */
+ * miss (counted as collision). Expired records are misses. On a hit the spans point into the map or
+ * the pending table: valid until cache_release(), which must be called in the same callback. A hit
+ * counts towards the entry's `hits` and its stay (in memory; written with a later commit). */
 enum cache_result cache_find_alias(struct cache *c, const struct cache_key *key, wall_t now,
                                    struct cache_hit *hit);
 enum cache_result cache_find_entry(struct cache *c, const struct cache_key *key, wall_t now,
@@ -86,15 +91,17 @@ struct cache_put {
     int64_t tokens;
     unsigned flags;
     struct span answer;
-    struct span request; /* kept for people (`get`) where keep_requests = yes: the canonical request */
+    struct span
+        request; /* kept for people (`get`) where keep_requests = yes: the canonical request */
 };
-/* Stores an entry, over an old one of the same key; all bytes are copied. generation: of the flight's
- * beginning. ERR_FULL: the table of pending writes is full (the answer is not kept); ERR_BUSY: a delete
- * or purge came in between; ERR_TOO_LARGE: larger than a 64th of max_size; ERR_IO: cache off.
- * *seq: for cache_store_alias. */
+/* Stores an entry, over an old one of the same key; all bytes are copied. generation: of the
+ * flight's beginning. ERR_FULL: the table of pending writes is full (the answer is not kept);
+ * ERR_BUSY: a delete or purge came in between; ERR_TOO_LARGE: larger than a 64th of max_size;
+ * ERR_IO: cache off. *seq: for cache_store_alias. */
 MUST_CHECK enum err cache_store(struct cache *c, const struct cache_put *put, uint64_t generation,
                                 int64_t *seq);
-/* Stores an alias to an entry (id, seq as stored or found). reply: rendered body for this request. */
+/* Stores an alias to an entry (id, seq as stored or found). reply: rendered body for this request.
+ */
 MUST_CHECK enum err cache_store_alias(struct cache *c, const struct cache_key *key,
                                       struct hash_key id, int64_t seq, struct span reply,
                                       wall_t expires, uint64_t generation);
@@ -108,9 +115,9 @@ struct cache_filter {
 void cache_remove(struct cache *c, struct hash_key id, cache_done_fn done, void *ctx);
 void cache_purge(struct cache *c, const struct cache_filter *filter, cache_done_fn done, void *ctx);
 
-/* For people: entries newest first, committed ones only. fn is called during the call. after: sequence
- * number of the last one seen (exclusive), 0 = from the newest. Scans at most a bounded number of records
- * per call; *next: where to go on, 0 = no more. */
+/* For people: entries newest first, committed ones only. fn is called during the call. after:
+ * sequence number of the last one seen (exclusive), 0 = from the newest. Scans at most a bounded
+ * number of records per call; *next: where to go on, 0 = no more. */
 struct cache_info {
     struct hash_key id;
     int64_t seq;

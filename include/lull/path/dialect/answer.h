@@ -1,5 +1,5 @@
-/* answer.h: the neutral answer: put together from a model server's stream (SSE, NDJSON) or plain JSON
- * object, judged, stored, and rendered as the one JSON object that the client wants.
+/* answer.h: the neutral answer: put together from a model server's stream (SSE, NDJSON) or plain
+ * JSON object, judged, stored, and rendered as the one JSON object that the client wants.
  */
 #ifndef LULL_PATH_DIALECT_ANSWER_H
 #define LULL_PATH_DIALECT_ANSWER_H
@@ -18,7 +18,7 @@ struct answer {
     enum finish finish;
     int64_t tokens_in, tokens_out; /* -1: the server did not say */
     int64_t cached_tokens;         /* -1: the server did not say */
-    usec_t model_time;             /* the server's own durations (timings, total_duration); -1: none */
+    usec_t model_time; /* the server's own durations (timings, total_duration); -1: none */
 };
 void answer_init(struct answer *a); /* content and thinking bounded at ANSWER_MAX together */
 void answer_free(struct answer *a);
@@ -48,17 +48,20 @@ struct assembler {
     enum endpoint endpoint;
     int format; /* private */
     struct answer answer;
-    struct buf line;     /* private: unfinished line or the whole JSON body */
-    struct buf error;    /* ASSEMBLED_ERROR: the JSON object to send, {"error": ...} as it came */
-    int error_status;    /* ASSEMBLED_ERROR: status for it: the error's own code if 400-599, else 500 */
-    bool ended, odd, failed, too_large, first_token_seen; /* first_token_seen: content or thinking began */
+    struct buf line;  /* private: unfinished line or the whole JSON body */
+    struct buf error; /* ASSEMBLED_ERROR: the JSON object to send, {"error": ...} as it came */
+    int error_status; /* ASSEMBLED_ERROR: status for it: the error's own code if 400-599, else 500
+                       */
+    bool ended, odd, failed, too_large,
+        first_token_seen; /* first_token_seen: content or thinking began */
 };
 /* content_type: of the response (text/event-stream, application/x-ndjson, application/json, with
  * parameters). */
 void assembler_init(struct assembler *a, enum endpoint endpoint, struct span content_type);
 /* A piece of the body as it arrived, any size. */
 void assembler_feed(struct assembler *a, struct span piece);
-/* The body has ended; transport_whole: without an error of the transport. The answer stays in a->answer. */
+/* The body has ended; transport_whole: without an error of the transport. The answer stays in
+ * a->answer. */
 enum assembled assembler_finish(struct assembler *a, bool transport_whole);
 void assembler_free(struct assembler *a);
 

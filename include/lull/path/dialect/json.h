@@ -1,6 +1,7 @@
 /* json.h: a strict JSON scanner of our own, beside cJSON, for the three things a DOM cannot give:
  * one canonical text per document (level-2 keys), a verdict on documents that parsers read
- * differently (they bypass the cache), and edits that leave every other byte as the client wrote it.
+ * differently (they bypass the cache), and edits that leave every other byte as the client wrote
+ * it.
  */
 #ifndef LULL_PATH_DIALECT_JSON_H
 #define LULL_PATH_DIALECT_JSON_H
@@ -10,16 +11,17 @@
 enum json_verdict {
     JSON_OK,
     JSON_AMBIGUOUS, /* well-formed, but parsers differ: \u0000, numbers over 2^53 or not finite,
-                       duplicate keys in one object, lone surrogates, invalid UTF-8, depth over 512 */
+                       duplicate keys in one object, lone surrogates, invalid UTF-8, depth over 512
+                     */
     JSON_INVALID,   /* not one JSON document (trailing garbage included); out is unchanged */
     JSON_TOO_LARGE, /* out is full */
 };
 
 /* Scans text; with out not NULL appends its canonical form: no white space, members of every object
- * sorted by their decoded name (bytewise), strings with the shortest escapes in raw UTF-8, numbers as
- * their token. Two documents get the same text only if every parser reads them equal; member order,
- * white space and escapes do not matter. 1 and 1.0 differ. Top-level members named in omit are left out (omit may
- * be NULL). On JSON_AMBIGUOUS out is unspecified beyond its old length. */
+ * sorted by their decoded name (bytewise), strings with the shortest escapes in raw UTF-8, numbers
+ * as their token. Two documents get the same text only if every parser reads them equal; member
+ * order, white space and escapes do not matter. 1 and 1.0 differ. Top-level members named in omit
+ * are left out (omit may be NULL). On JSON_AMBIGUOUS out is unspecified beyond its old length. */
 enum json_verdict json_canonical(struct span text, const struct span *omit, size_t omit_count,
                                  struct buf *out);
 
@@ -27,8 +29,8 @@ enum json_verdict json_canonical(struct span text, const struct span *omit, size
  * false when text is not an object or has no such member. text must be valid JSON. */
 bool json_member(struct span text, struct span name, struct span *value);
 
-/* One change of a top-level member: value is raw JSON put in place of the old value, or appended as a
- * new last member; value.ptr NULL removes the member. */
+/* One change of a top-level member: value is raw JSON put in place of the old value, or appended as
+ * a new last member; value.ptr NULL removes the member. */
 struct json_edit {
     struct span name;
     struct span value;

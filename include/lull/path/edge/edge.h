@@ -4,8 +4,8 @@
 #ifndef LULL_PATH_EDGE_EDGE_H
 #define LULL_PATH_EDGE_EDGE_H
 
-#include "lull/http/server.h"
 #include "lull/base/settings.h"
+#include "lull/http/server.h"
 
 struct edge;
 

@@ -1,9 +1,9 @@
-/* fingerprint.h: keys. Level 1 needs no JSON parse: it is made of the request as it came. Level 2 is
- * made of what the request means. Each key is an address (128-bit keyed XXH3) with the whole key
+/* fingerprint.h: keys. Level 1 needs no JSON parse: it is made of the request as it came. Level 2
+ * is made of what the request means. Each key is an address (128-bit keyed XXH3) with the whole key
  * material beside it, which is compared byte for byte on every hit.
  *
- * Material is a sequence of length-prefixed fields (8-byte little-endian length, then the bytes), so
- * that no two different sequences are equal as bytes.
+ * Material is a sequence of length-prefixed fields (8-byte little-endian length, then the bytes),
+ * so that no two different sequences are equal as bytes.
  */
 #ifndef LULL_PATH_FINGERPRINT_FINGERPRINT_H
 #define LULL_PATH_FINGERPRINT_FINGERPRINT_H
@@ -43,8 +43,8 @@ struct fingerprint {
 };
 void fingerprint_free(struct fingerprint *f); /* zeroed struct is fine */
 
-/* Level 1. All parts are of the request as received; upstream is the addressed one. f must be zeroed
- * or freed; its storage is reused. No allocation beyond the storage (about 300 bytes). */
+/* Level 1. All parts are of the request as received; upstream is the addressed one. f must be
+ * zeroed or freed; its storage is reused. No allocation beyond the storage (about 300 bytes). */
 struct fingerprint_raw {
     const struct settings *settings;
     int upstream;
@@ -57,9 +57,9 @@ struct fingerprint_raw {
 void fingerprint_raw(const struct fingerprint_raw *in, const struct hash_secret *secret,
                      struct fingerprint *f);
 
-/* Level 2: kind name, dialect and endpoint, upstream (name and url) and model that will answer, scope, policy digest
- * of the kind's shaping, canonical body without model, stream, stream_options, user, metadata. JSON_OK, or why it has
- * none: such a request bypasses the cache. */
+/* Level 2: kind name, dialect and endpoint, upstream (name and url) and model that will answer,
+ * scope, policy digest of the kind's shaping, canonical body without model, stream, stream_options,
+ * user, metadata. JSON_OK, or why it has none: such a request bypasses the cache. */
 struct fingerprint_meaning {
     const struct settings *settings;
     int kind;

@@ -1,13 +1,14 @@
-/* flight.h: one upstream call, any number of waiting exchanges. A flight belongs to the table, not to
- * the first client: whoever leaves takes only his place away; the call is aborted when nobody is left.
+/* flight.h: one upstream call, any number of waiting exchanges. A flight belongs to the table, not
+ * to the first client: whoever leaves takes only his place away; the call is aborted when nobody is
+ * left.
  *
  *   submit ──▶ join a flight of the same key ──────────────────────────▶ wait
  *          └─▶ new flight: debounce (class completion) ▸ schedule ▸ call ▸ landed ▸ all waiters
  *                             │ newer related text
  *                             └▶ superseded: its waiters are answered empty at once
  *
- * All waiters of a flight are called in one turn of the loop, each exactly once, in the order in which they came,
- * unless they left before.
+ * All waiters of a flight are called in one turn of the loop, each exactly once, in the order in
+ * which they came, unless they left before.
  */
 #ifndef LULL_PATH_FLIGHT_FLIGHT_H
 #define LULL_PATH_FLIGHT_FLIGHT_H
@@ -44,21 +45,22 @@ struct flight_end {
     bool upstream_failed;  /* RAW with an error status, or FAILED: counts as `failed` */
     usec_t model_time;     /* FLIGHT_ANSWER: measured model time of the call */
     int64_t tokens;        /* FLIGHT_ANSWER: in and out, 0 when unknown */
-    /* For whoever answers several waiters alike; set by the hook `landed` (stored) and by waiters. */
+    /* For whoever answers several waiters alike; set by the hook `landed` (stored) and by waiters.
+     */
     bool stored;
     struct hash_key entry_id;
     int64_t entry_seq;
     wall_t entry_expires;
-    struct buf reply;         /* the last rendered reply ... */
-    char reply_model[256];    /* ... and the model name it was rendered with; "": none */
+    struct buf reply;           /* the last rendered reply ... */
+    char reply_model[256];      /* ... and the model name it was rendered with; "": none */
     struct hash_key alias_done; /* the last alias that was stored */
 };
 
 /* One waiting exchange. Owned by the exchange; zeroed at first. */
 struct flight_waiter {
-    struct list node;      /* private */
-    struct flight *flight; /* private; NULL when not waiting */
-    bool joined;           /* shares a call that another exchange began */
+    struct list node;                                /* private */
+    struct flight *flight;                           /* private; NULL when not waiting */
+    bool joined;                                     /* shares a call that another exchange began */
     void (*done)(void *ctx, struct flight_end *end); /* called once; end is valid during the call */
     void *ctx;
 };
@@ -99,11 +101,13 @@ struct flight_spec {
 const struct flight_spec *flight_spec(const struct flight *f);
 
 struct flight_hooks {
-    /* A complete answer has come; called once, before the waiters. May keep it and say so in end. */
+    /* A complete answer has come; called once, before the waiters. May keep it and say so in end.
+     */
     void (*landed)(void *ctx, const struct flight *f, struct flight_end *end);
     void *ctx;
 };
 
+/* Borrowed parts must outlive the table; hooks are copied. Never NULL. */
 struct flight_table *flight_table_create(struct loop *loop, struct upstream_pool *pool,
                                          struct schedule *schedule, struct figures *figures,
                                          const struct flight_hooks *hooks);
@@ -116,6 +120,7 @@ void flight_submit(struct flight_table *t, const struct flight_spec *spec,
 /* The exchange leaves (its client is gone). Does nothing when it is not waiting. */
 void flight_leave(struct flight_table *t, struct flight_waiter *waiter);
 
+/* Flights that exist, from submit to the end of the turn in which they ended. */
 size_t flight_count(const struct flight_table *t);
 
 #endif

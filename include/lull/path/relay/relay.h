@@ -1,11 +1,11 @@
 /* relay.h: pass-through of one exchange: the client's request to an upstream and its answer back,
  * streamed both ways with backpressure, every byte of the body as it came.
  *
- * Kept: method, target, order and case of headers, body bytes, status, reason. Changed: hop-by-hop headers are
- * dropped, Host is the upstream's, framing is made anew, a key of the upstream replaces Authorization, a
- * client_token is not forwarded.
- * Trouble before the answer's head becomes lull's own 502; trouble after it cuts the client's
- * connection so that the client can see it. There is no time limit of ours.
+ * Kept: method, target, order and case of headers, body bytes, status, reason. Changed: hop-by-hop
+ * headers are dropped, Host is the upstream's, framing is made anew, a key of the upstream replaces
+ * Authorization, a client_token is not forwarded. Trouble before the answer's head becomes lull's
+ * own 502; trouble after it cuts the client's connection so that the client can see it. There is no
+ * time limit of ours.
  */
 #ifndef LULL_PATH_RELAY_RELAY_H
 #define LULL_PATH_RELAY_RELAY_H
@@ -17,21 +17,21 @@ struct relay;
 
 struct relay_result {
     bool client_gone;
-    bool whole;     /* the answer was passed on completely */
-    int status;     /* of the answer passed on, or of our own error; 0: none was sent */
-    bool own_error; /* the 502 was ours */
+    bool whole;        /* the answer was passed on completely */
+    int status;        /* of the answer passed on, or of our own error; 0: none was sent */
+    bool own_error;    /* the 502 was ours */
     mono_t first_data; /* first piece of the answer's body; 0: none */
 };
 
 struct relay_options {
     struct http_conn *conn;
     const struct upstream_settings *to;
-    struct span target;         /* what to ask for (without /@NAME), e.g. "/v1/models?x=1" */
-    bool body_held;             /* the held body of conn is sent; otherwise it is streamed in by
-                                   relay_body() */
-    struct span extra_headers;  /* complete lines put into the answer's head, may be empty: for tasks.
-                                   Copied */
-    bool strip_authorization;   /* it was the client_token */
+    struct span target;        /* what to ask for (without /@NAME), e.g. "/v1/models?x=1" */
+    bool body_held;            /* the held body of conn is sent; otherwise it is streamed in by
+                                  relay_body() */
+    struct span extra_headers; /* complete lines put into the answer's head, may be empty: for
+                                  tasks. Copied */
+    bool strip_authorization;  /* it was the client_token */
     enum http_form error_form;
     /* Called once, from the loop, after the reply has been handed over or the client is gone; the
      * relay is freed after it returns. */

@@ -1,8 +1,8 @@
-/* schedule.h: when may a flight start? Pure decisions over plain values: it is told what happens and
- * answers questions; it starts nothing, knows no clock and calls nobody.
+/* schedule.h: when may a flight start? Pure decisions over plain values: it is told what happens
+ * and answers questions; it starts nothing, knows no clock and calls nobody.
  *
- * In this version every flight starts at once. What it counts already, per upstream (running flights, open chats), is
- * what slots, holds and preemption will be decided by.
+ * In this version every flight starts at once. What it counts already, per upstream (running
+ * flights, open chats), is what slots, holds and preemption will be decided by.
  */
 #ifndef LULL_PATH_SCHEDULE_SCHEDULE_H
 #define LULL_PATH_SCHEDULE_SCHEDULE_H
@@ -14,6 +14,7 @@
 
 struct schedule;
 
+/* Nothing runs yet. Never NULL. */
 struct schedule *schedule_create(void);
 void schedule_destroy(struct schedule *s); /* NULL is fine */
 
@@ -28,6 +29,7 @@ void schedule_flight_ended(struct schedule *s, const char *upstream);
 void schedule_chat_began(struct schedule *s, const char *upstream);
 void schedule_chat_ended(struct schedule *s, const char *upstream);
 
+/* Flights that run, and chats that are open, on that upstream now. */
 size_t schedule_running(const struct schedule *s, const char *upstream);
 size_t schedule_chats(const struct schedule *s, const char *upstream);
 

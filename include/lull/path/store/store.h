@@ -114,6 +114,7 @@ void store_set_alias_fn(struct store *s, store_alias_fn fn);
 struct store_stats {
     uint64_t entries, bytes, expired, evicted, errors;
 };
+/* A copy of the counters, as of the last commit. Any thread. */
 struct store_stats store_stats(struct store *s);
 /* Durations of the commits since the last call: up to `most`, in microseconds; returns how many. */
 size_t store_commit_times(struct store *s, usec_t *out, size_t most);

@@ -7,7 +7,8 @@
 #include "lull/base/settings.h"
 #include "lull/path/dialect/request.h"
 
-/* Bumped whenever signatures.def changes: part of every level-1 key (level 2 holds the kind itself). */
+/* Bumped whenever signatures.def changes: part of every level-1 key (level 2 holds the kind
+ * itself). */
 enum { TASK_SIGNATURES_VERSION = 1 };
 
 enum task_class { TASK_CLASS_OTHER, TASK_CLASS_CHAT, TASK_CLASS_TASK };
@@ -20,41 +21,42 @@ enum task_header {
 
 struct task_decision {
     enum task_class cls;
-    int kind;           /* index into settings.kinds, or KIND_NONE */
-    bool by_header;     /* the header named the kind */
+    int kind;            /* index into settings.kinds, or KIND_NONE */
+    bool by_header;      /* the header named the kind */
     bool unknown_header; /* a header value that is not known: a chat, counted */
-    bool lookalike;     /* a chat that looks like a task: counted */
-    const char *why;    /* one phrase for explain and debug, static */
+    bool lookalike;      /* a chat that looks like a task: counted */
+    const char *why;     /* one phrase for explain and debug, static */
 };
 
-/* The rule of design.md §3 Classify. endpoint: of a POST (ENDPOINT_OTHER otherwise). request: parsed
- * body, NULL where the body is not held or not JSON (then only the header speaks). header value is compared
- * exactly, after trimming. moa_response_generation is a chat. A known header value on a POST makes a
- * task whatever the endpoint (forms that cannot be assembled are passed on by the caller). */
+/* The rule of design.md §3 Classify. endpoint: of a POST (ENDPOINT_OTHER otherwise). request:
+ * parsed body, NULL where the body is not held or not JSON (then only the header speaks). header
+ * value is compared exactly, after trimming. moa_response_generation is a chat. A known header
+ * value on a POST makes a task whatever the endpoint (forms that cannot be assembled are passed on
+ * by the caller). */
 struct task_decision task_classify(const struct settings *settings, enum endpoint endpoint,
                                    enum task_header header, struct span header_value,
                                    const struct dialect_request *request);
 
-/* For titles: whether the conversation in the prompt already has a reply (a non-blank ASSISTANT line
- * in its history); false when it cannot be told. */
+/* For titles: whether the conversation in the prompt already has a reply (a non-blank ASSISTANT
+ * line in its history); false when it cannot be told. */
 bool task_title_has_reply(const struct dialect_request *request);
 
 /* For kinds of class completion: the text being completed, and a digest of everything else in the
  * request that shapes the suggestion (template, history, type, other messages; not the model).
  * Where the default template is not found the whole last message is the text. */
 struct task_completion {
-    struct span text;      /* points into the request's texts; empty (related to nobody) where the
-                              request has messages that `around` cannot cover */
+    struct span text;       /* points into the request's texts; empty (related to nobody) where the
+                               request has messages that `around` cannot cover */
     struct hash_key around; /* digest of the rest, under secret */
-    bool history_empty;    /* no chat history in the prompt, or none that was found */
-    bool found;            /* the default template's form was found */
+    bool history_empty;     /* no chat history in the prompt, or none that was found */
+    bool found;             /* the default template's form was found */
 };
 struct task_completion task_completion_of(const struct dialect_request *request,
                                           const struct hash_secret *secret);
 
 /* Whether two completions of equal scope, model and `around` come from one typist: one text
- * extends or truncates the other with at least 12 code points in common; 24 where the scope is not one
- * user's and the history is empty. Equal texts are related when long enough. */
+ * extends or truncates the other with at least 12 code points in common; 24 where the scope is not
+ * one user's and the history is empty. Equal texts are related when long enough. */
 bool task_same_typist(struct span a, struct span b, bool one_user, bool history_empty);
 
 #endif

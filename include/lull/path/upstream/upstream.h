@@ -1,10 +1,10 @@
-/* upstream.h: HTTP calls to model servers (libcurl multi on our loop). Used by flights (tasks) and by
- * the relay (everything else). Tests replace this contract by a scripted model.
+/* upstream.h: HTTP calls to model servers (libcurl multi on our loop). Used by flights (tasks) and
+ * by the relay (everything else). Tests replace this contract by a scripted model.
  *
- * Connections are reused, and only while younger than the upstream's `keepalive` in idle time. Where a
- * reused connection turns out dead before one byte of an answer came, the request is sent again on a
- * fresh one (if its body is still there whole). Nothing is ever taken from the environment (proxies).
- * TLS verification is always on.
+ * Connections are reused, and only while younger than the upstream's `keepalive` in idle time.
+ * Where a reused connection turns out dead before one byte of an answer came, the request is sent
+ * again on a fresh one (if its body is still there whole). Nothing is ever taken from the
+ * environment (proxies). TLS verification is always on.
  */
 #ifndef LULL_PATH_UPSTREAM_UPSTREAM_H
 #define LULL_PATH_UPSTREAM_UPSTREAM_H
@@ -24,17 +24,17 @@ enum upstream_result {
 
 struct upstream_report {
     enum upstream_result result;
-    const char *why;       /* one phrase; for logs and error messages: "connection refused" */
+    const char *why; /* one phrase; for logs and error messages: "connection refused" */
     bool got_head;
-    bool close_delimited;  /* the end of the answer was told only by the close */
+    bool close_delimited; /* the end of the answer was told only by the close */
 };
 
 struct upstream_request {
     const struct upstream_settings *to; /* the caller keeps it alive until the end of the call */
     struct span method;
     struct span target; /* path and query; the upstream's base path is put in front of it */
-    const struct http_header *headers; /* sent in this order after Host; no hop-by-hop ones, no Host,
-                                          no Content-Length. Copied */
+    const struct http_header *headers; /* sent in this order after Host; no hop-by-hop ones, no
+                                          Host, no Content-Length. Copied */
     size_t header_count;
     struct span body;       /* held body: borrowed until the end of the call */
     bool stream_body;       /* instead: the body comes through upstream_body_write */
@@ -49,8 +49,8 @@ struct upstream_events {
      * content_length -1 when the answer is chunked or ends with the connection. */
     void (*on_head)(void *ctx, int status, struct span reason, const struct http_header *headers,
                     size_t count, int64_t content_length);
-    /* A piece of the answer's body (no framing). false: give no more until upstream_resume; this piece
-     * counts as taken. */
+    /* A piece of the answer's body (no framing). false: give no more until upstream_resume; this
+     * piece counts as taken. */
     bool (*on_data)(void *ctx, struct span piece);
     /* The queue of a streamed body has room again after upstream_body_write returned false. May be
      * NULL. */
@@ -58,6 +58,7 @@ struct upstream_events {
     void (*on_done)(void *ctx, const struct upstream_report *report);
 };
 
+/* Opens no connection yet; the loop must outlive it. Never NULL. */
 struct upstream_pool *upstream_pool_create(struct loop *loop);
 /* All calls must have ended. */
 void upstream_pool_destroy(struct upstream_pool *pool);
