@@ -1,14 +1,15 @@
 // drive.js: one person at one Open WebUI, in headless Chromium. Does what a person does with one model
-// (new chat, second turn, regenerate, web search, typing, stop) and prints what the person sees, one
-// JSON object a line; e2e.py judges it. Settings come from the environment: OWUI_URL, CONTROL_URL (the
-// scripted model server's control), MODEL, LABEL, SHOTS (folder), NODE_MODULES, CHROMIUM.
+// and prints what the person sees, one JSON object a line; judge.py judges it. Settings come from the
+// environment: OWUI_URL, OWUI_VERSION, CONTROL_URL (the scripted model server's control), MODEL, LABEL,
+// SHOTS (folder), NODE_MODULES, CHROMIUM.
 const path = require('path');
 const { chromium } = require(path.join(process.env.NODE_MODULES, 'playwright-core'));
 const BASE = process.env.OWUI_URL, CONTROL = process.env.CONTROL_URL;
 const MODEL = process.env.MODEL, LABEL = process.env.LABEL, SHOTS = process.env.SHOTS;
+const TEXT = 'What is the best way to store small records in a memory mapped file?';
+const OTHER = 'Please explain how the kernel decides which page to evict first';
 const sleep = ms => new Promise(r => setTimeout(r, ms));
 const see = (step, saw) => console.log(JSON.stringify({ label: LABEL, step, ...saw }));
-const TEXT = 'What is the best way to store small records in a memory mapped file?';
 
 async function http(url, body, headers = {}) {
   const r = await fetch(url, { method: body === undefined ? 'GET' : 'POST', headers: { 'Content-Type': 'application/json', ...headers }, body: body === undefined ? undefined : JSON.stringify(body) });
@@ -16,6 +17,7 @@ async function http(url, body, headers = {}) {
   try { return { status: r.status, body: JSON.parse(t) }; } catch { return { status: r.status, body: t }; }
 }
 const step = name => http(`${CONTROL}/step/${encodeURIComponent(LABEL + ' ' + name)}`);
+const calls = async () => (await http(`${CONTROL}/idle`)).body;
 // waits until what() is true; the last value
 async function until(what, max = 20000, every = 100) {
   for (const end = Date.now() + max; ;) {
@@ -25,8 +27,8 @@ async function until(what, max = 20000, every = 100) {
   }
 }
 // no model call under way for `quiet` seconds
-const idle = (quiet = 1.5) => until(async () => { const s = (await http(`${CONTROL}/idle`)).body; return s.open === 0 && s.quiet >= quiet; }, 60000);
-const chatting = () => until(async () => (await http(`${CONTROL}/idle`)).body.chats > 0, 15000, 50);
+const idle = (quiet = 1.5) => until(async () => { const s = await calls(); return s.open === 0 && s.quiet >= quiet; }, 60000);
+const chatting = () => until(async () => (await calls()).chats > 0, 15000, 50);
 
 async function account() {
   const who = { name: 'Ada', email: 'ada@example.org', password: 'e2e-pass-1' };
@@ -39,6 +41,7 @@ const api = (acc, p, b) => http(BASE + p, b, { Authorization: 'Bearer ' + acc.to
 const settings = (acc, ui = {}) => api(acc, '/api/v1/users/user/settings/update', { ui: { version: process.env.OWUI_VERSION, showChangelog: false, promptAutocomplete: true, showUpdateToast: false, webSearch: null, params: {}, ...ui } });
 
 let page, acc;
+const trouble = []; // answers of Open WebUI's task routes that were not 200, and errors of the page
 const shot = name => page.screenshot({ path: path.join(SHOTS, `${LABEL}-${name}.png`) });
 async function open() {
   await page.goto(`${BASE}/?models=${encodeURIComponent(MODEL)}`, { waitUntil: 'domcontentloaded' });
@@ -54,30 +57,41 @@ async function say(text) {
 }
 const messages = () => page.evaluate(() => (document.querySelector('#messages-container') || document.body).innerText);
 const ghost = () => page.evaluate(() => { const e = document.querySelector('#chat-input [data-suggestion]'); return e && e.getAttribute('data-suggestion'); });
+const noGhost = () => until(async () => await ghost() === null, 3000, 20);
 const toasts = () => page.evaluate(() => [...document.querySelectorAll('[data-sonner-toast]')].map(t => t.innerText));
-const count = (text, word) => text.split(word).length - 1;
+const typed = () => page.evaluate(() => document.querySelector('#chat-input').innerText);
+const sidebar = () => page.evaluate(() => [...document.querySelectorAll('#sidebar a[href^="/c/"]')].map(a => a.innerText.split('\n')[0]));
 async function lastChat() {
   const list = await api(acc, '/api/v1/chats/?page=1');
   const chat = list && list[0] && await api(acc, '/api/v1/chats/' + list[0].id);
   return chat && { title: chat.title, tags: (chat.meta && chat.meta.tags) || [], replies: Object.values(chat.chat.history.messages).filter(m => m.role === 'assistant').map(m => ({ content: m.content, followUps: m.followUps || [], error: m.error })) };
 }
-async function tagsInMenu() { // where a person sees them: the menu of the open chat
-  for (const id of ['#chat-context-menu-button', 'button[aria-label="Chat Menu"]', 'button[aria-label="More"]']) {
-    const b = page.locator(id).first();
-    if (!await b.count()) continue;
-    await b.click({ timeout: 3000, force: true }).catch(() => {});
-    await sleep(600);
-    const t = await page.evaluate(() => document.body.innerText);
-    if (/technology/i.test(t)) { await shot('tags'); await page.keyboard.press('Escape'); return true; }
-    await page.keyboard.press('Escape');
-    await sleep(200);
-  }
-  return false;
-}
 async function state(name) {
-  const text = await messages();
+  await page.mouse.move(900, 700); // no tooltip over what is to be seen
+  await sleep(300);
   await shot(name);
-  return { text, tab: await page.title(), chat: await lastChat(), toasts: await toasts() };
+  return { text: await messages(), tab: await page.title(), side: await sidebar(), chat: await lastChat(), toasts: await toasts() };
+}
+async function openSidebar() {
+  const b = page.locator('button[aria-label="Open Sidebar"]');
+  if (await b.count()) { await b.first().click().catch(() => {}); await sleep(700); }
+}
+async function tagsInMenu() { // where a person sees them: the menu of the open chat
+  await page.locator('#chat-context-menu-button').first().click({ timeout: 4000 });
+  await sleep(800);
+  await shot('tags');
+  const shown = await page.evaluate(() => { const m = document.querySelector('[role="menu"], [data-dropdown-menu-content], [data-menu-content]') || document.body; return m.innerText; });
+  await page.keyboard.press('Escape');
+  return shown;
+}
+// types as people do: 80 to 220 ms a key, a rest after some words (the same ones on every run)
+async function typeLikeAPerson(text) {
+  let seed = 7;
+  const rnd = () => (seed = (seed * 1103515245 + 12345) % 2147483648) / 2147483648;
+  for (const ch of text) {
+    await page.keyboard.type(ch);
+    await sleep(ch === ' ' && rnd() < 0.4 ? 1300 + 600 * rnd() : 80 + 140 * rnd());
+  }
 }
 
 const S = {};
@@ -87,10 +101,15 @@ S['new chat'] = async () => {
   await step('new chat');
   await say('How do I measure the latency of a small web service on one machine?');
   await idle();
-  const sidebar = page.locator('button[aria-label="Open Sidebar"]');
-  if (await sidebar.count()) { await sidebar.first().click().catch(() => {}); await sleep(700); }
-  const side = await page.evaluate(() => (document.querySelector('#sidebar') || { innerText: '' }).innerText);
-  see('new chat', { ...await state('new-chat'), side, tagsShown: await tagsInMenu() });
+  await openSidebar();
+  see('new chat', { ...await state('new-chat'), menu: await tagsInMenu() });
+};
+S['rating'] = async () => { // Open WebUI asks for the tags again, in the same words
+  await step('rating');
+  await page.locator('button[aria-label="Good Response"]').last().click({ force: true, timeout: 4000 });
+  await sleep(1500);
+  await idle();
+  see('rating', await state('rating'));
 };
 S['second turn'] = async () => {
   await step('second turn');
@@ -109,6 +128,25 @@ S['regenerate'] = async () => {
   await idle();
   see('regenerate', await state('regenerate'));
 };
+S['new title'] = async () => { // Rename, then the wand; and some time later once more
+  await openSidebar();
+  const generate = async name => {
+    const [old] = await sidebar();
+    await page.locator('#sidebar a[href^="/c/"]').first().hover();
+    await page.locator('#sidebar button[aria-label="Chat Menu"]').first().click({ timeout: 4000, force: true });
+    await sleep(500);
+    await page.getByText('Rename', { exact: true }).first().click({ timeout: 4000 });
+    await sleep(500);
+    await step(name);
+    await page.locator('#generate-title-button').last().click({ timeout: 4000, force: true });
+    let last; // written letter by letter
+    return until(async () => { const [v] = await sidebar(), same = v === last; last = v; return same && v && v !== old && v; }, 10000, 400);
+  };
+  const first = await generate('new title');
+  await sleep(5500);
+  const second = await generate('another title');
+  see('new title', { first, second, ...await state('new-title') });
+};
 S['autocomplete'] = async () => {
   await open();
   await step('autocomplete');
@@ -118,13 +156,35 @@ S['autocomplete'] = async () => {
   await shot('ghost');
   await step('autocomplete again');
   await page.keyboard.press('Escape'); // clears it; a second later Open WebUI asks for the same again
-  const cleared = await until(async () => await ghost() === null, 3000, 20);
+  const cleared = await noGhost();
   const again = await until(ghost, 8000);
-  await step('autocomplete type-through');
+  await step('accepted');
   await page.keyboard.press('Tab');
   await sleep(300);
-  const input = await page.evaluate(() => document.querySelector('#chat-input').innerText);
+  const input = await typed();
+  await shot('accepted');
+  await idle();
   see('autocomplete', { first, cleared, again, input, toasts: await toasts() });
+};
+S['typing'] = async () => {
+  await page.keyboard.press('Control+a');
+  await page.keyboard.press('Backspace');
+  await sleep(1500);
+  await idle();
+  await step('typing');
+  await typeLikeAPerson(OTHER);
+  const whole = await until(ghost, 8000);
+  await step('taking back');
+  for (let i = 0; i < 3; i++) { await page.keyboard.press('Backspace'); await sleep(150); }
+  await noGhost();
+  const shorter = await until(ghost, 8000);
+  await step('typing again'); // to the same text as before
+  for (const ch of OTHER.slice(-3)) { await page.keyboard.type(ch); await sleep(150); }
+  await noGhost();
+  const again = await until(ghost, 8000);
+  await shot('typing');
+  see('typing', { keys: OTHER.length, whole, shorter, again, input: await typed(), toasts: await toasts() });
+  await step('typed');
   await page.keyboard.press('Control+a');
   await page.keyboard.press('Backspace');
   await idle();
@@ -147,7 +207,9 @@ S['stop'] = async () => {
   await step('stopped');
   const clicked = await page.locator('button[aria-label="Stop"], #stop-response-button').last().click({ timeout: 4000, force: true }).then(() => true, () => false);
   await idle();
-  see('stop', { clicked, ...await state('stop') });
+  const s = await state('stop');
+  await sleep(1500); // whatever still came in would be seen now
+  see('stop', { clicked, ...s, later: await messages() });
 };
 
 (async () => {
@@ -156,12 +218,15 @@ S['stop'] = async () => {
   const ctx = await browser.newContext({ viewport: { width: 1280, height: 900 } });
   await ctx.addInitScript(t => { localStorage.setItem('token', t); localStorage.setItem('locale', 'en-US'); }, acc.token);
   page = await ctx.newPage();
+  page.on('response', r => { if (/\/api\/v1\/tasks\/|\/chat\/completions/.test(r.url()) && r.status() !== 200) trouble.push(`${r.status()} ${r.url()}`); });
+  page.on('pageerror', e => trouble.push(String(e).slice(0, 300)));
   for (const [name, run] of Object.entries(S)) {
     try { await run(); } catch (e) {
       see(name, { broke: String(e.stack || e).slice(0, 800) });
       await shot(name.replace(/ /g, '-') + '-broke').catch(() => {});
     }
   }
+  see('browser', { trouble });
   await browser.close();
   process.exit(0);
 })().catch(e => { console.error(e); process.exit(1); });

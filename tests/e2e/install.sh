@@ -22,10 +22,10 @@ fi
 
 mkdir -p "$work"
 cd "$work"
-export UV_CACHE_DIR="$work/uv-cache" UV_PYTHON_DOWNLOADS=never
+export UV_CACHE_DIR="$work/uv-cache" UV_PYTHON_DOWNLOADS=never npm_config_cache="$work/npm-cache"
 if [ ! -x tools/bin/uv ]; then
     python3 -m venv tools
-    tools/bin/pip install -q uv
+    tools/bin/pip install -q --no-cache-dir uv
 fi
 if [ ! -x "owui-$version/bin/open-webui" ]; then
     python=$(python3 -c 'import sys; print(sys.executable)')
