@@ -8,7 +8,7 @@ import prompts
 from client import Client
 
 with Client(int(sys.argv[1])) as client:
-    for want in ("lull; fwd=uri-miss; stored", "lull; hit; ttl="):
+    for want in ("lull; fwd=uri-miss; stored", "lull; hit; "):
         answer = client.post(prompts.PATH["openai"], prompts.body("title", "in a container"),
                              prompts.headers(kind="title", user="u1"))
         print(answer.status, answer.task, answer.cache_status, answer.content)

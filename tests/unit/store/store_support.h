@@ -1,0 +1,109 @@
+/* store_support.h: a real store in a folder of its own, and jobs in one call. */
+#ifndef TESTS_UNIT_STORE_SUPPORT_H
+#define TESTS_UNIT_STORE_SUPPORT_H
+
+#include "support/check.h"
+
+#include "lull/path/store/store.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char store_dir[64];
+static int store_results[3]; /* jobs done, jobs failed, records removed */
+
+static inline int store_setup(void **state)
+{
+    (void)state;
+    snprintf(store_dir, sizeof store_dir, "/tmp/lull-store-XXXXXX");
+    memset(store_results, 0, sizeof store_results);
+    return mkdtemp(store_dir) == NULL;
+}
+
+static inline int store_teardown(void **state)
+{
+    char command[256];
+    (void)state;
+    snprintf(command, sizeof command, "chmod -R u+w '%s'; rm -rf '%s'", store_dir, store_dir);
+    return system(command) == 0 ? 0 : -1;
+}
+
+static inline void store_woken(void *ctx)
+{
+    (void)ctx;
+}
+
+static inline struct store *store_begin(int64_t max_size)
+{
+    struct store_options o = {
+        .dir = store_dir, .max_size = max_size, .sync = true, .wake = store_woken};
+    struct store *s = NULL;
+    char why[256] = "";
+    enum err e = store_open(&o, &s, why, sizeof why);
+    if (e != ERR_OK) {
+        fprintf(stderr, "%s\n", why);
+    }
+    assert_int_equal(e, ERR_OK);
+    return s;
+}
+
+static inline void store_job_done(struct store_job *job, enum err result, uint64_t count)
+{
+    store_results[0]++;
+    store_results[1] += result != ERR_OK;
+    store_results[2] += (int)count;
+    store_job_free(job);
+}
+
+static inline struct hash_key key_of(uint64_t n)
+{
+    return (struct hash_key){.hi = n * 0x9E3779B97F4A7C15ULL, .lo = n};
+}
+
+static inline void put(struct store *s, enum store_table table, uint64_t n, struct span value,
+                       int64_t expires)
+{
+    struct store_job *job = store_job_new(STORE_PUT);
+    job->table = table;
+    job->key = key_of(n);
+    job->seq = store_next_seq(s);
+    job->expires.us = expires;
+    job->value.max = 1 << 24;
+    job->done = store_job_done;
+    assert_int_equal(buf_append_span(&job->value, value), ERR_OK);
+    store_submit(s, job);
+}
+
+static inline void settle(struct store *s)
+{
+    store_flush(s);
+    assert_int_equal(store_collect(s), ERR_OK);
+}
+
+/* The value of an entry as a string; NULL: none. */
+static inline const char *get(struct store *s, uint64_t n)
+{
+    static char text[65536];
+    struct store_record r;
+    store_read_begin(s);
+    enum err e = store_get(s, STORE_ENTRY, key_of(n), &r);
+    if (e == ERR_OK) {
+        assert_true(r.value.len < sizeof text);
+        memcpy(text, r.value.ptr, r.value.len);
+        text[r.value.len] = '\0';
+    }
+    store_read_end(s);
+    assert_int_not_equal(e, ERR_CORRUPT);
+    return e == ERR_OK ? text : NULL;
+}
+
+static inline bool exists(const char *name)
+{
+    char path[128];
+    snprintf(path, sizeof path, "%s/%s", store_dir, name);
+    return access(path, F_OK) == 0;
+}
+
+#endif
