@@ -1,0 +1,301 @@
+/* test_cache_records.c: answers by fingerprint, on a real store: what is pending, what is
+ * committed, and what must never be served.
+ */
+#include "support/check.h"
+
+#include "path/cache/cache_priv.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static char dir[64];
+static struct loop *loop;
+static uint64_t removed;
+static int dones;
+
+static int setup(void **state)
+{
+    (void)state;
+    snprintf(dir, sizeof dir, "/tmp/lull-cache-XXXXXX");
+    loop = loop_create();
+    removed = 0;
+    dones = 0;
+    return mkdtemp(dir) == NULL;
+}
+
+static int teardown(void **state)
+{
+    char command[256];
+    (void)state;
+    loop_destroy(loop);
+    snprintf(command, sizeof command, "rm -rf '%s'", dir);
+    return system(command) == 0 ? 0 : -1;
+}
+
+static struct cache *begin(bool keep_requests)
+{
+    struct cache_options o = {.dir = dir,
+                              .settings = {.max_size = 8 * 1024 * 1024,
+                                           .durability = DURABILITY_GROUP,
+                                           .keep_requests = keep_requests}};
+    struct cache *c = cache_create(loop, &o);
+    assert_string_equal(cache_state(c), "on");
+    return c;
+}
+
+static const wall_t NOW = {4000000000 * USEC_PER_S}; /* beyond every sweep */
+static const wall_t LATER = {4000001000 * USEC_PER_S};
+
+static struct cache_key key(const struct cache *c, const char *material)
+{
+    struct span s = span_of(material);
+    return (struct cache_key){
+        .hash = hash_key_of(cache_secret(c), s), .head = s, .body = SPAN_NONE};
+}
+
+static enum err store_as(struct cache *c, struct cache_key k, const char *kind, const char *answer,
+                         int64_t *seq)
+{
+    struct cache_put put = {.key = k,
+                            .kind = span_of(kind),
+                            .scope = SPAN("01020304"),
+                            .model = SPAN("m"),
+                            .upstream = SPAN("default"),
+                            .created = NOW,
+                            .expires = LATER,
+                            .model_time = 7,
+                            .tokens = 11,
+                            .answer = span_of(answer),
+                            .request = SPAN("the request as people see it")};
+    return cache_store(c, &put, cache_generation(c), seq);
+}
+
+static void expect(struct cache *c, struct cache_key k, enum cache_result want, const char *answer)
+{
+    struct cache_hit hit;
+    enum cache_result got = cache_find_entry(c, &k, NOW, &hit);
+    assert_int_equal(got, want);
+    if (got == CACHE_HIT || got == CACHE_PENDING) {
+        assert_span(hit.answer, answer);
+        assert_int_equal(hit.model_time, 7);
+        assert_int_equal(hit.tokens, 11);
+        cache_release(c);
+    }
+}
+
+static void an_answer_is_there_before_and_after_its_commit(void **state)
+{
+    int64_t seq = 0;
+    (void)state;
+    struct cache *c = begin(true);
+    cache_hold_writer(c, true);
+    expect(c, key(c, "q"), CACHE_MISS, NULL);
+    assert_int_equal(store_as(c, key(c, "q"), "title", "a", &seq), ERR_OK);
+    expect(c, key(c, "q"), CACHE_PENDING, "a");
+    assert_int_equal(store_as(c, key(c, "q"), "title", "b", &seq), ERR_OK);
+    expect(c, key(c, "q"), CACHE_PENDING, "b");
+    cache_hold_writer(c, false);
+    cache_flush(c);
+    expect(c, key(c, "q"), CACHE_HIT, "b");
+    assert_int_equal(cache_stats(c).pending_writes, 0);
+    assert_int_equal(cache_stats(c).entries, 1);
+    cache_destroy(c);
+    c = begin(true);
+    expect(c, key(c, "q"), CACHE_HIT, "b");
+    cache_destroy(c);
+}
+
+static void expired_answers_are_misses(void **state)
+{
+    int64_t seq = 0;
+    struct cache_hit hit;
+    (void)state;
+    struct cache *c = begin(true);
+    struct cache_key k = key(c, "q");
+    assert_int_equal(store_as(c, k, "title", "a", &seq), ERR_OK);
+    cache_flush(c);
+    assert_int_equal(cache_find_entry(c, &k, LATER, &hit), CACHE_MISS);
+    cache_destroy(c);
+}
+
+/* Two questions with one hash: the material decides, pending or committed. */
+static void a_hash_alone_never_serves_an_answer(void **state)
+{
+    int64_t seq = 0;
+    (void)state;
+    for (int keep = 0; keep < 2; keep++) {
+        struct cache *c = begin(keep == 1);
+        struct cache_key k = key(c, "mine"), forged = key(c, "not mine");
+        forged.hash = k.hash;
+        assert_int_equal(store_as(c, k, "title", "secret", &seq), ERR_OK);
+        expect(c, forged, CACHE_MISS, NULL);
+        cache_flush(c);
+        expect(c, forged, CACHE_MISS, NULL);
+        expect(c, k, CACHE_HIT, "secret");
+        assert_int_equal(cache_stats(c).collisions, 2);
+        cache_destroy(c);
+    }
+}
+
+static void an_alias_counts_only_with_its_entry(void **state)
+{
+    int64_t seq = 0, newer = 0;
+    struct cache_hit hit;
+    (void)state;
+    struct cache *c = begin(true);
+    struct cache_key entry = key(c, "meaning"), raw = key(c, "raw bytes");
+    assert_int_equal(cache_find_alias(c, &raw, NOW, &hit), CACHE_MISS);
+    assert_int_equal(store_as(c, entry, "title", "a", &seq), ERR_OK);
+    assert_int_equal(
+        cache_store_alias(c, &raw, entry.hash, seq, SPAN("rendered"), LATER, cache_generation(c)),
+        ERR_OK);
+    for (int committed = 0; committed < 2; committed++) {
+        assert_int_equal(cache_find_alias(c, &raw, NOW, &hit),
+                         committed ? CACHE_HIT : CACHE_PENDING);
+        assert_span(hit.reply, "rendered");
+        assert_span(hit.kind, "title");
+        cache_release(c);
+        cache_flush(c);
+    }
+    assert_int_equal(store_as(c, entry, "title", "b", &newer), ERR_OK);
+    assert_int_equal(cache_find_alias(c, &raw, NOW, &hit), CACHE_MISS);
+    cache_destroy(c);
+}
+
+static void on_removed(void *ctx, enum err result, uint64_t count)
+{
+    (void)ctx;
+    assert_int_equal(result, ERR_OK);
+    removed = count;
+    dones++;
+}
+
+/* Deletes reach what is pending, and what was begun before them is not stored. */
+static void a_purge_is_final(void **state)
+{
+    int64_t seq = 0;
+    (void)state;
+    struct cache *c = begin(true);
+    for (int i = 0; i < 20; i++) {
+        char text[16];
+        snprintf(text, sizeof text, "q%d", i);
+        assert_int_equal(store_as(c, key(c, text), i < 15 ? "title" : "tags", "a", &seq), ERR_OK);
+        if (i == 9) {
+            cache_flush(c);
+        }
+    }
+    uint64_t before = cache_generation(c);
+    struct cache_filter titles = {.kind = SPAN("title")};
+    cache_purge(c, &titles, on_removed, NULL);
+    expect(c, key(c, "q14"), CACHE_MISS, NULL);
+    expect(c, key(c, "q19"), CACHE_PENDING, "a");
+    assert_int_not_equal(cache_generation(c), before);
+    struct cache_put late = {.key = key(c, "q0"), .kind = SPAN("title"), .expires = LATER};
+    assert_int_equal(cache_store(c, &late, before, &seq), ERR_BUSY);
+    cache_flush(c);
+    cache_flush(c);
+    assert_int_equal(dones, 1);
+    assert_int_equal(removed, 15);
+    expect(c, key(c, "q0"), CACHE_MISS, NULL);
+    expect(c, key(c, "q19"), CACHE_HIT, "a");
+    cache_remove(c, key(c, "q19").hash, on_removed, NULL);
+    cache_flush(c);
+    cache_flush(c);
+    assert_int_equal(dones, 2);
+    assert_int_equal(removed, 1);
+    expect(c, key(c, "q19"), CACHE_MISS, NULL);
+    assert_int_equal(cache_stats(c).entries, 4);
+    cache_destroy(c);
+}
+
+static void without_requests_nothing_of_them_is_on_disk(void **state)
+{
+    int64_t seq = 0;
+    char command[256];
+    (void)state;
+    struct cache *c = begin(false);
+    assert_int_equal(store_as(c, key(c, "xyzzy material"), "title", "a", &seq), ERR_OK);
+    cache_flush(c);
+    expect(c, key(c, "xyzzy material"), CACHE_HIT, "a");
+    expect(c, key(c, "xyzzy other"), CACHE_MISS, NULL);
+    cache_destroy(c);
+    snprintf(command, sizeof command, "! grep -aq -e xyzzy -e 'as people see' '%s/data.mdb'", dir);
+    assert_int_equal(system(command), 0);
+}
+
+static void what_is_pending_has_a_bound(void **state)
+{
+    int64_t seq = 0;
+    enum err e = ERR_OK;
+    size_t kept = 0;
+    static char answer[32 * 1024];
+    (void)state;
+    struct cache *c = begin(true);
+    cache_hold_writer(c, true);
+    memset(answer, 'a', sizeof answer - 1);
+    while (e == ERR_OK && kept < 100000) {
+        char text[16];
+        snprintf(text, sizeof text, "q%zu", kept);
+        e = store_as(c, key(c, text), "title", answer, &seq);
+        kept += e == ERR_OK;
+    }
+    assert_int_equal(e, ERR_FULL);
+    assert_true(kept * sizeof answer <= CACHE_PENDING_BYTES && kept > 900);
+    expect(c, key(c, "q0"), CACHE_PENDING, answer);
+    cache_hold_writer(c, false);
+    cache_flush(c);
+    assert_int_equal(store_as(c, key(c, "again"), "title", "a", &seq), ERR_OK);
+    cache_destroy(c);
+}
+
+static void other_sizes_take_effect_and_nothing_pending_is_lost(void **state)
+{
+    int64_t seq = 0;
+    (void)state;
+    struct cache *c = begin(true);
+    cache_hold_writer(c, true);
+    assert_int_equal(store_as(c, key(c, "q"), "title", "a", &seq), ERR_OK);
+    struct cache_settings bigger = {.max_size = 16 * 1024 * 1024, .keep_requests = true};
+    cache_configure(c, &bigger);
+    assert_string_equal(cache_state(c), "on");
+    expect(c, key(c, "q"), CACHE_HIT, "a");
+    assert_int_equal(cache_stats(c).max_bytes, 16 * 1024 * 1024);
+    assert_int_equal(cache_stats(c).inserted, 1);
+    cache_destroy(c);
+}
+
+static void a_directory_in_use_means_no_cache_and_no_failure(void **state)
+{
+    int64_t seq = 0;
+    struct cache_hit hit;
+    (void)state;
+    struct cache *first = begin(true);
+    struct cache_options o = {.dir = dir, .settings = {.max_size = 8 * 1024 * 1024}};
+    struct cache *c = cache_create(loop, &o);
+    assert_int_equal(strncmp(cache_state(c), "off: ", 5), 0);
+    assert_non_null(strstr(cache_state(c), "in use by another lulld"));
+    struct cache_key k = key(c, "q");
+    assert_int_equal(cache_find_entry(c, &k, NOW, &hit), CACHE_OFF);
+    assert_int_equal(cache_find_alias(c, &k, NOW, &hit), CACHE_OFF);
+    assert_int_equal(store_as(c, k, "title", "a", &seq), ERR_IO);
+    cache_destroy(c);
+    cache_destroy(first);
+}
+
+#define CACHE_TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CACHE_TEST(an_answer_is_there_before_and_after_its_commit),
+        CACHE_TEST(expired_answers_are_misses),
+        CACHE_TEST(a_hash_alone_never_serves_an_answer),
+        CACHE_TEST(an_alias_counts_only_with_its_entry),
+        CACHE_TEST(a_purge_is_final),
+        CACHE_TEST(without_requests_nothing_of_them_is_on_disk),
+        CACHE_TEST(what_is_pending_has_a_bound),
+        CACHE_TEST(other_sizes_take_effect_and_nothing_pending_is_lost),
+        CACHE_TEST(a_directory_in_use_means_no_cache_and_no_failure),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
