@@ -321,6 +321,18 @@ static enum http_error parse_whole(struct parser *p, size_t start)
     return finish(p);
 }
 
+static bool has_bare_lf(const char *data, size_t len)
+{
+    const char *end = data + len;
+    for (const char *lf = memchr(data, '\n', len); lf != NULL;
+         lf = memchr(lf + 1, '\n', (size_t)(end - lf) - 1)) {
+        if (lf == data || lf[-1] != '\r') {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* What can be said of a head that is not complete. */
 static enum http_error check_early(const char *data, size_t start, size_t len)
 {
@@ -331,6 +343,9 @@ static enum http_error check_early(const char *data, size_t start, size_t len)
         if ((c < 0x20 && !(c == '\r' && i + 1 >= start + line)) || c == 0x7f) {
             return HTTP_ERROR_BAD_REQUEST;
         }
+    }
+    if (has_bare_lf(data + start, len - start)) {
+        return HTTP_ERROR_BAD_REQUEST;
     }
     if (lf == NULL && line > HTTP_MAX_TARGET + 64) {
         return HTTP_ERROR_URI_TOO_LONG;

@@ -699,6 +699,9 @@ enum err json_edit(struct span text, const struct json_edit *edits, size_t count
     enum err e = buf_append(out, text.ptr, at);
     e = e == ERR_OK ? copy_members(span_make(text.ptr, brace), at, edits, count, out, &used, &any)
                     : e;
+    if (e == ERR_OK && !any && used == 0) {
+        e = buf_append(out, text.ptr + at, brace - at); /* the blanks of an empty object */
+    }
     for (size_t i = 0; e == ERR_OK && i < count; i++) {
         if ((used & 1U << i) == 0 && edits[i].value.ptr != NULL) {
             e = append_new(out, &edits[i], any);

@@ -60,8 +60,11 @@ static enum judgement judge_member(const cJSON *root, const struct kind_policy *
 static enum judgement judge_json(struct span content, const struct kind_policy *policy, int kind)
 {
     struct span json = braces(content, kind == KIND_QUERY);
-    cJSON *root = json.len == 0 ? NULL : cJSON_ParseWithLength(json.ptr, json.len);
-    enum judgement judged = cJSON_IsObject(root) ? judge_member(root, policy) : JUDGED_BAD;
+    const char *end = NULL;
+    cJSON *root = json.len == 0 ? NULL : cJSON_ParseWithLengthOpts(json.ptr, json.len, &end, false);
+    /* cJSON stops behind the first document; JSON.parse and json.loads refuse what follows it */
+    bool whole = cJSON_IsObject(root) && end == json.ptr + json.len;
+    enum judgement judged = whole ? judge_member(root, policy) : JUDGED_BAD;
     cJSON_Delete(root);
     return judged;
 }

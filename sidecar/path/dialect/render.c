@@ -174,9 +174,10 @@ enum err answer_encode(const struct answer *a, struct buf *out)
     return e;
 }
 
+/* Counts as the assembler bounds them (count_of): sums of two cannot overflow. */
 static int64_t or_unknown(uint64_t v)
 {
-    return v <= INT64_MAX ? (int64_t)v : -1;
+    return v < 1000000000000000 ? (int64_t)v : -1;
 }
 
 enum err answer_decode(struct span bytes, struct answer *out)

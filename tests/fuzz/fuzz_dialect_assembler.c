@@ -1,0 +1,62 @@
+/* fuzz_dialect_assembler.c: any bytes as a model server's answer. Input: one byte (dialect and
+ * content type), then the body. However the body is cut, the answer is the same; and it is never
+ * whole where the transport was not.
+ */
+#include "lull/path/dialect/answer.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static enum assembled assemble(struct assembler *a, uint8_t flags, struct span body, size_t step,
+                               bool whole)
+{
+    static const char *const types[] = {"text/event-stream", "application/x-ndjson",
+                                        "application/json; charset=utf-8", ""};
+    static const enum endpoint endpoints[] = {ENDPOINT_CHAT, ENDPOINT_OLLAMA_CHAT,
+                                              ENDPOINT_OLLAMA_GENERATE, ENDPOINT_CHAT};
+    assembler_init(a, endpoints[flags & 3], span_of(types[flags >> 2 & 3]));
+    for (size_t at = 0; at < body.len; at += step) {
+        size_t n = body.len - at < step ? body.len - at : step;
+        assembler_feed(a, span_make(body.ptr + at, n));
+    }
+    return assembler_finish(a, whole);
+}
+
+static void check_answer(const struct answer *a)
+{
+    struct buf bytes = {.max = SIZE_MAX};
+    struct answer back;
+    require(answer_encode(a, &bytes) == ERR_OK);
+    require(answer_decode(buf_span(&bytes), &back) == ERR_OK);
+    require(span_eq(buf_span(&back.content), buf_span(&a->content)));
+    require(span_eq(buf_span(&back.thinking), buf_span(&a->thinking)));
+    require(back.finish == a->finish && back.tokens_out == a->tokens_out);
+    answer_free(&back);
+    buf_free(&bytes);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct assembler whole, cut;
+    if (size < 1) {
+        return 0;
+    }
+    struct span body = span_make((const char *)data + 1, size - 1);
+    enum assembled got = assemble(&whole, data[0], body, body.len + 1, true);
+    for (size_t step = 1; step <= 9; step += 4) {
+        require(assemble(&cut, data[0], body, step, true) == got);
+        if (got == ASSEMBLED_WHOLE) {
+            require(span_eq(buf_span(&cut.answer.content), buf_span(&whole.answer.content)));
+            require(cut.answer.finish == whole.answer.finish);
+        }
+        assembler_free(&cut);
+    }
+    require(assemble(&cut, data[0], body, 5, false) != ASSEMBLED_WHOLE);
+    assembler_free(&cut);
+    if (got == ASSEMBLED_WHOLE) {
+        check_answer(&whole.answer);
+    } else if (got == ASSEMBLED_ERROR) {
+        require(whole.error_status >= 400 && whole.error_status < 600 && whole.error.len > 0);
+    }
+    assembler_free(&whole);
+    return 0;
+}

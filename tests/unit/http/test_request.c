@@ -1,0 +1,151 @@
+/* test_request.c: the strict head parser: every shape that other parsers disagree about (request
+ * smuggling, RFC 9112) is refused with one status, and what clients really send is read right.
+ */
+#include "support/check.h"
+
+#include "lull/http/request.h"
+
+#include <stdio.h>
+
+static struct http_request req;
+
+/* Parses a copy; HTTP_ERROR_NONE when accepted. The request's spans point into it. */
+static enum http_error parse(const char *head, size_t len)
+{
+    static char data[64 * 1024];
+    enum http_error error = HTTP_ERROR_NONE;
+    size_t scanned = 0;
+    assert_true(len < sizeof data);
+    memcpy(data, head, len);
+    enum http_parse got = http_parse_head(data, len, &scanned, &req, &error);
+    assert_int_not_equal(got, HTTP_PARSE_MORE);
+    return got == HTTP_PARSE_OK ? HTTP_ERROR_NONE : error;
+}
+
+#define HOST "Host: a\r\n"
+
+static void ambiguous_heads_are_refused(void **state)
+{
+    static const struct {
+        const char *head;
+        int status;
+    } rows[] = {
+        {"POST / HTTP/1.1\r\n" HOST "Content-Length: 3\r\nContent-Length: 4\r\n\r\n", 400},
+        {"POST / HTTP/1.1\r\n" HOST "Content-Length: 3\r\nContent-Length: 3\r\n\r\n", 400},
+        {"POST / HTTP/1.1\r\n" HOST "Content-Length: 3, 3\r\n\r\n", 400},
+        {"POST / HTTP/1.1\r\n" HOST "Content-Length: +3\r\n\r\n", 400},
+        {"POST / HTTP/1.1\r\n" HOST "Content-Length: 0x3\r\n\r\n", 400},
+        {"POST / HTTP/1.1\r\n" HOST "Content-Length: 99999999999999999999\r\n\r\n", 400},
+        {"POST / HTTP/1.1\r\n" HOST "Content-Length:\r\n\r\n", 400},
+        {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n", 400},
+        {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: xchunked\r\n\r\n", 501},
+        {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: gzip, chunked\r\n\r\n", 501},
+        {"GET / HTTP/1.1\r\n" HOST "X-A : 1\r\n\r\n", 400},
+        {"GET / HTTP/1.1\r\n" HOST " X-A: 1\r\n\r\n", 400},
+        {"GET / HTTP/1.1\r\n" HOST "X-A: 1\r\n folded\r\n\r\n", 400},
+        {"GET / HTTP/1.1\r\n" HOST "X-A: 1\rX-B: 2\r\n\r\n", 400},
+        {"GET / HTTP/1.1\r\n" HOST "X\x01: 1\r\n\r\n", 400},
+        {"GET / HTTP/1.1\r\n" HOST ": 1\r\n\r\n", 400},
+        {"GET / HTTP/1.1\r\n" HOST "no colon\r\n\r\n", 400},
+        {"GET / HTTP/1.1\nHost: a\n\n", 400},
+        {"GET / HTTP/1.1\r\nHost: a\n\r\n", 400},
+        {"GET / HTTP/1.1\r\n" HOST HOST "\r\n", 400},
+        {"GET / HTTP/1.1\r\n\r\n", 400},
+        {"GET  / HTTP/1.1\r\n" HOST "\r\n", 400},
+        {"GET / HTTP/2.0\r\n" HOST "\r\n", 505},
+        {"GET / HTTP/9.9\r\n" HOST "\r\n", 505},
+        {"GET x HTTP/1.1\r\n" HOST "\r\n", 400},
+        {"CONNECT a:1 HTTP/1.1\r\n" HOST "\r\n", 501},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        enum http_error e = parse(rows[i].head, strlen(rows[i].head));
+        if (e == HTTP_ERROR_NONE || http_error_status(e) != rows[i].status) {
+            fail_msg("row %zu: %s: want %d, got %d", i, rows[i].head, rows[i].status,
+                     e == HTTP_ERROR_NONE ? 0 : http_error_status(e));
+        }
+    }
+    static const char nul[] = "GET / HTTP/1.1\r\n" HOST "X: a\0b\r\n\r\n";
+    assert_int_equal(http_error_status(parse(nul, sizeof nul - 1)), 400);
+}
+
+static void what_open_webui_sends_is_read(void **state)
+{
+    static const char head[] =
+        "POST //v1//chat/completions?a=//b HTTP/1.1\r\nHost: lull:11435\r\n"
+        "Content-Type: application/json\r\nAuthorization: Bearer sk-1\r\nAccept: */*\r\n"
+        "Accept-Encoding: gzip, deflate, br\r\nUser-Agent: Python/3.11 aiohttp/3.14.5\r\n"
+        "Content-Length: 2\r\nX-OpenWebUI-Task:\r\n\r\n{}";
+    (void)state;
+    assert_int_equal(parse(head, sizeof head - 1), HTTP_ERROR_NONE);
+    assert_int_equal(req.method, HTTP_POST);
+    assert_span(req.path, "/v1/chat/completions");
+    assert_span(req.query, "a=//b");
+    assert_span(req.host, "lull:11435");
+    assert_int_equal(req.content_length, 2);
+    assert_true(req.keep_alive);
+    assert_int_equal(req.head_len, sizeof head - 3);
+    struct span task = http_header_get(&req, SPAN("x-openwebui-task"));
+    assert_non_null(task.ptr);
+    assert_int_equal(task.len, 0);
+    assert_null(http_header_get(&req, SPAN("X-Other")).ptr);
+    assert_true(http_header_has_token(&req, SPAN("accept-encoding"), SPAN("BR")));
+    assert_false(http_header_has_token(&req, SPAN("accept-encoding"), SPAN("b")));
+}
+
+static void versions_and_connections(void **state)
+{
+    static const char old[] = "GET /x HTTP/1.0\r\n\r\n";
+    static const char kept[] = "GET /x HTTP/1.0\r\nConnection: keep-alive\r\n\r\n";
+    static const char closed[] = "GET /x HTTP/1.1\r\n" HOST "Connection: TE, close\r\n\r\n";
+    static const char absolute[] = "GET http://other:1/y?z HTTP/1.1\r\n" HOST "\r\n";
+    static const char expect[] =
+        "POST / HTTP/1.1\r\n" HOST "Expect: 100-continue\r\nTransfer-Encoding: Chunked\r\n\r\n";
+    (void)state;
+    assert_int_equal(parse(old, sizeof old - 1), HTTP_ERROR_NONE);
+    assert_false(req.keep_alive);
+    assert_int_equal(req.content_length, -1);
+    assert_int_equal(parse(kept, sizeof kept - 1), HTTP_ERROR_NONE);
+    assert_true(req.keep_alive);
+    assert_int_equal(parse(closed, sizeof closed - 1), HTTP_ERROR_NONE);
+    assert_false(req.keep_alive);
+    assert_true(http_is_hop_by_hop(SPAN("te"), http_header_get(&req, SPAN("Connection"))));
+    assert_false(http_is_hop_by_hop(SPAN("x-a"), http_header_get(&req, SPAN("Connection"))));
+    assert_int_equal(parse(absolute, sizeof absolute - 1), HTTP_ERROR_NONE);
+    assert_span(req.target, "/y?z");
+    assert_int_equal(parse(expect, sizeof expect - 1), HTTP_ERROR_NONE);
+    assert_true(req.expect_continue && req.chunked);
+}
+
+static void limits_have_their_own_status(void **state)
+{
+    static char head[64 * 1024];
+    (void)state;
+    size_t n = (size_t)sprintf(head, "GET /");
+    memset(head + n, 'a', HTTP_MAX_TARGET + 1);
+    n += HTTP_MAX_TARGET + 1;
+    n += (size_t)sprintf(head + n, " HTTP/1.1\r\n" HOST "\r\n");
+    assert_int_equal(http_error_status(parse(head, n)), 414);
+    n = (size_t)sprintf(head, "GET / HTTP/1.1\r\n" HOST);
+    for (int i = 0; i < HTTP_MAX_HEADERS; i++) {
+        n += (size_t)sprintf(head + n, "X-%d: 1\r\n", i);
+    }
+    n += (size_t)sprintf(head + n, "\r\n");
+    assert_int_equal(http_error_status(parse(head, n)), 431);
+    n = (size_t)sprintf(head, "GET / HTTP/1.1\r\n" HOST "X: ");
+    memset(head + n, 'a', HTTP_MAX_HEAD);
+    n += HTTP_MAX_HEAD;
+    n += (size_t)sprintf(head + n, "\r\n\r\n");
+    assert_int_equal(http_error_status(parse(head, n)), 431);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(ambiguous_heads_are_refused),
+        cmocka_unit_test(what_open_webui_sends_is_read),
+        cmocka_unit_test(versions_and_connections),
+        cmocka_unit_test(limits_have_their_own_status),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
