@@ -45,7 +45,9 @@ static enum err put_string(struct buf *out, struct span s)
         }
         at += n == 0 ? 1 : n;
     }
-    e = e == ERR_OK ? buf_append_json(out, span_make(s.ptr + from, s.len - from)) : e;
+    if (from < s.len) {
+        e = e == ERR_OK ? buf_append_json(out, span_make(s.ptr + from, s.len - from)) : e;
+    }
     return e == ERR_OK ? buf_append_char(out, '"') : e;
 }
 
