@@ -42,15 +42,19 @@ void take_option(struct config *c, struct reading *r, const char *prefix, const 
     buf_free(&why);
 }
 
-/* The folder of the control socket and of the data where nothing is said: root has the system's
- * folders, other people the XDG ones. */
+/* The folder of the control socket and of the data where nothing is said: what the service manager
+ * has made for it (systemd: RuntimeDirectory=, StateDirectory=), else root has the system's
+ * folders, other people the XDG ones. lullctl looks in the same order (ctl/ask.c). */
 static void default_path(const struct option *o, char *out, size_t size)
 {
     bool control = strcmp(o->key, "control") == 0;
+    const char *given = getenv(control ? "RUNTIME_DIRECTORY" : "STATE_DIRECTORY");
     const char *runtime = getenv("XDG_RUNTIME_DIR");
     const char *state = getenv("XDG_STATE_HOME");
     const char *home = getenv("HOME");
-    if (geteuid() == 0) {
+    if (given != NULL && given[0] == '/' && strchr(given, ':') == NULL) {
+        snprintf(out, size, "%s%s", given, control ? "/control.sock" : "");
+    } else if (geteuid() == 0) {
         snprintf(out, size, "%s", control ? "/run/lull/control.sock" : "/var/lib/lull");
     } else if (control && runtime != NULL && runtime[0] == '/') {
         snprintf(out, size, "%s/lull/control.sock", runtime);

@@ -8,18 +8,29 @@
 
 static const size_t ANSWER_MAX = (size_t)64 * 1024 * 1024;
 
+static const char SYSTEM_SOCKET[] = "/run/lull/control.sock";
+
 void ctl_default_socket(char *out, size_t size)
 {
     const char *set = getenv("LULL_SERVER_CONTROL");
+    const char *given = getenv("RUNTIME_DIRECTORY");
     const char *runtime = getenv("XDG_RUNTIME_DIR");
     if (set != NULL && set[0] != '\0') {
         snprintf(out, size, "%s", set);
+        return;
+    }
+    if (given != NULL && given[0] == '/' && strchr(given, ':') == NULL) {
+        snprintf(out, size, "%s/control.sock", given);
     } else if (geteuid() == 0) {
-        snprintf(out, size, "/run/lull/control.sock");
+        snprintf(out, size, "%s", SYSTEM_SOCKET);
     } else if (runtime != NULL && runtime[0] == '/') {
         snprintf(out, size, "%s/lull/control.sock", runtime);
     } else {
         snprintf(out, size, "/tmp/lull-%u/control.sock", (unsigned)geteuid());
+    }
+    /* no daemon of one's own: the system's (in the container image it is the only one) */
+    if (access(out, F_OK) != 0 && access(SYSTEM_SOCKET, F_OK) == 0) {
+        snprintf(out, size, "%s", SYSTEM_SOCKET);
     }
 }
 

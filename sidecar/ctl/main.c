@@ -10,6 +10,7 @@ static const char USAGE[] =
     "usage: lullctl [--socket PATH] [--json] VERB\n"
     "\n"
     "  stats                  what lulld has done\n"
+    "  health                 whether it is alive and ready\n"
     "  ls [CONDITION...]      answers in the cache, newest first\n"
     "  get ID                 one of them, with its request\n"
     "  rm ID...               remove them\n"
@@ -34,6 +35,20 @@ static void print_draining(const cJSON *answer)
 {
     (void)answer;
     printf("draining\n");
+}
+
+/* /readyz, for people; the exit status is what health checks look at. */
+static void print_health(const cJSON *answer)
+{
+    const cJSON *up = NULL;
+    const char *cache = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(answer, "cache"));
+    printf("ready; cache ");
+    ctl_print_text(cache == NULL ? "?" : cache, false);
+    cJSON_ArrayForEach(up, cJSON_GetObjectItemCaseSensitive(answer, "upstreams"))
+    {
+        printf("; upstream %s %s", up->string, cJSON_IsString(up) ? up->valuestring : "?");
+    }
+    printf("\n");
 }
 
 static void say_error(const cJSON *answer, long status)
@@ -132,6 +147,7 @@ static const struct {
     print_fn print;
 } verbs[] = {
     {"stats", FORM_PLAIN, {"GET", "/stats"}, ctl_print_stats},
+    {"health", FORM_PLAIN, {"GET", "/readyz"}, print_health},
     {"ls", FORM_CONDITIONS, {"GET", "/entries"}, ctl_print_entries},
     {"get", FORM_ID, {"GET", ""}, ctl_print_entry},
     {"rm", FORM_IDS, {"DELETE", ""}, NULL},

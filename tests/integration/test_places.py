@@ -1,0 +1,66 @@
+#!/usr/bin/env python3
+"""Where the control socket and the data are when nothing is said, and the health check of the image."""
+import os
+import signal
+import subprocess
+import tempfile
+
+from lull import (DEADLINE, LULLCTL, LULLD, LullTest, clean_environment, eventually, main)
+from prompts import PATH, chat_body, headers
+from upstream import Gate, good
+
+
+def places(**environment):
+    """control and data_dir of a daemon for which neither file nor argument says anything."""
+    done = subprocess.run([LULLD, "-c", "/dev/null", "--upstream", "http://127.0.0.1:1", "--print-config"],
+                          capture_output=True, text=True, timeout=DEADLINE, check=True,
+                          env=clean_environment(**environment))
+    values = dict(line.split(" = ", 1) for line in done.stdout.splitlines() if " = " in line)
+    return [values["server." + key].split("  (")[0] for key in ("control", "data_dir")]
+
+
+class Places(LullTest):
+    def test_what_the_service_manager_made_is_taken(self):
+        with tempfile.TemporaryDirectory() as folder:
+            runtime, state = os.path.join(folder, "run"), os.path.join(folder, "state")
+            self.assertEqual(places(RUNTIME_DIRECTORY=runtime, STATE_DIRECTORY=state),
+                             [runtime + "/control.sock", state])
+
+    def test_anything_else_in_these_variables_is_not(self):
+        usual = places()
+        for value in ("", "relative", "/run/a:/run/b"):
+            self.assertEqual(places(RUNTIME_DIRECTORY=value, STATE_DIRECTORY=value), usual)
+
+    def test_lullctl_looks_in_the_same_place(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)  # after the daemon has ended
+        lull = self.lull(self.upstream(), control=os.path.join(folder.name, "control.sock"))
+        done = subprocess.run([LULLCTL, "health"], capture_output=True, text=True, timeout=DEADLINE,
+                              env=clean_environment(RUNTIME_DIRECTORY=folder.name), check=False)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertTrue(lull.running())
+
+
+class Health(LullTest):
+    def test_it_says_ready_then_draining_then_gone(self):
+        up = self.upstream()
+        gate = Gate()
+        up.when("*", good(gate))
+        lull = self.lull(up)
+        well = lull.ctl("health")
+        self.assertEqual((well.returncode, well.stdout), (0, "ready; cache on; upstream default up\n"))
+        chat = self.connect(lull)
+        chat.start("POST", PATH["openai"], headers(), chat_body("Hi").encode())
+        up.wait_for(1)
+        lull.signal(signal.SIGTERM)
+        eventually(lambda: lull.control("GET", "/readyz").status == 503)
+        self.assertEqual(lull.ctl("health").returncode, 1)
+        gate.open()
+        self.assertEqual(chat.response().status, 200)
+        self.assertEqual(lull.wait(), 0)
+        gone = lull.ctl("health")
+        self.assertEqual((gone.returncode, gone.stdout), (3, ""))
+
+
+if __name__ == "__main__":
+    main()
