@@ -13,8 +13,8 @@ struct ctl {
     bool json;
 };
 
-/* The control socket where nothing is said: LULL_SERVER_CONTROL, else the daemon's own default, else,
- * where there is none, the system's. out gets the text. */
+/* The control socket where nothing is said: LULL_SERVER_CONTROL, else the daemon's own default,
+ * else, where there is none, the system's. out gets the text. */
 void ctl_default_socket(char *out, size_t size);
 
 /* One request; the body of the answer is appended to out (bounded). Returns the HTTP status; 0 when

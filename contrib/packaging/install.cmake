@@ -1,0 +1,30 @@
+# What `ninja install` installs beside the programs, `ninja dist` (the source as a tarball) and the
+# Debian package (`ninja package`, or cpack). All of it obeys DESTDIR.
+set(systemd_dir lib/systemd/system CACHE STRING "Folder of the systemd units, below the prefix or absolute")
+mark_as_advanced(systemd_dir)
+
+set(LULLD ${CMAKE_INSTALL_FULL_BINDIR}/lulld)
+set(LULLCTL ${CMAKE_INSTALL_FULL_BINDIR}/lullctl)
+configure_file(contrib/systemd/lulld.service.in ${CMAKE_BINARY_DIR}/systemd/lulld.service @ONLY)
+configure_file(contrib/systemd/lulld.socket ${CMAKE_BINARY_DIR}/systemd/lulld.socket COPYONLY)
+install(FILES ${CMAKE_BINARY_DIR}/systemd/lulld.service ${CMAKE_BINARY_DIR}/systemd/lulld.socket
+  DESTINATION ${systemd_dir})
+
+install(FILES docs/man/lullctl.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+install(FILES docs/man/lull.conf.5 DESTINATION ${CMAKE_INSTALL_MANDIR}/man5)
+install(FILES docs/man/lulld.8 DESTINATION ${CMAKE_INSTALL_MANDIR}/man8)
+install(FILES README.md CHANGELOG.md LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
+
+# The file that people edit is never written over.
+install(CODE "
+  set(conf \"${CMAKE_INSTALL_FULL_SYSCONFDIR}/lull/lull.conf\")
+  if(EXISTS \"\$ENV{DESTDIR}\${conf}\")
+    message(STATUS \"Kept: \$ENV{DESTDIR}\${conf}\")
+  else()
+    file(INSTALL DESTINATION \"${CMAKE_INSTALL_FULL_SYSCONFDIR}/lull\" TYPE FILE
+      FILES \"${CMAKE_SOURCE_DIR}/conf/lull.conf\")
+  endif()")
+
+add_custom_target(dist COMMAND ${CMAKE_SOURCE_DIR}/contrib/packaging/dist ${CMAKE_BINARY_DIR} VERBATIM)
+
+include(${CMAKE_CURRENT_LIST_DIR}/deb.cmake)
