@@ -110,7 +110,9 @@ static int write_new(struct change *c, const struct hash_key *key, struct record
         return rc;
     }
     memcpy(room.mv_data, head, sizeof *head);
-    memcpy((char *)room.mv_data + sizeof *head, value, head->length);
+    if (head->length > 0) {
+        memcpy((char *)room.mv_data + sizeof *head, value, head->length);
+    }
     MDB_val position = {sizeof head->position, &head->position};
     MDB_val v = {sizeof row, &row};
     rc = mdb_put(c->txn, c->s->order, &position, &v, MDB_APPEND);
@@ -175,7 +177,9 @@ int change_touch(struct change *c, const struct store_job *job)
         rc = mdb_put(c->txn, c->s->tables[job->table], &k, &room, MDB_RESERVE);
         if (rc == 0) {
             memcpy(room.mv_data, &head, sizeof head);
-            memcpy((char *)room.mv_data + sizeof head, copy.data, head.length);
+            if (head.length > 0) {
+                memcpy((char *)room.mv_data + sizeof head, copy.data, head.length);
+            }
         }
     }
     buf_free(&copy);

@@ -12,7 +12,7 @@ static enum judgement judge(enum kind_id kind, const char *content, enum finish 
     answer_init(&a);
     a.finish = finish;
     assert_int_equal(buf_append_span(&a.content, span_of(content)), ERR_OK);
-    enum judgement j = answer_judge(&a, &policy, kind);
+    enum judgement j = answer_judge(&a, &policy, (int)kind);
     answer_free(&a);
     return j;
 }

@@ -121,21 +121,21 @@ static void limits_have_their_own_status(void **state)
 {
     static char head[64 * 1024];
     (void)state;
-    size_t n = (size_t)sprintf(head, "GET /");
+    size_t n = (size_t)snprintf(head, sizeof head, "GET /");
     memset(head + n, 'a', HTTP_MAX_TARGET + 1);
     n += HTTP_MAX_TARGET + 1;
-    n += (size_t)sprintf(head + n, " HTTP/1.1\r\n" HOST "\r\n");
+    n += (size_t)snprintf(head + n, sizeof head - n, " HTTP/1.1\r\n" HOST "\r\n");
     assert_int_equal(http_error_status(parse(head, n)), 414);
-    n = (size_t)sprintf(head, "GET / HTTP/1.1\r\n" HOST);
+    n = (size_t)snprintf(head, sizeof head, "GET / HTTP/1.1\r\n" HOST);
     for (int i = 0; i < HTTP_MAX_HEADERS; i++) {
-        n += (size_t)sprintf(head + n, "X-%d: 1\r\n", i);
+        n += (size_t)snprintf(head + n, sizeof head - n, "X-%d: 1\r\n", i);
     }
-    n += (size_t)sprintf(head + n, "\r\n");
+    n += (size_t)snprintf(head + n, sizeof head - n, "\r\n");
     assert_int_equal(http_error_status(parse(head, n)), 431);
-    n = (size_t)sprintf(head, "GET / HTTP/1.1\r\n" HOST "X: ");
+    n = (size_t)snprintf(head, sizeof head, "GET / HTTP/1.1\r\n" HOST "X: ");
     memset(head + n, 'a', HTTP_MAX_HEAD);
     n += HTTP_MAX_HEAD;
-    n += (size_t)sprintf(head + n, "\r\n\r\n");
+    n += (size_t)snprintf(head + n, sizeof head - n, "\r\n\r\n");
     assert_int_equal(http_error_status(parse(head, n)), 431);
 }
 
