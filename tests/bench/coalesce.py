@@ -49,7 +49,7 @@ try:
         text = ("### Task:\nGenerate a concise title summarizing the chat history.\n### Chat History:\n<chat_history>\n"
                 f"USER: round {r}\nASSISTANT: \n</chat_history>")
         body = json.dumps({"model": "m", "messages": [{"role": "user", "content": text}], "stream": False})
-        request = (f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}").encode()
+        request = (f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}").encode()
         socks = [socket.create_connection(("127.0.0.1", LULL)) for _ in range(a.n)]
         before = calls[0]
         for s in socks:

@@ -69,8 +69,9 @@ def threads_cpu_us(pids):
 work = pathlib.Path(tempfile.mkdtemp(prefix="lull-bench-"))
 model = http.server.ThreadingHTTPServer(("127.0.0.1", MODEL), Model)
 threading.Thread(target=model.serve_forever, daemon=True).start()
+user = "user root;" if os.geteuid() == 0 else ""  # its folders are ours
 (work / "nginx.conf").write_text(f"""
-daemon off; worker_processes 1; error_log {work}/error.log; pid {work}/nginx.pid;
+{user} daemon off; worker_processes 1; error_log {work}/error.log; pid {work}/nginx.pid;
 events {{ worker_connections 512; }}
 http {{ access_log off; proxy_cache_path {work}/cache keys_zone=z:10m; client_body_temp_path {work}/body; proxy_temp_path {work}/proxy;
   fastcgi_temp_path {work}/f; uwsgi_temp_path {work}/u; scgi_temp_path {work}/s; keepalive_requests 100000000; client_body_buffer_size 64k;
