@@ -31,6 +31,7 @@ static void try_open(struct cache *c)
     struct store_options options = {.dir = c->dir,
                                     .max_size = c->settings.max_size,
                                     .sync = c->settings.durability == DURABILITY_GROUP,
+                                    .crash_mark = true,
                                     .wake = on_wake_thread,
                                     .ctx = c};
     bool was_off = strncmp(c->state, "off", 3) == 0;
@@ -48,10 +49,6 @@ static void try_open(struct cache *c)
     store_set_alias_fn(c->store, alias_target);
     c->secret = *store_secret(c->store);
     snprintf(c->state, sizeof c->state, "on");
-    if (!c->crash_mark) {
-        store_install_crash_mark(c->dir);
-        c->crash_mark = true;
-    }
     if (was_off) {
         log_info("cache", "the cache is on again: %s", c->dir);
     }

@@ -78,7 +78,6 @@ struct cache {
     uint64_t generation;
     struct pending_table pending;
     struct touched touched[CACHE_TOUCHED];
-    bool crash_mark;
     struct cache_stats counts; /* inserted, collisions, errors of ours */
     uint64_t expired_before, evicted_before, errors_before; /* of stores closed meanwhile */
     struct figure_times commits;

@@ -210,6 +210,9 @@ enum err store_open(const struct store_options *options, struct store **out, cha
         store_free(s);
         return e;
     }
+    if (options->crash_mark) {
+        store_install_crash_mark(s->dir);
+    }
     int rc = open_all(s);
     if (store_error(rc) == ERR_CORRUPT) {
         close_env(s);

@@ -203,6 +203,60 @@ static void what_was_committed_survives_kill_9_at_any_moment(void **state)
     }
 }
 
+/* In a child: a start as the daemon makes it, without the test framework's signal handlers. */
+static void start_and_stop(void)
+{
+    static const int signals[] = {SIGBUS, SIGSEGV, SIGABRT};
+    struct store_options o = {
+        .dir = store_dir, .max_size = SIZE, .sync = true, .wake = store_woken, .crash_mark = true};
+    struct store *s = NULL;
+    char why[256];
+    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) {
+        signal(signals[i], SIG_DFL);
+    }
+    if (store_open(&o, &s, why, sizeof why) != ERR_OK) {
+        _exit(1);
+    }
+    store_close(s);
+    _exit(0);
+}
+
+/* Whatever is wrong with the pages, at most one start dies of it: the next one begins anew. */
+static void damage_that_kills_while_opening_kills_once(void **state)
+{
+    static const unsigned char fills[] = {0xFF, 0x00, 0x5A};
+    (void)state;
+    for (size_t i = 0; i < sizeof fills; i++) {
+        char path[128];
+        static char page[4096];
+        struct stat st;
+        int status = 0;
+        fill();
+        path_in(path, sizeof path, "data.mdb");
+        assert_int_equal(stat(path, &st), 0);
+        int fd = open(path, O_RDWR);
+        assert_true(fd >= 0);
+        memset(page, fills[i], sizeof page);
+        for (off_t at = 8192; at < st.st_size; at += 4096) { /* all but the two meta pages */
+            assert_int_equal(pwrite(fd, page, sizeof page, at), (ssize_t)sizeof page);
+        }
+        close(fd);
+        for (int start = 0; start < 2; start++) {
+            pid_t child = fork();
+            if (child == 0) {
+                start_and_stop();
+            }
+            assert_int_equal(waitpid(child, &status, 0), child);
+            if (WIFEXITED(status)) {
+                break;
+            }
+        }
+        assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+        assert_true(exists("data.mdb.bad"));
+        assert_int_equal(unlink(path), 0);
+    }
+}
+
 static void fatal_signals_leave_a_mark(void **state)
 {
     static const int signals[] = {SIGBUS, SIGSEGV, SIGABRT};
@@ -235,6 +289,7 @@ int main(void)
         FAULT(a_directory_in_use_is_refused_by_name),
         FAULT(what_is_no_directory_is_refused),
         FAULT(what_was_committed_survives_kill_9_at_any_moment),
+        FAULT(damage_that_kills_while_opening_kills_once),
         FAULT(fatal_signals_leave_a_mark),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -27,6 +27,8 @@ struct store_options {
     const char *dir;
     int64_t max_size; /* live bytes; the file may be a quarter larger */
     bool sync;        /* durability = group; false: the system writes when it likes */
+    bool crash_mark;  /* store_install_crash_mark(dir), once the directory is ours and before the
+                         file is looked at: opening may already hit damaged pages */
     void (*wake)(
         void *ctx); /* from the writer thread, when jobs are finished or the store failed */
     void *ctx;
@@ -120,8 +122,8 @@ struct store_stats store_stats(struct store *s);
 size_t store_commit_times(struct store *s, usec_t *out, size_t most);
 
 /* Handlers for SIGBUS, SIGSEGV and SIGABRT that leave a mark in dir, then let the signal do its
- * work: a damaged map kills once, and the next start sets it aside. Call once, after the first
- * open. */
+ * work: a damaged map kills once, and the next start sets it aside. One directory per process;
+ * the lock on it must be held. */
 void store_install_crash_mark(const char *dir);
 
 #endif
