@@ -171,6 +171,27 @@ int os_inherited_sockets(void)
     return n > 0 && n < 64 ? (int)n : 0;
 }
 
+const char *os_service_directory(const char *variable)
+{
+    const char *given = getenv(variable);
+    return given != NULL && given[0] == '/' && strchr(given, ':') == NULL ? given : NULL;
+}
+
+void os_default_control(char *out, size_t size)
+{
+    const char *given = os_service_directory("RUNTIME_DIRECTORY");
+    const char *runtime = getenv("XDG_RUNTIME_DIR");
+    if (given != NULL) {
+        snprintf(out, size, "%s/control.sock", given);
+    } else if (geteuid() == 0) {
+        snprintf(out, size, "%s", OS_SYSTEM_CONTROL);
+    } else if (runtime != NULL && runtime[0] == '/') {
+        snprintf(out, size, "%s/lull/control.sock", runtime);
+    } else {
+        snprintf(out, size, "/tmp/lull-%u/control.sock", (unsigned)geteuid());
+    }
+}
+
 enum err os_mkdirs(const char *path, mode_t mode)
 {
     char part[4096];

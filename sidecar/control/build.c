@@ -4,6 +4,8 @@
  */
 #include "control/config_priv.h"
 
+#include "lull/base/os.h"
+
 #include <grp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -42,29 +44,31 @@ void take_option(struct config *c, struct reading *r, const char *prefix, const 
     buf_free(&why);
 }
 
-/* The folder of the control socket and of the data where nothing is said: what the service manager
- * has made for it (systemd: RuntimeDirectory=, StateDirectory=), else root has the system's
- * folders, other people the XDG ones. lullctl looks in the same order (ctl/ask.c). */
-static void default_path(const struct option *o, char *out, size_t size)
+/* Where the data are kept when nothing is said: where the service manager says, else root has the
+ * system's folder, other people the XDG one. */
+static void default_data_dir(char *out, size_t size)
 {
-    bool control = strcmp(o->key, "control") == 0;
-    const char *given = getenv(control ? "RUNTIME_DIRECTORY" : "STATE_DIRECTORY");
-    const char *runtime = getenv("XDG_RUNTIME_DIR");
+    const char *given = os_service_directory("STATE_DIRECTORY");
     const char *state = getenv("XDG_STATE_HOME");
     const char *home = getenv("HOME");
-    if (given != NULL && given[0] == '/' && strchr(given, ':') == NULL) {
-        snprintf(out, size, "%s%s", given, control ? "/control.sock" : "");
+    if (given != NULL) {
+        snprintf(out, size, "%s", given);
     } else if (geteuid() == 0) {
-        snprintf(out, size, "%s", control ? "/run/lull/control.sock" : "/var/lib/lull");
-    } else if (control && runtime != NULL && runtime[0] == '/') {
-        snprintf(out, size, "%s/lull/control.sock", runtime);
-    } else if (control) {
-        snprintf(out, size, "/tmp/lull-%u/control.sock", (unsigned)geteuid());
+        snprintf(out, size, "/var/lib/lull");
     } else if (state != NULL && state[0] == '/') {
         snprintf(out, size, "%s/lull", state);
     } else {
         snprintf(out, size, "%s/.local/state/lull",
                  home != NULL && home[0] == '/' ? home : "/nonexistent");
+    }
+}
+
+static void default_path(const struct option *o, char *out, size_t size)
+{
+    if (strcmp(o->key, "control") == 0) {
+        os_default_control(out, size);
+    } else {
+        default_data_dir(out, size);
     }
 }
 

@@ -1,6 +1,8 @@
 /* ask.c: one HTTP request over the control socket, with libcurl. */
 #include "ctl/ctl.h"
 
+#include "lull/base/os.h"
+
 #include <curl/curl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,29 +10,17 @@
 
 static const size_t ANSWER_MAX = (size_t)64 * 1024 * 1024;
 
-static const char SYSTEM_SOCKET[] = "/run/lull/control.sock";
-
 void ctl_default_socket(char *out, size_t size)
 {
     const char *set = getenv("LULL_SERVER_CONTROL");
-    const char *given = getenv("RUNTIME_DIRECTORY");
-    const char *runtime = getenv("XDG_RUNTIME_DIR");
     if (set != NULL && set[0] != '\0') {
         snprintf(out, size, "%s", set);
         return;
     }
-    if (given != NULL && given[0] == '/' && strchr(given, ':') == NULL) {
-        snprintf(out, size, "%s/control.sock", given);
-    } else if (geteuid() == 0) {
-        snprintf(out, size, "%s", SYSTEM_SOCKET);
-    } else if (runtime != NULL && runtime[0] == '/') {
-        snprintf(out, size, "%s/lull/control.sock", runtime);
-    } else {
-        snprintf(out, size, "/tmp/lull-%u/control.sock", (unsigned)geteuid());
-    }
+    os_default_control(out, size);
     /* no daemon of one's own: the system's (in the container image it is the only one) */
-    if (access(out, F_OK) != 0 && access(SYSTEM_SOCKET, F_OK) == 0) {
-        snprintf(out, size, "%s", SYSTEM_SOCKET);
+    if (access(out, F_OK) != 0 && access(OS_SYSTEM_CONTROL, F_OK) == 0) {
+        snprintf(out, size, "%s", OS_SYSTEM_CONTROL);
     }
 }
 

@@ -367,10 +367,6 @@ enum http_parse http_parse_head(char *data, size_t len, size_t *scanned, struct 
     }
     size_t from = *scanned > start + 3 ? *scanned - 3 : start;
     size_t end = span_find(span_make(data, len), SPAN("\r\n\r\n"), from);
-    size_t bare = span_find(span_make(data, len), SPAN("\n\n"), from);
-    if (bare != SIZE_MAX && bare < end) {
-        return refuse(error, HTTP_ERROR_BAD_REQUEST);
-    }
     if (end == SIZE_MAX) {
         *scanned = len;
         enum http_error e = check_early(data, start, len);

@@ -34,6 +34,16 @@ void os_notify(const char *state);
 /* Inherited listening sockets (LISTEN_FDS, LISTEN_PID): how many, starting at descriptor 3. */
 int os_inherited_sockets(void);
 
+/* The one folder that the service manager has made for us (systemd: RuntimeDirectory= in
+ * RUNTIME_DIRECTORY, StateDirectory= in STATE_DIRECTORY). NULL: none, or several, or no absolute
+ * path. Belongs to the environment. */
+const char *os_service_directory(const char *variable);
+#define OS_SYSTEM_CONTROL "/run/lull/control.sock"
+/* Where the control socket is when nothing is said: in the service manager's runtime directory,
+ * else for root OS_SYSTEM_CONTROL, else below $XDG_RUNTIME_DIR, else below /tmp. The daemon listens
+ * there and lullctl asks there. */
+void os_default_control(char *out, size_t size);
+
 /* Creates the directory and its parents (mode for the last one, 0755 for the rest). An existing
  * directory is fine. */
 MUST_CHECK enum err os_mkdirs(const char *path, mode_t mode);

@@ -6,6 +6,11 @@
 
 #include <cJSON.h>
 
+/* assemble.c: the one JSON document that text is (white space around it does not count); NULL when
+ * it is none or something follows it: cJSON alone would stop behind the first document. The caller
+ * deletes it. */
+cJSON *parse_whole(struct span text);
+
 /* assemble.c hands these one JSON document of a stream, or the whole body. */
 void openai_event(struct assembler *a, const cJSON *root, bool streamed);
 void ollama_event(struct assembler *a, const cJSON *root);

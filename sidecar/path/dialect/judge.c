@@ -5,9 +5,7 @@
  * right type. What that parser cannot read is served as it came, since Open WebUI may still show it
  * or search for it, and not kept.
  */
-#include "lull/path/dialect/answer.h"
-
-#include <cJSON.h>
+#include "path/dialect/dialect_priv.h"
 
 static struct span braces(struct span content, bool last_open)
 {
@@ -60,11 +58,9 @@ static enum judgement judge_member(const cJSON *root, const struct kind_policy *
 static enum judgement judge_json(struct span content, const struct kind_policy *policy, int kind)
 {
     struct span json = braces(content, kind == KIND_QUERY);
-    const char *end = NULL;
-    cJSON *root = json.len == 0 ? NULL : cJSON_ParseWithLengthOpts(json.ptr, json.len, &end, false);
-    /* cJSON stops behind the first document; JSON.parse and json.loads refuse what follows it */
-    bool whole = cJSON_IsObject(root) && end == json.ptr + json.len;
-    enum judgement judged = whole ? judge_member(root, policy) : JUDGED_BAD;
+    /* JSON.parse and json.loads refuse what follows a document */
+    cJSON *root = json.len == 0 ? NULL : parse_whole(json);
+    enum judgement judged = cJSON_IsObject(root) ? judge_member(root, policy) : JUDGED_BAD;
     cJSON_Delete(root);
     return judged;
 }

@@ -45,8 +45,8 @@ static enum err put_string(struct buf *out, struct span s)
         }
         at += n == 0 ? 1 : n;
     }
-    if (from < s.len) {
-        e = e == ERR_OK ? buf_append_json(out, span_make(s.ptr + from, s.len - from)) : e;
+    if (e == ERR_OK && from < s.len) {
+        e = buf_append_json(out, span_make(s.ptr + from, s.len - from));
     }
     return e == ERR_OK ? buf_append_char(out, '"') : e;
 }

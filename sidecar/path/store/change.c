@@ -92,6 +92,15 @@ static int drop_old(struct change *c, enum store_table table, const struct hash_
     return rc;
 }
 
+/* The record's bytes, into the room that was reserved for them. */
+static void fill(const MDB_val *room, const struct record_head *head, const void *value)
+{
+    memcpy(room->mv_data, head, sizeof *head);
+    if (head->length > 0) {
+        memcpy((char *)room->mv_data + sizeof *head, value, head->length);
+    }
+}
+
 /* Writes a record as the youngest. */
 static int write_new(struct change *c, const struct hash_key *key, struct record_head *head,
                      const void *value)
@@ -109,10 +118,7 @@ static int write_new(struct change *c, const struct hash_key *key, struct record
     if (rc != 0) {
         return rc;
     }
-    memcpy(room.mv_data, head, sizeof *head);
-    if (head->length > 0) {
-        memcpy((char *)room.mv_data + sizeof *head, value, head->length);
-    }
+    fill(&room, head, value);
     MDB_val position = {sizeof head->position, &head->position};
     MDB_val v = {sizeof row, &row};
     rc = mdb_put(c->txn, c->s->order, &position, &v, MDB_APPEND);
@@ -176,10 +182,7 @@ int change_touch(struct change *c, const struct store_job *job)
         head.checksum = record_checksum(&head, copy.data);
         rc = mdb_put(c->txn, c->s->tables[job->table], &k, &room, MDB_RESERVE);
         if (rc == 0) {
-            memcpy(room.mv_data, &head, sizeof head);
-            if (head.length > 0) {
-                memcpy((char *)room.mv_data + sizeof head, copy.data, head.length);
-            }
+            fill(&room, &head, copy.data);
         }
     }
     buf_free(&copy);

@@ -172,7 +172,7 @@ static void on_fatal(int signo)
     raise(signo);
 }
 
-void store_install_crash_mark(const char *dir)
+void files_install_crash_mark(const char *dir)
 {
     static const int signals[] = {SIGBUS, SIGSEGV, SIGABRT};
     struct sigaction action;

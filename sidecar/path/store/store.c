@@ -211,7 +211,7 @@ enum err store_open(const struct store_options *options, struct store **out, cha
         return e;
     }
     if (options->crash_mark) {
-        store_install_crash_mark(s->dir);
+        files_install_crash_mark(s->dir);
     }
     int rc = open_all(s);
     if (store_error(rc) == ERR_CORRUPT) {

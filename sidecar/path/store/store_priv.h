@@ -84,6 +84,8 @@ void *writer_main(void *arg);
 /* files.c */
 enum err files_prepare(struct store *s, char *why, size_t why_size);
 void files_set_aside(const char *dir, const char *why);
+/* See store_options.crash_mark. */
+void files_install_crash_mark(const char *dir);
 void files_mark_open(const struct store *s);
 void files_mark_closed(const struct store *s);
 bool files_too_short(const struct store *s);

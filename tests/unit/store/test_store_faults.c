@@ -1,6 +1,8 @@
 /* test_store_faults.c: what a store does when its files are damaged, taken, or its process dies. */
 #include "unit/store/store_support.h"
 
+#include "path/store/store_priv.h"
+
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -264,7 +266,7 @@ static void fatal_signals_leave_a_mark(void **state)
     for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) {
         pid_t child = fork();
         if (child == 0) {
-            store_install_crash_mark(store_dir);
+            files_install_crash_mark(store_dir);
             raise(signals[i]);
             _exit(0);
         }

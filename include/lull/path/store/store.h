@@ -27,8 +27,10 @@ struct store_options {
     const char *dir;
     int64_t max_size; /* live bytes; the file may be a quarter larger */
     bool sync;        /* durability = group; false: the system writes when it likes */
-    bool crash_mark;  /* store_install_crash_mark(dir), once the directory is ours and before the
-                         file is looked at: opening may already hit damaged pages */
+    /* Handlers for SIGBUS, SIGSEGV and SIGABRT that leave a mark in dir, then let the signal do its
+     * work: damaged pages kill once, and the next start sets the file aside. They are set once the
+     * directory is ours and before the file is looked at. One directory per process. */
+    bool crash_mark;
     void (*wake)(
         void *ctx); /* from the writer thread, when jobs are finished or the store failed */
     void *ctx;
@@ -120,10 +122,5 @@ struct store_stats {
 struct store_stats store_stats(struct store *s);
 /* Durations of the commits since the last call: up to `most`, in microseconds; returns how many. */
 size_t store_commit_times(struct store *s, usec_t *out, size_t most);
-
-/* Handlers for SIGBUS, SIGSEGV and SIGABRT that leave a mark in dir, then let the signal do its
- * work: a damaged map kills once, and the next start sets it aside. One directory per process;
- * the lock on it must be held. */
-void store_install_crash_mark(const char *dir);
 
 #endif
