@@ -15,14 +15,12 @@ install(FILES docs/man/lull.conf.5 DESTINATION ${CMAKE_INSTALL_MANDIR}/man5)
 install(FILES docs/man/lulld.8 DESTINATION ${CMAKE_INSTALL_MANDIR}/man8)
 install(FILES README.md CHANGELOG.md LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
 
-# The file that people edit is never written over.
+# The file that people edit: where lulld looks for it, whatever the prefix; never written over.
 install(CODE "
-  set(conf \"${CMAKE_INSTALL_FULL_SYSCONFDIR}/lull/lull.conf\")
-  if(EXISTS \"\$ENV{DESTDIR}\${conf}\")
-    message(STATUS \"Kept: \$ENV{DESTDIR}\${conf}\")
+  if(EXISTS \"\$ENV{DESTDIR}/etc/lull/lull.conf\")
+    message(STATUS \"Kept: \$ENV{DESTDIR}/etc/lull/lull.conf\")
   else()
-    file(INSTALL DESTINATION \"${CMAKE_INSTALL_FULL_SYSCONFDIR}/lull\" TYPE FILE
-      FILES \"${CMAKE_SOURCE_DIR}/conf/lull.conf\")
+    file(INSTALL DESTINATION /etc/lull TYPE FILE FILES \"${CMAKE_SOURCE_DIR}/conf/lull.conf\")
   endif()")
 
 add_custom_target(dist COMMAND ${CMAKE_SOURCE_DIR}/contrib/packaging/dist ${CMAKE_BINARY_DIR} VERBATIM)

@@ -55,9 +55,9 @@ mkdir -p "$builds"
 
 build gcc -DCMAKE_C_COMPILER=gcc -DCMAKE_BUILD_TYPE=RelWithDebInfo && tests gcc
 build clang -DCMAKE_C_COMPILER=clang -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_C_FLAGS=-Wvla &&
-    tests clang -LE 'integration|lint'
+    tests clang -LE 'integration|lint|packaging'
 build asan -DCMAKE_C_COMPILER=gcc -DCMAKE_BUILD_TYPE=RelWithDebInfo \
-    -DLULL_SANITIZE=address,undefined && tests asan -LE lint
+    -DLULL_SANITIZE=address,undefined && tests asan -LE 'lint|packaging'
 build tsan -DCMAKE_C_COMPILER=gcc -DCMAKE_BUILD_TYPE=RelWithDebInfo -DLULL_SANITIZE=thread &&
     tests tsan -R '^unit\.(store|cache|base)\.'
 
