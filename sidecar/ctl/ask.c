@@ -4,6 +4,7 @@
 #include "lull/base/os.h"
 
 #include <curl/curl.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -49,6 +50,22 @@ static CURLcode perform(CURL *easy, const struct ctl *ctl, const char *method, c
     return curl_easy_perform(easy);
 }
 
+/* Why there is no answer, and what to do about it. */
+static void say_unanswered(CURL *easy, CURLcode code, const char *path)
+{
+    long errnum = 0;
+    curl_easy_getinfo(easy, CURLINFO_OS_ERRNO, &errnum);
+    if (code == CURLE_COULDNT_CONNECT && errnum == EACCES) {
+        fprintf(stderr,
+                "lullctl: %s: you may not use it; root may, and the group that "
+                "control_group names\n",
+                path);
+    } else {
+        fprintf(stderr, "lullctl: no answer on %s: %s; is lulld running? --socket names another\n",
+                path, curl_easy_strerror(code));
+    }
+}
+
 long ctl_ask(const struct ctl *ctl, const char *method, const char *target, struct buf *out)
 {
     long status = 0;
@@ -57,8 +74,7 @@ long ctl_ask(const struct ctl *ctl, const char *method, const char *target, stru
     buf_init(out, ANSWER_MAX);
     CURLcode code = perform(easy, ctl, method, target, out);
     if (code != CURLE_OK) {
-        fprintf(stderr, "lullctl: no answer on %s: %s; is lulld running? --socket names another\n",
-                ctl->socket, curl_easy_strerror(code));
+        say_unanswered(easy, code, ctl->socket);
     } else {
         curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
     }

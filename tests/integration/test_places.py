@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Where the control socket and the data are when nothing is said, and the health check of the image."""
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -39,6 +40,17 @@ class Places(LullTest):
                               env=clean_environment(RUNTIME_DIRECTORY=folder.name), check=False)
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         self.assertTrue(lull.running())
+
+    def test_a_socket_that_one_may_not_use_is_not_a_missing_daemon(self):
+        if os.geteuid() != 0:
+            self.skipTest("needs root, to become somebody else")
+        lull = self.lull(self.upstream(), server="control_mode = 0600")
+        os.chmod(lull.folder, 0o755)
+        program = shutil.copy(LULLCTL, lull.folder)  # where anybody may run it
+        done = subprocess.run([program, "--socket", lull.control_path, "health"], capture_output=True, text=True,
+                              timeout=DEADLINE, env=clean_environment(), check=False, user=65534, group=65534)
+        self.assertEqual(done.returncode, 3)
+        self.assertIn("you may not use it", done.stderr)
 
 
 class Health(LullTest):
