@@ -5,3 +5,13 @@ if(TARGET lull_path AND TARGET lull_control)
   target_include_directories(bench_window PRIVATE ${CMAKE_SOURCE_DIR}/sidecar ${CMAKE_CURRENT_SOURCE_DIR})
   target_link_libraries(bench_window PRIVATE lull_path lull_control PkgConfig::CJSON m)
 endif()
+
+# typing/: the traces, and what is made of them.
+set(typing_dir ${CMAKE_CURRENT_LIST_DIR}/typing)
+set(typing_traces ${typing_dir}/trace.c ${typing_dir}/compose.c ${typing_dir}/suggest.c ${typing_dir}/seeds.c)
+if(TARGET lull_base)
+  add_executable(typing_traces EXCLUDE_FROM_ALL ${typing_dir}/describe.c ${typing_traces})
+  target_include_directories(typing_traces PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
+  target_compile_definitions(typing_traces PRIVATE LULL_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+  target_link_libraries(typing_traces PRIVATE lull_base)
+endif()
