@@ -37,6 +37,7 @@ struct upstream_pool {
     struct loop *loop;
     struct upstream_call *calls[MAX_CALLS];
     size_t count;
+    struct model_script script;
 };
 
 struct world {
@@ -47,6 +48,7 @@ struct world {
     struct figures *figures;
     struct cache *cache;
     struct upstream_pool *pool;
+    struct model_script script;
     struct schedule *schedule;
     struct engine *engine;
     struct edge *edge;
@@ -63,16 +65,20 @@ struct upstream_pool *upstream_pool_create(struct loop *loop)
     return pool;
 }
 
+static void call_free(struct upstream_call *c)
+{
+    free(c->method);
+    free(c->target);
+    free(c->headers);
+    free(c->body);
+    free(c->upstream);
+    free(c);
+}
+
 void upstream_pool_destroy(struct upstream_pool *pool)
 {
     for (size_t i = 0; pool != NULL && i < pool->count; i++) {
-        struct upstream_call *c = pool->calls[i];
-        free(c->method);
-        free(c->target);
-        free(c->headers);
-        free(c->body);
-        free(c->upstream);
-        free(c);
+        call_free(pool->calls[i]);
     }
     free(pool);
 }
@@ -98,6 +104,9 @@ struct upstream_call *upstream_start(struct upstream_pool *pool, const struct up
     buf_free(&lines);
     require(pool->count < MAX_CALLS);
     pool->calls[pool->count++] = c;
+    if (pool->script.began != NULL) {
+        pool->script.began(pool->script.ctx, c);
+    }
     return c;
 }
 
@@ -106,6 +115,9 @@ void upstream_abort(struct upstream_call *call)
     require(!call->over);
     call->over = true;
     call->aborted = true;
+    if (call->pool->script.aborted != NULL) {
+        call->pool->script.aborted(call->pool->script.ctx, call);
+    }
 }
 
 void upstream_resume(struct upstream_call *call)
@@ -140,6 +152,19 @@ struct upstream_call *model_call(struct world *w, size_t i)
 {
     require(i < w->pool->count);
     return w->pool->calls[i];
+}
+
+void model_forget(struct upstream_call *call)
+{
+    struct upstream_pool *pool = call->pool;
+    size_t i = 0;
+    require(call->over);
+    while (pool->calls[i] != call) {
+        i++;
+    }
+    pool->count--;
+    memmove(&pool->calls[i], &pool->calls[i + 1], (pool->count - i) * sizeof(void *));
+    call_free(call);
 }
 
 bool model_open(const struct upstream_call *call)
@@ -302,6 +327,7 @@ static void daemon_up(struct world *w)
     w->figures = figures_create();
     w->cache = cache_create(w->loop, &cache);
     w->pool = upstream_pool_create(w->loop);
+    w->pool->script = w->script;
     w->schedule = schedule_create();
     struct engine_parts parts = {w->loop, w->cache, w->pool, w->schedule, w->figures};
     w->engine = engine_create(&parts, s);
@@ -419,6 +445,22 @@ void world_pass(struct world *w, usec_t us)
 struct cache *world_cache(struct world *w)
 {
     return w->cache;
+}
+
+void world_script(struct world *w, const struct model_script *script)
+{
+    w->script = script == NULL ? (struct model_script){0} : *script;
+    w->pool->script = w->script;
+}
+
+struct loop *world_loop(struct world *w)
+{
+    return w->loop;
+}
+
+const char *world_port(const struct world *w)
+{
+    return w->socket;
 }
 
 const struct figures *world_figures(struct world *w)

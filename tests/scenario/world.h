@@ -58,6 +58,20 @@ void model_break(struct upstream_call *call, bool unreachable); /* it did not */
  */
 void model_answer(struct upstream_call *call, const char *content);
 
+/* A model that plays by itself, on the world's loop, in place of a test that moves it by hand. Told
+ * of each call as it begins, when nothing may be answered yet (start a timer), and when it is
+ * aborted. NULL: none again. Copied. */
+struct model_script {
+    void (*began)(void *ctx, struct upstream_call *call);
+    void (*aborted)(void *ctx, struct upstream_call *call);
+    void *ctx;
+};
+void world_script(struct world *w, const struct model_script *script);
+/* Frees a call that is over; it is not listed any more. */
+void model_forget(struct upstream_call *call);
+struct loop *world_loop(struct world *w);
+const char *world_port(const struct world *w); /* path of the socket that is listened on */
+
 /* Bodies as Open WebUI writes them; static buffers, valid until the next call. */
 const char *ask_autocomplete(const char *text);
 const char *ask_title(const char *user, const char *reply);

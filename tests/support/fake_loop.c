@@ -1,7 +1,9 @@
 /* fake_loop.c: base/loop.h in virtual time; see fake_loop.h.
  *
- * Timers fire in order of their time, then of their start. Descriptors are polled with a timeout of
- * 0. Destroyed objects are kept until nothing runs, as in the real loop.
+ * Timers fire in order of their time, then of their start; the running ones are in a heap.
+ * Descriptors are polled with a timeout of 0, by epoll where there is one and it takes them: a
+ * benchmark has a thousand connections open. Destroyed objects are kept until nothing runs, as in
+ * the real loop.
  */
 #include "support/fake_loop.h"
 
@@ -10,6 +12,9 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
+#ifdef __linux__
+#include <sys/epoll.h>
+#endif
 #include <unistd.h>
 
 enum source_kind { SOURCE_TIMER, SOURCE_WATCH, SOURCE_SIGNAL, SOURCE_WAKER };
@@ -23,6 +28,7 @@ struct loop_timer {
     bool running, dead;
     int64_t due;
     uint64_t order;
+    size_t place; /* in the heap, while it runs */
 };
 
 struct loop_watch {
@@ -31,7 +37,7 @@ struct loop_watch {
     loop_watch_fn fn;
     void *ctx;
     int fd, events;
-    bool dead;
+    bool in_epoll, dead;
 };
 
 struct loop_signal {
@@ -56,6 +62,11 @@ struct loop {
     bool stop;
     int depth;
     struct list timers, watches, signals;
+    struct loop_timer **heap; /* the running timers, the next one first */
+    size_t heap_count, heap_room;
+    int epoll;         /* -1: none */
+    size_t poll_count; /* watches that want events and are not in it */
+    bool corpses;
     struct loop_deferred *first, *last;
 };
 
@@ -70,14 +81,20 @@ struct loop *loop_create(void)
     list_init(&loop->timers);
     list_init(&loop->watches);
     list_init(&loop->signals);
+#ifdef __linux__
+    loop->epoll = epoll_create1(EPOLL_CLOEXEC);
+#else
+    loop->epoll = -1;
+#endif
     return loop;
 }
 
 static void bury(struct loop *loop)
 {
-    if (loop->depth > 0) {
+    if (loop->depth > 0 || !loop->corpses) {
         return;
     }
+    loop->corpses = false;
     list_each(node, &loop->timers)
     {
         struct loop_timer *t = list_item(node, struct loop_timer, node);
@@ -103,6 +120,10 @@ void loop_destroy(struct loop *loop)
     }
     bury(loop);
     require(list_empty(&loop->timers) && list_empty(&loop->watches) && list_empty(&loop->signals));
+    if (loop->epoll >= 0) {
+        close(loop->epoll);
+    }
+    free(loop->heap);
     free(loop);
 }
 
@@ -121,6 +142,40 @@ mono_t loop_now_exact(struct loop *loop)
     return loop_now(loop);
 }
 
+/* ---- timers ---- */
+
+static bool earlier(const struct loop_timer *a, const struct loop_timer *b)
+{
+    return a->due < b->due || (a->due == b->due && a->order < b->order);
+}
+
+static void put(struct loop *loop, size_t place, struct loop_timer *t)
+{
+    loop->heap[place] = t;
+    t->place = place;
+}
+
+/* Moves the timer at that place to where it belongs. */
+static void settle_timer(struct loop *loop, size_t place)
+{
+    struct loop_timer *t = loop->heap[place];
+    while (place > 0 && earlier(t, loop->heap[(place - 1) / 2])) {
+        put(loop, place, loop->heap[(place - 1) / 2]);
+        place = (place - 1) / 2;
+    }
+    for (size_t child = 2 * place + 1; child < loop->heap_count; child = 2 * place + 1) {
+        if (child + 1 < loop->heap_count && earlier(loop->heap[child + 1], loop->heap[child])) {
+            child++;
+        }
+        if (!earlier(loop->heap[child], t)) {
+            break;
+        }
+        put(loop, place, loop->heap[child]);
+        place = child;
+    }
+    put(loop, place, t);
+}
+
 struct loop_timer *loop_timer_create(struct loop *loop, loop_fn fn, void *ctx)
 {
     struct loop_timer *t = mem_new(sizeof *t);
@@ -134,21 +189,40 @@ struct loop_timer *loop_timer_create(struct loop *loop, loop_fn fn, void *ctx)
 void loop_timer_destroy(struct loop_timer *timer)
 {
     if (timer != NULL) {
-        timer->running = false;
+        loop_timer_stop(timer);
         timer->dead = true;
+        timer->loop->corpses = true;
     }
 }
 
 void loop_timer_start(struct loop_timer *timer, usec_t delay)
 {
+    struct loop *loop = timer->loop;
+    loop_timer_stop(timer);
     timer->running = true;
-    timer->due = timer->loop->now + (delay > 0 ? delay : 0);
-    timer->order = ++timer->loop->order;
+    timer->due = loop->now + (delay > 0 ? delay : 0);
+    timer->order = ++loop->order;
+    if (loop->heap_count == loop->heap_room) {
+        loop->heap_room = loop->heap_room == 0 ? 64 : loop->heap_room * 2;
+        loop->heap = realloc(loop->heap, loop->heap_room * sizeof(void *));
+        require(loop->heap != NULL);
+    }
+    put(loop, loop->heap_count++, timer);
+    settle_timer(loop, timer->place);
 }
 
 void loop_timer_stop(struct loop_timer *timer)
 {
+    struct loop *loop = timer->loop;
+    if (!timer->running) {
+        return;
+    }
     timer->running = false;
+    struct loop_timer *last = loop->heap[--loop->heap_count];
+    if (last != timer) {
+        put(loop, timer->place, last);
+        settle_timer(loop, last->place);
+    }
 }
 
 bool loop_timer_running(const struct loop_timer *timer)
@@ -170,14 +244,41 @@ struct loop_watch *loop_watch_create(struct loop *loop, int fd, loop_watch_fn fn
 void loop_watch_destroy(struct loop_watch *watch)
 {
     if (watch != NULL) {
-        watch->events = 0;
+        loop_watch_set(watch, 0);
         watch->dead = true;
+        watch->loop->corpses = true;
     }
+}
+
+/* Whether epoll watches it now; it takes neither files nor one descriptor twice. */
+static bool epoll_set(struct loop_watch *watch, int events)
+{
+#ifdef __linux__
+    struct epoll_event event = {.data.ptr = watch};
+    event.events = ((events & LOOP_READ) != 0 ? (uint32_t)EPOLLIN : 0U) |
+                   ((events & LOOP_WRITE) != 0 ? (uint32_t)EPOLLOUT : 0U);
+    int what = events == 0 ? EPOLL_CTL_DEL : watch->in_epoll ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+    bool done = epoll_ctl(watch->loop->epoll, what, watch->fd, &event) == 0;
+    return done && events != 0;
+#else
+    (void)watch;
+    (void)events;
+    return false;
+#endif
 }
 
 void loop_watch_set(struct loop_watch *watch, int events)
 {
+    struct loop *loop = watch->loop;
+    if (watch->events == events) {
+        return;
+    }
+    loop->poll_count -= watch->events != 0 && !watch->in_epoll ? 1 : 0;
+    if (watch->in_epoll || (events != 0 && watch->events == 0)) {
+        watch->in_epoll = epoll_set(watch, events);
+    }
     watch->events = events;
+    loop->poll_count += events != 0 && !watch->in_epoll ? 1 : 0;
 }
 
 struct loop_signal *loop_signal_create(struct loop *loop, int signo, loop_fn fn, void *ctx)
@@ -282,17 +383,7 @@ void loop_wake(struct loop_waker *waker)
 
 static struct loop_timer *next_timer(const struct loop *loop)
 {
-    struct loop_timer *next = NULL;
-    list_each(node, &loop->timers)
-    {
-        struct loop_timer *t = list_item(node, struct loop_timer, node);
-        if (t->running && !t->dead &&
-            (next == NULL || t->due < next->due ||
-             (t->due == next->due && t->order < next->order))) {
-            next = t;
-        }
-    }
-    return next;
+    return loop->heap_count == 0 ? NULL : loop->heap[0];
 }
 
 usec_t fake_loop_next_timer(const struct loop *loop)
@@ -301,17 +392,51 @@ usec_t fake_loop_next_timer(const struct loop *loop)
     return t == NULL ? -1 : (t->due > loop->now ? t->due - loop->now : 0);
 }
 
-/* One round of the descriptors; whether any was ready. */
-static bool run_watches(struct loop *loop)
+/* Calls the watch for what it wants of that; whether it was called. */
+static bool call_watch(struct loop_watch *watch, bool in, bool out, bool bad)
+{
+    int events = (in || bad ? LOOP_READ : 0) | (out || bad ? LOOP_WRITE : 0);
+    events &= watch->events;
+    if (watch->dead || events == 0) {
+        return false;
+    }
+    watch->fn(watch->ctx, events);
+    return true;
+}
+
+/* One round of the descriptors in epoll; whether any was ready. */
+static bool run_epoll(struct loop *loop)
+{
+    bool any = false;
+#ifdef __linux__
+    struct epoll_event ready[64];
+    int n = loop->epoll < 0 ? 0 : epoll_wait(loop->epoll, ready, 64, 0);
+    for (int i = 0; i < n; i++) {
+        bool bad = (ready[i].events & (uint32_t)(EPOLLERR | EPOLLHUP)) != 0;
+        any = call_watch(ready[i].data.ptr, (ready[i].events & (uint32_t)EPOLLIN) != 0,
+                         (ready[i].events & (uint32_t)EPOLLOUT) != 0, bad) ||
+              any;
+    }
+#else
+    (void)loop;
+#endif
+    return any;
+}
+
+/* One round of the others. */
+static bool run_poll(struct loop *loop)
 {
     static struct pollfd fds[FAKE_MAX_FDS];
     static struct loop_watch *watches[FAKE_MAX_FDS];
     nfds_t n = 0;
     bool any = false;
+    if (loop->poll_count == 0) {
+        return false;
+    }
     list_each(node, &loop->watches)
     {
         struct loop_watch *w = list_item(node, struct loop_watch, node);
-        if (!w->dead && w->events != 0) {
+        if (!w->dead && w->events != 0 && !w->in_epoll) {
             require(n < FAKE_MAX_FDS);
             short bits = (short)(((w->events & LOOP_READ) != 0 ? POLLIN : 0) |
                                  ((w->events & LOOP_WRITE) != 0 ? POLLOUT : 0));
@@ -325,13 +450,7 @@ static bool run_watches(struct loop *loop)
     for (nfds_t i = 0; i < n; i++) {
         int bits = fds[i].revents;
         bool bad = (bits & (POLLERR | POLLHUP | POLLNVAL)) != 0;
-        int events = ((bits & POLLIN) != 0 || bad ? LOOP_READ : 0) |
-                     ((bits & POLLOUT) != 0 || bad ? LOOP_WRITE : 0);
-        events &= watches[i]->events;
-        if (!watches[i]->dead && events != 0) {
-            any = true;
-            watches[i]->fn(watches[i]->ctx, events);
-        }
+        any = call_watch(watches[i], (bits & POLLIN) != 0, (bits & POLLOUT) != 0, bad) || any;
     }
     return any;
 }
@@ -342,7 +461,7 @@ static bool run_timer(struct loop *loop)
     if (t == NULL || t->due > loop->now) {
         return false;
     }
-    t->running = false;
+    loop_timer_stop(t);
     t->fn(t->ctx);
     return true;
 }
@@ -352,7 +471,8 @@ void fake_loop_settle(struct loop *loop)
     bool ran = true;
     loop->depth++;
     while (ran && !loop->stop) {
-        ran = run_watches(loop);
+        ran = run_epoll(loop);
+        ran = run_poll(loop) || ran;
         run_deferred(loop);
         ran = run_timer(loop) || ran;
         run_deferred(loop);
