@@ -108,6 +108,7 @@ void figures_destroy(struct figures *f)
     }
     for (size_t i = 0; i < f->task_count; i++) {
         figure_times_free(&f->tasks[i]->latency);
+        figure_times_free(&f->tasks[i]->window);
         free(f->tasks[i]->name);
         free(f->tasks[i]);
     }

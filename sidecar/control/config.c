@@ -128,7 +128,8 @@ static const char *section_title(enum option_section section)
     static const char *const titles[] = {
         [OPTION_SERVER] = "[server]", [OPTION_UPSTREAM] = "[upstream NAME]",
         [OPTION_TASKS] = "[tasks]",   [OPTION_KIND] = "[tasks] and [task KIND]",
-        [OPTION_OWN] = "[task KIND]", [OPTION_CACHE] = "[cache]",
+        [OPTION_OWN] = "[task KIND]", [OPTION_COMPLETION] = "[task KIND]",
+        [OPTION_CACHE] = "[cache]",
     };
     return titles[section];
 }

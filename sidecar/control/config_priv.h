@@ -16,6 +16,7 @@ enum option_section {
     OPTION_TASKS,
     OPTION_KIND,
     OPTION_OWN,
+    OPTION_COMPLETION,
     OPTION_CACHE
 };
 
@@ -23,7 +24,6 @@ enum option_type {
     TYPE_ADDRESSES,
     TYPE_BOOL,
     TYPE_CLASS,
-    TYPE_DEBOUNCE,
     TYPE_DIALECT,
     TYPE_DURABILITY,
     TYPE_DURATION,
@@ -41,6 +41,7 @@ enum option_type {
     TYPE_TASKS_MODE,
     TYPE_TEXT,
     TYPE_URL,
+    TYPE_WINDOW,
 };
 
 struct option {

@@ -41,9 +41,6 @@ static void kind_default(const struct option *o, const struct kind_info *k, char
     case TYPE_DURATION: /* ttl */
         duration_text((int64_t)k->ttl_s * USEC_PER_S, out, size);
         break;
-    case TYPE_DEBOUNCE:
-        snprintf(out, size, "%s", k->cls == KIND_CLASS_COMPLETION ? "auto" : "off");
-        break;
     case TYPE_CLASS:
         snprintf(out, size, "%s", class_word(k->cls));
         break;
@@ -81,7 +78,7 @@ static void take_kind(struct config *c, struct reading *r, struct kind_policy *k
     for (size_t i = 0; i < option_count; i++) {
         const struct option *o = &options[i];
         bool fits = section_has(SECTION_TASK, o) && !o->later &&
-                    (o->type != TYPE_DEBOUNCE || info->cls == KIND_CLASS_COMPLETION);
+                    (o->section != OPTION_COMPLETION || info->cls == KIND_CLASS_COMPLETION);
         if (fits) {
             kind_default(o, info, def, sizeof def);
             take_option(c, r, prefix, o, kind_assignment(r, k->name, o), def, k);
@@ -93,15 +90,25 @@ static void take_kind(struct config *c, struct reading *r, struct kind_policy *k
     }
 }
 
+/* debounce and its like elsewhere. */
+static void check_completion_keys(struct reading *r, const struct kind_policy *k)
+{
+    for (size_t i = 0; i < option_count && k->cls != KIND_CLASS_COMPLETION; i++) {
+        const struct option *o = &options[i];
+        const struct assignment *a =
+            o->section == OPTION_COMPLETION ? reading_find(r, SECTION_TASK, k->name, o) : NULL;
+        if (a != NULL) {
+            say_about(r, a, "%s: only for autocomplete and own kinds of class completion", o->key);
+        }
+    }
+}
+
 static void check_kind(const struct settings *s, struct reading *r, struct kind_policy *k)
 {
-    const struct assignment *debounce = own_assignment(r, k->name, "debounce");
     const struct assignment *cls = own_assignment(r, k->name, "class");
     const struct assignment *enabled =
         kind_assignment(r, k->name, option_find(SECTION_TASK, SPAN("enabled")));
-    if (k->cls != KIND_CLASS_COMPLETION && debounce != NULL) {
-        say_about(r, debounce, "debounce: only for autocomplete and own kinds of class completion");
-    }
+    check_completion_keys(r, k);
     if (k->builtin && cls != NULL) {
         say_about(r, cls, "class: the class of a built-in kind is fixed");
     }

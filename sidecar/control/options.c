@@ -6,6 +6,7 @@
 #define FIELD_TASKS(field) offsetof(struct settings, field)
 #define FIELD_KIND(field) offsetof(struct kind_policy, field)
 #define FIELD_OWN(field) offsetof(struct kind_policy, field)
+#define FIELD_COMPLETION(field) offsetof(struct kind_policy, field)
 #define FIELD_CACHE(field) offsetof(struct cache_settings, field)
 #define RELOAD_YES true
 #define RELOAD_NO false
@@ -40,7 +41,8 @@ bool section_has(enum section section, const struct option *o)
     case SECTION_TASKS:
         return o->section == OPTION_TASKS || o->section == OPTION_KIND;
     case SECTION_TASK:
-        return o->section == OPTION_KIND || o->section == OPTION_OWN;
+        return o->section == OPTION_KIND || o->section == OPTION_OWN ||
+               o->section == OPTION_COMPLETION;
     case SECTION_CACHE:
         return o->section == OPTION_CACHE;
     }
@@ -120,7 +122,7 @@ static void describe_range(const struct option *o, struct buf *out)
     char low[32], high[32];
     switch (o->type) {
     case TYPE_DURATION:
-    case TYPE_DEBOUNCE:
+    case TYPE_WINDOW:
         duration_text(o->min, low, sizeof low);
         duration_text(o->max, high, sizeof high);
         put_text(out, " from %s to %s", low, high);
@@ -145,7 +147,6 @@ void option_describe(const struct option *o, struct buf *out)
         [TYPE_ADDRESSES] = "addresses",
         [TYPE_BOOL] = "yes or no",
         [TYPE_CLASS] = "background, foreground or completion",
-        [TYPE_DEBOUNCE] = "off, auto or a duration",
         [TYPE_DIALECT] = "auto, openai or ollama",
         [TYPE_DURABILITY] = "group or os",
         [TYPE_DURATION] = "duration",
@@ -163,6 +164,7 @@ void option_describe(const struct option *o, struct buf *out)
         [TYPE_TASKS_MODE] = "on, observe or off",
         [TYPE_TEXT] = "text",
         [TYPE_URL] = "URL",
+        [TYPE_WINDOW] = "off, auto or a duration",
     };
     put_text(out, "%s", words[o->type]);
     describe_range(o, out);

@@ -55,6 +55,9 @@ static void add_task(cJSON *to, const struct task_figures *t, mono_t now)
 #undef UPSTREAM_FIGURE
 #undef SERVER_FIGURE
     add_times(o, "latency_ms", &t->latency, now);
+    if (t->window.count > 0) {
+        add_times(o, "window_ms", &t->window, now);
+    }
 }
 
 static void add_upstream(cJSON *to, struct figures *f, const struct control_upstream *up,

@@ -121,14 +121,14 @@ static bool read_bool(const char *text, bool *out, struct buf *why)
     return true;
 }
 
-static bool read_debounce(const struct option *o, const char *text, usec_t *out, struct buf *why)
+static bool read_window(const struct option *o, const char *text, usec_t *out, struct buf *why)
 {
     if (strcmp(text, "off") == 0) {
-        *out = DEBOUNCE_OFF;
+        *out = WINDOW_OFF;
         return true;
     }
     if (strcmp(text, "auto") == 0) {
-        *out = DEBOUNCE_AUTO;
+        *out = WINDOW_AUTO;
         return true;
     }
     if (strcmp(text, "0") != 0 && !with_unit(text, durations, out)) {
@@ -317,8 +317,8 @@ bool value_read(const struct option *o, const char *text, void *base, struct buf
         return read_list(o, text, field, why);
     case TYPE_BOOL:
         return read_bool(text, field, why);
-    case TYPE_DEBOUNCE:
-        return read_debounce(o, text, field, why);
+    case TYPE_WINDOW:
+        return read_window(o, text, field, why);
     case TYPE_DURATION:
         return read_duration(o, text, field, why);
     case TYPE_SIZE:

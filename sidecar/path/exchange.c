@@ -20,6 +20,14 @@ static enum step (*const steps[])(struct exchange *) = {
 #undef STEP
 };
 
+static void exchange_free(struct exchange *x)
+{
+    fingerprint_free(&x->raw);
+    fingerprint_free(&x->meaning);
+    fingerprint_free(&x->context);
+    free(x);
+}
+
 struct engine *engine_create(const struct engine_parts *parts, struct settings *settings)
 {
     struct engine *e = mem_new(sizeof *e);
@@ -27,9 +35,10 @@ struct engine *engine_create(const struct engine_parts *parts, struct settings *
     e->settings = settings_ref(settings);
     /* ids of answers differ between runs */
     e->serial = (uint64_t)loop_wall(parts->loop).us;
-    struct flight_hooks hooks = {.landed = fly_landed, .ctx = e};
+    struct flight_hooks hooks = {.landed = fly_landed, .held = complete_held, .ctx = e};
     e->flights =
         flight_table_create(parts->loop, parts->pool, parts->schedule, parts->figures, &hooks);
+    e->through = through_create((size_t)settings->cache.type_through_entries);
     if (gethostname(e->hostname, sizeof e->hostname - 1) != 0) {
         e->hostname[0] = '\0';
     }
@@ -42,12 +51,11 @@ void engine_destroy(struct engine *e)
         return;
     }
     flight_table_destroy(e->flights);
+    through_destroy(e->through);
     while (e->spare != NULL) {
         struct exchange *x = e->spare;
         e->spare = x->next_spare;
-        fingerprint_free(&x->raw);
-        fingerprint_free(&x->meaning);
-        free(x);
+        exchange_free(x);
     }
     settings_unref(e->settings);
     free(e);
@@ -58,6 +66,13 @@ void engine_configure(struct engine *e, struct settings *settings)
     settings_ref(settings);
     settings_unref(e->settings);
     e->settings = settings;
+    through_resize(e->through,
+                   settings->cache.type_through ? (size_t)settings->cache.type_through_entries : 0);
+}
+
+void engine_without(struct engine *e, unsigned parts)
+{
+    flight_without(e->flights, parts);
 }
 
 int64_t engine_bad_requests(const struct engine *e)
@@ -78,9 +93,11 @@ static struct exchange *exchange_new(struct engine *e, struct http_conn *conn)
         e->spare_count--;
         struct fingerprint raw = x->raw;
         struct fingerprint meaning = x->meaning;
+        struct fingerprint context = x->context;
         memset(x, 0, sizeof *x);
         x->raw = raw;
         x->meaning = meaning;
+        x->context = context;
     } else {
         x = mem_new(sizeof *x);
     }
@@ -104,15 +121,14 @@ void exchange_drop(struct exchange *x)
     }
     buf_free(&x->reply);
     settings_unref(x->settings);
-    bool large = x->meaning.storage.cap + x->raw.storage.cap > EXCHANGE_KEY_MAX;
+    bool large =
+        x->meaning.storage.cap + x->raw.storage.cap + x->context.storage.cap > EXCHANGE_KEY_MAX;
     if (e->spare_count < EXCHANGE_SPARE && !large) {
         x->next_spare = e->spare;
         e->spare = x;
         e->spare_count++;
     } else {
-        fingerprint_free(&x->raw);
-        fingerprint_free(&x->meaning);
-        free(x);
+        exchange_free(x);
     }
 }
 

@@ -7,6 +7,8 @@
 #include "lull/path/fingerprint/fingerprint.h"
 #include "lull/path/relay/relay.h"
 #include "lull/path/task/classify.h"
+#include "lull/path/typist/text.h"
+#include "lull/path/typist/through.h"
 
 enum step {
 #define STEP(id, function) STEP_##id,
@@ -52,9 +54,12 @@ struct exchange {
     struct scope scope;
     struct fingerprint raw; /* level 1; empty hash parts until step_raw ran */
     bool raw_made;
-    struct fingerprint meaning; /* level 2 */
-    int upstream;               /* the one that will answer */
-    struct span model;          /* the one that will be asked */
+    struct fingerprint meaning;          /* level 2 */
+    int upstream;                        /* the one that will answer */
+    struct span model;                   /* the one that will be asked */
+    struct fingerprint context;          /* class completion: the key without the text */
+    struct flight_completion completion; /* the same; points into context and request */
+    bool completion_made;
 
     struct flight_waiter waiter;
     struct relay *relay;
@@ -66,6 +71,7 @@ struct engine {
     struct engine_parts parts;
     struct settings *settings;
     struct flight_table *flights;
+    struct through *through;
     struct exchange *spare;
     size_t spare_count;
     int64_t bad_requests;
@@ -84,17 +90,37 @@ void exchange_finish(struct exchange *x, int kind, enum outcome outcome);
 /* Gives back an exchange that is no task. */
 void exchange_drop(struct exchange *x);
 
-/* lookup.c, policy.c, fly.c, pass.c */
+/* lookup.c, policy.c, complete.c, fly.c, pass.c */
 enum step step_raw(struct exchange *x);
 enum step step_classify(struct exchange *x);
 enum step step_policy(struct exchange *x);
 enum step step_meaning(struct exchange *x);
+enum step step_through(struct exchange *x);
 enum step step_flight(struct exchange *x);
 enum step step_relay(struct exchange *x);
 /* Refuses a task whose Origin is not allowed (STEP_OVER); otherwise STEP_POLICY. */
 enum step policy_origin(struct exchange *x);
 /* flight_hooks.landed, with the engine as ctx. */
 void fly_landed(void *ctx, const struct flight *f, struct flight_end *end);
+
+/* fly.c: what a flight of this exchange is, but for what is sent. */
+void fly_spec(struct exchange *x, struct flight_spec *spec);
+
+/* complete.c */
+/* Fills x->completion, once; needs the request and its level-2 key. Does nothing for other kinds.
+ */
+void complete_prepare(struct exchange *x);
+/* Whether type-through has nothing to gain from reading the entry behind a level-1 hit. */
+bool complete_is_held(struct exchange *x, int kind, const struct cache_hit *hit);
+/* flight_hooks.held, with the engine as ctx. */
+bool complete_held(void *ctx, const struct flight_spec *spec, struct buf *content,
+                   struct flight_end *end);
+/* Holds what was found in the cache, or what a call brought. */
+void complete_hit(struct exchange *x, const struct cache_hit *hit, const struct answer *answer);
+void complete_landed(struct engine *e, const struct flight_spec *spec,
+                     const struct flight_end *end);
+/* A chat of this exchange begins: autocompletes of the text it sends are over. */
+void complete_chat(struct exchange *x);
 
 /* reply.c: the answer to a task: 200, JSON, with X-Lull-Task and Cache-Status. */
 void reply_task(struct exchange *x, int kind, const char *cache_status, struct span body);

@@ -61,36 +61,11 @@ static struct span call_target(const struct exchange *x, struct buf *out)
     return buf_span(out);
 }
 
-static struct flight_typist typist_of(struct exchange *x)
-{
-    struct flight_typist typist = {.usable = false};
-    const struct hash_secret *secret = cache_secret(x->engine->parts.cache);
-    if (exchange_policy(x)->cls != KIND_CLASS_COMPLETION) {
-        return typist;
-    }
-    struct task_completion completion = task_completion_of(&x->request, secret);
-    struct hash_state state;
-    hash_begin(&state, secret);
-    hash_update(&state, x->scope.digest, sizeof x->scope.digest);
-    hash_update(&state, &x->upstream, sizeof x->upstream);
-    hash_update(&state, x->model.ptr, x->model.len);
-    typist.scope = hash_end(&state);
-    typist.around = completion.around;
-    typist.text = completion.text;
-    typist.one_user = x->scope.one_user;
-    typist.history_empty = completion.history_empty;
-    typist.usable = true;
-    return typist;
-}
-
 static void on_flight_end(void *ctx, struct flight_end *end);
 
-static void submit(struct exchange *x, struct flight_spec *spec)
+void fly_spec(struct exchange *x, struct flight_spec *spec)
 {
-    char scope[9];
-    struct span material = buf_span(&x->meaning.storage);
-    snprintf(scope, sizeof scope, "%02x%02x%02x%02x", x->scope.digest[0], x->scope.digest[1],
-             x->scope.digest[2], x->scope.digest[3]);
+    complete_prepare(x);
     spec->settings = x->settings;
     spec->kind = x->decision.kind;
     spec->upstream = x->upstream;
@@ -98,7 +73,7 @@ static void submit(struct exchange *x, struct flight_spec *spec)
     spec->may_stream =
         !x->request.has_tools && !x->request.plain_only && !x->settings->upstreams[x->upstream].tls;
     spec->hash = x->meaning.hash;
-    spec->material = material;
+    spec->material = buf_span(&x->meaning.storage);
     spec->shared = x->bypass == NULL;
     spec->join = x->bypass == NULL && !x->head.no_cache;
     spec->store = x->bypass == NULL;
@@ -107,10 +82,16 @@ static void submit(struct exchange *x, struct flight_spec *spec)
                       ? CACHE_FLAG_REPLIED
                       : 0;
     spec->model = x->model;
+    spec->completion = x->completion;
+}
+
+static void submit(struct exchange *x, struct flight_spec *spec)
+{
+    char scope[9];
+    snprintf(scope, sizeof scope, "%02x%02x%02x%02x", x->scope.digest[0], x->scope.digest[1],
+             x->scope.digest[2], x->scope.digest[3]);
+    fly_spec(x, spec);
     spec->scope = span_of(scope);
-    spec->typist = typist_of(x);
-    spec->window = exchange_policy(x)->cls == KIND_CLASS_COMPLETION ? exchange_policy(x)->debounce
-                                                                    : DEBOUNCE_OFF;
     x->waiter.done = on_flight_end;
     x->waiter.ctx = x;
     x->phase = PHASE_FLIGHT;
@@ -157,7 +138,9 @@ void fly_landed(void *ctx, const struct flight *f, struct flight_end *end)
     usec_t ttl = judged == JUDGED_EMPTY && policy->ttl > EMPTY_TTL ? EMPTY_TTL : policy->ttl;
     end->entry_id = spec->hash;
     end->entry_expires.us = now.us + ttl;
-    if (spec->store && judged != JUDGED_BAD && answer_encode(end->answer, &encoded) == ERR_OK) {
+    bool keep = judged == JUDGED_GOOD ||
+                (judged == JUDGED_EMPTY && flight_has(e->flights, FLIGHT_PART_EMPTY));
+    if (spec->store && keep && answer_encode(end->answer, &encoded) == ERR_OK) {
         struct cache_put put = {
             .key = {.hash = spec->hash, .head = spec->material},
             .kind = span_of(policy->name),
@@ -176,6 +159,9 @@ void fly_landed(void *ctx, const struct flight *f, struct flight_end *end)
             cache_store(e->parts.cache, &put, spec->generation, &end->entry_seq) == ERR_OK;
     }
     buf_free(&encoded);
+    if (judged == JUDGED_GOOD) {
+        complete_landed(e, spec, end);
+    }
     if (end->stored) {
         figures->stored++;
     } else {
@@ -219,6 +205,12 @@ static void keep_alias(struct exchange *x, struct flight_end *end, struct span b
     end->alias_done = x->raw.hash;
 }
 
+/* Whether another exchange's call answers this one. */
+static bool shares(const struct exchange *x, const struct flight_end *end)
+{
+    return x->waiter.joined || end->rest;
+}
+
 static void answer_waiter(struct exchange *x, struct flight_end *end)
 {
     int kind = x->decision.kind;
@@ -236,14 +228,18 @@ static void answer_waiter(struct exchange *x, struct flight_end *end)
                  x->regenerate ? "regenerate" : x->bypass);
         bool uncached_kind = x->bypass != NULL && strcmp(x->bypass, "cache-off") == 0;
         outcome = x->regenerate || uncached_kind ? OUTCOME_MISS : OUTCOME_BYPASSED;
-    } else if (x->waiter.joined) {
-        snprintf(status, sizeof status, "fwd=miss; collapsed");
+    } else if (end->held) {
+        snprintf(status, sizeof status, "hit; detail=type-through");
+        outcome = OUTCOME_TYPE_THROUGH;
+    } else if (shares(x, end)) {
+        outcome = OUTCOME_COLLAPSED;
+        snprintf(status, sizeof status, "fwd=miss; collapsed%s",
+                 end->rest ? "; detail=type-through" : "");
     } else {
         snprintf(status, sizeof status, "fwd=%s%s", x->head.no_cache ? "request" : "uri-miss",
                  end->stored ? "; stored" : "");
     }
-    if (x->waiter.joined) {
-        outcome = OUTCOME_COLLAPSED;
+    if (outcome == OUTCOME_COLLAPSED || outcome == OUTCOME_TYPE_THROUGH) {
         figures->saved_us += end->model_time;
         figures->saved_tokens += end->tokens;
     }

@@ -74,7 +74,8 @@ enum step step_raw(struct exchange *x)
     int kind = settings_find_kind(x->settings, hit.kind);
     bool good = kind != KIND_NONE && x->settings->kinds[kind].enabled &&
                 x->settings->kinds[kind].cache && !wants_new(x, &hit) &&
-                guard_origin(&x->settings->server, h->origin, r->host);
+                guard_origin(&x->settings->server, h->origin, r->host) &&
+                complete_is_held(x, kind, &hit);
     if (good) {
         answer_hit(x, kind, &hit, found == CACHE_PENDING, hit.reply);
     }
@@ -106,6 +107,9 @@ static enum err render_hit(struct exchange *x, const struct cache_hit *hit)
     enum err e = answer_decode(hit->answer, &answer);
     if (e == ERR_OK) {
         e = reply_render(x, &answer);
+        if (e == ERR_OK) {
+            complete_hit(x, hit, &answer);
+        }
         answer_free(&answer);
     }
     return e;
@@ -120,7 +124,7 @@ static enum step look_up(struct exchange *x)
     enum cache_result found =
         cache_find_entry(e->parts.cache, &key, loop_wall(e->parts.loop), &hit);
     if (found != CACHE_HIT && found != CACHE_PENDING) {
-        return STEP_FLIGHT;
+        return STEP_THROUGH;
     }
     if (wants_new(x, &hit)) {
         x->regenerate = true;
@@ -130,7 +134,7 @@ static enum step look_up(struct exchange *x)
     }
     if (render_hit(x, &hit) != ERR_OK) {
         cache_release(e->parts.cache);
-        return STEP_FLIGHT;
+        return STEP_THROUGH;
     }
     cache_release(e->parts.cache); /* from here on only the hit's values are used */
     keep_alias(x, &hit, hit.expires);

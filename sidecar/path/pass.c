@@ -35,6 +35,7 @@ static void count_chat_end(struct exchange *x, const struct relay_result *r)
     struct server_figures *server = &e->parts.figures->server;
     server->chat_open--;
     schedule_chat_ended(e->parts.schedule, x->settings->upstreams[x->head.upstream].name);
+    flight_schedule_changed(e->flights);
     if (!r->client_gone && (!r->whole || r->status >= 400)) {
         server->chat_failed++;
     }
@@ -78,6 +79,7 @@ static void count_begin(struct exchange *x)
         x->chat = true;
         server->chat_requests++;
         server->chat_open++;
+        complete_chat(x);
         schedule_chat_began(e->parts.schedule, x->settings->upstreams[x->head.upstream].name);
     } else {
         server->other_requests++;

@@ -449,7 +449,7 @@ class CommandLine(LullTest):
 
     def test_keys_of_later_versions_are_refused(self):
         for text in ("[server]\nmetrics_listen = 127.0.0.1:1\n", "[tasks]\nyield = never\n",
-                     "[tasks]\nfallback = other\n", "[cache]\ntype_through = no\n",
+                     "[tasks]\nfallback = other\n",
                      "[task title]\nmax_hold = 5s\n", "[task title]\nmax_tokens = 5\n"):
             p = lulld("--check", "-c", self.write(text + "[upstream default]\nurl = http://127.0.0.1:1\n"))
             self.assertEqual(p.returncode, 2, text)

@@ -13,11 +13,12 @@ RANKS = {
     "http": 1,
     "path/dialect": 2,
     "path/task": 3, "path/schedule": 3, "path/store": 3, "path/upstream": 3,
-    "path/flight": 4, "path/fingerprint": 4, "path/cache": 4, "path/relay": 4,
-    "path/edge": 5,
-    "path": 6,
-    "app": 7,
-    "main": 8,
+    "path/typist": 4,
+    "path/flight": 5, "path/fingerprint": 5, "path/cache": 5, "path/relay": 5,
+    "path/edge": 6,
+    "path": 7,
+    "app": 8,
+    "main": 9,
 }
 # stands beside path: base and http only; app joins the two
 BESIDE = {"control": {"base", "http"}, "ctl": {"base"}}

@@ -77,28 +77,34 @@ static void off_sends_at_once(void **state)
     world_end(w);
 }
 
-static void auto_does_not_hold_a_lone_request_and_holds_the_second(void **state)
+static void auto_does_not_hold_a_lone_request_and_holds_keys(void **state)
 {
     (void)state;
+    static const char text[] = "Please explain this";
     struct world *w = world_begin(AUTO);
+    struct client *keys[8];
     struct client *a = client_open(w);
-    struct client *b = client_open(w);
     complete(a, "", T1);
     assert_int_equal(model_calls(w), 1);
-    world_pass(w, 200 * USEC_PER_MS);
-    complete(b, "", T2);
-    assert_int_equal(model_calls(w), 1);
-    world_pass(w, 349 * USEC_PER_MS);
-    assert_int_equal(model_calls(w), 1);
-    world_pass(w, 1 * USEC_PER_MS);
+    model_answer(model_call(w, 0), "{\"text\": \"\"}");
+    for (size_t i = 0; i < 4; i++) { /* another text, a key every 100 ms */
+        char part[32];
+        snprintf(part, sizeof part, "%.*s", (int)(sizeof text - 4 + i), text);
+        keys[i] = client_open(w);
+        complete(keys[i], "X-OpenWebUI-User-Id: ann\r\n", part);
+        world_pass(w, 100 * USEC_PER_MS);
+    }
+    assert_int_equal(model_calls(w), 2); /* the first of them was alone */
+    model_answer(model_call(w, 1), "{\"text\": \" fits nothing\"}");
+    world_pass(w, 0);
     assert_int_equal(model_calls(w), 2);
-    model_answer(model_call(w, 0), "{\"text\": \" a\"}");
-    model_answer(model_call(w, 1), "{\"text\": \" b\"}");
-    world_pass(w, 1500 * USEC_PER_MS);
-    struct client *c = client_open(w);
-    complete(c, "", T3); /* alone again */
+    world_pass(w, 600 * USEC_PER_MS); /* no key for six mean intervals at the most */
     assert_int_equal(model_calls(w), 3);
-    model_answer(model_call(w, 2), "{\"text\": \" c\"}");
+    assert_has(model_body(model_call(w, 2)), text);
+    model_answer(model_call(w, 2), "{\"text\": \" to me\"}");
+    assert_has(client_reply(keys[1]), "superseded");
+    assert_has(client_reply(keys[2]), "superseded");
+    assert_has(client_reply(keys[3]), " to me");
     world_end(w);
 }
 
@@ -149,10 +155,13 @@ static void other_people_and_short_texts_are_not_superseded(void **state)
     assert_false(client_answered(a));
     assert_false(client_answered(c));
     world_pass(w, 300 * USEC_PER_MS);
-    assert_int_equal(model_calls(w), 4);
-    for (size_t i = 0; i < 4; i++) {
+    assert_int_equal(model_calls(w), 3); /* the last one waits for what comes of "Hello" */
+    for (size_t i = 0; i < 3; i++) {
         model_answer(model_call(w, i), "{\"text\": \" y\"}");
     }
+    world_pass(w, 0);
+    assert_int_equal(model_calls(w), 4); /* it does not fit */
+    model_answer(model_call(w, 3), "{\"text\": \" y\"}");
     assert_int_equal(world_task(w, "autocomplete")->outcomes[OUTCOME_MISS], 4);
     world_end(w);
 }
@@ -194,7 +203,7 @@ int main(void)
         cmocka_unit_test(newest_in_the_window_wins_and_the_older_are_answered_at_once),
         cmocka_unit_test(ollama_gets_the_empty_completion_of_its_own_dialect),
         cmocka_unit_test(off_sends_at_once),
-        cmocka_unit_test(auto_does_not_hold_a_lone_request_and_holds_the_second),
+        cmocka_unit_test(auto_does_not_hold_a_lone_request_and_holds_keys),
         cmocka_unit_test(a_hit_never_waits),
         cmocka_unit_test(equal_texts_join),
         cmocka_unit_test(other_people_and_short_texts_are_not_superseded),

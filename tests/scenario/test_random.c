@@ -1,10 +1,10 @@
-/* test_random.c: random interleavings of arrive, leave, finish, fail, supersede, reload and time,
- * from fixed seeds: every accepted request gets exactly one answer, nothing is called after its
- * end, and the equations of the figures hold (world_end).
+/* test_random.c: random interleavings of arrive, leave, stream, finish, fail, supersede, join,
+ * send, purge, reload and time, from fixed seeds: every accepted request gets exactly one answer,
+ * nothing is called after its end, and the equations of the figures hold (world_end).
  */
 #include "scenario/scenario.h"
 
-enum { CLIENTS = 12, STEPS = 300, SEEDS = 40 };
+enum { CLIENTS = 12, STEPS = 300, SEEDS = 60 };
 
 struct person {
     struct client *client;
@@ -29,6 +29,19 @@ static size_t count_replies(const char *text)
     return n;
 }
 
+/* Whether the last reply is a stream that has not ended. */
+static bool is_streaming(struct client *c)
+{
+    const char *last = NULL;
+    const char *reply = client_reply(c);
+    for (const char *at = reply; (at = strstr(at, "HTTP/1.1 ")) != NULL; at++) {
+        last = at;
+    }
+    size_t len = last == NULL ? 0 : strlen(last);
+    return len > 0 && strstr(last, "Transfer-Encoding: chunked") != NULL && !client_closed(c) &&
+           strcmp(last + len - 5, "0\r\n\r\n") != 0;
+}
+
 static void look(struct person *p)
 {
     if (p->client == NULL) {
@@ -36,30 +49,7 @@ static void look(struct person *p)
     }
     p->answered = count_replies(client_reply(p->client));
     assert_true(p->answered <= p->sent);
-    p->waiting = p->answered < p->sent;
-}
-
-static void arrive(struct world *w, struct person *p)
-{
-    static const char *const texts[] = {"How do I write a daemon", "How do I write a daemon in C",
-                                        "How do I write a daemon in C with libevent",
-                                        "What is the best way to cook rice"};
-    static const char *const controls[] = {
-        "", "", "", "", "Cache-Control: no-cache\r\n", "Cache-Control: no-store\r\n"};
-    if (p->client == NULL) {
-        p->client = client_open(w);
-        p->sent = 0;
-    }
-    look(p);
-    if (p->waiting) {
-        return;
-    }
-    const char *path = pick(2) == 0 ? "/v1/chat/completions" : "/api/chat";
-    const char *text = texts[pick(4)];
-    const char *body =
-        pick(3) == 0 ? ask_title(text, pick(2) == 0 ? "" : "Well.") : ask_autocomplete(text);
-    p->sent++;
-    client_post(p->client, path, controls[pick(6)], body);
+    p->waiting = p->answered < p->sent || is_streaming(p->client);
 }
 
 static void leave(struct person *p)
@@ -70,17 +60,94 @@ static void leave(struct person *p)
     }
 }
 
+static const char sentence[] = "How do I write a daemon in C with libevent and so on";
+
+/* A task, or now and then a chat that sends what was typed. */
+static const char *body_of(char *chat, size_t size)
+{
+    char text[64];
+    /* often a key more or less than somebody else's */
+    size_t len = pick(4) == 0 ? pick(sizeof sentence) : 22 + pick(10);
+    snprintf(text, sizeof text, "%.*s", (int)len, sentence);
+    switch (pick(8)) {
+    case 0:
+        snprintf(chat, size,
+                 "{\"model\":\"m\",\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":"
+                 "\"%s\"}]}",
+                 text);
+        return chat;
+    case 1:
+    case 2:
+        return ask_title(text, pick(2) == 0 ? "" : "Well.");
+    default:
+        return ask_autocomplete(text);
+    }
+}
+
+static void arrive(struct world *w, struct person *p)
+{
+    static const char *const controls[] = {"",
+                                           "",
+                                           "X-OpenWebUI-User-Id: ann\r\n",
+                                           "X-OpenWebUI-User-Id: ann\r\n",
+                                           "X-OpenWebUI-User-Id: bob\r\n",
+                                           "Cache-Control: no-cache\r\n",
+                                           "Cache-Control: no-store\r\n"};
+    char chat[512];
+    if (p->client != NULL && client_closed(p->client)) {
+        look(p); /* a reply that broke in its middle: the connection ends with it */
+        assert_false(p->waiting);
+        leave(p);
+    }
+    if (p->client == NULL) {
+        p->client = client_open(w);
+        p->sent = 0;
+    }
+    look(p);
+    if (p->waiting) {
+        return;
+    }
+    const char *path = pick(4) != 0 ? "/v1/chat/completions" : "/api/chat";
+    p->sent++;
+    client_post(p->client, path, controls[pick(7)], body_of(chat, sizeof chat));
+}
+
+/* A piece of an answer, or the beginning of one: suggestions that fit, or that stop to. */
+static void stream_a_piece(struct upstream_call *call)
+{
+    static const char *const pieces[] = {"{\\\"text\\\": \\\"", " in C", "n C w", "x", "\\\"}"};
+    char line[256];
+    if (strstr(model_body(call), "\"stream\":true") == NULL ||
+        strstr(model_target(call), "/v1/") == NULL) {
+        return;
+    }
+    if (!model_has_head(call)) {
+        model_head(call, 200, "text/event-stream");
+    }
+    snprintf(line, sizeof line,
+             "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"%s\"}}]}\n\n",
+             pieces[pick(5)]);
+    model_data(call, line);
+}
+
 /* Something happens to one of the calls that are open. */
 static void model_moves(struct world *w)
 {
-    static const char *const answers[] = {"{\"title\": \"A title\"}", "{\"text\": \" and so on\"}",
-                                          "{\"text\": \"\"}", "prose"};
+    static const char *const answers[] = {"{\"title\": \"A title\"}",
+                                          "{\"text\": \" and so on\"}",
+                                          "{\"text\": \"n C with libevent and\"}",
+                                          "{\"text\": \" in C with libevent and\"}",
+                                          "{\"text\": \"\"}",
+                                          "prose"};
     for (unsigned tries = 0; tries < 8 && model_calls(w) > 0; tries++) {
         struct upstream_call *call = model_call(w, pick((unsigned)model_calls(w)));
         if (!model_open(call)) {
             continue;
         }
-        switch (pick(8)) {
+        switch (pick(9)) {
+        case 3:
+            stream_a_piece(call);
+            return;
         case 0:
             model_break(call, pick(2) == 0);
             return;
@@ -95,46 +162,81 @@ static void model_moves(struct world *w)
             model_end(call);
             return;
         default:
-            model_answer(call, answers[pick(4)]);
+            model_answer(call, answers[pick(6)]);
             return;
         }
     }
 }
 
+/* Ends what is open: nothing times a chat out. */
+static void model_ends_all(struct world *w)
+{
+    bool any = true;
+    while (any) {
+        any = false;
+        for (size_t i = 0; i < model_calls(w); i++) {
+            if (model_open(model_call(w, i))) {
+                model_break(model_call(w, i), false);
+                any = true;
+            }
+        }
+        world_pass(w, 60 * USEC_PER_S);
+    }
+}
+
+static void step(struct world *w, struct person *people, const char **sets)
+{
+    static const char *const windows[] = {
+        "task.autocomplete.debounce=off", "task.autocomplete.debounce=auto",
+        "task.autocomplete.debounce=auto", "task.autocomplete.debounce=300ms"};
+    static const char *const deadlines[] = {"task.autocomplete.deadline=off",
+                                            "task.autocomplete.deadline=auto",
+                                            "task.autocomplete.deadline=500ms"};
+    switch (pick(21)) {
+    case 0:
+        sets[0] = windows[pick(4)];
+        sets[1] = deadlines[pick(3)];
+        sets[2] = pick(4) == 0 ? "cache.type_through=no" : "cache.type_through_entries=3";
+        world_reload(w, sets);
+        break;
+    case 1:
+        cache_purge(world_cache(w), &(struct cache_filter){.kind = SPAN_NONE}, NULL, NULL);
+        break;
+    case 2:
+    case 3:
+        leave(&people[pick(CLIENTS)]);
+        break;
+    case 4:
+    case 5:
+    case 6:
+    case 7:
+    case 8:
+        model_moves(w);
+        break;
+    case 9:
+    case 10:
+    case 11:
+    case 12:
+        world_pass(w, (usec_t)pick(pick(2) == 0 ? 700 : 90) * USEC_PER_MS);
+        break;
+    default:
+        arrive(w, &people[pick(CLIENTS)]);
+        break;
+    }
+}
+
 static void run(uint64_t seed)
 {
-    static const char *const windows[] = {"task.autocomplete.debounce=off",
-                                          "task.autocomplete.debounce=auto",
-                                          "task.autocomplete.debounce=300ms"};
     state_of_random = seed * 7919 + 17;
-    const char *sets[] = {windows[pick(3)], "upstream.default.first_byte_timeout=20s", NULL};
+    const char *sets[] = {"task.autocomplete.debounce=auto", "task.autocomplete.deadline=off",
+                          "cache.type_through_entries=3", "upstream.default.first_byte_timeout=20s",
+                          NULL};
     struct world *w = world_begin(sets);
     struct person people[CLIENTS] = {0};
     for (int i = 0; i < STEPS; i++) {
-        switch (pick(10)) {
-        case 0:
-        case 1:
-        case 2:
-        case 3:
-            arrive(w, &people[pick(CLIENTS)]);
-            break;
-        case 4:
-            leave(&people[pick(CLIENTS)]);
-            break;
-        case 5:
-        case 6:
-            model_moves(w);
-            break;
-        case 7:
-            sets[0] = windows[pick(3)];
-            world_reload(w, sets);
-            break;
-        default:
-            world_pass(w, (usec_t)pick(700) * USEC_PER_MS);
-            break;
-        }
+        step(w, people, sets);
     }
-    world_pass(w, 60 * USEC_PER_S); /* whoever still waits gets 504 */
+    model_ends_all(w);
     for (size_t i = 0; i < CLIENTS; i++) {
         look(&people[i]);
         if (people[i].waiting) {

@@ -30,7 +30,7 @@ struct upstream_call {
     const struct upstream_events *events;
     void *ctx;
     char *method, *target, *headers, *body, *upstream;
-    bool over, aborted;
+    bool head, over, aborted;
 };
 
 struct upstream_pool {
@@ -201,7 +201,16 @@ void model_head(struct upstream_call *call, int status, const char *content_type
 {
     struct http_header header = {SPAN("Content-Type"), span_of(content_type)};
     require(!call->over);
+    if (call->head) {
+        return; /* it was sent before */
+    }
+    call->head = true;
     call->events->on_head(call->ctx, status, SPAN("OK"), &header, 1, -1);
+}
+
+bool model_has_head(const struct upstream_call *call)
+{
+    return call->head;
 }
 
 void model_data(struct upstream_call *call, const char *bytes)
@@ -461,6 +470,11 @@ struct loop *world_loop(struct world *w)
 const char *world_port(const struct world *w)
 {
     return w->socket;
+}
+
+struct engine *world_engine(struct world *w)
+{
+    return w->engine;
 }
 
 const struct figures *world_figures(struct world *w)

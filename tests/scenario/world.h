@@ -28,6 +28,7 @@ void world_restart(struct world *w);
 struct cache *world_cache(struct world *w);
 const struct task_figures *world_task(struct world *w, const char *kind);
 const struct figures *world_figures(struct world *w);
+struct engine *world_engine(struct world *w);
 
 /* Clients */
 struct client *client_open(struct world *w);
@@ -50,7 +51,9 @@ const char *model_body(const struct upstream_call *call);    /* request body, te
 const char *model_headers(const struct upstream_call *call); /* lines */
 const char *model_target(const struct upstream_call *call);
 const char *model_upstream(const struct upstream_call *call);
+/* Not once more where it was sent before. */
 void model_head(struct upstream_call *call, int status, const char *content_type);
+bool model_has_head(const struct upstream_call *call);
 void model_data(struct upstream_call *call, const char *bytes);
 void model_end(struct upstream_call *call);                     /* the transport ended well */
 void model_break(struct upstream_call *call, bool unreachable); /* it did not */

@@ -48,6 +48,7 @@ struct task_figures {
 #undef UPSTREAM_FIGURE
 #undef SERVER_FIGURE
     struct figure_times latency;
+    struct figure_times window; /* of completions: how long they were to be held; else never used */
 };
 
 struct upstream_figures {

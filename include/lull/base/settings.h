@@ -21,8 +21,8 @@ enum dialect_choice { DIALECT_CHOICE_AUTO, DIALECT_CHOICE_OPENAI, DIALECT_CHOICE
 enum scope_rule { SCOPE_AUTO, SCOPE_USER, SCOPE_AUTH, SCOPE_SHARED };
 enum durability { DURABILITY_GROUP, DURABILITY_OS };
 
-/* debounce: a fixed window in us, or one of these */
-enum { DEBOUNCE_OFF = 0, DEBOUNCE_AUTO = -1 };
+/* debounce, deadline: a fixed time in us, or one of these */
+enum { WINDOW_OFF = 0, WINDOW_AUTO = -1 };
 
 struct server_settings {
     struct strings listen; /* "127.0.0.1:11435", "[::]:11435", "unix:/path" */
@@ -70,7 +70,9 @@ struct kind_policy {
     bool cache;
     usec_t ttl;
     enum scope_rule scope;
-    usec_t debounce;    /* class COMPLETION only; DEBOUNCE_OFF, DEBOUNCE_AUTO or a window */
+    usec_t debounce;    /* class COMPLETION only: WINDOW_OFF, WINDOW_AUTO or a time */
+    usec_t deadline;    /* the same */
+    usec_t busy_wait;   /* class COMPLETION only */
     char *match;        /* beginning of the prompt; "" = none (built-ins: only their own texts) */
     char *system_match; /* beginning of the system message; "" = none */
     char *answer;       /* content of the harmless answer; NULL = none */
@@ -82,6 +84,8 @@ struct cache_settings {
     int64_t max_size; /* bytes */
     enum durability durability;
     bool keep_requests;
+    bool type_through;
+    int64_t type_through_entries;
 };
 
 struct settings {

@@ -33,6 +33,9 @@ void engine_destroy(struct engine *e);
 /* Settings for requests that begin from now on. */
 void engine_configure(struct engine *e, struct settings *settings);
 
+/* For measurements only: see flight_without(). */
+void engine_without(struct engine *e, unsigned parts);
+
 /* Requests refused by the engine for their head alone (Host, token, unknown upstream). */
 int64_t engine_bad_requests(const struct engine *e);
 /* Whether the last call to that upstream reached it; true before the first. */

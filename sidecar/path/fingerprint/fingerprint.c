@@ -165,3 +165,47 @@ enum json_verdict fingerprint_meaning(const struct fingerprint_meaning *in,
     seal(f, head_len, span_make(f->storage.data + head_len, f->storage.len - head_len), secret);
     return JSON_OK;
 }
+
+/* Where the decoded prompt stands in the canonical body, as JSON; written into `escaped`. */
+static size_t find_prompt(struct span body, struct span prompt, struct buf *escaped)
+{
+    if (prompt.len > FINGERPRINT_PROMPT_MAX || buf_append_json(escaped, prompt) != ERR_OK) {
+        return SIZE_MAX;
+    }
+    return span_find(body, buf_span(escaped), 0);
+}
+
+/* Length that the first `len` decoded bytes of the prompt have as JSON. */
+static size_t escaped_length(struct span prompt, size_t len, struct buf *scratch)
+{
+    buf_clear(scratch);
+    enum err e = buf_append_json(scratch, span_make(prompt.ptr, len));
+    return e == ERR_OK ? scratch->len : SIZE_MAX;
+}
+
+bool fingerprint_context(const struct fingerprint *meaning, struct span prompt, struct span text,
+                         const struct hash_secret *secret, struct fingerprint *f)
+{
+    struct buf scratch = {.max = 6 * FINGERPRINT_PROMPT_MAX};
+    size_t before = (size_t)(text.ptr - prompt.ptr);
+    size_t at = find_prompt(meaning->body, prompt, &scratch);
+    size_t from = at == SIZE_MAX ? SIZE_MAX : escaped_length(prompt, before, &scratch);
+    size_t to = at == SIZE_MAX ? SIZE_MAX : escaped_length(prompt, before + text.len, &scratch);
+    buf_free(&scratch);
+    if (from == SIZE_MAX || to == SIZE_MAX) {
+        return false;
+    }
+    /* the head without the body's length, which depends on the text */
+    const struct span fields[] = {
+        SPAN("context"),
+        span_make(meaning->head.ptr, meaning->head.len - LENGTH_BYTES),
+        span_make(meaning->body.ptr, at + from),
+        span_make(meaning->body.ptr + at + to, meaning->body.len - at - to),
+    };
+    begin(f, HEAD_MAX + meaning->head.len + meaning->body.len);
+    if (write_head(&f->storage, fields, sizeof fields / sizeof fields[0]) != ERR_OK) {
+        return false;
+    }
+    seal(f, f->storage.len, SPAN_NONE, secret);
+    return true;
+}

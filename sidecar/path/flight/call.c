@@ -24,6 +24,7 @@ static void reset_answer(struct flight *f)
 {
     assembler_free(&f->assembler);
     f->assembling = false;
+    suggestion_reader_free(&f->reader);
     buf_free(&f->raw_headers);
     buf_init(&f->raw_headers, FLIGHT_HEAD_MAX);
     buf_free(&f->raw_body);
@@ -158,6 +159,7 @@ static bool on_data(void *ctx, struct span piece)
     if ((!f->assembling || !f->asked_changed) && !f->raw_over) {
         f->raw_over = buf_append_span(&f->raw_body, piece) != ERR_OK;
     }
+    completion_progress(f);
     return true;
 }
 
@@ -229,7 +231,13 @@ static void land(struct flight *f)
     if (f->again) {
         refusal_remember(f->table, f, loop_now(f->table->loop));
     }
+    pace_add(flight_pace(f->table, &f->spec), mono_diff(loop_now(f->table->loop), f->started));
+    if (list_empty(&f->waiters) && list_empty(&f->followers)) {
+        task->wasted_us += end.model_time;
+    }
     f->table->hooks.landed(f->table->hooks.ctx, f, &end);
+    f->state = FLIGHT_ENDING; /* from here on it leads nobody */
+    completion_landed(f, &end);
     flight_finish(f, &end);
 }
 

@@ -52,6 +52,9 @@ struct flight_table *flight_table_create(struct loop *loop, struct upstream_pool
     t->schedule = schedule;
     t->figures = figures;
     t->hooks = *hooks;
+    enum err e = hash_secret_generate(&t->secret);
+    require(e == ERR_OK);
+    t->typists = typist_table_create();
     list_init(&t->all);
     for (size_t i = 0; i < FLIGHT_TABLE_BUCKETS; i++) {
         list_init(&t->buckets[i]);
@@ -65,6 +68,8 @@ static void flight_free(void *ctx)
     f->table->count--;
     list_remove(&f->all);
     loop_timer_destroy(f->timer);
+    loop_timer_destroy(f->deadline);
+    suggestion_reader_free(&f->reader);
     assembler_free(&f->assembler);
     buf_free(&f->shaped);
     buf_free(&f->raw_headers);
@@ -87,10 +92,9 @@ void flight_table_destroy(struct flight_table *t)
         loop_defer_cancel(t->loop, &f->gone);
         flight_free(f);
     }
-    for (size_t i = 0; i < FLIGHT_TYPISTS; i++) {
-        buf_free(&t->typists[i].text);
-    }
+    typist_table_destroy(t->typists);
     refusal_free_all(t);
+    free(t->paces);
     free(t);
 }
 
@@ -102,11 +106,46 @@ size_t flight_count(const struct flight_table *t)
 /* Takes the flight out of every place where it could be found. */
 static void unlink_flight(struct flight *f)
 {
-    debounce_forget(f);
+    if (f->state == FLIGHT_FOLLOWING && f->leader != NULL) {
+        completion_unfollow(f);
+    }
+    if (f->orphan) {
+        f->orphan = false;
+        f->table->orphans--;
+    }
     list_remove(&f->node);
     loop_timer_stop(f->timer);
+    if (f->deadline != NULL) {
+        loop_timer_stop(f->deadline);
+    }
     f->state = FLIGHT_ENDING;
+    completion_release_all(f);
     loop_defer(f->table->loop, &f->gone);
+}
+
+/* Whether nobody wants the flight's answer any more. */
+static bool is_idle(const struct flight *f)
+{
+    return f->state != FLIGHT_ENDING && list_empty(&f->waiters) && list_empty(&f->followers) &&
+           !f->orphan;
+}
+
+static void abort_and_unlink(struct flight *f)
+{
+    if (f->call != NULL) {
+        flight_task_figures(f)->cancelled++;
+    }
+    call_abort(f);
+    unlink_flight(f);
+}
+
+void flight_drop(struct flight *f)
+{
+    struct flight *leader = f->leader;
+    abort_and_unlink(f);
+    if (leader != NULL && is_idle(leader)) {
+        abort_and_unlink(leader);
+    }
 }
 
 void flight_finish(struct flight *f, struct flight_end *end)
@@ -121,15 +160,32 @@ void flight_finish(struct flight *f, struct flight_end *end)
     buf_free(&end->reply);
 }
 
+void flight_finish_empty(struct flight *f, enum outcome outcome)
+{
+    struct flight_end end = {.result = FLIGHT_EMPTY, .outcome = outcome};
+    struct flight *leader = f->leader;
+    call_abort(f);
+    flight_finish(f, &end);
+    if (leader != NULL && is_idle(leader)) {
+        abort_and_unlink(leader);
+    }
+}
+
 static void add_waiter(struct flight *f, struct flight_waiter *w, bool joined)
 {
+    if (f->orphan) {
+        f->orphan = false;
+        f->table->orphans--;
+        completion_arm_deadline(f);
+    }
     w->flight = f;
     w->joined = joined;
+    w->since = loop_now(f->table->loop);
     list_init(&w->node);
     list_append(&f->waiters, &w->node);
 }
 
-static struct flight *find_to_join(struct flight_table *t, const struct flight_spec *spec)
+struct flight *flight_find_to_join(struct flight_table *t, const struct flight_spec *spec)
 {
     list_each(node, bucket(t, spec->hash))
     {
@@ -154,7 +210,8 @@ static struct span keep(struct flight *f, struct span s)
 static bool copy_spec(struct flight *f, const struct flight_spec *spec)
 {
     size_t need = spec->target.len + spec->body.len + spec->material.len + spec->model.len +
-                  spec->scope.len + spec->typist.text.len;
+                  spec->scope.len + spec->completion.who.text.len +
+                  spec->completion.context.material.len;
     for (size_t i = 0; i < spec->header_count; i++) {
         need += spec->headers[i].name.len + spec->headers[i].value.len;
     }
@@ -169,7 +226,8 @@ static bool copy_spec(struct flight *f, const struct flight_spec *spec)
     f->spec.material = keep(f, spec->material);
     f->spec.model = keep(f, spec->model);
     f->spec.scope = keep(f, spec->scope);
-    f->spec.typist.text = keep(f, spec->typist.text);
+    f->spec.completion.who.text = keep(f, spec->completion.who.text);
+    f->spec.completion.context.material = keep(f, spec->completion.context.material);
     f->headers = mem_new((spec->header_count + 1) * sizeof *f->headers);
     for (size_t i = 0; i < spec->header_count; i++) {
         f->headers[i].name = keep(f, spec->headers[i].name);
@@ -179,13 +237,41 @@ static bool copy_spec(struct flight *f, const struct flight_spec *spec)
     return true;
 }
 
-/* Out of its window: the schedule says when. */
-static void schedule_flight(struct flight *f)
+/* Waits for the schedule, at most busy_wait. */
+static void queue(struct flight *f)
 {
-    switch (schedule_ask(f->table->schedule, flight_upstream(f)->name)) {
-    case SCHEDULE_START:
-        call_start(f);
+    f->state = FLIGHT_QUEUED;
+    loop_timer_start(f->timer, flight_policy(f)->busy_wait);
+}
+
+static bool may_start(struct flight *f)
+{
+    return schedule_ask(f->table->schedule, flight_upstream(f), flight_policy(f)->cls) ==
+               SCHEDULE_START ||
+           !flight_has(f->table, FLIGHT_PART_BUSY);
+}
+
+void flight_start(struct flight *f)
+{
+    if (completion_spared(f)) {
         return;
+    }
+    if (may_start(f)) {
+        call_start(f);
+    } else {
+        queue(f);
+    }
+}
+
+void flight_schedule_changed(struct flight_table *t)
+{
+    list_each(node, &t->all)
+    {
+        struct flight *f = list_item(node, struct flight, all);
+        if (f->state == FLIGHT_QUEUED && may_start(f)) {
+            loop_timer_stop(f->timer);
+            flight_start(f);
+        }
     }
 }
 
@@ -193,8 +279,9 @@ static void on_timer(void *ctx)
 {
     struct flight *f = ctx;
     if (f->state == FLIGHT_HELD) {
-        debounce_forget(f);
-        schedule_flight(f);
+        flight_start(f);
+    } else if (f->state == FLIGHT_QUEUED) {
+        flight_finish_empty(f, OUTCOME_BUSY);
     } else if (f->state == FLIGHT_CALLING) {
         call_timer(f);
     }
@@ -218,6 +305,8 @@ static struct flight *begin(struct flight_table *t, const struct flight_spec *sp
     f->begun = loop_now(t->loop);
     list_init(&f->node);
     list_init(&f->waiters);
+    list_init(&f->followers);
+    list_init(&f->follow);
     list_init(&f->all);
     list_append(&t->all, &f->all);
     t->count++;
@@ -236,7 +325,7 @@ static struct flight *begin(struct flight_table *t, const struct flight_spec *sp
 void flight_submit(struct flight_table *t, const struct flight_spec *spec,
                    struct flight_waiter *waiter)
 {
-    struct flight *f = spec->join ? find_to_join(t, spec) : NULL;
+    struct flight *f = spec->join ? flight_find_to_join(t, spec) : NULL;
     if (f != NULL) {
         add_waiter(f, waiter, true);
         return;
@@ -250,11 +339,10 @@ void flight_submit(struct flight_table *t, const struct flight_spec *spec,
         list_append(bucket(t, spec->hash), &f->node);
     }
     f->state = FLIGHT_HELD;
-    usec_t window = debounce_place(t, f);
-    if (window > 0) {
-        loop_timer_start(f->timer, window);
+    if (flight_policy(f)->cls == KIND_CLASS_COMPLETION) {
+        completion_place(f);
     } else {
-        schedule_flight(f);
+        flight_start(f);
     }
 }
 
@@ -267,12 +355,31 @@ void flight_leave(struct flight_table *t, struct flight_waiter *waiter)
     }
     waiter->flight = NULL;
     list_remove(&waiter->node);
-    if (!list_empty(&f->waiters) || f->state == FLIGHT_ENDING) {
-        return;
+    if (is_idle(f)) {
+        flight_drop(f);
     }
-    if (f->call != NULL) {
-        flight_task_figures(f)->cancelled++;
+}
+
+void flight_without(struct flight_table *t, unsigned parts)
+{
+    t->without = parts;
+}
+
+bool flight_has(const struct flight_table *t, enum flight_part part)
+{
+    return (t->without & (unsigned)part) == 0;
+}
+
+struct flight_outlook flight_outlook(struct flight_table *t, const struct flight_spec *spec)
+{
+    struct flight_outlook o = {.joins = spec->join && flight_find_to_join(t, spec) != NULL};
+    const struct flight_completion *c = &spec->completion;
+    if (spec->settings->kinds[spec->kind].cls == KIND_CLASS_COMPLETION) {
+        struct typist_arrival who = c->who;
+        who.now = loop_now(t->loop);
+        struct typist_verdict v = typist_look(t->typists, &who);
+        o.window = completion_window(t, spec, &v);
+        o.follows = c->usable && spec->join && completion_leader(t, c) != NULL;
     }
-    call_abort(f);
-    unlink_flight(f);
+    return o;
 }

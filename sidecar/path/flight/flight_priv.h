@@ -1,38 +1,38 @@
 /* flight_priv.h: what the files of flight/ share.
  *
- *   HELD ──window over──▶ CALLING ──answer whole──▶ ENDING ──▶ freed at the end of the turn
- *    │                      │  ▲ └─ once more as the client wrote it
- *    └─superseded, all left─┴──┴──────────────────▶ ENDING
+ *   FOLLOWING ──the call fits──▶ answered with the rest
+ *    │ it does not fit any more
+ *    ▼
+ *   HELD ──window over──▶ QUEUED ──schedule──▶ CALLING ──answer whole──▶ ENDING ──▶ freed at the
+ * end │                       │                   │  ▲ └─ once more as the client wrote it    of
+ * the turn └─superseded, sent, busy, all left──────────┴──┴──────────────────▶ ENDING
  */
 #ifndef PATH_FLIGHT_FLIGHT_PRIV_H
 #define PATH_FLIGHT_FLIGHT_PRIV_H
 
+#include "lull/path/dialect/suggestion.h"
 #include "lull/path/flight/flight.h"
 
-enum flight_state { FLIGHT_HELD, FLIGHT_CALLING, FLIGHT_ENDING };
+enum flight_state { FLIGHT_HELD, FLIGHT_QUEUED, FLIGHT_FOLLOWING, FLIGHT_CALLING, FLIGHT_ENDING };
 
 enum {
     FLIGHT_TABLE_BUCKETS = 1024,
-    FLIGHT_TYPISTS = 256,           /* streams of autocompletes remembered; the oldest makes room */
-    FLIGHT_TYPIST_TEXT = 16 * 1024, /* longer texts are never related */
-    FLIGHT_REFUSALS = 64,           /* upstreams remembered as refusing our changes */
+    FLIGHT_REFUSALS = 64,             /* upstreams remembered as refusing our changes */
+    FLIGHT_PACES = 256,               /* upstream, model and kind: how long their calls take */
     FLIGHT_RAW_MAX = 4 * 1024 * 1024, /* of an answer kept as it came */
     FLIGHT_HEAD_MAX = 64 * 1024,
-};
-
-struct typist {
-    bool used;
-    struct hash_key scope, around;
-    bool one_user, history_empty;
-    struct buf text;
-    mono_t seen;
-    struct flight *held; /* its flight that waits in its window; NULL: none */
+    FLIGHT_ORPHANS = 16, /* calls that go on after everybody was answered at the deadline */
 };
 
 struct refusal {
     char *upstream; /* name and url of the upstream */
     enum endpoint endpoint;
     mono_t until;
+};
+
+struct pace_row {
+    struct hash_key of; /* upstream, model, kind */
+    struct pace pace;
 };
 
 struct flight {
@@ -44,10 +44,20 @@ struct flight {
     struct buf memory;
     struct http_header *headers;
     struct list waiters;
-    struct typist *typist;    /* where this flight is its held one */
-    struct loop_timer *timer; /* the window, then first_byte_timeout and stall_timeout */
+    struct loop_timer *timer; /* the window, busy_wait, then first_byte_timeout and stall_timeout */
     struct loop_deferred gone;
     mono_t begun;
+
+    /* class completion */
+    usec_t window; /* it was to be held for this long, counted from `begun` */
+    uint64_t run;  /* of keys that it came in; see typist_note() */
+    bool settled;
+    struct flight *leader; /* FOLLOWING: whose rest it waits for */
+    struct list follow;    /* in leader->followers */
+    struct list followers;
+    struct suggestion_reader reader; /* of the answer so far, while somebody follows */
+    struct loop_timer *deadline;     /* NULL: none */
+    bool orphan;                     /* goes on without waiters */
 
     /* the call */
     struct upstream_call *call;
@@ -70,11 +80,14 @@ struct flight_table {
     struct schedule *schedule;
     struct figures *figures;
     struct flight_hooks hooks;
+    struct hash_secret secret; /* of the table's own keys */
     struct list buckets[FLIGHT_TABLE_BUCKETS];
     struct list all;
-    size_t count;
-    struct typist typists[FLIGHT_TYPISTS];
+    size_t count, orphans;
+    unsigned without;
+    struct typist_table *typists;
     struct refusal refusals[FLIGHT_REFUSALS];
+    struct pace_row *paces; /* FLIGHT_PACES, made with the first call */
 };
 
 /* flight.c */
@@ -82,14 +95,41 @@ const struct kind_policy *flight_policy(const struct flight *f);
 struct upstream_settings *flight_upstream(const struct flight *f);
 struct task_figures *flight_task_figures(const struct flight *f);
 struct upstream_figures *flight_upstream_figures(const struct flight *f);
-/* Hands the end to every waiter and frees the flight at the end of the turn. */
+/* Hands the end to every waiter and frees the flight at the end of the turn. Who follows it is
+ * released. */
 void flight_finish(struct flight *f, struct flight_end *end);
+/* Aborts its call, if any, and answers everybody empty. */
+void flight_finish_empty(struct flight *f, enum outcome outcome);
+/* Aborts and forgets a flight that nobody waits for. */
+void flight_drop(struct flight *f);
+/* Begins the call as soon as the schedule says so. */
+void flight_start(struct flight *f);
+struct flight *flight_find_to_join(struct flight_table *t, const struct flight_spec *spec);
 
-/* debounce.c: finds the typist of a new flight, supersedes what waits in his window, and says how
- * long the new flight is held. */
-usec_t debounce_place(struct flight_table *t, struct flight *f);
-/* The flight is not waiting in a window any more. */
-void debounce_forget(struct flight *f);
+/* completion.c: what newer text means for older, windows, followers, deadlines. */
+/* The window of a request; verdict of typist_note(). */
+usec_t completion_window(struct flight_table *t, const struct flight_spec *spec,
+                         const struct typist_verdict *v);
+/* A new flight of class completion: supersedes, follows, is held or started. */
+void completion_place(struct flight *f);
+/* The call under way that the completion could take the rest of; NULL: none. */
+struct flight *completion_leader(struct flight_table *t, const struct flight_completion *c);
+/* Before a call: whether it is not needed, because another one is under way that fits, or has
+ * brought what fits meanwhile. Then f follows, or is answered. */
+bool completion_spared(struct flight *f);
+/* More of the answer has come: who follows and does not fit any more is released. */
+void completion_progress(struct flight *f);
+/* The answer is whole: who follows gets the rest, or is released. */
+void completion_landed(struct flight *f, const struct flight_end *end);
+/* All who follow f go their own way. */
+void completion_release_all(struct flight *f);
+/* f follows nobody any more. */
+void completion_unfollow(struct flight *f);
+/* Deadline of the flight's policy: started with its first waiter. */
+void completion_arm_deadline(struct flight *f);
+
+/* pace.c: how long calls take. */
+struct pace *flight_pace(struct flight_table *t, const struct flight_spec *spec);
 
 /* call.c */
 void call_start(struct flight *f);

@@ -61,11 +61,11 @@ void schedule_destroy(struct schedule *s)
     free(s);
 }
 
-enum schedule_answer schedule_ask(const struct schedule *s, const char *upstream)
+enum schedule_answer schedule_ask(const struct schedule *s, const struct upstream_settings *to,
+                                  enum kind_class cls)
 {
-    (void)s;
-    (void)upstream;
-    return SCHEDULE_START;
+    bool waits = cls == KIND_CLASS_COMPLETION && !to->tls && schedule_chats(s, to->name) > 0;
+    return waits ? SCHEDULE_WAIT : SCHEDULE_START;
 }
 
 void schedule_flight_began(struct schedule *s, const char *upstream)

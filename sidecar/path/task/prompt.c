@@ -11,8 +11,7 @@
  * All spans point into the request. Nothing is allocated.
  *
  * Rejected: taking any two texts of one scope and model for one typist's (two people with one API
- * key type at once, and an answer to the one empties the other's suggestion). Where dialect_request
- * does not show every message, the text is given as empty: such a request is related to nobody.
+ * key type at once, and an answer to the one empties the other's suggestion).
  */
 #include "path/task/task_priv.h"
 
@@ -154,43 +153,7 @@ static bool find_completed(struct span prompt, struct span *text, size_t *type_a
     return false;
 }
 
-static void digest_field(struct hash_state *state, struct span s)
-{
-    uint8_t len[8];
-    for (int i = 0; i < 8; i++) {
-        len[i] = (uint8_t)((uint64_t)s.len >> (8 * i));
-    }
-    hash_update(state, len, sizeof len);
-    if (s.len != 0) {
-        hash_update(state, s.ptr, s.len);
-    }
-}
-
-/* Digest of the request without `text`, which lies in its last message. */
-static struct hash_key digest_around(const struct dialect_request *request, struct span text,
-                                     const struct hash_secret *secret)
-{
-    struct span last = request->last_text;
-    struct span before = SPAN_NONE;
-    struct span after = SPAN_NONE;
-    if (text.ptr != NULL && last.ptr != NULL) {
-        size_t from = (size_t)(text.ptr - last.ptr);
-        before = span_sub(last, 0, from);
-        after = span_sub(last, from + text.len, last.len);
-    }
-    struct hash_state state;
-    hash_begin(&state, secret);
-    digest_field(&state, SPAN("completion"));
-    uint8_t form[2] = {(uint8_t)request->endpoint, (uint8_t)request->message_count};
-    digest_field(&state, span_make((const char *)form, sizeof form));
-    digest_field(&state, request->system);
-    digest_field(&state, before);
-    digest_field(&state, after);
-    return hash_end(&state);
-}
-
-struct task_completion task_completion_of(const struct dialect_request *request,
-                                          const struct hash_secret *secret)
+struct task_completion task_completion_of(const struct dialect_request *request)
 {
     struct task_completion c = {.text = request->last_text, .history_empty = true};
     size_t type_at = 0;
@@ -201,10 +164,6 @@ struct task_completion task_completion_of(const struct dialect_request *request,
         c.found = true;
         c.history_empty =
             !find_history(span_sub(request->last_text, 0, type_at), &history) || is_blank(history);
-    }
-    c.around = digest_around(request, c.text, secret);
-    if (!text_is_single(request)) {
-        c.text = SPAN_NONE; /* the other messages are not in the digest */
     }
     return c;
 }

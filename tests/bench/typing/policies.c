@@ -66,7 +66,7 @@ bool policy_possible(const struct policy *policy)
     struct buf errors = {.max = 65536};
     struct buf warnings = {.max = 65536};
     struct config *config = config_read(&sources, &errors, &warnings);
-    bool possible = config != NULL && bench_without(policy->without);
+    bool possible = config != NULL;
     config_destroy(config);
     buf_free(&errors);
     buf_free(&warnings);

@@ -31,9 +31,8 @@ extern const size_t policy_count;
 enum { POLICY_AUTO = 0, POLICIES_MAX = 32 };
 size_t policy_find(const char *name); /* SIZE_MAX: unknown */
 
-/* The mechanisms in the mask are switched off in this process (0: none is); false: this daemon
- * cannot do that, the policy is left out. */
-bool bench_without(unsigned mask);
+/* Switches the mechanisms in the mask off in that daemon. */
+void bench_without(struct world *w, unsigned mask);
 /* Whether this daemon has the keys that the policy sets; ends nothing. */
 bool policy_possible(const struct policy *policy);
 

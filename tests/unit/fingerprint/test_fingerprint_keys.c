@@ -369,6 +369,88 @@ static void test_member_order_never_matters(void **state)
     }
 }
 
+/* The context of a request whose prompt is `before` text `after`; the caller frees the fingerprint.
+ */
+static bool context_of(const struct fixture *f, const char *member, const char *before,
+                       const char *text, const char *after, struct fingerprint *out)
+{
+    struct buf prompt = {.max = 65536}, body = {.max = 262144};
+    struct fingerprint meaning = {0};
+    assert_int_equal(buf_printf(&prompt, "%s%s%s", before, text, after), ERR_OK);
+    assert_int_equal(
+        buf_printf(&body, "{%s\"messages\":[{\"role\":\"user\",\"content\":\"", member), ERR_OK);
+    assert_int_equal(buf_append_json(&body, buf_span(&prompt)), ERR_OK);
+    assert_int_equal(buf_append_span(&body, SPAN("\"}]}")), ERR_OK);
+    assert_int_equal(buf_append_char(&body, '\0'), ERR_OK);
+    struct fingerprint_meaning in = meaning_of(f, body.data);
+    assert_int_equal(fingerprint_meaning(&in, &secret, &meaning), JSON_OK);
+    struct span inside = span_make(prompt.data + strlen(before), strlen(text));
+    bool found = fingerprint_context(&meaning, buf_span(&prompt), inside, &secret, out);
+    fingerprint_free(&meaning);
+    buf_free(&prompt);
+    buf_free(&body);
+    return found;
+}
+
+static void test_the_context_is_everything_but_the_text(void **state)
+{
+    (void)state;
+    struct fixture f, other;
+    fixture_init(&f);
+    fixture_init(&other);
+    other.scope = scope_of(SCOPE_AUTO, SPAN("Bearer a"), SPAN("u2"), &secret, NULL);
+    static const char template[] = "Complete \"this\":\n\x01<text>", end[] = "</text>\t\x7f";
+    const struct {
+        const struct fixture *f;
+        const char *member, *before, *text, *after;
+        bool same;
+    } rows[] = {
+        {&f, "", template, "How do I", end, true},
+        {&f, "", template, "", end, true},
+        {&f, "", template, "quotes \" and \\ and \n \x1f \xc3\xa4", end, true},
+        {&f, "", template, template, end, true}, /* the template itself as the text */
+        {&f, "\"stream\":false,", template, "How do", end, true},
+        {&f, "\"seed\":1,", template, "How do", end, false},
+        {&f, "", "Complete that: <text>", "How do", end, false},
+        {&f, "", template, "How do", "</text>", false},
+        {&other, "", template, "How do", end, false},
+    };
+    struct fingerprint base = {0};
+    assert_true(context_of(&f, "", template, "How", end, &base));
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct fingerprint c = {0};
+        assert_true(
+            context_of(rows[i].f, rows[i].member, rows[i].before, rows[i].text, rows[i].after, &c));
+        if (hash_key_eq(c.hash, base.hash) != rows[i].same ||
+            span_eq(c.head, base.head) != rows[i].same) {
+            fail_msg("row %zu", i);
+        }
+        fingerprint_free(&c);
+    }
+    fingerprint_free(&base);
+}
+
+static void test_where_the_text_cannot_be_cut_out_there_is_no_context(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    struct fingerprint meaning = {0}, c = {0};
+    struct fingerprint_meaning in =
+        meaning_of(&f, "{\"messages\":[{\"content\":\"in \"},{\"content\":\"parts\"}]}");
+    assert_int_equal(fingerprint_meaning(&in, &secret, &meaning), JSON_OK);
+    struct span prompt = SPAN("in parts");
+    assert_false(fingerprint_context(&meaning, prompt, prompt, &secret, &c));
+    fingerprint_free(&meaning);
+    char *large = malloc(FINGERPRINT_PROMPT_MAX + 2);
+    memset(large, 'x', FINGERPRINT_PROMPT_MAX + 1);
+    large[FINGERPRINT_PROMPT_MAX + 1] = '\0';
+    prompt = span_of(large);
+    assert_false(fingerprint_context(&meaning, prompt, prompt, &secret, &c));
+    free(large);
+    fingerprint_free(&c);
+}
+
 int main(void)
 {
     uint32_t seed = 1;
@@ -387,6 +469,8 @@ int main(void)
         cmocka_unit_test(test_ambiguous_documents_have_no_meaning),
         cmocka_unit_test(test_a_model_name_of_any_length_is_part_of_the_key),
         cmocka_unit_test(test_member_order_never_matters),
+        cmocka_unit_test(test_the_context_is_everything_but_the_text),
+        cmocka_unit_test(test_where_the_text_cannot_be_cut_out_there_is_no_context),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

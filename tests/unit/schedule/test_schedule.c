@@ -27,14 +27,26 @@ static void counts_by_upstream(void **state)
     schedule_destroy(s);
 }
 
-static void every_flight_starts_at_once(void **state)
+static void only_completions_wait_for_a_chat(void **state)
 {
     (void)state;
+    char here[] = "a", there[] = "b", hosted[] = "h";
+    struct upstream_settings a = {.name = here}, b = {.name = there},
+                             h = {.name = hosted, .tls = true};
     struct schedule *s = schedule_create();
     for (int i = 0; i < 100; i++) {
-        assert_int_equal(schedule_ask(s, "a"), SCHEDULE_START);
+        assert_int_equal(schedule_ask(s, &a, KIND_CLASS_COMPLETION), SCHEDULE_START);
         schedule_flight_began(s, "a");
     }
+    schedule_chat_began(s, "a");
+    schedule_chat_began(s, "h");
+    assert_int_equal(schedule_ask(s, &a, KIND_CLASS_COMPLETION), SCHEDULE_WAIT);
+    assert_int_equal(schedule_ask(s, &a, KIND_CLASS_BACKGROUND), SCHEDULE_START);
+    assert_int_equal(schedule_ask(s, &a, KIND_CLASS_FOREGROUND), SCHEDULE_START);
+    assert_int_equal(schedule_ask(s, &b, KIND_CLASS_COMPLETION), SCHEDULE_START);
+    assert_int_equal(schedule_ask(s, &h, KIND_CLASS_COMPLETION), SCHEDULE_START);
+    schedule_chat_ended(s, "a");
+    assert_int_equal(schedule_ask(s, &a, KIND_CLASS_COMPLETION), SCHEDULE_START);
     schedule_destroy(s);
     schedule_destroy(NULL);
 }
@@ -43,7 +55,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(counts_by_upstream),
-        cmocka_unit_test(every_flight_starts_at_once),
+        cmocka_unit_test(only_completions_wait_for_a_chat),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -73,7 +73,7 @@ static char *prompt_of(const char *history, const char *type, const char *text)
 static struct task_completion completion(const char *prompt)
 {
     struct dialect_request r = request_of(prompt);
-    return task_completion_of(&r, &secret);
+    return task_completion_of(&r);
 }
 
 static void assert_text(struct span got, const char *want)
@@ -122,36 +122,6 @@ static void test_history_and_its_marks(void **state)
     free(prompt);
 }
 
-static struct hash_key around(const char *history, const char *type, const char *text)
-{
-    char *prompt = prompt_of(history, type, text);
-    struct hash_key key = completion(prompt).around;
-    free(prompt);
-    return key;
-}
-
-static void test_around_is_everything_but_the_text(void **state)
-{
-    (void)state;
-    struct hash_key base = around("", "general", "abc");
-    assert_true(hash_key_eq(base, around("", "general", "abcdef")));
-    assert_true(hash_key_eq(base, around("", "general", "")));
-    assert_false(hash_key_eq(base, around("", "search query", "abc")));
-    assert_false(hash_key_eq(base, around("USER: a", "general", "abc")));
-
-    char *prompt = prompt_of("", "general", "abc");
-    struct dialect_request r = request_with_system("Be brief.", prompt);
-    assert_false(hash_key_eq(base, task_completion_of(&r, &secret).around));
-    r = request_of(prompt);
-    r.endpoint = ENDPOINT_OLLAMA_CHAT;
-    assert_false(hash_key_eq(base, task_completion_of(&r, &secret).around));
-    struct hash_secret other;
-    fill_secret(&other, 2);
-    r = request_of(prompt);
-    assert_false(hash_key_eq(base, task_completion_of(&r, &other).around));
-    free(prompt);
-}
-
 static void test_other_templates_are_text_as_a_whole(void **state)
 {
     (void)state;
@@ -166,24 +136,17 @@ static void test_other_templates_are_text_as_a_whole(void **state)
         assert_false(c.found);
         assert_true(c.history_empty);
         assert_text(c.text, prompts[i]);
-        assert_true(hash_key_eq(c.around, completion("another text").around));
     }
 }
 
-static void test_hidden_messages_relate_to_nobody(void **state)
+static void test_nothing_is_completed_where_the_last_message_is_not_a_persons(void **state)
 {
     (void)state;
-    char *prompt = prompt_of("", "general", "How do I keep bread fresh for a week");
-    struct dialect_request r = request_of(prompt);
-    r.message_count = 4;
-    struct task_completion c = task_completion_of(&r, &secret);
-    assert_int_equal(c.text.len, 0);
-    assert_false(task_same_typist(c.text, c.text, true, false));
-    free(prompt);
     struct dialect_request none = {0};
-    c = task_completion_of(&none, &secret);
+    struct task_completion c = task_completion_of(&none);
     assert_int_equal(c.text.len, 0);
     assert_false(c.found);
+    assert_false(task_same_typist(c.text, c.text, true, false));
 }
 
 static void test_many_marks_take_no_long_time(void **state)
@@ -244,9 +207,8 @@ int main(void)
         cmocka_unit_test(test_title_replies),
         cmocka_unit_test(test_completed_text_is_found_whatever_it_holds),
         cmocka_unit_test(test_history_and_its_marks),
-        cmocka_unit_test(test_around_is_everything_but_the_text),
         cmocka_unit_test(test_other_templates_are_text_as_a_whole),
-        cmocka_unit_test(test_hidden_messages_relate_to_nobody),
+        cmocka_unit_test(test_nothing_is_completed_where_the_last_message_is_not_a_persons),
         cmocka_unit_test(test_many_marks_take_no_long_time),
         cmocka_unit_test(test_typists),
     };

@@ -72,4 +72,14 @@ struct fingerprint_meaning {
 enum json_verdict fingerprint_meaning(const struct fingerprint_meaning *in,
                                       const struct hash_secret *secret, struct fingerprint *f);
 
+/* What a text is completed in: everything of a level-2 key but the text itself, so that requests
+ * with equal contexts differ in nothing else. meaning: the level-2 key; text: the completed text
+ * inside of prompt, both decoded, prompt being a whole string of the request. false: the text
+ * cannot be cut out of the key (prompt longer than FINGERPRINT_PROMPT_MAX, or not found): it has no
+ * context. f must be zeroed or freed; its storage is reused, head is the whole material, body is
+ * empty. */
+enum { FINGERPRINT_PROMPT_MAX = 64 * 1024 };
+bool fingerprint_context(const struct fingerprint *meaning, struct span prompt, struct span text,
+                         const struct hash_secret *secret, struct fingerprint *f);
+
 #endif

@@ -4,8 +4,10 @@
  *
  *   submit ──▶ join a flight of the same key ──────────────────────────▶ wait
  *          └─▶ new flight: debounce (class completion) ▸ schedule ▸ call ▸ landed ▸ all waiters
- *                             │ newer related text
- *                             └▶ superseded: its waiters are answered empty at once
+ *                             │ newer related text            ▲
+ *                             ├▶ superseded: answered empty   │ it does not fit any more: own call
+ *                             └▶ a call for a shorter text runs and still fits: follow it, take the
+ * rest
  *
  * All waiters of a flight are called in one turn of the loop, each exactly once, in the order in
  * which they came, unless they left before.
@@ -21,6 +23,8 @@
 #include "lull/http/request.h"
 #include "lull/path/dialect/answer.h"
 #include "lull/path/schedule/schedule.h"
+#include "lull/path/typist/through.h"
+#include "lull/path/typist/typist.h"
 #include "lull/path/upstream/upstream.h"
 
 struct flight_table;
@@ -42,9 +46,11 @@ struct flight_end {
     struct span raw_body;
     enum http_error error; /* FLIGHT_FAILED */
     const char *why;       /* FLIGHT_FAILED: one phrase */
-    bool upstream_failed;  /* RAW with an error status, or FAILED: counts as `failed` */
-    usec_t model_time;     /* FLIGHT_ANSWER: measured model time of the call */
-    int64_t tokens;        /* FLIGHT_ANSWER: in and out, 0 when unknown */
+    bool rest; /* FLIGHT_ANSWER: the rest of a suggestion that another request's call made */
+    bool held; /* FLIGHT_ANSWER: the rest of a suggestion that was held by then */
+    bool upstream_failed; /* RAW with an error status, or FAILED: counts as `failed` */
+    usec_t model_time;    /* FLIGHT_ANSWER: measured model time of the call */
+    int64_t tokens;       /* FLIGHT_ANSWER: in and out, 0 when unknown */
     /* For whoever answers several waiters alike; set by the hook `landed` (stored) and by waiters.
      */
     bool stored;
@@ -61,16 +67,16 @@ struct flight_waiter {
     struct list node;                                /* private */
     struct flight *flight;                           /* private; NULL when not waiting */
     bool joined;                                     /* shares a call that another exchange began */
+    mono_t since;                                    /* private */
     void (*done)(void *ctx, struct flight_end *end); /* called once; end is valid during the call */
     void *ctx;
 };
 
-struct flight_typist {
-    bool usable;           /* false: no debounce by typist */
-    struct hash_key scope; /* the scope and the model, hashed */
-    struct hash_key around;
-    struct span text; /* copied */
-    bool one_user, history_empty;
+/* Of class completion: whose text it is. */
+struct flight_completion {
+    bool usable;                   /* false: related to nobody, follows nobody */
+    struct typist_arrival who;     /* text copied; `now` is filled in by flight_submit */
+    struct typist_context context; /* material copied */
 };
 
 struct flight_spec {
@@ -93,8 +99,7 @@ struct flight_spec {
     unsigned flags;       /* for the hook: cache flags of the entry */
     struct span model;    /* effective model; copied */
     struct span scope;    /* scope as shown to people; copied */
-    struct flight_typist typist;
-    usec_t window; /* class completion: debounce of the policy (may be DEBOUNCE_AUTO); else 0 */
+    struct flight_completion completion;
 };
 
 /* What a flight is, for the hook and for people. */
@@ -104,6 +109,10 @@ struct flight_hooks {
     /* A complete answer has come; called once, before the waiters. May keep it and say so in end.
      */
     void (*landed)(void *ctx, const struct flight *f, struct flight_end *end);
+    /* A completion is to be called: whether what is left of a held suggestion answers it by now.
+     * true: content is filled, and model_time and tokens of end. */
+    bool (*held)(void *ctx, const struct flight_spec *spec, struct buf *content,
+                 struct flight_end *end);
     void *ctx;
 };
 
@@ -119,6 +128,34 @@ void flight_submit(struct flight_table *t, const struct flight_spec *spec,
                    struct flight_waiter *waiter);
 /* The exchange leaves (its client is gone). Does nothing when it is not waiting. */
 void flight_leave(struct flight_table *t, struct flight_waiter *waiter);
+
+/* A chat of this person was sent whose last message ends in `paragraph`: completions of a text that
+ * it equals, or that it goes on from (12 code points at least), are answered empty (`sent`) and
+ * their calls aborted. */
+void flight_chat_sent(struct flight_table *t, struct hash_key person, struct span paragraph);
+/* What the schedule knows has changed: whoever waits for it asks again. */
+void flight_schedule_changed(struct flight_table *t);
+
+/* Switches parts off, to measure what they bring (tests/bench/typing). Not for use. */
+enum flight_part {
+    FLIGHT_PART_FOLLOW = 1, /* longer text waits for a call under way */
+    FLIGHT_PART_WINDOW = 2, /* `auto` adapts; without: no window */
+    FLIGHT_PART_SENT = 4,   /* a sent message ends what completes it */
+    FLIGHT_PART_ABORT = 8,  /* what fits no more is aborted */
+    FLIGHT_PART_EMPTY = 16, /* empty suggestions are kept */
+    FLIGHT_PART_BUSY = 32,  /* completions wait for chats, at most busy_wait */
+};
+void flight_without(struct flight_table *t, unsigned parts);
+bool flight_has(const struct flight_table *t, enum flight_part part);
+
+/* For people: the window that a request like this would be held for now, and whether a call under
+ * way would be followed. Changes nothing. */
+struct flight_outlook {
+    usec_t window;
+    bool joins;   /* an identical request is being answered */
+    bool follows; /* a call for a shorter text is under way and still fits */
+};
+struct flight_outlook flight_outlook(struct flight_table *t, const struct flight_spec *spec);
 
 /* Flights that exist, from submit to the end of the turn in which they ended. */
 size_t flight_count(const struct flight_table *t);

@@ -41,20 +41,16 @@ struct task_decision task_classify(const struct settings *settings, enum endpoin
  * line in its history); false when it cannot be told. */
 bool task_title_has_reply(const struct dialect_request *request);
 
-/* For kinds of class completion: the text being completed, and a digest of everything else in the
- * request that shapes the suggestion (template, history, type, other messages; not the model).
- * Where the default template is not found the whole last message is the text. */
+/* For kinds of class completion: the text being completed. Where the default template is not found
+ * the whole last message is the text. */
 struct task_completion {
-    struct span text;       /* points into the request's texts; empty (related to nobody) where the
-                               request has messages that `around` cannot cover */
-    struct hash_key around; /* digest of the rest, under secret */
-    bool history_empty;     /* no chat history in the prompt, or none that was found */
-    bool found;             /* the default template's form was found */
+    struct span text;   /* points into the request's last_text; empty when there is none */
+    bool history_empty; /* no chat history in the prompt, or none that was found */
+    bool found;         /* the default template's form was found */
 };
-struct task_completion task_completion_of(const struct dialect_request *request,
-                                          const struct hash_secret *secret);
+struct task_completion task_completion_of(const struct dialect_request *request);
 
-/* Whether two completions of equal scope, model and `around` come from one typist: one text
+/* Whether two completions of equal context come from one typist: one text
  * extends or truncates the other with at least 12 code points in common; 24 where the scope is not
  * one user's and the history is empty. Equal texts are related when long enough. */
 bool task_same_typist(struct span a, struct span b, bool one_user, bool history_empty);

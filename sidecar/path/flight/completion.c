@@ -1,0 +1,402 @@
+/* completion.c: autocompletes: what newer text means for older, in every state it may be in.
+ *
+ * When a request comes for text T, whatever the same typist asked before is older:
+ *
+ *   held in its window, queued   superseded: answered empty at once, never dropped, since Open
+ *   or following                 WebUI's editor has one request in flight and is locked until it is
+ *                                answered
+ *   being called                 kept while T begins with its text and what has come of its answer
+ * still fits what was typed since: T follows it, and takes the rest when it lands. Else it is
+ * aborted and answered empty, unless it is nearly done, or others may wait for it too
+ *
+ * Following needs no typist: the rest of an answer is right for whoever asks under the same
+ * context, as an exact hit would be. Superseding and aborting take something away and need one. A
+ * follower that stops fitting (decided on the streamed tokens) goes back to what is left of its
+ * window, at once where nothing is.
+ *
+ * `debounce = off` switches all of this off but the deadline: every request is called at once.
+ */
+#include "path/flight/flight_priv.h"
+
+#include "lull/path/typist/text.h"
+
+static const usec_t ORPHAN_MAX = 30 * USEC_PER_S;
+static const usec_t DEADLINE_MIN = USEC_PER_S; /* of `auto`: below it nobody has given up waiting */
+static const usec_t DEADLINE_MAX = 5 * USEC_PER_S;
+
+static bool is_off(const struct flight_spec *spec)
+{
+    return spec->settings->kinds[spec->kind].debounce == WINDOW_OFF;
+}
+
+usec_t completion_window(struct flight_table *t, const struct flight_spec *spec,
+                         const struct typist_verdict *v)
+{
+    usec_t window = spec->settings->kinds[spec->kind].debounce;
+    if (window != WINDOW_AUTO || !flight_has(t, FLIGHT_PART_WINDOW)) {
+        return window == WINDOW_AUTO ? 0 : window;
+    }
+    return typist_window(v, pace_expected(flight_pace(t, spec)), 0);
+}
+
+static struct span typed_since(const struct flight *leader, const struct flight_completion *c)
+{
+    size_t len = leader->spec.completion.who.text.len;
+    return span_make(c->who.text.ptr + len, c->who.text.len - len);
+}
+
+/* Whether what has come of the leader's answer may still be right for c. */
+static bool may_fit(struct flight *leader, const struct flight_completion *c)
+{
+    struct suggestion_reader *r = &leader->reader;
+    struct span text = leader->spec.completion.who.text;
+    struct span typed = typed_since(leader, c);
+    struct span rest;
+    if (leader->assembling) {
+        suggestion_read(r, buf_span(&leader->assembler.answer.content));
+    }
+    if (!r->begun || r->lost) {
+        return true; /* nothing is known yet */
+    }
+    return r->closed ? text_rest(text, buf_span(&r->text), typed, &rest)
+                     : text_may_fit(text, buf_span(&r->text), typed);
+}
+
+static bool can_lead(struct flight *f, const struct flight_completion *c)
+{
+    const struct flight_completion *own = &f->spec.completion;
+    return f->state == FLIGHT_CALLING && f->spec.shared && own->usable &&
+           own->who.text.len < c->who.text.len && span_starts(c->who.text, own->who.text) &&
+           hash_key_eq(own->context.hash, c->context.hash) &&
+           span_eq(own->context.material, c->context.material) && may_fit(f, c);
+}
+
+struct flight *completion_leader(struct flight_table *t, const struct flight_completion *c)
+{
+    struct flight *best = NULL;
+    if (!flight_has(t, FLIGHT_PART_FOLLOW)) {
+        return NULL;
+    }
+    list_each(node, &t->all)
+    {
+        struct flight *f = list_item(node, struct flight, all);
+        size_t len = best == NULL ? 0 : best->spec.completion.who.text.len;
+        if (can_lead(f, c) && f->spec.completion.who.text.len > len) {
+            best = f;
+        }
+    }
+    return best;
+}
+
+/* ---- older and newer ---- */
+
+static bool has_several_waiters(const struct flight *f)
+{
+    return f->waiters.next != f->waiters.prev;
+}
+
+/* A call for older text that does not fit the newer one. */
+static void abandon(struct flight *f)
+{
+    usec_t elapsed = mono_diff(loop_now(f->table->loop), f->started);
+    bool others = !f->spec.completion.who.one_user && has_several_waiters(f);
+    if (others || f->reader.closed || !list_empty(&f->followers) || !flight_has(f->table, FLIGHT_PART_ABORT) ||
+        pace_nearly_done(flight_pace(f->table, &f->spec), elapsed)) {
+        return;
+    }
+    flight_finish_empty(f, OUTCOME_SUPERSEDED);
+}
+
+/* Whether newer comes from the typist that f came from. */
+static bool is_of_typist(const struct flight *f, const struct flight *newer)
+{
+    bool run =
+        newer->settled && f->run == newer->run && flight_policy(newer)->debounce == WINDOW_AUTO;
+    return run || typist_same(&f->spec.completion.who, &newer->spec.completion.who);
+}
+
+static bool is_older(const struct flight *f, const struct flight *newer)
+{
+    return f != newer && f->state != FLIGHT_ENDING && f->spec.completion.usable &&
+           is_of_typist(f, newer);
+}
+
+static void supersede_older(struct flight *newer, const struct flight *leader)
+{
+    /* who only waits goes first: it may be what keeps a call going */
+    list_each(node, &newer->table->all)
+    {
+        struct flight *f = list_item(node, struct flight, all);
+        if (is_older(f, newer) && f->state != FLIGHT_CALLING) {
+            flight_finish_empty(f, OUTCOME_SUPERSEDED);
+        }
+    }
+    list_each(calling, &newer->table->all)
+    {
+        struct flight *f = list_item(calling, struct flight, all);
+        if (f != leader && is_older(f, newer) && f->state == FLIGHT_CALLING) {
+            abandon(f);
+        }
+    }
+}
+
+/* ---- following ---- */
+
+static void follow(struct flight *f, struct flight *leader)
+{
+    f->state = FLIGHT_FOLLOWING;
+    f->leader = leader;
+    list_append(&leader->followers, &f->follow);
+}
+
+void completion_unfollow(struct flight *f)
+{
+    f->leader = NULL;
+    list_remove(&f->follow);
+}
+
+/* Held for what is left of its window, or started. */
+static void go_on(struct flight *f)
+{
+    usec_t waited = mono_diff(loop_now(f->table->loop), f->begun);
+    f->state = FLIGHT_HELD;
+    if (f->window > waited) {
+        loop_timer_start(f->timer, f->window - waited);
+    } else {
+        flight_start(f);
+    }
+}
+
+bool completion_spared(struct flight *f)
+{
+    struct flight_table *t = f->table;
+    const struct flight_completion *c = &f->spec.completion;
+    struct answer answer;
+    struct flight_end end = {.result = FLIGHT_ANSWER, .answer = &answer, .held = true};
+    if (!c->usable || !f->spec.join || is_off(&f->spec)) {
+        return false;
+    }
+    answer_init(&answer);
+    answer.finish = FINISH_STOP;
+    bool held = t->hooks.held(t->hooks.ctx, &f->spec, &answer.content, &end);
+    if (held) {
+        flight_finish(f, &end);
+    }
+    answer_free(&answer);
+    struct flight *leader = held ? NULL : completion_leader(t, c);
+    if (leader != NULL) {
+        follow(f, leader);
+    }
+    return held || leader != NULL;
+}
+
+static void release(struct flight *f)
+{
+    completion_unfollow(f);
+    go_on(f);
+}
+
+void completion_release_all(struct flight *f)
+{
+    while (!list_empty(&f->followers)) {
+        release(list_item(f->followers.next, struct flight, follow));
+    }
+}
+
+void completion_progress(struct flight *f)
+{
+    bool released = false;
+    if (list_empty(&f->followers)) {
+        return;
+    }
+    list_each(node, &f->followers)
+    {
+        struct flight *follower = list_item(node, struct flight, follow);
+        if (!may_fit(f, &follower->spec.completion)) {
+            released = released || is_of_typist(f, follower);
+            usec_t waited = mono_diff(loop_now(f->table->loop), follower->begun);
+            completion_unfollow(follower);
+            follower->state = FLIGHT_HELD;
+            /* through the timer: not from inside the call's own callback */
+            loop_timer_start(follower->timer, follower->window - waited);
+        }
+    }
+    if (released) {
+        abandon(f);
+    }
+}
+
+/* The answer for who follows: the rest alone. */
+static void land_follower(struct flight *f, struct span rest, const struct flight_end *from)
+{
+    struct answer answer;
+    struct flight_end end = {.result = FLIGHT_ANSWER,
+                             .answer = &answer,
+                             .model_time = from->model_time,
+                             .tokens = from->tokens,
+                             .rest = true};
+    answer_init(&answer);
+    answer.finish = FINISH_STOP;
+    completion_unfollow(f);
+    if (suggestion_write(rest, &answer.content) == ERR_OK) {
+        flight_finish(f, &end);
+    } else {
+        go_on(f);
+    }
+    answer_free(&answer);
+}
+
+void completion_landed(struct flight *f, const struct flight_end *end)
+{
+    struct buf suggestion = {.max = ANSWER_MAX};
+    bool good = suggestion_of(buf_span(&end->answer->content), &suggestion);
+    while (!list_empty(&f->followers)) {
+        struct flight *follower = list_item(f->followers.next, struct flight, follow);
+        struct span typed = typed_since(f, &follower->spec.completion);
+        struct span rest;
+        if (good && text_rest(f->spec.completion.who.text, buf_span(&suggestion), typed, &rest)) {
+            land_follower(follower, rest, end);
+        } else {
+            release(follower);
+        }
+    }
+    buf_free(&suggestion);
+}
+
+/* ---- placing ---- */
+
+void completion_place(struct flight *f)
+{
+    struct flight_table *t = f->table;
+    struct flight_completion *c = &f->spec.completion;
+    struct flight *leader = NULL;
+    c->who.now = loop_now(t->loop);
+    struct typist_verdict v = {.lone = true};
+    if (c->usable) {
+        v = typist_note(t->typists, &c->who);
+    }
+    f->run = v.run;
+    f->settled = v.settled;
+    f->window = completion_window(t, &f->spec, &v);
+    figure_times_add(&flight_task_figures(f)->window, c->who.now, f->window);
+    completion_arm_deadline(f);
+    if (c->usable && !is_off(&f->spec)) {
+        leader = f->spec.join ? completion_leader(t, c) : NULL;
+        if (leader != NULL) {
+            follow(f, leader); /* first: an older one may be all that keeps the leader going */
+        }
+        supersede_older(f, leader);
+    }
+    if (leader == NULL) {
+        go_on(f);
+    }
+}
+
+/* ---- the chat was sent ---- */
+
+static bool was_sent(const struct flight *f, struct hash_key person, struct span paragraph)
+{
+    const struct flight_completion *c = &f->spec.completion;
+    struct span text = span_trim(c->who.text);
+    if (f->state == FLIGHT_ENDING || !c->usable || !hash_key_eq(c->who.person, person)) {
+        return false;
+    }
+    return span_eq(text, paragraph) ||
+           (span_starts(paragraph, text) && text_code_points(text) >= 12);
+}
+
+void flight_chat_sent(struct flight_table *t, struct hash_key person, struct span paragraph)
+{
+    if (paragraph.len == 0 || !flight_has(t, FLIGHT_PART_SENT)) {
+        return;
+    }
+    /* who only waits goes first: it must not begin a call when the one it follows ends */
+    list_each(node, &t->all)
+    {
+        struct flight *f = list_item(node, struct flight, all);
+        if (f->state != FLIGHT_CALLING && was_sent(f, person, paragraph)) {
+            flight_finish_empty(f, OUTCOME_SENT);
+        }
+    }
+    list_each(calling, &t->all)
+    {
+        struct flight *f = list_item(calling, struct flight, all);
+        if (was_sent(f, person, paragraph)) {
+            flight_finish_empty(f, OUTCOME_SENT);
+        }
+    }
+}
+
+/* ---- the deadline ---- */
+
+static usec_t deadline_of(struct flight *f)
+{
+    usec_t deadline = flight_policy(f)->deadline;
+    if (deadline != WINDOW_AUTO) {
+        return deadline;
+    }
+    usec_t usual = pace_deadline(flight_pace(f->table, &f->spec));
+    if (usual < 0) {
+        return DEADLINE_MAX;
+    }
+    return usual < DEADLINE_MIN ? DEADLINE_MIN : usual > DEADLINE_MAX ? DEADLINE_MAX : usual;
+}
+
+/* Answers whoever has waited for `deadline`; returns how long until the next, -1: nobody is left.
+ */
+static usec_t answer_due(struct flight *f, usec_t deadline)
+{
+    mono_t now = loop_now(f->table->loop);
+    while (!list_empty(&f->waiters)) {
+        struct flight_waiter *w = list_item(f->waiters.next, struct flight_waiter, node);
+        usec_t left = deadline - mono_diff(now, w->since);
+        if (left > 0) {
+            return left;
+        }
+        struct flight_end end = {.result = FLIGHT_EMPTY, .outcome = OUTCOME_DEADLINE};
+        list_remove(&w->node);
+        w->flight = NULL;
+        w->done(w->ctx, &end);
+        buf_free(&end.reply);
+    }
+    return -1;
+}
+
+static void on_deadline(void *ctx)
+{
+    struct flight *f = ctx;
+    struct flight_table *t = f->table;
+    if (f->state == FLIGHT_ENDING) {
+        return;
+    }
+    if (f->orphan) {
+        flight_drop(f); /* it had its time */
+        return;
+    }
+    usec_t next = answer_due(f, deadline_of(f));
+    if (f->state == FLIGHT_ENDING) {
+        return; /* ended by what a client sent next */
+    }
+    if (next > 0) {
+        loop_timer_start(f->deadline, next);
+    } else if (!list_empty(&f->followers)) {
+        return; /* they keep it going */
+    } else if (f->state == FLIGHT_CALLING && f->spec.store && t->orphans < FLIGHT_ORPHANS) {
+        f->orphan = true;
+        t->orphans++;
+        loop_timer_start(f->deadline, ORPHAN_MAX);
+    } else {
+        flight_drop(f);
+    }
+}
+
+void completion_arm_deadline(struct flight *f)
+{
+    usec_t deadline = deadline_of(f);
+    if (deadline > 0) {
+        if (f->deadline == NULL) {
+            f->deadline = loop_timer_create(f->table->loop, on_deadline, f);
+        }
+        loop_timer_start(f->deadline, deadline);
+    }
+}

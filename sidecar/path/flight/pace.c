@@ -1,0 +1,27 @@
+/* pace.c: how long the calls of an upstream, model and kind take. A fixed table, one row by hash: a
+ * newcomer takes the row over, and what is forgotten is learnt again with the next call.
+ */
+#include "path/flight/flight_priv.h"
+
+#include <stdlib.h>
+
+struct pace *flight_pace(struct flight_table *t, const struct flight_spec *spec)
+{
+    const struct upstream_settings *to = &spec->settings->upstreams[spec->upstream];
+    struct hash_state state;
+    uint64_t lengths[2] = {strlen(to->url), spec->model.len};
+    if (t->paces == NULL) {
+        t->paces = mem_new(FLIGHT_PACES * sizeof *t->paces);
+    }
+    hash_begin(&state, &t->secret);
+    hash_update(&state, lengths, sizeof lengths);
+    hash_update(&state, to->url, lengths[0]);
+    hash_update(&state, spec->model.ptr, spec->model.len);
+    hash_update(&state, &spec->kind, sizeof spec->kind);
+    struct hash_key of = hash_end(&state);
+    struct pace_row *row = &t->paces[of.lo % FLIGHT_PACES];
+    if (!hash_key_eq(row->of, of)) {
+        *row = (struct pace_row){.of = of};
+    }
+    return &row->pace;
+}

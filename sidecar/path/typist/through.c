@@ -1,0 +1,325 @@
+/* through.c: suggestions by the text they were made for.
+ *
+ * One hash table, keyed by context and text. A look-up walks back over the asked text: its hash is
+ * taken once up to TEXT_WALK characters before the end, and from there a copy of the running state
+ * is finished at each character boundary, so that 128 look-ups cost one pass over the text and 128
+ * short digests (about 20 us), however many suggestions are held. Hashes only find: text and
+ * context are compared whole.
+ *
+ * Contexts are long (template and history) and shared by all suggestions of one conversation: they
+ * are kept once, counted.
+ *
+ * Rejected: a trie over texts (Copilot's), which saves nothing at 128 characters; going back over
+ * deleted characters ("Hello wor" answered with "rld" for "Hello wo"), which suggests what the
+ * person has just taken away.
+ */
+#include "lull/path/typist/through.h"
+
+#include "lull/base/list.h"
+#include "lull/path/typist/text.h"
+
+#include <stdlib.h>
+
+enum { BUCKETS = 4096, ROOM_ENTRY = 256 };
+
+struct context {
+    struct list node; /* in table->contexts */
+    struct hash_key hash;
+    struct buf material;
+    size_t refs;
+};
+
+struct entry {
+    struct list node; /* in a bucket */
+    struct list age;  /* in table->ages: the least recently used first */
+    struct list id;   /* in a bucket by entry id */
+    struct context *context;
+    struct hash_key key, from;
+    uint64_t generation;
+    wall_t expires;
+    usec_t model_time;
+    int64_t tokens;
+    size_t text_len;
+    struct buf bytes; /* the text, then the suggestion */
+};
+
+struct through {
+    struct hash_secret secret;
+    size_t max, count, bytes;
+    struct list *buckets; /* BUCKETS by key, then BUCKETS by entry id; NULL before the first put */
+    struct list ages, contexts;
+};
+
+struct through *through_create(size_t entries)
+{
+    struct through *t = mem_new(sizeof *t);
+    enum err e = hash_secret_generate(&t->secret);
+    require(e == ERR_OK);
+    t->max = entries;
+    list_init(&t->ages);
+    list_init(&t->contexts);
+    return t;
+}
+
+static void context_drop(struct through *t, struct context *c)
+{
+    if (--c->refs == 0) {
+        t->bytes -= c->material.len + ROOM_ENTRY;
+        list_remove(&c->node);
+        buf_free(&c->material);
+        free(c);
+    }
+}
+
+static void drop(struct through *t, struct entry *e)
+{
+    t->count--;
+    t->bytes -= e->bytes.len + ROOM_ENTRY;
+    context_drop(t, e->context);
+    list_remove(&e->node);
+    list_remove(&e->age);
+    list_remove(&e->id);
+    buf_free(&e->bytes);
+    free(e);
+}
+
+static void make_room(struct through *t, size_t most, size_t bytes)
+{
+    while (!list_empty(&t->ages) && (t->count > most || t->bytes > bytes)) {
+        drop(t, list_item(t->ages.next, struct entry, age));
+    }
+}
+
+void through_destroy(struct through *t)
+{
+    if (t != NULL) {
+        make_room(t, 0, 0);
+        free(t->buckets);
+        free(t);
+    }
+}
+
+void through_resize(struct through *t, size_t entries)
+{
+    t->max = entries;
+    make_room(t, entries, THROUGH_BYTES);
+}
+
+static void hash_context(const struct through *t, struct hash_state *s, struct hash_key context)
+{
+    hash_begin(s, &t->secret);
+    hash_update(s, &context, sizeof context);
+}
+
+static struct list *bucket(const struct through *t, struct hash_key key)
+{
+    return &t->buckets[key.lo % BUCKETS];
+}
+
+static struct list *id_bucket(const struct through *t, struct hash_key id)
+{
+    return &t->buckets[BUCKETS + id.lo % BUCKETS];
+}
+
+static struct span text_of(const struct entry *e)
+{
+    return span_make(e->bytes.data, e->text_len);
+}
+
+static struct entry *find(const struct through *t, struct hash_key key,
+                          const struct typist_context *context, struct span text)
+{
+    list_each(node, bucket(t, key))
+    {
+        struct entry *e = list_item(node, struct entry, node);
+        if (hash_key_eq(e->key, key) && span_eq(text_of(e), text) &&
+            span_eq(buf_span(&e->context->material), context->material)) {
+            return e;
+        }
+    }
+    return NULL;
+}
+
+static struct context *context_find(const struct through *t, const struct typist_context *wanted)
+{
+    list_each(node, &t->contexts)
+    {
+        struct context *c = list_item(node, struct context, node);
+        if (hash_key_eq(c->hash, wanted->hash) &&
+            span_eq(buf_span(&c->material), wanted->material)) {
+            return c;
+        }
+    }
+    return NULL;
+}
+
+/* NULL: no memory. */
+static struct context *context_take(struct through *t, const struct typist_context *wanted)
+{
+    struct context *c = context_find(t, wanted);
+    if (c == NULL) {
+        c = mem_new(sizeof *c);
+        c->hash = wanted->hash;
+        buf_init(&c->material, THROUGH_BYTES);
+        if (buf_append_span(&c->material, wanted->material) != ERR_OK) {
+            free(c);
+            return NULL;
+        }
+        list_init(&c->node);
+        list_append(&t->contexts, &c->node);
+        t->bytes += c->material.len + ROOM_ENTRY;
+    }
+    c->refs++;
+    return c;
+}
+
+static void make_buckets(struct through *t)
+{
+    if (t->buckets == NULL) {
+        t->buckets = mem_new(2 * BUCKETS * sizeof *t->buckets);
+        for (size_t i = 0; i < (size_t)2 * BUCKETS; i++) {
+            list_init(&t->buckets[i]);
+        }
+    }
+}
+
+static void add(struct through *t, struct entry *e)
+{
+    list_init(&e->node);
+    list_init(&e->age);
+    list_init(&e->id);
+    list_append(bucket(t, e->key), &e->node);
+    list_append(&t->ages, &e->age);
+    list_append(id_bucket(t, e->from), &e->id);
+    t->count++;
+    t->bytes += e->bytes.len + ROOM_ENTRY;
+}
+
+void through_put(struct through *t, const struct through_put *put)
+{
+    size_t need = put->context.material.len + put->text.len + put->suggestion.len;
+    struct hash_state state;
+    if (t->max == 0 || need > THROUGH_BYTES / 8) {
+        return;
+    }
+    make_buckets(t);
+    hash_context(t, &state, put->context.hash);
+    hash_update(&state, put->text.ptr, put->text.len);
+    struct hash_key key = hash_end(&state);
+    struct entry *old = find(t, key, &put->context, put->text);
+    if (old != NULL) {
+        drop(t, old);
+    }
+    struct entry *e = mem_new(sizeof *e);
+    e->key = key;
+    e->from = put->entry;
+    e->generation = put->generation;
+    e->expires = put->expires;
+    e->model_time = put->model_time;
+    e->tokens = put->tokens;
+    e->text_len = put->text.len;
+    buf_init(&e->bytes, THROUGH_BYTES);
+    e->context = buf_append_span(&e->bytes, put->text) == ERR_OK &&
+                         buf_append_span(&e->bytes, put->suggestion) == ERR_OK
+                     ? context_take(t, &put->context)
+                     : NULL;
+    if (e->context == NULL) {
+        buf_free(&e->bytes);
+        free(e);
+        return;
+    }
+    add(t, e);
+    make_room(t, t->max, THROUGH_BYTES);
+}
+
+bool through_knows(const struct through *t, struct hash_key entry, uint64_t generation)
+{
+    if (t->buckets == NULL) {
+        return false;
+    }
+    list_each(node, id_bucket(t, entry))
+    {
+        const struct entry *e = list_item(node, struct entry, id);
+        if (hash_key_eq(e->from, entry) && e->generation == generation) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Where the walk ends: TEXT_WALK characters before the end of the text. */
+static size_t walk_from(struct span text)
+{
+    size_t at = text.len;
+    for (size_t i = 0; i < TEXT_WALK && at > 0; i++) {
+        at--;
+        while (at > 0 && ((unsigned char)text.ptr[at] & 0xC0) == 0x80) {
+            at--;
+        }
+    }
+    return at;
+}
+
+/* Whether what e holds for the first `at` bytes of the text answers it. Void entries go. */
+static bool answers(struct through *t, struct entry *e, struct span text, size_t at,
+                    uint64_t generation, wall_t now, struct through_hit *hit)
+{
+    if (e->expires.us <= now.us || e->generation != generation) {
+        drop(t, e);
+        return false;
+    }
+    struct span suggestion = span_make(e->bytes.data + e->text_len, e->bytes.len - e->text_len);
+    struct span typed = span_make(text.ptr + at, text.len - at);
+    if (!text_rest(text_of(e), suggestion, typed, &hit->rest)) {
+        return false;
+    }
+    list_remove(&e->age);
+    list_append(&t->ages, &e->age);
+    hit->expires = e->expires;
+    hit->model_time = e->model_time;
+    hit->tokens = e->tokens;
+    return true;
+}
+
+bool through_find(struct through *t, const struct typist_context *context, struct span text,
+                  uint64_t generation, wall_t now, struct through_hit *hit)
+{
+    struct hash_key keys[TEXT_WALK + 1];
+    size_t places[TEXT_WALK + 1];
+    size_t count = 0;
+    struct hash_state running;
+    if (t->count == 0 || text.len == 0) {
+        return false;
+    }
+    size_t from = walk_from(text);
+    hash_context(t, &running, context->hash);
+    hash_update(&running, text.ptr, from);
+    for (size_t at = from, done = from; at <= text.len && count <= TEXT_WALK; at++) {
+        if (at == 0 || !text_boundary(text, at)) {
+            continue;
+        }
+        hash_update(&running, text.ptr + done, at - done);
+        done = at;
+        struct hash_state copy = running;
+        keys[count] = hash_end(&copy);
+        places[count++] = at;
+    }
+    while (count-- > 0) { /* the longest first */
+        struct span shorter = span_make(text.ptr, places[count]);
+        struct entry *e = find(t, keys[count], context, shorter);
+        if (e != NULL && answers(t, e, text, places[count], generation, now, hit)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+size_t through_count(const struct through *t)
+{
+    return t->count;
+}
+
+size_t through_bytes(const struct through *t)
+{
+    return t->bytes;
+}
