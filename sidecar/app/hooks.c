@@ -173,6 +173,12 @@ static void hook_drain(void *ctx)
     }
 }
 
+static void hook_explain(void *ctx, const struct explain_request *in, struct explanation *out)
+{
+    struct daemon *d = ctx;
+    engine_explain(d->engine, in, out);
+}
+
 struct control_hooks hooks_make(struct daemon *d)
 {
     return (struct control_hooks){
@@ -187,6 +193,7 @@ struct control_hooks hooks_make(struct daemon *d)
         .purge = hook_purge,
         .reload = hook_reload,
         .drain = hook_drain,
+        .explain = hook_explain,
         .ctx = d,
         .started = loop_now(d->loop),
     };

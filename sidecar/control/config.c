@@ -108,11 +108,14 @@ void config_print(const struct config *c, struct buf *out)
     }
 }
 
-void config_print_json(const struct config *c, struct buf *out)
+void config_print_json(const struct config *c, const char *section, struct buf *out)
 {
     cJSON *all = cJSON_CreateObject();
     for (size_t i = 0; i < c->count; i++) {
-        cJSON *one = cJSON_AddObjectToObject(all, c->values[i].name);
+        if (!span_starts(span_of(c->values[i].name), span_of(section))) {
+            continue;
+        }
+        cJSON *one = cJSON_AddObjectToObject(all, c->values[i].name + strlen(section));
         cJSON_AddStringToObject(one, "value", shown_text(&c->values[i]));
         cJSON_AddStringToObject(one, "origin", origin(&c->values[i]));
     }

@@ -20,7 +20,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { OUT_MAX = 64 * 1024 * 1024, CONNECTIONS_MAX = 64 };
+enum { OUT_MAX = 64 * 1024 * 1024, CONNECTIONS_MAX = 64, EXPLAIN_MAX = 1024 * 1024 };
 
 void control_reply_json(struct http_conn *c, int status, struct span json)
 {
@@ -57,7 +57,7 @@ static void get_metrics(struct control *ctl, struct http_conn *c)
 static void get_config(struct control *ctl, struct http_conn *c)
 {
     struct buf out = {.max = OUT_MAX};
-    config_print_json(ctl->hooks.config(ctl->hooks.ctx), &out);
+    config_print_json(ctl->hooks.config(ctl->hooks.ctx), "", &out);
     control_reply_json(c, 200, buf_span(&out));
     buf_free(&out);
 }
@@ -179,7 +179,7 @@ static void serve(struct control *ctl, struct http_conn *c, const struct http_re
             return;
         }
     }
-    if (known) {
+    if (known || span_starts(r->path, SPAN("/explain"))) {
         control_reply_error(c, 405, SPAN("this path has another method"));
     } else if (!serve_entry(ctl, c, r)) {
         control_reply_error(c, 404, SPAN("there is nothing here; see lullctl(1)"));
@@ -196,7 +196,24 @@ static void on_request(struct http_conn *c, void *ctx)
         control_reply_error(c, 403, SPAN("this Origin is not allowed"));
         return;
     }
+    if (control_is_explain(r)) {
+        http_body_hold(c, EXPLAIN_MAX);
+        return;
+    }
     serve(ctl, c, r);
+}
+
+static void on_body_end(struct http_conn *c, void *ctx)
+{
+    if (control_is_explain(http_conn_request(c))) {
+        control_explain(ctx, c);
+    }
+}
+
+static void on_body_too_large(struct http_conn *c, void *ctx)
+{
+    (void)ctx;
+    control_reply_error(c, 413, SPAN("the request is larger than 1 MB"));
 }
 
 static void on_gone(struct http_conn *c, void *ctx)
@@ -220,8 +237,8 @@ static void on_piece(struct http_conn *c, struct span piece, void *ctx)
 
 static const struct http_handler handler = {
     .on_request = on_request,
-    .on_body_end = on_nothing,
-    .on_body_too_large = on_nothing,
+    .on_body_end = on_body_end,
+    .on_body_too_large = on_body_too_large,
     .on_body = on_piece,
     .on_gone = on_gone,
     .on_writable = on_nothing,
@@ -271,8 +288,8 @@ enum err control_create(struct loop *loop, const struct settings *settings,
                                  .body_timeout = 10 * USEC_PER_S,
                                  .idle_timeout = 75 * USEC_PER_S,
                                  .max_connections = CONNECTIONS_MAX,
-                                 .max_buffered = 1024 * 1024,
-                                 .max_body = 1024 * 1024};
+                                 .max_buffered = 4 * EXPLAIN_MAX,
+                                 .max_body = 4 * EXPLAIN_MAX};
     struct control *ctl = mem_new(sizeof *ctl);
     char address[512];
     ctl->loop = loop;

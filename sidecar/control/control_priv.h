@@ -40,4 +40,8 @@ void control_purge(struct control *ctl, struct http_conn *c);
 void control_forget(struct http_conn *c);
 void control_forget_all(struct control *ctl);
 
+/* explain.c: POST /explain and what is below it; the body is held first. */
+bool control_is_explain(const struct http_request *r);
+void control_explain(struct control *ctl, struct http_conn *c);
+
 #endif

@@ -31,8 +31,8 @@ static size_t take(char *data, size_t size, size_t count, void *ctx)
     return buf_append(out, data, size * count) == ERR_OK ? size * count : 0;
 }
 
-static CURLcode perform(CURL *easy, const struct ctl *ctl, const char *method, const char *target,
-                        struct buf *out)
+static void prepare(CURL *easy, const struct ctl *ctl, const char *method, const char *target,
+                    struct buf *out)
 {
     curl_easy_setopt(easy, CURLOPT_URL, "http://lull");
     curl_easy_setopt(easy, CURLOPT_REQUEST_TARGET, target);
@@ -47,7 +47,6 @@ static CURLcode perform(CURL *easy, const struct ctl *ctl, const char *method, c
         curl_easy_setopt(easy, CURLOPT_POSTFIELDS, "");
     }
     curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, method);
-    return curl_easy_perform(easy);
 }
 
 /* Why there is no answer, and what to do about it. */
@@ -66,19 +65,45 @@ static void say_unanswered(CURL *easy, CURLcode code, const char *path)
     }
 }
 
-long ctl_ask(const struct ctl *ctl, const char *method, const char *target, struct buf *out)
+static long perform(CURL *easy, const struct ctl *ctl)
 {
     long status = 0;
-    CURL *easy = curl_easy_init();
-    require(easy != NULL);
-    buf_init(out, ANSWER_MAX);
-    CURLcode code = perform(easy, ctl, method, target, out);
+    CURLcode code = curl_easy_perform(easy);
     if (code != CURLE_OK) {
         say_unanswered(easy, code, ctl->socket);
     } else {
         curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
     }
     curl_easy_cleanup(easy);
+    return status;
+}
+
+long ctl_ask(const struct ctl *ctl, const char *method, const char *target, struct buf *out)
+{
+    CURL *easy = curl_easy_init();
+    require(easy != NULL);
+    buf_init(out, ANSWER_MAX);
+    prepare(easy, ctl, method, target, out);
+    return perform(easy, ctl);
+}
+
+long ctl_send(const struct ctl *ctl, const char *target, char *const *lines, size_t count,
+              struct span body, struct buf *out)
+{
+    struct curl_slist *list = curl_slist_append(NULL, "Expect:");
+    CURL *easy = curl_easy_init();
+    require(easy != NULL);
+    buf_init(out, ANSWER_MAX);
+    for (size_t i = 0; i < count; i++) {
+        list = curl_slist_append(list, lines[i]);
+        require(list != NULL);
+    }
+    prepare(easy, ctl, "POST", target, out);
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, list);
+    curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE, (long)body.len);
+    curl_easy_setopt(easy, CURLOPT_POSTFIELDS, body.len > 0 ? body.ptr : "");
+    long status = perform(easy, ctl);
+    curl_slist_free_all(list);
     return status;
 }
 

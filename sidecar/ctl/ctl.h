@@ -20,6 +20,13 @@ void ctl_default_socket(char *out, size_t size);
 /* One request; the body of the answer is appended to out (bounded). Returns the HTTP status; 0 when
  * there is no daemon, after saying so on standard error. */
 long ctl_ask(const struct ctl *ctl, const char *method, const char *target, struct buf *out);
+/* The same with a body and further headers, lines "Name: value", count of them. */
+long ctl_send(const struct ctl *ctl, const char *target, char *const *lines, size_t count,
+              struct span body, struct buf *out);
+/* lullctl explain FILE|- [PATH] [HEADER...]; returns an exit status. */
+int ctl_explain(const struct ctl *ctl, char **arguments);
+/* Asks and prints by `print`; NULL prints nothing. out is freed. */
+int ctl_finish(const struct ctl *ctl, long status, struct buf *out, void (*print)(const cJSON *));
 
 /* Percent-encodes into out. */
 void ctl_encode(struct buf *out, const char *text);

@@ -15,6 +15,8 @@ static const char USAGE[] =
     "  get ID                 one of them, with its request\n"
     "  rm ID...               remove them\n"
     "  purge CONDITION...     remove all that match\n"
+    "  explain FILE|- [PATH] [HEADER...]\n"
+    "                         what would be done with a request\n"
     "  config                 every value and where it came from\n"
     "  reload                 read the configuration anew\n"
     "  drain                  stop when everything open is done\n"
@@ -65,26 +67,31 @@ static void say_error(const cJSON *answer, long status)
     fputc('\n', stderr);
 }
 
-/* Asks, and prints the answer. */
-static int run(const struct ctl *ctl, const char *method, const char *target, print_fn print)
+int ctl_finish(const struct ctl *ctl, long status, struct buf *out, print_fn print)
 {
-    struct buf out;
-    long status = ctl_ask(ctl, method, target, &out);
-    cJSON *answer = out.len > 0 ? cJSON_ParseWithLength(out.data, out.len) : NULL;
+    cJSON *answer = out->len > 0 ? cJSON_ParseWithLength(out->data, out->len) : NULL;
     int result = CTL_DONE;
     if (status == 0) {
         result = CTL_NO_DAEMON;
     } else if (status >= 300 || (answer == NULL && status != 204)) {
         say_error(answer, status);
         result = CTL_REFUSED;
-    } else if (ctl->json && out.len > 0) {
-        printf("%.*s\n", (int)out.len, out.data);
+    } else if (ctl->json && out->len > 0) {
+        printf("%.*s\n", (int)out->len, out->data);
     } else if (print != NULL) {
         print(answer);
     }
     cJSON_Delete(answer);
-    buf_free(&out);
+    buf_free(out);
     return result;
+}
+
+/* Asks, and prints the answer. */
+static int run(const struct ctl *ctl, const char *method, const char *target, print_fn print)
+{
+    struct buf out;
+    long status = ctl_ask(ctl, method, target, &out);
+    return ctl_finish(ctl, status, &out, print);
 }
 
 /* PATH?NAME=VALUE&... of the conditions. */
@@ -139,7 +146,7 @@ static int remove_all(const struct ctl *ctl, char **ids)
     return result;
 }
 
-enum form { FORM_PLAIN, FORM_CONDITIONS, FORM_ID, FORM_IDS };
+enum form { FORM_PLAIN, FORM_CONDITIONS, FORM_ID, FORM_IDS, FORM_EXPLAIN };
 static const struct {
     const char *verb;
     enum form form;
@@ -152,12 +159,12 @@ static const struct {
     {"get", FORM_ID, {"GET", ""}, ctl_print_entry},
     {"rm", FORM_IDS, {"DELETE", ""}, NULL},
     {"purge", FORM_CONDITIONS, {"POST", "/purge"}, print_purged},
+    {"explain", FORM_EXPLAIN, {"POST", "/explain"}, NULL},
     {"config", FORM_PLAIN, {"GET", "/config"}, ctl_print_config},
     {"reload", FORM_PLAIN, {"POST", "/reload"}, ctl_print_reload},
     {"drain", FORM_PLAIN, {"POST", "/drain"}, print_draining},
 };
-static const char *const later[] = {"top", "explain", "flights", "tail",
-                                    "set", "pause",   "compare", "doctor"};
+static const char *const later[] = {"top", "flights", "tail", "set", "pause", "compare", "doctor"};
 
 static int usage(const char *text, const char *verb)
 {
@@ -185,6 +192,8 @@ static int run_verb(const struct ctl *ctl, const char *verb, char **arguments)
             return run_query(ctl, verbs[i].route, arguments, verbs[i].print);
         case FORM_ID:
             return run_entry(ctl, "GET", arguments[0], verbs[i].print);
+        case FORM_EXPLAIN:
+            return count > 0 ? ctl_explain(ctl, arguments) : usage(" needs a file, or -", verb);
         case FORM_IDS:
             return remove_all(ctl, arguments);
         default:

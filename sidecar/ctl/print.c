@@ -43,9 +43,9 @@ static void column(const cJSON *o, const char *name, int width, const char *form
 
 static void print_tasks(const cJSON *tasks)
 {
-    static const char *const columns[] = {"requests", "hits",       "collapsed",
-                                          "misses",   "superseded", "switched_off",
-                                          "bypassed", "abandoned",  "failed"};
+    static const char *const columns[] = {"requests",  "hits",       "type_through", "collapsed",
+                                          "misses",    "superseded", "switched_off", "bypassed",
+                                          "abandoned", "failed"};
     const cJSON *task = NULL;
     printf("%-19s", "kind");
     for (size_t i = 0; i < sizeof columns / sizeof columns[0]; i++) {

@@ -92,6 +92,16 @@ bool complete_held(void *ctx, const struct flight_spec *spec, struct buf *conten
     return true;
 }
 
+bool complete_would_rest(struct exchange *x)
+{
+    struct engine *e = x->engine;
+    struct through_hit hit;
+    complete_prepare(x);
+    return x->completion.usable && type_through(x) &&
+           through_look(e->through, &x->completion.context, x->completion.who.text,
+                        cache_generation(e->parts.cache), loop_wall(e->parts.loop), &hit);
+}
+
 enum step step_through(struct exchange *x)
 {
     struct engine *e = x->engine;

@@ -185,7 +185,9 @@ static void on_request(struct http_conn *c, void *ctx)
     struct engine *e = ctx;
     struct exchange *x = exchange_new(e, c);
     const struct http_request *r = http_conn_request(c);
-    enum http_error error = head_read(x);
+    enum http_error route = head_read(x, r);
+    enum http_error error = head_admit(x, r);
+    error = error == HTTP_ERROR_NONE ? route : error;
     if (error != HTTP_ERROR_NONE) {
         e->bad_requests++;
         http_reply_error(c, error, x->head.form, SPAN_NONE, SPAN_NONE);
@@ -212,6 +214,7 @@ static void on_body_end(struct http_conn *c, void *ctx)
         return;
     }
     x->begun = loop_now(e->parts.loop);
+    x->body = http_body(c);
     drive(x, STEP_RAW);
 }
 

@@ -44,6 +44,7 @@ struct exchange {
     mono_t begun; /* the request was complete (or, streamed through, its head) */
     struct exchange_head head;
     bool body_held;
+    struct span body; /* held and whole; empty before */
 
     struct dialect_request request;
     bool parsed;
@@ -80,7 +81,9 @@ struct engine {
 };
 
 /* head.c: reads the head; HTTP_ERROR_NONE, or the error to answer. */
-enum http_error head_read(struct exchange *x);
+enum http_error head_read(struct exchange *x, const struct http_request *r);
+/* Whether the request may speak to us at all, by Host and client_token; after head_read. */
+enum http_error head_admit(const struct exchange *x, const struct http_request *r);
 
 /* exchange.c */
 const struct kind_policy *exchange_policy(const struct exchange *x);
@@ -103,6 +106,10 @@ enum step policy_origin(struct exchange *x);
 /* flight_hooks.landed, with the engine as ctx. */
 void fly_landed(void *ctx, const struct flight *f, struct flight_end *end);
 
+/* lookup.c: makes the level-2 key: STEP_THROUGH: to be looked up, else the next step. */
+enum step lookup_prepare(struct exchange *x);
+/* Whether the hit is a title that is to be made anew. */
+bool lookup_wants_new(const struct exchange *x, const struct cache_hit *hit);
 /* fly.c: what a flight of this exchange is, but for what is sent. */
 void fly_spec(struct exchange *x, struct flight_spec *spec);
 
@@ -110,6 +117,8 @@ void fly_spec(struct exchange *x, struct flight_spec *spec);
 /* Fills x->completion, once; needs the request and its level-2 key. Does nothing for other kinds.
  */
 void complete_prepare(struct exchange *x);
+/* Whether the rest of a held suggestion would answer it; uses nothing. */
+bool complete_would_rest(struct exchange *x);
 /* Whether type-through has nothing to gain from reading the entry behind a level-1 hit. */
 bool complete_is_held(struct exchange *x, int kind, const struct cache_hit *hit);
 /* flight_hooks.held, with the engine as ctx. */

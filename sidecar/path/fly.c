@@ -103,8 +103,8 @@ enum step step_flight(struct exchange *x)
     struct http_header headers[HTTP_MAX_HEADERS + 2];
     struct buf key = {.max = 8 * 1024};
     struct buf target = {.max = HTTP_MAX_TARGET + 64};
-    struct buf body = {.max = http_body(x->conn).len + x->model.len * 6 + 256};
-    struct flight_spec spec = {.headers = headers, .body = http_body(x->conn)};
+    struct buf body = {.max = x->body.len + x->model.len * 6 + 256};
+    struct flight_spec spec = {.headers = headers, .body = x->body};
     enum step next = STEP_WAIT;
     if (!span_eq(x->model, x->request.model)) {
         bool changed = false;

@@ -65,23 +65,24 @@ static enum http_error read_route(struct exchange *x, const struct http_request 
     return h->upstream < 0 ? HTTP_ERROR_NO_SUCH_UPSTREAM : HTTP_ERROR_NONE;
 }
 
-enum http_error head_read(struct exchange *x)
+enum http_error head_read(struct exchange *x, const struct http_request *r)
 {
-    const struct http_request *r = http_conn_request(x->conn);
-    const struct server_settings *s = &x->settings->server;
-    x->head.form =
-        endpoint_error_dialect(r->path) == DIALECT_OLLAMA ? HTTP_FORM_OLLAMA : HTTP_FORM_OPENAI;
     read_headers(x, r);
+    enum http_error e = read_route(x, r);
+    x->head.form =
+        endpoint_error_dialect(e == HTTP_ERROR_NONE ? x->head.path : r->path) == DIALECT_OLLAMA
+            ? HTTP_FORM_OLLAMA
+            : HTTP_FORM_OPENAI;
+    x->head.endpoint = r->method == HTTP_POST ? endpoint_of(x->head.path) : ENDPOINT_OTHER;
+    return e;
+}
+
+enum http_error head_admit(const struct exchange *x, const struct http_request *r)
+{
+    const struct server_settings *s = &x->settings->server;
     if (http_conn_is_loopback(x->conn) && r->host.len > 0 &&
         !guard_host(s, x->engine->hostname, r->host)) {
         return HTTP_ERROR_FORBIDDEN_HOST;
     }
-    if (!guard_token(s->client_token, x->head.auth)) {
-        return HTTP_ERROR_UNAUTHORIZED;
-    }
-    enum http_error e = read_route(x, r);
-    x->head.form = endpoint_error_dialect(x->head.path) == DIALECT_OLLAMA ? HTTP_FORM_OLLAMA
-                                                                          : HTTP_FORM_OPENAI;
-    x->head.endpoint = r->method == HTTP_POST ? endpoint_of(x->head.path) : ENDPOINT_OTHER;
-    return e;
+    return guard_token(s->client_token, x->head.auth) ? HTTP_ERROR_NONE : HTTP_ERROR_UNAUTHORIZED;
 }

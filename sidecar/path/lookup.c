@@ -14,7 +14,7 @@
 
 static const usec_t REGENERATE = 5 * USEC_PER_S;
 
-static bool wants_new(const struct exchange *x, const struct cache_hit *hit)
+bool lookup_wants_new(const struct exchange *x, const struct cache_hit *hit)
 {
     return (hit->flags & CACHE_FLAG_REPLIED) != 0 &&
            wall_diff(loop_wall(x->engine->parts.loop), hit->created) > REGENERATE;
@@ -61,7 +61,7 @@ enum step step_raw(struct exchange *x)
                                  .path = h->path,
                                  .query = h->query,
                                  .scope = &x->scope,
-                                 .body = http_body(x->conn)};
+                                 .body = x->body};
     fingerprint_raw(&in, secret, &x->raw);
     x->raw_made = true;
     struct cache_key key = key_of(&x->raw);
@@ -73,7 +73,7 @@ enum step step_raw(struct exchange *x)
     }
     int kind = settings_find_kind(x->settings, hit.kind);
     bool good = kind != KIND_NONE && x->settings->kinds[kind].enabled &&
-                x->settings->kinds[kind].cache && !wants_new(x, &hit) &&
+                x->settings->kinds[kind].cache && !lookup_wants_new(x, &hit) &&
                 guard_origin(&x->settings->server, h->origin, r->host) &&
                 complete_is_held(x, kind, &hit);
     if (good) {
@@ -126,7 +126,7 @@ static enum step look_up(struct exchange *x)
     if (found != CACHE_HIT && found != CACHE_PENDING) {
         return STEP_THROUGH;
     }
-    if (wants_new(x, &hit)) {
+    if (lookup_wants_new(x, &hit)) {
         x->regenerate = true;
         exchange_figures(x, kind)->regenerated++;
         cache_release(e->parts.cache);
@@ -143,7 +143,7 @@ static enum step look_up(struct exchange *x)
     return STEP_OVER;
 }
 
-enum step step_meaning(struct exchange *x)
+enum step lookup_prepare(struct exchange *x)
 {
     const struct kind_policy *policy = exchange_policy(x);
     const struct hash_secret *secret = cache_secret(x->engine->parts.cache);
@@ -156,7 +156,7 @@ enum step step_meaning(struct exchange *x)
                                      .upstream = x->upstream,
                                      .model = x->model,
                                      .scope = &x->scope,
-                                     .body = http_body(x->conn)};
+                                     .body = x->body};
     if (fingerprint_meaning(&in, secret, &x->meaning) != JSON_OK) {
         x->bypass = "ambiguous-json";
         return STEP_RELAY;
@@ -172,5 +172,11 @@ enum step step_meaning(struct exchange *x)
     } else if (!policy->cache) {
         x->bypass = "cache-off";
     }
-    return x->bypass != NULL || x->head.no_cache ? STEP_FLIGHT : look_up(x);
+    return x->bypass != NULL || x->head.no_cache ? STEP_FLIGHT : STEP_THROUGH;
+}
+
+enum step step_meaning(struct exchange *x)
+{
+    enum step next = lookup_prepare(x);
+    return next == STEP_THROUGH ? look_up(x) : next;
 }

@@ -6,7 +6,7 @@
 
 enum step step_classify(struct exchange *x)
 {
-    x->parsed = dialect_request_parse(http_body(x->conn), x->head.endpoint, &x->request);
+    x->parsed = dialect_request_parse(x->body, x->head.endpoint, &x->request);
     x->decision = task_classify(x->settings, x->head.endpoint, x->head.header, x->head.header_value,
                                 x->parsed ? &x->request : NULL);
     return x->decision.cls == TASK_CLASS_TASK ? STEP_POLICY : STEP_RELAY;

@@ -10,6 +10,7 @@
 #include "lull/base/loop.h"
 #include "lull/base/settings.h"
 #include "lull/control/config.h"
+#include "lull/http/explain.h"
 
 #include <stdint.h>
 
@@ -56,6 +57,7 @@ struct control_hooks {
     /* Reload: true and what changed (a line each), or false and why not. */
     bool (*reload)(void *ctx, struct buf *text);
     void (*drain)(void *ctx);
+    void (*explain)(void *ctx, const struct explain_request *in, struct explanation *out);
     void *ctx;
     mono_t started;
 };

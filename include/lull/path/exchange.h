@@ -10,6 +10,7 @@
 #include "lull/base/figures.h"
 #include "lull/base/loop.h"
 #include "lull/base/settings.h"
+#include "lull/http/explain.h"
 #include "lull/http/server.h"
 #include "lull/path/cache/cache.h"
 #include "lull/path/flight/flight.h"
@@ -32,6 +33,9 @@ struct engine *engine_create(const struct engine_parts *parts, struct settings *
 void engine_destroy(struct engine *e);
 /* Settings for requests that begin from now on. */
 void engine_configure(struct engine *e, struct settings *settings);
+
+/* What would be done with a request now. Counts and changes nothing; out is filled. */
+void engine_explain(struct engine *e, const struct explain_request *in, struct explanation *out);
 
 /* For measurements only: see flight_without(). */
 void engine_without(struct engine *e, unsigned parts);

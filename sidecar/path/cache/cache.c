@@ -260,6 +260,22 @@ enum cache_result cache_find_entry(struct cache *c, const struct cache_key *key,
     return hit_of(c, hit, f.pending);
 }
 
+enum cache_result cache_peek_entry(struct cache *c, const struct cache_key *key, wall_t now,
+                                   struct cache_hit *hit)
+{
+    struct found f;
+    struct entry_value v;
+    if (c->store == NULL) {
+        return CACHE_OFF;
+    }
+    store_read_begin(c->store);
+    if (!find_live_entry(c, key->hash, now, &f, &v) || !material_equal(key, v.material, v.hashed)) {
+        return miss(c);
+    }
+    fill(hit, key->hash, &f, &v);
+    return f.pending ? CACHE_PENDING : CACHE_HIT;
+}
+
 enum cache_result cache_find_alias(struct cache *c, const struct cache_key *key, wall_t now,
                                    struct cache_hit *hit)
 {

@@ -100,7 +100,8 @@ static void abandon(struct flight *f)
 {
     usec_t elapsed = mono_diff(loop_now(f->table->loop), f->started);
     bool others = !f->spec.completion.who.one_user && has_several_waiters(f);
-    if (others || f->reader.closed || !list_empty(&f->followers) || !flight_has(f->table, FLIGHT_PART_ABORT) ||
+    if (others || f->reader.closed || !list_empty(&f->followers) ||
+        !flight_has(f->table, FLIGHT_PART_ABORT) ||
         pace_nearly_done(flight_pace(f->table, &f->spec), elapsed)) {
         return;
     }

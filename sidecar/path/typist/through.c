@@ -260,58 +260,84 @@ static size_t walk_from(struct span text)
     return at;
 }
 
+/* A look-up: who asks, when, and whether that uses what is found. */
+struct search {
+    struct through *table;
+    struct span text;
+    uint64_t generation;
+    wall_t now;
+    bool use;
+};
+
 /* Whether what e holds for the first `at` bytes of the text answers it. Void entries go. */
-static bool answers(struct through *t, struct entry *e, struct span text, size_t at,
-                    uint64_t generation, wall_t now, struct through_hit *hit)
+static bool answers(const struct search *s, struct entry *e, size_t at, struct through_hit *hit)
 {
-    if (e->expires.us <= now.us || e->generation != generation) {
-        drop(t, e);
+    if (e->expires.us <= s->now.us || e->generation != s->generation) {
+        if (s->use) {
+            drop(s->table, e);
+        }
         return false;
     }
     struct span suggestion = span_make(e->bytes.data + e->text_len, e->bytes.len - e->text_len);
-    struct span typed = span_make(text.ptr + at, text.len - at);
+    struct span typed = span_make(s->text.ptr + at, s->text.len - at);
     if (!text_rest(text_of(e), suggestion, typed, &hit->rest)) {
         return false;
     }
-    list_remove(&e->age);
-    list_append(&t->ages, &e->age);
+    if (s->use) {
+        list_remove(&e->age);
+        list_append(&s->table->ages, &e->age);
+    }
     hit->expires = e->expires;
     hit->model_time = e->model_time;
     hit->tokens = e->tokens;
     return true;
 }
 
-bool through_find(struct through *t, const struct typist_context *context, struct span text,
-                  uint64_t generation, wall_t now, struct through_hit *hit)
+static bool search(const struct search *s, const struct typist_context *context,
+                   struct through_hit *hit)
 {
     struct hash_key keys[TEXT_WALK + 1];
     size_t places[TEXT_WALK + 1];
     size_t count = 0;
     struct hash_state running;
-    if (t->count == 0 || text.len == 0) {
+    if (s->table->count == 0 || s->text.len == 0) {
         return false;
     }
-    size_t from = walk_from(text);
-    hash_context(t, &running, context->hash);
-    hash_update(&running, text.ptr, from);
-    for (size_t at = from, done = from; at <= text.len && count <= TEXT_WALK; at++) {
-        if (at == 0 || !text_boundary(text, at)) {
+    size_t from = walk_from(s->text);
+    hash_context(s->table, &running, context->hash);
+    hash_update(&running, s->text.ptr, from);
+    for (size_t at = from, done = from; at <= s->text.len && count <= TEXT_WALK; at++) {
+        if (at == 0 || !text_boundary(s->text, at)) {
             continue;
         }
-        hash_update(&running, text.ptr + done, at - done);
+        hash_update(&running, s->text.ptr + done, at - done);
         done = at;
         struct hash_state copy = running;
         keys[count] = hash_end(&copy);
         places[count++] = at;
     }
     while (count-- > 0) { /* the longest first */
-        struct span shorter = span_make(text.ptr, places[count]);
-        struct entry *e = find(t, keys[count], context, shorter);
-        if (e != NULL && answers(t, e, text, places[count], generation, now, hit)) {
+        struct span shorter = span_make(s->text.ptr, places[count]);
+        struct entry *e = find(s->table, keys[count], context, shorter);
+        if (e != NULL && answers(s, e, places[count], hit)) {
             return true;
         }
     }
     return false;
+}
+
+bool through_find(struct through *t, const struct typist_context *context, struct span text,
+                  uint64_t generation, wall_t now, struct through_hit *hit)
+{
+    const struct search s = {t, text, generation, now, true};
+    return search(&s, context, hit);
+}
+
+bool through_look(struct through *t, const struct typist_context *context, struct span text,
+                  uint64_t generation, wall_t now, struct through_hit *hit)
+{
+    const struct search s = {t, text, generation, now, false};
+    return search(&s, context, hit);
 }
 
 size_t through_count(const struct through *t)

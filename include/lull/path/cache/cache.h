@@ -78,6 +78,9 @@ enum cache_result cache_find_alias(struct cache *c, const struct cache_key *key,
                                    struct cache_hit *hit);
 enum cache_result cache_find_entry(struct cache *c, const struct cache_key *key, wall_t now,
                                    struct cache_hit *hit);
+/* The same, and changes nothing: neither hits nor collisions are counted. */
+enum cache_result cache_peek_entry(struct cache *c, const struct cache_key *key, wall_t now,
+                                   struct cache_hit *hit);
 void cache_release(struct cache *c);
 
 /* Bumped by every delete and purge. A flight remembers it when it begins. */

@@ -54,6 +54,9 @@ struct through_hit {
  * suggestion goes on as was typed. */
 bool through_find(struct through *t, const struct typist_context *context, struct span text,
                   uint64_t generation, wall_t now, struct through_hit *hit);
+/* The same, and changes nothing: what is found does not count as used. */
+bool through_look(struct through *t, const struct typist_context *context, struct span text,
+                  uint64_t generation, wall_t now, struct through_hit *hit);
 
 /* Suggestions held, and the memory that they take. */
 size_t through_count(const struct through *t);
