@@ -179,7 +179,7 @@ static void serve(struct control *ctl, struct http_conn *c, const struct http_re
             return;
         }
     }
-    if (known || span_starts(r->path, SPAN("/explain"))) {
+    if (known || control_is_explain(r)) {
         control_reply_error(c, 405, SPAN("this path has another method"));
     } else if (!serve_entry(ctl, c, r)) {
         control_reply_error(c, 404, SPAN("there is nothing here; see lullctl(1)"));
@@ -196,7 +196,7 @@ static void on_request(struct http_conn *c, void *ctx)
         control_reply_error(c, 403, SPAN("this Origin is not allowed"));
         return;
     }
-    if (control_is_explain(r)) {
+    if (r->method == HTTP_POST && control_is_explain(r)) {
         http_body_hold(c, EXPLAIN_MAX);
         return;
     }

@@ -61,8 +61,7 @@ static void render(struct control *ctl, const struct explanation *e, struct buf 
 bool control_is_explain(const struct http_request *r)
 {
     struct span path = SPAN("/explain");
-    return r->method == HTTP_POST && span_starts(r->path, path) &&
-           (r->path.len == path.len || r->path.ptr[path.len] == '/');
+    return span_starts(r->path, path) && (r->path.len == path.len || r->path.ptr[path.len] == '/');
 }
 
 void control_explain(struct control *ctl, struct http_conn *c)

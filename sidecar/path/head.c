@@ -69,10 +69,8 @@ enum http_error head_read(struct exchange *x, const struct http_request *r)
 {
     read_headers(x, r);
     enum http_error e = read_route(x, r);
-    x->head.form =
-        endpoint_error_dialect(e == HTTP_ERROR_NONE ? x->head.path : r->path) == DIALECT_OLLAMA
-            ? HTTP_FORM_OLLAMA
-            : HTTP_FORM_OPENAI;
+    x->head.form = endpoint_error_dialect(x->head.path) == DIALECT_OLLAMA ? HTTP_FORM_OLLAMA
+                                                                          : HTTP_FORM_OPENAI;
     x->head.endpoint = r->method == HTTP_POST ? endpoint_of(x->head.path) : ENDPOINT_OTHER;
     return e;
 }

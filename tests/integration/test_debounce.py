@@ -156,18 +156,23 @@ class FixedWindow(DebounceTest):
             self.assertEqual(c.response().status, 200)
         self.assertEqual(sorted(completed_text(e.json) for e in up.records), sorted([SENTENCE[:30], other[:30]]))
 
-    def test_a_call_that_runs_is_not_superseded_by_the_window(self):
-        """What has gone up is no longer in the window: its client gets its answer."""
+    def test_a_call_that_runs_is_followed_while_it_fits(self):
+        """What has gone up is no longer in the window: its client gets its answer, and the newer text,
+        which the suggestion goes on to spell, gets the rest of it without a call."""
         up, lull = self.one("debounce = 100ms")
         gate = Gate()
-        up.when("*", good(gate))
+        up.when("*", say(json.dumps({"text": SENTENCE[20:]}), gate=gate))
         a = self.start(lull, SENTENCE[:20])
         up.wait_for(1)
         b = self.start(lull, SENTENCE[:30])
-        up.wait_for(2)
+        self.assertFalse(b.readable(0.3), "answered before there was a suggestion")
         gate.open()
-        self.assertEqual(b.response().status, 200)
-        self.assertEqual(a.response().status, 200)
+        r = a.response()
+        self.assertEqual((r.cache_status, r.content), ("lull; fwd=uri-miss; stored", json.dumps({"text": SENTENCE[20:]})))
+        r = b.response()
+        self.assertEqual(r.cache_status, "lull; fwd=miss; collapsed; detail=type-through")
+        self.assertEqual(json.loads(r.content), {"text": SENTENCE[30:]})
+        self.assertEqual(up.count(), 1)
 
 
 class OffAndAuto(DebounceTest):

@@ -31,7 +31,7 @@ class ExplainTest(LullTest):
 
     def test_tasks_chats_and_the_rest(self):
         lull = self.lull(self.upstream())
-        title = json.dumps(prompts.body("title", "Bread")).encode()
+        title = prompts.body("title", "Bread").encode()
         e = self.explain(lull, title, kind="title")
         self.assertEqual((e["class"], e["kind"], e["decision"]), ("task", "title", "miss"))
         self.assertEqual(len(e["fingerprint"]), 32)
@@ -40,7 +40,7 @@ class ExplainTest(LullTest):
         self.assertNotIn("window_ms", e)
         e = self.explain(lull, title)  # by its text
         self.assertEqual((e["class"], e["kind"]), ("task", "title"))
-        chat = json.dumps(prompts.chat_body("Hello")).encode()
+        chat = prompts.chat_body("Hello").encode()
         e = self.explain(lull, chat)
         self.assertEqual((e["class"], e["kind"], e["decision"]), ("chat", None, "pass"))
         self.assertNotIn("policy", e)
@@ -106,7 +106,7 @@ class ExplainTest(LullTest):
 
     def test_lullctl(self):
         lull = self.lull(self.upstream(), more="[task title]\nenabled = no\n")
-        title = json.dumps(prompts.body("title", "Bread"))
+        title = prompts.body("title", "Bread")
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "request.json")
             with open(path, "w", encoding="utf-8") as f:
@@ -118,7 +118,8 @@ class ExplainTest(LullTest):
             self.assertRegex(p.stdout, r"(?m)^  enabled +no  \(.*:\d+\)$")
             p = lull.ctl("explain", path, "X-OpenWebUI-Task: tags_generation")
             self.assertRegex(p.stdout, r"(?m)^kind +tags$")
-        http = f"POST /api/chat HTTP/1.1\r\nHost: x\r\nX-OpenWebUI-Task: query_generation\r\n\r\n{title}"
+        streams = title.replace(',"stream":false', "")  # which is what Ollama does unless told otherwise
+        http = f"POST /api/chat HTTP/1.1\r\nHost: x\r\nX-OpenWebUI-Task: query_generation\r\n\r\n{streams}"
         p = lull.ctl("--json", "explain", "-", stdin=http)
         e = json.loads(p.stdout)
         self.assertEqual((e["kind"], e["decision"], e["detail"]), ("query", "bypass", "stream"))

@@ -35,8 +35,7 @@ struct settings *config_settings(const struct config *c);
 /* "section.key = value  (origin)" a line; secrets masked as "***". */
 void config_print(const struct config *c, struct buf *out);
 /* The same as a JSON object {"section.key":{"value","origin"}}, of the names that begin with
- * `section`
- * ("": all), without that beginning. */
+ * `section` ("": all), without that beginning. */
 void config_print_json(const struct config *c, const char *section, struct buf *out);
 /* Every key of options.def: type, default, range, reload, help. */
 void config_help(struct buf *out);
