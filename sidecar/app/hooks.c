@@ -20,6 +20,10 @@ static struct figures *hook_figures(void *ctx)
     s->connections_open = (int64_t)counts.open;
     s->connections_accepted = (int64_t)counts.accepted;
     s->connections_refused = (int64_t)counts.refused;
+    for (size_t i = 0; i < d->figures->upstream_count; i++) {
+        struct upstream_figures *up = d->figures->upstreams[i];
+        up->queued = (int64_t)schedule_count(d->schedule, up->name).waiting;
+    }
     s->connections_bad_requests = (int64_t)counts.bad_requests + engine_bad_requests(d->engine);
     return d->figures;
 }
@@ -55,6 +59,7 @@ static size_t hook_upstreams(void *ctx, struct control_upstream *out, size_t max
             .name = s->upstreams[i].name,
             .dialect = dialects[s->upstreams[i].dialect],
             .state = engine_upstream_up(d->engine, s->upstreams[i].name) ? "up" : "down",
+            .slots = schedule_slots(d->schedule, &s->upstreams[i]),
         };
     }
     return n;

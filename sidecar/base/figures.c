@@ -114,6 +114,7 @@ void figures_destroy(struct figures *f)
     }
     for (size_t i = 0; i < f->upstream_count; i++) {
         figure_times_free(&f->upstreams[i]->latency);
+        figure_times_free(&f->upstreams[i]->abort_cost);
         free(f->upstreams[i]->name);
         free(f->upstreams[i]);
     }

@@ -132,6 +132,7 @@ static const char *section_title(enum option_section section)
         [OPTION_SERVER] = "[server]", [OPTION_UPSTREAM] = "[upstream NAME]",
         [OPTION_TASKS] = "[tasks]",   [OPTION_KIND] = "[tasks] and [task KIND]",
         [OPTION_OWN] = "[task KIND]", [OPTION_COMPLETION] = "[task KIND]",
+        [OPTION_TITLE] = "[task title]",  [OPTION_FOLLOW_UP] = "[task follow_up]",
         [OPTION_CACHE] = "[cache]",
     };
     return titles[section];

@@ -17,6 +17,8 @@ enum option_section {
     OPTION_KIND,
     OPTION_OWN,
     OPTION_COMPLETION,
+    OPTION_TITLE,
+    OPTION_FOLLOW_UP,
     OPTION_CACHE
 };
 
@@ -33,15 +35,19 @@ enum option_type {
     TYPE_LOG_FORMAT,
     TYPE_LOG_LEVEL,
     TYPE_MODE,
+    TYPE_OBSOLETE,
     TYPE_PATH,
+    TYPE_REWARM,
     TYPE_SCOPE,
     TYPE_SECRET,
     TYPE_SHAPE,
     TYPE_SIZE,
+    TYPE_SLOTS,
     TYPE_TASKS_MODE,
     TYPE_TEXT,
     TYPE_URL,
     TYPE_WINDOW,
+    TYPE_YIELD,
 };
 
 struct option {

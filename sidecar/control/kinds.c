@@ -27,6 +27,53 @@ static void shape_text(const struct kind_info *k, char *out, size_t size)
     snprintf(out, size, "%s%s%s", k->member, k->member[0] != '\0' ? ":" : "", types[k->shape]);
 }
 
+static bool is_kind(const struct kind_info *k, enum kind_id id)
+{
+    return strcmp(k->name, kind_info(id)->name) == 0;
+}
+
+/* A title is asked beside the first reply and has a budget of its own; a completion is not held
+ * after a reply, since it would be answered empty before that is over. */
+static usec_t default_duration(const struct option *o, const struct kind_info *k)
+{
+    if (strcmp(o->key, "max_hold") == 0) {
+        return (is_kind(k, KIND_TITLE) ? 60 : 20) * USEC_PER_S;
+    }
+    if (strcmp(o->key, "settle") == 0) {
+        return k->cls == KIND_CLASS_COMPLETION ? 0 : USEC_PER_S;
+    }
+    return (int64_t)k->ttl_s * USEC_PER_S;
+}
+
+static int default_priority(const struct kind_info *k)
+{
+    if (k->cls == KIND_CLASS_FOREGROUND) {
+        return 1;
+    }
+    if (k->cls == KIND_CLASS_COMPLETION) {
+        return 2;
+    }
+    return is_kind(k, KIND_TITLE)           ? 3
+           : is_kind(k, KIND_FOLLOW_UP)     ? 4
+           : is_kind(k, KIND_MEMORY_REVIEW) ? 6
+                                            : 5;
+}
+
+/* Whether the kind has such a key. */
+static bool kind_has(const struct kind_info *k, const struct option *o)
+{
+    switch (o->section) {
+    case OPTION_COMPLETION:
+        return k->cls == KIND_CLASS_COMPLETION;
+    case OPTION_TITLE:
+        return is_kind(k, KIND_TITLE);
+    case OPTION_FOLLOW_UP:
+        return is_kind(k, KIND_FOLLOW_UP);
+    default:
+        return section_has(SECTION_TASK, o);
+    }
+}
+
 /* The text of an option's default for this kind. */
 static void kind_default(const struct option *o, const struct kind_info *k, char *out, size_t size)
 {
@@ -38,8 +85,11 @@ static void kind_default(const struct option *o, const struct kind_info *k, char
     case TYPE_BOOL: /* cache */
         snprintf(out, size, "%s", k->cached ? "yes" : "no");
         break;
-    case TYPE_DURATION: /* ttl */
-        duration_text((int64_t)k->ttl_s * USEC_PER_S, out, size);
+    case TYPE_DURATION:
+        duration_text(default_duration(o, k), out, size);
+        break;
+    case TYPE_INT: /* priority */
+        snprintf(out, size, "%d", default_priority(k));
         break;
     case TYPE_CLASS:
         snprintf(out, size, "%s", class_word(k->cls));
@@ -67,6 +117,25 @@ static const struct assignment *own_assignment(const struct reading *r, const ch
     return reading_find(r, SECTION_TASK, name, option_find(SECTION_TASK, span_of(key)));
 }
 
+/* Keys that only some kinds have: debounce elsewhere, first_turn_wait of another kind. */
+static void check_misplaced_keys(struct reading *r, const struct kind_policy *k,
+                                 const struct kind_info *info)
+{
+    for (size_t i = 0; i < option_count; i++) {
+        const struct option *o = &options[i];
+        const struct assignment *a = section_has(SECTION_TASK, o) && !kind_has(info, o)
+                                         ? reading_find(r, SECTION_TASK, k->name, o)
+                                         : NULL;
+        if (a != NULL) {
+            say_about(r, a, "%s: only for %s", o->key,
+                      o->section == OPTION_TITLE       ? "the kind title"
+                      : o->section == OPTION_FOLLOW_UP ? "the kind follow_up"
+                                                       : "autocomplete and own kinds of class "
+                                                         "completion");
+        }
+    }
+}
+
 /* answer: NULL unless given or known. An own kind's class decides its other defaults, so it is read
  * first. */
 static void take_kind(struct config *c, struct reading *r, struct kind_policy *k,
@@ -77,29 +146,15 @@ static void take_kind(struct config *c, struct reading *r, struct kind_policy *k
     snprintf(prefix, sizeof prefix, "task.%s", k->name);
     for (size_t i = 0; i < option_count; i++) {
         const struct option *o = &options[i];
-        bool fits = section_has(SECTION_TASK, o) && !o->later &&
-                    (o->section != OPTION_COMPLETION || info->cls == KIND_CLASS_COMPLETION);
-        if (fits) {
+        if (kind_has(info, o) && !o->later) {
             kind_default(o, info, def, sizeof def);
             take_option(c, r, prefix, o, kind_assignment(r, k->name, o), def, k);
         }
     }
+    check_misplaced_keys(r, k, info);
     if (own_assignment(r, k->name, "answer") == NULL && info->empty == NULL) {
         free(k->answer);
         k->answer = NULL;
-    }
-}
-
-/* debounce and its like elsewhere. */
-static void check_completion_keys(struct reading *r, const struct kind_policy *k)
-{
-    for (size_t i = 0; i < option_count && k->cls != KIND_CLASS_COMPLETION; i++) {
-        const struct option *o = &options[i];
-        const struct assignment *a =
-            o->section == OPTION_COMPLETION ? reading_find(r, SECTION_TASK, k->name, o) : NULL;
-        if (a != NULL) {
-            say_about(r, a, "%s: only for autocomplete and own kinds of class completion", o->key);
-        }
     }
 }
 
@@ -108,7 +163,6 @@ static void check_kind(const struct settings *s, struct reading *r, struct kind_
     const struct assignment *cls = own_assignment(r, k->name, "class");
     const struct assignment *enabled =
         kind_assignment(r, k->name, option_find(SECTION_TASK, SPAN("enabled")));
-    check_completion_keys(r, k);
     if (k->builtin && cls != NULL) {
         say_about(r, cls, "class: the class of a built-in kind is fixed");
     }

@@ -152,6 +152,13 @@ static void put_upstreams(struct buf *out, const struct control_hooks *hooks, st
         histogram(out, "lull_upstream_latency_seconds", labels,
                   &figures_upstream(f, ups.list[i].name)->latency);
     }
+    histogram_head(out, "lull_upstream_abort_cost_seconds",
+                   "what the first token of a chat was late by after an abort");
+    for (size_t i = 0; i < ups.count; i++) {
+        snprintf(labels, sizeof labels, "upstream=\"%s\"", ups.list[i].name);
+        histogram(out, "lull_upstream_abort_cost_seconds", labels,
+                  &figures_upstream(f, ups.list[i].name)->abort_cost);
+    }
 }
 
 static void put_one(struct buf *out, const char *group, const char *name, enum shown shown,

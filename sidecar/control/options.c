@@ -7,6 +7,8 @@
 #define FIELD_KIND(field) offsetof(struct kind_policy, field)
 #define FIELD_OWN(field) offsetof(struct kind_policy, field)
 #define FIELD_COMPLETION(field) offsetof(struct kind_policy, field)
+#define FIELD_TITLE(field) offsetof(struct kind_policy, field)
+#define FIELD_FOLLOW_UP(field) offsetof(struct kind_policy, field)
 #define FIELD_CACHE(field) offsetof(struct cache_settings, field)
 #define RELOAD_YES true
 #define RELOAD_NO false
@@ -42,7 +44,8 @@ bool section_has(enum section section, const struct option *o)
         return o->section == OPTION_TASKS || o->section == OPTION_KIND;
     case SECTION_TASK:
         return o->section == OPTION_KIND || o->section == OPTION_OWN ||
-               o->section == OPTION_COMPLETION;
+               o->section == OPTION_COMPLETION || o->section == OPTION_TITLE ||
+               o->section == OPTION_FOLLOW_UP;
     case SECTION_CACHE:
         return o->section == OPTION_CACHE;
     }
@@ -128,6 +131,7 @@ static void describe_range(const struct option *o, struct buf *out)
         put_text(out, " from %s to %s", low, high);
         break;
     case TYPE_INT:
+    case TYPE_SLOTS:
         put_text(out, " from %lld to %lld", (long long)o->min, (long long)o->max);
         break;
     case TYPE_SIZE:
@@ -156,15 +160,19 @@ void option_describe(const struct option *o, struct buf *out)
         [TYPE_LOG_FORMAT] = "text or json",
         [TYPE_LOG_LEVEL] = "error, warn, info or debug",
         [TYPE_MODE] = "octal permission bits",
+        [TYPE_OBSOLETE] = "empty or keep",
         [TYPE_PATH] = "path",
+        [TYPE_REWARM] = "off, on or auto",
         [TYPE_SCOPE] = "auto, user, auth or shared",
         [TYPE_SECRET] = "secret text",
         [TYPE_SHAPE] = "shape",
         [TYPE_SIZE] = "size",
+        [TYPE_SLOTS] = "auto or a number",
         [TYPE_TASKS_MODE] = "on, observe or off",
         [TYPE_TEXT] = "text",
         [TYPE_URL] = "URL",
         [TYPE_WINDOW] = "off, auto or a duration",
+        [TYPE_YIELD] = "auto, always, when_full or never",
     };
     put_text(out, "%s", words[o->type]);
     describe_range(o, out);

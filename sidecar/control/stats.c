@@ -67,6 +67,7 @@ static void add_upstream(cJSON *to, struct figures *f, const struct control_upst
     cJSON *o = cJSON_AddObjectToObject(to, up->name);
     cJSON_AddStringToObject(o, "state", up->state);
     cJSON_AddStringToObject(o, "dialect", up->dialect);
+    cJSON_AddNumberToObject(o, "slots", (double)up->slots);
 #define TASK_FIGURE(field, name, value, help)
 #define UPSTREAM_FIGURE(field, name, value, help) add_figure(o, name, value, u->field);
 #define SERVER_FIGURE(group, field, name, value, help)
@@ -75,6 +76,7 @@ static void add_upstream(cJSON *to, struct figures *f, const struct control_upst
 #undef UPSTREAM_FIGURE
 #undef SERVER_FIGURE
     add_times(o, "latency_ms", &u->latency, now);
+    add_times(o, "abort_cost_ms", &u->abort_cost, now);
 }
 
 static void add_upstreams(cJSON *root, const struct control_hooks *hooks, struct figures *f,

@@ -98,6 +98,38 @@ static char *join(const char *scheme, struct span authority)
     return out;
 }
 
+/* The host of an authority: without port and brackets. */
+static struct span host_of(struct span authority)
+{
+    struct span host = authority;
+    size_t colon = span_rfind(authority, SPAN(":"));
+    size_t bracket = span_rfind(authority, SPAN("]"));
+    if (bracket != SIZE_MAX) {
+        return span_make(authority.ptr + 1, bracket - 1);
+    }
+    host.len = colon == SIZE_MAX ? host.len : colon;
+    return host;
+}
+
+static bool is_this_machine(struct span host)
+{
+    return span_eq_nocase(host, SPAN("localhost")) || span_starts(host, SPAN("127.")) ||
+           span_eq(host, SPAN("::1"));
+}
+
+/* Upstreams of one host share yielding unless the configuration says otherwise. */
+static void name_machine(struct upstream_settings *u, struct span host)
+{
+    if (u->machine != NULL && u->machine[0] != '\0') {
+        return;
+    }
+    free(u->machine);
+    u->machine = is_this_machine(host) ? mem_strdup("localhost") : mem_strndup(host.ptr, host.len);
+    for (char *c = u->machine; *c != '\0'; c++) {
+        *c = *c >= 'A' && *c <= 'Z' ? (char)(*c - 'A' + 'a') : *c;
+    }
+}
+
 static bool take_unix(struct upstream_settings *u, struct buf *why)
 {
     const char *path = u->url + 5;
@@ -108,6 +140,7 @@ static bool take_unix(struct upstream_settings *u, struct buf *why)
     u->origin = mem_strdup("http://localhost");
     u->host = mem_strdup("localhost");
     u->base_path = mem_strdup("");
+    name_machine(u, SPAN("localhost"));
     return true;
 }
 
@@ -141,5 +174,6 @@ bool upstream_take_url(struct upstream_settings *u, struct buf *why)
     u->origin = join(u->tls ? "https://" : "http://", authority);
     u->host = join("", authority);
     u->base_path = base_path(path);
+    name_machine(u, host_of(authority));
     return true;
 }

@@ -100,6 +100,19 @@ static bool read_int(const struct option *o, const char *text, int64_t *out, str
     return in_range(o, *out, why);
 }
 
+static bool read_slots(const struct option *o, const char *text, int64_t *out, struct buf *why)
+{
+    if (strcmp(text, "auto") == 0) {
+        *out = SLOTS_AUTO;
+        return true;
+    }
+    const char *rest = digits(text, out);
+    if (rest == NULL || *rest != '\0') {
+        return wrong(why, "write auto or a whole number");
+    }
+    return in_range(o, *out, why);
+}
+
 static bool read_mode(const char *text, int *out, struct buf *why)
 {
     char *end = NULL;
@@ -173,6 +186,12 @@ static bool read_choice(enum option_type type, const char *text, void *field, st
         return read_word(text, WORDS("on", "observe", "off"), field, why);
     case TYPE_SCOPE:
         return read_word(text, WORDS("auto", "user", "auth", "shared"), field, why);
+    case TYPE_YIELD:
+        return read_word(text, WORDS("auto", "always", "when_full", "never"), field, why);
+    case TYPE_REWARM:
+        return read_word(text, WORDS("off", "on", "auto"), field, why);
+    case TYPE_OBSOLETE:
+        return read_word(text, WORDS("empty", "keep"), field, why);
     case TYPE_DURABILITY:
         return read_word(text, WORDS("group", "os"), field, why);
     default:
@@ -325,6 +344,8 @@ bool value_read(const struct option *o, const char *text, void *base, struct buf
         return read_size(o, text, field, why);
     case TYPE_INT:
         return read_int(o, text, field, why);
+    case TYPE_SLOTS:
+        return read_slots(o, text, field, why);
     case TYPE_MODE:
         return read_mode(text, field, why);
     case TYPE_SHAPE:

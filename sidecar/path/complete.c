@@ -16,18 +16,6 @@ static bool is_completion(const struct exchange *x)
     return exchange_policy(x)->cls == KIND_CLASS_COMPLETION;
 }
 
-/* The person behind the connection: who may answer his own autocomplete with a chat. Always by key
- * and user id, whatever scope the kind's answers are shared in. */
-static struct hash_key person_of(struct exchange *x)
-{
-    const struct hash_secret *secret = cache_secret(x->engine->parts.cache);
-    struct scope scope = scope_of(SCOPE_AUTO, x->head.auth, x->head.user, secret, NULL);
-    struct hash_key key;
-    _Static_assert(sizeof key <= sizeof scope.digest, "a key is the beginning of a digest");
-    memcpy(&key, scope.digest, sizeof key);
-    return key;
-}
-
 void complete_prepare(struct exchange *x)
 {
     const struct hash_secret *secret = cache_secret(x->engine->parts.cache);
@@ -44,7 +32,7 @@ void complete_prepare(struct exchange *x)
     }
     c->context = (struct typist_context){.hash = x->context.hash, .material = x->context.head};
     c->who = (struct typist_arrival){.context = x->context.hash,
-                                     .person = person_of(x),
+                                     .person = turn_person(x),
                                      .text = found.text,
                                      .one_user = x->scope.one_user,
                                      .history_empty = found.history_empty};
@@ -172,7 +160,7 @@ void complete_landed(struct engine *e, const struct flight_spec *spec, const str
 void complete_chat(struct exchange *x)
 {
     if (x->parsed && flight_count(x->engine->flights) > 0) {
-        flight_chat_sent(x->engine->flights, person_of(x),
+        flight_chat_sent(x->engine->flights, turn_person(x),
                          text_last_paragraph(x->request.last_text));
     }
 }

@@ -120,6 +120,7 @@ void exchange_drop(struct exchange *x)
         dialect_request_free(&x->request);
     }
     buf_free(&x->reply);
+    buf_free(&x->plain);
     settings_unref(x->settings);
     bool large =
         x->meaning.storage.cap + x->raw.storage.cap + x->context.storage.cap > EXCHANGE_KEY_MAX;
@@ -161,7 +162,7 @@ static void drive(struct exchange *x, enum step step)
     }
 }
 
-/* A body that is not held: only the head speaks. */
+/* Only the head speaks: the body is not held, or of a form that is not read. */
 static void pass_by_head(struct exchange *x, const char *bypass)
 {
     x->decision =
@@ -171,12 +172,26 @@ static void pass_by_head(struct exchange *x, const char *bypass)
         return;
     }
     drive(x, STEP_RELAY);
-    http_body_stream(x->conn);
+    if (!x->body_held) {
+        http_body_stream(x->conn);
+    }
+}
+
+/* A task in a form that is not assembled is held so that it can wait for its turn. */
+static bool may_wait(const struct exchange *x)
+{
+    if (x->settings->mode != TASKS_ON || x->head.endpoint == ENDPOINT_OTHER) {
+        return false;
+    }
+    struct task_decision d =
+        task_classify(x->settings, x->head.endpoint, x->head.header, x->head.header_value, NULL);
+    return d.cls == TASK_CLASS_TASK;
 }
 
 static bool to_be_held(const struct exchange *x, const struct http_request *r)
 {
-    return x->settings->mode != TASKS_OFF && endpoint_assembles(x->head.endpoint) &&
+    return x->settings->mode != TASKS_OFF &&
+           (endpoint_assembles(x->head.endpoint) || may_wait(x)) &&
            (r->chunked || r->content_length <= x->settings->server.max_task_body);
 }
 
@@ -215,7 +230,11 @@ static void on_body_end(struct http_conn *c, void *ctx)
     }
     x->begun = loop_now(e->parts.loop);
     x->body = http_body(c);
-    drive(x, STEP_RAW);
+    if (endpoint_assembles(x->head.endpoint)) {
+        drive(x, STEP_RAW);
+    } else {
+        pass_by_head(x, "not-assembled");
+    }
 }
 
 static void on_body_too_large(struct http_conn *c, void *ctx)
@@ -245,6 +264,11 @@ static void on_gone(struct http_conn *c, void *ctx)
     x->conn = NULL;
     if (x->phase == PHASE_RELAY) {
         relay_client_gone(x->relay); /* the exchange ends with the relay */
+        return;
+    }
+    if (x->phase == PHASE_GATE) {
+        gate_end(flight_gate(e->flights), &x->ticket, false);
+        exchange_finish(x, x->decision.kind, OUTCOME_ABANDONED);
         return;
     }
     if (x->phase == PHASE_FLIGHT) {

@@ -22,7 +22,7 @@ enum { EXCHANGE_SPARE = 32, EXCHANGE_REPLY_MAX = 16 * 1024 * 1024, EXCHANGE_KEY_
 
 /* What the head says that matters to us. Spans point into the head. */
 struct exchange_head {
-    struct span auth, user, origin;
+    struct span auth, user, chat, origin;
     enum task_header header;
     struct span header_value;
     bool no_cache, no_store;
@@ -33,7 +33,14 @@ struct exchange_head {
     enum http_form form;
 };
 
-enum exchange_phase { PHASE_BODY, PHASE_FLIGHT, PHASE_RELAY };
+enum exchange_phase { PHASE_BODY, PHASE_FLIGHT, PHASE_GATE, PHASE_RELAY };
+
+/* What is seen of a chat's answer as it passes; chat.c. */
+struct chat_watch {
+    struct assembler answer;
+    bool watching;
+    mono_t first_token;
+};
 
 struct exchange {
     struct exchange *next_spare;
@@ -64,7 +71,11 @@ struct exchange {
 
     struct flight_waiter waiter;
     struct relay *relay;
-    bool chat;
+    struct gate_ticket ticket;   /* of a task that passes through */
+    struct schedule_front front; /* of a chat, or another request that a person waits for */
+    bool is_front;
+    struct chat_watch watch;
+    struct buf plain; /* turn.c: the reply that a task's prompt ends with */
     struct buf reply; /* scratch: rendered bodies */
 };
 
@@ -130,6 +141,22 @@ void complete_landed(struct engine *e, const struct flight_spec *spec,
                      const struct flight_end *end);
 /* A chat of this exchange begins: autocompletes of the text it sends are over. */
 void complete_chat(struct exchange *x);
+
+/* turn.c */
+/* The person behind the connection, whatever scope the kind's answers are shared in: always by key
+ * and user id. */
+struct hash_key turn_person(struct exchange *x);
+/* The conversation, as far as the head says. */
+struct schedule_whose turn_whose(struct exchange *x);
+/* Which turn of it a task belongs to; the reply lies in x->plain. */
+struct flight_turn turn_of(struct exchange *x);
+
+/* chat.c: what a person waits for, from before its request is sent to the end of its answer. */
+/* Begins: what runs in its way gives way, what it makes pointless is answered. */
+void chat_begin(struct exchange *x);
+void chat_end(struct exchange *x, const struct relay_result *r);
+/* Looks at a chat's answer as it passes. */
+extern const struct relay_tap chat_tap;
 
 /* reply.c: the answer to a task: 200, JSON, with X-Lull-Task and Cache-Status. */
 void reply_task(struct exchange *x, int kind, const char *cache_status, struct span body);

@@ -83,6 +83,8 @@ void fly_spec(struct exchange *x, struct flight_spec *spec)
                       : 0;
     spec->model = x->model;
     spec->completion = x->completion;
+    spec->turn = turn_of(x);
+    x->waiter.chat = spec->turn.whose.chat;
 }
 
 static void submit(struct exchange *x, struct flight_spec *spec)

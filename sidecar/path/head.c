@@ -28,6 +28,7 @@ static void read_headers(struct exchange *x, const struct http_request *r)
         take(name, "Cache-Control", value, &control);
         take(name, s->task_header, value, &task);
         take(name, s->user_header, value, &h->user);
+        take(name, s->chat_header, value, &h->chat);
     }
     if (h->user.len == 0) {
         h->user = SPAN_NONE; /* Open WebUI sends an empty value where there is no user */

@@ -34,14 +34,12 @@ static void count_chat_end(struct exchange *x, const struct relay_result *r)
     struct engine *e = x->engine;
     struct server_figures *server = &e->parts.figures->server;
     server->chat_open--;
-    schedule_chat_ended(e->parts.schedule, x->settings->upstreams[x->head.upstream].name);
-    flight_schedule_changed(e->flights);
     if (!r->client_gone && (!r->whole || r->status >= 400)) {
         server->chat_failed++;
     }
-    if (r->first_data.us != 0) {
-        figure_times_add(&server->chat_ttft, loop_now(e->parts.loop),
-                         mono_diff(r->first_data, x->begun));
+    mono_t first = x->watch.first_token.us != 0 ? x->watch.first_token : r->first_data;
+    if (first.us != 0) {
+        figure_times_add(&server->chat_ttft, loop_now(e->parts.loop), mono_diff(first, x->begun));
     }
 }
 
@@ -50,6 +48,8 @@ static void on_relay_done(void *ctx, const struct relay_result *r)
     struct exchange *x = ctx;
     x->relay = NULL;
     count_call_end(x, r);
+    chat_end(x, r);
+    gate_end(flight_gate(x->engine->flights), &x->ticket, r->client_gone);
     if (x->decision.cls == TASK_CLASS_TASK) {
         struct task_figures *figures = exchange_figures(x, x->decision.kind);
         if (!r->client_gone && (!r->whole || r->status >= 400)) {
@@ -58,7 +58,7 @@ static void on_relay_done(void *ctx, const struct relay_result *r)
         exchange_finish(x, x->decision.kind, r->client_gone ? OUTCOME_ABANDONED : OUTCOME_BYPASSED);
         return;
     }
-    if (x->chat) {
+    if (x->decision.cls == TASK_CLASS_CHAT) {
         count_chat_end(x, r);
     }
     exchange_drop(x);
@@ -76,17 +76,15 @@ static void count_begin(struct exchange *x)
     if (x->decision.cls == TASK_CLASS_TASK) {
         exchange_figures(x, x->decision.kind)->upstream_calls++;
     } else if (x->decision.cls == TASK_CLASS_CHAT) {
-        x->chat = true;
         server->chat_requests++;
         server->chat_open++;
-        complete_chat(x);
-        schedule_chat_began(e->parts.schedule, x->settings->upstreams[x->head.upstream].name);
     } else {
         server->other_requests++;
     }
+    chat_begin(x);
 }
 
-enum step step_relay(struct exchange *x)
+static void pass(struct exchange *x)
 {
     char lines[512];
     size_t len = 0;
@@ -105,9 +103,53 @@ enum step step_relay(struct exchange *x)
         .extra_headers = span_make(lines, len),
         .strip_authorization = x->settings->server.client_token[0] != '\0',
         .error_form = x->head.form,
+        .tap = x->decision.cls == TASK_CLASS_CHAT ? &chat_tap : NULL,
         .on_done = on_relay_done,
         .ctx = x,
     };
     x->relay = relay_start(x->engine->parts.loop, x->engine->parts.pool, &options);
+}
+
+static void go(void *ctx)
+{
+    pass(ctx);
+}
+
+static bool yield(void *ctx)
+{
+    (void)ctx;
+    return false; /* never asked: the job is fixed */
+}
+
+/* A background task whose answer is passed on may wait before it begins, nothing else. One whose
+ * body is not held goes at once. */
+static bool waits(const struct exchange *x)
+{
+    return x->decision.cls == TASK_CLASS_TASK && x->body_held && x->settings->mode == TASKS_ON &&
+           exchange_policy(x)->cls == KIND_CLASS_BACKGROUND;
+}
+
+enum step step_relay(struct exchange *x)
+{
+    if (!waits(x)) {
+        pass(x);
+        return STEP_WAIT;
+    }
+    struct flight_turn turn = turn_of(x);
+    struct span model = x->parsed ? x->request.model : SPAN_NONE;
+    x->ticket =
+        (struct gate_ticket){.job = {.to = &x->settings->upstreams[x->head.upstream],
+                                     .policy = exchange_policy(x),
+                                     .whose = turn.whose,
+                                     .turn = turn.turn,
+                                     .model = flight_key_of(x->engine->flights, model),
+                                     .beside_reply = turn.beside_reply,
+                                     .fixed = true,
+                                     .expected = -1},
+                             .go = go,
+                             .yield = yield,
+                             .ctx = x};
+    x->phase = PHASE_GATE;
+    gate_wait(flight_gate(x->engine->flights), &x->ticket);
     return STEP_WAIT;
 }

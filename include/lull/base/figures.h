@@ -60,7 +60,8 @@ struct upstream_figures {
 #undef TASK_FIGURE
 #undef UPSTREAM_FIGURE
 #undef SERVER_FIGURE
-    struct figure_times latency; /* of task calls that finished */
+    struct figure_times latency;    /* of task calls that finished */
+    struct figure_times abort_cost; /* what a chat's first token was late by after an abort */
     bool unreachable;            /* the last call did not reach it */
 };
 

@@ -19,10 +19,14 @@ struct strings {
 enum tasks_mode { TASKS_ON, TASKS_OBSERVE, TASKS_OFF };
 enum dialect_choice { DIALECT_CHOICE_AUTO, DIALECT_CHOICE_OPENAI, DIALECT_CHOICE_OLLAMA };
 enum scope_rule { SCOPE_AUTO, SCOPE_USER, SCOPE_AUTH, SCOPE_SHARED };
+enum yield_rule { YIELD_AUTO, YIELD_ALWAYS, YIELD_WHEN_FULL, YIELD_NEVER };
+enum rewarm_rule { REWARM_OFF, REWARM_ON, REWARM_AUTO };
+enum obsolete_rule { OBSOLETE_EMPTY, OBSOLETE_KEEP };
 enum durability { DURABILITY_GROUP, DURABILITY_OS };
 
 /* debounce, deadline: a fixed time in us, or one of these */
 enum { WINDOW_OFF = 0, WINDOW_AUTO = -1 };
+enum { SLOTS_AUTO = -1 };
 
 struct server_settings {
     struct strings listen; /* "127.0.0.1:11435", "[::]:11435", "unix:/path" */
@@ -50,6 +54,11 @@ struct upstream_settings {
     char *api_key_file;
     char *ca_file;
     usec_t connect_timeout, first_byte_timeout, stall_timeout, keepalive;
+    int64_t slots; /* SLOTS_AUTO or a number; 0: not counted */
+    char *machine; /* never "" once it is built: the host, "localhost", or as set */
+    bool one_model;
+    usec_t swap_after;
+    enum rewarm_rule rewarm;
     /* Taken out of url by control/config: */
     bool tls;
     char *origin;      /* "http://127.0.0.1:11434": what curl is given, no path */
@@ -70,6 +79,11 @@ struct kind_policy {
     bool cache;
     usec_t ttl;
     enum scope_rule scope;
+    enum yield_rule yield;
+    usec_t max_hold, settle;
+    int64_t max_requeue, priority, queue;
+    usec_t first_turn_wait;      /* title only */
+    enum obsolete_rule obsolete; /* follow_up only */
     usec_t debounce;    /* class COMPLETION only: WINDOW_OFF, WINDOW_AUTO or a time */
     usec_t deadline;    /* the same */
     usec_t busy_wait;   /* class COMPLETION only */

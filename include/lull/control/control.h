@@ -24,6 +24,7 @@ struct control_cache_stats {
 struct control_upstream {
     const char *name, *dialect; /* "openai", "ollama", "auto" (not yet asked) */
     const char *state;          /* "up" or "down" (the last call did not reach it) */
+    int64_t slots;              /* in force; 0: not counted */
 };
 
 struct control_entry {

@@ -44,7 +44,8 @@ static bool has_calls(const cJSON *message)
 static void take_message(struct assembler *a, const cJSON *message)
 {
     const cJSON *thinking = get(message, "reasoning_content");
-    a->odd = a->odd || has_calls(message) || cJSON_IsArray(get(message, "content"));
+    a->calls = a->calls || has_calls(message);
+    a->odd = a->odd || a->calls || cJSON_IsArray(get(message, "content"));
     assemble_content(a, get(message, "content"));
     assemble_thinking(a, cJSON_IsString(thinking) ? thinking : get(message, "reasoning"));
 }
@@ -103,7 +104,8 @@ void ollama_event(struct assembler *a, const cJSON *root)
         a->odd = true;
         return;
     }
-    a->odd = a->odd || has_calls(message);
+    a->calls = a->calls || has_calls(message);
+    a->odd = a->odd || a->calls;
     assemble_content(a, message != NULL ? get(message, "content") : response);
     assemble_thinking(a, message != NULL ? get(message, "thinking") : get(root, "thinking"));
     if (!cJSON_IsTrue(get(root, "done"))) {

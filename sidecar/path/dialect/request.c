@@ -93,9 +93,8 @@ static struct span text_value(const cJSON *item)
 }
 
 /* The text parts of a content array, one after the other. */
-static struct span joined_parts(struct request_doc *doc, const cJSON *parts)
+static enum err join_parts(const cJSON *parts, struct buf *out)
 {
-    struct buf text = {.max = JOINED_MAX};
     const cJSON *part = NULL;
     cJSON_ArrayForEach(part, parts)
     {
@@ -104,12 +103,18 @@ static struct span joined_parts(struct request_doc *doc, const cJSON *parts)
         if (type.len > 0 && !span_eq(type, SPAN("text")) && !span_eq(type, SPAN("input_text"))) {
             continue;
         }
-        if (buf_append_span(&text, piece) != ERR_OK) {
-            buf_free(&text);
-            return SPAN_NONE;
+        enum err e = buf_append_span(out, piece);
+        if (e != ERR_OK) {
+            return e;
         }
     }
-    if (doc->own_count == OWN_TEXTS || text.len == 0) {
+    return ERR_OK;
+}
+
+static struct span joined_parts(struct request_doc *doc, const cJSON *parts)
+{
+    struct buf text = {.max = JOINED_MAX};
+    if (join_parts(parts, &text) != ERR_OK || doc->own_count == OWN_TEXTS || text.len == 0) {
         buf_free(&text);
         return SPAN_NONE;
     }
@@ -237,6 +242,41 @@ void dialect_request_free(struct dialect_request *r)
         free(doc);
     }
     *r = (struct dialect_request){0};
+}
+
+static bool walk_message(const cJSON *message,
+                         bool (*fn)(void *ctx, struct span role, struct span text), void *ctx)
+{
+    const cJSON *content = get(message, "content");
+    struct span role = text_value(get(message, "role"));
+    struct buf joined = {.max = JOINED_MAX};
+    if (!cJSON_IsArray(content)) {
+        return fn(ctx, role, text_value(content));
+    }
+    enum err e = join_parts(content, &joined);
+    bool more = fn(ctx, role, e == ERR_OK ? buf_span(&joined) : SPAN_NONE);
+    buf_free(&joined);
+    return more;
+}
+
+void dialect_request_walk(const struct dialect_request *r,
+                          bool (*fn)(void *ctx, struct span role, struct span text), void *ctx)
+{
+    const struct request_doc *doc = r->doc;
+    const cJSON *message = NULL;
+    if (doc == NULL) {
+        return;
+    }
+    const cJSON *list = get(doc->root, "messages");
+    if (list == NULL && r->last_text.len > 0) {
+        (void)fn(ctx, SPAN("user"), r->last_text);
+    }
+    cJSON_ArrayForEach(message, list)
+    {
+        if (!walk_message(message, fn, ctx)) {
+            return;
+        }
+    }
 }
 
 /* ---- shaping ---- */

@@ -55,6 +55,7 @@ void call_start(struct flight *f)
     struct flight_table *t = f->table;
     struct upstream_settings *to = flight_upstream(f);
     f->state = FLIGHT_CALLING;
+    f->cut = false;
     reset_answer(f);
     f->asked_changed = shape(f);
     struct upstream_request req = {
@@ -68,10 +69,12 @@ void call_start(struct flight *f)
     };
     f->started = loop_now(t->loop);
     flight_task_figures(f)->upstream_calls++;
-    flight_task_figures(f)->wait_us += f->again ? 0 : mono_diff(f->started, f->begun);
+    if (f->held_from.us != 0) {
+        flight_task_figures(f)->wait_us += mono_diff(f->started, f->held_from);
+        f->held_from = (mono_t){0};
+    }
     flight_upstream_figures(f)->calls++;
     flight_upstream_figures(f)->running++;
-    schedule_flight_began(t->schedule, to->name);
     loop_timer_start(f->timer, to->first_byte_timeout);
     f->call = upstream_start(t->pool, &req, &events, f);
 }
@@ -82,7 +85,6 @@ static void call_ended(struct flight *f, int64_t *how)
     (*how)++;
     f->call = NULL;
     flight_upstream_figures(f)->running--;
-    schedule_flight_ended(f->table->schedule, flight_upstream(f)->name);
     loop_timer_stop(f->timer);
 }
 
@@ -92,8 +94,10 @@ void call_abort(struct flight *f)
         return;
     }
     upstream_abort(f->call);
+    f->cut = true;
     call_ended(f, &flight_upstream_figures(f)->aborted);
     flight_task_figures(f)->wasted_us += mono_diff(loop_now(f->table->loop), f->started) + f->spent;
+    f->spent = 0;
 }
 
 static void fail(struct flight *f, enum http_error error, const char *why)

@@ -10,6 +10,8 @@
  */
 #include "path/flight/flight_priv.h"
 
+#include "lull/path/task/turn.h"
+
 #include <stdlib.h>
 
 static struct list *bucket(struct flight_table *t, struct hash_key key)
@@ -55,6 +57,7 @@ struct flight_table *flight_table_create(struct loop *loop, struct upstream_pool
     enum err e = hash_secret_generate(&t->secret);
     require(e == ERR_OK);
     t->typists = typist_table_create();
+    t->gate = gate_create(loop, schedule);
     list_init(&t->all);
     for (size_t i = 0; i < FLIGHT_TABLE_BUCKETS; i++) {
         list_init(&t->buckets[i]);
@@ -89,9 +92,11 @@ void flight_table_destroy(struct flight_table *t)
     {
         struct flight *f = list_item(node, struct flight, all);
         call_abort(f);
+        gate_end(t->gate, &f->ticket, true);
         loop_defer_cancel(t->loop, &f->gone);
         flight_free(f);
     }
+    gate_destroy(t->gate);
     typist_table_destroy(t->typists);
     refusal_free_all(t);
     free(t->paces);
@@ -114,6 +119,7 @@ static void unlink_flight(struct flight *f)
         f->table->orphans--;
     }
     list_remove(&f->node);
+    gate_end(f->table->gate, &f->ticket, f->cut);
     loop_timer_stop(f->timer);
     if (f->deadline != NULL) {
         loop_timer_stop(f->deadline);
@@ -210,22 +216,24 @@ static struct span keep(struct flight *f, struct span s)
 static bool copy_spec(struct flight *f, const struct flight_spec *spec)
 {
     size_t need = spec->target.len + spec->body.len + spec->material.len + spec->model.len +
-                  spec->scope.len + spec->completion.who.text.len +
+                  spec->scope.len + spec->turn.reply.len + spec->completion.who.text.len +
                   spec->completion.context.material.len;
     for (size_t i = 0; i < spec->header_count; i++) {
         need += spec->headers[i].name.len + spec->headers[i].value.len;
     }
     buf_init(&f->memory, need + 1);
-    if (buf_reserve(&f->memory, need + 1) != ERR_OK) {
-        return false;
-    }
     f->spec = *spec;
     f->spec.settings = settings_ref(spec->settings);
+    if (buf_reserve(&f->memory, need + 1) != ERR_OK) {
+        f->spec.model = SPAN_NONE; /* nothing of the caller's is kept */
+        return false;
+    }
     f->spec.target = keep(f, spec->target);
     f->spec.body = keep(f, spec->body);
     f->spec.material = keep(f, spec->material);
     f->spec.model = keep(f, spec->model);
     f->spec.scope = keep(f, spec->scope);
+    f->spec.turn.reply = keep(f, spec->turn.reply);
     f->spec.completion.who.text = keep(f, spec->completion.who.text);
     f->spec.completion.context.material = keep(f, spec->completion.context.material);
     f->headers = mem_new((spec->header_count + 1) * sizeof *f->headers);
@@ -237,18 +245,47 @@ static bool copy_spec(struct flight *f, const struct flight_spec *spec)
     return true;
 }
 
-/* Waits for the schedule, at most busy_wait. */
-static void queue(struct flight *f)
+static bool is_completion(const struct flight *f)
 {
-    f->state = FLIGHT_QUEUED;
-    loop_timer_start(f->timer, flight_policy(f)->busy_wait);
+    return flight_policy(f)->cls == KIND_CLASS_COMPLETION;
 }
 
-static bool may_start(struct flight *f)
+/* A completion waits at most busy_wait. */
+static void arm_busy_wait(struct flight *f)
 {
-    return schedule_ask(f->table->schedule, flight_upstream(f), flight_policy(f)->cls) ==
-               SCHEDULE_START ||
-           !flight_has(f->table, FLIGHT_PART_BUSY);
+    if (is_completion(f)) {
+        loop_timer_start(f->timer, flight_policy(f)->busy_wait);
+    }
+}
+
+/* The gate is open. */
+static void go(void *ctx)
+{
+    struct flight *f = ctx;
+    loop_timer_stop(f->timer);
+    if (completion_spared(f)) {
+        gate_end(f->table->gate, &f->ticket, false);
+        return;
+    }
+    f->ticket.job.expected = pace_expected(flight_pace(f->table, &f->spec));
+    call_start(f);
+}
+
+/* A chat has come. Who follows goes his own way; an orphan is not worth another call. */
+static bool yield(void *ctx)
+{
+    struct flight *f = ctx;
+    flight_task_figures(f)->preempted++;
+    if (f->orphan) {
+        flight_drop(f);
+        return false;
+    }
+    call_abort(f);
+    f->state = FLIGHT_QUEUED;
+    f->held_from = loop_now(f->table->loop);
+    completion_release_all(f);
+    arm_busy_wait(f);
+    return true;
 }
 
 void flight_start(struct flight *f)
@@ -256,23 +293,18 @@ void flight_start(struct flight *f)
     if (completion_spared(f)) {
         return;
     }
-    if (may_start(f)) {
+    if (is_completion(f) && !flight_has(f->table, FLIGHT_PART_BUSY)) {
         call_start(f);
-    } else {
-        queue(f);
+        return;
     }
+    f->state = FLIGHT_QUEUED;
+    arm_busy_wait(f);
+    gate_wait(f->table->gate, &f->ticket);
 }
 
-void flight_schedule_changed(struct flight_table *t)
+struct gate *flight_gate(const struct flight_table *t)
 {
-    list_each(node, &t->all)
-    {
-        struct flight *f = list_item(node, struct flight, all);
-        if (f->state == FLIGHT_QUEUED && may_start(f)) {
-            loop_timer_stop(f->timer);
-            flight_start(f);
-        }
-    }
+    return t->gate;
 }
 
 static void on_timer(void *ctx)
@@ -298,11 +330,26 @@ static void on_no_memory(void *ctx)
     flight_finish(f, &end);
 }
 
+static void make_ticket(struct flight *f)
+{
+    f->ticket = (struct gate_ticket){.job = {.to = flight_upstream(f),
+                                             .policy = flight_policy(f),
+                                             .whose = f->spec.turn.whose,
+                                             .turn = f->spec.turn.turn,
+                                             .model = flight_key_of(f->table, f->spec.model),
+                                             .beside_reply = f->spec.turn.beside_reply,
+                                             .expected = -1},
+                                     .go = go,
+                                     .yield = yield,
+                                     .ctx = f};
+}
+
 static struct flight *begin(struct flight_table *t, const struct flight_spec *spec)
 {
     struct flight *f = mem_new(sizeof *f);
     f->table = t;
     f->begun = loop_now(t->loop);
+    f->held_from = f->begun;
     list_init(&f->node);
     list_init(&f->waiters);
     list_init(&f->followers);
@@ -314,9 +361,8 @@ static struct flight *begin(struct flight_table *t, const struct flight_spec *sp
     f->gone.ctx = f;
     bool copied = copy_spec(f, spec);
     f->timer = loop_timer_create(t->loop, copied ? on_timer : on_no_memory, f);
+    make_ticket(f);
     if (!copied) {
-        f->spec = *spec;
-        f->spec.settings = settings_ref(spec->settings);
         loop_timer_start(f->timer, 0);
     }
     return f;
@@ -370,10 +416,104 @@ bool flight_has(const struct flight_table *t, enum flight_part part)
     return (t->without & (unsigned)part) == 0;
 }
 
+/* ---- conversations that move on ---- */
+
+static bool is_over(const struct flight *f, const struct flight_waiter *w,
+                    const struct schedule_whose *whose, const struct dialect_request *chat)
+{
+    static const struct hash_key none;
+    if (!hash_key_eq(f->spec.turn.whose.person, whose->person)) {
+        return false;
+    }
+    if (!hash_key_eq(w->chat, none) && !hash_key_eq(whose->chat, none)) {
+        return hash_key_eq(w->chat, whose->chat);
+    }
+    return chat != NULL && task_reply_is_in(f->spec.turn.reply, chat);
+}
+
+/* Answers those of its waiters whose conversation has moved on. */
+static void answer_obsolete(struct flight *f, const struct schedule_whose *whose,
+                            const struct dialect_request *chat)
+{
+    list_each(node, &f->waiters)
+    {
+        struct flight_waiter *w = list_item(node, struct flight_waiter, node);
+        if (is_over(f, w, whose, chat)) {
+            struct flight_end end = {.result = FLIGHT_EMPTY, .outcome = OUTCOME_OBSOLETE};
+            list_remove(&w->node);
+            w->flight = NULL;
+            w->done(w->ctx, &end);
+            buf_free(&end.reply);
+        }
+    }
+}
+
+void flight_moved_on(struct flight_table *t, const struct schedule_whose *whose,
+                     const struct dialect_request *chat)
+{
+    list_each(node, &t->all)
+    {
+        struct flight *f = list_item(node, struct flight, all);
+        if (f->state != FLIGHT_ENDING && f->spec.kind == KIND_FOLLOW_UP &&
+            flight_policy(f)->obsolete == OBSOLETE_EMPTY) {
+            answer_obsolete(f, whose, chat);
+            if (is_idle(f)) {
+                flight_drop(f);
+            }
+        }
+    }
+}
+
+/* ---- for people ---- */
+
+static const char *state_name(const struct flight *f)
+{
+    static const char *const names[] = {[FLIGHT_HELD] = "held",
+                                        [FLIGHT_QUEUED] = "waiting",
+                                        [FLIGHT_FOLLOWING] = "following",
+                                        [FLIGHT_CALLING] = "running",
+                                        [FLIGHT_ENDING] = "ending"};
+    return names[f->state];
+}
+
+void flight_each(struct flight_table *t, flight_view_fn fn, void *ctx)
+{
+    mono_t now = loop_now(t->loop);
+    list_each(node, &t->all)
+    {
+        struct flight *f = list_item(node, struct flight, all);
+        struct flight_view v = {
+            .kind = flight_policy(f)->name,
+            .upstream = flight_upstream(f)->name,
+            .state = state_name(f),
+            .why = f->state == FLIGHT_QUEUED ? schedule_why_name(f->ticket.job.why) : "",
+            .model = f->spec.model,
+            .scope = f->spec.scope,
+            .age = mono_diff(now, f->begun),
+            .waited = schedule_waited(&f->ticket.job, now),
+            .requeued = f->ticket.job.requeued,
+            .priority = flight_policy(f)->priority,
+        };
+        list_each(waiter, &f->waiters)
+        {
+            v.waiters++;
+        }
+        if (f->state != FLIGHT_ENDING) {
+            fn(ctx, &v);
+        }
+    }
+}
+
 struct flight_outlook flight_outlook(struct flight_table *t, const struct flight_spec *spec)
 {
     struct flight_outlook o = {.joins = spec->join && flight_find_to_join(t, spec) != NULL};
     const struct flight_completion *c = &spec->completion;
+    struct schedule_job job = {.to = &spec->settings->upstreams[spec->upstream],
+                               .policy = &spec->settings->kinds[spec->kind],
+                               .whose = spec->turn.whose,
+                               .model = flight_key_of(t, spec->model),
+                               .beside_reply = spec->turn.beside_reply};
+    o.why = schedule_look(t->schedule, &job, loop_now(t->loop));
     if (spec->settings->kinds[spec->kind].cls == KIND_CLASS_COMPLETION) {
         struct typist_arrival who = c->who;
         who.now = loop_now(t->loop);

@@ -3,9 +3,10 @@
  *   FOLLOWING ──the call fits──▶ answered with the rest
  *    │ it does not fit any more
  *    ▼
- *   HELD ──window over──▶ QUEUED ──schedule──▶ CALLING ──answer whole──▶ ENDING ──▶ freed at the
- * end │                       │                   │  ▲ └─ once more as the client wrote it    of
- * the turn └─superseded, sent, busy, all left──────────┴──┴──────────────────▶ ENDING
+ *   HELD ──window over──▶ QUEUED ──gate──▶ CALLING ──answer whole──▶ ENDING ──▶ freed at the end
+ *    │                       │ ▲              │ │ ▲ └─ once more as the client wrote it    of the turn
+ *    │                       │ └─a chat came──┘ │
+ *    └─superseded, sent, obsolete, busy, all left──────────────────▶ ENDING
  */
 #ifndef PATH_FLIGHT_FLIGHT_PRIV_H
 #define PATH_FLIGHT_FLIGHT_PRIV_H
@@ -46,7 +47,9 @@ struct flight {
     struct list waiters;
     struct loop_timer *timer; /* the window, busy_wait, then first_byte_timeout and stall_timeout */
     struct loop_deferred gone;
+    struct gate_ticket ticket;
     mono_t begun;
+    mono_t held_from; /* since when it has been held back; zero while it is called */
 
     /* class completion */
     usec_t window; /* it was to be held for this long, counted from `begun` */
@@ -69,7 +72,7 @@ struct flight {
     bool raw_over;
     struct assembler assembler;
     bool assembling;
-    bool timed_out;
+    bool cut; /* its last call was aborted */
     mono_t started, first_data, last_data;
     usec_t spent; /* model time of an earlier call of this flight that was thrown away */
 };
@@ -78,6 +81,7 @@ struct flight_table {
     struct loop *loop;
     struct upstream_pool *pool;
     struct schedule *schedule;
+    struct gate *gate;
     struct figures *figures;
     struct flight_hooks hooks;
     struct hash_secret secret; /* of the table's own keys */
@@ -102,7 +106,7 @@ void flight_finish(struct flight *f, struct flight_end *end);
 void flight_finish_empty(struct flight *f, enum outcome outcome);
 /* Aborts and forgets a flight that nobody waits for. */
 void flight_drop(struct flight *f);
-/* Begins the call as soon as the schedule says so. */
+/* Begins the call as soon as the gate opens. */
 void flight_start(struct flight *f);
 struct flight *flight_find_to_join(struct flight_table *t, const struct flight_spec *spec);
 

@@ -5,6 +5,11 @@
 
 #include <stdlib.h>
 
+struct hash_key flight_key_of(const struct flight_table *t, struct span text)
+{
+    return text.len == 0 ? (struct hash_key){0} : hash_key_of(&t->secret, text);
+}
+
 struct pace *flight_pace(struct flight_table *t, const struct flight_spec *spec)
 {
     const struct upstream_settings *to = &spec->settings->upstreams[spec->upstream];

@@ -29,6 +29,7 @@ struct relay {
     struct buf extra; /* lines for the answer's head */
     struct buf key;   /* "Bearer ..." */
     struct relay_result result;
+    const struct relay_tap *tap;
     void (*on_done)(void *ctx, const struct relay_result *result);
     void *ctx;
     bool over;
@@ -85,6 +86,9 @@ static void on_head(void *ctx, int status, struct span reason, const struct http
     n += add_extra(r, out + n, RELAY_EXTRA);
     r->result.status = status;
     http_reply_begin(r->conn, status, reason, out, n, content_length);
+    if (r->tap != NULL) {
+        r->tap->on_head(r->ctx, status, headers, count);
+    }
 }
 
 static bool on_data(void *ctx, struct span piece)
@@ -93,7 +97,11 @@ static bool on_data(void *ctx, struct span piece)
     if (r->result.first_data.us == 0) {
         r->result.first_data = loop_now(r->loop);
     }
-    return http_reply_data(r->conn, piece);
+    bool more = http_reply_data(r->conn, piece);
+    if (r->tap != NULL) {
+        r->tap->on_data(r->ctx, piece);
+    }
+    return more;
 }
 
 static void on_body_room(void *ctx)
@@ -191,6 +199,7 @@ struct relay *relay_start(struct loop *loop, struct upstream_pool *pool,
     r->conn = o->conn;
     r->to = o->to;
     r->form = o->error_form;
+    r->tap = o->tap;
     r->on_done = o->on_done;
     r->ctx = o->ctx;
     r->work = (struct loop_deferred){.fn = tell, .ctx = r};

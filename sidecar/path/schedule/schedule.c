@@ -1,45 +1,28 @@
-/* schedule.c: counts, per upstream, what runs, and answers whether a flight may start.
+/* schedule.c: the state: machines, upstreams, fronts and jobs, and what happens to them. The rules
+ * are in decide.c.
  *
- * Upstreams are known by name, so that counts survive a reload; their number is bounded by the
- * configurations that were ever in force. In this version the answer is always "now": what waits,
- * waits in the model server. The counts are real all the same, and are what the answer will be made
- * of.
+ * Upstreams and machines are known by name, so that what was learnt survives a reload; their number
+ * is bounded by the configurations that were ever in force. Waiting jobs are few (`queue` per
+ * upstream, and completions for busy_wait), so who is next is found by looking at all of them.
+ *
+ * Rejected: a queue sorted by priority with a pointer to its head. What may start depends on the
+ * kind's own yield rule, the model and the turn, so the first in order is often not the first that
+ * may go.
  */
-#include "lull/path/schedule/schedule.h"
+#include "path/schedule/schedule_priv.h"
 
 #include <stdlib.h>
-#include <string.h>
 
-struct row {
-    struct row *next;
-    char *upstream;
-    size_t running;
-    size_t chats;
-};
-
-struct schedule {
-    struct row *rows;
-};
-
-static struct row *find(const struct schedule *s, const char *upstream)
+const char *schedule_why_name(enum schedule_why why)
 {
-    struct row *row = s->rows;
-    while (row != NULL && strcmp(row->upstream, upstream) != 0) {
-        row = row->next;
-    }
-    return row;
-}
-
-static struct row *find_or_add(struct schedule *s, const char *upstream)
-{
-    struct row *row = find(s, upstream);
-    if (row == NULL) {
-        row = mem_new(sizeof *row);
-        row->upstream = mem_strdup(upstream);
-        row->next = s->rows;
-        s->rows = row;
-    }
-    return row;
+    static const char *const names[] = {[SCHEDULE_FREE] = "",
+                                        [SCHEDULE_FIRST_TURN] = "first-turn",
+                                        [SCHEDULE_FOR_CHAT] = "chat",
+                                        [SCHEDULE_FOR_FOREGROUND] = "foreground",
+                                        [SCHEDULE_SETTLE] = "settle",
+                                        [SCHEDULE_SLOTS] = "slots",
+                                        [SCHEDULE_MODEL] = "model"};
+    return names[why];
 }
 
 struct schedule *schedule_create(void)
@@ -52,54 +35,497 @@ void schedule_destroy(struct schedule *s)
     if (s == NULL) {
         return;
     }
-    while (s->rows != NULL) {
-        struct row *row = s->rows;
-        s->rows = row->next;
-        free(row->upstream);
+    while (s->upstreams != NULL) {
+        struct schedule_upstream *row = s->upstreams;
+        s->upstreams = row->next;
+        free(row->name);
         free(row);
     }
+    while (s->machines != NULL) {
+        struct machine *m = s->machines;
+        s->machines = m->next;
+        free(m->name);
+        free(m);
+    }
+    free(s->turns);
     free(s);
 }
 
-enum schedule_answer schedule_ask(const struct schedule *s, const struct upstream_settings *to,
-                                  enum kind_class cls)
+static struct machine *machine_of(struct schedule *s, const char *name)
 {
-    bool waits = cls == KIND_CLASS_COMPLETION && !to->tls && schedule_chats(s, to->name) > 0;
-    return waits ? SCHEDULE_WAIT : SCHEDULE_START;
+    struct machine *m = s->machines;
+    while (m != NULL && strcmp(m->name, name) != 0) {
+        m = m->next;
+    }
+    if (m == NULL) {
+        m = mem_new(sizeof *m);
+        m->name = mem_strdup(name);
+        list_init(&m->fronts);
+        m->next = s->machines;
+        s->machines = m;
+    }
+    return m;
 }
 
-void schedule_flight_began(struct schedule *s, const char *upstream)
+struct schedule_upstream *row_find(const struct schedule *s, const char *name)
 {
-    find_or_add(s, upstream)->running++;
+    struct schedule_upstream *row = s->upstreams;
+    while (row != NULL && strcmp(row->name, name) != 0) {
+        row = row->next;
+    }
+    return row;
 }
 
-void schedule_flight_ended(struct schedule *s, const char *upstream)
+struct schedule_upstream *row_of(struct schedule *s, const struct upstream_settings *to)
 {
-    struct row *row = find(s, upstream);
-    require(row != NULL && row->running > 0);
-    row->running--;
+    struct schedule_upstream *row = row_find(s, to->name);
+    if (row == NULL) {
+        row = mem_new(sizeof *row);
+        row->name = mem_strdup(to->name);
+        row->usual_token = -1;
+        row->abort_cost = -1;
+        list_init(&row->waiting);
+        list_init(&row->running);
+        row->next = s->upstreams;
+        s->upstreams = row;
+    }
+    /* a reload may have moved it: what is on it keeps the machine it began on until it is empty */
+    if (row->machine == NULL || (row->running_count == 0 && list_empty(&row->waiting) &&
+                                 row->machine->chats + row->machine->foreground == 0)) {
+        row->machine = machine_of(s, to->machine);
+    }
+    return row;
 }
 
-void schedule_chat_began(struct schedule *s, const char *upstream)
+void schedule_found_slots(struct schedule *s, const struct upstream_settings *to, int64_t slots)
 {
-    find_or_add(s, upstream)->chats++;
+    row_of(s, to)->found_slots = slots;
 }
 
-void schedule_chat_ended(struct schedule *s, const char *upstream)
+/* ---- fronts ---- */
+
+static bool same_conversation(const struct schedule_whose *a, const struct schedule_whose *b)
 {
-    struct row *row = find(s, upstream);
-    require(row != NULL && row->chats > 0);
-    row->chats--;
+    if (!hash_key_eq(a->person, b->person)) {
+        return false;
+    }
+    return key_is_zero(a->chat) || key_is_zero(b->chat) || hash_key_eq(a->chat, b->chat);
 }
 
-size_t schedule_running(const struct schedule *s, const char *upstream)
+/* The title that waits for this chat now yields to it like any other. */
+static void chat_has_come(struct schedule_upstream *row, const struct schedule_front *f)
 {
-    const struct row *row = find(s, upstream);
-    return row == NULL ? 0 : row->running;
+    list_each(node, &row->waiting)
+    {
+        struct schedule_job *j = list_item(node, struct schedule_job, node);
+        bool told = !key_is_zero(j->whose.chat) && !key_is_zero(f->whose.chat);
+        if (j->not_before.us != 0 && same_conversation(&j->whose, &f->whose) &&
+            (told || f->first_turn)) {
+            j->not_before = (mono_t){0};
+        }
+    }
 }
 
-size_t schedule_chats(const struct schedule *s, const char *upstream)
+/* A foreground task of a conversation says that its chat is still to come. */
+static void wait_anew(struct schedule *s, const struct schedule_whose *whose,
+                      const struct machine *m, mono_t now)
 {
-    const struct row *row = find(s, upstream);
-    return row == NULL ? 0 : row->chats;
+    for (struct schedule_upstream *row = s->upstreams; row != NULL; row = row->next) {
+        if (row->machine != m) {
+            continue;
+        }
+        list_each(node, &row->waiting)
+        {
+            struct schedule_job *j = list_item(node, struct schedule_job, node);
+            if (j->not_before.us != 0 && same_conversation(&j->whose, whose)) {
+                j->not_before = (mono_t){now.us + j->policy->first_turn_wait};
+            }
+        }
+    }
+}
+
+static bool anything_runs(const struct schedule *s, const struct machine *m)
+{
+    for (const struct schedule_upstream *row = s->upstreams; row != NULL; row = row->next) {
+        if (row->machine == m && row->running_count > 0) {
+            return true;
+        }
+    }
+    return m->chats + m->foreground > 0;
+}
+
+static bool has_ghosts(const struct schedule_upstream *row, mono_t now)
+{
+    for (size_t i = 0; i < SCHEDULE_GHOSTS; i++) {
+        if (row->ghosts[i].us > now.us) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void schedule_front_began(struct schedule *s, struct schedule_front *f, mono_t now)
+{
+    f->row = row_of(s, f->to);
+    f->began = now;
+    list_init(&f->node);
+    if (schedule_slots(s, f->to) == 0) {
+        f->row = NULL; /* it runs any number of calls: nothing gives way to it */
+        return;
+    }
+    struct machine *m = f->row->machine;
+    f->alone = !anything_runs(s, m) && !has_ghosts(f->row, now);
+    list_append(&m->fronts, &f->node);
+    m->goes_on_until = (mono_t){0};
+    if (f->kind == SCHEDULE_CHAT) {
+        m->chats++;
+        for (struct schedule_upstream *row = s->upstreams; row != NULL; row = row->next) {
+            chat_has_come(row, f);
+        }
+    } else {
+        m->foreground++;
+    }
+    if (!key_is_zero(f->model)) {
+        f->row->resident = f->model;
+    }
+}
+
+static void smooth(usec_t *mean, usec_t value)
+{
+    *mean = *mean < 0 ? value : *mean + (value - *mean) / 4;
+}
+
+usec_t schedule_front_token(struct schedule *s, struct schedule_front *f, mono_t now)
+{
+    (void)s;
+    usec_t took = mono_diff(now, f->began);
+    if (f->row == NULL || f->kind != SCHEDULE_CHAT) {
+        return -1;
+    }
+    if (f->after_abort && f->row->usual_token >= 0) {
+        usec_t late = took > f->row->usual_token ? took - f->row->usual_token : 0;
+        smooth(&f->row->abort_cost, late);
+        return late;
+    }
+    if (f->alone && !f->after_abort) {
+        smooth(&f->row->usual_token, took);
+    }
+    return -1;
+}
+
+void schedule_front_ended(struct schedule *s, struct schedule_front *f, mono_t now, bool goes_on)
+{
+    if (f->row == NULL) {
+        return;
+    }
+    struct machine *m = f->row->machine;
+    list_remove(&f->node);
+    m->quiet_since = now;
+    if (f->kind == SCHEDULE_CHAT) {
+        m->chats--;
+        m->goes_on_until = (mono_t){goes_on ? now.us + GOES_ON : 0};
+    } else {
+        m->foreground--;
+        wait_anew(s, &f->whose, m, now);
+    }
+    f->row = NULL;
+}
+
+/* ---- jobs ---- */
+
+/* Whether it counts towards `queue`. */
+static bool is_queued(const struct schedule_job *j)
+{
+    return !j->forced && j->policy->cls != KIND_CLASS_COMPLETION;
+}
+
+/* The oldest waiting task stops waiting. */
+static void make_room(struct schedule_upstream *row)
+{
+    struct schedule_job *oldest = NULL;
+    list_each(node, &row->waiting)
+    {
+        struct schedule_job *j = list_item(node, struct schedule_job, node);
+        if (is_queued(j) && (oldest == NULL || j->born.us < oldest->born.us)) {
+            oldest = j;
+        }
+    }
+    if (oldest != NULL) {
+        oldest->forced = true;
+        row->waiting_count--;
+    }
+}
+
+static void enqueue(struct schedule *s, struct schedule_job *j, mono_t now)
+{
+    j->row = row_of(s, j->to);
+    j->state = SCHEDULE_WAITING;
+    j->since = now;
+    list_init(&j->node);
+    if (is_queued(j)) {
+        if (j->row->waiting_count >= (size_t)j->policy->queue) {
+            make_room(j->row);
+        }
+        j->row->waiting_count++;
+    }
+    list_append(&j->row->waiting, &j->node);
+}
+
+static bool chat_is_here(const struct schedule_job *j)
+{
+    list_each(node, &j->row->machine->fronts)
+    {
+        const struct schedule_front *f = list_item(node, struct schedule_front, node);
+        if (f->kind == SCHEDULE_CHAT && same_conversation(&j->whose, &f->whose)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void schedule_wait(struct schedule *s, struct schedule_job *j, mono_t now)
+{
+    require(j->state == SCHEDULE_IDLE);
+    j->born = now;
+    j->waited = 0;
+    j->held = 0;
+    j->requeued = 0;
+    j->forced = false;
+    j->swapping = false;
+    j->not_before = (mono_t){0};
+    enqueue(s, j, now);
+    if (j->beside_reply && !chat_is_here(j)) {
+        j->not_before = (mono_t){now.us + j->policy->first_turn_wait};
+    }
+}
+
+static void leave_queue(struct schedule *s, struct schedule_job *j, mono_t now)
+{
+    usec_t waited = mono_diff(now, j->since);
+    list_remove(&j->node);
+    if (is_queued(j)) {
+        j->row->waiting_count--;
+    }
+    j->waited += waited;
+    j->held += j->swapping ? 0 : waited;
+    if (!j->beside_reply && j->policy->cls == KIND_CLASS_BACKGROUND && !j->swapping) {
+        turn_add(s, j->turn, waited, now);
+    }
+}
+
+static void start(struct schedule *s, struct schedule_job *j, mono_t now)
+{
+    mono_t at;
+    bool over = hold_is_over(s, j, now, &at);
+    leave_queue(s, j, now);
+    j->forced = j->forced || over; /* to give way again would gain nothing */
+    j->why = SCHEDULE_FREE;
+    j->state = SCHEDULE_RUNNING;
+    j->since = now;
+    list_append(&j->row->running, &j->node);
+    if (j->policy->cls == KIND_CLASS_FOREGROUND && job_is_counted(j)) {
+        j->row->machine->foreground++;
+    } else {
+        j->row->running_count++;
+    }
+    if (!key_is_zero(j->model)) {
+        j->row->resident = j->model;
+    }
+}
+
+/* Whether a goes before b: the resident model first where there is only one, then priority, then
+ * age. */
+static bool before(const struct schedule_job *a, const struct schedule_job *b)
+{
+    bool swap_a = a->to->one_model && !hash_key_eq(a->model, a->row->resident);
+    bool swap_b = b->to->one_model && !hash_key_eq(b->model, b->row->resident);
+    if (swap_a != swap_b) {
+        return swap_b;
+    }
+    if (a->policy->priority != b->policy->priority) {
+        return a->policy->priority < b->policy->priority;
+    }
+    return a->born.us < b->born.us;
+}
+
+/* What a job waited for a swap of models does not count towards its hold. */
+static void note_swap(struct schedule_job *j, mono_t now)
+{
+    if (waits_for_model(j, now)) {
+        j->swapping = true;
+    } else if (j->swapping) {
+        j->swapping = false;
+        j->waited += mono_diff(now, j->since);
+        j->since = now;
+    }
+}
+
+struct schedule_job *schedule_next(struct schedule *s, mono_t now)
+{
+    struct schedule_job *best = NULL;
+    mono_t until;
+    for (struct schedule_upstream *row = s->upstreams; row != NULL; row = row->next) {
+        list_each(node, &row->waiting)
+        {
+            struct schedule_job *j = list_item(node, struct schedule_job, node);
+            note_swap(j, now);
+            j->why = decide(s, j, now, &until);
+            if (j->why == SCHEDULE_FREE && (best == NULL || before(j, best))) {
+                best = j;
+            }
+        }
+    }
+    if (best != NULL) {
+        start(s, best, now);
+    }
+    return best;
+}
+
+usec_t schedule_due(struct schedule *s, mono_t now)
+{
+    usec_t due = -1;
+    for (struct schedule_upstream *row = s->upstreams; row != NULL; row = row->next) {
+        list_each(node, &row->waiting)
+        {
+            mono_t until;
+            enum schedule_why why =
+                decide(s, list_item(node, struct schedule_job, node), now, &until);
+            usec_t left = why == SCHEDULE_FREE ? 0 : until.us == 0 ? -1 : mono_diff(until, now);
+            if (left >= 0 && (due < 0 || left < due)) {
+                due = left;
+            }
+        }
+    }
+    return due;
+}
+
+static void add_ghost(struct schedule_upstream *row, mono_t now)
+{
+    size_t oldest = 0;
+    for (size_t i = 1; i < SCHEDULE_GHOSTS; i++) {
+        oldest = row->ghosts[i].us < row->ghosts[oldest].us ? i : oldest;
+    }
+    usec_t cost = row->abort_cost < ABORT_COST_MAX ? row->abort_cost : ABORT_COST_MAX;
+    row->ghosts[oldest] = (mono_t){now.us + (cost > 0 ? cost : 0)};
+}
+
+static void leave_slot(struct schedule *s, struct schedule_job *j, mono_t now, bool aborted)
+{
+    struct machine *m = j->row->machine;
+    list_remove(&j->node);
+    if (j->policy->cls == KIND_CLASS_FOREGROUND && job_is_counted(j)) {
+        m->foreground--;
+        m->quiet_since = now;
+        wait_anew(s, &j->whose, m, now);
+    } else {
+        j->row->running_count--;
+    }
+    if (aborted) {
+        add_ghost(j->row, now);
+    }
+}
+
+void schedule_end(struct schedule *s, struct schedule_job *j, mono_t now, bool aborted)
+{
+    if (j->state == SCHEDULE_WAITING) {
+        leave_queue(s, j, now);
+    } else if (j->state == SCHEDULE_RUNNING) {
+        leave_slot(s, j, now, aborted);
+    }
+    j->state = SCHEDULE_IDLE;
+}
+
+struct schedule_job *schedule_victim(struct schedule *s, const struct upstream_settings *to,
+                                     mono_t now)
+{
+    const struct machine *m = row_of(s, to)->machine;
+    for (struct schedule_upstream *row = s->upstreams; row != NULL; row = row->next) {
+        if (row->machine != m || schedule_slots(s, to) == 0) {
+            continue;
+        }
+        for (struct list *n = row->running.prev; n != &row->running; n = n->prev) {
+            struct schedule_job *j = list_item(n, struct schedule_job, node);
+            if (must_yield(j, now)) {
+                return j;
+            }
+        }
+    }
+    return NULL;
+}
+
+void schedule_again(struct schedule *s, struct schedule_job *j, mono_t now)
+{
+    require(j->state == SCHEDULE_RUNNING);
+    leave_slot(s, j, now, true);
+    list_each(node, &j->row->machine->fronts)
+    {
+        struct schedule_front *f = list_item(node, struct schedule_front, node);
+        f->after_abort = f->after_abort || f->began.us == now.us;
+    }
+    j->requeued++;
+    enqueue(s, j, now);
+}
+
+usec_t schedule_waited(const struct schedule_job *j, mono_t now)
+{
+    return j->waited + (j->state == SCHEDULE_WAITING ? mono_diff(now, j->since) : 0);
+}
+
+enum schedule_why schedule_look(struct schedule *s, const struct schedule_job *j, mono_t now)
+{
+    mono_t until;
+    struct schedule_job probe = *j;
+    probe.state = SCHEDULE_IDLE;
+    probe.row = row_of(s, j->to);
+    probe.since = now;
+    probe.not_before = (mono_t){0};
+    if (probe.beside_reply && !chat_is_here(&probe)) {
+        probe.not_before = (mono_t){now.us + j->policy->first_turn_wait};
+    }
+    return decide(s, &probe, now, &until);
+}
+
+/* ---- for people ---- */
+
+struct schedule_machine schedule_look_machine(struct schedule *s,
+                                              const struct upstream_settings *to, mono_t now)
+{
+    const struct machine *m = row_of(s, to)->machine;
+    struct schedule_machine out = {
+        .name = m->name, .chats = m->chats, .foreground = m->foreground, .quiet = -1};
+    for (const struct schedule_upstream *row = s->upstreams; row != NULL; row = row->next) {
+        if (row->machine != m) {
+            continue;
+        }
+        out.running += row->running_count;
+        list_each(node, &row->waiting)
+        {
+            out.waiting++;
+        }
+    }
+    if (m->chats + m->foreground == 0 && m->goes_on_until.us <= now.us) {
+        out.quiet = m->quiet_since.us == 0 ? INT64_MAX : mono_diff(now, m->quiet_since);
+    }
+    return out;
+}
+
+struct schedule_counts schedule_count(const struct schedule *s, const char *upstream)
+{
+    const struct schedule_upstream *row = row_find(s, upstream);
+    struct schedule_counts out = {0};
+    if (row != NULL) {
+        out.running = row->running_count;
+        list_each(node, &row->waiting)
+        {
+            out.waiting++;
+        }
+    }
+    return out;
+}
+
+bool schedule_is_idle(struct schedule *s, const struct upstream_settings *to, usec_t quiet,
+                      mono_t now)
+{
+    struct schedule_machine m = schedule_look_machine(s, to, now);
+    return m.running == 0 && m.waiting == 0 && m.quiet >= quiet;
 }

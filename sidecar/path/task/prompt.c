@@ -45,7 +45,7 @@ static size_t trimmed_end(struct span s)
 }
 
 /* The history in `text`: from the first opening line to the last closing mark after it. */
-static bool find_history(struct span text, struct span *history)
+bool task_history(struct span text, struct span *history)
 {
     size_t open = span_find(text, history_open, 0);
     if (open == SIZE_MAX) {
@@ -77,22 +77,24 @@ static size_t last_line_start(struct span s, struct span part, size_t end)
     return SIZE_MAX;
 }
 
-bool task_title_has_reply(const struct dialect_request *request)
+struct span task_last_reply(struct span history)
 {
-    struct span history;
-    if (!find_history(request->last_text, &history)) {
-        return false;
-    }
     /* The last line counts: a first turn ends in an empty one, whatever the person pasted before
      * it. */
     struct span role = SPAN("ASSISTANT:");
     size_t at = last_line_start(history, role, history.len);
     if (at == SIZE_MAX) {
-        return false;
+        return SPAN_NONE;
     }
     struct span reply = span_sub(history, at + role.len, history.len);
     size_t next = span_find(reply, SPAN("\nUSER:"), 0);
-    return !is_blank(next == SIZE_MAX ? reply : span_sub(reply, 0, next));
+    return next == SIZE_MAX ? reply : span_sub(reply, 0, next);
+}
+
+bool task_title_has_reply(const struct dialect_request *request)
+{
+    struct span history;
+    return task_history(request->last_text, &history) && !is_blank(task_last_reply(history));
 }
 
 /* Where the completed text ends: before `</text>`, white space, `#### Output:` at the end of the
@@ -163,7 +165,7 @@ struct task_completion task_completion_of(const struct dialect_request *request)
         c.text = text;
         c.found = true;
         c.history_empty =
-            !find_history(span_sub(request->last_text, 0, type_at), &history) || is_blank(history);
+            !task_history(span_sub(request->last_text, 0, type_at), &history) || is_blank(history);
     }
     return c;
 }

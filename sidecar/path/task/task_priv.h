@@ -25,4 +25,10 @@ int text_match_settings(const struct settings *settings, const struct dialect_re
  */
 bool text_is_single(const struct dialect_request *request);
 
+/* prompt.c: the history in a task's prompt: from the first opening line to the last closing mark
+ * after it. false: there is none. */
+bool task_history(struct span text, struct span *history);
+/* The text of its last ASSISTANT line, as it stands; empty where there is none. */
+struct span task_last_reply(struct span history);
+
 #endif

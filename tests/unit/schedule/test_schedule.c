@@ -1,61 +1,528 @@
-/* test_schedule.c: what the schedule counts. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+/* test_schedule.c: every rule of the schedule, one test each. */
+#include "schedule_support.h"
 
-#include <cmocka.h>
+static char here[] = "here", there[] = "there", one[] = "one", two[] = "two";
 
-#include "lull/path/schedule/schedule.h"
-
-static void counts_by_upstream(void **state)
+static void a_job_starts_where_nothing_is_in_its_way(void **state)
 {
     (void)state;
     struct schedule *s = schedule_create();
-    assert_int_equal(schedule_running(s, "a"), 0);
-    schedule_flight_began(s, "a");
-    schedule_flight_began(s, "a");
-    schedule_chat_began(s, "b");
-    assert_int_equal(schedule_running(s, "a"), 2);
-    assert_int_equal(schedule_running(s, "b"), 0);
-    assert_int_equal(schedule_chats(s, "a"), 0);
-    assert_int_equal(schedule_chats(s, "b"), 1);
-    schedule_flight_ended(s, "a");
-    schedule_chat_ended(s, "b");
-    assert_int_equal(schedule_running(s, "a"), 1);
-    assert_int_equal(schedule_chats(s, "b"), 0);
+    struct upstream_settings a = upstream(here, one, SLOTS_AUTO);
+    struct kind_policy tags = kind(KIND_CLASS_BACKGROUND, 5);
+    struct schedule_job j = job(&a, &tags);
+    schedule_wait(s, &j, at(0));
+    next_is(s, 0, &j);
+    next_is(s, 0, NULL);
+    assert_int_equal(schedule_count(s, "here").running, 1);
+    schedule_end(s, &j, at(1), false);
+    schedule_end(s, &j, at(1), false); /* an idle one: nothing */
+    assert_int_equal(schedule_count(s, "here").running, 0);
+    assert_int_equal(schedule_count(s, "nowhere").waiting, 0);
+    schedule_destroy(s);
+    schedule_destroy(NULL);
+}
+
+static void slots_are_what_is_set_found_or_known(void **state)
+{
+    (void)state;
+    struct schedule *s = schedule_create();
+    struct upstream_settings a = upstream(here, one, SLOTS_AUTO);
+    struct upstream_settings hosted = upstream(there, two, SLOTS_AUTO);
+    hosted.tls = true;
+    assert_int_equal(schedule_slots(s, &a), 1);
+    assert_int_equal(schedule_slots(s, &hosted), 0);
+    schedule_found_slots(s, &a, 4);
+    schedule_found_slots(s, &hosted, 4);
+    assert_int_equal(schedule_slots(s, &a), 4);
+    assert_int_equal(schedule_slots(s, &hosted), 0);
+    a.slots = 2;
+    hosted.slots = 3;
+    assert_int_equal(schedule_slots(s, &a), 2);
+    assert_int_equal(schedule_slots(s, &hosted), 3);
     schedule_destroy(s);
 }
 
-static void only_completions_wait_for_a_chat(void **state)
+static void one_slot_runs_one_job(void **state)
 {
     (void)state;
-    char here[] = "a", there[] = "b", hosted[] = "h";
-    struct upstream_settings a = {.name = here}, b = {.name = there},
-                             h = {.name = hosted, .tls = true};
     struct schedule *s = schedule_create();
-    for (int i = 0; i < 100; i++) {
-        assert_int_equal(schedule_ask(s, &a, KIND_CLASS_COMPLETION), SCHEDULE_START);
-        schedule_flight_began(s, "a");
-    }
-    schedule_chat_began(s, "a");
-    schedule_chat_began(s, "h");
-    assert_int_equal(schedule_ask(s, &a, KIND_CLASS_COMPLETION), SCHEDULE_WAIT);
-    assert_int_equal(schedule_ask(s, &a, KIND_CLASS_BACKGROUND), SCHEDULE_START);
-    assert_int_equal(schedule_ask(s, &a, KIND_CLASS_FOREGROUND), SCHEDULE_START);
-    assert_int_equal(schedule_ask(s, &b, KIND_CLASS_COMPLETION), SCHEDULE_START);
-    assert_int_equal(schedule_ask(s, &h, KIND_CLASS_COMPLETION), SCHEDULE_START);
-    schedule_chat_ended(s, "a");
-    assert_int_equal(schedule_ask(s, &a, KIND_CLASS_COMPLETION), SCHEDULE_START);
+    struct upstream_settings a = upstream(here, one, 1), b = upstream(there, one, 1);
+    struct kind_policy tags = kind(KIND_CLASS_BACKGROUND, 5);
+    struct schedule_job x = job(&a, &tags), y = job(&a, &tags), z = job(&b, &tags);
+    schedule_wait(s, &x, at(0));
+    schedule_wait(s, &y, at(1));
+    schedule_wait(s, &z, at(2));
+    next_is(s, 2, &x);
+    next_is(s, 2, &z); /* slots are the upstream's, not the machine's */
+    waits(s, 2, &y, SCHEDULE_SLOTS);
+    schedule_end(s, &x, at(3), false);
+    next_is(s, 3, &y);
+    schedule_end(s, &y, at(4), false);
+    schedule_end(s, &z, at(4), false);
     schedule_destroy(s);
-    schedule_destroy(NULL);
+}
+
+static void several_slots_leave_one_to_the_chat(void **state)
+{
+    (void)state;
+    struct schedule *s = schedule_create();
+    struct upstream_settings a = upstream(here, one, 3);
+    struct kind_policy tags = kind(KIND_CLASS_BACKGROUND, 5);
+    struct schedule_job j[3] = {job(&a, &tags), job(&a, &tags), job(&a, &tags)};
+    for (size_t i = 0; i < 3; i++) {
+        schedule_wait(s, &j[i], at((double)i));
+    }
+    next_is(s, 3, &j[0]);
+    next_is(s, 3, &j[1]);
+    waits(s, 3, &j[2], SCHEDULE_SLOTS);
+    for (size_t i = 0; i < 3; i++) {
+        schedule_end(s, &j[i], at(4), false);
+    }
+    schedule_destroy(s);
+}
+
+static void a_chat_on_the_machine_holds_background_work(void **state)
+{
+    (void)state;
+    struct schedule *s = schedule_create();
+    struct upstream_settings a = upstream(here, one, 1), b = upstream(there, one, 1);
+    char other[] = "other", three[] = "three";
+    struct upstream_settings c = upstream(other, three, 1);
+    struct kind_policy tags = kind(KIND_CLASS_BACKGROUND, 5);
+    struct kind_policy complete = kind(KIND_CLASS_COMPLETION, 2);
+    struct schedule_front f = chat(&a);
+    struct schedule_job j = job(&b, &tags), k = job(&b, &complete), l = job(&c, &tags);
+    schedule_front_began(s, &f, at(0));
+    schedule_wait(s, &j, at(1));
+    schedule_wait(s, &k, at(1));
+    schedule_wait(s, &l, at(1));
+    next_is(s, 1, &l); /* another machine */
+    waits(s, 1, &j, SCHEDULE_FOR_CHAT);
+    assert_int_equal(k.why, SCHEDULE_FOR_CHAT);
+    schedule_front_ended(s, &f, at(5), false);
+    next_is(s, 5, &k); /* completions do not settle */
+    schedule_end(s, &k, at(5.1), false);
+    waits(s, 5.1, &j, SCHEDULE_SETTLE);
+    due_in(s, 5.1, 0.9);
+    next_is(s, 6, &j);
+    schedule_end(s, &j, at(7), false);
+    schedule_end(s, &l, at(7), false);
+    schedule_destroy(s);
+}
+
+static void a_reply_that_calls_tools_goes_on(void **state)
+{
+    (void)state;
+    struct schedule *s = schedule_create();
+    struct upstream_settings a = upstream(here, one, 1);
+    struct kind_policy tags = kind(KIND_CLASS_BACKGROUND, 5);
+    struct schedule_front f = chat(&a), g = chat(&a);
+    struct schedule_job j = job(&a, &tags);
+    tags.settle = 0;
+    schedule_front_began(s, &f, at(0));
+    schedule_wait(s, &j, at(0));
+    schedule_front_ended(s, &f, at(1), true);
+    waits(s, 1, &j, SCHEDULE_FOR_CHAT);
+    due_in(s, 1, 5);
+    schedule_front_began(s, &g, at(1.02));
+    schedule_front_ended(s, &g, at(2), false);
+    next_is(s, 2, &j);
+    schedule_end(s, &j, at(3), false);
+    schedule_destroy(s);
+}
+
+static void yield_rules(void **state)
+{
+    (void)state;
+    static const struct {
+        enum yield_rule rule;
+        int64_t slots;
+        size_t chats, running;
+        enum schedule_why why;
+    } rows[] = {
+        {YIELD_AUTO, 4, 1, 0, SCHEDULE_FOR_CHAT},      {YIELD_AUTO, 5, 1, 0, SCHEDULE_FREE},
+        {YIELD_AUTO, 5, 1, 2, SCHEDULE_FREE},          {YIELD_AUTO, 5, 1, 3, SCHEDULE_SLOTS},
+        {YIELD_AUTO, 5, 4, 0, SCHEDULE_SLOTS},         {YIELD_AUTO, 0, 9, 9, SCHEDULE_FREE},
+        {YIELD_ALWAYS, 8, 1, 0, SCHEDULE_FOR_CHAT},    {YIELD_WHEN_FULL, 2, 0, 0, SCHEDULE_FREE},
+        {YIELD_WHEN_FULL, 1, 0, 0, SCHEDULE_FREE},     {YIELD_WHEN_FULL, 1, 1, 0, SCHEDULE_SLOTS},
+        {YIELD_NEVER, 1, 3, 0, SCHEDULE_FREE},         {YIELD_NEVER, 1, 0, 1, SCHEDULE_SLOTS},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct schedule *s = schedule_create();
+        struct upstream_settings a = upstream(here, one, rows[i].slots);
+        struct kind_policy policy = kind(KIND_CLASS_BACKGROUND, 5);
+        struct kind_policy careless = kind(KIND_CLASS_BACKGROUND, 5);
+        struct schedule_front fronts[9];
+        struct schedule_job running[9], j = job(&a, &policy);
+        policy.yield = rows[i].rule;
+        careless.yield = YIELD_NEVER;
+        for (size_t n = 0; n < rows[i].running; n++) {
+            running[n] = job(&a, &careless);
+            schedule_wait(s, &running[n], at(0));
+            next_is(s, 0, &running[n]);
+        }
+        for (size_t n = 0; n < rows[i].chats; n++) {
+            fronts[n] = chat(&a);
+            schedule_front_began(s, &fronts[n], at(1));
+        }
+        assert_int_equal(schedule_look(s, &j, at(2)), rows[i].why);
+        schedule_wait(s, &j, at(2));
+        if (rows[i].why == SCHEDULE_FREE) {
+            next_is(s, 2, &j);
+        } else {
+            waits(s, 2, &j, rows[i].why);
+        }
+        schedule_destroy(s);
+    }
+}
+
+static void a_chat_preempts_what_runs(void **state)
+{
+    (void)state;
+    struct schedule *s = schedule_create();
+    struct upstream_settings a = upstream(here, one, 1), b = upstream(there, one, 1);
+    struct kind_policy tags = kind(KIND_CLASS_BACKGROUND, 5);
+    struct schedule_job j = job(&b, &tags);
+    schedule_wait(s, &j, at(0));
+    next_is(s, 0, &j);
+    for (int turn = 0; turn < 2; turn++) {
+        struct schedule_front f = chat(&a);
+        double t = 10.0 * turn;
+        schedule_front_began(s, &f, at(t + 1));
+        assert_ptr_equal(schedule_victim(s, &a, at(t + 1)), &j);
+        schedule_again(s, &j, at(t + 1));
+        assert_null(schedule_victim(s, &a, at(t + 1)));
+        waits(s, t + 1, &j, SCHEDULE_FOR_CHAT);
+        schedule_front_ended(s, &f, at(t + 2), false);
+        next_is(s, t + 3, &j);
+    }
+    struct schedule_front f = chat(&a); /* the third time it is left to finish */
+    schedule_front_began(s, &f, at(30));
+    assert_null(schedule_victim(s, &a, at(30)));
+    schedule_front_ended(s, &f, at(31), false);
+    schedule_end(s, &j, at(32), false);
+    schedule_destroy(s);
+}
+
+static void what_gives_way_to_nobody(void **state)
+{
+    (void)state;
+    struct schedule *s = schedule_create();
+    struct upstream_settings a = upstream(here, one, 1), hosted = upstream(there, two, 0);
+    struct kind_policy tags = kind(KIND_CLASS_BACKGROUND, 5);
+    struct kind_policy never = kind(KIND_CLASS_BACKGROUND, 5);
+    struct kind_policy query = kind(KIND_CLASS_FOREGROUND, 1);
+    never.yield = YIELD_NEVER;
+    struct schedule_job j[4] = {job(&a, &never), job(&a, &query), job(&hosted, &tags),
+                                job(&a, &tags)};
+    j[3].fixed = true;
+    for (size_t i = 0; i < 3; i++) {
+        schedule_wait(s, &j[i], at(0));
+        assert_non_null(schedule_next(s, at(0)));
+    }
+    struct schedule_front f = chat(&a), g = chat(&hosted);
+    schedule_front_began(s, &f, at(1));
+    schedule_front_began(s, &g, at(1));
+    assert_null(schedule_victim(s, &a, at(1)));
+    assert_null(schedule_victim(s, &hosted, at(1)));
+    schedule_front_ended(s, &f, at(2), false);
+    schedule_front_ended(s, &g, at(2), false);
+    schedule_end(s, &j[0], at(2), false);
+    schedule_end(s, &j[1], at(2), false);
+    schedule_wait(s, &j[3], at(4));
+    next_is(s, 4, &j[3]);
+    schedule_front_began(s, &f, at(5));
+    assert_null(schedule_victim(s, &a, at(5)));
+    schedule_destroy(s);
+}
+
+static void when_full_only_as_many_give_way_as_needed(void **state)
+{
+    (void)state;
+    struct schedule *s = schedule_create();
+    struct upstream_settings a = upstream(here, one, 5);
+    struct kind_policy tags = kind(KIND_CLASS_BACKGROUND, 5);
+    struct schedule_job j[4];
+    for (size_t i = 0; i < 4; i++) {
+        j[i] = job(&a, &tags);
+        schedule_wait(s, &j[i], at(0));
+        next_is(s, 0, &j[i]);
+    }
+    struct schedule_front f = chat(&a);
+    schedule_front_began(s, &f, at(1));
+    struct schedule_job *v = schedule_victim(s, &a, at(1));
+    assert_ptr_equal(v, &j[3]); /* the youngest */
+    schedule_again(s, v, at(1));
+    assert_null(schedule_victim(s, &a, at(1)));
+    schedule_destroy(s);
+}
+
+static void foreground_work_counts_as_what_a_person_waits_for(void **state)
+{
+    (void)state;
+    struct schedule *s = schedule_create();
+    struct upstream_settings a = upstream(here, one, 1);
+    struct kind_policy tags = kind(KIND_CLASS_BACKGROUND, 5);
+    struct kind_policy query = kind(KIND_CLASS_FOREGROUND, 1);
+    struct schedule_job j = job(&a, &tags), q = job(&a, &query), later = job(&a, &query);
+    struct schedule_front f = chat(&a);
+    schedule_wait(s, &j, at(0));
+    next_is(s, 0, &j);
+    schedule_wait(s, &q, at(1));
+    next_is(s, 1, &q); /* never waits for a slot */
+    assert_ptr_equal(schedule_victim(s, &a, at(1)), &j);
+    schedule_again(s, &j, at(1));
+    waits(s, 1, &j, SCHEDULE_FOR_FOREGROUND);
+    schedule_front_began(s, &f, at(2));
+    schedule_wait(s, &later, at(2)); /* never waits for a chat */
+    next_is(s, 2, &later);
+    schedule_end(s, &q, at(3), false);
+    schedule_end(s, &later, at(3), false);
+    schedule_front_ended(s, &f, at(3), false);
+    waits(s, 3, &j, SCHEDULE_SETTLE);
+    next_is(s, 4, &j);
+    schedule_end(s, &j, at(5), false);
+    schedule_destroy(s);
+}
+
+static void an_abort_is_a_request_not_a_fact(void **state)
+{
+    (void)state;
+    struct schedule *s = schedule_create();
+    struct upstream_settings a = upstream(here, one, 1);
+    struct kind_policy tags = kind(KIND_CLASS_BACKGROUND, 5);
+    struct schedule_job j = job(&a, &tags), k = job(&a, &tags);
+    struct schedule_front f = chat(&a);
+    schedule_front_began(s, &f, at(0));
+    assert_int_equal(schedule_front_token(s, &f, at(0.5)), -1); /* this is what is usual */
+    schedule_front_ended(s, &f, at(1), false);
+    schedule_wait(s, &j, at(2));
+    next_is(s, 2, &j);
+    f = chat(&a);
+    schedule_front_began(s, &f, at(3));
+    schedule_again(s, &j, at(3));
+    assert_int_equal(schedule_front_token(s, &f, at(5.5)), 2 * USEC_PER_S);
+    schedule_front_ended(s, &f, at(6), false);
+    next_is(s, 7, &j);
+    schedule_end(s, &j, at(8), true); /* its client left: the server may be busy for 2 s */
+    schedule_wait(s, &k, at(8));
+    waits(s, 8, &k, SCHEDULE_SLOTS);
+    due_in(s, 8, 2);
+    next_is(s, 10, &k);
+    k.expected = 5 * USEC_PER_S;
+    assert_ptr_equal(schedule_victim(s, &a, at(12)), &k); /* 3 s to go: worth it */
+    assert_null(schedule_victim(s, &a, at(14)));          /* over before it would be noticed */
+    assert_ptr_equal(schedule_victim(s, &a, at(16)), &k); /* late: nobody knows */
+    schedule_end(s, &k, at(16), false);
+    schedule_destroy(s);
+}
+
+static void a_first_title_waits_for_its_chat(void **state)
+{
+    (void)state;
+    struct schedule *s = schedule_create();
+    struct upstream_settings a = upstream(here, one, 1);
+    struct kind_policy title = kind(KIND_CLASS_BACKGROUND, 3);
+    struct kind_policy query = kind(KIND_CLASS_FOREGROUND, 1);
+    struct schedule_whose me = {key(1), key(7)}, you = {key(2), key(8)};
+    struct schedule_job j = job(&a, &title), q = job(&a, &query);
+    j.beside_reply = true;
+    j.whose = me;
+    q.whose = me;
+    schedule_wait(s, &j, at(0));
+    waits(s, 0, &j, SCHEDULE_FIRST_TURN);
+    due_in(s, 0, 2);
+    struct schedule_front other = chat(&a);
+    other.whose = you;
+    other.first_turn = true;
+    schedule_front_began(s, &other, at(0.1));
+    schedule_front_ended(s, &other, at(0.2), false);
+    waits(s, 1.3, &j, SCHEDULE_FIRST_TURN); /* somebody else's */
+    schedule_wait(s, &q, at(1.3));
+    next_is(s, 1.3, &q);
+    schedule_end(s, &q, at(3), false); /* counted anew from here */
+    waits(s, 3, &j, SCHEDULE_FIRST_TURN);
+    due_in(s, 3, 2);
+    struct schedule_front f = chat(&a);
+    f.whose = me;
+    schedule_front_began(s, &f, at(3.5));
+    waits(s, 3.5, &j, SCHEDULE_FOR_CHAT);
+    schedule_front_ended(s, &f, at(9), false);
+    next_is(s, 10, &j);
+    schedule_end(s, &j, at(11), false);
+    /* without its chat it goes after first_turn_wait */
+    schedule_wait(s, &j, at(20));
+    waits(s, 21.9, &j, SCHEDULE_FIRST_TURN);
+    next_is(s, 22, &j);
+    schedule_end(s, &j, at(23), false);
+    /* and where the chat is there already, it does not wait for another one */
+    schedule_front_began(s, &f, at(30));
+    schedule_wait(s, &j, at(30));
+    waits(s, 30, &j, SCHEDULE_FOR_CHAT);
+    schedule_front_ended(s, &f, at(30.5), false);
+    next_is(s, 31.5, &j);
+    schedule_end(s, &j, at(32), false);
+    schedule_destroy(s);
+}
+
+static void max_hold_bounds_the_waits_of_a_turn(void **state)
+{
+    (void)state;
+    struct schedule *s = schedule_create();
+    struct upstream_settings a = upstream(here, one, 1);
+    struct kind_policy policy = kind(KIND_CLASS_BACKGROUND, 4);
+    struct kind_policy title = kind(KIND_CLASS_BACKGROUND, 3);
+    title.max_hold = 60 * USEC_PER_S;
+    struct schedule_job follow = job(&a, &policy), tags = job(&a, &policy),
+                        other = job(&a, &policy), beside = job(&a, &title);
+    struct schedule_front f = chat(&a);
+    follow.turn = tags.turn = key(1);
+    other.turn = key(2);
+    beside.beside_reply = true;
+    schedule_wait(s, &follow, at(0));
+    next_is(s, 0, &follow);
+    schedule_front_began(s, &f, at(1));
+    schedule_again(s, &follow, at(1));
+    schedule_wait(s, &beside, at(1));
+    waits(s, 20.9, &follow, SCHEDULE_FOR_CHAT);
+    due_in(s, 20.9, 0.1);
+    next_is(s, 21, &follow); /* 20 s: it runs beside the chat ... */
+    assert_null(schedule_victim(s, &a, at(22))); /* ... and is left alone */
+    schedule_end(s, &follow, at(25), false);
+    schedule_wait(s, &tags, at(25)); /* of the same turn: the budget is spent */
+    schedule_wait(s, &other, at(25));
+    next_is(s, 25, &tags);
+    waits(s, 44.9, &other, SCHEDULE_FOR_CHAT); /* of another one: has its own */
+    next_is(s, 45, &other);
+    waits(s, 60.9, &beside, SCHEDULE_FOR_CHAT);
+    next_is(s, 61, &beside);
+    assert_int_equal(schedule_waited(&beside, at(61)), 60 * USEC_PER_S);
+    schedule_destroy(s);
+}
+
+static void who_goes_first(void **state)
+{
+    (void)state;
+    struct schedule *s = schedule_create();
+    struct upstream_settings a = upstream(here, one, 1);
+    struct kind_policy first = kind(KIND_CLASS_BACKGROUND, 3), last = kind(KIND_CLASS_BACKGROUND, 5);
+    struct schedule_job old = job(&a, &last), young = job(&a, &last), title = job(&a, &first);
+    struct schedule_front f = chat(&a);
+    schedule_wait(s, &old, at(0));
+    next_is(s, 0, &old);
+    schedule_front_began(s, &f, at(1));
+    schedule_again(s, &old, at(1)); /* keeps its age */
+    schedule_wait(s, &young, at(0.5));
+    schedule_wait(s, &title, at(3));
+    schedule_front_ended(s, &f, at(4), false);
+    struct schedule_job *const order[] = {&title, &old, &young};
+    for (size_t i = 0; i < 3; i++) {
+        next_is(s, 6 + (double)i, order[i]);
+        schedule_end(s, order[i], at(6.5 + (double)i), false);
+    }
+    schedule_destroy(s);
+}
+
+static void a_full_queue_lets_the_oldest_go(void **state)
+{
+    (void)state;
+    struct schedule *s = schedule_create();
+    struct upstream_settings a = upstream(here, one, 1);
+    struct kind_policy policy = kind(KIND_CLASS_BACKGROUND, 5);
+    struct kind_policy complete = kind(KIND_CLASS_COMPLETION, 2);
+    struct schedule_job j[4], k = job(&a, &complete);
+    struct schedule_front f = chat(&a);
+    policy.queue = 3;
+    schedule_front_began(s, &f, at(0));
+    schedule_wait(s, &k, at(0)); /* completions are never queued, so they take no place */
+    for (size_t i = 0; i < 3; i++) {
+        j[i] = job(&a, &policy);
+        schedule_wait(s, &j[i], at((double)i));
+    }
+    waits(s, 3, &j[0], SCHEDULE_FOR_CHAT);
+    j[3] = job(&a, &policy);
+    schedule_wait(s, &j[3], at(3));
+    next_is(s, 3, &j[0]);
+    next_is(s, 3, NULL);
+    assert_int_equal(schedule_count(s, "here").waiting, 4);
+    schedule_destroy(s);
+}
+
+static void one_model_at_a_time(void **state)
+{
+    (void)state;
+    struct schedule *s = schedule_create();
+    struct upstream_settings a = upstream(here, one, 1);
+    struct kind_policy title = kind(KIND_CLASS_BACKGROUND, 3), tags = kind(KIND_CLASS_BACKGROUND, 5);
+    struct schedule_job big = job(&a, &tags), small = job(&a, &title), more = job(&a, &tags);
+    struct schedule_front f = chat(&a);
+    a.one_model = true;
+    f.model = big.model = key(1);
+    small.model = more.model = key(2);
+    schedule_front_began(s, &f, at(0));
+    schedule_wait(s, &big, at(0));
+    schedule_wait(s, &small, at(0));
+    schedule_wait(s, &more, at(0));
+    schedule_front_ended(s, &f, at(5), false);
+    next_is(s, 6, &big); /* the resident model's, whatever the priority */
+    schedule_end(s, &big, at(7), false);
+    waits(s, 64.9, &small, SCHEDULE_MODEL); /* long after max_hold */
+    due_in(s, 64.9, 0.1);
+    next_is(s, 65, &small);
+    assert_false(small.forced);
+    schedule_end(s, &small, at(66), false);
+    next_is(s, 66, &more); /* and together */
+    schedule_end(s, &more, at(67), false);
+    schedule_destroy(s);
+}
+
+static void for_people(void **state)
+{
+    (void)state;
+    struct schedule *s = schedule_create();
+    struct upstream_settings a = upstream(here, one, 1), b = upstream(there, one, 1);
+    struct kind_policy tags = kind(KIND_CLASS_BACKGROUND, 5);
+    struct schedule_job j = job(&b, &tags);
+    struct schedule_front f = chat(&a);
+    assert_true(schedule_is_idle(s, &a, USEC_PER_S, at(0)));
+    schedule_front_began(s, &f, at(0));
+    schedule_wait(s, &j, at(0));
+    struct schedule_machine m = schedule_look_machine(s, &b, at(1));
+    assert_string_equal(m.name, "one");
+    assert_int_equal(m.chats, 1);
+    assert_int_equal(m.waiting, 1);
+    assert_int_equal(m.quiet, -1);
+    assert_false(schedule_is_idle(s, &a, 0, at(1)));
+    schedule_front_ended(s, &f, at(2), false);
+    assert_int_equal(schedule_look_machine(s, &b, at(3)).quiet, USEC_PER_S);
+    next_is(s, 3, &j);
+    schedule_end(s, &j, at(4), false);
+    assert_true(schedule_is_idle(s, &a, 2 * USEC_PER_S, at(4)));
+    assert_false(schedule_is_idle(s, &a, 3 * USEC_PER_S, at(4)));
+    schedule_destroy(s);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(counts_by_upstream),
-        cmocka_unit_test(only_completions_wait_for_a_chat),
+        cmocka_unit_test(a_job_starts_where_nothing_is_in_its_way),
+        cmocka_unit_test(slots_are_what_is_set_found_or_known),
+        cmocka_unit_test(one_slot_runs_one_job),
+        cmocka_unit_test(several_slots_leave_one_to_the_chat),
+        cmocka_unit_test(a_chat_on_the_machine_holds_background_work),
+        cmocka_unit_test(a_reply_that_calls_tools_goes_on),
+        cmocka_unit_test(yield_rules),
+        cmocka_unit_test(a_chat_preempts_what_runs),
+        cmocka_unit_test(what_gives_way_to_nobody),
+        cmocka_unit_test(when_full_only_as_many_give_way_as_needed),
+        cmocka_unit_test(foreground_work_counts_as_what_a_person_waits_for),
+        cmocka_unit_test(an_abort_is_a_request_not_a_fact),
+        cmocka_unit_test(a_first_title_waits_for_its_chat),
+        cmocka_unit_test(max_hold_bounds_the_waits_of_a_turn),
+        cmocka_unit_test(who_goes_first),
+        cmocka_unit_test(a_full_queue_lets_the_oldest_go),
+        cmocka_unit_test(one_model_at_a_time),
+        cmocka_unit_test(for_people),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

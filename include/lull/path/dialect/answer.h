@@ -54,6 +54,7 @@ struct assembler {
                        */
     bool ended, odd, failed, too_large,
         first_token_seen; /* first_token_seen: content or thinking began */
+    bool calls;           /* the answer asks for tools to be called */
 };
 /* content_type: of the response (text/event-stream, application/x-ndjson, application/json, with
  * parameters). */

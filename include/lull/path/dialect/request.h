@@ -49,6 +49,11 @@ struct dialect_request {
 bool dialect_request_parse(struct span body, enum endpoint endpoint, struct dialect_request *out);
 void dialect_request_free(struct dialect_request *r);
 
+/* Calls fn for every message, first to last, until it returns false. text: its text parts joined by
+ * nothing; both spans are valid during the call. /api/generate: the prompt, as role user. */
+void dialect_request_walk(const struct dialect_request *r,
+                          bool (*fn)(void *ctx, struct span role, struct span text), void *ctx);
+
 /* The body to send upstream: model replaced (unless empty), and with stream true a streamed answer
  * asked for (openai: stream_options.include_usage too, kept if the client gave stream_options with
  * other members). Every other byte stays as written. changed tells whether it differs from body at

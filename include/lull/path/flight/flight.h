@@ -3,7 +3,9 @@
  * left.
  *
  *   submit ──▶ join a flight of the same key ──────────────────────────▶ wait
- *          └─▶ new flight: debounce (class completion) ▸ schedule ▸ call ▸ landed ▸ all waiters
+ *          └─▶ new flight: debounce (class completion) ▸ gate ▸ call ▸ landed ▸ all waiters
+ *                             │                            ▲     └ gives way to a chat
+ *                             │                            └──────┘
  *                             │ newer related text            ▲
  *                             ├▶ superseded: answered empty   │ it does not fit any more: own call
  *                             └▶ a call for a shorter text runs and still fits: follow it, take the
@@ -22,6 +24,7 @@
 #include "lull/base/settings.h"
 #include "lull/http/request.h"
 #include "lull/path/dialect/answer.h"
+#include "lull/path/flight/gate.h"
 #include "lull/path/schedule/schedule.h"
 #include "lull/path/typist/through.h"
 #include "lull/path/typist/typist.h"
@@ -67,9 +70,18 @@ struct flight_waiter {
     struct list node;                                /* private */
     struct flight *flight;                           /* private; NULL when not waiting */
     bool joined;                                     /* shares a call that another exchange began */
+    struct hash_key chat;                            /* its conversation; zero: not known */
     mono_t since;                                    /* private */
     void (*done)(void *ctx, struct flight_end *end); /* called once; end is valid during the call */
     void *ctx;
+};
+
+/* Which conversation a task belongs to, and where in it. */
+struct flight_turn {
+    struct schedule_whose whose;
+    struct hash_key turn; /* of the after-reply tasks of one reply; zero: none */
+    bool beside_reply;    /* a title asked before the first reply */
+    struct span reply;    /* the last reply in its prompt, by task_plain(); copied */
 };
 
 /* Of class completion: whose text it is. */
@@ -100,6 +112,7 @@ struct flight_spec {
     struct span model;    /* effective model; copied */
     struct span scope;    /* scope as shown to people; copied */
     struct flight_completion completion;
+    struct flight_turn turn;
 };
 
 /* What a flight is, for the hook and for people. */
@@ -133,8 +146,15 @@ void flight_leave(struct flight_table *t, struct flight_waiter *waiter);
  * it equals, or that it goes on from (12 code points at least), are answered empty (`sent`) and
  * their calls aborted. */
 void flight_chat_sent(struct flight_table *t, struct hash_key person, struct span paragraph);
-/* What the schedule knows has changed: whoever waits for it asks again. */
-void flight_schedule_changed(struct flight_table *t);
+/* A chat that goes on from a reply: follow-ups to what came before are answered empty (`obsolete`)
+ * unless their kind keeps them, since Open WebUI shows follow-ups only under the last message. chat:
+ * the request, NULL where its body is not held. */
+void flight_moved_on(struct flight_table *t, const struct schedule_whose *whose,
+                     const struct dialect_request *chat);
+/* A text (a model, a chat id) as the schedule knows it; zero for an empty one. */
+struct hash_key flight_key_of(const struct flight_table *t, struct span text);
+/* Where fronts and other jobs of the same machines are told. */
+struct gate *flight_gate(const struct flight_table *t);
 
 /* Switches parts off, to measure what they bring (tests/bench/typing). Not for use. */
 enum flight_part {
@@ -152,10 +172,24 @@ bool flight_has(const struct flight_table *t, enum flight_part part);
  * way would be followed. Changes nothing. */
 struct flight_outlook {
     usec_t window;
+    enum schedule_why why; /* it would wait for this */
     bool joins;   /* an identical request is being answered */
     bool follows; /* a call for a shorter text is under way and still fits */
 };
 struct flight_outlook flight_outlook(struct flight_table *t, const struct flight_spec *spec);
+
+/* A flight as people see it; texts are valid during the call. */
+struct flight_view {
+    const char *kind, *upstream, *state, *why; /* why: "" unless it waits for the schedule */
+    struct span model, scope;
+    usec_t age, waited;
+    size_t waiters;
+    unsigned requeued;
+    int64_t priority;
+};
+typedef void (*flight_view_fn)(void *ctx, const struct flight_view *v);
+/* All of them, oldest first. */
+void flight_each(struct flight_table *t, flight_view_fn fn, void *ctx);
 
 /* Flights that exist, from submit to the end of the turn in which they ended. */
 size_t flight_count(const struct flight_table *t);

@@ -23,6 +23,12 @@ struct relay_result {
     mono_t first_data; /* first piece of the answer's body; 0: none */
 };
 
+/* Looks on; called after the piece was passed on, with the ctx of the options. */
+struct relay_tap {
+    void (*on_head)(void *ctx, int status, const struct http_header *headers, size_t count);
+    void (*on_data)(void *ctx, struct span piece);
+};
+
 struct relay_options {
     struct http_conn *conn;
     const struct upstream_settings *to;
@@ -33,6 +39,7 @@ struct relay_options {
                                   tasks. Copied */
     bool strip_authorization;  /* it was the client_token */
     enum http_form error_form;
+    const struct relay_tap *tap; /* NULL: none; must stay until the end */
     /* Called once, from the loop, after the reply has been handed over or the client is gone; the
      * relay is freed after it returns. */
     void (*on_done)(void *ctx, const struct relay_result *result);

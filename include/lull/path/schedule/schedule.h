@@ -1,38 +1,149 @@
-/* schedule.h: when may a flight start? Pure decisions over plain values: it is told what happens
- * and answers questions; it starts nothing, knows no clock and calls nobody.
+/* schedule.h: may a task go upstream now, who goes first, and who gives way? Pure decisions over
+ * plain values: it is told what happens and answers questions; it starts nothing, knows no clock
+ * and calls nobody.
  *
- * In this version only completions wait, for chats. What it counts already, per upstream (running
- * flights, open chats), is what slots, holds and preemption will be decided by.
+ * Upstreams on one machine share yielding. On a machine there are
+ *   fronts   what a person waits for: chats, foreground tasks, embeddings. Never queued.
+ *   jobs     tasks of lull's: they wait here, in order of priority and age, until they may start,
+ *            and run in one of their upstream's slots.
+ * A job that runs when a front arrives is named as a victim: its owner aborts it and queues it
+ * again. An abort is a request, not a fact: servers notice a closed client late, so the slot counts
+ * as taken for what chats were measured to lose by it.
+ *
+ *   idle ──wait──▶ WAITING ──next──▶ RUNNING ──end──▶ idle
+ *            ▲        └──────end──────────────────────▲
+ *            └────────again (a victim)──┘
+ *
+ * Structs are the caller's: plain values in front of the mark, zeroed behind it; they must not move
+ * while they are known here. What `to` and `policy` point to must live as long.
  */
 #ifndef LULL_PATH_SCHEDULE_SCHEDULE_H
 #define LULL_PATH_SCHEDULE_SCHEDULE_H
 
+#include "lull/base/hash.h"
+#include "lull/base/list.h"
 #include "lull/base/settings.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 
 struct schedule;
+struct schedule_upstream; /* private: what is known of an upstream, by its name */
 
 /* Nothing runs yet. Never NULL. */
 struct schedule *schedule_create(void);
 void schedule_destroy(struct schedule *s); /* NULL is fine */
 
-enum schedule_answer { SCHEDULE_START, SCHEDULE_WAIT };
+/* What was found out about an upstream whose slots are `auto` (llama.cpp's /props); 0: it does not
+ * say. Holds until it is told again. */
+void schedule_found_slots(struct schedule *s, const struct upstream_settings *to, int64_t slots);
+/* The slots in force: as set, as found, 0 for https, else 1. */
+int64_t schedule_slots(struct schedule *s, const struct upstream_settings *to);
 
-/* May a flight of that class start at this upstream now? A completion waits while a chat is open
- * there, except at a hosted one (https), which answers both at once. */
-enum schedule_answer schedule_ask(const struct schedule *s, const struct upstream_settings *to,
-                                  enum kind_class cls);
+/* Whose conversation it is. All zero: not known. */
+struct schedule_whose {
+    struct hash_key person; /* by Authorization and user id */
+    struct hash_key chat;   /* by the chat header; zero: there was none */
+};
 
-/* What happens. Begin and end come in pairs. */
-void schedule_flight_began(struct schedule *s, const char *upstream);
-void schedule_flight_ended(struct schedule *s, const char *upstream);
-void schedule_chat_began(struct schedule *s, const char *upstream);
-void schedule_chat_ended(struct schedule *s, const char *upstream);
+/* ---- fronts ---- */
 
-/* Flights that run, and chats that are open, on that upstream now. */
-size_t schedule_running(const struct schedule *s, const char *upstream);
-size_t schedule_chats(const struct schedule *s, const char *upstream);
+enum schedule_front_kind { SCHEDULE_CHAT, SCHEDULE_FOREGROUND };
+
+struct schedule_front {
+    const struct upstream_settings *to;
+    enum schedule_front_kind kind;
+    struct schedule_whose whose;
+    struct hash_key model; /* what will be resident; zero: not known */
+    bool first_turn;       /* of a chat: nothing was answered in it yet */
+    /* private */
+    struct list node;
+    struct schedule_upstream *row;
+    mono_t began;
+    bool after_abort, alone;
+};
+void schedule_front_began(struct schedule *s, struct schedule_front *f, mono_t now);
+/* The first token came: what it was late by because something had to be aborted for it; -1: it had
+ * not, or there is nothing to compare it with. */
+usec_t schedule_front_token(struct schedule *s, struct schedule_front *f, mono_t now);
+/* goes_on: it ended with tool calls, and the next part of the same reply is about to come. */
+void schedule_front_ended(struct schedule *s, struct schedule_front *f, mono_t now, bool goes_on);
+
+/* ---- jobs ---- */
+
+enum schedule_why {
+    SCHEDULE_FREE,       /* it may start */
+    SCHEDULE_FIRST_TURN, /* waits for the chat it belongs to */
+    SCHEDULE_FOR_CHAT,
+    SCHEDULE_FOR_FOREGROUND,
+    SCHEDULE_SETTLE, /* a reply has just ended */
+    SCHEDULE_SLOTS,  /* all slots are taken */
+    SCHEDULE_MODEL,  /* another model is resident */
+};
+/* "chat", "slots" ...; "" for SCHEDULE_FREE. */
+const char *schedule_why_name(enum schedule_why why);
+
+enum schedule_state { SCHEDULE_IDLE, SCHEDULE_WAITING, SCHEDULE_RUNNING };
+
+struct schedule_job {
+    const struct upstream_settings *to;
+    const struct kind_policy *policy;
+    struct schedule_whose whose;
+    struct hash_key turn;  /* its waits are summed under it; zero: of no turn */
+    struct hash_key model; /* zero: not known */
+    bool beside_reply;     /* a title asked before the first reply: a budget of its own */
+    bool fixed;            /* cannot be aborted: its answer goes to the client as it comes */
+    usec_t expected;       /* how long its call takes; -1: not known */
+    /* private */
+    struct list node;
+    struct schedule_upstream *row;
+    enum schedule_state state;
+    enum schedule_why why;
+    mono_t born, since; /* first queued; it waits, or runs */
+    mono_t not_before; /* of a first turn: zero once its chat has come */
+    usec_t waited;     /* in earlier waits */
+    usec_t held;       /* of that, what counts towards max_hold */
+    unsigned requeued;
+    bool forced;   /* waits no more, yields no more */
+    bool swapping; /* waits for a swap of models: outside max_hold */
+};
+
+/* Queues an idle job. Where `queue` is full, the oldest waiting task there stops waiting. */
+void schedule_wait(struct schedule *s, struct schedule_job *j, mono_t now);
+/* The job that is to start now, then RUNNING; NULL: none. Call until it returns NULL. */
+struct schedule_job *schedule_next(struct schedule *s, mono_t now);
+/* How long until schedule_next() may have something without anything happening; -1: never. */
+usec_t schedule_due(struct schedule *s, mono_t now);
+/* It waits or runs no more; aborted: its call was cut off. Does nothing to an idle job. */
+void schedule_end(struct schedule *s, struct schedule_job *j, mono_t now, bool aborted);
+/* A running job that has to give way to what has just begun at that upstream: a front, or a
+ * foreground job; NULL: no more. The caller aborts its call and then says schedule_again(), or
+ * schedule_end(). */
+struct schedule_job *schedule_victim(struct schedule *s, const struct upstream_settings *to,
+                                     mono_t now);
+/* Queues a victim again. */
+void schedule_again(struct schedule *s, struct schedule_job *j, mono_t now);
+/* How long it has waited, all in all. */
+usec_t schedule_waited(const struct schedule_job *j, mono_t now);
+/* Why a job of these values would wait if it came now. Changes nothing. */
+enum schedule_why schedule_look(struct schedule *s, const struct schedule_job *j, mono_t now);
+
+/* ---- for people, and for what is done in idle time ---- */
+
+struct schedule_machine {
+    const char *name;
+    size_t chats, foreground, running, waiting; /* of all its upstreams */
+    usec_t quiet;                               /* since the last front ended; -1: one is open */
+};
+/* The machine of an upstream. */
+struct schedule_machine schedule_look_machine(struct schedule *s,
+                                              const struct upstream_settings *to, mono_t now);
+struct schedule_counts {
+    size_t running, waiting;
+};
+struct schedule_counts schedule_count(const struct schedule *s, const char *upstream);
+/* Whether the machine has nothing to do, and has had no front for `quiet`. */
+bool schedule_is_idle(struct schedule *s, const struct upstream_settings *to, usec_t quiet,
+                      mono_t now);
 
 #endif

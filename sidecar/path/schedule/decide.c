@@ -1,0 +1,196 @@
+/* decide.c: the rules. Each reads the state and a job, and changes nothing.
+ *
+ * In the order in which they are asked:
+ *   not counted    upstreams with 0 slots, and foreground kinds, wait for nothing
+ *   model          one_model: another model is resident; outside max_hold
+ *   hold           max_hold is over: it runs beside the chat
+ *   first turn     a title asked before the first reply waits for its chat to come
+ *   fronts         yield = always: none may be open on the machine, and none have been for `settle`
+ *   slots          what runs already, and what was aborted and may still be running
+ *
+ * With several slots one is left to chats even while none is open: the next one then keeps the slot
+ * that holds its prefix.
+ */
+#include "path/schedule/schedule_priv.h"
+
+enum { YIELD_ALWAYS_UP_TO = 4 }; /* slots: a task on a second one halves the chat's pace */
+
+static int64_t slots_of(const struct schedule_upstream *row, const struct upstream_settings *to)
+{
+    if (to->slots != SLOTS_AUTO) {
+        return to->slots;
+    }
+    if (to->tls) {
+        return 0;
+    }
+    return row != NULL && row->found_slots > 0 ? row->found_slots : 1;
+}
+
+int64_t schedule_slots(struct schedule *s, const struct upstream_settings *to)
+{
+    return slots_of(row_find(s, to->name), to);
+}
+
+bool job_is_counted(const struct schedule_job *j)
+{
+    return slots_of(j->row, j->to) > 0;
+}
+
+static enum yield_rule yield_of(const struct schedule_job *j)
+{
+    if (j->policy->yield != YIELD_AUTO) {
+        return j->policy->yield;
+    }
+    return slots_of(j->row, j->to) <= YIELD_ALWAYS_UP_TO ? YIELD_ALWAYS : YIELD_WHEN_FULL;
+}
+
+static size_t fronts(const struct machine *m)
+{
+    return m->chats + m->foreground;
+}
+
+/* How many jobs may run at this upstream at once. */
+static int64_t job_slots(const struct schedule_job *j)
+{
+    int64_t slots = slots_of(j->row, j->to);
+    int64_t open = (int64_t)fronts(j->row->machine);
+    switch (yield_of(j)) {
+    case YIELD_NEVER:
+        return slots;
+    case YIELD_WHEN_FULL:
+        if (slots - 1 - open > 0) {
+            return slots - 1 - open;
+        }
+        return open == 0 ? 1 : 0;
+    default:
+        return slots > 1 ? slots - 1 : 1;
+    }
+}
+
+static void sooner(mono_t *until, mono_t at)
+{
+    if (until->us == 0 || at.us < until->us) {
+        *until = at;
+    }
+}
+
+static enum schedule_why ask_slots(const struct schedule_job *j, mono_t now, mono_t *until)
+{
+    const struct schedule_upstream *row = j->row;
+    int64_t taken = (int64_t)row->running_count;
+    for (size_t i = 0; i < SCHEDULE_GHOSTS && j->policy->cls != KIND_CLASS_COMPLETION; i++) {
+        if (row->ghosts[i].us > now.us) {
+            taken++;
+            sooner(until, row->ghosts[i]);
+        }
+    }
+    return taken < job_slots(j) ? SCHEDULE_FREE : SCHEDULE_SLOTS;
+}
+
+static enum schedule_why ask_fronts(const struct schedule_job *j, mono_t now, mono_t *until)
+{
+    const struct machine *m = j->row->machine;
+    if (yield_of(j) != YIELD_ALWAYS) {
+        return SCHEDULE_FREE;
+    }
+    if (fronts(m) > 0) {
+        return m->chats > 0 ? SCHEDULE_FOR_CHAT : SCHEDULE_FOR_FOREGROUND;
+    }
+    if (m->goes_on_until.us > now.us) {
+        sooner(until, m->goes_on_until);
+        return SCHEDULE_FOR_CHAT;
+    }
+    mono_t settled = {m->quiet_since.us + j->policy->settle};
+    if (m->quiet_since.us != 0 && settled.us > now.us) {
+        sooner(until, settled);
+        return SCHEDULE_SETTLE;
+    }
+    return SCHEDULE_FREE;
+}
+
+/* one_model: a swap waits until the chats that need the resident one are over for good. */
+static enum schedule_why ask_model(const struct schedule_job *j, mono_t now, mono_t *until)
+{
+    const struct schedule_upstream *row = j->row;
+    if (!j->to->one_model || key_is_zero(row->resident) || key_is_zero(j->model) ||
+        hash_key_eq(row->resident, j->model)) {
+        return SCHEDULE_FREE;
+    }
+    if (fronts(row->machine) > 0 || row->running_count > 0) {
+        return SCHEDULE_MODEL;
+    }
+    mono_t quiet = {row->machine->quiet_since.us + j->to->swap_after};
+    if (row->machine->quiet_since.us != 0 && quiet.us > now.us) {
+        sooner(until, quiet);
+        return SCHEDULE_MODEL;
+    }
+    return SCHEDULE_FREE;
+}
+
+bool waits_for_model(const struct schedule_job *j, mono_t now)
+{
+    mono_t until = {0};
+    return ask_model(j, now, &until) != SCHEDULE_FREE;
+}
+
+bool hold_is_over(const struct schedule *s, const struct schedule_job *j, mono_t now, mono_t *at)
+{
+    if (j->policy->cls == KIND_CLASS_COMPLETION || j->state != SCHEDULE_WAITING) {
+        return false; /* busy_wait is their bound */
+    }
+    usec_t spent = j->beside_reply || key_is_zero(j->turn) ? j->held : turn_waited(s, j->turn);
+    usec_t left = j->policy->max_hold - spent;
+    *at = (mono_t){j->since.us + (left > 0 ? left : 0)};
+    return at->us <= now.us;
+}
+
+enum schedule_why decide(struct schedule *s, const struct schedule_job *j, mono_t now,
+                         mono_t *until)
+{
+    mono_t hold = {0};
+    *until = (mono_t){0};
+    if (!job_is_counted(j) || j->policy->cls == KIND_CLASS_FOREGROUND || j->forced) {
+        return SCHEDULE_FREE;
+    }
+    enum schedule_why why = ask_model(j, now, until);
+    if (why != SCHEDULE_FREE) {
+        return why;
+    }
+    if (hold_is_over(s, j, now, &hold)) {
+        return SCHEDULE_FREE;
+    }
+    if (j->not_before.us > now.us && yield_of(j) == YIELD_ALWAYS) {
+        *until = j->not_before;
+        why = SCHEDULE_FIRST_TURN;
+    }
+    why = why == SCHEDULE_FREE ? ask_fronts(j, now, until) : why;
+    why = why == SCHEDULE_FREE ? ask_slots(j, now, until) : why;
+    if (why != SCHEDULE_FREE && hold.us > 0) {
+        sooner(until, hold);
+    }
+    return why;
+}
+
+/* Aborting is worth nothing where the call would be over before the server notices. */
+static bool ends_first(const struct schedule_job *j, mono_t now)
+{
+    usec_t cost = j->row->abort_cost < ABORT_COST_MAX ? j->row->abort_cost : ABORT_COST_MAX;
+    usec_t left = j->expected - mono_diff(now, j->since);
+    return j->expected >= 0 && left > 0 && left < cost;
+}
+
+bool must_yield(const struct schedule_job *j, mono_t now)
+{
+    if (!job_is_counted(j) || j->policy->cls == KIND_CLASS_FOREGROUND || j->fixed || j->forced ||
+        (int64_t)j->requeued >= j->policy->max_requeue || ends_first(j, now)) {
+        return false;
+    }
+    switch (yield_of(j)) {
+    case YIELD_NEVER:
+        return false;
+    case YIELD_WHEN_FULL:
+        return (int64_t)j->row->running_count > job_slots(j);
+    default:
+        return true;
+    }
+}

@@ -1,0 +1,75 @@
+/* schedule_priv.h: what the files of schedule/ share. */
+#ifndef PATH_SCHEDULE_SCHEDULE_PRIV_H
+#define PATH_SCHEDULE_SCHEDULE_PRIV_H
+
+#include "lull/path/schedule/schedule.h"
+
+enum {
+    SCHEDULE_GHOSTS = 16, /* aborted calls whose slots may still be taken, per upstream */
+    SCHEDULE_TURNS = 512, /* whose waits are summed; the least recently used makes room */
+};
+
+/* A reply that ended with tool calls goes on as soon as the tools have answered: measured within 20
+ * ms with tools that take no time. Until then its slot counts as taken, for this long at most. */
+static const usec_t GOES_ON = 5 * USEC_PER_S;
+/* A task is left to finish for the sake of a slow abort only when this much or less of it is left.
+ */
+static const usec_t ABORT_COST_MAX = 10 * USEC_PER_S;
+
+struct machine {
+    struct machine *next;
+    char *name;
+    struct list fronts;
+    size_t chats, foreground; /* among them; foreground jobs too */
+    mono_t quiet_since;       /* the last front ended; zero: there was none */
+    mono_t goes_on_until;
+};
+
+struct schedule_upstream {
+    struct schedule_upstream *next;
+    char *name;
+    struct machine *machine; /* of the settings last seen */
+    int64_t found_slots;     /* 0: not known */
+    struct list waiting, running;
+    size_t waiting_count, running_count; /* running: background and completions */
+    mono_t ghosts[SCHEDULE_GHOSTS];      /* until when an aborted call may hold its slot */
+    struct hash_key resident;            /* the model of the last call */
+    usec_t usual_token, abort_cost;      /* smoothed; -1: not measured */
+};
+
+struct turn_row {
+    struct hash_key key;
+    usec_t waited;
+    mono_t used;
+};
+
+struct schedule {
+    struct machine *machines;
+    struct schedule_upstream *upstreams;
+    struct turn_row *turns; /* SCHEDULE_TURNS, made with the first use */
+};
+
+bool key_is_zero(struct hash_key k);
+/* schedule.c: the row of an upstream, made on first use, with the machine it stands on now. */
+struct schedule_upstream *row_of(struct schedule *s, const struct upstream_settings *to);
+/* The same, found only. */
+struct schedule_upstream *row_find(const struct schedule *s, const char *name);
+
+/* turn.c */
+usec_t turn_waited(const struct schedule *s, struct hash_key turn);
+void turn_add(struct schedule *s, struct hash_key turn, usec_t waited, mono_t now);
+
+/* decide.c: whether the job may start; *until: when that may change by itself (zero: not by time
+ * alone). */
+enum schedule_why decide(struct schedule *s, const struct schedule_job *j, mono_t now,
+                         mono_t *until);
+/* Whether max_hold is over; *at: when it will be. */
+bool hold_is_over(const struct schedule *s, const struct schedule_job *j, mono_t now, mono_t *at);
+/* Whether a running job has to give way. */
+bool must_yield(const struct schedule_job *j, mono_t now);
+/* Whether another model than its own is resident, and has to stay. */
+bool waits_for_model(const struct schedule_job *j, mono_t now);
+/* Whether the yield rule of a job holds at all. */
+bool job_is_counted(const struct schedule_job *j);
+
+#endif

@@ -1,0 +1,77 @@
+/* schedule_support.h: upstreams, kinds and jobs of the schedule's tests, in seconds. */
+#ifndef TESTS_UNIT_SCHEDULE_SUPPORT_H
+#define TESTS_UNIT_SCHEDULE_SUPPORT_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "lull/path/schedule/schedule.h"
+
+static inline mono_t at(double s)
+{
+    return (mono_t){1000 * USEC_PER_S + (usec_t)(s * 1e6)};
+}
+
+static inline struct hash_key key(uint64_t n)
+{
+    return (struct hash_key){.hi = n, .lo = n};
+}
+
+static inline struct upstream_settings upstream(char *name, char *machine, int64_t slots)
+{
+    return (struct upstream_settings){
+        .name = name, .machine = machine, .slots = slots, .swap_after = 60 * USEC_PER_S};
+}
+
+static inline struct kind_policy kind(enum kind_class cls, int64_t priority)
+{
+    static char name[] = "kind";
+    return (struct kind_policy){.name = name,
+                                .cls = cls,
+                                .yield = YIELD_AUTO,
+                                .max_hold = 20 * USEC_PER_S,
+                                .settle = cls == KIND_CLASS_COMPLETION ? 0 : USEC_PER_S,
+                                .first_turn_wait = 2 * USEC_PER_S,
+                                .max_requeue = 2,
+                                .priority = priority,
+                                .queue = 64};
+}
+
+static inline struct schedule_job job(const struct upstream_settings *to,
+                                      const struct kind_policy *policy)
+{
+    return (struct schedule_job){.to = to, .policy = policy, .expected = -1};
+}
+
+static inline struct schedule_front chat(const struct upstream_settings *to)
+{
+    return (struct schedule_front){.to = to, .kind = SCHEDULE_CHAT};
+}
+
+/* The only job that may start at that time is j (NULL: none may). */
+static inline void next_is(struct schedule *s, double when, const struct schedule_job *j)
+{
+    assert_ptr_equal(schedule_next(s, at(when)), j);
+    if (j != NULL) {
+        assert_int_equal(j->state, SCHEDULE_RUNNING);
+    }
+}
+
+static inline void waits(struct schedule *s, double when, const struct schedule_job *j,
+                         enum schedule_why why)
+{
+    assert_null(schedule_next(s, at(when)));
+    assert_string_equal(schedule_why_name(j->why), schedule_why_name(why));
+}
+
+static inline void due_in(struct schedule *s, double when, double seconds)
+{
+    usec_t due = schedule_due(s, at(when));
+    assert_int_equal(due, seconds < 0 ? -1 : (usec_t)(seconds * 1e6));
+}
+
+#endif
