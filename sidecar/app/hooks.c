@@ -178,6 +178,59 @@ static void hook_drain(void *ctx)
     }
 }
 
+struct flight_out {
+    control_flight_fn fn;
+    void *ctx;
+};
+
+static void give_flight(void *ctx, const struct flight_view *v)
+{
+    struct flight_out *out = ctx;
+    struct control_flight f = {.kind = v->kind,
+                               .upstream = v->upstream,
+                               .state = v->state,
+                               .why = v->why,
+                               .model = v->model,
+                               .scope = v->scope,
+                               .age = v->age,
+                               .waited = v->waited,
+                               .waiters = v->waiters,
+                               .requeued = v->requeued,
+                               .priority = v->priority};
+    out->fn(out->ctx, &f);
+}
+
+static void hook_flights(void *ctx, control_flight_fn fn, void *fn_ctx)
+{
+    struct daemon *d = ctx;
+    struct flight_out out = {fn, fn_ctx};
+    flight_each(engine_flights(d->engine), give_flight, &out);
+}
+
+static size_t hook_machines(void *ctx, struct control_machine *out, size_t max)
+{
+    struct daemon *d = ctx;
+    const struct settings *s = config_settings(d->config);
+    size_t n = 0;
+    for (size_t i = 0; i < s->upstream_count && n < max; i++) {
+        struct schedule_machine m =
+            schedule_look_machine(d->schedule, &s->upstreams[i], loop_now(d->loop));
+        bool known = false;
+        for (size_t k = 0; k < n; k++) {
+            known = known || strcmp(out[k].name, m.name) == 0;
+        }
+        if (!known) {
+            out[n++] = (struct control_machine){.name = m.name,
+                                                .chats = m.chats,
+                                                .foreground = m.foreground,
+                                                .running = m.running,
+                                                .waiting = m.waiting,
+                                                .quiet = m.quiet};
+        }
+    }
+    return n;
+}
+
 static void hook_explain(void *ctx, const struct explain_request *in, struct explanation *out)
 {
     struct daemon *d = ctx;
@@ -198,6 +251,8 @@ struct control_hooks hooks_make(struct daemon *d)
         .purge = hook_purge,
         .reload = hook_reload,
         .drain = hook_drain,
+        .flights = hook_flights,
+        .machines = hook_machines,
         .explain = hook_explain,
         .ctx = d,
         .started = loop_now(d->loop),

@@ -33,7 +33,7 @@ static void free_server(struct server_settings *s)
 static void free_upstream(struct upstream_settings *u)
 {
     char *const texts[] = {u->name,   u->url,  u->api_key,   u->api_key_file, u->ca_file,
-                           u->origin, u->host, u->base_path, u->unix_socket, u->machine};
+                           u->origin, u->host, u->base_path, u->unix_socket,  u->machine};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         free(texts[i]);
     }

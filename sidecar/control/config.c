@@ -129,10 +129,10 @@ void config_print_json(const struct config *c, const char *section, struct buf *
 static const char *section_title(enum option_section section)
 {
     static const char *const titles[] = {
-        [OPTION_SERVER] = "[server]", [OPTION_UPSTREAM] = "[upstream NAME]",
-        [OPTION_TASKS] = "[tasks]",   [OPTION_KIND] = "[tasks] and [task KIND]",
-        [OPTION_OWN] = "[task KIND]", [OPTION_COMPLETION] = "[task KIND]",
-        [OPTION_TITLE] = "[task title]",  [OPTION_FOLLOW_UP] = "[task follow_up]",
+        [OPTION_SERVER] = "[server]",    [OPTION_UPSTREAM] = "[upstream NAME]",
+        [OPTION_TASKS] = "[tasks]",      [OPTION_KIND] = "[tasks] and [task KIND]",
+        [OPTION_OWN] = "[task KIND]",    [OPTION_COMPLETION] = "[task KIND]",
+        [OPTION_TITLE] = "[task title]", [OPTION_FOLLOW_UP] = "[task follow_up]",
         [OPTION_CACHE] = "[cache]",
     };
     return titles[section];

@@ -138,7 +138,7 @@ static const struct {
     {HTTP_GET, "/healthz", get_healthz},  {HTTP_GET, "/readyz", get_readyz},
     {HTTP_GET, "/entries", control_list}, {HTTP_GET, "/config", get_config},
     {HTTP_POST, "/purge", control_purge}, {HTTP_POST, "/reload", post_reload},
-    {HTTP_POST, "/drain", post_drain},
+    {HTTP_POST, "/drain", post_drain},    {HTTP_GET, "/flights", control_flights},
 };
 
 /* Whether the other end may see what people wrote. */

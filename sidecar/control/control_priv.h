@@ -41,6 +41,7 @@ void control_forget(struct http_conn *c);
 void control_forget_all(struct control *ctl);
 
 /* explain.c: POST /explain and what is below it; the body is held first. */
+void control_flights(struct control *ctl, struct http_conn *c);
 bool control_is_explain(const struct http_request *r);
 void control_explain(struct control *ctl, struct http_conn *c);
 

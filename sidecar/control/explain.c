@@ -49,6 +49,7 @@ static void render(struct control *ctl, const struct explanation *e, struct buf 
                  (long long)((e->window + USEC_PER_MS - 1) / USEC_PER_MS),
                  e->follows ? "true" : "false");
     }
+    put_string(out, "waits", e->waits[0] != '\0' ? e->waits : NULL);
     put_text(out, ",\"joins\":%s", e->joins ? "true" : "false");
     put_string(out, "upstream", e->upstream);
     put_string(out, "model", e->model);

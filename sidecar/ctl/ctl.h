@@ -36,6 +36,7 @@ void ctl_encode(struct buf *out, const char *text);
 void ctl_print_text(const char *text, bool lines);
 /* Human forms of the answers. */
 void ctl_print_stats(const cJSON *stats);
+void ctl_print_flights(const cJSON *answer);
 void ctl_print_entries(const cJSON *page);
 void ctl_print_entry(const cJSON *entry);
 void ctl_print_config(const cJSON *config);

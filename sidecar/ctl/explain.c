@@ -110,9 +110,9 @@ static void line_of(const cJSON *answer, const char *name)
 
 static void print(const cJSON *answer)
 {
-    static const char *const names[] = {"class",    "kind",  "why",   "refused",    "decision",
-                                        "detail",   "ttl_s", "joins", "follows",    "window_ms",
-                                        "upstream", "model", "scope", "fingerprint"};
+    static const char *const names[] = {"class",  "kind",     "why",   "refused", "decision",
+                                        "detail", "ttl_s",    "joins", "follows", "window_ms",
+                                        "waits",  "upstream", "model", "scope",   "fingerprint"};
     const cJSON *value = NULL;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         line_of(answer, names[i]);

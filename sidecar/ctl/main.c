@@ -10,6 +10,7 @@ static const char USAGE[] =
     "usage: lullctl [--socket PATH] [--json] VERB\n"
     "\n"
     "  stats                  what lulld has done\n"
+    "  flights                what runs and waits now, and why\n"
     "  health                 whether it is alive and ready\n"
     "  ls [CONDITION...]      answers in the cache, newest first\n"
     "  get ID                 one of them, with its request\n"
@@ -155,6 +156,7 @@ static const struct {
 } verbs[] = {
     {"stats", FORM_PLAIN, {"GET", "/stats"}, ctl_print_stats},
     {"health", FORM_PLAIN, {"GET", "/readyz"}, print_health},
+    {"flights", FORM_PLAIN, {"GET", "/flights"}, ctl_print_flights},
     {"ls", FORM_CONDITIONS, {"GET", "/entries"}, ctl_print_entries},
     {"get", FORM_ID, {"GET", ""}, ctl_print_entry},
     {"rm", FORM_IDS, {"DELETE", ""}, NULL},
@@ -164,7 +166,7 @@ static const struct {
     {"reload", FORM_PLAIN, {"POST", "/reload"}, ctl_print_reload},
     {"drain", FORM_PLAIN, {"POST", "/drain"}, print_draining},
 };
-static const char *const later[] = {"top", "flights", "tail", "set", "pause", "compare", "doctor"};
+static const char *const later[] = {"top", "tail", "set", "pause", "compare", "doctor"};
 
 static int usage(const char *text, const char *verb)
 {

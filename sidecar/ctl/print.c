@@ -105,6 +105,33 @@ void ctl_print_stats(const cJSON *s)
            number_of(process, "fds"));
 }
 
+void ctl_print_flights(const cJSON *answer)
+{
+    const cJSON *f = NULL;
+    printf("%-19s %-9s %-10s %8s %8s %7s %-19s %s\n", "kind", "state", "waits for", "age s",
+           "waited s", "waiters", "upstream", "model");
+    cJSON_ArrayForEach(f, cJSON_GetObjectItemCaseSensitive(answer, "flights"))
+    {
+        printf("%-19s %-9s %-10s %8.1f %8.1f %7.0f %-19s ", text_of(f, "kind"), text_of(f, "state"),
+               text_of(f, "why"), number_of(f, "age_s"), number_of(f, "waited_s"),
+               number_of(f, "waiters"), text_of(f, "upstream"));
+        ctl_print_text(text_of(f, "model"), false);
+        printf("\n");
+    }
+    printf("\n%-19s %7s %11s %8s %8s %8s\n", "machine", "chats", "foreground", "running", "waiting",
+           "quiet s");
+    cJSON_ArrayForEach(f, cJSON_GetObjectItemCaseSensitive(answer, "machines"))
+    {
+        printf("%-19s", text_of(f, "machine"));
+        column(f, "chats", 7, "");
+        column(f, "foreground", 11, "");
+        column(f, "running", 8, "");
+        column(f, "waiting", 8, "");
+        column(f, "quiet_s", 8, "ms");
+        printf("\n");
+    }
+}
+
 void ctl_print_entries(const cJSON *page)
 {
     const cJSON *e = NULL;

@@ -3,8 +3,8 @@
  *
  * Before its request is sent, what it makes pointless is answered (autocompletes of the text it
  * sends, follow-ups to what came before) and what runs in its way is told to give way. Its answer
- * is looked at as it passes, after it was passed on: when the first token came (the head of a stream
- * says nothing: llama.cpp sends it before it has a slot), and whether it ends in tool calls.
+ * is looked at as it passes, after it was passed on: when the first token came (the head of a
+ * stream says nothing: llama.cpp sends it before it has a slot), and whether it ends in tool calls.
  */
 #include "path/exchange_priv.h"
 
@@ -42,9 +42,8 @@ void chat_begin(struct exchange *x)
     if (x->decision.cls == TASK_CLASS_CHAT) {
         answer_pointless(x);
         begin_front(x, SCHEDULE_CHAT);
-    } else if (x->decision.cls == TASK_CLASS_TASK
-                   ? exchange_policy(x)->cls == KIND_CLASS_FOREGROUND
-                   : x->head.endpoint == ENDPOINT_EMBEDDINGS) {
+    } else if (x->decision.cls == TASK_CLASS_TASK ? exchange_policy(x)->cls == KIND_CLASS_FOREGROUND
+                                                  : x->head.endpoint == ENDPOINT_EMBEDDINGS) {
         begin_front(x, SCHEDULE_FOREGROUND);
     }
 }

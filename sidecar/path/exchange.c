@@ -75,6 +75,11 @@ void engine_without(struct engine *e, unsigned parts)
     flight_without(e->flights, parts);
 }
 
+struct flight_table *engine_flights(struct engine *e)
+{
+    return e->flights;
+}
+
 int64_t engine_bad_requests(const struct engine *e)
 {
     return e->bad_requests;

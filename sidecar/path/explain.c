@@ -23,6 +23,7 @@ static void look_ahead(struct exchange *x, struct explanation *out)
     struct flight_spec spec = {.body = x->body};
     fly_spec(x, &spec);
     struct flight_outlook ahead = flight_outlook(x->engine->flights, &spec);
+    out->waits = schedule_why_name(ahead.why);
     out->joins = ahead.joins;
     out->follows = ahead.follows;
     out->window = exchange_policy(x)->cls == KIND_CLASS_COMPLETION ? ahead.window : -1;
@@ -133,7 +134,7 @@ void engine_explain(struct engine *e, const struct explain_request *in, struct e
         r.headers[r.header_count++] = in->headers[i];
     }
     *out = (struct explanation){
-        .cls = "other", .why = "", .decision = "pass", .ttl_s = -1, .window = -1};
+        .cls = "other", .why = "", .waits = "", .decision = "pass", .ttl_s = -1, .window = -1};
     explain(&x, &r, out);
     if (x.parsed) {
         dialect_request_free(&x.request);

@@ -137,18 +137,17 @@ enum step step_relay(struct exchange *x)
     }
     struct flight_turn turn = turn_of(x);
     struct span model = x->parsed ? x->request.model : SPAN_NONE;
-    x->ticket =
-        (struct gate_ticket){.job = {.to = &x->settings->upstreams[x->head.upstream],
-                                     .policy = exchange_policy(x),
-                                     .whose = turn.whose,
-                                     .turn = turn.turn,
-                                     .model = flight_key_of(x->engine->flights, model),
-                                     .beside_reply = turn.beside_reply,
-                                     .fixed = true,
-                                     .expected = -1},
-                             .go = go,
-                             .yield = yield,
-                             .ctx = x};
+    x->ticket = (struct gate_ticket){.job = {.to = &x->settings->upstreams[x->head.upstream],
+                                             .policy = exchange_policy(x),
+                                             .whose = turn.whose,
+                                             .turn = turn.turn,
+                                             .model = flight_key_of(x->engine->flights, model),
+                                             .beside_reply = turn.beside_reply,
+                                             .fixed = true,
+                                             .expected = -1},
+                                     .go = go,
+                                     .yield = yield,
+                                     .ctx = x};
     x->phase = PHASE_GATE;
     gate_wait(flight_gate(x->engine->flights), &x->ticket);
     return STEP_WAIT;

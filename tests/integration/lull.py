@@ -99,11 +99,13 @@ def clean_environment(**more):
 
 class Lull:
     """One running lulld. upstreams: an Upstream, a URL, or {name: Upstream | URL | {key: value}}.
-    server, tasks, cache: lines for these sections; more: whole further sections."""
+    server, tasks, cache: lines for these sections; more: whole further sections. slots: of every
+    upstream that does not say its own."""
 
     def __init__(self, upstreams, server="", tasks="", cache="", more="", folder=None, port=None,
                  listen=None, arguments=(), environment=None, wait=True, control=None, preexec=None,
-                 pass_fds=()):
+                 pass_fds=(), slots=0):
+        self.slots = slots  # 0: nothing waits for its turn; None: as it is by default
         self.folder = folder or tempfile.mkdtemp(prefix="lull-")
         self.own_folder = folder is None
         self.port = port or free_port()
@@ -133,6 +135,8 @@ class Lull:
         text += [f"control = {self.control_path}", f"data_dir = {self.data_dir}", s["server"], ""]
         for name, up in ups.items():
             keys = up if isinstance(up, dict) else {"url": up}
+            if self.slots is not None:
+                keys = {"slots": self.slots, **keys}
             text.append(f"[upstream {name}]")
             for key, value in keys.items():
                 text.append(f"{key} = {getattr(value, 'url', value)}")

@@ -1,6 +1,9 @@
 /* test_cache.c: what is answered from the cache, when, and for whom. */
 #include "scenario/scenario.h"
 
+/* These are not about slots. */
+static const char *const MANY[] = {"upstream.default.slots=64", NULL};
+
 static void ask_with(struct client *c, const char *headers, const char *user, const char *reply)
 {
     client_post(c, "/v1/chat/completions", headers, ask_title(user, reply));
@@ -15,7 +18,7 @@ static void read_your_writes_with_the_writer_held(void **state)
 {
     (void)state;
     static const usec_t waits[] = {0, 1 * USEC_PER_MS, 50 * USEC_PER_MS};
-    struct world *w = world_begin(NULL);
+    struct world *w = world_begin(MANY);
     cache_hold_writer(world_cache(w), true);
     for (size_t i = 0; i < 3; i++) {
         char user[32];
@@ -37,7 +40,7 @@ static void read_your_writes_with_the_writer_held(void **state)
 static void hits_survive_a_restart(void **state)
 {
     (void)state;
-    struct world *w = world_begin(NULL);
+    struct world *w = world_begin(MANY);
     struct client *a = client_open(w);
     ask_with(a, "", "How are you?", "");
     model_answer(model_call(w, 0), "{\"title\": \"Greeting\"}");
@@ -53,7 +56,7 @@ static void hits_survive_a_restart(void **state)
 static void an_expired_answer_is_asked_anew(void **state)
 {
     (void)state;
-    static const char *const sets[] = {"task.title.ttl=10s", NULL};
+    static const char *const sets[] = {"task.title.ttl=10s", "upstream.default.slots=64", NULL};
     struct world *w = world_begin(sets);
     struct client *a = client_open(w);
     ask_with(a, "", "How are you?", "");
@@ -73,7 +76,7 @@ static void an_expired_answer_is_asked_anew(void **state)
 static void a_title_asked_again_after_a_reply_is_a_new_one(void **state)
 {
     (void)state;
-    struct world *w = world_begin(NULL);
+    struct world *w = world_begin(MANY);
     struct client *a = client_open(w);
     ask_with(a, "", "How are you?", "I am fine.");
     model_answer(model_call(w, 0), "{\"title\": \"First\"}");
@@ -99,7 +102,7 @@ static void a_title_asked_again_after_a_reply_is_a_new_one(void **state)
 static void a_title_without_a_reply_stays_a_hit(void **state)
 {
     (void)state;
-    struct world *w = world_begin(NULL);
+    struct world *w = world_begin(MANY);
     struct client *a = client_open(w);
     ask_with(a, "", "How are you?", "");
     model_answer(model_call(w, 0), "{\"title\": \"First\"}");
@@ -114,7 +117,7 @@ static void a_title_without_a_reply_stays_a_hit(void **state)
 static void people_do_not_share_where_they_are_known(void **state)
 {
     (void)state;
-    struct world *w = world_begin(NULL);
+    struct world *w = world_begin(MANY);
     struct client *a = client_open(w);
     static const char *const who[] = {
         "X-OpenWebUI-User-Id: ann\r\n", "X-OpenWebUI-User-Id: bob\r\n",
@@ -137,7 +140,7 @@ static void people_do_not_share_where_they_are_known(void **state)
 static void user_scope_without_a_user_bypasses(void **state)
 {
     (void)state;
-    static const char *const sets[] = {"task.title.scope=user", NULL};
+    static const char *const sets[] = {"task.title.scope=user", "upstream.default.slots=64", NULL};
     struct world *w = world_begin(sets);
     struct client *a = client_open(w);
     for (size_t i = 0; i < 2; i++) {
@@ -154,7 +157,7 @@ static void user_scope_without_a_user_bypasses(void **state)
 static void no_store_and_no_cache(void **state)
 {
     (void)state;
-    struct world *w = world_begin(NULL);
+    struct world *w = world_begin(MANY);
     struct client *a = client_open(w);
     struct client *b = client_open(w);
     ask_with(a, "Cache-Control: no-store\r\n", "How are you?", "");
@@ -180,7 +183,7 @@ static void no_store_and_no_cache(void **state)
 static void a_purge_in_between_keeps_the_answer_out(void **state)
 {
     (void)state;
-    struct world *w = world_begin(NULL);
+    struct world *w = world_begin(MANY);
     struct client *a = client_open(w);
     struct cache_filter all = {.kind = SPAN("title")};
     ask_with(a, "", "How are you?", "");
@@ -199,7 +202,8 @@ static void the_model_of_the_policy_is_asked_and_the_one_asked_for_is_named(void
 {
     (void)state;
     static const char *const sets[] = {"upstream.small.url=http://127.0.0.1:2",
-                                       "task.title.upstream=small", "task.title.model=tiny", NULL};
+                                       "task.title.upstream=small", "task.title.model=tiny",
+                                       "upstream.small.slots=64", NULL};
     struct world *w = world_begin(sets);
     struct client *a = client_open(w);
     ask_with(a,
@@ -216,7 +220,7 @@ static void the_model_of_the_policy_is_asked_and_the_one_asked_for_is_named(void
 static void a_kind_switched_off_makes_no_call(void **state)
 {
     (void)state;
-    static const char *const sets[] = {"task.title.enabled=no", NULL};
+    static const char *const sets[] = {"task.title.enabled=no", "upstream.default.slots=64", NULL};
     struct world *w = world_begin(sets);
     struct client *a = client_open(w);
     ask_with(a, "", "How are you?", "");
@@ -231,7 +235,7 @@ static void switching_off_by_reload_counts_for_known_requests_too(void **state)
 {
     (void)state;
     static const char *const off[] = {"task.title.enabled=no", NULL};
-    struct world *w = world_begin(NULL);
+    struct world *w = world_begin(MANY);
     struct client *a = client_open(w);
     ask_with(a, "", "How are you?", "");
     model_answer(model_call(w, 0), "{\"title\": \"Greeting\"}");

@@ -105,7 +105,8 @@ static void a_held_suggestion_answers_longer_text(void **state)
 static void nobody_elses_suggestion_is_given(void **state)
 {
     (void)state;
-    struct world *w = world_begin(FIXED);
+    const char *sets[] = {"task.autocomplete.debounce=100ms", "upstream.default.slots=64", NULL};
+    struct world *w = world_begin(sets);
     (void)complete(w, ANN, T1);
     model_answer(called(w, 0, T1), "{\"text\": \" in C with libevent\"}");
     struct client *bob = complete(w, BOB, T2);

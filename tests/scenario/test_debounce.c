@@ -1,9 +1,12 @@
 /* test_debounce.c: the window of autocomplete, in virtual time. */
 #include "scenario/scenario.h"
 
-static const char *const FIXED[] = {"task.autocomplete.debounce=300ms", NULL};
-static const char *const OFF[] = {"task.autocomplete.debounce=off", NULL};
-static const char *const AUTO[] = {"task.autocomplete.debounce=auto", NULL};
+static const char *const FIXED[] = {"task.autocomplete.debounce=300ms", "upstream.default.slots=64",
+                                    NULL};
+static const char *const OFF[] = {"task.autocomplete.debounce=off", "upstream.default.slots=64",
+                                  NULL};
+static const char *const AUTO[] = {"task.autocomplete.debounce=auto", "upstream.default.slots=64",
+                                   NULL};
 
 static const char T1[] = "How do I write a small daemon";
 static const char T2[] = "How do I write a small daemon in C";

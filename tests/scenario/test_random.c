@@ -168,16 +168,14 @@ static void model_moves(struct world *w)
     }
 }
 
-/* Ends what is open: nothing times a chat out. */
+/* Ends what is open: nothing times a chat out. What waits for its turn begins on the way. */
 static void model_ends_all(struct world *w)
 {
-    bool any = true;
-    while (any) {
-        any = false;
+    for (int quiet = 0; quiet < 3; quiet++) {
         for (size_t i = 0; i < model_calls(w); i++) {
             if (model_open(model_call(w, i))) {
                 model_break(model_call(w, i), false);
-                any = true;
+                quiet = -1;
             }
         }
         world_pass(w, 60 * USEC_PER_S);

@@ -62,7 +62,7 @@ struct upstream_figures {
 #undef SERVER_FIGURE
     struct figure_times latency;    /* of task calls that finished */
     struct figure_times abort_cost; /* what a chat's first token was late by after an abort */
-    bool unreachable;            /* the last call did not reach it */
+    bool unreachable;               /* the last call did not reach it */
 };
 
 struct server_figures {

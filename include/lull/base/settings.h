@@ -84,9 +84,9 @@ struct kind_policy {
     int64_t max_requeue, priority, queue;
     usec_t first_turn_wait;      /* title only */
     enum obsolete_rule obsolete; /* follow_up only */
-    usec_t debounce;    /* class COMPLETION only: WINDOW_OFF, WINDOW_AUTO or a time */
-    usec_t deadline;    /* the same */
-    usec_t busy_wait;   /* class COMPLETION only */
+    usec_t debounce;             /* class COMPLETION only: WINDOW_OFF, WINDOW_AUTO or a time */
+    usec_t deadline;             /* the same */
+    usec_t busy_wait;            /* class COMPLETION only */
     char *match;        /* beginning of the prompt; "" = none (built-ins: only their own texts) */
     char *system_match; /* beginning of the system message; "" = none */
     char *answer;       /* content of the harmless answer; NULL = none */

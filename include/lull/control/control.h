@@ -35,6 +35,22 @@ struct control_entry {
     uint64_t bytes, hits;
     struct span request, answer; /* answer: the neutral answer's content as text */
 };
+/* A task that runs or waits; texts are valid during the call. */
+struct control_flight {
+    const char *kind, *upstream, *state, *why; /* why: "" unless it waits for its turn */
+    struct span model, scope;
+    usec_t age, waited;
+    size_t waiters;
+    unsigned requeued;
+    int64_t priority;
+};
+typedef void (*control_flight_fn)(void *ctx, const struct control_flight *f);
+struct control_machine {
+    const char *name;
+    size_t chats, foreground, running, waiting;
+    usec_t quiet; /* since the last chat or its like; -1: one is open; INT64_MAX: none yet */
+};
+
 struct control_filter {
     struct span kind, scope, model;
     wall_t older;
@@ -58,6 +74,8 @@ struct control_hooks {
     /* Reload: true and what changed (a line each), or false and why not. */
     bool (*reload)(void *ctx, struct buf *text);
     void (*drain)(void *ctx);
+    void (*flights)(void *ctx, control_flight_fn fn, void *fn_ctx);
+    size_t (*machines)(void *ctx, struct control_machine *out, size_t max);
     void (*explain)(void *ctx, const struct explain_request *in, struct explanation *out);
     void *ctx;
     mono_t started;

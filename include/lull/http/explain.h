@@ -28,6 +28,7 @@ struct explanation {
     const char *detail; /* of a bypass, or of a miss that is not looked up; NULL: none */
     int64_t ttl_s;      /* of a hit; -1: none */
     usec_t window;      /* completions that miss: how long held; -1: not one */
+    const char *waits;  /* of a miss: what it would wait for in the schedule; "": nothing */
     bool joins;         /* an identical request is being answered: shares its call */
     bool follows;       /* a call for shorter text is under way and still fits: takes its rest */
 };

@@ -37,6 +37,9 @@ void engine_configure(struct engine *e, struct settings *settings);
 /* What would be done with a request now. Counts and changes nothing; out is filled. */
 void engine_explain(struct engine *e, const struct explain_request *in, struct explanation *out);
 
+/* The flights that run and wait, for people. */
+struct flight_table *engine_flights(struct engine *e);
+
 /* For measurements only: see flight_without(). */
 void engine_without(struct engine *e, unsigned parts);
 

@@ -10,8 +10,6 @@
  */
 #include "path/flight/flight_priv.h"
 
-#include "lull/path/task/turn.h"
-
 #include <stdlib.h>
 
 static struct list *bucket(struct flight_table *t, struct hash_key key)
@@ -130,7 +128,7 @@ static void unlink_flight(struct flight *f)
 }
 
 /* Whether nobody wants the flight's answer any more. */
-static bool is_idle(const struct flight *f)
+bool flight_is_idle(const struct flight *f)
 {
     return f->state != FLIGHT_ENDING && list_empty(&f->waiters) && list_empty(&f->followers) &&
            !f->orphan;
@@ -149,7 +147,7 @@ void flight_drop(struct flight *f)
 {
     struct flight *leader = f->leader;
     abort_and_unlink(f);
-    if (leader != NULL && is_idle(leader)) {
+    if (leader != NULL && flight_is_idle(leader)) {
         abort_and_unlink(leader);
     }
 }
@@ -172,7 +170,7 @@ void flight_finish_empty(struct flight *f, enum outcome outcome)
     struct flight *leader = f->leader;
     call_abort(f);
     flight_finish(f, &end);
-    if (leader != NULL && is_idle(leader)) {
+    if (leader != NULL && flight_is_idle(leader)) {
         abort_and_unlink(leader);
     }
 }
@@ -401,7 +399,7 @@ void flight_leave(struct flight_table *t, struct flight_waiter *waiter)
     }
     waiter->flight = NULL;
     list_remove(&waiter->node);
-    if (is_idle(f)) {
+    if (flight_is_idle(f)) {
         flight_drop(f);
     }
 }
@@ -414,54 +412,6 @@ void flight_without(struct flight_table *t, unsigned parts)
 bool flight_has(const struct flight_table *t, enum flight_part part)
 {
     return (t->without & (unsigned)part) == 0;
-}
-
-/* ---- conversations that move on ---- */
-
-static bool is_over(const struct flight *f, const struct flight_waiter *w,
-                    const struct schedule_whose *whose, const struct dialect_request *chat)
-{
-    static const struct hash_key none;
-    if (!hash_key_eq(f->spec.turn.whose.person, whose->person)) {
-        return false;
-    }
-    if (!hash_key_eq(w->chat, none) && !hash_key_eq(whose->chat, none)) {
-        return hash_key_eq(w->chat, whose->chat);
-    }
-    return chat != NULL && task_reply_is_in(f->spec.turn.reply, chat);
-}
-
-/* Answers those of its waiters whose conversation has moved on. */
-static void answer_obsolete(struct flight *f, const struct schedule_whose *whose,
-                            const struct dialect_request *chat)
-{
-    list_each(node, &f->waiters)
-    {
-        struct flight_waiter *w = list_item(node, struct flight_waiter, node);
-        if (is_over(f, w, whose, chat)) {
-            struct flight_end end = {.result = FLIGHT_EMPTY, .outcome = OUTCOME_OBSOLETE};
-            list_remove(&w->node);
-            w->flight = NULL;
-            w->done(w->ctx, &end);
-            buf_free(&end.reply);
-        }
-    }
-}
-
-void flight_moved_on(struct flight_table *t, const struct schedule_whose *whose,
-                     const struct dialect_request *chat)
-{
-    list_each(node, &t->all)
-    {
-        struct flight *f = list_item(node, struct flight, all);
-        if (f->state != FLIGHT_ENDING && f->spec.kind == KIND_FOLLOW_UP &&
-            flight_policy(f)->obsolete == OBSOLETE_EMPTY) {
-            answer_obsolete(f, whose, chat);
-            if (is_idle(f)) {
-                flight_drop(f);
-            }
-        }
-    }
 }
 
 /* ---- for people ---- */

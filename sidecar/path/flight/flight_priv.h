@@ -4,9 +4,9 @@
  *    │ it does not fit any more
  *    ▼
  *   HELD ──window over──▶ QUEUED ──gate──▶ CALLING ──answer whole──▶ ENDING ──▶ freed at the end
- *    │                       │ ▲              │ │ ▲ └─ once more as the client wrote it    of the turn
- *    │                       │ └─a chat came──┘ │
- *    └─superseded, sent, obsolete, busy, all left──────────────────▶ ENDING
+ *    │                       │ ▲              │ │ ▲ └─ once more as the client wrote it    of the
+ * turn │                       │ └─a chat came──┘ │ └─superseded, sent, obsolete, busy, all
+ * left──────────────────▶ ENDING
  */
 #ifndef PATH_FLIGHT_FLIGHT_PRIV_H
 #define PATH_FLIGHT_FLIGHT_PRIV_H
@@ -106,6 +106,8 @@ void flight_finish(struct flight *f, struct flight_end *end);
 void flight_finish_empty(struct flight *f, enum outcome outcome);
 /* Aborts and forgets a flight that nobody waits for. */
 void flight_drop(struct flight *f);
+/* Whether nobody wants the flight's answer any more. */
+bool flight_is_idle(const struct flight *f);
 /* Begins the call as soon as the gate opens. */
 void flight_start(struct flight *f);
 struct flight *flight_find_to_join(struct flight_table *t, const struct flight_spec *spec);

@@ -25,12 +25,9 @@ struct task_turn task_turn_of(const struct dialect_request *request)
 static const struct {
     const char *open, *close;
 } blocks[] = {
-    {"<think>", "</think>"},
-    {"<thinking>", "</thinking>"},
-    {"<reason>", "</reason>"},
-    {"<reasoning>", "</reasoning>"},
-    {"<thought>", "</thought>"},
-    {"<details type=\"reasoning\"", "</details>"},
+    {"<think>", "</think>"},     {"<thinking>", "</thinking>"},
+    {"<reason>", "</reason>"},   {"<reasoning>", "</reasoning>"},
+    {"<thought>", "</thought>"}, {"<details type=\"reasoning\"", "</details>"},
 };
 
 enum { BLOCKS = sizeof blocks / sizeof blocks[0] };
@@ -99,8 +96,8 @@ enum err task_plain(struct span message, struct buf *out)
             return e;
         }
     }
-    struct span plain = out->len > begin ? span_make(out->data + begin, out->len - begin)
-                                         : SPAN_NONE;
+    struct span plain =
+        out->len > begin ? span_make(out->data + begin, out->len - begin) : SPAN_NONE;
     struct span trimmed = span_trim(plain);
     if (trimmed.len > 0) {
         memmove(out->data + begin, trimmed.ptr, trimmed.len);
@@ -169,8 +166,8 @@ static bool look_at(void *ctx, struct span role, struct span text)
         struct span p = buf_span(&plain);
         s->found = span_find(p, s->reply, 0) != SIZE_MAX;
         size_t at = s->cut && !s->found ? span_find(p, s->head, 0) : SIZE_MAX;
-        s->found = s->found ||
-                   (at != SIZE_MAX && span_find(p, s->tail, at + s->head.len) != SIZE_MAX);
+        s->found =
+            s->found || (at != SIZE_MAX && span_find(p, s->tail, at + s->head.len) != SIZE_MAX);
     }
     buf_free(&plain);
     return !s->found;

@@ -140,12 +140,12 @@ static void yield_rules(void **state)
         size_t chats, running;
         enum schedule_why why;
     } rows[] = {
-        {YIELD_AUTO, 4, 1, 0, SCHEDULE_FOR_CHAT},      {YIELD_AUTO, 5, 1, 0, SCHEDULE_FREE},
-        {YIELD_AUTO, 5, 1, 2, SCHEDULE_FREE},          {YIELD_AUTO, 5, 1, 3, SCHEDULE_SLOTS},
-        {YIELD_AUTO, 5, 4, 0, SCHEDULE_SLOTS},         {YIELD_AUTO, 0, 9, 9, SCHEDULE_FREE},
-        {YIELD_ALWAYS, 8, 1, 0, SCHEDULE_FOR_CHAT},    {YIELD_WHEN_FULL, 2, 0, 0, SCHEDULE_FREE},
-        {YIELD_WHEN_FULL, 1, 0, 0, SCHEDULE_FREE},     {YIELD_WHEN_FULL, 1, 1, 0, SCHEDULE_SLOTS},
-        {YIELD_NEVER, 1, 3, 0, SCHEDULE_FREE},         {YIELD_NEVER, 1, 0, 1, SCHEDULE_SLOTS},
+        {YIELD_AUTO, 4, 1, 0, SCHEDULE_FOR_CHAT},   {YIELD_AUTO, 5, 1, 0, SCHEDULE_FREE},
+        {YIELD_AUTO, 5, 1, 2, SCHEDULE_FREE},       {YIELD_AUTO, 5, 1, 3, SCHEDULE_SLOTS},
+        {YIELD_AUTO, 5, 4, 0, SCHEDULE_SLOTS},      {YIELD_AUTO, 0, 9, 9, SCHEDULE_FREE},
+        {YIELD_ALWAYS, 8, 1, 0, SCHEDULE_FOR_CHAT}, {YIELD_WHEN_FULL, 2, 0, 0, SCHEDULE_FREE},
+        {YIELD_WHEN_FULL, 1, 0, 0, SCHEDULE_FREE},  {YIELD_WHEN_FULL, 1, 1, 0, SCHEDULE_SLOTS},
+        {YIELD_NEVER, 1, 3, 0, SCHEDULE_FREE},      {YIELD_NEVER, 1, 0, 1, SCHEDULE_SLOTS},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct schedule *s = schedule_create();
@@ -386,7 +386,7 @@ static void max_hold_bounds_the_waits_of_a_turn(void **state)
     schedule_wait(s, &beside, at(1));
     waits(s, 20.9, &follow, SCHEDULE_FOR_CHAT);
     due_in(s, 20.9, 0.1);
-    next_is(s, 21, &follow); /* 20 s: it runs beside the chat ... */
+    next_is(s, 21, &follow);                     /* 20 s: it runs beside the chat ... */
     assert_null(schedule_victim(s, &a, at(22))); /* ... and is left alone */
     schedule_end(s, &follow, at(25), false);
     schedule_wait(s, &tags, at(25)); /* of the same turn: the budget is spent */
@@ -405,7 +405,8 @@ static void who_goes_first(void **state)
     (void)state;
     struct schedule *s = schedule_create();
     struct upstream_settings a = upstream(here, one, 1);
-    struct kind_policy first = kind(KIND_CLASS_BACKGROUND, 3), last = kind(KIND_CLASS_BACKGROUND, 5);
+    struct kind_policy first = kind(KIND_CLASS_BACKGROUND, 3),
+                       last = kind(KIND_CLASS_BACKGROUND, 5);
     struct schedule_job old = job(&a, &last), young = job(&a, &last), title = job(&a, &first);
     struct schedule_front f = chat(&a);
     schedule_wait(s, &old, at(0));
@@ -453,7 +454,8 @@ static void one_model_at_a_time(void **state)
     (void)state;
     struct schedule *s = schedule_create();
     struct upstream_settings a = upstream(here, one, 1);
-    struct kind_policy title = kind(KIND_CLASS_BACKGROUND, 3), tags = kind(KIND_CLASS_BACKGROUND, 5);
+    struct kind_policy title = kind(KIND_CLASS_BACKGROUND, 3),
+                       tags = kind(KIND_CLASS_BACKGROUND, 5);
     struct schedule_job big = job(&a, &tags), small = job(&a, &title), more = job(&a, &tags);
     struct schedule_front f = chat(&a);
     a.one_model = true;

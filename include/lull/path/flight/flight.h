@@ -147,8 +147,8 @@ void flight_leave(struct flight_table *t, struct flight_waiter *waiter);
  * their calls aborted. */
 void flight_chat_sent(struct flight_table *t, struct hash_key person, struct span paragraph);
 /* A chat that goes on from a reply: follow-ups to what came before are answered empty (`obsolete`)
- * unless their kind keeps them, since Open WebUI shows follow-ups only under the last message. chat:
- * the request, NULL where its body is not held. */
+ * unless their kind keeps them, since Open WebUI shows follow-ups only under the last message.
+ * chat: the request, NULL where its body is not held. */
 void flight_moved_on(struct flight_table *t, const struct schedule_whose *whose,
                      const struct dialect_request *chat);
 /* A text (a model, a chat id) as the schedule knows it; zero for an empty one. */
@@ -173,8 +173,8 @@ bool flight_has(const struct flight_table *t, enum flight_part part);
 struct flight_outlook {
     usec_t window;
     enum schedule_why why; /* it would wait for this */
-    bool joins;   /* an identical request is being answered */
-    bool follows; /* a call for a shorter text is under way and still fits */
+    bool joins;            /* an identical request is being answered */
+    bool follows;          /* a call for a shorter text is under way and still fits */
 };
 struct flight_outlook flight_outlook(struct flight_table *t, const struct flight_spec *spec);
 

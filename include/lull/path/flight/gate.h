@@ -24,6 +24,7 @@ struct gate_ticket {
 struct gate *gate_create(struct loop *loop, struct schedule *schedule);
 void gate_destroy(struct gate *g); /* no ticket may wait or run; NULL is fine */
 
+/* Queues an idle ticket. */
 void gate_wait(struct gate *g, struct gate_ticket *t);
 /* It waits or runs no more. aborted: its call was cut off. Does nothing to an idle one. */
 void gate_end(struct gate *g, struct gate_ticket *t, bool aborted);

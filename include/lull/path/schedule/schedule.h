@@ -100,9 +100,9 @@ struct schedule_job {
     enum schedule_state state;
     enum schedule_why why;
     mono_t born, since; /* first queued; it waits, or runs */
-    mono_t not_before; /* of a first turn: zero once its chat has come */
-    usec_t waited;     /* in earlier waits */
-    usec_t held;       /* of that, what counts towards max_hold */
+    mono_t not_before;  /* of a first turn: zero once its chat has come */
+    usec_t waited;      /* in earlier waits */
+    usec_t held;        /* of that, what counts towards max_hold */
     unsigned requeued;
     bool forced;   /* waits no more, yields no more */
     bool swapping; /* waits for a swap of models: outside max_hold */

@@ -11,8 +11,8 @@ enum { TASK_REPLY_MIN = 12 }; /* code points: shorter replies may be anybody's *
 
 struct task_turn {
     bool known;        /* the prompt has a history */
-    struct span reply; /* its last ASSISTANT text, trimmed; empty: there is none yet. Points into the
-                          request */
+    struct span reply; /* its last ASSISTANT text, trimmed; empty: there is none yet. Points into
+                          the request */
 };
 struct task_turn task_turn_of(const struct dialect_request *request);
 

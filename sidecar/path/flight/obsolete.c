@@ -1,0 +1,53 @@
+/* obsolete.c: follow-ups of conversations that have moved on. Open WebUI shows follow-ups only
+ * under the last message, so nobody would see them: they are answered empty, and their call is
+ * aborted when nobody else waits for it.
+ */
+#include "path/flight/flight_priv.h"
+
+#include "lull/path/task/turn.h"
+
+static bool is_over(const struct flight *f, const struct flight_waiter *w,
+                    const struct schedule_whose *whose, const struct dialect_request *chat)
+{
+    static const struct hash_key none;
+    if (!hash_key_eq(f->spec.turn.whose.person, whose->person)) {
+        return false;
+    }
+    if (!hash_key_eq(w->chat, none) && !hash_key_eq(whose->chat, none)) {
+        return hash_key_eq(w->chat, whose->chat);
+    }
+    return chat != NULL && task_reply_is_in(f->spec.turn.reply, chat);
+}
+
+/* Answers those of its waiters whose conversation has moved on. */
+static void answer_obsolete(struct flight *f, const struct schedule_whose *whose,
+                            const struct dialect_request *chat)
+{
+    list_each(node, &f->waiters)
+    {
+        struct flight_waiter *w = list_item(node, struct flight_waiter, node);
+        if (is_over(f, w, whose, chat)) {
+            struct flight_end end = {.result = FLIGHT_EMPTY, .outcome = OUTCOME_OBSOLETE};
+            list_remove(&w->node);
+            w->flight = NULL;
+            w->done(w->ctx, &end);
+            buf_free(&end.reply);
+        }
+    }
+}
+
+void flight_moved_on(struct flight_table *t, const struct schedule_whose *whose,
+                     const struct dialect_request *chat)
+{
+    list_each(node, &t->all)
+    {
+        struct flight *f = list_item(node, struct flight, all);
+        if (f->state != FLIGHT_ENDING && f->spec.kind == KIND_FOLLOW_UP &&
+            flight_policy(f)->obsolete == OBSOLETE_EMPTY) {
+            answer_obsolete(f, whose, chat);
+            if (flight_is_idle(f)) {
+                flight_drop(f);
+            }
+        }
+    }
+}

@@ -1,0 +1,55 @@
+/* look.c: what people see of the schedule, and whether a machine has nothing to do. */
+#include "path/schedule/schedule_priv.h"
+
+const char *schedule_why_name(enum schedule_why why)
+{
+    static const char *const names[] = {
+        [SCHEDULE_FREE] = "",         [SCHEDULE_FIRST_TURN] = "first-turn",
+        [SCHEDULE_FOR_CHAT] = "chat", [SCHEDULE_FOR_FOREGROUND] = "foreground",
+        [SCHEDULE_SETTLE] = "settle", [SCHEDULE_SLOTS] = "slots",
+        [SCHEDULE_MODEL] = "model"};
+    return names[why];
+}
+
+struct schedule_machine schedule_look_machine(struct schedule *s,
+                                              const struct upstream_settings *to, mono_t now)
+{
+    const struct machine *m = row_of(s, to)->machine;
+    struct schedule_machine out = {
+        .name = m->name, .chats = m->chats, .foreground = m->foreground, .quiet = -1};
+    for (const struct schedule_upstream *row = s->upstreams; row != NULL; row = row->next) {
+        if (row->machine != m) {
+            continue;
+        }
+        out.running += row->running_count;
+        list_each(node, &row->waiting)
+        {
+            out.waiting++;
+        }
+    }
+    if (m->chats + m->foreground == 0 && m->goes_on_until.us <= now.us) {
+        out.quiet = m->quiet_since.us == 0 ? INT64_MAX : mono_diff(now, m->quiet_since);
+    }
+    return out;
+}
+
+struct schedule_counts schedule_count(const struct schedule *s, const char *upstream)
+{
+    const struct schedule_upstream *row = row_find(s, upstream);
+    struct schedule_counts out = {0};
+    if (row != NULL) {
+        out.running = row->running_count;
+        list_each(node, &row->waiting)
+        {
+            out.waiting++;
+        }
+    }
+    return out;
+}
+
+bool schedule_is_idle(struct schedule *s, const struct upstream_settings *to, usec_t quiet,
+                      mono_t now)
+{
+    struct schedule_machine m = schedule_look_machine(s, to, now);
+    return m.running == 0 && m.waiting == 0 && m.quiet >= quiet;
+}
