@@ -38,6 +38,7 @@ struct engine *engine_create(const struct engine_parts *parts, struct settings *
     struct flight_hooks hooks = {.landed = fly_landed, .held = complete_held, .ctx = e};
     e->flights =
         flight_table_create(parts->loop, parts->pool, parts->schedule, parts->figures, &hooks);
+    e->probes = probes_create(parts->loop, parts->pool, parts->schedule);
     e->through = through_create((size_t)settings->cache.type_through_entries);
     if (gethostname(e->hostname, sizeof e->hostname - 1) != 0) {
         e->hostname[0] = '\0';
@@ -52,6 +53,7 @@ void engine_destroy(struct engine *e)
     }
     flight_table_destroy(e->flights);
     through_destroy(e->through);
+    probes_destroy(e->probes);
     while (e->spare != NULL) {
         struct exchange *x = e->spare;
         e->spare = x->next_spare;

@@ -9,6 +9,7 @@
 #include "lull/path/task/classify.h"
 #include "lull/path/typist/text.h"
 #include "lull/path/typist/through.h"
+#include "path/probe.h"
 
 enum step {
 #define STEP(id, function) STEP_##id,
@@ -84,6 +85,7 @@ struct engine {
     struct settings *settings;
     struct flight_table *flights;
     struct through *through;
+    struct probes *probes;
     struct exchange *spare;
     size_t spare_count;
     int64_t bad_requests;

@@ -117,6 +117,7 @@ enum step step_flight(struct exchange *x)
         }
         spec.body = buf_span(&body);
     }
+    probes_use(x->engine->probes, x->settings, x->upstream);
     spec.header_count = call_headers(x, headers, &key);
     spec.target = call_target(x, &target);
     submit(x, &spec);

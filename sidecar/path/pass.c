@@ -20,6 +20,9 @@ static void count_call_end(struct exchange *x, const struct relay_result *r)
     if (!r->client_gone) {
         up->unreachable = r->own_error;
     }
+    if (r->own_error) {
+        probes_forget(x->engine->probes, up->name);
+    }
     if (r->client_gone) {
         up->aborted++;
     } else if (r->whole) {
@@ -131,6 +134,7 @@ static bool waits(const struct exchange *x)
 
 enum step step_relay(struct exchange *x)
 {
+    probes_use(x->engine->probes, x->settings, x->head.upstream);
     if (!waits(x)) {
         pass(x);
         return STEP_WAIT;

@@ -71,6 +71,11 @@ static const char *body_of(char *chat, size_t size)
     snprintf(text, sizeof text, "%.*s", (int)len, sentence);
     switch (pick(8)) {
     case 0:
+        if (pick(2) == 0) {
+            const char *turns[] = {"x", "How do I write a daemon?", text, NULL};
+            snprintf(chat, size, "%s", ask_chat(turns));
+            return chat;
+        }
         snprintf(chat, size,
                  "{\"model\":\"m\",\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":"
                  "\"%s\"}]}",
@@ -79,6 +84,8 @@ static const char *body_of(char *chat, size_t size)
     case 1:
     case 2:
         return ask_title(text, pick(2) == 0 ? "" : "Well.");
+    case 3:
+        return pick(2) == 0 ? ask_query(text) : ask_follow_up("x", "How do I write a daemon?");
     default:
         return ask_autocomplete(text);
     }
@@ -91,6 +98,7 @@ static void arrive(struct world *w, struct person *p)
                                            "X-OpenWebUI-User-Id: ann\r\n",
                                            "X-OpenWebUI-User-Id: ann\r\n",
                                            "X-OpenWebUI-User-Id: bob\r\n",
+                                           "X-OpenWebUI-User-Id: ann\r\nX-OpenWebUI-Chat-Id: c\r\n",
                                            "Cache-Control: no-cache\r\n",
                                            "Cache-Control: no-store\r\n"};
     char chat[512];
@@ -109,7 +117,7 @@ static void arrive(struct world *w, struct person *p)
     }
     const char *path = pick(4) != 0 ? "/v1/chat/completions" : "/api/chat";
     p->sent++;
-    client_post(p->client, path, controls[pick(7)], body_of(chat, sizeof chat));
+    client_post(p->client, path, controls[pick(8)], body_of(chat, sizeof chat));
 }
 
 /* A piece of an answer, or the beginning of one: suggestions that fit, or that stop to. */
@@ -190,10 +198,13 @@ static void step(struct world *w, struct person *people, const char **sets)
     static const char *const deadlines[] = {"task.autocomplete.deadline=off",
                                             "task.autocomplete.deadline=auto",
                                             "task.autocomplete.deadline=500ms"};
+    static const char *const slots[] = {"upstream.default.slots=auto", "upstream.default.slots=2",
+                                        "upstream.default.slots=6", "upstream.default.slots=0"};
     switch (pick(21)) {
     case 0:
         sets[0] = windows[pick(4)];
         sets[1] = deadlines[pick(3)];
+        sets[4] = slots[pick(4)];
         sets[2] = pick(4) == 0 ? "cache.type_through=no" : "cache.type_through_entries=3";
         world_reload(w, sets);
         break;
@@ -226,9 +237,10 @@ static void step(struct world *w, struct person *people, const char **sets)
 static void run(uint64_t seed)
 {
     state_of_random = seed * 7919 + 17;
-    const char *sets[] = {"task.autocomplete.debounce=auto", "task.autocomplete.deadline=off",
-                          "cache.type_through_entries=3", "upstream.default.first_byte_timeout=20s",
-                          NULL};
+    const char *sets[] = {
+        "task.autocomplete.debounce=auto", "task.autocomplete.deadline=off",
+        "cache.type_through_entries=3",    "upstream.default.first_byte_timeout=20s",
+        "upstream.default.slots=auto",     NULL};
     struct world *w = world_begin(sets);
     struct person people[CLIENTS] = {0};
     for (int i = 0; i < STEPS; i++) {

@@ -31,6 +31,7 @@ struct upstream_call {
     void *ctx;
     char *method, *target, *headers, *body, *upstream;
     bool head, over, aborted;
+    struct loop_deferred probe; /* it asks for /props: answered by the world */
 };
 
 struct upstream_pool {
@@ -38,6 +39,7 @@ struct upstream_pool {
     struct upstream_call *calls[MAX_CALLS];
     size_t count;
     struct model_script script;
+    int slots; /* what /props says; 0: 404 */
 };
 
 struct world {
@@ -83,6 +85,19 @@ void upstream_pool_destroy(struct upstream_pool *pool)
     free(pool);
 }
 
+static void answer_probe(void *ctx)
+{
+    struct upstream_call *c = ctx;
+    char body[64];
+    snprintf(body, sizeof body, "{\"total_slots\":%d}", c->pool->slots);
+    struct upstream_report report = {.result = UPSTREAM_DONE, .why = "", .got_head = true};
+    c->events->on_head(c->ctx, c->pool->slots > 0 ? 200 : 404, SPAN("x"), NULL, 0, -1);
+    (void)c->events->on_data(c->ctx, span_of(body));
+    c->over = true;
+    c->events->on_done(c->ctx, &report);
+    call_free(c);
+}
+
 struct upstream_call *upstream_start(struct upstream_pool *pool, const struct upstream_request *req,
                                      const struct upstream_events *events, void *ctx)
 {
@@ -102,6 +117,11 @@ struct upstream_call *upstream_start(struct upstream_pool *pool, const struct up
     }
     c->headers = mem_strndup(lines.len > 0 ? lines.data : "", lines.len);
     buf_free(&lines);
+    if (strcmp(c->target, "/props") == 0 && strcmp(c->method, "GET") == 0) {
+        c->probe = (struct loop_deferred){.fn = answer_probe, .ctx = c};
+        loop_defer(pool->loop, &c->probe);
+        return c;
+    }
     require(pool->count < MAX_CALLS);
     pool->calls[pool->count++] = c;
     if (pool->script.began != NULL) {
@@ -462,6 +482,11 @@ void world_script(struct world *w, const struct model_script *script)
     w->pool->script = w->script;
 }
 
+void world_props(struct world *w, int slots)
+{
+    w->pool->slots = slots;
+}
+
 struct loop *world_loop(struct world *w)
 {
     return w->loop;
@@ -624,6 +649,50 @@ const char *ask_autocomplete(const char *text)
         "<text>%s</text>  \n#### Output:\n",
         text);
     return ask(prompt, false);
+}
+
+const char *ask_follow_up(const char *user, const char *reply)
+{
+    static char prompt[131072];
+    snprintf(prompt, sizeof prompt,
+             "### Task:\nSuggest 3-5 relevant follow-up questions or prompts that the user might "
+             "naturally ask next in this conversation as a **user**, based on the chat history, to "
+             "help continue or deepen the discussion.\n### Output:\nJSON format: { "
+             "\"follow_ups\": [\"Question 1?\", \"Question 2?\", \"Question 3?\"] }\n"
+             "### Chat History:\n<chat_history>\nUSER: %s\nASSISTANT: %s\n</chat_history>",
+             user, reply);
+    return ask(prompt, false);
+}
+
+const char *ask_query(const char *user)
+{
+    static char prompt[131072];
+    snprintf(prompt, sizeof prompt,
+             "### Task:\nAnalyze the chat history to determine the necessity of generating search "
+             "queries.\n### Output:\nStrictly return in JSON format:\n{\"queries\": []}\n"
+             "### Chat History:\n<chat_history>\nUSER: %s\n</chat_history>\n",
+             user);
+    return ask(prompt, false);
+}
+
+const char *ask_chat(const char *const *turns)
+{
+    static char out[262144];
+    cJSON *root = cJSON_CreateObject();
+    cJSON_AddStringToObject(root, "model", "m");
+    cJSON *list = cJSON_AddArrayToObject(root, "messages");
+    for (size_t i = 0; turns[i] != NULL; i++) {
+        cJSON *message = cJSON_CreateObject();
+        cJSON_AddStringToObject(message, "role", i % 2 == 0 ? "user" : "assistant");
+        cJSON_AddStringToObject(message, "content", turns[i]);
+        cJSON_AddItemToArray(list, message);
+    }
+    cJSON_AddTrueToObject(root, "stream");
+    char *text = cJSON_PrintUnformatted(root);
+    snprintf(out, sizeof out, "%s", text);
+    cJSON_free(text);
+    cJSON_Delete(root);
+    return out;
 }
 
 const char *ask_title(const char *user, const char *reply)

@@ -72,11 +72,17 @@ struct model_script {
 void world_script(struct world *w, const struct model_script *script);
 /* Frees a call that is over; it is not listed any more. */
 void model_forget(struct upstream_call *call);
+/* What the model servers answer to GET /props, which is not listed among the calls; 0: 404. */
+void world_props(struct world *w, int slots);
 struct loop *world_loop(struct world *w);
 const char *world_port(const struct world *w); /* path of the socket that is listened on */
 
 /* Bodies as Open WebUI writes them; static buffers, valid until the next call. */
 const char *ask_autocomplete(const char *text);
 const char *ask_title(const char *user, const char *reply);
+const char *ask_follow_up(const char *user, const char *reply);
+const char *ask_query(const char *user);
+/* A streamed chat; turns: user, assistant, user ..., NULL at the end. */
+const char *ask_chat(const char *const *turns);
 
 #endif

@@ -1,0 +1,12 @@
+/* props.h: what a model server says about itself. */
+#ifndef LULL_PATH_DIALECT_PROPS_H
+#define LULL_PATH_DIALECT_PROPS_H
+
+#include "lull/base/buf.h"
+
+#include <stdint.h>
+
+/* llama.cpp's total_slots in the body of GET /props; 0: it is not such a body. */
+int64_t dialect_props_slots(struct span body);
+
+#endif
