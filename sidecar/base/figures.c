@@ -115,6 +115,9 @@ void figures_destroy(struct figures *f)
     for (size_t i = 0; i < f->upstream_count; i++) {
         figure_times_free(&f->upstreams[i]->latency);
         figure_times_free(&f->upstreams[i]->abort_cost);
+        figure_times_free(&f->upstreams[i]->token_alone);
+        figure_times_free(&f->upstreams[i]->token_after_tasks);
+        figure_times_free(&f->upstreams[i]->token_after_rewarm);
         free(f->upstreams[i]->name);
         free(f->upstreams[i]);
     }

@@ -77,6 +77,10 @@ static void add_upstream(cJSON *to, struct figures *f, const struct control_upst
 #undef SERVER_FIGURE
     add_times(o, "latency_ms", &u->latency, now);
     add_times(o, "abort_cost_ms", &u->abort_cost, now);
+    cJSON *turns = cJSON_AddObjectToObject(o, "turn_ttft_ms");
+    add_times(turns, "alone", &u->token_alone, now);
+    add_times(turns, "after_tasks", &u->token_after_tasks, now);
+    add_times(turns, "after_rewarm", &u->token_after_rewarm, now);
 }
 
 static void add_upstreams(cJSON *root, const struct control_hooks *hooks, struct figures *f,

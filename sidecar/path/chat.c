@@ -40,7 +40,12 @@ static void answer_pointless(struct exchange *x)
 void chat_begin(struct exchange *x)
 {
     if (x->decision.cls == TASK_CLASS_CHAT) {
+        struct schedule_whose whose = turn_whose(x);
+        const struct upstream_settings *to = &x->settings->upstreams[x->head.upstream];
         answer_pointless(x);
+        x->watch.gap = rewarm_chat_began(x->engine->rewarm, to, &whose,
+                                         !x->parsed || task_is_first_turn(&x->request));
+        x->watch.keep = to->rewarm != REWARM_OFF;
         begin_front(x, SCHEDULE_CHAT);
     } else if (x->decision.cls == TASK_CLASS_TASK ? exchange_policy(x)->cls == KIND_CLASS_FOREGROUND
                                                   : x->head.endpoint == ENDPOINT_EMBEDDINGS) {
@@ -53,6 +58,8 @@ static void note_token(struct exchange *x)
     struct engine *e = x->engine;
     mono_t now = loop_now(e->parts.loop);
     x->watch.first_token = now;
+    rewarm_chat_token(e->rewarm, &x->settings->upstreams[x->head.upstream], x->watch.gap,
+                      mono_diff(now, x->begun));
     usec_t late = schedule_front_token(e->parts.schedule, &x->front, now);
     if (late >= 0) {
         struct upstream_figures *up =
@@ -89,23 +96,57 @@ static void on_data(void *ctx, struct span piece)
     if (w->answer.first_token_seen && w->first_token.us == 0) {
         note_token(x);
     }
-    buf_clear(&w->answer.answer.content);
+    if (!w->keep) {
+        buf_clear(&w->answer.answer.content);
+    }
     buf_clear(&w->answer.answer.thinking);
 }
 
-const struct relay_tap chat_tap = {.on_head = on_head, .on_data = on_data};
-
-void chat_end(struct exchange *x, const struct relay_result *r)
+/* The turn is whole: the conversation may be brought back later. */
+static void note_turn(struct exchange *x)
 {
-    bool goes_on = false;
+    struct http_header headers[HTTP_MAX_HEADERS + 2];
+    struct buf key = {.max = 8 * 1024};
+    struct rewarm_chat chat = {.settings = x->settings,
+                               .upstream = x->head.upstream,
+                               .endpoint = x->head.endpoint,
+                               .whose = x->front.whose,
+                               .target = x->head.target,
+                               .body = x->body,
+                               .headers = headers};
+    x->upstream = x->head.upstream;
+    chat.header_count = fly_headers(x, headers, &key);
+    if (x->watch.keep && x->body_held) {
+        chat.reply = buf_span(&x->watch.answer.answer.content);
+    }
+    rewarm_chat_ended(x->engine->rewarm, &chat);
+    buf_free(&key);
+}
+
+static void on_end(void *ctx)
+{
+    struct exchange *x = ctx;
+    struct chat_watch *w = &x->watch;
+    if (!w->watching) {
+        return;
+    }
+    enum assembled how = assembler_finish(&w->answer, true);
+    w->goes_on = how == ASSEMBLED_ODD && w->answer.calls;
+    if (how == ASSEMBLED_WHOLE) {
+        note_turn(x);
+    }
+}
+
+const struct relay_tap chat_tap = {.on_head = on_head, .on_data = on_data, .on_end = on_end};
+
+void chat_end(struct exchange *x)
+{
     if (x->watch.watching) {
-        enum assembled how = assembler_finish(&x->watch.answer, r->whole);
-        goes_on = r->whole && how == ASSEMBLED_ODD && x->watch.answer.calls;
         assembler_free(&x->watch.answer);
         x->watch.watching = false;
     }
     if (x->is_front) {
         x->is_front = false;
-        gate_front_ended(flight_gate(x->engine->flights), &x->front, goes_on);
+        gate_front_ended(flight_gate(x->engine->flights), &x->front, x->watch.goes_on);
     }
 }

@@ -39,6 +39,8 @@ struct engine *engine_create(const struct engine_parts *parts, struct settings *
     e->flights =
         flight_table_create(parts->loop, parts->pool, parts->schedule, parts->figures, &hooks);
     e->probes = probes_create(parts->loop, parts->pool, parts->schedule);
+    e->rewarm = rewarm_create(parts->loop, parts->pool, parts->schedule, parts->figures);
+    gate_watch(flight_gate(e->flights), rewarm_look, e->rewarm);
     e->through = through_create((size_t)settings->cache.type_through_entries);
     if (gethostname(e->hostname, sizeof e->hostname - 1) != 0) {
         e->hostname[0] = '\0';
@@ -51,6 +53,8 @@ void engine_destroy(struct engine *e)
     if (e == NULL) {
         return;
     }
+    gate_watch(flight_gate(e->flights), NULL, NULL);
+    rewarm_destroy(e->rewarm);
     flight_table_destroy(e->flights);
     through_destroy(e->through);
     probes_destroy(e->probes);

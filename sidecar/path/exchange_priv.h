@@ -10,6 +10,7 @@
 #include "lull/path/typist/text.h"
 #include "lull/path/typist/through.h"
 #include "path/probe.h"
+#include "path/rewarm.h"
 
 enum step {
 #define STEP(id, function) STEP_##id,
@@ -39,8 +40,10 @@ enum exchange_phase { PHASE_BODY, PHASE_FLIGHT, PHASE_GATE, PHASE_RELAY };
 /* What is seen of a chat's answer as it passes; chat.c. */
 struct chat_watch {
     struct assembler answer;
-    bool watching;
+    bool watching, keep; /* keep: the reply is wanted */
+    bool goes_on;        /* it ended in tool calls */
     mono_t first_token;
+    enum turn_gap gap;
 };
 
 struct exchange {
@@ -86,6 +89,7 @@ struct engine {
     struct flight_table *flights;
     struct through *through;
     struct probes *probes;
+    struct rewarm *rewarm;
     struct exchange *spare;
     size_t spare_count;
     int64_t bad_requests;
@@ -123,7 +127,10 @@ void fly_landed(void *ctx, const struct flight *f, struct flight_end *end);
 enum step lookup_prepare(struct exchange *x);
 /* Whether the hit is a title that is to be made anew. */
 bool lookup_wants_new(const struct exchange *x, const struct cache_hit *hit);
-/* fly.c: what a flight of this exchange is, but for what is sent. */
+/* fly.c: headers for a call to x->upstream; returns their number. out has room for all of the
+ * client's and two more; key holds the upstream's own, as long as they are used. */
+size_t fly_headers(struct exchange *x, struct http_header *out, struct buf *key);
+/* What a flight of this exchange is, but for what is sent. */
 void fly_spec(struct exchange *x, struct flight_spec *spec);
 
 /* complete.c */
@@ -156,7 +163,7 @@ struct flight_turn turn_of(struct exchange *x);
 /* chat.c: what a person waits for, from before its request is sent to the end of its answer. */
 /* Begins: what runs in its way gives way, what it makes pointless is answered. */
 void chat_begin(struct exchange *x);
-void chat_end(struct exchange *x, const struct relay_result *r);
+void chat_end(struct exchange *x);
 /* Looks at a chat's answer as it passes. */
 extern const struct relay_tap chat_tap;
 

@@ -10,8 +10,7 @@
 
 static const usec_t EMPTY_TTL = 30 * USEC_PER_S; /* "nothing" is an answer, for a short time */
 
-/* Headers for the call; returns their number. out has room for all of the client's and two more. */
-static size_t call_headers(struct exchange *x, struct http_header *out, struct buf *key)
+size_t fly_headers(struct exchange *x, struct http_header *out, struct buf *key)
 {
     const struct http_request *r = http_conn_request(x->conn);
     const struct upstream_settings *to = &x->settings->upstreams[x->upstream];
@@ -118,7 +117,7 @@ enum step step_flight(struct exchange *x)
         spec.body = buf_span(&body);
     }
     probes_use(x->engine->probes, x->settings, x->upstream);
-    spec.header_count = call_headers(x, headers, &key);
+    spec.header_count = fly_headers(x, headers, &key);
     spec.target = call_target(x, &target);
     submit(x, &spec);
 out:
@@ -297,6 +296,9 @@ static void on_flight_end(void *ctx, struct flight_end *end)
         pass_raw(x, end, call_outcome(x));
         return;
     case FLIGHT_FAILED:
+        if (end->error == HTTP_ERROR_UPSTREAM_UNREACHABLE) {
+            probes_forget(x->engine->probes, x->settings->upstreams[x->upstream].name);
+        }
         (void)reply_failure(x, call_outcome(x), end->error, end->why);
         return;
     }

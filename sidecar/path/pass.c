@@ -51,7 +51,7 @@ static void on_relay_done(void *ctx, const struct relay_result *r)
     struct exchange *x = ctx;
     x->relay = NULL;
     count_call_end(x, r);
-    chat_end(x, r);
+    chat_end(x);
     gate_end(flight_gate(x->engine->flights), &x->ticket, r->client_gone);
     if (x->decision.cls == TASK_CLASS_TASK) {
         struct task_figures *figures = exchange_figures(x, x->decision.kind);

@@ -133,6 +133,11 @@ struct upstream_call *upstream_start(struct upstream_pool *pool, const struct up
 void upstream_abort(struct upstream_call *call)
 {
     require(!call->over);
+    if (call->probe.fn != NULL) {
+        loop_defer_cancel(call->pool->loop, &call->probe);
+        call_free(call);
+        return;
+    }
     call->over = true;
     call->aborted = true;
     if (call->pool->script.aborted != NULL) {

@@ -62,7 +62,9 @@ struct upstream_figures {
 #undef SERVER_FIGURE
     struct figure_times latency;    /* of task calls that finished */
     struct figure_times abort_cost; /* what a chat's first token was late by after an abort */
-    bool unreachable;               /* the last call did not reach it */
+    /* first tokens of turns that go on a conversation: what came since the turn before */
+    struct figure_times token_alone, token_after_tasks, token_after_rewarm;
+    bool unreachable; /* the last call did not reach it */
 };
 
 struct server_figures {

@@ -11,6 +11,8 @@ struct gate {
     struct schedule *schedule;
     struct loop_timer *timer;
     struct loop_deferred work;
+    void (*watch)(void *ctx); /* NULL: nobody */
+    void *watch_ctx;
 };
 
 static struct gate_ticket *ticket_of(struct schedule_job *j)
@@ -52,6 +54,15 @@ static void pump(void *ctx)
     } else {
         loop_timer_stop(g->timer);
     }
+    if (g->watch != NULL) {
+        g->watch(g->watch_ctx);
+    }
+}
+
+void gate_watch(struct gate *g, void (*fn)(void *ctx), void *ctx)
+{
+    g->watch = fn;
+    g->watch_ctx = ctx;
 }
 
 struct gate *gate_create(struct loop *loop, struct schedule *schedule)

@@ -127,6 +127,9 @@ static void on_done(void *ctx, const struct upstream_report *report)
     bool begun = http_reply_begun(r->conn);
     if (report->result == UPSTREAM_DONE && begun) {
         r->result.whole = true;
+        if (r->tap != NULL) {
+            r->tap->on_end(r->ctx);
+        }
         http_reply_end(r->conn);
     } else if (begun) {
         http_reply_cut(r->conn); /* the client must see that this is not the end */

@@ -30,6 +30,8 @@ struct schedule_machine schedule_look_machine(struct schedule *s,
     if (m->chats + m->foreground == 0 && m->goes_on_until.us <= now.us) {
         out.quiet = m->quiet_since.us == 0 ? INT64_MAX : mono_diff(now, m->quiet_since);
     }
+    bool still = out.quiet >= 0 && out.running == 0 && out.waiting == 0;
+    out.idle = !still ? -1 : m->active.us == 0 ? INT64_MAX : mono_diff(now, m->active);
     return out;
 }
 
@@ -39,17 +41,11 @@ struct schedule_counts schedule_count(const struct schedule *s, const char *upst
     struct schedule_counts out = {0};
     if (row != NULL) {
         out.running = row->running_count;
+        out.started = row->started;
         list_each(node, &row->waiting)
         {
             out.waiting++;
         }
     }
     return out;
-}
-
-bool schedule_is_idle(struct schedule *s, const struct upstream_settings *to, usec_t quiet,
-                      mono_t now)
-{
-    struct schedule_machine m = schedule_look_machine(s, to, now);
-    return m.running == 0 && m.waiting == 0 && m.quiet >= quiet;
 }

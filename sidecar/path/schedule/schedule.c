@@ -209,6 +209,7 @@ void schedule_front_ended(struct schedule *s, struct schedule_front *f, mono_t n
     struct machine *m = f->row->machine;
     list_remove(&f->node);
     m->quiet_since = now;
+    m->active = now;
     if (f->kind == SCHEDULE_CHAT) {
         m->chats--;
         m->goes_on_until = (mono_t){goes_on ? now.us + GOES_ON : 0};
@@ -311,6 +312,7 @@ static void start(struct schedule *s, struct schedule_job *j, mono_t now)
     j->state = SCHEDULE_RUNNING;
     j->since = now;
     list_append(&j->row->running, &j->node);
+    j->row->started++;
     if (j->policy->cls == KIND_CLASS_FOREGROUND && job_is_counted(j)) {
         j->row->machine->foreground++;
     } else {
@@ -401,6 +403,7 @@ static void leave_slot(struct schedule *s, struct schedule_job *j, mono_t now, b
 {
     struct machine *m = j->row->machine;
     list_remove(&j->node);
+    m->active = now;
     if (j->policy->cls == KIND_CLASS_FOREGROUND && job_is_counted(j)) {
         m->foreground--;
         m->quiet_since = now;

@@ -23,6 +23,7 @@ struct machine {
     size_t chats, foreground; /* among them; foreground jobs too */
     mono_t quiet_since;       /* the last front ended; zero: there was none */
     mono_t goes_on_until;
+    mono_t active; /* anything ended last; zero: nothing did */
 };
 
 struct schedule_upstream {
@@ -32,9 +33,10 @@ struct schedule_upstream {
     int64_t found_slots;     /* 0: not known */
     struct list waiting, running;
     size_t waiting_count, running_count; /* running: background and completions */
-    mono_t ghosts[SCHEDULE_GHOSTS];      /* until when an aborted call may hold its slot */
-    struct hash_key resident;            /* the model of the last call */
-    usec_t usual_token, abort_cost;      /* smoothed; -1: not measured */
+    uint64_t started;
+    mono_t ghosts[SCHEDULE_GHOSTS]; /* until when an aborted call may hold its slot */
+    struct hash_key resident;       /* the model of the last call */
+    usec_t usual_token, abort_cost; /* smoothed; -1: not measured */
 };
 
 struct turn_row {

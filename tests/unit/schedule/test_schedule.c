@@ -486,7 +486,7 @@ static void for_people(void **state)
     struct kind_policy tags = kind(KIND_CLASS_BACKGROUND, 5);
     struct schedule_job j = job(&b, &tags);
     struct schedule_front f = chat(&a);
-    assert_true(schedule_is_idle(s, &a, USEC_PER_S, at(0)));
+    assert_int_equal(schedule_look_machine(s, &a, at(0)).idle, INT64_MAX);
     schedule_front_began(s, &f, at(0));
     schedule_wait(s, &j, at(0));
     struct schedule_machine m = schedule_look_machine(s, &b, at(1));
@@ -494,13 +494,13 @@ static void for_people(void **state)
     assert_int_equal(m.chats, 1);
     assert_int_equal(m.waiting, 1);
     assert_int_equal(m.quiet, -1);
-    assert_false(schedule_is_idle(s, &a, 0, at(1)));
+    assert_int_equal(m.idle, -1);
     schedule_front_ended(s, &f, at(2), false);
     assert_int_equal(schedule_look_machine(s, &b, at(3)).quiet, USEC_PER_S);
     next_is(s, 3, &j);
     schedule_end(s, &j, at(4), false);
-    assert_true(schedule_is_idle(s, &a, 2 * USEC_PER_S, at(4)));
-    assert_false(schedule_is_idle(s, &a, 3 * USEC_PER_S, at(4)));
+    assert_int_equal(schedule_look_machine(s, &a, at(4.5)).idle, USEC_PER_S / 2);
+    assert_int_equal(schedule_count(s, "there").started, 1);
     schedule_destroy(s);
 }
 

@@ -32,6 +32,8 @@ void gate_end(struct gate *g, struct gate_ticket *t, bool aborted);
 /* A chat or its like begins or ends; what runs in its way is told to give way at once. */
 void gate_front_began(struct gate *g, struct schedule_front *f);
 void gate_front_ended(struct gate *g, struct schedule_front *f, bool goes_on);
+/* Told after every change, for what is done in idle time; one at most. */
+void gate_watch(struct gate *g, void (*fn)(void *ctx), void *ctx);
 /* What the schedule knows has changed. */
 void gate_changed(struct gate *g);
 

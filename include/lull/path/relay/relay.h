@@ -27,6 +27,8 @@ struct relay_result {
 struct relay_tap {
     void (*on_head)(void *ctx, int status, const struct http_header *headers, size_t count);
     void (*on_data)(void *ctx, struct span piece);
+    /* The answer came whole; the request is still there, its reply has not been ended yet. */
+    void (*on_end)(void *ctx);
 };
 
 struct relay_options {

@@ -133,17 +133,16 @@ enum schedule_why schedule_look(struct schedule *s, const struct schedule_job *j
 struct schedule_machine {
     const char *name;
     size_t chats, foreground, running, waiting; /* of all its upstreams */
-    usec_t quiet;                               /* since the last front ended; -1: one is open */
+    usec_t quiet; /* since the last front ended; -1: one is open; INT64_MAX: there was none */
+    usec_t idle;  /* since anything ended; -1: something is open, runs or waits */
 };
 /* The machine of an upstream. */
 struct schedule_machine schedule_look_machine(struct schedule *s,
                                               const struct upstream_settings *to, mono_t now);
 struct schedule_counts {
     size_t running, waiting;
+    uint64_t started; /* jobs, ever */
 };
 struct schedule_counts schedule_count(const struct schedule *s, const char *upstream);
-/* Whether the machine has nothing to do, and has had no front for `quiet`. */
-bool schedule_is_idle(struct schedule *s, const struct upstream_settings *to, usec_t quiet,
-                      mono_t now);
 
 #endif

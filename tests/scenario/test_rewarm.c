@@ -1,0 +1,173 @@
+/* test_rewarm.c: the chat's prompt cache is brought back after the tasks of its turn, once, in idle
+ * time, and gives way to everything. */
+#include "scenario/scenario.h"
+
+#define ANN "X-OpenWebUI-User-Id: ann\r\nAuthorization: Bearer k\r\n"
+#define REPLY "A daemon is a program without a \"terminal\"."
+
+static const char *const FIRST[] = {"What is a daemon?", NULL};
+static const char *const SECOND[] = {"What is a daemon?", REPLY, "And a unit?", NULL};
+static const char *const ON[] = {"upstream.default.rewarm=on", NULL};
+static const char *const AUTO[] = {"upstream.default.rewarm=auto", NULL};
+
+static struct client *post(struct world *w, const char *path, const char *body)
+{
+    struct client *c = client_open(w);
+    client_post(c, path, ANN, body);
+    return c;
+}
+
+static void seconds(struct world *w, double s)
+{
+    world_pass(w, (usec_t)(s * 1e6));
+}
+
+static struct upstream_call *last_call(struct world *w)
+{
+    return model_call(w, model_calls(w) - 1);
+}
+
+static const struct upstream_figures *up(struct world *w)
+{
+    return world_figures(w)->upstreams[0];
+}
+
+/* A turn with its chat and a task after it. */
+static void turn(struct world *w, const char *path, const char *const *texts, double token)
+{
+    static unsigned serial;
+    char reply[32];
+    snprintf(reply, sizeof reply, "Reply number %u", ++serial);
+    (void)post(w, path, ask_chat(texts));
+    seconds(w, token);
+    model_answer(last_call(w), REPLY);
+    (void)post(w, path, ask_follow_up(texts[0], reply));
+    seconds(w, 1);
+    assert_has(model_body(last_call(w)), "follow-up");
+    model_answer(last_call(w), "{\"follow_ups\": [\"Why?\"]}");
+}
+
+static void after_the_tasks_the_conversation_is_read_once_more(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(ON);
+    turn(w, "/v1/chat/completions", FIRST, 0.5);
+    assert_int_equal(model_calls(w), 2);
+    seconds(w, 0.99);
+    assert_int_equal(model_calls(w), 2);
+    seconds(w, 0.01);
+    assert_int_equal(model_calls(w), 3);
+    struct upstream_call *warm = model_call(w, 2);
+    assert_string_equal(model_target(warm), "/v1/chat/completions");
+    assert_has(model_headers(warm), "Authorization: Bearer k");
+    assert_has(model_body(warm), "{\"role\":\"user\",\"content\":\"What is a daemon?\"},"
+                                 "{\"role\":\"assistant\",\"content\":\"A daemon is a program "
+                                 "without a \\\"terminal\\\".\"}]");
+    assert_has(model_body(warm), "\"max_tokens\":1");
+    seconds(w, 3);
+    model_answer(warm, "x");
+    seconds(w, 600);
+    assert_int_equal(model_calls(w), 3); /* once */
+    assert_int_equal(up(w)->rewarms, 1);
+    assert_int_equal(up(w)->rewarm_us, 3 * USEC_PER_S);
+    assert_int_equal(world_task(w, "follow_up")->stored, 1);
+    turn(w, "/v1/chat/completions", SECOND, 0.5);
+    assert_int_equal(up(w)->token_after_rewarm.count, 1);
+    seconds(w, 1);
+    model_answer(last_call(w), "x");
+    world_end(w);
+}
+
+static void ollama_is_asked_in_its_own_words(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(ON);
+    turn(w, "/api/chat", FIRST, 0.5);
+    seconds(w, 1);
+    assert_string_equal(model_target(model_call(w, 2)), "/api/chat");
+    assert_has(model_body(model_call(w, 2)), "\"options\":{\"num_predict\":1}");
+    model_answer(model_call(w, 2), "x");
+    world_end(w);
+}
+
+static void it_gives_way_to_everything(void **state)
+{
+    (void)state;
+    for (int what = 0; what < 3; what++) {
+        struct world *w = world_begin(ON);
+        turn(w, "/v1/chat/completions", FIRST, 0.5);
+        seconds(w, 1);
+        struct upstream_call *warm = model_call(w, 2);
+        assert_true(model_open(warm));
+        seconds(w, 1);
+        (void)post(w, "/v1/chat/completions",
+                   what == 0   ? ask_chat(SECOND)
+                   : what == 1 ? ask_title("Something", "else")
+                               : ask_query("weather"));
+        assert_true(model_aborted(warm));
+        assert_int_equal(model_calls(w), 4);
+        model_answer(last_call(w), "{\"title\": \"x\", \"queries\": []}");
+        seconds(w, 600);
+        assert_int_equal(model_calls(w), 4);
+        assert_int_equal(up(w)->rewarm_us, USEC_PER_S);
+        world_end(w);
+    }
+}
+
+static void without_tasks_there_is_nothing_to_bring_back(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(ON);
+    (void)post(w, "/v1/chat/completions", ask_chat(FIRST));
+    model_answer(last_call(w), REPLY);
+    seconds(w, 600);
+    assert_int_equal(model_calls(w), 1);
+    (void)post(w, "/v1/chat/completions", ask_chat(SECOND));
+    seconds(w, 0.2);
+    model_answer(last_call(w), REPLY);
+    assert_int_equal(up(w)->token_alone.count, 1);
+    world_end(w);
+    w = world_begin(NULL); /* off, the default: measured all the same */
+    turn(w, "/v1/chat/completions", FIRST, 0.5);
+    seconds(w, 600);
+    assert_int_equal(model_calls(w), 2);
+    turn(w, "/v1/chat/completions", SECOND, 3);
+    assert_int_equal(up(w)->token_after_tasks.count, 1);
+    world_end(w);
+}
+
+static void auto_begins_where_a_loss_was_measured(void **state)
+{
+    (void)state;
+    for (int lossy = 0; lossy < 2; lossy++) {
+        struct world *w = world_begin(AUTO);
+        turn(w, "/v1/chat/completions", FIRST, 0.5);
+        seconds(w, 60);
+        turn(w, "/v1/chat/completions", SECOND, lossy ? 3 : 0.5);
+        seconds(w, 60);
+        assert_int_equal(up(w)->rewarms, 0);
+        turn(w, "/v1/chat/completions", SECOND, lossy ? 3 : 0.5);
+        seconds(w, 1);
+        assert_int_equal(up(w)->rewarms, 1); /* a trial */
+        model_answer(last_call(w), "x");
+        turn(w, "/v1/chat/completions", SECOND, 0.5);
+        seconds(w, 1);
+        assert_int_equal(up(w)->rewarms, lossy ? 2 : 1);
+        if (lossy) {
+            model_answer(last_call(w), "x");
+        }
+        world_end(w);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(after_the_tasks_the_conversation_is_read_once_more),
+        cmocka_unit_test(ollama_is_asked_in_its_own_words),
+        cmocka_unit_test(it_gives_way_to_everything),
+        cmocka_unit_test(without_tasks_there_is_nothing_to_bring_back),
+        cmocka_unit_test(auto_begins_where_a_loss_was_measured),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
