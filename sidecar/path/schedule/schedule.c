@@ -272,6 +272,13 @@ static bool chat_is_here(const struct schedule_job *j)
     return false;
 }
 
+/* For people who look before the next schedule_next(). */
+static void note_why(struct schedule *s, struct schedule_job *j, mono_t now)
+{
+    mono_t until;
+    j->why = decide(s, j, now, &until);
+}
+
 void schedule_wait(struct schedule *s, struct schedule_job *j, mono_t now)
 {
     require(j->state == SCHEDULE_IDLE);
@@ -286,6 +293,7 @@ void schedule_wait(struct schedule *s, struct schedule_job *j, mono_t now)
     if (j->beside_reply && !chat_is_here(j)) {
         j->not_before = (mono_t){now.us + j->policy->first_turn_wait};
     }
+    note_why(s, j, now);
 }
 
 static void leave_queue(struct schedule *s, struct schedule_job *j, mono_t now)
@@ -455,6 +463,7 @@ void schedule_again(struct schedule *s, struct schedule_job *j, mono_t now)
     }
     j->requeued++;
     enqueue(s, j, now);
+    note_why(s, j, now);
 }
 
 usec_t schedule_waited(const struct schedule_job *j, mono_t now)
