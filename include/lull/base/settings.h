@@ -22,11 +22,13 @@ enum scope_rule { SCOPE_AUTO, SCOPE_USER, SCOPE_AUTH, SCOPE_SHARED };
 enum yield_rule { YIELD_AUTO, YIELD_ALWAYS, YIELD_WHEN_FULL, YIELD_NEVER };
 enum rewarm_rule { REWARM_OFF, REWARM_ON, REWARM_AUTO };
 enum obsolete_rule { OBSOLETE_EMPTY, OBSOLETE_KEEP };
+enum think_rule { THINK_AUTO, THINK_AS_ASKED, THINK_OFF, THINK_ON };
+enum match_rule { MATCH_CHAT, MATCH_AS_ASKED }; /* keep_alive, num_ctx: as the last chat had it */
 enum durability { DURABILITY_GROUP, DURABILITY_OS };
 
 /* debounce, deadline: a fixed time in us, or one of these */
 enum { WINDOW_OFF = 0, WINDOW_AUTO = -1 };
-enum { SLOTS_AUTO = -1 };
+enum { SLOTS_AUTO = -1, UNSET = -1 };
 
 struct server_settings {
     struct strings listen; /* "127.0.0.1:11435", "[::]:11435", "unix:/path" */
@@ -87,6 +89,14 @@ struct kind_policy {
     usec_t debounce;             /* class COMPLETION only: WINDOW_OFF, WINDOW_AUTO or a time */
     usec_t deadline;             /* the same */
     usec_t busy_wait;            /* class COMPLETION only */
+    int64_t max_tokens;          /* UNSET: as asked */
+    char *temperature;           /* a number as written; "" = as asked */
+    enum think_rule think;
+    bool json_schema;
+    enum match_rule keep_alive, num_ctx;
+    int64_t id_slot; /* UNSET: none */
+    char *extra;     /* a JSON object of members to set, null removes one; "" = none */
+    int64_t retry_shape;
     char *match;        /* beginning of the prompt; "" = none (built-ins: only their own texts) */
     char *system_match; /* beginning of the system message; "" = none */
     char *answer;       /* content of the harmless answer; NULL = none */

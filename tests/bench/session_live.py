@@ -1,0 +1,270 @@
+#!/usr/bin/env python3
+"""A person's session on a real model server, as Open WebUI 0.12 plays it: the title beside the first chat,
+follow-ups and tags after its reply, the second message 1 s after the reply, 6 s of typing with
+autocompletes, the third message. Each mode plays it RUNS times, in turn; prints medians and, against the
+session without tasks, what the chats waited.
+
+usage: session_live.py --url http://127.0.0.1:18080 [--dialect openai] [--model NAME] [--runs 3]
+                       [--modes none,direct,lull,rewarm] [--reply 90] [--json FILE]
+
+Modes: none = chats alone; direct = all straight to the server; lull = through lulld as it comes;
+rewarm = through lulld with `rewarm = on`. lulld is found in LULL_BIN_DIR (default: build/). A first token is the
+first piece of a stream with text in it: llama.cpp sends the head before it has a slot.
+"""
+import argparse
+import json
+import os
+import statistics
+import sys
+import threading
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(os.path.dirname(HERE), "integration"))
+if "LULL_BIN_DIR" in os.environ:
+    os.environ["LULL_BIN_DIR"] = os.path.abspath(os.environ["LULL_BIN_DIR"])
+from client import Client, Cut  # noqa: E402
+from lull import SOURCE, Lull  # noqa: E402
+from prompts import PATH, headers  # noqa: E402
+
+TASK_TOKENS = {"title": 24, "tags": 30, "follow_up": 100, "autocomplete": 20}
+TITLE_AHEAD, READING, TYPING, KEY_PAUSE, DEADLINE = 0.015, 1.0, 6.0, 1.2, 300.0
+MESSAGES = (
+    "I keep a small bakery and would like to understand sourdough better than I do. My starter smells of "
+    "acetone on warm days and rises slowly on cold ones, and the loaves come out dense in the middle. Please "
+    "explain what happens in the dough between mixing and baking, which of those steps I can control with "
+    "nothing but time and temperature, and how I would notice from the outside that each of them is done.",
+    "That helps. Now assume that my kitchen has twenty-eight degrees in summer and sixteen in winter, and "
+    "that I can bake at five in the morning only. Make a plan for both seasons: when to feed the starter, "
+    "when to mix, when to shape, and what to change first when a loaf comes out too sour or too flat.",
+    "Good. Last question: a customer asks for a loaf without salt. What does salt do in the dough besides "
+    "the taste, what will go wrong without it, and what would you change in the plan for that loaf only?",
+)
+
+
+def templates():
+    """The prompts of 0.12.4 up to the history, by kind."""
+    found = {}
+    with open(os.path.join(SOURCE, "tests/fixtures/requests/open-webui.jsonl"), encoding="utf-8") as f:
+        for line in f:
+            d = json.loads(line)
+            if d["version"] == "0.12.4" and d["kind"] in TASK_TOKENS and d["kind"] not in found:
+                prompt = json.loads(d["body"])["messages"][-1]["content"]
+                if "<chat_history>\n" in prompt:
+                    found[d["kind"]] = prompt[:prompt.rindex("<chat_history>\n") + len("<chat_history>\n")]
+    missing = set(TASK_TOKENS) - set(found)
+    if missing:
+        raise AssertionError(f"no template in the fixtures for {missing}")
+    return found
+
+
+class Session:
+    """One play of it against one base URL."""
+
+    def __init__(self, args, address, base, tasks, number):
+        self.args, self.address, self.base, self.tasks = args, address, base, tasks
+        self.templates = templates()
+        self.chat_id = f"session-{number}"
+        self.messages = []
+        self.first, self.spent, self.kinds, self.lost = [], [], {}, []
+        self.number = number
+        self.lock = threading.Lock()
+        self.dropped = 0
+
+    def body(self, messages, stream, tokens):
+        d = {"model": self.args.model, "messages": messages, "stream": stream}
+        if self.args.dialect == "ollama":
+            d["options"] = {"num_predict": tokens, "temperature": 0}
+        else:
+            d |= {"max_tokens": tokens, "temperature": 0}
+            if self.args.ignore_eos:
+                d["ignore_eos"] = True
+        return json.dumps(d).encode()
+
+    def send(self, client, body, kind=None):
+        head = headers(dialect=self.args.dialect, kind=kind, user="u1", chat=self.chat_id)
+        client.start("POST", self.base + PATH[self.args.dialect], head, body)
+
+    def text_of(self, line):
+        line = line.strip()
+        if self.args.dialect == "openai":
+            if not line.startswith("data: {"):
+                return ""
+            choices = json.loads(line[6:]).get("choices") or [{}]
+            return (choices[0].get("delta") or {}).get("content") or ""
+        return (json.loads(line).get("message") or {}).get("content") or "" if line else ""
+
+    def chat(self, text):
+        """Sends a message; its reply. Notes the first token and the whole time."""
+        self.messages.append({"role": "user", "content": text})
+        began, first, reply, rest = time.monotonic(), None, "", ""
+        with Client(self.address, timeout=DEADLINE) as c:
+            self.send(c, self.body(self.messages, True, self.args.reply))
+            deadline = began + DEADLINE
+            r = c.response_head(deadline)
+            if r.status != 200:
+                raise AssertionError(f"the chat was answered {r.status}")
+            while piece := c.read_chunk(r, deadline):
+                *lines, rest = (rest + piece.decode()).split("\n")
+                for line in lines:
+                    text = self.text_of(line)
+                    if text and first is None:
+                        first = time.monotonic() - began
+                    reply += text
+        self.first.append(first)
+        self.spent.append(time.monotonic() - began)
+        self.messages.append({"role": "assistant", "content": reply})
+
+    def task(self, kind, history, end=""):
+        began = time.monotonic()
+        prompt = self.templates[kind] + history + "\n</chat_history>" + end
+        body = self.body([{"role": "user", "content": prompt}], False, TASK_TOKENS[kind])
+        try:
+            with Client(self.address, timeout=DEADLINE) as c:
+                self.send(c, body, kind)
+                r = c.response(DEADLINE)
+        except (Cut, OSError) as e:
+            r = None
+            self.lost.append(f"{kind}: {e!r}")
+        with self.lock:
+            if r is not None and r.status == 200:
+                detail = (r.cache_status or "").partition("detail=")[2]
+                self.kinds.setdefault(kind, []).append((time.monotonic() - began, detail))
+            elif r is not None:
+                self.lost.append(f"{kind}: {r.status}")
+
+    def history(self, reply_is_empty=False):
+        lines = [f"{m['role'].upper()}: {m['content']}" for m in self.messages[-5:]]
+        return "\n".join(lines + (["ASSISTANT: "] if reply_is_empty else []))
+
+    def background(self, fn, *arguments):
+        if not self.tasks:
+            return None
+        t = threading.Thread(target=fn, args=arguments)
+        t.start()
+        return t
+
+    def after_reply(self, history, tags):
+        self.task("follow_up", history)
+        if tags:
+            self.task("tags", history)
+
+    def type(self, text, history):
+        """Open WebUI's editor: a second after the last key, one request in flight."""
+        flying, end = None, time.monotonic() + TYPING
+        typed = 0
+        while time.monotonic() < end:
+            time.sleep(min(KEY_PAUSE, max(0, end - time.monotonic())))
+            typed += len(text) // 6
+            if flying is not None and flying.is_alive():
+                self.dropped += 1
+                continue
+            flying = self.background(self.task, "autocomplete", history,
+                                     f"\n<type>general</type>  \n<text>{text[:typed]}</text>  \n#### Output:\n")
+        return flying
+
+    def play(self):
+        threads = []
+        began = time.monotonic()
+        first = f"({self.number}) " + MESSAGES[0]
+        threads.append(self.background(self.task, "title", f"USER: {first}\nASSISTANT: "))
+        time.sleep(TITLE_AHEAD)
+        self.chat(first)
+        threads.append(self.background(self.after_reply, self.history(), True))
+        time.sleep(READING)
+        self.chat(MESSAGES[1])
+        history = self.history()
+        threads.append(self.background(self.after_reply, history, False))
+        threads.append(self.type(MESSAGES[2], history))
+        self.chat(MESSAGES[2])
+        whole = time.monotonic() - began
+        threads.append(self.background(self.after_reply, self.history(), False))
+        for t in threads:
+            if t is not None:
+                t.join()
+        return whole
+
+
+def play(args, mode, number):
+    """One session in that mode: its figures."""
+    lull = None
+    address, base = args.address, ""
+    if mode in ("lull", "rewarm"):
+        keys = {"url": args.url, "rewarm": "on" if mode == "rewarm" else "off"}
+        lull = Lull({"default": keys}, slots=None)
+        address = lull.port
+    try:
+        s = Session(args, address, base, mode != "none", number)
+        out = {"mode": mode, "whole": s.play(), "first": s.first, "spent": s.spent, "waiting": sum(s.spent),
+               "tasks": s.kinds, "lost": s.lost, "dropped": s.dropped}
+        if lull is not None:
+            up = lull.stats()
+            out["upstream"] = {k: up["upstreams"]["default"][k] for k in
+                               ("calls", "aborted", "slots", "rewarms", "rewarm_s", "abort_cost_ms", "turn_ttft_ms")}
+            out["wasted_s"] = sum(t["wasted_s"] for t in up["tasks"].values())
+        return out
+    finally:
+        if lull is not None:
+            lull.stop()
+            lull.cleanup()
+
+
+def median(values):
+    return statistics.median(values) if values else float("nan")
+
+
+def report(args, runs):
+    print(f"{'':22}" + "".join(f"{m:>10}" for m in args.modes))
+
+    def row(name, fn):
+        print(f"{name:22}" + "".join(f"{fn(runs[m]):>10.2f}" for m in args.modes))
+    for i in range(3):
+        row(f"first token, turn {i + 1} s", lambda r, i=i: median([x["first"][i] for x in r]))
+    row("waiting for chats s", lambda r: median([x["waiting"] for x in r]))
+    row("whole session s", lambda r: median([x["whole"] for x in r]))
+    if "none" in runs:
+        ideal = median([x["waiting"] for x in runs["none"]])
+        row("waiting / no tasks", lambda r: median([x["waiting"] for x in r]) / ideal)
+    for kind in TASK_TOKENS:
+        row(f"{kind} s", lambda r, k=kind: median([t for x in r for t, d in x["tasks"].get(k, [])]))
+        row(f"{kind} answered", lambda r, k=kind: sum(len(x["tasks"].get(k, [])) for x in r))
+        row(f"{kind} by us, empty", lambda r, k=kind: sum(1 for x in r for t, d in x["tasks"].get(k, []) if d))
+    row("lost", lambda r: sum(len(x["lost"]) for x in r))
+    row("editor's latch, dropped", lambda r: sum(x["dropped"] for x in r))
+    row("wasted model s", lambda r: median([x.get("wasted_s", 0) for x in r]))
+    row("rewarm s", lambda r: median([x.get("upstream", {}).get("rewarm_s", 0) for x in r]))
+    for mode in args.modes:
+        if mode in ("lull", "rewarm"):
+            print(f"{mode}: {json.dumps(runs[mode][-1]['upstream'])}")
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--url", required=True)
+    p.add_argument("--dialect", default="openai", choices=("openai", "ollama"))
+    p.add_argument("--model", default="gemma3-270m")
+    p.add_argument("--runs", type=int, default=3)
+    p.add_argument("--modes", default="none,direct,lull,rewarm")
+    p.add_argument("--reply", type=int, default=90)
+    p.add_argument("--ignore-eos", action="store_true", help="llama.cpp: replies of exactly that many tokens")
+    p.add_argument("--json")
+    args = p.parse_args()
+    args.modes = args.modes.split(",")
+    host, _, port = args.url.removeprefix("http://").partition(":")
+    args.address = (host, int(port))
+    runs = {m: [] for m in args.modes}
+    number = int(time.time()) % 100000 * 100
+    for _ in range(args.runs):
+        for mode in args.modes:
+            number += 1
+            one = play(args, mode, number)
+            runs[mode].append(one)
+            print(f"# {mode}: waiting {one['waiting']:.2f} s, first {[round(x, 2) for x in one['first']]}", flush=True)
+    report(args, runs)
+    if args.json:
+        with open(args.json, "w", encoding="utf-8") as f:
+            json.dump(runs, f, indent=1)
+
+
+if __name__ == "__main__":
+    main()
