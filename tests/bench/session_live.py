@@ -5,7 +5,7 @@ autocompletes, the third message. Each mode plays it RUNS times, in turn; prints
 session without tasks, what the chats waited.
 
 usage: session_live.py --url http://127.0.0.1:18080 [--dialect openai] [--model NAME] [--runs 3]
-                       [--modes none,direct,lull,rewarm] [--reply 90] [--json FILE]
+                       [--modes none,direct,lull,rewarm] [--reply 90] [--tasks 'settle = 2s'] [--json FILE]
 
 Modes: none = chats alone; direct = all straight to the server; lull = through lulld as it comes;
 rewarm = through lulld with `rewarm = on`. lulld is found in LULL_BIN_DIR (default: build/). A first token is the
@@ -191,7 +191,7 @@ def play(args, mode, number):
     address, base = args.address, ""
     if mode in ("lull", "rewarm"):
         keys = {"url": args.url, "rewarm": "on" if mode == "rewarm" else "off"}
-        lull = Lull({"default": keys}, slots=None)
+        lull = Lull({"default": keys}, slots=None, tasks=args.tasks)
         address = lull.port
     try:
         s = Session(args, address, base, mode != "none", number)
@@ -247,6 +247,7 @@ def main():
     p.add_argument("--modes", default="none,direct,lull,rewarm")
     p.add_argument("--reply", type=int, default=90)
     p.add_argument("--ignore-eos", action="store_true", help="llama.cpp: replies of exactly that many tokens")
+    p.add_argument("--tasks", default="", help="lines for [tasks] of lull.conf, to try other values")
     p.add_argument("--json")
     args = p.parse_args()
     args.modes = args.modes.split(",")
