@@ -58,7 +58,7 @@ static size_t hook_upstreams(void *ctx, struct control_upstream *out, size_t max
         out[n] = (struct control_upstream){
             .name = s->upstreams[i].name,
             .dialect = dialects[s->upstreams[i].dialect],
-            .state = engine_upstream_up(d->engine, s->upstreams[i].name) ? "up" : "down",
+            .state = engine_upstream_state(d->engine, s->upstreams[i].name),
             .slots = schedule_slots(d->schedule, &s->upstreams[i]),
         };
     }

@@ -32,8 +32,9 @@ static void free_server(struct server_settings *s)
 
 static void free_upstream(struct upstream_settings *u)
 {
-    char *const texts[] = {u->name,   u->url,  u->api_key,   u->api_key_file, u->ca_file,
-                           u->origin, u->host, u->base_path, u->unix_socket,  u->machine};
+    char *const texts[] = {u->name,        u->url,     u->api_key, u->api_key_file,
+                           u->ca_file,     u->origin,  u->host,    u->base_path,
+                           u->unix_socket, u->machine, u->proxy};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         free(texts[i]);
     }
@@ -41,8 +42,8 @@ static void free_upstream(struct upstream_settings *u)
 
 static void free_kind(struct kind_policy *k)
 {
-    char *const texts[] = {k->name,   k->upstream,     k->model,       k->match,
-                           k->answer, k->system_match, k->shape_member};
+    char *const texts[] = {k->name,         k->upstream,     k->model,    k->match,       k->answer,
+                           k->system_match, k->shape_member, k->fallback, k->temperature, k->extra};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         free(texts[i]);
     }

@@ -42,6 +42,9 @@ static usec_t default_duration(const struct option *o, const struct kind_info *k
     if (strcmp(o->key, "settle") == 0) {
         return k->cls == KIND_CLASS_COMPLETION ? 0 : USEC_PER_S;
     }
+    if (strcmp(o->key, "stale_if_error") == 0) {
+        return (int64_t)k->stale_s * USEC_PER_S;
+    }
     return (int64_t)k->ttl_s * USEC_PER_S;
 }
 
@@ -158,6 +161,22 @@ static void take_kind(struct config *c, struct reading *r, struct kind_policy *k
     }
 }
 
+/* Index of the upstream that the key names; -1 if it names none. */
+static int named_upstream(const struct settings *s, struct reading *r, const struct kind_policy *k,
+                          const char *key, const char *name)
+{
+    if (name == NULL || name[0] == '\0') {
+        return -1;
+    }
+    int index = settings_find_upstream(s, span_of(name));
+    const struct assignment *a =
+        kind_assignment(r, k->name, option_find(SECTION_TASK, span_of(key)));
+    if (index < 0 && (a == NULL || a->section == SECTION_TASK || k == s->kinds)) {
+        say_about(r, a, "%s: there is no [upstream %.64s]", key, name);
+    }
+    return index;
+}
+
 static void check_kind(const struct settings *s, struct reading *r, struct kind_policy *k)
 {
     const struct assignment *cls = own_assignment(r, k->name, "class");
@@ -174,14 +193,8 @@ static void check_kind(const struct settings *s, struct reading *r, struct kind_
                       "enabled: %s has no harmless answer, so it cannot be switched off", k->name);
         }
     }
-    k->upstream_index = -1;
-    if (k->upstream != NULL && k->upstream[0] != '\0') {
-        k->upstream_index = settings_find_upstream(s, span_of(k->upstream));
-        if (k->upstream_index < 0) {
-            say_about(r, kind_assignment(r, k->name, option_find(SECTION_TASK, SPAN("upstream"))),
-                      "upstream: there is no [upstream %.64s]", k->upstream);
-        }
-    }
+    k->upstream_index = named_upstream(s, r, k, "upstream", k->upstream);
+    k->fallback_index = named_upstream(s, r, k, "fallback", k->fallback);
 }
 
 static void check_match(struct reading *r, const char *name, const char *key)
@@ -299,15 +312,16 @@ void build_digest(struct settings *s)
     }
     for (size_t i = 0; i < s->kind_count; i++) {
         const struct kind_policy *k = &s->kinds[i];
-        const char *const texts[] = {k->name,         k->upstream,
-                                     k->model,        k->match,
-                                     k->system_match, k->answer == NULL ? "" : k->answer,
-                                     k->shape_member};
+        const char *const texts[] = {
+            k->name,         k->upstream,     k->model,
+            k->match,        k->system_match, k->answer == NULL ? "" : k->answer,
+            k->shape_member, k->temperature,  k->extra};
         for (size_t t = 0; t < sizeof texts / sizeof texts[0]; t++) {
             digest_text(&all, texts[t]);
         }
         put_text(&all, "%d,%d,%d,%d,%lld;", (int)k->enabled, (int)k->cache, (int)k->scope,
                  (int)k->shape, (long long)k->ttl);
+        put_text(&all, "%d,%d,%lld;", (int)k->think, (int)k->json_schema, (long long)k->max_tokens);
     }
     put_text(&all, "%d %s", s->default_upstream, s->server.user_header);
     const struct span parts[] = {buf_span(&all)};

@@ -13,7 +13,7 @@
 #include <stdio.h>
 
 enum { UPSTREAMS_MAX = 256, NAME_MAX_BYTES = 128 };
-enum shown { SHOWN_COUNT, SHOWN_SECONDS, SHOWN_GAUGE };
+enum shown { SHOWN_COUNT, SHOWN_SECONDS, SHOWN_MONEY, SHOWN_GAUGE };
 
 struct family {
     char name[NAME_MAX_BYTES];
@@ -36,7 +36,7 @@ static struct family begin(struct buf *out, const char *group, const char *figur
 
 static void sample(struct buf *out, const struct family *f, const char *labels, int64_t value)
 {
-    if (f->shown == SHOWN_SECONDS) {
+    if (f->shown == SHOWN_SECONDS || f->shown == SHOWN_MONEY) {
         put_text(out, "%s%s %.6f\n", f->name, labels, (double)value / 1e6);
     } else {
         put_text(out, "%s%s %lld\n", f->name, labels, (long long)value);

@@ -131,6 +131,7 @@ static void describe_range(const struct option *o, struct buf *out)
         put_text(out, " from %s to %s", low, high);
         break;
     case TYPE_INT:
+    case TYPE_MAYBE:
     case TYPE_SLOTS:
         put_text(out, " from %lld to %lld", (long long)o->min, (long long)o->max);
         break;
@@ -151,17 +152,23 @@ void option_describe(const struct option *o, struct buf *out)
         [TYPE_ADDRESSES] = "addresses",
         [TYPE_BOOL] = "yes or no",
         [TYPE_CLASS] = "background, foreground or completion",
+        [TYPE_DECIMAL] = "as-asked or a number such as 0.7",
         [TYPE_DIALECT] = "auto, openai or ollama",
         [TYPE_DURABILITY] = "group or os",
         [TYPE_DURATION] = "duration",
         [TYPE_HEADER] = "header name or -",
         [TYPE_INT] = "number",
+        [TYPE_JSON] = "a JSON object",
         [TYPE_LIST] = "list",
         [TYPE_LOG_FORMAT] = "text or json",
         [TYPE_LOG_LEVEL] = "error, warn, info or debug",
+        [TYPE_MATCH] = "match or as-asked",
+        [TYPE_MAYBE] = "as-asked or a number",
         [TYPE_MODE] = "octal permission bits",
         [TYPE_OBSOLETE] = "empty or keep",
         [TYPE_PATH] = "path",
+        [TYPE_PRICE] = "number such as 0.15",
+        [TYPE_PROXY] = "http://HOST:PORT",
         [TYPE_REWARM] = "off, on or auto",
         [TYPE_SCOPE] = "auto, user, auth or shared",
         [TYPE_SECRET] = "secret text",
@@ -170,6 +177,7 @@ void option_describe(const struct option *o, struct buf *out)
         [TYPE_SLOTS] = "auto or a number",
         [TYPE_TASKS_MODE] = "on, observe or off",
         [TYPE_TEXT] = "text",
+        [TYPE_THINK] = "auto, as-asked, off or on",
         [TYPE_URL] = "URL",
         [TYPE_WINDOW] = "off, auto or a duration",
         [TYPE_YIELD] = "auto, always, when_full or never",

@@ -13,14 +13,17 @@
 enum { UPSTREAMS_MAX = 256 };
 
 /* How a figure is shown. */
-enum shown { SHOWN_COUNT, SHOWN_SECONDS, SHOWN_GAUGE };
+enum shown { SHOWN_COUNT, SHOWN_SECONDS, SHOWN_MONEY, SHOWN_GAUGE };
 #define COUNT SHOWN_COUNT
 #define SECONDS SHOWN_SECONDS
+#define MONEY SHOWN_MONEY
 #define GAUGE SHOWN_GAUGE
 
 static void add_figure(cJSON *to, const char *name, enum shown shown, int64_t value)
 {
-    cJSON_AddNumberToObject(to, name, shown == SHOWN_SECONDS ? (double)value / 1e6 : (double)value);
+    cJSON_AddNumberToObject(to, name,
+                            shown == SHOWN_SECONDS || shown == SHOWN_MONEY ? (double)value / 1e6
+                                                                           : (double)value);
 }
 
 static void add_ms(cJSON *to, const char *name, usec_t us)

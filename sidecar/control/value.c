@@ -4,6 +4,7 @@
 #include "control/config_priv.h"
 
 #include <arpa/inet.h>
+#include <cjson/cJSON.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -100,6 +101,75 @@ static bool read_int(const struct option *o, const char *text, int64_t *out, str
     return in_range(o, *out, why);
 }
 
+/* A whole number that need not be given. */
+static bool read_maybe(const struct option *o, const char *text, int64_t *out, struct buf *why)
+{
+    if (text[0] == '\0' || strcmp(text, "as-asked") == 0) {
+        *out = UNSET;
+        return true;
+    }
+    const char *rest = digits(text, out);
+    if (rest == NULL || *rest != '\0') {
+        return wrong(why, "write as-asked or a whole number");
+    }
+    return in_range(o, *out, why);
+}
+
+/* "0.25": digits with at most one point, and no sign or exponent. */
+static bool is_decimal(const char *text)
+{
+    size_t whole = strspn(text, "0123456789");
+    size_t part = text[whole] == '.' ? strspn(text + whole + 1, "0123456789") : 0;
+    size_t len = text[whole] == '.' ? whole + 1 + part : whole;
+    return whole > 0 && whole < 16 && part < 16 && (text[whole] != '.' || part > 0) &&
+           text[len] == '\0';
+}
+
+/* Kept as text, since it goes into a request as it is written. */
+static bool read_decimal(const struct option *o, const char *text, char **out, struct buf *why)
+{
+    bool unset = text[0] == '\0' || strcmp(text, "as-asked") == 0;
+    if (!unset && (!is_decimal(text) || (text[0] == '0' && text[1] != '\0' && text[1] != '.'))) {
+        return wrong(why, "write as-asked or a number such as 0.7");
+    }
+    if (!unset && (strtod(text, NULL) < (double)o->min || strtod(text, NULL) > (double)o->max)) {
+        put_text(why, "out of range: from %lld to %lld", (long long)o->min, (long long)o->max);
+        return false;
+    }
+    *out = mem_strdup(unset ? "" : text);
+    return true;
+}
+
+static bool read_price(const char *text, double *out, struct buf *why)
+{
+    if (!is_decimal(text)) {
+        return wrong(why, "a price is a number such as 0.15");
+    }
+    *out = strtod(text, NULL);
+    return true;
+}
+
+static bool read_json(const struct option *o, const char *text, char **out, struct buf *why)
+{
+    static const char *const own[] = {"model", "stream", "stream_options", "messages", "prompt"};
+    cJSON *root = text[0] == '\0' ? NULL : cJSON_Parse(text);
+    bool good = text[0] == '\0' || cJSON_IsObject(root);
+    const char *taken = NULL;
+    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++) {
+        taken = cJSON_HasObjectItem(root, own[i]) ? own[i] : taken;
+    }
+    cJSON_Delete(root);
+    if (!good || strlen(text) > (size_t)o->max) {
+        return wrong(why, "write a JSON object, such as {\"top_k\": 20}");
+    }
+    if (taken != NULL) {
+        put_text(why, "%s is not a further member", taken);
+        return false;
+    }
+    *out = mem_strdup(text);
+    return true;
+}
+
 static bool read_slots(const struct option *o, const char *text, int64_t *out, struct buf *why)
 {
     if (strcmp(text, "auto") == 0) {
@@ -192,6 +262,10 @@ static bool read_choice(enum option_type type, const char *text, void *field, st
         return read_word(text, WORDS("off", "on", "auto"), field, why);
     case TYPE_OBSOLETE:
         return read_word(text, WORDS("empty", "keep"), field, why);
+    case TYPE_THINK:
+        return read_word(text, WORDS("auto", "as-asked", "off", "on"), field, why);
+    case TYPE_MATCH:
+        return read_word(text, WORDS("match", "as-asked"), field, why);
     case TYPE_DURABILITY:
         return read_word(text, WORDS("group", "os"), field, why);
     default:
@@ -282,6 +356,12 @@ static bool is_visible(const char *text)
     return true;
 }
 
+static bool is_proxy(const char *text)
+{
+    return strncmp(text, "http://", 7) == 0 && text[7] != '\0' && is_visible(text) &&
+           strpbrk(text + 7, "/?#") == NULL && strchr(text + 7, ':') != NULL;
+}
+
 static bool read_text(const struct option *o, const char *text, char **out, struct buf *why)
 {
     size_t len = strlen(text);
@@ -294,6 +374,9 @@ static bool read_text(const struct option *o, const char *text, char **out, stru
     }
     if (o->type == TYPE_HEADER && !is_token(text)) {
         return wrong(why, "not the name of a header; - for none");
+    }
+    if (o->type == TYPE_PROXY && len > 0 && !is_proxy(text)) {
+        return wrong(why, "write http://HOST:PORT");
     }
     if (o->type == TYPE_SECRET && !is_visible(text)) {
         return wrong(why, "a key has only visible ASCII characters, without blanks");
@@ -346,6 +429,14 @@ bool value_read(const struct option *o, const char *text, void *base, struct buf
         return read_int(o, text, field, why);
     case TYPE_SLOTS:
         return read_slots(o, text, field, why);
+    case TYPE_MAYBE:
+        return read_maybe(o, text, field, why);
+    case TYPE_DECIMAL:
+        return read_decimal(o, text, field, why);
+    case TYPE_PRICE:
+        return read_price(text, field, why);
+    case TYPE_JSON:
+        return read_json(o, text, field, why);
     case TYPE_MODE:
         return read_mode(text, field, why);
     case TYPE_SHAPE:
@@ -354,6 +445,7 @@ bool value_read(const struct option *o, const char *text, void *base, struct buf
     case TYPE_SECRET:
     case TYPE_PATH:
     case TYPE_HEADER:
+    case TYPE_PROXY:
     case TYPE_URL:
         return read_text(o, text, field, why);
     default:

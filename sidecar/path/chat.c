@@ -18,6 +18,7 @@ static void begin_front(struct exchange *x, enum schedule_front_kind kind)
         .kind = kind,
         .whose = turn_whose(x),
         .model = flight_key_of(x->engine->flights, model),
+        .size = x->body.len,
         .first_turn = x->parsed && task_is_first_turn(&x->request),
     };
     x->is_front = true;
@@ -46,6 +47,9 @@ void chat_begin(struct exchange *x)
         x->watch.gap = rewarm_chat_began(x->engine->rewarm, to, &whose,
                                          !x->parsed || task_is_first_turn(&x->request));
         x->watch.keep = to->rewarm != REWARM_OFF;
+        if (x->parsed && x->request.has_input) {
+            flight_chat_loads(x->engine->flights, to, x->request.model, x->body, x->head.endpoint);
+        }
         begin_front(x, SCHEDULE_CHAT);
     } else if (x->decision.cls == TASK_CLASS_TASK ? exchange_policy(x)->cls == KIND_CLASS_FOREGROUND
                                                   : x->head.endpoint == ENDPOINT_EMBEDDINGS) {
@@ -114,8 +118,7 @@ static void note_turn(struct exchange *x)
                                .target = x->head.target,
                                .body = x->body,
                                .headers = headers};
-    x->upstream = x->head.upstream;
-    chat.header_count = fly_headers(x, headers, &key);
+    chat.header_count = fly_headers(x, x->head.upstream, headers, &key);
     if (x->watch.keep && x->body_held) {
         chat.reply = buf_span(&x->watch.answer.answer.content);
     }

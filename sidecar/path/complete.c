@@ -57,6 +57,7 @@ static enum err answer_rest(struct exchange *x, const struct through_hit *hit)
     if (e == ERR_OK) {
         figures->saved_us += hit->model_time;
         figures->saved_tokens += hit->tokens;
+        figures->saved_cost += hit->cost;
         reply_task(x, kind, "hit; detail=type-through", buf_span(&x->reply));
         exchange_finish(x, kind, OUTCOME_TYPE_THROUGH);
     }
@@ -77,6 +78,7 @@ bool complete_held(void *ctx, const struct flight_spec *spec, struct buf *conten
     }
     end->model_time = hit.model_time;
     end->tokens = hit.tokens;
+    end->cost = hit.cost;
     return true;
 }
 
@@ -137,7 +139,8 @@ void complete_hit(struct exchange *x, const struct cache_hit *hit, const struct 
                                   .generation = cache_generation(x->engine->parts.cache),
                                   .expires = hit->expires,
                                   .model_time = hit->model_time,
-                                  .tokens = hit->tokens};
+                                  .tokens = hit->tokens,
+                                  .cost = hit->cost};
         hold(x->engine, buf_span(&answer->content), &put);
     }
 }
@@ -152,7 +155,8 @@ void complete_landed(struct engine *e, const struct flight_spec *spec, const str
                                   .generation = spec->generation,
                                   .expires = end->entry_expires,
                                   .model_time = end->model_time,
-                                  .tokens = end->tokens};
+                                  .tokens = end->tokens,
+                                  .cost = end->cost};
         hold(e, buf_span(&end->answer->content), &put);
     }
 }

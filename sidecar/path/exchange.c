@@ -38,7 +38,6 @@ struct engine *engine_create(const struct engine_parts *parts, struct settings *
     struct flight_hooks hooks = {.landed = fly_landed, .held = complete_held, .ctx = e};
     e->flights =
         flight_table_create(parts->loop, parts->pool, parts->schedule, parts->figures, &hooks);
-    e->probes = probes_create(parts->loop, parts->pool, parts->schedule);
     e->rewarm = rewarm_create(parts->loop, parts->pool, parts->schedule, parts->figures);
     gate_watch(flight_gate(e->flights), rewarm_look, e->rewarm);
     e->through = through_create((size_t)settings->cache.type_through_entries);
@@ -57,7 +56,6 @@ void engine_destroy(struct engine *e)
     rewarm_destroy(e->rewarm);
     flight_table_destroy(e->flights);
     through_destroy(e->through);
-    probes_destroy(e->probes);
     while (e->spare != NULL) {
         struct exchange *x = e->spare;
         e->spare = x->next_spare;
@@ -91,9 +89,11 @@ int64_t engine_bad_requests(const struct engine *e)
     return e->bad_requests;
 }
 
-bool engine_upstream_up(const struct engine *e, const char *upstream)
+const char *engine_upstream_state(const struct engine *e, const char *upstream)
 {
-    return !figures_upstream(e->parts.figures, upstream)->unreachable;
+    const char *state = flight_upstream_state(e->flights, upstream);
+    bool unreachable = figures_upstream(e->parts.figures, upstream)->unreachable;
+    return strcmp(state, "up") == 0 && unreachable ? "down" : state;
 }
 
 static struct exchange *exchange_new(struct engine *e, struct http_conn *conn)

@@ -9,7 +9,6 @@
 #include "lull/path/task/classify.h"
 #include "lull/path/typist/text.h"
 #include "lull/path/typist/through.h"
-#include "path/probe.h"
 #include "path/rewarm.h"
 
 enum step {
@@ -88,7 +87,6 @@ struct engine {
     struct settings *settings;
     struct flight_table *flights;
     struct through *through;
-    struct probes *probes;
     struct rewarm *rewarm;
     struct exchange *spare;
     size_t spare_count;
@@ -127,9 +125,12 @@ void fly_landed(void *ctx, const struct flight *f, struct flight_end *end);
 enum step lookup_prepare(struct exchange *x);
 /* Whether the hit is a title that is to be made anew. */
 bool lookup_wants_new(const struct exchange *x, const struct cache_hit *hit);
-/* fly.c: headers for a call to x->upstream; returns their number. out has room for all of the
+/* lookup.c: answers a task whose call has failed with an answer that has expired, where its kind
+ * allows that; true: the exchange is over. */
+bool lookup_stale(struct exchange *x);
+/* fly.c: headers for a call to that upstream; returns their number. out has room for all of the
  * client's and two more; key holds the upstream's own, as long as they are used. */
-size_t fly_headers(struct exchange *x, struct http_header *out, struct buf *key);
+size_t fly_headers(struct exchange *x, int upstream, struct http_header *out, struct buf *key);
 /* What a flight of this exchange is, but for what is sent. */
 void fly_spec(struct exchange *x, struct flight_spec *spec);
 

@@ -6,14 +6,16 @@
  */
 #include "path/exchange_priv.h"
 
+#include "lull/path/dialect/cross.h"
+
 #include <stdio.h>
 
 static const usec_t EMPTY_TTL = 30 * USEC_PER_S; /* "nothing" is an answer, for a short time */
 
-size_t fly_headers(struct exchange *x, struct http_header *out, struct buf *key)
+size_t fly_headers(struct exchange *x, int upstream, struct http_header *out, struct buf *key)
 {
     const struct http_request *r = http_conn_request(x->conn);
-    const struct upstream_settings *to = &x->settings->upstreams[x->upstream];
+    const struct upstream_settings *to = &x->settings->upstreams[upstream];
     struct span connection = http_header_get(r, SPAN("Connection"));
     bool own_key = to->api_key[0] != '\0';
     size_t n = 0;
@@ -21,10 +23,10 @@ size_t fly_headers(struct exchange *x, struct http_header *out, struct buf *key)
                     buf_append_span(key, span_of(to->api_key)) != ERR_OK)) {
         own_key = false;
     }
-    if (x->upstream != x->head.upstream) {
+    if (upstream != x->head.upstream) {
         out[n++] = (struct http_header){SPAN("Content-Type"), SPAN("application/json")};
     }
-    for (size_t i = 0; x->upstream == x->head.upstream && i < r->header_count; i++) {
+    for (size_t i = 0; upstream == x->head.upstream && i < r->header_count; i++) {
         struct span name = r->headers[i].name;
         bool auth = span_eq_nocase(name, SPAN("Authorization"));
         if (http_is_hop_by_hop(name, connection) || span_eq_nocase(name, SPAN("Host")) ||
@@ -68,9 +70,10 @@ void fly_spec(struct exchange *x, struct flight_spec *spec)
     spec->settings = x->settings;
     spec->kind = x->decision.kind;
     spec->upstream = x->upstream;
+    spec->addressed = x->upstream == x->head.upstream;
+    spec->fallback.upstream = -1;
     spec->endpoint = x->head.endpoint;
-    spec->may_stream =
-        !x->request.has_tools && !x->request.plain_only && !x->settings->upstreams[x->upstream].tls;
+    spec->may_stream = !x->request.has_tools && !x->request.plain_only;
     spec->hash = x->meaning.hash;
     spec->material = buf_span(&x->meaning.storage);
     spec->shared = x->bypass == NULL;
@@ -91,7 +94,6 @@ static void submit(struct exchange *x, struct flight_spec *spec)
     char scope[9];
     snprintf(scope, sizeof scope, "%02x%02x%02x%02x", x->scope.digest[0], x->scope.digest[1],
              x->scope.digest[2], x->scope.digest[3]);
-    fly_spec(x, spec);
     spec->scope = span_of(scope);
     x->waiter.done = on_flight_end;
     x->waiter.ctx = x;
@@ -99,28 +101,63 @@ static void submit(struct exchange *x, struct flight_spec *spec)
     flight_submit(x->engine->flights, spec, &x->waiter);
 }
 
+/* The body with the model that is to be asked. ERR_OK: out holds it, or it is x->body. */
+static enum err with_model(struct exchange *x, struct span model, struct buf *out,
+                           struct span *body)
+{
+    bool changed = false;
+    *body = x->body;
+    if (span_eq(model, x->request.model)) {
+        return ERR_OK;
+    }
+    buf_init(out, x->body.len + model.len * 6 + 256);
+    enum err e = dialect_request_shape(x->body, x->head.endpoint, model, false, out, &changed);
+    *body = buf_span(out);
+    return e;
+}
+
+/* What the fallback is sent. The upstream that the client addressed gets what the client wrote. */
+struct fallback_parts {
+    struct http_header headers[HTTP_MAX_HEADERS + 2];
+    struct buf key, body;
+};
+
+static void prepare_fallback(struct exchange *x, struct fallback_parts *parts,
+                             struct flight_spec *spec)
+{
+    struct flight_fallback *f = &spec->fallback;
+    int index = exchange_policy(x)->fallback_index;
+    if (index < 0 || index == x->upstream) {
+        return;
+    }
+    f->model = index == x->head.upstream ? x->request.model : x->model;
+    if (with_model(x, f->model, &parts->body, &f->body) == ERR_OK) {
+        f->upstream = index;
+        f->headers = parts->headers;
+        f->header_count = fly_headers(x, index, parts->headers, &parts->key);
+    }
+}
+
 enum step step_flight(struct exchange *x)
 {
     struct http_header headers[HTTP_MAX_HEADERS + 2];
+    struct fallback_parts other = {.key = {.max = 8 * 1024}};
     struct buf key = {.max = 8 * 1024};
     struct buf target = {.max = HTTP_MAX_TARGET + 64};
-    struct buf body = {.max = x->body.len + x->model.len * 6 + 256};
-    struct flight_spec spec = {.headers = headers, .body = x->body};
+    struct buf body = {.max = 0};
+    struct flight_spec spec = {.headers = headers};
     enum step next = STEP_WAIT;
-    if (!span_eq(x->model, x->request.model)) {
-        bool changed = false;
-        if (dialect_request_shape(spec.body, x->head.endpoint, x->model, false, &body, &changed) !=
-            ERR_OK) {
-            next = reply_failure(x, OUTCOME_MISS, HTTP_ERROR_BUSY, "out of memory");
-            goto out;
-        }
-        spec.body = buf_span(&body);
+    if (with_model(x, x->model, &body, &spec.body) == ERR_OK) {
+        spec.header_count = fly_headers(x, x->upstream, headers, &key);
+        spec.target = call_target(x, &target);
+        fly_spec(x, &spec);
+        prepare_fallback(x, &other, &spec);
+        submit(x, &spec);
+    } else {
+        next = reply_failure(x, OUTCOME_MISS, HTTP_ERROR_BUSY, "out of memory");
     }
-    probes_use(x->engine->probes, x->settings, x->upstream);
-    spec.header_count = fly_headers(x, headers, &key);
-    spec.target = call_target(x, &target);
-    submit(x, &spec);
-out:
+    buf_free(&other.key);
+    buf_free(&other.body);
     buf_free(&key);
     buf_free(&target);
     buf_free(&body);
@@ -142,7 +179,7 @@ void fly_landed(void *ctx, const struct flight *f, struct flight_end *end)
     end->entry_expires.us = now.us + ttl;
     bool keep = judged == JUDGED_GOOD ||
                 (judged == JUDGED_EMPTY && flight_has(e->flights, FLIGHT_PART_EMPTY));
-    if (spec->store && keep && answer_encode(end->answer, &encoded) == ERR_OK) {
+    if (spec->store && keep && !end->fell_back && answer_encode(end->answer, &encoded) == ERR_OK) {
         struct cache_put put = {
             .key = {.hash = spec->hash, .head = spec->material},
             .kind = span_of(policy->name),
@@ -153,6 +190,8 @@ void fly_landed(void *ctx, const struct flight *f, struct flight_end *end)
             .expires = end->entry_expires,
             .model_time = end->model_time,
             .tokens = end->tokens,
+            .cost = end->cost,
+            .stale = judged == JUDGED_EMPTY ? 0 : policy->stale_if_error,
             .flags = spec->flags | (judged == JUDGED_EMPTY ? (unsigned)CACHE_FLAG_EMPTY : 0U),
             .answer = buf_span(&encoded),
             .request = spec->settings->cache.keep_requests ? spec->body : SPAN_NONE,
@@ -161,7 +200,7 @@ void fly_landed(void *ctx, const struct flight *f, struct flight_end *end)
             cache_store(e->parts.cache, &put, spec->generation, &end->entry_seq) == ERR_OK;
     }
     buf_free(&encoded);
-    if (judged == JUDGED_GOOD) {
+    if (judged == JUDGED_GOOD && !end->fell_back) {
         complete_landed(e, spec, end);
     }
     if (end->stored) {
@@ -230,6 +269,9 @@ static void answer_waiter(struct exchange *x, struct flight_end *end)
                  x->regenerate ? "regenerate" : x->bypass);
         bool uncached_kind = x->bypass != NULL && strcmp(x->bypass, "cache-off") == 0;
         outcome = x->regenerate || uncached_kind ? OUTCOME_MISS : OUTCOME_BYPASSED;
+    } else if (end->fell_back) {
+        snprintf(status, sizeof status, "fwd=bypass; detail=fallback");
+        outcome = x->waiter.joined ? OUTCOME_COLLAPSED : OUTCOME_MISS;
     } else if (end->held) {
         snprintf(status, sizeof status, "hit; detail=type-through");
         outcome = OUTCOME_TYPE_THROUGH;
@@ -244,16 +286,32 @@ static void answer_waiter(struct exchange *x, struct flight_end *end)
     if (outcome == OUTCOME_COLLAPSED || outcome == OUTCOME_TYPE_THROUGH) {
         figures->saved_us += end->model_time;
         figures->saved_tokens += end->tokens;
+        figures->saved_cost += end->cost;
     }
     keep_alias(x, end, body); /* before the reply: afterwards the request is not ours any more */
     reply_task(x, kind, status, body);
     exchange_finish(x, kind, outcome);
 }
 
+/* An error in the words of the exchange's own dialect. */
+static void cross_error(struct exchange *x, struct flight_end *end, struct buf *body)
+{
+    enum dialect mine = endpoint_dialect(x->head.endpoint);
+    if (mine != end->raw_dialect && dialect_error_cross(end->raw_body, end->status, mine, body)) {
+        end->raw_headers = SPAN("Content-Type: application/json\r\n");
+        end->raw_body = buf_span(body);
+        end->raw_dialect = mine;
+    }
+}
+
 /* What the model server said, as it came, with our two headers. */
-static void pass_raw(struct exchange *x, struct flight_end *end, enum outcome outcome)
+static void pass_raw(struct exchange *x, struct flight_end *given, enum outcome outcome)
 {
     int kind = x->decision.kind;
+    struct flight_end copy = *given;
+    struct flight_end *end = &copy;
+    struct buf crossed = {.max = 64 * 1024};
+    cross_error(x, end, &crossed);
     struct buf lines = {.max = end->raw_headers.len + 512};
     char own[512];
     size_t own_len = reply_task_lines(
@@ -266,6 +324,7 @@ static void pass_raw(struct exchange *x, struct flight_end *end, enum outcome ou
         reply_error(x, outcome, HTTP_ERROR_UPSTREAM_BROKE, "");
     }
     buf_free(&lines);
+    buf_free(&crossed);
     if (end->upstream_failed) {
         exchange_figures(x, kind)->failed++;
     }
@@ -293,13 +352,18 @@ static void on_flight_end(void *ctx, struct flight_end *end)
         (void)reply_empty(x, end->outcome, outcome_name(end->outcome));
         return;
     case FLIGHT_RAW:
-        pass_raw(x, end, call_outcome(x));
+        if (!end->upstream_failed || !lookup_stale(x)) {
+            pass_raw(x, end, call_outcome(x));
+        }
         return;
     case FLIGHT_FAILED:
         if (end->error == HTTP_ERROR_UPSTREAM_UNREACHABLE) {
-            probes_forget(x->engine->probes, x->settings->upstreams[x->upstream].name);
+            probes_forget(flight_probes(x->engine->flights),
+                          x->settings->upstreams[x->upstream].name);
         }
-        (void)reply_failure(x, call_outcome(x), end->error, end->why);
+        if (!lookup_stale(x)) {
+            (void)reply_failure(x, call_outcome(x), end->error, end->why);
+        }
         return;
     }
 }

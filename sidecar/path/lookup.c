@@ -9,6 +9,7 @@
 #include "path/exchange_priv.h"
 
 #include "lull/http/guard.h"
+#include "lull/path/dialect/cross.h"
 
 #include <stdio.h>
 
@@ -31,7 +32,9 @@ static void answer_hit(struct exchange *x, int kind, const struct cache_hit *hit
 {
     char status[64];
     usec_t left = wall_diff(hit->expires, loop_wall(x->engine->parts.loop));
-    if (pending) {
+    if (left <= 0) {
+        memcpy(status, "hit; detail=stale", sizeof "hit; detail=stale");
+    } else if (pending) {
         memcpy(status, "hit; detail=pending", sizeof "hit; detail=pending");
     } else {
         snprintf(status, sizeof status, "hit; ttl=%lld", (long long)(left / USEC_PER_S));
@@ -39,6 +42,7 @@ static void answer_hit(struct exchange *x, int kind, const struct cache_hit *hit
     struct task_figures *figures = exchange_figures(x, kind);
     figures->saved_us += hit->model_time;
     figures->saved_tokens += hit->tokens;
+    figures->saved_cost += hit->cost;
     reply_task(x, kind, status, body);
 }
 
@@ -115,6 +119,30 @@ static enum err render_hit(struct exchange *x, const struct cache_hit *hit)
     return e;
 }
 
+bool lookup_stale(struct exchange *x)
+{
+    struct engine *e = x->engine;
+    int kind = x->decision.kind;
+    struct cache_key key = key_of(&x->meaning);
+    struct cache_hit hit;
+    if (exchange_policy(x)->stale_if_error == 0 || x->bypass != NULL || x->head.no_cache) {
+        return false;
+    }
+    enum cache_result found =
+        cache_find_stale(e->parts.cache, &key, loop_wall(e->parts.loop), &hit);
+    if (found != CACHE_HIT && found != CACHE_PENDING) {
+        return false;
+    }
+    bool rendered = render_hit(x, &hit) == ERR_OK;
+    cache_release(e->parts.cache);
+    if (rendered) {
+        exchange_figures(x, kind)->failed++;
+        answer_hit(x, kind, &hit, found == CACHE_PENDING, buf_span(&x->reply));
+        exchange_finish(x, kind, OUTCOME_STALE);
+    }
+    return rendered;
+}
+
 static enum step look_up(struct exchange *x)
 {
     struct engine *e = x->engine;
@@ -143,6 +171,24 @@ static enum step look_up(struct exchange *x)
     return STEP_OVER;
 }
 
+/* Whether the server that the configuration names understands the request, or can be made to. */
+static bool can_cross(const struct exchange *x)
+{
+    const struct upstream_settings *to = &x->settings->upstreams[x->upstream];
+    enum dialect asked = endpoint_dialect(x->head.endpoint);
+    bool other = to->dialect == DIALECT_CHOICE_AUTO
+                     ? asked == DIALECT_OLLAMA &&
+                           probes_sort(flight_probes(x->engine->flights), to) != SERVER_OLLAMA
+                     : (to->dialect == DIALECT_CHOICE_OLLAMA) != (asked == DIALECT_OLLAMA);
+    struct buf crossed = {.max = 2 * x->body.len + 4096};
+    enum endpoint target = dialect_task_endpoint(
+        x->head.endpoint, asked == DIALECT_OLLAMA ? DIALECT_OPENAI : DIALECT_OLLAMA);
+    bool can = !other || x->upstream == x->head.upstream ||
+               dialect_request_cross(x->body, x->head.endpoint, target, &crossed, NULL) == ERR_OK;
+    buf_free(&crossed);
+    return can;
+}
+
 enum step lookup_prepare(struct exchange *x)
 {
     const struct kind_policy *policy = exchange_policy(x);
@@ -150,6 +196,10 @@ enum step lookup_prepare(struct exchange *x)
     x->upstream = policy->upstream_index >= 0 ? policy->upstream_index : x->head.upstream;
     x->model = policy->model[0] != '\0' ? span_of(policy->model) : x->request.model;
     x->scope = scope_of(policy->scope, x->head.auth, x->head.user, secret, NULL);
+    if (!can_cross(x)) {
+        x->upstream = x->head.upstream;
+        x->model = x->request.model;
+    }
     struct fingerprint_meaning in = {.settings = x->settings,
                                      .kind = x->decision.kind,
                                      .endpoint = x->head.endpoint,
@@ -165,7 +215,9 @@ enum step lookup_prepare(struct exchange *x)
         x->bypass = "observe";
         return STEP_RELAY;
     }
-    if (x->head.no_store) {
+    if (x->upstream != (policy->upstream_index >= 0 ? policy->upstream_index : x->head.upstream)) {
+        x->bypass = "dialect";
+    } else if (x->head.no_store) {
         x->bypass = "no-store";
     } else if (!x->scope.usable) {
         x->bypass = "no-user";

@@ -21,7 +21,7 @@ static void count_call_end(struct exchange *x, const struct relay_result *r)
         up->unreachable = r->own_error;
     }
     if (r->own_error) {
-        probes_forget(x->engine->probes, up->name);
+        probes_forget(flight_probes(x->engine->flights), up->name);
     }
     if (r->client_gone) {
         up->aborted++;
@@ -46,6 +46,15 @@ static void count_chat_end(struct exchange *x, const struct relay_result *r)
     }
 }
 
+/* A chat says how the upstream is, for the breaker that keeps tasks away. */
+static void note_answered(struct exchange *x, const struct relay_result *r)
+{
+    bool good = r->whole && r->status < 500 && r->status != 408 && r->status != 429;
+    if (!r->client_gone) {
+        flight_chat_ended(x->engine->flights, &x->settings->upstreams[x->head.upstream], good);
+    }
+}
+
 static void on_relay_done(void *ctx, const struct relay_result *r)
 {
     struct exchange *x = ctx;
@@ -62,6 +71,7 @@ static void on_relay_done(void *ctx, const struct relay_result *r)
         return;
     }
     if (x->decision.cls == TASK_CLASS_CHAT) {
+        note_answered(x, r);
         count_chat_end(x, r);
     }
     exchange_drop(x);
@@ -134,7 +144,9 @@ static bool waits(const struct exchange *x)
 
 enum step step_relay(struct exchange *x)
 {
-    probes_use(x->engine->probes, x->settings, x->head.upstream);
+    if (x->settings->upstreams[x->head.upstream].slots == SLOTS_AUTO) {
+        probes_use(flight_probes(x->engine->flights), x->settings, x->head.upstream);
+    }
     if (!waits(x)) {
         pass(x);
         return STEP_WAIT;

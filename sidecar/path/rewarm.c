@@ -14,7 +14,7 @@
 static const usec_t REST = USEC_PER_S; /* idle for this long: the turn's tasks are over */
 static const usec_t LOSS_LEAST = 200 * USEC_PER_MS;
 static const usec_t LONGEST = 120 * USEC_PER_S; /* of the call */
-enum { MACHINES = 16, UPSTREAMS = 32, TRIAL_AFTER = 2, REWARM_MAX = 4 * 1024 * 1024 };
+enum { MACHINES = 16, UPSTREAMS = 32, TRIAL_AFTER = 2, TRIES = 2, REWARM_MAX = 4 * 1024 * 1024 };
 
 struct row {
     char *machine; /* NULL: free */
@@ -25,6 +25,8 @@ struct row {
     struct schedule_whose whose;
     uint64_t started; /* jobs of its upstream that had started by then */
     bool rewarmed;
+    uint64_t started_then; /* jobs that had started when it was rewarmed */
+    unsigned tries;
     /* its request; settings NULL: not kept */
     struct settings *settings;
     int to;
@@ -86,15 +88,24 @@ static void call_over(struct row *row, bool finished, bool aborted)
     up->rewarm_us += mono_diff(loop_now(row->all->loop), row->began);
     row->call = NULL;
     row->rewarmed = finished;
-    forget_request(row);
+    row->started_then = schedule_count(row->all->schedule, row->upstream).started;
+    if (!aborted || row->tries >= TRIES) {
+        forget_request(row);
+    }
 }
 
-static void stop(struct row *row)
+/* What gave way to a task may be tried once more after it. */
+static void give_way(struct row *row)
 {
     if (row->call != NULL) {
         upstream_abort(row->call);
         call_over(row, false, true);
     }
+}
+
+static void stop(struct row *row)
+{
+    give_way(row);
     forget_request(row);
 }
 
@@ -137,6 +148,7 @@ static void begin(struct row *row)
     up->calls++;
     up->running++;
     up->rewarms++;
+    row->tries++;
     row->began = loop_now(row->all->loop);
     row->call = upstream_start(row->all->pool, &request, &events, row);
 }
@@ -241,7 +253,9 @@ enum turn_gap rewarm_chat_began(struct rewarm *r, const struct upstream_settings
     stop(row);
     if (!first_turn && strcmp(row->upstream, to->name) == 0 && same(&row->whose, whose)) {
         bool tasks = schedule_count(r->schedule, to->name).started != row->started;
-        gap = row->rewarmed ? TURN_AFTER_REWARM : tasks ? TURN_AFTER_TASKS : TURN_ALONE;
+        bool rewarmed =
+            row->rewarmed && schedule_count(r->schedule, to->name).started == row->started_then;
+        gap = rewarmed ? TURN_AFTER_REWARM : tasks ? TURN_AFTER_TASKS : TURN_ALONE;
     }
     row_clear(row);
     return gap;
@@ -307,6 +321,7 @@ void rewarm_chat_ended(struct rewarm *r, const struct rewarm_chat *chat)
     row->used = loop_now(r->loop);
     row->started = schedule_count(r->schedule, to->name).started;
     row->rewarmed = false;
+    row->tries = 0;
     if (to->rewarm != REWARM_OFF && chat->reply.len > 0 &&
         dialect_request_rewarm(chat->body, chat->endpoint, chat->reply, &body) == ERR_OK) {
         keep_request(row, chat, buf_span(&body));
@@ -325,7 +340,11 @@ static usec_t look_at(struct row *row)
     const struct upstream_settings *to = &row->settings->upstreams[row->to];
     struct schedule_machine m = schedule_look_machine(r->schedule, to, now);
     if (row->call != NULL) {
-        if (m.idle < 0 || mono_diff(now, row->began) >= LONGEST) {
+        if (m.idle < 0) {
+            give_way(row);
+            return -1;
+        }
+        if (mono_diff(now, row->began) >= LONGEST) {
             stop(row);
             return -1;
         }

@@ -272,7 +272,7 @@ class Failing(FlightTest):
         self.fail_all(status(500, '{"error":"its own"}'), 500)
 
     def test_rate_limit(self):
-        self.fail_all(status(429, '{"error":"slow down"}', headers=[("Retry-After", "3")]), 429)
+        self.fail_all(status(429, '{"error":"slow down"}', headers=[("Retry-After", "3600")]), 429)
 
     def test_cut(self):
         self.fail_all(cut_at(200), 502, "upstream_broke")

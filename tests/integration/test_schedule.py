@@ -7,7 +7,7 @@ import signal
 import prompts
 from lull import LullTest, eventually, main
 from prompts import PATH, headers
-from upstream import Gate, good, say
+from upstream import Gate, good, say, status
 
 TASKS = "settle = 0"
 
@@ -100,6 +100,7 @@ class ScheduleTest(LullTest):
 
     def test_llama_cpp_is_asked_for_its_slots(self):
         up, gate = self.upstream(), Gate()
+        up.when(lambda e: e.path == "/api/version", status(404))
         up.when(lambda e: e.path == "/props", props(6))
         up.when("chat", good(gate=gate))
         lull = self.one_slot(up)
@@ -110,7 +111,7 @@ class ScheduleTest(LullTest):
         self.assertEqual(self.start_task(lull, "tags").response().status, 200)
         gate.open()
         self.assertEqual(chat.response().status, 200)
-        self.assertEqual({e.path for e in up.probes}, {"/props"})
+        self.assertEqual([e.path for e in up.probes], ["/api/version", "/props"])
 
     def test_a_query_stands_before_the_reply(self):
         up, chat_gate, tags_gate = self.upstream(), Gate(), Gate()

@@ -155,6 +155,12 @@ class Exchange:
         return None
 
     @property
+    def is_probe(self):
+        """Whether it is lull's own question: what the server is."""
+        return (self.path.endswith(("/props", "/api/version"))
+                and (self.header("User-Agent") or "").startswith("lulld/"))
+
+    @property
     def dialect(self):
         return "ollama" if "/api/" in self.path else "openai"
 
@@ -533,7 +539,7 @@ class Upstream:
     # -- script ----------------------------------------------------------------------------------
     def when(self, match, rule, times=None):
         """From now on requests that match (a kind's name, "*", or a function of the exchange) are
-        answered by rule; later rules win; `times` limits it."""
+        answered by rule; later rules win; `times` limits it. "*" leaves lull's probes alone."""
         with self.lock:
             self.rules.insert(0, [match, rule, times])
         return self
@@ -546,7 +552,7 @@ class Upstream:
         with self.lock:
             for entry in self.rules:
                 match, rule, times = entry
-                fits = (match == "*" or match == exchange.kind
+                fits = (match == "*" and not exchange.is_probe or match == exchange.kind
                         or (callable(match) and match(exchange)))
                 if fits and times != 0:
                     if times is not None:
@@ -630,7 +636,7 @@ class Upstream:
         head, _, connection.buffer = connection.buffer.partition(b"\r\n\r\n")
         exchange = Exchange(self, connection, nth, head)
         with self.lock:
-            if exchange.path == "/props" and (exchange.header("User-Agent") or "").startswith("lulld/"):
+            if exchange.is_probe:
                 self.probes.append(exchange)  # lull's own question
             else:
                 self.records.append(exchange)

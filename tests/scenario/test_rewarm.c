@@ -42,7 +42,7 @@ static void turn(struct world *w, const char *path, const char *const *texts, do
     seconds(w, token);
     model_answer(last_call(w), REPLY);
     (void)post(w, path, ask_follow_up(texts[0], reply));
-    seconds(w, 1);
+    seconds(w, 4); /* settle, and what a slow server adds to it */
     assert_has(model_body(last_call(w)), "follow-up");
     model_answer(last_call(w), "{\"follow_ups\": [\"Why?\"]}");
 }
@@ -106,10 +106,19 @@ static void it_gives_way_to_everything(void **state)
                                : ask_query("weather"));
         assert_true(model_aborted(warm));
         assert_int_equal(model_calls(w), 4);
-        model_answer(last_call(w), "{\"title\": \"x\", \"queries\": []}");
-        seconds(w, 600);
-        assert_int_equal(model_calls(w), 4);
         assert_int_equal(up(w)->rewarm_us, USEC_PER_S);
+        model_answer(last_call(w), "{\"title\": \"x\", \"queries\": []}");
+        seconds(w, 10);
+        /* a chat begins a turn of its own; after a task it is tried once more, and not again */
+        assert_int_equal(model_calls(w), what == 0 ? 4 : 5);
+        if (what > 0) {
+            assert_has(model_body(last_call(w)), "\"max_tokens\":1}");
+            (void)post(w, "/v1/chat/completions", ask_title("Another", "one"));
+            assert_true(model_aborted(model_call(w, 4)));
+            model_answer(last_call(w), "{\"title\": \"x\"}");
+            seconds(w, 600);
+            assert_int_equal(model_calls(w), 6);
+        }
         world_end(w);
     }
 }

@@ -19,6 +19,9 @@ static struct client *post(struct world *w, const char *headers, const char *bod
     return c;
 }
 
+/* `settle`, and what a slow server adds to it at most. */
+static const double SETTLED = 4;
+
 static void seconds(struct world *w, double s)
 {
     world_pass(w, (usec_t)(s * 1e6));
@@ -52,13 +55,13 @@ static void a_first_title_waits_for_its_chat_and_its_reply(void **state)
     seconds(w, 10);
     assert_int_equal(model_calls(w), 1);
     answer_chat(model_call(w, 0));
-    seconds(w, 0.99);
+    seconds(w, 3.99);
     assert_int_equal(model_calls(w), 1);
     seconds(w, 0.01);
     assert_int_equal(model_calls(w), 2);
     model_answer(model_call(w, 1), "{\"title\": \"Daemons\"}");
     assert_has(client_reply(title), "Daemons");
-    assert_int_equal(world_task(w, "title")->wait_us, 11015 * USEC_PER_MS);
+    assert_int_equal(world_task(w, "title")->wait_us, 14015 * USEC_PER_MS);
     world_end(w);
 }
 
@@ -94,7 +97,7 @@ static void a_chat_takes_the_slot_and_the_task_comes_back(void **state)
     seconds(w, 5);
     assert_int_equal(model_calls(w), 2); /* never in front of the chat, never beside it */
     answer_chat(model_call(w, 1));
-    seconds(w, 1);
+    seconds(w, SETTLED);
     assert_int_equal(model_calls(w), 3);
     model_answer(model_call(w, 2), "{\"title\": \"Daemons\"}");
     assert_has(client_reply(a), "Daemons"); /* all its waiters were kept */
@@ -117,7 +120,7 @@ static void after_max_requeue_it_is_left_to_finish(void **state)
     struct client *a = post(w, ANN, ask_title("What is a daemon?", REPLY));
     (void)post(w, BOB, ask_chat(FIRST));
     answer_chat(model_call(w, 1));
-    seconds(w, 1);
+    seconds(w, SETTLED);
     (void)post(w, BOB, ask_chat(SECOND));
     assert_true(model_open(model_call(w, 2)));
     model_answer(model_call(w, 2), "{\"title\": \"Daemons\"}");
@@ -136,7 +139,7 @@ static void a_task_model_on_the_same_machine_yields_too(void **state)
     (void)post(w, ANN, ask_chat(FIRST));
     assert_true(model_aborted(model_call(w, 0)));
     answer_chat(model_call(w, 1));
-    seconds(w, 1);
+    seconds(w, SETTLED);
     model_answer(model_call(w, 2), "{\"title\": \"Daemons\"}");
     world_end(w);
     const char *apart[] = {"upstream.small.url=http://localhost:2", "upstream.small.machine=gpu2",
@@ -208,7 +211,7 @@ static void a_query_waits_for_nobody_and_background_work_gives_way(void **state)
     assert_has(client_reply(query), "weather");
     assert_has(client_reply(other), "tides");
     answer_chat(model_call(w, 2));
-    seconds(w, 1);
+    seconds(w, SETTLED);
     model_answer(model_call(w, 4), "{\"title\": \"Units\"}");
     world_end(w);
 }
@@ -224,7 +227,7 @@ static void embeddings_stand_before_a_reply(void **state)
     model_head(model_call(w, 1), 200, "application/json");
     model_data(model_call(w, 1), "{}");
     model_end(model_call(w, 1));
-    seconds(w, 1);
+    seconds(w, SETTLED);
     model_answer(model_call(w, 2), "{\"title\": \"Units\"}");
     world_end(w);
 }
@@ -309,7 +312,7 @@ static void follow_ups_are_kept_where_people_keep_them(void **state)
     (void)post(w, ANN CHAT, ask_chat(SECOND));
     assert_false(client_answered(f));
     answer_chat(model_call(w, 1));
-    seconds(w, 1);
+    seconds(w, SETTLED);
     model_answer(model_call(w, 2), "{\"follow_ups\": [\"Why?\"]}");
     assert_has(client_reply(f), "Why?");
     world_end(w);
@@ -325,7 +328,7 @@ static void only_those_waiters_whose_conversation_moved_on(void **state)
     assert_has(client_reply(mine), "detail=obsolete");
     assert_false(client_answered(other));
     answer_chat(model_call(w, 1));
-    seconds(w, 1);
+    seconds(w, SETTLED);
     model_answer(model_call(w, 2), "{\"follow_ups\": [\"Why?\"]}");
     assert_has(client_reply(other), "Why?");
     world_end(w);
@@ -384,14 +387,14 @@ static void a_streamed_task_may_only_wait_before_its_first_byte(void **state)
     assert_int_equal(model_calls(w), 1);
     client_close(gone);
     answer_chat(model_call(w, 0));
-    seconds(w, 1);
+    seconds(w, SETTLED);
     assert_int_equal(model_calls(w), 2);
     (void)post(w, BOB, ask_chat(SECOND)); /* it cannot give way */
     assert_true(model_open(model_call(w, 1)));
     model_answer(model_call(w, 1), "{\"tags\": []}");
     assert_has(client_reply(t), "detail=stream");
     answer_chat(model_call(w, 2));
-    seconds(w, 1);
+    seconds(w, SETTLED);
     assert_string_equal(model_target(model_call(w, 3)), "/v1/responses");
     model_answer(model_call(w, 3), "x");
     assert_has(client_reply(responses), "detail=not-assembled");
@@ -419,7 +422,7 @@ static void llama_cpp_says_how_many_slots_it_has(void **state)
             model_answer(model_call(w, i), "{\"title\": \"Daemons\"}");
         }
     }
-    seconds(w, 1);
+    seconds(w, SETTLED);
     model_answer(last_call(w), "{\"title\": \"Daemons\"}");
     assert_has(client_reply(t[4]), "Daemons");
     world_end(w);
@@ -455,7 +458,7 @@ static void who_waits_keeps_waiting_over_a_reload(void **state)
     assert_int_equal(model_calls(w), 2); /* the new ones */
     client_close(leaves);
     answer_chat(model_call(w, 0));
-    seconds(w, 1);
+    seconds(w, SETTLED);
     model_answer(last_call(w), "{\"title\": \"Daemons\"}");
     assert_has(client_reply(t), "Daemons");
     world_end(w);

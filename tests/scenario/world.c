@@ -31,7 +31,7 @@ struct upstream_call {
     void *ctx;
     char *method, *target, *headers, *body, *upstream;
     bool head, over, aborted;
-    struct loop_deferred probe; /* it asks for /props: answered by the world */
+    struct loop_deferred probe; /* it asks what the server is: answered by the world */
 };
 
 struct upstream_pool {
@@ -91,7 +91,8 @@ static void answer_probe(void *ctx)
     char body[64];
     snprintf(body, sizeof body, "{\"total_slots\":%d}", c->pool->slots);
     struct upstream_report report = {.result = UPSTREAM_DONE, .why = "", .got_head = true};
-    c->events->on_head(c->ctx, c->pool->slots > 0 ? 200 : 404, SPAN("x"), NULL, 0, -1);
+    bool knows = c->pool->slots > 0 && strcmp(c->target, "/props") == 0;
+    c->events->on_head(c->ctx, knows ? 200 : 404, SPAN("x"), NULL, 0, -1);
     (void)c->events->on_data(c->ctx, span_of(body));
     c->over = true;
     c->events->on_done(c->ctx, &report);
@@ -117,7 +118,8 @@ struct upstream_call *upstream_start(struct upstream_pool *pool, const struct up
     }
     c->headers = mem_strndup(lines.len > 0 ? lines.data : "", lines.len);
     buf_free(&lines);
-    if (strcmp(c->target, "/props") == 0 && strcmp(c->method, "GET") == 0) {
+    bool asks = strcmp(c->target, "/props") == 0 || strcmp(c->target, "/api/version") == 0;
+    if (asks && strcmp(c->method, "GET") == 0) {
         c->probe = (struct loop_deferred){.fn = answer_probe, .ctx = c};
         loop_defer(pool->loop, &c->probe);
         return c;
@@ -322,6 +324,23 @@ void model_answer(struct upstream_call *call, const char *content)
     if (!call->over) {
         model_end(call);
     }
+}
+
+void model_refuse(struct upstream_call *call, int status, const char *line, const char *body)
+{
+    struct span rest = span_of(line);
+    size_t colon = span_find(rest, SPAN(":"), 0);
+    struct http_header headers[2] = {{SPAN("Content-Type"), SPAN("application/json")}};
+    size_t count = 1;
+    if (colon != SIZE_MAX) {
+        struct span value = span_trim(span_make(line + colon + 1, rest.len - colon - 1));
+        headers[count++] = (struct http_header){span_make(line, colon), value};
+    }
+    require(!call->over && !call->head);
+    call->head = true;
+    call->events->on_head(call->ctx, status, SPAN("No"), headers, count, -1);
+    model_data(call, body);
+    model_end(call);
 }
 
 /* ---- the daemon ---- */

@@ -57,6 +57,8 @@ bool model_has_head(const struct upstream_call *call);
 void model_data(struct upstream_call *call, const char *bytes);
 void model_end(struct upstream_call *call);                     /* the transport ended well */
 void model_break(struct upstream_call *call, bool unreachable); /* it did not */
+/* A whole answer of that status, with further header lines (CRLF; at most one), as JSON. */
+void model_refuse(struct upstream_call *call, int status, const char *line, const char *body);
 /* A whole good answer of the call's dialect with that content, streamed if a stream was asked for.
  */
 void model_answer(struct upstream_call *call, const char *content);
@@ -72,7 +74,8 @@ struct model_script {
 void world_script(struct world *w, const struct model_script *script);
 /* Frees a call that is over; it is not listed any more. */
 void model_forget(struct upstream_call *call);
-/* What the model servers answer to GET /props, which is not listed among the calls; 0: 404. */
+/* What the model servers answer to GET /props, which, like GET /api/version (404), is not listed
+ * among the calls; 0: 404. */
 void world_props(struct world *w, int slots);
 struct loop *world_loop(struct world *w);
 const char *world_port(const struct world *w); /* path of the socket that is listened on */

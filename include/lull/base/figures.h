@@ -5,7 +5,8 @@
  *   TASK_FIGURE(field, name, kind of value, help)       per task kind
  *   UPSTREAM_FIGURE(field, name, kind of value, help)   per upstream
  *   SERVER_FIGURE(group, field, name, kind of value, help)
- * kind of value: COUNT (counter), SECONDS (counter of microseconds, shown as seconds), GAUGE.
+ * kind of value: COUNT (counter), SECONDS (counter of microseconds, shown as seconds), MONEY
+ * (counter of millionths), GAUGE.
  */
 #ifndef LULL_BASE_FIGURES_H
 #define LULL_BASE_FIGURES_H

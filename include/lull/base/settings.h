@@ -61,6 +61,10 @@ struct upstream_settings {
     bool one_model;
     usec_t swap_after;
     enum rewarm_rule rewarm;
+    char *proxy; /* "" = none */
+    int64_t breaker_failures;
+    usec_t breaker_open;
+    double price_in, price_out; /* money for a million tokens */
     /* Taken out of url by control/config: */
     bool tls;
     char *origin;      /* "http://127.0.0.1:11434": what curl is given, no path */
@@ -78,6 +82,9 @@ struct kind_policy {
     char *upstream;     /* "" = the one addressed */
     int upstream_index; /* into settings.upstreams; -1 = the one addressed */
     char *model;        /* "" = as asked */
+    char *fallback;     /* "" = none */
+    int fallback_index; /* into settings.upstreams; -1 = none */
+    usec_t stale_if_error;
     bool cache;
     usec_t ttl;
     enum scope_rule scope;

@@ -45,8 +45,9 @@ void engine_without(struct engine *e, unsigned parts);
 
 /* Requests refused by the engine for their head alone (Host, token, unknown upstream). */
 int64_t engine_bad_requests(const struct engine *e);
-/* Whether the last call to that upstream reached it; true before the first. */
-bool engine_upstream_up(const struct engine *e, const char *upstream);
+/* "up", "probing" or "down": whether the last call reached it and tasks are sent there; "up" before
+ * the first. */
+const char *engine_upstream_state(const struct engine *e, const char *upstream);
 
 /* The handler to give to edge_create, with the engine as ctx. */
 extern const struct http_handler engine_handler;

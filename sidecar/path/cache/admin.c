@@ -182,7 +182,7 @@ static bool info_of(struct hash_key key, const struct store_record *r, struct ca
                                .model = v->model,
                                .upstream = v->upstream,
                                .created = v->created,
-                               .expires = r->expires,
+                               .expires = v->fresh,
                                .bytes = r->bytes,
                                .hits = r->hits,
                                .request = v->request,

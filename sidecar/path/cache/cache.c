@@ -212,9 +212,10 @@ static void fill(struct cache_hit *hit, struct hash_key id, const struct found *
                               .seq = f->seq,
                               .kind = v->kind,
                               .created = v->created,
-                              .expires = f->expires,
+                              .expires = v->fresh,
                               .model_time = v->model_time,
                               .tokens = v->tokens,
+                              .cost = v->cost,
                               .flags = v->flags,
                               .answer = v->answer};
 }
@@ -227,11 +228,17 @@ static enum cache_result hit_of(struct cache *c, const struct cache_hit *hit, bo
     return pending ? CACHE_PENDING : CACHE_HIT;
 }
 
-static bool find_live_entry(struct cache *c, struct hash_key id, wall_t now, struct found *f,
+static bool find_kept_entry(struct cache *c, struct hash_key id, wall_t now, struct found *f,
                             struct entry_value *v)
 {
     return find(c, STORE_ENTRY, id, f) && f->expires.us > now.us &&
            entry_decode(f->value, v) == ERR_OK;
+}
+
+static bool find_live_entry(struct cache *c, struct hash_key id, wall_t now, struct found *f,
+                            struct entry_value *v)
+{
+    return find_kept_entry(c, id, now, f, v) && v->fresh.us > now.us;
 }
 
 static enum cache_result miss(struct cache *c)
@@ -254,6 +261,22 @@ enum cache_result cache_find_entry(struct cache *c, const struct cache_key *key,
     }
     if (!material_equal(key, v.material, v.hashed)) {
         c->counts.collisions++;
+        return miss(c);
+    }
+    fill(hit, key->hash, &f, &v);
+    return hit_of(c, hit, f.pending);
+}
+
+enum cache_result cache_find_stale(struct cache *c, const struct cache_key *key, wall_t now,
+                                   struct cache_hit *hit)
+{
+    struct found f;
+    struct entry_value v;
+    if (c->store == NULL) {
+        return CACHE_OFF;
+    }
+    store_read_begin(c->store);
+    if (!find_kept_entry(c, key->hash, now, &f, &v) || !material_equal(key, v.material, v.hashed)) {
         return miss(c);
     }
     fill(hit, key->hash, &f, &v);
@@ -387,10 +410,13 @@ enum err cache_store(struct cache *c, const struct cache_put *put, uint64_t gene
     if (e != ERR_OK) {
         return e;
     }
+    wall_t kept = {put->expires.us + put->stale};
     keep_material(c, &put->key, &m);
     struct entry_value v = {.created = put->created,
+                            .fresh = put->expires,
                             .model_time = put->model_time,
                             .tokens = put->tokens,
+                            .cost = put->cost,
                             .flags = put->flags,
                             .hashed = m.hashed,
                             .kind = put->kind,
@@ -400,7 +426,7 @@ enum err cache_store(struct cache *c, const struct cache_put *put, uint64_t gene
                             .material = m.first,
                             .answer = put->answer,
                             .request = m.hashed ? SPAN_NONE : put->request};
-    struct store_job *job = new_put(c, STORE_ENTRY, put->key.hash, put->expires);
+    struct store_job *job = new_put(c, STORE_ENTRY, put->key.hash, kept);
     e = entry_encode(&v, &m.more, &job->value);
     if (e != ERR_OK) {
         store_job_free(job);

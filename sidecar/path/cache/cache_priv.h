@@ -16,9 +16,9 @@ enum {
 
 /* ---- codec.c: the values of records ---- */
 struct entry_value {
-    wall_t created;
+    wall_t created, fresh; /* fresh: until then it is a hit; the record itself may stay longer */
     usec_t model_time;
-    int64_t tokens;
+    int64_t tokens, cost;
     unsigned flags;
     bool hashed; /* material is a SHA-256 of it */
     struct span kind, scope, model, upstream, material, answer, request;

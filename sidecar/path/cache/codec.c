@@ -4,11 +4,11 @@
  */
 #include "path/cache/cache_priv.h"
 
-enum { CODEC_VERSION = 1, ENTRY_PARTS = 7, ALIAS_PARTS = 2 };
+enum { CODEC_VERSION = 2, ENTRY_PARTS = 7, ALIAS_PARTS = 2 };
 
 struct entry_head {
     uint32_t version, flags;
-    int64_t created, model_time, tokens;
+    int64_t created, fresh, model_time, tokens, cost;
     uint32_t hashed;
     uint32_t lengths[ENTRY_PARTS];
 };
@@ -20,7 +20,7 @@ struct alias_head {
     uint32_t lengths[ALIAS_PARTS];
 };
 
-_Static_assert(sizeof(struct entry_head) == 64, "no holes");
+_Static_assert(sizeof(struct entry_head) == 80, "no holes");
 _Static_assert(sizeof(struct alias_head) == 40, "no holes");
 
 /* more: a second piece of the material (a key's body), may be NULL. */
@@ -59,8 +59,10 @@ enum err entry_encode(const struct entry_value *v, const struct span *more, stru
     struct entry_head head = {.version = CODEC_VERSION,
                               .flags = v->flags,
                               .created = v->created.us,
+                              .fresh = v->fresh.us,
                               .model_time = v->model_time,
                               .tokens = v->tokens,
+                              .cost = v->cost,
                               .hashed = v->hashed ? 1 : 0};
     for (size_t i = 0; i < ENTRY_PARTS; i++) {
         head.lengths[i] = (uint32_t)parts[i].len;
@@ -84,8 +86,10 @@ enum err entry_decode(struct span value, struct entry_value *out)
     }
     out->flags = head.flags;
     out->created.us = head.created;
+    out->fresh.us = head.fresh;
     out->model_time = head.model_time;
     out->tokens = head.tokens;
+    out->cost = head.cost;
     out->hashed = head.hashed != 0;
     return cut_parts(value, sizeof head, head.lengths, ENTRY_PARTS, parts);
 }

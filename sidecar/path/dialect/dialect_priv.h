@@ -15,10 +15,21 @@ cJSON *parse_whole(struct span text);
 void openai_event(struct assembler *a, const cJSON *root, bool streamed);
 void ollama_event(struct assembler *a, const cJSON *root);
 
+/* json.c: raw text of the next value in an array or object, in the order of the text, which is that
+ * of cJSON's children; *at is 0 before the first. false: no more. text must be valid JSON. */
+bool json_next(struct span text, size_t *at, struct span *value);
+
+/* render.c: a JSON string with its quotes; bytes that are not UTF-8 become U+FFFD. */
+MUST_CHECK enum err put_string(struct buf *out, struct span s);
+
 /* Appends to the answer; notes when it grows over its bound. */
 void assemble_content(struct assembler *a, const cJSON *text);
 void assemble_thinking(struct assembler *a, const cJSON *text);
 /* Takes an error object: root has a member "error". */
 void assemble_error(struct assembler *a, const cJSON *root);
+
+/* load.c: the options that Ollama loads a model again for. */
+enum { LOAD_OPTIONS = 6 };
+extern const char *const load_options[LOAD_OPTIONS];
 
 #endif

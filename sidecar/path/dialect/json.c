@@ -9,6 +9,8 @@
  * Names are compared decoded: the canonical string form is injective on decoded text, so its bytes
  * are what is sorted and checked for doubles.
  */
+#include "path/dialect/dialect_priv.h"
+
 #include "lull/path/dialect/json.h"
 
 #include <stdlib.h>
@@ -635,6 +637,32 @@ bool json_member(struct span text, struct span name, struct span *out)
         at = p.next + 1;
     }
     return found;
+}
+
+bool json_next(struct span text, size_t *at, struct span *value)
+{
+    struct place p;
+    size_t open = after_blanks(text, 0);
+    size_t from = *at == 0 ? open + 1 : *at;
+    if (open >= text.len || (text.ptr[open] != '{' && text.ptr[open] != '[')) {
+        return false;
+    }
+    if (text.ptr[open] == '{') {
+        if (!next_place(text, from, &p)) {
+            return false;
+        }
+        *value = span_make(text.ptr + p.value, p.end - p.value);
+        *at = p.next + 1;
+        return true;
+    }
+    size_t begin = after_blanks(text, from);
+    if (begin >= text.len || text.ptr[begin] == ']') {
+        return false;
+    }
+    size_t next = value_end(text, begin);
+    *value = span_trim(span_make(text.ptr + begin, next - begin));
+    *at = next + 1;
+    return true;
 }
 
 static const struct json_edit *edit_for(const struct json_edit *edits, size_t count,

@@ -5,6 +5,14 @@
 
 static const double SLOTS_MOST = 1024;
 
+bool dialect_is_version(struct span body)
+{
+    cJSON *root = body.len == 0 ? NULL : cJSON_ParseWithLength(body.ptr, body.len);
+    bool is = cJSON_IsString(cJSON_GetObjectItemCaseSensitive(root, "version"));
+    cJSON_Delete(root);
+    return is;
+}
+
 int64_t dialect_props_slots(struct span body)
 {
     cJSON *root = body.len == 0 ? NULL : cJSON_ParseWithLength(body.ptr, body.len);

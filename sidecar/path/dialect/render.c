@@ -4,7 +4,7 @@
  * answer. Content that is not valid UTF-8 is repaired (U+FFFD), so that the object is valid
  * whatever the model said.
  */
-#include "lull/path/dialect/answer.h"
+#include "path/dialect/dialect_priv.h"
 
 #include <inttypes.h>
 #include <time.h>
@@ -31,8 +31,7 @@ static size_t sequence(const unsigned char *p, size_t left)
     return bad ? 0 : n;
 }
 
-/* A JSON string with its quotes. */
-static enum err put_string(struct buf *out, struct span s)
+enum err put_string(struct buf *out, struct span s)
 {
     enum err e = buf_append_char(out, '"');
     size_t from = 0;

@@ -7,7 +7,7 @@
  */
 #include "lull/path/dialect/request.h"
 
-#include "lull/path/dialect/json.h"
+#include "lull/path/dialect/shape.h"
 
 #include <cJSON.h>
 #include <stdlib.h>
@@ -281,52 +281,15 @@ void dialect_request_walk(const struct dialect_request *r,
 
 /* ---- shaping ---- */
 
-/* stream_options with include_usage, the client's other members kept. */
-static enum err usage_option(struct span body, struct buf *out)
-{
-    struct span old = SPAN_NONE;
-    const struct json_edit edit = {SPAN("include_usage"), SPAN("true")};
-    bool object =
-        json_member(body, SPAN("stream_options"), &old) && old.len > 0 && old.ptr[0] == '{';
-    return json_edit(object ? old : SPAN("{}"), &edit, 1, out);
-}
-
-static bool already(struct span body, struct span name, struct span value)
-{
-    struct span old = SPAN_NONE;
-    return json_member(body, name, &old) && span_eq(old, value);
-}
-
 enum err dialect_request_shape(struct span body, enum endpoint endpoint, struct span model,
                                bool stream, struct buf *out, bool *changed)
 {
-    struct json_edit edits[3];
-    size_t count = 0;
-    struct buf name = {.max = model.len * 6 + 8};
-    struct buf options = {.max = body.len + 64};
-    enum err e = ERR_OK;
-    *changed = false;
-    if (model.len > 0) {
-        e = buf_append_char(&name, '"');
-        e = e == ERR_OK ? buf_append_json(&name, model) : e;
-        e = e == ERR_OK ? buf_append_char(&name, '"') : e;
-        if (e == ERR_OK && !already(body, SPAN("model"), buf_span(&name))) {
-            edits[count++] = (struct json_edit){SPAN("model"), buf_span(&name)};
-        }
-    }
-    if (e == ERR_OK && stream && endpoint_assembles(endpoint) &&
-        !already(body, SPAN("stream"), SPAN("true"))) {
-        edits[count++] = (struct json_edit){SPAN("stream"), SPAN("true")};
-        if (endpoint == ENDPOINT_CHAT) {
-            e = usage_option(body, &options);
-            edits[count++] = (struct json_edit){SPAN("stream_options"), buf_span(&options)};
-        }
-    }
-    if (e == ERR_OK) {
-        e = json_edit(body, edits, count, out);
-        *changed = e == ERR_OK && count > 0;
-    }
-    buf_free(&name);
-    buf_free(&options);
+    struct shaping how = {.model = model, .stream = stream};
+    size_t before = out->len;
+    bool added = false;
+    /* where no stream is asked for, Ollama's too stays as written */
+    enum endpoint as = stream ? endpoint : ENDPOINT_CHAT;
+    enum err e = dialect_shape(body, as, &how, out, &added);
+    *changed = e == ERR_OK && !span_eq(span_make(out->data + before, out->len - before), body);
     return e;
 }

@@ -4,9 +4,9 @@
  * everything that can change the answer, except for a short list of what cannot; new members that
  * nobody has thought of are in it by themselves. Level 1 takes the request as it came and costs one
  * hash over its bytes: the repeat of a request that was seen before is found without a JSON parse.
- * Level 2 takes the request in canonical form, so that it is found again in another JSON style,
- * asked for with another spelling, or by another path. What decides beside the body stands in front
- * of it as a head of length-prefixed fields.
+ * Level 2 takes the request in neutral words and canonical form, so that it is found again in
+ * another JSON style, with another spelling, by another path, or in the other dialect. What decides
+ * beside the body stands in front of it as a head of length-prefixed fields.
  *
  * The hash is an address. The material (head, then body) is what the cache compares byte for byte,
  * which is why it is kept and not only hashed. `storage` belongs to the fingerprint and is used
@@ -17,12 +17,16 @@
  */
 #include "lull/path/fingerprint/fingerprint.h"
 
+#include "lull/path/dialect/cross.h"
 #include "lull/path/task/classify.h"
+
+#include <stdio.h>
 
 enum {
     LENGTH_BYTES = 8,
     /* over all that HTTP lets a client put into a head */
-    HEAD_MAX = HTTP_MAX_HEAD + HTTP_MAX_TARGET + 16 * 1024,
+    HEAD_MAX = HTTP_MAX_HEAD + HTTP_MAX_TARGET + 80 * 1024, /* `extra` may have 64 KB */
+    NEUTRAL_MORE = 4096, /* what the neutral form of a body may be longer by than twice the body */
 };
 
 /* Members that say how the answer is to be sent or who asks, not what is asked; the model stands in
@@ -139,8 +143,13 @@ enum json_verdict fingerprint_meaning(const struct fingerprint_meaning *in,
     require(in->kind >= 0 && (size_t)in->kind < s->kind_count);
     const struct kind_policy *policy = &s->kinds[in->kind];
     const struct upstream_settings *upstream = upstream_at(s, in->upstream);
-    const uint8_t tag[5] = {'2', FINGERPRINT_VERSION, (uint8_t)endpoint_dialect(in->endpoint),
-                            (uint8_t)in->endpoint, (uint8_t)policy->shape};
+    struct buf neutral = {.max = 2 * in->body.len + NEUTRAL_MORE};
+    bool crosses = dialect_request_neutral(in->body, in->endpoint, &neutral);
+    const uint8_t tag[5] = {'2', FINGERPRINT_VERSION, (uint8_t)crosses,
+                            crosses ? 0 : (uint8_t)in->endpoint, (uint8_t)policy->shape};
+    char shaping[64]; /* what is asked for beside the request */
+    snprintf(shaping, sizeof shaping, "%d %d %lld", (int)policy->think, (int)policy->json_schema,
+             (long long)policy->max_tokens);
     const struct span fields[] = {
         span_make((const char *)tag, sizeof tag),
         span_make((const char *)in->scope->digest, sizeof in->scope->digest),
@@ -149,15 +158,24 @@ enum json_verdict fingerprint_meaning(const struct fingerprint_meaning *in,
         span_of(upstream->name),
         span_of(upstream->url),
         in->model,
+        span_of(shaping),
+        span_of(policy->temperature),
+        span_of(policy->extra),
     };
     /* the model's name may be as long as the body; the canonical form is no longer than the text */
-    begin(f, HEAD_MAX + 2 * in->body.len);
+    begin(f, HEAD_MAX + 3 * in->body.len + NEUTRAL_MORE);
     if (write_head(&f->storage, fields, sizeof fields / sizeof fields[0]) != ERR_OK) {
+        buf_free(&neutral);
         return JSON_TOO_LARGE;
     }
     size_t head_len = f->storage.len;
-    enum json_verdict verdict = json_canonical(
-        in->body, outside_meaning, sizeof outside_meaning / sizeof outside_meaning[0], &f->storage);
+    /* what parsers read differently is found in the client's own text */
+    enum json_verdict verdict = json_canonical(in->body, NULL, 0, NULL);
+    if (verdict == JSON_OK) {
+        verdict = json_canonical(neutral.len > 0 ? buf_span(&neutral) : in->body, outside_meaning,
+                                 sizeof outside_meaning / sizeof outside_meaning[0], &f->storage);
+    }
+    buf_free(&neutral);
     if (verdict != JSON_OK) {
         buf_clear(&f->storage);
         return verdict;

@@ -35,21 +35,6 @@ static void reset_answer(struct flight *f)
     f->last_data = (mono_t){0};
 }
 
-/* Whether a stream is to be asked for; fills f->shaped. */
-static bool shape(struct flight *f)
-{
-    struct flight_table *t = f->table;
-    if (!f->spec.may_stream || f->again || refusal_known(t, f, loop_now(t->loop))) {
-        return false;
-    }
-    bool changed = false;
-    buf_free(&f->shaped);
-    buf_init(&f->shaped, f->spec.body.len + 256);
-    enum err e = dialect_request_shape(f->spec.body, f->spec.endpoint, SPAN_NONE, true, &f->shaped,
-                                       &changed);
-    return e == ERR_OK && changed;
-}
-
 void call_start(struct flight *f)
 {
     struct flight_table *t = f->table;
@@ -57,16 +42,8 @@ void call_start(struct flight *f)
     f->state = FLIGHT_CALLING;
     f->cut = false;
     reset_answer(f);
-    f->asked_changed = shape(f);
-    struct upstream_request req = {
-        .to = to,
-        .method = SPAN("POST"),
-        .target = f->spec.target,
-        .headers = f->spec.headers,
-        .header_count = f->spec.header_count,
-        .body = f->asked_changed ? buf_span(&f->shaped) : f->spec.body,
-        .content_length = -1,
-    };
+    struct upstream_request req;
+    wire_make(f, &req);
     f->started = loop_now(t->loop);
     flight_task_figures(f)->upstream_calls++;
     if (f->held_from.us != 0) {
@@ -98,14 +75,14 @@ void call_abort(struct flight *f)
     call_ended(f, &flight_upstream_figures(f)->aborted);
     flight_task_figures(f)->wasted_us += mono_diff(loop_now(f->table->loop), f->started) + f->spent;
     f->spent = 0;
+    failure_forget_probe(f);
 }
 
 static void fail(struct flight *f, enum http_error error, const char *why)
 {
     struct flight_end end = {
         .result = FLIGHT_FAILED, .error = error, .why = why, .upstream_failed = true};
-    flight_task_figures(f)->not_stored++;
-    flight_finish(f, &end);
+    failure_end(f, &end, f->status != 0);
 }
 
 void call_timer(struct flight *f)
@@ -141,7 +118,7 @@ static void on_head(void *ctx, int status, struct span reason, const struct http
         }
     }
     if (status == 200) {
-        assembler_init(&f->assembler, f->spec.endpoint, type);
+        assembler_init(&f->assembler, f->wire, type);
         f->assembling = true;
     }
 }
@@ -157,6 +134,7 @@ static bool on_data(void *ctx, struct span piece)
     loop_timer_start(f->timer, flight_upstream(f)->stall_timeout);
     if (f->assembling) {
         assembler_feed(&f->assembler, piece);
+        f->ticket.job.answering = f->assembler.first_token_seen;
     }
     /* Kept as it came where it may have to be passed on so: errors, and answers asked for as
      * written. */
@@ -175,7 +153,7 @@ static usec_t model_time(const struct flight *f)
         return f->assembler.answer.model_time;
     }
     usec_t stream = mono_diff(f->last_data, f->first_data);
-    bool streamed = f->asked_changed && f->first_data.us != 0 && stream > 0;
+    bool streamed = f->asked_stream && f->first_data.us != 0 && stream > 0;
     return streamed ? stream : mono_diff(loop_now(f->table->loop), f->started);
 }
 
@@ -194,9 +172,15 @@ static void pass_raw(struct flight *f)
     }
     struct flight_end end = {.result = FLIGHT_RAW,
                              .status = f->status,
+                             .raw_dialect = endpoint_dialect(f->wire),
                              .raw_headers = buf_span(&f->raw_headers),
                              .raw_body = buf_span(&f->raw_body),
                              .upstream_failed = f->status >= 400};
+    if (end.upstream_failed) {
+        failure_end(f, &end, true);
+        return;
+    }
+    failure_none(f);
     flight_task_figures(f)->not_stored++;
     flight_finish(f, &end);
 }
@@ -206,43 +190,110 @@ static void pass_error(struct flight *f)
 {
     struct flight_end end = {.result = FLIGHT_RAW,
                              .status = f->assembler.error_status,
+                             .raw_dialect = endpoint_dialect(f->wire),
                              .raw_headers = SPAN("Content-Type: application/json\r\n"),
                              .raw_body = buf_span(&f->assembler.error),
                              .upstream_failed = true};
-    flight_task_figures(f)->not_stored++;
-    flight_finish(f, &end);
+    failure_end(f, &end, true);
 }
 
-static int64_t known(int64_t n)
+/* Tokens of a call: as the server says, else estimated from the bytes. */
+static void count_cost(struct flight *f, struct flight_end *end)
 {
-    return n < 0 ? 0 : n;
+    enum { BYTES_PER_TOKEN = 4 };
+    struct task_figures *task = flight_task_figures(f);
+    struct upstream_figures *up = flight_upstream_figures(f);
+    const struct upstream_settings *to = flight_upstream(f);
+    const struct answer *a = end->answer;
+    int64_t in = (int64_t)f->shaped.len / BYTES_PER_TOKEN;
+    int64_t out = (int64_t)(a->content.len + a->thinking.len) / BYTES_PER_TOKEN;
+    int64_t guessed = (a->tokens_in < 0 ? in : 0) + (a->tokens_out < 0 ? out : 0);
+    in = a->tokens_in < 0 ? in : a->tokens_in;
+    out = a->tokens_out < 0 ? out : a->tokens_out;
+    /* a price is for a million tokens: the product is in millionths */
+    end->cost += (int64_t)((double)in * to->price_in + (double)out * to->price_out);
+    end->tokens += in + out;
+    task->tokens_in += in;
+    task->tokens_out += out;
+    task->tokens_estimated += guessed;
+    task->cost += end->cost;
+    up->tokens_in += in;
+    up->tokens_out += out;
+    up->tokens_estimated += guessed;
+    up->cost += end->cost;
+}
+
+/* Hands the answer out. */
+static void deliver(struct flight *f, struct flight_end *end)
+{
+    struct task_figures *task = flight_task_figures(f);
+    end->fell_back = f->fell_back;
+    if (list_empty(&f->waiters) && list_empty(&f->followers)) {
+        task->wasted_us += end->model_time;
+    }
+    f->table->hooks.landed(f->table->hooks.ctx, f, end);
+    f->state = FLIGHT_ENDING; /* from here on it leads nobody */
+    completion_landed(f, end);
+    flight_finish(f, end);
+}
+
+/* Whether the answer has the kind's form, or can be brought into it; otherwise it is asked for once
+ * more, by the kind's schema. */
+static bool is_fit(struct flight *f)
+{
+    const struct kind_policy *policy = flight_policy(f);
+    struct pace_row *row = flight_pace_row(f->table, &f->spec);
+    struct answer *a = &f->assembler.answer;
+    bool fit =
+        answer_judge(a, policy, f->spec.kind) != JUDGED_BAD || answer_mend(a, policy, f->spec.kind);
+    bool json = policy->shape != KIND_SHAPE_TEXT && policy->shape != KIND_SHAPE_EMOJI &&
+                policy->shape_member[0] != '\0';
+    if (fit || f->shape_retried) {
+        row->shape_lost = fit ? 0 : row->shape_lost + 1;
+        return true;
+    }
+    bool typed_on = !list_empty(&f->followers);
+    return !json || policy->retry_shape == 0 || f->again || f->orphan || typed_on ||
+           row->shape_lost >= FLIGHT_SHAPE_LOST || refusal_known(f->table, f, f->started);
+}
+
+static void ask_for_shape(struct flight *f, const struct flight_end *end)
+{
+    f->shape_retried = true;
+    f->has_first = true;
+    f->first = f->assembler.answer;
+    answer_init(&f->assembler.answer);
+    f->spent += end->model_time;
+    call_start(f);
+}
+
+void call_land_first(struct flight *f)
+{
+    struct flight_end end = {.result = FLIGHT_ANSWER, .answer = &f->first, .model_time = f->spent};
+    f->spent = 0;
+    deliver(f, &end);
 }
 
 static void land(struct flight *f)
 {
     struct task_figures *task = flight_task_figures(f);
-    struct upstream_figures *up = flight_upstream_figures(f);
-    struct answer *a = &f->assembler.answer;
-    struct flight_end end = {.result = FLIGHT_ANSWER, .answer = a, .model_time = model_time(f)};
-    end.tokens = known(a->tokens_in) + known(a->tokens_out);
-    task->upstream_us += end.model_time + f->spent;
-    task->tokens_in += known(a->tokens_in);
-    task->tokens_out += known(a->tokens_out);
-    up->tokens_in += known(a->tokens_in);
-    up->tokens_out += known(a->tokens_out);
-    figure_times_add(&up->latency, loop_now(f->table->loop),
-                     mono_diff(loop_now(f->table->loop), f->started));
+    mono_t now = loop_now(f->table->loop);
+    struct flight_end end = {
+        .result = FLIGHT_ANSWER, .answer = &f->assembler.answer, .model_time = model_time(f)};
+    failure_none(f);
+    count_cost(f, &end);
     if (f->again) {
-        refusal_remember(f->table, f, loop_now(f->table->loop));
+        refusal_remember(f->table, f, now);
     }
-    pace_add(flight_pace(f->table, &f->spec), mono_diff(loop_now(f->table->loop), f->started));
-    if (list_empty(&f->waiters) && list_empty(&f->followers)) {
-        task->wasted_us += end.model_time;
+    figure_times_add(&flight_upstream_figures(f)->latency, now, mono_diff(now, f->started));
+    flight_pace_add(f, mono_diff(now, f->started));
+    if (!is_fit(f)) {
+        ask_for_shape(f, &end);
+        return;
     }
-    f->table->hooks.landed(f->table->hooks.ctx, f, &end);
-    f->state = FLIGHT_ENDING; /* from here on it leads nobody */
-    completion_landed(f, &end);
-    flight_finish(f, &end);
+    task->upstream_us += end.model_time + f->spent;
+    task->wasted_us += f->spent;
+    deliver(f, &end);
 }
 
 static void on_whole(struct flight *f, const struct upstream_report *report)
@@ -255,7 +306,9 @@ static void on_whole(struct flight *f, const struct upstream_report *report)
         pass_error(f);
         return;
     case ASSEMBLED_ODD:
-        if (f->asked_changed) {
+        if (f->has_first) {
+            call_land_first(f);
+        } else if (f->asked_changed) {
             call_again(f);
         } else {
             pass_raw(f);
@@ -294,6 +347,9 @@ static void on_done(void *ctx, const struct upstream_report *report)
     call_ended(f, &up->finished);
     if (f->assembling) {
         on_whole(f, report);
+    } else if (f->has_first && refused(f->status)) {
+        refusal_remember(f->table, f, loop_now(f->table->loop)); /* it does not know schemas */
+        call_land_first(f);
     } else if (f->asked_changed && refused(f->status)) {
         call_again(f);
     } else {

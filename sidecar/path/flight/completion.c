@@ -235,6 +235,7 @@ static void land_follower(struct flight *f, struct span rest, const struct fligh
                              .answer = &answer,
                              .model_time = from->model_time,
                              .tokens = from->tokens,
+                             .cost = from->cost,
                              .rest = true};
     answer_init(&answer);
     answer.finish = FINISH_STOP;

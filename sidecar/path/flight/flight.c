@@ -29,7 +29,8 @@ const struct kind_policy *flight_policy(const struct flight *f)
 
 struct upstream_settings *flight_upstream(const struct flight *f)
 {
-    return &f->spec.settings->upstreams[f->spec.upstream];
+    int at = f->fell_back ? f->spec.fallback.upstream : f->spec.upstream;
+    return &f->spec.settings->upstreams[at];
 }
 
 struct task_figures *flight_task_figures(const struct flight *f)
@@ -56,6 +57,7 @@ struct flight_table *flight_table_create(struct loop *loop, struct upstream_pool
     require(e == ERR_OK);
     t->typists = typist_table_create();
     t->gate = gate_create(loop, schedule);
+    t->probes = probes_create(loop, pool, schedule);
     list_init(&t->all);
     for (size_t i = 0; i < FLIGHT_TABLE_BUCKETS; i++) {
         list_init(&t->buckets[i]);
@@ -72,11 +74,14 @@ static void flight_free(void *ctx)
     loop_timer_destroy(f->deadline);
     suggestion_reader_free(&f->reader);
     assembler_free(&f->assembler);
+    answer_free(&f->first);
     buf_free(&f->shaped);
+    buf_free(&f->crossed);
     buf_free(&f->raw_headers);
     buf_free(&f->raw_body);
     buf_free(&f->memory);
     free(f->headers);
+    free(f->fallback_headers);
     settings_unref(f->spec.settings);
     free(f);
 }
@@ -90,11 +95,15 @@ void flight_table_destroy(struct flight_table *t)
     {
         struct flight *f = list_item(node, struct flight, all);
         call_abort(f);
+        probes_leave(&f->probe);
         gate_end(t->gate, &f->ticket, true);
         loop_defer_cancel(t->loop, &f->gone);
         flight_free(f);
     }
     gate_destroy(t->gate);
+    probes_destroy(t->probes);
+    loads_free(t);
+    breakers_free(t);
     typist_table_destroy(t->typists);
     refusal_free_all(t);
     free(t->paces);
@@ -109,6 +118,7 @@ size_t flight_count(const struct flight_table *t)
 /* Takes the flight out of every place where it could be found. */
 static void unlink_flight(struct flight *f)
 {
+    failure_forget_probe(f);
     if (f->state == FLIGHT_FOLLOWING && f->leader != NULL) {
         completion_unfollow(f);
     }
@@ -117,6 +127,7 @@ static void unlink_flight(struct flight *f)
         f->table->orphans--;
     }
     list_remove(&f->node);
+    probes_leave(&f->probe);
     gate_end(f->table->gate, &f->ticket, f->cut);
     loop_timer_stop(f->timer);
     if (f->deadline != NULL) {
@@ -211,14 +222,35 @@ static struct span keep(struct flight *f, struct span s)
     return span_make(f->memory.data + at, s.len);
 }
 
+/* Copies of headers, whose bytes go into the flight's memory. */
+static struct http_header *keep_headers(struct flight *f, const struct http_header *from,
+                                        size_t count)
+{
+    struct http_header *to = mem_new((count + 1) * sizeof *to);
+    for (size_t i = 0; i < count; i++) {
+        to[i].name = keep(f, from[i].name);
+        to[i].value = keep(f, from[i].value);
+    }
+    return to;
+}
+
+static size_t headers_size(const struct http_header *headers, size_t count)
+{
+    size_t size = 0;
+    for (size_t i = 0; i < count; i++) {
+        size += headers[i].name.len + headers[i].value.len;
+    }
+    return size;
+}
+
 static bool copy_spec(struct flight *f, const struct flight_spec *spec)
 {
+    const struct flight_fallback *other = &spec->fallback;
     size_t need = spec->target.len + spec->body.len + spec->material.len + spec->model.len +
                   spec->scope.len + spec->turn.reply.len + spec->completion.who.text.len +
                   spec->completion.context.material.len;
-    for (size_t i = 0; i < spec->header_count; i++) {
-        need += spec->headers[i].name.len + spec->headers[i].value.len;
-    }
+    need += headers_size(spec->headers, spec->header_count) + other->body.len + other->model.len +
+            headers_size(other->headers, other->header_count);
     buf_init(&f->memory, need + 1);
     f->spec = *spec;
     f->spec.settings = settings_ref(spec->settings);
@@ -234,12 +266,12 @@ static bool copy_spec(struct flight *f, const struct flight_spec *spec)
     f->spec.turn.reply = keep(f, spec->turn.reply);
     f->spec.completion.who.text = keep(f, spec->completion.who.text);
     f->spec.completion.context.material = keep(f, spec->completion.context.material);
-    f->headers = mem_new((spec->header_count + 1) * sizeof *f->headers);
-    for (size_t i = 0; i < spec->header_count; i++) {
-        f->headers[i].name = keep(f, spec->headers[i].name);
-        f->headers[i].value = keep(f, spec->headers[i].value);
-    }
+    f->headers = keep_headers(f, spec->headers, spec->header_count);
     f->spec.headers = f->headers;
+    f->fallback_headers = keep_headers(f, other->headers, other->header_count);
+    f->spec.fallback.headers = f->fallback_headers;
+    f->spec.fallback.body = keep(f, other->body);
+    f->spec.fallback.model = keep(f, other->model);
     return true;
 }
 
@@ -256,6 +288,12 @@ static void arm_busy_wait(struct flight *f)
     }
 }
 
+/* What the server is, is known, or will not be in time. */
+static void probed(void *ctx)
+{
+    call_start(ctx);
+}
+
 /* The gate is open. */
 static void go(void *ctx)
 {
@@ -265,8 +303,17 @@ static void go(void *ctx)
         gate_end(f->table->gate, &f->ticket, false);
         return;
     }
-    f->ticket.job.expected = pace_expected(flight_pace(f->table, &f->spec));
-    call_start(f);
+    if (failure_blocked(f)) {
+        return;
+    }
+    f->ticket.job.expected = flight_expected(f);
+    f->state = FLIGHT_CALLING;
+    f->probe.fn = probed;
+    f->probe.ctx = f;
+    int at = f->fell_back ? f->spec.fallback.upstream : f->spec.upstream;
+    if (!probes_wait(f->table->probes, f->spec.settings, at, &f->probe)) {
+        call_start(f);
+    }
 }
 
 /* A chat has come. Who follows goes his own way; an orphan is not worth another call. */
@@ -279,11 +326,22 @@ static bool yield(void *ctx)
         return false;
     }
     call_abort(f);
+    probes_leave(&f->probe);
     f->state = FLIGHT_QUEUED;
     f->held_from = loop_now(f->table->loop);
     completion_release_all(f);
     arm_busy_wait(f);
     return true;
+}
+
+static void make_ticket(struct flight *f);
+
+void flight_queue(struct flight *f)
+{
+    make_ticket(f);
+    f->state = FLIGHT_QUEUED;
+    arm_busy_wait(f);
+    gate_wait(f->table->gate, &f->ticket);
 }
 
 void flight_start(struct flight *f)
@@ -292,12 +350,18 @@ void flight_start(struct flight *f)
         return;
     }
     if (is_completion(f) && !flight_has(f->table, FLIGHT_PART_BUSY)) {
+        f->state = FLIGHT_CALLING;
         call_start(f);
         return;
     }
-    f->state = FLIGHT_QUEUED;
-    arm_busy_wait(f);
-    gate_wait(f->table->gate, &f->ticket);
+    if (!failure_is_certain(f)) {
+        flight_queue(f);
+    }
+}
+
+struct probes *flight_probes(const struct flight_table *t)
+{
+    return t->probes;
 }
 
 struct gate *flight_gate(const struct flight_table *t)
@@ -334,7 +398,7 @@ static void make_ticket(struct flight *f)
                                              .policy = flight_policy(f),
                                              .whose = f->spec.turn.whose,
                                              .turn = f->spec.turn.turn,
-                                             .model = flight_key_of(f->table, f->spec.model),
+                                             .model = flight_key_of(f->table, flight_way_model(f)),
                                              .beside_reply = f->spec.turn.beside_reply,
                                              .expected = -1},
                                      .go = go,
@@ -412,64 +476,4 @@ void flight_without(struct flight_table *t, unsigned parts)
 bool flight_has(const struct flight_table *t, enum flight_part part)
 {
     return (t->without & (unsigned)part) == 0;
-}
-
-/* ---- for people ---- */
-
-static const char *state_name(const struct flight *f)
-{
-    static const char *const names[] = {[FLIGHT_HELD] = "held",
-                                        [FLIGHT_QUEUED] = "waiting",
-                                        [FLIGHT_FOLLOWING] = "following",
-                                        [FLIGHT_CALLING] = "running",
-                                        [FLIGHT_ENDING] = "ending"};
-    return names[f->state];
-}
-
-void flight_each(struct flight_table *t, flight_view_fn fn, void *ctx)
-{
-    mono_t now = loop_now(t->loop);
-    list_each(node, &t->all)
-    {
-        struct flight *f = list_item(node, struct flight, all);
-        struct flight_view v = {
-            .kind = flight_policy(f)->name,
-            .upstream = flight_upstream(f)->name,
-            .state = state_name(f),
-            .why = f->state == FLIGHT_QUEUED ? schedule_why_name(f->ticket.job.why) : "",
-            .model = f->spec.model,
-            .scope = f->spec.scope,
-            .age = mono_diff(now, f->begun),
-            .waited = schedule_waited(&f->ticket.job, now),
-            .requeued = f->ticket.job.requeued,
-            .priority = flight_policy(f)->priority,
-        };
-        list_each(waiter, &f->waiters)
-        {
-            v.waiters++;
-        }
-        if (f->state != FLIGHT_ENDING) {
-            fn(ctx, &v);
-        }
-    }
-}
-
-struct flight_outlook flight_outlook(struct flight_table *t, const struct flight_spec *spec)
-{
-    struct flight_outlook o = {.joins = spec->join && flight_find_to_join(t, spec) != NULL};
-    const struct flight_completion *c = &spec->completion;
-    struct schedule_job job = {.to = &spec->settings->upstreams[spec->upstream],
-                               .policy = &spec->settings->kinds[spec->kind],
-                               .whose = spec->turn.whose,
-                               .model = flight_key_of(t, spec->model),
-                               .beside_reply = spec->turn.beside_reply};
-    o.why = schedule_look(t->schedule, &job, loop_now(t->loop));
-    if (spec->settings->kinds[spec->kind].cls == KIND_CLASS_COMPLETION) {
-        struct typist_arrival who = c->who;
-        who.now = loop_now(t->loop);
-        struct typist_verdict v = typist_look(t->typists, &who);
-        o.window = completion_window(t, spec, &v);
-        o.follows = c->usable && spec->join && completion_leader(t, c) != NULL;
-    }
-    return o;
 }

@@ -11,6 +11,8 @@
 #ifndef PATH_FLIGHT_FLIGHT_PRIV_H
 #define PATH_FLIGHT_FLIGHT_PRIV_H
 
+#include "lull/path/dialect/mend.h"
+#include "lull/path/dialect/shape.h"
 #include "lull/path/dialect/suggestion.h"
 #include "lull/path/flight/flight.h"
 
@@ -19,6 +21,8 @@ enum flight_state { FLIGHT_HELD, FLIGHT_QUEUED, FLIGHT_FOLLOWING, FLIGHT_CALLING
 enum {
     FLIGHT_TABLE_BUCKETS = 1024,
     FLIGHT_REFUSALS = 64,             /* upstreams remembered as refusing our changes */
+    FLIGHT_LOADS = 64,                /* upstream and model: how the last chat had it loaded */
+    FLIGHT_SHAPE_LOST = 3,            /* second tries in vain after which there is none any more */
     FLIGHT_PACES = 256,               /* upstream, model and kind: how long their calls take */
     FLIGHT_RAW_MAX = 4 * 1024 * 1024, /* of an answer kept as it came */
     FLIGHT_HEAD_MAX = 64 * 1024,
@@ -26,14 +30,17 @@ enum {
 };
 
 struct refusal {
-    char *upstream; /* name and url of the upstream */
+    char *upstream; /* its url */
     enum endpoint endpoint;
+    struct hash_key model;
     mono_t until;
 };
 
 struct pace_row {
     struct hash_key of; /* upstream, model, kind */
     struct pace pace;
+    int64_t size;        /* bytes of the requests behind it, smoothed */
+    unsigned shape_lost; /* second tries for the form of an answer that were in vain, in a row */
 };
 
 struct flight {
@@ -43,7 +50,7 @@ struct flight {
     enum flight_state state;
     struct flight_spec spec; /* all spans point into `memory` */
     struct buf memory;
-    struct http_header *headers;
+    struct http_header *headers, *fallback_headers;
     struct list waiters;
     struct loop_timer *timer; /* the window, busy_wait, then first_byte_timeout and stall_timeout */
     struct loop_deferred gone;
@@ -64,9 +71,20 @@ struct flight {
 
     /* the call */
     struct upstream_call *call;
-    struct buf shaped;  /* the body that asks for a stream; empty: as written */
-    bool asked_changed; /* the call under way sent `shaped` */
-    bool again;         /* it is the second one, as the client wrote it */
+    struct buf shaped;         /* the body that asks for a stream; empty: as written */
+    bool asked_changed;        /* the call under way has additions that a server may refuse */
+    bool asked_stream;         /* among them: a streamed answer */
+    bool again;                /* it is the second one, as the client wrote it */
+    enum endpoint wire;        /* that it asks for */
+    struct buf crossed;        /* the body in the words of `wire` */
+    struct probe_waiter probe; /* what the server is, is being asked */
+    bool fell_back;            /* it goes to the fallback */
+    bool retried;              /* after a call of which not one byte came */
+    bool shape_retried;        /* asked once more for the kind's form */
+    bool has_first;            /* `first` is the answer before that */
+    struct answer first;
+    bool probing; /* it tries for the breaker */
+    unsigned door_waits;
     int status;
     struct buf raw_headers, raw_body;
     bool raw_over;
@@ -76,6 +94,9 @@ struct flight {
     mono_t started, first_data, last_data;
     usec_t spent; /* model time of an earlier call of this flight that was thrown away */
 };
+
+struct load_row;
+struct breaker;
 
 struct flight_table {
     struct loop *loop;
@@ -92,6 +113,9 @@ struct flight_table {
     struct typist_table *typists;
     struct refusal refusals[FLIGHT_REFUSALS];
     struct pace_row *paces; /* FLIGHT_PACES, made with the first call */
+    struct probes *probes;
+    struct load_row *loads; /* FLIGHT_LOADS, made with the first chat that has some */
+    struct breaker *breakers;
 };
 
 /* flight.c */
@@ -110,6 +134,8 @@ void flight_drop(struct flight *f);
 bool flight_is_idle(const struct flight *f);
 /* Begins the call as soon as the gate opens. */
 void flight_start(struct flight *f);
+/* Queues it at the gate of its upstream. */
+void flight_queue(struct flight *f);
 struct flight *flight_find_to_join(struct flight_table *t, const struct flight_spec *spec);
 
 /* completion.c: what newer text means for older, windows, followers, deadlines. */
@@ -136,11 +162,43 @@ void completion_arm_deadline(struct flight *f);
 
 /* pace.c: how long calls take. */
 struct pace *flight_pace(struct flight_table *t, const struct flight_spec *spec);
+/* A call of this flight has taken that long. */
+void flight_pace_add(struct flight *f, usec_t took);
+/* How long a call of it may take, longer requests longer; -1: not known. */
+usec_t flight_expected(struct flight *f);
+struct pace_row *flight_pace_row(struct flight_table *t, const struct flight_spec *spec);
+
+/* wire.c: what is sent. */
+/* Fills req, and of f: shaped, crossed, wire, asked_changed, asked_stream. */
+void wire_make(struct flight *f, struct upstream_request *req);
+/* The dialect that a task of dialect `asked` is sent in. */
+enum dialect wire_dialect(struct probes *probes, const struct upstream_settings *to,
+                          enum dialect asked);
+/* The model that is asked for now. */
+struct span flight_way_model(const struct flight *f);
+void loads_free(struct flight_table *t);
+
+/* failure.c */
+/* Whether the breaker keeps the flight from its upstream: then it went to its fallback, or ended.
+ */
+bool failure_blocked(struct flight *f);
+/* The same before it is queued: no task of its kind tries for the breaker yet. */
+bool failure_is_certain(struct flight *f);
+/* A call was answered. */
+void failure_none(struct flight *f);
+/* A call has failed; received: a byte of the answer came. Tries once more, waits, goes to the
+ * fallback, or ends the flight with `end`. */
+void failure_end(struct flight *f, struct flight_end *end, bool received);
+/* The flight's call was cut off: it says nothing about the upstream. */
+void failure_forget_probe(struct flight *f);
+void breakers_free(struct flight_table *t);
 
 /* call.c */
 void call_start(struct flight *f);
 /* Ends the call under way, if any, and counts it as aborted. */
 void call_abort(struct flight *f);
+/* The second try failed: the first answer is the answer. */
+void call_land_first(struct flight *f);
 void call_timer(struct flight *f);
 
 /* refusal.c: upstreams that answered 400, 404 or 422 to a request we changed and then took it as

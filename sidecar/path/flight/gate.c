@@ -98,6 +98,15 @@ void gate_wait(struct gate *g, struct gate_ticket *t)
     gate_changed(g);
 }
 
+bool gate_back(struct gate *g, struct gate_ticket *t)
+{
+    bool waits = schedule_back(g->schedule, &t->job, loop_now(g->loop));
+    if (waits) {
+        gate_changed(g);
+    }
+    return waits;
+}
+
 void gate_end(struct gate *g, struct gate_ticket *t, bool aborted)
 {
     if (t->job.state != SCHEDULE_IDLE) {

@@ -10,7 +10,7 @@ struct hash_key flight_key_of(const struct flight_table *t, struct span text)
     return text.len == 0 ? (struct hash_key){0} : hash_key_of(&t->secret, text);
 }
 
-struct pace *flight_pace(struct flight_table *t, const struct flight_spec *spec)
+struct pace_row *flight_pace_row(struct flight_table *t, const struct flight_spec *spec)
 {
     const struct upstream_settings *to = &spec->settings->upstreams[spec->upstream];
     struct hash_state state;
@@ -28,5 +28,26 @@ struct pace *flight_pace(struct flight_table *t, const struct flight_spec *spec)
     if (!hash_key_eq(row->of, of)) {
         *row = (struct pace_row){.of = of};
     }
-    return &row->pace;
+    return row;
+}
+
+void flight_pace_add(struct flight *f, usec_t took)
+{
+    struct pace_row *row = flight_pace_row(f->table, &f->spec);
+    int64_t size = (int64_t)f->spec.body.len;
+    row->size = row->pace.count == 0 ? size : row->size + (size - row->size) / 8;
+    pace_add(&row->pace, took);
+}
+
+usec_t flight_expected(struct flight *f)
+{
+    const struct pace_row *row = flight_pace_row(f->table, &f->spec);
+    usec_t usual = pace_expected(&row->pace);
+    double times = row->size > 0 ? (double)f->spec.body.len / (double)row->size : 1;
+    return usual > 0 && times > 1 ? (usec_t)((double)usual * times) : usual;
+}
+
+struct pace *flight_pace(struct flight_table *t, const struct flight_spec *spec)
+{
+    return &flight_pace_row(t, spec)->pace;
 }

@@ -1,12 +1,17 @@
 /* decide.c: the rules. Each reads the state and a job, and changes nothing.
  *
  * In the order in which they are asked:
+ *   door           the upstream asked to be left alone until then, and max_hold allows that
  *   not counted    upstreams with 0 slots, and foreground kinds, wait for nothing
  *   model          one_model: another model is resident; outside max_hold
  *   hold           max_hold is over: it runs beside the chat
  *   first turn     a title asked before the first reply waits for its chat to come
  *   fronts         yield = always: none may be open on the machine, and none have been for `settle`
- *   slots          what runs already, and what was aborted and may still be running
+ *                  and what the machine takes to begin an answer: the slower it reads prompts, the
+ *                  more a chat loses by a task that began a moment before it. Measured (llama.cpp,
+ *                  one slot, 165 tokens/s, the next message 1 s after the reply): 1 s alone made
+ * the session wait 1.6 times as long as without tasks, 2 s 1.0 times. slots          what runs
+ * already, and what was aborted and may still be running
  *
  * With several slots one is left to chats even while none is open: the next one then keeps the slot
  * that holds its prefix.
@@ -87,7 +92,18 @@ static enum schedule_why ask_slots(const struct schedule_job *j, mono_t now, mon
     return taken < job_slots(j) ? SCHEDULE_FREE : SCHEDULE_SLOTS;
 }
 
-static enum schedule_why ask_fronts(const struct schedule_job *j, mono_t now, mono_t *until)
+/* What `settle` is longer by: the usual time to a chat's first token. */
+static usec_t slowness(const struct schedule *s, const struct machine *m)
+{
+    usec_t slow = 0;
+    for (const struct schedule_upstream *row = s->upstreams; row != NULL; row = row->next) {
+        slow = row->machine == m && row->usual_token > slow ? row->usual_token : slow;
+    }
+    return slow < SLOWNESS_MAX ? slow : SLOWNESS_MAX;
+}
+
+static enum schedule_why ask_fronts(const struct schedule *s, const struct schedule_job *j,
+                                    mono_t now, mono_t *until)
 {
     const struct machine *m = j->row->machine;
     if (yield_of(j) != YIELD_ALWAYS) {
@@ -100,7 +116,8 @@ static enum schedule_why ask_fronts(const struct schedule_job *j, mono_t now, mo
         sooner(until, m->goes_on_until);
         return SCHEDULE_FOR_CHAT;
     }
-    mono_t settled = {m->quiet_since.us + j->policy->settle};
+    usec_t settle = j->policy->settle;
+    mono_t settled = {m->quiet_since.us + settle + (settle > 0 ? slowness(s, m) : 0)};
     if (m->quiet_since.us != 0 && settled.us > now.us) {
         sooner(until, settled);
         return SCHEDULE_SETTLE;
@@ -133,14 +150,28 @@ bool waits_for_model(const struct schedule_job *j, mono_t now)
     return ask_model(j, now, &until) != SCHEDULE_FREE;
 }
 
+/* What is left of a job's hold, counted from `since`. */
+static usec_t hold_left(const struct schedule *s, const struct schedule_job *j)
+{
+    usec_t spent = j->beside_reply || key_is_zero(j->turn) ? j->held : turn_waited(s, j->turn);
+    usec_t left = j->policy->max_hold - spent;
+    return left > 0 ? left : 0;
+}
+
+bool waits_for_door(const struct schedule *s, const struct schedule_job *j, mono_t now)
+{
+    mono_t open = j->row->closed_until;
+    mono_t since = j->state == SCHEDULE_WAITING ? j->since : now;
+    bool bounded = j->policy->cls == KIND_CLASS_COMPLETION; /* by busy_wait */
+    return open.us > now.us && !j->forced && (bounded || since.us + hold_left(s, j) >= open.us);
+}
+
 bool hold_is_over(const struct schedule *s, const struct schedule_job *j, mono_t now, mono_t *at)
 {
     if (j->policy->cls == KIND_CLASS_COMPLETION || j->state != SCHEDULE_WAITING) {
         return false; /* busy_wait is their bound */
     }
-    usec_t spent = j->beside_reply || key_is_zero(j->turn) ? j->held : turn_waited(s, j->turn);
-    usec_t left = j->policy->max_hold - spent;
-    *at = (mono_t){j->since.us + (left > 0 ? left : 0)};
+    *at = (mono_t){j->since.us + hold_left(s, j)};
     return at->us <= now.us;
 }
 
@@ -149,6 +180,10 @@ enum schedule_why decide(struct schedule *s, const struct schedule_job *j, mono_
 {
     mono_t hold = {0};
     *until = (mono_t){0};
+    if (waits_for_door(s, j, now)) {
+        *until = j->row->closed_until;
+        return SCHEDULE_CLOSED;
+    }
     if (!job_is_counted(j) || j->policy->cls == KIND_CLASS_FOREGROUND || j->forced) {
         return SCHEDULE_FREE;
     }
@@ -163,7 +198,7 @@ enum schedule_why decide(struct schedule *s, const struct schedule_job *j, mono_
         *until = j->not_before;
         why = SCHEDULE_FIRST_TURN;
     }
-    why = why == SCHEDULE_FREE ? ask_fronts(j, now, until) : why;
+    why = why == SCHEDULE_FREE ? ask_fronts(s, j, now, until) : why;
     why = why == SCHEDULE_FREE ? ask_slots(j, now, until) : why;
     if (why != SCHEDULE_FREE && hold.us > 0) {
         sooner(until, hold);
@@ -174,7 +209,8 @@ enum schedule_why decide(struct schedule *s, const struct schedule_job *j, mono_
 /* Aborting is worth nothing where the call would be over before the server notices. */
 static bool ends_first(const struct schedule_job *j, mono_t now)
 {
-    usec_t cost = j->row->abort_cost < ABORT_COST_MAX ? j->row->abort_cost : ABORT_COST_MAX;
+    usec_t most = j->answering ? ABORT_COST_WRITING : ABORT_COST_MAX;
+    usec_t cost = j->row->abort_cost < most ? j->row->abort_cost : most;
     usec_t left = j->expected - mono_diff(now, j->since);
     return j->expected >= 0 && left > 0 && left < cost;
 }

@@ -1,5 +1,5 @@
-/* schedule.c: the state: machines, upstreams, fronts and jobs, and what happens to them. The rules
- * are in decide.c.
+/* schedule.c: the state: fronts and jobs, and what happens to them. The rules are in decide.c,
+ * machines and upstreams in rows.c.
  *
  * Upstreams and machines are known by name, so that what was learnt survives a reload; their number
  * is bounded by the configurations that were ever in force. Waiting jobs are few (`queue` per
@@ -10,85 +10,6 @@
  * may go.
  */
 #include "path/schedule/schedule_priv.h"
-
-#include <stdlib.h>
-
-struct schedule *schedule_create(void)
-{
-    return mem_new(sizeof(struct schedule));
-}
-
-void schedule_destroy(struct schedule *s)
-{
-    if (s == NULL) {
-        return;
-    }
-    while (s->upstreams != NULL) {
-        struct schedule_upstream *row = s->upstreams;
-        s->upstreams = row->next;
-        free(row->name);
-        free(row);
-    }
-    while (s->machines != NULL) {
-        struct machine *m = s->machines;
-        s->machines = m->next;
-        free(m->name);
-        free(m);
-    }
-    free(s->turns);
-    free(s);
-}
-
-static struct machine *machine_of(struct schedule *s, const char *name)
-{
-    struct machine *m = s->machines;
-    while (m != NULL && strcmp(m->name, name) != 0) {
-        m = m->next;
-    }
-    if (m == NULL) {
-        m = mem_new(sizeof *m);
-        m->name = mem_strdup(name);
-        list_init(&m->fronts);
-        m->next = s->machines;
-        s->machines = m;
-    }
-    return m;
-}
-
-struct schedule_upstream *row_find(const struct schedule *s, const char *name)
-{
-    struct schedule_upstream *row = s->upstreams;
-    while (row != NULL && strcmp(row->name, name) != 0) {
-        row = row->next;
-    }
-    return row;
-}
-
-struct schedule_upstream *row_of(struct schedule *s, const struct upstream_settings *to)
-{
-    struct schedule_upstream *row = row_find(s, to->name);
-    if (row == NULL) {
-        row = mem_new(sizeof *row);
-        row->name = mem_strdup(to->name);
-        row->usual_token = -1;
-        row->abort_cost = -1;
-        list_init(&row->waiting);
-        list_init(&row->running);
-        row->next = s->upstreams;
-        s->upstreams = row;
-    }
-    /* a reload may have moved it: what is on it keeps the machine it began on until it is empty */
-    if (row->machine == NULL || (row->running_count == 0 && list_empty(&row->waiting) &&
-                                 row->machine->chats + row->machine->foreground == 0)) {
-        row->machine = machine_of(s, to->machine);
-    }
-    return row;
-}
-
-void schedule_found_slots(struct schedule *s, const struct upstream_settings *to, int64_t slots)
-{
-    row_of(s, to)->found_slots = slots;
-}
 
 /* ---- fronts ---- */
 
@@ -163,6 +84,7 @@ void schedule_front_began(struct schedule *s, struct schedule_front *f, mono_t n
     }
     struct machine *m = f->row->machine;
     f->alone = !anything_runs(s, m) && !has_ghosts(f->row, now);
+    f->had_slot = (int64_t)(m->chats + m->foreground) < schedule_slots(s, f->to);
     list_append(&m->fronts, &f->node);
     m->goes_on_until = (mono_t){0};
     if (f->kind == SCHEDULE_CHAT) {
@@ -183,6 +105,15 @@ static void smooth(usec_t *mean, usec_t value)
     *mean = *mean < 0 ? value : *mean + (value - *mean) / 4;
 }
 
+/* The first token that a request of this size may be expected to have without an abort before it:
+ * longer ones take longer. */
+static usec_t usual_for(const struct schedule_front *f)
+{
+    const struct schedule_upstream *row = f->row;
+    double times = row->usual_size > 0 ? (double)f->size / (double)row->usual_size : 1;
+    return times > 1 ? (usec_t)((double)row->usual_token * times) : row->usual_token;
+}
+
 usec_t schedule_front_token(struct schedule *s, struct schedule_front *f, mono_t now)
 {
     (void)s;
@@ -190,13 +121,18 @@ usec_t schedule_front_token(struct schedule *s, struct schedule_front *f, mono_t
     if (f->row == NULL || f->kind != SCHEDULE_CHAT) {
         return -1;
     }
+    if (f->after_abort && !f->had_slot) {
+        return -1; /* it also waited for the chat before it, which says nothing about aborts */
+    }
     if (f->after_abort && f->row->usual_token >= 0) {
-        usec_t late = took > f->row->usual_token ? took - f->row->usual_token : 0;
+        usec_t usual = usual_for(f);
+        usec_t late = took > usual ? took - usual : 0;
         smooth(&f->row->abort_cost, late);
         return late;
     }
     if (f->alone && !f->after_abort) {
         smooth(&f->row->usual_token, took);
+        smooth(&f->row->usual_size, (int64_t)f->size);
     }
     return -1;
 }
@@ -318,6 +254,7 @@ static void start(struct schedule *s, struct schedule_job *j, mono_t now)
     j->forced = j->forced || over; /* to give way again would gain nothing */
     j->why = SCHEDULE_FREE;
     j->state = SCHEDULE_RUNNING;
+    j->answering = false;
     j->since = now;
     list_append(&j->row->running, &j->node);
     j->row->started++;
@@ -450,6 +387,18 @@ struct schedule_job *schedule_victim(struct schedule *s, const struct upstream_s
         }
     }
     return NULL;
+}
+
+bool schedule_back(struct schedule *s, struct schedule_job *j, mono_t now)
+{
+    require(j->state == SCHEDULE_RUNNING);
+    if (!waits_for_door(s, j, now)) {
+        return false;
+    }
+    leave_slot(s, j, now, false);
+    enqueue(s, j, now);
+    note_why(s, j, now);
+    return true;
 }
 
 void schedule_again(struct schedule *s, struct schedule_job *j, mono_t now)

@@ -16,6 +16,13 @@ static const usec_t GOES_ON = 5 * USEC_PER_S;
  */
 static const usec_t ABORT_COST_MAX = 10 * USEC_PER_S;
 
+/* An answer that is being written: an abort is noticed with the next token (0.03 to 0.2 s
+ * measured).
+ */
+static const usec_t ABORT_COST_WRITING = 200 * USEC_PER_MS;
+/* `settle` is longer by the usual time to a chat's first token, at most by this. */
+static const usec_t SLOWNESS_MAX = 3 * USEC_PER_S;
+
 struct machine {
     struct machine *next;
     char *name;
@@ -35,8 +42,10 @@ struct schedule_upstream {
     size_t waiting_count, running_count; /* running: background and completions */
     uint64_t started;
     mono_t ghosts[SCHEDULE_GHOSTS]; /* until when an aborted call may hold its slot */
+    mono_t closed_until;            /* it asked to be left alone; zero: it did not */
     struct hash_key resident;       /* the model of the last call */
     usec_t usual_token, abort_cost; /* smoothed; -1: not measured */
+    int64_t usual_size;             /* bytes of the requests behind usual_token */
 };
 
 struct turn_row {
@@ -67,6 +76,8 @@ enum schedule_why decide(struct schedule *s, const struct schedule_job *j, mono_
                          mono_t *until);
 /* Whether max_hold is over; *at: when it will be. */
 bool hold_is_over(const struct schedule *s, const struct schedule_job *j, mono_t now, mono_t *at);
+/* Whether the upstream's door is closed, and opens before the job's hold is over. */
+bool waits_for_door(const struct schedule *s, const struct schedule_job *j, mono_t now);
 /* Whether a running job has to give way. */
 bool must_yield(const struct schedule_job *j, mono_t now);
 /* Whether another model than its own is resident, and has to stay. */

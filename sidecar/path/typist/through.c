@@ -38,7 +38,7 @@ struct entry {
     uint64_t generation;
     wall_t expires;
     usec_t model_time;
-    int64_t tokens;
+    int64_t tokens, cost;
     size_t text_len;
     struct buf bytes; /* the text, then the suggestion */
 };
@@ -217,6 +217,7 @@ void through_put(struct through *t, const struct through_put *put)
     e->expires = put->expires;
     e->model_time = put->model_time;
     e->tokens = put->tokens;
+    e->cost = put->cost;
     e->text_len = put->text.len;
     buf_init(&e->bytes, THROUGH_BYTES);
     e->context = buf_append_span(&e->bytes, put->text) == ERR_OK &&
@@ -290,6 +291,7 @@ static bool answers(const struct search *s, struct entry *e, size_t at, struct t
     hit->expires = e->expires;
     hit->model_time = e->model_time;
     hit->tokens = e->tokens;
+    hit->cost = e->cost;
     return true;
 }
 

@@ -85,6 +85,21 @@ static size_t text_size(const struct upstream_request *req)
     return size;
 }
 
+/* A proxy is gone through by CONNECT, for http too: what it is told is where to, and nothing of the
+ * request. */
+static void set_proxy(CURL *easy, const char *proxy)
+{
+    curl_easy_setopt(easy, CURLOPT_PROXY, proxy);
+    if (proxy[0] == '\0') {
+        curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
+        return;
+    }
+    curl_easy_setopt(easy, CURLOPT_NOPROXY, "");
+    curl_easy_setopt(easy, CURLOPT_HTTPPROXYTUNNEL, 1L);
+    curl_easy_setopt(easy, CURLOPT_HEADEROPT, (long)CURLHEADER_SEPARATE);
+    curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+}
+
 static void set_connection(CURL *easy, const struct upstream_settings *to)
 {
     curl_easy_setopt(easy, CURLOPT_URL, to->origin);
@@ -93,8 +108,7 @@ static void set_connection(CURL *easy, const struct upstream_settings *to)
     }
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-    curl_easy_setopt(easy, CURLOPT_PROXY, "");
-    curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
+    set_proxy(easy, to->proxy);
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(easy, CURLOPT_DNS_CACHE_TIMEOUT, DNS_SECONDS);

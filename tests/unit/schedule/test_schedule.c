@@ -285,12 +285,73 @@ static void foreground_work_counts_as_what_a_person_waits_for(void **state)
     schedule_destroy(s);
 }
 
+static void a_chat_behind_a_chat_does_not_measure_aborts(void **state)
+{
+    (void)state;
+    struct schedule *s = schedule_create();
+    struct upstream_settings a = upstream(here, one, 1);
+    struct kind_policy tags = kind(KIND_CLASS_BACKGROUND, 5);
+    tags.settle = 0;
+    struct schedule_job j = job(&a, &tags);
+    struct schedule_front f = chat(&a), g = chat(&a);
+    schedule_front_began(s, &f, at(0));
+    assert_int_equal(schedule_front_token(s, &f, at(0.5)), -1);
+    schedule_front_ended(s, &f, at(1), false);
+    schedule_wait(s, &j, at(2));
+    next_is(s, 2, &j);
+    f = chat(&a);
+    schedule_front_began(s, &f, at(3)); /* the job is left to end, and does not */
+    schedule_front_began(s, &g, at(4));
+    schedule_again(s, &j, at(4));
+    assert_int_equal(schedule_front_token(s, &f, at(5)), -1);
+    schedule_front_ended(s, &f, at(13), false);
+    assert_int_equal(schedule_front_token(s, &g, at(14)), -1); /* 9 s of it were f's reply */
+    schedule_front_ended(s, &g, at(15), false);
+    next_is(s, 16, &j);
+    j.expected = 5 * USEC_PER_S;
+    assert_ptr_equal(schedule_victim(s, &a, at(20)), &j); /* an abort is not known to cost much */
+    schedule_end(s, &j, at(20), true);
+    schedule_destroy(s);
+}
+
+static void an_answer_that_is_being_written_notices_at_once(void **state)
+{
+    (void)state;
+    struct schedule *s = schedule_create();
+    struct upstream_settings a = upstream(here, one, 1);
+    struct kind_policy tags = kind(KIND_CLASS_BACKGROUND, 5);
+    tags.settle = 0;
+    struct schedule_job j = job(&a, &tags);
+    struct schedule_front f = chat(&a);
+    f.size = 1000;
+    schedule_front_began(s, &f, at(0));
+    assert_int_equal(schedule_front_token(s, &f, at(0.5)), -1);
+    schedule_front_ended(s, &f, at(1), false);
+    schedule_wait(s, &j, at(2));
+    next_is(s, 2, &j);
+    f = chat(&a);
+    f.size = 4000; /* four times the prompt: 2 s of the 5 s are its own */
+    schedule_front_began(s, &f, at(3));
+    schedule_again(s, &j, at(3));
+    assert_int_equal(schedule_front_token(s, &f, at(8)), 3 * USEC_PER_S);
+    schedule_front_ended(s, &f, at(9), false);
+    next_is(s, 13, &j);
+    j.expected = 5 * USEC_PER_S;
+    assert_null(schedule_victim(s, &a, at(16))); /* 2 s to go, noticed after 3 */
+    j.answering = true;
+    assert_ptr_equal(schedule_victim(s, &a, at(16)), &j);
+    assert_null(schedule_victim(s, &a, at(17.9)));
+    schedule_end(s, &j, at(18), false);
+    schedule_destroy(s);
+}
+
 static void an_abort_is_a_request_not_a_fact(void **state)
 {
     (void)state;
     struct schedule *s = schedule_create();
     struct upstream_settings a = upstream(here, one, 1);
     struct kind_policy tags = kind(KIND_CLASS_BACKGROUND, 5);
+    tags.settle = 0;
     struct schedule_job j = job(&a, &tags), k = job(&a, &tags);
     struct schedule_front f = chat(&a);
     schedule_front_began(s, &f, at(0));
@@ -314,6 +375,33 @@ static void an_abort_is_a_request_not_a_fact(void **state)
     assert_null(schedule_victim(s, &a, at(14)));          /* over before it would be noticed */
     assert_ptr_equal(schedule_victim(s, &a, at(16)), &k); /* late: nobody knows */
     schedule_end(s, &k, at(16), false);
+    schedule_destroy(s);
+}
+
+static void a_slow_server_is_left_alone_for_longer(void **state)
+{
+    (void)state;
+    struct schedule *s = schedule_create();
+    struct upstream_settings a = upstream(here, one, 1);
+    struct kind_policy tags = kind(KIND_CLASS_BACKGROUND, 5);
+    struct schedule_job j = job(&a, &tags);
+    struct schedule_front f = chat(&a);
+    schedule_front_began(s, &f, at(0));
+    (void)schedule_front_token(s, &f, at(1.5));
+    schedule_wait(s, &j, at(2));
+    schedule_front_ended(s, &f, at(3), false);
+    waits(s, 4, &j, SCHEDULE_SETTLE); /* 1 s, and the 1.5 s of a first token */
+    due_in(s, 4, 1.5);
+    next_is(s, 5.5, &j);
+    schedule_end(s, &j, at(6), false);
+    f = chat(&a);
+    schedule_front_began(s, &f, at(7));
+    (void)schedule_front_token(s, &f, at(107)); /* one very long prompt is not what is usual */
+    schedule_wait(s, &j, at(108));
+    schedule_front_ended(s, &f, at(110), false);
+    due_in(s, 110, 4);
+    next_is(s, 114, &j);
+    schedule_end(s, &j, at(115), false);
     schedule_destroy(s);
 }
 
@@ -519,6 +607,9 @@ int main(void)
         cmocka_unit_test(when_full_only_as_many_give_way_as_needed),
         cmocka_unit_test(foreground_work_counts_as_what_a_person_waits_for),
         cmocka_unit_test(an_abort_is_a_request_not_a_fact),
+        cmocka_unit_test(a_chat_behind_a_chat_does_not_measure_aborts),
+        cmocka_unit_test(an_answer_that_is_being_written_notices_at_once),
+        cmocka_unit_test(a_slow_server_is_left_alone_for_longer),
         cmocka_unit_test(a_first_title_waits_for_its_chat),
         cmocka_unit_test(max_hold_bounds_the_waits_of_a_turn),
         cmocka_unit_test(who_goes_first),

@@ -275,6 +275,7 @@ static inline void scripted_settings(struct scripted *s)
                                        .api_key = (char *)"",
                                        .api_key_file = (char *)"",
                                        .ca_file = (char *)"",
+                                       .proxy = (char *)"",
                                        .connect_timeout = 5 * USEC_PER_S,
                                        .keepalive = 4 * USEC_PER_S,
                                        .origin = s->origin,

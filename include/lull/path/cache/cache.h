@@ -65,6 +65,7 @@ struct cache_hit {
     wall_t created, expires;
     usec_t model_time; /* measured model time of the call that made it */
     int64_t tokens;    /* in and out; 0 when unknown */
+    int64_t cost;      /* of that call, in millionths of money */
     unsigned flags;
     struct span answer; /* entry: encoded answer (dialect/answer.h); empty on an alias hit */
     struct span reply;  /* alias: the rendered reply body; empty on an entry hit */
@@ -81,6 +82,9 @@ enum cache_result cache_find_entry(struct cache *c, const struct cache_key *key,
 /* The same, and changes nothing: neither hits nor collisions are counted. */
 enum cache_result cache_peek_entry(struct cache *c, const struct cache_key *key, wall_t now,
                                    struct cache_hit *hit);
+/* An entry that has expired, and may still stand in for an error. */
+enum cache_result cache_find_stale(struct cache *c, const struct cache_key *key, wall_t now,
+                                   struct cache_hit *hit);
 void cache_release(struct cache *c);
 
 /* Bumped by every delete and purge. A flight remembers it when it begins. */
@@ -90,8 +94,9 @@ struct cache_put {
     struct cache_key key;
     struct span kind, scope /* 8 hex digits for display and filters */, model, upstream;
     wall_t created, expires;
+    usec_t stale; /* how long after `expires` it may still stand in for an error */
     usec_t model_time;
-    int64_t tokens;
+    int64_t tokens, cost;
     unsigned flags;
     struct span answer;
     struct span

@@ -8,5 +8,7 @@
 
 /* llama.cpp's total_slots in the body of GET /props; 0: it is not such a body. */
 int64_t dialect_props_slots(struct span body);
+/* Whether body is what Ollama answers to GET /api/version. */
+bool dialect_is_version(struct span body);
 
 #endif

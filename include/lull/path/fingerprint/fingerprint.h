@@ -14,7 +14,7 @@
 #include "lull/path/dialect/json.h"
 #include "lull/path/task/classify.h"
 
-enum { FINGERPRINT_VERSION = 1 };
+enum { FINGERPRINT_VERSION = 2 };
 
 /* Who shares answers. */
 struct scope {

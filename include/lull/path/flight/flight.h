@@ -25,6 +25,7 @@
 #include "lull/http/request.h"
 #include "lull/path/dialect/answer.h"
 #include "lull/path/flight/gate.h"
+#include "lull/path/flight/probe.h"
 #include "lull/path/schedule/schedule.h"
 #include "lull/path/typist/through.h"
 #include "lull/path/typist/typist.h"
@@ -45,15 +46,18 @@ struct flight_end {
     enum outcome outcome;        /* FLIGHT_EMPTY: which */
     const struct answer *answer; /* FLIGHT_ANSWER */
     int status;                  /* FLIGHT_RAW */
+    enum dialect raw_dialect;    /* FLIGHT_RAW: whose words raw_body is in */
     struct span raw_headers;     /* FLIGHT_RAW: lines "Name: value\r\n", without framing */
     struct span raw_body;
     enum http_error error; /* FLIGHT_FAILED */
     const char *why;       /* FLIGHT_FAILED: one phrase */
-    bool rest; /* FLIGHT_ANSWER: the rest of a suggestion that another request's call made */
-    bool held; /* FLIGHT_ANSWER: the rest of a suggestion that was held by then */
+    bool rest;      /* FLIGHT_ANSWER: the rest of a suggestion that another request's call made */
+    bool held;      /* FLIGHT_ANSWER: the rest of a suggestion that was held by then */
+    bool fell_back; /* the answer is the fallback's: not kept */
     bool upstream_failed; /* RAW with an error status, or FAILED: counts as `failed` */
     usec_t model_time;    /* FLIGHT_ANSWER: measured model time of the call */
     int64_t tokens;       /* FLIGHT_ANSWER: in and out, 0 when unknown */
+    int64_t cost;         /* FLIGHT_ANSWER: of the call, in millionths of money */
     /* For whoever answers several waiters alike; set by the hook `landed` (stored) and by waiters.
      */
     bool stored;
@@ -91,6 +95,14 @@ struct flight_completion {
     struct typist_context context; /* material copied */
 };
 
+/* Another upstream that answers when the first cannot. */
+struct flight_fallback {
+    int upstream;                      /* -1: none */
+    const struct http_header *headers; /* copied */
+    size_t header_count;
+    struct span body, model; /* with the model to ask for there; copied */
+};
+
 struct flight_spec {
     struct settings *settings; /* the flight takes a reference */
     int kind;
@@ -101,6 +113,8 @@ struct flight_spec {
     size_t header_count;
     struct span body; /* with the effective model, otherwise as the client wrote it; copied */
     bool may_stream;  /* whether a streamed answer may be asked for instead */
+    bool addressed;   /* `upstream` is the one that the client addressed */
+    struct flight_fallback fallback;
     /* Identity: the level-2 key. */
     struct hash_key hash;
     struct span material; /* copied */
@@ -153,6 +167,15 @@ void flight_moved_on(struct flight_table *t, const struct schedule_whose *whose,
                      const struct dialect_request *chat);
 /* A text (a model, a chat id) as the schedule knows it; zero for an empty one. */
 struct hash_key flight_key_of(const struct flight_table *t, struct span text);
+/* What the servers are. */
+struct probes *flight_probes(const struct flight_table *t);
+/* A chat's call has ended: whether the server answered it ends what its failures began. */
+void flight_chat_ended(struct flight_table *t, const struct upstream_settings *to, bool answered);
+/* The load options of a chat in Ollama's dialect: tasks for that model there are sent with them. */
+void flight_chat_loads(struct flight_table *t, const struct upstream_settings *to,
+                       struct span model, struct span body, enum endpoint endpoint);
+/* "up", "probing" or "down": whether tasks are sent there. */
+const char *flight_upstream_state(const struct flight_table *t, const char *upstream);
 /* Where fronts and other jobs of the same machines are told. */
 struct gate *flight_gate(const struct flight_table *t);
 

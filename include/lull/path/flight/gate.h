@@ -26,6 +26,8 @@ void gate_destroy(struct gate *g); /* no ticket may wait or run; NULL is fine */
 
 /* Queues an idle ticket. */
 void gate_wait(struct gate *g, struct gate_ticket *t);
+/* schedule_back() for a running ticket. */
+bool gate_back(struct gate *g, struct gate_ticket *t);
 /* It waits or runs no more. aborted: its call was cut off. Does nothing to an idle one. */
 void gate_end(struct gate *g, struct gate_ticket *t, bool aborted);
 

@@ -46,6 +46,13 @@ struct schedule_whose {
     struct hash_key chat;   /* by the chat header; zero: there was none */
 };
 
+/* The upstream asked for no more tasks before `until` (429, Retry-After). Tasks whose max_hold ends
+ * before that do not wait for it in vain. */
+void schedule_close(struct schedule *s, const struct upstream_settings *to, mono_t until);
+
+/* Whether it did. */
+bool schedule_is_closed(struct schedule *s, const struct upstream_settings *to, mono_t now);
+
 /* ---- fronts ---- */
 
 enum schedule_front_kind { SCHEDULE_CHAT, SCHEDULE_FOREGROUND };
@@ -55,12 +62,14 @@ struct schedule_front {
     enum schedule_front_kind kind;
     struct schedule_whose whose;
     struct hash_key model; /* what will be resident; zero: not known */
+    size_t size;           /* bytes of its request; 0: not known */
     bool first_turn;       /* of a chat: nothing was answered in it yet */
     /* private */
     struct list node;
     struct schedule_upstream *row;
     mono_t began;
     bool after_abort, alone;
+    bool had_slot; /* no other front was before it in a queue for slots */
 };
 void schedule_front_began(struct schedule *s, struct schedule_front *f, mono_t now);
 /* The first token came: what it was late by because something had to be aborted for it; -1: it had
@@ -79,6 +88,7 @@ enum schedule_why {
     SCHEDULE_SETTLE, /* a reply has just ended */
     SCHEDULE_SLOTS,  /* all slots are taken */
     SCHEDULE_MODEL,  /* another model is resident */
+    SCHEDULE_CLOSED, /* the upstream asked to be left alone */
 };
 /* "chat", "slots" ...; "" for SCHEDULE_FREE. */
 const char *schedule_why_name(enum schedule_why why);
@@ -94,6 +104,7 @@ struct schedule_job {
     bool beside_reply;     /* a title asked before the first reply: a budget of its own */
     bool fixed;            /* cannot be aborted: its answer goes to the client as it comes */
     usec_t expected;       /* how long its call takes; -1: not known */
+    bool answering;        /* its answer has begun: the server writes, so it notices an abort */
     /* private */
     struct list node;
     struct schedule_upstream *row;
@@ -121,6 +132,9 @@ void schedule_end(struct schedule *s, struct schedule_job *j, mono_t now, bool a
  * schedule_end(). */
 struct schedule_job *schedule_victim(struct schedule *s, const struct upstream_settings *to,
                                      mono_t now);
+/* Queues a job again whose call was refused with a closed door, if it is worth waiting; its waits
+ * go on to be counted. false: it is not, and it runs on. */
+bool schedule_back(struct schedule *s, struct schedule_job *j, mono_t now);
 /* Queues a victim again. */
 void schedule_again(struct schedule *s, struct schedule_job *j, mono_t now);
 /* How long it has waited, all in all. */

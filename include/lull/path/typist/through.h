@@ -36,7 +36,7 @@ struct through_put {
     uint64_t generation;    /* of the cache: a delete or purge since then makes it void */
     wall_t expires;
     usec_t model_time; /* what making it cost */
-    int64_t tokens;
+    int64_t tokens, cost;
 };
 /* Holds a copy, over an older suggestion for the same text. What is too large is not held. */
 void through_put(struct through *t, const struct through_put *put);
@@ -48,7 +48,7 @@ struct through_hit {
     struct span rest; /* what is still ahead; valid until the next put */
     wall_t expires;
     usec_t model_time;
-    int64_t tokens;
+    int64_t tokens, cost;
 };
 /* Looks for the longest text, equal to `text` or at most TEXT_WALK characters shorter, whose held
  * suggestion goes on as was typed. */

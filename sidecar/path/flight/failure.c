@@ -1,0 +1,266 @@
+/* failure.c: what happens when a call fails.
+ *
+ *   not one byte came ──▶ once more on another connection
+ *   429, or 503 with Retry-After ──▶ the door is closed: it waits there, if max_hold allows that
+ *   a fallback is configured ──▶ it is asked, once, behind its own gate
+ *   else ──▶ whoever waits is told (fly.c may have a stale answer)
+ *
+ * The breaker of an upstream counts failures in a row: of tasks and of chats, not 4xx but 408 and
+ * 429. When there are breaker_failures of them, tasks are kept away for breaker_open; then one of
+ * them tries. Chats are always tried, and one that is answered closes it.
+ */
+#define _XOPEN_SOURCE 700 /* strptime */
+#include "path/flight/flight_priv.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+static const usec_t DOOR_USUAL = 2 * USEC_PER_S; /* 429 without Retry-After */
+static const usec_t DOOR_MAX = 3600 * USEC_PER_S;
+enum { DOOR_WAITS = 5 }; /* of one flight */
+
+struct breaker {
+    struct breaker *next;
+    char *name;
+    int64_t failures;
+    mono_t open_until; /* zero: closed */
+    bool probing;      /* open, and one task tries */
+};
+
+static struct breaker *breaker_of(struct flight_table *t, const char *name)
+{
+    struct breaker *b = t->breakers;
+    while (b != NULL && strcmp(b->name, name) != 0) {
+        b = b->next;
+    }
+    if (b == NULL) {
+        b = mem_new(sizeof *b);
+        b->name = mem_strdup(name);
+        b->next = t->breakers;
+        t->breakers = b;
+    }
+    return b;
+}
+
+void breakers_free(struct flight_table *t)
+{
+    while (t->breakers != NULL) {
+        struct breaker *b = t->breakers;
+        t->breakers = b->next;
+        free(b->name);
+        free(b);
+    }
+}
+
+static void note_success(struct breaker *b)
+{
+    b->failures = 0;
+    b->open_until = (mono_t){0};
+    b->probing = false;
+}
+
+static void note_failure(struct flight_table *t, const struct upstream_settings *to)
+{
+    struct breaker *b = breaker_of(t, to->name);
+    b->failures++;
+    b->probing = false;
+    if (b->failures >= to->breaker_failures) {
+        b->open_until = (mono_t){loop_now(t->loop).us + to->breaker_open};
+    }
+}
+
+const char *flight_upstream_state(const struct flight_table *t, const char *upstream)
+{
+    const struct breaker *b = t->breakers;
+    while (b != NULL && strcmp(b->name, upstream) != 0) {
+        b = b->next;
+    }
+    if (b == NULL || b->open_until.us == 0) {
+        return "up";
+    }
+    return b->probing || b->open_until.us <= loop_now(t->loop).us ? "probing" : "down";
+}
+
+void flight_chat_ended(struct flight_table *t, const struct upstream_settings *to, bool answered)
+{
+    if (answered) {
+        note_success(breaker_of(t, to->name));
+    } else {
+        note_failure(t, to);
+    }
+}
+
+/* Whether a task may be sent there now. */
+static bool breaker_lets(struct flight *f)
+{
+    struct breaker *b = breaker_of(f->table, flight_upstream(f)->name);
+    if (b->open_until.us == 0) {
+        return true;
+    }
+    if (b->probing || loop_now(f->table->loop).us < b->open_until.us) {
+        return false;
+    }
+    b->probing = true;
+    f->probing = true;
+    return true;
+}
+
+void failure_forget_probe(struct flight *f)
+{
+    if (f->probing) {
+        f->probing = false;
+        breaker_of(f->table, flight_upstream(f)->name)->probing = false;
+    }
+}
+
+static bool counts(int status)
+{
+    return status >= 500 || status == 408 || status == 429;
+}
+
+void failure_none(struct flight *f)
+{
+    f->probing = false;
+    note_success(breaker_of(f->table, flight_upstream(f)->name));
+}
+
+/* ---- the door ---- */
+
+static usec_t retry_after(struct span value, wall_t now)
+{
+    char text[64];
+    char *end = NULL;
+    struct tm when = {0};
+    if (value.len == 0 || value.len >= sizeof text) {
+        return -1;
+    }
+    memcpy(text, value.ptr, value.len);
+    text[value.len] = '\0';
+    if (text[0] >= '0' && text[0] <= '9') {
+        long long seconds = strtoll(text, &end, 10);
+        bool good = *end == '\0' && seconds < DOOR_MAX / USEC_PER_S;
+        return good ? seconds * USEC_PER_S : DOOR_MAX;
+    }
+    const char *rest = strptime(text, "%a, %d %b %Y %H:%M:%S GMT", &when);
+    if (rest == NULL || *rest != '\0') {
+        return -1;
+    }
+    usec_t left = (usec_t)timegm(&when) * USEC_PER_S - now.us;
+    return left < 0 ? 0 : left > DOOR_MAX ? DOOR_MAX : left;
+}
+
+/* The value of a header among the lines that were kept. */
+static struct span kept_header(const struct flight *f, struct span name)
+{
+    struct span lines = buf_span(&f->raw_headers);
+    for (size_t at = 0; at < lines.len;) {
+        size_t end = span_find(lines, SPAN("\r\n"), at);
+        end = end == SIZE_MAX ? lines.len : end;
+        struct span line = span_make(lines.ptr + at, end - at);
+        if (line.len > name.len && line.ptr[name.len] == ':' &&
+            span_eq_nocase(span_make(line.ptr, name.len), name)) {
+            return span_trim(span_make(line.ptr + name.len + 1, line.len - name.len - 1));
+        }
+        at = end + 2;
+    }
+    return SPAN_NONE;
+}
+
+/* Whether it waits behind a closed door now. */
+static bool wait_for_door(struct flight *f, const struct flight_end *end)
+{
+    struct flight_table *t = f->table;
+    if (end->result != FLIGHT_RAW || (end->status != 429 && end->status != 503)) {
+        return false;
+    }
+    usec_t left = retry_after(kept_header(f, SPAN("Retry-After")), loop_wall(t->loop));
+    if (left < 0 && end->status == 503) {
+        return false;
+    }
+    left = left < 0 ? DOOR_USUAL : left;
+    schedule_close(t->schedule, flight_upstream(f), (mono_t){loop_now(t->loop).us + left});
+    bool may = f->door_waits < DOOR_WAITS && f->spec.fallback.upstream < 0 &&
+               flight_policy(f)->cls != KIND_CLASS_COMPLETION;
+    if (!may || !gate_back(t->gate, &f->ticket)) {
+        return false;
+    }
+    f->door_waits++;
+    f->state = FLIGHT_QUEUED;
+    f->held_from = loop_now(t->loop);
+    return true;
+}
+
+/* ---- the fallback ---- */
+
+static bool fall_back(struct flight *f)
+{
+    if (f->spec.fallback.upstream < 0 || f->fell_back) {
+        return false;
+    }
+    gate_end(f->table->gate, &f->ticket, false);
+    f->fell_back = true;
+    f->again = false;
+    f->retried = false;
+    f->shape_retried = false;
+    flight_queue(f);
+    return true;
+}
+
+bool failure_is_certain(struct flight *f)
+{
+    const struct upstream_settings *to = flight_upstream(f);
+    struct breaker *b = breaker_of(f->table, to->name);
+    mono_t now = loop_now(f->table->loop);
+    bool down = b->open_until.us > now.us;
+    bool shut = f->spec.fallback.upstream >= 0 && !f->fell_back &&
+                schedule_is_closed(f->table->schedule, to, now);
+    if (shut) {
+        return fall_back(f);
+    }
+    return down && failure_blocked(f);
+}
+
+bool failure_blocked(struct flight *f)
+{
+    struct flight_end end = {.result = FLIGHT_FAILED,
+                             .error = HTTP_ERROR_UPSTREAM_UNREACHABLE,
+                             .why = "it failed too often; the next task tries after breaker_open",
+                             .upstream_failed = true};
+    if (breaker_lets(f)) {
+        return false;
+    }
+    if (!fall_back(f)) {
+        flight_finish(f, &end);
+    }
+    return true;
+}
+
+void failure_end(struct flight *f, struct flight_end *end, bool received)
+{
+    bool answered = end->result == FLIGHT_RAW && !counts(end->status);
+    if (!f->has_first && wait_for_door(f, end)) {
+        failure_forget_probe(f); /* the door does what the breaker would */
+        return;
+    }
+    if (answered) {
+        failure_none(f);
+    } else {
+        f->probing = false;
+        note_failure(f->table, flight_upstream(f));
+    }
+    bool transport = end->result == FLIGHT_FAILED && end->error != HTTP_ERROR_UPSTREAM_TIMEOUT;
+    if (transport && !received && !f->retried && !f->has_first) {
+        f->retried = true;
+        call_start(f);
+        return;
+    }
+    if (f->has_first) {
+        call_land_first(f);
+        return;
+    }
+    if (end->upstream_failed && fall_back(f)) {
+        return;
+    }
+    flight_task_figures(f)->not_stored++;
+    flight_finish(f, end);
+}

@@ -1,0 +1,361 @@
+/* test_failure.c: model servers that fail: tried again, left alone, replaced by another one, stood
+ * in for by an old answer; and never a reason for a chat to fail.
+ */
+#include "scenario/scenario.h"
+
+#include "lull/path/exchange.h"
+
+static const char *const one[] = {"upstream.default.slots=64", "tasks.settle=0", NULL};
+static const char *const two[] = {"upstream.default.slots=64",
+                                  "tasks.settle=0",
+                                  "upstream.other.url=http://other.test",
+                                  "upstream.other.slots=64",
+                                  "task.title.fallback=other",
+                                  NULL};
+
+static void ask(struct client *c, const char *user)
+{
+    client_clear(c);
+    client_post(c, "/v1/chat/completions", "", ask_title(user, "Fine."));
+}
+
+static void chat(struct world *w, struct client *c, int status)
+{
+    static const char *const turns[] = {"Hello", NULL};
+    client_clear(c);
+    client_post(c, "/v1/chat/completions", "", ask_chat(turns));
+    struct upstream_call *call = model_call(w, model_calls(w) - 1);
+    if (status == 0) {
+        model_break(call, true);
+    } else if (status == 200) {
+        model_answer(call, "Hi");
+    } else {
+        model_refuse(call, status, "", "{\"error\":{\"message\":\"no\"}}");
+    }
+    world_pass(w, 0);
+}
+
+/* The newest call, once all that is due has begun. */
+static struct upstream_call *last(struct world *w)
+{
+    world_pass(w, 0);
+    return model_call(w, model_calls(w) - 1);
+}
+
+static const struct task_figures *title(struct world *w)
+{
+    return world_task(w, "title");
+}
+
+static void once_more_when_not_one_byte_came(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(one);
+    struct client *c = client_open(w);
+    ask(c, "How are you?");
+    model_break(model_call(w, 0), false);
+    assert_int_equal(model_calls(w), 2);
+    assert_string_equal(model_body(model_call(w, 1)), model_body(model_call(w, 0)));
+    model_answer(model_call(w, 1), "{\"title\": \"Greeting\"}");
+    assert_has(client_reply(c), "Greeting");
+    assert_has(client_reply(c), "stored");
+    ask(c, "And you?"); /* a head is something received */
+    model_head(model_call(w, 2), 200, "text/event-stream");
+    model_break(model_call(w, 2), false);
+    assert_int_equal(model_calls(w), 3);
+    assert_has(client_reply(c), "HTTP/1.1 502 ");
+    assert_int_equal(title(w)->upstream_calls, 3);
+    world_end(w);
+}
+
+static void never_more_than_once(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(one);
+    struct client *c = client_open(w);
+    ask(c, "How are you?");
+    model_break(model_call(w, 0), true);
+    model_break(model_call(w, 1), true);
+    assert_int_equal(model_calls(w), 2);
+    assert_has(client_reply(c), "X-Lull-Error: upstream_unreachable\r\n");
+    assert_int_equal(title(w)->failed, 1);
+    world_end(w);
+}
+
+/* Makes the upstream fail n tasks. */
+static void fails(struct world *w, struct client *c, int n, int status)
+{
+    char user[32];
+    for (int i = 0; i < n; i++) {
+        snprintf(user, sizeof user, "Question %d?", i);
+        ask(c, user);
+        model_refuse(last(w), status, "", "{\"error\":{\"message\":\"no\"}}");
+        assert_true(client_answered(c));
+    }
+}
+
+static void tasks_are_kept_away_from_what_fails(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(one);
+    struct client *c = client_open(w);
+    fails(w, c, 5, 500);
+    assert_string_equal(engine_upstream_state(world_engine(w), "default"), "down");
+    size_t calls = model_calls(w);
+    ask(c, "One more?");
+    assert_int_equal(model_calls(w), calls);
+    assert_has(client_reply(c), "HTTP/1.1 502 ");
+    assert_has(client_reply(c), "upstream_unreachable");
+    /* a chat is always tried; that it fails changes nothing */
+    chat(w, c, 503);
+    assert_has(client_reply(c), "HTTP/1.1 503 ");
+    world_pass(w, 11 * USEC_PER_S);
+    assert_string_equal(engine_upstream_state(world_engine(w), "default"), "probing");
+    /* one real task tries; others do not meanwhile */
+    struct client *d = client_open(w);
+    ask(c, "Now?");
+    calls = model_calls(w);
+    ask(d, "And now?");
+    assert_int_equal(model_calls(w), calls);
+    assert_has(client_reply(d), "HTTP/1.1 502 ");
+    model_answer(last(w), "{\"title\": \"Again\"}");
+    assert_has(client_reply(c), "Again");
+    assert_string_equal(engine_upstream_state(world_engine(w), "default"), "up");
+    ask(d, "Then?");
+    model_answer(last(w), "{\"title\": \"Up\"}");
+    assert_has(client_reply(d), "Up");
+    world_end(w);
+}
+
+static void whoever_tries_may_fail_or_leave(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(one);
+    struct client *c = client_open(w);
+    struct client *d = client_open(w);
+    fails(w, c, 5, 500);
+    world_pass(w, 10 * USEC_PER_S);
+    ask(c, "Now?");
+    model_refuse(last(w), 500, "", "{}");
+    size_t calls = model_calls(w);
+    ask(c, "And now?"); /* it is down for another while */
+    assert_int_equal(model_calls(w), calls);
+    world_pass(w, 10 * USEC_PER_S);
+    ask(d, "Who tries?");
+    assert_int_equal(model_calls(w), calls + 1);
+    client_close(d);
+    world_pass(w, 0);
+    assert_true(model_aborted(last(w)));
+    ask(c, "Who else?"); /* nothing was learnt: the next one tries */
+    assert_int_equal(model_calls(w), calls + 2);
+    model_answer(last(w), "{\"title\": \"Good\"}");
+    assert_has(client_reply(c), "Good");
+    world_end(w);
+}
+
+static void a_chat_that_is_answered_ends_it(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(one);
+    struct client *c = client_open(w);
+    fails(w, c, 3, 500);
+    chat(w, c, 0); /* chats count too */
+    chat(w, c, 502);
+    assert_string_equal(engine_upstream_state(world_engine(w), "default"), "down");
+    chat(w, c, 200);
+    assert_string_equal(engine_upstream_state(world_engine(w), "default"), "up");
+    world_pass(w, 2 * USEC_PER_S);
+    ask(c, "Now?");
+    model_answer(last(w), "{\"title\": \"Good\"}");
+    assert_has(client_reply(c), "Good");
+    world_end(w);
+}
+
+static void what_the_client_did_wrong_does_not_count(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(one);
+    struct client *c = client_open(w);
+    for (int i = 0; i < 8; i++) {
+        char user[32];
+        snprintf(user, sizeof user, "Question %d?", i);
+        ask(c, user);
+        model_refuse(last(w), 401, "", "{\"error\":{\"message\":\"key\"}}");
+        assert_has(client_reply(c), "HTTP/1.1 401 ");
+    }
+    assert_string_equal(engine_upstream_state(world_engine(w), "default"), "up");
+    world_end(w);
+}
+
+static void another_upstream_answers(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(two);
+    struct client *c = client_open(w);
+    client_post(c, "/v1/chat/completions", "Authorization: Bearer mine\r\n",
+                ask_title("How are you?", "Fine."));
+    assert_string_equal(model_upstream(last(w)), "default");
+    assert_has(model_headers(last(w)), "Bearer mine");
+    model_refuse(last(w), 500, "", "{}");
+    assert_string_equal(model_upstream(last(w)), "other");
+    assert_has_not(model_headers(last(w)), "mine"); /* the client's headers stay at home */
+    model_answer(last(w), "{\"title\": \"Elsewhere\"}");
+    assert_has(client_reply(c), "Elsewhere");
+    assert_has(client_reply(c), "Cache-Status: lull; fwd=bypass; detail=fallback\r\n");
+    assert_int_equal(title(w)->stored, 0);
+    ask(c, "How are you?"); /* it was not kept */
+    assert_string_equal(model_upstream(last(w)), "default");
+    model_break(last(w), true);
+    model_break(last(w), true);
+    assert_string_equal(model_upstream(last(w)), "other");
+    model_refuse(last(w), 500, "", "{\"error\":{\"message\":\"also here\"}}");
+    assert_has(client_reply(c), "also here");
+    assert_has(client_reply(c), "HTTP/1.1 500 ");
+    world_end(w);
+}
+
+static void the_fallback_answers_at_once_while_the_first_is_down(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(two);
+    struct client *c = client_open(w);
+    for (int i = 0; i < 5; i++) {
+        char user[32];
+        snprintf(user, sizeof user, "Question %d?", i);
+        ask(c, user);
+        model_refuse(last(w), 500, "", "{}");
+        model_answer(last(w), "{\"title\": \"Elsewhere\"}");
+    }
+    ask(c, "Now?");
+    assert_string_equal(model_upstream(last(w)), "other");
+    model_answer(last(w), "{\"title\": \"At once\"}");
+    assert_has(client_reply(c), "At once");
+    world_end(w);
+}
+
+static void an_old_answer_stands_in_for_an_error(void **state)
+{
+    static const char *const sets[] = {"upstream.default.slots=64", "tasks.settle=0",
+                                       "task.title.ttl=10s", "task.title.stale_if_error=30s", NULL};
+    (void)state;
+    struct world *w = world_begin(sets);
+    struct client *c = client_open(w);
+    ask(c, "How are you?");
+    model_answer(last(w), "{\"title\": \"Old\"}");
+    world_pass(w, 11 * USEC_PER_S);
+    ask(c, "How are you?");
+    assert_int_equal(model_calls(w), 2);
+    model_refuse(last(w), 500, "", "{}");
+    assert_has(client_reply(c), "Old");
+    assert_has(client_reply(c), "Cache-Status: lull; hit; detail=stale\r\n");
+    assert_int_equal(title(w)->outcomes[OUTCOME_STALE], 1);
+    ask(c, "How are you?"); /* it is asked anew each time */
+    assert_int_equal(model_calls(w), 3);
+    model_answer(last(w), "{\"title\": \"New\"}");
+    assert_has(client_reply(c), "New");
+    world_pass(w, 50 * USEC_PER_S);
+    ask(c, "How are you?");
+    model_refuse(last(w), 500, "", "{\"error\":{\"message\":\"too old\"}}");
+    assert_has(client_reply(c), "too old");
+    world_end(w);
+}
+
+static void a_closed_door_is_waited_for(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(one);
+    struct client *c = client_open(w);
+    struct client *d = client_open(w);
+    ask(c, "How are you?");
+    model_refuse(last(w), 429, "Retry-After: 5\r\n", "{\"error\":{\"message\":\"slow down\"}}");
+    ask(d, "And you?"); /* others wait too */
+    assert_int_equal(model_calls(w), 1);
+    world_pass(w, 4 * USEC_PER_S);
+    assert_int_equal(model_calls(w), 1);
+    world_pass(w, 2 * USEC_PER_S);
+    assert_int_equal(model_calls(w), 3);
+    model_answer(model_call(w, 1), "{\"title\": \"First\"}");
+    assert_has(client_reply(c), "First");
+    model_answer(model_call(w, 2), "{\"title\": \"Second\"}");
+    assert_has(client_reply(d), "Second");
+    assert_int_equal(title(w)->failed, 0);
+    world_end(w);
+}
+
+static void a_door_that_opens_too_late_is_not_waited_for(void **state)
+{
+    static const char *const sets[] = {"upstream.default.slots=0", NULL};
+    (void)state;
+    struct world *w = world_begin(sets);
+    struct client *c = client_open(w);
+    client_post(c, "/v1/chat/completions", "", ask_query("What is new?"));
+    model_refuse(last(w), 429, "Retry-After: 3600\r\n", "{\"error\":{\"message\":\"tomorrow\"}}");
+    assert_has(client_reply(c), "tomorrow"); /* max_hold is 20 s */
+    assert_has(client_reply(c), "HTTP/1.1 429 ");
+    world_end(w);
+}
+
+static void a_wrong_form_is_asked_for_once_more(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(one);
+    struct client *c = client_open(w);
+    ask(c, "How are you?");
+    assert_has_not(model_body(last(w)), "json_schema");
+    model_answer(last(w), "Here is a title: Greeting");
+    assert_int_equal(model_calls(w), 2);
+    assert_has(model_body(last(w)), "\"json_schema\"");
+    model_answer(last(w), "{\"title\": \"Greeting\"}");
+    assert_has(client_reply(c), "{\\\"title\\\": \\\"Greeting\\\"}");
+    assert_int_equal(title(w)->stored, 1);
+    ask(c, "And you?"); /* the second one is served whatever it is */
+    model_answer(last(w), "no");
+    model_answer(last(w), "no again");
+    assert_has(client_reply(c), "no again");
+    assert_int_equal(model_calls(w), 4);
+    ask(c, "And then?"); /* a server that knows no schemas: the first answer is the answer */
+    model_answer(last(w), "plain words");
+    model_refuse(last(w), 400, "", "{\"error\":{\"message\":\"unknown field\"}}");
+    assert_has(client_reply(c), "plain words");
+    assert_has(client_reply(c), "HTTP/1.1 200 ");
+    world_end(w);
+}
+
+static void a_model_that_never_gets_it_is_not_asked_twice_for_ever(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(one);
+    struct client *c = client_open(w);
+    char user[32];
+    for (int i = 0; i < 5; i++) {
+        snprintf(user, sizeof user, "Question %d?", i);
+        ask(c, user);
+        model_answer(last(w), "no");
+        if (i < 3) {
+            model_answer(last(w), "no");
+        }
+        assert_true(client_answered(c));
+    }
+    assert_int_equal(model_calls(w), 8);
+    world_end(w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(once_more_when_not_one_byte_came),
+        cmocka_unit_test(never_more_than_once),
+        cmocka_unit_test(tasks_are_kept_away_from_what_fails),
+        cmocka_unit_test(whoever_tries_may_fail_or_leave),
+        cmocka_unit_test(a_chat_that_is_answered_ends_it),
+        cmocka_unit_test(what_the_client_did_wrong_does_not_count),
+        cmocka_unit_test(another_upstream_answers),
+        cmocka_unit_test(the_fallback_answers_at_once_while_the_first_is_down),
+        cmocka_unit_test(an_old_answer_stands_in_for_an_error),
+        cmocka_unit_test(a_closed_door_is_waited_for),
+        cmocka_unit_test(a_door_that_opens_too_late_is_not_waited_for),
+        cmocka_unit_test(a_wrong_form_is_asked_for_once_more),
+        cmocka_unit_test(a_model_that_never_gets_it_is_not_asked_twice_for_ever),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
