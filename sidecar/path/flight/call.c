@@ -175,7 +175,7 @@ static void pass_raw(struct flight *f)
                              .raw_dialect = endpoint_dialect(f->wire),
                              .raw_headers = buf_span(&f->raw_headers),
                              .raw_body = buf_span(&f->raw_body),
-                             .upstream_failed = f->status >= 400};
+                             .upstream_failed = f->status >= 400 || failure_is_page(f)};
     if (end.upstream_failed) {
         failure_end(f, &end, true);
         return;

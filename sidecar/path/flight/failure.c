@@ -166,6 +166,13 @@ static struct span kept_header(const struct flight *f, struct span name)
     return SPAN_NONE;
 }
 
+bool failure_is_page(const struct flight *f)
+{
+    struct span type = kept_header(f, SPAN("Content-Type"));
+    struct span html = SPAN("text/html");
+    return type.len >= html.len && span_eq_nocase(span_make(type.ptr, html.len), html);
+}
+
 /* Whether it waits behind a closed door now. */
 static bool wait_for_door(struct flight *f, const struct flight_end *end)
 {
@@ -237,7 +244,7 @@ bool failure_blocked(struct flight *f)
 
 void failure_end(struct flight *f, struct flight_end *end, bool received)
 {
-    bool answered = end->result == FLIGHT_RAW && !counts(end->status);
+    bool answered = end->result == FLIGHT_RAW && end->status >= 400 && !counts(end->status);
     if (!f->has_first && wait_for_door(f, end)) {
         failure_forget_probe(f); /* the door does what the breaker would */
         return;

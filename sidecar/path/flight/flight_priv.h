@@ -184,6 +184,8 @@ void loads_free(struct flight_table *t);
 bool failure_blocked(struct flight *f);
 /* The same before it is queued: no task of its kind tries for the breaker yet. */
 bool failure_is_certain(struct flight *f);
+/* Whether what came is a page for people: some proxy's, not the model server's. */
+bool failure_is_page(const struct flight *f);
 /* A call was answered. */
 void failure_none(struct flight *f);
 /* A call has failed; received: a byte of the answer came. Tries once more, waits, goes to the
