@@ -141,5 +141,6 @@ void engine_explain(struct engine *e, const struct explain_request *in, struct e
     }
     fingerprint_free(&x.meaning);
     fingerprint_free(&x.context);
+    buf_free(&x.plain);
     settings_unref(x.settings);
 }

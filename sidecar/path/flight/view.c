@@ -46,6 +46,7 @@ struct flight_outlook flight_outlook(struct flight_table *t, const struct flight
     struct schedule_job job = {.to = &spec->settings->upstreams[spec->upstream],
                                .policy = &spec->settings->kinds[spec->kind],
                                .whose = spec->turn.whose,
+                               .turn = spec->turn.turn,
                                .model = flight_key_of(t, spec->model),
                                .beside_reply = spec->turn.beside_reply};
     o.why = schedule_look(t->schedule, &job, loop_now(t->loop));

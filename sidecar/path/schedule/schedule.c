@@ -424,7 +424,7 @@ enum schedule_why schedule_look(struct schedule *s, const struct schedule_job *j
 {
     mono_t until;
     struct schedule_job probe = *j;
-    probe.state = SCHEDULE_IDLE;
+    probe.state = SCHEDULE_WAITING; /* so that what its turn has spent counts */
     probe.row = row_of(s, j->to);
     probe.since = now;
     probe.not_before = (mono_t){0};

@@ -1,0 +1,407 @@
+"""The rules of 'the chat first' (docs: design §3), and for each the edits that take it out. A mutant's
+old text stands exactly once in its file; one of its tests must fail with the new one."""
+from collections import namedtuple
+
+Mutant = namedtuple("Mutant", "name file old new tests")
+MUTANTS = []
+
+DECIDE = "sidecar/path/schedule/decide.c"
+SCHEDULE = "sidecar/path/schedule/schedule.c"
+ROWS = "sidecar/path/schedule/rows.c"
+VIEW = "sidecar/path/flight/view.c"
+FAILURE = "sidecar/path/flight/failure.c"
+WIRE = "sidecar/path/flight/wire.c"
+GATE = "sidecar/path/flight/gate.c"
+OBSOLETE = "sidecar/path/flight/obsolete.c"
+FLIGHT = "sidecar/path/flight/flight.c"
+CALL = "sidecar/path/flight/call.c"
+CHAT = "sidecar/path/chat.c"
+WHOSE = "sidecar/path/turn.c"
+PASS = "sidecar/path/pass.c"
+REPLY = "sidecar/path/task/turn.c"
+REWARM = "sidecar/path/rewarm.c"
+
+UNIT = ("unit.schedule.test_schedule",)
+YIELD = ("scenario.test_yield",)
+BOUNDS = ("scenario.test_yield_bounds",)
+UNIT_BOUNDS = ("unit.schedule.test_schedule_bounds",)
+WARM = ("scenario.test_rewarm",)
+WARM_BOUNDS = ("scenario.test_rewarm_bounds",)
+WAITS = ("integration.waits",)
+
+
+def mutant(rule, what, file, old, new, tests):
+    MUTANTS.append(Mutant(f"rule {rule}: {what}", file, old, new, tests))
+
+
+# ---- 1: slots, machines, yield ----
+
+R = "1 slots"
+mutant(R, "auto is 0 for https", DECIDE, "if (to->tls) {\n        return 0;", "if (to->tls) {\n        return 1;", UNIT)
+mutant(R, "auto is what was found", DECIDE,
+       "return row != NULL && row->found_slots > 0 ? row->found_slots : 1;", "return row != NULL ? 1 : 1;", UNIT)
+mutant(R, "auto is what /props says", "sidecar/path/flight/probe.c",
+       "int64_t slots = dialect_props_slots(body);", "int64_t slots = body.len > 0 ? 0 : 0;", YIELD)
+mutant(R, "else auto is 1", DECIDE, "? row->found_slots : 1;", "? row->found_slots : 2;", UNIT)
+mutant(R, "a set number holds", DECIDE, "if (to->slots != SLOTS_AUTO) {", "if (to->slots == 0) {", UNIT)
+mutant(R, "a machine is shared by upstreams", ROWS,
+       "row->machine = machine_of(s, to->machine);", "row->machine = machine_of(s, to->name);", UNIT + YIELD)
+mutant(R, "another machine is not shared", ROWS,
+       "while (m != NULL && strcmp(m->name, name) != 0) {", "while (m != NULL && name == NULL) {", UNIT + YIELD)
+mutant(R, "chats are never queued", PASS,
+       "return x->decision.cls == TASK_CLASS_TASK && x->body_held && x->settings->mode == TASKS_ON &&\n"
+       "           exchange_policy(x)->cls == KIND_CLASS_BACKGROUND;",
+       "return x->body_held && x->settings->mode == TASKS_ON && (x->decision.cls == TASK_CLASS_CHAT ||\n"
+       "           exchange_policy(x)->cls == KIND_CLASS_BACKGROUND);", YIELD)
+mutant(R, "0 slots: a task never waits", DECIDE,
+       "if (!job_is_counted(j) || j->policy->cls == KIND_CLASS_FOREGROUND || j->forced) {",
+       "if (j->policy->cls == KIND_CLASS_FOREGROUND || j->forced) {", UNIT + YIELD)
+mutant(R, "0 slots: a task is never aborted for a chat", DECIDE,
+       "if (!job_is_counted(j) || j->policy->cls == KIND_CLASS_FOREGROUND || j->fixed",
+       "if (j->policy->cls == KIND_CLASS_FOREGROUND || j->fixed", UNIT_BOUNDS)
+mutant(R, "0 slots: a chat there holds nothing", SCHEDULE,
+       "if (schedule_slots(s, f->to) == 0) {", "if (schedule_slots(s, f->to) < 0) {", UNIT_BOUNDS)
+mutant(R, "0 slots: a chat there preempts nothing", SCHEDULE,
+       "if (row->machine != m || schedule_slots(s, to) == 0) {", "if (row->machine != m) {", UNIT_BOUNDS)
+mutant(R, "observe keeps nobody waiting", "sidecar/path/pass.c",
+       "x->body_held && x->settings->mode == TASKS_ON &&", "x->body_held &&", YIELD)
+
+R = "1 yield"
+mutant(R, "auto is always up to 4 slots", DECIDE, "enum { YIELD_ALWAYS_UP_TO = 4 };",
+       "enum { YIELD_ALWAYS_UP_TO = 3 };", UNIT)
+mutant(R, "auto is when_full above 4 slots", DECIDE, "enum { YIELD_ALWAYS_UP_TO = 4 };",
+       "enum { YIELD_ALWAYS_UP_TO = 5 };", UNIT)
+mutant(R, "what is set goes before auto", DECIDE, "if (j->policy->yield != YIELD_AUTO) {", "if (j->policy == NULL) {",
+       UNIT)
+mutant(R, "always: not while a chat is answered", DECIDE, "if (fronts(m) > 0) {\n        return m->chats > 0",
+       "if (fronts(m) > 99) {\n        return m->chats > 0", UNIT + YIELD)
+mutant(R, "when_full: one slot is left beside open chats", DECIDE,
+       "if (slots - 1 - open > 0) {\n            return slots - 1 - open;",
+       "if (slots - open > 0) {\n            return slots - open;", UNIT)
+mutant(R, "when_full: open chats count", DECIDE,
+       "int64_t open = (int64_t)fronts(j->row->machine);", "int64_t open = (int64_t)fronts(j->row->machine) * 0;", UNIT)
+mutant(R, "when_full: none beside a chat in the only slot", DECIDE, "return open == 0 ? 1 : 0;", "return 1;", UNIT)
+mutant(R, "when_full: no more give way than needed", DECIDE,
+       "return (int64_t)j->row->running_count > job_slots(j);", "return true;", UNIT + YIELD)
+mutant(R, "when_full: the youngest gives way", SCHEDULE,
+       "for (struct list *n = row->running.prev; n != &row->running; n = n->prev) {",
+       "for (struct list *n = row->running.next; n != &row->running; n = n->next) {", UNIT)
+mutant(R, "never: does not wait for chats", DECIDE,
+       "if (yield_of(j) != YIELD_ALWAYS) {", "if (yield_of(j) == YIELD_WHEN_FULL) {", UNIT)
+mutant(R, "never: does not give way", DECIDE, "case YIELD_NEVER:\n        return false;",
+       "case YIELD_NEVER:\n        return true;", UNIT)
+mutant(R, "several slots leave one to the chat", DECIDE, "return slots > 1 ? slots - 1 : 1;", "return slots;", UNIT)
+mutant(R, "no more tasks than slots", DECIDE, "return taken < job_slots(j) ?", "return taken < 99 ?", UNIT)
+
+# ---- 2: a chat takes the slot ----
+
+R = "2 preempt"
+mutant(R, "a chat aborts what runs", GATE, "give_way(g, f->to);\n    gate_changed(g);", "gate_changed(g);", YIELD)
+mutant(R, "it is queued again, not lost", FLIGHT, "if (f->orphan) {\n        flight_drop(f);",
+       "if (f != NULL) {\n        flight_drop(f);", YIELD)
+mutant(R, "it is queued again, not answered", FLIGHT, "call_abort(f);\n    probes_leave(&f->probe);\n    f->state = FLIGHT_QUEUED;",
+       "flight_finish_empty(f, OUTCOME_BUSY);\n    if (f->state == FLIGHT_ENDING) {\n        return false;\n    }",
+       YIELD)
+mutant(R, "all its waiters are kept", FLIGHT,
+       "f->held_from = loop_now(f->table->loop);\n    completion_release_all(f);",
+       "f->held_from = loop_now(f->table->loop);\n    completion_release_all(f);\n"
+       "    if (f->waiters.next != f->waiters.prev) {\n"
+       "        struct flight_waiter *w = list_item(f->waiters.prev, struct flight_waiter, node);\n"
+       "        struct flight_end end = {.result = FLIGHT_EMPTY, .outcome = OUTCOME_BUSY};\n"
+       "        list_remove(&w->node);\n        w->flight = NULL;\n        w->done(w->ctx, &end);\n"
+       "        buf_free(&end.reply);\n    }", YIELD)
+mutant(R, "at most max_requeue times", DECIDE, "(int64_t)j->requeued >= j->policy->max_requeue || ", "", UNIT + YIELD)
+mutant(R, "a requeued task does not run in front of the chat", SCHEDULE, "j->requeued++;\n    enqueue(s, j, now);",
+       "j->requeued++;\n    j->forced = true;\n    enqueue(s, j, now);", YIELD)
+mutant(R, "a requeued task keeps its age", SCHEDULE,
+       "j->requeued++;\n    enqueue(s, j, now);", "j->requeued++;\n    j->born = now;\n    enqueue(s, j, now);", UNIT)
+mutant(R, "what cannot be aborted is not", DECIDE, "|| j->fixed || j->forced ||", "|| j->forced ||", UNIT + YIELD)
+mutant(R, "an aborted call counts as taking its slot", SCHEDULE,
+       "if (row->ghosts[i].us > now.us) {\n            return true;",
+       "if (row->ghosts[i].us > now.us) {\n            return false;", UNIT_BOUNDS)
+mutant(R, "its slot is taken for as long as aborts take", SCHEDULE, "if (aborted) {\n        add_ghost",
+       "if (aborted && now.us < 0) {\n        add_ghost", UNIT)
+mutant(R, "so it is after giving way", SCHEDULE, "leave_slot(s, j, now, true);\n    list_each",
+       "leave_slot(s, j, now, false);\n    list_each", UNIT_BOUNDS)
+mutant(R, "so it is when a client left", FLIGHT, "gate_end(f->table->gate, &f->ticket, f->cut);",
+       "gate_end(f->table->gate, &f->ticket, false);", BOUNDS)
+mutant(R, "how long aborts take is measured", SCHEDULE, "smooth(&f->row->abort_cost, late);", "(void)late;", UNIT)
+mutant(R, "against what a first token takes alone", SCHEDULE, "if (f->alone && !f->after_abort) {",
+       "if (!f->after_abort) {", UNIT_BOUNDS)
+mutant(R, "chats tell of their first token", CHAT, "if (w->answer.first_token_seen && w->first_token.us == 0) {",
+       "if (w->answer.first_token_seen && w->first_token.us < 0) {", BOUNDS)
+mutant(R, "a nearly finished task is left to finish", DECIDE, " || ends_first(j, now)) {",
+       ") {\n        (void)ends_first;", UNIT)
+mutant(R, "what a task takes is told", FLIGHT,
+       "f->ticket.job.expected = flight_expected(f);", "", BOUNDS)
+mutant(R, "a slow server is left alone for longer", DECIDE, "settle > 0 ? slowness(s, m) : 0",
+       "s == NULL ? slowness(s, m) : 0", UNIT)
+mutant(R, "one long prompt is not what is usual", DECIDE, "return slow < SLOWNESS_MAX ? slow : SLOWNESS_MAX;",
+       "return slow;", UNIT)
+mutant(R, "an answer being written notices at once", DECIDE, "j->answering ? ABORT_COST_WRITING : ABORT_COST_MAX",
+       "ABORT_COST_MAX", UNIT)
+mutant(R, "a chat behind a chat measures nothing", SCHEDULE, "if (f->after_abort && !f->had_slot) {",
+       "if (f->after_abort && f->row == NULL) {", UNIT)
+mutant(R, "long prompts take long by themselves", SCHEDULE, "return times > 1 ? (usec_t)((double)row->usual_token * times) : row->usual_token;",
+       "return times > 1e9 ? 0 : row->usual_token;", UNIT)
+mutant(R, "settle after a reply", DECIDE, "if (m->quiet_since.us != 0 && settled.us > now.us) {",
+       "if (settled.us < 0) {", UNIT + YIELD)
+mutant(R, "a reply with tool calls goes on", SCHEDULE, "goes_on ? now.us + GOES_ON : 0", "goes_on ? 0 : 0",
+       UNIT + YIELD)
+mutant(R, "tool calls are seen in the stream", CHAT, "w->goes_on = how == ASSEMBLED_ODD && w->answer.calls;",
+       "w->goes_on = false;", YIELD)
+mutant(R, "aborted work counts as preempted", FLIGHT, "flight_task_figures(f)->preempted++;", "", YIELD)
+mutant(R, "aborted work counts as wasted", CALL,
+       "flight_task_figures(f)->wasted_us += mono_diff(loop_now(f->table->loop), f->started) + f->spent;", "", YIELD)
+
+# ---- 3: obsolete ----
+
+R = "3 obsolete"
+mutant(R, "follow-ups of the same chat id", OBSOLETE, "return hash_key_eq(w->chat, whose->chat);", "return false;",
+       YIELD)
+mutant(R, "not those of another chat id", OBSOLETE, "return hash_key_eq(w->chat, whose->chat);",
+       "return hash_key_eq(w->chat, whose->chat) ||\n"
+       "               (chat != NULL && task_reply_is_in(f->spec.turn.reply, chat));", YIELD)
+mutant(R, "the same person's", OBSOLETE, "if (!hash_key_eq(f->spec.turn.whose.person, whose->person)) {",
+       "if (f == NULL) {", YIELD)
+mutant(R, "those whose reply the chat has", OBSOLETE,
+       "return chat != NULL && task_reply_is_in(f->spec.turn.reply, chat);", "return false;", YIELD)
+mutant(R, "not those whose reply it has not", OBSOLETE,
+       "return chat != NULL && task_reply_is_in(f->spec.turn.reply, chat);", "return chat != NULL;", YIELD)
+mutant(R, "12 code points at least", REPLY, "if (code_points(reply) < TASK_REPLY_MIN) {", "if (reply.len == 0) {",
+       YIELD)
+mutant(R, "12 are enough", REPLY, "if (code_points(reply) < TASK_REPLY_MIN) {",
+       "if (code_points(reply) <= TASK_REPLY_MIN) {", BOUNDS)
+mutant(R, "code points, not bytes", REPLY, "if (code_points(reply) < TASK_REPLY_MIN) {",
+       "if (reply.len < TASK_REPLY_MIN) {", BOUNDS)
+mutant(R, "no text matches nothing", REPLY, "if (code_points(reply) < TASK_REPLY_MIN) {",
+       "if (reply.len > 0 && code_points(reply) < TASK_REPLY_MIN) {", YIELD)
+mutant(R, "a text that was cut", REPLY, "s.cut = split_cut(reply, &s.head, &s.tail);",
+       "s.cut = false && split_cut(reply, &s.head, &s.tail);", YIELD)
+mutant(R, "cut after 498", REPLY, "CUT_HEAD = 498", "CUT_HEAD = 497", YIELD)
+mutant(R, "cut before 499", REPLY, "CUT_TAIL = 499", "CUT_TAIL = 498", YIELD)
+mutant(R, "a cut text's end counts too", REPLY,
+       "s->found || (at != SIZE_MAX && span_find(p, s->tail, at + s->head.len) != SIZE_MAX);",
+       "s->found || at != SIZE_MAX;", BOUNDS)
+mutant(R, "thinking is left out", REPLY, "return s.ptr[at] == '<'   ? thinking_at(s, at, ahead)",
+       "return s.ptr[at] == '<'   ? (size_t)0 * thinking_at(s, at, ahead)", YIELD)
+mutant(R, "images are left out", REPLY, ": s.ptr[at] == '!' ? image_at(s, at, ahead)",
+       ": s.ptr[at] == '!' ? (size_t)0 * image_at(s, at, ahead)", YIELD)
+mutant(R, "they are left out of the chat too", REPLY, "struct span p = buf_span(&plain);", "struct span p = text;",
+       BOUNDS)
+mutant(R, "keep", OBSOLETE,
+       "f->spec.kind == KIND_FOLLOW_UP &&\n            flight_policy(f)->obsolete == OBSOLETE_EMPTY) {",
+       "f->spec.kind == KIND_FOLLOW_UP) {", YIELD)
+mutant(R, "follow-ups only", OBSOLETE, "f->spec.kind == KIND_FOLLOW_UP &&", "", BOUNDS)
+mutant(R, "only those waiters", OBSOLETE, "            answer_obsolete(f, whose, chat);\n",
+       "            const struct list *first = f->waiters.next;\n            answer_obsolete(f, whose, chat);\n"
+       "            if (f->waiters.next != first) {\n                flight_finish_empty(f, OUTCOME_OBSOLETE);\n"
+       "                continue;\n            }\n", YIELD)
+mutant(R, "its generation is aborted", OBSOLETE, "if (flight_is_idle(f)) {\n                flight_drop(f);",
+       "if (f == NULL) {\n                flight_drop(f);", YIELD)
+mutant(R, "a turn of tools is no new turn", CHAT, " && !(x->parsed && task_is_tool_turn(&x->request))) {", ") {",
+       BOUNDS)
+mutant(R, "an autocomplete whose text was sent", CHAT, "    complete_chat(x);\n", "", ("scenario.test_completion",))
+
+# ---- 4: the first turn ----
+
+R = "4 first turn"
+mutant(R, "its title waits for the chat", SCHEDULE, "if (j->beside_reply && !chat_is_here(j)) {", "if (j == NULL) {",
+       UNIT + YIELD)
+mutant(R, "for first_turn_wait", SCHEDULE, "if (j->beside_reply && !chat_is_here(j)) {\n"
+       "        j->not_before = (mono_t){now.us + j->policy->first_turn_wait};",
+       "if (j->beside_reply && !chat_is_here(j)) {\n"
+       "        j->not_before = (mono_t){now.us + 2 * j->policy->first_turn_wait};", UNIT + YIELD)
+mutant(R, "not where the chat is there", SCHEDULE, "if (j->beside_reply && !chat_is_here(j)) {",
+       "if (j->beside_reply) {", UNIT)
+mutant(R, "it is known by its prompt", WHOSE,
+       "turn.beside_reply = x->decision.kind == KIND_TITLE && found.known && found.reply.len == 0;",
+       "turn.beside_reply = x->decision.kind == KIND_TITLE && found.known && found.reply.len > 0;", YIELD)
+mutant(R, "a title after a reply does not wait", WHOSE, " && found.known && found.reply.len == 0;",
+       " && found.known;", YIELD)
+mutant(R, "counted anew after a foreground task", SCHEDULE,
+       "m->quiet_since = now;\n        wait_anew(s, &j->whose, m, now);", "m->quiet_since = now;", UNIT)
+mutant(R, "counted anew after one that passed through", SCHEDULE,
+       "m->foreground--;\n        wait_anew(s, &f->whose, m, now);", "m->foreground--;", BOUNDS)
+mutant(R, "of the same conversation", SCHEDULE, "if (j->not_before.us != 0 && same_conversation(&j->whose, whose)) {",
+       "if (j->not_before.us != 0) {\n                (void)whose;", UNIT_BOUNDS)
+mutant(R, "yields to its chat when it comes", SCHEDULE, "            chat_has_come(row, f);\n",
+       "            (void)chat_has_come;\n", UNIT)
+mutant(R, "to its own chat", SCHEDULE, "if (j->not_before.us != 0 && same_conversation(&j->whose, &f->whose) &&",
+       "if (j->not_before.us != 0 &&", UNIT)
+mutant(R, "a later turn is not its chat", SCHEDULE, "(told || f->first_turn)) {", "(told || f != NULL)) {", BOUNDS)
+
+# ---- 5: foreground ----
+
+R = "5 foreground"
+mutant(R, "never waits", DECIDE, "j->policy->cls == KIND_CLASS_FOREGROUND || j->forced) {", "j->forced) {",
+       UNIT + YIELD)
+mutant(R, "never gives way", DECIDE, "j->policy->cls == KIND_CLASS_FOREGROUND || j->fixed ||", "j->fixed ||", UNIT)
+mutant(R, "preempts background work", GATE, "give_way(g, j->to);", "(void)t;", YIELD)
+mutant(R, "holds background work", DECIDE, "return m->chats + m->foreground;", "return m->chats;", UNIT)
+mutant(R, "what passes through too", CHAT, "exchange_policy(x)->cls == KIND_CLASS_FOREGROUND",
+       "exchange_policy(x) == NULL", BOUNDS)
+mutant(R, "embeddings", CHAT, "x->head.endpoint == ENDPOINT_EMBEDDINGS", "x->head.target.len == 0", YIELD)
+
+# ---- 6: bounds and order ----
+
+R = "6 bounds"
+mutant(R, "max_hold", DECIDE, "if (hold_is_over(s, j, now, &hold)) {\n        return SCHEDULE_FREE;",
+       "if (hold_is_over(s, j, now, &hold) && now.us < 0) {\n        return SCHEDULE_FREE;", UNIT + YIELD)
+mutant(R, "max_hold wakes by itself", DECIDE, "if (why != SCHEDULE_FREE && hold.us > 0) {",
+       "if (why != SCHEDULE_FREE && hold.us < 0) {", UNIT + YIELD)
+mutant(R, "the waits of a turn are summed", DECIDE,
+       "j->beside_reply || key_is_zero(j->turn) ? j->held : turn_waited(s, j->turn);", "s != NULL ? j->held : 0;",
+       UNIT)
+mutant(R, "by the turn's own key", WHOSE, "turn.turn = turn_key(x, &turn.whose, turn.reply);", "(void)turn_key;",
+       BOUNDS)
+mutant(R, "whichever task of the turn it is", WHOSE, "reply.len < TURN_REPLY_BYTES ? reply.len : TURN_REPLY_BYTES",
+       "reply.len", BOUNDS)
+mutant(R, "a title's budget is its own", DECIDE, "usec_t spent = j->beside_reply || key_is_zero(j->turn)",
+       "usec_t spent = key_is_zero(j->turn)", UNIT_BOUNDS)
+mutant(R, "a title spends nothing of the turn's", SCHEDULE, "if (!j->beside_reply && j->policy->cls",
+       "if (j->policy->cls", UNIT_BOUNDS)
+mutant(R, "earlier waits count", SCHEDULE, "j->held += j->swapping ? 0 : waited;", "j->held += 0;", UNIT_BOUNDS)
+mutant(R, "a title has 60 s", "sidecar/control/kinds.c", "(is_kind(k, KIND_TITLE) ? 60 : 20) * USEC_PER_S",
+       "(is_kind(k, KIND_TITLE) ? 20 : 20) * USEC_PER_S", YIELD)
+mutant(R, "beside the chat it is left alone", SCHEDULE, "j->forced = j->forced || over;",
+       "j->forced = j->forced || (over && now.us < 0);", UNIT)
+mutant(R, "a full queue lets one go", SCHEDULE, "            make_room(j->row);\n", "            (void)make_room;\n",
+       UNIT)
+mutant(R, "a full queue lets the oldest go", SCHEDULE, "j->born.us < oldest->born.us", "j->born.us > oldest->born.us",
+       UNIT)
+mutant(R, "completions take no place in the queue", SCHEDULE,
+       "return !j->forced && j->policy->cls != KIND_CLASS_COMPLETION;", "return !j->forced;", UNIT)
+mutant(R, "an autocomplete waits busy_wait at most", FLIGHT, "if (is_completion(f)) {\n        loop_timer_start",
+       "if (f == NULL) {\n        loop_timer_start", YIELD)
+mutant(R, "then it is answered empty", FLIGHT, "flight_finish_empty(f, OUTCOME_BUSY);", "call_start(f);", YIELD)
+mutant(R, "so it is after giving way", FLIGHT, "completion_release_all(f);\n    arm_busy_wait(f);",
+       "completion_release_all(f);", YIELD)
+mutant(R, "priority goes first", SCHEDULE, "if (a->policy->priority != b->policy->priority) {", "if (a == b) {", UNIT)
+mutant(R, "the lower number goes first", SCHEDULE, "return a->policy->priority < b->policy->priority;",
+       "return a->policy->priority > b->policy->priority;", UNIT)
+mutant(R, "then the oldest", SCHEDULE, "return a->born.us < b->born.us;", "return a->born.us > b->born.us;", UNIT)
+mutant(R, "who joins late has waited as long as the first", FLIGHT, "add_waiter(f, waiter, true);\n        return;",
+       "add_waiter(f, waiter, true);\n        if (f->state == FLIGHT_QUEUED) {\n"
+       "            gate_end(t->gate, &f->ticket, false);\n"
+       "            gate_wait(t->gate, &f->ticket);\n        }\n        return;", BOUNDS)
+
+# ---- 7: one model ----
+
+R = "7 one_model"
+mutant(R, "another model waits", DECIDE, "if (!j->to->one_model ||", "if (j->to->one_model ||", UNIT)
+mutant(R, "only where it is set", DECIDE, "if (!j->to->one_model || key_is_zero(row->resident)",
+       "if (key_is_zero(row->resident)", BOUNDS)
+mutant(R, "not while something runs", DECIDE, "if (fronts(row->machine) > 0 || row->running_count > 0) {",
+       "if (row->machine == NULL) {", UNIT_BOUNDS)
+mutant(R, "until quiet for swap_after", DECIDE, "quiet_since.us + j->to->swap_after}", "quiet_since.us}", UNIT)
+mutant(R, "those of the resident model go together", SCHEDULE, "if (swap_a != swap_b) {", "if (a == b) {", UNIT_BOUNDS)
+mutant(R, "outside max_hold", SCHEDULE, "        j->swapping = true;\n", "", UNIT)
+mutant(R, "before max_hold is asked", DECIDE, "enum schedule_why why = ask_model(j, now, until);",
+       "enum schedule_why why = hold_is_over(s, j, now, &hold) ? SCHEDULE_FREE : ask_model(j, now, until);", UNIT)
+mutant(R, "a chat's model is resident", SCHEDULE, "f->row->resident = f->model;", "", UNIT)
+mutant(R, "a task's model is resident", SCHEDULE, "j->row->resident = j->model;", "", UNIT_BOUNDS)
+mutant(R, "a chat says its model", CHAT, ".model = flight_key_of(x->engine->flights, model),", "", BOUNDS)
+mutant(R, "a task says its model", FLIGHT, ".model = flight_key_of(f->table, flight_way_model(f)),", "", BOUNDS)
+
+# ---- 8: rewarm ----
+
+R = "8 rewarm"
+mutant(R, "only after tasks", REWARM, "if (m.idle < 0 || !tasks || !is_wanted(r, to)) {",
+       "if (m.idle < 0 || (!tasks && now.us < 0) || !is_wanted(r, to)) {", WARM)
+mutant(R, "only when idle", REWARM,
+       "if (m.idle < 0 || !tasks || !is_wanted(r, to)) {\n        return -1;\n    }\n    return m.idle >= REST",
+       "if (!tasks || !is_wanted(r, to)) {\n        return -1;\n    }\n    return m.idle < 0 || m.idle >= REST",
+       WARM_BOUNDS)
+mutant(R, "idle for a second", REWARM, "return m.idle >= REST ? 0 : REST - m.idle;", "return 0;", WARM)
+mutant(R, "once a turn", REWARM, "if (!aborted || row->tries >= TRIES) {\n        forget_request(row);",
+       "if (aborted && row->tries >= TRIES) {\n        forget_request(row);", WARM)
+mutant(R, "tried twice at most", REWARM, "if (!aborted || row->tries >= TRIES) {", "if (!aborted) {", WARM)
+mutant(R, "gives way to tasks and queries", REWARM, "if (m.idle < 0) {\n            give_way(row);\n            return -1;",
+       "if (m.idle < -1) {\n            give_way(row);\n            return -1;", WARM)
+mutant(R, "gives way to a chat before it is sent", REWARM, "    stop(row);\n    if (!first_turn",
+       "    if (row->call != NULL) {\n        return gap;\n    }\n    if (!first_turn", WARM_BOUNDS)
+mutant(R, "two minutes at most", REWARM, "if (mono_diff(now, row->began) >= LONGEST) {\n            stop(row);",
+       "if (row == NULL) {\n            stop(row);", WARM_BOUNDS)
+mutant(R, "one token", "sidecar/path/dialect/rewarm.c", '{SPAN("max_tokens"), SPAN("1")}',
+       '{SPAN("max_tokens_"), SPAN("1")}', WARM)
+mutant(R, "one token of Ollama's", "sidecar/path/dialect/rewarm.c", '{SPAN("num_predict"), SPAN("1")}',
+       '{SPAN("num_predict"), SPAN("0")}', WARM)
+mutant(R, "off unless it is set", "include/lull/control/options.def", 'REWARM, rewarm, "off",',
+       'REWARM, rewarm, "on",', WARM)
+mutant(R, "auto asks for a loss", REWARM, "(to->rewarm == REWARM_AUTO && is_lossy(r, to->name));",
+       "(to->rewarm == REWARM_AUTO && measured_of(r, to->name) && is_lossy != NULL);", WARM)
+mutant(R, "auto: a loss that was measured", REWARM,
+       "return m->count[good] == 0 || (loss > LOSS_LEAST && loss > m->token[good] / 2);",
+       "return m->count[good] == 0 || loss > -LOSS_LEAST;", WARM)
+mutant(R, "auto: two turns after tasks first", REWARM, "TRIAL_AFTER = 2", "TRIAL_AFTER = 1", WARM)
+mutant(R, "its time is in rewarm_s", REWARM, "up->rewarm_us += mono_diff(loop_now(row->all->loop), row->began);", "",
+       WARM)
+mutant(R, "its time is in no other figure", REWARM, "    row->call = NULL;\n    row->rewarmed",
+       '    figures_task(row->all->figures, "follow_up")->upstream_us += up->rewarm_us;\n'
+       '    row->call = NULL;\n    row->rewarmed', WARM_BOUNDS)
+mutant(R, "its call is no task's", REWARM, "    up->rewarms++;\n",
+       '    up->rewarms++;\n    figures_task(row->all->figures, "follow_up")->upstream_calls++;\n', WARM_BOUNDS)
+
+# ---- 9: what people see ----
+
+R = "9 seen"
+mutant(R, "flights say why they wait", VIEW,
+       '.why = f->state == FLIGHT_QUEUED ? schedule_why_name(f->ticket.job.why) : "",', '.why = "",', BOUNDS)
+mutant(R, "flights that run wait for nothing", VIEW,
+       '.why = f->state == FLIGHT_QUEUED ? schedule_why_name(f->ticket.job.why) : "",', '.why = "chat",', BOUNDS)
+mutant(R, "flights say how long they have waited", VIEW, ".waited = schedule_waited(&f->ticket.job, now),", "",
+       BOUNDS)
+mutant(R, "flights say how often they gave way", VIEW, ".requeued = f->ticket.job.requeued,", "", BOUNDS)
+mutant(R, "flights say how many wait for them", VIEW, "            v.waiters++;\n", "", BOUNDS)
+mutant(R, "explain says what it would wait for", "sidecar/path/explain.c",
+       "out->waits = schedule_why_name(ahead.why);", "", BOUNDS)
+mutant(R, "explain knows what the turn has spent", SCHEDULE, "probe.state = SCHEDULE_WAITING;",
+       "probe.state = SCHEDULE_IDLE;", BOUNDS)
+mutant(R, "explain knows which turn it is", VIEW,
+       ".whose = spec->turn.whose,\n                               .turn = spec->turn.turn,",
+       ".whose = spec->turn.whose,", BOUNDS)
+mutant(R, "GET /flights says why", "sidecar/control/flights.c", 'cJSON_AddStringToObject(one, "why", f->why);', "",
+       WAITS)
+mutant(R, "GET /flights says what a machine does", "sidecar/control/flights.c", '(double)list[i].waiting);', "0);",
+       WAITS)
+mutant(R, "GET /explain says what it would wait for", "sidecar/control/explain.c",
+       "e->waits[0] != '\\0' ? e->waits : NULL", "NULL", WAITS)
+mutant(R, "lullctl flights says why", "sidecar/ctl/print.c", 'text_of(f, "why"), number_of(f, "age_s")',
+       '"", number_of(f, "age_s")', WAITS)
+mutant(R, "what is queued says why at once", SCHEDULE, "j->why = decide(s, j, now, &until);\n}",
+       "(void)s, (void)j, (void)now, (void)until;\n}", UNIT_BOUNDS)
+mutant(R, "machines say what is open", "sidecar/path/schedule/look.c", ".chats = m->chats, .foreground",
+       ".chats = 0, .foreground", UNIT)
+
+# ---- 10: failures of model servers ----
+
+R = "10 failure"
+FAIL = ("scenario.test_failure",)
+mutant(R, "once more where not one byte came", FAILURE, "if (transport && !received && !f->retried && !f->has_first) {",
+       "if (transport && !received && f->retried && !f->has_first) {", FAIL)
+mutant(R, "never more than once", FAILURE, "        f->retried = true;\n", "", FAIL)
+mutant(R, "the breaker opens", FAILURE, "if (b->failures >= to->breaker_failures) {", "if (b->failures < 0) {", FAIL)
+mutant(R, "an open breaker lets nothing pass", FAILURE, "if (b->open_until.us == 0) {\n        return true;",
+       "if (b->open_until.us >= 0) {\n        return true;", FAIL)
+mutant(R, "one task tries", FAILURE, "    b->probing = true;\n    f->probing = true;", "    f->probing = true;", FAIL)
+mutant(R, "whoever tries may leave", FAILURE, "breaker_of(f->table, flight_upstream(f)->name)->probing = false;",
+       ";", FAIL)
+mutant(R, "a chat that is answered closes it", FAILURE, "    if (answered) {\n        note_success(breaker_of(t, to->name));",
+       "    if (answered && to == NULL) {\n        note_success(breaker_of(t, to->name));", FAIL)
+mutant(R, "4xx do not count", FAILURE, "return status >= 500 || status == 408 || status == 429;",
+       "return status >= 400;", FAIL)
+mutant(R, "the fallback is asked", FAILURE, "if (end->upstream_failed && fall_back(f)) {", "if (end == NULL && fall_back(f)) {", FAIL)
+mutant(R, "once", FAILURE, "if (f->spec.fallback.upstream < 0 || f->fell_back) {", "if (f->spec.fallback.upstream < 0) {", FAIL)
+mutant(R, "its answer is not kept", "sidecar/path/fly.c", "keep && !end->fell_back &&", "keep &&", FAIL)
+mutant(R, "429 closes the door", FAILURE, "    schedule_close(t->schedule,", "    (void)left;\n    if (t == NULL) schedule_close(t->schedule,", FAIL)
+mutant(R, "no longer than max_hold", DECIDE, "(bounded || since.us + hold_left(s, j) >= open.us)", "(bounded || since.us >= 0)", FAIL)
+mutant(R, "an old answer stands in", "sidecar/path/cache/cache.c", "wall_t kept = {put->expires.us + put->stale};",
+       "wall_t kept = {put->expires.us};", FAIL)
+mutant(R, "and is no hit", "sidecar/path/cache/cache.c", "return find_kept_entry(c, id, now, f, v) && v->fresh.us > now.us;",
+       "return find_kept_entry(c, id, now, f, v);", FAIL)
+mutant(R, "a wrong form is asked for once more", CALL, "if (!is_fit(f)) {", "if (is_fit(f) && f == NULL) {", FAIL)
+mutant(R, "by the schema", WIRE, ".schema = f->shape_retried,", "", FAIL)
+mutant(R, "the first answer is kept for it", CALL, "} else if (f->has_first && refused(f->status)) {",
+       "} else if (f->has_first && f->status == 0) {", FAIL)
+mutant(R, "a model that never gets it is not asked twice", CALL, "row->shape_lost >= FLIGHT_SHAPE_LOST", "row->shape_lost > 1000", FAIL)

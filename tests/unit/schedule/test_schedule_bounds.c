@@ -1,0 +1,208 @@
+/* test_schedule_bounds.c: where the schedule's rules end: no slots beside some, whose budget it is,
+ * which model goes on, whose chat is waited for, when an abort counts.
+ */
+#include "schedule_support.h"
+
+static char here[] = "here", hosted[] = "hosted", one[] = "one";
+
+static void no_slots_on_a_machine_with_some(void **state)
+{
+    (void)state;
+    struct schedule *s = schedule_create();
+    struct upstream_settings a = upstream(here, one, 1), b = upstream(hosted, one, 0);
+    struct kind_policy tags = kind(KIND_CLASS_BACKGROUND, 5);
+    struct schedule_job j = job(&a, &tags), k = job(&b, &tags), later = job(&a, &tags);
+    struct schedule_front there = chat(&b), f = chat(&a);
+    schedule_wait(s, &j, at(0));
+    schedule_wait(s, &k, at(0));
+    assert_non_null(schedule_next(s, at(0)));
+    assert_non_null(schedule_next(s, at(0)));
+    schedule_front_began(s, &there, at(1)); /* nothing gives way to it ... */
+    assert_null(schedule_victim(s, &b, at(1)));
+    schedule_end(s, &j, at(2), false);
+    schedule_wait(s, &later, at(2)); /* ... nor waits for it */
+    next_is(s, 2, &later);
+    schedule_front_began(s, &f, at(3));
+    assert_ptr_equal(schedule_victim(s, &a, at(3)), &later);
+    schedule_again(s, &later, at(3));
+    assert_null(schedule_victim(s, &a, at(3))); /* what runs at none is in nobody's way */
+    schedule_front_ended(s, &there, at(3.5), false);
+    schedule_front_ended(s, &f, at(4), false);
+    next_is(s, 5, &later);
+    schedule_end(s, &later, at(6), false);
+    schedule_end(s, &k, at(6), false);
+    schedule_destroy(s);
+}
+
+static void a_title_beside_the_reply_shares_no_budget(void **state)
+{
+    (void)state;
+    struct schedule *s = schedule_create();
+    struct upstream_settings a = upstream(here, one, 1);
+    struct kind_policy policy = kind(KIND_CLASS_BACKGROUND, 4);
+    struct schedule_job title = job(&a, &policy), tags = job(&a, &policy), more = job(&a, &policy);
+    struct schedule_front f = chat(&a);
+    title.turn = tags.turn = more.turn = key(1);
+    title.beside_reply = true;
+    schedule_front_began(s, &f, at(0));
+    schedule_wait(s, &title, at(0));
+    next_is(s, 20, &title);
+    schedule_end(s, &title, at(20), false);
+    schedule_wait(s, &tags, at(20)); /* it has spent nothing of the turn's */
+    waits(s, 39.9, &tags, SCHEDULE_FOR_CHAT);
+    next_is(s, 40, &tags);
+    schedule_end(s, &tags, at(40), false);
+    schedule_wait(s, &title, at(40)); /* and the turn nothing of its own */
+    waits(s, 59.9, &title, SCHEDULE_FOR_CHAT);
+    next_is(s, 60, &title);
+    schedule_end(s, &title, at(60), false);
+    schedule_wait(s, &more, at(60));
+    next_is(s, 60, &more);
+    schedule_destroy(s);
+}
+
+static void a_requeued_task_goes_on_with_its_budget(void **state)
+{
+    (void)state;
+    struct schedule *s = schedule_create();
+    struct upstream_settings a = upstream(here, one, 1);
+    struct kind_policy policy = kind(KIND_CLASS_BACKGROUND, 4);
+    struct schedule_job j = job(&a, &policy);
+    struct schedule_front f = chat(&a);
+    schedule_front_began(s, &f, at(0));
+    schedule_wait(s, &j, at(0));
+    schedule_front_ended(s, &f, at(11), false);
+    next_is(s, 12, &j);
+    f = chat(&a);
+    schedule_front_began(s, &f, at(13));
+    schedule_again(s, &j, at(13));
+    waits(s, 20.9, &j, SCHEDULE_FOR_CHAT); /* 12 s are gone, by whichever turn */
+    next_is(s, 21, &j);
+    schedule_destroy(s);
+}
+
+static void the_resident_models_tasks_go_together(void **state)
+{
+    (void)state;
+    struct schedule *s = schedule_create();
+    struct upstream_settings a = upstream(here, one, 1);
+    struct kind_policy first = kind(KIND_CLASS_BACKGROUND, 3),
+                       last = kind(KIND_CLASS_BACKGROUND, 5);
+    struct schedule_job big[2] = {job(&a, &first), job(&a, &first)};
+    struct schedule_job small[2] = {job(&a, &last), job(&a, &last)};
+    a.one_model = true;
+    for (size_t i = 0; i < 2; i++) {
+        big[i].model = key(1);
+        small[i].model = key(2);
+    }
+    schedule_wait(s, &small[0], at(0));
+    next_is(s, 0, &small[0]);
+    schedule_wait(s, &big[0], at(1));
+    schedule_wait(s, &big[1], at(1));
+    schedule_wait(s, &small[1], at(2));
+    waits(s, 2, &big[0], SCHEDULE_MODEL);
+    schedule_end(s, &small[0], at(3), false);
+    struct schedule_job *const order[] = {&small[1], &big[0], &big[1]};
+    for (size_t i = 0; i < 3; i++) {
+        next_is(s, 3 + (double)i, order[i]); /* later and of less weight, but without a swap */
+        schedule_end(s, order[i], at(3.5 + (double)i), false);
+    }
+    schedule_destroy(s);
+}
+
+static void an_abort_in_one_of_several_slots(void **state)
+{
+    (void)state;
+    struct schedule *s = schedule_create();
+    struct upstream_settings a = upstream(here, one, 2);
+    struct kind_policy tags = kind(KIND_CLASS_BACKGROUND, 5);
+    struct schedule_job j = job(&a, &tags);
+    struct schedule_front f = chat(&a);
+    tags.settle = 0;
+    schedule_front_began(s, &f, at(0));
+    assert_int_equal(schedule_front_token(s, &f, at(0.5)), -1);
+    schedule_front_ended(s, &f, at(1), false);
+    schedule_wait(s, &j, at(1));
+    next_is(s, 1, &j);
+    f = chat(&a);
+    schedule_front_began(s, &f, at(2));
+    assert_int_equal(schedule_front_token(s, &f, at(9)), -1); /* not alone: says nothing */
+    schedule_front_ended(s, &f, at(10), false);
+    f = chat(&a);
+    schedule_front_began(s, &f, at(11));
+    schedule_again(s, &j, at(11));
+    assert_int_equal(schedule_front_token(s, &f, at(14.5)), 3 * USEC_PER_S);
+    schedule_front_ended(s, &f, at(15), false);
+    next_is(s, 15, &j);
+    f = chat(&a);
+    schedule_front_began(s, &f, at(16));
+    schedule_again(s, &j, at(16));
+    schedule_front_ended(s, &f, at(16.5), false); /* a short reply: the slot is not free yet */
+    waits(s, 16.5, &j, SCHEDULE_SLOTS);
+    due_in(s, 16.5, 2.5);
+    f = chat(&a);
+    schedule_front_began(s, &f, at(17)); /* nor is this one alone */
+    assert_int_equal(schedule_front_token(s, &f, at(25)), -1);
+    schedule_front_ended(s, &f, at(25), false);
+    next_is(s, 25, &j);
+    f = chat(&a);
+    schedule_front_began(s, &f, at(26));
+    schedule_again(s, &j, at(26));
+    assert_int_equal(schedule_front_token(s, &f, at(27.5)), USEC_PER_S); /* still against 0.5 s */
+    schedule_destroy(s);
+}
+
+static void somebody_elses_query_says_nothing_of_my_title(void **state)
+{
+    (void)state;
+    struct schedule *s = schedule_create();
+    struct upstream_settings a = upstream(here, one, 1);
+    struct kind_policy title = kind(KIND_CLASS_BACKGROUND, 3);
+    struct kind_policy query = kind(KIND_CLASS_FOREGROUND, 1);
+    struct schedule_job j = job(&a, &title), q = job(&a, &query);
+    j.beside_reply = true;
+    j.whose = (struct schedule_whose){key(1), key(7)};
+    q.whose = (struct schedule_whose){key(1), key(8)};
+    schedule_wait(s, &j, at(0));
+    schedule_wait(s, &q, at(0.4));
+    next_is(s, 0.4, &q);
+    schedule_end(s, &q, at(0.5), false);
+    waits(s, 1.9, &j, SCHEDULE_FIRST_TURN);
+    next_is(s, 2, &j);
+    schedule_destroy(s);
+}
+
+static void what_is_queued_says_why_at_once(void **state)
+{
+    (void)state;
+    struct schedule *s = schedule_create();
+    struct upstream_settings a = upstream(here, one, 1);
+    struct kind_policy tags = kind(KIND_CLASS_BACKGROUND, 5);
+    struct schedule_job j = job(&a, &tags), title = job(&a, &tags);
+    struct schedule_front f = chat(&a);
+    title.beside_reply = true;
+    title.whose.person = key(1);
+    schedule_wait(s, &title, at(0));
+    assert_int_equal(title.why, SCHEDULE_FIRST_TURN);
+    schedule_wait(s, &j, at(0));
+    assert_int_equal(j.why, SCHEDULE_FREE);
+    next_is(s, 0, &j);
+    schedule_front_began(s, &f, at(1));
+    schedule_again(s, &j, at(1));
+    assert_int_equal(j.why, SCHEDULE_FOR_CHAT);
+    schedule_destroy(s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(no_slots_on_a_machine_with_some),
+        cmocka_unit_test(a_title_beside_the_reply_shares_no_budget),
+        cmocka_unit_test(a_requeued_task_goes_on_with_its_budget),
+        cmocka_unit_test(the_resident_models_tasks_go_together),
+        cmocka_unit_test(somebody_elses_query_says_nothing_of_my_title),
+        cmocka_unit_test(what_is_queued_says_why_at_once),
+        cmocka_unit_test(an_abort_in_one_of_several_slots),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
