@@ -346,13 +346,13 @@ static void what_waits_says_why(void **state)
     explained(w, ask_follow_up("x", REPLY), "slots");
     (void)post(w, BOB, ask_chat(SECOND));
     seconds(w, 2);
-    shown(w, "waiting", "chat", 6, 1);
+    shown(w, "waiting", "chat", 9, 1);
     answer(w);
     (void)post(w, ANN, ask_query("weather"));
     assert_int_equal(world_figures(w)->upstreams[0]->calls, 4);
     answer(w);
-    seconds(w, 1);
-    shown(w, "running", "", 7, 1);
+    seconds(w, 4);
+    shown(w, "running", "", 13, 1);
     answer(w);
     world_end(w);
 }
