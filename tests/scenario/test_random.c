@@ -1,6 +1,7 @@
-/* test_random.c: random interleavings of arrive, leave, stream, finish, fail, supersede, join,
- * send, purge, reload and time, from fixed seeds: every accepted request gets exactly one answer,
- * nothing is called after its end, and the equations of the figures hold (world_end).
+/* test_random.c: random interleavings of arrive, leave, stream, finish, fail, refuse, fall back,
+ * supersede, join, send, purge, reload and time, from fixed seeds: every accepted request gets
+ * exactly one answer, nothing is called after its end, and the equations of the figures hold
+ * (world_end).
  */
 #include "scenario/scenario.h"
 
@@ -138,6 +139,20 @@ static void stream_a_piece(struct upstream_call *call)
     model_data(call, line);
 }
 
+/* An error of the server's, as a whole answer. */
+static void refuse(struct upstream_call *call)
+{
+    static const int statuses[] = {400, 404, 429, 429, 500, 503, 401};
+    static const char *const lines[] = {"", "Retry-After: 1\r\n", "Retry-After: 7\r\n",
+                                        "Retry-After: 3600\r\n",
+                                        "Retry-After: Wed, 21 Oct 2015 07:28:00 GMT\r\n"};
+    static const char *const bodies[] = {"{\"error\":{\"message\":\"broken\"}}",
+                                         "{\"error\":\"no\"}", "<html>"};
+    if (!model_has_head(call)) {
+        model_refuse(call, statuses[pick(7)], lines[pick(5)], bodies[pick(3)]);
+    }
+}
+
 /* Something happens to one of the calls that are open. */
 static void model_moves(struct world *w)
 {
@@ -146,6 +161,8 @@ static void model_moves(struct world *w)
                                           "{\"text\": \"n C with libevent and\"}",
                                           "{\"text\": \" in C with libevent and\"}",
                                           "{\"text\": \"\"}",
+                                          "<think>{</think>{\"title\": \"B\"}",
+                                          "{\"queries\": [\"a\"], \"follow_ups\": [\"b\"]}",
                                           "prose"};
     for (unsigned tries = 0; tries < 8 && model_calls(w) > 0; tries++) {
         struct upstream_call *call = model_call(w, pick((unsigned)model_calls(w)));
@@ -160,17 +177,11 @@ static void model_moves(struct world *w)
             model_break(call, pick(2) == 0);
             return;
         case 1:
-            model_head(call, 500, "application/json");
-            model_data(call, "{\"error\":{\"message\":\"broken\"}}");
-            model_end(call);
-            return;
         case 2:
-            model_head(call, 400, "application/json");
-            model_data(call, "{\"error\":\"no\"}");
-            model_end(call);
+            refuse(call);
             return;
         default:
-            model_answer(call, answers[pick(6)]);
+            model_answer(call, answers[pick(8)]);
             return;
         }
     }
@@ -186,7 +197,7 @@ static void model_ends_all(struct world *w)
                 quiet = -1;
             }
         }
-        world_pass(w, 60 * USEC_PER_S);
+        world_pass(w, 70 * USEC_PER_S);
     }
 }
 
@@ -200,11 +211,21 @@ static void step(struct world *w, struct person *people, const char **sets)
                                             "task.autocomplete.deadline=500ms"};
     static const char *const slots[] = {"upstream.default.slots=auto", "upstream.default.slots=2",
                                         "upstream.default.slots=6", "upstream.default.slots=0"};
+    static const char *const fallbacks[] = {"tasks.fallback=", "tasks.fallback=other",
+                                            "tasks.fallback=other"};
+    static const char *const dialects[] = {"upstream.other.dialect=auto",
+                                           "upstream.other.dialect=ollama",
+                                           "upstream.other.dialect=openai"};
+    static const char *const ways[] = {"tasks.upstream=", "tasks.upstream=other",
+                                       "tasks.upstream=", "tasks.stale_if_error=1h"};
     switch (pick(21)) {
     case 0:
         sets[0] = windows[pick(4)];
         sets[1] = deadlines[pick(3)];
         sets[4] = slots[pick(4)];
+        sets[6] = fallbacks[pick(3)];
+        sets[7] = dialects[pick(3)];
+        sets[8] = ways[pick(4)];
         sets[2] = pick(4) == 0 ? "cache.type_through=no" : "cache.type_through_entries=3";
         world_reload(w, sets);
         break;
@@ -237,10 +258,16 @@ static void step(struct world *w, struct person *people, const char **sets)
 static void run(uint64_t seed)
 {
     state_of_random = seed * 7919 + 17;
-    const char *sets[] = {
-        "task.autocomplete.debounce=auto", "task.autocomplete.deadline=off",
-        "cache.type_through_entries=3",    "upstream.default.first_byte_timeout=20s",
-        "upstream.default.slots=auto",     NULL};
+    const char *sets[] = {"task.autocomplete.debounce=auto",
+                          "task.autocomplete.deadline=off",
+                          "cache.type_through_entries=3",
+                          "upstream.default.first_byte_timeout=20s",
+                          "upstream.default.slots=auto",
+                          "upstream.other.url=http://other.test",
+                          "tasks.fallback=other",
+                          "upstream.other.dialect=auto",
+                          "tasks.stale_if_error=1h",
+                          NULL};
     struct world *w = world_begin(sets);
     struct person people[CLIENTS] = {0};
     for (int i = 0; i < STEPS; i++) {
