@@ -19,6 +19,12 @@ static void ask(struct client *c, const char *user)
     client_post(c, "/v1/chat/completions", "", ask_title(user, "Fine."));
 }
 
+static void follow(struct client *c)
+{
+    client_clear(c);
+    client_post(c, "/v1/chat/completions", "", ask_follow_up("How are you?", "Fine, and you?"));
+}
+
 static void chat(struct world *w, struct client *c, int status)
 {
     static const char *const turns[] = {"Hello", NULL};
@@ -236,25 +242,26 @@ static void the_fallback_answers_at_once_while_the_first_is_down(void **state)
 static void an_old_answer_stands_in_for_an_error(void **state)
 {
     static const char *const sets[] = {"upstream.default.slots=64", "tasks.settle=0",
-                                       "task.title.ttl=10s", "task.title.stale_if_error=30s", NULL};
+                                       "task.follow_up.ttl=10s",
+                                       "task.follow_up.stale_if_error=30s", NULL};
     (void)state;
     struct world *w = world_begin(sets);
     struct client *c = client_open(w);
-    ask(c, "How are you?");
-    model_answer(last(w), "{\"title\": \"Old\"}");
+    follow(c);
+    model_answer(last(w), "{\"follow_ups\": [\"Old\"]}");
     world_pass(w, 11 * USEC_PER_S);
-    ask(c, "How are you?");
+    follow(c);
     assert_int_equal(model_calls(w), 2);
     model_refuse(last(w), 500, "", "{}");
     assert_has(client_reply(c), "Old");
     assert_has(client_reply(c), "Cache-Status: lull; hit; detail=stale\r\n");
-    assert_int_equal(title(w)->outcomes[OUTCOME_STALE], 1);
-    ask(c, "How are you?"); /* it is asked anew each time */
+    assert_int_equal(world_task(w, "follow_up")->outcomes[OUTCOME_STALE], 1);
+    follow(c); /* it is asked anew each time */
     assert_int_equal(model_calls(w), 3);
-    model_answer(last(w), "{\"title\": \"New\"}");
+    model_answer(last(w), "{\"follow_ups\": [\"New\"]}");
     assert_has(client_reply(c), "New");
     world_pass(w, 50 * USEC_PER_S);
-    ask(c, "How are you?");
+    follow(c);
     model_refuse(last(w), 500, "", "{\"error\":{\"message\":\"too old\"}}");
     assert_has(client_reply(c), "too old");
     world_end(w);
