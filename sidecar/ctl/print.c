@@ -34,7 +34,11 @@ static void column(const cJSON *o, const char *name, int width, const char *form
     char text[32];
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(o, name);
     if (cJSON_IsNumber(item)) {
-        snprintf(text, sizeof text, strcmp(format, "ms") == 0 ? "%.1f" : "%.0f", item->valuedouble);
+        snprintf(text, sizeof text,
+                 strcmp(format, "ms") == 0      ? "%.1f"
+                 : strcmp(format, "money") == 0 ? "%.4f"
+                                                : "%.0f",
+                 item->valuedouble);
     } else {
         snprintf(text, sizeof text, "-");
     }
@@ -64,6 +68,40 @@ static void print_tasks(const cJSON *tasks)
     }
 }
 
+/* What calls took and cost; money only where somebody has set prices. */
+static void print_costs(const cJSON *tasks)
+{
+    const cJSON *task = NULL;
+    bool money = false;
+    cJSON_ArrayForEach(task, tasks)
+    {
+        money = money || number_of(task, "cost") > 0 || number_of(task, "saved_cost") > 0;
+    }
+    printf("\n%-19s %8s %8s %8s %9s %8s %9s %9s %9s", "kind", "model s", "wasted s", "waited s",
+           "preempted", "obsolete", "tokens in", "out", "estimated");
+    if (money) {
+        printf(" %10s %10s", "cost", "saved cost");
+    }
+    printf("\n");
+    cJSON_ArrayForEach(task, tasks)
+    {
+        printf("%-19s", task->string);
+        column(task, "upstream_s", 8, "ms");
+        column(task, "wasted_s", 8, "ms");
+        column(task, "wait_s", 8, "ms");
+        column(task, "preempted", 9, "");
+        column(task, "obsolete", 8, "");
+        column(task, "tokens_in", 9, "");
+        column(task, "tokens_out", 9, "");
+        column(task, "tokens_estimated", 9, "");
+        if (money) {
+            column(task, "cost", 10, "money");
+            column(task, "saved_cost", 10, "money");
+        }
+        printf("\n");
+    }
+}
+
 static void print_upstreams(const cJSON *upstreams)
 {
     const cJSON *up = NULL;
@@ -89,6 +127,7 @@ void ctl_print_stats(const cJSON *s)
     printf("lulld %s, up %.0f s, tasks %s\n\n", text_of(s, "version"), number_of(s, "uptime_s"),
            text_of(s, "mode"));
     print_tasks(cJSON_GetObjectItemCaseSensitive(s, "tasks"));
+    print_costs(cJSON_GetObjectItemCaseSensitive(s, "tasks"));
     printf("\nchats %.0f (%.0f open, %.0f failed), other %.0f, unrecognised %.0f\n",
            number_of(chat, "requests"), number_of(chat, "open"), number_of(chat, "failed"),
            number_of(cJSON_GetObjectItemCaseSensitive(s, "other"), "requests"),
