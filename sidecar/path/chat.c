@@ -134,6 +134,8 @@ static void on_end(void *ctx)
         return;
     }
     enum assembled how = assembler_finish(&w->answer, true);
+    rewarm_chat_read(x->engine->rewarm, &x->settings->upstreams[x->head.upstream], w->gap,
+                     w->answer.answer.tokens_in, w->answer.answer.cached_tokens);
     w->goes_on = how == ASSEMBLED_ODD && w->answer.calls;
     if (how == ASSEMBLED_WHOLE) {
         note_turn(x);

@@ -278,6 +278,23 @@ void rewarm_chat_token(struct rewarm *r, const struct upstream_settings *to, enu
                      now, took);
 }
 
+void rewarm_chat_read(struct rewarm *r, const struct upstream_settings *to, enum turn_gap gap,
+                      int64_t tokens, int64_t cached)
+{
+    struct upstream_figures *up = figures_upstream(r->figures, to->name);
+    if (gap == TURN_UNKNOWN || tokens < 0 || cached < 0) {
+        return;
+    }
+    int64_t *all = gap == TURN_ALONE         ? &up->turn_tokens_alone
+                   : gap == TURN_AFTER_TASKS ? &up->turn_tokens_after_tasks
+                                             : &up->turn_tokens_after_rewarm;
+    int64_t *kept = gap == TURN_ALONE         ? &up->turn_cached_alone
+                    : gap == TURN_AFTER_TASKS ? &up->turn_cached_after_tasks
+                                              : &up->turn_cached_after_rewarm;
+    *all += tokens;
+    *kept += cached;
+}
+
 static struct span keep(struct row *row, struct span s)
 {
     size_t at = row->memory.len;

@@ -32,6 +32,9 @@ void rewarm_destroy(struct rewarm *r); /* NULL is fine */
  * came since the turn before, if that was of the same conversation. */
 enum turn_gap rewarm_chat_began(struct rewarm *r, const struct upstream_settings *to,
                                 const struct schedule_whose *whose, bool first_turn);
+/* Its prompt had so many tokens, of which the server had so many cached; -1: it does not say. */
+void rewarm_chat_read(struct rewarm *r, const struct upstream_settings *to, enum turn_gap gap,
+                      int64_t tokens, int64_t cached);
 /* Its first token came after `took`. */
 void rewarm_chat_token(struct rewarm *r, const struct upstream_settings *to, enum turn_gap gap,
                        usec_t took);

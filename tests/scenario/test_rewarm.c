@@ -123,6 +123,46 @@ static void it_gives_way_to_everything(void **state)
     }
 }
 
+/* llama.cpp says with the last event how much of a prompt it had read before. */
+static void answer_with_timings(struct upstream_call *call, int read, int cached)
+{
+    char line[256];
+    snprintf(line, sizeof line,
+             "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}],"
+             "\"timings\":{\"cache_n\":%d,\"prompt_n\":%d,\"predicted_n\":2}}\n\n",
+             cached, read);
+    model_head(call, 200, "text/event-stream");
+    model_data(call, "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Hi\"}}]}\n\n");
+    model_data(call, line);
+    model_data(call, "data: [DONE]\n\n");
+    model_end(call);
+}
+
+static void what_tasks_cost_the_next_turn_is_counted(void **state)
+{
+    (void)state;
+    static const char *const sets[] = {"tasks.settle=0", NULL};
+    struct world *w = world_begin(sets);
+    (void)post(w, "/v1/chat/completions", ask_chat(FIRST));
+    answer_with_timings(last_call(w), 100, 0);
+    seconds(w, 5);
+    (void)post(w, "/v1/chat/completions", ask_chat(SECOND));
+    answer_with_timings(last_call(w), 20, 180);
+    assert_int_equal(up(w)->turn_tokens_alone, 200);
+    assert_int_equal(up(w)->turn_cached_alone, 180);
+    seconds(w, 5);
+    (void)post(w, "/v1/chat/completions", ask_follow_up("x", "Another reply here"));
+    seconds(w, 1);
+    model_answer(last_call(w), "{\"follow_ups\": [\"Why?\"]}");
+    seconds(w, 5);
+    (void)post(w, "/v1/chat/completions", ask_chat(SECOND));
+    answer_with_timings(last_call(w), 299, 1);
+    assert_int_equal(up(w)->turn_tokens_after_tasks, 300);
+    assert_int_equal(up(w)->turn_cached_after_tasks, 1);
+    assert_int_equal(up(w)->turn_tokens_alone, 200);
+    world_end(w);
+}
+
 static void without_tasks_there_is_nothing_to_bring_back(void **state)
 {
     (void)state;
@@ -175,6 +215,7 @@ int main(void)
         cmocka_unit_test(after_the_tasks_the_conversation_is_read_once_more),
         cmocka_unit_test(ollama_is_asked_in_its_own_words),
         cmocka_unit_test(it_gives_way_to_everything),
+        cmocka_unit_test(what_tasks_cost_the_next_turn_is_counted),
         cmocka_unit_test(without_tasks_there_is_nothing_to_bring_back),
         cmocka_unit_test(auto_begins_where_a_loss_was_measured),
     };

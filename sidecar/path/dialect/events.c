@@ -58,6 +58,16 @@ static void take_usage(struct assembler *a, const cJSON *root)
     take_count(&a->answer.tokens_out, count_of(usage, "completion_tokens"));
     take_count(&a->answer.cached_tokens,
                count_of(get(usage, "prompt_tokens_details"), "cached_tokens"));
+    /* llama.cpp says it with the last event, also where no usage was asked for */
+    int64_t cached = count_of(timings, "cache_n");
+    int64_t read = count_of(timings, "prompt_n");
+    take_count(&a->answer.cached_tokens, cached);
+    if (a->answer.tokens_in < 0 && cached >= 0 && read >= 0) {
+        a->answer.tokens_in = cached + read;
+    }
+    if (a->answer.tokens_out < 0) {
+        take_count(&a->answer.tokens_out, count_of(timings, "predicted_n"));
+    }
     const cJSON *prompt = get(timings, "prompt_ms");
     const cJSON *predicted = get(timings, "predicted_ms");
     if (cJSON_IsNumber(prompt) && cJSON_IsNumber(predicted)) {
