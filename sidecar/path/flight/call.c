@@ -270,6 +270,7 @@ static void ask_for_shape(struct flight *f, const struct flight_end *end)
 void call_land_first(struct flight *f)
 {
     struct flight_end end = {.result = FLIGHT_ANSWER, .answer = &f->first, .model_time = f->spent};
+    flight_task_figures(f)->upstream_us += f->spent;
     f->spent = 0;
     deliver(f, &end);
 }
@@ -337,7 +338,11 @@ static void on_done(void *ctx, const struct upstream_report *report)
     up->unreachable = report->result == UPSTREAM_UNREACHABLE;
     if (report->result != UPSTREAM_DONE) {
         call_ended(f, &up->failed);
-        flight_task_figures(f)->wasted_us += report->got_head ? model_time(f) + f->spent : 0;
+        flight_task_figures(f)->wasted_us += report->got_head ? model_time(f) : 0;
+        if (!f->has_first) { /* else that is an answer's time */
+            flight_task_figures(f)->wasted_us += f->spent;
+            f->spent = 0;
+        }
         fail(f,
              report->result == UPSTREAM_UNREACHABLE ? HTTP_ERROR_UPSTREAM_UNREACHABLE
                                                     : HTTP_ERROR_UPSTREAM_BROKE,
