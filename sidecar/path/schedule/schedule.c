@@ -85,6 +85,8 @@ void schedule_front_began(struct schedule *s, struct schedule_front *f, mono_t n
     struct machine *m = f->row->machine;
     f->alone = !anything_runs(s, m) && !has_ghosts(f->row, now);
     f->had_slot = (int64_t)(m->chats + m->foreground) < schedule_slots(s, f->to);
+    /* what it made pointless was cut off a moment before */
+    f->after_abort = f->row->aborted_at.us == now.us && now.us != 0;
     list_append(&m->fronts, &f->node);
     m->goes_on_until = (mono_t){0};
     if (f->kind == SCHEDULE_CHAT) {
@@ -337,6 +339,7 @@ usec_t schedule_due(struct schedule *s, mono_t now)
 static void add_ghost(struct schedule_upstream *row, mono_t now)
 {
     size_t oldest = 0;
+    row->aborted_at = now;
     for (size_t i = 1; i < SCHEDULE_GHOSTS; i++) {
         oldest = row->ghosts[i].us < row->ghosts[oldest].us ? i : oldest;
     }

@@ -41,6 +41,7 @@ struct schedule_upstream {
     struct list waiting, running;
     size_t waiting_count, running_count; /* running: background and completions */
     uint64_t started;
+    mono_t aborted_at;              /* the last call that was cut off */
     mono_t ghosts[SCHEDULE_GHOSTS]; /* until when an aborted call may hold its slot */
     mono_t closed_until;            /* it asked to be left alone; zero: it did not */
     struct hash_key resident;       /* the model of the last call */

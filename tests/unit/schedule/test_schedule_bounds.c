@@ -193,9 +193,40 @@ static void what_is_queued_says_why_at_once(void **state)
     schedule_destroy(s);
 }
 
+static void what_a_chat_makes_pointless_is_an_abort_too(void **state)
+{
+    (void)state;
+    struct schedule *s = schedule_create();
+    struct upstream_settings a = upstream(here, one, 1);
+    struct kind_policy completion = kind(KIND_CLASS_COMPLETION, 2);
+    struct kind_policy tags = kind(KIND_CLASS_BACKGROUND, 5);
+    tags.settle = 0;
+    struct schedule_job j = job(&a, &completion), k = job(&a, &tags);
+    struct schedule_front f = chat(&a);
+    schedule_front_began(s, &f, at(1));
+    assert_int_equal(schedule_front_token(s, &f, at(1.5)), -1);
+    schedule_front_ended(s, &f, at(2), false);
+    schedule_wait(s, &j, at(3));
+    next_is(s, 3, &j);
+    schedule_end(s, &j, at(5), true); /* its text was sent ... */
+    f = chat(&a);
+    schedule_front_began(s, &f, at(5)); /* ... by this chat */
+    assert_int_equal(schedule_front_token(s, &f, at(7.5)), 2 * USEC_PER_S);
+    schedule_front_ended(s, &f, at(8), false);
+    schedule_wait(s, &k, at(8));
+    next_is(s, 8, &k);
+    schedule_end(s, &k, at(9), true);
+    schedule_wait(s, &k, at(9));
+    waits(s, 9, &k, SCHEDULE_SLOTS);
+    due_in(s, 9, 2);
+    schedule_end(s, &k, at(9), false);
+    schedule_destroy(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_a_chat_makes_pointless_is_an_abort_too),
         cmocka_unit_test(no_slots_on_a_machine_with_some),
         cmocka_unit_test(a_title_beside_the_reply_shares_no_budget),
         cmocka_unit_test(a_requeued_task_goes_on_with_its_budget),
