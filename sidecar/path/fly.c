@@ -86,6 +86,8 @@ void fly_spec(struct exchange *x, struct flight_spec *spec)
     spec->model = x->model;
     spec->completion = x->completion;
     spec->turn = turn_of(x);
+    spec->turn.elsewhere = strcmp(x->settings->upstreams[x->upstream].machine,
+                                  x->settings->upstreams[x->head.upstream].machine) != 0;
     x->waiter.chat = spec->turn.whose.chat;
 }
 

@@ -400,6 +400,7 @@ static void make_ticket(struct flight *f)
                                              .turn = f->spec.turn.turn,
                                              .model = flight_key_of(f->table, flight_way_model(f)),
                                              .beside_reply = f->spec.turn.beside_reply,
+                                             .elsewhere = f->spec.turn.elsewhere,
                                              .expected = -1},
                                      .go = go,
                                      .yield = yield,

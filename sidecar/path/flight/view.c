@@ -48,7 +48,8 @@ struct flight_outlook flight_outlook(struct flight_table *t, const struct flight
                                .whose = spec->turn.whose,
                                .turn = spec->turn.turn,
                                .model = flight_key_of(t, spec->model),
-                               .beside_reply = spec->turn.beside_reply};
+                               .beside_reply = spec->turn.beside_reply,
+                               .elsewhere = spec->turn.elsewhere};
     o.why = schedule_look(t->schedule, &job, loop_now(t->loop));
     if (spec->settings->kinds[spec->kind].cls == KIND_CLASS_COMPLETION) {
         struct typist_arrival who = c->who;

@@ -198,13 +198,16 @@ static void enqueue(struct schedule *s, struct schedule_job *j, mono_t now)
     list_append(&j->row->waiting, &j->node);
 }
 
-static bool chat_is_here(const struct schedule_job *j)
+/* On whatever machine: a task model may have one of its own. */
+static bool chat_is_here(const struct schedule *s, const struct schedule_job *j)
 {
-    list_each(node, &j->row->machine->fronts)
-    {
-        const struct schedule_front *f = list_item(node, struct schedule_front, node);
-        if (f->kind == SCHEDULE_CHAT && same_conversation(&j->whose, &f->whose)) {
-            return true;
+    for (const struct machine *m = s->machines; m != NULL; m = m->next) {
+        list_each(node, &m->fronts)
+        {
+            const struct schedule_front *f = list_item(node, struct schedule_front, node);
+            if (f->kind == SCHEDULE_CHAT && same_conversation(&j->whose, &f->whose)) {
+                return true;
+            }
         }
     }
     return false;
@@ -228,7 +231,7 @@ void schedule_wait(struct schedule *s, struct schedule_job *j, mono_t now)
     j->swapping = false;
     j->not_before = (mono_t){0};
     enqueue(s, j, now);
-    if (j->beside_reply && !chat_is_here(j)) {
+    if (j->beside_reply && !j->elsewhere && !chat_is_here(s, j)) {
         j->not_before = (mono_t){now.us + j->policy->first_turn_wait};
     }
     note_why(s, j, now);
@@ -431,7 +434,7 @@ enum schedule_why schedule_look(struct schedule *s, const struct schedule_job *j
     probe.row = row_of(s, j->to);
     probe.since = now;
     probe.not_before = (mono_t){0};
-    if (probe.beside_reply && !chat_is_here(&probe)) {
+    if (probe.beside_reply && !probe.elsewhere && !chat_is_here(s, &probe)) {
         probe.not_before = (mono_t){now.us + j->policy->first_turn_wait};
     }
     return decide(s, &probe, now, &until);

@@ -223,9 +223,34 @@ static void what_a_chat_makes_pointless_is_an_abort_too(void **state)
     schedule_destroy(s);
 }
 
+static void a_title_does_not_wait_for_a_chat_elsewhere(void **state)
+{
+    (void)state;
+    struct schedule *s = schedule_create();
+    static char there[] = "there", two[] = "two";
+    struct upstream_settings a = upstream(here, one, 1), b = upstream(two, there, 1);
+    struct kind_policy title = kind(KIND_CLASS_BACKGROUND, 3);
+    struct schedule_job j = job(&b, &title), k = job(&b, &title);
+    struct schedule_front f = chat(&a);
+    title.first_turn_wait = 2 * USEC_PER_S;
+    j.beside_reply = true;
+    j.elsewhere = true;
+    schedule_wait(s, &j, at(1));
+    next_is(s, 1, &j);
+    schedule_end(s, &j, at(2), false);
+    schedule_front_began(s, &f, at(3)); /* it is here, on another machine */
+    k.beside_reply = true;
+    schedule_wait(s, &k, at(3));
+    next_is(s, 3, &k);
+    schedule_end(s, &k, at(4), false);
+    schedule_front_ended(s, &f, at(5), false);
+    schedule_destroy(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_title_does_not_wait_for_a_chat_elsewhere),
         cmocka_unit_test(what_a_chat_makes_pointless_is_an_abort_too),
         cmocka_unit_test(no_slots_on_a_machine_with_some),
         cmocka_unit_test(a_title_beside_the_reply_shares_no_budget),

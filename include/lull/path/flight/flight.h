@@ -85,6 +85,7 @@ struct flight_turn {
     struct schedule_whose whose;
     struct hash_key turn; /* of the after-reply tasks of one reply; zero: none */
     bool beside_reply;    /* a title asked before the first reply */
+    bool elsewhere;       /* its chat goes to another machine */
     struct span reply;    /* the last reply in its prompt, by task_plain(); copied */
 };
 

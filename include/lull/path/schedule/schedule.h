@@ -102,6 +102,7 @@ struct schedule_job {
     struct hash_key turn;  /* its waits are summed under it; zero: of no turn */
     struct hash_key model; /* zero: not known */
     bool beside_reply;     /* a title asked before the first reply: a budget of its own */
+    bool elsewhere;        /* its chat goes to another machine: not waited for */
     bool fixed;            /* cannot be aborted: its answer goes to the client as it comes */
     usec_t expected;       /* how long its call takes; -1: not known */
     bool answering;        /* its answer has begun: the server writes, so it notices an abort */
