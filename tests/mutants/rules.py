@@ -206,13 +206,15 @@ mutant(R, "an autocomplete whose text was sent", CHAT, "    complete_chat(x);\n"
 # ---- 4: the first turn ----
 
 R = "4 first turn"
-mutant(R, "its title waits for the chat", SCHEDULE, "if (j->beside_reply && !chat_is_here(j)) {", "if (j == NULL) {",
+mutant(R, "not for a chat on another machine", SCHEDULE, "if (j->beside_reply && !j->elsewhere && !chat_is_here(s, j))",
+       "if (j->beside_reply && !chat_is_here(s, j))", UNIT_BOUNDS)
+mutant(R, "its title waits for the chat", SCHEDULE, "if (j->beside_reply && !j->elsewhere && !chat_is_here(s, j)) {", "if (j == NULL) {",
        UNIT + YIELD)
-mutant(R, "for first_turn_wait", SCHEDULE, "if (j->beside_reply && !chat_is_here(j)) {\n"
+mutant(R, "for first_turn_wait", SCHEDULE, "if (j->beside_reply && !j->elsewhere && !chat_is_here(s, j)) {\n"
        "        j->not_before = (mono_t){now.us + j->policy->first_turn_wait};",
-       "if (j->beside_reply && !chat_is_here(j)) {\n"
+       "if (j->beside_reply && !j->elsewhere && !chat_is_here(s, j)) {\n"
        "        j->not_before = (mono_t){now.us + 2 * j->policy->first_turn_wait};", UNIT + YIELD)
-mutant(R, "not where the chat is there", SCHEDULE, "if (j->beside_reply && !chat_is_here(j)) {",
+mutant(R, "not where the chat is there", SCHEDULE, "if (j->beside_reply && !j->elsewhere && !chat_is_here(s, j)) {",
        "if (j->beside_reply) {", UNIT)
 mutant(R, "it is known by its prompt", WHOSE,
        "turn.beside_reply = x->decision.kind == KIND_TITLE && found.known && found.reply.len == 0;",
