@@ -45,21 +45,47 @@ static void column(const cJSON *o, const char *name, int width, const char *form
     printf(" %*s", width, text);
 }
 
+/* Whether a kind has anything there. */
+static bool is_used(const cJSON *tasks, const char *name)
+{
+    const cJSON *task = NULL;
+    cJSON_ArrayForEach(task, tasks)
+    {
+        if (number_of(task, name) > 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* How requests ended: hits and misses, and whatever else there was, so that a row adds up. */
 static void print_tasks(const cJSON *tasks)
 {
-    static const char *const columns[] = {"requests",  "hits",       "type_through", "collapsed",
-                                          "misses",    "superseded", "switched_off", "bypassed",
-                                          "abandoned", "failed"};
+    static const char *const outcomes[] = {
+#define OUTCOME(id, name, help) name,
+#include "lull/base/outcomes.def"
+#undef OUTCOME
+    };
+    enum { COUNT = sizeof outcomes / sizeof outcomes[0] };
+    const char *columns[COUNT + 2] = {"requests"};
+    size_t count = 1;
     const cJSON *task = NULL;
+    for (size_t i = 0; i < COUNT; i++) {
+        bool always = strcmp(outcomes[i], "hits") == 0 || strcmp(outcomes[i], "misses") == 0;
+        if (always || is_used(tasks, outcomes[i])) {
+            columns[count++] = outcomes[i];
+        }
+    }
+    columns[count++] = "failed";
     printf("%-19s", "kind");
-    for (size_t i = 0; i < sizeof columns / sizeof columns[0]; i++) {
+    for (size_t i = 0; i < count; i++) {
         printf(" %*s", (int)strlen(columns[i]), columns[i]);
     }
     printf(" %10s %8s\n", "saved s", "p50 ms");
     cJSON_ArrayForEach(task, tasks)
     {
         printf("%-19s", task->string);
-        for (size_t i = 0; i < sizeof columns / sizeof columns[0]; i++) {
+        for (size_t i = 0; i < count; i++) {
             column(task, columns[i], (int)strlen(columns[i]), "");
         }
         column(task, "saved_s", 10, "ms");
@@ -72,11 +98,7 @@ static void print_tasks(const cJSON *tasks)
 static void print_costs(const cJSON *tasks)
 {
     const cJSON *task = NULL;
-    bool money = false;
-    cJSON_ArrayForEach(task, tasks)
-    {
-        money = money || number_of(task, "cost") > 0 || number_of(task, "saved_cost") > 0;
-    }
+    bool money = is_used(tasks, "cost") || is_used(tasks, "saved_cost");
     printf("\n%-19s %8s %8s %8s %9s %8s %9s %9s %9s", "kind", "model s", "wasted s", "waited s",
            "preempted", "obsolete", "tokens in", "out", "estimated");
     if (money) {

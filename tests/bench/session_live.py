@@ -156,6 +156,8 @@ class Session:
         while time.monotonic() < end:
             time.sleep(min(KEY_PAUSE, max(0, end - time.monotonic())))
             typed += len(text) // 6
+            if self.args.no_autocomplete:
+                continue
             if flying is not None and flying.is_alive():
                 self.dropped += 1
                 continue
@@ -246,6 +248,7 @@ def main():
     p.add_argument("--runs", type=int, default=3)
     p.add_argument("--modes", default="none,direct,lull,rewarm")
     p.add_argument("--reply", type=int, default=90)
+    p.add_argument("--no-autocomplete", action="store_true", help="the person types as long, and nothing is asked")
     p.add_argument("--ignore-eos", action="store_true", help="llama.cpp: replies of exactly that many tokens")
     p.add_argument("--tasks", default="", help="lines for [tasks] of lull.conf, to try other values")
     p.add_argument("--json")
