@@ -96,6 +96,7 @@ struct kind_policy {
     usec_t debounce;             /* class COMPLETION only: WINDOW_OFF, WINDOW_AUTO or a time */
     usec_t deadline;             /* the same */
     usec_t busy_wait;            /* class COMPLETION only */
+    usec_t max_expected;         /* class COMPLETION only; 0: no limit */
     int64_t max_tokens;          /* UNSET: as asked */
     char *temperature;           /* a number as written; "" = as asked */
     enum think_rule think;

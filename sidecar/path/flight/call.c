@@ -45,6 +45,7 @@ void call_start(struct flight *f)
     struct upstream_request req;
     wire_make(f, &req);
     f->started = loop_now(t->loop);
+    flight_pace_row(t, &f->spec)->tried_at = f->started;
     flight_task_figures(f)->upstream_calls++;
     if (f->held_from.us != 0) {
         flight_task_figures(f)->wait_us += mono_diff(f->started, f->held_from);
@@ -65,6 +66,17 @@ static void call_ended(struct flight *f, int64_t *how)
     loop_timer_stop(f->timer);
 }
 
+/* A completion that was cut off says that such calls take at least that long. */
+static void note_slowness(struct flight *f)
+{
+    usec_t took = mono_diff(loop_now(f->table->loop), f->started);
+    usec_t limit = flight_policy(f)->max_expected;
+    usec_t expected = flight_expected(f);
+    if (limit > 0 && took > limit && took > expected) {
+        flight_pace_add(f, took);
+    }
+}
+
 void call_abort(struct flight *f)
 {
     if (f->call == NULL) {
@@ -72,6 +84,7 @@ void call_abort(struct flight *f)
     }
     upstream_abort(f->call);
     f->cut = true;
+    note_slowness(f);
     call_ended(f, &flight_upstream_figures(f)->aborted);
     flight_task_figures(f)->wasted_us += mono_diff(loop_now(f->table->loop), f->started) + f->spent;
     f->spent = 0;

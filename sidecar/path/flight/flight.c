@@ -349,6 +349,10 @@ void flight_start(struct flight *f)
     if (completion_spared(f)) {
         return;
     }
+    if (is_completion(f) && completion_is_futile(f)) {
+        flight_finish_empty(f, OUTCOME_BUSY);
+        return;
+    }
     if (is_completion(f) && !flight_has(f->table, FLIGHT_PART_BUSY)) {
         f->state = FLIGHT_CALLING;
         call_start(f);

@@ -40,6 +40,7 @@ struct pace_row {
     struct hash_key of; /* upstream, model, kind */
     struct pace pace;
     int64_t size;        /* bytes of the requests behind it, smoothed */
+    mono_t tried_at;     /* a call last began, or was first not worth beginning; zero: never */
     unsigned shape_lost; /* second tries for the form of an answer that were in vain, in a row */
 };
 
@@ -139,6 +140,9 @@ void flight_queue(struct flight *f);
 struct flight *flight_find_to_join(struct flight_table *t, const struct flight_spec *spec);
 
 /* completion.c: what newer text means for older, windows, followers, deadlines. */
+/* Whether a completion is not worth a call now: it would take too long, and people chat on the
+ * machine. */
+bool completion_is_futile(struct flight *f);
 /* The window of a request; verdict of typist_note(). */
 usec_t completion_window(struct flight_table *t, const struct flight_spec *spec,
                          const struct typist_verdict *v);

@@ -35,6 +35,20 @@ struct schedule_machine schedule_look_machine(struct schedule *s,
     return out;
 }
 
+bool schedule_chatted(struct schedule *s, const struct upstream_settings *to, mono_t now)
+{
+    mono_t last = row_of(s, to)->machine->chatted_at;
+    return last.us != 0 && mono_diff(now, last) < CHATTING;
+}
+
+usec_t schedule_expects(struct schedule *s, const struct upstream_settings *to, size_t size,
+                        mono_t now)
+{
+    const struct schedule_upstream *row = row_of(s, to);
+    bool known = row->best_pace > 0 && schedule_chatted(s, to, now);
+    return known ? (usec_t)(row->best_pace * (double)size) : -1;
+}
+
 struct schedule_counts schedule_count(const struct schedule *s, const char *upstream)
 {
     const struct schedule_upstream *row = row_find(s, upstream);

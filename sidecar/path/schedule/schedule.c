@@ -90,6 +90,7 @@ void schedule_front_began(struct schedule *s, struct schedule_front *f, mono_t n
     list_append(&m->fronts, &f->node);
     m->goes_on_until = (mono_t){0};
     if (f->kind == SCHEDULE_CHAT) {
+        m->chatted_at = now;
         m->chats++;
         for (struct schedule_upstream *row = s->upstreams; row != NULL; row = row->next) {
             chat_has_come(row, f);
@@ -135,6 +136,9 @@ usec_t schedule_front_token(struct schedule *s, struct schedule_front *f, mono_t
     if (f->alone && !f->after_abort) {
         smooth(&f->row->usual_token, took);
         smooth(&f->row->usual_size, (int64_t)f->size);
+        double pace = f->size > 0 ? (double)took / (double)f->size : 0;
+        bool better = f->row->best_pace == 0 || pace < f->row->best_pace;
+        f->row->best_pace = pace > 0 && better ? pace : f->row->best_pace;
     }
     return -1;
 }
@@ -149,6 +153,7 @@ void schedule_front_ended(struct schedule *s, struct schedule_front *f, mono_t n
     m->quiet_since = now;
     m->active = now;
     if (f->kind == SCHEDULE_CHAT) {
+        m->chatted_at = now;
         m->chats--;
         m->goes_on_until = (mono_t){goes_on ? now.us + GOES_ON : 0};
     } else {

@@ -20,6 +20,8 @@ static const usec_t ABORT_COST_MAX = 10 * USEC_PER_S;
  * measured).
  */
 static const usec_t ABORT_COST_WRITING = 200 * USEC_PER_MS;
+/* People who have chatted within this time are likely to send a message. */
+static const usec_t CHATTING = 600 * USEC_PER_S;
 /* `settle` is longer by the usual time to a chat's first token, at most by this. */
 static const usec_t SLOWNESS_MAX = 3 * USEC_PER_S;
 
@@ -28,6 +30,7 @@ struct machine {
     char *name;
     struct list fronts;
     size_t chats, foreground; /* among them; foreground jobs too */
+    mono_t chatted_at;        /* the last chat began or ended; zero: there was none */
     mono_t quiet_since;       /* the last front ended; zero: there was none */
     mono_t goes_on_until;
     mono_t active; /* anything ended last; zero: nothing did */
@@ -47,6 +50,8 @@ struct schedule_upstream {
     struct hash_key resident;       /* the model of the last call */
     usec_t usual_token, abort_cost; /* smoothed; -1: not measured */
     int64_t usual_size;             /* bytes of the requests behind usual_token */
+    double best_pace;               /* the least us per byte of a chat's request that a first token
+                                       took; 0: not measured */
 };
 
 struct turn_row {

@@ -53,6 +53,13 @@ void schedule_close(struct schedule *s, const struct upstream_settings *to, mono
 /* Whether it did. */
 bool schedule_is_closed(struct schedule *s, const struct upstream_settings *to, mono_t now);
 
+/* How long at least a request of this size may take there, by the first tokens of the chats of the
+ * last ten minutes; -1: no chat says anything. */
+usec_t schedule_expects(struct schedule *s, const struct upstream_settings *to, size_t size,
+                        mono_t now);
+/* Whether people have been chatting on the machine within the last ten minutes. */
+bool schedule_chatted(struct schedule *s, const struct upstream_settings *to, mono_t now);
+
 /* ---- fronts ---- */
 
 enum schedule_front_kind { SCHEDULE_CHAT, SCHEDULE_FOREGROUND };

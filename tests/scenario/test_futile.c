@@ -1,0 +1,114 @@
+/* test_futile.c: autocompletes that would take too long where people chat are not begun. */
+#include "scenario/scenario.h"
+
+#define ANN "X-OpenWebUI-User-Id: ann\r\n"
+
+static const char *const CHAT[] = {"What is a daemon?", NULL};
+
+static void seconds(struct world *w, double s)
+{
+    world_pass(w, (usec_t)(s * 1e6));
+}
+
+static struct client *complete(struct world *w, const char *text)
+{
+    struct client *c = client_open(w);
+    client_post(c, "/v1/chat/completions", ANN, ask_autocomplete(text));
+    return c;
+}
+
+static struct upstream_call *last(struct world *w)
+{
+    return model_call(w, model_calls(w) - 1);
+}
+
+/* A chat whose first token takes that long: the server reads some hundred bytes in that time. */
+static void chat(struct world *w, double token)
+{
+    struct client *c = client_open(w);
+    client_post(c, "/v1/chat/completions", ANN, ask_chat(CHAT));
+    seconds(w, token);
+    model_answer(last(w), "A program.");
+    world_pass(w, 0);
+}
+
+static void a_slow_server_is_left_to_the_chat(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(NULL);
+    chat(w, 2);
+    struct client *c = complete(w, "How do I write a small daemon");
+    assert_int_equal(model_calls(w), 1);
+    assert_has(client_reply(c), "{\\\"text\\\": \\\"\\\"}");
+    assert_has(client_reply(c), "Cache-Status: lull; fwd=bypass; detail=busy\r\n");
+    assert_int_equal(world_task(w, "autocomplete")->outcomes[OUTCOME_BUSY], 1);
+    seconds(w, 61); /* once a minute one is tried */
+    c = complete(w, "How do I write a large daemon");
+    assert_int_equal(model_calls(w), 2);
+    seconds(w, 6);
+    model_answer(last(w), "{\"text\": \" in C\"}");
+    assert_has(client_reply(c), " in C");
+    c = complete(w, "Which of them is the better one"); /* it took 6 s: as was thought */
+    assert_int_equal(model_calls(w), 2);
+    seconds(w, 600); /* nobody chats any more */
+    c = complete(w, "Which of them is the worse one");
+    assert_int_equal(model_calls(w), 3);
+    model_answer(last(w), "{\"text\": \"?\"}");
+    world_end(w);
+}
+
+static void what_was_measured_counts_more_than_what_was_guessed(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(NULL);
+    (void)complete(w, "How do I write a small daemon");
+    seconds(w, 0.5);
+    model_answer(last(w), "{\"text\": \" in C\"}");
+    chat(w, 5);
+    (void)complete(w, "Which of them is the better one");
+    assert_int_equal(model_calls(w), 3);
+    model_answer(last(w), "{\"text\": \"?\"}");
+    world_end(w);
+}
+
+static void a_call_that_was_given_up_says_how_slow_they_are(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(NULL);
+    chat(w, 0.1);
+    (void)complete(w, "What is a daemon");
+    assert_int_equal(model_calls(w), 2);
+    seconds(w, 7);
+    chat(w, 0.1); /* sends it */
+    assert_true(model_aborted(model_call(w, 1)));
+    (void)complete(w, "Which of them is the worse one");
+    assert_int_equal(model_calls(w), 3);
+    world_end(w);
+}
+
+static void a_fast_server_and_no_limit(void **state)
+{
+    (void)state;
+    static const char *const none[] = {"task.autocomplete.max_expected=0", NULL};
+    static const char *const hosted[] = {"upstream.default.slots=0", NULL};
+    static const char *const *const sets[] = {NULL, none, hosted};
+    for (int i = 0; i < 3; i++) {
+        struct world *w = world_begin(sets[i]);
+        chat(w, i == 0 ? 0.2 : 3);
+        (void)complete(w, "How do I write a small daemon");
+        assert_int_equal(model_calls(w), 2);
+        model_answer(last(w), "{\"text\": \" in C\"}");
+        world_end(w);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_slow_server_is_left_to_the_chat),
+        cmocka_unit_test(what_was_measured_counts_more_than_what_was_guessed),
+        cmocka_unit_test(a_call_that_was_given_up_says_how_slow_they_are),
+        cmocka_unit_test(a_fast_server_and_no_limit),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
