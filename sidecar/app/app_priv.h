@@ -5,6 +5,7 @@
 #include "lull/app/daemon.h"
 #include "lull/control/control.h"
 #include "lull/path/cache/cache.h"
+#include "lull/path/compare.h"
 #include "lull/path/edge/edge.h"
 #include "lull/path/exchange.h"
 

@@ -237,6 +237,25 @@ static void hook_explain(void *ctx, const struct explain_request *in, struct exp
     engine_explain(d->engine, in, out);
 }
 
+static struct compare *hook_compare_start(void *ctx, const struct compare_spec *spec,
+                                          const struct compare_events *events, void *events_ctx)
+{
+    struct daemon *d = ctx;
+    return engine_compare_start(d->engine, spec, events, events_ctx);
+}
+
+static void hook_compare_go_on(void *ctx, struct compare *run)
+{
+    (void)ctx;
+    engine_compare_go_on(run);
+}
+
+static void hook_compare_stop(void *ctx, struct compare *run)
+{
+    (void)ctx;
+    engine_compare_stop(run);
+}
+
 struct control_hooks hooks_make(struct daemon *d)
 {
     return (struct control_hooks){
@@ -254,6 +273,9 @@ struct control_hooks hooks_make(struct daemon *d)
         .flights = hook_flights,
         .machines = hook_machines,
         .explain = hook_explain,
+        .compare_start = hook_compare_start,
+        .compare_go_on = hook_compare_go_on,
+        .compare_stop = hook_compare_stop,
         .ctx = d,
         .started = loop_now(d->loop),
     };

@@ -20,7 +20,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { OUT_MAX = 64 * 1024 * 1024, CONNECTIONS_MAX = 64, EXPLAIN_MAX = 1024 * 1024 };
+enum {
+    OUT_MAX = 64 * 1024 * 1024,
+    CONNECTIONS_MAX = 64,
+    EXPLAIN_MAX = 1024 * 1024,
+    COMPARE_MAX = 16 * 1024,
+};
 
 void control_reply_json(struct http_conn *c, int status, struct span json)
 {
@@ -141,14 +146,18 @@ static const struct {
     {HTTP_POST, "/drain", post_drain},    {HTTP_GET, "/flights", control_flights},
 };
 
+/* Whether the other end is root or the daemon's own user. */
+static bool is_trusted(struct http_conn *c)
+{
+    uid_t uid = 0;
+    return os_peer_uid(http_conn_fd(c), &uid) == ERR_OK && (uid == 0 || uid == geteuid());
+}
+
 /* Whether the other end may see what people wrote. */
 static bool may_see_texts(struct control *ctl, struct http_conn *c)
 {
-    uid_t uid = 0;
-    if (!config_settings(ctl->hooks.config(ctl->hooks.ctx))->server.control_private) {
-        return true;
-    }
-    return os_peer_uid(http_conn_fd(c), &uid) == ERR_OK && (uid == 0 || uid == geteuid());
+    return !config_settings(ctl->hooks.config(ctl->hooks.ctx))->server.control_private ||
+           is_trusted(c);
 }
 
 static bool serve_entry(struct control *ctl, struct http_conn *c, const struct http_request *r)
@@ -179,7 +188,7 @@ static void serve(struct control *ctl, struct http_conn *c, const struct http_re
             return;
         }
     }
-    if (known || control_is_explain(r)) {
+    if (known || control_is_explain(r) || control_is_compare(r)) {
         control_reply_error(c, 405, SPAN("this path has another method"));
     } else if (!serve_entry(ctl, c, r)) {
         control_reply_error(c, 404, SPAN("there is nothing here; see lullctl(1)"));
@@ -200,6 +209,15 @@ static void on_request(struct http_conn *c, void *ctx)
         http_body_hold(c, EXPLAIN_MAX);
         return;
     }
+    if (r->method == HTTP_POST && control_is_compare(r)) {
+        if (is_trusted(c)) {
+            http_body_hold(c, COMPARE_MAX);
+        } else {
+            control_reply_error(
+                c, 403, SPAN("only root and the daemon's own user may send stored requests"));
+        }
+        return;
+    }
     serve(ctl, c, r);
 }
 
@@ -207,25 +225,26 @@ static void on_body_end(struct http_conn *c, void *ctx)
 {
     if (control_is_explain(http_conn_request(c))) {
         control_explain(ctx, c);
+    } else if (control_is_compare(http_conn_request(c))) {
+        control_compare(ctx, c);
     }
 }
 
 static void on_body_too_large(struct http_conn *c, void *ctx)
 {
     (void)ctx;
-    control_reply_error(c, 413, SPAN("the request is larger than 1 MB"));
+    control_reply_error(c, 413, SPAN("the request is too large"));
 }
 
 static void on_gone(struct http_conn *c, void *ctx)
 {
-    (void)ctx;
+    control_compare_gone(ctx, c);
     control_forget(c);
 }
 
-static void on_nothing(struct http_conn *c, void *ctx)
+static void on_writable(struct http_conn *c, void *ctx)
 {
-    (void)c;
-    (void)ctx;
+    control_compare_writable(ctx, c);
 }
 
 static void on_piece(struct http_conn *c, struct span piece, void *ctx)
@@ -241,7 +260,7 @@ static const struct http_handler handler = {
     .on_body_too_large = on_body_too_large,
     .on_body = on_piece,
     .on_gone = on_gone,
-    .on_writable = on_nothing,
+    .on_writable = on_writable,
 };
 
 /* The folder is made where it is missing; only for its owner unless others are to get in. */
@@ -317,6 +336,7 @@ void control_destroy(struct control *c)
     if (c == NULL) {
         return;
     }
+    control_compare_gone(c, NULL);
     control_forget_all(c);
     http_server_destroy(c->server);
     free(c);

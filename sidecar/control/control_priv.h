@@ -11,6 +11,10 @@ struct control {
     struct control_hooks hooks;
     struct http_server *server;
     struct list pending; /* of struct pending: purges and removals under way */
+    struct {
+        struct compare *run;
+        struct http_conn *conn; /* whose it is; NULL: none is under way */
+    } compare;
 };
 
 /* One request, taken apart. */
@@ -25,6 +29,14 @@ struct control_query {
 /* now: for older=7d. false: why says what is wrong with it. Free with control_query_free. */
 bool control_query_parse(struct control_query *q, struct span query, wall_t now, struct buf *why);
 void control_query_free(struct control_query *q);
+/* NAME=VALUE for NAME=VALUE of a query, decoded into text, whose bytes stay (values are
+ * terminated), until take says no. false: take said no, or it is no such query: then why says so.
+ */
+bool control_query_walk(struct span query, struct buf *text,
+                        bool (*take)(void *ctx, struct span name, struct span value), void *ctx,
+                        struct buf *why);
+/* A whole number from 0 to max. */
+bool control_query_number(struct span s, int64_t max, int64_t *out);
 
 /* Whole reply with a JSON body. */
 void control_reply_json(struct http_conn *c, int status, struct span json);
@@ -44,5 +56,13 @@ void control_forget_all(struct control *ctl);
 void control_flights(struct control *ctl, struct http_conn *c);
 bool control_is_explain(const struct http_request *r);
 void control_explain(struct control *ctl, struct http_conn *c);
+
+/* compare.c */
+bool control_is_compare(const struct http_request *r);
+void control_compare(struct control *ctl, struct http_conn *c);
+/* The client reads again. */
+void control_compare_writable(struct control *ctl, struct http_conn *c);
+/* The client left; NULL: whoever it is. */
+void control_compare_gone(struct control *ctl, const struct http_conn *c);
 
 #endif

@@ -18,10 +18,10 @@ static int hex(char c)
     return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
-/* Percent-decoding, "+" is a blank. Bytes stay in q->text, whose memory was reserved before. */
-static bool decode(struct control_query *q, struct span s, struct span *out)
+/* Percent-decoding, "+" is a blank. Bytes stay in text, whose memory was reserved before. */
+static bool decode(struct buf *text, struct span s, struct span *out)
 {
-    size_t start = q->text.len;
+    size_t start = text->len;
     for (size_t i = 0; i < s.len; i++) {
         char c = s.ptr[i] == '+' ? ' ' : s.ptr[i];
         if (c == '%') {
@@ -33,14 +33,14 @@ static bool decode(struct control_query *q, struct span s, struct span *out)
             c = (char)(high << 4 | low);
             i += 2;
         }
-        q->text.data[q->text.len++] = c;
+        text->data[text->len++] = c;
     }
-    *out = span_make(q->text.data + start, q->text.len - start);
-    q->text.data[q->text.len++] = '\0';
+    *out = span_make(text->data + start, text->len - start);
+    text->data[text->len++] = '\0';
     return strlen(out->ptr) == out->len;
 }
 
-static bool number(struct span s, int64_t max, int64_t *out)
+bool control_query_number(struct span s, int64_t max, int64_t *out)
 {
     char *end = NULL;
     long long n = s.len > 0 && s.len < 19 ? strtoll(s.ptr, &end, 10) : -1;
@@ -65,17 +65,26 @@ static bool take_older(struct control_query *q, struct span value, wall_t now, s
     return true;
 }
 
-static bool take_parameter(struct control_query *q, struct span name, struct span value, wall_t now,
-                           struct buf *why)
+struct taking {
+    struct control_query *q;
+    wall_t now;
+    struct buf *why;
+};
+
+static bool take_parameter(void *ctx, struct span name, struct span value)
 {
+    struct taking *r = ctx;
+    struct control_query *q = r->q;
+    struct buf *why = r->why;
     int64_t n = 0;
     if (span_eq(name, SPAN("limit"))) {
-        bool ok = number(value, INT32_MAX, &n);
+        bool ok = control_query_number(value, INT32_MAX, &n);
         q->limit = n > LIMIT_MAX ? LIMIT_MAX : (size_t)(ok ? n : 0);
         return ok || refuse(why, "limit is a number, not ", value);
     }
     if (span_eq(name, SPAN("after"))) {
-        return number(value, INT64_MAX, &q->after) || refuse(why, "after is a number, not ", value);
+        return control_query_number(value, INT64_MAX, &q->after) ||
+               refuse(why, "after is a number, not ", value);
     }
     if (span_eq(name, SPAN("all"))) {
         q->all = span_eq(value, SPAN("yes"));
@@ -86,7 +95,7 @@ static bool take_parameter(struct control_query *q, struct span name, struct spa
         return refuse(why, "empty condition: ", name);
     }
     if (span_eq(name, SPAN("older"))) {
-        return take_older(q, value, now, why);
+        return take_older(q, value, r->now, why);
     }
     struct span *field = span_eq(name, SPAN("kind"))    ? &q->filter.kind
                          : span_eq(name, SPAN("scope")) ? &q->filter.scope
@@ -99,10 +108,11 @@ static bool take_parameter(struct control_query *q, struct span name, struct spa
     return true;
 }
 
-bool control_query_parse(struct control_query *q, struct span query, wall_t now, struct buf *why)
+bool control_query_walk(struct span query, struct buf *text,
+                        bool (*take)(void *ctx, struct span name, struct span value), void *ctx,
+                        struct buf *why)
 {
-    *q = (struct control_query){.limit = LIMIT_DEFAULT, .text = {.max = DECODED_MAX}};
-    if (buf_reserve(&q->text, query.len * 2 + 16) != ERR_OK) {
+    if (buf_reserve(text, query.len * 2 + 16) != ERR_OK) {
         return refuse(why, "the query is too long", SPAN(""));
     }
     for (size_t at = 0; at < query.len;) {
@@ -116,14 +126,21 @@ bool control_query_parse(struct control_query *q, struct span query, wall_t now,
             continue;
         }
         if (equals == SIZE_MAX ||
-            !decode(q, span_make(part.ptr + equals + 1, part.len - equals - 1), &value)) {
+            !decode(text, span_make(part.ptr + equals + 1, part.len - equals - 1), &value)) {
             return refuse(why, "not NAME=VALUE: ", part);
         }
-        if (!take_parameter(q, span_make(part.ptr, equals), value, now, why)) {
+        if (!take(ctx, span_make(part.ptr, equals), value)) {
             return false;
         }
     }
     return true;
+}
+
+bool control_query_parse(struct control_query *q, struct span query, wall_t now, struct buf *why)
+{
+    struct taking r = {q, now, why};
+    *q = (struct control_query){.limit = LIMIT_DEFAULT, .text = {.max = DECODED_MAX}};
+    return control_query_walk(query, &q->text, take_parameter, &r, why);
 }
 
 void control_query_free(struct control_query *q)

@@ -107,6 +107,53 @@ long ctl_send(const struct ctl *ctl, const char *target, char *const *lines, siz
     return status;
 }
 
+struct stream {
+    CURL *easy;
+    void (*line)(void *ctx, char *text);
+    void *ctx;
+    struct buf rest; /* of a line */
+    struct buf *other;
+};
+
+static size_t take_lines(char *data, size_t size, size_t count, void *ctx)
+{
+    struct stream *s = ctx;
+    size_t len = size * count;
+    long status = 0;
+    curl_easy_getinfo(s->easy, CURLINFO_RESPONSE_CODE, &status);
+    struct buf *to = status == 200 ? &s->rest : s->other;
+    if (buf_append(to, data, len) != ERR_OK) {
+        return 0;
+    }
+    for (size_t end = 0; (end = span_find(buf_span(&s->rest), SPAN("\n"), 0)) != SIZE_MAX;) {
+        s->rest.data[end] = '\0';
+        s->line(s->ctx, s->rest.data);
+        buf_consume(&s->rest, end + 1);
+    }
+    return len;
+}
+
+long ctl_stream(const struct ctl *ctl, const char *target, struct span body,
+                void (*line)(void *ctx, char *text), void *ctx, struct buf *out)
+{
+    struct stream s = {.line = line, .ctx = ctx, .rest = {.max = ANSWER_MAX}, .other = out};
+    struct curl_slist *list = curl_slist_append(NULL, "Expect:");
+    s.easy = curl_easy_init();
+    require(s.easy != NULL && list != NULL);
+    buf_init(out, ANSWER_MAX);
+    prepare(s.easy, ctl, "POST", target, out);
+    curl_easy_setopt(s.easy, CURLOPT_TIMEOUT_MS, 0L);
+    curl_easy_setopt(s.easy, CURLOPT_WRITEFUNCTION, take_lines);
+    curl_easy_setopt(s.easy, CURLOPT_WRITEDATA, &s);
+    curl_easy_setopt(s.easy, CURLOPT_HTTPHEADER, list);
+    curl_easy_setopt(s.easy, CURLOPT_POSTFIELDSIZE, (long)body.len);
+    curl_easy_setopt(s.easy, CURLOPT_POSTFIELDS, body.len > 0 ? body.ptr : "");
+    long status = perform(s.easy, ctl);
+    curl_slist_free_all(list);
+    buf_free(&s.rest);
+    return status;
+}
+
 void ctl_encode(struct buf *out, const char *text)
 {
     for (; *text != '\0'; text++) {

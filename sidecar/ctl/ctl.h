@@ -8,9 +8,21 @@
 
 enum { CTL_DONE = 0, CTL_REFUSED = 1, CTL_USAGE = 2, CTL_NO_DAEMON = 3 };
 
+enum { CTL_MODELS = 16 };
+
+/* What only `compare` is told. */
+struct ctl_compare {
+    bool given; /* any of it */
+    const char *kind, *last;
+    const char *models[CTL_MODELS + 1]; /* one more than there may be */
+    size_t count;
+    bool show, yes;
+};
+
 struct ctl {
     const char *socket;
     bool json;
+    struct ctl_compare compare;
 };
 
 /* The control socket where nothing is said: LULL_SERVER_CONTROL, else the daemon's own default,
@@ -23,6 +35,12 @@ long ctl_ask(const struct ctl *ctl, const char *method, const char *target, stru
 /* The same with a body and further headers, lines "Name: value", count of them. */
 long ctl_send(const struct ctl *ctl, const char *target, char *const *lines, size_t count,
               struct span body, struct buf *out);
+/* POSTs a body; an answer of status 200 comes line by line, as it arrives, each terminated and
+ * without its line feed; of any other status it is appended to out. No time limit. */
+long ctl_stream(const struct ctl *ctl, const char *target, struct span body,
+                void (*line)(void *ctx, char *text), void *ctx, struct buf *out);
+/* lullctl compare: asks and prints; returns an exit status. */
+int ctl_compare(const struct ctl *ctl);
 /* lullctl explain FILE|- [PATH] [HEADER...]; returns an exit status. */
 int ctl_explain(const struct ctl *ctl, char **arguments);
 /* Asks and prints by `print`; NULL prints nothing. out is freed. */

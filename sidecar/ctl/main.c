@@ -18,6 +18,9 @@ static const char USAGE[] =
     "  purge CONDITION...     remove all that match\n"
     "  explain FILE|- [PATH] [HEADER...]\n"
     "                         what would be done with a request\n"
+    "  compare --kind KIND --model MODEL[@UPSTREAM]... [--last 50] [--show]\n"
+    "                         try models on the stored requests of a kind; asks for\n"
+    "                         --yes-send-stored-requests before they leave their upstream\n"
     "  config                 every value and where it came from\n"
     "  reload                 read the configuration anew\n"
     "  drain                  stop when everything open is done\n"
@@ -147,7 +150,7 @@ static int remove_all(const struct ctl *ctl, char **ids)
     return result;
 }
 
-enum form { FORM_PLAIN, FORM_CONDITIONS, FORM_ID, FORM_IDS, FORM_EXPLAIN };
+enum form { FORM_PLAIN, FORM_CONDITIONS, FORM_ID, FORM_IDS, FORM_EXPLAIN, FORM_COMPARE };
 static const struct {
     const char *verb;
     enum form form;
@@ -162,11 +165,12 @@ static const struct {
     {"rm", FORM_IDS, {"DELETE", ""}, NULL},
     {"purge", FORM_CONDITIONS, {"POST", "/purge"}, print_purged},
     {"explain", FORM_EXPLAIN, {"POST", "/explain"}, NULL},
+    {"compare", FORM_COMPARE, {"POST", "/compare"}, NULL},
     {"config", FORM_PLAIN, {"GET", "/config"}, ctl_print_config},
     {"reload", FORM_PLAIN, {"POST", "/reload"}, ctl_print_reload},
     {"drain", FORM_PLAIN, {"POST", "/drain"}, print_draining},
 };
-static const char *const later[] = {"top", "tail", "set", "pause", "compare", "doctor"};
+static const char *const later[] = {"top", "tail", "set", "pause", "doctor"};
 
 static int usage(const char *text, const char *verb)
 {
@@ -185,9 +189,13 @@ static int run_verb(const struct ctl *ctl, const char *verb, char **arguments)
         if (strcmp(verbs[i].verb, verb) != 0) {
             continue;
         }
-        if ((form == FORM_PLAIN && count > 0) || (form == FORM_ID && count != 1) ||
+        if (ctl->compare.given && form != FORM_COMPARE) {
+            return usage(" takes no such option", verb);
+        }
+        bool plain = form == FORM_PLAIN || form == FORM_COMPARE;
+        if ((plain && count > 0) || (form == FORM_ID && count != 1) ||
             (form == FORM_IDS && count == 0)) {
-            return usage(form == FORM_PLAIN ? " takes no arguments" : " needs an id", verb);
+            return usage(plain ? " takes no arguments" : " needs an id", verb);
         }
         switch (form) {
         case FORM_CONDITIONS:
@@ -198,6 +206,8 @@ static int run_verb(const struct ctl *ctl, const char *verb, char **arguments)
             return count > 0 ? ctl_explain(ctl, arguments) : usage(" needs a file, or -", verb);
         case FORM_IDS:
             return remove_all(ctl, arguments);
+        case FORM_COMPARE:
+            return ctl_compare(ctl);
         default:
             return run(ctl, verbs[i].route[0], verbs[i].route[1], verbs[i].print);
         }
@@ -210,10 +220,41 @@ static int run_verb(const struct ctl *ctl, const char *verb, char **arguments)
     return usage(" is not a verb", verb);
 }
 
+/* An option of `compare`; others are not touched. */
+static void take_compare(struct ctl_compare *c, int o, const char *value)
+{
+    switch (o) {
+    case 'k':
+        c->kind = value;
+        break;
+    case 'm':
+        c->models[c->count] = value;
+        c->count += c->count < CTL_MODELS ? 1 : 0;
+        break;
+    case 'l':
+        c->last = value;
+        break;
+    case 'w':
+        c->show = true;
+        break;
+    case 'y':
+        c->yes = true;
+        break;
+    default:
+        return;
+    }
+    c->given = true;
+}
+
 int main(int argc, char **argv)
 {
     static const struct option options[] = {{"socket", required_argument, NULL, 's'},
                                             {"json", no_argument, NULL, 'j'},
+                                            {"kind", required_argument, NULL, 'k'},
+                                            {"model", required_argument, NULL, 'm'},
+                                            {"last", required_argument, NULL, 'l'},
+                                            {"show", no_argument, NULL, 'w'},
+                                            {"yes-send-stored-requests", no_argument, NULL, 'y'},
                                             {"version", no_argument, NULL, 'V'},
                                             {"help", no_argument, NULL, 'h'},
                                             {NULL, 0, NULL, 0}};
@@ -234,8 +275,10 @@ int main(int argc, char **argv)
         case 'h':
             fputs(USAGE, stdout);
             return CTL_DONE;
-        default:
+        case '?':
             return CTL_USAGE;
+        default:
+            take_compare(&ctl.compare, o, optarg);
         }
     }
     if (optind == argc) {

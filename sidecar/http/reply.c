@@ -122,7 +122,9 @@ void reply_send(struct http_conn *c, struct span a, struct span b)
         queue(c, span_make(a.ptr + sent, a.len - sent));
         sent = a.len;
     }
-    queue(c, span_make(b.ptr + (sent - a.len), b.len - (sent - a.len)));
+    if (b.len > 0) {
+        queue(c, span_make(b.ptr + (sent - a.len), b.len - (sent - a.len)));
+    }
     conn_update_watch(c);
 }
 

@@ -53,6 +53,7 @@ void engine_destroy(struct engine *e)
         return;
     }
     gate_watch(flight_gate(e->flights), NULL, NULL);
+    compare_destroy(e);
     rewarm_destroy(e->rewarm);
     flight_table_destroy(e->flights);
     through_destroy(e->through);

@@ -3,6 +3,7 @@
 #ifndef PATH_EXCHANGE_PRIV_H
 #define PATH_EXCHANGE_PRIV_H
 
+#include "lull/path/compare.h"
 #include "lull/path/exchange.h"
 #include "lull/path/fingerprint/fingerprint.h"
 #include "lull/path/relay/relay.h"
@@ -88,6 +89,7 @@ struct engine {
     struct flight_table *flights;
     struct through *through;
     struct rewarm *rewarm;
+    struct compare *compare; /* NULL: none runs */
     struct exchange *spare;
     size_t spare_count;
     int64_t bad_requests;
@@ -167,6 +169,9 @@ void chat_begin(struct exchange *x);
 void chat_end(struct exchange *x);
 /* Looks at a chat's answer as it passes. */
 extern const struct relay_tap chat_tap;
+
+/* compare.c: whatever runs is over, at once. */
+void compare_destroy(struct engine *e);
 
 /* reply.c: the answer to a task: 200, JSON, with X-Lull-Task and Cache-Status. */
 void reply_task(struct exchange *x, int kind, const char *cache_status, struct span body);

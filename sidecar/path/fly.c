@@ -64,6 +64,14 @@ static struct span call_target(const struct exchange *x, struct buf *out)
 
 static void on_flight_end(void *ctx, struct flight_end *end);
 
+/* Whose words a request is in, as a flag of its entry. */
+static unsigned words_of(enum endpoint endpoint)
+{
+    return endpoint == ENDPOINT_OLLAMA_CHAT       ? CACHE_FLAG_OLLAMA
+           : endpoint == ENDPOINT_OLLAMA_GENERATE ? CACHE_FLAG_GENERATE
+                                                  : 0;
+}
+
 void fly_spec(struct exchange *x, struct flight_spec *spec)
 {
     complete_prepare(x);
@@ -83,6 +91,7 @@ void fly_spec(struct exchange *x, struct flight_spec *spec)
     spec->flags = x->decision.kind == KIND_TITLE && task_title_has_reply(&x->request)
                       ? CACHE_FLAG_REPLIED
                       : 0;
+    spec->flags |= words_of(x->head.endpoint);
     spec->model = x->model;
     spec->completion = x->completion;
     spec->turn = turn_of(x);

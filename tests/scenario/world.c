@@ -291,20 +291,22 @@ static void answer_openai(struct upstream_call *call, const char *text, bool str
 
 static void answer_ollama(struct upstream_call *call, const char *text, bool stream)
 {
+    bool generate = strstr(call->target, "/api/generate") != NULL;
+    const char *before =
+        generate ? "\"response\":" : "\"message\":{\"role\":\"assistant\",\"content\":";
+    const char *after = generate ? "" : "}";
     char line[8192];
     model_head(call, 200, stream ? "application/x-ndjson" : "application/json");
     if (stream) {
-        snprintf(line, sizeof line,
-                 "{\"model\":\"m\",\"message\":{\"role\":\"assistant\",\"content\":%s},\"done\":"
-                 "false}\n",
-                 text);
+        snprintf(line, sizeof line, "{\"model\":\"m\",%s%s%s,\"done\":false}\n", before, text,
+                 after);
         model_data(call, line);
         text = "\"\"";
     }
     snprintf(line, sizeof line,
-             "{\"model\":\"m\",\"message\":{\"role\":\"assistant\",\"content\":%s},\"done\":true,"
-             "\"done_reason\":\"stop\",\"prompt_eval_count\":100,\"eval_count\":7}\n",
-             text);
+             "{\"model\":\"m\",%s%s%s,\"done\":true,\"done_reason\":\"stop\","
+             "\"prompt_eval_count\":100,\"eval_count\":7}\n",
+             before, text, after);
     model_data(call, line);
 }
 
@@ -524,6 +526,11 @@ const char *world_port(const struct world *w)
 struct engine *world_engine(struct world *w)
 {
     return w->engine;
+}
+
+struct settings *world_settings(struct world *w)
+{
+    return config_settings(w->config);
 }
 
 const struct figures *world_figures(struct world *w)

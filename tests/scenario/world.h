@@ -29,6 +29,8 @@ struct cache *world_cache(struct world *w);
 const struct task_figures *world_task(struct world *w, const char *kind);
 const struct figures *world_figures(struct world *w);
 struct engine *world_engine(struct world *w);
+/* In force now; valid until a reload. */
+struct settings *world_settings(struct world *w);
 
 /* Clients */
 struct client *client_open(struct world *w);

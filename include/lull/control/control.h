@@ -10,6 +10,7 @@
 #include "lull/base/loop.h"
 #include "lull/base/settings.h"
 #include "lull/control/config.h"
+#include "lull/http/compare.h"
 #include "lull/http/explain.h"
 
 #include <stdint.h>
@@ -77,6 +78,11 @@ struct control_hooks {
     void (*flights)(void *ctx, control_flight_fn fn, void *fn_ctx);
     size_t (*machines)(void *ctx, struct control_machine *out, size_t max);
     void (*explain)(void *ctx, const struct explain_request *in, struct explanation *out);
+    /* models tried on stored requests; NULL: one runs already */
+    struct compare *(*compare_start)(void *ctx, const struct compare_spec *spec,
+                                     const struct compare_events *events, void *events_ctx);
+    void (*compare_go_on)(void *ctx, struct compare *run);
+    void (*compare_stop)(void *ctx, struct compare *run);
     void *ctx;
     mono_t started;
 };

@@ -185,6 +185,7 @@ static bool info_of(struct hash_key key, const struct store_record *r, struct ca
                                .expires = v->fresh,
                                .bytes = r->bytes,
                                .hits = r->hits,
+                               .flags = v->flags,
                                .request = v->request,
                                .answer = v->answer};
     return true;

@@ -215,7 +215,6 @@ static void count_cost(struct flight *f, struct flight_end *end)
 {
     enum { BYTES_PER_TOKEN = 4 };
     struct task_figures *task = flight_task_figures(f);
-    struct upstream_figures *up = flight_upstream_figures(f);
     const struct upstream_settings *to = flight_upstream(f);
     const struct answer *a = end->answer;
     int64_t in = (int64_t)f->shaped.len / BYTES_PER_TOKEN;
@@ -226,10 +225,17 @@ static void count_cost(struct flight *f, struct flight_end *end)
     /* a price is for a million tokens: the product is in millionths */
     end->cost += (int64_t)((double)in * to->price_in + (double)out * to->price_out);
     end->tokens += in + out;
+    end->tokens_in = in;
+    end->tokens_out = out;
+    end->estimated = guessed > 0;
     task->tokens_in += in;
     task->tokens_out += out;
     task->tokens_estimated += guessed;
     task->cost += end->cost;
+    if (f->spec.aside) {
+        return;
+    }
+    struct upstream_figures *up = flight_upstream_figures(f);
     up->tokens_in += in;
     up->tokens_out += out;
     up->tokens_estimated += guessed;
@@ -244,7 +250,9 @@ static void deliver(struct flight *f, struct flight_end *end)
     if (list_empty(&f->waiters) && list_empty(&f->followers)) {
         task->wasted_us += end->model_time;
     }
-    f->table->hooks.landed(f->table->hooks.ctx, f, end);
+    if (!f->spec.aside) {
+        f->table->hooks.landed(f->table->hooks.ctx, f, end);
+    }
     f->state = FLIGHT_ENDING; /* from here on it leads nobody */
     completion_landed(f, end);
     flight_finish(f, end);
@@ -292,15 +300,19 @@ static void land(struct flight *f)
 {
     struct task_figures *task = flight_task_figures(f);
     mono_t now = loop_now(f->table->loop);
-    struct flight_end end = {
-        .result = FLIGHT_ANSWER, .answer = &f->assembler.answer, .model_time = model_time(f)};
+    struct flight_end end = {.result = FLIGHT_ANSWER,
+                             .answer = &f->assembler.answer,
+                             .model_time = model_time(f),
+                             .took = mono_diff(now, f->started)};
     failure_none(f);
     count_cost(f, &end);
     if (f->again) {
         refusal_remember(f->table, f, now);
     }
-    figure_times_add(&flight_upstream_figures(f)->latency, now, mono_diff(now, f->started));
-    flight_pace_add(f, mono_diff(now, f->started));
+    if (!f->spec.aside) {
+        figure_times_add(&flight_upstream_figures(f)->latency, now, end.took);
+    }
+    flight_pace_add(f, end.took);
     if (!is_fit(f)) {
         ask_for_shape(f, &end);
         return;

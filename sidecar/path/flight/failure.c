@@ -7,7 +7,9 @@
  *
  * The breaker of an upstream counts failures in a row: of tasks and of chats, not 4xx but 408 and
  * 429. When there are breaker_failures of them, tasks are kept away for breaker_open; then one of
- * them tries. Chats are always tried, and one that is answered closes it.
+ * them tries. Chats are always tried, and one that is answered closes it. Calls that are nobody's
+ * task are always tried as well, and change nothing: whoever tries out a model must not keep real
+ * tasks away from the others.
  */
 #define _XOPEN_SOURCE 700 /* strptime */
 #include "path/flight/flight_priv.h"
@@ -121,7 +123,9 @@ static bool counts(int status)
 void failure_none(struct flight *f)
 {
     f->probing = false;
-    note_success(breaker_of(f->table, flight_upstream(f)->name));
+    if (!f->spec.aside) {
+        note_success(breaker_of(f->table, flight_upstream(f)->name));
+    }
 }
 
 /* ---- the door ---- */
@@ -233,7 +237,7 @@ bool failure_blocked(struct flight *f)
                              .error = HTTP_ERROR_UPSTREAM_UNREACHABLE,
                              .why = "it failed too often; the next task tries after breaker_open",
                              .upstream_failed = true};
-    if (breaker_lets(f)) {
+    if (f->spec.aside || breaker_lets(f)) {
         return false;
     }
     if (!fall_back(f)) {
@@ -251,7 +255,7 @@ void failure_end(struct flight *f, struct flight_end *end, bool received)
     }
     if (answered) {
         failure_none(f);
-    } else {
+    } else if (!f->spec.aside) {
         f->probing = false;
         note_failure(f->table, flight_upstream(f));
     }

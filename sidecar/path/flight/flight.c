@@ -24,7 +24,7 @@ const struct flight_spec *flight_spec(const struct flight *f)
 
 const struct kind_policy *flight_policy(const struct flight *f)
 {
-    return &f->spec.settings->kinds[f->spec.kind];
+    return f->own_policy != NULL ? f->own_policy : &f->spec.settings->kinds[f->spec.kind];
 }
 
 struct upstream_settings *flight_upstream(const struct flight *f)
@@ -35,7 +35,8 @@ struct upstream_settings *flight_upstream(const struct flight *f)
 
 struct task_figures *flight_task_figures(const struct flight *f)
 {
-    return figures_task(f->table->figures, flight_policy(f)->name);
+    return f->spec.aside ? &f->table->aside
+                         : figures_task(f->table->figures, flight_policy(f)->name);
 }
 
 struct upstream_figures *flight_upstream_figures(const struct flight *f)
@@ -82,6 +83,7 @@ static void flight_free(void *ctx)
     buf_free(&f->memory);
     free(f->headers);
     free(f->fallback_headers);
+    free(f->own_policy);
     settings_unref(f->spec.settings);
     free(f);
 }
@@ -254,6 +256,11 @@ static bool copy_spec(struct flight *f, const struct flight_spec *spec)
     buf_init(&f->memory, need + 1);
     f->spec = *spec;
     f->spec.settings = settings_ref(spec->settings);
+    if (spec->policy != NULL) {
+        f->own_policy = mem_new(sizeof *f->own_policy);
+        *f->own_policy = *spec->policy;
+        f->spec.policy = f->own_policy;
+    }
     if (buf_reserve(&f->memory, need + 1) != ERR_OK) {
         f->spec.model = SPAN_NONE; /* nothing of the caller's is kept */
         return false;

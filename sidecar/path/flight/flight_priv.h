@@ -52,6 +52,7 @@ struct flight {
     struct flight_spec spec; /* all spans point into `memory` */
     struct buf memory;
     struct http_header *headers, *fallback_headers;
+    struct kind_policy *own_policy; /* NULL: the kind's */
     struct list waiters;
     struct loop_timer *timer; /* the window, busy_wait, then first_byte_timeout and stall_timeout */
     struct loop_deferred gone;
@@ -117,6 +118,7 @@ struct flight_table {
     struct probes *probes;
     struct load_row *loads; /* FLIGHT_LOADS, made with the first chat that has some */
     struct breaker *breakers;
+    struct task_figures aside; /* of flights that are not counted: never shown */
 };
 
 /* flight.c */

@@ -165,10 +165,10 @@ void schedule_front_ended(struct schedule *s, struct schedule_front *f, mono_t n
 
 /* ---- jobs ---- */
 
-/* Whether it counts towards `queue`. */
+/* Whether it counts towards `queue`; a queue of 0 is that of jobs which nobody waits for. */
 static bool is_queued(const struct schedule_job *j)
 {
-    return !j->forced && j->policy->cls != KIND_CLASS_COMPLETION;
+    return !j->forced && j->policy->queue > 0 && j->policy->cls != KIND_CLASS_COMPLETION;
 }
 
 /* The oldest waiting task stops waiting. */

@@ -56,6 +56,9 @@ enum cache_result {
 enum {
     CACHE_FLAG_REPLIED = 1, /* title of a conversation that has a reply: see design.md on titles */
     CACHE_FLAG_EMPTY = 2,   /* an empty suggestion */
+    /* Whose words the kept request is in; neither: OpenAI's. */
+    CACHE_FLAG_OLLAMA = 4,   /* /api/chat */
+    CACHE_FLAG_GENERATE = 8, /* /api/generate */
 };
 
 struct cache_hit {
@@ -99,8 +102,8 @@ struct cache_put {
     int64_t tokens, cost;
     unsigned flags;
     struct span answer;
-    struct span
-        request; /* kept for people (`get`) where keep_requests = yes: the canonical request */
+    struct span request; /* as the client wrote it, with the model asked; kept where keep_requests =
+                            yes, for people (`get`) and to try models on (`compare`) */
 };
 /* Stores an entry, over an old one of the same key; all bytes are copied. generation: of the
  * flight's beginning. ERR_FULL: the table of pending writes is full (the answer is not kept);
@@ -132,6 +135,7 @@ struct cache_info {
     struct span kind, scope, model, upstream;
     wall_t created, expires;
     uint64_t bytes, hits;
+    unsigned flags;
     struct span request, answer; /* request: empty when not kept */
 };
 void cache_list(struct cache *c, const struct cache_filter *filter, size_t limit, int64_t after,

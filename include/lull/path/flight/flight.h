@@ -54,10 +54,13 @@ struct flight_end {
     bool rest;      /* FLIGHT_ANSWER: the rest of a suggestion that another request's call made */
     bool held;      /* FLIGHT_ANSWER: the rest of a suggestion that was held by then */
     bool fell_back; /* the answer is the fallback's: not kept */
-    bool upstream_failed; /* RAW with an error status, or FAILED: counts as `failed` */
-    usec_t model_time;    /* FLIGHT_ANSWER: measured model time of the call */
-    int64_t tokens;       /* FLIGHT_ANSWER: in and out, 0 when unknown */
-    int64_t cost;         /* FLIGHT_ANSWER: of the call, in millionths of money */
+    bool upstream_failed;          /* RAW with an error status, or FAILED: counts as `failed` */
+    usec_t model_time;             /* FLIGHT_ANSWER: measured model time of the call */
+    usec_t took;                   /* FLIGHT_ANSWER: from the start of the call to its end */
+    int64_t tokens;                /* FLIGHT_ANSWER: in and out, 0 when unknown */
+    int64_t tokens_in, tokens_out; /* FLIGHT_ANSWER of a call: the same, of this call alone */
+    bool estimated;                /* some of them: from the bytes */
+    int64_t cost;                  /* FLIGHT_ANSWER: of the call, in millionths of money */
     /* For whoever answers several waiters alike; set by the hook `landed` (stored) and by waiters.
      */
     bool stored;
@@ -107,6 +110,7 @@ struct flight_fallback {
 struct flight_spec {
     struct settings *settings; /* the flight takes a reference */
     int kind;
+    const struct kind_policy *policy; /* NULL: the kind's own; copied, its texts are not */
     int upstream;
     enum endpoint endpoint;
     struct span target;                /* path and query to ask for; copied */
@@ -115,6 +119,8 @@ struct flight_spec {
     struct span body; /* with the effective model, otherwise as the client wrote it; copied */
     bool may_stream;  /* whether a streamed answer may be asked for instead */
     bool addressed;   /* `upstream` is the one that the client addressed */
+    bool aside; /* nobody's task: counted in the upstream's calls only, not kept, and the breaker
+                   neither asked nor told */
     struct flight_fallback fallback;
     /* Identity: the level-2 key. */
     struct hash_key hash;
