@@ -41,7 +41,7 @@ class CompareTest(LullTest):
                 self.assertEqual(r.status, 200)
         lull.committed()
 
-    def ask(self, lull, *models, kind="title", more="", socket_path=None):
+    def ask(self, lull, *models, kind="title", more=""):
         r = lull.control("POST", f"/compare?kind={kind}{more}", "".join(m + "\n" for m in models))
         lines = [json.loads(line) for line in r.body.decode().splitlines()]
         return r, lines
