@@ -136,6 +136,10 @@ mutant(R, "what a task takes is told", FLIGHT,
        "f->ticket.job.expected = flight_expected(f);", "", BOUNDS)
 mutant(R, "a slow server is left alone for longer", DECIDE, "settle > 0 ? slowness(s, m) : 0",
        "s == NULL ? slowness(s, m) : 0", UNIT)
+mutant(R, "who types is about to send", DECIDE, "typed.us > m->quiet_since.us ? typed : m->quiet_since",
+       "typed.us > INT64_MAX - 1 ? typed : m->quiet_since", UNIT_BOUNDS)
+mutant(R, "whose task it is", DECIDE, "if (hash_key_eq(m->typing[i].person, j->whose.person)) {",
+       "if (m->typing[i].at.us != 0) {", UNIT_BOUNDS)
 mutant(R, "one long prompt is not what is usual", DECIDE, "return slow < SLOWNESS_MAX ? slow : SLOWNESS_MAX;",
        "return slow;", UNIT)
 mutant(R, "an answer being written notices at once", DECIDE, "j->answering ? ABORT_COST_WRITING : ABORT_COST_MAX",
@@ -144,7 +148,7 @@ mutant(R, "a chat behind a chat measures nothing", SCHEDULE, "if (f->after_abort
        "if (f->after_abort && f->row == NULL) {", UNIT)
 mutant(R, "long prompts take long by themselves", SCHEDULE, "return times > 1 ? (usec_t)((double)row->usual_token * times) : row->usual_token;",
        "return times > 1e9 ? 0 : row->usual_token;", UNIT)
-mutant(R, "settle after a reply", DECIDE, "if (m->quiet_since.us != 0 && settled.us > now.us) {",
+mutant(R, "settle after a reply", DECIDE, "if (since.us != 0 && settle > 0 && settled.us > now.us) {",
        "if (settled.us < 0) {", UNIT + YIELD)
 mutant(R, "a reply with tool calls goes on", SCHEDULE, "goes_on ? now.us + GOES_ON : 0", "goes_on ? 0 : 0",
        UNIT + YIELD)
@@ -273,10 +277,16 @@ mutant(R, "a full queue lets one go", SCHEDULE, "            make_room(j->row);\
 mutant(R, "a full queue lets the oldest go", SCHEDULE, "j->born.us < oldest->born.us", "j->born.us > oldest->born.us",
        UNIT)
 mutant(R, "completions take no place in the queue", SCHEDULE,
-       "return !j->forced && j->policy->cls != KIND_CLASS_COMPLETION;", "return !j->forced;", UNIT)
+       "return !j->forced && j->policy->queue > 0 && j->policy->cls != KIND_CLASS_COMPLETION;",
+       "return !j->forced && j->policy->queue > 0;", UNIT)
+mutant(R, "a futile one is not begun", "sidecar/path/flight/completion.c", "if (expected <= limit || rested) {",
+       "if (expected >= 0 || rested) {", ("scenario.test_futile",))
+mutant(R, "once a minute one is tried", "sidecar/path/flight/completion.c", "if (expected <= limit || rested) {",
+       "if (expected <= limit) {", ("scenario.test_futile",))
 mutant(R, "an autocomplete waits busy_wait at most", FLIGHT, "if (is_completion(f)) {\n        loop_timer_start",
        "if (f == NULL) {\n        loop_timer_start", YIELD)
-mutant(R, "then it is answered empty", FLIGHT, "flight_finish_empty(f, OUTCOME_BUSY);", "call_start(f);", YIELD)
+mutant(R, "then it is answered empty", FLIGHT, "} else if (f->state == FLIGHT_QUEUED) {\n        flight_finish_empty(f, OUTCOME_BUSY);",
+       "} else if (f->state == FLIGHT_QUEUED) {\n        call_start(f);", YIELD)
 mutant(R, "so it is after giving way", FLIGHT, "completion_release_all(f);\n    arm_busy_wait(f);",
        "completion_release_all(f);", YIELD)
 mutant(R, "priority goes first", SCHEDULE, "if (a->policy->priority != b->policy->priority) {", "if (a == b) {", UNIT)

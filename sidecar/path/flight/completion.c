@@ -301,6 +301,7 @@ void completion_place(struct flight *f)
     struct flight_completion *c = &f->spec.completion;
     struct flight *leader = NULL;
     c->who.now = loop_now(t->loop);
+    schedule_typed(t->schedule, flight_upstream(f), f->spec.turn.whose.person, c->who.now);
     struct typist_verdict v = {.lone = true};
     if (c->usable) {
         v = typist_note(t->typists, &c->who);

@@ -7,11 +7,13 @@
  *   hold           max_hold is over: it runs beside the chat
  *   first turn     a title asked before the first reply waits for its chat to come
  *   fronts         yield = always: none may be open on the machine, and none have been for `settle`
- *                  and what the machine takes to begin an answer: the slower it reads prompts, the
- *                  more a chat loses by a task that began a moment before it. Measured (llama.cpp,
- *                  one slot, 165 tokens/s, the next message 1 s after the reply): 1 s alone made
- * the session wait 1.6 times as long as without tasks, 2 s 1.0 times. slots          what runs
- * already, and what was aborted and may still be running
+ *                  and what the machine takes to begin an answer
+ *   slots          what runs already, and what was aborted and may still be running
+ *
+ * `settle` is longer on slow machines: the slower one reads prompts, the more a chat loses by a
+ * task that began a moment before it. Measured (llama.cpp, one slot, 165 tokens/s, the next message
+ * 1 s after the reply): 1 s alone made the session wait 1.6 times as long as without tasks, 2 s 1.0
+ * times. And who is seen typing is about to send: his own tasks settle anew with each autocomplete.
  *
  * With several slots one is left to chats even while none is open: the next one then keeps the slot
  * that holds its prefix.
@@ -102,6 +104,18 @@ static usec_t slowness(const struct schedule *s, const struct machine *m)
     return slow < SLOWNESS_MAX ? slow : SLOWNESS_MAX;
 }
 
+/* When the person whose job it is was last seen typing; zero: not lately. */
+static mono_t typed_at(const struct schedule_job *j)
+{
+    const struct machine *m = j->row->machine;
+    for (size_t i = 0; i < SCHEDULE_TYPING; i++) {
+        if (hash_key_eq(m->typing[i].person, j->whose.person)) {
+            return m->typing[i].at;
+        }
+    }
+    return (mono_t){0};
+}
+
 static enum schedule_why ask_fronts(const struct schedule *s, const struct schedule_job *j,
                                     mono_t now, mono_t *until)
 {
@@ -117,8 +131,10 @@ static enum schedule_why ask_fronts(const struct schedule *s, const struct sched
         return SCHEDULE_FOR_CHAT;
     }
     usec_t settle = j->policy->settle;
-    mono_t settled = {m->quiet_since.us + settle + (settle > 0 ? slowness(s, m) : 0)};
-    if (m->quiet_since.us != 0 && settled.us > now.us) {
+    mono_t typed = typed_at(j);
+    mono_t since = typed.us > m->quiet_since.us ? typed : m->quiet_since;
+    mono_t settled = {since.us + settle + (settle > 0 ? slowness(s, m) : 0)};
+    if (since.us != 0 && settle > 0 && settled.us > now.us) {
         sooner(until, settled);
         return SCHEDULE_SETTLE;
     }

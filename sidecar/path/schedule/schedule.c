@@ -163,6 +163,22 @@ void schedule_front_ended(struct schedule *s, struct schedule_front *f, mono_t n
     f->row = NULL;
 }
 
+void schedule_typed(struct schedule *s, const struct upstream_settings *to, struct hash_key person,
+                    mono_t now)
+{
+    struct machine *m = row_of(s, to)->machine;
+    struct typing *place = &m->typing[0];
+    for (size_t i = 0; i < SCHEDULE_TYPING; i++) {
+        struct typing *t = &m->typing[i];
+        if (hash_key_eq(t->person, person)) {
+            place = t;
+            break;
+        }
+        place = t->at.us < place->at.us ? t : place;
+    }
+    *place = (struct typing){person, now};
+}
+
 /* ---- jobs ---- */
 
 /* Whether it counts towards `queue`; a queue of 0 is that of jobs which nobody waits for. */

@@ -6,6 +6,7 @@
 
 enum {
     SCHEDULE_GHOSTS = 16, /* aborted calls whose slots may still be taken, per upstream */
+    SCHEDULE_TYPING = 8,  /* people seen typing last, per machine */
     SCHEDULE_TURNS = 512, /* whose waits are summed; the least recently used makes room */
 };
 
@@ -25,10 +26,16 @@ static const usec_t CHATTING = 600 * USEC_PER_S;
 /* `settle` is longer by the usual time to a chat's first token, at most by this. */
 static const usec_t SLOWNESS_MAX = 3 * USEC_PER_S;
 
+struct typing {
+    struct hash_key person;
+    mono_t at;
+};
+
 struct machine {
     struct machine *next;
     char *name;
     struct list fronts;
+    struct typing typing[SCHEDULE_TYPING];
     size_t chats, foreground; /* among them; foreground jobs too */
     mono_t chatted_at;        /* the last chat began or ended; zero: there was none */
     mono_t quiet_since;       /* the last front ended; zero: there was none */

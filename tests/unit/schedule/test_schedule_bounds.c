@@ -247,9 +247,39 @@ static void a_title_does_not_wait_for_a_chat_elsewhere(void **state)
     schedule_destroy(s);
 }
 
+static void who_types_is_about_to_send(void **state)
+{
+    (void)state;
+    struct schedule *s = schedule_create();
+    struct upstream_settings a = upstream(here, one, 1);
+    struct kind_policy tags = kind(KIND_CLASS_BACKGROUND, 5);
+    struct schedule_job j = job(&a, &tags), k = job(&a, &tags);
+    struct hash_key ann = {.hi = 1, .lo = 2}, bob = {.hi = 3, .lo = 4};
+    j.whose.person = ann;
+    k.whose.person = bob;
+    schedule_typed(s, &a, ann, at(10));
+    schedule_wait(s, &j, at(10.5));
+    waits(s, 10.5, &j, SCHEDULE_SETTLE);
+    due_in(s, 10.5, 0.5);
+    schedule_typed(s, &a, ann, at(10.9));
+    waits(s, 11, &j, SCHEDULE_SETTLE);
+    schedule_wait(s, &k, at(11)); /* somebody else's */
+    next_is(s, 11, &k);
+    schedule_end(s, &k, at(11.5), false);
+    next_is(s, 11.9, &j);
+    schedule_end(s, &j, at(12), false);
+    tags.settle = 0;
+    schedule_typed(s, &a, ann, at(13));
+    schedule_wait(s, &j, at(13));
+    next_is(s, 13, &j);
+    schedule_end(s, &j, at(14), false);
+    schedule_destroy(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(who_types_is_about_to_send),
         cmocka_unit_test(a_title_does_not_wait_for_a_chat_elsewhere),
         cmocka_unit_test(what_a_chat_makes_pointless_is_an_abort_too),
         cmocka_unit_test(no_slots_on_a_machine_with_some),

@@ -60,6 +60,11 @@ usec_t schedule_expects(struct schedule *s, const struct upstream_settings *to, 
 /* Whether people have been chatting on the machine within the last ten minutes. */
 bool schedule_chatted(struct schedule *s, const struct upstream_settings *to, mono_t now);
 
+/* The person is typing at that machine: his next message is near, so his own background work
+ * settles anew, as after a reply. */
+void schedule_typed(struct schedule *s, const struct upstream_settings *to, struct hash_key person,
+                    mono_t now);
+
 /* ---- fronts ---- */
 
 enum schedule_front_kind { SCHEDULE_CHAT, SCHEDULE_FOREGROUND };
