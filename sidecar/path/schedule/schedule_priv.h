@@ -57,8 +57,8 @@ struct schedule_upstream {
     struct hash_key resident;       /* the model of the last call */
     usec_t usual_token, abort_cost; /* smoothed; -1: not measured */
     int64_t usual_size;             /* bytes of the requests behind usual_token */
-    double best_pace;               /* the least us per byte of a chat's request that a first token
-                                       took; 0: not measured */
+    double best_pace;               /* the least us per byte of a first turn's request that a first
+                                       token took; 0: not measured */
 };
 
 struct turn_row {
