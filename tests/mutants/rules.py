@@ -138,6 +138,8 @@ mutant(R, "a slow server is left alone for longer", DECIDE, "settle > 0 ? slowne
        "s == NULL ? slowness(s, m) : 0", UNIT)
 mutant(R, "who types is about to send", DECIDE, "typed.us > m->quiet_since.us ? typed : m->quiet_since",
        "typed.us > INT64_MAX - 1 ? typed : m->quiet_since", UNIT_BOUNDS)
+mutant(R, "but for the typing itself", DECIDE, "i < SCHEDULE_TYPING && !typing; i++", "i < SCHEDULE_TYPING && typing != 7; i++",
+       UNIT_BOUNDS)
 mutant(R, "whose task it is", DECIDE, "if (hash_key_eq(m->typing[i].person, j->whose.person)) {",
        "if (m->typing[i].at.us != 0) {", UNIT_BOUNDS)
 mutant(R, "one long prompt is not what is usual", DECIDE, "return slow < SLOWNESS_MAX ? slow : SLOWNESS_MAX;",

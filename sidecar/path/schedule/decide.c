@@ -108,7 +108,8 @@ static usec_t slowness(const struct schedule *s, const struct machine *m)
 static mono_t typed_at(const struct schedule_job *j)
 {
     const struct machine *m = j->row->machine;
-    for (size_t i = 0; i < SCHEDULE_TYPING; i++) {
+    bool typing = j->policy->cls == KIND_CLASS_COMPLETION; /* it is the typing itself */
+    for (size_t i = 0; i < SCHEDULE_TYPING && !typing; i++) {
         if (hash_key_eq(m->typing[i].person, j->whose.person)) {
             return m->typing[i].at;
         }

@@ -268,6 +268,14 @@ static void who_types_is_about_to_send(void **state)
     schedule_end(s, &k, at(11.5), false);
     next_is(s, 11.9, &j);
     schedule_end(s, &j, at(12), false);
+    struct kind_policy completion = kind(KIND_CLASS_COMPLETION, 2);
+    completion.settle = USEC_PER_S; /* set for all kinds */
+    struct schedule_job c = job(&a, &completion);
+    c.whose.person = ann;
+    schedule_typed(s, &a, ann, at(12.5));
+    schedule_wait(s, &c, at(12.5)); /* the typing itself */
+    next_is(s, 12.5, &c);
+    schedule_end(s, &c, at(12.8), false);
     tags.settle = 0;
     schedule_typed(s, &a, ann, at(13));
     schedule_wait(s, &j, at(13));
