@@ -3,7 +3,10 @@
 
 #define ANN "X-OpenWebUI-User-Id: ann\r\n"
 
-static const char *const CHAT[] = {"What is a daemon?", NULL};
+/* long enough to say how fast prompts are read */
+#define LINE                                                                                       \
+    "What is a daemon, and how does it differ from a program that somebody starts and ends? "
+static const char *const CHAT[] = {LINE LINE LINE LINE LINE LINE "Or so?", NULL};
 
 static void seconds(struct world *w, double s)
 {
@@ -36,7 +39,7 @@ static void a_slow_server_is_left_to_the_chat(void **state)
 {
     (void)state;
     struct world *w = world_begin(NULL);
-    chat(w, 2);
+    chat(w, 6);
     struct client *c = complete(w, "How do I write a small daemon");
     assert_int_equal(model_calls(w), 1);
     assert_has(client_reply(c), "{\\\"text\\\": \\\"\\\"}");
@@ -45,10 +48,10 @@ static void a_slow_server_is_left_to_the_chat(void **state)
     seconds(w, 61); /* once a minute one is tried */
     c = complete(w, "How do I write a large daemon");
     assert_int_equal(model_calls(w), 2);
-    seconds(w, 6);
+    seconds(w, 8);
     model_answer(last(w), "{\"text\": \" in C\"}");
     assert_has(client_reply(c), " in C");
-    c = complete(w, "Which of them is the better one"); /* it took 6 s: as was thought */
+    c = complete(w, "Which of them is the better one"); /* it took 8 s: as was thought */
     assert_int_equal(model_calls(w), 2);
     seconds(w, 600); /* nobody chats any more */
     c = complete(w, "Which of them is the worse one");
@@ -94,7 +97,7 @@ static void a_fast_server_and_no_limit(void **state)
     static const char *const *const sets[] = {NULL, none, hosted};
     for (int i = 0; i < 3; i++) {
         struct world *w = world_begin(sets[i]);
-        chat(w, i == 0 ? 0.2 : 3);
+        chat(w, i == 0 ? 0.2 : 6);
         (void)complete(w, "How do I write a small daemon");
         assert_int_equal(model_calls(w), 2);
         model_answer(last(w), "{\"text\": \" in C\"}");

@@ -46,7 +46,7 @@ usec_t schedule_expects(struct schedule *s, const struct upstream_settings *to, 
 {
     const struct schedule_upstream *row = row_of(s, to);
     bool known = row->best_pace > 0 && schedule_chatted(s, to, now);
-    return known ? (usec_t)(row->best_pace * (double)size) : -1;
+    return known ? (usec_t)(row->best_pace * (double)size * ANSWER_TOO) : -1;
 }
 
 struct schedule_counts schedule_count(const struct schedule *s, const char *upstream)

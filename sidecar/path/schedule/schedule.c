@@ -137,7 +137,7 @@ usec_t schedule_front_token(struct schedule *s, struct schedule_front *f, mono_t
         smooth(&f->row->usual_token, took);
         smooth(&f->row->usual_size, (int64_t)f->size);
         /* later turns find most of their prompt in the server's cache, and tell too little */
-        double pace = f->first_turn && f->size > 0 ? (double)took / (double)f->size : 0;
+        double pace = f->first_turn && f->size >= PACE_LEAST ? (double)took / (double)f->size : 0;
         bool better = f->row->best_pace == 0 || pace < f->row->best_pace;
         f->row->best_pace = pace > 0 && better ? pace : f->row->best_pace;
     }
