@@ -249,11 +249,7 @@ static void ask_for_yes(struct http_conn *c, const struct compare_refusal *refus
     cJSON_AddNumberToObject(o, "users", (double)first->users);
     cJSON_AddStringToObject(o, "upstream", first->upstream);
     cJSON_AddStringToObject(o, "host", first->host);
-    char *json = cJSON_PrintUnformatted(o);
-    require(json != NULL);
-    control_reply_json(c, 409, span_of(json));
-    cJSON_free(json);
-    cJSON_Delete(o);
+    control_reply_tree(c, 409, o);
     buf_free(&text);
 }
 

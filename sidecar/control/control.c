@@ -32,6 +32,15 @@ void control_reply_json(struct http_conn *c, int status, struct span json)
     http_reply_full(c, status, SPAN("application/json"), SPAN_NONE, json);
 }
 
+void control_reply_tree(struct http_conn *c, int status, cJSON *tree)
+{
+    char *text = cJSON_PrintUnformatted(tree);
+    require(text != NULL);
+    control_reply_json(c, status, span_of(text));
+    cJSON_free(text);
+    cJSON_Delete(tree);
+}
+
 void control_reply_error(struct http_conn *c, int status, struct span text)
 {
     struct buf out = {.max = 1024 * 1024};
@@ -87,11 +96,7 @@ static void get_readyz(struct control *ctl, struct http_conn *c)
     for (size_t i = 0; i < count; i++) {
         cJSON_AddStringToObject(list, ups[i].name, ups[i].state);
     }
-    char *text = cJSON_PrintUnformatted(tree);
-    require(text != NULL);
-    control_reply_json(c, draining ? 503 : 200, span_of(text));
-    cJSON_free(text);
-    cJSON_Delete(tree);
+    control_reply_tree(c, draining ? 503 : 200, tree);
 }
 
 /* One name a line into two arrays: those that took effect, those that wait for a restart. */
@@ -119,11 +124,7 @@ static void post_reload(struct control *ctl, struct http_conn *c)
         cJSON *changed = cJSON_AddArrayToObject(tree, "changed");
         cJSON *restart = cJSON_AddArrayToObject(tree, "restart");
         sort_changes(buf_span(&text), changed, restart);
-        char *json = cJSON_PrintUnformatted(tree);
-        require(json != NULL);
-        control_reply_json(c, 200, span_of(json));
-        cJSON_free(json);
-        cJSON_Delete(tree);
+        control_reply_tree(c, 200, tree);
     }
     buf_free(&text);
 }

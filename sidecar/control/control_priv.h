@@ -6,6 +6,8 @@
 #include "lull/control/control.h"
 #include "lull/http/server.h"
 
+#include <cjson/cJSON.h>
+
 struct control {
     struct loop *loop;
     struct control_hooks hooks;
@@ -40,6 +42,8 @@ bool control_query_number(struct span s, int64_t max, int64_t *out);
 
 /* Whole reply with a JSON body. */
 void control_reply_json(struct http_conn *c, int status, struct span json);
+/* The same from a tree, which is freed. */
+void control_reply_tree(struct http_conn *c, int status, cJSON *tree);
 /* {"error": text} */
 void control_reply_error(struct http_conn *c, int status, struct span text);
 

@@ -53,15 +53,6 @@ static cJSON *entry_json(const struct control_entry *e)
 }
 
 /* Prints, sends and deletes. */
-static void reply_tree(struct http_conn *c, cJSON *tree)
-{
-    char *text = cJSON_PrintUnformatted(tree);
-    require(text != NULL);
-    control_reply_json(c, 200, span_of(text));
-    cJSON_free(text);
-    cJSON_Delete(tree);
-}
-
 static bool parse_query(struct control *ctl, struct http_conn *c, struct control_query *q)
 {
     struct buf why = {.max = 1024};
@@ -97,7 +88,7 @@ void control_list(struct control *ctl, struct http_conn *c)
         snprintf(text, sizeof text, "%lld", (long long)next);
         cJSON_AddStringToObject(tree, "next", text);
     }
-    reply_tree(c, tree);
+    control_reply_tree(c, 200, tree);
     control_query_free(&q);
 }
 
@@ -123,7 +114,7 @@ void control_get(struct control *ctl, struct http_conn *c, struct span id, bool 
         control_reply_error(c, 404, SPAN("there is no entry of that id"));
         return;
     }
-    reply_tree(c, one.tree);
+    control_reply_tree(c, 200, one.tree);
 }
 
 static struct pending *pending_new(struct control *ctl, struct http_conn *c, bool purge)

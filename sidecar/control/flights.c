@@ -61,9 +61,5 @@ void control_flights(struct control *ctl, struct http_conn *c)
     cJSON *tree = cJSON_CreateObject();
     ctl->hooks.flights(ctl->hooks.ctx, add_flight, cJSON_AddArrayToObject(tree, "flights"));
     add_machines(ctl, cJSON_AddArrayToObject(tree, "machines"));
-    char *text = cJSON_PrintUnformatted(tree);
-    require(text != NULL);
-    control_reply_json(c, 200, span_of(text));
-    cJSON_free(text);
-    cJSON_Delete(tree);
+    control_reply_tree(c, 200, tree);
 }
