@@ -18,21 +18,9 @@ struct comparison {
     cJSON *summary; /* the last line; NULL: it has not come */
 };
 
-static const char *text_of(const cJSON *o, const char *name)
-{
-    const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, name));
-    return text == NULL ? "" : text;
-}
-
 static const cJSON *item_of(const cJSON *o, const char *name)
 {
     return cJSON_GetObjectItemCaseSensitive(o, name);
-}
-
-static double number_of(const cJSON *o, const char *name)
-{
-    const cJSON *item = item_of(o, name);
-    return cJSON_IsNumber(item) ? item->valuedouble : 0;
 }
 
 /* ---- as it comes ---- */
@@ -69,7 +57,7 @@ static void on_line(void *ctx, char *text)
         return;
     }
     if (c->progress) {
-        fprintf(stderr, "\r%.0f of %.0f ", number_of(line, "done"), number_of(line, "of"));
+        fprintf(stderr, "\r%.0f of %.0f ", ctl_number_of(line, "done"), ctl_number_of(line, "of"));
     }
     if (c->ctl->json) {
         cJSON_Delete(line);
@@ -103,7 +91,7 @@ static int widest(const struct comparison *c)
     int width = (int)sizeof "candidate" - 1;
     cJSON_ArrayForEach(row, item_of(c->summary, "summary"))
     {
-        int own = width_of(text_of(row, "candidate"));
+        int own = width_of(ctl_text_of(row, "candidate"));
         width = own > width ? own : width;
     }
     return width;
@@ -133,13 +121,13 @@ static void print_result(const cJSON *r, int width)
 {
     struct buf text = {.max = (size_t)16 * 1024 * 1024};
     if (!cJSON_IsTrue(item_of(r, "ok"))) {
-        require(buf_printf(&text, "failed: %s%c", text_of(r, "error"), '\0') == ERR_OK);
+        require(buf_printf(&text, "failed: %s%c", ctl_text_of(r, "error"), '\0') == ERR_OK);
     } else {
-        require(buf_printf(&text, "%s%s%c", text_of(r, "answer"),
+        require(buf_printf(&text, "%s%s%c", ctl_text_of(r, "answer"),
                            cJSON_IsTrue(item_of(r, "shape")) ? "" : "   <- not of the right shape",
                            '\0') == ERR_OK);
     }
-    print_answer(text_of(r, "candidate"), text.data, width);
+    print_answer(ctl_text_of(r, "candidate"), text.data, width);
     buf_free(&text);
 }
 
@@ -148,15 +136,15 @@ static void print_answers(struct comparison *c, int width)
 {
     bool *shown = mem_new((c->count + 1) * sizeof *shown);
     for (size_t i = 0; i < c->count; i++) {
-        const char *id = text_of(c->results[i], "id");
+        const char *id = ctl_text_of(c->results[i], "id");
         if (shown[i]) {
             continue;
         }
         ctl_print_text(id, false);
         printf("\n");
-        print_answer("(stored)", text_of(c->results[i], "stored"), width);
+        print_answer("(stored)", ctl_text_of(c->results[i], "stored"), width);
         for (size_t k = i; k < c->count; k++) {
-            if (!shown[k] && strcmp(text_of(c->results[k], "id"), id) == 0) {
+            if (!shown[k] && strcmp(ctl_text_of(c->results[k], "id"), id) == 0) {
                 shown[k] = true;
                 print_result(c->results[k], width);
             }
@@ -191,7 +179,7 @@ static void print_table(const struct comparison *c, int width)
     cJSON_ArrayForEach(row, item_of(c->summary, "summary"))
     {
         const cJSON *ms = item_of(row, "latency_ms");
-        pad(text_of(row, "candidate"), width);
+        pad(ctl_text_of(row, "candidate"), width);
         cell(row, "calls", 6, 1, "");
         cell(row, "failed", 6, 1, "");
         cell(row, "shape", 7, 100, "%");
@@ -214,22 +202,22 @@ static void print_notes(const struct comparison *c)
     }
     cJSON_ArrayForEach(row, item_of(c->summary, "summary"))
     {
-        const char *name = text_of(row, "candidate");
+        const char *name = ctl_text_of(row, "candidate");
         size_t i = 0;
         while (i < c->count && (cJSON_IsTrue(item_of(c->results[i], "ok")) ||
-                                strcmp(text_of(c->results[i], "candidate"), name) != 0)) {
+                                strcmp(ctl_text_of(c->results[i], "candidate"), name) != 0)) {
             i++;
         }
         if (i < c->count) {
             ctl_print_text(name, false);
             printf(" failed: ");
-            ctl_print_text(text_of(c->results[i], "error"), false);
+            ctl_print_text(ctl_text_of(c->results[i], "error"), false);
             printf("\n");
         }
-        if (number_of(row, "skipped") > 0) {
+        if (ctl_number_of(row, "skipped") > 0) {
             ctl_print_text(name, false);
             printf(": %.0f skipped, their upstream is not configured any more\n",
-                   number_of(row, "skipped"));
+                   ctl_number_of(row, "skipped"));
         }
     }
     if (estimated) {
@@ -252,7 +240,7 @@ static int finish(struct comparison *c)
         print_notes(c);
     }
     if (c->summary == NULL || item_of(c->summary, "error") != NULL) {
-        const char *why = c->summary == NULL ? "it ended early" : text_of(c->summary, "error");
+        const char *why = c->summary == NULL ? "it ended early" : ctl_text_of(c->summary, "error");
         fprintf(stderr, "lullctl: not finished: %s\n", why);
         return CTL_REFUSED;
     }

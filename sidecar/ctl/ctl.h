@@ -52,6 +52,9 @@ void ctl_encode(struct buf *out, const char *text);
 /* Prints text from the daemon: control characters as \xNN, so that a terminal obeys nothing that
  * was in a request. Line feeds stay where lines is true. */
 void ctl_print_text(const char *text, bool lines);
+/* A member of an answer; "" or 0 where it is not there or not of that type. */
+const char *ctl_text_of(const cJSON *o, const char *name);
+double ctl_number_of(const cJSON *o, const char *name);
 /* Human forms of the answers. */
 void ctl_print_stats(const cJSON *stats);
 void ctl_print_flights(const cJSON *answer);

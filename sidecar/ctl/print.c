@@ -16,13 +16,13 @@ void ctl_print_text(const char *text, bool lines)
     }
 }
 
-static const char *text_of(const cJSON *o, const char *name)
+const char *ctl_text_of(const cJSON *o, const char *name)
 {
     const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, name));
     return text == NULL ? "" : text;
 }
 
-static double number_of(const cJSON *o, const char *name)
+double ctl_number_of(const cJSON *o, const char *name)
 {
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(o, name);
     return cJSON_IsNumber(item) ? item->valuedouble : 0;
@@ -51,7 +51,7 @@ static bool is_used(const cJSON *tasks, const char *name)
     const cJSON *task = NULL;
     cJSON_ArrayForEach(task, tasks)
     {
-        if (number_of(task, name) > 0) {
+        if (ctl_number_of(task, name) > 0) {
             return true;
         }
     }
@@ -131,7 +131,7 @@ static void print_upstreams(const cJSON *upstreams)
            "calls", "finished", "failed", "aborted");
     cJSON_ArrayForEach(up, upstreams)
     {
-        printf("%-19s %-6s %-7s", up->string, text_of(up, "state"), text_of(up, "dialect"));
+        printf("%-19s %-6s %-7s", up->string, ctl_text_of(up, "state"), ctl_text_of(up, "dialect"));
         column(up, "running", 8, "");
         column(up, "calls", 8, "");
         column(up, "finished", 8, "");
@@ -146,24 +146,25 @@ void ctl_print_stats(const cJSON *s)
     const cJSON *cache = cJSON_GetObjectItemCaseSensitive(s, "cache");
     const cJSON *chat = cJSON_GetObjectItemCaseSensitive(s, "chat");
     const cJSON *process = cJSON_GetObjectItemCaseSensitive(s, "process");
-    printf("lulld %s, up %.0f s, tasks %s\n\n", text_of(s, "version"), number_of(s, "uptime_s"),
-           text_of(s, "mode"));
+    printf("lulld %s, up %.0f s, tasks %s\n\n", ctl_text_of(s, "version"),
+           ctl_number_of(s, "uptime_s"), ctl_text_of(s, "mode"));
     print_tasks(cJSON_GetObjectItemCaseSensitive(s, "tasks"));
     print_costs(cJSON_GetObjectItemCaseSensitive(s, "tasks"));
     printf("\nchats %.0f (%.0f open, %.0f failed), other %.0f, unrecognised %.0f\n",
-           number_of(chat, "requests"), number_of(chat, "open"), number_of(chat, "failed"),
-           number_of(cJSON_GetObjectItemCaseSensitive(s, "other"), "requests"),
-           number_of(s, "unrecognised"));
+           ctl_number_of(chat, "requests"), ctl_number_of(chat, "open"),
+           ctl_number_of(chat, "failed"),
+           ctl_number_of(cJSON_GetObjectItemCaseSensitive(s, "other"), "requests"),
+           ctl_number_of(s, "unrecognised"));
     print_upstreams(cJSON_GetObjectItemCaseSensitive(s, "upstreams"));
     printf("\ncache ");
-    ctl_print_text(text_of(cache, "state"), false);
+    ctl_print_text(ctl_text_of(cache, "state"), false);
     printf(": %.0f entries, %.1f of %.0f MB, %.0f inserted, %.0f expired, %.0f evicted\n",
-           number_of(cache, "entries"), number_of(cache, "bytes") / 1048576,
-           number_of(cache, "max_bytes") / 1048576, number_of(cache, "inserted"),
-           number_of(cache, "expired"), number_of(cache, "evicted"));
+           ctl_number_of(cache, "entries"), ctl_number_of(cache, "bytes") / 1048576,
+           ctl_number_of(cache, "max_bytes") / 1048576, ctl_number_of(cache, "inserted"),
+           ctl_number_of(cache, "expired"), ctl_number_of(cache, "evicted"));
     printf("process %.1f MB own memory, %.1f s CPU, %.0f descriptors\n",
-           number_of(process, "rss_anon_bytes") / 1048576, number_of(process, "cpu_s"),
-           number_of(process, "fds"));
+           ctl_number_of(process, "rss_anon_bytes") / 1048576, ctl_number_of(process, "cpu_s"),
+           ctl_number_of(process, "fds"));
 }
 
 void ctl_print_flights(const cJSON *answer)
@@ -173,17 +174,18 @@ void ctl_print_flights(const cJSON *answer)
            "waited s", "waiters", "upstream", "model");
     cJSON_ArrayForEach(f, cJSON_GetObjectItemCaseSensitive(answer, "flights"))
     {
-        printf("%-19s %-9s %-10s %8.1f %8.1f %7.0f %-19s ", text_of(f, "kind"), text_of(f, "state"),
-               text_of(f, "why"), number_of(f, "age_s"), number_of(f, "waited_s"),
-               number_of(f, "waiters"), text_of(f, "upstream"));
-        ctl_print_text(text_of(f, "model"), false);
+        printf("%-19s %-9s %-10s %8.1f %8.1f %7.0f %-19s ", ctl_text_of(f, "kind"),
+               ctl_text_of(f, "state"), ctl_text_of(f, "why"), ctl_number_of(f, "age_s"),
+               ctl_number_of(f, "waited_s"), ctl_number_of(f, "waiters"),
+               ctl_text_of(f, "upstream"));
+        ctl_print_text(ctl_text_of(f, "model"), false);
         printf("\n");
     }
     printf("\n%-19s %7s %11s %8s %8s %8s\n", "machine", "chats", "foreground", "running", "waiting",
            "quiet s");
     cJSON_ArrayForEach(f, cJSON_GetObjectItemCaseSensitive(answer, "machines"))
     {
-        printf("%-19s", text_of(f, "machine"));
+        printf("%-19s", ctl_text_of(f, "machine"));
         column(f, "chats", 7, "");
         column(f, "foreground", 11, "");
         column(f, "running", 8, "");
@@ -199,13 +201,13 @@ void ctl_print_entries(const cJSON *page)
     printf("%-32s %-19s %-20s %8s %5s %s\n", "id", "kind", "expires", "bytes", "hits", "model");
     cJSON_ArrayForEach(e, cJSON_GetObjectItemCaseSensitive(page, "entries"))
     {
-        printf("%-32s %-19s %-20s %8.0f %5.0f ", text_of(e, "id"), text_of(e, "kind"),
-               text_of(e, "expires"), number_of(e, "bytes"), number_of(e, "hits"));
-        ctl_print_text(text_of(e, "model"), false);
+        printf("%-32s %-19s %-20s %8.0f %5.0f ", ctl_text_of(e, "id"), ctl_text_of(e, "kind"),
+               ctl_text_of(e, "expires"), ctl_number_of(e, "bytes"), ctl_number_of(e, "hits"));
+        ctl_print_text(ctl_text_of(e, "model"), false);
         printf("\n");
     }
-    if (text_of(page, "next")[0] != '\0') {
-        printf("more: lullctl ls after=%s\n", text_of(page, "next"));
+    if (ctl_text_of(page, "next")[0] != '\0') {
+        printf("more: lullctl ls after=%s\n", ctl_text_of(page, "next"));
     }
 }
 
@@ -231,9 +233,9 @@ void ctl_print_config(const cJSON *config)
     cJSON_ArrayForEach(item, config)
     {
         printf("%s = ", item->string);
-        ctl_print_text(text_of(item, "value"), false);
+        ctl_print_text(ctl_text_of(item, "value"), false);
         printf("  (");
-        ctl_print_text(text_of(item, "origin"), false);
+        ctl_print_text(ctl_text_of(item, "origin"), false);
         printf(")\n");
     }
 }

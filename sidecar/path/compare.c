@@ -198,13 +198,6 @@ static void on_end(void *ctx, struct flight_end *end)
     }
 }
 
-static struct span target_of(enum endpoint endpoint)
-{
-    return endpoint == ENDPOINT_OLLAMA_CHAT       ? SPAN("/api/chat")
-           : endpoint == ENDPOINT_OLLAMA_GENERATE ? SPAN("/api/generate")
-                                                  : SPAN("/v1/chat/completions");
-}
-
 /* Whether the answer may be asked for as a stream. */
 static bool may_stream(const struct compare_item *item)
 {
@@ -227,7 +220,7 @@ static void submit(struct compare *run, struct span body)
                                .policy = &run->policy,
                                .upstream = run->upstream,
                                .endpoint = run->item->endpoint,
-                               .target = target_of(run->item->endpoint),
+                               .target = endpoint_task_path(run->item->endpoint),
                                .headers = headers,
                                .header_count = 1,
                                .body = body,

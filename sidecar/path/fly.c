@@ -46,12 +46,7 @@ size_t fly_headers(struct exchange *x, int upstream, struct http_header *out, st
 /* Tasks go upstream under one path per endpoint, whatever spelling the client used. */
 static struct span call_target(const struct exchange *x, struct buf *out)
 {
-    struct span path = SPAN("/v1/chat/completions");
-    if (x->head.endpoint == ENDPOINT_OLLAMA_CHAT) {
-        path = SPAN("/api/chat");
-    } else if (x->head.endpoint == ENDPOINT_OLLAMA_GENERATE) {
-        path = SPAN("/api/generate");
-    }
+    struct span path = endpoint_task_path(x->head.endpoint);
     if (x->head.query.len == 0 || x->upstream != x->head.upstream) {
         return path;
     }
@@ -78,7 +73,6 @@ void fly_spec(struct exchange *x, struct flight_spec *spec)
     spec->settings = x->settings;
     spec->kind = x->decision.kind;
     spec->upstream = x->upstream;
-    spec->addressed = x->upstream == x->head.upstream;
     spec->fallback.upstream = -1;
     spec->endpoint = x->head.endpoint;
     spec->may_stream = !x->request.has_tools && !x->request.plain_only;

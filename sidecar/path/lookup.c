@@ -196,7 +196,8 @@ enum step lookup_prepare(struct exchange *x)
     x->upstream = policy->upstream_index >= 0 ? policy->upstream_index : x->head.upstream;
     x->model = policy->model[0] != '\0' ? span_of(policy->model) : x->request.model;
     x->scope = scope_of(policy->scope, x->head.auth, x->head.user, secret, NULL);
-    if (!can_cross(x)) {
+    bool crosses = can_cross(x);
+    if (!crosses) {
         x->upstream = x->head.upstream;
         x->model = x->request.model;
     }
@@ -215,7 +216,7 @@ enum step lookup_prepare(struct exchange *x)
         x->bypass = "observe";
         return STEP_RELAY;
     }
-    if (x->upstream != (policy->upstream_index >= 0 ? policy->upstream_index : x->head.upstream)) {
+    if (!crosses) {
         x->bypass = "dialect";
     } else if (x->head.no_store) {
         x->bypass = "no-store";

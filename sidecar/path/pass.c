@@ -49,9 +49,9 @@ static void count_chat_end(struct exchange *x, const struct relay_result *r)
 /* A chat says how the upstream is, for the breaker that keeps tasks away. */
 static void note_answered(struct exchange *x, const struct relay_result *r)
 {
-    bool good = r->whole && r->status < 500 && r->status != 408 && r->status != 429;
     if (!r->client_gone) {
-        flight_chat_ended(x->engine->flights, &x->settings->upstreams[x->head.upstream], good);
+        flight_chat_ended(x->engine->flights, &x->settings->upstreams[x->head.upstream],
+                          r->whole ? r->status : 0);
     }
 }
 

@@ -381,8 +381,8 @@ mutant(R, "GET /flights says what a machine does", "sidecar/control/flights.c", 
        WAITS)
 mutant(R, "GET /explain says what it would wait for", "sidecar/control/explain.c",
        "e->waits[0] != '\\0' ? e->waits : NULL", "NULL", WAITS)
-mutant(R, "lullctl flights says why", "sidecar/ctl/print.c", 'text_of(f, "why"), number_of(f, "age_s")',
-       '"", number_of(f, "age_s")', WAITS)
+mutant(R, "lullctl flights says why", "sidecar/ctl/print.c", 'ctl_text_of(f, "why"), ctl_number_of(f, "age_s")',
+       '"", ctl_number_of(f, "age_s")', WAITS)
 mutant(R, "what is queued says why at once", SCHEDULE, "j->why = decide(s, j, now, &until);\n}",
        "(void)s, (void)j, (void)now, (void)until;\n}", UNIT_BOUNDS)
 mutant(R, "machines say what is open", "sidecar/path/schedule/look.c", ".chats = m->chats, .foreground",
@@ -401,8 +401,7 @@ mutant(R, "an open breaker lets nothing pass", FAILURE, "if (b->open_until.us ==
 mutant(R, "one task tries", FAILURE, "    b->probing = true;\n    f->probing = true;", "    f->probing = true;", FAIL)
 mutant(R, "whoever tries may leave", FAILURE, "breaker_of(f->table, flight_upstream(f)->name)->probing = false;",
        ";", FAIL)
-mutant(R, "a chat that is answered closes it", FAILURE, "    if (answered) {\n        note_success(breaker_of(t, to->name));",
-       "    if (answered && to == NULL) {\n        note_success(breaker_of(t, to->name));", FAIL)
+mutant(R, "a chat that is answered closes it", FAILURE, "if (status > 0 && !counts(status)) {", "if (status > 999 && !counts(status)) {", FAIL)
 mutant(R, "4xx do not count", FAILURE, "return status >= 500 || status == 408 || status == 429;",
        "return status >= 400;", FAIL)
 mutant(R, "the fallback is asked", FAILURE, "if (end->upstream_failed && fall_back(f)) {", "if (end == NULL && fall_back(f)) {", FAIL)

@@ -267,8 +267,12 @@ enum cache_result cache_find_entry(struct cache *c, const struct cache_key *key,
     return hit_of(c, hit, f.pending);
 }
 
-enum cache_result cache_find_stale(struct cache *c, const struct cache_key *key, wall_t now,
-                                   struct cache_hit *hit)
+typedef bool (*find_fn)(struct cache *c, struct hash_key id, wall_t now, struct found *f,
+                        struct entry_value *v);
+
+/* What find makes of the key; nothing is counted. */
+static enum cache_result look(struct cache *c, find_fn find_entry, const struct cache_key *key,
+                              wall_t now, struct cache_hit *hit)
 {
     struct found f;
     struct entry_value v;
@@ -276,27 +280,24 @@ enum cache_result cache_find_stale(struct cache *c, const struct cache_key *key,
         return CACHE_OFF;
     }
     store_read_begin(c->store);
-    if (!find_kept_entry(c, key->hash, now, &f, &v) || !material_equal(key, v.material, v.hashed)) {
+    if (!find_entry(c, key->hash, now, &f, &v) || !material_equal(key, v.material, v.hashed)) {
         return miss(c);
     }
     fill(hit, key->hash, &f, &v);
-    return hit_of(c, hit, f.pending);
+    return f.pending ? CACHE_PENDING : CACHE_HIT;
 }
 
 enum cache_result cache_peek_entry(struct cache *c, const struct cache_key *key, wall_t now,
                                    struct cache_hit *hit)
 {
-    struct found f;
-    struct entry_value v;
-    if (c->store == NULL) {
-        return CACHE_OFF;
-    }
-    store_read_begin(c->store);
-    if (!find_live_entry(c, key->hash, now, &f, &v) || !material_equal(key, v.material, v.hashed)) {
-        return miss(c);
-    }
-    fill(hit, key->hash, &f, &v);
-    return f.pending ? CACHE_PENDING : CACHE_HIT;
+    return look(c, find_live_entry, key, now, hit);
+}
+
+enum cache_result cache_find_stale(struct cache *c, const struct cache_key *key, wall_t now,
+                                   struct cache_hit *hit)
+{
+    enum cache_result found = look(c, find_kept_entry, key, now, hit);
+    return found == CACHE_HIT ? hit_of(c, hit, false) : found;
 }
 
 enum cache_result cache_find_alias(struct cache *c, const struct cache_key *key, wall_t now,

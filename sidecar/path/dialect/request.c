@@ -75,6 +75,13 @@ enum dialect endpoint_error_dialect(struct span path)
     return span_starts(path, SPAN("/api/")) ? DIALECT_OLLAMA : DIALECT_OPENAI;
 }
 
+struct span endpoint_task_path(enum endpoint e)
+{
+    return e == ENDPOINT_OLLAMA_CHAT       ? SPAN("/api/chat")
+           : e == ENDPOINT_OLLAMA_GENERATE ? SPAN("/api/generate")
+                                           : SPAN("/v1/chat/completions");
+}
+
 bool endpoint_assembles(enum endpoint e)
 {
     return e == ENDPOINT_CHAT || e == ENDPOINT_OLLAMA_CHAT || e == ENDPOINT_OLLAMA_GENERATE;

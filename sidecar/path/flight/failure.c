@@ -83,9 +83,15 @@ const char *flight_upstream_state(const struct flight_table *t, const char *upst
     return b->probing || b->open_until.us <= loop_now(t->loop).us ? "probing" : "down";
 }
 
-void flight_chat_ended(struct flight_table *t, const struct upstream_settings *to, bool answered)
+/* Whether an answer of that status says that the server is in trouble. */
+static bool counts(int status)
 {
-    if (answered) {
+    return status >= 500 || status == 408 || status == 429;
+}
+
+void flight_chat_ended(struct flight_table *t, const struct upstream_settings *to, int status)
+{
+    if (status > 0 && !counts(status)) {
         note_success(breaker_of(t, to->name));
     } else {
         note_failure(t, to);
@@ -113,11 +119,6 @@ void failure_forget_probe(struct flight *f)
         f->probing = false;
         breaker_of(f->table, flight_upstream(f)->name)->probing = false;
     }
-}
-
-static bool counts(int status)
-{
-    return status >= 500 || status == 408 || status == 429;
 }
 
 void failure_none(struct flight *f)

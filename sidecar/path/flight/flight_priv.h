@@ -177,9 +177,6 @@ struct pace_row *flight_pace_row(struct flight_table *t, const struct flight_spe
 /* wire.c: what is sent. */
 /* Fills req, and of f: shaped, crossed, wire, asked_changed, asked_stream. */
 void wire_make(struct flight *f, struct upstream_request *req);
-/* The dialect that a task of dialect `asked` is sent in. */
-enum dialect wire_dialect(struct probes *probes, const struct upstream_settings *to,
-                          enum dialect asked);
 /* The model that is asked for now. */
 struct span flight_way_model(const struct flight *f);
 void loads_free(struct flight_table *t);

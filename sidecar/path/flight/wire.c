@@ -50,17 +50,14 @@ static struct load_row *load_make(struct flight_table *t, struct hash_key of)
     if (t->loads == NULL) {
         t->loads = mem_new(FLIGHT_LOADS * sizeof *t->loads);
     }
-    for (size_t i = 0; row == NULL && i < FLIGHT_LOADS; i++) {
-        struct load_row *oldest = &t->loads[0];
-        for (size_t k = 1; k < FLIGHT_LOADS; k++) {
-            oldest = t->loads[k].used.us < oldest->used.us ? &t->loads[k] : oldest;
+    if (row == NULL) { /* the least recently used makes room */
+        row = &t->loads[0];
+        for (size_t i = 1; i < FLIGHT_LOADS; i++) {
+            row = t->loads[i].used.us < row->used.us ? &t->loads[i] : row;
         }
-        row = oldest;
     }
     row->of = of;
     row->used = loop_now(t->loop);
-    buf_free(&row->text);
-    buf_init(&row->text, DIALECT_LOAD_MAX);
     return row;
 }
 
@@ -70,6 +67,7 @@ void flight_chat_loads(struct flight_table *t, const struct upstream_settings *t
     struct buf text = {.max = DIALECT_LOAD_MAX};
     if (model.len > 0 && dialect_load_of(body, endpoint, &text) == ERR_OK) {
         struct load_row *row = load_make(t, load_key(t, to, model));
+        buf_free(&row->text);
         buf_move(&row->text, &text);
     }
     buf_free(&text);
@@ -102,8 +100,9 @@ static struct span way_body(const struct flight *f)
     return f->fell_back ? f->spec.fallback.body : f->spec.body;
 }
 
-enum dialect wire_dialect(struct probes *probes, const struct upstream_settings *to,
-                          enum dialect asked)
+/* The dialect that a task of dialect `asked` is sent in. */
+static enum dialect wire_dialect(struct probes *probes, const struct upstream_settings *to,
+                                 enum dialect asked)
 {
     if (to->dialect != DIALECT_CHOICE_AUTO) {
         return to->dialect == DIALECT_CHOICE_OLLAMA ? DIALECT_OLLAMA : DIALECT_OPENAI;
@@ -139,9 +138,7 @@ static struct span target_of(const struct flight *f)
     if (!f->fell_back && f->wire == f->spec.endpoint) {
         return f->spec.target;
     }
-    return f->wire == ENDPOINT_OLLAMA_CHAT       ? SPAN("/api/chat")
-           : f->wire == ENDPOINT_OLLAMA_GENERATE ? SPAN("/api/generate")
-                                                 : SPAN("/v1/chat/completions");
+    return endpoint_task_path(f->wire);
 }
 
 void wire_make(struct flight *f, struct upstream_request *req)

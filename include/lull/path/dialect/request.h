@@ -22,6 +22,8 @@ enum endpoint endpoint_of(struct span path);
 enum dialect endpoint_dialect(enum endpoint e);
 /* Dialect of an error for a path: Ollama for /api/..., else OpenAI. */
 enum dialect endpoint_error_dialect(struct span path);
+/* The path that tasks of an endpoint are sent to: that of chats where it has none of its own. */
+struct span endpoint_task_path(enum endpoint e);
 /* Whether tasks on it can be assembled and cached: chat, ollama chat, ollama generate. */
 bool endpoint_assembles(enum endpoint e);
 

@@ -118,7 +118,6 @@ struct flight_spec {
     size_t header_count;
     struct span body; /* with the effective model, otherwise as the client wrote it; copied */
     bool may_stream;  /* whether a streamed answer may be asked for instead */
-    bool addressed;   /* `upstream` is the one that the client addressed */
     bool aside; /* nobody's task: counted in the upstream's calls only, not kept, and the breaker
                    neither asked nor told */
     struct flight_fallback fallback;
@@ -176,8 +175,9 @@ void flight_moved_on(struct flight_table *t, const struct schedule_whose *whose,
 struct hash_key flight_key_of(const struct flight_table *t, struct span text);
 /* What the servers are. */
 struct probes *flight_probes(const struct flight_table *t);
-/* A chat's call has ended: whether the server answered it ends what its failures began. */
-void flight_chat_ended(struct flight_table *t, const struct upstream_settings *to, bool answered);
+/* A chat's call has ended, with that status (0: without a whole answer): an answer ends what
+ * failures began. */
+void flight_chat_ended(struct flight_table *t, const struct upstream_settings *to, int status);
 /* The load options of a chat in Ollama's dialect: tasks for that model there are sent with them. */
 void flight_chat_loads(struct flight_table *t, const struct upstream_settings *to,
                        struct span model, struct span body, enum endpoint endpoint);
