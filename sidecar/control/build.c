@@ -80,7 +80,7 @@ static void build_section(struct config *c, struct reading *r, enum section sect
              name);
     for (size_t i = 0; i < option_count; i++) {
         const struct option *o = &options[i];
-        bool here = section_has(section, o) && !o->later &&
+        bool here = section_has(section, o) && !o->absent &&
                     (section != SECTION_TASKS || o->section == OPTION_TASKS);
         if (!here) {
             continue;

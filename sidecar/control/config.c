@@ -144,7 +144,7 @@ void config_help(struct buf *out)
     for (size_t i = 0; i < option_count; i++) {
         const struct option *o = &options[i];
         const char *title = section_title(o->section);
-        if (o->later) {
+        if (o->absent) {
             continue;
         }
         if (strcmp(title, last) != 0) {

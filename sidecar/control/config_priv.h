@@ -65,7 +65,8 @@ struct option {
     const char *def;
     int64_t min, max;
     bool reload;
-    bool later; /* a key of later versions */
+    bool absent;         /* no key of this version: LATER or RENAMED */
+    const char *instead; /* RENAMED: its name now */
     const char *help;
 };
 

@@ -32,12 +32,20 @@ static bool is_kind(const struct kind_info *k, enum kind_id id)
     return strcmp(k->name, kind_info(id)->name) == 0;
 }
 
+static usec_t default_max_hold(const struct kind_info *k)
+{
+    if (k->cls == KIND_CLASS_COMPLETION) {
+        return 300 * USEC_PER_MS;
+    }
+    return (is_kind(k, KIND_TITLE) ? 60 : 20) * USEC_PER_S;
+}
+
 /* A title is asked beside the first reply and has a budget of its own; a completion is not held
  * after a reply, since it would be answered empty before that is over. */
 static usec_t default_duration(const struct option *o, const struct kind_info *k)
 {
     if (strcmp(o->key, "max_hold") == 0) {
-        return (is_kind(k, KIND_TITLE) ? 60 : 20) * USEC_PER_S;
+        return default_max_hold(k);
     }
     if (strcmp(o->key, "settle") == 0) {
         return k->cls == KIND_CLASS_COMPLETION ? 0 : USEC_PER_S;
@@ -139,6 +147,20 @@ static void check_misplaced_keys(struct reading *r, const struct kind_policy *k,
     }
 }
 
+/* The editor is locked while a completion waits: what [tasks] says for all kinds makes its wait
+ * shorter, never longer. */
+static bool too_long_for(const struct kind_info *k, const struct option *o,
+                         const struct assignment *a)
+{
+    struct kind_policy all = {0};
+    struct buf why = {.max = 1024};
+    bool asked = a != NULL && a->section == SECTION_TASKS && k->cls == KIND_CLASS_COMPLETION &&
+                 strcmp(o->key, "max_hold") == 0;
+    bool longer = asked && value_read(o, a->text, &all, &why) && all.max_hold > default_max_hold(k);
+    buf_free(&why);
+    return longer;
+}
+
 /* answer: NULL unless given or known. An own kind's class decides its other defaults, so it is read
  * first. */
 static void take_kind(struct config *c, struct reading *r, struct kind_policy *k,
@@ -149,9 +171,10 @@ static void take_kind(struct config *c, struct reading *r, struct kind_policy *k
     snprintf(prefix, sizeof prefix, "task.%s", k->name);
     for (size_t i = 0; i < option_count; i++) {
         const struct option *o = &options[i];
-        if (kind_has(info, o) && !o->later) {
+        if (kind_has(info, o) && !o->absent) {
             kind_default(o, info, def, sizeof def);
-            take_option(c, r, prefix, o, kind_assignment(r, k->name, o), def, k);
+            const struct assignment *a = kind_assignment(r, k->name, o);
+            take_option(c, r, prefix, o, too_long_for(info, o, a) ? NULL : a, def, k);
         }
     }
     check_misplaced_keys(r, k, info);

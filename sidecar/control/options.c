@@ -15,12 +15,24 @@
 
 const struct option options[] = {
 #define OPTION(section, key, type, field, def, min, max, reload, help)                             \
-    {OPTION_##section, key,   TYPE_##type, FIELD_##section(field), def, min, max,                  \
-     RELOAD_##reload,  false, help},
-#define LATER(section, key) {OPTION_##section, key, TYPE_TEXT, 0, "", 0, 0, false, true, ""},
+    {OPTION_##section,                                                                             \
+     key,                                                                                          \
+     TYPE_##type,                                                                                  \
+     FIELD_##section(field),                                                                       \
+     def,                                                                                          \
+     min,                                                                                          \
+     max,                                                                                          \
+     RELOAD_##reload,                                                                              \
+     false,                                                                                        \
+     NULL,                                                                                         \
+     help},
+#define LATER(section, key) {OPTION_##section, key, TYPE_TEXT, 0, "", 0, 0, false, true, NULL, ""},
+#define RENAMED(section, key, instead)                                                             \
+    {OPTION_##section, key, TYPE_TEXT, 0, "", 0, 0, false, true, instead, ""},
 #include "lull/control/options.def"
 #undef OPTION
 #undef LATER
+#undef RENAMED
 };
 const size_t option_count = sizeof options / sizeof options[0];
 

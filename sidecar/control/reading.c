@@ -91,7 +91,7 @@ static const char *nearest_key(enum section section, struct span key)
     const char *keys[128];
     size_t count = 0;
     for (size_t i = 0; i < option_count && count < sizeof keys / sizeof keys[0]; i++) {
-        if (section_has(section, &options[i]) && !options[i].later) {
+        if (section_has(section, &options[i]) && !options[i].absent) {
             keys[count++] = options[i].key;
         }
     }
@@ -126,9 +126,10 @@ void reading_assign(struct reading *r, const struct assignment *target, struct s
         unknown_key(r, target, key);
         return;
     }
-    if (o->later) {
-        say(r->errors, target->source, target->place, "%s is not supported in this version",
-            o->key);
+    if (o->absent) {
+        say(r->errors, target->source, target->place,
+            o->instead != NULL ? "%s is called %s now" : "%s is not supported in this version",
+            o->key, o->instead);
         return;
     }
     if (is_repeated(r, target, o)) {

@@ -100,7 +100,7 @@ class ExplainTest(LullTest):
         self.assertEqual(e["window_ms"], 321)
         self.assertEqual(e["policy"]["debounce"]["value"], "321ms")
         self.assertRegex(e["policy"]["debounce"]["origin"], r":\d+$")
-        self.assertEqual(e["policy"]["busy_wait"], {"value": "300ms", "origin": "default"})
+        self.assertEqual(e["policy"]["max_hold"], {"value": "300ms", "origin": "default"})
         self.assertEqual(lull.control("GET", "/explain").status, 405)
         self.assertEqual(lull.control("POST", "/explained").status, 404)
 

@@ -285,11 +285,13 @@ mutant(R, "a futile one is not begun", "sidecar/path/flight/completion.c", "if (
        "if (expected >= 0 || rested) {", ("scenario.test_futile",))
 mutant(R, "once a minute one is tried", "sidecar/path/flight/completion.c", "if (expected <= limit || rested) {",
        "if (expected <= limit) {", ("scenario.test_futile",))
-mutant(R, "an autocomplete waits busy_wait at most", FLIGHT, "if (is_completion(f)) {\n        loop_timer_start",
+mutant(R, "an autocomplete waits max_hold at most", FLIGHT, "if (is_completion(f)) {\n        loop_timer_start",
        "if (f == NULL) {\n        loop_timer_start", YIELD)
+mutant(R, "max_hold of [tasks] makes no completion wait longer", "sidecar/control/kinds.c",
+       "all.max_hold > default_max_hold(k);", "all.max_hold < 0;", ("unit.control.test_config_keys",))
 mutant(R, "then it is answered empty", FLIGHT, "} else if (f->state == FLIGHT_QUEUED) {\n        flight_finish_empty(f, OUTCOME_BUSY);",
        "} else if (f->state == FLIGHT_QUEUED) {\n        call_start(f);", YIELD)
-mutant(R, "so it is after giving way", FLIGHT, "completion_release_all(f);\n    arm_busy_wait(f);",
+mutant(R, "so it is after giving way", FLIGHT, "completion_release_all(f);\n    arm_hold(f);",
        "completion_release_all(f);", YIELD)
 mutant(R, "priority goes first", SCHEDULE, "if (a->policy->priority != b->policy->priority) {", "if (a == b) {", UNIT)
 mutant(R, "the lower number goes first", SCHEDULE, "return a->policy->priority < b->policy->priority;",

@@ -338,6 +338,21 @@ static void other_messages_end_nothing(void **state)
     world_end(w);
 }
 
+static void behind_a_chat_for_its_max_hold(void **state)
+{
+    (void)state;
+    const char *const sets[] = {"task.autocomplete.max_hold=1s", NULL};
+    struct world *w = world_begin(sets);
+    struct client *chat = send_chat(w, ANN, "Tell me a story");
+    struct client *a = complete(w, ANN, T1);
+    world_pass(w, 999 * USEC_PER_MS);
+    assert_false(client_answered(a));
+    world_pass(w, 1 * USEC_PER_MS);
+    assert_has(client_reply(a), "detail=busy");
+    client_close(chat);
+    world_end(w);
+}
+
 static void never_behind_a_chat_for_long(void **state)
 {
     (void)state;
@@ -449,6 +464,7 @@ int main(void)
         cmocka_unit_test(a_leader_whose_client_left_goes_on_for_its_follower),
         cmocka_unit_test(what_was_sent_is_answered_empty),
         cmocka_unit_test(other_messages_end_nothing),
+        cmocka_unit_test(behind_a_chat_for_its_max_hold),
         cmocka_unit_test(never_behind_a_chat_for_long),
         cmocka_unit_test(at_the_deadline_it_is_empty_and_the_next_pause_is_a_hit),
         cmocka_unit_test(a_call_that_goes_on_alone_is_bounded),

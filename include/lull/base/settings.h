@@ -89,13 +89,13 @@ struct kind_policy {
     usec_t ttl;
     enum scope_rule scope;
     enum yield_rule yield;
-    usec_t max_hold, settle;
+    usec_t max_hold; /* then a task runs beside the chat, a completion is answered empty */
+    usec_t settle;
     int64_t max_requeue, priority, queue;
     usec_t first_turn_wait;      /* title only */
     enum obsolete_rule obsolete; /* follow_up only */
     usec_t debounce;             /* class COMPLETION only: WINDOW_OFF, WINDOW_AUTO or a time */
     usec_t deadline;             /* the same */
-    usec_t busy_wait;            /* class COMPLETION only */
     usec_t max_expected;         /* class COMPLETION only; 0: no limit */
     int64_t max_tokens;          /* UNSET: as asked */
     char *temperature;           /* a number as written; "" = as asked */

@@ -287,11 +287,11 @@ static bool is_completion(const struct flight *f)
     return flight_policy(f)->cls == KIND_CLASS_COMPLETION;
 }
 
-/* A completion waits at most busy_wait. */
-static void arm_busy_wait(struct flight *f)
+/* A completion that has waited max_hold is answered empty; the schedule bounds the others. */
+static void arm_hold(struct flight *f)
 {
     if (is_completion(f)) {
-        loop_timer_start(f->timer, flight_policy(f)->busy_wait);
+        loop_timer_start(f->timer, flight_policy(f)->max_hold);
     }
 }
 
@@ -337,7 +337,7 @@ static bool yield(void *ctx)
     f->state = FLIGHT_QUEUED;
     f->held_from = loop_now(f->table->loop);
     completion_release_all(f);
-    arm_busy_wait(f);
+    arm_hold(f);
     return true;
 }
 
@@ -347,7 +347,7 @@ void flight_queue(struct flight *f)
 {
     make_ticket(f);
     f->state = FLIGHT_QUEUED;
-    arm_busy_wait(f);
+    arm_hold(f);
     gate_wait(f->table->gate, &f->ticket);
 }
 

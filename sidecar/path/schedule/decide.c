@@ -179,14 +179,15 @@ bool waits_for_door(const struct schedule *s, const struct schedule_job *j, mono
 {
     mono_t open = j->row->closed_until;
     mono_t since = j->state == SCHEDULE_WAITING ? j->since : now;
-    bool bounded = j->policy->cls == KIND_CLASS_COMPLETION; /* by busy_wait */
+    bool bounded =
+        j->policy->cls == KIND_CLASS_COMPLETION; /* by the flight, which answers it empty */
     return open.us > now.us && !j->forced && (bounded || since.us + hold_left(s, j) >= open.us);
 }
 
 bool hold_is_over(const struct schedule *s, const struct schedule_job *j, mono_t now, mono_t *at)
 {
     if (j->policy->cls == KIND_CLASS_COMPLETION || j->state != SCHEDULE_WAITING) {
-        return false; /* busy_wait is their bound */
+        return false; /* a completion does not run beside the chat: the flight answers it empty */
     }
     *at = (mono_t){j->since.us + hold_left(s, j)};
     return at->us <= now.us;

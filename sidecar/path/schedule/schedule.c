@@ -3,7 +3,7 @@
  *
  * Upstreams and machines are known by name, so that what was learnt survives a reload; their number
  * is bounded by the configurations that were ever in force. Waiting jobs are few (`queue` per
- * upstream, and completions for busy_wait), so who is next is found by looking at all of them.
+ * upstream, and completions for max_hold), so who is next is found by looking at all of them.
  *
  * Rejected: a queue sorted by priority with a pointer to its head. What may start depends on the
  * kind's own yield rule, the model and the turn, so the first in order is often not the first that

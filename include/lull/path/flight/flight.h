@@ -193,7 +193,7 @@ enum flight_part {
     FLIGHT_PART_SENT = 4,   /* a sent message ends what completes it */
     FLIGHT_PART_ABORT = 8,  /* what fits no more is aborted */
     FLIGHT_PART_EMPTY = 16, /* empty suggestions are kept */
-    FLIGHT_PART_BUSY = 32,  /* completions wait for chats, at most busy_wait */
+    FLIGHT_PART_BUSY = 32,  /* completions wait for chats, at most max_hold */
 };
 void flight_without(struct flight_table *t, unsigned parts);
 bool flight_has(const struct flight_table *t, enum flight_part part);
