@@ -53,6 +53,6 @@ struct rewarm_chat {
 void rewarm_chat_ended(struct rewarm *r, const struct rewarm_chat *chat);
 
 /* What a machine does has changed: begins where one is idle, aborts where one is not. */
-void rewarm_look(void *r);
+void rewarm_look(void *ctx);
 
 #endif

@@ -1,7 +1,19 @@
 #!/usr/bin/env python3
 """N identical cold requests on N open connections at once: how many upstream calls, and how far apart the
 first and the last answer arrive. usage: coalesce.py LULLD [--n 200] [--rounds 5]. Asserts nothing."""
-import argparse, http.server, json, pathlib, selectors, shutil, signal, socket, subprocess, sys, tempfile, threading, time
+import argparse
+import http.server
+import json
+import pathlib
+import selectors
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
 
 ap = argparse.ArgumentParser()
 ap.add_argument("lulld")

@@ -8,7 +8,19 @@ interleaved and the least CPU time per request (utime + stime of the server proc
 these machines are shared. nginx's key is the body, as lull's is. Needs nginx and wrk; prints ratios,
 asserts nothing.
 """
-import argparse, http.server, json, os, pathlib, shutil, signal, subprocess, sys, tempfile, threading, time, urllib.request
+import argparse
+import http.server
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
 
 ap = argparse.ArgumentParser()
 ap.add_argument("lulld")

@@ -9,7 +9,7 @@ import subprocess
 import prompts
 from client import Client
 from lull import LULLCTL, LullTest, clean_environment, eventually, main, settled
-from prompts import MODEL, PATH, headers
+from prompts import PATH, headers
 from upstream import Gate, good, say, status, whole_document
 
 SECRET = "TOP-SECRET-4711"

@@ -177,8 +177,8 @@ class Reading(LullTest):
         up = self.upstream()
         up.when(lambda e: e.path.startswith("/api/blobs"), lambda e: e.full(201, "text/plain", e.body))
         lull = self.lull(up)
-        body = prompts.body("title", "expected").encode()
-        for path, body in (("/v1/chat/completions", body), ("/api/blobs/x", b"blob")):
+        title = prompts.body("title", "expected").encode()
+        for path, body in (("/v1/chat/completions", title), ("/api/blobs/x", b"blob")):
             with self.subTest(path):
                 c = self.connect(lull)
                 c.start("POST", path, [("Expect", "100-continue"), ("Content-Length", str(len(body)))])
@@ -439,7 +439,7 @@ class Listeners(LullTest):
             port = free_port("::1")
         except (AssertionError, OSError):
             self.skipTest("no IPv6 here")
-        lull = self.lull(self.upstream(), port=port, listen=f"[::1]:{port}")
+        self.lull(self.upstream(), port=port, listen=f"[::1]:{port}")
         self.assertEqual(self.connect(("::1", port)).get("/v1/models").status, 200)
 
     def test_stale_socket_file_is_replaced_and_a_live_one_is_not(self):

@@ -9,7 +9,6 @@ import tempfile
 import threading
 import time
 
-import prompts
 from client import Client, Cut
 from lull import (DEADLINE, LULLD, LullTest, clean_environment, eventually, free_port, main)
 from prompts import PATH, body, chat_body, headers

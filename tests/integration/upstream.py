@@ -187,7 +187,7 @@ class Exchange:
                 continue
             except OSError:
                 self.gone.set()
-                raise Gone()
+                raise Gone() from None
             self.sent_bytes += n
             if self.sent_bytes < 4 << 20:
                 self.sent += bytes(view[:n])

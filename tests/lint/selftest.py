@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Every check must find what it is there for: each is given a small tree that is right, then the same
 tree with one thing wrong."""
+import json
 import os
 import shutil
 import sys
@@ -14,8 +15,10 @@ import common
 import format as c_format
 import libraries
 import ranks
+import scripts
 import sizes
 import tables
+import tidy
 
 GOOD = {
     "CMakeLists.txt": "lull_folder(base base)\nlull_folder(http http lull_base)\n"
@@ -130,6 +133,30 @@ class SelfTest(unittest.TestCase):
 
     def test_format(self):
         self.finds(c_format.check, "b.c:2", {"sidecar/base/b.c": "/* */\nint   a;\n"})
+
+    def test_tidy(self):
+        tree = self.tree({".clang-tidy": "Checks: '-*,bugprone-*'\nWarningsAsErrors: '*'\n",
+                          "sidecar/base/b.c": "/* */\nint f(int a);\nint f(int a)\n{\n    if (a > 0) {\n        a = 1;\n"
+                                              "    } else {\n        a = 1;\n    }\n    return a;\n}\n"})
+        unit = os.path.join(tree, "sidecar/base/b.c")
+        os.environ["LULL_BUILD"] = tree
+        try:
+            with self.assertRaises(common.CannotRun):
+                tidy.check(tree)
+            with open(os.path.join(tree, "compile_commands.json"), "w", encoding="utf-8") as f:
+                json.dump([{"directory": tree, "command": f"cc -c {unit}", "file": unit}], f)
+            found = [m for p, _, m in tidy.check(tree) if p == "sidecar/base/b.c"]
+        except common.CannotRun as reason:
+            self.skipTest(str(reason))
+        finally:
+            del os.environ["LULL_BUILD"]
+        self.assertTrue([m for m in found if "bugprone-branch-clone" in m], found)
+
+    def test_scripts(self):
+        if shutil.which("shellcheck"):
+            self.finds(scripts.check, "SC2068", {"contrib/a.sh": "#!/bin/bash\nls $@\n"})
+        if shutil.which("ruff"):
+            self.finds(scripts.check, "F821", {"tests/a.py": "print(undefined_name)\n"})
 
     def test_tables(self):
         c = tables.check
