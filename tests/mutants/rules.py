@@ -413,10 +413,20 @@ mutant(R, "429 closes the door", FAILURE, "    schedule_close(t->schedule,", "  
 mutant(R, "no longer than max_hold", DECIDE, "(bounded || since.us + hold_left(s, j) >= open.us)", "(bounded || since.us >= 0)", FAIL)
 mutant(R, "an old answer stands in", "sidecar/path/cache/cache.c", "wall_t kept = {put->expires.us + put->stale};",
        "wall_t kept = {put->expires.us};", FAIL)
-mutant(R, "and is no hit", "sidecar/path/cache/cache.c", "return find_kept_entry(c, id, now, f, v) && v->fresh.us > now.us;",
-       "return find_kept_entry(c, id, now, f, v);", FAIL)
+mutant(R, "and is no hit", "sidecar/path/cache/cache.c", "return find_kept_entry(c, key, id, now, f, v) && v->fresh.us > now.us;",
+       "return find_kept_entry(c, key, id, now, f, v);", FAIL)
 mutant(R, "a wrong form is asked for once more", CALL, "if (!is_fit(f)) {", "if (is_fit(f) && f == NULL) {", FAIL)
 mutant(R, "by the schema", WIRE, ".schema = f->shape_retried,", "", FAIL)
 mutant(R, "the first answer is kept for it", CALL, "} else if (f->has_first && refused(f->status)) {",
        "} else if (f->has_first && f->status == 0) {", FAIL)
 mutant(R, "a model that never gets it is not asked twice", CALL, "row->shape_lost >= FLIGHT_SHAPE_LOST", "row->shape_lost > 1000", FAIL)
+
+# ---- the cache ----
+
+R = "cache"
+CACHE = "sidecar/path/cache/cache.c"
+RECORDS = ("unit.cache.test_cache_records",)
+mutant(R, "what was seen while observing is never served", CACHE, "(key->observing || (v->flags & CACHE_FLAG_OBSERVED) == 0)",
+       "(key->observing || (v->flags & CACHE_FLAG_OBSERVED) != 99)", RECORDS)
+mutant(R, "and is seen while observing", CACHE, "(key->observing || (v->flags & CACHE_FLAG_OBSERVED) == 0)",
+       "((v->flags & CACHE_FLAG_OBSERVED) == 0)", RECORDS)

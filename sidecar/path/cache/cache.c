@@ -228,17 +228,19 @@ static enum cache_result hit_of(struct cache *c, const struct cache_hit *hit, bo
     return pending ? CACHE_PENDING : CACHE_HIT;
 }
 
-static bool find_kept_entry(struct cache *c, struct hash_key id, wall_t now, struct found *f,
-                            struct entry_value *v)
+/* The entry under a hash that this key may see; its material is not compared yet. */
+static bool find_kept_entry(struct cache *c, const struct cache_key *key, struct hash_key id,
+                            wall_t now, struct found *f, struct entry_value *v)
 {
     return find(c, STORE_ENTRY, id, f) && f->expires.us > now.us &&
-           entry_decode(f->value, v) == ERR_OK;
+           entry_decode(f->value, v) == ERR_OK &&
+           (key->observing || (v->flags & CACHE_FLAG_OBSERVED) == 0);
 }
 
-static bool find_live_entry(struct cache *c, struct hash_key id, wall_t now, struct found *f,
-                            struct entry_value *v)
+static bool find_live_entry(struct cache *c, const struct cache_key *key, struct hash_key id,
+                            wall_t now, struct found *f, struct entry_value *v)
 {
-    return find_kept_entry(c, id, now, f, v) && v->fresh.us > now.us;
+    return find_kept_entry(c, key, id, now, f, v) && v->fresh.us > now.us;
 }
 
 static enum cache_result miss(struct cache *c)
@@ -256,7 +258,7 @@ enum cache_result cache_find_entry(struct cache *c, const struct cache_key *key,
         return CACHE_OFF;
     }
     store_read_begin(c->store);
-    if (!find_live_entry(c, key->hash, now, &f, &v)) {
+    if (!find_live_entry(c, key, key->hash, now, &f, &v)) {
         return miss(c);
     }
     if (!material_equal(key, v.material, v.hashed)) {
@@ -267,8 +269,8 @@ enum cache_result cache_find_entry(struct cache *c, const struct cache_key *key,
     return hit_of(c, hit, f.pending);
 }
 
-typedef bool (*find_fn)(struct cache *c, struct hash_key id, wall_t now, struct found *f,
-                        struct entry_value *v);
+typedef bool (*find_fn)(struct cache *c, const struct cache_key *key, struct hash_key id,
+                        wall_t now, struct found *f, struct entry_value *v);
 
 /* What find makes of the key; nothing is counted. */
 static enum cache_result look(struct cache *c, find_fn find_entry, const struct cache_key *key,
@@ -280,7 +282,7 @@ static enum cache_result look(struct cache *c, find_fn find_entry, const struct 
         return CACHE_OFF;
     }
     store_read_begin(c->store);
-    if (!find_entry(c, key->hash, now, &f, &v) || !material_equal(key, v.material, v.hashed)) {
+    if (!find_entry(c, key, key->hash, now, &f, &v) || !material_equal(key, v.material, v.hashed)) {
         return miss(c);
     }
     fill(hit, key->hash, &f, &v);
@@ -318,7 +320,7 @@ enum cache_result cache_find_alias(struct cache *c, const struct cache_key *key,
         c->counts.collisions++;
         return miss(c);
     }
-    if (!find_live_entry(c, alias.entry, now, &entry, &v) || entry.seq != alias.seq) {
+    if (!find_live_entry(c, key, alias.entry, now, &entry, &v) || entry.seq != alias.seq) {
         return miss(c);
     }
     fill(hit, alias.entry, &entry, &v);

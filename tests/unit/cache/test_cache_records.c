@@ -162,6 +162,49 @@ static void an_alias_counts_only_with_its_entry(void **state)
     cache_destroy(c);
 }
 
+/* What was seen while observing is counted by observing look-ups and served to none; an ordinary
+ * answer takes its place. */
+static void observed_answers_are_seen_by_observing_lookups_only(void **state)
+{
+    int64_t seq = 0;
+    struct cache_hit hit;
+    (void)state;
+    struct cache *c = begin(true);
+    struct cache_key plain = key(c, "q"), observing = plain, raw = key(c, "raw bytes");
+    struct cache_put put = {.key = plain,
+                            .kind = SPAN("title"),
+                            .created = NOW,
+                            .expires = LATER,
+                            .stale = USEC_PER_S,
+                            .flags = CACHE_FLAG_OBSERVED,
+                            .answer = SPAN("seen")};
+    observing.observing = true;
+    assert_int_equal(cache_store(c, &put, cache_generation(c), &seq), ERR_OK);
+    assert_int_equal(
+        cache_store_alias(c, &raw, plain.hash, seq, SPAN("rendered"), LATER, cache_generation(c)),
+        ERR_OK);
+    for (int committed = 0; committed < 2; committed++) {
+        enum cache_result found = committed ? CACHE_HIT : CACHE_PENDING;
+        raw.observing = false;
+        assert_int_equal(cache_find_entry(c, &plain, NOW, &hit), CACHE_MISS);
+        assert_int_equal(cache_peek_entry(c, &plain, NOW, &hit), CACHE_MISS);
+        assert_int_equal(cache_find_stale(c, &plain, LATER, &hit), CACHE_MISS);
+        assert_int_equal(cache_find_alias(c, &raw, NOW, &hit), CACHE_MISS);
+        assert_int_equal(cache_find_entry(c, &observing, NOW, &hit), found);
+        assert_int_equal(hit.flags, CACHE_FLAG_OBSERVED);
+        cache_release(c);
+        raw.observing = true;
+        assert_int_equal(cache_find_alias(c, &raw, NOW, &hit), found);
+        cache_release(c);
+        cache_flush(c);
+    }
+    assert_int_equal(store_as(c, plain, "title", "served", &seq), ERR_OK);
+    expect(c, plain, CACHE_PENDING, "served");
+    expect(c, observing, CACHE_PENDING, "served");
+    assert_int_equal(cache_stats(c).collisions, 0);
+    cache_destroy(c);
+}
+
 static void on_removed(void *ctx, enum err result, uint64_t count)
 {
     (void)ctx;
@@ -291,6 +334,7 @@ int main(void)
         CACHE_TEST(expired_answers_are_misses),
         CACHE_TEST(a_hash_alone_never_serves_an_answer),
         CACHE_TEST(an_alias_counts_only_with_its_entry),
+        CACHE_TEST(observed_answers_are_seen_by_observing_lookups_only),
         CACHE_TEST(a_purge_is_final),
         CACHE_TEST(without_requests_nothing_of_them_is_on_disk),
         CACHE_TEST(what_is_pending_has_a_bound),

@@ -44,6 +44,7 @@ const char *cache_state(const struct cache *c);
 struct cache_key {
     struct hash_key hash;
     struct span head, body;
+    bool observing; /* a look-up of `mode = observe`: answers seen while observing are hits too */
 };
 
 enum cache_result {
@@ -59,6 +60,10 @@ enum {
     /* Whose words the kept request is in; neither: OpenAI's. */
     CACHE_FLAG_OLLAMA = 4,   /* /api/chat */
     CACHE_FLAG_GENERATE = 8, /* /api/generate */
+    /* Seen while observing: kept to count what would have been a hit, and never served. Only a
+     * look-up whose key says `observing` finds it; for every other one there is no such entry, and
+     * the next ordinary cache_store() writes over it. */
+    CACHE_FLAG_OBSERVED = 16,
 };
 
 struct cache_hit {
