@@ -136,11 +136,7 @@ static void run_deferred(struct loop *loop)
 {
     while (loop->first != NULL) {
         struct loop_deferred *work = loop->first;
-        loop->first = work->next;
-        if (loop->first == NULL) {
-            loop->last = NULL;
-        }
-        work->waiting = false;
+        loop_defer_cancel(loop, work);
         work->fn(work->ctx);
     }
 }
@@ -343,31 +339,19 @@ void loop_defer(struct loop *loop, struct loop_deferred *work)
     }
     work->waiting = true;
     work->next = NULL;
-    if (loop->last == NULL) {
-        loop->first = work;
-    } else {
-        loop->last->next = work;
-    }
+    work->prev = loop->last;
+    *(loop->last == NULL ? &loop->first : &loop->last->next) = work;
     loop->last = work;
 }
 
+/* The queue is doubly linked: thousands of connections that close in one turn cancel their work. */
 void loop_defer_cancel(struct loop *loop, struct loop_deferred *work)
 {
-    struct loop_deferred *before = NULL;
-    for (struct loop_deferred *it = loop->first; it != NULL; before = it, it = it->next) {
-        if (it != work) {
-            continue;
-        }
-        if (before == NULL) {
-            loop->first = it->next;
-        } else {
-            before->next = it->next;
-        }
-        if (loop->last == it) {
-            loop->last = before;
-        }
-        break;
+    if (!work->waiting) {
+        return;
     }
+    *(work->prev == NULL ? &loop->first : &work->prev->next) = work->next;
+    *(work->next == NULL ? &loop->last : &work->next->prev) = work->prev;
     work->waiting = false;
 }
 
@@ -392,9 +376,11 @@ struct loop_waker *loop_waker_create(struct loop *loop, loop_fn fn, void *ctx)
     struct loop_waker *waker = mem_new(sizeof *waker);
     waker->fn = fn;
     waker->ctx = ctx;
-    require(pipe(waker->pipe) == 0);
-    require(os_set_nonblocking(waker->pipe[0]) == ERR_OK);
-    require(os_set_nonblocking(waker->pipe[1]) == ERR_OK);
+    int made = pipe(waker->pipe);
+    require(made == 0);
+    enum err reads = os_set_nonblocking(waker->pipe[0]);
+    enum err writes = os_set_nonblocking(waker->pipe[1]);
+    require(reads == ERR_OK && writes == ERR_OK);
     source_init(&waker->source, loop,
                 event_new(loop->base, waker->pipe[0], EV_READ | EV_PERSIST, on_wake, waker));
     event_add(waker->source.event, NULL);

@@ -24,7 +24,7 @@ struct parser {
     char *data;
     size_t end; /* of the head, the final empty line not included */
     struct http_request *out;
-    bool has_host, upgrade;
+    bool has_host;
 };
 
 static enum http_parse refuse(enum http_error *error, enum http_error which)
@@ -209,9 +209,6 @@ static enum http_error take_header(struct parser *p, struct span name, struct sp
         r->expect_continue = r->expect_continue || (span_eq_nocase(name, SPAN("Expect")) &&
                                                     span_eq_nocase(value, SPAN("100-continue")));
         break;
-    case 7:
-        p->upgrade = p->upgrade || span_eq_nocase(name, SPAN("Upgrade"));
-        break;
     case 14:
         if (span_eq_nocase(name, SPAN("Content-Length"))) {
             return take_length(r, value);
@@ -287,9 +284,6 @@ static enum http_error finish(struct parser *p)
     }
     bool close = http_header_has_token(r, SPAN("Connection"), SPAN("close"));
     bool keep = http_header_has_token(r, SPAN("Connection"), SPAN("keep-alive"));
-    if (p->upgrade && http_header_has_token(r, SPAN("Connection"), SPAN("upgrade"))) {
-        return HTTP_ERROR_NOT_SUPPORTED;
-    }
     r->keep_alive = !close && (r->minor == 1 || keep);
     r->expect_continue = r->expect_continue && r->minor == 1;
     return HTTP_ERROR_NONE;
@@ -381,59 +375,4 @@ enum http_parse http_parse_head(char *data, size_t len, size_t *scanned, struct 
     struct parser p = {.data = data, .end = end + 2, .out = out};
     enum http_error e = parse_whole(&p, start);
     return e == HTTP_ERROR_NONE ? HTTP_PARSE_OK : refuse(error, e);
-}
-
-struct span http_header_get(const struct http_request *r, struct span name)
-{
-    for (size_t i = 0; i < r->header_count; i++) {
-        if (span_eq_nocase(r->headers[i].name, name)) {
-            return r->headers[i].value;
-        }
-    }
-    return SPAN_NONE;
-}
-
-/* Whether a comma-separated list holds the token (parameters after '=' or ';' are not looked at).
- */
-static bool list_has(struct span list, struct span token)
-{
-    size_t at = 0;
-    while (at <= list.len) {
-        size_t comma = span_find(list, SPAN(","), at);
-        size_t end = comma == SIZE_MAX ? list.len : comma;
-        if (span_eq_nocase(span_trim(span_make(list.ptr + at, end - at)), token)) {
-            return true;
-        }
-        at = end + 1;
-    }
-    return false;
-}
-
-bool http_header_has_token(const struct http_request *r, struct span name, struct span token)
-{
-    for (size_t i = 0; i < r->header_count; i++) {
-        if (span_eq_nocase(r->headers[i].name, name) && list_has(r->headers[i].value, token)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-bool http_is_hop_by_hop(struct span name, struct span connection)
-{
-    static const char *const names[] = {"Connection",
-                                        "Keep-Alive",
-                                        "Proxy-Connection",
-                                        "Proxy-Authenticate",
-                                        "Proxy-Authorization",
-                                        "TE",
-                                        "Trailer",
-                                        "Transfer-Encoding",
-                                        "Upgrade"};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        if (span_eq_nocase(name, span_of(names[i]))) {
-            return true;
-        }
-    }
-    return connection.len > 0 && list_has(connection, name);
 }

@@ -16,7 +16,6 @@ size_t fly_headers(struct exchange *x, int upstream, struct http_header *out, st
 {
     const struct http_request *r = http_conn_request(x->conn);
     const struct upstream_settings *to = &x->settings->upstreams[upstream];
-    struct span connection = http_header_get(r, SPAN("Connection"));
     bool own_key = to->api_key[0] != '\0';
     size_t n = 0;
     if (own_key && (buf_append_span(key, SPAN("Bearer ")) != ERR_OK ||
@@ -29,9 +28,7 @@ size_t fly_headers(struct exchange *x, int upstream, struct http_header *out, st
     for (size_t i = 0; upstream == x->head.upstream && i < r->header_count; i++) {
         struct span name = r->headers[i].name;
         bool auth = span_eq_nocase(name, SPAN("Authorization"));
-        if (http_is_hop_by_hop(name, connection) || span_eq_nocase(name, SPAN("Host")) ||
-            span_eq_nocase(name, SPAN("Content-Length")) || span_eq_nocase(name, SPAN("Expect")) ||
-            span_eq_nocase(name, SPAN("Accept-Encoding")) ||
+        if (!http_request_passes(r, name) || span_eq_nocase(name, SPAN("Accept-Encoding")) ||
             (auth && (own_key || x->settings->server.client_token[0] != '\0'))) {
             continue;
         }

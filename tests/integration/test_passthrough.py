@@ -127,6 +127,43 @@ class Bytes(LullTest):
         self.assertIn("x-kept", got)
         self.assertEqual(r.body, b"ok")
 
+    def test_every_connection_line_names_hop_by_hop_headers(self):
+        up = self.upstream()
+        answer = [("Connection", "close-me"), ("X-One", "1"), ("Connection", "X-One, X-Two"), ("X-Two", "2"), ("X-Kept", "1")]
+        up.when("*", lambda e: (e.head(200, answer, length=2), e.piece("{}")))
+        lull = self.lull(up)
+        c = self.connect(lull)
+        hops = [("Connection", "keep-alive"), ("X-Hop", "1"), ("Connection", "X-Other"), ("connection", "x-hop , X-Secret-Hop"),
+                ("X-Secret-Hop", "1"), ("X-Stays", "1")]
+        sent = {"chat": ("/v1/chat/completions", prompts.chat_body("Hi")),
+                "task": ("/v1/chat/completions", prompts.body("title", "hops")),
+                "other": ("/v1/embeddings", "{}")}
+        for what, (path, body) in sent.items():
+            with self.subTest(what):
+                before = up.count()
+                r = c.post(path, body, hops)
+                for record in up.records[before:]:
+                    seen = {n.lower() for n, _ in record.headers}
+                    self.assertFalse(seen & {"x-hop", "x-secret-hop", "connection"}, seen)
+                    self.assertTrue(record.method == "GET" or "x-stays" in seen, seen)
+                self.assertFalse({n.lower() for n, _ in r.headers} & {"x-one", "x-two"}, r.headers)
+
+    def test_an_upgrade_is_dropped_and_the_request_served(self):
+        up = self.upstream()
+        lull = self.lull(up)
+        offers = {"h2c": [("Connection", "Upgrade, HTTP2-Settings"), ("Upgrade", "h2c"), ("HTTP2-Settings", "AAMAAABkAAQ")],
+                  "websocket": [("Connection", "keep-alive, Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")],
+                  "empty": [("Connection", "Upgrade"), ("Upgrade", "")],
+                  "not named": [("Upgrade", "h2c"), ("HTTP2-Settings", "AAMAAABkAAQ")]}
+        c = self.connect(lull)
+        for name, headers in offers.items():
+            for body in (prompts.chat_body("Hi " + name), prompts.body("title", name)):
+                with self.subTest(name):
+                    self.assertEqual(c.post("/v1/chat/completions", body, headers).status, 200)
+        for record in up.matching("chat") + up.matching("title"):
+            seen = {n.lower() for n, _ in record.headers}
+            self.assertFalse(seen & {"upgrade", "http2-settings", "connection"}, seen)
+
     def test_compressed_answers_stay_compressed(self):
         up = self.upstream()
         packed = gzip.compress(b'{"a": "b"}' * 50)

@@ -307,26 +307,18 @@ void loop_defer(struct loop *loop, struct loop_deferred *work)
     }
     work->waiting = true;
     work->next = NULL;
-    if (loop->last == NULL) {
-        loop->first = work;
-    } else {
-        loop->last->next = work;
-    }
+    work->prev = loop->last;
+    *(loop->last == NULL ? &loop->first : &loop->last->next) = work;
     loop->last = work;
 }
 
 void loop_defer_cancel(struct loop *loop, struct loop_deferred *work)
 {
-    struct loop_deferred **link = &loop->first;
-    struct loop_deferred *before = NULL;
-    while (*link != NULL && *link != work) {
-        before = *link;
-        link = &(*link)->next;
+    if (!work->waiting) {
+        return;
     }
-    if (*link == work) {
-        *link = work->next;
-        loop->last = loop->last == work ? before : loop->last;
-    }
+    *(work->prev == NULL ? &loop->first : &work->prev->next) = work->next;
+    *(work->next == NULL ? &loop->last : &work->next->prev) = work->prev;
     work->waiting = false;
 }
 
@@ -334,9 +326,7 @@ static void run_deferred(struct loop *loop)
 {
     while (loop->first != NULL) {
         struct loop_deferred *work = loop->first;
-        loop->first = work->next;
-        loop->last = loop->first == NULL ? NULL : loop->last;
-        work->waiting = false;
+        loop_defer_cancel(loop, work);
         work->fn(work->ctx);
     }
 }

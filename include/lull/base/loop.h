@@ -67,10 +67,11 @@ void loop_signal_destroy(struct loop_signal *sig);
 struct loop_deferred {
     loop_fn fn;
     void *ctx;
-    struct loop_deferred *next; /* private */
-    bool waiting;               /* private */
+    struct loop_deferred *next, *prev; /* private */
+    bool waiting;                      /* private */
 };
 void loop_defer(struct loop *loop, struct loop_deferred *work);
+/* Takes it out of the queue, in constant time; does nothing where it is not waiting. */
 void loop_defer_cancel(struct loop *loop, struct loop_deferred *work);
 
 /* Wakes the loop from another thread. Several wakes before the loop looks are one callback. */

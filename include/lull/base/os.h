@@ -22,6 +22,7 @@ MUST_CHECK enum err os_peer_uid(int fd, uid_t *out);
 
 /* Raises the soft fd limit to the hard one and returns it. */
 uint64_t os_raise_fd_limit(void);
+/* Number of open descriptors. On Linux the cost does not depend on the fd limit. */
 uint64_t os_open_fds(void);
 
 /* Resident memory in bytes, anonymous and file-backed; 0 where the system cannot tell. */

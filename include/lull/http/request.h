@@ -88,10 +88,16 @@ struct span http_header_get(const struct http_request *r, struct span name);
 /* Whether the comma-separated header holds the token (any case), over all its lines. */
 bool http_header_has_token(const struct http_request *r, struct span name, struct span token);
 
-/* Whether the header is hop-by-hop: Connection and what Connection names, Keep-Alive,
- * Proxy-Connection, Proxy-Authenticate, Proxy-Authorization, TE, Trailer, Transfer-Encoding,
- * Upgrade. `connection` is the value of the Connection header, may be empty. */
-bool http_is_hop_by_hop(struct span name, struct span connection);
+/* Whether a comma-separated list holds the token (any case; parameters are not split off). */
+bool http_list_has(struct span list, struct span token);
+
+/* Whether the field is hop-by-hop among the fields of its message: Connection and what any of its
+ * lines names, Keep-Alive, Proxy-Connection, Proxy-Authenticate, Proxy-Authorization, TE, Trailer,
+ * Transfer-Encoding, Upgrade, HTTP2-Settings. For requests and answers. */
+bool http_is_hop_by_hop(const struct http_header *fields, size_t count, struct span name);
+/* Whether a client's field goes on to the model server: neither hop-by-hop nor one that is written
+ * for each connection (Host, Content-Length, Expect). */
+bool http_request_passes(const struct http_request *r, struct span name);
 
 /* Chunked bodies. Start with a zeroed struct. */
 struct http_chunked {

@@ -148,14 +148,11 @@ static const struct upstream_events events = {
 static size_t pass_headers(struct relay *r, const struct relay_options *o, struct http_header *out)
 {
     const struct http_request *request = http_conn_request(o->conn);
-    struct span connection = http_header_get(request, SPAN("Connection"));
     bool key = r->key.len > 0;
     size_t n = 0;
     for (size_t i = 0; i < request->header_count; i++) {
         struct http_header h = request->headers[i];
-        if (http_is_hop_by_hop(h.name, connection) || span_eq_nocase(h.name, SPAN("Host")) ||
-            span_eq_nocase(h.name, SPAN("Content-Length")) ||
-            span_eq_nocase(h.name, SPAN("Expect"))) {
+        if (!http_request_passes(request, h.name)) {
             continue;
         }
         if (span_eq_nocase(h.name, SPAN("Authorization"))) {

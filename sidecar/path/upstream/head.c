@@ -67,25 +67,10 @@ static bool is_value(struct span value)
     return memchr(value.ptr, '\0', value.len) == NULL && memchr(value.ptr, '\r', value.len) == NULL;
 }
 
-/* Whether the comma-separated list holds the token. */
-static bool list_has(struct span list, struct span token)
-{
-    size_t from = 0;
-    while (from <= list.len) {
-        size_t comma = span_find(list, SPAN(","), from);
-        size_t end = comma == SIZE_MAX ? list.len : comma;
-        if (span_eq_nocase(span_trim(span_make(list.ptr + from, end - from)), token)) {
-            return true;
-        }
-        from = end + 1;
-    }
-    return false;
-}
-
 static void note_framing(struct answer_head *h, struct span name, struct span value)
 {
     if (span_eq_nocase(name, SPAN("Transfer-Encoding"))) {
-        h->chunked = h->chunked || list_has(value, SPAN("chunked"));
+        h->chunked = h->chunked || http_list_has(value, SPAN("chunked"));
     } else if (span_eq_nocase(name, SPAN("Content-Length"))) {
         h->length = true;
     }
@@ -102,17 +87,17 @@ static enum head_step header_line(struct answer_head *h, struct span line)
     if (!is_name(name) || !is_value(value)) {
         return HEAD_MORE;
     }
-    if (h->count == UPSTREAM_MAX_HEADERS || buf_reserve(&h->text, name.len + value.len) != ERR_OK) {
+    size_t at = h->text.len;
+    if (h->count == UPSTREAM_MAX_HEADERS || buf_append_span(&h->text, name) != ERR_OK ||
+        buf_append_span(&h->text, value) != ERR_OK) {
         return HEAD_REFUSE;
     }
     note_framing(h, name, value);
     struct head_field *field = &h->fields[h->count++];
-    field->name = h->text.len;
+    field->name = at;
     field->name_len = name.len;
-    field->value = h->text.len + name.len;
+    field->value = at + name.len;
     field->value_len = value.len;
-    require(buf_append_span(&h->text, name) == ERR_OK);
-    require(buf_append_span(&h->text, value) == ERR_OK);
     return HEAD_MORE;
 }
 
@@ -151,34 +136,6 @@ enum head_step head_line(struct answer_head *h, struct span line)
     return header_line(h, line);
 }
 
-/* The same set as http_is_hop_by_hop(), which stands in a library that this folder is not linked
- * with. Unlike there, all Connection lines count: a server may send several. */
-static bool is_hop_by_hop(const struct http_header *all, size_t count, struct span name)
-{
-    static const struct span known[] = {
-        {"Connection", 10},
-        {"Keep-Alive", 10},
-        {"Proxy-Connection", 16},
-        {"Proxy-Authenticate", 18},
-        {"Proxy-Authorization", 19},
-        {"TE", 2},
-        {"Trailer", 7},
-        {"Transfer-Encoding", 17},
-        {"Upgrade", 7},
-    };
-    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
-        if (span_eq_nocase(name, known[i])) {
-            return true;
-        }
-    }
-    for (size_t i = 0; i < count; i++) {
-        if (span_eq_nocase(all[i].name, SPAN("Connection")) && list_has(all[i].value, name)) {
-            return true;
-        }
-    }
-    return false;
-}
-
 size_t head_fields(const struct answer_head *h, struct http_header *out)
 {
     struct http_header all[UPSTREAM_MAX_HEADERS];
@@ -189,7 +146,7 @@ size_t head_fields(const struct answer_head *h, struct http_header *out)
         all[i].value = span_make(h->text.data + f->value, f->value_len);
     }
     for (size_t i = 0; i < h->count; i++) {
-        if (!is_hop_by_hop(all, h->count, all[i].name)) {
+        if (!http_is_hop_by_hop(all, h->count, all[i].name)) {
             out[kept++] = all[i];
         }
     }

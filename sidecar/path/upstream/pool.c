@@ -157,7 +157,8 @@ static int on_timeout(CURLM *multi, long ms, void *userp)
 struct upstream_pool *upstream_pool_create(struct loop *loop)
 {
     struct upstream_pool *pool = mem_new(sizeof *pool);
-    require(curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK);
+    CURLcode ready = curl_global_init(CURL_GLOBAL_DEFAULT);
+    require(ready == CURLE_OK);
     pool->loop = loop;
     pool->timer = loop_timer_create(loop, on_timer, pool);
     pool->multi = curl_multi_init();

@@ -26,10 +26,12 @@ enum { SILENCE_COUNT = sizeof silence / sizeof silence[0], OWN_LINES = SILENCE_C
 static char *put(struct buf *text, const struct span *parts, size_t count)
 {
     char *at = text->data + text->len;
-    for (size_t i = 0; i < count; i++) {
-        require(buf_append_span(text, parts[i]) == ERR_OK);
+    enum err e = ERR_OK;
+    for (size_t i = 0; i < count && e == ERR_OK; i++) {
+        e = buf_append_span(text, parts[i]);
     }
-    require(buf_append_char(text, '\0') == ERR_OK);
+    e = e == ERR_OK ? buf_append_char(text, '\0') : e;
+    require(e == ERR_OK);
     return at;
 }
 

@@ -5,7 +5,9 @@
 
 #include "lull/base/loop.h"
 
+#include <stdlib.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 struct trace {
@@ -45,6 +47,11 @@ static void defers(void *ctx)
     note(t, "defers ");
     loop_defer(t->loop, &t->work);
     loop_defer(t->loop, &t->work); /* once is enough */
+}
+
+static void must_not_be_run(void *ctx)
+{
+    note(ctx, "cancelled ");
 }
 
 static void timers_fire_in_order_and_deferred_work_ends_the_turn(void **state)
@@ -176,10 +183,36 @@ static void cancelled_work_does_not_run(void **state)
     loop_destroy(t.loop);
 }
 
+/* A queue that is walked for each cancel needs minutes for these. */
+static void cancelling_does_not_depend_on_the_length_of_the_queue(void **state)
+{
+    (void)state;
+    enum { MANY = 200000 };
+    struct trace t = {.loop = loop_create()};
+    struct loop_deferred *all = mem_new(MANY * sizeof *all);
+    for (size_t i = 0; i < MANY; i++) {
+        all[i] = (struct loop_deferred){.fn = must_not_be_run, .ctx = &t};
+        loop_defer(t.loop, &all[i]);
+    }
+    clock_t began = clock();
+    for (size_t i = MANY; i-- > 0;) {
+        loop_defer_cancel(t.loop, &all[i]);
+    }
+    assert_true(clock() - began < CLOCKS_PER_SEC);
+    t.timer = loop_timer_create(t.loop, stop, &t);
+    loop_timer_start(t.timer, 0);
+    loop_run(t.loop);
+    assert_string_equal(t.text, "stop ");
+    loop_timer_destroy(t.timer);
+    free(all);
+    loop_destroy(t.loop);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(timers_fire_in_order_and_deferred_work_ends_the_turn),
+        cmocka_unit_test(cancelling_does_not_depend_on_the_length_of_the_queue),
         cmocka_unit_test(watches_are_level_triggered),
         cmocka_unit_test(a_destroyed_watch_makes_no_call),
         cmocka_unit_test(a_waker_wakes),

@@ -109,12 +109,29 @@ static void versions_and_connections(void **state)
     assert_true(req.keep_alive);
     assert_int_equal(parse(closed, sizeof closed - 1), HTTP_ERROR_NONE);
     assert_false(req.keep_alive);
-    assert_true(http_is_hop_by_hop(SPAN("te"), http_header_get(&req, SPAN("Connection"))));
-    assert_false(http_is_hop_by_hop(SPAN("x-a"), http_header_get(&req, SPAN("Connection"))));
+    assert_true(http_is_hop_by_hop(req.headers, req.header_count, SPAN("te")));
+    assert_false(http_is_hop_by_hop(req.headers, req.header_count, SPAN("x-a")));
     assert_int_equal(parse(absolute, sizeof absolute - 1), HTTP_ERROR_NONE);
     assert_span(req.target, "/y?z");
     assert_int_equal(parse(expect, sizeof expect - 1), HTTP_ERROR_NONE);
     assert_true(req.expect_continue && req.chunked);
+}
+
+static void all_connection_lines_count(void **state)
+{
+    static const char head[] = "GET /x HTTP/1.1\r\n" HOST "Connection: keep-alive\r\nX-A: 1\r\n"
+                               "connection: x-b ,X-Hop\r\nUpgrade: h2c\r\n\r\n";
+    (void)state;
+    assert_int_equal(parse(head, sizeof head - 1), HTTP_ERROR_NONE);
+    static const char *const dropped[] = {
+        "x-hop",          "X-B",    "Upgrade",    "HTTP2-Settings", "Host", "tE",
+        "Content-Length", "expect", "Connection", "Keep-Alive"};
+    for (size_t i = 0; i < sizeof dropped / sizeof dropped[0]; i++) {
+        assert_false(http_request_passes(&req, span_of(dropped[i])));
+    }
+    assert_true(http_request_passes(&req, SPAN("X-A")));
+    assert_true(http_request_passes(&req, SPAN("X-Ho")));
+    assert_true(http_request_passes(&req, SPAN("")));
 }
 
 static void limits_have_their_own_status(void **state)
@@ -145,6 +162,7 @@ int main(void)
         cmocka_unit_test(ambiguous_heads_are_refused),
         cmocka_unit_test(what_open_webui_sends_is_read),
         cmocka_unit_test(versions_and_connections),
+        cmocka_unit_test(all_connection_lines_count),
         cmocka_unit_test(limits_have_their_own_status),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
