@@ -409,8 +409,19 @@ mutant(R, "4xx do not count", FAILURE, "return status >= 500 || status == 408 ||
 mutant(R, "the fallback is asked", FAILURE, "if (end->upstream_failed && fall_back(f)) {", "if (end == NULL && fall_back(f)) {", FAIL)
 mutant(R, "once", FAILURE, "if (f->spec.fallback.upstream < 0 || f->fell_back) {", "if (f->spec.fallback.upstream < 0) {", FAIL)
 mutant(R, "its answer is not kept", "sidecar/path/fly.c", "keep && !end->fell_back &&", "keep &&", FAIL)
-mutant(R, "429 closes the door", FAILURE, "    schedule_close(t->schedule,", "    (void)left;\n    if (t == NULL) schedule_close(t->schedule,", FAIL)
-mutant(R, "no longer than max_hold", DECIDE, "(bounded || since.us + hold_left(s, j) >= open.us)", "(bounded || since.us >= 0)", FAIL)
+mutant(R, "429 closes the door", FAILURE, "    schedule_close(t->schedule,", "    if (t == NULL) schedule_close(t->schedule,", FAIL)
+mutant(R, "no longer than max_hold", DECIDE, "(bounded || since.us + patience(s, j) >= open.us)", "(bounded || since.us >= 0)", FAIL)
+mutant(R, "a person waits 3 s at a door at most", DECIDE, "return door < left ? door : left;", "return left + 0 * door;", FAIL)
+mutant(R, "a person's waits at the door add up", DECIDE, "FOREGROUND_DOOR - j->held;", "FOREGROUND_DOOR;", FAIL)
+mutant(R, "a person waits for a time that was said", DECIDE, "return person ? j->row->said_until : j->row->closed_until;",
+       "return j->row->closed_until;", FAIL)
+mutant(R, "a fraction of a second counts as one", FAILURE, "seconds += more ? 1 : 0;", "seconds += more ? 0 : 0;", FAIL)
+mutant(R, "a Retry-After that cannot be read is absent", FAILURE, "if (digits == 0 || *end != '\\0') {", "if (digits == 0) {", FAIL)
+mutant(R, "an hour at most", FAILURE, "return (seconds < most ? seconds : most) * USEC_PER_S;", "return seconds * USEC_PER_S + 0 * most;", FAIL)
+mutant(R, "a date in the past is now", FAILURE, "return left < 0 ? 0 : left > DOOR_MAX", "return left < 0 ? -1 : left > DOOR_MAX", FAIL)
+mutant(R, "a day that does not exist is no date", FAILURE, "if (when.tm_mday != day) {", "if (when.tm_mday > 31) {", FAIL)
+mutant(R, "a flight without memory borrows nothing", FLIGHT, "bare.target = bare.body = bare.material = bare.model = bare.scope = SPAN_NONE;", "",
+       ("scenario.test_flight",))
 mutant(R, "an old answer stands in", "sidecar/path/cache/cache.c", "wall_t kept = {put->expires.us + put->stale};",
        "wall_t kept = {put->expires.us};", FAIL)
 mutant(R, "and is no hit", "sidecar/path/cache/cache.c", "return find_kept_entry(c, key, id, now, f, v) && v->fresh.us > now.us;",

@@ -5,6 +5,8 @@
 
 #include "lull/path/exchange.h"
 
+#include <time.h>
+
 static const char *const one[] = {"upstream.default.slots=64", "tasks.settle=0", NULL};
 static const char *const two[] = {"upstream.default.slots=64",
                                   "tasks.settle=0",
@@ -302,6 +304,162 @@ static void a_door_that_opens_too_late_is_not_waited_for(void **state)
     world_end(w);
 }
 
+/* A title refused with that Retry-After ("": none) is asked again after `wait`. */
+static void waits(struct world *w, const char *value, usec_t wait)
+{
+    struct client *c = client_open(w);
+    char user[128];
+    char line[128] = "";
+    size_t calls = model_calls(w);
+    snprintf(user, sizeof user, "Retry-After '%s'?", value);
+    if (value[0] != '\0') {
+        snprintf(line, sizeof line, "Retry-After: %s\r\n", value);
+    }
+    ask(c, user);
+    model_refuse(last(w), 429, line, "{\"error\":{\"message\":\"slow down\"}}");
+    world_pass(w, wait - USEC_PER_MS);
+    if (model_calls(w) != calls + 1 || client_answered(c)) {
+        fail_msg("Retry-After: %s: asked again too soon, or answered", value);
+    }
+    world_pass(w, 2 * USEC_PER_MS);
+    if (model_calls(w) != calls + 2) {
+        fail_msg("Retry-After: %s: not asked again after %lld us", value, (long long)wait);
+    }
+    model_answer(last(w), "{\"title\": \"Good\"}");
+    client_close(c);
+    world_pass(w, 0);
+}
+
+static void what_retry_after_says(void **state)
+{
+    enum { USUAL = 2 * USEC_PER_S, AT_ONCE = 500 * USEC_PER_MS };
+    static const struct {
+        const char *value;
+        usec_t wait;
+    } rows[] = {
+        {"", USUAL},
+        {"7", 7 * USEC_PER_S},
+        {"0", AT_ONCE},
+        {"0.5", USEC_PER_S}, /* fractions round up */
+        {"3.0", 3 * USEC_PER_S},
+        {"2.001", 3 * USEC_PER_S},
+        {"  4 ", 4 * USEC_PER_S},
+        {"007", 7 * USEC_PER_S},
+        {"30s", USUAL}, /* what cannot be read counts as absent */
+        {"1m", USUAL},
+        {"soon", USUAL},
+        {"-5", USUAL},
+        {"+5", USUAL},
+        {"5.", USUAL},
+        {".5", USUAL},
+        {"1e1", USUAL},
+        {"5, 6", USUAL},
+        {"Wed, 21 Oct 2015 07:28:00 GMT", AT_ONCE}, /* the past */
+        {"Sunday, 06-Nov-94 08:49:37 GMT", AT_ONCE},
+        {"Sun Nov  6 08:49:37 1994", AT_ONCE},
+        {"Wed, 21 Oct 2015", USUAL},
+        {"Wed, 41 Oct 2015 07:28:00 GMT", USUAL},
+        {"Mon, 31 Feb 2039 07:28:00 GMT", USUAL},
+        {"Wed, 21 Oct 2015 07:28:00 CEST", USUAL},
+        {"2015-10-21T07:28:00Z", USUAL},
+    };
+    (void)state;
+    struct world *w = world_begin(one);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        waits(w, rows[i].value, rows[i].wait);
+    }
+    world_end(w);
+}
+
+static void dates_of_all_three_forms(void **state)
+{
+    static const char *const forms[] = {"%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT",
+                                        "%a %b %e %H:%M:%S %Y"};
+    (void)state;
+    struct world *w = world_begin(one);
+    for (size_t i = 0; i < 3; i++) {
+        char value[64];
+        world_pass(w, USEC_PER_S - loop_wall(world_loop(w)).us % USEC_PER_S);
+        time_t at = (time_t)(loop_wall(world_loop(w)).us / USEC_PER_S) + 9;
+        require(strftime(value, sizeof value, forms[i], gmtime(&at)) > 0);
+        waits(w, value, 9 * USEC_PER_S);
+    }
+    world_end(w);
+}
+
+static void a_door_is_never_closed_for_longer_than_an_hour(void **state)
+{
+    static const char *const far[] = {"4000", "99999999999999999999", "3600.5",
+                                      "Fri, 21 Oct 2095 07:28:00 GMT"};
+    static const char *const sets[] = {"upstream.default.slots=64", "tasks.settle=0",
+                                       "task.title.max_hold=1h", NULL};
+    (void)state;
+    for (size_t i = 0; i < 4; i++) {
+        struct world *w = world_begin(sets);
+        waits(w, far[i], 3600 * USEC_PER_S);
+        world_end(w);
+    }
+}
+
+/* One foreground task, refused each time with that line, until it is answered; how many calls. */
+static size_t asked_while_a_person_waits(struct world *w, const char *user, const char *line,
+                                         usec_t most)
+{
+    struct client *c = client_open(w);
+    size_t before = model_calls(w);
+    mono_t began = loop_now(world_loop(w));
+    client_post(c, "/v1/chat/completions", "", ask_query(user));
+    while (!client_answered(c)) {
+        if (model_calls(w) > before && model_open(last(w))) {
+            model_refuse(last(w), 429, line, "{\"error\":{\"message\":\"slow down\"}}");
+        }
+        if (!client_answered(c)) {
+            world_pass(w, 100 * USEC_PER_MS);
+        }
+        assert_true(mono_diff(loop_now(world_loop(w)), began) <= most);
+    }
+    assert_has(client_reply(c), "HTTP/1.1 429 ");
+    client_close(c);
+    world_pass(w, 0);
+    return model_calls(w) - before;
+}
+
+static void a_person_waits_for_a_time_that_was_said_and_not_for_long(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(one);
+    assert_int_equal(asked_while_a_person_waits(w, "One?", "", 0), 1);
+    /* nor at a door that is closed for background tasks without a time that was said */
+    struct client *c = client_open(w);
+    size_t calls = model_calls(w);
+    client_post(c, "/v1/chat/completions", "", ask_query("Two?"));
+    assert_int_equal(model_calls(w), calls + 1);
+    model_answer(last(w), "{\"queries\": [\"two\"]}");
+    world_pass(w, 10 * USEC_PER_S);
+    assert_int_equal(asked_while_a_person_waits(w, "Three?", "Retry-After: 4\r\n", 0), 1);
+    world_pass(w, 10 * USEC_PER_S);
+    assert_int_equal(asked_while_a_person_waits(w, "Four?", "Retry-After: 2\r\n", 3 * USEC_PER_S),
+                     2);
+    world_pass(w, 10 * USEC_PER_S);
+    assert_in_range(asked_while_a_person_waits(w, "Five?", "Retry-After: 0\r\n", 3 * USEC_PER_S), 2,
+                    3);
+    world_pass(w, 10 * USEC_PER_S);
+    /* a time that was said is waited for, also by one that comes later */
+    ask(c, "A title?");
+    model_refuse(last(w), 429, "Retry-After: 3\r\n", "{}");
+    struct client *d = client_open(w);
+    client_post(d, "/v1/chat/completions", "", ask_query("Six?"));
+    calls = model_calls(w);
+    world_pass(w, 2900 * USEC_PER_MS);
+    assert_int_equal(model_calls(w), calls);
+    world_pass(w, 200 * USEC_PER_MS);
+    assert_int_equal(model_calls(w), calls + 2);
+    model_answer(model_call(w, calls), "{\"queries\": [\"six\"]}");
+    model_answer(model_call(w, calls + 1), "{\"title\": \"A title\"}");
+    assert_has(client_reply(d), "HTTP/1.1 200 ");
+    world_end(w);
+}
+
 static void a_wrong_form_is_asked_for_once_more(void **state)
 {
     (void)state;
@@ -361,6 +519,10 @@ int main(void)
         cmocka_unit_test(an_old_answer_stands_in_for_an_error),
         cmocka_unit_test(a_closed_door_is_waited_for),
         cmocka_unit_test(a_door_that_opens_too_late_is_not_waited_for),
+        cmocka_unit_test(what_retry_after_says),
+        cmocka_unit_test(dates_of_all_three_forms),
+        cmocka_unit_test(a_door_is_never_closed_for_longer_than_an_hour),
+        cmocka_unit_test(a_person_waits_for_a_time_that_was_said_and_not_for_long),
         cmocka_unit_test(a_wrong_form_is_asked_for_once_more),
         cmocka_unit_test(a_model_that_never_gets_it_is_not_asked_twice_for_ever),
     };

@@ -1,7 +1,17 @@
 /* test_flight.c: one call, many waiters; who leaves, what fails, what is kept. */
 #include "scenario/scenario.h"
 
+#include "lull/path/exchange.h"
+#include "lull/path/flight/flight.h"
+
 enum { MANY = 200 };
+
+/* Under ASan an allocation that is too large fails as it does without. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+    return "allocator_may_return_null=1";
+}
 
 static void ask(struct client *c, const char *user)
 {
@@ -230,6 +240,62 @@ static void a_stream_without_its_end_mark_is_no_answer(void **state)
     world_end(w);
 }
 
+static void on_failed(void *ctx, struct flight_end *end)
+{
+    unsigned *failed = ctx;
+    assert_int_equal(end->result, FLIGHT_FAILED);
+    (*failed)++;
+}
+
+static void view_without_texts(void *ctx, const struct flight_view *v)
+{
+    unsigned *seen = ctx;
+    assert_int_equal(v->model.len, 0);
+    assert_int_equal(v->scope.len, 0);
+    (*seen)++;
+}
+
+/* Its texts are longer than all memory: nothing of the caller's may be looked at afterwards. */
+static void a_flight_without_memory_keeps_nothing_of_the_callers(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(NULL);
+    struct flight_table *t = engine_flights(world_engine(w));
+    struct flight_waiter waiter = {.done = on_failed};
+    unsigned failed = 0;
+    unsigned seen = 0;
+    waiter.ctx = &failed;
+    {
+        char texts[64] = "Fine.";
+        struct http_header header = {SPAN("A"), span_of(texts)};
+        struct flight_spec spec = {.settings = world_settings(w),
+                                   .kind = settings_find_kind(world_settings(w), SPAN("follow_up")),
+                                   .body = {texts, (size_t)1 << 62},
+                                   .model = span_of(texts),
+                                   .scope = span_of(texts),
+                                   .headers = &header,
+                                   .header_count = 1,
+                                   .shared = true,
+                                   .join = true,
+                                   .fallback = {.upstream = 0, .headers = &header}};
+        spec.turn.reply = span_of(texts);
+        spec.completion.usable = true;
+        spec.completion.who.text = span_of(texts);
+        flight_submit(t, &spec, &waiter);
+        memset(texts, 'x', sizeof texts);
+    }
+    struct schedule_whose whose = {0};
+    flight_each(t, view_without_texts, &seen);
+    flight_moved_on(t, &whose, NULL);
+    flight_chat_sent(t, (struct hash_key){0}, SPAN("Fine."));
+    assert_int_equal(seen, 1);
+    assert_int_equal(failed, 0);
+    world_pass(w, 0);
+    assert_int_equal(failed, 1);
+    assert_int_equal(flight_count(t), 0);
+    world_end(w);
+}
+
 static void prose_is_served_and_not_kept(void **state)
 {
     (void)state;
@@ -261,6 +327,7 @@ int main(void)
         cmocka_unit_test(an_error_inside_a_good_stream_becomes_a_status),
         cmocka_unit_test(a_stream_without_its_end_mark_is_no_answer),
         cmocka_unit_test(prose_is_served_and_not_kept),
+        cmocka_unit_test(a_flight_without_memory_keeps_nothing_of_the_callers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -279,6 +279,9 @@ static void land_follower(struct flight *f, struct span rest, const struct fligh
 void completion_landed(struct flight *f, const struct flight_end *end)
 {
     struct buf suggestion = {.max = ANSWER_MAX};
+    if (list_empty(&f->followers)) {
+        return; /* the answer is read for them only */
+    }
     bool good = suggestion_of(buf_span(&end->answer->content), &suggestion);
     while (!list_empty(&f->followers)) {
         struct flight *follower = list_item(f->followers.next, struct flight, follow);

@@ -1,9 +1,10 @@
 /* failure.c: what happens when a call fails.
  *
  *   not one byte came ──▶ once more on another connection
- *   429, or 503 with Retry-After ──▶ the door is closed: it waits there, if max_hold allows that
- *   a fallback is configured ──▶ it is asked, once, behind its own gate
- *   else ──▶ whoever waits is told (fly.c may have a stale answer)
+ *   429, or 503 with Retry-After ──▶ the door is closed: it waits there, if max_hold allows that; a
+ *                                    foreground kind only for a Retry-After, 3 s in all
+ * (schedule.h) a fallback is configured ──▶ it is asked, once, behind its own gate else ──▶ whoever
+ * waits is told (fly.c may have a stale answer)
  *
  * The breaker of an upstream counts failures in a row: of tasks and of chats, not 4xx but 408 and
  * 429. When there are breaker_failures of them, tasks are kept away for breaker_open; then one of
@@ -17,9 +18,10 @@
 #include <stdlib.h>
 #include <time.h>
 
-static const usec_t DOOR_USUAL = 2 * USEC_PER_S; /* 429 without Retry-After */
+static const usec_t DOOR_USUAL = 2 * USEC_PER_S;    /* 429 without Retry-After */
+static const usec_t DOOR_LEAST = 500 * USEC_PER_MS; /* "at once" still is not the same moment */
 static const usec_t DOOR_MAX = 3600 * USEC_PER_S;
-enum { DOOR_WAITS = 5 }; /* of one flight */
+enum { DOOR_WAITS = 5, DOOR_WAITS_FOREGROUND = 2 }; /* of one flight */
 
 struct breaker {
     struct breaker *next;
@@ -131,27 +133,59 @@ void failure_none(struct flight *f)
 
 /* ---- the door ---- */
 
+/* Delta-seconds, also with a fraction (some gateways send one), which is rounded up; -1: not that.
+ */
+static usec_t retry_seconds(const char *text)
+{
+    size_t digits = strspn(text, "0123456789");
+    size_t fraction = text[digits] == '.' ? strspn(text + digits + 1, "0123456789") : 0;
+    const char *end = text + digits + (fraction > 0 ? fraction + 1 : 0);
+    if (digits == 0 || *end != '\0') {
+        return -1;
+    }
+    usec_t most = DOOR_MAX / USEC_PER_S;
+    usec_t seconds = 0;
+    for (size_t i = 0; i < digits && seconds < most; i++) {
+        seconds = seconds * 10 + (text[i] - '0');
+    }
+    bool more = fraction > 0 && strspn(text + digits + 1, "0") < fraction;
+    seconds += more ? 1 : 0;
+    return (seconds < most ? seconds : most) * USEC_PER_S;
+}
+
+/* The three forms of RFC 9110 §5.6.7; -1: none of them. */
+static usec_t retry_date(const char *text, wall_t now)
+{
+    static const char *const forms[] = {"%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT",
+                                        "%a %b %e %H:%M:%S %Y"};
+    for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
+        struct tm when = {0};
+        const char *rest = strptime(text, forms[i], &when);
+        if (rest == NULL || *rest != '\0') {
+            continue;
+        }
+        int day = when.tm_mday;
+        usec_t left = (usec_t)timegm(&when) * USEC_PER_S - now.us;
+        if (when.tm_mday != day) {
+            return -1; /* there is no such day in that month */
+        }
+        return left < 0 ? 0 : left > DOOR_MAX ? DOOR_MAX : left;
+    }
+    return -1;
+}
+
+/* How long the server asks to be left alone, DOOR_MAX at most; -1: it does not say, or nothing that
+ * can be read. */
 static usec_t retry_after(struct span value, wall_t now)
 {
     char text[64];
-    char *end = NULL;
-    struct tm when = {0};
     if (value.len == 0 || value.len >= sizeof text) {
         return -1;
     }
     memcpy(text, value.ptr, value.len);
     text[value.len] = '\0';
-    if (text[0] >= '0' && text[0] <= '9') {
-        long long seconds = strtoll(text, &end, 10);
-        bool good = *end == '\0' && seconds < DOOR_MAX / USEC_PER_S;
-        return good ? seconds * USEC_PER_S : DOOR_MAX;
-    }
-    const char *rest = strptime(text, "%a, %d %b %Y %H:%M:%S GMT", &when);
-    if (rest == NULL || *rest != '\0') {
-        return -1;
-    }
-    usec_t left = (usec_t)timegm(&when) * USEC_PER_S - now.us;
-    return left < 0 ? 0 : left > DOOR_MAX ? DOOR_MAX : left;
+    usec_t seconds = retry_seconds(text);
+    return seconds >= 0 ? seconds : retry_date(text, now);
 }
 
 /* The value of a header among the lines that were kept. */
@@ -178,6 +212,14 @@ bool failure_is_page(const struct flight *f)
     return type.len >= html.len && span_eq_nocase(span_make(type.ptr, html.len), html);
 }
 
+/* Whether the flight may wait at the door at all. */
+static bool may_wait(const struct flight *f)
+{
+    enum kind_class cls = flight_policy(f)->cls;
+    unsigned most = cls == KIND_CLASS_FOREGROUND ? DOOR_WAITS_FOREGROUND : DOOR_WAITS;
+    return cls != KIND_CLASS_COMPLETION && f->spec.fallback.upstream < 0 && f->door_waits < most;
+}
+
 /* Whether it waits behind a closed door now. */
 static bool wait_for_door(struct flight *f, const struct flight_end *end)
 {
@@ -185,15 +227,14 @@ static bool wait_for_door(struct flight *f, const struct flight_end *end)
     if (end->result != FLIGHT_RAW || (end->status != 429 && end->status != 503)) {
         return false;
     }
-    usec_t left = retry_after(kept_header(f, SPAN("Retry-After")), loop_wall(t->loop));
-    if (left < 0 && end->status == 503) {
+    usec_t said = retry_after(kept_header(f, SPAN("Retry-After")), loop_wall(t->loop));
+    if (said < 0 && end->status == 503) {
         return false;
     }
-    left = left < 0 ? DOOR_USUAL : left;
-    schedule_close(t->schedule, flight_upstream(f), (mono_t){loop_now(t->loop).us + left});
-    bool may = f->door_waits < DOOR_WAITS && f->spec.fallback.upstream < 0 &&
-               flight_policy(f)->cls != KIND_CLASS_COMPLETION;
-    if (!may || !gate_back(t->gate, &f->ticket)) {
+    usec_t left = said < 0 ? DOOR_USUAL : said < DOOR_LEAST ? DOOR_LEAST : said;
+    mono_t until = {loop_now(t->loop).us + left};
+    schedule_close(t->schedule, flight_upstream(f), until, said >= 0);
+    if (!may_wait(f) || !gate_back(t->gate, &f->ticket)) {
         return false;
     }
     f->door_waits++;

@@ -245,24 +245,45 @@ static size_t headers_size(const struct http_header *headers, size_t count)
     return size;
 }
 
+static size_t texts_size(const struct flight_spec *spec)
+{
+    const struct flight_fallback *other = &spec->fallback;
+    return spec->target.len + spec->body.len + spec->material.len + spec->model.len +
+           spec->scope.len + spec->turn.reply.len + spec->completion.who.text.len +
+           spec->completion.context.material.len + other->body.len + other->model.len +
+           headers_size(spec->headers, spec->header_count) +
+           headers_size(other->headers, other->header_count);
+}
+
+/* The spec without what it only borrows: no text, no header, related to no other request. */
+static struct flight_spec without_texts(const struct flight_spec *spec)
+{
+    struct flight_spec bare = *spec;
+    bare.headers = NULL;
+    bare.header_count = 0;
+    bare.target = bare.body = bare.material = bare.model = bare.scope = SPAN_NONE;
+    bare.turn.reply = SPAN_NONE;
+    bare.completion.usable = false;
+    bare.completion.who.text = bare.completion.context.material = SPAN_NONE;
+    bare.fallback = (struct flight_fallback){.upstream = -1};
+    return bare;
+}
+
+/* Copies the spec. false: there is no memory for its texts, and the flight has none: it is listed
+ * until it is answered, when the caller's memory is long gone. */
 static bool copy_spec(struct flight *f, const struct flight_spec *spec)
 {
     const struct flight_fallback *other = &spec->fallback;
-    size_t need = spec->target.len + spec->body.len + spec->material.len + spec->model.len +
-                  spec->scope.len + spec->turn.reply.len + spec->completion.who.text.len +
-                  spec->completion.context.material.len;
-    need += headers_size(spec->headers, spec->header_count) + other->body.len + other->model.len +
-            headers_size(other->headers, other->header_count);
-    buf_init(&f->memory, need + 1);
-    f->spec = *spec;
+    size_t need = texts_size(spec) + 1;
+    f->spec = without_texts(spec);
     f->spec.settings = settings_ref(spec->settings);
     if (spec->policy != NULL) {
         f->own_policy = mem_new(sizeof *f->own_policy);
         *f->own_policy = *spec->policy;
         f->spec.policy = f->own_policy;
     }
-    if (buf_reserve(&f->memory, need + 1) != ERR_OK) {
-        f->spec.model = SPAN_NONE; /* nothing of the caller's is kept */
+    buf_init(&f->memory, need);
+    if (buf_reserve(&f->memory, need) != ERR_OK) {
         return false;
     }
     f->spec.target = keep(f, spec->target);
@@ -271,14 +292,18 @@ static bool copy_spec(struct flight *f, const struct flight_spec *spec)
     f->spec.model = keep(f, spec->model);
     f->spec.scope = keep(f, spec->scope);
     f->spec.turn.reply = keep(f, spec->turn.reply);
+    f->spec.completion = spec->completion;
     f->spec.completion.who.text = keep(f, spec->completion.who.text);
     f->spec.completion.context.material = keep(f, spec->completion.context.material);
     f->headers = keep_headers(f, spec->headers, spec->header_count);
     f->spec.headers = f->headers;
+    f->spec.header_count = spec->header_count;
     f->fallback_headers = keep_headers(f, other->headers, other->header_count);
-    f->spec.fallback.headers = f->fallback_headers;
-    f->spec.fallback.body = keep(f, other->body);
-    f->spec.fallback.model = keep(f, other->model);
+    f->spec.fallback = (struct flight_fallback){.upstream = other->upstream,
+                                                .headers = f->fallback_headers,
+                                                .header_count = other->header_count,
+                                                .body = keep(f, other->body),
+                                                .model = keep(f, other->model)};
     return true;
 }
 

@@ -175,13 +175,31 @@ static usec_t hold_left(const struct schedule *s, const struct schedule_job *j)
     return left > 0 ? left : 0;
 }
 
+/* What is left of the time that a job may wait at a closed door. */
+static usec_t patience(const struct schedule *s, const struct schedule_job *j)
+{
+    usec_t left = hold_left(s, j);
+    if (j->policy->cls != KIND_CLASS_FOREGROUND) {
+        return left;
+    }
+    usec_t door = FOREGROUND_DOOR - j->held; /* it waits for nothing else */
+    return door < left ? door : left;
+}
+
+/* When the door of a job's upstream opens for it; zero: it is open. */
+static mono_t door_of(const struct schedule_job *j)
+{
+    bool person = j->policy->cls == KIND_CLASS_FOREGROUND;
+    return person ? j->row->said_until : j->row->closed_until;
+}
+
 bool waits_for_door(const struct schedule *s, const struct schedule_job *j, mono_t now)
 {
-    mono_t open = j->row->closed_until;
+    mono_t open = door_of(j);
     mono_t since = j->state == SCHEDULE_WAITING ? j->since : now;
     bool bounded =
         j->policy->cls == KIND_CLASS_COMPLETION; /* by the flight, which answers it empty */
-    return open.us > now.us && !j->forced && (bounded || since.us + hold_left(s, j) >= open.us);
+    return open.us > now.us && !j->forced && (bounded || since.us + patience(s, j) >= open.us);
 }
 
 bool hold_is_over(const struct schedule *s, const struct schedule_job *j, mono_t now, mono_t *at)
@@ -199,7 +217,7 @@ enum schedule_why decide(struct schedule *s, const struct schedule_job *j, mono_
     mono_t hold = {0};
     *until = (mono_t){0};
     if (waits_for_door(s, j, now)) {
-        *until = j->row->closed_until;
+        *until = door_of(j);
         return SCHEDULE_CLOSED;
     }
     if (!job_is_counted(j) || j->policy->cls == KIND_CLASS_FOREGROUND || j->forced) {

@@ -86,8 +86,11 @@ bool schedule_is_closed(struct schedule *s, const struct upstream_settings *to, 
     return row_of(s, to)->closed_until.us > now.us;
 }
 
-void schedule_close(struct schedule *s, const struct upstream_settings *to, mono_t until)
+void schedule_close(struct schedule *s, const struct upstream_settings *to, mono_t until, bool said)
 {
     struct schedule_upstream *row = row_of(s, to);
+    if (said && until.us > row->said_until.us) {
+        row->said_until = until;
+    }
     row->closed_until = until.us > row->closed_until.us ? until : row->closed_until;
 }

@@ -26,6 +26,8 @@ enum { PACE_LEAST = 512 };
 /* The answer takes its time too, and of a chat's bytes more are envelope than of a task's: such
  * calls took 7 to 15 s where 4 to 7 s were read off the chats. */
 static const double ANSWER_TOO = 1.5;
+/* What a foreground task waits at a closed door, all in all. */
+static const usec_t FOREGROUND_DOOR = 3 * USEC_PER_S;
 /* People who have chatted within this time are likely to send a message. */
 static const usec_t CHATTING = 600 * USEC_PER_S;
 /* `settle` is longer by the usual time to a chat's first token, at most by this. */
@@ -59,6 +61,7 @@ struct schedule_upstream {
     mono_t aborted_at;              /* the last call that was cut off */
     mono_t ghosts[SCHEDULE_GHOSTS]; /* until when an aborted call may hold its slot */
     mono_t closed_until;            /* it asked to be left alone; zero: it did not */
+    mono_t said_until;              /* the same, where the server named the time itself */
     struct hash_key resident;       /* the model of the last call */
     usec_t usual_token, abort_cost; /* smoothed; -1: not measured */
     int64_t usual_size;             /* bytes of the requests behind usual_token */

@@ -46,9 +46,11 @@ struct schedule_whose {
     struct hash_key chat;   /* by the chat header; zero: there was none */
 };
 
-/* The upstream asked for no more tasks before `until` (429, Retry-After). Tasks whose max_hold ends
- * before that do not wait for it in vain. */
-void schedule_close(struct schedule *s, const struct upstream_settings *to, mono_t until);
+/* The upstream wants no more tasks before `until` (429, Retry-After). A task whose max_hold ends
+ * before that does not wait. said: the server named the time itself; foreground tasks wait for such
+ * a time only, and 3 s in all, since a person waits for them. */
+void schedule_close(struct schedule *s, const struct upstream_settings *to, mono_t until,
+                    bool said);
 
 /* Whether it did. */
 bool schedule_is_closed(struct schedule *s, const struct upstream_settings *to, mono_t now);
