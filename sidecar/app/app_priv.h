@@ -5,9 +5,9 @@
 #include "lull/app/daemon.h"
 #include "lull/control/control.h"
 #include "lull/path/cache/cache.h"
-#include "lull/path/compare.h"
 #include "lull/path/edge/edge.h"
-#include "lull/path/exchange.h"
+#include "lull/path/exchange/compare.h"
+#include "lull/path/exchange/exchange.h"
 
 struct daemon {
     struct config *config;

@@ -169,6 +169,18 @@ enum err buf_printf(struct buf *b, const char *fmt, ...)
     return e;
 }
 
+void buf_text(struct buf *b, const char *fmt, ...)
+{
+    char text[4096];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    if (buf_append(b, text, strlen(text)) != ERR_OK) {
+        b->max = b->len;
+    }
+}
+
 static size_t json_escape(unsigned char c, char out[6])
 {
     static const char hex[] = "0123456789abcdef";

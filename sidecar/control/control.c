@@ -7,8 +7,9 @@
  * requests to sockets that are forwarded to TCP, so a foreign Origin is refused here as on the
  * port.
  */
-#include "control/config_priv.h"
 #include "control/control_priv.h"
+
+#include "lull/config/options.h"
 
 #include "lull/base/os.h"
 #include "lull/http/guard.h"
@@ -44,9 +45,9 @@ void control_reply_tree(struct http_conn *c, int status, cJSON *tree)
 void control_reply_error(struct http_conn *c, int status, struct span text)
 {
     struct buf out = {.max = 1024 * 1024};
-    put_text(&out, "{\"error\":\"");
+    buf_text(&out, "{\"error\":\"");
     enum err e = buf_append_json(&out, text);
-    put_text(&out, "\"}");
+    buf_text(&out, "\"}");
     control_reply_json(c, status, e == ERR_OK ? buf_span(&out) : SPAN("{\"error\":\"failed\"}"));
     buf_free(&out);
 }

@@ -4,7 +4,6 @@
  * the daemon may stop: a pending keeps the connection only as long as it is there, and is freed by
  * its callback, which always comes.
  */
-#include "control/config_priv.h"
 #include "control/control_priv.h"
 
 #include <cjson/cJSON.h>

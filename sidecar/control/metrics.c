@@ -5,7 +5,6 @@
  * Label values are names of kinds and upstreams, which the configuration keeps to a-z, 0-9 and _:
  * nothing has to be escaped.
  */
-#include "control/config_priv.h"
 #include "control/control_priv.h"
 
 #include "lull/base/os.h"
@@ -29,7 +28,7 @@ static struct family begin(struct buf *out, const char *group, const char *figur
     snprintf(f.name, sizeof f.name, "lull_%s%s%.*s%s%s", group, group[0] != '\0' ? "_" : "",
              (int)(seconds ? len - 2 : len), figure, seconds ? "_seconds" : "",
              shown == SHOWN_GAUGE ? "" : "_total");
-    put_text(out, "# HELP %s %s\n# TYPE %s %s\n", f.name, help, f.name,
+    buf_text(out, "# HELP %s %s\n# TYPE %s %s\n", f.name, help, f.name,
              shown == SHOWN_GAUGE ? "gauge" : "counter");
     return f;
 }
@@ -37,9 +36,9 @@ static struct family begin(struct buf *out, const char *group, const char *figur
 static void sample(struct buf *out, const struct family *f, const char *labels, int64_t value)
 {
     if (f->shown == SHOWN_SECONDS || f->shown == SHOWN_MONEY) {
-        put_text(out, "%s%s %.6f\n", f->name, labels, (double)value / 1e6);
+        buf_text(out, "%s%s %.6f\n", f->name, labels, (double)value / 1e6);
     } else {
-        put_text(out, "%s%s %lld\n", f->name, labels, (long long)value);
+        buf_text(out, "%s%s %lld\n", f->name, labels, (long long)value);
     }
 }
 
@@ -51,20 +50,20 @@ static void histogram(struct buf *out, const char *name, const char *label,
     uint64_t sum = 0;
     for (size_t i = 0; i < FIGURE_BOUNDS; i++) {
         sum += t->bounds[i];
-        put_text(out, "%s_bucket{%s%sle=\"%g\"} %llu\n", name, label, comma,
+        buf_text(out, "%s_bucket{%s%sle=\"%g\"} %llu\n", name, label, comma,
                  (double)figure_bounds[i] / 1e6, (unsigned long long)sum);
     }
-    put_text(out, "%s_bucket{%s%sle=\"+Inf\"} %llu\n", name, label, comma,
+    buf_text(out, "%s_bucket{%s%sle=\"+Inf\"} %llu\n", name, label, comma,
              (unsigned long long)t->count);
     const char *open = label[0] != '\0' ? "{" : "";
     const char *close = label[0] != '\0' ? "}" : "";
-    put_text(out, "%s_sum%s%s%s %.6f\n", name, open, label, close, (double)t->sum_us / 1e6);
-    put_text(out, "%s_count%s%s%s %llu\n", name, open, label, close, (unsigned long long)t->count);
+    buf_text(out, "%s_sum%s%s%s %.6f\n", name, open, label, close, (double)t->sum_us / 1e6);
+    buf_text(out, "%s_count%s%s%s %llu\n", name, open, label, close, (unsigned long long)t->count);
 }
 
 static void histogram_head(struct buf *out, const char *name, const char *help)
 {
-    put_text(out, "# HELP %s %s\n# TYPE %s histogram\n", name, help, name);
+    buf_text(out, "# HELP %s %s\n# TYPE %s histogram\n", name, help, name);
 }
 
 static void task_figure(struct buf *out, const struct figures *f, size_t offset, const char *name,
@@ -97,7 +96,7 @@ static void put_tasks(struct buf *out, const struct figures *f)
     task_figure(out, f, offsetof(struct task_figures, field), name, SHOWN_##value, help);
 #define UPSTREAM_FIGURE(field, name, value, help)
 #define SERVER_FIGURE(group, field, name, value, help)
-#include "lull/base/figures.def"
+#include "lull/config/figures.def"
 #undef TASK_FIGURE
 #undef UPSTREAM_FIGURE
 #undef SERVER_FIGURE
@@ -142,7 +141,7 @@ static void put_upstreams(struct buf *out, const struct control_hooks *hooks, st
     upstream_figure(out, f, &ups, offsetof(struct upstream_figures, field), name, SHOWN_##value,   \
                     help);
 #define SERVER_FIGURE(group, field, name, value, help)
-#include "lull/base/figures.def"
+#include "lull/config/figures.def"
 #undef TASK_FIGURE
 #undef UPSTREAM_FIGURE
 #undef SERVER_FIGURE
@@ -174,7 +173,7 @@ static void put_server(struct buf *out, const struct server_figures *s)
 #define UPSTREAM_FIGURE(field, name, value, help)
 #define SERVER_FIGURE(group, field, name, value, help)                                             \
     put_one(out, #group, name, SHOWN_##value, help, s->group##_##field);
-#include "lull/base/figures.def"
+#include "lull/config/figures.def"
 #undef TASK_FIGURE
 #undef UPSTREAM_FIGURE
 #undef SERVER_FIGURE
@@ -206,7 +205,7 @@ void control_metrics(const struct control_hooks *hooks, mono_t now, struct buf *
     uint64_t anon = 0;
     uint64_t file = 0;
     os_rss(&anon, &file);
-    put_text(out, "# HELP lull_info version\n# TYPE lull_info gauge\nlull_info{version=\"%s\"} 1\n",
+    buf_text(out, "# HELP lull_info version\n# TYPE lull_info gauge\nlull_info{version=\"%s\"} 1\n",
              LULL_VERSION);
     put_one(out, "", "uptime_seconds", SHOWN_GAUGE, "since the start",
             mono_diff(now, hooks->started) / USEC_PER_S);

@@ -1,7 +1,8 @@
 /* query.c: the query of a control request: names are checked, values decoded once into one buffer.
  */
-#include "control/config_priv.h"
 #include "control/control_priv.h"
+
+#include "lull/config/options.h"
 
 #include <stdlib.h>
 
@@ -50,7 +51,7 @@ bool control_query_number(struct span s, int64_t max, int64_t *out)
 
 static bool refuse(struct buf *why, const char *text, struct span word)
 {
-    put_text(why, "%s%.*s", text, (int)(word.len < 64 ? word.len : 64), word.ptr);
+    buf_text(why, "%s%.*s", text, (int)(word.len < 64 ? word.len : 64), word.ptr);
     return false;
 }
 

@@ -1,7 +1,6 @@
 /* stats.c: GET /stats: all figures as one JSON object. Names come from figures.def and
  * outcomes.def, so a new figure appears by itself. Durations are shown in seconds or milliseconds,
  * percentiles are null where nothing happened in the last five minutes. */
-#include "control/config_priv.h"
 #include "control/control_priv.h"
 
 #include "lull/base/os.h"
@@ -53,7 +52,7 @@ static void add_task(cJSON *to, const struct task_figures *t, mono_t now)
 #define TASK_FIGURE(field, name, value, help) add_figure(o, name, value, t->field);
 #define UPSTREAM_FIGURE(field, name, value, help)
 #define SERVER_FIGURE(group, field, name, value, help)
-#include "lull/base/figures.def"
+#include "lull/config/figures.def"
 #undef TASK_FIGURE
 #undef UPSTREAM_FIGURE
 #undef SERVER_FIGURE
@@ -74,7 +73,7 @@ static void add_upstream(cJSON *to, struct figures *f, const struct control_upst
 #define TASK_FIGURE(field, name, value, help)
 #define UPSTREAM_FIGURE(field, name, value, help) add_figure(o, name, value, u->field);
 #define SERVER_FIGURE(group, field, name, value, help)
-#include "lull/base/figures.def"
+#include "lull/config/figures.def"
 #undef TASK_FIGURE
 #undef UPSTREAM_FIGURE
 #undef SERVER_FIGURE
@@ -113,7 +112,7 @@ static void add_server(cJSON *root, const struct server_figures *s)
         }                                                                                          \
         add_figure(top ? root : to, name, value, s->group##_##field);                              \
     }
-#include "lull/base/figures.def"
+#include "lull/config/figures.def"
 #undef TASK_FIGURE
 #undef UPSTREAM_FIGURE
 #undef SERVER_FIGURE

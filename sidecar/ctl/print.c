@@ -63,7 +63,7 @@ static void print_tasks(const cJSON *tasks)
 {
     static const char *const outcomes[] = {
 #define OUTCOME(id, name, help) name,
-#include "lull/base/outcomes.def"
+#include "lull/config/outcomes.def"
 #undef OUTCOME
     };
     enum { COUNT = sizeof outcomes / sizeof outcomes[0] };

@@ -4,8 +4,8 @@
  *
  * usage: bench_cross [ROUNDS]
  */
-#include "lull/path/dialect/cross.h"
-#include "lull/path/dialect/shape.h"
+#include "lull/path/dialect/convert.h"
+#include "lull/path/dialect/overrides.h"
 
 #include <cJSON.h>
 #include <stdio.h>

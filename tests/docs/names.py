@@ -30,7 +30,7 @@ LULL_HEADERS = {"X-Lull-Task", "X-Lull-Error"}
 @functools.lru_cache(None)
 def options():
     """[(section, key)] of options.def."""
-    with open(os.path.join(SOURCE, "include/lull/control/options.def"), encoding="utf-8") as f:
+    with open(os.path.join(SOURCE, "include/lull/config/options.def"), encoding="utf-8") as f:
         found = re.findall(r'^OPTION\((\w+), "([a-z0-9_]+)"', f.read(), re.M)
     assert len(found) > 50, "options.def is not read any more"
     return found
@@ -38,7 +38,7 @@ def options():
 
 @functools.lru_cache(None)
 def later():
-    with open(os.path.join(SOURCE, "include/lull/control/options.def"), encoding="utf-8") as f:
+    with open(os.path.join(SOURCE, "include/lull/config/options.def"), encoding="utf-8") as f:
         return set(re.findall(r'^LATER\(\w+, "([a-z0-9_]+)"', f.read(), re.M))
 
 

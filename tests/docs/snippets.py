@@ -24,7 +24,7 @@ UPSTREAM = "[upstream default]\nurl = http://127.0.0.1:11434\n"
 
 
 def headers_of_lull():
-    with open(os.path.join(SOURCE, "include/lull/control/options.def"), encoding="utf-8") as f:
+    with open(os.path.join(SOURCE, "include/lull/config/options.def"), encoding="utf-8") as f:
         found = re.findall(r'^OPTION\(SERVER, "(?:task|user|chat)_header", HEADER, \w+, "([^"]+)"', f.read(), re.M)
     assert len(found) == 3, "options.def is not read any more"
     return dict(zip(found, ("{{TASK}}", "{{USER_ID}}", "{{CHAT_ID}}")))

@@ -2,7 +2,7 @@
  * be rendered as one JSON object of every dialect.
  */
 #include "lull/path/dialect/answer.h"
-#include "lull/path/dialect/json.h"
+#include "lull/path/json/json.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,8 +1,8 @@
 /* fuzz_dialect_request.c: any bytes as a generation request. Input: one byte (endpoint), then the
  * body. What is shaped for a call stays JSON, and asks for what it was to ask for.
  */
-#include "lull/path/dialect/json.h"
-#include "lull/path/dialect/request.h"
+#include "lull/path/dialect/chat_request.h"
+#include "lull/path/json/json.h"
 
 #include <stdint.h>
 

@@ -10,19 +10,22 @@ from common import code_only, files, line_of, read, run
 NAME = "include ranks"
 RANKS = {
     "base": 0,
-    "http": 1,
-    "path/dialect": 2,
-    "path/task": 3, "path/schedule": 3, "path/store": 3, "path/upstream": 3,
-    "path/typist": 4,
-    "path/flight": 5, "path/fingerprint": 5, "path/cache": 5, "path/relay": 5,
-    "path/edge": 6,
-    "path": 7,
-    "app": 8,
-    "main": 9,
+    "config": 1,
+    "http": 2,
+    "path/json": 3,
+    "path/dialect": 4,
+    "path/webui": 5, "path/schedule": 5, "path/store": 5, "path/upstream": 5,
+    "path/server": 6, "path/typist": 6,
+    "path/fingerprint": 7, "path/cache": 7, "path/rewarm": 7, "path/flight": 7,
+    "path/relay": 8, "path/edge": 8,
+    "path/exchange": 9,
+    "control": 11,
+    "app": 12,
+    "main": 13,
 }
-# stands beside path: base and http only; app joins the two
-BESIDE = {"control": {"base", "http"}, "ctl": {"base"}}
-MAY_USE_BESIDE = {"app": {"control"}, "main": {"app", "control"}}
+# stands beside path; app joins the two
+BESIDE = {"ctl": {"base", "config"}}
+MAY_USE_BESIDE = {}
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*(["<])([^">\n]+)[">]', re.M)
 FOLDER = re.compile(r"^lull_folder\((\w+)\s+([\w/]+)([^)]*)\)", re.M)
 

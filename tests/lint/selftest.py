@@ -28,9 +28,9 @@ GOOD = {
                      "AllowShortFunctionsOnASingleLine: None\n",
     "include/lull/base/buf.h": "/* buf.h: bytes. */\n\n/* Makes it empty. */\nvoid buf_init(void);\n"
                                "void buf_free(void);\n\nint buf_len(void); /* bytes */\n",
-    "include/lull/base/kinds.def": '/* kinds.def */\nKIND(TITLE, "title", "title_generation")\n'
+    "include/lull/config/kinds.def": '/* kinds.def */\nKIND(TITLE, "title", "title_generation")\n'
                                    'KIND(TAGS, "tags", "tags_generation")\n',
-    "include/lull/base/outcomes.def": '/* outcomes.def */\nOUTCOME(HIT, "hits", "from the cache")\n',
+    "include/lull/config/outcomes.def": '/* outcomes.def */\nOUTCOME(HIT, "hits", "from the cache")\n',
     "include/lull/http/server.h": '/* server.h */\n#include "lull/base/buf.h"\n\n/* Serves. */\nvoid serve(void);\n',
     "include/lull/control/control.h": "/* control.h */\n\n/* Listens. */\nint control(void);\n",
     "sidecar/base/buf.c": '/* buf.c */\n#include "lull/base/buf.h"\n#include "base/priv.h"\n'
@@ -80,12 +80,12 @@ class SelfTest(unittest.TestCase):
         up = '/* x */\n#include "lull/http/server.h"\n'
         self.finds(c, "base may not include http", {"sidecar/base/up.c": up})
         self.finds(c, "http may not include control", {"sidecar/http/s.c": '/* */\n#include "lull/control/control.h"\n'})
-        self.finds(c, "control may not include path/dialect",
-                   {"include/lull/path/dialect/json.h": "/* */\n",
-                    "sidecar/control/c.c": '/* */\n#include "lull/path/dialect/json.h"\n'})
-        self.finds(c, "path/store may not include path/task",
-                   {"include/lull/path/task/t.h": "/* */\n",
-                    "sidecar/path/store/s.c": '/* */\n#include "lull/path/task/t.h"\n'})
+        self.finds(c, "ctl may not include path/dialect",
+                   {"include/lull/path/dialect/answer.h": "/* */\n",
+                    "sidecar/ctl/c.c": '/* */\n#include "lull/path/dialect/answer.h"\n'})
+        self.finds(c, "path/store may not include path/schedule",
+                   {"include/lull/path/schedule/t.h": "/* */\n",
+                    "sidecar/path/store/s.c": '/* */\n#include "lull/path/schedule/t.h"\n'})
         self.finds(c, "private to base", {"sidecar/http/s.c": '/* */\n#include "base/priv.h"\n'})
         self.finds(c, "neither a contract", {"sidecar/base/u.c": '/* */\n#include "../http/x.h"\n'})
         self.finds(c, "with quotes", {"sidecar/base/u.c": "/* */\n#include <lull/base/buf.h>\n"})
@@ -93,7 +93,7 @@ class SelfTest(unittest.TestCase):
         self.finds(c, "in a ring", {"include/lull/base/up.h": up,
                                     "sidecar/http/s.c": '/* */\n#include "lull/base/buf.h"\n'})
         self.finds(c, "out of order", {"CMakeLists.txt": "lull_folder(http http)\nlull_folder(base base)\n"})
-        self.finds(c, "may not be linked", {"CMakeLists.txt": "lull_folder(store path/store)\nlull_folder(task path/task lull_store)\n"})
+        self.finds(c, "may not be linked", {"CMakeLists.txt": "lull_folder(store path/store)\nlull_folder(schedule path/schedule lull_store)\n"})
         self.finds(c, "blind", {"CMakeLists.txt": "\n"})
 
     def test_libraries(self):

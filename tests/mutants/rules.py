@@ -8,18 +8,18 @@ MUTANTS = []
 DECIDE = "sidecar/path/schedule/decide.c"
 SCHEDULE = "sidecar/path/schedule/schedule.c"
 ROWS = "sidecar/path/schedule/rows.c"
-VIEW = "sidecar/path/flight/view.c"
+VIEW = "sidecar/path/flight/outlook.c"
 FAILURE = "sidecar/path/flight/failure.c"
 WIRE = "sidecar/path/flight/wire.c"
-GATE = "sidecar/path/flight/gate.c"
+GATE = "sidecar/path/schedule/gate.c"
 OBSOLETE = "sidecar/path/flight/obsolete.c"
 FLIGHT = "sidecar/path/flight/flight.c"
 CALL = "sidecar/path/flight/call.c"
-CHAT = "sidecar/path/chat.c"
-WHOSE = "sidecar/path/turn.c"
-PASS = "sidecar/path/pass.c"
-REPLY = "sidecar/path/task/turn.c"
-REWARM = "sidecar/path/rewarm.c"
+CHAT = "sidecar/path/exchange/chat.c"
+WHOSE = "sidecar/path/exchange/conversation.c"
+PASS = "sidecar/path/exchange/forward.c"
+REPLY = "sidecar/path/webui/turn.c"
+REWARM = "sidecar/path/rewarm/rewarm.c"
 
 UNIT = ("unit.schedule.test_schedule",)
 YIELD = ("scenario.test_yield",)
@@ -40,7 +40,7 @@ R = "1 slots"
 mutant(R, "auto is 0 for https", DECIDE, "if (to->tls) {\n        return 0;", "if (to->tls) {\n        return 1;", UNIT)
 mutant(R, "auto is what was found", DECIDE,
        "return row != NULL && row->found_slots > 0 ? row->found_slots : 1;", "return row != NULL ? 1 : 1;", UNIT)
-mutant(R, "auto is what /props says", "sidecar/path/flight/probe.c",
+mutant(R, "auto is what /props says", "sidecar/path/server/probe.c",
        "int64_t slots = dialect_props_slots(body);", "int64_t slots = body.len > 0 ? 0 : 0;", YIELD)
 mutant(R, "else auto is 1", DECIDE, "? row->found_slots : 1;", "? row->found_slots : 2;", UNIT)
 mutant(R, "a set number holds", DECIDE, "if (to->slots != SLOTS_AUTO) {", "if (to->slots == 0) {", UNIT)
@@ -63,7 +63,7 @@ mutant(R, "0 slots: a chat there holds nothing", SCHEDULE,
        "if (schedule_slots(s, f->to) == 0) {", "if (schedule_slots(s, f->to) < 0) {", UNIT_BOUNDS)
 mutant(R, "0 slots: a chat there preempts nothing", SCHEDULE,
        "if (row->machine != m || schedule_slots(s, to) == 0) {", "if (row->machine != m) {", UNIT_BOUNDS)
-mutant(R, "observe keeps nobody waiting", "sidecar/path/pass.c",
+mutant(R, "observe keeps nobody waiting", "sidecar/path/exchange/forward.c",
        "x->body_held && x->settings->mode == TASKS_ON &&", "x->body_held &&", YIELD)
 
 R = "1 yield"
@@ -270,7 +270,7 @@ mutant(R, "a title's budget is its own", DECIDE, "usec_t spent = j->beside_reply
 mutant(R, "a title spends nothing of the turn's", SCHEDULE, "if (!j->beside_reply && j->policy->cls",
        "if (j->policy->cls", UNIT_BOUNDS)
 mutant(R, "earlier waits count", SCHEDULE, "j->held += j->swapping ? 0 : waited;", "j->held += 0;", UNIT_BOUNDS)
-mutant(R, "a title has 60 s", "sidecar/control/kinds.c", "(is_kind(k, KIND_TITLE) ? 60 : 20) * USEC_PER_S",
+mutant(R, "a title has 60 s", "sidecar/config/policies.c", "(is_kind(k, KIND_TITLE) ? 60 : 20) * USEC_PER_S",
        "(is_kind(k, KIND_TITLE) ? 20 : 20) * USEC_PER_S", YIELD)
 mutant(R, "beside the chat it is left alone", SCHEDULE, "j->forced = j->forced || over;",
        "j->forced = j->forced || (over && now.us < 0);", UNIT)
@@ -287,8 +287,8 @@ mutant(R, "once a minute one is tried", "sidecar/path/flight/completion.c", "if 
        "if (expected <= limit) {", ("scenario.test_futile",))
 mutant(R, "an autocomplete waits max_hold at most", FLIGHT, "if (is_completion(f)) {\n        loop_timer_start",
        "if (f == NULL) {\n        loop_timer_start", YIELD)
-mutant(R, "max_hold of [tasks] makes no completion wait longer", "sidecar/control/kinds.c",
-       "all.max_hold > default_max_hold(k);", "all.max_hold < 0;", ("unit.control.test_config_keys",))
+mutant(R, "max_hold of [tasks] makes no completion wait longer", "sidecar/config/policies.c",
+       "all.max_hold > default_max_hold(k);", "all.max_hold < 0;", ("unit.config.test_config_keys",))
 mutant(R, "then it is answered empty", FLIGHT, "} else if (f->state == FLIGHT_QUEUED) {\n        flight_finish_empty(f, OUTCOME_BUSY);",
        "} else if (f->state == FLIGHT_QUEUED) {\n        call_start(f);", YIELD)
 mutant(R, "so it is after giving way", FLIGHT, "completion_release_all(f);\n    arm_hold(f);",
@@ -339,11 +339,11 @@ mutant(R, "gives way to a chat before it is sent", REWARM, "    stop(row);\n    
        "    if (row->call != NULL) {\n        return gap;\n    }\n    if (!first_turn", WARM_BOUNDS)
 mutant(R, "two minutes at most", REWARM, "if (mono_diff(now, row->began) >= LONGEST) {\n            stop(row);",
        "if (row == NULL) {\n            stop(row);", WARM_BOUNDS)
-mutant(R, "one token", "sidecar/path/dialect/rewarm.c", '{SPAN("max_tokens"), SPAN("1")}',
+mutant(R, "one token", "sidecar/path/dialect/warmup.c", '{SPAN("max_tokens"), SPAN("1")}',
        '{SPAN("max_tokens_"), SPAN("1")}', WARM)
-mutant(R, "one token of Ollama's", "sidecar/path/dialect/rewarm.c", '{SPAN("num_predict"), SPAN("1")}',
+mutant(R, "one token of Ollama's", "sidecar/path/dialect/warmup.c", '{SPAN("num_predict"), SPAN("1")}',
        '{SPAN("num_predict"), SPAN("0")}', WARM)
-mutant(R, "off unless it is set", "include/lull/control/options.def", 'REWARM, rewarm, "off",',
+mutant(R, "off unless it is set", "include/lull/config/options.def", 'REWARM, rewarm, "off",',
        'REWARM, rewarm, "on",', WARM)
 mutant(R, "auto asks for a loss", REWARM, "(to->rewarm == REWARM_AUTO && is_lossy(r, to->name));",
        "(to->rewarm == REWARM_AUTO && measured_of(r, to->name) && is_lossy != NULL);", WARM)
@@ -370,7 +370,7 @@ mutant(R, "flights say how long they have waited", VIEW, ".waited = schedule_wai
        BOUNDS)
 mutant(R, "flights say how often they gave way", VIEW, ".requeued = f->ticket.job.requeued,", "", BOUNDS)
 mutant(R, "flights say how many wait for them", VIEW, "            v.waiters++;\n", "", BOUNDS)
-mutant(R, "explain says what it would wait for", "sidecar/path/explain.c",
+mutant(R, "explain says what it would wait for", "sidecar/path/exchange/explain.c",
        "out->waits = schedule_why_name(ahead.why);", "", BOUNDS)
 mutant(R, "explain knows what the turn has spent", SCHEDULE, "probe.state = SCHEDULE_WAITING;",
        "probe.state = SCHEDULE_IDLE;", BOUNDS)
@@ -381,13 +381,13 @@ mutant(R, "GET /flights says why", "sidecar/control/flights.c", 'cJSON_AddString
        WAITS)
 mutant(R, "GET /flights says what a machine does", "sidecar/control/flights.c", '(double)list[i].waiting);', "0);",
        WAITS)
-mutant(R, "GET /explain says what it would wait for", "sidecar/control/explain.c",
+mutant(R, "GET /explain says what it would wait for", "sidecar/control/explain_reply.c",
        "e->waits[0] != '\\0' ? e->waits : NULL", "NULL", WAITS)
 mutant(R, "lullctl flights says why", "sidecar/ctl/print.c", 'ctl_text_of(f, "why"), ctl_number_of(f, "age_s")',
        '"", ctl_number_of(f, "age_s")', WAITS)
 mutant(R, "what is queued says why at once", SCHEDULE, "j->why = decide(s, j, now, &until);\n}",
        "(void)s, (void)j, (void)now, (void)until;\n}", UNIT_BOUNDS)
-mutant(R, "machines say what is open", "sidecar/path/schedule/look.c", ".chats = m->chats, .foreground",
+mutant(R, "machines say what is open", "sidecar/path/schedule/view.c", ".chats = m->chats, .foreground",
        ".chats = 0, .foreground", UNIT)
 
 # ---- 10: failures of model servers ----
@@ -408,7 +408,7 @@ mutant(R, "4xx do not count", FAILURE, "return status >= 500 || status == 408 ||
        "return status >= 400;", FAIL)
 mutant(R, "the fallback is asked", FAILURE, "if (end->upstream_failed && fall_back(f)) {", "if (end == NULL && fall_back(f)) {", FAIL)
 mutant(R, "once", FAILURE, "if (f->spec.fallback.upstream < 0 || f->fell_back) {", "if (f->spec.fallback.upstream < 0) {", FAIL)
-mutant(R, "its answer is not kept", "sidecar/path/fly.c", "keep && !end->fell_back &&", "keep &&", FAIL)
+mutant(R, "its answer is not kept", "sidecar/path/exchange/dispatch.c", "keep && !end->fell_back &&", "keep &&", FAIL)
 mutant(R, "429 closes the door", FAILURE, "    schedule_close(t->schedule,", "    if (t == NULL) schedule_close(t->schedule,", FAIL)
 mutant(R, "no longer than max_hold", DECIDE, "(bounded || since.us + patience(s, j) >= open.us)", "(bounded || since.us >= 0)", FAIL)
 mutant(R, "a person waits 3 s at a door at most", DECIDE, "return door < left ? door : left;", "return left + 0 * door;", FAIL)

@@ -3,7 +3,7 @@
  */
 #include "scenario/scenario.h"
 
-#include "lull/path/compare.h"
+#include "lull/path/exchange/compare.h"
 #include "lull/path/schedule/schedule.h"
 
 #define ANN "Authorization: Bearer SECRET\r\nCookie: SECRET\r\nX-OpenWebUI-User-Id: ann-SECRET\r\n"

@@ -3,7 +3,7 @@
  */
 #include "scenario/scenario.h"
 
-#include "lull/path/exchange.h"
+#include "lull/path/exchange/exchange.h"
 
 #include <time.h>
 

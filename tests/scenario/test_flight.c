@@ -1,7 +1,7 @@
 /* test_flight.c: one call, many waiters; who leaves, what fails, what is kept. */
 #include "scenario/scenario.h"
 
-#include "lull/path/exchange.h"
+#include "lull/path/exchange/exchange.h"
 #include "lull/path/flight/flight.h"
 
 enum { MANY = 200 };

@@ -122,7 +122,7 @@ static void it_counts_as_nothing_else(void **state)
 #define UPSTREAM_FIGURE(field, name, type, text)
 #define SERVER_FIGURE(group, field, name, type, text)                                              \
     assert_int_equal(world_figures(w)->server.group##_##field, server.group##_##field);
-#include "lull/base/figures.def"
+#include "lull/config/figures.def"
 #undef TASK_FIGURE
 #undef UPSTREAM_FIGURE
 #undef SERVER_FIGURE

@@ -3,7 +3,7 @@
  */
 #include "scenario/scenario.h"
 
-#include "lull/path/exchange.h"
+#include "lull/path/exchange/exchange.h"
 #include "lull/path/flight/flight.h"
 
 #define ANN "X-OpenWebUI-User-Id: ann\r\n"

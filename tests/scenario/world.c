@@ -3,9 +3,9 @@
 
 #include "support/fake_loop.h"
 
-#include "lull/control/config.h"
+#include "lull/config/config.h"
 #include "lull/path/edge/edge.h"
-#include "lull/path/exchange.h"
+#include "lull/path/exchange/exchange.h"
 
 #include <cJSON.h>
 #include <errno.h>

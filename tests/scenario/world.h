@@ -8,8 +8,8 @@
 #ifndef TESTS_SCENARIO_WORLD_H
 #define TESTS_SCENARIO_WORLD_H
 
-#include "lull/base/figures.h"
-#include "lull/base/settings.h"
+#include "lull/config/figures.h"
+#include "lull/config/settings.h"
 #include "lull/path/cache/cache.h"
 
 struct world;

@@ -3,7 +3,7 @@
 #ifndef LULL_APP_DAEMON_H
 #define LULL_APP_DAEMON_H
 
-#include "lull/control/config.h"
+#include "lull/config/config.h"
 
 enum { EXIT_STOPPED = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 

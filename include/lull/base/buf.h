@@ -64,6 +64,9 @@ MUST_CHECK enum err buf_append(struct buf *b, const void *data, size_t len);
 MUST_CHECK enum err buf_append_span(struct buf *b, struct span s);
 MUST_CHECK enum err buf_append_char(struct buf *b, char c);
 MUST_CHECK enum err buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* Appends at most 4 KB of text; what does not fit is left out, and so is all that follows. For
+ * messages and listings whose reader needs no error. */
+void buf_text(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* Appends s as the inside of a JSON string (no quotes): `"`, `\` and controls escaped, the rest as
  * it is. */
 MUST_CHECK enum err buf_append_json(struct buf *b, struct span s);

@@ -6,12 +6,12 @@
 #ifndef LULL_CONTROL_CONTROL_H
 #define LULL_CONTROL_CONTROL_H
 
-#include "lull/base/figures.h"
 #include "lull/base/loop.h"
-#include "lull/base/settings.h"
-#include "lull/control/config.h"
-#include "lull/http/compare.h"
-#include "lull/http/explain.h"
+#include "lull/config/config.h"
+#include "lull/config/figures.h"
+#include "lull/config/settings.h"
+#include "lull/path/exchange/comparison.h"
+#include "lull/path/exchange/explain.h"
 
 #include <stdint.h>
 

@@ -7,7 +7,7 @@
 #ifndef LULL_HTTP_GUARD_H
 #define LULL_HTTP_GUARD_H
 
-#include "lull/base/settings.h"
+#include "lull/config/settings.h"
 
 /* On a loopback listener: an IP literal, localhost, *.localhost, this host's name (`hostname`), or
  * listed in [server] hosts. host: value of the Host header, with or without port. */

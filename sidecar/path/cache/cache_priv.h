@@ -2,7 +2,7 @@
 #ifndef PATH_CACHE_CACHE_PRIV_H
 #define PATH_CACHE_CACHE_PRIV_H
 
-#include "lull/base/figures.h"
+#include "lull/config/figures.h"
 #include "lull/path/cache/cache.h"
 #include "lull/path/store/store.h"
 

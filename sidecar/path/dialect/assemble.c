@@ -93,21 +93,9 @@ void assembler_free(struct assembler *a)
     buf_free(&a->error);
 }
 
-cJSON *parse_whole(struct span text)
-{
-    const char *end = NULL;
-    cJSON *root = cJSON_ParseWithLengthOpts(text.ptr, text.len, &end, false);
-    size_t used = root == NULL ? 0 : (size_t)(end - text.ptr);
-    if (root != NULL && span_trim(span_make(text.ptr + used, text.len - used)).len != 0) {
-        cJSON_Delete(root);
-        root = NULL;
-    }
-    return root;
-}
-
 static void event(struct assembler *a, struct span json, bool streamed)
 {
-    cJSON *root = parse_whole(json);
+    cJSON *root = json_tree_parse(json);
     if (!cJSON_IsObject(root)) {
         a->odd = true;
     } else if (endpoint_dialect(a->endpoint) == DIALECT_OLLAMA) {

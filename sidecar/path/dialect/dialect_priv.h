@@ -3,21 +3,14 @@
 #define PATH_DIALECT_DIALECT_PRIV_H
 
 #include "lull/path/dialect/answer.h"
+#include "lull/path/json/json.h"
+#include "lull/path/json/tree.h"
 
 #include <cJSON.h>
-
-/* assemble.c: the one JSON document that text is (white space around it does not count); NULL when
- * it is none or something follows it: cJSON alone would stop behind the first document. The caller
- * deletes it. */
-cJSON *parse_whole(struct span text);
 
 /* assemble.c hands these one JSON document of a stream, or the whole body. */
 void openai_event(struct assembler *a, const cJSON *root, bool streamed);
 void ollama_event(struct assembler *a, const cJSON *root);
-
-/* json.c: raw text of the next value in an array or object, in the order of the text, which is that
- * of cJSON's children; *at is 0 before the first. false: no more. text must be valid JSON. */
-bool json_next(struct span text, size_t *at, struct span *value);
 
 /* render.c: a JSON string with its quotes; bytes that are not UTF-8 become U+FFFD. */
 MUST_CHECK enum err put_string(struct buf *out, struct span s);

@@ -2,7 +2,7 @@
  * (model-servers.md §2), so the text is looked for where any of them puts it. */
 #include "path/dialect/dialect_priv.h"
 
-#include "lull/path/dialect/cross.h"
+#include "lull/path/dialect/convert.h"
 
 enum { TEXT_MAX = 1024 * 1024 };
 
@@ -63,7 +63,7 @@ bool dialect_error_cross(struct span body, int status, enum dialect to, struct b
 {
     struct buf text = {.max = TEXT_MAX};
     size_t before = out->len;
-    cJSON *root = body.len == 0 ? NULL : parse_whole(body);
+    cJSON *root = body.len == 0 ? NULL : json_tree_parse(body);
     bool good = cJSON_IsObject(root) && find_text(root, &text) == ERR_OK && text.len > 0 &&
                 put_error(buf_span(&text), status, to, out) == ERR_OK;
     if (!good) {

@@ -5,8 +5,8 @@
  * is loaded with it, and null is the same as nothing. Each value is checked by itself, so what
  * comes out is JSON even where the chat is not.
  */
-#include "lull/path/dialect/json.h"
-#include "lull/path/dialect/shape.h"
+#include "lull/path/dialect/overrides.h"
+#include "lull/path/json/json.h"
 #include "path/dialect/dialect_priv.h"
 
 const char *const load_options[LOAD_OPTIONS] = {"num_ctx",  "num_batch", "num_gpu",

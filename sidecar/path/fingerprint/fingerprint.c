@@ -17,8 +17,8 @@
  */
 #include "lull/path/fingerprint/fingerprint.h"
 
-#include "lull/path/dialect/cross.h"
-#include "lull/path/task/classify.h"
+#include "lull/path/dialect/convert.h"
+#include "lull/path/webui/classify.h"
 
 #include <stdio.h>
 

@@ -24,7 +24,7 @@
  */
 #include "path/flight/flight_priv.h"
 
-#include "lull/path/typist/text.h"
+#include "lull/path/typist/typed_text.h"
 
 static const usec_t FUTILE_PAUSE = 60 * USEC_PER_S;
 static const usec_t ORPHAN_MAX = 30 * USEC_PER_S;

@@ -11,10 +11,10 @@
 #ifndef PATH_FLIGHT_FLIGHT_PRIV_H
 #define PATH_FLIGHT_FLIGHT_PRIV_H
 
-#include "lull/path/dialect/mend.h"
-#include "lull/path/dialect/shape.h"
-#include "lull/path/dialect/suggestion.h"
+#include "lull/path/dialect/overrides.h"
 #include "lull/path/flight/flight.h"
+#include "lull/path/webui/repair.h"
+#include "lull/path/webui/suggestion.h"
 
 enum flight_state { FLIGHT_HELD, FLIGHT_QUEUED, FLIGHT_FOLLOWING, FLIGHT_CALLING, FLIGHT_ENDING };
 

@@ -4,7 +4,7 @@
  */
 #include "path/flight/flight_priv.h"
 
-#include "lull/path/task/turn.h"
+#include "lull/path/webui/turn.h"
 
 static bool is_over(const struct flight *f, const struct flight_waiter *w,
                     const struct schedule_whose *whose, const struct dialect_request *chat)

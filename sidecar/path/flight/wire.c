@@ -12,7 +12,7 @@
  */
 #include "path/flight/flight_priv.h"
 
-#include "lull/path/dialect/cross.h"
+#include "lull/path/dialect/convert.h"
 
 #include <stdlib.h>
 

@@ -16,7 +16,7 @@
 #include "lull/path/typist/through.h"
 
 #include "lull/base/list.h"
-#include "lull/path/typist/text.h"
+#include "lull/path/typist/typed_text.h"
 
 #include <stdlib.h>
 

@@ -16,8 +16,8 @@
  */
 #include "lull/path/typist/typist.h"
 
-#include "lull/path/task/classify.h"
-#include "lull/path/typist/text.h"
+#include "lull/path/typist/typed_text.h"
+#include "lull/path/webui/classify.h"
 
 #include <stdlib.h>
 

@@ -1,7 +1,7 @@
 /* upstream_priv.h: what the files of this folder share: the pool, one call, and the answer's head.
  */
-#ifndef LULL_SIDECAR_UPSTREAM_PRIV_H
-#define LULL_SIDECAR_UPSTREAM_PRIV_H
+#ifndef PATH_UPSTREAM_UPSTREAM_PRIV_H
+#define PATH_UPSTREAM_UPSTREAM_PRIV_H
 
 #include "lull/base/buf.h"
 #include "lull/path/upstream/upstream.h"

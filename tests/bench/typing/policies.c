@@ -2,7 +2,7 @@
 #include "bench/typing/policies.h"
 
 #include "lull/base/err.h"
-#include "lull/control/config.h"
+#include "lull/config/config.h"
 
 #include <stdlib.h>
 

@@ -3,7 +3,7 @@
  */
 #include "bench/typing/policies.h"
 
-#include "lull/path/exchange.h"
+#include "lull/path/exchange/exchange.h"
 
 void bench_without(struct world *w, unsigned mask)
 {

@@ -1,7 +1,7 @@
 /* test_load.c: what a chat has Ollama load its model with. */
 #include "support/check.h"
 
-#include "lull/path/dialect/shape.h"
+#include "lull/path/dialect/overrides.h"
 
 enum { CHAT = ENDPOINT_CHAT, OCHAT = ENDPOINT_OLLAMA_CHAT, GENERATE = ENDPOINT_OLLAMA_GENERATE };
 

@@ -9,7 +9,7 @@
 #include "lull/base/buf.h"
 #include "lull/base/loop.h"
 #include "lull/base/os.h"
-#include "lull/base/settings.h"
+#include "lull/config/settings.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

@@ -15,7 +15,7 @@
 
 #include "lull/base/hash.h"
 #include "lull/base/loop.h"
-#include "lull/base/settings.h"
+#include "lull/config/settings.h"
 
 #include <stdint.h>
 

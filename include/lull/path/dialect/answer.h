@@ -5,8 +5,8 @@
 #define LULL_PATH_DIALECT_ANSWER_H
 
 #include "lull/base/clock.h"
-#include "lull/base/settings.h"
-#include "lull/path/dialect/request.h"
+#include "lull/config/settings.h"
+#include "lull/path/dialect/chat_request.h"
 
 #include <stdint.h>
 

@@ -4,7 +4,7 @@
 #ifndef LULL_PATH_EDGE_EDGE_H
 #define LULL_PATH_EDGE_EDGE_H
 
-#include "lull/base/settings.h"
+#include "lull/config/settings.h"
 #include "lull/http/server.h"
 
 struct edge;

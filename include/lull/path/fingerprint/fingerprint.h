@@ -9,10 +9,10 @@
 #define LULL_PATH_FINGERPRINT_FINGERPRINT_H
 
 #include "lull/base/hash.h"
-#include "lull/base/settings.h"
+#include "lull/config/settings.h"
 #include "lull/http/request.h"
-#include "lull/path/dialect/json.h"
-#include "lull/path/task/classify.h"
+#include "lull/path/json/json.h"
+#include "lull/path/webui/classify.h"
 
 enum { FINGERPRINT_VERSION = 2 };
 

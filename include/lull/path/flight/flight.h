@@ -17,16 +17,16 @@
 #ifndef LULL_PATH_FLIGHT_FLIGHT_H
 #define LULL_PATH_FLIGHT_FLIGHT_H
 
-#include "lull/base/figures.h"
 #include "lull/base/hash.h"
 #include "lull/base/list.h"
 #include "lull/base/loop.h"
-#include "lull/base/settings.h"
+#include "lull/config/figures.h"
+#include "lull/config/settings.h"
 #include "lull/http/request.h"
 #include "lull/path/dialect/answer.h"
-#include "lull/path/flight/gate.h"
-#include "lull/path/flight/probe.h"
+#include "lull/path/schedule/gate.h"
 #include "lull/path/schedule/schedule.h"
+#include "lull/path/server/probe.h"
 #include "lull/path/typist/through.h"
 #include "lull/path/typist/typist.h"
 #include "lull/path/upstream/upstream.h"

@@ -22,7 +22,7 @@
 
 #include "lull/base/hash.h"
 #include "lull/base/list.h"
-#include "lull/base/settings.h"
+#include "lull/config/settings.h"
 
 #include <stdbool.h>
 #include <stddef.h>

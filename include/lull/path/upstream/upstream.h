@@ -10,7 +10,7 @@
 #define LULL_PATH_UPSTREAM_UPSTREAM_H
 
 #include "lull/base/loop.h"
-#include "lull/base/settings.h"
+#include "lull/config/settings.h"
 #include "lull/http/request.h"
 
 struct upstream_pool;

@@ -1,0 +1,47 @@
+/* config.h: from file, environment and arguments to struct settings. One table, options.def, drives
+ * the parser, --check, --print-config, --help-config, the man page and the tests.
+ *
+ * Precedence: default < file < environment < argument. Nothing half-read ever counts: all errors
+ * are collected and said, and settings exist only when there are none.
+ */
+#ifndef LULL_CONFIG_CONFIG_H
+#define LULL_CONFIG_CONFIG_H
+
+#include "lull/base/buf.h"
+#include "lull/config/settings.h"
+
+struct config_sources {
+    const char *file;               /* NULL: none */
+    bool file_optional;             /* a missing file is no error (the default path) */
+    char **environment;             /* as environ; NULL: none */
+    struct strings listen;          /* --listen, replaces the file's list when not empty */
+    const char *upstream;           /* --upstream URL; NULL: none. It is [upstream default] url */
+    const char *data_dir, *control; /* NULL: not given */
+    struct strings
+        sets; /* --set SECTION.KEY=VALUE, e.g. "upstream.chat.url=http://x", "task.title.ttl=2d" */
+};
+
+struct config; /* settings together with the origin of every value */
+
+/* Reads everything. On errors returns NULL and errors holds one "FILE:LINE: message" line each (for
+ * other sources: "environment NAME: ..." or "argument --set ...: ..."); warnings (ignored container
+ * variables) are appended to warnings. Both buffers are the caller's. */
+struct config *config_read(const struct config_sources *sources, struct buf *errors,
+                           struct buf *warnings);
+void config_destroy(struct config *c); /* NULL is fine */
+/* The settings; config_destroy drops its own reference. */
+struct settings *config_settings(const struct config *c);
+
+/* "section.key = value  (origin)" a line; secrets masked as "***". */
+void config_print(const struct config *c, struct buf *out);
+/* The same as a JSON object {"section.key":{"value","origin"}}, of the names that begin with
+ * `section` ("": all), without that beginning. */
+void config_print_json(const struct config *c, const char *section, struct buf *out);
+/* Every key of options.def: type, default, range, reload, help. */
+void config_help(struct buf *out);
+/* Names of the values that differ, one "section.key" a line. `fixed`: those of them that a reload
+ * cannot change (data_dir, control ...). */
+void config_diff(const struct config *a, const struct config *b, struct buf *changed,
+                 struct buf *fixed);
+
+#endif

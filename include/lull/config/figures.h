@@ -1,0 +1,99 @@
+/* figures.h: every counter of the program. Storage and arithmetic only; control/stats renders them
+ * as JSON and Prometheus text. Counters only grow and survive reloads: they are kept by name.
+ *
+ * The scalar counters are in figures.def:
+ *   TASK_FIGURE(field, name, kind of value, help)       per task kind
+ *   UPSTREAM_FIGURE(field, name, kind of value, help)   per upstream
+ *   SERVER_FIGURE(group, field, name, kind of value, help)
+ * kind of value: COUNT (counter), SECONDS (counter of microseconds, shown as seconds), MONEY
+ * (counter of millionths), GAUGE.
+ */
+#ifndef LULL_CONFIG_FIGURES_H
+#define LULL_CONFIG_FIGURES_H
+
+#include "lull/base/clock.h"
+#include "lull/config/kinds.h"
+
+#include <stdint.h>
+
+/* Durations: all-time histogram with fixed bounds (for /metrics) and percentiles over the last five
+ * minutes (for /stats), in ten slices of 30 s with log-spaced buckets (8 per power of two). */
+enum { FIGURE_BOUNDS = 16, FIGURE_SLICES = 10, FIGURE_BUCKETS = 256 };
+extern const usec_t figure_bounds[FIGURE_BOUNDS]; /* upper bounds, rising; the rest is +Inf */
+
+struct figure_times {
+    uint64_t count;
+    int64_t sum_us;
+    uint64_t bounds[FIGURE_BOUNDS];
+    struct figure_slice {
+        int64_t epoch;
+        uint16_t buckets[FIGURE_BUCKETS];
+    } * slices; /* FIGURE_SLICES, made with the first value */
+};
+
+/* Adds one duration (0 or more), seen at `now`. */
+void figure_times_add(struct figure_times *t, mono_t now, usec_t value);
+/* p in 0..1; -1 when nothing was seen in the last five minutes. */
+usec_t figure_times_percentile(const struct figure_times *t, mono_t now, double p);
+void figure_times_free(struct figure_times *t);
+
+struct task_figures {
+    char *name;
+    uint64_t requests; /* finished exchanges: equals the sum of outcomes at every moment */
+    uint64_t outcomes[OUTCOME_COUNT];
+#define TASK_FIGURE(field, name, value, help) int64_t field;
+#define UPSTREAM_FIGURE(field, name, value, help)
+#define SERVER_FIGURE(group, field, name, value, help)
+#include "lull/config/figures.def"
+#undef TASK_FIGURE
+#undef UPSTREAM_FIGURE
+#undef SERVER_FIGURE
+    struct figure_times latency;
+    struct figure_times window; /* of completions: how long they were to be held; else never used */
+};
+
+struct upstream_figures {
+    char *name;
+#define TASK_FIGURE(field, name, value, help)
+#define UPSTREAM_FIGURE(field, name, value, help) int64_t field;
+#define SERVER_FIGURE(group, field, name, value, help)
+#include "lull/config/figures.def"
+#undef TASK_FIGURE
+#undef UPSTREAM_FIGURE
+#undef SERVER_FIGURE
+    struct figure_times latency;    /* of task calls that finished */
+    struct figure_times abort_cost; /* what a chat's first token was late by after an abort */
+    /* first tokens of turns that go on a conversation: what came since the turn before */
+    struct figure_times token_alone, token_after_tasks, token_after_rewarm;
+    bool unreachable; /* the last call did not reach it */
+};
+
+struct server_figures {
+#define TASK_FIGURE(field, name, value, help)
+#define UPSTREAM_FIGURE(field, name, value, help)
+#define SERVER_FIGURE(group, field, name, value, help) int64_t group##_##field;
+#include "lull/config/figures.def"
+#undef TASK_FIGURE
+#undef UPSTREAM_FIGURE
+#undef SERVER_FIGURE
+    struct figure_times chat_ttft;
+};
+
+struct figures {
+    struct server_figures server;
+    struct task_figures **tasks; /* in order of first use */
+    size_t task_count;
+    struct upstream_figures **upstreams;
+    size_t upstream_count;
+};
+
+/* All zero; the caller destroys it with all its rows. */
+struct figures *figures_create(void);
+void figures_destroy(struct figures *f);
+/* The row of that name, made on first use; valid as long as the figures. */
+struct task_figures *figures_task(struct figures *f, const char *name);
+struct upstream_figures *figures_upstream(struct figures *f, const char *name);
+/* NULL when never used. */
+const struct task_figures *figures_find_task(const struct figures *f, const char *name);
+
+#endif

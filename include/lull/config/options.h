@@ -1,0 +1,93 @@
+/* options.h: the table of options (options.def) and how a value is read from text.
+ */
+#ifndef LULL_CONFIG_OPTIONS_H
+#define LULL_CONFIG_OPTIONS_H
+
+#include "lull/base/buf.h"
+
+enum option_section {
+    OPTION_SERVER,
+    OPTION_UPSTREAM,
+    OPTION_TASKS,
+    OPTION_KIND,
+    OPTION_OWN,
+    OPTION_COMPLETION,
+    OPTION_TITLE,
+    OPTION_FOLLOW_UP,
+    OPTION_CACHE
+};
+
+enum option_type {
+    TYPE_ADDRESSES,
+    TYPE_BOOL,
+    TYPE_CLASS,
+    TYPE_DECIMAL,
+    TYPE_DIALECT,
+    TYPE_DURABILITY,
+    TYPE_DURATION,
+    TYPE_HEADER,
+    TYPE_INT,
+    TYPE_JSON,
+    TYPE_LIST,
+    TYPE_LOG_FORMAT,
+    TYPE_LOG_LEVEL,
+    TYPE_MATCH,
+    TYPE_MAYBE,
+    TYPE_MODE,
+    TYPE_OBSOLETE,
+    TYPE_PATH,
+    TYPE_PRICE,
+    TYPE_PROXY,
+    TYPE_REWARM,
+    TYPE_SCOPE,
+    TYPE_SECRET,
+    TYPE_SHAPE,
+    TYPE_SIZE,
+    TYPE_SLOTS,
+    TYPE_TASKS_MODE,
+    TYPE_TEXT,
+    TYPE_THINK,
+    TYPE_URL,
+    TYPE_WINDOW,
+    TYPE_YIELD,
+};
+
+struct option {
+    enum option_section section;
+    const char *key;
+    enum option_type type;
+    size_t offset; /* of the field in the section's struct */
+    const char *def;
+    int64_t min, max;
+    bool reload;
+    bool absent;         /* no key of this version: LATER or RENAMED */
+    const char *instead; /* RENAMED: its name now */
+    const char *help;
+};
+
+/* All of them, in the order of the table. */
+extern const struct option options[];
+extern const size_t option_count;
+
+/* Sections as they stand in the file. */
+enum section { SECTION_SERVER, SECTION_UPSTREAM, SECTION_TASKS, SECTION_TASK, SECTION_CACHE };
+bool section_has(enum section section, const struct option *o);
+const char *section_word(enum section section);
+bool section_is_named(enum section section);
+/* false: no such word. */
+bool section_parse(struct span word, enum section *out);
+/* NULL: the section has no such key. */
+const struct option *option_find(enum section section, struct span key);
+/* The option behind a printed name such as "task.title.ttl"; NULL if there is none. */
+const struct option *option_of_name(const char *name);
+/* [a-z][a-z0-9_]*, at most 64 bytes. */
+bool is_name(struct span s);
+/* Type and range of an option for --help-config and the manual page. */
+void option_describe(const struct option *o, struct buf *out);
+
+/* Reads text into the field of base that the option names; false: why says what is wrong. */
+bool value_read(const struct option *o, const char *text, void *base, struct buf *why);
+/* Writes a duration as the configuration does: "7d", "90s". */
+void duration_text(int64_t us, char *out, size_t size);
+
+#endif

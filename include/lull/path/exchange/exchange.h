@@ -1,0 +1,55 @@
+/* exchange.h: the data path: one client request from its head to the last byte of its reply. The
+ * engine joins the stages; it is the handler of the port's HTTP server.
+ *
+ * Steps are in steps.def; each is one function that returns the next step, or that the exchange
+ * waits, or that it is over.
+ */
+#ifndef LULL_PATH_EXCHANGE_EXCHANGE_H
+#define LULL_PATH_EXCHANGE_EXCHANGE_H
+
+#include "lull/base/loop.h"
+#include "lull/config/figures.h"
+#include "lull/config/settings.h"
+#include "lull/http/server.h"
+#include "lull/path/cache/cache.h"
+#include "lull/path/exchange/explain.h"
+#include "lull/path/flight/flight.h"
+#include "lull/path/schedule/schedule.h"
+#include "lull/path/upstream/upstream.h"
+
+struct engine;
+
+struct engine_parts {
+    struct loop *loop;
+    struct cache *cache;
+    struct upstream_pool *pool;
+    struct schedule *schedule;
+    struct figures *figures;
+};
+
+/* Borrowed parts must outlive the engine; it takes a reference to settings. */
+struct engine *engine_create(const struct engine_parts *parts, struct settings *settings);
+/* No exchange may be open: destroy (or cut) the HTTP server first. NULL is fine. */
+void engine_destroy(struct engine *e);
+/* Settings for requests that begin from now on. */
+void engine_configure(struct engine *e, struct settings *settings);
+
+/* What would be done with a request now. Counts and changes nothing; out is filled. */
+void engine_explain(struct engine *e, const struct explain_request *in, struct explanation *out);
+
+/* The flights that run and wait, for people. */
+struct flight_table *engine_flights(struct engine *e);
+
+/* For measurements only: see flight_without(). */
+void engine_without(struct engine *e, unsigned parts);
+
+/* Requests refused by the engine for their head alone (Host, token, unknown upstream). */
+int64_t engine_bad_requests(const struct engine *e);
+/* "up", "probing" or "down": whether the last call reached it and tasks are sent there; "up" before
+ * the first. */
+const char *engine_upstream_state(const struct engine *e, const char *upstream);
+
+/* The handler to give to edge_create, with the engine as ctx. */
+extern const struct http_handler engine_handler;
+
+#endif

@@ -1,0 +1,36 @@
+/* explain.h: what would be done with a request, as plain values: asked over the control socket,
+ * answered by the data path. Changes nothing.
+ */
+#ifndef LULL_PATH_EXCHANGE_EXPLAIN_H
+#define LULL_PATH_EXCHANGE_EXPLAIN_H
+
+#include "lull/base/clock.h"
+#include "lull/http/request.h"
+
+/* A request as a client would POST it. */
+struct explain_request {
+    struct span path; /* may begin with /@NAME */
+    const struct http_header *headers;
+    size_t header_count; /* those over HTTP_MAX_HEADERS are left out */
+    struct span body;
+};
+
+/* Static texts and copies: valid without the request. */
+struct explanation {
+    const char *refused; /* name of the error that it would get; NULL: none */
+    const char *cls;     /* "task", "chat" or "other" */
+    const char *why;     /* one phrase: what made it that */
+    char kind[65];       /* of a task; else "" */
+    char upstream[65], model[256];
+    char scope[9], fingerprint[33]; /* "": it has none */
+    const char
+        *decision; /* "pass", "bypass", "switched-off", "hit", "pending", "type-through", "miss" */
+    const char *detail; /* of a bypass, or of a miss that is not looked up; NULL: none */
+    int64_t ttl_s;      /* of a hit; -1: none */
+    usec_t window;      /* completions that miss: how long held; -1: not one */
+    const char *waits;  /* of a miss: what it would wait for in the schedule; "": nothing */
+    bool joins;         /* an identical request is being answered: shares its call */
+    bool follows;       /* a call for shorter text is under way and still fits: takes its rest */
+};
+
+#endif

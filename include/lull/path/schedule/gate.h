@@ -1,0 +1,42 @@
+/* gate.h: the schedule put to work: jobs that wait at it are started in the order that the schedule
+ * says, and give way when something begins that a person waits for. It owns the one timer and the
+ * one deferred turn that this takes.
+ */
+#ifndef LULL_PATH_SCHEDULE_GATE_H
+#define LULL_PATH_SCHEDULE_GATE_H
+
+#include "lull/base/loop.h"
+#include "lull/path/schedule/schedule.h"
+
+struct gate;
+
+/* What waits for a place upstream: the caller's, zeroed at first, then job's plain values and the
+ * two functions filled in. */
+struct gate_ticket {
+    struct schedule_job job;
+    void (*go)(void *ctx); /* it may start now: from the loop, never from inside gate_wait() */
+    /* It has to give way: aborts its call. true: it is to be queued again; false: it has ended. */
+    bool (*yield)(void *ctx);
+    void *ctx;
+};
+
+/* Borrowed parts must outlive the gate. Never NULL. */
+struct gate *gate_create(struct loop *loop, struct schedule *schedule);
+void gate_destroy(struct gate *g); /* no ticket may wait or run; NULL is fine */
+
+/* Queues an idle ticket. */
+void gate_wait(struct gate *g, struct gate_ticket *t);
+/* schedule_back() for a running ticket. */
+bool gate_back(struct gate *g, struct gate_ticket *t);
+/* It waits or runs no more. aborted: its call was cut off. Does nothing to an idle one. */
+void gate_end(struct gate *g, struct gate_ticket *t, bool aborted);
+
+/* A chat or its like begins or ends; what runs in its way is told to give way at once. */
+void gate_front_began(struct gate *g, struct schedule_front *f);
+void gate_front_ended(struct gate *g, struct schedule_front *f, bool goes_on);
+/* Told after every change, for what is done in idle time; one at most. */
+void gate_watch(struct gate *g, void (*fn)(void *ctx), void *ctx);
+/* What the schedule knows has changed. */
+void gate_changed(struct gate *g);
+
+#endif

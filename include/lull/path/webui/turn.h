@@ -1,0 +1,33 @@
+/* turn.h: where in a conversation a task stands: the reply that its prompt ends with, and whether a
+ * chat goes on from it.
+ */
+#ifndef LULL_PATH_WEBUI_TURN_H
+#define LULL_PATH_WEBUI_TURN_H
+
+#include "lull/base/buf.h"
+#include "lull/path/dialect/chat_request.h"
+
+enum { TASK_REPLY_MIN = 12 }; /* code points: shorter replies may be anybody's */
+
+struct task_turn {
+    bool known;        /* the prompt has a history */
+    struct span reply; /* its last ASSISTANT text, trimmed; empty: there is none yet. Points into
+                          the request */
+};
+struct task_turn task_turn_of(const struct dialect_request *request);
+
+/* A message as Open WebUI puts it into task prompts: without thinking and markdown images, trimmed.
+ * Appended to out. */
+MUST_CHECK enum err task_plain(struct span message, struct buf *out);
+
+/* Whether a reply (by task_plain) is found in a message of the chat: whole, or as its first 498 and
+ * last 499 characters with "..." between, which is how Open WebUI cuts messages over 1,000
+ * characters (open-webui-capture.md §2.2). A reply of fewer than TASK_REPLY_MIN matches nothing. */
+bool task_reply_is_in(struct span reply, const struct dialect_request *chat);
+
+/* Whether nothing was answered yet in the chat: it has no message of the assistant's. */
+bool task_is_first_turn(const struct dialect_request *chat);
+/* Whether the chat goes on within a reply: its last message is a tool's. */
+bool task_is_tool_turn(const struct dialect_request *chat);
+
+#endif

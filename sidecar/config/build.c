@@ -1,0 +1,228 @@
+/* build.c: from assignments to settings: for every option of every section the last assignment or
+ * the default is read into its field and noted with its origin; then what needs more than one value
+ * is checked.
+ */
+#include "config/config_priv.h"
+
+#include "lull/base/os.h"
+
+#include <grp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { VALUE_NAME_MAX = 192, PATH_TEXT_MAX = 4096 };
+
+static void note(struct config *c, const char *prefix, const struct option *o,
+                 const struct assignment *a, const char *text)
+{
+    char name[VALUE_NAME_MAX];
+    if (c->count == c->capacity) {
+        c->capacity = c->capacity == 0 ? 256 : c->capacity * 2;
+        c->values = realloc(c->values, c->capacity * sizeof *c->values);
+        require(c->values != NULL);
+    }
+    snprintf(name, sizeof name, "%s.%s", prefix, o->key);
+    c->values[c->count++] = (struct value){.name = mem_strdup(name),
+                                           .option = o,
+                                           .text = mem_strdup(text),
+                                           .source = a == NULL ? SOURCE_DEFAULT : a->source,
+                                           .place = mem_strdup(a == NULL ? "" : a->place)};
+}
+
+void take_option(struct config *c, struct reading *r, const char *prefix, const struct option *o,
+                 const struct assignment *a, const char *def, void *base)
+{
+    struct buf why = {.max = 1024};
+    const char *text = a != NULL ? a->text : def;
+    bool empty_default = a == NULL && text[0] == '\0' && o->type == TYPE_URL;
+    if (!empty_default && !value_read(o, text, base, &why)) {
+        say_about(r, a, "%s: %.*s", o->key, (int)why.len, why.len > 0 ? why.data : "");
+    }
+    note(c, prefix, o, a, text);
+    buf_free(&why);
+}
+
+/* Where the data are kept when nothing is said: where the service manager says, else root has the
+ * system's folder, other people the XDG one. */
+static void default_data_dir(char *out, size_t size)
+{
+    const char *given = os_service_directory("STATE_DIRECTORY");
+    const char *state = getenv("XDG_STATE_HOME");
+    const char *home = getenv("HOME");
+    if (given != NULL) {
+        snprintf(out, size, "%s", given);
+    } else if (geteuid() == 0) {
+        snprintf(out, size, "/var/lib/lull");
+    } else if (state != NULL && state[0] == '/') {
+        snprintf(out, size, "%s/lull", state);
+    } else {
+        snprintf(out, size, "%s/.local/state/lull",
+                 home != NULL && home[0] == '/' ? home : "/nonexistent");
+    }
+}
+
+static void default_path(const struct option *o, char *out, size_t size)
+{
+    if (strcmp(o->key, "control") == 0) {
+        os_default_control(out, size);
+    } else {
+        default_data_dir(out, size);
+    }
+}
+
+static void build_section(struct config *c, struct reading *r, enum section section,
+                          const char *name, void *base)
+{
+    char prefix[VALUE_NAME_MAX];
+    snprintf(prefix, sizeof prefix, "%s%s%s", section_word(section), name[0] != '\0' ? "." : "",
+             name);
+    for (size_t i = 0; i < option_count; i++) {
+        const struct option *o = &options[i];
+        bool here = section_has(section, o) && !o->absent &&
+                    (section != SECTION_TASKS || o->section == OPTION_TASKS);
+        if (!here) {
+            continue;
+        }
+        char path[PATH_TEXT_MAX];
+        const char *def = o->def;
+        if (strcmp(def, "@") == 0) {
+            default_path(o, path, sizeof path);
+            def = path;
+        }
+        take_option(c, r, prefix, o, reading_find(r, section, name, o), def, base);
+    }
+}
+
+static void check_server(struct settings *s, struct reading *r)
+{
+    const struct assignment *a =
+        reading_find(r, SECTION_SERVER, "", option_find(SECTION_SERVER, SPAN("control_group")));
+    if (s->server.control_group != NULL && s->server.control_group[0] != '\0' &&
+        getgrnam(s->server.control_group) == NULL) {
+        say_about(r, a, "control_group: there is no group '%.64s'", s->server.control_group);
+    }
+    a = reading_find(r, SECTION_SERVER, "", option_find(SECTION_SERVER, SPAN("max_task_body")));
+    if (s->server.max_body > 0 && s->server.max_task_body > s->server.max_body && a != NULL) {
+        say_about(r, a, "max_task_body: larger than max_body");
+    }
+}
+
+/* ---- upstreams ---- */
+
+static void load_key(struct upstream_settings *u, struct reading *r)
+{
+    const struct assignment *a = reading_find(r, SECTION_UPSTREAM, u->name,
+                                              option_find(SECTION_UPSTREAM, SPAN("api_key_file")));
+    struct buf text = {.max = 65536};
+    struct buf why = {.max = 1024};
+    if (a == NULL || u->api_key_file == NULL || u->api_key_file[0] == '\0') {
+        return;
+    }
+    if (u->api_key != NULL && u->api_key[0] != '\0') {
+        say_about(r, a, "api_key_file: api_key is set too; give one of them");
+    } else if (slurp(r, a->source, a->place, u->api_key_file, &text)) {
+        struct span key = span_trim(buf_span(&text));
+        char *owned = mem_strndup(key.len > 0 ? key.ptr : "", key.len);
+        free(u->api_key);
+        u->api_key = NULL;
+        if (!value_read(option_find(SECTION_UPSTREAM, SPAN("api_key")), owned, u, &why)) {
+            say_about(r, a, "api_key_file: %.*s", (int)why.len, why.data);
+        }
+        free(owned);
+    }
+    buf_free(&text);
+    buf_free(&why);
+}
+
+static void check_upstream(struct upstream_settings *u, struct reading *r)
+{
+    const struct assignment *url =
+        reading_find(r, SECTION_UPSTREAM, u->name, option_find(SECTION_UPSTREAM, SPAN("url")));
+    const struct assignment *ca =
+        reading_find(r, SECTION_UPSTREAM, u->name, option_find(SECTION_UPSTREAM, SPAN("ca_file")));
+    struct buf why = {.max = 1024};
+    if (url == NULL) {
+        const struct assignment *head = reading_find(r, SECTION_UPSTREAM, u->name, NULL);
+        say_about(r, head, "[upstream %s] needs its url", u->name);
+    } else if (u->url != NULL && !upstream_take_url(u, &why)) {
+        say_about(r, url, "url: %.*s", (int)why.len, why.data);
+    }
+    if (ca != NULL && u->ca_file != NULL && u->ca_file[0] != '\0' &&
+        access(u->ca_file, R_OK) != 0) {
+        say_about(r, ca, "ca_file: %.200s cannot be read", u->ca_file);
+    }
+    load_key(u, r);
+    buf_free(&why);
+}
+
+static struct upstream_settings *add_upstream(struct settings *s, const char *name)
+{
+    size_t size = (s->upstream_count + 1) * sizeof *s->upstreams;
+    s->upstreams = realloc(s->upstreams, size);
+    require(s->upstreams != NULL);
+    struct upstream_settings *u = &s->upstreams[s->upstream_count++];
+    *u = (struct upstream_settings){.name = mem_strdup(name)};
+    return u;
+}
+
+static void build_upstreams(struct config *c, struct reading *r)
+{
+    struct settings *s = c->settings;
+    for (size_t i = 0; i < r->count; i++) {
+        const struct assignment *a = &r->items[i];
+        if (a->section == SECTION_UPSTREAM && settings_find_upstream(s, span_of(a->name)) < 0) {
+            struct upstream_settings *u = add_upstream(s, a->name);
+            build_section(c, r, SECTION_UPSTREAM, u->name, u);
+            check_upstream(u, r);
+        }
+    }
+}
+
+static void several_upstreams(const struct settings *s, struct reading *r)
+{
+    struct buf names = {.max = 512};
+    for (size_t i = 0; i < s->upstream_count; i++) {
+        buf_text(&names, "%s%s", i > 0 ? ", " : "", s->upstreams[i].name);
+    }
+    say_about(r, NULL,
+              "several upstreams (%.*s) and none is called default: set [server] "
+              "default_upstream to one of them",
+              (int)names.len, names.data);
+    buf_free(&names);
+}
+
+static void choose_default(struct settings *s, struct reading *r)
+{
+    const char *name = s->server.default_upstream;
+    const struct assignment *a =
+        reading_find(r, SECTION_SERVER, "", option_find(SECTION_SERVER, SPAN("default_upstream")));
+    s->default_upstream = settings_find_upstream(s, SPAN("default"));
+    if (s->upstream_count == 0) {
+        say_about(r, NULL,
+                  "no model server: give --upstream http://127.0.0.1:11434, or an "
+                  "[upstream NAME] section with its url");
+    } else if (name != NULL && name[0] != '\0') {
+        s->default_upstream = settings_find_upstream(s, span_of(name));
+        if (s->default_upstream < 0) {
+            say_about(r, a, "default_upstream: there is no [upstream %.64s]", name);
+        }
+    } else if (s->upstream_count == 1) {
+        s->default_upstream = 0;
+    } else if (s->default_upstream < 0) {
+        several_upstreams(s, r);
+    }
+}
+
+void build_settings(struct config *c, struct reading *r)
+{
+    struct settings *s = c->settings;
+    build_section(c, r, SECTION_SERVER, "", &s->server);
+    build_section(c, r, SECTION_CACHE, "", &s->cache);
+    build_upstreams(c, r);
+    build_section(c, r, SECTION_TASKS, "", s);
+    build_kinds(c, r);
+    check_server(s, r);
+    choose_default(s, r);
+}

@@ -1,0 +1,219 @@
+/* config.c: the configuration as a whole: read, print, compare.
+ *
+ * Every source adds assignments to one list in order of rising precedence (ini.c, environment.c);
+ * build.c and kinds.c make settings of them. All errors of all sources are said before giving up,
+ * since people fix a file in one go. See config_priv.h for the parts.
+ */
+#include "config/config_priv.h"
+
+#include <cjson/cJSON.h>
+#include <stdlib.h>
+
+struct config *config_read(const struct config_sources *sources, struct buf *errors,
+                           struct buf *warnings)
+{
+    struct reading r = {.errors = errors, .warnings = warnings};
+    struct config *c = mem_new(sizeof *c);
+    size_t before = errors->len;
+    c->settings = mem_new(sizeof *c->settings);
+    c->settings->refs = 1;
+    if (sources->file != NULL) {
+        read_file(&r, sources->file, sources->file_optional);
+    }
+    read_environment(&r, sources->environment);
+    read_arguments(&r, sources);
+    build_settings(c, &r);
+    reading_free(&r);
+    if (errors->len != before) {
+        config_destroy(c);
+        return NULL;
+    }
+    build_digest(c->settings);
+    return c;
+}
+
+void config_destroy(struct config *c)
+{
+    if (c == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < c->count; i++) {
+        free(c->values[i].name);
+        free(c->values[i].text);
+        free(c->values[i].place);
+    }
+    free(c->values);
+    settings_unref(c->settings);
+    free(c);
+}
+
+struct settings *config_settings(const struct config *c)
+{
+    return c->settings;
+}
+
+static const char *origin(const struct value *v)
+{
+    switch (v->source) {
+    case SOURCE_FILE:
+        return v->place;
+    case SOURCE_ENVIRONMENT:
+        return "environment";
+    case SOURCE_ARGUMENT:
+        return "argument";
+    default:
+        return "default";
+    }
+}
+
+static const char *shown_text(const struct value *v)
+{
+    return v->option->type == TYPE_SECRET && v->text[0] != '\0' ? "***" : v->text;
+}
+
+static void put_span(struct buf *out, struct span s)
+{
+    enum err e = buf_append_span(out, s);
+    if (e != ERR_OK) {
+        out->max = out->len;
+    }
+}
+
+/* As the file reader would take it: quoted where it has to be. */
+static void put_value(struct buf *out, const char *text)
+{
+    struct span s = span_of(text);
+    bool plain = span_trim(s).len == s.len && strpbrk(text, "\n\t#") == NULL && text[0] != '"';
+    if (plain) {
+        put_span(out, s);
+        return;
+    }
+    buf_text(out, "\"");
+    for (const char *c = text; *c != '\0'; c++) {
+        if (*c == '\n' || *c == '\t') {
+            buf_text(out, *c == '\n' ? "\\n" : "\\t");
+        } else {
+            buf_text(out, "%s%c", *c == '"' || *c == '\\' ? "\\" : "", *c);
+        }
+    }
+    buf_text(out, "\"");
+}
+
+void config_print(const struct config *c, struct buf *out)
+{
+    for (size_t i = 0; i < c->count; i++) {
+        buf_text(out, "%s = ", c->values[i].name);
+        put_value(out, shown_text(&c->values[i]));
+        buf_text(out, "  (%s)\n", origin(&c->values[i]));
+    }
+}
+
+void config_print_json(const struct config *c, const char *section, struct buf *out)
+{
+    cJSON *all = cJSON_CreateObject();
+    for (size_t i = 0; i < c->count; i++) {
+        if (!span_starts(span_of(c->values[i].name), span_of(section))) {
+            continue;
+        }
+        cJSON *one = cJSON_AddObjectToObject(all, c->values[i].name + strlen(section));
+        cJSON_AddStringToObject(one, "value", shown_text(&c->values[i]));
+        cJSON_AddStringToObject(one, "origin", origin(&c->values[i]));
+    }
+    char *text = cJSON_PrintUnformatted(all);
+    require(text != NULL);
+    put_span(out, span_of(text));
+    cJSON_free(text);
+    cJSON_Delete(all);
+}
+
+static const char *section_title(enum option_section section)
+{
+    static const char *const titles[] = {
+        [OPTION_SERVER] = "[server]",    [OPTION_UPSTREAM] = "[upstream NAME]",
+        [OPTION_TASKS] = "[tasks]",      [OPTION_KIND] = "[tasks] and [task KIND]",
+        [OPTION_OWN] = "[task KIND]",    [OPTION_COMPLETION] = "[task KIND]",
+        [OPTION_TITLE] = "[task title]", [OPTION_FOLLOW_UP] = "[task follow_up]",
+        [OPTION_CACHE] = "[cache]",
+    };
+    return titles[section];
+}
+
+void config_help(struct buf *out)
+{
+    const char *last = "";
+    for (size_t i = 0; i < option_count; i++) {
+        const struct option *o = &options[i];
+        const char *title = section_title(o->section);
+        if (o->absent) {
+            continue;
+        }
+        if (strcmp(title, last) != 0) {
+            buf_text(out, "%s%s\n", last[0] != '\0' ? "\n" : "", title);
+            last = title;
+        }
+        buf_text(out, "  %s = %s\n      ", o->key,
+                 strcmp(o->def, "@") == 0 ? "(see the text)" : o->def);
+        option_describe(o, out);
+        buf_text(out, "; %s\n      %s\n", o->reload ? "a reload changes it" : "needs a restart",
+                 o->help);
+    }
+    buf_text(out, "\nkinds:");
+    for (int k = 0; k < KIND_BUILTIN_COUNT; k++) {
+        const struct kind_info *info = kind_info((enum kind_id)k);
+        char ttl[32];
+        duration_text((int64_t)info->ttl_s * USEC_PER_S, ttl, sizeof ttl);
+        buf_text(out, "\n  %-19s cache = %s, ttl = %s", info->name, info->cached ? "yes" : "no",
+                 ttl);
+    }
+    buf_text(out, "\n");
+}
+
+static const struct value *find_value(const struct config *c, const char *name)
+{
+    for (size_t i = 0; i < c->count; i++) {
+        if (strcmp(c->values[i].name, name) == 0) {
+            return &c->values[i];
+        }
+    }
+    return NULL;
+}
+
+static void put_name(const struct value *v, struct buf *changed, struct buf *fixed)
+{
+    buf_text(changed, "%s\n", v->name);
+    if (!v->option->reload) {
+        buf_text(fixed, "%s\n", v->name);
+    }
+}
+
+/* A key file may hold another key while its name is the same. */
+static bool keys_differ(const struct config *a, const struct config *b, const char *name)
+{
+    const char prefix[] = "upstream.";
+    struct span s = span_of(name);
+    if (!span_starts(s, SPAN("upstream.")) || !span_ends(s, SPAN(".api_key"))) {
+        return false;
+    }
+    struct span own = span_make(name + sizeof prefix - 1, s.len - (sizeof prefix - 1) - 8);
+    int in_a = settings_find_upstream(a->settings, own);
+    int in_b = settings_find_upstream(b->settings, own);
+    return in_a >= 0 && in_b >= 0 &&
+           strcmp(a->settings->upstreams[in_a].api_key, b->settings->upstreams[in_b].api_key) != 0;
+}
+
+void config_diff(const struct config *a, const struct config *b, struct buf *changed,
+                 struct buf *fixed)
+{
+    for (size_t i = 0; i < b->count; i++) {
+        const struct value *was = find_value(a, b->values[i].name);
+        if (was == NULL || strcmp(was->text, b->values[i].text) != 0 ||
+            keys_differ(a, b, b->values[i].name)) {
+            put_name(&b->values[i], changed, fixed);
+        }
+    }
+    for (size_t i = 0; i < a->count; i++) {
+        if (find_value(b, a->values[i].name) == NULL) {
+            put_name(&a->values[i], changed, fixed);
+        }
+    }
+}

@@ -1,0 +1,203 @@
+/* environment.c: LULL_SECTION_KEY, and the command line's settings.
+ *
+ * A variable's name is read from both ends: the section first, then the longest known key at its
+ * end; what lies between is the name of the upstream or kind ("LULL_TASK_FOLLOW_UP_TTL"). "_FILE"
+ * at the end means "the value is in that file", and is tried last, because api_key_file is itself a
+ * key.
+ *
+ * Container platforms put variables of their own there for a service called lull (Docker links,
+ * Kubernetes service links). Those forms are ignored with a word; any other unknown name is an
+ * error, since it is most likely a setting that was meant to count.
+ */
+#include "config/config_priv.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { NAME_MAX_BYTES = 200, SECRET_FILE_MAX = 64 * 1024 };
+
+struct target {
+    enum section section;
+    struct span name;
+    const struct option *option;
+};
+
+/* rest: what follows the section's word, lower case. */
+static bool find_key(enum section section, struct span rest, struct target *out)
+{
+    out->option = NULL;
+    for (size_t i = 0; i < option_count; i++) {
+        const struct option *o = &options[i];
+        struct span key = span_of(o->key);
+        if (!section_has(section, o) || !span_ends(rest, key)) {
+            continue;
+        }
+        struct span name = span_make(rest.ptr, rest.len - key.len);
+        if (section_is_named(section)) {
+            /* "chat_" */
+            if (name.len < 2 || name.ptr[name.len - 1] != '_') {
+                continue;
+            }
+            name.len--;
+        } else if (name.len != 0) {
+            continue;
+        }
+        if (is_name(name) == section_is_named(section) &&
+            (out->option == NULL || key.len > strlen(out->option->key))) {
+            *out = (struct target){section, name, o};
+        }
+    }
+    return out->option != NULL;
+}
+
+static bool find_target(struct span lower, struct target *out)
+{
+    for (int i = 0; i <= (int)SECTION_CACHE; i++) {
+        struct span word = span_of(section_word((enum section)i));
+        if (span_starts(lower, word) && lower.len > word.len && lower.ptr[word.len] == '_' &&
+            find_key((enum section)i, span_make(lower.ptr + word.len + 1, lower.len - word.len - 1),
+                     out)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* name: after "LULL_". Docker's and Kubernetes' links: PORT, PORT_*, SERVICE_*, *_PORT_*. */
+static bool is_injected(struct span name)
+{
+    return span_eq(name, SPAN("PORT")) || span_starts(name, SPAN("PORT_")) ||
+           span_starts(name, SPAN("SERVICE_")) || span_find(name, SPAN("_PORT_"), 0) != SIZE_MAX;
+}
+
+static void assign(struct reading *r, const struct target *t, enum source source, const char *place,
+                   struct span text)
+{
+    char *name = mem_strndup(t->name.len > 0 ? t->name.ptr : "", t->name.len);
+    struct assignment a = {.section = t->section, .name = name, .source = source};
+    a.place = mem_strdup(place);
+    reading_assign(r, &a, span_of(t->option->key), text);
+    free(a.place);
+    free(name);
+}
+
+static void assign_file(struct reading *r, const struct target *t, const char *place,
+                        const char *path)
+{
+    struct buf text = {.max = SECRET_FILE_MAX};
+    if (slurp(r, SOURCE_ENVIRONMENT, place, path, &text)) {
+        assign(r, t, SOURCE_ENVIRONMENT, place, span_trim(buf_span(&text)));
+    }
+    buf_free(&text);
+}
+
+static void assign_default_upstream(struct reading *r, enum source source, const char *place,
+                                    const char *url)
+{
+    struct target t = {SECTION_UPSTREAM, SPAN("default"),
+                       option_find(SECTION_UPSTREAM, SPAN("url"))};
+    assign(r, &t, source, place, span_of(url));
+}
+
+static void take_variable(struct reading *r, const char *place, struct span name, const char *value)
+{
+    char lower[NAME_MAX_BYTES];
+    struct target t;
+    if (span_eq(name, SPAN("UPSTREAM"))) {
+        assign_default_upstream(r, SOURCE_ENVIRONMENT, place, value);
+        return;
+    }
+    size_t len = name.len < sizeof lower ? name.len : 0;
+    for (size_t i = 0; i < len; i++) {
+        lower[i] = (char)tolower((unsigned char)name.ptr[i]);
+    }
+    struct span text = span_make(lower, len);
+    struct span bare = span_make(lower, len < 5 ? 0 : len - 5);
+    if (find_target(text, &t)) {
+        assign(r, &t, SOURCE_ENVIRONMENT, place, span_of(value));
+    } else if (span_ends(text, SPAN("_file")) && find_target(bare, &t)) {
+        assign_file(r, &t, place, value);
+    } else if (is_injected(name)) {
+        say(r->warnings, SOURCE_ENVIRONMENT, place, "ignored: set by the container platform");
+    } else {
+        say(r->errors, SOURCE_ENVIRONMENT, place,
+            "unknown name; write LULL_SECTION_KEY, as in LULL_SERVER_IDLE_TIMEOUT, "
+            "LULL_UPSTREAM_CHAT_URL or LULL_TASK_TITLE_TTL");
+    }
+}
+
+void read_environment(struct reading *r, char **environment)
+{
+    for (char **item = environment; item != NULL && *item != NULL; item++) {
+        struct span all = span_of(*item);
+        size_t equals = span_find(all, SPAN("="), 0);
+        if (!span_starts(all, SPAN("LULL_")) || equals == SIZE_MAX) {
+            continue;
+        }
+        char *place = mem_strndup(*item, equals < NAME_MAX_BYTES ? equals : NAME_MAX_BYTES);
+        take_variable(r, place, span_make(*item + 5, equals - 5), *item + equals + 1);
+        free(place);
+    }
+}
+
+/* SECTION.KEY=VALUE or SECTION.NAME.KEY=VALUE */
+static void take_set(struct reading *r, const char *text)
+{
+    struct span all = span_of(text);
+    size_t equals = span_find(all, SPAN("="), 0);
+    struct span left = span_make(text, equals == SIZE_MAX ? 0 : equals);
+    size_t first = span_find(left, SPAN("."), 0);
+    size_t last = span_rfind(left, SPAN("."));
+    char place[NAME_MAX_BYTES];
+    snprintf(place, sizeof place, "--set %.*s", (int)(left.len < 150 ? left.len : 150), left.ptr);
+    enum section section = SECTION_SERVER;
+    if (first == SIZE_MAX || !section_parse(span_make(text, first), &section)) {
+        say(r->errors, SOURCE_ARGUMENT, place,
+            "write SECTION.KEY=VALUE, as in server.log_level=debug, upstream.chat.url=http://host "
+            "or task.title.ttl=2d");
+        return;
+    }
+    struct span name = last > first ? span_make(text + first + 1, last - first - 1) : SPAN_NONE;
+    if (section_is_named(section) ? !is_name(name) : name.len > 0) {
+        say(r->errors, SOURCE_ARGUMENT, place, "%s",
+            section_is_named(section) ? "the section needs a name: task.title.ttl=2d"
+                                      : "this section has no name: SECTION.KEY=VALUE");
+        return;
+    }
+    char *owned = mem_strndup(name.len > 0 ? name.ptr : "", name.len);
+    struct assignment a = {.section = section, .name = owned, .source = SOURCE_ARGUMENT};
+    a.place = place;
+    reading_assign(r, &a, span_make(text + last + 1, equals - last - 1),
+                   span_make(text + equals + 1, all.len - equals - 1));
+    free(owned);
+}
+
+static void assign_server(struct reading *r, const char *key, const char *place, const char *text)
+{
+    struct target t = {SECTION_SERVER, SPAN_NONE, option_find(SECTION_SERVER, span_of(key))};
+    if (text != NULL) {
+        assign(r, &t, SOURCE_ARGUMENT, place, span_of(text));
+    }
+}
+
+void read_arguments(struct reading *r, const struct config_sources *s)
+{
+    struct buf listen = {.max = 64 * 1024};
+    for (size_t i = 0; i < s->listen.count; i++) {
+        buf_text(&listen, "%s%s", i > 0 ? " " : "", s->listen.items[i]);
+    }
+    enum err e = buf_append_char(&listen, '\0');
+    if (s->listen.count > 0 && e == ERR_OK) {
+        assign_server(r, "listen", "--listen", listen.data);
+    }
+    buf_free(&listen);
+    if (s->upstream != NULL) {
+        assign_default_upstream(r, SOURCE_ARGUMENT, "--upstream", s->upstream);
+    }
+    assign_server(r, "data_dir", "--data-dir", s->data_dir);
+    assign_server(r, "control", "--control", s->control);
+    for (size_t i = 0; i < s->sets.count; i++) {
+        take_set(r, s->sets.items[i]);
+    }
+}

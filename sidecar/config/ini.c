@@ -1,0 +1,229 @@
+/* ini.c: lull.conf as text: sections, keys, comments, quotes. (inih as packaged cuts lines at 200
+ * characters, and prompts are longer: hence a reader of our own.)
+ *
+ * A value is what follows "=" up to the end of the line or to a '#' after a blank, without blanks
+ * around it; a '#' between double quotes is part of it, so that JSON can be written plainly. A
+ * value that begins with a double quote is a quoted one: \n \t \" and \\ are understood, and
+ * nothing may follow it but a comment. Nothing is guessed: a line that fits no rule is an error
+ * with its number.
+ */
+#include "config/config_priv.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { FILE_MAX = 1024 * 1024, PLACE_MAX = 4400 };
+
+struct ini {
+    struct reading *r;
+    const char *path;
+    size_t line;
+    char place[PLACE_MAX];
+    bool in_section; /* a known one */
+    bool had_section;
+    enum section section;
+    char *name;
+};
+
+static void complain(struct ini *p, const char *text)
+{
+    say(p->r->errors, SOURCE_FILE, p->place, "%s", text);
+}
+
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+/* Whether only blanks and a comment are left. */
+static bool is_rest_empty(struct span s)
+{
+    s = span_trim(s);
+    return s.len == 0 || s.ptr[0] == '#';
+}
+
+static struct span plain_value(struct span s)
+{
+    bool quoted = false;
+    for (size_t i = 0; i < s.len; i++) {
+        if (s.ptr[i] == '\\' && quoted) {
+            i++;
+        } else if (s.ptr[i] == '"') {
+            quoted = !quoted;
+        } else if (s.ptr[i] == '#' && !quoted && (i == 0 || is_blank(s.ptr[i - 1]))) {
+            s.len = i;
+        }
+    }
+    return span_trim(s);
+}
+
+static bool unescape(char c, char *out)
+{
+    switch (c) {
+    case 'n':
+        *out = '\n';
+        return true;
+    case 't':
+        *out = '\t';
+        return true;
+    case '"':
+    case '\\':
+        *out = c;
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* s begins after the opening quote. The text goes to out (as large as s). */
+static bool quoted_value(struct ini *p, struct span s, char *out, size_t *len)
+{
+    *len = 0;
+    for (size_t i = 0; i < s.len; i++) {
+        char c = s.ptr[i];
+        if (c == '"') {
+            if (is_rest_empty(span_make(s.ptr + i + 1, s.len - i - 1))) {
+                return true;
+            }
+            complain(p, "text after the closing quote");
+            return false;
+        }
+        if (c == '\\') {
+            if (i + 1 == s.len || !unescape(s.ptr[i + 1], &c)) {
+                complain(p, "in quotes, \\ is written \\\\; there are \\n, \\t, \\\" and \\\\");
+                return false;
+            }
+            i++;
+        }
+        out[(*len)++] = c;
+    }
+    complain(p, "the closing quote is missing");
+    return false;
+}
+
+static void take_value(struct ini *p, struct span key, struct span value)
+{
+    struct assignment target = {
+        .section = p->section, .name = p->name, .source = SOURCE_FILE, .place = p->place};
+    value = span_trim(value);
+    if (value.len == 0 || value.ptr[0] != '"') {
+        reading_assign(p->r, &target, key, plain_value(value));
+        return;
+    }
+    char *text = mem_new(value.len);
+    size_t len = 0;
+    if (quoted_value(p, span_make(value.ptr + 1, value.len - 1), text, &len)) {
+        reading_assign(p->r, &target, key, span_make(text, len));
+    }
+    free(text);
+}
+
+static void take_key(struct ini *p, struct span line)
+{
+    size_t equals = span_find(line, SPAN("="), 0);
+    if (equals == SIZE_MAX) {
+        complain(p, "expected [section], key = value or # comment");
+        return;
+    }
+    if (!p->had_section) {
+        complain(p, "a key before the first [section]");
+        return;
+    }
+    if (p->in_section) {
+        take_value(p, span_trim(span_make(line.ptr, equals)),
+                   span_make(line.ptr + equals + 1, line.len - equals - 1));
+    }
+}
+
+static void unknown_section(struct ini *p, struct span word)
+{
+    static const char *const words[] = {"server", "upstream", "tasks", "task", "cache"};
+    const char *close = nearest(word, words, sizeof words / sizeof words[0]);
+    say(p->r->errors, SOURCE_FILE, p->place,
+        "unknown section [%.*s]%s%s%s; there are [server], [upstream NAME], [tasks], [task KIND] "
+        "and [cache]",
+        (int)(word.len > 64 ? 64 : word.len), word.ptr, close != NULL ? ", did you mean [" : "",
+        close != NULL ? close : "", close != NULL ? "]?" : "");
+}
+
+static void take_section(struct ini *p, struct span line)
+{
+    size_t end = span_find(line, SPAN("]"), 0);
+    p->had_section = true;
+    p->in_section = false;
+    if (end == SIZE_MAX || !is_rest_empty(span_make(line.ptr + end + 1, line.len - end - 1))) {
+        complain(p, "a section is written [server] or [upstream NAME], alone on its line");
+        return;
+    }
+    struct span inside = span_trim(span_make(line.ptr + 1, end - 1));
+    size_t blank = 0;
+    while (blank < inside.len && !is_blank(inside.ptr[blank])) {
+        blank++;
+    }
+    struct span word = span_make(inside.ptr, blank);
+    struct span name = span_trim(span_make(inside.ptr + blank, inside.len - blank));
+    if (!section_parse(word, &p->section)) {
+        unknown_section(p, word);
+        return;
+    }
+    bool named = section_is_named(p->section);
+    if (named ? !is_name(name) : name.len > 0) {
+        complain(p, named ? "the section needs a name of a-z, 0-9 and _: [upstream chat]"
+                          : "this section has no name");
+        return;
+    }
+    free(p->name);
+    p->name = mem_strndup(name.len > 0 ? name.ptr : "", name.len);
+    p->in_section = true;
+    reading_head(p->r, p->section, name, SOURCE_FILE, p->place);
+}
+
+static void take_line(struct ini *p, struct span line)
+{
+    line = span_trim(line);
+    snprintf(p->place, sizeof p->place, "%s:%zu", p->path, p->line);
+    if (line.len == 0 || line.ptr[0] == '#') {
+        return;
+    }
+    for (size_t i = 0; i < line.len; i++) {
+        unsigned char c = (unsigned char)line.ptr[i];
+        if ((c < ' ' && c != '\t') || c == 0x7f) {
+            complain(p, "a control character");
+            return;
+        }
+    }
+    if (line.ptr[0] == '[') {
+        take_section(p, line);
+    } else {
+        take_key(p, line);
+    }
+}
+
+void read_ini(struct reading *r, const char *path, struct span text)
+{
+    struct ini p = {.r = r, .path = path, .name = mem_strdup("")};
+    if (span_starts(text, SPAN("\xef\xbb\xbf"))) {
+        text = span_make(text.ptr + 3, text.len - 3);
+    }
+    for (size_t at = 0; at < text.len;) {
+        size_t end = span_find(text, SPAN("\n"), at);
+        end = end == SIZE_MAX ? text.len : end;
+        p.line++;
+        take_line(&p, span_make(text.ptr + at, end - at));
+        at = end + 1;
+    }
+    free(p.name);
+}
+
+void read_file(struct reading *r, const char *path, bool optional)
+{
+    struct buf text = {.max = FILE_MAX};
+    if (optional && access(path, F_OK) != 0) {
+        return;
+    }
+    if (slurp(r, SOURCE_FILE, path, path, &text)) {
+        read_ini(r, path, buf_span(&text));
+    }
+    buf_free(&text);
+}

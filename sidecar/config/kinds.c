@@ -1,0 +1,42 @@
+/* kinds.c: the tables behind kinds.h. */
+#include "lull/config/kinds.h"
+
+#include "lull/base/err.h"
+
+static const struct kind_info kinds[] = {
+#define KIND(id, name, header, cls, cached, ttl, stale, shape, member, empty)                      \
+    [KIND_##id] = {name,   header, KIND_CLASS_##cls, cached, ttl, stale, KIND_SHAPE_##shape,       \
+                   member, empty},
+#include "lull/config/kinds.def"
+#undef KIND
+};
+
+static const char *const names[] = {
+#define OUTCOME(id, name, help) [OUTCOME_##id] = name,
+#include "lull/config/outcomes.def"
+#undef OUTCOME
+};
+
+static const char *const helps[] = {
+#define OUTCOME(id, name, help) [OUTCOME_##id] = help,
+#include "lull/config/outcomes.def"
+#undef OUTCOME
+};
+
+const struct kind_info *kind_info(enum kind_id id)
+{
+    require((size_t)id < sizeof kinds / sizeof kinds[0]);
+    return &kinds[id];
+}
+
+const char *outcome_name(enum outcome o)
+{
+    require((size_t)o < sizeof names / sizeof names[0]);
+    return names[o];
+}
+
+const char *outcome_help(enum outcome o)
+{
+    require((size_t)o < sizeof helps / sizeof helps[0]);
+    return helps[o];
+}

@@ -1,0 +1,179 @@
+/* url.c: the url of an upstream, taken apart once: http://HOST[:PORT][/BASE], https://...,
+ * unix:/path.
+ *
+ * The base path is kept, but for "/v1" at its end: people write it because Open WebUI's own setting
+ * has it, while our requests bring it along. User names, queries and fragments have no meaning
+ * here and are refused, a password with the way to write it.
+ */
+#include "config/config_priv.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static bool wrong(struct buf *why, const char *text)
+{
+    buf_text(why, "%s", text);
+    return false;
+}
+
+static bool is_port(struct span s)
+{
+    unsigned port = 0;
+    for (size_t i = 0; i < s.len; i++) {
+        if (s.ptr[i] < '0' || s.ptr[i] > '9' || i == 5) {
+            return false;
+        }
+        port = port * 10 + (unsigned)(s.ptr[i] - '0');
+    }
+    return s.len > 0 && port > 0 && port < 65536;
+}
+
+static bool is_host_name(struct span s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        char c = s.ptr[i];
+        bool ok = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                  c == '.' || c == '-' || c == '_';
+        if (!ok) {
+            return false;
+        }
+    }
+    return s.len > 0 && s.len < 254;
+}
+
+static bool is_v6(struct span s)
+{
+    char text[64];
+    unsigned char ip[16];
+    if (s.len < 4 || s.len >= sizeof text || s.ptr[s.len - 1] != ']') {
+        return false;
+    }
+    memcpy(text, s.ptr + 1, s.len - 2);
+    text[s.len - 2] = '\0';
+    return inet_pton(AF_INET6, text, ip) == 1;
+}
+
+/* host, host:port, [v6], [v6]:port */
+static bool is_authority(struct span s)
+{
+    size_t bracket = s.len > 0 && s.ptr[0] == '[' ? span_find(s, SPAN("]"), 0) : SIZE_MAX;
+    size_t colon = span_find(s, SPAN(":"), bracket == SIZE_MAX ? 0 : bracket);
+    struct span host = span_make(s.ptr, colon == SIZE_MAX ? s.len : colon);
+    if (colon != SIZE_MAX && !is_port(span_make(s.ptr + colon + 1, s.len - colon - 1))) {
+        return false;
+    }
+    return bracket == SIZE_MAX ? is_host_name(host) : is_v6(host);
+}
+
+static char *base_path(struct span path)
+{
+    while (path.len > 0 && path.ptr[path.len - 1] == '/') {
+        path.len--;
+    }
+    if (span_ends(path, SPAN("/v1"))) {
+        path.len -= 3;
+    }
+    while (path.len > 0 && path.ptr[path.len - 1] == '/') {
+        path.len--;
+    }
+    return mem_strndup(path.len > 0 ? path.ptr : "", path.len);
+}
+
+static bool is_path(struct span path)
+{
+    for (size_t i = 0; i < path.len; i++) {
+        if (path.ptr[i] <= ' ' || path.ptr[i] > '~' || strchr("?#\\\"<>", path.ptr[i]) != NULL) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static char *join(const char *scheme, struct span authority)
+{
+    size_t size = strlen(scheme) + authority.len + 1;
+    char *out = mem_new(size);
+    snprintf(out, size, "%s%.*s", scheme, (int)authority.len, authority.ptr);
+    return out;
+}
+
+/* The host of an authority: without port and brackets. */
+static struct span host_of(struct span authority)
+{
+    struct span host = authority;
+    size_t colon = span_rfind(authority, SPAN(":"));
+    size_t bracket = span_rfind(authority, SPAN("]"));
+    if (bracket != SIZE_MAX) {
+        return span_make(authority.ptr + 1, bracket - 1);
+    }
+    host.len = colon == SIZE_MAX ? host.len : colon;
+    return host;
+}
+
+static bool is_this_machine(struct span host)
+{
+    return span_eq_nocase(host, SPAN("localhost")) || span_starts(host, SPAN("127.")) ||
+           span_eq(host, SPAN("::1"));
+}
+
+/* Upstreams of one host share yielding unless the configuration says otherwise. */
+static void name_machine(struct upstream_settings *u, struct span host)
+{
+    if (u->machine != NULL && u->machine[0] != '\0') {
+        return;
+    }
+    free(u->machine);
+    u->machine = is_this_machine(host) ? mem_strdup("localhost") : mem_strndup(host.ptr, host.len);
+    for (char *c = u->machine; *c != '\0'; c++) {
+        *c = *c >= 'A' && *c <= 'Z' ? (char)(*c - 'A' + 'a') : *c;
+    }
+}
+
+static bool take_unix(struct upstream_settings *u, struct buf *why)
+{
+    const char *path = u->url + 5;
+    if (path[0] != '/' || strlen(path) > 107) {
+        return wrong(why, "a Unix socket is written unix:/path, at most 107 bytes");
+    }
+    u->unix_socket = mem_strdup(path);
+    u->origin = mem_strdup("http://localhost");
+    u->host = mem_strdup("localhost");
+    u->base_path = mem_strdup("");
+    name_machine(u, SPAN("localhost"));
+    return true;
+}
+
+bool upstream_take_url(struct upstream_settings *u, struct buf *why)
+{
+    struct span url = span_of(u->url);
+    if (span_starts(url, SPAN("unix:"))) {
+        return take_unix(u, why);
+    }
+    struct span scheme = span_make(url.ptr, url.len < 8 ? url.len : 8);
+    u->tls = span_eq_nocase(scheme, SPAN("https://"));
+    size_t skip = u->tls ? 8 : 7;
+    scheme.len = scheme.len < skip ? scheme.len : skip;
+    if (!u->tls && !span_eq_nocase(scheme, SPAN("http://"))) {
+        return wrong(why, "write http://HOST:PORT, https://HOST or unix:/path");
+    }
+    struct span rest = span_make(url.ptr + skip, url.len - skip);
+    size_t slash = span_find(rest, SPAN("/"), 0);
+    struct span authority = span_make(rest.ptr, slash == SIZE_MAX ? rest.len : slash);
+    struct span path = span_make(rest.ptr + authority.len, rest.len - authority.len);
+    if (span_find(authority, SPAN("@"), 0) != SIZE_MAX) {
+        return wrong(why, "no user name or password in the url; a key goes into api_key");
+    }
+    if (!is_authority(authority)) {
+        return wrong(why, "the host or the port is not one; write http://HOST:PORT");
+    }
+    if (!is_path(path)) {
+        return wrong(why, "the path must be plain, without ? and #");
+    }
+    u->unix_socket = mem_strdup("");
+    u->origin = join(u->tls ? "https://" : "http://", authority);
+    u->host = join("", authority);
+    u->base_path = base_path(path);
+    name_machine(u, host_of(authority));
+    return true;
+}

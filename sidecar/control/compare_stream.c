@@ -1,0 +1,322 @@
+/* compare_stream.c: POST /compare: tries models on stored requests. The body names them, one a
+ * line; each call that has ended is a JSON object in a line of its own, and the last line sums up.
+ *
+ * Only root and the daemon's own uid may: the answers show what people wrote, and the requests are
+ * sent in their name. The run ends when its client goes away.
+ */
+#include "control/control_priv.h"
+
+#include <cjson/cJSON.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { MODEL_MAX = 255, LINE_MAX = 64 * 1024 };
+
+bool control_is_compare(const struct http_request *r)
+{
+    return span_eq(r->path, SPAN("/compare"));
+}
+
+/* ---- what is asked ---- */
+
+struct question {
+    struct compare_spec spec;
+    struct compare_candidate candidates[COMPARE_CANDIDATES];
+    struct buf why; /* what is wrong with it */
+};
+
+static bool wrong(struct question *q, size_t line, const char *what, struct span word)
+{
+    buf_text(&q->why, "line %zu: %s%.*s", line, what, (int)(word.len < 64 ? word.len : 64),
+             word.ptr == NULL ? "" : word.ptr);
+    return false;
+}
+
+/* Whether it could be the name of an upstream: what follows an @ in a model's own name is not. */
+static bool may_be_name(struct span s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        bool letter = s.ptr[i] >= 'a' && s.ptr[i] <= 'z';
+        bool digit = (s.ptr[i] >= '0' && s.ptr[i] <= '9') || s.ptr[i] == '_';
+        if (!letter && !(digit && i > 0)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* MODEL[@UPSTREAM] */
+static bool take_line(struct question *q, struct span text, size_t line)
+{
+    size_t at = span_rfind(text, SPAN("@"));
+    struct compare_candidate c = {.text = text, .model = text, .upstream = -1};
+    if (at != SIZE_MAX && may_be_name(span_make(text.ptr + at + 1, text.len - at - 1))) {
+        struct span name = span_make(text.ptr + at + 1, text.len - at - 1);
+        c.model = span_make(text.ptr, at);
+        c.upstream = settings_find_upstream(q->spec.settings, name);
+        if (c.upstream < 0) {
+            return wrong(q, line, "there is no upstream named ", name);
+        }
+    }
+    if (c.model.len == 0) {
+        return wrong(q, line, "no model; write MODEL or MODEL@UPSTREAM", SPAN_NONE);
+    }
+    if (c.model.len > MODEL_MAX || span_find(text, SPAN("\0"), 0) != SIZE_MAX) {
+        return wrong(q, line, "that is no model", SPAN_NONE);
+    }
+    if (q->spec.count == COMPARE_CANDIDATES) {
+        return wrong(q, line, "16 models at most", SPAN_NONE);
+    }
+    for (size_t i = 0; i < q->spec.count; i++) {
+        if (span_eq(q->candidates[i].text, text)) {
+            return wrong(q, line, "named twice: ", text);
+        }
+    }
+    q->candidates[q->spec.count++] = c;
+    return true;
+}
+
+static bool take_lines(struct question *q, struct span body)
+{
+    size_t line = 1;
+    for (size_t at = 0; at < body.len; line++) {
+        size_t end = span_find(body, SPAN("\n"), at);
+        end = end == SIZE_MAX ? body.len : end;
+        if (!take_line(q, span_trim(span_make(body.ptr + at, end - at)), line)) {
+            return false;
+        }
+        at = end + 1;
+    }
+    return q->spec.count > 0 ||
+           wrong(q, line, "no model; write MODEL or MODEL@UPSTREAM", SPAN_NONE);
+}
+
+static bool take_parameter(void *ctx, struct span name, struct span value)
+{
+    struct question *q = ctx;
+    if (span_eq(name, SPAN("kind"))) {
+        q->spec.kind = settings_find_kind(q->spec.settings, value);
+        if (q->spec.kind == KIND_NONE) {
+            buf_text(&q->why, "there is no kind named %s", value.ptr);
+        }
+        return q->spec.kind != KIND_NONE;
+    }
+    if (span_eq(name, SPAN("last"))) {
+        int64_t n = 0;
+        bool ok = control_query_number(value, COMPARE_LAST_MAX, &n) && n > 0;
+        q->spec.last = ok ? (size_t)n : 0;
+        if (!ok) {
+            buf_text(&q->why, "last is a number from 1 to %d", COMPARE_LAST_MAX);
+        }
+        return ok;
+    }
+    q->spec.yes = span_eq(name, SPAN("yes")) && span_eq(value, SPAN("1"));
+    if (!q->spec.yes) {
+        buf_text(&q->why, "there are kind, last, and yes=1");
+    }
+    return q->spec.yes;
+}
+
+/* ---- what is answered ---- */
+
+static void add_span(cJSON *to, const char *name, struct span s)
+{
+    char *text = mem_strndup(s.len > 0 ? s.ptr : "", s.len);
+    cJSON_AddStringToObject(to, name, text);
+    free(text);
+}
+
+static void add_ms(cJSON *to, const char *name, usec_t us)
+{
+    if (us < 0) {
+        cJSON_AddNullToObject(to, name);
+    } else {
+        cJSON_AddNumberToObject(to, name, round((double)us / 10.0) / 100.0);
+    }
+}
+
+/* One line, beginning the reply with the first. false: the client is slow to read. */
+static bool send_line(struct http_conn *c, cJSON *tree)
+{
+    static const struct http_header type = {{"Content-Type", 12}, {"application/x-ndjson", 20}};
+    char *text = cJSON_PrintUnformatted(tree);
+    require(text != NULL);
+    if (!http_reply_begun(c)) {
+        http_reply_begin(c, 200, SPAN_NONE, &type, 1, -1);
+    }
+    bool before = http_reply_data(c, span_of(text));
+    bool after = http_reply_data(c, SPAN("\n"));
+    cJSON_free(text);
+    cJSON_Delete(tree);
+    return before && after;
+}
+
+static bool on_result(void *ctx, const struct compare_result *r)
+{
+    struct control *ctl = ctx;
+    cJSON *o = cJSON_CreateObject();
+    cJSON_AddStringToObject(o, "id", r->id);
+    add_span(o, "candidate", r->candidate);
+    add_span(o, "model", r->model);
+    cJSON_AddStringToObject(o, "upstream", r->upstream);
+    cJSON_AddBoolToObject(o, "ok", r->error == NULL);
+    if (r->error != NULL) {
+        cJSON_AddStringToObject(o, "error", r->error);
+    } else {
+        cJSON_AddBoolToObject(o, "shape", r->shape);
+        add_ms(o, "latency_ms", r->latency);
+        cJSON_AddNumberToObject(o, "tokens_in", (double)r->tokens_in);
+        cJSON_AddNumberToObject(o, "tokens_out", (double)r->tokens_out);
+        cJSON_AddBoolToObject(o, "estimated", r->estimated);
+        cJSON_AddNumberToObject(o, "cost", (double)r->cost / 1e6);
+        add_span(o, "answer", r->answer);
+    }
+    add_span(o, "stored", r->stored);
+    cJSON_AddNumberToObject(o, "done", (double)r->finished);
+    cJSON_AddNumberToObject(o, "of", (double)r->planned);
+    return send_line(ctl->compare.conn, o);
+}
+
+static void add_summary(cJSON *list, const struct compare_summary *s)
+{
+    cJSON *o = cJSON_CreateObject();
+    double answers = (double)(s->calls - s->failed);
+    add_span(o, "candidate", s->candidate);
+    cJSON_AddNumberToObject(o, "calls", (double)s->calls);
+    cJSON_AddNumberToObject(o, "failed", (double)s->failed);
+    cJSON_AddNumberToObject(o, "skipped", (double)s->skipped);
+    if (answers > 0) {
+        cJSON_AddNumberToObject(o, "shape", round((double)s->shaped / answers * 1e4) / 1e4);
+    } else {
+        cJSON_AddNullToObject(o, "shape");
+    }
+    cJSON *ms = cJSON_AddObjectToObject(o, "latency_ms");
+    add_ms(ms, "p50", s->p50);
+    add_ms(ms, "p95", s->p95);
+    cJSON_AddNumberToObject(o, "tokens_in", (double)s->tokens_in);
+    cJSON_AddNumberToObject(o, "tokens_out", (double)s->tokens_out);
+    if (answers > 0) {
+        cJSON_AddNumberToObject(o, "cost_per_1000", (double)s->cost / 1e3 / answers);
+    } else {
+        cJSON_AddNullToObject(o, "cost_per_1000");
+    }
+    cJSON_AddItemToArray(list, o);
+}
+
+/* The run is gone; returns whose it was. */
+static struct http_conn *forget(struct control *ctl)
+{
+    struct http_conn *c = ctl->compare.conn;
+    ctl->compare.conn = NULL;
+    ctl->compare.run = NULL;
+    return c;
+}
+
+static void on_ended(void *ctx, const struct compare_summary *rows, size_t count, const char *why)
+{
+    struct http_conn *c = forget(ctx);
+    cJSON *o = cJSON_CreateObject();
+    if (why != NULL) {
+        cJSON_AddStringToObject(o, "error", why);
+    }
+    cJSON *list = cJSON_AddArrayToObject(o, "summary");
+    for (size_t i = 0; i < count; i++) {
+        add_summary(list, &rows[i]);
+    }
+    (void)send_line(c, o);
+    http_reply_end(c);
+}
+
+/* What would be sent elsewhere, and how to say yes. */
+static void ask_for_yes(struct http_conn *c, const struct compare_refusal *refusal)
+{
+    struct buf text = {.max = 64 * 1024};
+    const struct compare_transfer *first = &refusal->transfers[0];
+    buf_text(&text, "would send ");
+    for (size_t i = 0; i < refusal->count; i++) {
+        const struct compare_transfer *t = &refusal->transfers[i];
+        buf_text(&text, "%s%zu stored request%s of %zu user%s to %s (upstream %s)",
+                 i > 0 ? ", and " : "", t->requests, t->requests == 1 ? "" : "s", t->users,
+                 t->users == 1 ? "" : "s", t->host, t->upstream);
+    }
+    buf_text(&text, "; --yes-send-stored-requests does it");
+    require(buf_append_char(&text, '\0') == ERR_OK);
+    cJSON *o = cJSON_CreateObject();
+    cJSON_AddStringToObject(o, "error", text.data);
+    cJSON_AddNumberToObject(o, "requests", (double)first->requests);
+    cJSON_AddNumberToObject(o, "users", (double)first->users);
+    cJSON_AddStringToObject(o, "upstream", first->upstream);
+    cJSON_AddStringToObject(o, "host", first->host);
+    control_reply_tree(c, 409, o);
+    buf_free(&text);
+}
+
+static void on_refused(void *ctx, const struct compare_refusal *refusal)
+{
+    struct http_conn *c = forget(ctx);
+    if (refusal->count > 0) {
+        ask_for_yes(c, refusal);
+    } else {
+        control_reply_error(c, 409, span_of(refusal->why));
+    }
+}
+
+static const struct compare_events events = {
+    .refused = on_refused, .result = on_result, .ended = on_ended};
+
+/* ---- the request ---- */
+
+static void start(struct control *ctl, struct http_conn *c, const struct compare_spec *spec)
+{
+    struct control_hooks *h = &ctl->hooks;
+    if (h->draining(h->ctx)) {
+        control_reply_error(c, 409, SPAN("the daemon is stopping"));
+        return;
+    }
+    struct compare *run = h->compare_start(h->ctx, spec, &events, ctl);
+    if (run == NULL) {
+        control_reply_error(c, 409, SPAN("another comparison is under way"));
+        return;
+    }
+    ctl->compare.run = run;
+    ctl->compare.conn = c;
+}
+
+void control_compare(struct control *ctl, struct http_conn *c)
+{
+    struct question q = {.spec = {.settings = config_settings(ctl->hooks.config(ctl->hooks.ctx)),
+                                  .kind = KIND_NONE,
+                                  .last = COMPARE_LAST_DEFAULT},
+                         .why = {.max = 4096}};
+    struct buf text = {.max = LINE_MAX};
+    bool good = control_query_walk(http_conn_request(c)->query, &text, take_parameter, &q, &q.why);
+    q.spec.candidates = q.candidates;
+    if (good && q.spec.kind == KIND_NONE) {
+        buf_text(&q.why, "say which kind, as in kind=title");
+        good = false;
+    }
+    if (good && take_lines(&q, http_body(c))) {
+        start(ctl, c, &q.spec);
+    } else {
+        control_reply_error(c, 400, buf_span(&q.why));
+    }
+    buf_free(&text);
+    buf_free(&q.why);
+}
+
+void control_compare_writable(struct control *ctl, struct http_conn *c)
+{
+    if (ctl->compare.conn == c) {
+        ctl->hooks.compare_go_on(ctl->hooks.ctx, ctl->compare.run);
+    }
+}
+
+void control_compare_gone(struct control *ctl, const struct http_conn *c)
+{
+    if (ctl->compare.conn != NULL && (c == NULL || ctl->compare.conn == c)) {
+        struct compare *run = ctl->compare.run;
+        (void)forget(ctl);
+        ctl->hooks.compare_stop(ctl->hooks.ctx, run);
+    }
+}

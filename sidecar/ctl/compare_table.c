@@ -1,0 +1,313 @@
+/* compare_table.c: lullctl compare: models tried on stored requests. What has come is counted on a
+ * terminal's standard error; the table comes at the end, before it, with --show, what each model
+ * said to each request.
+ */
+#include "ctl/ctl.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { RESULTS_MAX = CTL_MODELS * 1000 };
+
+struct comparison {
+    const struct ctl *ctl;
+    bool progress; /* somebody looks */
+    cJSON **results;
+    size_t count, room;
+    cJSON *summary; /* the last line; NULL: it has not come */
+};
+
+static const cJSON *item_of(const cJSON *o, const char *name)
+{
+    return cJSON_GetObjectItemCaseSensitive(o, name);
+}
+
+/* ---- as it comes ---- */
+
+static void keep(struct comparison *c, cJSON *result)
+{
+    if (c->count == RESULTS_MAX) {
+        cJSON_Delete(result);
+        return;
+    }
+    if (c->count == c->room) {
+        c->room = c->room == 0 ? 64 : 2 * c->room;
+        cJSON **more = realloc(c->results, c->room * sizeof *c->results);
+        require(more != NULL);
+        c->results = more;
+    }
+    c->results[c->count++] = result;
+}
+
+static void on_line(void *ctx, char *text)
+{
+    struct comparison *c = ctx;
+    cJSON *line = cJSON_Parse(text);
+    if (c->ctl->json) {
+        printf("%s\n", text);
+        fflush(stdout);
+    }
+    if (line == NULL) {
+        return;
+    }
+    if (item_of(line, "summary") != NULL) {
+        cJSON_Delete(c->summary);
+        c->summary = line;
+        return;
+    }
+    if (c->progress) {
+        fprintf(stderr, "\r%.0f of %.0f ", ctl_number_of(line, "done"), ctl_number_of(line, "of"));
+    }
+    if (c->ctl->json) {
+        cJSON_Delete(line);
+    } else {
+        keep(c, line);
+    }
+}
+
+/* ---- for people ---- */
+
+/* How many columns a text takes, as far as code points tell. */
+static int width_of(const char *text)
+{
+    int n = 0;
+    for (; *text != '\0'; text++) {
+        unsigned char c = (unsigned char)*text;
+        n += (c & 0xc0) == 0x80 ? 0 : c < ' ' || c == 0x7f ? 4 : 1;
+    }
+    return n;
+}
+
+static void pad(const char *text, int width)
+{
+    ctl_print_text(text, false);
+    printf("%*s", width > width_of(text) ? width - width_of(text) : 0, "");
+}
+
+static int widest(const struct comparison *c)
+{
+    const cJSON *row = NULL;
+    int width = (int)sizeof "candidate" - 1;
+    cJSON_ArrayForEach(row, item_of(c->summary, "summary"))
+    {
+        int own = width_of(ctl_text_of(row, "candidate"));
+        width = own > width ? own : width;
+    }
+    return width;
+}
+
+/* An answer behind its name; further lines stand below the first. */
+static void print_answer(const char *name, const char *answer, int width)
+{
+    printf("  ");
+    pad(name, width);
+    printf("  ");
+    for (;;) {
+        size_t len = strcspn(answer, "\n");
+        char *line = mem_strndup(answer, len);
+        ctl_print_text(line, false);
+        printf("\n");
+        free(line);
+        if (answer[len] == '\0') {
+            return;
+        }
+        answer += len + 1;
+        printf("%*s", width + 4, "");
+    }
+}
+
+static void print_result(const cJSON *r, int width)
+{
+    struct buf text = {.max = (size_t)16 * 1024 * 1024};
+    if (!cJSON_IsTrue(item_of(r, "ok"))) {
+        require(buf_printf(&text, "failed: %s%c", ctl_text_of(r, "error"), '\0') == ERR_OK);
+    } else {
+        require(buf_printf(&text, "%s%s%c", ctl_text_of(r, "answer"),
+                           cJSON_IsTrue(item_of(r, "shape")) ? "" : "   <- not of the right shape",
+                           '\0') == ERR_OK);
+    }
+    print_answer(ctl_text_of(r, "candidate"), text.data, width);
+    buf_free(&text);
+}
+
+/* Per request: what is stored, and what each model said. */
+static void print_answers(struct comparison *c, int width)
+{
+    bool *shown = mem_new((c->count + 1) * sizeof *shown);
+    for (size_t i = 0; i < c->count; i++) {
+        const char *id = ctl_text_of(c->results[i], "id");
+        if (shown[i]) {
+            continue;
+        }
+        ctl_print_text(id, false);
+        printf("\n");
+        print_answer("(stored)", ctl_text_of(c->results[i], "stored"), width);
+        for (size_t k = i; k < c->count; k++) {
+            if (!shown[k] && strcmp(ctl_text_of(c->results[k], "id"), id) == 0) {
+                shown[k] = true;
+                print_result(c->results[k], width);
+            }
+        }
+        printf("\n");
+    }
+    free(shown);
+}
+
+static void cell(const cJSON *o, const char *name, int width, double times, const char *format)
+{
+    char text[48] = "-";
+    const cJSON *item = item_of(o, name);
+    if (cJSON_IsNumber(item)) {
+        double value = item->valuedouble * times;
+        if (strcmp(format, "%") == 0) {
+            snprintf(text, sizeof text, "%.0f %%", value);
+        } else if (strcmp(format, "money") == 0) {
+            snprintf(text, sizeof text, "%.4g", value);
+        } else {
+            snprintf(text, sizeof text, "%.0f", value);
+        }
+    }
+    printf(" %*s", width, text);
+}
+
+static void print_table(const struct comparison *c, int width)
+{
+    const cJSON *row = NULL;
+    printf("%-*s %6s %6s %7s %8s %8s %10s %10s %10s\n", width, "candidate", "calls", "failed",
+           "shape", "p50 ms", "p95 ms", "tokens in", "out", "cost/1000");
+    cJSON_ArrayForEach(row, item_of(c->summary, "summary"))
+    {
+        const cJSON *ms = item_of(row, "latency_ms");
+        pad(ctl_text_of(row, "candidate"), width);
+        cell(row, "calls", 6, 1, "");
+        cell(row, "failed", 6, 1, "");
+        cell(row, "shape", 7, 100, "%");
+        cell(ms, "p50", 8, 1, "");
+        cell(ms, "p95", 8, 1, "");
+        cell(row, "tokens_in", 10, 1, "");
+        cell(row, "tokens_out", 10, 1, "");
+        cell(row, "cost_per_1000", 10, 1, "money");
+        printf("\n");
+    }
+}
+
+/* The first error of each model, what was skipped, and whether tokens were counted by us. */
+static void print_notes(const struct comparison *c)
+{
+    const cJSON *row = NULL;
+    bool estimated = false;
+    for (size_t i = 0; i < c->count; i++) {
+        estimated = estimated || cJSON_IsTrue(item_of(c->results[i], "estimated"));
+    }
+    cJSON_ArrayForEach(row, item_of(c->summary, "summary"))
+    {
+        const char *name = ctl_text_of(row, "candidate");
+        size_t i = 0;
+        while (i < c->count && (cJSON_IsTrue(item_of(c->results[i], "ok")) ||
+                                strcmp(ctl_text_of(c->results[i], "candidate"), name) != 0)) {
+            i++;
+        }
+        if (i < c->count) {
+            ctl_print_text(name, false);
+            printf(" failed: ");
+            ctl_print_text(ctl_text_of(c->results[i], "error"), false);
+            printf("\n");
+        }
+        if (ctl_number_of(row, "skipped") > 0) {
+            ctl_print_text(name, false);
+            printf(": %.0f skipped, their upstream is not configured any more\n",
+                   ctl_number_of(row, "skipped"));
+        }
+    }
+    if (estimated) {
+        printf("tokens are partly estimated from bytes: not every server said them\n");
+    }
+}
+
+/* After the last line; returns an exit status. */
+static int finish(struct comparison *c)
+{
+    if (c->progress) {
+        fprintf(stderr, "\r                    \r");
+    }
+    if (c->summary != NULL && !c->ctl->json) {
+        int width = widest(c);
+        if (c->ctl->compare.show) {
+            print_answers(c, width);
+        }
+        print_table(c, width);
+        print_notes(c);
+    }
+    if (c->summary == NULL || item_of(c->summary, "error") != NULL) {
+        const char *why = c->summary == NULL ? "it ended early" : ctl_text_of(c->summary, "error");
+        fprintf(stderr, "lullctl: not finished: %s\n", why);
+        return CTL_REFUSED;
+    }
+    return CTL_DONE;
+}
+
+/* ---- asking ---- */
+
+static bool is_complete(const struct ctl_compare *asked)
+{
+    const char *why = asked->kind == NULL ? "compare needs --kind, as in --kind title"
+                      : asked->count == 0 ? "compare needs --model MODEL or MODEL@UPSTREAM"
+                      : asked->models[CTL_MODELS] != NULL ? "compare takes 16 models at most"
+                                                          : NULL;
+    for (size_t i = 0; why == NULL && i < asked->count; i++) {
+        why = strlen(asked->models[i]) > 1000 || strchr(asked->models[i], '\n') != NULL
+                  ? "that is no model"
+                  : NULL;
+    }
+    if (why == NULL &&
+        (strlen(asked->kind) > 1000 || (asked->last != NULL && strlen(asked->last) > 20))) {
+        why = "that is too long";
+    }
+    if (why != NULL) {
+        fprintf(stderr, "lullctl: %s; try lullctl --help\n", why);
+    }
+    return why == NULL;
+}
+
+static void make(const struct ctl_compare *asked, struct buf *target, struct buf *body)
+{
+    require(buf_printf(target, "/compare?kind=") == ERR_OK);
+    ctl_encode(target, asked->kind);
+    if (asked->last != NULL) {
+        require(buf_printf(target, "&last=") == ERR_OK);
+        ctl_encode(target, asked->last);
+    }
+    require(buf_printf(target, asked->yes ? "&yes=1%c" : "%c", '\0') == ERR_OK);
+    for (size_t i = 0; i < asked->count; i++) {
+        require(buf_printf(body, "%s\n", asked->models[i]) == ERR_OK);
+    }
+}
+
+int ctl_compare(const struct ctl *ctl)
+{
+    struct comparison c = {.ctl = ctl, .progress = !ctl->json && isatty(STDERR_FILENO) != 0};
+    struct buf target = {.max = 8192};
+    struct buf body = {.max = 64 * 1024};
+    struct buf out;
+    if (!is_complete(&ctl->compare)) {
+        return CTL_USAGE;
+    }
+    make(&ctl->compare, &target, &body);
+    long status = ctl_stream(ctl, target.data, buf_span(&body), on_line, &c, &out);
+    int result = CTL_NO_DAEMON;
+    if (status == 200) {
+        result = finish(&c);
+        buf_free(&out);
+    } else {
+        result = ctl_finish(ctl, status, &out, NULL);
+    }
+    for (size_t i = 0; i < c.count; i++) {
+        cJSON_Delete(c.results[i]);
+    }
+    free(c.results);
+    cJSON_Delete(c.summary);
+    buf_free(&target);
+    buf_free(&body);
+    return result;
+}

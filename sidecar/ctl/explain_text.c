@@ -1,0 +1,163 @@
+/* explain_text.c: lullctl explain: a request from a file, asked about.
+ *
+ * The file is a JSON body, or a whole HTTP request as a proxy's log has it ("POST /path HTTP/1.1",
+ * headers, an empty line, the body). After the file, what begins with a slash is the path, what has
+ * a colon is a header.
+ */
+#include "ctl/ctl.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { FILE_MAX = 2 * 1024 * 1024, LINES_MAX = 100 };
+
+struct question {
+    struct buf text, target;
+    struct span body;
+    char *lines[LINES_MAX];
+    size_t count;
+};
+
+static bool read_all(const char *path, struct buf *out)
+{
+    char piece[65536];
+    FILE *f = strcmp(path, "-") == 0 ? stdin : fopen(path, "rb");
+    bool good = f != NULL;
+    while (good) {
+        size_t n = fread(piece, 1, sizeof piece, f);
+        good = buf_append(out, piece, n) == ERR_OK;
+        if (n == 0) {
+            break;
+        }
+    }
+    good = good && ferror(f) == 0;
+    if (f != NULL && f != stdin) {
+        fclose(f);
+    }
+    if (!good) {
+        fprintf(stderr, "lullctl: %s cannot be read, or is larger than 2 MB\n", path);
+    }
+    return good;
+}
+
+/* Keeps one header as X-Explain-NAME; what curl writes itself is left out. */
+static bool add_header(struct question *q, struct span line)
+{
+    size_t colon = span_find(line, SPAN(":"), 0);
+    struct span name = span_make(line.ptr, colon == SIZE_MAX ? 0 : colon);
+    if (name.len == 0 || q->count == LINES_MAX) {
+        return false;
+    }
+    if (span_eq_nocase(name, SPAN("Content-Length")) ||
+        span_eq_nocase(name, SPAN("Transfer-Encoding"))) {
+        return true;
+    }
+    size_t size = line.len + sizeof "X-Explain-";
+    q->lines[q->count] = malloc(size);
+    require(q->lines[q->count] != NULL);
+    snprintf(q->lines[q->count++], size, "X-Explain-%.*s", (int)line.len, line.ptr);
+    return true;
+}
+
+static void set_path(struct question *q, struct span path)
+{
+    buf_clear(&q->target);
+    require(buf_append_span(&q->target, SPAN("/explain")) == ERR_OK);
+    require(buf_append_span(&q->target, path) == ERR_OK);
+}
+
+/* "POST /path HTTP/1.1" and what follows; false: not of that form. */
+static bool take_http(struct question *q)
+{
+    struct span rest = buf_span(&q->text);
+    for (bool first = true;; first = false) {
+        size_t end = span_find(rest, SPAN("\n"), 0);
+        if (end == SIZE_MAX) {
+            return false;
+        }
+        struct span line = span_trim(span_make(rest.ptr, end));
+        rest = span_make(rest.ptr + end + 1, rest.len - end - 1);
+        if (line.len == 0 && !first) {
+            q->body = rest;
+            return true;
+        }
+        if (first) {
+            size_t from = sizeof "POST " - 1;
+            size_t to = span_find(line, SPAN(" "), from);
+            if (to == SIZE_MAX) {
+                return false;
+            }
+            set_path(q, span_make(line.ptr + from, to - from));
+        } else if (!add_header(q, line)) {
+            return false;
+        }
+    }
+}
+
+static void line_of(const cJSON *answer, const char *name)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(answer, name);
+    if (cJSON_IsString(item) && item->valuestring[0] != '\0') {
+        printf("%-12s ", name);
+        ctl_print_text(item->valuestring, false);
+        printf("\n");
+    } else if (cJSON_IsNumber(item)) {
+        printf("%-12s %.0f\n", name, item->valuedouble);
+    } else if (cJSON_IsTrue(item)) {
+        printf("%-12s yes\n", name);
+    }
+}
+
+static void print(const cJSON *answer)
+{
+    static const char *const names[] = {"class",  "kind",     "why",   "refused", "decision",
+                                        "detail", "ttl_s",    "joins", "follows", "window_ms",
+                                        "waits",  "upstream", "model", "scope",   "fingerprint"};
+    const cJSON *value = NULL;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        line_of(answer, names[i]);
+    }
+    cJSON_ArrayForEach(value, cJSON_GetObjectItemCaseSensitive(answer, "policy"))
+    {
+        const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(value, "value"));
+        const char *from = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(value, "origin"));
+        printf("  %-15s ", value->string);
+        ctl_print_text(text == NULL ? "" : text, false);
+        printf("  (%s)\n", from == NULL ? "?" : from);
+    }
+}
+
+static int ask(const struct ctl *ctl, struct question *q, char **arguments)
+{
+    q->body = buf_span(&q->text);
+    set_path(q, SPAN(""));
+    if (span_starts(q->body, SPAN("POST ")) && !take_http(q)) {
+        fprintf(stderr, "lullctl: the file begins like an HTTP request and is none\n");
+        return CTL_USAGE;
+    }
+    for (; *arguments != NULL; arguments++) {
+        if (arguments[0][0] == '/') {
+            set_path(q, span_of(*arguments));
+        } else if (!add_header(q, span_of(*arguments))) {
+            fprintf(stderr,
+                    "lullctl: after the file come a /path and headers, written 'Name: value'\n");
+            return CTL_USAGE;
+        }
+    }
+    struct buf out;
+    require(buf_append_char(&q->target, '\0') == ERR_OK);
+    long status = ctl_send(ctl, q->target.data, q->lines, q->count, q->body, &out);
+    return ctl_finish(ctl, status, &out, print);
+}
+
+int ctl_explain(const struct ctl *ctl, char **arguments)
+{
+    struct question q = {.text = {.max = FILE_MAX}, .target = {.max = FILE_MAX}};
+    int result = read_all(arguments[0], &q.text) ? ask(ctl, &q, arguments + 1) : CTL_USAGE;
+    while (q.count > 0) {
+        free(q.lines[--q.count]);
+    }
+    buf_free(&q.text);
+    buf_free(&q.target);
+    return result;
+}

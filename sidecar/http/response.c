@@ -1,0 +1,427 @@
+/* response.c: from replies to bytes.
+ *
+ * A whole reply is one sendmsg() of head and body, straight from where they are; only what the
+ * socket does not take is copied. The head is put together by hand in a buffer on the stack: no
+ * formatting calls on the way of a hit.
+ */
+#include "http/http_priv.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+enum { HEAD_MAX = 64 * 1024, SMALL_HEAD = 2048 };
+
+static const char *reason_of(int status)
+{
+    static const struct {
+        int status;
+        const char *reason;
+    } reasons[] = {{200, "OK"},
+                   {201, "Created"},
+                   {202, "Accepted"},
+                   {204, "No Content"},
+                   {301, "Moved Permanently"},
+                   {302, "Found"},
+                   {304, "Not Modified"},
+                   {307, "Temporary Redirect"},
+                   {400, "Bad Request"},
+                   {401, "Unauthorized"},
+                   {403, "Forbidden"},
+                   {404, "Not Found"},
+                   {405, "Method Not Allowed"},
+                   {408, "Request Timeout"},
+                   {409, "Conflict"},
+                   {413, "Content Too Large"},
+                   {414, "URI Too Long"},
+                   {422, "Unprocessable Content"},
+                   {429, "Too Many Requests"},
+                   {431, "Request Header Fields Too Large"},
+                   {500, "Internal Server Error"},
+                   {501, "Not Implemented"},
+                   {502, "Bad Gateway"},
+                   {503, "Service Unavailable"},
+                   {504, "Gateway Timeout"},
+                   {505, "HTTP Version Not Supported"}};
+    for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++) {
+        if (reasons[i].status == status) {
+            return reasons[i].reason;
+        }
+    }
+    return "Status";
+}
+
+void reply_reset(struct http_conn *c)
+{
+    c->reply_begun = false;
+    c->reply_done = false;
+    c->reply_chunked = false;
+    c->reply_bodiless = false;
+    c->until_close = false;
+    c->want_writable = false;
+}
+
+static size_t limit_or(size_t limit, size_t otherwise)
+{
+    return limit == 0 ? otherwise : limit;
+}
+
+static size_t waiting(const struct http_conn *c)
+{
+    return c->out.len - c->out_at;
+}
+
+/* The connection broke while we wrote: told to the handler from the loop, not from inside here. */
+static void broke(struct http_conn *c)
+{
+    c->broken = true;
+    receive_later(c);
+}
+
+static void queue(struct http_conn *c, struct span s)
+{
+    if (c->out_at > 0 && c->out_at == c->out.len) {
+        buf_clear(&c->out);
+        c->out_at = 0;
+    }
+    if (s.len > 0 && buf_append_span(&c->out, s) != ERR_OK) {
+        broke(c);
+    }
+}
+
+/* Writes as much as the socket takes; returns how much, or -1. */
+static ssize_t push(struct http_conn *c, struct span a, struct span b)
+{
+    struct iovec iov[2] = {{(void *)(uintptr_t)a.ptr, a.len}, {(void *)(uintptr_t)b.ptr, b.len}};
+    struct msghdr msg = {.msg_iov = iov, .msg_iovlen = b.len > 0 ? 2 : 1};
+    ssize_t n = sendmsg(c->fd, &msg, MSG_NOSIGNAL);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+        return 0;
+    }
+    return n;
+}
+
+void reply_send(struct http_conn *c, struct span a, struct span b)
+{
+    size_t sent = 0;
+    if (c->broken || c->dead) {
+        return;
+    }
+    if (waiting(c) == 0 && a.len + b.len > 0) {
+        ssize_t n = push(c, a, b);
+        if (n < 0) {
+            broke(c);
+            return;
+        }
+        sent = (size_t)n;
+    }
+    if (sent == a.len + b.len) {
+        return;
+    }
+    if (sent < a.len) {
+        queue(c, span_make(a.ptr + sent, a.len - sent));
+        sent = a.len;
+    }
+    if (b.len > 0) {
+        queue(c, span_make(b.ptr + (sent - a.len), b.len - (sent - a.len)));
+    }
+    conn_update_watch(c);
+}
+
+void reply_writable(struct http_conn *c)
+{
+    struct http_server *s = c->server;
+    if (waiting(c) > 0) {
+        ssize_t n = push(c, span_make(c->out.data + c->out_at, waiting(c)), SPAN_NONE);
+        if (n < 0) {
+            conn_gone(c);
+            return;
+        }
+        c->out_at += (size_t)n;
+    }
+    if (waiting(c) == 0) {
+        buf_free(&c->out);
+        c->out_at = 0;
+    } else if (c->out_at > HIGH_WATER) {
+        buf_consume(&c->out, c->out_at);
+        c->out_at = 0;
+    }
+    conn_update_watch(c);
+    if (c->want_writable && waiting(c) <= limit_or(s->limits.low_water, LOW_WATER)) {
+        c->want_writable = false;
+        s->handler.on_writable(c, s->ctx);
+    }
+    if (!c->dead && waiting(c) == 0) {
+        receive_process(c); /* the next request, or the end */
+    }
+}
+
+/* ---- heads ---- */
+
+struct head {
+    char *at, *end;
+    bool over;
+};
+
+static void put(struct head *h, struct span s)
+{
+    if (s.len == 0) {
+        return;
+    }
+    if (s.len > (size_t)(h->end - h->at)) {
+        h->over = true;
+        return;
+    }
+    memcpy(h->at, s.ptr, s.len);
+    h->at += s.len;
+}
+
+static void put_number(struct head *h, uint64_t n)
+{
+    char digits[24];
+    size_t at = sizeof digits;
+    do {
+        digits[--at] = (char)('0' + n % 10);
+        n /= 10;
+    } while (n > 0);
+    put(h, span_make(digits + at, sizeof digits - at));
+}
+
+static void put_status(struct head *h, int status, struct span reason)
+{
+    put(h, SPAN("HTTP/1.1 "));
+    put_number(h, (uint64_t)status);
+    put(h, SPAN(" "));
+    put(h, reason.len > 0 ? reason : span_of(reason_of(status)));
+    put(h, SPAN("\r\n"));
+}
+
+static void put_length(struct head *h, uint64_t n)
+{
+    put(h, SPAN("Content-Length: "));
+    put_number(h, n);
+    put(h, SPAN("\r\n"));
+}
+
+static void put_end(struct http_conn *c, struct head *h)
+{
+    const struct http_request *r = &c->slot->request;
+    c->close_after = c->close_after || c->server->draining;
+    if (c->close_after) {
+        put(h, SPAN("Connection: close\r\n"));
+    } else if (r->minor == 0) {
+        put(h, SPAN("Connection: keep-alive\r\n"));
+    }
+    put(h, SPAN("\r\n"));
+}
+
+static bool clean(struct span s)
+{
+    return s.len == 0 || (memchr(s.ptr, '\r', s.len) == NULL &&
+                          memchr(s.ptr, '\n', s.len) == NULL && memchr(s.ptr, '\0', s.len) == NULL);
+}
+
+static bool no_body_status(int status)
+{
+    return status == 204 || status == 304 || status < 200;
+}
+
+static void done(struct http_conn *c)
+{
+    c->reply_begun = true;
+    c->reply_done = true;
+    receive_later(c);
+}
+
+/* The handler says how a piece of body that nobody reads is to be treated: a reply before the end
+ * of a large body closes the connection. */
+static void settle_body(struct http_conn *c)
+{
+    const struct http_request *r = &c->slot->request;
+    if (!c->body_ended && !r->chunked && c->body_left > DISCARD_MAX) {
+        c->close_after = true;
+    }
+    if (!c->body_ended && r->expect_continue && c->mode == BODY_DISCARD) {
+        c->close_after = true; /* the client may or may not send it: only closing is unambiguous */
+    }
+    c->paused = false;
+}
+
+static void send_full(struct http_conn *c, struct head *h, int status, struct span content_type,
+                      struct span extra, struct span body)
+{
+    bool bodiless = c->slot->request.method == HTTP_HEAD || no_body_status(status);
+    const char *start = h->at;
+    put_status(h, status, SPAN_NONE);
+    if (content_type.len > 0) {
+        put(h, SPAN("Content-Type: "));
+        put(h, content_type);
+        put(h, SPAN("\r\n"));
+    }
+    if (!no_body_status(status)) {
+        put_length(h, body.len);
+    }
+    put(h, extra);
+    put_end(c, h);
+    if (h->over) {
+        broke(c);
+        return;
+    }
+    reply_send(c, span_make(start, (size_t)(h->at - start)), bodiless ? SPAN_NONE : body);
+}
+
+void http_reply_full(struct http_conn *c, int status, struct span content_type, struct span extra,
+                     struct span body)
+{
+    char small[SMALL_HEAD];
+    require(c->in_request && !c->reply_begun);
+    settle_body(c);
+    if (extra.len + content_type.len + 256 <= sizeof small) {
+        struct head h = {small, small + sizeof small, false};
+        send_full(c, &h, status, content_type, extra, body);
+    } else {
+        struct buf large = {.max = extra.len + content_type.len + 1024};
+        if (buf_reserve(&large, large.max) == ERR_OK) {
+            struct head h = {large.data, large.data + large.max, false};
+            send_full(c, &h, status, content_type, extra, body);
+        } else {
+            broke(c);
+        }
+        buf_free(&large);
+    }
+    done(c);
+}
+
+void http_reply_error(struct http_conn *c, enum http_error e, enum http_form form,
+                      struct span detail, struct span extra)
+{
+    struct buf body = {.max = 8 * 1024};
+    char lines[640];
+    struct head h = {lines, lines + sizeof lines, false};
+    int status = http_error_status(e);
+    http_error_body(e, form, detail, &body);
+    put(&h, SPAN("X-Lull-Error: "));
+    put(&h, span_of(http_error_name(e)));
+    put(&h, status == 503 ? SPAN("\r\nRetry-After: 1\r\n") : SPAN("\r\n"));
+    put(&h, extra);
+    if (status == 400 || status == 408 || status == 413 || status == 414 || status == 431 ||
+        status == 501 || status == 505) {
+        c->close_after = true;
+    }
+    http_reply_full(c, status, SPAN("application/json"), span_make(lines, (size_t)(h.at - lines)),
+                    buf_span(&body));
+    buf_free(&body);
+}
+
+/* How the body will be framed. */
+static void choose_framing(struct http_conn *c, int status, int64_t content_length)
+{
+    const struct http_request *r = &c->slot->request;
+    c->reply_bodiless = r->method == HTTP_HEAD || no_body_status(status);
+    if (c->reply_bodiless || content_length >= 0) {
+        return;
+    }
+    if (r->minor >= 1) {
+        c->reply_chunked = true;
+    } else {
+        c->until_close = true;
+        c->close_after = true;
+    }
+}
+
+void http_reply_begin(struct http_conn *c, int status, struct span reason,
+                      const struct http_header *headers, size_t count, int64_t content_length)
+{
+    struct buf head = {.max = HEAD_MAX * 8};
+    size_t need = reason.len + 512;
+    require(c->in_request && !c->reply_begun);
+    c->reply_begun = true;
+    choose_framing(c, status, content_length);
+    for (size_t i = 0; i < count; i++) {
+        need += headers[i].name.len + headers[i].value.len + 4;
+    }
+    if (buf_reserve(&head, need) != ERR_OK) {
+        broke(c);
+        return;
+    }
+    struct head h = {head.data, head.data + need, false};
+    put_status(&h, status, clean(reason) ? reason : SPAN_NONE);
+    for (size_t i = 0; i < count; i++) {
+        if (clean(headers[i].name) && clean(headers[i].value)) {
+            put(&h, headers[i].name);
+            put(&h, SPAN(": "));
+            put(&h, headers[i].value);
+            put(&h, SPAN("\r\n"));
+        }
+    }
+    if (content_length >= 0 && status != 204 && status >= 200) {
+        put_length(&h, (uint64_t)content_length);
+    }
+    if (c->reply_chunked) {
+        put(&h, SPAN("Transfer-Encoding: chunked\r\n"));
+    }
+    put_end(c, &h);
+    if (h.over) {
+        broke(c);
+    } else {
+        reply_send(c, span_make(head.data, (size_t)(h.at - head.data)), SPAN_NONE);
+    }
+    buf_free(&head);
+}
+
+bool http_reply_data(struct http_conn *c, struct span piece)
+{
+    static const char hex[] = "0123456789abcdef";
+    char size[20];
+    size_t at = sizeof size - 2;
+    if (piece.len == 0 || c->reply_bodiless || c->broken) {
+        return true;
+    }
+    if (c->reply_chunked) {
+        memcpy(size + at, "\r\n", 2);
+        for (uint64_t n = piece.len; n > 0; n >>= 4) {
+            size[--at] = hex[n & 15];
+        }
+        reply_send(c, span_make(size + at, sizeof size - at), piece);
+        reply_send(c, SPAN("\r\n"), SPAN_NONE);
+    } else {
+        reply_send(c, piece, SPAN_NONE);
+    }
+    if (waiting(c) > limit_or(c->server->limits.high_water, HIGH_WATER)) {
+        c->want_writable = true;
+        return false;
+    }
+    return true;
+}
+
+void http_reply_end(struct http_conn *c)
+{
+    require(c->in_request && c->reply_begun && !c->reply_done);
+    if (c->reply_chunked) {
+        reply_send(c, SPAN("0\r\n\r\n"), SPAN_NONE);
+    }
+    settle_body(c);
+    c->want_writable = false;
+    done(c);
+}
+
+void http_reply_cut(struct http_conn *c)
+{
+    c->reply_done = true;
+    c->want_writable = false;
+    if (c->until_close || !c->reply_begun) {
+        /* closing would look like a clean end: reset instead */
+        struct linger hard = {.l_onoff = 1, .l_linger = 0};
+        (void)setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+    }
+    /* what was sent before the cut still goes out; then the connection is closed without its end
+     * mark */
+    c->close_after = true;
+    c->body_ended = true;
+    receive_later(c);
+}
+
+bool http_reply_begun(const struct http_conn *c)
+{
+    return c->reply_begun;
+}

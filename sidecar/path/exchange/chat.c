@@ -1,0 +1,157 @@
+/* chat.c: what a person waits for: chats, and requests that stand before a reply (foreground tasks
+ * that pass through, embeddings).
+ *
+ * Before its request is sent, what it makes pointless is answered (autocompletes of the text it
+ * sends, follow-ups to what came before) and what runs in its way is told to give way. Its answer
+ * is looked at as it passes, after it was passed on: when the first token came (the head of a
+ * stream says nothing: llama.cpp sends it before it has a slot), and whether it ends in tool calls.
+ */
+#include "path/exchange/exchange_priv.h"
+
+#include "lull/path/webui/turn.h"
+
+static void begin_front(struct exchange *x, enum schedule_front_kind kind)
+{
+    struct span model = x->parsed ? x->request.model : SPAN_NONE;
+    x->front = (struct schedule_front){
+        .to = &x->settings->upstreams[x->head.upstream],
+        .kind = kind,
+        .whose = turn_whose(x),
+        .model = flight_key_of(x->engine->flights, model),
+        .size = x->body.len,
+        .first_turn = x->parsed && task_is_first_turn(&x->request),
+    };
+    x->is_front = true;
+    gate_front_began(flight_gate(x->engine->flights), &x->front);
+}
+
+/* What this chat makes pointless. */
+static void answer_pointless(struct exchange *x)
+{
+    if (flight_count(x->engine->flights) == 0) {
+        return;
+    }
+    complete_chat(x);
+    if (x->settings->mode != TASKS_OBSERVE && !(x->parsed && task_is_tool_turn(&x->request))) {
+        struct schedule_whose whose = turn_whose(x);
+        flight_moved_on(x->engine->flights, &whose, x->parsed ? &x->request : NULL);
+    }
+}
+
+void chat_begin(struct exchange *x)
+{
+    if (x->decision.cls == TASK_CLASS_CHAT) {
+        struct schedule_whose whose = turn_whose(x);
+        const struct upstream_settings *to = &x->settings->upstreams[x->head.upstream];
+        answer_pointless(x);
+        x->watch.gap = rewarm_chat_began(x->engine->rewarm, to, &whose,
+                                         !x->parsed || task_is_first_turn(&x->request));
+        x->watch.keep = to->rewarm != REWARM_OFF;
+        if (x->parsed && x->request.has_input) {
+            flight_chat_loads(x->engine->flights, to, x->request.model, x->body, x->head.endpoint);
+        }
+        begin_front(x, SCHEDULE_CHAT);
+    } else if (x->decision.cls == TASK_CLASS_TASK ? exchange_policy(x)->cls == KIND_CLASS_FOREGROUND
+                                                  : x->head.endpoint == ENDPOINT_EMBEDDINGS) {
+        begin_front(x, SCHEDULE_FOREGROUND);
+    }
+}
+
+static void note_token(struct exchange *x)
+{
+    struct engine *e = x->engine;
+    mono_t now = loop_now(e->parts.loop);
+    x->watch.first_token = now;
+    rewarm_chat_token(e->rewarm, &x->settings->upstreams[x->head.upstream], x->watch.gap,
+                      mono_diff(now, x->begun));
+    usec_t late = schedule_front_token(e->parts.schedule, &x->front, now);
+    if (late >= 0) {
+        struct upstream_figures *up =
+            figures_upstream(e->parts.figures, x->settings->upstreams[x->head.upstream].name);
+        figure_times_add(&up->abort_cost, now, late);
+    }
+}
+
+static void on_head(void *ctx, int status, const struct http_header *headers, size_t count)
+{
+    struct exchange *x = ctx;
+    struct span type = SPAN_NONE;
+    bool plain = true;
+    for (size_t i = 0; i < count; i++) {
+        if (span_eq_nocase(headers[i].name, SPAN("Content-Type"))) {
+            type = headers[i].value;
+        }
+        plain = plain && !span_eq_nocase(headers[i].name, SPAN("Content-Encoding"));
+    }
+    if (status == 200 && plain && endpoint_assembles(x->head.endpoint)) {
+        assembler_init(&x->watch.answer, x->head.endpoint, type);
+        x->watch.watching = true;
+    }
+}
+
+static void on_data(void *ctx, struct span piece)
+{
+    struct exchange *x = ctx;
+    struct chat_watch *w = &x->watch;
+    if (!w->watching) {
+        return;
+    }
+    assembler_feed(&w->answer, piece);
+    if (w->answer.first_token_seen && w->first_token.us == 0) {
+        note_token(x);
+    }
+    if (!w->keep) {
+        buf_clear(&w->answer.answer.content);
+    }
+    buf_clear(&w->answer.answer.thinking);
+}
+
+/* The turn is whole: the conversation may be brought back later. */
+static void note_turn(struct exchange *x)
+{
+    struct http_header headers[HTTP_MAX_HEADERS + 2];
+    struct buf key = {.max = 8 * 1024};
+    struct rewarm_chat chat = {.settings = x->settings,
+                               .upstream = x->head.upstream,
+                               .endpoint = x->head.endpoint,
+                               .whose = x->front.whose,
+                               .target = x->head.target,
+                               .body = x->body,
+                               .headers = headers};
+    chat.header_count = fly_headers(x, x->head.upstream, headers, &key);
+    if (x->watch.keep && x->body_held) {
+        chat.reply = buf_span(&x->watch.answer.answer.content);
+    }
+    rewarm_chat_ended(x->engine->rewarm, &chat);
+    buf_free(&key);
+}
+
+static void on_end(void *ctx)
+{
+    struct exchange *x = ctx;
+    struct chat_watch *w = &x->watch;
+    if (!w->watching) {
+        return;
+    }
+    enum assembled how = assembler_finish(&w->answer, true);
+    rewarm_chat_read(x->engine->rewarm, &x->settings->upstreams[x->head.upstream], w->gap,
+                     w->answer.answer.tokens_in, w->answer.answer.cached_tokens);
+    w->goes_on = how == ASSEMBLED_ODD && w->answer.calls;
+    if (how == ASSEMBLED_WHOLE) {
+        note_turn(x);
+    }
+}
+
+const struct relay_tap chat_tap = {.on_head = on_head, .on_data = on_data, .on_end = on_end};
+
+void chat_end(struct exchange *x)
+{
+    if (x->watch.watching) {
+        assembler_free(&x->watch.answer);
+        x->watch.watching = false;
+    }
+    if (x->is_front) {
+        x->is_front = false;
+        gate_front_ended(flight_gate(x->engine->flights), &x->front, x->watch.goes_on);
+    }
+}

@@ -1,0 +1,56 @@
+/* conversation.c: whose conversation a request belongs to, and which turn of it a task is about. A
+ * conversation is known by its chat id where Open WebUI sends one, else by the person and by what
+ * the prompt ends with.
+ */
+#include "path/exchange/exchange_priv.h"
+
+#include "lull/path/webui/turn.h"
+
+enum {
+    TURN_REPLY_BYTES = 256, /* of a reply that name its turn: fewer than Open WebUI ever cuts off */
+    TURN_PLAIN_MAX = 4 * 1024 * 1024,
+};
+
+struct hash_key turn_person(struct exchange *x)
+{
+    const struct hash_secret *secret = cache_secret(x->engine->parts.cache);
+    struct scope scope = scope_of(SCOPE_AUTO, x->head.auth, x->head.user, secret, NULL);
+    struct hash_key key;
+    _Static_assert(sizeof key <= sizeof scope.digest, "a key is the beginning of a digest");
+    memcpy(&key, scope.digest, sizeof key);
+    return key;
+}
+
+struct schedule_whose turn_whose(struct exchange *x)
+{
+    return (struct schedule_whose){.person = turn_person(x),
+                                   .chat = flight_key_of(x->engine->flights, x->head.chat)};
+}
+
+/* Equal for the tasks of one reply, whatever each template keeps of the conversation. */
+static struct hash_key turn_key(const struct exchange *x, const struct schedule_whose *whose,
+                                struct span reply)
+{
+    struct hash_state state;
+    hash_begin(&state, cache_secret(x->engine->parts.cache));
+    hash_update(&state, whose, sizeof *whose);
+    hash_update(&state, reply.ptr, reply.len < TURN_REPLY_BYTES ? reply.len : TURN_REPLY_BYTES);
+    return hash_end(&state);
+}
+
+struct flight_turn turn_of(struct exchange *x)
+{
+    struct flight_turn turn = {.whose = turn_whose(x)};
+    if (exchange_policy(x)->cls != KIND_CLASS_BACKGROUND || !x->parsed) {
+        return turn;
+    }
+    struct task_turn found = task_turn_of(&x->request);
+    turn.beside_reply = x->decision.kind == KIND_TITLE && found.known && found.reply.len == 0;
+    buf_free(&x->plain);
+    buf_init(&x->plain, TURN_PLAIN_MAX);
+    if (!turn.beside_reply && task_plain(found.reply, &x->plain) == ERR_OK) {
+        turn.reply = buf_span(&x->plain);
+        turn.turn = turn_key(x, &turn.whose, turn.reply);
+    }
+    return turn;
+}

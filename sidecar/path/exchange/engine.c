@@ -1,0 +1,311 @@
+/* engine.c: the engine: an exchange's life from its head to its end, and the table of steps.
+ *
+ *   head ─▶ guards, route ─▶ held body ─▶ RAW ─▶ CLASSIFY ─▶ POLICY ─▶ MEANING ─▶ FLIGHT ─▶
+ * answered │                       hit        └ chat, other ─▶ RELAY ─▶ passed through └ streamed
+ * body (too large, other paths) ───────────▶ RELAY
+ *
+ * Only bodies of forms that can be assembled are held, up to max_task_body. An exchange ends
+ * exactly once: by exchange_finish (a task: its outcome is counted there and nowhere else) or
+ * exchange_drop. Structs of finished exchanges are kept for reuse, with the storage of their keys,
+ * so that a hit allocates nothing.
+ */
+#include "path/exchange/exchange_priv.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+static enum step (*const steps[])(struct exchange *) = {
+#define STEP(id, function) [STEP_##id] = function,
+#include "lull/path/exchange/steps.def"
+#undef STEP
+};
+
+static void exchange_free(struct exchange *x)
+{
+    fingerprint_free(&x->raw);
+    fingerprint_free(&x->meaning);
+    fingerprint_free(&x->context);
+    free(x);
+}
+
+struct engine *engine_create(const struct engine_parts *parts, struct settings *settings)
+{
+    struct engine *e = mem_new(sizeof *e);
+    e->parts = *parts;
+    e->settings = settings_ref(settings);
+    /* ids of answers differ between runs */
+    e->serial = (uint64_t)loop_wall(parts->loop).us;
+    struct flight_hooks hooks = {.landed = fly_landed, .held = complete_held, .ctx = e};
+    e->flights =
+        flight_table_create(parts->loop, parts->pool, parts->schedule, parts->figures, &hooks);
+    e->rewarm = rewarm_create(parts->loop, parts->pool, parts->schedule, parts->figures);
+    gate_watch(flight_gate(e->flights), rewarm_look, e->rewarm);
+    e->through = through_create((size_t)settings->cache.type_through_entries);
+    if (gethostname(e->hostname, sizeof e->hostname - 1) != 0) {
+        e->hostname[0] = '\0';
+    }
+    return e;
+}
+
+void engine_destroy(struct engine *e)
+{
+    if (e == NULL) {
+        return;
+    }
+    gate_watch(flight_gate(e->flights), NULL, NULL);
+    compare_destroy(e);
+    rewarm_destroy(e->rewarm);
+    flight_table_destroy(e->flights);
+    through_destroy(e->through);
+    while (e->spare != NULL) {
+        struct exchange *x = e->spare;
+        e->spare = x->next_spare;
+        exchange_free(x);
+    }
+    settings_unref(e->settings);
+    free(e);
+}
+
+void engine_configure(struct engine *e, struct settings *settings)
+{
+    settings_ref(settings);
+    settings_unref(e->settings);
+    e->settings = settings;
+    through_resize(e->through,
+                   settings->cache.type_through ? (size_t)settings->cache.type_through_entries : 0);
+}
+
+void engine_without(struct engine *e, unsigned parts)
+{
+    flight_without(e->flights, parts);
+}
+
+struct flight_table *engine_flights(struct engine *e)
+{
+    return e->flights;
+}
+
+int64_t engine_bad_requests(const struct engine *e)
+{
+    return e->bad_requests;
+}
+
+const char *engine_upstream_state(const struct engine *e, const char *upstream)
+{
+    const char *state = flight_upstream_state(e->flights, upstream);
+    bool unreachable = figures_upstream(e->parts.figures, upstream)->unreachable;
+    return strcmp(state, "up") == 0 && unreachable ? "down" : state;
+}
+
+static struct exchange *exchange_new(struct engine *e, struct http_conn *conn)
+{
+    struct exchange *x = e->spare;
+    if (x != NULL) {
+        e->spare = x->next_spare;
+        e->spare_count--;
+        struct fingerprint raw = x->raw;
+        struct fingerprint meaning = x->meaning;
+        struct fingerprint context = x->context;
+        memset(x, 0, sizeof *x);
+        x->raw = raw;
+        x->meaning = meaning;
+        x->context = context;
+    } else {
+        x = mem_new(sizeof *x);
+    }
+    x->engine = e;
+    x->settings = settings_ref(e->settings);
+    x->conn = conn;
+    x->begun = loop_now(e->parts.loop);
+    x->decision.kind = KIND_NONE;
+    http_conn_set_data(conn, x);
+    return x;
+}
+
+void exchange_drop(struct exchange *x)
+{
+    struct engine *e = x->engine;
+    if (x->conn != NULL && http_conn_data(x->conn) == x) {
+        http_conn_set_data(x->conn, NULL);
+    }
+    if (x->parsed) {
+        dialect_request_free(&x->request);
+    }
+    buf_free(&x->reply);
+    buf_free(&x->plain);
+    settings_unref(x->settings);
+    bool large =
+        x->meaning.storage.cap + x->raw.storage.cap + x->context.storage.cap > EXCHANGE_KEY_MAX;
+    if (e->spare_count < EXCHANGE_SPARE && !large) {
+        x->next_spare = e->spare;
+        e->spare = x;
+        e->spare_count++;
+    } else {
+        exchange_free(x);
+    }
+}
+
+const struct kind_policy *exchange_policy(const struct exchange *x)
+{
+    return &x->settings->kinds[x->decision.kind];
+}
+
+struct task_figures *exchange_figures(struct exchange *x, int kind)
+{
+    return figures_task(x->engine->parts.figures, x->settings->kinds[kind].name);
+}
+
+void exchange_finish(struct exchange *x, int kind, enum outcome outcome)
+{
+    struct task_figures *figures = exchange_figures(x, kind);
+    mono_t now = loop_now(x->engine->parts.loop);
+    figures->requests++;
+    figures->outcomes[outcome]++;
+    if (outcome != OUTCOME_ABANDONED) {
+        figure_times_add(&figures->latency, now, mono_diff(now, x->begun));
+    }
+    exchange_drop(x);
+}
+
+static void drive(struct exchange *x, enum step step)
+{
+    while (step < STEP_WAIT) {
+        step = steps[step](x);
+    }
+}
+
+/* Only the head speaks: the body is not held, or of a form that is not read. */
+static void pass_by_head(struct exchange *x, const char *bypass)
+{
+    x->decision =
+        task_classify(x->settings, x->head.endpoint, x->head.header, x->head.header_value, NULL);
+    x->bypass = bypass;
+    if (x->decision.cls == TASK_CLASS_TASK && policy_origin(x) == STEP_OVER) {
+        return;
+    }
+    drive(x, STEP_RELAY);
+    if (!x->body_held) {
+        http_body_stream(x->conn);
+    }
+}
+
+/* A task in a form that is not assembled is held so that it can wait for its turn. */
+static bool may_wait(const struct exchange *x)
+{
+    if (x->settings->mode != TASKS_ON || x->head.endpoint == ENDPOINT_OTHER) {
+        return false;
+    }
+    struct task_decision d =
+        task_classify(x->settings, x->head.endpoint, x->head.header, x->head.header_value, NULL);
+    return d.cls == TASK_CLASS_TASK;
+}
+
+static bool to_be_held(const struct exchange *x, const struct http_request *r)
+{
+    return x->settings->mode != TASKS_OFF &&
+           (endpoint_assembles(x->head.endpoint) || may_wait(x)) &&
+           (r->chunked || r->content_length <= x->settings->server.max_task_body);
+}
+
+static void on_request(struct http_conn *c, void *ctx)
+{
+    struct engine *e = ctx;
+    struct exchange *x = exchange_new(e, c);
+    const struct http_request *r = http_conn_request(c);
+    enum http_error route = head_read(x, r);
+    enum http_error error = head_admit(x, r);
+    error = error == HTTP_ERROR_NONE ? route : error;
+    if (error != HTTP_ERROR_NONE) {
+        e->bad_requests++;
+        http_reply_error(c, error, x->head.form, SPAN_NONE, SPAN_NONE);
+        exchange_drop(x);
+        return;
+    }
+    if (to_be_held(x, r)) {
+        x->body_held = true;
+        http_body_hold(c, (size_t)x->settings->server.max_task_body);
+        return;
+    }
+    pass_by_head(x, endpoint_assembles(x->head.endpoint) ? "too-large" : "not-assembled");
+}
+
+static void on_body_end(struct http_conn *c, void *ctx)
+{
+    struct engine *e = ctx;
+    struct exchange *x = http_conn_data(c);
+    if (x == NULL) {
+        return;
+    }
+    if (x->relay != NULL) {
+        relay_body_end(x->relay);
+        return;
+    }
+    x->begun = loop_now(e->parts.loop);
+    x->body = http_body(c);
+    if (endpoint_assembles(x->head.endpoint)) {
+        drive(x, STEP_RAW);
+    } else {
+        pass_by_head(x, "not-assembled");
+    }
+}
+
+static void on_body_too_large(struct http_conn *c, void *ctx)
+{
+    (void)ctx;
+    struct exchange *x = http_conn_data(c);
+    x->body_held = false;
+    pass_by_head(x, "too-large");
+}
+
+static void on_body(struct http_conn *c, struct span piece, void *ctx)
+{
+    (void)ctx;
+    struct exchange *x = http_conn_data(c);
+    if (x != NULL && x->relay != NULL) {
+        relay_body(x->relay, piece);
+    }
+}
+
+static void on_gone(struct http_conn *c, void *ctx)
+{
+    struct engine *e = ctx;
+    struct exchange *x = http_conn_data(c);
+    if (x == NULL) {
+        return;
+    }
+    x->conn = NULL;
+    if (x->phase == PHASE_RELAY) {
+        relay_client_gone(x->relay); /* the exchange ends with the relay */
+        return;
+    }
+    if (x->phase == PHASE_GATE) {
+        gate_end(flight_gate(e->flights), &x->ticket, false);
+        exchange_finish(x, x->decision.kind, OUTCOME_ABANDONED);
+        return;
+    }
+    if (x->phase == PHASE_FLIGHT) {
+        flight_leave(e->flights, &x->waiter);
+        exchange_finish(x, x->decision.kind, OUTCOME_ABANDONED);
+        return;
+    }
+    exchange_drop(x);
+}
+
+static void on_writable(struct http_conn *c, void *ctx)
+{
+    (void)ctx;
+    struct exchange *x = http_conn_data(c);
+    if (x != NULL && x->relay != NULL) {
+        relay_writable(x->relay);
+    }
+}
+
+const struct http_handler engine_handler = {
+    .on_request = on_request,
+    .on_body_end = on_body_end,
+    .on_body_too_large = on_body_too_large,
+    .on_body = on_body,
+    .on_gone = on_gone,
+    .on_writable = on_writable,
+    .on_refused = NULL,
+};

@@ -1,0 +1,235 @@
+/* lookup.c: the two levels of the cache.
+ *
+ * Level 1 comes before any parse: a repeat of a request that was answered before, byte for byte, by
+ * the same client, is found by its raw bytes and answered with the reply that was rendered for it.
+ * Level 2 is found by what the request means. A title asked again for a conversation that already
+ * has a reply, more than REGENERATE after it was answered, is a wish for a new title: it is not
+ * read.
+ */
+#include "path/exchange/exchange_priv.h"
+
+#include "lull/http/guard.h"
+#include "lull/path/dialect/convert.h"
+
+#include <stdio.h>
+
+static const usec_t REGENERATE = 5 * USEC_PER_S;
+
+bool lookup_wants_new(const struct exchange *x, const struct cache_hit *hit)
+{
+    return (hit->flags & CACHE_FLAG_REPLIED) != 0 &&
+           wall_diff(loop_wall(x->engine->parts.loop), hit->created) > REGENERATE;
+}
+
+static struct cache_key key_of(const struct fingerprint *f)
+{
+    return (struct cache_key){.hash = f->hash, .head = f->head, .body = f->body};
+}
+
+/* The reply of a hit, and the end of the exchange. */
+static void answer_hit(struct exchange *x, int kind, const struct cache_hit *hit, bool pending,
+                       struct span body)
+{
+    char status[64];
+    usec_t left = wall_diff(hit->expires, loop_wall(x->engine->parts.loop));
+    if (left <= 0) {
+        memcpy(status, "hit; detail=stale", sizeof "hit; detail=stale");
+    } else if (pending) {
+        memcpy(status, "hit; detail=pending", sizeof "hit; detail=pending");
+    } else {
+        snprintf(status, sizeof status, "hit; ttl=%lld", (long long)(left / USEC_PER_S));
+    }
+    struct task_figures *figures = exchange_figures(x, kind);
+    figures->saved_us += hit->model_time;
+    figures->saved_tokens += hit->tokens;
+    figures->saved_cost += hit->cost;
+    reply_task(x, kind, status, body);
+}
+
+enum step step_raw(struct exchange *x)
+{
+    struct engine *e = x->engine;
+    const struct exchange_head *h = &x->head;
+    if (x->settings->mode != TASKS_ON || h->no_cache || h->no_store ||
+        h->header == TASK_HEADER_EMPTY) {
+        return STEP_CLASSIFY;
+    }
+    const struct http_request *r = http_conn_request(x->conn);
+    const struct hash_secret *secret = cache_secret(e->parts.cache);
+    x->scope = scope_of(SCOPE_AUTO, h->auth, h->user, secret, http_conn_memo(x->conn));
+    struct fingerprint_raw in = {.settings = x->settings,
+                                 .upstream = h->upstream,
+                                 .header = h->header,
+                                 .header_value = h->header_value,
+                                 .method = r->method_name,
+                                 .path = h->path,
+                                 .query = h->query,
+                                 .scope = &x->scope,
+                                 .body = x->body};
+    fingerprint_raw(&in, secret, &x->raw);
+    x->raw_made = true;
+    struct cache_key key = key_of(&x->raw);
+    struct cache_hit hit;
+    enum cache_result found =
+        cache_find_alias(e->parts.cache, &key, loop_wall(e->parts.loop), &hit);
+    if (found != CACHE_HIT && found != CACHE_PENDING) {
+        return STEP_CLASSIFY;
+    }
+    int kind = settings_find_kind(x->settings, hit.kind);
+    bool good = kind != KIND_NONE && x->settings->kinds[kind].enabled &&
+                x->settings->kinds[kind].cache && !lookup_wants_new(x, &hit) &&
+                guard_origin(&x->settings->server, h->origin, r->host) &&
+                complete_is_held(x, kind, &hit);
+    if (good) {
+        answer_hit(x, kind, &hit, found == CACHE_PENDING, hit.reply);
+    }
+    cache_release(e->parts.cache);
+    if (!good) {
+        return STEP_CLASSIFY;
+    }
+    exchange_finish(x, kind, OUTCOME_HIT);
+    return STEP_OVER;
+}
+
+/* Keeps the rendered reply for the same request's next time. */
+static void keep_alias(struct exchange *x, const struct cache_hit *hit, wall_t expires)
+{
+    struct cache *cache = x->engine->parts.cache;
+    if (!x->raw_made) {
+        return;
+    }
+    struct cache_key key = key_of(&x->raw);
+    enum err e = cache_store_alias(cache, &key, hit->id, hit->seq, buf_span(&x->reply), expires,
+                                   cache_generation(cache));
+    (void)e; /* without it the next time is found by its meaning */
+}
+
+/* Renders what was found. ERR_CORRUPT: it cannot be read; then it is no hit. */
+static enum err render_hit(struct exchange *x, const struct cache_hit *hit)
+{
+    struct answer answer;
+    enum err e = answer_decode(hit->answer, &answer);
+    if (e == ERR_OK) {
+        e = reply_render(x, &answer);
+        if (e == ERR_OK) {
+            complete_hit(x, hit, &answer);
+        }
+        answer_free(&answer);
+    }
+    return e;
+}
+
+bool lookup_stale(struct exchange *x)
+{
+    struct engine *e = x->engine;
+    int kind = x->decision.kind;
+    struct cache_key key = key_of(&x->meaning);
+    struct cache_hit hit;
+    if (exchange_policy(x)->stale_if_error == 0 || x->bypass != NULL || x->head.no_cache) {
+        return false;
+    }
+    enum cache_result found =
+        cache_find_stale(e->parts.cache, &key, loop_wall(e->parts.loop), &hit);
+    if (found != CACHE_HIT && found != CACHE_PENDING) {
+        return false;
+    }
+    bool rendered = render_hit(x, &hit) == ERR_OK;
+    cache_release(e->parts.cache);
+    if (rendered) {
+        exchange_figures(x, kind)->failed++;
+        answer_hit(x, kind, &hit, found == CACHE_PENDING, buf_span(&x->reply));
+        exchange_finish(x, kind, OUTCOME_STALE);
+    }
+    return rendered;
+}
+
+static enum step look_up(struct exchange *x)
+{
+    struct engine *e = x->engine;
+    int kind = x->decision.kind;
+    struct cache_key key = key_of(&x->meaning);
+    struct cache_hit hit;
+    enum cache_result found =
+        cache_find_entry(e->parts.cache, &key, loop_wall(e->parts.loop), &hit);
+    if (found != CACHE_HIT && found != CACHE_PENDING) {
+        return STEP_THROUGH;
+    }
+    if (lookup_wants_new(x, &hit)) {
+        x->regenerate = true;
+        exchange_figures(x, kind)->regenerated++;
+        cache_release(e->parts.cache);
+        return STEP_FLIGHT;
+    }
+    if (render_hit(x, &hit) != ERR_OK) {
+        cache_release(e->parts.cache);
+        return STEP_THROUGH;
+    }
+    cache_release(e->parts.cache); /* from here on only the hit's values are used */
+    keep_alias(x, &hit, hit.expires);
+    answer_hit(x, kind, &hit, found == CACHE_PENDING, buf_span(&x->reply));
+    exchange_finish(x, kind, OUTCOME_HIT);
+    return STEP_OVER;
+}
+
+/* Whether the server that the configuration names understands the request, or can be made to. */
+static bool can_cross(const struct exchange *x)
+{
+    const struct upstream_settings *to = &x->settings->upstreams[x->upstream];
+    enum dialect asked = endpoint_dialect(x->head.endpoint);
+    bool other = to->dialect == DIALECT_CHOICE_AUTO
+                     ? asked == DIALECT_OLLAMA &&
+                           probes_sort(flight_probes(x->engine->flights), to) != SERVER_OLLAMA
+                     : (to->dialect == DIALECT_CHOICE_OLLAMA) != (asked == DIALECT_OLLAMA);
+    struct buf crossed = {.max = 2 * x->body.len + 4096};
+    enum endpoint target = dialect_task_endpoint(
+        x->head.endpoint, asked == DIALECT_OLLAMA ? DIALECT_OPENAI : DIALECT_OLLAMA);
+    bool can = !other || x->upstream == x->head.upstream ||
+               dialect_request_cross(x->body, x->head.endpoint, target, &crossed, NULL) == ERR_OK;
+    buf_free(&crossed);
+    return can;
+}
+
+enum step lookup_prepare(struct exchange *x)
+{
+    const struct kind_policy *policy = exchange_policy(x);
+    const struct hash_secret *secret = cache_secret(x->engine->parts.cache);
+    x->upstream = policy->upstream_index >= 0 ? policy->upstream_index : x->head.upstream;
+    x->model = policy->model[0] != '\0' ? span_of(policy->model) : x->request.model;
+    x->scope = scope_of(policy->scope, x->head.auth, x->head.user, secret, NULL);
+    bool crosses = can_cross(x);
+    if (!crosses) {
+        x->upstream = x->head.upstream;
+        x->model = x->request.model;
+    }
+    struct fingerprint_meaning in = {.settings = x->settings,
+                                     .kind = x->decision.kind,
+                                     .endpoint = x->head.endpoint,
+                                     .upstream = x->upstream,
+                                     .model = x->model,
+                                     .scope = &x->scope,
+                                     .body = x->body};
+    if (fingerprint_meaning(&in, secret, &x->meaning) != JSON_OK) {
+        x->bypass = "ambiguous-json";
+        return STEP_RELAY;
+    }
+    if (x->settings->mode == TASKS_OBSERVE) {
+        x->bypass = "observe";
+        return STEP_RELAY;
+    }
+    if (!crosses) {
+        x->bypass = "dialect";
+    } else if (x->head.no_store) {
+        x->bypass = "no-store";
+    } else if (!x->scope.usable) {
+        x->bypass = "no-user";
+    } else if (!policy->cache) {
+        x->bypass = "cache-off";
+    }
+    return x->bypass != NULL || x->head.no_cache ? STEP_FLIGHT : STEP_THROUGH;
+}
+
+enum step step_meaning(struct exchange *x)
+{
+    enum step next = lookup_prepare(x);
+    return next == STEP_THROUGH ? look_up(x) : next;
+}

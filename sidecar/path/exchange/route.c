@@ -1,0 +1,87 @@
+/* route.c: reads from a request's head what the engine goes by: the upstream addressed, the
+ * endpoint, the few headers that matter, and whether the request may speak to us at all.
+ *
+ * One pass over the headers; a header name is compared only when its length fits.
+ */
+#include "path/exchange/exchange_priv.h"
+
+#include "lull/http/guard.h"
+
+static void take(struct span name, const char *want, struct span value, struct span *out)
+{
+    if (out->ptr == NULL && strlen(want) == name.len && span_eq_nocase(name, span_of(want))) {
+        *out = value.ptr == NULL ? SPAN("") : value;
+    }
+}
+
+static void read_headers(struct exchange *x, const struct http_request *r)
+{
+    const struct server_settings *s = &x->settings->server;
+    struct exchange_head *h = &x->head;
+    struct span task = SPAN_NONE;
+    struct span control = SPAN_NONE;
+    for (size_t i = 0; i < r->header_count; i++) {
+        struct span name = r->headers[i].name;
+        struct span value = r->headers[i].value;
+        take(name, "Authorization", value, &h->auth);
+        take(name, "Origin", value, &h->origin);
+        take(name, "Cache-Control", value, &control);
+        take(name, s->task_header, value, &task);
+        take(name, s->user_header, value, &h->user);
+        take(name, s->chat_header, value, &h->chat);
+    }
+    if (h->user.len == 0) {
+        h->user = SPAN_NONE; /* Open WebUI sends an empty value where there is no user */
+    }
+    if (task.ptr != NULL) {
+        h->header_value = span_trim(task);
+        h->header = h->header_value.len == 0 ? TASK_HEADER_EMPTY : TASK_HEADER_VALUE;
+    }
+    if (control.ptr != NULL) {
+        h->no_store = http_header_has_token(r, SPAN("Cache-Control"), SPAN("no-store"));
+        h->no_cache = http_header_has_token(r, SPAN("Cache-Control"), SPAN("no-cache"));
+    }
+}
+
+/* "/@NAME/rest": the upstream, and the rest as path. */
+static enum http_error read_route(struct exchange *x, const struct http_request *r)
+{
+    struct exchange_head *h = &x->head;
+    h->upstream = x->settings->default_upstream;
+    h->path = r->path;
+    h->query = r->query;
+    h->target = r->target;
+    if (!span_starts(r->path, SPAN("/@"))) {
+        return HTTP_ERROR_NONE;
+    }
+    size_t slash = span_find(r->path, SPAN("/"), 2);
+    size_t end = slash == SIZE_MAX ? r->path.len : slash;
+    h->upstream = settings_find_upstream(x->settings, span_make(r->path.ptr + 2, end - 2));
+    h->path = SPAN("/");
+    h->target = h->path;
+    if (slash != SIZE_MAX) {
+        h->path = span_make(r->path.ptr + end, r->path.len - end);
+        h->target = span_make(r->target.ptr + end, r->target.len - end);
+    }
+    return h->upstream < 0 ? HTTP_ERROR_NO_SUCH_UPSTREAM : HTTP_ERROR_NONE;
+}
+
+enum http_error head_read(struct exchange *x, const struct http_request *r)
+{
+    read_headers(x, r);
+    enum http_error e = read_route(x, r);
+    x->head.form = endpoint_error_dialect(x->head.path) == DIALECT_OLLAMA ? HTTP_FORM_OLLAMA
+                                                                          : HTTP_FORM_OPENAI;
+    x->head.endpoint = r->method == HTTP_POST ? endpoint_of(x->head.path) : ENDPOINT_OTHER;
+    return e;
+}
+
+enum http_error head_admit(const struct exchange *x, const struct http_request *r)
+{
+    const struct server_settings *s = &x->settings->server;
+    if (http_conn_is_loopback(x->conn) && r->host.len > 0 &&
+        !guard_host(s, x->engine->hostname, r->host)) {
+        return HTTP_ERROR_FORBIDDEN_HOST;
+    }
+    return guard_token(s->client_token, x->head.auth) ? HTTP_ERROR_NONE : HTTP_ERROR_UNAUTHORIZED;
+}

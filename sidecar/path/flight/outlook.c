@@ -1,0 +1,62 @@
+/* outlook.c: flights as people see them. */
+#include "path/flight/flight_priv.h"
+
+static const char *state_name(const struct flight *f)
+{
+    static const char *const names[] = {[FLIGHT_HELD] = "held",
+                                        [FLIGHT_QUEUED] = "waiting",
+                                        [FLIGHT_FOLLOWING] = "following",
+                                        [FLIGHT_CALLING] = "running",
+                                        [FLIGHT_ENDING] = "ending"};
+    return names[f->state];
+}
+
+void flight_each(struct flight_table *t, flight_view_fn fn, void *ctx)
+{
+    mono_t now = loop_now(t->loop);
+    list_each(node, &t->all)
+    {
+        struct flight *f = list_item(node, struct flight, all);
+        struct flight_view v = {
+            .kind = flight_policy(f)->name,
+            .upstream = flight_upstream(f)->name,
+            .state = state_name(f),
+            .why = f->state == FLIGHT_QUEUED ? schedule_why_name(f->ticket.job.why) : "",
+            .model = f->spec.model,
+            .scope = f->spec.scope,
+            .age = mono_diff(now, f->begun),
+            .waited = schedule_waited(&f->ticket.job, now),
+            .requeued = f->ticket.job.requeued,
+            .priority = flight_policy(f)->priority,
+        };
+        list_each(waiter, &f->waiters)
+        {
+            v.waiters++;
+        }
+        if (f->state != FLIGHT_ENDING) {
+            fn(ctx, &v);
+        }
+    }
+}
+
+struct flight_outlook flight_outlook(struct flight_table *t, const struct flight_spec *spec)
+{
+    struct flight_outlook o = {.joins = spec->join && flight_find_to_join(t, spec) != NULL};
+    const struct flight_completion *c = &spec->completion;
+    struct schedule_job job = {.to = &spec->settings->upstreams[spec->upstream],
+                               .policy = &spec->settings->kinds[spec->kind],
+                               .whose = spec->turn.whose,
+                               .turn = spec->turn.turn,
+                               .model = flight_key_of(t, spec->model),
+                               .beside_reply = spec->turn.beside_reply,
+                               .elsewhere = spec->turn.elsewhere};
+    o.why = schedule_look(t->schedule, &job, loop_now(t->loop));
+    if (spec->settings->kinds[spec->kind].cls == KIND_CLASS_COMPLETION) {
+        struct typist_arrival who = c->who;
+        who.now = loop_now(t->loop);
+        struct typist_verdict v = typist_look(t->typists, &who);
+        o.window = completion_window(t, spec, &v);
+        o.follows = c->usable && spec->join && completion_leader(t, c) != NULL;
+    }
+    return o;
+}

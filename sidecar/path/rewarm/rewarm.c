@@ -1,0 +1,394 @@
+/* rewarm.c: see rewarm.h. One row per machine: the conversation that ended last there, what has
+ * happened since, and the call that is under way. Beside it, per upstream, how long first tokens
+ * took alone, after tasks, and after a rewarm: that is what `auto` goes by.
+ *
+ * `auto` begins when two turns have come after tasks; then one call is made as a trial, where
+ * nothing is known of turns without tasks, and from then on only where the loss is real.
+ */
+#include "lull/path/rewarm/rewarm.h"
+
+#include "lull/path/dialect/warmup.h"
+
+#include <stdlib.h>
+
+static const usec_t REST = USEC_PER_S; /* idle for this long: the turn's tasks are over */
+static const usec_t LOSS_LEAST = 200 * USEC_PER_MS;
+static const usec_t LONGEST = 120 * USEC_PER_S; /* of the call */
+enum { MACHINES = 16, UPSTREAMS = 32, TRIAL_AFTER = 2, TRIES = 2, REWARM_MAX = 4 * 1024 * 1024 };
+
+struct row {
+    char *machine; /* NULL: free */
+    mono_t used;
+    struct rewarm *all;
+    /* the conversation that ended last */
+    char *upstream;
+    struct schedule_whose whose;
+    uint64_t started; /* jobs of its upstream that had started by then */
+    bool rewarmed;
+    uint64_t started_then; /* jobs that had started when it was rewarmed */
+    unsigned tries;
+    /* its request; settings NULL: not kept */
+    struct settings *settings;
+    int to;
+    struct buf memory;
+    struct span target, body;
+    struct http_header *headers;
+    size_t header_count;
+    /* the call under way */
+    struct upstream_call *call;
+    mono_t began;
+};
+
+struct measured {
+    char *upstream;
+    usec_t token[TURN_AFTER_REWARM + 1]; /* smoothed */
+    unsigned count[TURN_AFTER_REWARM + 1];
+};
+
+struct rewarm {
+    struct loop *loop;
+    struct upstream_pool *pool;
+    struct schedule *schedule;
+    struct figures *figures;
+    struct loop_timer *timer;
+    struct row rows[MACHINES];
+    struct measured measured[UPSTREAMS];
+};
+
+struct rewarm *rewarm_create(struct loop *loop, struct upstream_pool *pool,
+                             struct schedule *schedule, struct figures *figures)
+{
+    struct rewarm *r = mem_new(sizeof *r);
+    r->loop = loop;
+    r->pool = pool;
+    r->schedule = schedule;
+    r->figures = figures;
+    r->timer = loop_timer_create(loop, rewarm_look, r);
+    return r;
+}
+
+/* ---- the call ---- */
+
+static void forget_request(struct row *row)
+{
+    buf_free(&row->memory);
+    free(row->headers);
+    row->headers = NULL;
+    settings_unref(row->settings);
+    row->settings = NULL;
+}
+
+static void call_over(struct row *row, bool finished, bool aborted)
+{
+    struct upstream_figures *up = figures_upstream(row->all->figures, row->upstream);
+    up->running--;
+    up->finished += finished ? 1 : 0;
+    up->aborted += aborted ? 1 : 0;
+    up->failed += !finished && !aborted ? 1 : 0;
+    up->rewarm_us += mono_diff(loop_now(row->all->loop), row->began);
+    row->call = NULL;
+    row->rewarmed = finished;
+    row->started_then = schedule_count(row->all->schedule, row->upstream).started;
+    if (!aborted || row->tries >= TRIES) {
+        forget_request(row);
+    }
+}
+
+/* What gave way to a task may be tried once more after it. */
+static void give_way(struct row *row)
+{
+    if (row->call != NULL) {
+        upstream_abort(row->call);
+        call_over(row, false, true);
+    }
+}
+
+static void stop(struct row *row)
+{
+    give_way(row);
+    forget_request(row);
+}
+
+static void on_head(void *ctx, int status, struct span reason, const struct http_header *headers,
+                    size_t count, int64_t content_length)
+{
+    (void)ctx;
+    (void)status;
+    (void)reason;
+    (void)headers;
+    (void)count;
+    (void)content_length;
+}
+
+static bool on_data(void *ctx, struct span piece)
+{
+    (void)ctx;
+    (void)piece;
+    return true;
+}
+
+static void on_done(void *ctx, const struct upstream_report *report)
+{
+    call_over(ctx, report->result == UPSTREAM_DONE, false);
+}
+
+static const struct upstream_events events = {
+    .on_head = on_head, .on_data = on_data, .on_body_room = NULL, .on_done = on_done};
+
+static void begin(struct row *row)
+{
+    struct upstream_figures *up = figures_upstream(row->all->figures, row->upstream);
+    struct upstream_request request = {.to = &row->settings->upstreams[row->to],
+                                       .method = SPAN("POST"),
+                                       .target = row->target,
+                                       .headers = row->headers,
+                                       .header_count = row->header_count,
+                                       .body = row->body,
+                                       .content_length = -1};
+    up->calls++;
+    up->running++;
+    up->rewarms++;
+    row->tries++;
+    row->began = loop_now(row->all->loop);
+    row->call = upstream_start(row->all->pool, &request, &events, row);
+}
+
+/* ---- what is known ---- */
+
+static struct row *row_find(struct rewarm *r, const char *machine)
+{
+    for (size_t i = 0; i < MACHINES; i++) {
+        if (r->rows[i].machine != NULL && strcmp(r->rows[i].machine, machine) == 0) {
+            return &r->rows[i];
+        }
+    }
+    return NULL;
+}
+
+static void row_clear(struct row *row)
+{
+    stop(row);
+    free(row->machine);
+    free(row->upstream);
+    *row = (struct row){.machine = NULL};
+}
+
+static struct row *row_of(struct rewarm *r, const char *machine)
+{
+    struct row *row = row_find(r, machine);
+    if (row == NULL) {
+        row = &r->rows[0];
+        for (size_t i = 1; i < MACHINES && row->machine != NULL; i++) {
+            row =
+                r->rows[i].machine == NULL || r->rows[i].used.us < row->used.us ? &r->rows[i] : row;
+        }
+        row_clear(row);
+        row->all = r;
+        row->machine = mem_strdup(machine);
+    }
+    return row;
+}
+
+void rewarm_destroy(struct rewarm *r)
+{
+    if (r == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < MACHINES; i++) {
+        row_clear(&r->rows[i]);
+    }
+    for (size_t i = 0; i < UPSTREAMS; i++) {
+        free(r->measured[i].upstream);
+    }
+    loop_timer_destroy(r->timer);
+    free(r);
+}
+
+static struct measured *measured_of(struct rewarm *r, const char *upstream)
+{
+    for (size_t i = 0; i < UPSTREAMS; i++) {
+        struct measured *m = &r->measured[i];
+        if (m->upstream == NULL) {
+            m->upstream = mem_strdup(upstream);
+        }
+        if (strcmp(m->upstream, upstream) == 0) {
+            return m;
+        }
+    }
+    return &r->measured[UPSTREAMS - 1]; /* more than anybody has: they share one */
+}
+
+/* Whether tasks were seen to cost the next turn its prefix there. */
+static bool is_lossy(struct rewarm *r, const char *upstream)
+{
+    const struct measured *m = measured_of(r, upstream);
+    enum turn_gap good = m->count[TURN_ALONE] > 0 ? TURN_ALONE : TURN_AFTER_REWARM;
+    if (m->count[TURN_AFTER_TASKS] < TRIAL_AFTER) {
+        return false;
+    }
+    usec_t loss = m->token[TURN_AFTER_TASKS] - m->token[good];
+    return m->count[good] == 0 || (loss > LOSS_LEAST && loss > m->token[good] / 2);
+}
+
+static bool is_wanted(struct rewarm *r, const struct upstream_settings *to)
+{
+    return to->rewarm == REWARM_ON || (to->rewarm == REWARM_AUTO && is_lossy(r, to->name));
+}
+
+/* ---- chats ---- */
+
+static bool same(const struct schedule_whose *a, const struct schedule_whose *b)
+{
+    return hash_key_eq(a->person, b->person) && hash_key_eq(a->chat, b->chat);
+}
+
+enum turn_gap rewarm_chat_began(struct rewarm *r, const struct upstream_settings *to,
+                                const struct schedule_whose *whose, bool first_turn)
+{
+    struct row *row = row_find(r, to->machine);
+    enum turn_gap gap = TURN_UNKNOWN;
+    if (row == NULL) {
+        return gap;
+    }
+    stop(row);
+    if (!first_turn && strcmp(row->upstream, to->name) == 0 && same(&row->whose, whose)) {
+        bool tasks = schedule_count(r->schedule, to->name).started != row->started;
+        bool rewarmed =
+            row->rewarmed && schedule_count(r->schedule, to->name).started == row->started_then;
+        gap = rewarmed ? TURN_AFTER_REWARM : tasks ? TURN_AFTER_TASKS : TURN_ALONE;
+    }
+    row_clear(row);
+    return gap;
+}
+
+void rewarm_chat_token(struct rewarm *r, const struct upstream_settings *to, enum turn_gap gap,
+                       usec_t took)
+{
+    struct measured *m = measured_of(r, to->name);
+    struct upstream_figures *up = figures_upstream(r->figures, to->name);
+    mono_t now = loop_now(r->loop);
+    if (gap == TURN_UNKNOWN) {
+        return;
+    }
+    m->token[gap] = m->count[gap] == 0 ? took : m->token[gap] + (took - m->token[gap]) / 4;
+    m->count[gap]++;
+    figure_times_add(gap == TURN_ALONE         ? &up->token_alone
+                     : gap == TURN_AFTER_TASKS ? &up->token_after_tasks
+                                               : &up->token_after_rewarm,
+                     now, took);
+}
+
+void rewarm_chat_read(struct rewarm *r, const struct upstream_settings *to, enum turn_gap gap,
+                      int64_t tokens, int64_t cached)
+{
+    struct upstream_figures *up = figures_upstream(r->figures, to->name);
+    if (gap == TURN_UNKNOWN || tokens < 0 || cached < 0) {
+        return;
+    }
+    int64_t *all = gap == TURN_ALONE         ? &up->turn_tokens_alone
+                   : gap == TURN_AFTER_TASKS ? &up->turn_tokens_after_tasks
+                                             : &up->turn_tokens_after_rewarm;
+    int64_t *kept = gap == TURN_ALONE         ? &up->turn_cached_alone
+                    : gap == TURN_AFTER_TASKS ? &up->turn_cached_after_tasks
+                                              : &up->turn_cached_after_rewarm;
+    *all += tokens;
+    *kept += cached;
+}
+
+static struct span keep(struct row *row, struct span s)
+{
+    size_t at = row->memory.len;
+    if (s.len == 0 || buf_append_span(&row->memory, s) != ERR_OK) {
+        return SPAN("");
+    }
+    return span_make(row->memory.data + at, s.len);
+}
+
+static void keep_request(struct row *row, const struct rewarm_chat *chat, struct span body)
+{
+    size_t need = chat->target.len + body.len + 1;
+    for (size_t i = 0; i < chat->header_count; i++) {
+        need += chat->headers[i].name.len + chat->headers[i].value.len;
+    }
+    buf_init(&row->memory, need);
+    if (buf_reserve(&row->memory, need) != ERR_OK) {
+        return;
+    }
+    row->headers = mem_new((chat->header_count + 1) * sizeof *row->headers);
+    row->header_count = chat->header_count;
+    for (size_t i = 0; i < chat->header_count; i++) {
+        row->headers[i].name = keep(row, chat->headers[i].name);
+        row->headers[i].value = keep(row, chat->headers[i].value);
+    }
+    row->target = keep(row, chat->target);
+    row->body = keep(row, body);
+    row->to = chat->upstream;
+    row->settings = settings_ref(chat->settings);
+}
+
+void rewarm_chat_ended(struct rewarm *r, const struct rewarm_chat *chat)
+{
+    const struct upstream_settings *to = &chat->settings->upstreams[chat->upstream];
+    struct row *row = row_of(r, to->machine);
+    struct buf body = {.max = REWARM_MAX};
+    stop(row);
+    free(row->upstream);
+    row->upstream = mem_strdup(to->name);
+    row->whose = chat->whose;
+    row->used = loop_now(r->loop);
+    row->started = schedule_count(r->schedule, to->name).started;
+    row->rewarmed = false;
+    row->tries = 0;
+    if (to->rewarm != REWARM_OFF && chat->reply.len > 0 &&
+        dialect_request_rewarm(chat->body, chat->endpoint, chat->reply, &body) == ERR_OK) {
+        keep_request(row, chat, buf_span(&body));
+    }
+    buf_free(&body);
+}
+
+/* How long until it may begin: 0: now; -1: not by time alone. */
+static usec_t look_at(struct row *row)
+{
+    struct rewarm *r = row->all;
+    if (row->machine == NULL || row->settings == NULL) {
+        return -1;
+    }
+    mono_t now = loop_now(r->loop);
+    const struct upstream_settings *to = &row->settings->upstreams[row->to];
+    struct schedule_machine m = schedule_look_machine(r->schedule, to, now);
+    if (row->call != NULL) {
+        if (m.idle < 0) {
+            give_way(row);
+            return -1;
+        }
+        if (mono_diff(now, row->began) >= LONGEST) {
+            stop(row);
+            return -1;
+        }
+        return LONGEST - mono_diff(now, row->began);
+    }
+    bool tasks = schedule_count(r->schedule, to->name).started != row->started;
+    if (m.idle < 0 || !tasks || !is_wanted(r, to)) {
+        return -1;
+    }
+    return m.idle >= REST ? 0 : REST - m.idle;
+}
+
+void rewarm_look(void *ctx)
+{
+    struct rewarm *r = ctx;
+    usec_t due = -1;
+    for (size_t i = 0; i < MACHINES; i++) {
+        usec_t left = look_at(&r->rows[i]);
+        if (left == 0) {
+            begin(&r->rows[i]);
+            left = LONGEST;
+        }
+        due = left > 0 && (due < 0 || left < due) ? left : due;
+    }
+    if (due >= 0) {
+        loop_timer_start(r->timer, due);
+    } else {
+        loop_timer_stop(r->timer);
+    }
+}

@@ -1,0 +1,129 @@
+/* gate.c: starting is always left to the end of the turn, so that all that arrives in one turn is
+ * ordered before anything goes, and no owner is called from inside his own call. Giving way is not:
+ * it must be done before the chat's own request is sent.
+ */
+#include "lull/path/schedule/gate.h"
+
+#include <stdlib.h>
+
+struct gate {
+    struct loop *loop;
+    struct schedule *schedule;
+    struct loop_timer *timer;
+    struct loop_deferred work;
+    void (*watch)(void *ctx); /* NULL: nobody */
+    void *watch_ctx;
+};
+
+static struct gate_ticket *ticket_of(struct schedule_job *j)
+{
+    return list_item(j, struct gate_ticket, job);
+}
+
+static void give_way(struct gate *g, const struct upstream_settings *to)
+{
+    mono_t now = loop_now(g->loop);
+    for (;;) {
+        struct schedule_job *j = schedule_victim(g->schedule, to, now);
+        if (j == NULL) {
+            return;
+        }
+        struct gate_ticket *t = ticket_of(j);
+        if (t->yield(t->ctx)) {
+            schedule_again(g->schedule, j, now);
+        }
+        gate_changed(g);
+    }
+}
+
+static void pump(void *ctx)
+{
+    struct gate *g = ctx;
+    mono_t now = loop_now(g->loop);
+    struct schedule_job *j = NULL;
+    while ((j = schedule_next(g->schedule, now)) != NULL) {
+        struct gate_ticket *t = ticket_of(j);
+        if (j->policy->cls == KIND_CLASS_FOREGROUND) {
+            give_way(g, j->to);
+        }
+        t->go(t->ctx);
+    }
+    usec_t due = schedule_due(g->schedule, now);
+    if (due >= 0) {
+        loop_timer_start(g->timer, due);
+    } else {
+        loop_timer_stop(g->timer);
+    }
+    if (g->watch != NULL) {
+        g->watch(g->watch_ctx);
+    }
+}
+
+void gate_watch(struct gate *g, void (*fn)(void *ctx), void *ctx)
+{
+    g->watch = fn;
+    g->watch_ctx = ctx;
+}
+
+struct gate *gate_create(struct loop *loop, struct schedule *schedule)
+{
+    struct gate *g = mem_new(sizeof *g);
+    g->loop = loop;
+    g->schedule = schedule;
+    g->work = (struct loop_deferred){.fn = pump, .ctx = g};
+    g->timer = loop_timer_create(loop, pump, g);
+    return g;
+}
+
+void gate_destroy(struct gate *g)
+{
+    if (g == NULL) {
+        return;
+    }
+    loop_timer_destroy(g->timer);
+    if (g->work.waiting) {
+        loop_defer_cancel(g->loop, &g->work);
+    }
+    free(g);
+}
+
+void gate_changed(struct gate *g)
+{
+    loop_defer(g->loop, &g->work);
+}
+
+void gate_wait(struct gate *g, struct gate_ticket *t)
+{
+    schedule_wait(g->schedule, &t->job, loop_now(g->loop));
+    gate_changed(g);
+}
+
+bool gate_back(struct gate *g, struct gate_ticket *t)
+{
+    bool waits = schedule_back(g->schedule, &t->job, loop_now(g->loop));
+    if (waits) {
+        gate_changed(g);
+    }
+    return waits;
+}
+
+void gate_end(struct gate *g, struct gate_ticket *t, bool aborted)
+{
+    if (t->job.state != SCHEDULE_IDLE) {
+        schedule_end(g->schedule, &t->job, loop_now(g->loop), aborted);
+        gate_changed(g);
+    }
+}
+
+void gate_front_began(struct gate *g, struct schedule_front *f)
+{
+    schedule_front_began(g->schedule, f, loop_now(g->loop));
+    give_way(g, f->to);
+    gate_changed(g);
+}
+
+void gate_front_ended(struct gate *g, struct schedule_front *f, bool goes_on)
+{
+    schedule_front_ended(g->schedule, f, loop_now(g->loop), goes_on);
+    gate_changed(g);
+}

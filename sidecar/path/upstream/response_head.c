@@ -1,0 +1,154 @@
+/* response_head.c: collects the head of an answer from libcurl's header lines.
+ *
+ * libcurl hands out every line, those of 1xx heads and trailers too. Each status line begins anew,
+ * and the first empty line after a status of 200 or more ends the head. Names, order, case and
+ * values stay as they came; only what HTTP reserves for one connection is left out, and a folded
+ * line is joined to the one before it, as a proxy must. Lines that are no header (no colon, bytes
+ * that cannot be in a name) are dropped: they could not be passed on.
+ */
+#include "path/upstream/upstream_priv.h"
+
+#include <stdlib.h>
+
+void head_begin(struct answer_head *h)
+{
+    buf_init(&h->text, UPSTREAM_MAX_HEAD);
+}
+
+void head_free(struct answer_head *h)
+{
+    buf_free(&h->text);
+}
+
+static void restart(struct answer_head *h)
+{
+    buf_clear(&h->text);
+    h->count = 0;
+    h->status = 0;
+    h->reason_len = 0;
+    h->chunked = false;
+    h->length = false;
+}
+
+/* "HTTP/1.1 200 Fine": the number, and the rest of the line as it is. */
+static enum head_step status_line(struct answer_head *h, struct span line)
+{
+    restart(h);
+    size_t at = span_find(line, SPAN(" "), 0);
+    for (; at < line.len && line.ptr[at] == ' '; at++) {
+    }
+    for (; at < line.len && line.ptr[at] >= '0' && line.ptr[at] <= '9' && h->status < 1000; at++) {
+        h->status = h->status * 10 + (line.ptr[at] - '0');
+    }
+    if (at < line.len) {
+        struct span reason = span_trim(span_make(line.ptr + at, line.len - at));
+        h->reason = h->text.len;
+        h->reason_len = reason.len;
+        return buf_append_span(&h->text, reason) == ERR_OK ? HEAD_MORE : HEAD_REFUSE;
+    }
+    return HEAD_MORE;
+}
+
+static bool is_name(struct span name)
+{
+    static const char more[] = "!#$%&'*+-.^_`|~";
+    for (size_t i = 0; i < name.len; i++) {
+        char c = name.ptr[i];
+        bool alnum = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+        if (!alnum && (c == '\0' || strchr(more, c) == NULL)) {
+            return false;
+        }
+    }
+    return name.len > 0;
+}
+
+static bool is_value(struct span value)
+{
+    return memchr(value.ptr, '\0', value.len) == NULL && memchr(value.ptr, '\r', value.len) == NULL;
+}
+
+static void note_framing(struct answer_head *h, struct span name, struct span value)
+{
+    if (span_eq_nocase(name, SPAN("Transfer-Encoding"))) {
+        h->chunked = h->chunked || http_list_has(value, SPAN("chunked"));
+    } else if (span_eq_nocase(name, SPAN("Content-Length"))) {
+        h->length = true;
+    }
+}
+
+static enum head_step header_line(struct answer_head *h, struct span line)
+{
+    size_t colon = span_find(line, SPAN(":"), 0);
+    if (colon == SIZE_MAX) {
+        return HEAD_MORE;
+    }
+    struct span name = span_trim(span_make(line.ptr, colon));
+    struct span value = span_trim(span_make(line.ptr + colon + 1, line.len - colon - 1));
+    if (!is_name(name) || !is_value(value)) {
+        return HEAD_MORE;
+    }
+    size_t at = h->text.len;
+    if (h->count == UPSTREAM_MAX_HEADERS || buf_append_span(&h->text, name) != ERR_OK ||
+        buf_append_span(&h->text, value) != ERR_OK) {
+        return HEAD_REFUSE;
+    }
+    note_framing(h, name, value);
+    struct head_field *field = &h->fields[h->count++];
+    field->name = at;
+    field->name_len = name.len;
+    field->value = at + name.len;
+    field->value_len = value.len;
+    return HEAD_MORE;
+}
+
+/* obs-fold: the value goes on; it is the last thing in `text`. */
+static enum head_step folded_line(struct answer_head *h, struct span line)
+{
+    struct span more = span_trim(line);
+    if (h->count == 0 || more.len == 0 || !is_value(more)) {
+        return HEAD_MORE;
+    }
+    if (buf_append_char(&h->text, ' ') != ERR_OK || buf_append_span(&h->text, more) != ERR_OK) {
+        return HEAD_REFUSE;
+    }
+    h->fields[h->count - 1].value_len += more.len + 1;
+    return HEAD_MORE;
+}
+
+enum head_step head_line(struct answer_head *h, struct span line)
+{
+    if (h->final) {
+        return HEAD_MORE;
+    }
+    while (line.len > 0 && (line.ptr[line.len - 1] == '\n' || line.ptr[line.len - 1] == '\r')) {
+        line.len--;
+    }
+    if (line.len == 0) {
+        h->final = h->status >= 200;
+        return h->final ? HEAD_FINAL : HEAD_MORE;
+    }
+    if (span_starts(line, SPAN("HTTP/"))) {
+        return status_line(h, line);
+    }
+    if (line.ptr[0] == ' ' || line.ptr[0] == '\t') {
+        return folded_line(h, line);
+    }
+    return header_line(h, line);
+}
+
+size_t head_fields(const struct answer_head *h, struct http_header *out)
+{
+    struct http_header all[UPSTREAM_MAX_HEADERS];
+    size_t kept = 0;
+    for (size_t i = 0; i < h->count; i++) {
+        const struct head_field *f = &h->fields[i];
+        all[i].name = span_make(h->text.data + f->name, f->name_len);
+        all[i].value = span_make(h->text.data + f->value, f->value_len);
+    }
+    for (size_t i = 0; i < h->count; i++) {
+        if (!http_is_hop_by_hop(all, h->count, all[i].name)) {
+            out[kept++] = all[i];
+        }
+    }
+    return kept;
+}

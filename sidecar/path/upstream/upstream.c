@@ -1,0 +1,227 @@
+/* upstream.c: the life of one call: begun, fed, held, aborted, over.
+ *
+ * Two rules make it safe. libcurl may not be entered from inside its callbacks, and our caller is
+ * never called back from inside a function that he called; so whatever would break one of them is
+ * noted in the call and done by `work` at the end of the turn (call_work). And a call is freed in
+ * one place (call_free), reached from call_over, from call_work, or from upstream_abort outside
+ * libcurl.
+ *
+ * Removing an unfinished transfer from libcurl closes its connection at once. That is what we
+ * want of an abort: servers notice a client that left, and nothing else.
+ */
+#include "path/upstream/upstream_priv.h"
+
+#include <stdlib.h>
+
+/* A queue of this size is a caller that never looked at upstream_body_write's answer. */
+static const size_t MAX_QUEUE = (size_t)1 << 30;
+
+void call_defer(struct upstream_call *call)
+{
+    loop_defer(call->pool->loop, &call->work);
+}
+
+static void attach(struct upstream_call *call)
+{
+    /* its callbacks here are those of the pool (timer, sockets), never the caller's */
+    call->pool->in_curl++;
+    CURLMcode code = curl_multi_add_handle(call->pool->multi, call->easy);
+    call->pool->in_curl--;
+    require(code == CURLM_OK);
+    call->attached = true;
+}
+
+static void detach(struct upstream_call *call)
+{
+    if (call->attached) {
+        call->pool->in_curl++;
+        curl_multi_remove_handle(call->pool->multi, call->easy);
+        call->pool->in_curl--;
+        call->attached = false;
+    }
+}
+
+static void call_free(struct upstream_call *call)
+{
+    struct upstream_pool *pool = call->pool;
+    detach(call);
+    if (call->work.waiting) {
+        loop_defer_cancel(pool->loop, &call->work);
+    }
+    pool_give_easy(pool, call->easy);
+    buf_free(&call->text);
+    buf_free(&call->queue);
+    head_free(&call->head);
+    free(call->lines);
+    free(call);
+    pool->calls--;
+}
+
+static bool close_delimited(const struct upstream_call *call)
+{
+    const struct answer_head *h = &call->head;
+    bool no_body = call->drop_body || h->status == 204 || h->status == 304;
+    return h->final && !h->chunked && !h->length && !no_body;
+}
+
+static void end(struct upstream_call *call, enum upstream_result result)
+{
+    struct upstream_report report = {
+        .result = result,
+        .why = result == UPSTREAM_DONE ? "done" : call->why,
+        .got_head = call->head.final,
+        .close_delimited = close_delimited(call),
+    };
+    detach(call);
+    call->finished = true; /* an abort from inside on_done finds nothing to do */
+    call->events->on_done(call->ctx, &report);
+    call_free(call);
+}
+
+/* libcurl sends again when a reused connection ends while it reads, not when it breaks while a long
+ * body is being written. The rule is the same: nothing came back, and the body is there whole. */
+static bool send_again(struct upstream_call *call, CURLcode code)
+{
+    bool died = code == CURLE_SEND_ERROR || code == CURLE_RECV_ERROR;
+    if (!died || call->again || !call->reused || call->answer_begun || call->taken > 0) {
+        return false;
+    }
+    call->again = true;
+    detach(call);
+    curl_easy_setopt(call->easy, CURLOPT_FRESH_CONNECT, 1L);
+    attach(call);
+    return true;
+}
+
+void call_over(struct upstream_call *call, CURLcode code)
+{
+    if (call->aborted) {
+        call_free(call);
+    } else if (code == CURLE_OK && call->head.final) {
+        end(call, UPSTREAM_DONE);
+    } else if (call->failed != NULL || !send_again(call, code)) {
+        enum upstream_result result = why_failed(call, code == CURLE_OK ? CURLE_GOT_NOTHING : code);
+        end(call, result);
+    }
+}
+
+/* Sets both directions anew. The kept piece of the answer is handed out inside curl_easy_pause. */
+static CURLcode unpause(struct upstream_call *call)
+{
+    bool recv = call->recv_paused && !call->held;
+    bool send = call->send_paused && (call->queue.len > call->queue_at || call->body_ended);
+    if (!recv && !send) {
+        return CURLE_OK;
+    }
+    call->recv_paused = call->recv_paused && !recv;
+    call->send_paused = call->send_paused && !send;
+    int bits = (call->recv_paused ? CURLPAUSE_RECV : 0) | (call->send_paused ? CURLPAUSE_SEND : 0);
+    call->pool->in_curl++;
+    CURLcode code = curl_easy_pause(call->easy, bits);
+    call->pool->in_curl--;
+    return code;
+}
+
+static void call_work(void *ctx)
+{
+    struct upstream_call *call = ctx;
+    if (call->aborted) {
+        call_free(call);
+        return;
+    }
+    if (call->failed != NULL) {
+        end(call, why_failed(call, CURLE_FAILED_INIT));
+        return;
+    }
+    if (!call->attached) {
+        attach(call);
+        return;
+    }
+    CURLcode code = unpause(call);
+    if (call->aborted) { /* by a callback inside: libcurl does not end the transfer by itself */
+        call_free(call);
+    } else if (code != CURLE_OK) {
+        call_over(call, code);
+    } else if (transfer_is_early(call)) {
+        end(call, UPSTREAM_DONE);
+    }
+}
+
+struct upstream_call *upstream_start(struct upstream_pool *pool, const struct upstream_request *req,
+                                     const struct upstream_events *events, void *ctx)
+{
+    struct upstream_call *call = mem_new(sizeof *call);
+    call->pool = pool;
+    call->events = events;
+    call->ctx = ctx;
+    call->work = (struct loop_deferred){.fn = call_work, .ctx = call};
+    call->easy = pool_take_easy(pool);
+    buf_init(&call->queue, MAX_QUEUE);
+    head_begin(&call->head);
+    pool->calls++;
+    if (!call_setup(call, req)) {
+        call->failed = "no memory for the request";
+        call_defer(call);
+    } else if (pool->in_curl > 0) {
+        call_defer(call);
+    } else {
+        attach(call);
+    }
+    return call;
+}
+
+void upstream_abort(struct upstream_call *call)
+{
+    if (call->finished || call->aborted) {
+        return;
+    }
+    call->aborted = true;
+    if (call->pool->in_curl > 0) {
+        call_defer(call);
+    } else {
+        call_free(call);
+    }
+}
+
+void upstream_resume(struct upstream_call *call)
+{
+    call->held = false;
+    if (call->recv_paused) {
+        call_defer(call);
+    }
+}
+
+/* Room at the front is won back once it is half of the whole: each byte moves at most once. */
+static void compact(struct upstream_call *call)
+{
+    if (call->queue_at > 0 && call->queue_at >= call->queue.len / 2) {
+        buf_consume(&call->queue, call->queue_at);
+        call->queue_at = 0;
+    }
+}
+
+bool upstream_body_write(struct upstream_call *call, struct span piece)
+{
+    if (call->aborted || call->finished || call->drop_body) {
+        return true;
+    }
+    compact(call);
+    if (buf_append_span(&call->queue, piece) != ERR_OK) {
+        call->failed = "no memory for the request's body";
+        call_defer(call);
+        return false;
+    }
+    if (call->send_paused) {
+        call_defer(call);
+    }
+    call->want_room = call->queue.len - call->queue_at > UPSTREAM_QUEUE_HIGH;
+    return !call->want_room;
+}
+
+void upstream_body_end(struct upstream_call *call)
+{
+    call->body_ended = true;
+    if (call->send_paused && !call->aborted && !call->finished) {
+        call_defer(call);
+    }
+}

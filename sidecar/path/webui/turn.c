@@ -1,0 +1,215 @@
+/* turn.c: the reply that a task's prompt ends with, and whether a chat goes on from it.
+ *
+ * Thinking comes as <think>…</think> and its like from models, and as <details type="reasoning">
+ * from Open WebUI; a block that is not closed is left in, since nobody can say where it ends.
+ */
+#include "lull/path/webui/turn.h"
+
+#include "path/webui/webui_priv.h"
+
+enum { CUT_HEAD = 498, CUT_TAIL = 499, PLAIN_MAX = 4 * 1024 * 1024 };
+
+struct task_turn task_turn_of(const struct dialect_request *request)
+{
+    struct task_turn t = {.known = false};
+    struct span history;
+    if (task_history(request->last_text, &history)) {
+        t.known = true;
+        t.reply = span_trim(task_last_reply(history));
+    }
+    return t;
+}
+
+/* ---- plain text ---- */
+
+static const struct {
+    const char *open, *close;
+} blocks[] = {
+    {"<think>", "</think>"},     {"<thinking>", "</thinking>"},
+    {"<reason>", "</reason>"},   {"<reasoning>", "</reasoning>"},
+    {"<thought>", "</thought>"}, {"<details type=\"reasoning\"", "</details>"},
+};
+
+enum { BLOCKS = sizeof blocks / sizeof blocks[0] };
+
+/* What was looked for and is nowhere ahead: each is looked for once. */
+struct ahead {
+    bool no_close[BLOCKS], no_image;
+};
+
+/* Length of a block of thinking at `at`; 0: there is none. */
+static size_t thinking_at(struct span s, size_t at, struct ahead *ahead)
+{
+    struct span rest = span_make(s.ptr + at, s.len - at);
+    for (size_t i = 0; i < BLOCKS; i++) {
+        if (!ahead->no_close[i] && span_starts(rest, span_of(blocks[i].open))) {
+            size_t end = span_find(rest, span_of(blocks[i].close), 0);
+            ahead->no_close[i] = end == SIZE_MAX;
+            return end == SIZE_MAX ? 0 : end + strlen(blocks[i].close);
+        }
+    }
+    return 0;
+}
+
+/* Length of a markdown image ![alt](url) at `at`; 0: there is none. */
+static size_t image_at(struct span s, size_t at, struct ahead *ahead)
+{
+    struct span rest = span_make(s.ptr + at, s.len - at);
+    if (ahead->no_image || !span_starts(rest, SPAN("!["))) {
+        return 0;
+    }
+    size_t middle = span_find(rest, SPAN("]("), 0);
+    size_t end = middle == SIZE_MAX ? SIZE_MAX : span_find(rest, SPAN(")"), middle);
+    ahead->no_image = end == SIZE_MAX;
+    return end == SIZE_MAX ? 0 : end + 1;
+}
+
+/* Length of what is to be left out at `at`; 0: nothing. */
+static size_t left_out(struct span s, size_t at, struct ahead *ahead)
+{
+    return s.ptr[at] == '<'   ? thinking_at(s, at, ahead)
+           : s.ptr[at] == '!' ? image_at(s, at, ahead)
+                              : 0;
+}
+
+enum err task_plain(struct span message, struct buf *out)
+{
+    struct ahead ahead = {.no_image = false};
+    size_t begin = out->len;
+    size_t from = 0;
+    for (size_t at = 0; at < message.len;) {
+        size_t skip = left_out(message, at, &ahead);
+        if (skip == 0) {
+            at++;
+            continue;
+        }
+        enum err e = buf_append(out, message.ptr + from, at - from);
+        if (e != ERR_OK) {
+            return e;
+        }
+        at += skip;
+        from = at;
+    }
+    if (from < message.len) {
+        enum err e = buf_append(out, message.ptr + from, message.len - from);
+        if (e != ERR_OK) {
+            return e;
+        }
+    }
+    struct span plain =
+        out->len > begin ? span_make(out->data + begin, out->len - begin) : SPAN_NONE;
+    struct span trimmed = span_trim(plain);
+    if (trimmed.len > 0) {
+        memmove(out->data + begin, trimmed.ptr, trimmed.len);
+    }
+    out->len = begin + trimmed.len;
+    return ERR_OK;
+}
+
+/* ---- finding a reply ---- */
+
+static bool is_lead(char c)
+{
+    return ((unsigned char)c & 0xC0) != 0x80;
+}
+
+static size_t code_points(struct span s)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < s.len; i++) {
+        n += is_lead(s.ptr[i]) ? 1 : 0;
+    }
+    return n;
+}
+
+/* Byte offset of code point n (n <= their number). */
+static size_t offset_of(struct span s, size_t n)
+{
+    size_t at = 0;
+    while (at < s.len && (n > 0 || !is_lead(s.ptr[at]))) {
+        n -= is_lead(s.ptr[at]) ? 1 : 0;
+        at++;
+        while (at < s.len && !is_lead(s.ptr[at])) {
+            at++;
+        }
+    }
+    return at;
+}
+
+/* The two halves of a reply that Open WebUI cut. */
+static bool split_cut(struct span reply, struct span *head, struct span *tail)
+{
+    struct span dots = SPAN("...");
+    if (code_points(reply) != CUT_HEAD + dots.len + CUT_TAIL) {
+        return false;
+    }
+    size_t at = offset_of(reply, CUT_HEAD);
+    if (!span_starts(span_make(reply.ptr + at, reply.len - at), dots)) {
+        return false;
+    }
+    *head = span_make(reply.ptr, at);
+    *tail = span_make(reply.ptr + at + dots.len, reply.len - at - dots.len);
+    return true;
+}
+
+struct search {
+    struct span reply, head, tail;
+    bool cut, found;
+};
+
+static bool look_at(void *ctx, struct span role, struct span text)
+{
+    struct search *s = ctx;
+    struct buf plain = {.max = PLAIN_MAX};
+    (void)role;
+    if (text.len >= s->reply.len && task_plain(text, &plain) == ERR_OK) {
+        struct span p = buf_span(&plain);
+        s->found = span_find(p, s->reply, 0) != SIZE_MAX;
+        size_t at = s->cut && !s->found ? span_find(p, s->head, 0) : SIZE_MAX;
+        s->found =
+            s->found || (at != SIZE_MAX && span_find(p, s->tail, at + s->head.len) != SIZE_MAX);
+    }
+    buf_free(&plain);
+    return !s->found;
+}
+
+bool task_reply_is_in(struct span reply, const struct dialect_request *chat)
+{
+    struct search s = {.reply = reply};
+    if (code_points(reply) < TASK_REPLY_MIN) {
+        return false;
+    }
+    s.cut = split_cut(reply, &s.head, &s.tail);
+    dialect_request_walk(chat, look_at, &s);
+    return s.found;
+}
+
+static bool note_roles(void *ctx, struct span role, struct span text)
+{
+    bool *answered = ctx;
+    (void)text;
+    *answered = *answered || span_eq(role, SPAN("assistant"));
+    return !*answered;
+}
+
+bool task_is_first_turn(const struct dialect_request *chat)
+{
+    bool answered = false;
+    dialect_request_walk(chat, note_roles, &answered);
+    return !answered;
+}
+
+static bool last_role(void *ctx, struct span role, struct span text)
+{
+    struct span *last = ctx;
+    (void)text;
+    *last = role;
+    return true;
+}
+
+bool task_is_tool_turn(const struct dialect_request *chat)
+{
+    struct span last = SPAN_NONE;
+    dialect_request_walk(chat, last_role, &last);
+    return span_eq(last, SPAN("tool"));
+}

@@ -1,0 +1,59 @@
+/* fuzz_json_reader.c: any bytes as JSON: the canonical form of a canonical form is itself, cJSON
+ * reads both alike, and an edit changes what it names and nothing else.
+ */
+#include "lull/path/json/json.h"
+
+#include <cJSON.h>
+#include <stdint.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void check_canonical(struct span text, const struct buf *canonical)
+{
+    struct buf again = {.max = SIZE_MAX};
+    require(json_canonical(buf_span(canonical), NULL, 0, &again) == JSON_OK);
+    require(span_eq(buf_span(&again), buf_span(canonical)));
+    cJSON *a = cJSON_ParseWithLength(text.ptr, text.len);
+    cJSON *b = cJSON_ParseWithLength(canonical->data, canonical->len);
+    require((a == NULL) == (b == NULL));
+    require(a == NULL || cJSON_Compare(a, b, true));
+    cJSON_Delete(a);
+    cJSON_Delete(b);
+    buf_free(&again);
+}
+
+static void check_edit(struct span text)
+{
+    struct buf out = {.max = SIZE_MAX};
+    const struct json_edit set = {SPAN("stream"), SPAN("true")};
+    const struct json_edit unset = {SPAN("stream"), SPAN_NONE};
+    struct span value;
+    if (json_edit(text, &set, 1, &out) != ERR_OK) {
+        return;
+    }
+    require(json_canonical(buf_span(&out), NULL, 0, NULL) != JSON_INVALID);
+    require(json_member(buf_span(&out), SPAN("stream"), &value) && span_eq(value, SPAN("true")));
+    buf_clear(&out);
+    require(json_edit(text, &unset, 1, &out) == ERR_OK);
+    require(!json_member(buf_span(&out), SPAN("stream"), &value));
+    require(json_canonical(buf_span(&out), NULL, 0, NULL) != JSON_INVALID);
+    buf_clear(&out);
+    require(json_edit(text, NULL, 0, &out) == ERR_OK);
+    require(span_eq(buf_span(&out), text));
+    buf_free(&out);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct span text = span_make((const char *)data, size);
+    struct buf canonical = {.max = SIZE_MAX};
+    enum json_verdict v = json_canonical(text, NULL, 0, &canonical);
+    require(v != JSON_TOO_LARGE);
+    require(json_canonical(text, NULL, 0, NULL) == v);
+    if (v == JSON_OK) {
+        check_canonical(text, &canonical);
+        check_edit(text); /* what is ambiguous is never edited: it bypasses */
+    }
+    buf_free(&canonical);
+    return 0;
+}
