@@ -174,6 +174,39 @@ at systemctl is-active -q lulld || fail "it did not survive a wrong lull.conf"
 at sed -i '$d' /etc/lull/lull.conf
 at systemctl reload lulld || fail "reload of the right one"
 echo "started, confined, reloaded; a wrong lull.conf is refused and said: systemctl reload fails"
+# a key that only root can read reaches the model server: docs/quick-start.md, "An API key"
+at install -m 600 /dev/stdin /etc/lull/task_api_key <<<sk-from-systemd
+at mkdir -p /etc/systemd/system/lulld.service.d
+at tee /etc/systemd/system/lulld.service.d/key.conf >"$log" <<'END'
+[Service]
+LoadCredential=task_api_key:/etc/lull/task_api_key
+Environment=LULL_UPSTREAM_DEFAULT_API_KEY_FILE=%d/task_api_key
+END
+at systemctl daemon-reload
+at perl -MIO::Socket::INET -e '
+    my $port = IO::Socket::INET->new(LocalAddr => "127.0.0.1:9", Listen => 8, ReuseAddr => 1) or exit 1;
+    open my $ready, ">", "/run/listening" and close $ready;
+    while (my $c = $port->accept) {
+        my $head = ""; while (my $line = <$c>) { $head .= $line; last if $line eq "\r\n" }
+        print $c "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}";
+        print "with the key\n" and exit 0 if $head =~ m{^GET /v1/models .*^Authorization: Bearer sk-from-systemd\r$}msi;
+    }' >"$work/key.log" 2>&1 &
+server=$!
+for _ in $(seq 100); do
+    at test -e /run/listening && break
+    sleep 0.1
+done
+at systemctl restart lulld || fail "restart with LoadCredential"
+at bash -c 'exec 3<>/dev/tcp/127.0.0.1/11435; printf "GET /v1/models HTTP/1.0\r\n\r\n" >&3; head -1 <&3' >"$log"
+for _ in $(seq 50); do
+    kill -0 "$server" 2>/dev/null || break
+    sleep 0.1
+done
+kill "$server" 2>/dev/null
+grep -q '^with the key$' "$work/key.log" || { log=$work/key.log; fail "the key of LoadCredential is not sent"; }
+at grep -q sk-from-systemd /etc/lull/lull.conf && fail "the key is in lull.conf"
+at lullctl config | grep -q sk-from-systemd && fail "lullctl config shows the key"
+echo "a key of LoadCredential reaches the model server, and is shown nowhere"
 before=$(main)
 at sh -c "kill -9 $before"
 for _ in $(seq 50); do
@@ -185,6 +218,8 @@ before=$(main)
 upgrade
 [ "$(main)" != "$before" ] && at lullctl health >/dev/null || fail "not restarted by the upgrade"
 echo "restarted after kill -9 and by an upgrade"
+at rm -r /etc/systemd/system/lulld.service.d /etc/lull/task_api_key
+at systemctl daemon-reload
 at systemctl stop lulld
 [ "$(at systemctl show -p Result --value lulld)" = success ] || fail "stop"
 at systemctl start lulld.socket || fail "the socket"
