@@ -1,7 +1,7 @@
 #!/bin/bash
-# run.sh [OLLAMA_URL]   on a bare Debian 12: installs what the build needs, builds, and starts lulld in
-# the foreground in front of the model server (default http://127.0.0.1:11434). Answers are kept in the
-# user's state folder. Further arguments go to lulld.
+# run.sh [URL] [LULLD OPTION...]   on a bare Debian 12: installs what the build needs, builds lull, and runs
+# lulld in the foreground in front of the model server at URL (default http://127.0.0.1:11434). Prints where
+# it listens, where the control socket and the data are, and the lullctl command that reaches it.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 . "$root/contrib/setup/packages.sh"
@@ -24,5 +24,18 @@ ninja -C "$root/build" lulld lullctl
 
 state=${XDG_STATE_HOME:-$HOME/.local/state}/lull
 mkdir -p "$state"
-echo "lulld in front of $url; figures: $root/build/lullctl stats"
-exec "$root/build/lulld" --upstream "$url" --data-dir "$state" "$@"
+set -- --upstream "$url" --data-dir "$state" "$@"
+
+settings=$("$root/build/lulld" --print-config "$@")
+setting() { sed -n "s/^server\.$1 = \(.*\)  (.*)\$/\1/p" <<<"$settings"; }
+lullctl=$root/build/lullctl
+# lullctl finds the default socket by itself
+grep -q '^server\.control = .*  (default)$' <<<"$settings" || lullctl+=" --socket $(setting control)"
+cat <<END
+model server    $(sed -n 's/^upstream\.default\.url = \(.*\)  (.*)$/\1/p' <<<"$settings")
+listens on      $(setting listen)
+control socket  $(setting control)
+data folder     $(setting data_dir)
+look at it      $lullctl stats
+END
+exec "$root/build/lulld" "$@"

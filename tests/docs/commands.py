@@ -2,9 +2,9 @@
 lulld that stands in front of a scripted model server and has answers in its cache. The addresses and paths
 of the pages are replaced by the test's own.
 
-What cannot run in a test is checked otherwise, and there is a closed list of it: docker (the compose file,
-its services, its volumes), systemctl (the units in contrib/systemd), apt-get (what contrib/ makes or names), cd and
-contrib/… (they are there). A command that is in neither list is an error.
+What cannot run in a test is checked otherwise, and there is a closed list of it: docker (the compose file, its
+services, its volumes; the options of build, network and run), systemctl (the units in contrib/systemd), apt-get (what
+contrib/ makes or names), cd and contrib/… (they are there). A command that is in neither list is an error.
 """
 import functools
 import json
@@ -19,15 +19,18 @@ import sys
 import time
 
 import compose
+import names
 from pages import SOURCE
 
 sys.path.insert(0, os.path.join(SOURCE, "tests", "integration"))
 
-RUN = {"lulld", "lullctl", "curl", "cat", "ls", "mv", "rm", "mkdir", "install", "printf", "chmod"}
+RUN = {"lulld", "lullctl", "build/lulld", "build/lullctl", "curl", "cat", "ls", "mv", "rm", "mkdir", "install", "printf", "chmod"}
 TOUCH = {"cat", "ls", "mv", "rm", "mkdir", "install", "chmod"}  # their paths must be the test's own
 ENDS_BY_ITSELF = {"-t", "--check", "--print-config", "--help-config", "-h", "--help", "-V", "--version"}  # of lulld
 BREAKS = {"|", "&&", "||", ";"}
 UPSTREAMS = ("default", "big")
+DOCKER_RUN = {"-d", "--read-only"}  # options of docker run without a value; those with one:
+DOCKER_RUN_VALUE = {"--name", "--network", "--restart", "--add-host", "-e", "-v", "--cap-drop"}
 LIMIT = 20
 counts = {"run": 0, "checked otherwise": 0}  # commands, for the last line of the test
 
@@ -91,10 +94,11 @@ def need_file(path, what):
 
 
 class Elsewhere:
-    """The commands that cannot run here. folder: where cd has led, relative to the source."""
+    """The commands that cannot run here. folder: where cd has led, relative to the source. own_services: of the
+    reader's own compose file, which the page adds to; docker compose means it where no cd and no -f say another."""
 
-    def __init__(self):
-        self.folder = ""
+    def __init__(self, own_services=()):
+        self.folder, self.own_services = "", own_services
 
     def cd(self, words):
         self.folder = os.path.normpath(os.path.join(self.folder, words[1]))
@@ -107,18 +111,43 @@ class Elsewhere:
             if words[3] not in {f"{name}_{volume}" for name, volumes in projects for volume in volumes}:
                 raise Wrong(f"no file of contrib/compose makes a volume {words[3]}")
             return None
+        if words[1:2] == ["build"]:
+            if words[2:4] != ["-t", "lull"] or not os.path.exists(os.path.join(SOURCE, self.folder, words[4], "Dockerfile")):
+                raise Wrong("docker build -t lull FOLDER, with a Dockerfile in it")
+            return None
+        if words[1:2] == ["network"]:
+            if words[2] not in ("create", "connect") or words[3] != "lull":
+                raise Wrong("docker network create|connect lull is known here")
+            return None
+        if words[1:2] == ["run"]:
+            return self.docker_run(words[2:])
         if words[1:2] != ["compose"]:
-            raise Wrong("docker compose and docker volume rm are known here")
+            raise Wrong(f"docker {words[1]} is not known here")
         rest, path = words[2:], "compose.yaml"
+        if self.folder == "" and rest[:1] != ["-f"] and self.own_services:
+            return self.compose("the page's compose file", self.own_services, rest)
         if rest[:1] == ["-f"]:
             path, rest = rest[1], rest[2:]
         path = need_file(os.path.normpath(os.path.join(self.folder, path)), "docker compose")
         if os.path.dirname(path) != "contrib/compose":
             raise Wrong(f"docker compose: no compose file in {os.path.dirname(path) or 'the root'}")
-        return self.compose(os.path.basename(path), rest)
+        name = os.path.basename(path)
+        return self.compose(name, compose.services(compose.files()[name]), rest)
 
-    def compose(self, name, rest):
-        services = compose.services(compose.files()[name])
+    def docker_run(self, rest):
+        """The image must be lull's, the volume where it keeps its data, the variables those that lulld knows."""
+        while rest and rest[0].startswith("-"):
+            if rest[0] not in DOCKER_RUN | DOCKER_RUN_VALUE:
+                raise Wrong(f"docker run {rest[0]} is not known here")
+            if rest[0] == "-v" and rest[1] != "lull:/data":
+                raise Wrong("the image keeps its data in /data")
+            if rest[0] == "-e" and not names.is_lull_variable(rest[1].partition("=")[0]):
+                raise Wrong(f"{rest[1]} is no variable of lull")
+            rest = rest[1:] if rest[0] in DOCKER_RUN else rest[2:]
+        if rest != ["lull"]:
+            raise Wrong("docker run … lull: the image, and nothing behind it")
+
+    def compose(self, name, services, rest):
         verb, rest = rest[0], [w for w in rest[1:] if w not in ("-d", "-f")]
         if verb not in ("up", "down", "exec", "logs", "restart", "pull", "build"):
             raise Wrong(f"docker compose {verb} is not known here")
@@ -136,13 +165,17 @@ class Elsewhere:
 
     def systemctl(self, words):
         verb, units = words[1], [w for w in words[2:] if w != "--now"]
-        if verb not in ("enable", "disable", "start", "stop", "restart", "reload", "status") or not units:
+        if verb not in ("enable", "disable", "start", "stop", "restart", "reload", "status", "edit") or not units:
             raise Wrong(f"systemctl {verb} is not known here")
         for unit in units:
             unit = unit if "." in unit else unit + ".service"
             folder = os.path.join(SOURCE, "contrib/systemd")
             if not {unit, unit + ".in"} & set(os.listdir(folder)):
                 raise Wrong(f"contrib/systemd has no {unit}")
+
+    def sudoedit(self, words):
+        if os.path.dirname(words[1]) != "/etc/lull":
+            raise Wrong(f"sudoedit {words[1]}: only files of /etc/lull are known here")
 
     def apt_get(self, words):
         packages = [w for w in words[2:] if not w.startswith("-")]
@@ -165,7 +198,7 @@ class Elsewhere:
         """None: not of this family. Else (command to run, or None)."""
         word = words[1] if words[0] == "sudo" else words[0]
         rest = words[words.index(word):]
-        family = {"cd": self.cd, "docker": self.docker, "systemctl": self.systemctl,
+        family = {"cd": self.cd, "docker": self.docker, "systemctl": self.systemctl, "sudoedit": self.sudoedit,
                   "apt-get": self.apt_get}.get(word, self.script if word.startswith("contrib/") else None)
         if family is None:
             return None
@@ -182,21 +215,23 @@ class Shop:
         self.folder, self.lulld, self.free_port = folder, lulld, free_port
         self.work = os.path.join(folder, "work")
         self.decoy = os.path.join(folder, "var-lib-lull")  # what the pages call /var/lib/lull
-        home = os.path.join(folder, "lull")
-        for path in (self.work, self.decoy, home, os.path.join(folder, "bin")):
+        home, etc = os.path.join(folder, "lull"), os.path.join(folder, "etc")
+        for path in (self.work, self.decoy, home, etc, os.path.join(folder, "bin"), os.path.join(self.work, "build")):
             os.makedirs(path)
         self.up = Upstream()
         self.up.when(lambda e: e.kind == "chat" and b"title" in e.body, say('{"title": "Hello"}'))
         self.lull = Lull({name: self.up for name in UPSTREAMS}, folder=home)
         self.program("lullctl", f'export LULL_SERVER_CONTROL={self.lull.control_path}\nexec "{lullctl}" "$@"')
         self.program("lulld", f'exec "{lulld}" -c {self.lull.config_path} --data-dir {folder}/other "$@"')
+        for name in ("lulld", "lullctl"):  # as contrib/setup/run.sh leaves them in a checkout
+            os.symlink(os.path.join(folder, "bin", name), os.path.join(self.work, "build", name))
         self.program("sudo", 'exec "$@"')
         curl = shutil.which("curl")
         if curl is None or os.environ.get("LULL_DOCS_OWN_CURL"):
             curl = f'{sys.executable}" -B "{os.path.join(os.path.dirname(os.path.abspath(__file__)), "curl.py")}'
         self.program("curl", f'exec "{curl}" --fail "$@"')
         self.replace = [("/run/lull/control.sock", self.lull.control_path), ("/etc/lull/lull.conf", self.lull.config_path),
-                        ("/var/lib/lull", self.decoy), ("127.0.0.1:11435", f"127.0.0.1:{self.lull.port}"),
+                        ("/etc/lull/", etc + "/"), ("/var/lib/lull", self.decoy), ("127.0.0.1:11435", f"127.0.0.1:{self.lull.port}"),
                         ("http://127.0.0.1:11434", self.up.url)]
         self.seed()
 
@@ -245,7 +280,7 @@ class Shop:
                 raise Wrong(f"{words[0]} is not known: neither run nor checked by the test")
             for i, word in enumerate(words):
                 is_path = i > 0 and (words[0] in TOUCH or words[i - 1] in (">", "<", "-o"))
-                if is_path and not word.startswith("-") and not self.inside(word):
+                if is_path and not word.startswith("-") and word != "/dev/null" and not self.inside(word):
                     raise Wrong(f"{word} is outside of the test")
 
     def run(self, text):
@@ -309,9 +344,22 @@ def check_block(shop, elsewhere, block, out):
             out.append((block.page.path, line, f"{text.splitlines()[0]}: something is missing"))
 
 
+def own_services(page):
+    """The services that the page's yaml blocks have; snippets.py reports a block that cannot be read."""
+    out = set()
+    for block in page.blocks:
+        if block.tag == "yaml":
+            try:
+                out |= set(compose.services(compose.load(block.text)))
+            except compose.Wrong:
+                pass
+    return out
+
+
 def check(page, lulld, lullctl, folders):
     """folders(): a new folder. One lulld for each page that has commands."""
     blocks, out = [b for b in page.blocks if b.tag == "sh"], []
+    own = own_services(page)
     if not blocks:
         return out
     shop = Shop(lulld, lullctl, folders())
@@ -319,7 +367,7 @@ def check(page, lulld, lullctl, folders):
         elsewhere = section = None
         for block in blocks:
             if block.section != section:  # cd holds until the next heading
-                elsewhere, section = Elsewhere(), block.section
+                elsewhere, section = Elsewhere(own), block.section
             check_block(shop, elsewhere, block, out)
     finally:
         shop.close()

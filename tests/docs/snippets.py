@@ -5,12 +5,14 @@
   sh     every command is run (commands.py)
   env    lull's variables by lulld --check, Open WebUI's by the list in names.py; values that are JSON are read
   yaml   a part of a compose file: services, keys and variables that contrib/compose has too
+  ini    a drop-in for lulld.service: by systemd-analyze verify, where there is one; its variables by lulld --check
   json   is read; headers for Open WebUI's connections must be those that lull reads
   text   output: only its names are looked at
 """
 import json
 import os
 import re
+import shutil
 import subprocess
 import tempfile
 
@@ -20,6 +22,7 @@ import names
 from pages import SOURCE, read_pages
 
 FRAGMENT = "# ..."
+KNOWN = ("conf", "env", "yaml", "ini", "json", "text")  # and sh
 UPSTREAM = "[upstream default]\nurl = http://127.0.0.1:11434\n"
 
 
@@ -116,7 +119,12 @@ class Checker:
             document = compose.load(block.text)
         except compose.Wrong as wrong:
             return [(path, line + wrong.args[0], wrong.args[1])]
-        out = [(path, line, f"the top of a compose file has no {k} here") for k in document if k != "services"]
+        out = [(path, line, f"the top of a compose file has no {k} here")
+               for k in document if k not in ("services", "volumes")]
+        used = {v.split(":")[0] for s in compose.services(document).values() for v in s.get("volumes") or []}
+        declared = set(document.get("volumes") or [])
+        out += [(path, line, f"the volume {v} is not declared, or not used")
+                for v in {v for v in used if not v.startswith((".", "/"))} ^ declared]
         for name, service in compose.services(document).items():
             known = compose.known_keys(name)
             if known is None:
@@ -127,6 +135,42 @@ class Checker:
             given = service.get("environment") or {}
             out += self.variables(block.page, line, {k: compose.interpolate(v) for k, v in given.items()})
         return out
+
+    # -- ini ------------------------------------------------------------------------------------
+    def ini(self, block):
+        path, line, out, ours, credentials = block.page.path, block.line, [], {}, set()
+        for text in block.lines:
+            key, _, value = text.partition("=")
+            if key == "LoadCredential":
+                credentials.add(value.partition(":")[0])
+            elif key == "Environment":
+                name, _, value = value.partition("=")
+                ours[name] = value
+        for name, value in ours.items():
+            if value.startswith("%d/"):
+                if value[3:] not in credentials:
+                    out.append((path, line, f"{name}: no LoadCredential={value[3:]}"))
+                ours[name] = self.scratch("sk-test\n")
+        for upstream in {m[1] for m in (re.match(r"LULL_UPSTREAM_([A-Z0-9]+)_API_KEY", n) for n in ours) if m}:
+            ours[f"LULL_UPSTREAM_{upstream}_URL"] = "https://api.example.org/v1"
+        out += self.variables(block.page, line, {**ours, "LULL_UPSTREAM": "http://127.0.0.1:11434"})
+        return out + [(path, line, "systemd-analyze: " + said) for said in self.verify(block.text)]
+
+    def verify(self, drop_in):
+        """What systemd says about the unit with this drop-in."""
+        if shutil.which("systemd-analyze") is None:
+            return []
+        folder = tempfile.mkdtemp(dir=self.folder)
+        unit = os.path.join(folder, "lulld.service")
+        os.mkdir(unit + ".d")
+        with open(os.path.join(SOURCE, "contrib/systemd/lulld.service.in"), encoding="utf-8") as f:
+            text = f.read().replace("@LULLD@", self.lulld).replace("@LULLCTL@", self.lulld)
+        for name, content in ((unit, text), (unit + ".d/docs.conf", drop_in)):
+            with open(name, "w", encoding="utf-8") as f:
+                f.write(content)
+        done = subprocess.run(["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True,
+                              timeout=60, check=False)
+        return [said.replace(folder + "/", "") for said in (done.stdout + done.stderr).splitlines() if folder in said]
 
     def json(self, block):
         try:
@@ -147,10 +191,10 @@ class Checker:
         for block in page.blocks:
             if block.tag == "sh":
                 continue
-            treatment = getattr(self, block.tag, None) if block.tag in ("conf", "env", "yaml", "json", "text") else None
+            treatment = getattr(self, block.tag, None) if block.tag in KNOWN else None
             if treatment is None:
                 out.append((page.path, block.line - 1, f"a block with the tag {block.tag or '(none)'}: "
-                            "conf, sh, env, yaml, json and text are known"))
+                            f"sh, {', '.join(KNOWN)} are known"))
             else:
                 out += treatment(block)
         return out

@@ -40,6 +40,7 @@ boot() {
     ln -s pts/ptmx "$tree/dev/ptmx"
     ip link set lo up
     cd "$tree" && pivot_root . run/old && umount -l /run/old
+    mount --make-rshared / # as a container manager does; systemd hands credentials over through shared mounts
     exec env -i container=test PATH=/usr/sbin:/usr/bin:/sbin:/bin /lib/systemd/systemd --system
 }
 if [ "${1-}" = --boot ]; then
@@ -196,7 +197,10 @@ for _ in $(seq 100); do
     at test -e /run/listening && break
     sleep 0.1
 done
-at systemctl restart lulld || fail "restart with LoadCredential"
+at systemctl restart lulld || {
+    at journalctl -u lulld -n 20 --no-pager >"$log"
+    fail "restart with LoadCredential"
+}
 at bash -c 'exec 3<>/dev/tcp/127.0.0.1/11435; printf "GET /v1/models HTTP/1.0\r\n\r\n" >&3; head -1 <&3' >"$log"
 for _ in $(seq 50); do
     kill -0 "$server" 2>/dev/null || break

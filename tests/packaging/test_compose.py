@@ -15,7 +15,7 @@ from common import LULLD, environment, load_yaml, main, read, run, schema_findin
 FILES = sorted(glob.glob(source("contrib", "compose", "*.yaml")))
 # what open_webui 0.12.4 reads from its environment
 WEBUI_NAMES = set("OLLAMA_BASE_URLS OLLAMA_API_CONFIGS ENABLE_OLLAMA_API OPENAI_API_BASE_URLS OPENAI_API_KEYS "
-                  "OPENAI_API_CONFIGS ENABLE_OPENAI_API ENABLE_AUTOCOMPLETE_GENERATION ENABLE_PERSISTENT_CONFIG "
+                  "OPENAI_API_CONFIGS ENABLE_OPENAI_API ENABLE_AUTOCOMPLETE_GENERATION "
                   "ENABLE_FORWARD_USER_INFO_HEADERS ENABLE_SIGNUP DEFAULT_USER_ROLE".split())
 HEADERS = {"task_header": "{{TASK}}", "user_header": "{{USER_ID}}", "chat_header": "{{CHAT_ID}}"}
 
@@ -31,6 +31,12 @@ def interpolate(value):
 def offered(text):
     """LULL_ variables that stand in comments, to be switched on by taking the # away."""
     return dict(re.findall(r"^\s*# (LULL_[A-Z_]+): (\S.*)$", text, re.M))
+
+
+def with_gpu(text):
+    """The file with the commented lines from "# deploy:" on switched on."""
+    keys = "resources|reservations|devices|- driver|count|capabilities"
+    return re.sub(rf"^( *)# (deploy:|  +(?:{keys}):.*)$", r"\1\2", text, flags=re.M)
 
 
 def every_file(check):
@@ -86,6 +92,26 @@ class Compose(unittest.TestCase):
 
     def test_schema(self):
         self.assertEqual(schema_findings(self.tools, "vendor.compose-spec", *FILES), "")
+
+    @every_file
+    def test_one_project(self, _, document):
+        self.assertEqual(document["name"], "lull", "another project has another, empty Open WebUI")
+
+    def test_gpu_lines(self):
+        changed = []
+        for path in FILES:
+            text = read("contrib", "compose", os.path.basename(path))
+            server = next((s for s in ("ollama", "llama") if f"\n  {s}:\n" in text), None)
+            if server is None:
+                continue
+            changed.append(os.path.join(self.scratch.name, os.path.basename(path)))
+            with open(changed[-1], "w", encoding="utf-8") as f:
+                f.write(with_gpu(text))
+            resources = load_yaml(self.tools, changed[-1])["services"][server]["deploy"]["resources"]
+            self.assertEqual(resources["reservations"]["devices"],
+                             [{"driver": "nvidia", "count": "all", "capabilities": ["gpu"]}])
+        self.assertEqual(len(changed), 5)
+        self.assertEqual(schema_findings(self.tools, "vendor.compose-spec", *changed), "")
 
     def test_schema_check_can_fail(self):
         wrong = os.path.join(self.scratch.name, "wrong.yaml")
@@ -156,8 +182,7 @@ class Compose(unittest.TestCase):
     def test_open_webui_goes_through_lull_and_says_what_it_asks_for(self, _, document):
         values = self.effective(document)
         webui = document["services"]["open-webui"]["environment"]
-        self.assertLessEqual(set(webui), WEBUI_NAMES)
-        self.assertEqual(webui["ENABLE_PERSISTENT_CONFIG"], "False")
+        self.assertLessEqual(set(webui), WEBUI_NAMES)  # no ENABLE_PERSISTENT_CONFIG: it undoes Admin Settings
         kinds = {"OLLAMA": ("OLLAMA_BASE_URLS", "http://lull:11435"),
                  "OPENAI": ("OPENAI_API_BASE_URLS", "http://lull:11435/v1")}
         used = [k for k, (name, _) in kinds.items() if name in webui]
