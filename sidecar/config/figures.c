@@ -1,8 +1,9 @@
 /* figures.c: counters by name, and durations.
  *
- * Percentiles: a value falls into one of 8 buckets per power of two of its microseconds (error
- * below 9 %), in the slice of its half minute; ten slices make five minutes. A slice is cleared
- * when its half minute comes round again. Values below 8 us share the first buckets one by one.
+ * Percentiles: a value falls into one of 32 buckets per power of two of its microseconds, in the
+ * slice of its half minute; ten slices make five minutes. A slice is cleared when its half minute
+ * comes round again. Values below 32 us have a bucket each. The middle of a bucket stands for its
+ * values (error below 1.6 %); the least and the largest value are kept as they are.
  */
 #include "lull/config/figures.h"
 
@@ -11,6 +12,7 @@
 #include <stdlib.h>
 
 static const int64_t SLICE_US = 30 * USEC_PER_S;
+enum { STEP_BITS = 5, STEPS = 1 << STEP_BITS };
 
 const usec_t figure_bounds[FIGURE_BOUNDS] = {
     1000,   2500,    5000,    10000,   25000,    50000,    100000,   250000,
@@ -19,23 +21,23 @@ const usec_t figure_bounds[FIGURE_BOUNDS] = {
 static size_t bucket_of(usec_t value)
 {
     uint64_t v = value < 0 ? 0 : (uint64_t)value;
-    if (v < 8) {
+    if (v < STEPS) {
         return (size_t)v;
     }
-    unsigned power = 63 - (unsigned)__builtin_clzll(v);
-    size_t bucket = (size_t)(power - 2) * 8 + (size_t)(v >> (power - 3) & 7);
+    unsigned power = 63 - (unsigned)__builtin_clzll(v) - STEP_BITS;
+    size_t bucket = (size_t)(power + 1) * STEPS + (size_t)(v >> power & (STEPS - 1));
     return bucket < FIGURE_BUCKETS ? bucket : FIGURE_BUCKETS - 1;
 }
 
 /* The middle of a bucket. */
 static usec_t bucket_value(size_t bucket)
 {
-    if (bucket < 8) {
+    if (bucket < STEPS) {
         return (usec_t)bucket;
     }
-    unsigned power = (unsigned)(bucket / 8) + 2;
-    uint64_t low = (uint64_t)(8 + bucket % 8) << (power - 3);
-    return (usec_t)(low + ((uint64_t)1 << (power - 3)) / 2);
+    unsigned power = (unsigned)(bucket / STEPS) - 1;
+    uint64_t low = (uint64_t)(STEPS + bucket % STEPS) << power;
+    return (usec_t)(low + ((uint64_t)1 << power) / 2);
 }
 
 void figure_times_add(struct figure_times *t, mono_t now, usec_t value)
@@ -54,10 +56,12 @@ void figure_times_add(struct figure_times *t, mono_t now, usec_t value)
     int64_t epoch = now.us / SLICE_US + 1; /* 0 marks a slice that was never used */
     struct figure_slice *slice = &t->slices[epoch % FIGURE_SLICES];
     if (slice->epoch != epoch) {
-        *slice = (struct figure_slice){.epoch = epoch};
+        *slice = (struct figure_slice){.epoch = epoch, .least = value, .most = value};
     }
-    uint16_t *bucket = &slice->buckets[bucket_of(value)];
-    *bucket = (uint16_t)(*bucket < UINT16_MAX ? *bucket + 1 : UINT16_MAX);
+    slice->least = value < slice->least ? value : slice->least;
+    slice->most = value > slice->most ? value : slice->most;
+    uint32_t *bucket = &slice->buckets[bucket_of(value)];
+    *bucket += *bucket < UINT32_MAX;
 }
 
 static bool is_recent(const struct figure_slice *slice, int64_t epoch)
@@ -65,29 +69,34 @@ static bool is_recent(const struct figure_slice *slice, int64_t epoch)
     return slice->epoch > 0 && slice->epoch <= epoch && slice->epoch > epoch - FIGURE_SLICES;
 }
 
-usec_t figure_times_percentile(const struct figure_times *t, mono_t now, double p)
+usec_t figure_times_percentile(const struct figure_times *t, mono_t now, unsigned percent)
 {
     uint64_t total = 0;
     uint64_t sums[FIGURE_BUCKETS] = {0};
+    usec_t least = INT64_MAX;
+    usec_t most = 0;
     int64_t epoch = now.us / SLICE_US + 1;
     for (size_t s = 0; t->slices != NULL && s < FIGURE_SLICES; s++) {
-        for (size_t b = 0; is_recent(&t->slices[s], epoch) && b < FIGURE_BUCKETS; b++) {
-            sums[b] += t->slices[s].buckets[b];
-            total += t->slices[s].buckets[b];
+        const struct figure_slice *slice = &t->slices[s];
+        if (!is_recent(slice, epoch)) {
+            continue;
+        }
+        least = slice->least < least ? slice->least : least;
+        most = slice->most > most ? slice->most : most;
+        for (size_t b = 0; b < FIGURE_BUCKETS; b++) {
+            sums[b] += slice->buckets[b];
+            total += slice->buckets[b];
         }
     }
-    if (total == 0) {
-        return -1;
+    uint64_t rank = figure_rank(total, percent);
+    if (rank <= 1 || rank == total) {
+        return total == 0 ? -1 : rank == total ? most : least;
     }
-    uint64_t rank = (uint64_t)(p * (double)(total - 1)) + 1;
-    uint64_t seen = 0;
-    for (size_t b = 0; b < FIGURE_BUCKETS; b++) {
-        seen += sums[b];
-        if (seen >= rank) {
-            return bucket_value(b);
-        }
+    size_t b = 0;
+    for (uint64_t seen = sums[0]; seen < rank; seen += sums[b]) {
+        b++;
     }
-    return bucket_value(FIGURE_BUCKETS - 1);
+    return bucket_value(b);
 }
 
 void figure_times_free(struct figure_times *t)

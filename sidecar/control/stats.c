@@ -37,9 +37,9 @@ static void add_ms(cJSON *to, const char *name, usec_t us)
 static void add_times(cJSON *to, const char *name, const struct figure_times *t, mono_t now)
 {
     cJSON *o = cJSON_AddObjectToObject(to, name);
-    add_ms(o, "p50", figure_times_percentile(t, now, 0.5));
-    add_ms(o, "p90", figure_times_percentile(t, now, 0.9));
-    add_ms(o, "p99", figure_times_percentile(t, now, 0.99));
+    add_ms(o, "p50", figure_times_percentile(t, now, 50));
+    add_ms(o, "p90", figure_times_percentile(t, now, 90));
+    add_ms(o, "p99", figure_times_percentile(t, now, 99));
 }
 
 static void add_task(cJSON *to, const struct task_figures *t, mono_t now)

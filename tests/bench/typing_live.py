@@ -356,7 +356,7 @@ def one_run(given):
         waits = sorted(desk.waits)
 
         def at(p):
-            return round(waits[(len(waits) - 1) * p // 100] * 1000) if waits else -1
+            return round(waits[-(-len(waits) * p // 100) - 1] * 1000) if waits else -1
         return {"client": client, "policy": policy, "requests": desk.requests, "calls": model.calls,
                 "model_s": model.spent, "wasted_s": model.spent - model.used, "pauses": desk.pauses,
                 "shown": desk.shown, "by_tab": desk.by_tab, "p50_ms": at(50), "p95_ms": at(95),

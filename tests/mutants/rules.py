@@ -441,3 +441,9 @@ mutant(R, "what was seen while observing is never served", CACHE, "(key->observi
        "(key->observing || (v->flags & CACHE_FLAG_OBSERVED) != 99)", RECORDS)
 mutant(R, "and is seen while observing", CACHE, "(key->observing || (v->flags & CACHE_FLAG_OBSERVED) == 0)",
        "((v->flags & CACHE_FLAG_OBSERVED) == 0)", RECORDS)
+
+# ---- 11: figures ----
+
+R = "11 figures"
+mutant(R, "percentiles by nearest rank", "include/lull/base/figures.h", "return (count * percent + 99) / 100;",
+       "return 1 + (count - 1) * percent / 100;", ("unit.base.test_figures",))

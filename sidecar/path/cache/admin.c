@@ -251,7 +251,7 @@ struct cache_stats cache_stats(const struct cache *c)
     s.evicted = c->evicted_before + on_disk.evicted;
     s.errors += c->errors_before + on_disk.errors;
     s.pending_writes = c->pending.count;
-    s.commit_p50 = figure_times_percentile(&c->commits, now, 0.5);
-    s.commit_p99 = figure_times_percentile(&c->commits, now, 0.99);
+    s.commit_p50 = figure_times_percentile(&c->commits, now, 50);
+    s.commit_p99 = figure_times_percentile(&c->commits, now, 99);
     return s;
 }

@@ -95,11 +95,10 @@ static int by_size(const void *a, const void *b)
     return (*x > *y) - (*x < *y);
 }
 
-/* Nearest rank, of a sorted list. */
-static usec_t percentile(const struct candidate *c, size_t percent)
+/* Of the sorted list. */
+static usec_t percentile(const struct candidate *c, unsigned percent)
 {
-    size_t rank = (c->answers * percent + 99) / 100;
-    return c->answers == 0 ? -1 : c->took[rank - 1];
+    return c->answers == 0 ? -1 : c->took[figure_rank(c->answers, percent) - 1];
 }
 
 static void run_end(struct compare *run, const char *why)

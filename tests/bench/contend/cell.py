@@ -134,7 +134,7 @@ async def play(asked, clock, zero, chat_port, task_port, model_port):
     late.sort()
     return {"mode": asked["mode"], "begun": begun, "played": played, "ended": clock.now(), "chats": world.chats,
             "tasks": world.done, "records": [shifted(r, clock.zero - zero, clock.scale) for r in seen["records"]],
-            "lag_ms": [late[len(late) // 2], late[len(late) * 99 // 100]] if late else [0, 0]}
+            "lag_ms": [late[-(-len(late) * p // 100) - 1] for p in (50, 99)] if late else [0, 0]}
 
 
 def told_to_stop(*_):

@@ -9,6 +9,8 @@
 #include "bench/typing/seeds.h"
 #include "bench/typing/suggest.h"
 
+#include "lull/base/figures.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -73,11 +75,11 @@ static void describe(const struct seed *s, const struct cast *cast, const struct
     printf("%-9s %3u%% %5.1fs %6zu %5lld %5lld %6zu %5zu %5zu %5zu %5zu %5zu %5zu %6.1f%% %6.1f%% "
            "%5.1f%%\n",
            people_name(s->people), match_rates[s->match], (double)latencies[s->latency] / 1e6, keys,
-           (long long)(n.gaps[n.count / 2] / 1000), (long long)(n.gaps[n.count * 9 / 10] / 1000),
-           n.pauses, n.kinds[KEY_SEND], n.kinds[KEY_BACKSPACE], n.kinds[KEY_PASTE],
-           n.kinds[KEY_TAP], n.kinds[KEY_MOVE], n.kinds[KEY_CLICK],
-           100.0 * (double)n.off_path / (double)n.texts, 100.0 * (double)n.right / (double)n.texts,
-           100.0 * (double)n.empty / (double)n.texts);
+           (long long)(n.gaps[figure_rank(n.count, 50) - 1] / 1000),
+           (long long)(n.gaps[figure_rank(n.count, 90) - 1] / 1000), n.pauses, n.kinds[KEY_SEND],
+           n.kinds[KEY_BACKSPACE], n.kinds[KEY_PASTE], n.kinds[KEY_TAP], n.kinds[KEY_MOVE],
+           n.kinds[KEY_CLICK], 100.0 * (double)n.off_path / (double)n.texts,
+           100.0 * (double)n.right / (double)n.texts, 100.0 * (double)n.empty / (double)n.texts);
     free(n.gaps);
 }
 

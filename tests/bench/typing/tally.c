@@ -2,6 +2,7 @@
 #include "bench/typing/tally.h"
 
 #include "lull/base/err.h"
+#include "lull/base/figures.h"
 
 #include <stdlib.h>
 
@@ -38,9 +39,9 @@ static int by_size(const void *a, const void *b)
 }
 
 /* -1: there is none. */
-static usec_t percentile(const usec_t *sorted, size_t count, size_t hundredths)
+static usec_t percentile(const usec_t *sorted, size_t count, unsigned percent)
 {
-    return count == 0 ? -1 : sorted[(count - 1) * hundredths / 100];
+    return count == 0 ? -1 : sorted[figure_rank(count, percent) - 1];
 }
 
 struct result tally_close(struct tally *t, const struct model_figures *model)
