@@ -158,7 +158,7 @@ mutant(R, "tool calls are seen in the stream", CHAT, "w->goes_on = how == ASSEMB
        "w->goes_on = false;", YIELD)
 mutant(R, "aborted work counts as preempted", FLIGHT, "flight_task_figures(f)->preempted++;", "", YIELD)
 mutant(R, "aborted work counts as wasted", CALL,
-       "flight_task_figures(f)->wasted_us += mono_diff(loop_now(f->table->loop), f->started) + f->spent;", "", YIELD)
+       "    call_wasted(f);\n    failure_forget_probe(f);", "    failure_forget_probe(f);", YIELD)
 
 # ---- 3: obsolete ----
 
@@ -445,5 +445,29 @@ mutant(R, "and is seen while observing", CACHE, "(key->observing || (v->flags & 
 # ---- 11: figures ----
 
 R = "11 figures"
-mutant(R, "percentiles by nearest rank", "include/lull/base/figures.h", "return (count * percent + 99) / 100;",
-       "return 1 + (count - 1) * percent / 100;", ("unit.base.test_figures",))
+mutant(R, "percentiles by nearest rank", "include/lull/config/figures.h", "return (count * percent + 99) / 100;",
+       "return 1 + (count - 1) * percent / 100;", ("unit.config.test_figures",))
+WATCH = "sidecar/path/exchange/watch.c"
+TIME = ("scenario.test_model_time",)
+mutant(R, "model time begins with the request", CALL, "return mono_diff(end, f->started);",
+       "return mono_diff(end, f->first_data.us != 0 ? f->first_data : f->started);", TIME)
+mutant(R, "and ends with the last byte", CALL, "mono_t end = whole && f->last_data.us != 0 ? f->last_data :",
+       "mono_t end = whole && f->last_data.us < 0 ? f->last_data :", TIME)
+mutant(R, "the server's own durations come first", CALL, "if (f->assembling && f->assembler.answer.model_time >= 0) {",
+       "if (f->assembling && f->assembler.answer.model_time < -1) {", TIME)
+mutant(R, "every call's time is spent", CALL, "flight_task_figures(f)->upstream_us += took;",
+       "flight_task_figures(f)->upstream_us += f->cut ? 0 : took;", TIME)
+mutant(R, "a call that was not reached spends nothing", CALL, "up->unreachable ? 0 : model_time(f, whole)",
+       "model_time(f, whole) + (up->unreachable ? 1 : 0)", TIME)
+mutant(R, "a failed call is wasted", CALL, "    call_wasted(f);\n    failure_end(f, &end, f->status != 0);",
+       "    failure_end(f, &end, f->status != 0);", TIME)
+mutant(R, "an answer that nobody took is wasted", CALL, "if (!followed && list_empty(&f->waiters)) {",
+       "if (followed && list_empty(&f->waiters)) {", TIME)
+mutant(R, "a first try is wasted where it is not the answer", FLIGHT,
+       "flight_task_figures(f)->wasted_us += f->first_end.model_time; /* 0 where it is used */", "", TIME)
+mutant(R, "who is answered while held back was held", FLIGHT, "    flight_task_figures(f)->wait_us += held_for(f, w);\n", "", TIME)
+mutant(R, "a joined waiter was held since it came", FLIGHT, "w->since.us > f->held_from.us ? w->since : f->held_from;",
+       "w->since.us < 0 ? w->since : f->held_from;", TIME)
+mutant(R, "passing tasks spend model time", WATCH, "    figures->upstream_us += took;\n", "", TIME)
+mutant(R, "a passing task that is left is wasted", WATCH, "figures->wasted_us += used ? 0 : took;", "(void)used;", TIME)
+mutant(R, "a task that waits to pass was held", PASS, "    count_wait(ctx);\n", "", TIME)

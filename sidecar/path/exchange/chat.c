@@ -72,7 +72,7 @@ static void note_token(struct exchange *x)
     }
 }
 
-static void on_head(void *ctx, int status, const struct http_header *headers, size_t count)
+void watch_head(void *ctx, int status, const struct http_header *headers, size_t count)
 {
     struct exchange *x = ctx;
     struct span type = SPAN_NONE;
@@ -92,7 +92,7 @@ static void on_head(void *ctx, int status, const struct http_header *headers, si
 static void on_data(void *ctx, struct span piece)
 {
     struct exchange *x = ctx;
-    struct chat_watch *w = &x->watch;
+    struct answer_watch *w = &x->watch;
     if (!w->watching) {
         return;
     }
@@ -129,7 +129,7 @@ static void note_turn(struct exchange *x)
 static void on_end(void *ctx)
 {
     struct exchange *x = ctx;
-    struct chat_watch *w = &x->watch;
+    struct answer_watch *w = &x->watch;
     if (!w->watching) {
         return;
     }
@@ -142,7 +142,7 @@ static void on_end(void *ctx)
     }
 }
 
-const struct relay_tap chat_tap = {.on_head = on_head, .on_data = on_data, .on_end = on_end};
+const struct relay_tap chat_tap = {.on_head = watch_head, .on_data = on_data, .on_end = on_end};
 
 void chat_end(struct exchange *x)
 {

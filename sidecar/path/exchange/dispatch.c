@@ -266,7 +266,7 @@ static void answer_waiter(struct exchange *x, struct flight_end *end)
         (void)reply_failure(x, outcome, HTTP_ERROR_UPSTREAM_BROKE, err_name(e));
         return;
     }
-    if (x->bypass != NULL || x->regenerate) {
+    if (x->bypass != NULL || (x->regenerate && !x->waiter.joined)) {
         snprintf(status, sizeof status, "fwd=bypass; detail=%s",
                  x->regenerate ? "regenerate" : x->bypass);
         bool uncached_kind = x->bypass != NULL && strcmp(x->bypass, "cache-off") == 0;
@@ -329,6 +329,8 @@ static void pass_raw(struct exchange *x, struct flight_end *given, enum outcome 
     buf_free(&crossed);
     if (end->upstream_failed) {
         exchange_figures(x, kind)->failed++;
+    } else if (outcome == OUTCOME_COLLAPSED) {
+        exchange_figures(x, kind)->saved_us += end->model_time;
     }
     exchange_finish(x, kind, outcome);
 }

@@ -279,8 +279,7 @@ static void on_gone(struct http_conn *c, void *ctx)
         return;
     }
     if (x->phase == PHASE_GATE) {
-        gate_end(flight_gate(e->flights), &x->ticket, false);
-        exchange_finish(x, x->decision.kind, OUTCOME_ABANDONED);
+        pass_leave(x);
         return;
     }
     if (x->phase == PHASE_FLIGHT) {

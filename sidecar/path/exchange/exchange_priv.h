@@ -37,12 +37,13 @@ struct exchange_head {
 
 enum exchange_phase { PHASE_BODY, PHASE_FLIGHT, PHASE_GATE, PHASE_RELAY };
 
-/* What is seen of a chat's answer as it passes; chat.c. */
-struct chat_watch {
+/* What is seen of an answer as it passes: chat.c, watch.c (tasks). */
+struct answer_watch {
     struct assembler answer;
     bool watching, keep; /* keep: the reply is wanted */
     bool goes_on;        /* it ended in tool calls */
-    mono_t first_token;
+    bool failed;         /* an error inside a stream of status 200 */
+    mono_t called, first_token, last_data;
     enum turn_gap gap;
 };
 
@@ -78,7 +79,7 @@ struct exchange {
     struct gate_ticket ticket;   /* of a task that passes through */
     struct schedule_front front; /* of a chat, or another request that a person waits for */
     bool is_front;
-    struct chat_watch watch;
+    struct answer_watch watch;
     struct buf plain; /* turn.c: the reply that a task's prompt ends with */
     struct buf reply; /* scratch: rendered bodies */
 };
@@ -90,6 +91,7 @@ struct engine {
     struct through *through;
     struct rewarm *rewarm;
     struct compare *compare; /* NULL: none runs */
+    size_t watched;          /* answers to tasks that are put together as they pass */
     struct exchange *spare;
     size_t spare_count;
     int64_t bad_requests;
@@ -169,6 +171,16 @@ void chat_begin(struct exchange *x);
 void chat_end(struct exchange *x);
 /* Looks at a chat's answer as it passes. */
 extern const struct relay_tap chat_tap;
+/* The tap's part that begins to put the answer together, where it can be. */
+void watch_head(void *ctx, int status, const struct http_header *headers, size_t count);
+
+/* watch.c: looks at a task's answer as it passes. */
+extern const struct relay_tap task_tap;
+/* The task's call is over: counts its model time. Before chat_end(). */
+void watch_ended(struct exchange *x, const struct relay_result *r);
+
+/* pass.c: the client of a task that waits before it passes is gone. */
+void pass_leave(struct exchange *x);
 
 /* compare.c: whatever runs is over, at once. */
 void compare_destroy(struct engine *e);

@@ -60,11 +60,14 @@ static void on_relay_done(void *ctx, const struct relay_result *r)
     struct exchange *x = ctx;
     x->relay = NULL;
     count_call_end(x, r);
+    if (x->decision.cls == TASK_CLASS_TASK) {
+        watch_ended(x, r);
+    }
     chat_end(x);
     gate_end(flight_gate(x->engine->flights), &x->ticket, r->client_gone);
     if (x->decision.cls == TASK_CLASS_TASK) {
         struct task_figures *figures = exchange_figures(x, x->decision.kind);
-        if (!r->client_gone && (!r->whole || r->status >= 400)) {
+        if (!r->client_gone && (!r->whole || r->status >= 400 || x->watch.failed)) {
             figures->failed++;
         }
         exchange_finish(x, x->decision.kind, r->client_gone ? OUTCOME_ABANDONED : OUTCOME_BYPASSED);
@@ -108,6 +111,7 @@ static void pass(struct exchange *x)
     }
     count_begin(x);
     x->phase = PHASE_RELAY;
+    x->watch.called = loop_now(x->engine->parts.loop);
     struct relay_options options = {
         .conn = x->conn,
         .to = &x->settings->upstreams[x->head.upstream],
@@ -116,16 +120,32 @@ static void pass(struct exchange *x)
         .extra_headers = span_make(lines, len),
         .strip_authorization = x->settings->server.client_token[0] != '\0',
         .error_form = x->head.form,
-        .tap = x->decision.cls == TASK_CLASS_CHAT ? &chat_tap : NULL,
+        .tap = x->decision.cls == TASK_CLASS_CHAT   ? &chat_tap
+               : x->decision.cls == TASK_CLASS_TASK ? &task_tap
+                                                    : NULL,
         .on_done = on_relay_done,
         .ctx = x,
     };
     x->relay = relay_start(x->engine->parts.loop, x->engine->parts.pool, &options);
 }
 
+static void count_wait(struct exchange *x)
+{
+    exchange_figures(x, x->decision.kind)->wait_us +=
+        mono_diff(loop_now(x->engine->parts.loop), x->begun);
+}
+
 static void go(void *ctx)
 {
+    count_wait(ctx);
     pass(ctx);
+}
+
+void pass_leave(struct exchange *x)
+{
+    count_wait(x);
+    gate_end(flight_gate(x->engine->flights), &x->ticket, false);
+    exchange_finish(x, x->decision.kind, OUTCOME_ABANDONED);
 }
 
 static bool yield(void *ctx)

@@ -47,23 +47,41 @@ void call_start(struct flight *f)
     f->started = loop_now(t->loop);
     flight_pace_row(t, &f->spec)->tried_at = f->started;
     flight_task_figures(f)->upstream_calls++;
-    if (f->held_from.us != 0) {
-        flight_task_figures(f)->wait_us += mono_diff(f->started, f->held_from);
-        f->held_from = (mono_t){0};
-    }
+    flight_released(f);
     flight_upstream_figures(f)->calls++;
     flight_upstream_figures(f)->running++;
     loop_timer_start(f->timer, to->first_byte_timeout);
     f->call = upstream_start(t->pool, &req, &events, f);
 }
 
-/* The call is over, however: exactly once for each call_start. */
-static void call_ended(struct flight *f, int64_t *how)
+/* Model time of a call, whole or cut off: the server's own durations, which include the prompt;
+ * where it says none, from the request's going out to the last byte of a whole answer, else until
+ * now. */
+static usec_t model_time(const struct flight *f, bool whole)
+{
+    if (f->assembling && f->assembler.answer.model_time >= 0) {
+        return f->assembler.answer.model_time;
+    }
+    mono_t end = whole && f->last_data.us != 0 ? f->last_data : loop_now(f->table->loop);
+    return mono_diff(end, f->started);
+}
+
+/* The call is over, however: exactly once for each call_start. Its time is spent; whether it is
+ * wasted as well depends on what becomes of its answer. */
+static void call_ended(struct flight *f, int64_t *how, usec_t took)
 {
     (*how)++;
     f->call = NULL;
+    f->took = took;
+    flight_task_figures(f)->upstream_us += took;
     flight_upstream_figures(f)->running--;
     loop_timer_stop(f->timer);
+}
+
+void call_wasted(struct flight *f)
+{
+    flight_task_figures(f)->wasted_us += f->took;
+    f->took = 0;
 }
 
 /* A completion that was cut off says that such calls take at least that long. */
@@ -85,9 +103,8 @@ void call_abort(struct flight *f)
     upstream_abort(f->call);
     f->cut = true;
     note_slowness(f);
-    call_ended(f, &flight_upstream_figures(f)->aborted);
-    flight_task_figures(f)->wasted_us += mono_diff(loop_now(f->table->loop), f->started) + f->spent;
-    f->spent = 0;
+    call_ended(f, &flight_upstream_figures(f)->aborted, model_time(f, false));
+    call_wasted(f);
     failure_forget_probe(f);
 }
 
@@ -95,6 +112,7 @@ static void fail(struct flight *f, enum http_error error, const char *why)
 {
     struct flight_end end = {
         .result = FLIGHT_FAILED, .error = error, .why = why, .upstream_failed = true};
+    call_wasted(f);
     failure_end(f, &end, f->status != 0);
 }
 
@@ -158,21 +176,9 @@ static bool on_data(void *ctx, struct span piece)
     return true;
 }
 
-/* Model time of the call: the server's own durations, else from the first byte of a stream to its
- * last, or, where the answer came in one piece, the whole call. */
-static usec_t model_time(const struct flight *f)
-{
-    if (f->assembling && f->assembler.answer.model_time >= 0) {
-        return f->assembler.answer.model_time;
-    }
-    usec_t stream = mono_diff(f->last_data, f->first_data);
-    bool streamed = f->asked_stream && f->first_data.us != 0 && stream > 0;
-    return streamed ? stream : mono_diff(loop_now(f->table->loop), f->started);
-}
-
 static void call_again(struct flight *f)
 {
-    f->spent += model_time(f);
+    call_wasted(f);
     f->again = true;
     call_start(f);
 }
@@ -188,7 +194,11 @@ static void pass_raw(struct flight *f)
                              .raw_dialect = endpoint_dialect(f->wire),
                              .raw_headers = buf_span(&f->raw_headers),
                              .raw_body = buf_span(&f->raw_body),
+                             .model_time = f->took,
                              .upstream_failed = f->status >= 400 || failure_is_page(f)};
+    if (end.upstream_failed || list_empty(&f->waiters)) {
+        call_wasted(f);
+    }
     if (end.upstream_failed) {
         failure_end(f, &end, true);
         return;
@@ -207,6 +217,7 @@ static void pass_error(struct flight *f)
                              .raw_headers = SPAN("Content-Type: application/json\r\n"),
                              .raw_body = buf_span(&f->assembler.error),
                              .upstream_failed = true};
+    call_wasted(f);
     failure_end(f, &end, true);
 }
 
@@ -228,20 +239,19 @@ static int64_t cost_of(const struct upstream_settings *to, int64_t in, int64_t o
     return cost < COST_MOST ? (int64_t)cost : (int64_t)COST_MOST;
 }
 
-/* Tokens of a call: as the server says, else estimated from the bytes. */
-static void count_cost(struct flight *f, struct flight_end *end)
+void flight_count_tokens(size_t asked, const struct upstream_settings *to,
+                         struct task_figures *task, struct upstream_figures *up,
+                         struct flight_end *end)
 {
     enum { BYTES_PER_TOKEN = 4 };
-    struct task_figures *task = flight_task_figures(f);
-    const struct upstream_settings *to = flight_upstream(f);
     const struct answer *a = end->answer;
-    int64_t in = (int64_t)f->shaped.len / BYTES_PER_TOKEN;
+    int64_t in = (int64_t)asked / BYTES_PER_TOKEN;
     int64_t out = (int64_t)(a->content.len + a->thinking.len) / BYTES_PER_TOKEN;
     int64_t guessed = (a->tokens_in < 0 ? in : 0) + (a->tokens_out < 0 ? out : 0);
     in = tokens_said(a->tokens_in, in);
     out = tokens_said(a->tokens_out, out);
-    end->cost += cost_of(to, in, out);
-    end->tokens += in + out;
+    end->cost = cost_of(to, in, out);
+    end->tokens = in + out;
     end->tokens_in = in;
     end->tokens_out = out;
     end->estimated = guessed > 0;
@@ -249,29 +259,26 @@ static void count_cost(struct flight *f, struct flight_end *end)
     task->tokens_out += out;
     task->tokens_estimated += guessed;
     task->cost += end->cost;
-    if (f->spec.aside) {
-        return;
+    if (up != NULL) {
+        up->tokens_in += in;
+        up->tokens_out += out;
+        up->tokens_estimated += guessed;
+        up->cost += end->cost;
     }
-    struct upstream_figures *up = flight_upstream_figures(f);
-    up->tokens_in += in;
-    up->tokens_out += out;
-    up->tokens_estimated += guessed;
-    up->cost += end->cost;
 }
 
 /* Hands the answer out. */
 static void deliver(struct flight *f, struct flight_end *end)
 {
-    struct task_figures *task = flight_task_figures(f);
     end->fell_back = f->fell_back;
-    if (list_empty(&f->waiters) && list_empty(&f->followers)) {
-        task->wasted_us += end->model_time;
-    }
     if (!f->spec.aside) {
         f->table->hooks.landed(f->table->hooks.ctx, f, end);
     }
     f->state = FLIGHT_ENDING; /* from here on it leads nobody */
-    completion_landed(f, end);
+    bool followed = completion_landed(f, end);
+    if (!followed && list_empty(&f->waiters)) {
+        flight_task_figures(f)->wasted_us += end->model_time;
+    }
     flight_finish(f, end);
 }
 
@@ -300,29 +307,31 @@ static void ask_for_shape(struct flight *f, const struct flight_end *end)
     f->shape_retried = true;
     f->has_first = true;
     f->first = f->assembler.answer;
+    f->first_end = *end;
+    f->first_end.answer = &f->first;
+    f->took = 0; /* it is first_end's */
     answer_init(&f->assembler.answer);
-    f->spent += end->model_time;
     call_start(f);
 }
 
 void call_land_first(struct flight *f)
 {
-    struct flight_end end = {.result = FLIGHT_ANSWER, .answer = &f->first, .model_time = f->spent};
-    flight_task_figures(f)->upstream_us += f->spent;
-    f->spent = 0;
+    struct flight_end end = f->first_end;
+    call_wasted(f);
+    f->first_end.model_time = 0; /* used */
     deliver(f, &end);
 }
 
 static void land(struct flight *f)
 {
-    struct task_figures *task = flight_task_figures(f);
     mono_t now = loop_now(f->table->loop);
     struct flight_end end = {.result = FLIGHT_ANSWER,
                              .answer = &f->assembler.answer,
-                             .model_time = model_time(f),
+                             .model_time = f->took,
                              .took = mono_diff(now, f->started)};
     failure_none(f);
-    count_cost(f, &end);
+    flight_count_tokens(f->shaped.len, flight_upstream(f), flight_task_figures(f),
+                        f->spec.aside ? NULL : flight_upstream_figures(f), &end);
     if (f->again) {
         refusal_remember(f->table, f, now);
     }
@@ -334,14 +343,14 @@ static void land(struct flight *f)
         ask_for_shape(f, &end);
         return;
     }
-    task->upstream_us += end.model_time + f->spent;
-    task->wasted_us += f->spent;
+    f->took =
+        0; /* used, if anybody takes the answer; an answer before it is not: unlink_flight() */
     deliver(f, &end);
 }
 
-static void on_whole(struct flight *f, const struct upstream_report *report)
+static void on_whole(struct flight *f, enum assembled how, const struct upstream_report *report)
 {
-    switch (assembler_finish(&f->assembler, true)) {
+    switch (how) {
     case ASSEMBLED_WHOLE:
         land(f);
         return;
@@ -377,23 +386,18 @@ static void on_done(void *ctx, const struct upstream_report *report)
 {
     struct flight *f = ctx;
     struct upstream_figures *up = flight_upstream_figures(f);
+    bool whole = report->result == UPSTREAM_DONE;
+    enum assembled how =
+        f->assembling ? assembler_finish(&f->assembler, whole) : ASSEMBLED_INCOMPLETE;
     up->unreachable = report->result == UPSTREAM_UNREACHABLE;
-    if (report->result != UPSTREAM_DONE) {
-        call_ended(f, &up->failed);
-        flight_task_figures(f)->wasted_us += report->got_head ? model_time(f) : 0;
-        if (!f->has_first) { /* else that is an answer's time */
-            flight_task_figures(f)->wasted_us += f->spent;
-            f->spent = 0;
-        }
-        fail(f,
-             report->result == UPSTREAM_UNREACHABLE ? HTTP_ERROR_UPSTREAM_UNREACHABLE
-                                                    : HTTP_ERROR_UPSTREAM_BROKE,
+    call_ended(f, whole ? &up->finished : &up->failed, up->unreachable ? 0 : model_time(f, whole));
+    if (!whole) {
+        fail(f, up->unreachable ? HTTP_ERROR_UPSTREAM_UNREACHABLE : HTTP_ERROR_UPSTREAM_BROKE,
              report->why);
         return;
     }
-    call_ended(f, &up->finished);
     if (f->assembling) {
-        on_whole(f, report);
+        on_whole(f, how, report);
     } else if (f->has_first && refused(f->status)) {
         refusal_remember(f->table, f, loop_now(f->table->loop)); /* it does not know schemas */
         call_land_first(f);

@@ -153,6 +153,7 @@ static void supersede_older(struct flight *newer, const struct flight *leader)
 static void follow(struct flight *f, struct flight *leader)
 {
     f->state = FLIGHT_FOLLOWING;
+    f->followed = loop_now(f->table->loop);
     f->leader = leader;
     list_append(&leader->followers, &f->follow);
 }
@@ -255,8 +256,8 @@ void completion_progress(struct flight *f)
     }
 }
 
-/* The answer for who follows: the rest alone. */
-static void land_follower(struct flight *f, struct span rest, const struct flight_end *from)
+/* The answer for who follows: the rest alone. false: it goes its own way. */
+static bool land_follower(struct flight *f, struct span rest, const struct flight_end *from)
 {
     struct answer answer;
     struct flight_end end = {.result = FLIGHT_ANSWER,
@@ -267,33 +268,37 @@ static void land_follower(struct flight *f, struct span rest, const struct fligh
                              .rest = true};
     answer_init(&answer);
     answer.finish = FINISH_STOP;
-    completion_unfollow(f);
-    if (suggestion_write(rest, &answer.content) == ERR_OK) {
+    bool written = suggestion_write(rest, &answer.content) == ERR_OK;
+    if (written) {
         flight_finish(f, &end);
     } else {
+        completion_unfollow(f);
         go_on(f);
     }
     answer_free(&answer);
+    return written;
 }
 
-void completion_landed(struct flight *f, const struct flight_end *end)
+bool completion_landed(struct flight *f, const struct flight_end *end)
 {
     struct buf suggestion = {.max = ANSWER_MAX};
     if (list_empty(&f->followers)) {
-        return; /* the answer is read for them only */
+        return false; /* the answer is read for them only */
     }
     bool good = suggestion_of(buf_span(&end->answer->content), &suggestion);
+    bool taken = false;
     while (!list_empty(&f->followers)) {
         struct flight *follower = list_item(f->followers.next, struct flight, follow);
         struct span typed = typed_since(f, &follower->spec.completion);
         struct span rest;
         if (good && text_rest(f->spec.completion.who.text, buf_span(&suggestion), typed, &rest)) {
-            land_follower(follower, rest, end);
+            taken = land_follower(follower, rest, end) || taken;
         } else {
             release(follower);
         }
     }
     buf_free(&suggestion);
+    return taken;
 }
 
 /* ---- placing ---- */
@@ -388,8 +393,7 @@ static usec_t answer_due(struct flight *f, usec_t deadline)
             return left;
         }
         struct flight_end end = {.result = FLIGHT_EMPTY, .outcome = OUTCOME_DEADLINE};
-        list_remove(&w->node);
-        w->flight = NULL;
+        flight_detach(f, w);
         w->done(w->ctx, &end);
         buf_free(&end.reply);
     }

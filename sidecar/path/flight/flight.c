@@ -117,9 +117,37 @@ size_t flight_count(const struct flight_table *t)
     return t->count;
 }
 
+/* How long a waiter has been held back since the flight is. Sharing a call that is under way is no
+ * holding back. */
+static usec_t held_for(const struct flight *f, const struct flight_waiter *w)
+{
+    mono_t from = w->since.us > f->held_from.us ? w->since : f->held_from;
+    mono_t end = f->state == FLIGHT_FOLLOWING ? f->followed : loop_now(f->table->loop);
+    return f->held_from.us != 0 && end.us > from.us ? mono_diff(end, from) : 0;
+}
+
+void flight_released(struct flight *f)
+{
+    list_each(node, &f->waiters)
+    {
+        flight_task_figures(f)->wait_us += held_for(f, list_item(node, struct flight_waiter, node));
+    }
+    f->held_from = (mono_t){0};
+}
+
+void flight_detach(struct flight *f, struct flight_waiter *w)
+{
+    flight_task_figures(f)->wait_us += held_for(f, w);
+    list_remove(&w->node);
+    w->flight = NULL;
+}
+
 /* Takes the flight out of every place where it could be found. */
 static void unlink_flight(struct flight *f)
 {
+    flight_released(f);
+    flight_task_figures(f)->wasted_us += f->first_end.model_time; /* 0 where it is used */
+    f->first_end.model_time = 0;
     failure_forget_probe(f);
     if (f->state == FLIGHT_FOLLOWING && f->leader != NULL) {
         completion_unfollow(f);
@@ -170,8 +198,7 @@ void flight_finish(struct flight *f, struct flight_end *end)
     unlink_flight(f);
     while (!list_empty(&f->waiters)) {
         struct flight_waiter *w = list_item(f->waiters.next, struct flight_waiter, node);
-        list_remove(&w->node);
-        w->flight = NULL;
+        flight_detach(f, w);
         w->done(w->ctx, end);
     }
     buf_free(&end->reply);
@@ -372,6 +399,7 @@ void flight_queue(struct flight *f)
 {
     make_ticket(f);
     f->state = FLIGHT_QUEUED;
+    f->held_from = f->held_from.us == 0 ? loop_now(f->table->loop) : f->held_from;
     arm_hold(f);
     gate_wait(f->table->gate, &f->ticket);
 }
@@ -498,8 +526,7 @@ void flight_leave(struct flight_table *t, struct flight_waiter *waiter)
     if (f == NULL) {
         return;
     }
-    waiter->flight = NULL;
-    list_remove(&waiter->node);
+    flight_detach(f, waiter);
     if (flight_is_idle(f)) {
         flight_drop(f);
     }

@@ -59,6 +59,7 @@ struct flight {
     struct gate_ticket ticket;
     mono_t begun;
     mono_t held_from; /* since when it has been held back; zero while it is called */
+    mono_t followed;  /* FOLLOWING: since when */
 
     /* class completion */
     usec_t window; /* it was to be held for this long, counted from `begun` */
@@ -83,8 +84,9 @@ struct flight {
     bool fell_back;            /* it goes to the fallback */
     bool retried;              /* after a call of which not one byte came */
     bool shape_retried;        /* asked once more for the kind's form */
-    bool has_first;            /* `first` is the answer before that */
+    bool has_first;            /* `first` is the answer before that, `first_end` what it cost */
     struct answer first;
+    struct flight_end first_end;
     bool probing; /* it tries for the breaker */
     unsigned door_waits;
     int status;
@@ -94,7 +96,7 @@ struct flight {
     bool assembling;
     bool cut; /* its last call was aborted */
     mono_t started, first_data, last_data;
-    usec_t spent; /* model time of an earlier call of this flight that was thrown away */
+    usec_t took; /* model time of the call that ended last, until it is known whether it was used */
 };
 
 struct load_row;
@@ -129,6 +131,10 @@ struct upstream_figures *flight_upstream_figures(const struct flight *f);
 /* Hands the end to every waiter and frees the flight at the end of the turn. Who follows it is
  * released. */
 void flight_finish(struct flight *f, struct flight_end *end);
+/* The flight is held back no longer: what its waiters waited is counted. */
+void flight_released(struct flight *f);
+/* Takes a waiter off its flight, and counts how long it was held back. */
+void flight_detach(struct flight *f, struct flight_waiter *w);
 /* Aborts its call, if any, and answers everybody empty. */
 void flight_finish_empty(struct flight *f, enum outcome outcome);
 /* Aborts and forgets a flight that nobody waits for. */
@@ -157,8 +163,8 @@ struct flight *completion_leader(struct flight_table *t, const struct flight_com
 bool completion_spared(struct flight *f);
 /* More of the answer has come: who follows and does not fit any more is released. */
 void completion_progress(struct flight *f);
-/* The answer is whole: who follows gets the rest, or is released. */
-void completion_landed(struct flight *f, const struct flight_end *end);
+/* The answer is whole: who follows gets the rest, or is released. Whether a follower got one. */
+bool completion_landed(struct flight *f, const struct flight_end *end);
 /* All who follow f go their own way. */
 void completion_release_all(struct flight *f);
 /* f follows nobody any more. */
@@ -200,8 +206,10 @@ void breakers_free(struct flight_table *t);
 
 /* call.c */
 void call_start(struct flight *f);
-/* Ends the call under way, if any, and counts it as aborted. */
+/* Ends the call under way, if any, and counts it as aborted and its time as wasted. */
 void call_abort(struct flight *f);
+/* The model time of its last call was of no use. */
+void call_wasted(struct flight *f);
 /* The second try failed: the first answer is the answer. */
 void call_land_first(struct flight *f);
 void call_timer(struct flight *f);

@@ -28,8 +28,7 @@ static void answer_obsolete(struct flight *f, const struct schedule_whose *whose
         struct flight_waiter *w = list_item(node, struct flight_waiter, node);
         if (is_over(f, w, whose, chat)) {
             struct flight_end end = {.result = FLIGHT_EMPTY, .outcome = OUTCOME_OBSOLETE};
-            list_remove(&w->node);
-            w->flight = NULL;
+            flight_detach(f, w);
             w->done(w->ctx, &end);
             buf_free(&end.reply);
         }

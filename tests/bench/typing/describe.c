@@ -9,7 +9,7 @@
 #include "bench/typing/seeds.h"
 #include "bench/typing/suggest.h"
 
-#include "lull/base/figures.h"
+#include "lull/config/figures.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
 #include "bench/typing/tally.h"
 
 #include "lull/base/err.h"
-#include "lull/base/figures.h"
+#include "lull/config/figures.h"
 
 #include <stdlib.h>
 

@@ -54,10 +54,10 @@ struct flight_end {
     bool rest;      /* FLIGHT_ANSWER: the rest of a suggestion that another request's call made */
     bool held;      /* FLIGHT_ANSWER: the rest of a suggestion that was held by then */
     bool fell_back; /* the answer is the fallback's: not kept */
-    bool upstream_failed;          /* RAW with an error status, or FAILED: counts as `failed` */
-    usec_t model_time;             /* FLIGHT_ANSWER: measured model time of the call */
-    usec_t took;                   /* FLIGHT_ANSWER: from the start of the call to its end */
-    int64_t tokens;                /* FLIGHT_ANSWER: in and out, 0 when unknown */
+    bool upstream_failed; /* RAW with an error status, or FAILED: counts as `failed` */
+    usec_t model_time; /* FLIGHT_ANSWER, FLIGHT_RAW: measured model time of the call that made it */
+    usec_t took;       /* FLIGHT_ANSWER: from the start of the call to its end */
+    int64_t tokens;    /* FLIGHT_ANSWER: in and out, 0 when unknown */
     int64_t tokens_in, tokens_out; /* FLIGHT_ANSWER of a call: the same, of this call alone */
     bool estimated;                /* some of them: from the bytes */
     int64_t cost;                  /* FLIGHT_ANSWER: of the call, in millionths of money */
@@ -71,6 +71,13 @@ struct flight_end {
     char reply_model[256];      /* ... and the model name it was rendered with; "": none */
     struct hash_key alias_done; /* the last alias that was stored */
 };
+
+/* Counts the tokens of end->answer, as the server said or, where it did not, by the bytes of the
+ * request (`asked`) and of the answer, with their cost; fills in end's. up: NULL where only the
+ * task counts. */
+void flight_count_tokens(size_t asked, const struct upstream_settings *to,
+                         struct task_figures *task, struct upstream_figures *up,
+                         struct flight_end *end);
 
 /* One waiting exchange. Owned by the exchange; zeroed at first. */
 struct flight_waiter {
