@@ -261,7 +261,7 @@ class Desk:
         if given is None:
             return
         how = response.cache_status if response.status == 200 else f"status {response.status}"
-        how = "call" if "uri-miss" in how or not how else how.replace("lull; ", "").split("; ttl")[0]
+        how = "call" if how.startswith("lull; fwd=miss; stored") or how in ("", "lull; fwd=miss") else how.replace("lull; ", "").split("; ttl")[0]
         self.how[how] = self.how.get(how, 0) + 1
         text = json.loads(response.content).get("text", "") if response.status == 200 else ""
         given[0].answer(*given[1:], text)

@@ -155,7 +155,7 @@ class Entries(ControlTest):
         self.assertEqual(lull.control("DELETE", "/entries/" + entry["id"]).status, 404)
         self.assertEqual(lull.control("GET", "/entries/zzz").status, 404)
         r = c.post(PATH["openai"], body("title", "title 0"), headers())
-        self.assertEqual((r.cache_status, r.content), ("lull; fwd=uri-miss; stored", good_content("title", 2)))
+        self.assertEqual((r.cache_status, r.content), ("lull; fwd=miss; stored", good_content("title", 2)))
 
     def test_purge(self):
         up = self.upstream()
@@ -167,7 +167,7 @@ class Entries(ControlTest):
         self.assertEqual((r.status, r.json["purged"]), (200, 4))
         self.assertEqual({e["kind"] for e in self.entries(lull)["entries"]}, {"tags"})
         r = c.post(PATH["openai"], body("title", "title 1"), headers())
-        self.assertEqual(r.cache_status, "lull; fwd=uri-miss; stored")
+        self.assertEqual(r.cache_status, "lull; fwd=miss; stored")
         self.assertIn("hit", c.post(PATH["openai"], body("tags", "tags 1"), headers()).cache_status)
         self.assertEqual(lull.control("POST", "/purge?model=nothing-like-it").json["purged"], 0)
         self.assertEqual(lull.control("POST", "/purge?older=1h").json["purged"], 0)

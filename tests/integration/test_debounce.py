@@ -11,7 +11,7 @@ from prompts import MODEL, PATH, headers
 from upstream import Gate, completed_text, good, say
 
 SENTENCE = "What is the best way to store small records in a memory mapped file?"
-SUPERSEDED = "lull; fwd=bypass; detail=superseded"
+SUPERSEDED = "lull; detail=superseded"
 
 
 class DebounceTest(LullTest):
@@ -47,7 +47,7 @@ class FixedWindow(DebounceTest):
                         self.empty(clients[-2].response(), dialect)
                         self.assertEqual(up.count(), 0, "answered before anything went up")
                 r = clients[-1].response()
-                self.assertEqual(r.cache_status, "lull; fwd=uri-miss; stored")
+                self.assertEqual(r.cache_status, "lull; fwd=miss; stored")
                 self.assertEqual([completed_text(e.json) for e in up.records], [SENTENCE[:36]])
                 lull.wait_task("autocomplete", requests=5, superseded=4, misses=1, upstream_calls=1)
 
@@ -108,7 +108,7 @@ class FixedWindow(DebounceTest):
                 a = self.start(lull, SENTENCE[:30])
                 b = self.start(lull, SENTENCE[:34], **more)
                 for c in (a, b):
-                    self.assertEqual(c.response().cache_status, "lull; fwd=uri-miss; stored")
+                    self.assertEqual(c.response().cache_status, "lull; fwd=miss; stored")
                 self.assertEqual(up.count(), 2)
                 lull.check()
 
@@ -168,7 +168,7 @@ class FixedWindow(DebounceTest):
         self.assertFalse(b.readable(0.3), "answered before there was a suggestion")
         gate.open()
         r = a.response()
-        self.assertEqual((r.cache_status, r.content), ("lull; fwd=uri-miss; stored", json.dumps({"text": SENTENCE[20:]})))
+        self.assertEqual((r.cache_status, r.content), ("lull; fwd=miss; stored", json.dumps({"text": SENTENCE[20:]})))
         r = b.response()
         self.assertEqual(r.cache_status, "lull; fwd=miss; collapsed; detail=type-through")
         self.assertEqual(json.loads(r.content), {"text": SENTENCE[30:]})
@@ -184,7 +184,7 @@ class OffAndAuto(DebounceTest):
         up.wait_for(3)
         gate.open()
         for c in clients:
-            self.assertEqual(c.response().cache_status, "lull; fwd=uri-miss; stored")
+            self.assertEqual(c.response().cache_status, "lull; fwd=miss; stored")
         lull.wait_task("autocomplete", requests=3, misses=3, superseded=0)
 
     def test_auto_does_not_delay_a_lone_request(self):

@@ -64,7 +64,7 @@ class ExplainTest(LullTest):
         e = self.explain(lull, body, **who)
         self.assertEqual((e["decision"], e["window_ms"], e["joins"]), ("miss", 0, False))
         r = self.ask(lull, body, **who)
-        self.assertEqual(r.cache_status, "lull; fwd=uri-miss; stored")
+        self.assertEqual(r.cache_status, "lull; fwd=miss; stored")
         lull.committed()
         e = self.explain(lull, body, **who)
         self.assertEqual(e["decision"], "hit")

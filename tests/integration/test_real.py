@@ -36,7 +36,7 @@ class RealServers(LullTest):
             first = self.ask(lull, kind, "openai")
             self.assertEqual(first.status, 200, first)
             self.assertIn(member, json.loads(first.content))
-            self.assertEqual(first.cache_status, "lull; fwd=uri-miss; stored")
+            self.assertEqual(first.cache_status, "lull; fwd=miss; stored")
         lull.committed()
         for kind, member in MEMBERS.items():
             again = self.ask(lull, kind, "ollama")  # a scope of its own: no Authorization

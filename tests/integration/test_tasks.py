@@ -11,8 +11,8 @@ from upstream import (Gate, cut_at, error_in_stream, good, good_content, refuse_
                       whole_document)
 
 DIALECTS = ("openai", "ollama")
-MISS = "lull; fwd=uri-miss; stored"
-NOT_STORED = "lull; fwd=uri-miss"
+MISS = "lull; fwd=miss; stored"
+NOT_STORED = "lull; fwd=miss"
 
 
 class TaskTest(LullTest):

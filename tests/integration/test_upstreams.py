@@ -46,7 +46,7 @@ class Dialects(UpstreamTest):
         up, other = self.upstream(), only_openai(self.upstream())
         lull = self.task_model(up, other, "model = small\n")
         r = self.ask(lull, dialect="ollama")
-        self.assertEqual((r.status, r.cache_status), (200, "lull; fwd=uri-miss; stored"))
+        self.assertEqual((r.status, r.cache_status), (200, "lull; fwd=miss; stored"))
         self.assertEqual(r.json["message"], {"role": "assistant", "content": good_content("title", 1)})
         self.assertTrue(r.json["done"])
         self.assertEqual(r.json["model"], MODEL["ollama"])
@@ -172,7 +172,7 @@ class Shaping(UpstreamTest):
         lull = self.lull(up)
         up.when("title", say('<think>{maybe}</think>Sure:\n```json\n{"title": "Bread"}\n```\n{enjoy}'))
         r = self.ask(lull)
-        self.assertEqual((r.content, r.cache_status), ('{"title": "Bread"}', "lull; fwd=uri-miss; stored"))
+        self.assertEqual((r.content, r.cache_status), ('{"title": "Bread"}', "lull; fwd=miss; stored"))
 
     def test_money(self):
         up = self.upstream()

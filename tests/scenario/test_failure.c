@@ -241,6 +241,39 @@ static void the_fallback_answers_at_once_while_the_first_is_down(void **state)
     world_end(w);
 }
 
+static void an_error_says_how_the_request_was_forwarded(void **state)
+{
+    static const struct {
+        const char *headers, *status;
+    } rows[] = {
+        {"", "Cache-Status: lull; fwd=miss\r\n"},
+        {"Cache-Control: no-cache\r\n", "Cache-Status: lull; fwd=request\r\n"},
+        {"Cache-Control: no-store\r\n", "Cache-Status: lull; fwd=bypass; detail=no-store\r\n"},
+    };
+    (void)state;
+    struct world *w = world_begin(one);
+    struct client *c = client_open(w);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        client_clear(c);
+        client_post(c, "/v1/chat/completions", rows[i].headers, ask_title("How are you?", "Fine."));
+        model_refuse(last(w), 404, "", "{\"error\":{\"message\":\"no such model\"}}");
+        model_refuse(last(w), 404, "", "{\"error\":{\"message\":\"no such model\"}}");
+        assert_has(client_reply(c), "HTTP/1.1 404 "); /* the server's own */
+        assert_has(client_reply(c), rows[i].status);
+        client_clear(c);
+        client_post(c, "/v1/chat/completions", rows[i].headers, ask_title("How are you?", "Fine."));
+        model_break(last(w), true);
+        model_break(last(w), true);
+        assert_has(client_reply(c), "X-Lull-Error: upstream_unreachable\r\n"); /* lull's own */
+        assert_has(client_reply(c), rows[i].status);
+    }
+    client_clear(c);
+    client_post(c, "/v1/chat/completions", "Origin: http://evil.example\r\n",
+                ask_title("How are you?", "Fine."));
+    assert_has(client_reply(c), "Cache-Status: lull; detail=rejected\r\n"); /* not forwarded */
+    world_end(w);
+}
+
 static void an_old_answer_stands_in_for_an_error(void **state)
 {
     static const char *const sets[] = {"upstream.default.slots=64", "tasks.settle=0",
@@ -256,7 +289,7 @@ static void an_old_answer_stands_in_for_an_error(void **state)
     assert_int_equal(model_calls(w), 2);
     model_refuse(last(w), 500, "", "{}");
     assert_has(client_reply(c), "Old");
-    assert_has(client_reply(c), "Cache-Status: lull; hit; detail=stale\r\n");
+    assert_has(client_reply(c), "Cache-Status: lull; hit; ttl=-1\r\n");
     assert_int_equal(world_task(w, "follow_up")->outcomes[OUTCOME_STALE], 1);
     follow(c); /* it is asked anew each time */
     assert_int_equal(model_calls(w), 3);
@@ -516,6 +549,7 @@ int main(void)
         cmocka_unit_test(what_the_client_did_wrong_does_not_count),
         cmocka_unit_test(another_upstream_answers),
         cmocka_unit_test(the_fallback_answers_at_once_while_the_first_is_down),
+        cmocka_unit_test(an_error_says_how_the_request_was_forwarded),
         cmocka_unit_test(an_old_answer_stands_in_for_an_error),
         cmocka_unit_test(a_closed_door_is_waited_for),
         cmocka_unit_test(a_door_that_opens_too_late_is_not_waited_for),

@@ -48,6 +48,7 @@ static enum err answer_rest(struct exchange *x, const struct through_hit *hit)
 {
     int kind = x->decision.kind;
     struct task_figures *figures = exchange_figures(x, kind);
+    struct cache_status status = {.from = CACHE_STATUS_HIT, .detail = "type-through"};
     struct answer answer;
     answer_init(&answer);
     answer.finish = FINISH_STOP;
@@ -58,7 +59,7 @@ static enum err answer_rest(struct exchange *x, const struct through_hit *hit)
         figures->saved_us += hit->model_time;
         figures->saved_tokens += hit->tokens;
         figures->saved_cost += hit->cost;
-        reply_task(x, kind, "hit; detail=type-through", buf_span(&x->reply));
+        reply_task(x, kind, &status, buf_span(&x->reply));
         exchange_finish(x, kind, OUTCOME_TYPE_THROUGH);
     }
     return e;

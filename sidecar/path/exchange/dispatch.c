@@ -259,7 +259,7 @@ static void answer_waiter(struct exchange *x, struct flight_end *end)
     int kind = x->decision.kind;
     struct task_figures *figures = exchange_figures(x, kind);
     struct span body;
-    char status[64];
+    struct cache_status status = reply_call_status(x, false);
     enum outcome outcome = OUTCOME_MISS;
     enum err e = shared_reply(x, end, &body);
     if (e != ERR_OK) {
@@ -267,23 +267,21 @@ static void answer_waiter(struct exchange *x, struct flight_end *end)
         return;
     }
     if (x->bypass != NULL || (x->regenerate && !x->waiter.joined)) {
-        snprintf(status, sizeof status, "fwd=bypass; detail=%s",
-                 x->regenerate ? "regenerate" : x->bypass);
         bool uncached_kind = x->bypass != NULL && strcmp(x->bypass, "cache-off") == 0;
         outcome = x->regenerate || uncached_kind ? OUTCOME_MISS : OUTCOME_BYPASSED;
     } else if (end->fell_back) {
-        snprintf(status, sizeof status, "fwd=bypass; detail=fallback");
+        status.fwd = CACHE_STATUS_BYPASS;
+        status.detail = "fallback";
         outcome = x->waiter.joined ? OUTCOME_COLLAPSED : OUTCOME_MISS;
     } else if (end->held) {
-        snprintf(status, sizeof status, "hit; detail=type-through");
+        status = (struct cache_status){.from = CACHE_STATUS_HIT, .detail = "type-through"};
         outcome = OUTCOME_TYPE_THROUGH;
     } else if (shares(x, end)) {
         outcome = OUTCOME_COLLAPSED;
-        snprintf(status, sizeof status, "fwd=miss; collapsed%s",
-                 end->rest ? "; detail=type-through" : "");
+        status.collapsed = true;
+        status.detail = end->rest ? "type-through" : NULL;
     } else {
-        snprintf(status, sizeof status, "fwd=%s%s", x->head.no_cache ? "request" : "uri-miss",
-                 end->stored ? "; stored" : "");
+        status.stored = end->stored;
     }
     if (outcome == OUTCOME_COLLAPSED || outcome == OUTCOME_TYPE_THROUGH) {
         figures->saved_us += end->model_time;
@@ -291,7 +289,7 @@ static void answer_waiter(struct exchange *x, struct flight_end *end)
         figures->saved_cost += end->cost;
     }
     keep_alias(x, end, body); /* before the reply: afterwards the request is not ours any more */
-    reply_task(x, kind, status, body);
+    reply_task(x, kind, &status, body);
     exchange_finish(x, kind, outcome);
 }
 
@@ -316,9 +314,8 @@ static void pass_raw(struct exchange *x, struct flight_end *given, enum outcome 
     cross_error(x, end, &crossed);
     struct buf lines = {.max = end->raw_headers.len + 512};
     char own[512];
-    size_t own_len = reply_task_lines(
-        x, kind, outcome == OUTCOME_COLLAPSED ? "fwd=miss; collapsed" : "fwd=uri-miss", own,
-        sizeof own);
+    struct cache_status status = reply_call_status(x, outcome == OUTCOME_COLLAPSED);
+    size_t own_len = reply_task_lines(x, kind, &status, own, sizeof own);
     if (buf_append_span(&lines, end->raw_headers) == ERR_OK &&
         buf_append(&lines, own, own_len) == ERR_OK) {
         http_reply_full(x->conn, end->status, SPAN_NONE, buf_span(&lines), end->raw_body);

@@ -11,6 +11,7 @@
 #include "lull/path/typist/through.h"
 #include "lull/path/typist/typed_text.h"
 #include "lull/path/webui/classify.h"
+#include "path/exchange/cache_status.h"
 
 enum step {
 #define STEP(id, function) STEP_##id,
@@ -186,10 +187,12 @@ void pass_leave(struct exchange *x);
 void compare_destroy(struct engine *e);
 
 /* reply.c: the answer to a task: 200, JSON, with X-Lull-Task and Cache-Status. */
-void reply_task(struct exchange *x, int kind, const char *cache_status, struct span body);
+void reply_task(struct exchange *x, int kind, const struct cache_status *status, struct span body);
 /* The lines for it: "X-Lull-Task: ...\r\nCache-Status: lull; ...\r\n"; returns the length. */
-size_t reply_task_lines(const struct exchange *x, int kind, const char *cache_status, char *out,
-                        size_t size);
+size_t reply_task_lines(const struct exchange *x, int kind, const struct cache_status *status,
+                        char *out, size_t size);
+/* How the call of this exchange is described; collapsed: it is the call of another one. */
+struct cache_status reply_call_status(const struct exchange *x, bool collapsed);
 /* An error of lull's own to a task, with both headers; the exchange goes on. */
 void reply_error(struct exchange *x, enum outcome outcome, enum http_error error,
                  const char *detail);

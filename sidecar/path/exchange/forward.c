@@ -5,8 +5,6 @@
  */
 #include "path/exchange/exchange_priv.h"
 
-#include <stdio.h>
-
 static struct upstream_figures *upstream_figures_of(struct exchange *x)
 {
     const char *name = x->settings->upstreams[x->head.upstream].name;
@@ -105,9 +103,8 @@ static void pass(struct exchange *x)
     char lines[512];
     size_t len = 0;
     if (x->decision.cls == TASK_CLASS_TASK) {
-        char status[64];
-        snprintf(status, sizeof status, "fwd=bypass; detail=%s", x->bypass);
-        len = reply_task_lines(x, x->decision.kind, status, lines, sizeof lines);
+        struct cache_status status = reply_call_status(x, false);
+        len = reply_task_lines(x, x->decision.kind, &status, lines, sizeof lines);
     }
     count_begin(x);
     x->phase = PHASE_RELAY;

@@ -11,8 +11,6 @@
 #include "lull/http/guard.h"
 #include "lull/path/dialect/convert.h"
 
-#include <stdio.h>
-
 static const usec_t REGENERATE = 5 * USEC_PER_S;
 
 bool lookup_wants_new(const struct exchange *x, const struct cache_hit *hit)
@@ -26,24 +24,29 @@ static struct cache_key key_of(const struct fingerprint *f)
     return (struct cache_key){.hash = f->hash, .head = f->head, .body = f->body};
 }
 
+/* Whole seconds, rounded down; negative for every entry that has expired. */
+static int64_t seconds_left(usec_t left)
+{
+    if (left > 0) {
+        return left / USEC_PER_S;
+    }
+    int64_t over = (USEC_PER_S - 1 - left) / USEC_PER_S;
+    return over > 0 ? -over : -1;
+}
+
 /* The reply of a hit, and the end of the exchange. */
 static void answer_hit(struct exchange *x, int kind, const struct cache_hit *hit, bool pending,
                        struct span body)
 {
-    char status[64];
     usec_t left = wall_diff(hit->expires, loop_wall(x->engine->parts.loop));
-    if (left <= 0) {
-        memcpy(status, "hit; detail=stale", sizeof "hit; detail=stale");
-    } else if (pending) {
-        memcpy(status, "hit; detail=pending", sizeof "hit; detail=pending");
-    } else {
-        snprintf(status, sizeof status, "hit; ttl=%lld", (long long)(left / USEC_PER_S));
-    }
+    struct cache_status status = {.from = CACHE_STATUS_HIT,
+                                  .ttl_s = seconds_left(left),
+                                  .detail = pending && left > 0 ? "pending" : NULL};
     struct task_figures *figures = exchange_figures(x, kind);
     figures->saved_us += hit->model_time;
     figures->saved_tokens += hit->tokens;
     figures->saved_cost += hit->cost;
-    reply_task(x, kind, status, body);
+    reply_task(x, kind, &status, body);
 }
 
 enum step step_raw(struct exchange *x)

@@ -2,13 +2,13 @@
  */
 #include "path/exchange/exchange_priv.h"
 
-#include <stdio.h>
-
-size_t reply_task_lines(const struct exchange *x, int kind, const char *cache_status, char *out,
-                        size_t size)
+size_t reply_task_lines(const struct exchange *x, int kind, const struct cache_status *status,
+                        char *out, size_t size)
 {
+    char value[CACHE_STATUS_MAX];
+    (void)cache_status_write(status, value);
     const char *const parts[] = {"X-Lull-Task: ", x->settings->kinds[kind].name,
-                                 "\r\nCache-Status: lull; ", cache_status, "\r\n"};
+                                 "\r\nCache-Status: ", value, "\r\n"};
     size_t len = 0;
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
         size_t n = strlen(parts[i]);
@@ -19,11 +19,23 @@ size_t reply_task_lines(const struct exchange *x, int kind, const char *cache_st
     return len;
 }
 
-void reply_task(struct exchange *x, int kind, const char *cache_status, struct span body)
+void reply_task(struct exchange *x, int kind, const struct cache_status *status, struct span body)
 {
     char lines[512];
-    size_t len = reply_task_lines(x, kind, cache_status, lines, sizeof lines);
+    size_t len = reply_task_lines(x, kind, status, lines, sizeof lines);
     http_reply_full(x->conn, 200, SPAN("application/json"), span_make(lines, len), body);
+}
+
+struct cache_status reply_call_status(const struct exchange *x, bool collapsed)
+{
+    struct cache_status s = {.from = CACHE_STATUS_CALL, .collapsed = collapsed};
+    if (x->bypass != NULL || (x->regenerate && !x->waiter.joined)) {
+        s.fwd = CACHE_STATUS_BYPASS;
+        s.detail = x->regenerate ? "regenerate" : x->bypass;
+    } else if (x->head.no_cache) {
+        s.fwd = CACHE_STATUS_REQUEST;
+    }
+    return s;
 }
 
 enum err reply_render(struct exchange *x, const struct answer *answer)
@@ -38,11 +50,13 @@ void reply_error(struct exchange *x, enum outcome outcome, enum http_error error
                  const char *detail)
 {
     char lines[512];
-    const char *status = outcome == OUTCOME_MISS        ? "fwd=uri-miss"
-                         : outcome == OUTCOME_COLLAPSED ? "fwd=miss; collapsed"
-                         : outcome == OUTCOME_REJECTED  ? "fwd=bypass; detail=rejected"
-                                                        : "fwd=bypass";
-    size_t len = reply_task_lines(x, x->decision.kind, status, lines, sizeof lines);
+    struct cache_status status = reply_call_status(x, outcome == OUTCOME_COLLAPSED);
+    if (outcome == OUTCOME_REJECTED || error == HTTP_ERROR_BUSY) {
+        status = (struct cache_status){
+            .from = CACHE_STATUS_OWN,
+            .detail = outcome == OUTCOME_REJECTED ? "rejected" : http_error_name(error)};
+    }
+    size_t len = reply_task_lines(x, x->decision.kind, &status, lines, sizeof lines);
     http_reply_error(x->conn, error, x->head.form, span_of(detail), span_make(lines, len));
 }
 
@@ -59,7 +73,7 @@ enum step reply_failure(struct exchange *x, enum outcome outcome, enum http_erro
 enum step reply_empty(struct exchange *x, enum outcome outcome, const char *reason)
 {
     int kind = x->decision.kind;
-    char status[64];
+    struct cache_status status = {.from = CACHE_STATUS_OWN, .detail = reason};
     struct answer empty;
     answer_init(&empty);
     empty.finish = FINISH_STOP;
@@ -72,8 +86,7 @@ enum step reply_empty(struct exchange *x, enum outcome outcome, const char *reas
     if (e != ERR_OK) {
         return reply_failure(x, outcome, HTTP_ERROR_BUSY, err_name(e));
     }
-    snprintf(status, sizeof status, "fwd=bypass; detail=%s", reason);
-    reply_task(x, kind, status, buf_span(&x->reply));
+    reply_task(x, kind, &status, buf_span(&x->reply));
     exchange_finish(x, kind, outcome);
     return STEP_OVER;
 }

@@ -224,7 +224,7 @@ static enum how how_of(const char *head)
     if (strncmp(status, "hit", 3) == 0) {
         return HOW_HIT;
     }
-    if (strncmp(status, "fwd=bypass", 10) == 0) {
+    if (strncmp(status, "detail=", 7) == 0) {
         return HOW_EMPTY;
     }
     return strncmp(status, "fwd=miss; collapsed", 19) == 0 ? HOW_JOINED : HOW_CALL;
