@@ -66,18 +66,22 @@ static bool is_authority(struct span s)
     return bracket == SIZE_MAX ? is_host_name(host) : is_v6(host);
 }
 
-static char *base_path(struct span path)
+static struct span without_slashes(struct span path)
 {
     while (path.len > 0 && path.ptr[path.len - 1] == '/') {
         path.len--;
     }
-    if (span_ends(path, SPAN("/v1"))) {
-        path.len -= 3;
+    return path;
+}
+
+static void take_path(struct upstream_settings *u, struct span path)
+{
+    path = without_slashes(path);
+    u->below_v1 = path.len == 0 || span_ends(path, SPAN("/v1"));
+    if (path.len > 0 && u->below_v1) {
+        path = without_slashes(span_make(path.ptr, path.len - 3));
     }
-    while (path.len > 0 && path.ptr[path.len - 1] == '/') {
-        path.len--;
-    }
-    return mem_strndup(path.len > 0 ? path.ptr : "", path.len);
+    u->base_path = mem_strndup(path.len > 0 ? path.ptr : "", path.len);
 }
 
 static bool is_path(struct span path)
@@ -139,7 +143,7 @@ static bool take_unix(struct upstream_settings *u, struct buf *why)
     u->unix_socket = mem_strdup(path);
     u->origin = mem_strdup("http://localhost");
     u->host = mem_strdup("localhost");
-    u->base_path = mem_strdup("");
+    take_path(u, SPAN_NONE);
     name_machine(u, SPAN("localhost"));
     return true;
 }
@@ -173,7 +177,7 @@ bool upstream_take_url(struct upstream_settings *u, struct buf *why)
     u->unix_socket = mem_strdup("");
     u->origin = join(u->tls ? "https://" : "http://", authority);
     u->host = join("", authority);
-    u->base_path = base_path(path);
+    take_path(u, path);
     name_machine(u, host_of(authority));
     return true;
 }

@@ -471,3 +471,26 @@ mutant(R, "a joined waiter was held since it came", FLIGHT, "w->since.us > f->he
 mutant(R, "passing tasks spend model time", WATCH, "    figures->upstream_us += took;\n", "", TIME)
 mutant(R, "a passing task that is left is wasted", WATCH, "figures->wasted_us += used ? 0 : took;", "(void)used;", TIME)
 mutant(R, "a task that waits to pass was held", PASS, "    count_wait(ctx);\n", "", TIME)
+# ---- routes: where a request goes, and what its head says ----
+
+R = "routes"
+ROUTES = ("scenario.test_routes",)
+ENDPOINTS = ("unit.dialect.test_endpoint",)
+FLY = "sidecar/path/exchange/dispatch.c"
+HEAD = "sidecar/path/exchange/route.c"
+LOOKUP = "sidecar/path/exchange/lookup.c"
+REQUEST = "sidecar/path/dialect/chat_request.c"
+mutant(R, "a task goes under the client's own path", FLY, "return upstream == x->head.upstream\n",
+       "return upstream < 0\n", ROUTES)
+mutant(R, "a fallback too", FLY, "f->target = call_target(x, index);", "f->target = x->head.target;", ROUTES)
+mutant(R, "elsewhere it goes under the url's path", REQUEST, ": to->below_v1                  ? SPAN",
+       ": to->below_v1 || true ? SPAN", ROUTES)
+mutant(R, "a base path is part of the key", LOOKUP, ".base = own ? endpoint_base(x->head.path) : SPAN_NONE,", "", ROUTES)
+mutant(R, "a query is part of the key", LOOKUP, ".query = own ? x->head.query : SPAN_NONE,", "", ROUTES)
+mutant(R, "a deployment is not assembled", REQUEST, "return deployment ? ENDPOINT_DEPLOYMENT : endpoint;",
+       "return deployment ? ENDPOINT_CHAT : endpoint;", ENDPOINTS)
+mutant(R, "/api/v1 is OpenAI's", REQUEST, "return version ? DIALECT_OPENAI : DIALECT_OLLAMA;",
+       "return version ? DIALECT_OLLAMA : DIALECT_OLLAMA;", ENDPOINTS)
+mutant(R, "a template is no value", HEAD, "if (is_wanted(name, want, out) && !is_template(value)) {",
+       "if (is_wanted(name, want, out)) {", ROUTES)
+mutant(R, "no text, no typist", "sidecar/path/exchange/autocomplete.c", "c->usable = found.found &&", "c->usable =", ROUTES)

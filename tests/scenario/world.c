@@ -316,7 +316,8 @@ void model_answer(struct upstream_call *call, const char *content)
     char *text = cJSON_PrintUnformatted(s);
     bool stream = strstr(call->body, "\"stream\":true") != NULL ||
                   strstr(call->body, "\"stream\": true") != NULL;
-    if (strstr(call->target, "/api/") != NULL) {
+    struct span path = span_make(call->target, strcspn(call->target, "?"));
+    if (endpoint_dialect(endpoint_of(path)) == DIALECT_OLLAMA) {
         answer_ollama(call, text, stream);
     } else {
         answer_openai(call, text, stream);

@@ -70,6 +70,7 @@ struct upstream_settings {
     char *origin;      /* "http://127.0.0.1:11434": what curl is given, no path */
     char *host;        /* value of the Host header */
     char *base_path;   /* "" or "/base": no slash at the end, no "/v1" at the end */
+    bool below_v1;     /* the url ends in "/v1", or has no path: OpenAI's paths begin with "/v1" */
     char *unix_socket; /* "" = TCP */
 };
 

@@ -22,46 +22,62 @@ struct request_doc {
 
 /* ---- endpoints ---- */
 
-static struct span without_v1(struct span path)
+/* The first row whose end the path has counts: longer ends stand before shorter ones. */
+static const struct {
+    struct span end;
+    enum endpoint endpoint;
+} ends[] = {
+    {{"/chat/completions", 17}, ENDPOINT_CHAT}, {{"/completions", 12}, ENDPOINT_COMPLETIONS},
+    {{"/responses", 10}, ENDPOINT_RESPONSES},   {{"/messages", 9}, ENDPOINT_MESSAGES},
+    {{"/api/chat", 9}, ENDPOINT_OLLAMA_CHAT},   {{"/api/generate", 13}, ENDPOINT_OLLAMA_GENERATE},
+    {{"/api/embed", 10}, ENDPOINT_EMBEDDINGS},  {{"/embeddings", 11}, ENDPOINT_EMBEDDINGS},
+};
+
+/* Whether the model stands in the path: ".../deployments/NAME", as Azure has it. */
+static bool is_deployment(struct span base)
 {
-    struct span v1 = SPAN("/v1");
-    if (span_starts(path, SPAN("/v1/"))) {
-        return span_make(path.ptr + v1.len, path.len - v1.len);
+    struct span mark = SPAN("/deployments/");
+    size_t at = span_rfind(base, mark);
+    size_t name = at + mark.len;
+    return at != SIZE_MAX && name < base.len &&
+           memchr(base.ptr + name, '/', base.len - name) == NULL;
+}
+
+static struct span without_slash(struct span path)
+{
+    return path.len > 0 && path.ptr[path.len - 1] == '/' ? span_make(path.ptr, path.len - 1) : path;
+}
+
+/* The row of the path's end; NULL: none. */
+static const struct span *end_of(struct span path, enum endpoint *endpoint)
+{
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
+        if (span_ends(path, ends[i].end)) {
+            *endpoint = ends[i].endpoint;
+            return &ends[i].end;
+        }
     }
-    return path;
+    return NULL;
 }
 
 enum endpoint endpoint_of(struct span path)
 {
-    static const struct {
-        const char *path;
-        enum endpoint endpoint;
-    } rows[] = {
-        {"/chat/completions", ENDPOINT_CHAT}, {"/completions", ENDPOINT_COMPLETIONS},
-        {"/responses", ENDPOINT_RESPONSES},   {"/messages", ENDPOINT_MESSAGES},
-        {"/embeddings", ENDPOINT_EMBEDDINGS},
-    };
-    static const struct {
-        const char *path;
-        enum endpoint endpoint;
-    } ollama[] = {
-        {"/api/chat", ENDPOINT_OLLAMA_CHAT},
-        {"/api/generate", ENDPOINT_OLLAMA_GENERATE},
-        {"/api/embed", ENDPOINT_EMBEDDINGS},
-        {"/api/embeddings", ENDPOINT_EMBEDDINGS},
-    };
-    struct span rest = without_v1(path);
-    for (size_t i = 0; i < sizeof ollama / sizeof ollama[0]; i++) {
-        if (span_eq(path, span_of(ollama[i].path))) {
-            return ollama[i].endpoint;
-        }
-    }
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        if (span_eq(rest, span_of(rows[i].path))) {
-            return rows[i].endpoint;
-        }
-    }
-    return ENDPOINT_OTHER;
+    enum endpoint endpoint = ENDPOINT_OTHER;
+    struct span clean = without_slash(path);
+    const struct span *end = end_of(clean, &endpoint);
+    bool deployment =
+        endpoint == ENDPOINT_CHAT && is_deployment(span_make(clean.ptr, clean.len - end->len));
+    return deployment ? ENDPOINT_DEPLOYMENT : endpoint;
+}
+
+struct span endpoint_base(struct span path)
+{
+    enum endpoint endpoint = ENDPOINT_OTHER;
+    struct span base = without_slash(path);
+    const struct span *end = end_of(base, &endpoint);
+    base.len -= end == NULL ? 0 : end->len;
+    bool v1 = endpoint_dialect(endpoint) == DIALECT_OPENAI && span_ends(base, SPAN("/v1"));
+    return span_make(base.ptr, base.len - (v1 ? 3 : 0));
 }
 
 enum dialect endpoint_dialect(enum endpoint e)
@@ -72,14 +88,25 @@ enum dialect endpoint_dialect(enum endpoint e)
 
 enum dialect endpoint_error_dialect(struct span path)
 {
-    return span_starts(path, SPAN("/api/")) ? DIALECT_OLLAMA : DIALECT_OPENAI;
+    enum endpoint endpoint = endpoint_of(path);
+    struct span api = SPAN("/api/");
+    size_t at = span_rfind(path, api);
+    if (at == SIZE_MAX || (endpoint != ENDPOINT_OTHER && endpoint != ENDPOINT_EMBEDDINGS)) {
+        return endpoint_dialect(endpoint);
+    }
+    /* "/api/v1/models" is OpenAI's below a base */
+    size_t rest = at + api.len;
+    bool version = rest + 1 < path.len && path.ptr[rest] == 'v' && path.ptr[rest + 1] >= '0' &&
+                   path.ptr[rest + 1] <= '9';
+    return version ? DIALECT_OPENAI : DIALECT_OLLAMA;
 }
 
-struct span endpoint_task_path(enum endpoint e)
+struct span endpoint_task_path(enum endpoint e, const struct upstream_settings *to)
 {
     return e == ENDPOINT_OLLAMA_CHAT       ? SPAN("/api/chat")
            : e == ENDPOINT_OLLAMA_GENERATE ? SPAN("/api/generate")
-                                           : SPAN("/v1/chat/completions");
+           : to->below_v1                  ? SPAN("/v1/chat/completions")
+                                           : SPAN("/chat/completions");
 }
 
 bool endpoint_assembles(enum endpoint e)

@@ -25,8 +25,11 @@ void complete_prepare(struct exchange *x)
     }
     x->completion_made = true;
     struct task_completion found = task_completion_of(&x->request);
-    c->usable = found.text.len > 0 && fingerprint_context(&x->meaning, x->request.last_text,
-                                                          found.text, secret, &x->context);
+    /* Without the template's marks the whole prompt would count as the text: two people's prompts
+     * extend each other wherever the template ends in the text. */
+    c->usable =
+        found.found && found.text.len > 0 &&
+        fingerprint_context(&x->meaning, x->request.last_text, found.text, secret, &x->context);
     if (!c->usable) {
         return;
     }

@@ -40,18 +40,12 @@ size_t fly_headers(struct exchange *x, int upstream, struct http_header *out, st
     return n;
 }
 
-/* Tasks go upstream under one path per endpoint, whatever spelling the client used. */
-static struct span call_target(const struct exchange *x, struct buf *out)
+/* Where a call to that upstream goes: under the client's own path, if the client addressed it. */
+static struct span call_target(const struct exchange *x, int upstream)
 {
-    struct span path = endpoint_task_path(x->head.endpoint);
-    if (x->head.query.len == 0 || x->upstream != x->head.upstream) {
-        return path;
-    }
-    if (buf_append_span(out, path) != ERR_OK || buf_append_char(out, '?') != ERR_OK ||
-        buf_append_span(out, x->head.query) != ERR_OK) {
-        return path;
-    }
-    return buf_span(out);
+    return upstream == x->head.upstream
+               ? x->head.target
+               : endpoint_task_path(x->head.endpoint, &x->settings->upstreams[upstream]);
 }
 
 static void on_flight_end(void *ctx, struct flight_end *end);
@@ -135,6 +129,7 @@ static void prepare_fallback(struct exchange *x, struct fallback_parts *parts,
     f->model = index == x->head.upstream ? x->request.model : x->model;
     if (with_model(x, f->model, &parts->body, &f->body) == ERR_OK) {
         f->upstream = index;
+        f->target = call_target(x, index);
         f->headers = parts->headers;
         f->header_count = fly_headers(x, index, parts->headers, &parts->key);
     }
@@ -145,13 +140,12 @@ enum step step_flight(struct exchange *x)
     struct http_header headers[HTTP_MAX_HEADERS + 2];
     struct fallback_parts other = {.key = {.max = 8 * 1024}};
     struct buf key = {.max = 8 * 1024};
-    struct buf target = {.max = HTTP_MAX_TARGET + 64};
     struct buf body = {.max = 0};
     struct flight_spec spec = {.headers = headers};
     enum step next = STEP_WAIT;
     if (with_model(x, x->model, &body, &spec.body) == ERR_OK) {
         spec.header_count = fly_headers(x, x->upstream, headers, &key);
-        spec.target = call_target(x, &target);
+        spec.target = call_target(x, x->upstream);
         fly_spec(x, &spec);
         prepare_fallback(x, &other, &spec);
         submit(x, &spec);
@@ -161,7 +155,6 @@ enum step step_flight(struct exchange *x)
     buf_free(&other.key);
     buf_free(&other.body);
     buf_free(&key);
-    buf_free(&target);
     buf_free(&body);
     return next;
 }

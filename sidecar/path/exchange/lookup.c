@@ -204,11 +204,14 @@ enum step lookup_prepare(struct exchange *x)
         x->upstream = x->head.upstream;
         x->model = x->request.model;
     }
+    bool own = x->upstream == x->head.upstream;
     struct fingerprint_meaning in = {.settings = x->settings,
                                      .kind = x->decision.kind,
                                      .endpoint = x->head.endpoint,
                                      .upstream = x->upstream,
                                      .model = x->model,
+                                     .base = own ? endpoint_base(x->head.path) : SPAN_NONE,
+                                     .query = own ? x->head.query : SPAN_NONE,
                                      .scope = &x->scope,
                                      .body = x->body};
     if (fingerprint_meaning(&in, secret, &x->meaning) != JSON_OK) {

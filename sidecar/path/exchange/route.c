@@ -7,9 +7,31 @@
 
 #include "lull/http/guard.h"
 
+/* Whether the header is the one wanted, and was not there before. */
+static bool is_wanted(struct span name, const char *want, const struct span *out)
+{
+    return out->ptr == NULL && strlen(want) == name.len && span_eq_nocase(name, span_of(want));
+}
+
 static void take(struct span name, const char *want, struct span value, struct span *out)
 {
-    if (out->ptr == NULL && strlen(want) == name.len && span_eq_nocase(name, span_of(want))) {
+    if (is_wanted(name, want, out)) {
+        *out = value.ptr == NULL ? SPAN("") : value;
+    }
+}
+
+/* Open WebUI up to 0.9 sends the templates of its custom headers as they are written: the same for
+ * all users and chats, so that it says nothing. */
+static bool is_template(struct span value)
+{
+    size_t open = span_find(value, SPAN("{{"), 0);
+    return open != SIZE_MAX && span_find(value, SPAN("}}"), open + 2) != SIZE_MAX;
+}
+
+/* One of the headers whose names are configured. */
+static void take_named(struct span name, const char *want, struct span value, struct span *out)
+{
+    if (is_wanted(name, want, out) && !is_template(value)) {
         *out = value.ptr == NULL ? SPAN("") : value;
     }
 }
@@ -26,9 +48,9 @@ static void read_headers(struct exchange *x, const struct http_request *r)
         take(name, "Authorization", value, &h->auth);
         take(name, "Origin", value, &h->origin);
         take(name, "Cache-Control", value, &control);
-        take(name, s->task_header, value, &task);
-        take(name, s->user_header, value, &h->user);
-        take(name, s->chat_header, value, &h->chat);
+        take_named(name, s->task_header, value, &task);
+        take_named(name, s->user_header, value, &h->user);
+        take_named(name, s->chat_header, value, &h->chat);
     }
     if (h->user.len == 0) {
         h->user = SPAN_NONE; /* Open WebUI sends an empty value where there is no user */

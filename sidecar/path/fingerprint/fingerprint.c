@@ -157,6 +157,8 @@ enum json_verdict fingerprint_meaning(const struct fingerprint_meaning *in,
         span_of(policy->shape_member), /* what a stored answer was judged by */
         span_of(upstream->name),
         span_of(upstream->url),
+        in->base,
+        in->query,
         in->model,
         span_of(shaping),
         span_of(policy->temperature),

@@ -277,8 +277,8 @@ static size_t texts_size(const struct flight_spec *spec)
     const struct flight_fallback *other = &spec->fallback;
     return spec->target.len + spec->body.len + spec->material.len + spec->model.len +
            spec->scope.len + spec->turn.reply.len + spec->completion.who.text.len +
-           spec->completion.context.material.len + other->body.len + other->model.len +
-           headers_size(spec->headers, spec->header_count) +
+           spec->completion.context.material.len + other->target.len + other->body.len +
+           other->model.len + headers_size(spec->headers, spec->header_count) +
            headers_size(other->headers, other->header_count);
 }
 
@@ -329,6 +329,7 @@ static bool copy_spec(struct flight *f, const struct flight_spec *spec)
     f->spec.fallback = (struct flight_fallback){.upstream = other->upstream,
                                                 .headers = f->fallback_headers,
                                                 .header_count = other->header_count,
+                                                .target = keep(f, other->target),
                                                 .body = keep(f, other->body),
                                                 .model = keep(f, other->model)};
     return true;

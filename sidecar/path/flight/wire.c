@@ -135,10 +135,10 @@ static struct span cross(struct flight *f)
 
 static struct span target_of(const struct flight *f)
 {
-    if (!f->fell_back && f->wire == f->spec.endpoint) {
-        return f->spec.target;
+    if (f->wire == f->spec.endpoint) {
+        return f->fell_back ? f->spec.fallback.target : f->spec.target;
     }
-    return endpoint_task_path(f->wire);
+    return endpoint_task_path(f->wire, flight_upstream(f));
 }
 
 void wire_make(struct flight *f, struct upstream_request *req)

@@ -30,6 +30,7 @@ static enum task_class plain_class(enum endpoint endpoint, const struct dialect_
         /* without messages or a prompt it loads or unloads a model */
         return request != NULL && !request->has_input ? TASK_CLASS_OTHER : TASK_CLASS_CHAT;
     case ENDPOINT_CHAT:
+    case ENDPOINT_DEPLOYMENT:
     case ENDPOINT_COMPLETIONS:
     case ENDPOINT_RESPONSES:
     case ENDPOINT_MESSAGES:

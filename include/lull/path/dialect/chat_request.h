@@ -4,27 +4,36 @@
 #define LULL_PATH_DIALECT_CHAT_REQUEST_H
 
 #include "lull/config/kinds.h"
+#include "lull/config/settings.h"
 
 enum endpoint {
-    ENDPOINT_OTHER,           /* not a generation (embeddings, model lists, anything) */
-    ENDPOINT_EMBEDDINGS,      /* counts as foreground later; passes through */
-    ENDPOINT_CHAT,            /* POST /v1/chat/completions, /chat/completions */
-    ENDPOINT_COMPLETIONS,     /* POST /v1/completions, /completions */
-    ENDPOINT_RESPONSES,       /* POST /v1/responses, /responses */
-    ENDPOINT_MESSAGES,        /* POST /v1/messages, /messages */
-    ENDPOINT_OLLAMA_CHAT,     /* POST /api/chat */
-    ENDPOINT_OLLAMA_GENERATE, /* POST /api/generate */
+    ENDPOINT_OTHER,           /* not a generation (model lists, anything) */
+    ENDPOINT_EMBEDDINGS,      /* .../embeddings, .../api/embed: foreground; passes through */
+    ENDPOINT_CHAT,            /* .../chat/completions */
+    ENDPOINT_DEPLOYMENT,      /* .../deployments/NAME/chat/completions: Azure; not assembled */
+    ENDPOINT_COMPLETIONS,     /* .../completions */
+    ENDPOINT_RESPONSES,       /* .../responses */
+    ENDPOINT_MESSAGES,        /* .../messages */
+    ENDPOINT_OLLAMA_CHAT,     /* .../api/chat */
+    ENDPOINT_OLLAMA_GENERATE, /* .../api/generate */
 };
 
-/* The endpoint a path belongs to (slashes already merged, no query, no /@NAME). Only POST
- * generates: call it for POST only. */
+/* The endpoint a path belongs to (slashes already merged, no query, no /@NAME): known by the path's
+ * end, whatever base stands before it, since servers and gateways have their own ("/openai/v1",
+ * "/api/v1", "/v1beta/openai"). One slash behind it makes no difference. Names count with their
+ * case and as they stand: a percent-encoded one is another path. Only POST generates: call it for
+ * POST only. */
 enum endpoint endpoint_of(struct span path);
+/* What stands before an endpoint, without "/v1" at its end: empty for the usual paths. */
+struct span endpoint_base(struct span path);
 enum dialect endpoint_dialect(enum endpoint e);
-/* Dialect of an error for a path: Ollama for /api/..., else OpenAI. */
+/* Dialect of an error for a path: that of its endpoint; else Ollama for .../api/NAME, but not for
+ * .../api/v1/NAME, which is OpenAI's below a base. */
 enum dialect endpoint_error_dialect(struct span path);
-/* The path that tasks of an endpoint are sent to: that of chats where it has none of its own. */
-struct span endpoint_task_path(enum endpoint e);
-/* Whether tasks on it can be assembled and cached: chat, ollama chat, ollama generate. */
+/* The path below the upstream's base_path that tasks of an endpoint are sent to where the client's
+ * own does not lead there: that of chats where the endpoint has none of its own. */
+struct span endpoint_task_path(enum endpoint e, const struct upstream_settings *to);
+/* Whether tasks on it can be assembled and cached: CHAT, OLLAMA_CHAT, OLLAMA_GENERATE. */
 bool endpoint_assembles(enum endpoint e);
 
 struct dialect_request {

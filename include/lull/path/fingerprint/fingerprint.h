@@ -14,7 +14,7 @@
 #include "lull/path/json/json.h"
 #include "lull/path/webui/classify.h"
 
-enum { FINGERPRINT_VERSION = 2 };
+enum { FINGERPRINT_VERSION = 3 };
 
 /* Who shares answers. */
 struct scope {
@@ -57,15 +57,18 @@ struct fingerprint_raw {
 void fingerprint_raw(const struct fingerprint_raw *in, const struct hash_secret *secret,
                      struct fingerprint *f);
 
-/* Level 2: kind name, dialect and endpoint, upstream (name and url) and model that will answer,
+/* Level 2: kind name, dialect and endpoint, upstream (name and url) and model that will answer, the
+ * base of the client's path and its query where they are sent there (a gateway may have one model
+ * server behind each),
  * scope, policy digest of the kind's shaping, canonical body without model, stream, stream_options,
  * user, metadata. JSON_OK, or why it has none: such a request bypasses the cache. */
 struct fingerprint_meaning {
     const struct settings *settings;
     int kind;
     enum endpoint endpoint;
-    int upstream;      /* the one that will be called */
-    struct span model; /* the one that will be asked for */
+    int upstream;            /* the one that will be called */
+    struct span model;       /* the one that will be asked for */
+    struct span base, query; /* of the client's path; empty where the call goes under another one */
     const struct scope *scope;
     struct span body;
 };

@@ -111,6 +111,7 @@ struct flight_fallback {
     int upstream;                      /* -1: none */
     const struct http_header *headers; /* copied */
     size_t header_count;
+    struct span target;      /* path and query to ask for there; copied */
     struct span body, model; /* with the model to ask for there; copied */
 };
 
