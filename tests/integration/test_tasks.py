@@ -135,7 +135,7 @@ class MissThenHit(TaskTest):
         for i, path in enumerate(("/v1/chat/completions", "/chat/completions", "/v1//chat/completions",
                                   "//chat/completions")):
             self.missed(self.ask(lull, "title", f"path {i}", path=path), "title")
-            self.assertEqual(up.records[-1].path, "/v1/chat/completions")
+            self.assertEqual(up.records[-1].path, re.sub("/+", "/", path))
             self.hit(self.ask(lull, "title", f"path {i}", path=path), "title")
         # slashes aside, these are the same question
         self.hit(self.ask(lull, "title", "path 0", path="//v1//chat/completions"), "title")

@@ -493,4 +493,4 @@ mutant(R, "/api/v1 is OpenAI's", REQUEST, "return version ? DIALECT_OPENAI : DIA
        "return version ? DIALECT_OLLAMA : DIALECT_OLLAMA;", ENDPOINTS)
 mutant(R, "a template is no value", HEAD, "if (is_wanted(name, want, out) && !is_template(value)) {",
        "if (is_wanted(name, want, out)) {", ROUTES)
-mutant(R, "no text, no typist", "sidecar/path/exchange/autocomplete.c", "c->usable = found.found &&", "c->usable =", ROUTES)
+mutant(R, "no text, no typist", "sidecar/path/exchange/autocomplete.c", "found.found && found.text.len > 0", "found.text.len > 0", ROUTES)
