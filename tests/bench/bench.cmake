@@ -1,9 +1,9 @@
 # Benchmarks: built on demand (`ninja bench_window`), run by hand, never part of the tests.
-if(TARGET lull_path AND TARGET lull_control)
+if(TARGET lull_exchange AND TARGET lull_control)
   add_executable(bench_window EXCLUDE_FROM_ALL ${CMAKE_CURRENT_LIST_DIR}/window.c
     ${CMAKE_CURRENT_SOURCE_DIR}/scenario/world.c ${CMAKE_CURRENT_SOURCE_DIR}/support/fake_loop.c)
   target_include_directories(bench_window PRIVATE ${CMAKE_SOURCE_DIR}/sidecar ${CMAKE_CURRENT_SOURCE_DIR})
-  target_link_libraries(bench_window PRIVATE lull_path lull_control PkgConfig::CJSON m)
+  target_link_libraries(bench_window PRIVATE lull_exchange lull_control PkgConfig::CJSON m)
 endif()
 
 # typing/: the traces, and what is made of them.
@@ -15,7 +15,7 @@ if(TARGET lull_base)
   target_compile_definitions(typing_traces PRIVATE LULL_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
   target_link_libraries(typing_traces PRIVATE lull_base)
 endif()
-if(TARGET lull_path AND TARGET lull_control)
+if(TARGET lull_exchange AND TARGET lull_control)
   add_executable(bench_typing EXCLUDE_FROM_ALL ${typing_traces} ${typing_dir}/record.c
     ${typing_dir}/model.c ${typing_dir}/wire.c ${typing_dir}/port_lull.c ${typing_dir}/port_plain.c
     ${typing_dir}/editor.c ${typing_dir}/desk.c ${typing_dir}/tally.c ${typing_dir}/policies.c
@@ -24,7 +24,7 @@ if(TARGET lull_path AND TARGET lull_control)
     ${CMAKE_CURRENT_SOURCE_DIR}/support/fake_loop.c)
   target_include_directories(bench_typing PRIVATE ${CMAKE_SOURCE_DIR}/sidecar ${CMAKE_CURRENT_SOURCE_DIR})
   target_compile_definitions(bench_typing PRIVATE LULL_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
-  target_link_libraries(bench_typing PRIVATE lull_path lull_control PkgConfig::CJSON m)
+  target_link_libraries(bench_typing PRIVATE lull_exchange lull_control PkgConfig::CJSON m)
 endif()
 
 if(TARGET lull_dialect)
