@@ -119,3 +119,11 @@ void hash_sha256(const struct span *parts, size_t count, uint8_t out[HASH_SHA256
     require(ok == 1 && len == HASH_SHA256_BYTES);
     EVP_MD_CTX_free(md);
 }
+
+void hash_sha256_base64(struct span text, char out[HASH_SHA256_BASE64])
+{
+    uint8_t digest[HASH_SHA256_BYTES];
+    hash_sha256(&text, 1, digest);
+    int len = EVP_EncodeBlock((unsigned char *)out, digest, sizeof digest);
+    require(len == HASH_SHA256_BASE64 - 1);
+}

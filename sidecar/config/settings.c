@@ -28,6 +28,7 @@ static void free_server(struct server_settings *s)
     }
     strings_free(&s->listen);
     strings_free(&s->hosts);
+    strings_free(&s->metrics_listen);
 }
 
 static void free_upstream(struct upstream_settings *u)

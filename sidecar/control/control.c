@@ -136,16 +136,41 @@ static void post_drain(struct control *ctl, struct http_conn *c)
     ctl->hooks.drain(ctl->hooks.ctx);
 }
 
-static const struct {
+static void get_flights(struct control *ctl, struct http_conn *c)
+{
+    control_flights(ctl, c, true);
+}
+
+/* The same without scopes. */
+static void get_public_flights(struct control *ctl, struct http_conn *c)
+{
+    control_flights(ctl, c, false);
+}
+
+struct route {
     enum http_method method;
     const char *path;
     void (*serve)(struct control *ctl, struct http_conn *c);
-} routes[] = {
-    {HTTP_GET, "/stats", get_stats},      {HTTP_GET, "/metrics", get_metrics},
+};
+
+static const struct route routes[] = {
+    {HTTP_GET, "/", control_page},        {HTTP_GET, "/stats", get_stats},
+    {HTTP_GET, "/metrics", get_metrics},  {HTTP_GET, "/history", control_history},
     {HTTP_GET, "/healthz", get_healthz},  {HTTP_GET, "/readyz", get_readyz},
     {HTTP_GET, "/entries", control_list}, {HTTP_GET, "/config", get_config},
-    {HTTP_POST, "/purge", control_purge}, {HTTP_POST, "/reload", post_reload},
-    {HTTP_POST, "/drain", post_drain},    {HTTP_GET, "/flights", control_flights},
+    {HTTP_GET, "/flights", get_flights},  {HTTP_POST, "/purge", control_purge},
+    {HTTP_POST, "/reload", post_reload},  {HTTP_POST, "/drain", post_drain},
+};
+
+/* What metrics_listen serves: nothing of it changes anything, shows a text, a scope or an id. */
+static const struct route public_routes[] = {
+    {HTTP_GET, "/", control_page},
+    {HTTP_GET, "/stats", get_stats},
+    {HTTP_GET, "/metrics", get_metrics},
+    {HTTP_GET, "/history", control_history},
+    {HTTP_GET, "/healthz", get_healthz},
+    {HTTP_GET, "/readyz", get_readyz},
+    {HTTP_GET, "/flights", get_public_flights},
 };
 
 /* Whether the other end is root or the daemon's own user. */
@@ -179,21 +204,56 @@ static bool serve_entry(struct control *ctl, struct http_conn *c, const struct h
     return true;
 }
 
+enum found { FOUND_SERVED, FOUND_PATH, FOUND_NOTHING };
+
+/* Serves the request if the table has it. FOUND_PATH: with another method only. */
+static enum found serve_route(struct control *ctl, struct http_conn *c,
+                              const struct http_request *r, const struct route *table, size_t count)
+{
+    enum found found = FOUND_NOTHING;
+    for (size_t i = 0; i < count; i++) {
+        if (!span_eq(r->path, span_of(table[i].path))) {
+            continue;
+        }
+        if (table[i].method == r->method ||
+            (table[i].method == HTTP_GET && r->method == HTTP_HEAD)) {
+            table[i].serve(ctl, c);
+            return FOUND_SERVED;
+        }
+        found = FOUND_PATH;
+    }
+    return found;
+}
+
 static void serve(struct control *ctl, struct http_conn *c, const struct http_request *r)
 {
-    bool known = false;
-    for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++) {
-        bool here = span_eq(r->path, span_of(routes[i].path));
-        known = known || here;
-        if (here && routes[i].method == r->method) {
-            routes[i].serve(ctl, c);
-            return;
-        }
-    }
-    if (known || control_is_explain(r) || control_is_compare(r)) {
+    enum found found = serve_route(ctl, c, r, routes, sizeof routes / sizeof routes[0]);
+    if (found == FOUND_PATH ||
+        (found == FOUND_NOTHING && (control_is_explain(r) || control_is_compare(r)))) {
         control_reply_error(c, 405, SPAN("this path has another method"));
-    } else if (!serve_entry(ctl, c, r)) {
+    } else if (found == FOUND_NOTHING && !serve_entry(ctl, c, r)) {
         control_reply_error(c, 404, SPAN("there is nothing here; see lullctl(1)"));
+    }
+}
+
+/* A request on metrics_listen. A page of another site must not read the figures by DNS rebinding,
+ * so a loopback listener checks Host as the port does. */
+static void on_public_request(struct http_conn *c, void *ctx)
+{
+    struct control *ctl = ctx;
+    const struct http_request *r = http_conn_request(c);
+    const struct server_settings *s = &config_settings(ctl->hooks.config(ctl->hooks.ctx))->server;
+    http_conn_set_data(c, NULL);
+    if (http_conn_is_loopback(c) && r->host.len > 0 && !guard_host(s, ctl->hostname, r->host)) {
+        control_reply_error(c, 403, SPAN("this Host is not allowed; see [server] hosts"));
+        return;
+    }
+    enum found found =
+        serve_route(ctl, c, r, public_routes, sizeof public_routes / sizeof public_routes[0]);
+    if (found != FOUND_SERVED) {
+        control_reply_error(c, found == FOUND_PATH ? 405 : 404,
+                            SPAN("metrics_listen serves /, /stats, /metrics, /history, /flights, "
+                                 "/healthz and /readyz, by GET"));
     }
 }
 
@@ -265,6 +325,27 @@ static const struct http_handler handler = {
     .on_writable = on_writable,
 };
 
+static void on_public_gone(struct http_conn *c, void *ctx)
+{
+    (void)c;
+    (void)ctx;
+}
+
+static void on_public_end(struct http_conn *c, void *ctx)
+{
+    (void)c;
+    (void)ctx;
+}
+
+static const struct http_handler public_handler = {
+    .on_request = on_public_request,
+    .on_body_end = on_public_end,
+    .on_body_too_large = on_body_too_large,
+    .on_body = on_piece,
+    .on_gone = on_public_gone,
+    .on_writable = on_public_gone,
+};
+
 /* The folder is made where it is missing; only for its owner unless others are to get in. */
 static enum err make_folder(const struct server_settings *s, char *why, size_t why_size)
 {
@@ -317,6 +398,11 @@ enum err control_create(struct loop *loop, const struct settings *settings,
     ctl->hooks = *hooks;
     list_init(&ctl->pending);
     ctl->server = http_server_create(loop, &limits, &handler, ctl);
+    ctl->public_server = http_server_create(loop, &limits, &public_handler, ctl);
+    ctl->history = history_create(loop, &ctl->hooks);
+    if (gethostname(ctl->hostname, sizeof ctl->hostname - 1) != 0) {
+        ctl->hostname[0] = '\0';
+    }
     snprintf(address, sizeof address, "unix:%s", s->control);
     enum err e = make_folder(s, why, why_size);
     if (e == ERR_OK) {
@@ -324,6 +410,9 @@ enum err control_create(struct loop *loop, const struct settings *settings,
     }
     if (e == ERR_OK) {
         e = set_group(s, why, why_size);
+    }
+    for (size_t i = 0; i < s->metrics_listen.count && e == ERR_OK; i++) {
+        e = http_server_listen(ctl->public_server, s->metrics_listen.items[i], 0666, why, why_size);
     }
     if (e != ERR_OK) {
         control_destroy(ctl);
@@ -341,5 +430,7 @@ void control_destroy(struct control *c)
     control_compare_gone(c, NULL);
     control_forget_all(c);
     http_server_destroy(c->server);
+    http_server_destroy(c->public_server);
+    history_destroy(c->history);
     free(c);
 }

@@ -8,10 +8,15 @@
 
 #include <cjson/cJSON.h>
 
+struct history;
+
 struct control {
     struct loop *loop;
     struct control_hooks hooks;
     struct http_server *server;
+    struct http_server *public_server; /* of metrics_listen */
+    struct history *history;
+    char hostname[256];
     struct list pending; /* of struct pending: purges and removals under way */
     struct {
         struct compare *run;
@@ -57,11 +62,22 @@ void control_forget(struct http_conn *c);
 void control_forget_all(struct control *ctl);
 
 /* explain.c: POST /explain and what is below it; the body is held first. */
-void control_flights(struct control *ctl, struct http_conn *c);
+/* scopes: shown as well. */
+void control_flights(struct control *ctl, struct http_conn *c, bool scopes);
 bool control_is_explain(const struct http_request *r);
 void control_explain(struct control *ctl, struct http_conn *c);
 
-/* compare.c */
+/* history.c: hooks must outlive it. */
+struct history *history_create(struct loop *loop, const struct control_hooks *hooks);
+void history_destroy(struct history *h); /* NULL is fine */
+/* The body of GET /history; the caller deletes it. */
+cJSON *history_tree(const struct history *h);
+void control_history(struct control *ctl, struct http_conn *c);
+
+/* page.c */
+void control_page(struct control *ctl, struct http_conn *c);
+
+/* compare_stream.c */
 bool control_is_compare(const struct http_request *r);
 void control_compare(struct control *ctl, struct http_conn *c);
 /* The client reads again. */

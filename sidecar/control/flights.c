@@ -19,8 +19,14 @@ static void add_seconds(cJSON *to, const char *name, usec_t us)
     cJSON_AddNumberToObject(to, name, round((double)us / 1e3) / 1e3);
 }
 
+struct listing {
+    cJSON *list;
+    bool scopes;
+};
+
 static void add_flight(void *ctx, const struct control_flight *f)
 {
+    struct listing *listing = ctx;
     cJSON *one = cJSON_CreateObject();
     cJSON_AddStringToObject(one, "kind", f->kind);
     cJSON_AddStringToObject(one, "state", f->state);
@@ -32,8 +38,10 @@ static void add_flight(void *ctx, const struct control_flight *f)
     cJSON_AddNumberToObject(one, "priority", (double)f->priority);
     cJSON_AddStringToObject(one, "upstream", f->upstream);
     add_span(one, "model", f->model);
-    add_span(one, "scope", f->scope);
-    cJSON_AddItemToArray(ctx, one);
+    if (listing->scopes) {
+        add_span(one, "scope", f->scope);
+    }
+    cJSON_AddItemToArray(listing->list, one);
 }
 
 static void add_machines(struct control *ctl, cJSON *to)
@@ -56,10 +64,11 @@ static void add_machines(struct control *ctl, cJSON *to)
     }
 }
 
-void control_flights(struct control *ctl, struct http_conn *c)
+void control_flights(struct control *ctl, struct http_conn *c, bool scopes)
 {
     cJSON *tree = cJSON_CreateObject();
-    ctl->hooks.flights(ctl->hooks.ctx, add_flight, cJSON_AddArrayToObject(tree, "flights"));
+    struct listing listing = {cJSON_AddArrayToObject(tree, "flights"), scopes};
+    ctl->hooks.flights(ctl->hooks.ctx, add_flight, &listing);
     add_machines(ctl, cJSON_AddArrayToObject(tree, "machines"));
     control_reply_tree(c, 200, tree);
 }

@@ -11,7 +11,12 @@
 
 #include <stdint.h>
 
-enum { HASH_SECRET_BYTES = 192, HASH_SHA256_BYTES = 32, HASH_KEY_HEX = 32 };
+enum {
+    HASH_SECRET_BYTES = 192,
+    HASH_SHA256_BYTES = 32,
+    HASH_SHA256_BASE64 = 45,
+    HASH_KEY_HEX = 32
+};
 
 struct hash_key {
     uint64_t hi, lo;
@@ -49,5 +54,7 @@ uint64_t hash_checksum(const void *data, size_t len);
 
 /* SHA-256 over the parts, one after the other. */
 void hash_sha256(const struct span *parts, size_t count, uint8_t out[HASH_SHA256_BYTES]);
+/* SHA-256 of text in base64 with padding, terminated: the form of a Content-Security-Policy. */
+void hash_sha256_base64(struct span text, char out[HASH_SHA256_BASE64]);
 
 #endif

@@ -36,6 +36,7 @@ struct server_settings {
     int control_mode;      /* permission bits */
     char *control_group;   /* "" = none */
     bool control_private;
+    struct strings metrics_listen; /* as listen; empty: none */
     char *data_dir;
     enum log_level log_level;
     enum log_format log_format;
