@@ -7,6 +7,8 @@
  */
 #include "config/config_priv.h"
 
+#include "lull/base/host.h"
+
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -102,23 +104,12 @@ static char *join(const char *scheme, struct span authority)
     return out;
 }
 
-/* The host of an authority: without port and brackets. */
-static struct span host_of(struct span authority)
-{
-    struct span host = authority;
-    size_t colon = span_rfind(authority, SPAN(":"));
-    size_t bracket = span_rfind(authority, SPAN("]"));
-    if (bracket != SIZE_MAX) {
-        return span_make(authority.ptr + 1, bracket - 1);
-    }
-    host.len = colon == SIZE_MAX ? host.len : colon;
-    return host;
-}
-
+/* Whether a connection to host stays on this machine. */
 static bool is_this_machine(struct span host)
 {
-    return span_eq_nocase(host, SPAN("localhost")) || span_starts(host, SPAN("127.")) ||
-           span_eq(host, SPAN("::1"));
+    char own[256];
+    host_own_name(own, sizeof own);
+    return host_is_local(host) || host_is_named(host, span_of(own));
 }
 
 /* Upstreams of one host share yielding unless the configuration says otherwise. */
@@ -128,7 +119,15 @@ static void name_machine(struct upstream_settings *u, struct span host)
         return;
     }
     free(u->machine);
-    u->machine = is_this_machine(host) ? mem_strdup("localhost") : mem_strndup(host.ptr, host.len);
+    struct host_address a;
+    char text[INET6_ADDRSTRLEN];
+    if (is_this_machine(host)) {
+        u->machine = mem_strdup("localhost");
+    } else if (host_address(host, &a) && inet_ntop(a.family, a.ip, text, sizeof text) != NULL) {
+        u->machine = mem_strdup(text); /* one spelling of each address */
+    } else {
+        u->machine = mem_strndup(host.ptr, host.len);
+    }
     for (char *c = u->machine; *c != '\0'; c++) {
         *c = *c >= 'A' && *c <= 'Z' ? (char)(*c - 'A' + 'a') : *c;
     }
@@ -178,6 +177,6 @@ bool upstream_take_url(struct upstream_settings *u, struct buf *why)
     u->origin = join(u->tls ? "https://" : "http://", authority);
     u->host = join("", authority);
     take_path(u, path);
-    name_machine(u, host_of(authority));
+    name_machine(u, host_part(authority));
     return true;
 }

@@ -11,7 +11,6 @@
 
 #include "lull/base/os.h"
 
-#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -183,13 +182,15 @@ static void on_work(void *ctx)
     }
 }
 
-void conn_open(struct http_server *s, int fd, bool is_unix)
+void conn_open(const struct listener *l, int fd)
 {
+    struct http_server *s = l->server;
     struct http_conn *c = mem_new(sizeof *c);
     int on = 1;
     c->server = s;
     c->fd = fd;
-    c->is_unix = is_unix;
+    c->is_unix = l->is_unix;
+    c->loopback = l->loopback;
     c->work.fn = on_work;
     c->work.ctx = c;
     c->grave.fn = conn_free;
@@ -198,7 +199,7 @@ void conn_open(struct http_server *s, int fd, bool is_unix)
     c->watch = loop_watch_create(s->loop, fd, on_event, c);
     c->timer = loop_timer_create(s->loop, on_timer, c);
     list_append(&s->conns, &c->node);
-    if (!is_unix) {
+    if (!c->is_unix) {
         (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     }
 #ifdef SO_NOSIGPIPE
@@ -242,29 +243,7 @@ void *http_conn_memo(struct http_conn *c)
     return c->memo;
 }
 
-bool http_conn_is_loopback(const struct http_conn *conn)
+bool http_conn_is_loopback(const struct http_conn *c)
 {
-    struct http_conn *c = (struct http_conn *)(uintptr_t)conn; /* only the memo changes */
-    union {
-        struct sockaddr any;
-        struct sockaddr_in v4;
-        struct sockaddr_in6 v6;
-    } a;
-    socklen_t len = sizeof a;
-    if (c->is_unix || c->loopback_known) {
-        return c->loopback;
-    }
-    memset(&a, 0, sizeof a);
-    c->loopback_known = true;
-    if (getsockname(c->fd, &a.any, &len) != 0) {
-        return false;
-    }
-    if (a.any.sa_family == AF_INET) {
-        c->loopback = (ntohl(a.v4.sin_addr.s_addr) >> 24) == 127;
-    } else if (a.any.sa_family == AF_INET6) {
-        const struct in6_addr *ip = &a.v6.sin6_addr;
-        c->loopback =
-            IN6_IS_ADDR_LOOPBACK(ip) || (IN6_IS_ADDR_V4MAPPED(ip) && ip->s6_addr[12] == 127);
-    }
     return c->loopback;
 }

@@ -39,6 +39,8 @@ struct listener {
     char *address;   /* as configured */
     char *actual;    /* as bound */
     char *unix_path; /* NULL: TCP, or not ours to remove */
+    bool is_unix;
+    bool loopback; /* bound to a loopback address: only this machine reaches it */
 };
 
 struct http_server {
@@ -74,7 +76,7 @@ struct http_conn {
     struct loop_deferred work; /* goes on with the next request, outside all callbacks */
     struct loop_deferred grave;
     bool dead, broken, processing, lingering, close_after;
-    bool is_unix, loopback_known, loopback;
+    bool is_unix, loopback; /* of its listener */
     _Alignas(max_align_t) unsigned char memo[HTTP_CONN_MEMO];
 
     /* input */
@@ -112,7 +114,7 @@ struct slot *server_slot(struct http_server *s);
 void server_slot_back(struct http_server *s, struct slot *slot);
 
 /* conn.c */
-void conn_open(struct http_server *s, int fd, bool is_unix);
+void conn_open(const struct listener *l, int fd);
 /* Closes now; memory goes at the end of the turn. No callback. */
 void conn_close(struct http_conn *c);
 /* Closes and frees: for the end of the server, when no turn of the loop follows. */

@@ -6,6 +6,7 @@
  */
 #include "http/http_priv.h"
 
+#include "lull/base/host.h"
 #include "lull/base/log.h"
 #include "lull/base/os.h"
 
@@ -77,7 +78,7 @@ static void on_accept(void *ctx, int events)
         }
         int fd = os_accept(l->fd);
         if (fd >= 0) {
-            conn_open(s, fd, l->unix_path != NULL || strncmp(l->actual, "unix:", 5) == 0);
+            conn_open(l, fd);
             continue;
         }
         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
@@ -208,6 +209,10 @@ static void add_listener(struct http_server *s, int fd, const char *address, con
     l->actual = actual_address(fd);
     l->address = mem_strdup(address == NULL ? l->actual : address);
     l->unix_path = unix_path == NULL ? NULL : mem_strdup(unix_path);
+    l->is_unix = strncmp(l->actual, "unix:", 5) == 0;
+    struct host_address a;
+    l->loopback =
+        !l->is_unix && host_address(host_part(span_of(l->actual)), &a) && host_is_loopback(&a);
     l->watch = loop_watch_create(s->loop, fd, on_accept, l);
     list_append(&s->listeners, &l->node);
     loop_watch_set(l->watch, s->accepting ? LOOP_READ : 0);

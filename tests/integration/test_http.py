@@ -360,7 +360,8 @@ class WhoMaySpeak(LullTest):
         up = self.upstream()
         lull = self.lull(up, server="hosts = ai.example.org model")
         good = ["127.0.0.1", f"127.0.0.1:{lull.port}", "localhost", "LOCALHOST:1", "a.localhost", "[::1]:99",
-                "10.1.2.3", socket.gethostname(), "ai.example.org", "AI.Example.Org:80", "model:11435"]
+                "10.1.2.3", socket.gethostname(), "ai.example.org", "AI.Example.Org:80", "model:11435",
+                "host.docker.internal:11435", "host.containers.internal", "macbook.local", "localhost.", "0.0.0.0:1"]
         bad = ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example", "xlocalhost",
                "sub.ai.example.org"]
         for host in good + bad:
@@ -372,6 +373,13 @@ class WhoMaySpeak(LullTest):
                 else:
                     self.assertEqual((r.status, r.header("X-Lull-Error")), (403, "forbidden_host"))
         self.assertEqual(up.count(), len(good))
+
+    def test_a_wildcard_listener_is_no_loopback_listener(self):
+        up = self.upstream()
+        port = free_port()
+        self.lull(up, port=port, listen=f"0.0.0.0:{port}")
+        c = self.connect(port)
+        self.assertEqual(c.request("GET", "/v1/models", [("Host", "lull.example")]).status, 200)
 
     def test_origin_of_tasks(self):
         up = self.upstream()

@@ -494,3 +494,18 @@ mutant(R, "/api/v1 is OpenAI's", REQUEST, "return version ? DIALECT_OPENAI : DIA
 mutant(R, "a template is no value", HEAD, "if (is_wanted(name, want, out) && !is_template(value)) {",
        "if (is_wanted(name, want, out)) {", ROUTES)
 mutant(R, "no text, no typist", "sidecar/path/exchange/autocomplete.c", "found.found && found.text.len > 0", "found.text.len > 0", ROUTES)
+
+# ---- hosts: who may speak, and what is on this machine ----
+
+R = "hosts"
+GUARD = "sidecar/http/guard.c"
+URL = "sidecar/config/url.c"
+URLS = ("unit.config.test_config_urls",)
+mutant(R, "names in .internal are allowed", GUARD, 'host_is_below(name, "internal") ||', "", ("unit.http.test_guard",))
+mutant(R, "names in .local are allowed", GUARD, '|| host_is_below(name, "local") ||', "||", ("unit.http.test_guard",))
+mutant(R, "0.0.0.0 is this machine", "sidecar/base/host.c", "return host_is_loopback(&a) || host_is_wildcard(&a);",
+       "return host_is_loopback(&a);", ("unit.base.test_host",) + URLS)
+mutant(R, "this host's own name is this machine", URL, "host_is_local(host) || host_is_named(host, span_of(own))",
+       "host_is_local(host)", URLS)
+mutant(R, "a wildcard listener is no loopback listener", "sidecar/http/server.c", "host_is_loopback(&a);",
+       "(host_is_loopback(&a) || host_is_wildcard(&a));", ("integration.http",))

@@ -9,12 +9,13 @@
 
 #include "lull/config/settings.h"
 
-/* On a loopback listener: an IP literal, localhost, *.localhost, this host's name (`hostname`), or
- * listed in [server] hosts. host: value of the Host header, with or without port. */
+/* On a loopback listener: an IP literal, localhost, this host's name (`hostname`), one listed in
+ * [server] hosts, or a name that no public resolver knows: *.localhost, *.local, *.internal
+ * (host.docker.internal). host: value of the Host header, with or without port and final dot. */
 bool guard_host(const struct server_settings *s, const char *hostname, struct span host);
 
 /* origin: value of the Origin header; ptr NULL: absent, allowed. Allowed too: the request's own
- * host, a loopback address or localhost, and hosts listed. "null" is not. */
+ * host, a loopback or wildcard address or localhost, and hosts listed. "null" is not. */
 bool guard_origin(const struct server_settings *s, struct span origin, struct span host);
 
 /* Whether authorization is "Bearer TOKEN"; compared in constant time. An empty token allows all. */

@@ -99,7 +99,8 @@ void http_conn_set_data(struct http_conn *c, void *data); /* one pointer for the
 void *http_conn_data(const struct http_conn *c);
 const struct http_request *http_conn_request(const struct http_conn *c);
 bool http_conn_is_unix(const struct http_conn *c);
-/* Whether the local end is a loopback address (false for Unix sockets). */
+/* Whether its listener is bound to a loopback address (false for Unix sockets, and for a wildcard
+ * listener that was reached over loopback). */
 bool http_conn_is_loopback(const struct http_conn *c);
 int http_conn_fd(const struct http_conn *c); /* for peer credentials only */
 /* A small memo of the handler's that lives as long as the connection: HTTP_CONN_MEMO bytes, zeroed

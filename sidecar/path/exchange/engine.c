@@ -11,8 +11,9 @@
  */
 #include "path/exchange/exchange_priv.h"
 
+#include "lull/base/host.h"
+
 #include <stdlib.h>
-#include <unistd.h>
 
 static enum step (*const steps[])(struct exchange *) = {
 #define STEP(id, function) [STEP_##id] = function,
@@ -41,9 +42,7 @@ struct engine *engine_create(const struct engine_parts *parts, struct settings *
     e->rewarm = rewarm_create(parts->loop, parts->pool, parts->schedule, parts->figures);
     gate_watch(flight_gate(e->flights), rewarm_look, e->rewarm);
     e->through = through_create((size_t)settings->cache.type_through_entries);
-    if (gethostname(e->hostname, sizeof e->hostname - 1) != 0) {
-        e->hostname[0] = '\0';
-    }
+    host_own_name(e->hostname, sizeof e->hostname);
     return e;
 }
 

@@ -23,8 +23,9 @@ static void host_on_a_loopback_listener(void **state)
 {
     (void)state;
     static char listed[] = "lull.lan";
-    char *hosts[] = {listed};
-    struct server_settings s = with_hosts(hosts, 1);
+    static char with_port[] = "with.port:11435";
+    char *hosts[] = {listed, with_port};
+    struct server_settings s = with_hosts(hosts, 2);
     static const struct row rows[] = {
         {"localhost", true},
         {"LOCALHOST:11435", true},
@@ -37,6 +38,30 @@ static void host_on_a_loopback_listener(void **state)
         {"BOX:80", true},
         {"lull.lan", true},
         {"lull.lan:11435", true},
+        {"LULL.lan.", true},
+        {"lull.lan.:1", true},
+        {"with.port", true},
+        {"localhost.", true},
+        {"localhost.:11435", true},
+        {"a.localhost.", true},
+        {"0.0.0.0:11435", true},
+        {"[::ffff:127.0.0.1]:11435", true},
+        {"[2001:db8::1]:80", true},
+        {"host.docker.internal:11435", true},
+        {"Host.Containers.Internal", true},
+        {"macbook.local", true},
+        {"macbook.local.:11435", true},
+        {"box.local", true},
+        {"box.", true},
+        {"internal", false},
+        {"local:11435", false},
+        {".internal", false},
+        {"..", false},
+        {".", false},
+        {"internal.evil.example", false},
+        {"evil.internals", false},
+        {"xlocal", false},
+        {"[evil.internal]x", true}, /* what stands in brackets is the host */
         {"evil.example", false},
         {"localhost.evil", false},
         {"evillocalhost", false},
@@ -65,6 +90,11 @@ static void origin_of_a_task(void **state)
         {"http://localhost:3000", true},
         {"http://127.0.0.1", true},
         {"https://[::1]:8443", true},
+        {"http://0.0.0.0:3000", true},
+        {"http://localhost.:3000", true},
+        {"http://[::ffff:127.0.0.1]:3000", true},
+        {"http://macbook.local", false}, /* another machine's page */
+        {"http://host.docker.internal", false},
         {"http://lull:11435", true},
         {"https://ui.example", true},
         {"https://ui.example:8443", true},
