@@ -19,7 +19,7 @@ void report_totals(const struct grid *g);
 void report_csv(const struct grid *g, FILE *out);
 /* Whether all policies of a cell were given the same pauses; says where not. */
 bool report_check(const struct grid *g);
-/* The targets of issue 4, each with its figures and PASS or FAIL; how many failed. */
+/* The targets, each with its figures and PASS or FAIL; how many failed. */
 size_t report_targets(const struct grid *g);
 
 /* Whether the cell belongs to the client; CLIENT_COUNT: any. */

@@ -1,4 +1,4 @@
-/* targets.c: the targets of issue 4, as this benchmark reads them.
+/* targets.c: the targets, as this benchmark defines them.
  *
  * "Dominated" compares a cell's upstream calls, model seconds and median time to suggestion, all
  * three strictly. "Summed cost" is model seconds plus the seconds people waited for what they were
