@@ -12,6 +12,7 @@
 struct daemon {
     struct config *config;
     const struct config_sources *sources;
+    struct buf warned; /* what the last reading of the configuration warned of */
     struct loop *loop;
     struct figures *figures;
     struct cache *cache;
@@ -22,24 +23,34 @@ struct daemon {
     struct control *control;
     struct loop_signal *signals[4];
     struct loop_timer *drain_timer;
+    mono_t started;
     bool draining;
     int status;
 };
 
 /* limits.c: umask, core dumps off, no new privileges, SIGPIPE ignored; the descriptor limit. */
 void app_harden(void);
-/* Lowers max_connections when the descriptor limit cannot hold it; warns. */
-void app_fit_connections(struct settings *settings);
-/* Whether the data directory could be used; why gets one sentence with the remedy. */
+/* Raises the descriptor limit as far as it goes; the client connections that it has room for. */
+int64_t app_most_connections(void);
+
+/* check.c */
+/* Whether the data directory could be used; why gets one sentence with the remedy. Makes nothing.
+ */
 bool app_data_dir_usable(const char *dir, char *why, size_t why_size);
+/* lulld --check of a configuration that could be read: says what is wrong with its surroundings, or
+ * that all is well. file: lull.conf, if there is one. Returns the exit status. */
+int app_check(const struct config *config, const char *file);
 
 /* lifecycle.c: signals, drain, reload. */
+/* Reads the sources; warnings that the reading before did not have go into the log. NULL: errors
+ * says why. */
+struct config *lifecycle_read(struct daemon *d, struct buf *errors);
 void lifecycle_init(struct daemon *d);
 void lifecycle_finish(struct daemon *d);
 /* First call: stop listening and finish what is open; second: now. */
 void lifecycle_stop(struct daemon *d);
-/* Reads the configuration anew and swaps it in whole, or not at all; text says what changed or why
- * not. */
+/* Reads the configuration again and swaps it in whole, or not at all; text gets the names of what
+ * changed, one a line, or why not. One line in the log says the same. */
 bool lifecycle_reload(struct daemon *d, struct buf *text);
 
 /* hooks.c: what the control socket sees of the daemon. */

@@ -105,11 +105,7 @@ static int read_and_print(const struct config_sources *sources, bool check)
         config_print(config, &out);
         status = print_buf(&out, stdout);
     } else if (config != NULL) {
-        char why[512];
-        if (!app_data_dir_usable(config_settings(config)->server.data_dir, why, sizeof why)) {
-            fprintf(stderr, "lulld: %s\n", why);
-            status = EXIT_USAGE;
-        }
+        status = app_check(config, sources->file);
     }
     config_destroy(config);
     buf_free(&errors);

@@ -9,7 +9,7 @@
 #include "lull/base/log.h"
 #include "lull/base/os.h"
 
-#include <stdlib.h>
+#include <stdio.h>
 
 static enum err open_control(struct daemon *d, char *why, size_t why_size)
 {
@@ -21,10 +21,9 @@ static enum err daemon_init(struct daemon *d, char *why, size_t why_size)
 {
     struct settings *s = config_settings(d->config);
     struct cache_options cache = {.dir = s->server.data_dir, .settings = s->cache};
-    log_setup(s->server.log_level, s->server.log_format);
     app_harden();
-    app_fit_connections(s);
     d->loop = loop_create();
+    d->started = loop_now(d->loop);
     d->figures = figures_create();
     lifecycle_init(d);
     d->cache = cache_create(d->loop, &cache);
@@ -52,6 +51,7 @@ static void daemon_finish(struct daemon *d)
     figures_destroy(d->figures);
     loop_destroy(d->loop);
     config_destroy(d->config);
+    buf_free(&d->warned);
 }
 
 static void say_ready(const struct daemon *d)
@@ -67,10 +67,19 @@ static void say_ready(const struct daemon *d)
     os_notify("READY=1");
 }
 
-int daemon_run(struct config *config, const struct config_sources *sources)
+int daemon_run(struct config_sources *sources)
 {
-    struct daemon d = {.config = config, .sources = sources};
+    struct daemon d = {.sources = sources};
+    struct buf errors = {.max = 1024 * 1024};
     char why[512] = "";
+    sources->most_connections = app_most_connections();
+    d.config = lifecycle_read(&d, &errors);
+    if (d.config == NULL) {
+        fprintf(stderr, "%.*s", (int)errors.len, errors.data);
+        buf_free(&errors);
+        return EXIT_USAGE;
+    }
+    buf_free(&errors);
     if (daemon_init(&d, why, sizeof why) != ERR_OK) {
         log_error("app", "cannot start: %s", why);
         daemon_finish(&d);

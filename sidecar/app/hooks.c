@@ -277,6 +277,6 @@ struct control_hooks hooks_make(struct daemon *d)
         .compare_go_on = hook_compare_go_on,
         .compare_stop = hook_compare_stop,
         .ctx = d,
-        .started = loop_now(d->loop),
+        .started = d->started,
     };
 }

@@ -11,6 +11,7 @@
 #include "lull/base/os.h"
 
 #include <signal.h>
+#include <stdlib.h>
 
 static void on_drained(void *ctx)
 {
@@ -49,6 +50,36 @@ void lifecycle_stop(struct daemon *d)
     http_server_drain(edge_server(d->edge), on_drained, d);
 }
 
+static void warn_of(struct daemon *d, struct buf *warnings)
+{
+    struct span all = buf_span(warnings);
+    bool known = span_eq(all, buf_span(&d->warned));
+    for (size_t at = 0; at < all.len && !known;) {
+        size_t end = span_find(all, SPAN("\n"), at);
+        end = end == SIZE_MAX ? all.len : end;
+        log_warn("config", "%.*s", (int)(end - at), all.ptr + at);
+        at = end + 1;
+    }
+    buf_free(&d->warned);
+    buf_move(&d->warned, warnings);
+}
+
+struct config *lifecycle_read(struct daemon *d, struct buf *errors)
+{
+    struct buf warnings = {.max = 1024 * 1024};
+    struct config *config = config_read(d->sources, errors, &warnings);
+    if (config == NULL) {
+        buf_free(&warnings);
+        return NULL;
+    }
+    const struct server_settings *s = &config_settings(config)->server;
+    if (d->config == NULL) {
+        log_setup(s->log_level, s->log_format);
+    }
+    warn_of(d, &warnings);
+    return config;
+}
+
 static void swap_in(struct daemon *d, struct config *fresh)
 {
     struct settings *s = config_settings(fresh);
@@ -59,29 +90,52 @@ static void swap_in(struct daemon *d, struct config *fresh)
     d->config = fresh;
 }
 
+/* Errors are lines; the log has one. */
+static bool refused(struct buf *text)
+{
+    struct span all = span_trim(buf_span(text));
+    char *line = mem_strndup(all.len > 0 ? all.ptr : "", all.len);
+    for (char *c = line; *c != '\0'; c++) {
+        *c = *c == '\n' ? ';' : *c;
+    }
+    log_error("app", "not reloaded, the old configuration stays: %s", line);
+    free(line);
+    return false;
+}
+
+static void say_reloaded(const struct buf *applied, const struct buf *fixed)
+{
+    bool any = applied->len > 0;
+    bool waits = fixed->len > 0;
+    log_line(waits ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, "app", "reloaded; %s%.*s%s%.*s",
+             any     ? "changed: "
+             : waits ? ""
+                     : "nothing changed",
+             (int)applied->len, any ? applied->data : "",
+             waits ? (any ? "; after a restart: " : "after a restart: ") : "", (int)fixed->len,
+             waits ? fixed->data : "");
+}
+
 bool lifecycle_reload(struct daemon *d, struct buf *text)
 {
-    struct buf warnings = {.max = 1024 * 1024};
-    struct buf fixed = {.max = 1024 * 1024};
+    struct buf applied = {.max = 4096};
+    struct buf fixed = {.max = 2048};
     char why[512] = "";
-    struct config *fresh = config_read(d->sources, text, &warnings);
-    buf_free(&warnings);
+    struct config *fresh = lifecycle_read(d, text);
     if (fresh == NULL) {
-        return false;
+        return refused(text);
     }
-    app_fit_connections(config_settings(fresh));
     if (d->draining || edge_apply(d->edge, config_settings(fresh), why, sizeof why) != ERR_OK) {
         config_destroy(fresh);
         enum err e = buf_printf(text, "%s\n", d->draining ? "the daemon is stopping" : why);
         (void)e;
-        return false;
+        return refused(text);
     }
-    config_diff(d->config, fresh, text, &fixed);
-    if (fixed.len > 0) {
-        log_warn("app", "these take effect after a restart: %.*s", (int)fixed.len, fixed.data);
-    }
-    buf_free(&fixed);
+    config_diff(d->config, fresh, text, &applied, &fixed);
     swap_in(d, fresh);
+    say_reloaded(&applied, &fixed);
+    buf_free(&applied);
+    buf_free(&fixed);
     return true;
 }
 
@@ -90,12 +144,7 @@ static void on_reload_signal(void *ctx)
     struct daemon *d = ctx;
     struct buf text = {.max = 1024 * 1024};
     os_notify("RELOADING=1");
-    if (lifecycle_reload(d, &text)) {
-        log_info("app", "reloaded; changed: %.*s", (int)text.len, text.len > 0 ? text.data : "");
-    } else {
-        log_error("app", "not reloaded, the old configuration stays: %.*s", (int)text.len,
-                  text.len > 0 ? text.data : "");
-    }
+    (void)lifecycle_reload(d, &text);
     os_notify("READY=1");
     buf_free(&text);
 }
@@ -111,7 +160,7 @@ static void on_figures_signal(void *ctx)
     struct control_hooks hooks = hooks_make(d);
     struct buf out = {.max = 4 * 1024 * 1024};
     control_stats_json(&hooks, loop_now(d->loop), &out);
-    log_info("stats", "%.*s", (int)out.len, out.len > 0 ? out.data : "");
+    log_text(LOG_LEVEL_INFO, "stats", buf_span(&out));
     buf_free(&out);
 }
 

@@ -5,6 +5,7 @@
 
 #include "lull/base/buf.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -37,12 +38,60 @@ static void timestamp(char *out, size_t size)
     snprintf(out + n, size - n, ".%03ldZ", now.tv_nsec / 1000000);
 }
 
-void log_line(enum log_level level, const char *group, const char *fmt, ...)
+/* Escapes control characters and broken UTF-8. Quotes and backslashes are escaped in JSON only: a
+ * text line is for people, who copy paths and JSON from it. */
+static enum err append_text(struct buf *line, struct span text, bool json)
+{
+    enum err e = ERR_OK;
+    size_t at = 0;
+    for (size_t i = 0; i < text.len && e == ERR_OK && !json; i++) {
+        if (text.ptr[i] == '"' || text.ptr[i] == '\\') {
+            e = buf_append_json(line, span_make(text.ptr + at, i - at));
+            e = e == ERR_OK ? buf_append_char(line, text.ptr[i]) : e;
+            at = i + 1;
+        }
+    }
+    return e == ERR_OK ? buf_append_json(line, span_make(text.ptr + at, text.len - at)) : e;
+}
+
+static void write_all(struct span line)
+{
+    while (line.len > 0) {
+        ssize_t n = write(STDERR_FILENO, line.ptr, line.len);
+        if (n < 0 && errno != EINTR) {
+            return; /* nowhere to complain */
+        }
+        size_t done = n > 0 ? (size_t)n : 0;
+        line = span_make(line.ptr + done, line.len - done);
+    }
+}
+
+void log_text(enum log_level level, const char *group, struct span text)
 {
     static const char *const levels[] = {"error", "warn", "info", "debug"};
-    char text[LOG_TEXT_MAX];
     char when[40];
-    struct buf line = {.max = LOG_TEXT_MAX * 6 + 256};
+    bool json = atomic_load(&log_format_now) == LOG_FORMAT_JSON;
+    text = span_trim(text);
+    struct buf line = {.max = text.len * 6 + 256};
+    if (!log_enabled(level)) {
+        return;
+    }
+    timestamp(when, sizeof when);
+    enum err e = buf_printf(
+        &line,
+        json ? "{\"time\":\"%s\",\"level\":\"%s\",\"group\":\"%s\",\"message\":\"" : "%s %-5s %s: ",
+        when, levels[level], group);
+    e = e == ERR_OK ? append_text(&line, text, json) : e;
+    e = e == ERR_OK ? buf_append_span(&line, json ? SPAN("\"}\n") : SPAN("\n")) : e;
+    if (e == ERR_OK) {
+        write_all(buf_span(&line));
+    }
+    buf_free(&line);
+}
+
+void log_line(enum log_level level, const char *group, const char *fmt, ...)
+{
+    char text[LOG_TEXT_MAX];
     if (!log_enabled(level)) {
         return;
     }
@@ -51,28 +100,5 @@ void log_line(enum log_level level, const char *group, const char *fmt, ...)
     int n = vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
     size_t len = n < 0 ? 0 : (size_t)n;
-    struct span said = span_trim(span_make(text, len < sizeof text ? len : sizeof text - 1));
-    timestamp(when, sizeof when);
-    bool json = atomic_load(&log_format_now) == LOG_FORMAT_JSON;
-    enum err e = buf_printf(
-        &line,
-        json ? "{\"time\":\"%s\",\"level\":\"%s\",\"group\":\"%s\",\"message\":\"" : "%s %-5s %s: ",
-        when, levels[level], group);
-    size_t before = line.len;
-    if (e == ERR_OK) {
-        e = buf_append_json(&line, said);
-    }
-    if (e == ERR_OK && !json && memchr(said.ptr, '"', said.len) != NULL) {
-        line.len = before; /* in text, quotes and backslashes stay as they are */
-        for (size_t i = 0; i < said.len && e == ERR_OK; i++) {
-            bool plain = said.ptr[i] == '"' || said.ptr[i] == '\\';
-            e = plain ? buf_append_char(&line, said.ptr[i])
-                      : buf_append_json(&line, span_make(said.ptr + i, 1));
-        }
-    }
-    if (e == ERR_OK && buf_append_span(&line, json ? SPAN("\"}\n") : SPAN("\n")) == ERR_OK) {
-        ssize_t written = write(STDERR_FILENO, line.data, line.len);
-        (void)written; /* nowhere to complain */
-    }
-    buf_free(&line);
+    log_text(level, group, span_make(text, len < sizeof text ? len : sizeof text - 1));
 }

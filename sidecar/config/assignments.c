@@ -11,10 +11,22 @@
 
 enum { MESSAGE_MAX = 1024, ASSIGNMENTS_MAX = 20000 };
 
-static void say_list(struct buf *to, enum source source, const char *place, const char *fmt,
-                     va_list args)
+/* Whether that line is there already. */
+static bool is_said(const struct buf *to, struct span line)
+{
+    struct span all = buf_span(to);
+    size_t at = span_find(all, line, 0);
+    while (at != SIZE_MAX && at > 0 && all.ptr[at - 1] != '\n') {
+        at = span_find(all, line, at + 1);
+    }
+    return at != SIZE_MAX;
+}
+
+static void put_line(struct buf *to, bool once, enum source source, const char *place,
+                     const char *fmt, va_list args)
 {
     char text[MESSAGE_MAX];
+    struct buf line = {.max = 4 * MESSAGE_MAX};
     vsnprintf(text, sizeof text, fmt, args);
     for (char *c = text; *c != '\0'; c++) {
         if ((unsigned char)*c < ' ' || *c == 0x7f) {
@@ -25,17 +37,21 @@ static void say_list(struct buf *to, enum source source, const char *place, cons
                        : source == SOURCE_ARGUMENT  ? "argument "
                                                     : "";
     if (place[0] == '\0') {
-        buf_text(to, "lulld: %s\n", text);
+        buf_text(&line, "lulld: %s\n", text);
     } else {
-        buf_text(to, "%s%s: %s\n", word, place, text);
+        buf_text(&line, "%s%s: %s\n", word, place, text);
     }
+    if (!once || !is_said(to, buf_span(&line))) {
+        buf_text(to, "%.*s", (int)line.len, line.data);
+    }
+    buf_free(&line);
 }
 
 void say(struct buf *to, enum source source, const char *place, const char *fmt, ...)
 {
     va_list args;
     va_start(args, fmt);
-    say_list(to, source, place, fmt, args);
+    put_line(to, false, source, place, fmt, args);
     va_end(args);
 }
 
@@ -43,8 +59,17 @@ void say_about(struct reading *r, const struct assignment *a, const char *fmt, .
 {
     va_list args;
     va_start(args, fmt);
-    say_list(r->errors, a == NULL ? SOURCE_DEFAULT : a->source, a == NULL ? "" : a->place, fmt,
-             args);
+    put_line(r->errors, true, a == NULL ? SOURCE_DEFAULT : a->source, a == NULL ? "" : a->place,
+             fmt, args);
+    va_end(args);
+}
+
+void warn_about(struct reading *r, const struct assignment *a, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    put_line(r->warnings, true, a == NULL ? SOURCE_DEFAULT : a->source, a == NULL ? "" : a->place,
+             fmt, args);
     va_end(args);
 }
 
@@ -73,25 +98,15 @@ void reading_head(struct reading *r, enum section section, struct span name, enu
     keep(r, &a);
 }
 
-static const char *nearest_key(enum section section, struct span key)
-{
-    const char *keys[128];
-    size_t count = 0;
-    for (size_t i = 0; i < option_count && count < sizeof keys / sizeof keys[0]; i++) {
-        if (section_has(section, &options[i]) && !options[i].absent) {
-            keys[count++] = options[i].key;
-        }
-    }
-    return nearest(key, keys, count);
-}
-
 static void unknown_key(struct reading *r, const struct assignment *target, struct span key)
 {
-    const char *close = nearest_key(target->section, key);
-    say(r->errors, target->source, target->place, "unknown key '%.*s' in [%s%s%s]%s%s%s",
-        (int)(key.len > 64 ? 64 : key.len), key.ptr, section_word(target->section),
-        target->name[0] != '\0' ? " " : "", target->name, close != NULL ? "; did you mean '" : "",
-        close != NULL ? close : "", close != NULL ? "'?" : "; lulld --help-config lists all keys");
+    struct buf hint = {.max = 2048};
+    suggest_key(target->section, key, &hint);
+    say(r->errors, target->source, target->place, "unknown key '%.*s' in [%s%s%s]%.*s",
+        (int)(key.len > WORD_MAX ? WORD_MAX : key.len), key.ptr, section_word(target->section),
+        target->name[0] != '\0' ? " " : "", target->name, (int)hint.len,
+        hint.len > 0 ? hint.data : "");
+    buf_free(&hint);
 }
 
 /* A key given twice in one file. */
@@ -172,17 +187,17 @@ static bool read_all(int fd, struct buf *out)
     }
 }
 
-bool slurp(struct reading *r, enum source source, const char *place, const char *path,
-           struct buf *out)
+bool slurp(struct reading *r, enum source source, const char *place, const char *key,
+           const char *path, struct buf *out)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     bool ok = fd >= 0 && read_all(fd, out);
     if (!ok) {
         int errnum = errno;
-        if (source == SOURCE_FILE) {
+        if (key == NULL) {
             say(r->errors, source, place, "cannot be read: %s", strerror(errnum));
         } else {
-            say(r->errors, source, place, "%s cannot be read: %s", path, strerror(errnum));
+            say(r->errors, source, place, "%s: %s cannot be read: %s", key, path, strerror(errnum));
         }
     }
     if (fd >= 0) {

@@ -6,6 +6,7 @@
 
 #include "lull/base/os.h"
 
+#include <errno.h>
 #include <grp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -28,7 +29,9 @@ static void note(struct config *c, const char *prefix, const struct option *o,
                                            .option = o,
                                            .text = mem_strdup(text),
                                            .source = a == NULL ? SOURCE_DEFAULT : a->source,
-                                           .place = mem_strdup(a == NULL ? "" : a->place)};
+                                           .place = mem_strdup(a == NULL ? "" : a->place),
+                                           .of_tasks = a != NULL && o->section == OPTION_KIND &&
+                                                       a->section == SECTION_TASKS};
 }
 
 void take_option(struct config *c, struct reading *r, const char *prefix, const struct option *o,
@@ -95,8 +98,36 @@ static void build_section(struct config *c, struct reading *r, enum section sect
     }
 }
 
+/* The control socket's file cannot be a port, too. */
+static void check_control(const struct server_settings *s, struct reading *r)
+{
+    const struct assignment *listen =
+        reading_find(r, SECTION_SERVER, "", option_find(SECTION_SERVER, SPAN("listen")));
+    for (size_t i = 0; s->control != NULL && i < s->listen.count; i++) {
+        const char *address = s->listen.items[i];
+        if (strncmp(address, "unix:", 5) == 0 && is_same_path(address + 5, s->control)) {
+            say_about(r, listen, "listen: %.150s is the control socket", address);
+        }
+    }
+}
+
+static void fit_connections(struct server_settings *s, struct reading *r)
+{
+    const struct assignment *a =
+        reading_find(r, SECTION_SERVER, "", option_find(SECTION_SERVER, SPAN("max_connections")));
+    if (r->most_connections > 0 && s->max_connections > r->most_connections) {
+        warn_about(r, a,
+                   "max_connections: lowered from %lld to %lld: the limit of descriptors allows "
+                   "no more",
+                   (long long)s->max_connections, (long long)r->most_connections);
+        s->max_connections = r->most_connections;
+    }
+}
+
 static void check_server(struct settings *s, struct reading *r)
 {
+    check_control(&s->server, r);
+    fit_connections(&s->server, r);
     const struct assignment *a =
         reading_find(r, SECTION_SERVER, "", option_find(SECTION_SERVER, SPAN("control_group")));
     if (s->server.control_group != NULL && s->server.control_group[0] != '\0' &&
@@ -122,8 +153,11 @@ static void load_key(struct upstream_settings *u, struct reading *r)
     }
     if (u->api_key != NULL && u->api_key[0] != '\0') {
         say_about(r, a, "api_key_file: api_key is set too; give one of them");
-    } else if (slurp(r, a->source, a->place, u->api_key_file, &text)) {
+    } else if (slurp(r, a->source, a->place, "api_key_file", u->api_key_file, &text)) {
         struct span key = span_trim(buf_span(&text));
+        if (key.len == 0) {
+            say_about(r, a, "api_key_file: %.200s is empty", u->api_key_file);
+        }
         char *owned = mem_strndup(key.len > 0 ? key.ptr : "", key.len);
         free(u->api_key);
         u->api_key = NULL;
@@ -148,10 +182,12 @@ static void check_upstream(struct upstream_settings *u, struct reading *r)
         say_about(r, head, "[upstream %s] needs its url", u->name);
     } else if (u->url != NULL && !upstream_take_url(u, &why)) {
         say_about(r, url, "url: %.*s", (int)why.len, why.data);
+    } else if (u->url != NULL && upstream_url_is_doubtful(u, &why)) {
+        warn_about(r, url, "url: %.*s", (int)why.len, why.data);
     }
     if (ca != NULL && u->ca_file != NULL && u->ca_file[0] != '\0' &&
         access(u->ca_file, R_OK) != 0) {
-        say_about(r, ca, "ca_file: %.200s cannot be read", u->ca_file);
+        say_about(r, ca, "ca_file: %.200s cannot be read: %s", u->ca_file, strerror(errno));
     }
     load_key(u, r);
     buf_free(&why);

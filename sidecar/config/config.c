@@ -7,12 +7,16 @@
 #include "config/config_priv.h"
 
 #include <cjson/cJSON.h>
+#include <stdio.h>
 #include <stdlib.h>
+
+enum { SHOWN_MAX = 80 /* of a value in a list of changes */ };
 
 struct config *config_read(const struct config_sources *sources, struct buf *errors,
                            struct buf *warnings)
 {
-    struct reading r = {.errors = errors, .warnings = warnings};
+    struct reading r = {
+        .errors = errors, .warnings = warnings, .most_connections = sources->most_connections};
     struct config *c = mem_new(sizeof *c);
     size_t before = errors->len;
     c->settings = mem_new(sizeof *c->settings);
@@ -50,6 +54,26 @@ void config_destroy(struct config *c)
 struct settings *config_settings(const struct config *c)
 {
     return c->settings;
+}
+
+static const struct value *find_value(const struct config *c, const char *name)
+{
+    for (size_t i = 0; i < c->count; i++) {
+        if (strcmp(c->values[i].name, name) == 0) {
+            return &c->values[i];
+        }
+    }
+    return NULL;
+}
+
+void config_say(const struct config *c, const char *name, const char *text, struct buf *out)
+{
+    const struct value *v = find_value(c, name);
+    if (v == NULL) {
+        say(out, SOURCE_DEFAULT, "", "%s: %s", name, text);
+    } else {
+        say(out, v->source, v->place, "%s: %s", v->option->key, text);
+    }
 }
 
 static const char *origin(const struct value *v)
@@ -126,24 +150,12 @@ void config_print_json(const struct config *c, const char *section, struct buf *
     cJSON_Delete(all);
 }
 
-static const char *section_title(enum option_section section)
-{
-    static const char *const titles[] = {
-        [OPTION_SERVER] = "[server]",    [OPTION_UPSTREAM] = "[upstream NAME]",
-        [OPTION_TASKS] = "[tasks]",      [OPTION_KIND] = "[tasks] and [task KIND]",
-        [OPTION_OWN] = "[task KIND]",    [OPTION_COMPLETION] = "[task KIND]",
-        [OPTION_TITLE] = "[task title]", [OPTION_FOLLOW_UP] = "[task follow_up]",
-        [OPTION_CACHE] = "[cache]",
-    };
-    return titles[section];
-}
-
 void config_help(struct buf *out)
 {
     const char *last = "";
     for (size_t i = 0; i < option_count; i++) {
         const struct option *o = &options[i];
-        const char *title = section_title(o->section);
+        const char *title = option_place(o);
         if (o->absent) {
             continue;
         }
@@ -168,24 +180,6 @@ void config_help(struct buf *out)
     buf_text(out, "\n");
 }
 
-static const struct value *find_value(const struct config *c, const char *name)
-{
-    for (size_t i = 0; i < c->count; i++) {
-        if (strcmp(c->values[i].name, name) == 0) {
-            return &c->values[i];
-        }
-    }
-    return NULL;
-}
-
-static void put_name(const struct value *v, struct buf *changed, struct buf *fixed)
-{
-    buf_text(changed, "%s\n", v->name);
-    if (!v->option->reload) {
-        buf_text(fixed, "%s\n", v->name);
-    }
-}
-
 /* A key file may hold another key while its name is the same. */
 static bool keys_differ(const struct config *a, const struct config *b, const char *name)
 {
@@ -201,19 +195,76 @@ static bool keys_differ(const struct config *a, const struct config *b, const ch
            strcmp(a->settings->upstreams[in_a].api_key, b->settings->upstreams[in_b].api_key) != 0;
 }
 
-void config_diff(const struct config *a, const struct config *b, struct buf *changed,
-                 struct buf *fixed)
+struct diff {
+    const struct config *a, *b;
+    struct buf *names, *applied, *fixed;
+};
+
+static bool has_section(const struct config *c, struct span prefix)
 {
+    for (size_t i = 0; i < c->count; i++) {
+        struct span name = span_of(c->values[i].name);
+        if (span_starts(name, prefix) && name.len > prefix.len && name.ptr[prefix.len] == '.') {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* name: a line of its own in diff.names; false: it is there. */
+static bool put_name(struct diff *d, struct span name)
+{
+    struct span all = buf_span(d->names);
+    for (size_t at = 0; at < all.len;) {
+        size_t end = span_find(all, SPAN("\n"), at);
+        if (span_eq(span_make(all.ptr + at, end - at), name)) {
+            return false;
+        }
+        at = end + 1;
+    }
+    buf_text(d->names, "%.*s\n", (int)name.len, name.ptr);
+    return true;
+}
+
+/* v differs from the value of that name on the other side, which may be NULL. */
+static void put_change(struct diff *d, const struct value *v, const struct value *other,
+                       bool removed)
+{
+    struct span name = span_of(v->name);
+    struct span prefix = span_make(v->name, span_rfind(name, SPAN(".")));
+    struct buf *to = v->option->reload ? d->applied : d->fixed;
+    const char *comma = to->len > 0 ? ", " : "";
+    char all[80];
+    if (!has_section(removed ? d->b : d->a, prefix)) {
+        if (put_name(d, prefix)) {
+            buf_text(to, "%s%.*s %s", comma, (int)prefix.len, prefix.ptr,
+                     removed ? "removed" : "added");
+        }
+        return;
+    }
+    if (v->of_tasks || (other != NULL && other->of_tasks)) {
+        snprintf(all, sizeof all, "tasks.%s", v->option->key);
+        name = span_of(all);
+    }
+    if (put_name(d, name)) {
+        buf_text(to, "%s%.*s = %.*s", comma, (int)name.len, name.ptr, SHOWN_MAX, shown_text(v));
+    }
+}
+
+void config_diff(const struct config *a, const struct config *b, struct buf *names,
+                 struct buf *applied, struct buf *fixed)
+{
+    struct diff d = {a, b, names, applied, fixed};
     for (size_t i = 0; i < b->count; i++) {
         const struct value *was = find_value(a, b->values[i].name);
         if (was == NULL || strcmp(was->text, b->values[i].text) != 0 ||
             keys_differ(a, b, b->values[i].name)) {
-            put_name(&b->values[i], changed, fixed);
+            put_change(&d, &b->values[i], was, false);
         }
     }
     for (size_t i = 0; i < a->count; i++) {
         if (find_value(b, a->values[i].name) == NULL) {
-            put_name(&a->values[i], changed, fixed);
+            put_change(&d, &a->values[i], NULL, true);
         }
     }
 }

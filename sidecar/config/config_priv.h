@@ -27,6 +27,7 @@ struct reading {
     struct assignment *items;
     size_t count, capacity;
     struct buf *errors, *warnings;
+    int64_t most_connections; /* 0: any number */
 };
 
 /* reading.c */
@@ -48,23 +49,42 @@ void read_file(struct reading *r, const char *path, bool optional);
 void read_ini(struct reading *r, const char *path, struct span text);
 void read_environment(struct reading *r, char **environment);
 void read_arguments(struct reading *r, const struct config_sources *s);
-/* Whole file into out (whose max holds); otherwise an error under source and place. */
-bool slurp(struct reading *r, enum source source, const char *place, const char *path,
-           struct buf *out);
+/* Whole file into out (whose max holds); otherwise an error under source and place that names key
+ * and path. key NULL: the place is the file itself. */
+bool slurp(struct reading *r, enum source source, const char *place, const char *key,
+           const char *path, struct buf *out);
 
-/* nearest.c: the candidate that looks most like word, within a third of its length; NULL if none.
+/* nearest.c */
+enum { WORD_MAX = 64 };
+/* Edits between two words, a swap of neighbours being one; SIZE_MAX: one is longer than WORD_MAX.
  */
-const char *nearest(struct span word, const char *const *candidates, size_t count);
+size_t word_distance(struct span a, struct span b);
+/* Lower case, and '_' for blanks and dashes; cut at WORD_MAX. */
+struct span plain_word(struct span word, char out[WORD_MAX + 1]);
+/* The end of a message about a key that the section does not have: the key that is meant, or the
+ * section that has it, or where to look. */
+void suggest_key(enum section section, struct span key, struct buf *out);
+
+/* address.c */
+bool is_address(const char *text);
+/* Whether two of the addresses cannot be listened on at once: then why names them. */
+bool addresses_collide(const struct strings *list, struct buf *why);
+/* Whether both are the socket file of that path, however it is written. */
+bool is_same_path(const char *a, const char *b);
 
 /* url.c: fills the derived fields. */
 bool upstream_take_url(struct upstream_settings *u, struct buf *why);
+/* Whether the url has Ollama's /api at its end, where requests bring it along: then why says what
+ * to write. Some OpenAI servers have such a base path. */
+bool upstream_url_is_doubtful(const struct upstream_settings *u, struct buf *why);
 
 struct value {
     char *name; /* "task.title.ttl" */
     const struct option *option;
     char *text;
     enum source source;
-    char *place; /* "" for defaults */
+    char *place;   /* "" for defaults */
+    bool of_tasks; /* [tasks] says it for all kinds */
 };
 
 struct config {
@@ -78,8 +98,13 @@ struct config {
 void take_option(struct config *c, struct reading *r, const char *prefix, const struct option *o,
                  const struct assignment *a, const char *def, void *base);
 void build_settings(struct config *c, struct reading *r);
-/* Where a value was set, for errors found later: "FILE:LINE: " or nothing. */
+/* Where a value was set, for errors found later: "FILE:LINE: " or nothing. A line that is there
+ * already is not said again: what [tasks] says is read once for each kind. */
 void say_about(struct reading *r, const struct assignment *a, const char *fmt, ...)
+    PRINTF_LIKE(3, 4);
+
+/* The same as a warning. */
+void warn_about(struct reading *r, const struct assignment *a, const char *fmt, ...)
     PRINTF_LIKE(3, 4);
 
 /* kinds.c */

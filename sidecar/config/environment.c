@@ -5,9 +5,11 @@
  * at the end means "the value is in that file", and is tried last, because api_key_file is itself a
  * key.
  *
- * Container platforms put variables of their own there for a service called lull (Docker links,
- * Kubernetes service links). Those forms are ignored with a word; any other unknown name is an
- * error, since it is most likely a setting that was meant to count.
+ * An empty value counts as unset: compose files pass ${X:-}.
+ *
+ * Container platforms put variables of their own there for services whose names begin with lull
+ * (Docker links, Kubernetes service links). Those forms are ignored, with one line for all of them;
+ * any other unknown name is an error, since it is most likely a setting that was meant to count.
  */
 #include "config/config_priv.h"
 
@@ -64,11 +66,124 @@ static bool find_target(struct span lower, struct target *out)
     return false;
 }
 
-/* name: after "LULL_". Docker's and Kubernetes' links: PORT, PORT_*, SERVICE_*, *_PORT_*. */
+/* name: after "LULL_". Docker's and Kubernetes' links, for the service lull and for lull-x: PORT,
+ * PORT_*, SERVICE_*, *_PORT, *_PORT_*, *_SERVICE_*. */
 static bool is_injected(struct span name)
 {
     return span_eq(name, SPAN("PORT")) || span_starts(name, SPAN("PORT_")) ||
-           span_starts(name, SPAN("SERVICE_")) || span_find(name, SPAN("_PORT_"), 0) != SIZE_MAX;
+           span_starts(name, SPAN("SERVICE_")) || span_ends(name, SPAN("_PORT")) ||
+           span_find(name, SPAN("_PORT_"), 0) != SIZE_MAX ||
+           span_find(name, SPAN("_SERVICE_"), 0) != SIZE_MAX;
+}
+
+/* ---- what an unknown name was meant to be ---- */
+
+static void put_upper(struct buf *out, struct span s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        buf_text(out, "%c", toupper((unsigned char)s.ptr[i]));
+    }
+}
+
+/* The variable of an option; kind: "" where the option is not of one kind. */
+static void put_variable(const struct option *o, const char *kind, struct buf *out)
+{
+    static const char *const sections[] = {
+        [OPTION_SERVER] = "server_",    [OPTION_UPSTREAM] = "upstream_default_",
+        [OPTION_TASKS] = "tasks_",      [OPTION_KIND] = "tasks_",
+        [OPTION_OWN] = "task_title_",   [OPTION_COMPLETION] = "task_autocomplete_",
+        [OPTION_TITLE] = "task_title_", [OPTION_FOLLOW_UP] = "task_follow_up_",
+        [OPTION_CACHE] = "cache_",
+    };
+    buf_clear(out);
+    buf_text(out, "LULL_");
+    if (kind[0] != '\0' && (o->section == OPTION_KIND || o->section == OPTION_OWN)) {
+        buf_text(out, "TASK_");
+        put_upper(out, span_of(kind));
+        buf_text(out, "_");
+    } else {
+        put_upper(out, span_of(sections[o->section]));
+    }
+    put_upper(out, span_of(o->key));
+}
+
+/* The longest key that the name ends with, or is. */
+static const struct option *key_at_end(struct span lower)
+{
+    const struct option *found = NULL;
+    for (size_t i = 0; i < option_count; i++) {
+        struct span key = span_of(options[i].key);
+        bool ends = span_ends(lower, key) &&
+                    (lower.len == key.len || lower.ptr[lower.len - key.len - 1] == '_');
+        if (ends && !options[i].absent && (found == NULL || key.len > strlen(found->key))) {
+            found = &options[i];
+        }
+    }
+    return found;
+}
+
+/* The built-in kind that the name has before its key; "" if none. */
+static const char *kind_before(struct span lower, const struct option *o)
+{
+    size_t key = strlen(o->key);
+    struct span before = span_make(lower.ptr, lower.len > key ? lower.len - key - 1 : 0);
+    for (size_t i = 0; i < KIND_BUILTIN_COUNT; i++) {
+        const char *name = kind_info((enum kind_id)i)->name;
+        if (span_ends(before, span_of(name))) {
+            return name;
+        }
+    }
+    return "";
+}
+
+/* The nearest of all variables, at most two edits away; false: none. */
+static bool nearest_variable(struct span lower, struct buf *out)
+{
+    struct buf name = {.max = 256}, full = {.max = 256};
+    size_t best = 3;
+    buf_text(&full, "LULL_");
+    put_upper(&full, lower);
+    if (word_distance(buf_span(&full), SPAN("LULL_UPSTREAM")) < best) {
+        best = word_distance(buf_span(&full), SPAN("LULL_UPSTREAM"));
+        buf_text(out, "LULL_UPSTREAM");
+    }
+    for (size_t i = 0; i < option_count; i++) {
+        for (int k = -1; k < KIND_BUILTIN_COUNT && !options[i].absent; k++) {
+            put_variable(&options[i], k < 0 ? "" : kind_info((enum kind_id)k)->name, &name);
+            size_t d = word_distance(buf_span(&full), buf_span(&name));
+            if (d < best) {
+                best = d;
+                buf_clear(out);
+                buf_text(out, "%.*s", (int)name.len, name.data);
+            }
+        }
+    }
+    buf_free(&name);
+    buf_free(&full);
+    return best < 3;
+}
+
+static void unknown_variable(struct reading *r, const char *place, struct span lower)
+{
+    struct buf meant = {.max = 256};
+    struct span bare =
+        span_ends(lower, SPAN("_file")) ? span_make(lower.ptr, lower.len - 5) : lower;
+    const struct option *o = key_at_end(lower);
+    bool of_file = o == NULL && bare.len < lower.len;
+    lower = of_file ? bare : lower;
+    o = of_file ? key_at_end(lower) : o;
+    if (o != NULL) {
+        put_variable(o, kind_before(lower, o), &meant);
+    }
+    if (o != NULL || nearest_variable(lower, &meant)) {
+        say(r->errors, SOURCE_ENVIRONMENT, place, "unknown name; did you mean %.*s%s?",
+            (int)meant.len, meant.data, of_file ? "_FILE" : "");
+    } else {
+        say(r->errors, SOURCE_ENVIRONMENT, place,
+            "unknown name; write LULL_SECTION_KEY, as in LULL_SERVER_IDLE_TIMEOUT, "
+            "LULL_UPSTREAM_CHAT_URL or LULL_TASK_TITLE_TTL; lulld --help-config lists all keys");
+    }
+    buf_free(&meant);
 }
 
 static void assign(struct reading *r, const struct target *t, enum source source, const char *place,
@@ -86,8 +201,13 @@ static void assign_file(struct reading *r, const struct target *t, const char *p
                         const char *path)
 {
     struct buf text = {.max = SECRET_FILE_MAX};
-    if (slurp(r, SOURCE_ENVIRONMENT, place, path, &text)) {
-        assign(r, t, SOURCE_ENVIRONMENT, place, span_trim(buf_span(&text)));
+    if (slurp(r, SOURCE_ENVIRONMENT, place, t->option->key, path, &text)) {
+        struct span value = span_trim(buf_span(&text));
+        if (value.len > 0) {
+            assign(r, t, SOURCE_ENVIRONMENT, place, value);
+        } else if (t->option->type == TYPE_SECRET) {
+            say(r->errors, SOURCE_ENVIRONMENT, place, "%s: %s is empty", t->option->key, path);
+        }
     }
     buf_free(&text);
 }
@@ -100,7 +220,9 @@ static void assign_default_upstream(struct reading *r, enum source source, const
     assign(r, &t, source, place, span_of(url));
 }
 
-static void take_variable(struct reading *r, const char *place, struct span name, const char *value)
+/* injected: gets the names that container platforms set. */
+static void take_variable(struct reading *r, const char *place, struct span name, const char *value,
+                          struct buf *injected)
 {
     char lower[NAME_MAX_BYTES];
     struct target t;
@@ -119,26 +241,31 @@ static void take_variable(struct reading *r, const char *place, struct span name
     } else if (span_ends(text, SPAN("_file")) && find_target(bare, &t)) {
         assign_file(r, &t, place, value);
     } else if (is_injected(name)) {
-        say(r->warnings, SOURCE_ENVIRONMENT, place, "ignored: set by the container platform");
+        buf_text(injected, "%s%s", injected->len > 0 ? " " : "", place);
     } else {
-        say(r->errors, SOURCE_ENVIRONMENT, place,
-            "unknown name; write LULL_SECTION_KEY, as in LULL_SERVER_IDLE_TIMEOUT, "
-            "LULL_UPSTREAM_CHAT_URL or LULL_TASK_TITLE_TTL");
+        unknown_variable(r, place, text);
     }
 }
 
 void read_environment(struct reading *r, char **environment)
 {
+    struct buf injected = {.max = 400}; /* more names are not shown */
     for (char **item = environment; item != NULL && *item != NULL; item++) {
         struct span all = span_of(*item);
         size_t equals = span_find(all, SPAN("="), 0);
-        if (!span_starts(all, SPAN("LULL_")) || equals == SIZE_MAX) {
+        if (!span_starts(all, SPAN("LULL_")) || equals == SIZE_MAX ||
+            span_trim(span_make(*item + equals + 1, all.len - equals - 1)).len == 0) {
             continue;
         }
         char *place = mem_strndup(*item, equals < NAME_MAX_BYTES ? equals : NAME_MAX_BYTES);
-        take_variable(r, place, span_make(*item + 5, equals - 5), *item + equals + 1);
+        take_variable(r, place, span_make(*item + 5, equals - 5), *item + equals + 1, &injected);
         free(place);
     }
+    if (injected.len > 0) {
+        say(r->warnings, SOURCE_DEFAULT, "environment",
+            "ignored, set by the container platform: %.*s", (int)injected.len, injected.data);
+    }
+    buf_free(&injected);
 }
 
 /* SECTION.KEY=VALUE or SECTION.NAME.KEY=VALUE */

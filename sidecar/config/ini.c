@@ -3,8 +3,9 @@
  *
  * A value is what follows "=" up to the end of the line or to a '#' after a blank, without blanks
  * around it; a '#' between double quotes is part of it, so that JSON can be written plainly. A
- * value that begins with a double quote is a quoted one: \n \t \" and \\ are understood, and
- * nothing may follow it but a comment. Nothing is guessed: a line that fits no rule is an error
+ * value that begins with '#' is refused: as a comment it would leave the key empty, which nobody
+ * means. A value that begins with a double quote is a quoted one: \n \t \" and \\ are understood,
+ * and nothing may follow it but a comment. Nothing is guessed: a line that fits no rule is an error
  * with its number.
  */
 #include "config/config_priv.h"
@@ -107,6 +108,13 @@ static void take_value(struct ini *p, struct span key, struct span value)
     struct assignment target = {
         .section = p->section, .name = p->name, .source = SOURCE_FILE, .place = p->place};
     value = span_trim(value);
+    if (value.len > 0 && value.ptr[0] == '#') {
+        say(p->r->errors, SOURCE_FILE, p->place,
+            "%.*s: a # here begins a comment; a value with it is quoted: %.*s = \"# ...\"",
+            (int)(key.len > WORD_MAX ? WORD_MAX : key.len), key.ptr,
+            (int)(key.len > WORD_MAX ? WORD_MAX : key.len), key.ptr);
+        return;
+    }
     if (value.len == 0 || value.ptr[0] != '"') {
         reading_assign(p->r, &target, key, plain_value(value));
         return;
@@ -139,12 +147,41 @@ static void take_key(struct ini *p, struct span line)
 static void unknown_section(struct ini *p, struct span word)
 {
     static const char *const words[] = {"server", "upstream", "tasks", "task", "cache"};
-    const char *close = nearest(word, words, sizeof words / sizeof words[0]);
+    char plain[WORD_MAX + 1];
+    const char *close = nearest(plain_word(word, plain), words, sizeof words / sizeof words[0]);
+    const char *kind = close == NULL ? nearest_kind(word) : NULL;
+    bool any = close != NULL || kind != NULL;
     say(p->r->errors, SOURCE_FILE, p->place,
-        "unknown section [%.*s]%s%s%s; there are [server], [upstream NAME], [tasks], [task KIND] "
+        "unknown section [%.*s]%s%s%s%s; there are [server], [upstream NAME], [tasks], [task KIND] "
         "and [cache]",
-        (int)(word.len > 64 ? 64 : word.len), word.ptr, close != NULL ? ", did you mean [" : "",
-        close != NULL ? close : "", close != NULL ? "]?" : "");
+        (int)(word.len > 64 ? 64 : word.len), word.ptr, any ? ", did you mean [" : "",
+        kind != NULL ? "task " : "",
+        kind != NULL ? kind
+        : any        ? close
+                     : "",
+        any ? "]?" : "");
+}
+
+/* A section's name that is none, or that stands where none may. */
+static void wrong_name(struct ini *p, bool named, struct span name)
+{
+    char plain[WORD_MAX + 1];
+    const char *kind =
+        p->section == SECTION_TASK || p->section == SECTION_TASKS ? nearest_kind(name) : NULL;
+    const char *what =
+        named ? "the section needs a name of a-z, 0-9 and _" : "this section has no name";
+    struct span other = plain_word(name, plain);
+    if (kind != NULL) {
+        say(p->r->errors, SOURCE_FILE, p->place, "%s; did you mean [task %s]?", what, kind);
+    } else if (named && name.len <= WORD_MAX && is_name(other)) {
+        say(p->r->errors, SOURCE_FILE, p->place, "%s; write [%s %s]", what,
+            section_word(p->section), plain);
+    } else {
+        say(p->r->errors, SOURCE_FILE, p->place, "%s%s%s", what, named ? ": " : "",
+            !named                       ? ""
+            : p->section == SECTION_TASK ? "[task title]"
+                                         : "[upstream chat]");
+    }
 }
 
 static void take_section(struct ini *p, struct span line)
@@ -169,8 +206,7 @@ static void take_section(struct ini *p, struct span line)
     }
     bool named = section_is_named(p->section);
     if (named ? !is_name(name) : name.len > 0) {
-        complain(p, named ? "the section needs a name of a-z, 0-9 and _: [upstream chat]"
-                          : "this section has no name");
+        wrong_name(p, named, name);
         return;
     }
     free(p->name);
@@ -222,7 +258,7 @@ void read_file(struct reading *r, const char *path, bool optional)
     if (optional && access(path, F_OK) != 0) {
         return;
     }
-    if (slurp(r, SOURCE_FILE, path, path, &text)) {
+    if (slurp(r, SOURCE_FILE, path, NULL, path, &text)) {
         read_ini(r, path, buf_span(&text));
     }
     buf_free(&text);

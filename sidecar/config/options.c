@@ -64,6 +64,22 @@ bool section_has(enum section section, const struct option *o)
     return false;
 }
 
+const char *option_place(const struct option *o)
+{
+    static const char *const places[] = {
+        [OPTION_SERVER] = "[server]",
+        [OPTION_UPSTREAM] = "[upstream NAME]",
+        [OPTION_TASKS] = "[tasks]",
+        [OPTION_KIND] = "[tasks] and [task KIND]",
+        [OPTION_OWN] = "[task KIND]",
+        [OPTION_COMPLETION] = "[task autocomplete] and own kinds of class completion",
+        [OPTION_TITLE] = "[task title]",
+        [OPTION_FOLLOW_UP] = "[task follow_up]",
+        [OPTION_CACHE] = "[cache]",
+    };
+    return places[o->section];
+}
+
 const char *section_word(enum section section)
 {
     return sections[section].word;
@@ -144,6 +160,7 @@ static void describe_range(const struct option *o, struct buf *out)
         break;
     case TYPE_INT:
     case TYPE_MAYBE:
+    case TYPE_NUM_CTX:
     case TYPE_SLOTS:
         buf_text(out, " from %lld to %lld", (long long)o->min, (long long)o->max);
         break;
@@ -174,7 +191,8 @@ void option_describe(const struct option *o, struct buf *out)
         [TYPE_LIST] = "list",
         [TYPE_LOG_FORMAT] = "text or json",
         [TYPE_LOG_LEVEL] = "error, warn, info or debug",
-        [TYPE_MATCH] = "match or as-asked",
+        [TYPE_KEEP_ALIVE] = "match, as-asked or a duration",
+        [TYPE_NUM_CTX] = "match, as-asked or a number",
         [TYPE_MAYBE] = "as-asked or a number",
         [TYPE_MODE] = "octal permission bits",
         [TYPE_OBSOLETE] = "empty or keep",

@@ -194,7 +194,7 @@ static int named_upstream(const struct settings *s, struct reading *r, const str
     int index = settings_find_upstream(s, span_of(name));
     const struct assignment *a =
         kind_assignment(r, k->name, option_find(SECTION_TASK, span_of(key)));
-    if (index < 0 && (a == NULL || a->section == SECTION_TASK || k == s->kinds)) {
+    if (index < 0) {
         say_about(r, a, "%s: there is no [upstream %.64s]", key, name);
     }
     return index;
@@ -241,20 +241,16 @@ static struct kind_policy *add_kind(struct settings *s, const char *name, bool b
 
 static void unknown_kind(struct reading *r, const struct assignment *a)
 {
-    const char *names[KIND_BUILTIN_COUNT];
-    for (size_t i = 0; i < KIND_BUILTIN_COUNT; i++) {
-        names[i] = kind_info((enum kind_id)i)->name;
-    }
-    const char *close = nearest(span_of(a->name), names, KIND_BUILTIN_COUNT);
+    const char *close = nearest_kind(span_of(a->name));
     if (strcmp(a->name, "moa") == 0) {
         say_about(r, a, "moa is a chat in everything; it has no settings");
         return;
     }
     say_about(r, a,
-              "unknown kind '%s'%s%s%s; a kind of your own needs match = the beginning of its "
+              "unknown kind '%s'%s%s%s a kind of your own needs match = the beginning of its "
               "prompt",
-              a->name, close != NULL ? ", did you mean '" : "", close != NULL ? close : "",
-              close != NULL ? "'?" : "");
+              a->name, close != NULL ? "; did you mean '" : ";", close != NULL ? close : "",
+              close != NULL ? "'? If not:" : "");
 }
 
 static enum kind_class own_class(const struct reading *r, const char *name)

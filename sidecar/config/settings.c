@@ -43,8 +43,10 @@ static void free_upstream(struct upstream_settings *u)
 
 static void free_kind(struct kind_policy *k)
 {
-    char *const texts[] = {k->name,         k->upstream,     k->model,    k->match,       k->answer,
-                           k->system_match, k->shape_member, k->fallback, k->temperature, k->extra};
+    char *const texts[] = {k->name,         k->upstream,         k->model,
+                           k->match,        k->answer,           k->system_match,
+                           k->shape_member, k->fallback,         k->temperature,
+                           k->extra,        k->keep_alive_value, k->num_ctx_value};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         free(texts[i]);
     }

@@ -147,6 +147,43 @@ static bool take_unix(struct upstream_settings *u, struct buf *why)
     return true;
 }
 
+/* Endpoints that people take over from a curl command. The first ones stand behind any base. */
+static const char *const endpoints[] = {
+    "/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages",    "/v1/embeddings",
+    "/v1/models",        "/v1/chat",        "/api/chat",     "/api/generate",   "/api/tags",
+    "/api/version",      "/api/embed",      "/api/show",     "/api/embeddings", "/api/ps",
+};
+
+/* An endpoint at the end of the url: requests bring their own. */
+static bool has_endpoint(struct span url, struct buf *why)
+{
+    url = without_slashes(url);
+    for (size_t i = 0; i < sizeof endpoints / sizeof endpoints[0]; i++) {
+        struct span end = span_of(endpoints[i]);
+        if (span_ends(url, end)) {
+            struct span base = without_slashes(span_make(url.ptr, url.len - end.len));
+            buf_text(why, "%s is an endpoint, which each request brings along; write %.*s",
+                     endpoints[i], (int)base.len, base.ptr);
+            return true;
+        }
+    }
+    return false;
+}
+
+bool upstream_url_is_doubtful(const struct upstream_settings *u, struct buf *why)
+{
+    struct span url = without_slashes(span_of(u->url));
+    if (!span_ends(url, SPAN("/api")) || u->unix_socket[0] != '\0') {
+        return false;
+    }
+    struct span base = span_make(url.ptr, url.len - 4);
+    buf_text(why,
+             "requests to Ollama bring /api along; for Ollama write %.*s, for an OpenAI server "
+             "with this base path %.*s/v1",
+             (int)base.len, base.ptr, (int)url.len, url.ptr);
+    return true;
+}
+
 bool upstream_take_url(struct upstream_settings *u, struct buf *why)
 {
     struct span url = span_of(u->url);
@@ -172,6 +209,9 @@ bool upstream_take_url(struct upstream_settings *u, struct buf *why)
     }
     if (!is_path(path)) {
         return wrong(why, "the path must be plain, without ? and #");
+    }
+    if (has_endpoint(url, why)) {
+        return false;
     }
     u->unix_socket = mem_strdup("");
     u->origin = join(u->tls ? "https://" : "http://", authority);

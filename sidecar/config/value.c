@@ -3,7 +3,6 @@
  */
 #include "config/config_priv.h"
 
-#include <arpa/inet.h>
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <stdio.h>
@@ -183,6 +182,60 @@ static bool read_slots(const struct option *o, const char *text, int64_t *out, s
     return in_range(o, *out, why);
 }
 
+/* match or as-asked; false: neither. */
+static bool read_match(const char *text, enum match_rule *out)
+{
+    bool match = strcmp(text, "match") == 0;
+    *out = match ? MATCH_CHAT : MATCH_AS_ASKED;
+    return match || strcmp(text, "as-asked") == 0;
+}
+
+static bool read_num_ctx(const struct option *o, const char *text, struct kind_policy *k,
+                         struct buf *why)
+{
+    char number[24];
+    int64_t n = 0;
+    if (read_match(text, &k->num_ctx)) {
+        return true;
+    }
+    const char *rest = digits(text, &n);
+    if (rest == NULL || *rest != '\0') {
+        return wrong(why, "write match, as-asked or a number of tokens: 8192");
+    }
+    snprintf(number, sizeof number, "%lld", (long long)n);
+    k->num_ctx = MATCH_VALUE;
+    k->num_ctx_value = mem_strdup(number);
+    return in_range(o, n, why);
+}
+
+/* Ollama reads a number as seconds and Go's durations, which have no days. Below 0: for ever. */
+static bool read_keep_alive(const char *text, struct kind_policy *k, struct buf *why)
+{
+    char value[32];
+    int64_t n = 0;
+    if (read_match(text, &k->keep_alive)) {
+        return true;
+    }
+    bool negative = text[0] == '-';
+    const char *rest = digits(text + (negative ? 1 : 0), &n);
+    if (rest != NULL && *rest == '\0' && n < INT32_MAX) {
+        snprintf(value, sizeof value, "%s%lld", negative ? "-" : "", (long long)n);
+    } else if (!negative && with_unit(text, durations, &n) && n / USEC_PER_S < INT32_MAX) {
+        bool days = rest[0] == 'd' || rest[0] == 'D';
+        (void)digits(text, &n);
+        snprintf(value, sizeof value, "\"%lld%s\"", (long long)(days ? 24 * n : n),
+                 days ? "h" : rest);
+    } else {
+        return wrong(why, "write match, as-asked, a duration with its unit (30m), 0 or -1");
+    }
+    for (char *c = value; *c != '\0'; c++) {
+        *c = *c >= 'A' && *c <= 'Z' ? (char)(*c - 'A' + 'a') : *c;
+    }
+    k->keep_alive = MATCH_VALUE;
+    k->keep_alive_value = mem_strdup(value);
+    return true;
+}
+
 static bool read_mode(const char *text, int *out, struct buf *why)
 {
     char *end = NULL;
@@ -220,56 +273,49 @@ static bool read_window(const struct option *o, const char *text, usec_t *out, s
     return read_duration(o, text, out, why);
 }
 
-/* The index of text among the words. */
-static bool read_word(const char *text, const char *const *words, size_t count, void *out,
-                      struct buf *why)
+/* The index of text among the words; -1: it is none of them. */
+static int word_index(const char *text, const char *const *words, size_t count, struct buf *why)
 {
     for (size_t i = 0; i < count; i++) {
         if (strcmp(text, words[i]) == 0) {
-            int index = (int)i;
-            memcpy(out, &index, sizeof index); /* an enum of this program is an int in size */
-            return true;
+            return (int)i;
         }
     }
     buf_text(why, "write ");
     for (size_t i = 0; i < count; i++) {
         buf_text(why, "%s%s", i == 0 ? "" : i + 1 == count ? " or " : ", ", words[i]);
     }
-    return false;
+    return -1;
 }
 
-#define WORDS(...)                                                                                 \
-    (const char *const[]){__VA_ARGS__},                                                            \
-        sizeof((const char *const[]){__VA_ARGS__}) / sizeof(const char *)
+/* One type of option whose values are words: the words in the order of the enum. */
+#define CHOICE(type, enumeration, ...)                                                             \
+    case type: {                                                                                   \
+        static const char *const words[] = {__VA_ARGS__};                                          \
+        int index = word_index(text, words, sizeof words / sizeof words[0], why);                  \
+        if (index >= 0) {                                                                          \
+            *(enum enumeration *)field = (enum enumeration)index;                                  \
+        }                                                                                          \
+        return index >= 0;                                                                         \
+    }
 
 static bool read_choice(enum option_type type, const char *text, void *field, struct buf *why)
 {
-    _Static_assert(sizeof(enum scope_rule) == sizeof(int), "enums are ints");
     switch (type) {
-    case TYPE_LOG_LEVEL:
-        return read_word(text, WORDS("error", "warn", "info", "debug"), field, why);
-    case TYPE_LOG_FORMAT:
-        return read_word(text, WORDS("text", "json"), field, why);
-    case TYPE_DIALECT:
-        return read_word(text, WORDS("auto", "openai", "ollama"), field, why);
-    case TYPE_TASKS_MODE:
-        return read_word(text, WORDS("on", "observe", "off"), field, why);
-    case TYPE_SCOPE:
-        return read_word(text, WORDS("auto", "user", "auth", "shared"), field, why);
-    case TYPE_YIELD:
-        return read_word(text, WORDS("auto", "always", "when_full", "never"), field, why);
-    case TYPE_REWARM:
-        return read_word(text, WORDS("off", "on", "auto"), field, why);
-    case TYPE_OBSOLETE:
-        return read_word(text, WORDS("empty", "keep"), field, why);
-    case TYPE_THINK:
-        return read_word(text, WORDS("auto", "as-asked", "off", "on"), field, why);
-    case TYPE_MATCH:
-        return read_word(text, WORDS("match", "as-asked"), field, why);
-    case TYPE_DURABILITY:
-        return read_word(text, WORDS("group", "os"), field, why);
+        CHOICE(TYPE_LOG_LEVEL, log_level, "error", "warn", "info", "debug")
+        CHOICE(TYPE_LOG_FORMAT, log_format, "text", "json")
+        CHOICE(TYPE_DIALECT, dialect_choice, "auto", "openai", "ollama")
+        CHOICE(TYPE_TASKS_MODE, tasks_mode, "on", "observe", "off")
+        CHOICE(TYPE_SCOPE, scope_rule, "auto", "user", "auth", "shared")
+        CHOICE(TYPE_YIELD, yield_rule, "auto", "always", "when_full", "never")
+        CHOICE(TYPE_REWARM, rewarm_rule, "off", "on", "auto")
+        CHOICE(TYPE_OBSOLETE, obsolete_rule, "empty", "keep")
+        CHOICE(TYPE_THINK, think_rule, "auto", "as-asked", "off", "on")
+        CHOICE(TYPE_DURABILITY, durability, "group", "os")
+        CHOICE(TYPE_CLASS, kind_class, "background", "foreground", "completion")
     default:
-        return read_word(text, WORDS("background", "foreground", "completion"), field, why);
+        require(false); /* every other type has a reader of its own */
+        return false;
     }
 }
 
@@ -294,32 +340,6 @@ static bool read_list(const struct option *o, const char *text, struct strings *
     return true;
 }
 
-static bool is_address(const char *text)
-{
-    const char *colon = strrchr(text, ':');
-    int64_t port = 0;
-    if (strncmp(text, "unix:", 5) == 0) {
-        return text[5] == '/' && strlen(text) < 5 + 108;
-    }
-    const char *rest = colon == NULL ? NULL : digits(colon + 1, &port);
-    if (rest == NULL || *rest != '\0' || port > 65535 || colon == text) {
-        return false;
-    }
-    char host[256];
-    size_t len = (size_t)(colon - text);
-    snprintf(host, sizeof host, "%.*s", (int)len, text);
-    if (host[0] == '[') {
-        unsigned char ip[16];
-        if (len < 3 || len >= sizeof host || host[len - 1] != ']') {
-            return false;
-        }
-        host[len - 1] = '\0';
-        return inet_pton(AF_INET6, host + 1, ip) == 1;
-    }
-    return len < sizeof host && strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                             "0123456789.-_") == len;
-}
-
 static bool read_addresses(const struct option *o, const char *text, struct strings *out,
                            struct buf *why)
 {
@@ -335,7 +355,7 @@ static bool read_addresses(const struct option *o, const char *text, struct stri
             return false;
         }
     }
-    return true;
+    return !addresses_collide(out, why);
 }
 
 static bool is_token(const char *text)
@@ -356,6 +376,21 @@ static bool is_visible(const char *text)
     return true;
 }
 
+/* What a shell would expand and this program does not. */
+static bool is_expanded_by_a_shell(const char *text, struct buf *why)
+{
+    const char *home = getenv("HOME");
+    if (text[0] != '~' && text[0] != '$') {
+        return false;
+    }
+    if (text[0] == '~' && (text[1] == '/' || text[1] == '\0') && home != NULL && home[0] == '/') {
+        buf_text(why, "~ is not expanded here; write %s%s", home, text + 1);
+    } else {
+        buf_text(why, "%c is not expanded here; write the whole path", text[0]);
+    }
+    return true;
+}
+
 static bool is_proxy(const char *text)
 {
     return strncmp(text, "http://", 7) == 0 && text[7] != '\0' && is_visible(text) &&
@@ -370,6 +405,9 @@ static bool read_text(const struct option *o, const char *text, char **out, stru
     }
     if (o->max > 0 && len > (size_t)o->max) {
         buf_text(why, "longer than %lld bytes", (long long)o->max);
+        return false;
+    }
+    if (o->type == TYPE_PATH && is_expanded_by_a_shell(text, why)) {
         return false;
     }
     if (o->type == TYPE_HEADER && !is_token(text)) {
@@ -439,6 +477,10 @@ bool value_read(const struct option *o, const char *text, void *base, struct buf
         return read_json(o, text, field, why);
     case TYPE_MODE:
         return read_mode(text, field, why);
+    case TYPE_NUM_CTX:
+        return read_num_ctx(o, text, base, why);
+    case TYPE_KEEP_ALIVE:
+        return read_keep_alive(text, base, why);
     case TYPE_SHAPE:
         return read_shape(text, base, why);
     case TYPE_TEXT:

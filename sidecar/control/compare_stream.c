@@ -97,10 +97,7 @@ static bool take_parameter(void *ctx, struct span name, struct span value)
     struct question *q = ctx;
     if (span_eq(name, SPAN("kind"))) {
         q->spec.kind = settings_find_kind(q->spec.settings, value);
-        if (q->spec.kind == KIND_NONE) {
-            buf_text(&q->why, "there is no kind named %s", value.ptr);
-        }
-        return q->spec.kind != KIND_NONE;
+        return control_query_kind(q->spec.settings, value, &q->why);
     }
     if (span_eq(name, SPAN("last"))) {
         int64_t n = 0;

@@ -30,11 +30,16 @@ struct control_query {
     size_t limit;
     int64_t after;
     bool all;        /* all=yes */
+    bool page;       /* limit or after was given */
     bool any;        /* at least one condition was given */
     struct buf text; /* what the spans above point into */
 };
-/* now: for older=7d. false: why says what is wrong with it. Free with control_query_free. */
-bool control_query_parse(struct control_query *q, struct span query, wall_t now, struct buf *why);
+/* settings: the kinds there are; now: for older=7d. false: why says what is wrong with it. Free
+ * with control_query_free. */
+bool control_query_parse(struct control_query *q, struct span query,
+                         const struct settings *settings, wall_t now, struct buf *why);
+/* Whether there is such a kind; otherwise why says so, with the nearest one. */
+bool control_query_kind(const struct settings *settings, struct span name, struct buf *why);
 void control_query_free(struct control_query *q);
 /* NAME=VALUE for NAME=VALUE of a query, decoded into text, whose bytes stay (values are
  * terminated), until take says no. false: take said no, or it is no such query: then why says so.

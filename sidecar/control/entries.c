@@ -51,11 +51,12 @@ static cJSON *entry_json(const struct control_entry *e)
     return o;
 }
 
-/* Prints, sends and deletes. */
+/* What a request asks for; false: the reply says what is wrong with it. */
 static bool parse_query(struct control *ctl, struct http_conn *c, struct control_query *q)
 {
     struct buf why = {.max = 1024};
-    bool ok = control_query_parse(q, http_conn_request(c)->query, loop_wall(ctl->loop), &why);
+    const struct settings *s = config_settings(ctl->hooks.config(ctl->hooks.ctx));
+    bool ok = control_query_parse(q, http_conn_request(c)->query, s, loop_wall(ctl->loop), &why);
     if (!ok) {
         control_reply_error(c, 400, buf_span(&why));
         control_query_free(q);
@@ -75,6 +76,11 @@ void control_list(struct control *ctl, struct http_conn *c)
     struct control_query q;
     int64_t next = 0;
     if (!parse_query(ctl, c, &q)) {
+        return;
+    }
+    if (q.all) {
+        control_reply_error(c, 400, SPAN("all=yes is for purge"));
+        control_query_free(&q);
         return;
     }
     cJSON *tree = cJSON_CreateObject();
@@ -190,7 +196,9 @@ void control_purge(struct control *ctl, struct http_conn *c)
     if (!parse_query(ctl, c, &q)) {
         return;
     }
-    if (!q.any && !q.all) {
+    if (q.page) {
+        control_reply_error(c, 400, SPAN("limit and after are for listing, not for purge"));
+    } else if (!q.any && !q.all) {
         control_reply_error(
             c, 400, SPAN("say what: kind=, scope=, model=, older=, or all=yes for everything"));
     } else {

@@ -4,6 +4,7 @@
  */
 #include "control/control_priv.h"
 
+#include <cjson/cJSON.h>
 #include <stdio.h>
 
 static const struct span prefix = {"X-Explain-", 10};
@@ -32,10 +33,49 @@ static void put_policy(struct control *ctl, const char *kind, struct buf *out)
     config_print_json(ctl->hooks.config(ctl->hooks.ctx), section, out);
 }
 
-static void render(struct control *ctl, const struct explanation *e, struct buf *out)
+/* cJSON points behind what stands where a member's name should: one back. */
+static size_t error_place(struct span body, size_t at)
 {
+    struct span before = span_trim(span_make(body.ptr, at > 0 ? at - 1 : 0));
+    bool name = before.len > 0 && strchr("{,", before.ptr[before.len - 1]) != NULL;
+    return name && strchr(" \t\r\n0123456789\"[{,:", body.ptr[at - 1]) == NULL ? at - 1 : at;
+}
+
+/* "not JSON: line 2, column 9"; false: it is JSON, or empty. Columns count characters. */
+static bool is_broken(struct span body, char *out, size_t size)
+{
+    size_t line = 1, column = 1;
+    const char *end = body.ptr;
+    if (body.len == 0) {
+        return false;
+    }
+    cJSON *tree = cJSON_ParseWithLengthOpts(body.ptr, body.len, &end, false);
+    size_t at = (size_t)(end - body.ptr);
+    struct span rest = span_trim(span_make(end, body.len - at));
+    bool whole = tree != NULL && rest.len == 0;
+    cJSON_Delete(tree);
+    at = tree != NULL && !whole ? (size_t)(rest.ptr - body.ptr) : error_place(body, at);
+    for (size_t i = 0; i < at && !whole; i++) {
+        bool feed = body.ptr[i] == '\n';
+        bool inside = ((unsigned char)body.ptr[i] & 0xC0) == 0x80; /* of a character */
+        line += feed ? 1 : 0;
+        column = feed ? 1 : column + (inside ? 0 : 1);
+    }
+    snprintf(out, size, "not JSON: line %zu, column %zu", line, column);
+    return !whole;
+}
+
+static void render(struct control *ctl, const struct explanation *e, struct span body,
+                   struct buf *out)
+{
+    char broken[64], why[96];
+    bool bad = is_broken(body, broken, sizeof broken);
     buf_text(out, "{\"class\":\"%s\"", e->cls);
-    put_string(out, "why", e->why);
+    snprintf(why, sizeof why, "the body is %s", broken);
+    put_string(out, "why", bad && strcmp(e->cls, "task") != 0 ? why : e->why);
+    if (bad) {
+        put_string(out, "body", broken);
+    }
     put_string(out, "refused", e->refused);
     put_string(out, "kind", e->kind[0] != '\0' ? e->kind : NULL);
     put_string(out, "decision", e->refused == NULL ? e->decision : "refused");
@@ -84,7 +124,7 @@ void control_explain(struct control *ctl, struct http_conn *c)
         }
     }
     ctl->hooks.explain(ctl->hooks.ctx, &in, &explanation);
-    render(ctl, &explanation, &out);
+    render(ctl, &explanation, in.body, &out);
     control_reply_json(c, 200, buf_span(&out));
     buf_free(&out);
 }

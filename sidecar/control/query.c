@@ -66,8 +66,30 @@ static bool take_older(struct control_query *q, struct span value, wall_t now, s
     return true;
 }
 
+bool control_query_kind(const struct settings *settings, struct span name, struct buf *why)
+{
+    const char *names[256];
+    size_t count = 0;
+    if (settings_find_kind(settings, name) != KIND_NONE) {
+        return true;
+    }
+    while (count < settings->kind_count && count < sizeof names / sizeof names[0]) {
+        names[count] = settings->kinds[count].name;
+        count++;
+    }
+    const char *close = nearest_kind(name);
+    close = close == NULL ? nearest(name, names, count) : close;
+    buf_text(why, "there is no kind '%.*s'", (int)(name.len < 64 ? name.len : 64), name.ptr);
+    buf_text(why, close != NULL ? "; did you mean '%s'?" : "; there are ", close);
+    for (size_t i = 0; close == NULL && i < count; i++) {
+        buf_text(why, "%s%s", i == 0 ? "" : ", ", names[i]);
+    }
+    return false;
+}
+
 struct taking {
     struct control_query *q;
+    const struct settings *settings;
     wall_t now;
     struct buf *why;
 };
@@ -80,10 +102,12 @@ static bool take_parameter(void *ctx, struct span name, struct span value)
     int64_t n = 0;
     if (span_eq(name, SPAN("limit"))) {
         bool ok = control_query_number(value, INT32_MAX, &n);
+        q->page = true;
         q->limit = n > LIMIT_MAX ? LIMIT_MAX : (size_t)(ok ? n : 0);
         return ok || refuse(why, "limit is a number, not ", value);
     }
     if (span_eq(name, SPAN("after"))) {
+        q->page = true;
         return control_query_number(value, INT64_MAX, &q->after) ||
                refuse(why, "after is a number, not ", value);
     }
@@ -97,6 +121,9 @@ static bool take_parameter(void *ctx, struct span name, struct span value)
     }
     if (span_eq(name, SPAN("older"))) {
         return take_older(q, value, r->now, why);
+    }
+    if (span_eq(name, SPAN("kind")) && !control_query_kind(r->settings, value, why)) {
+        return false;
     }
     struct span *field = span_eq(name, SPAN("kind"))    ? &q->filter.kind
                          : span_eq(name, SPAN("scope")) ? &q->filter.scope
@@ -137,9 +164,10 @@ bool control_query_walk(struct span query, struct buf *text,
     return true;
 }
 
-bool control_query_parse(struct control_query *q, struct span query, wall_t now, struct buf *why)
+bool control_query_parse(struct control_query *q, struct span query,
+                         const struct settings *settings, wall_t now, struct buf *why)
 {
-    struct taking r = {q, now, why};
+    struct taking r = {q, settings, now, why};
     *q = (struct control_query){.limit = LIMIT_DEFAULT, .text = {.max = DECODED_MAX}};
     return control_query_walk(query, &q->text, take_parameter, &r, why);
 }

@@ -249,6 +249,12 @@ static int finish(struct comparison *c)
 
 /* ---- asking ---- */
 
+static bool is_count(const char *text)
+{
+    long n = strspn(text, "0123456789") == strlen(text) ? strtol(text, NULL, 10) : 0;
+    return n >= 1 && n <= 1000;
+}
+
 static bool is_complete(const struct ctl_compare *asked)
 {
     const char *why = asked->kind == NULL ? "compare needs --kind, as in --kind title"
@@ -263,6 +269,9 @@ static bool is_complete(const struct ctl_compare *asked)
     if (why == NULL &&
         (strlen(asked->kind) > 1000 || (asked->last != NULL && strlen(asked->last) > 20))) {
         why = "that is too long";
+    }
+    if (why == NULL && asked->last != NULL && !is_count(asked->last)) {
+        why = "--last is a number from 1 to 1000";
     }
     if (why != NULL) {
         fprintf(stderr, "lullctl: %s; try lullctl --help\n", why);

@@ -110,9 +110,9 @@ static void line_of(const cJSON *answer, const char *name)
 
 static void print(const cJSON *answer)
 {
-    static const char *const names[] = {"class",  "kind",     "why",   "refused", "decision",
-                                        "detail", "ttl_s",    "joins", "follows", "window_ms",
-                                        "waits",  "upstream", "model", "scope",   "fingerprint"};
+    static const char *const names[] = {
+        "class",   "kind",      "why",   "refused",  "decision", "detail", "ttl_s",       "joins",
+        "follows", "window_ms", "waits", "upstream", "model",    "scope",  "fingerprint", "body"};
     const cJSON *value = NULL;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         line_of(answer, names[i]);
@@ -127,7 +127,7 @@ static void print(const cJSON *answer)
     }
 }
 
-static int ask(const struct ctl *ctl, struct question *q, char **arguments)
+static int ask(const struct ctl *ctl, struct question *q, const char *file, char **arguments)
 {
     q->body = buf_span(&q->text);
     set_path(q, SPAN(""));
@@ -147,13 +147,23 @@ static int ask(const struct ctl *ctl, struct question *q, char **arguments)
     struct buf out;
     require(buf_append_char(&q->target, '\0') == ERR_OK);
     long status = ctl_send(ctl, q->target.data, q->lines, q->count, q->body, &out);
-    return ctl_finish(ctl, status, &out, print);
+    cJSON *answer = status == 200 ? cJSON_ParseWithLength(out.data, out.len) : NULL;
+    char broken[64] = "";
+    snprintf(broken, sizeof broken, "%s", ctl_text_of(answer, "body"));
+    cJSON_Delete(answer);
+    int result = ctl_finish(ctl, status, &out, print);
+    if (result == CTL_DONE && broken[0] != '\0') {
+        fprintf(stderr, "lullctl: %s is %s\n", file, broken);
+        return CTL_USAGE;
+    }
+    return result;
 }
 
 int ctl_explain(const struct ctl *ctl, char **arguments)
 {
     struct question q = {.text = {.max = FILE_MAX}, .target = {.max = FILE_MAX}};
-    int result = read_all(arguments[0], &q.text) ? ask(ctl, &q, arguments + 1) : CTL_USAGE;
+    int result =
+        read_all(arguments[0], &q.text) ? ask(ctl, &q, arguments[0], arguments + 1) : CTL_USAGE;
     while (q.count > 0) {
         free(q.lines[--q.count]);
     }

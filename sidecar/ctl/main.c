@@ -98,23 +98,86 @@ static int run(const struct ctl *ctl, const char *method, const char *target, pr
     return ctl_finish(ctl, status, &out, print);
 }
 
+/* ---- conditions: what can be told without the daemon is wrong usage ---- */
+
+static bool is_number(const char *text)
+{
+    size_t len = strlen(text);
+    return len > 0 && len < 19 && strspn(text, "0123456789") == len;
+}
+
+static bool is_duration(const char *text)
+{
+    static const char *const units[] = {"us", "ms", "s", "m", "h", "d"};
+    size_t digits = strspn(text, "0123456789");
+    bool known = strcmp(text, "0") == 0;
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
+        known = known || (digits > 0 && digits < 16 && strcmp(text + digits, units[i]) == 0);
+    }
+    return known;
+}
+
+static bool is_yes(const char *text)
+{
+    return strcmp(text, "yes") == 0;
+}
+
+static bool is_given(const char *text)
+{
+    return text[0] != '\0';
+}
+
+static const struct {
+    const char *name;
+    const char *only; /* the verb that has it; NULL: all */
+    bool (*fits)(const char *value);
+    const char *form;
+} conditions[] = {
+    {"kind", NULL, is_given, "kind is written kind=title"},
+    {"scope", NULL, is_given, "scope is written scope=ID"},
+    {"model", NULL, is_given, "model is written model=NAME"},
+    {"older", NULL, is_duration, "older is a duration with its unit, as in older=7d"},
+    {"limit", "ls", is_number, "limit is a number, as in limit=50"},
+    {"after", "ls", is_number, "after is a number: next of the page before"},
+    {"all", "purge", is_yes, "all is written all=yes"},
+};
+
+/* What is wrong with a condition; NULL: nothing. */
+static const char *wrong_condition(const char *verb, const char *text)
+{
+    const char *equals = strchr(text, '=');
+    if (equals == NULL || strlen(text) > 1000) {
+        return "a condition is written NAME=VALUE, as in kind=title";
+    }
+    for (size_t i = 0; i < sizeof conditions / sizeof conditions[0]; i++) {
+        size_t len = strlen(conditions[i].name);
+        bool here = conditions[i].only == NULL || strcmp(conditions[i].only, verb) == 0;
+        if (here && (size_t)(equals - text) == len && strncmp(text, conditions[i].name, len) == 0) {
+            return conditions[i].fits(equals + 1) ? NULL : conditions[i].form;
+        }
+    }
+    return strcmp(verb, "ls") == 0 ? "conditions are kind, scope, model, older, limit and after"
+                                   : "conditions are kind, scope, model, older and all";
+}
+
 /* PATH?NAME=VALUE&... of the conditions. */
-static int run_query(const struct ctl *ctl, const char *const route[2], char **conditions,
-                     print_fn print)
+static int run_query(const struct ctl *ctl, const char *verb, const char *const route[2],
+                     char **given, print_fn print)
 {
     struct buf target;
     buf_init(&target, 8192);
     require(buf_printf(&target, "%s", route[1]) == ERR_OK);
-    for (int i = 0; conditions[i] != NULL; i++) {
-        char *equals = strchr(conditions[i], '=');
-        if (equals == NULL || strlen(conditions[i]) > 1000 || i > 6) {
-            fprintf(stderr, "lullctl: a condition is written NAME=VALUE, as in kind=title\n");
+    for (int i = 0; given[i] != NULL; i++) {
+        char *equals = strchr(given[i], '=');
+        const char *why = i > 6 ? "too many conditions" : wrong_condition(verb, given[i]);
+        if (why != NULL) {
+            fprintf(stderr, "lullctl: %s; try lullctl --help\n", why);
             buf_free(&target);
             return CTL_USAGE;
         }
         *equals = '\0';
         require(buf_append_char(&target, i == 0 ? '?' : '&') == ERR_OK);
-        ctl_encode(&target, conditions[i]);
+        ctl_encode(&target, given[i]);
         require(buf_append_char(&target, '=') == ERR_OK);
         ctl_encode(&target, equals + 1);
     }
@@ -197,9 +260,12 @@ static int run_verb(const struct ctl *ctl, const char *verb, char **arguments)
             (form == FORM_IDS && count == 0)) {
             return usage(plain ? " takes no arguments" : " needs an id", verb);
         }
+        if (verbs[i].print == print_purged && count == 0) {
+            return usage(" needs a condition, or all=yes for everything", verb);
+        }
         switch (form) {
         case FORM_CONDITIONS:
-            return run_query(ctl, verbs[i].route, arguments, verbs[i].print);
+            return run_query(ctl, verb, verbs[i].route, arguments, verbs[i].print);
         case FORM_ID:
             return run_entry(ctl, "GET", arguments[0], verbs[i].print);
         case FORM_EXPLAIN:

@@ -58,7 +58,7 @@ class Checker:
             text += UPSTREAM
         done = self.lulld_check(text)
         out = []
-        for said in (done.stdout + done.stderr).splitlines():
+        for said in done.stderr.splitlines():
             m = re.match(r".*\.conf:(\d+): (.*)", said)
             line = block.line + min(int(m.group(1)), len(block.lines)) - 1 if m else block.line
             out.append((block.page.path, line, "lulld --check: " + (m.group(2) if m else said)))

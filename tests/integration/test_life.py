@@ -354,8 +354,7 @@ class InTheWay(LullTest):
         r = self.connect(lull).post(PATH["openai"], body("title", "cache here"), headers())
         self.assertEqual(r.cache_status, "lull; fwd=miss; stored")
         p = lulld("--check", "-c", other.config_path)
-        self.assertEqual(p.returncode, 2, p.stderr)
-        self.assertIn(lull.data_dir, p.stderr)
+        self.assertEqual(p.returncode, 0, p.stderr)  # held by a lulld that runs: that may be the one to reload
 
     def test_data_dir_that_cannot_be_made(self):
         up = self.upstream()

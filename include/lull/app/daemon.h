@@ -7,9 +7,9 @@
 
 enum { EXIT_STOPPED = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
-/* Runs until told to stop. Takes the config over. sources: for reloads, stays the caller's. Returns
- * the exit status. */
-int daemon_run(struct config *config, const struct config_sources *sources);
+/* Reads the configuration and runs until told to stop. sources: also for reloads, stays the
+ * caller's. Returns the exit status; what is wrong with the configuration is on standard error. */
+int daemon_run(struct config_sources *sources);
 
 /* Parses the command line; answers --help, --version, --check and the like itself. Returns -1 when
  * the daemon is to be run with *sources (filled; freed with args_free), else an exit status. */

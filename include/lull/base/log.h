@@ -6,7 +6,7 @@
 #ifndef LULL_BASE_LOG_H
 #define LULL_BASE_LOG_H
 
-#include "lull/base/err.h"
+#include "lull/base/buf.h"
 
 #include <stdbool.h>
 
@@ -19,6 +19,9 @@ bool log_enabled(enum log_level level);
 /* group: one word, the part of the program that speaks ("cache"). One line is written, whatever the
  * text holds: control characters are escaped. Thread-safe. */
 void log_line(enum log_level level, const char *group, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+/* The same for a text of any length; log_line cuts at 8 KB. */
+void log_text(enum log_level level, const char *group, struct span text);
 
 #define log_error(...) log_line(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warn(...) log_line(LOG_LEVEL_WARN, __VA_ARGS__)

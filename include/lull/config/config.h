@@ -19,6 +19,8 @@ struct config_sources {
     const char *data_dir, *control; /* NULL: not given */
     struct strings
         sets; /* --set SECTION.KEY=VALUE, e.g. "upstream.chat.url=http://x", "task.title.ttl=2d" */
+    int64_t most_connections; /* what the process has room for: max_connections is lowered to it,
+                                 with a warning; 0: any number */
 };
 
 struct config; /* settings together with the origin of every value */
@@ -32,6 +34,10 @@ void config_destroy(struct config *c); /* NULL is fine */
 /* The settings; config_destroy drops its own reference. */
 struct settings *config_settings(const struct config *c);
 
+/* Appends "PLACE: KEY: text" about the value "section.key" as a line, as errors of config_read are
+ * written; without its place where there is no such value. */
+void config_say(const struct config *c, const char *name, const char *text, struct buf *out);
+
 /* "section.key = value  (origin)" a line; secrets masked as "***". */
 void config_print(const struct config *c, struct buf *out);
 /* The same as a JSON object {"section.key":{"value","origin"}}, of the names that begin with
@@ -39,9 +45,11 @@ void config_print(const struct config *c, struct buf *out);
 void config_print_json(const struct config *c, const char *section, struct buf *out);
 /* Every key of options.def: type, default, range, reload, help. */
 void config_help(struct buf *out);
-/* Names of the values that differ, one "section.key" a line. `fixed`: those of them that a reload
- * cannot change (data_dir, control ...). */
-void config_diff(const struct config *a, const struct config *b, struct buf *changed,
-                 struct buf *fixed);
+/* What a reload from a to b changes, each name once: "task.title.ttl"; "tasks.ttl" where [tasks]
+ * says it for all kinds; "upstream.chat" where a whole section comes or goes. names: one a line.
+ * applied: "NAME = VALUE, ..." in one line, secrets masked; fixed: the same for what only a restart
+ * changes (data_dir, control ...). */
+void config_diff(const struct config *a, const struct config *b, struct buf *names,
+                 struct buf *applied, struct buf *fixed);
 
 #endif

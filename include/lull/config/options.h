@@ -27,13 +27,14 @@ enum option_type {
     TYPE_DURATION,
     TYPE_HEADER,
     TYPE_INT,
+    TYPE_KEEP_ALIVE,
     TYPE_JSON,
     TYPE_LIST,
     TYPE_LOG_FORMAT,
     TYPE_LOG_LEVEL,
-    TYPE_MATCH,
     TYPE_MAYBE,
     TYPE_MODE,
+    TYPE_NUM_CTX,
     TYPE_OBSOLETE,
     TYPE_PATH,
     TYPE_PRICE,
@@ -82,11 +83,17 @@ const struct option *option_find(enum section section, struct span key);
 const struct option *option_of_name(const char *name);
 /* [a-z][a-z0-9_]*, at most 64 bytes. */
 bool is_name(struct span s);
+/* The sections that have it: "[tasks] and [task KIND]". */
+const char *option_place(const struct option *o);
 /* Type and range of an option for --help-config and the manual page. */
 void option_describe(const struct option *o, struct buf *out);
 
 /* Reads text into the field of base that the option names; false: why says what is wrong. */
 bool value_read(const struct option *o, const char *text, void *base, struct buf *why);
+/* The candidate that looks most like word, within a third of its length; NULL if none. */
+const char *nearest(struct span word, const char *const *candidates, size_t count);
+/* Name of the built-in kind that is meant, also by its header value; NULL: none looks like it. */
+const char *nearest_kind(struct span word);
 /* Writes a duration as the configuration does: "7d", "90s". */
 void duration_text(int64_t us, char *out, size_t size);
 

@@ -23,7 +23,8 @@ enum yield_rule { YIELD_AUTO, YIELD_ALWAYS, YIELD_WHEN_FULL, YIELD_NEVER };
 enum rewarm_rule { REWARM_OFF, REWARM_ON, REWARM_AUTO };
 enum obsolete_rule { OBSOLETE_EMPTY, OBSOLETE_KEEP };
 enum think_rule { THINK_AUTO, THINK_AS_ASKED, THINK_OFF, THINK_ON };
-enum match_rule { MATCH_CHAT, MATCH_AS_ASKED }; /* keep_alive, num_ctx: as the last chat had it */
+/* keep_alive, num_ctx: as the last chat had it, as the request has it, or a value */
+enum match_rule { MATCH_CHAT, MATCH_AS_ASKED, MATCH_VALUE };
 enum durability { DURABILITY_GROUP, DURABILITY_OS };
 
 /* debounce, deadline: a fixed time in us, or one of these */
@@ -104,8 +105,9 @@ struct kind_policy {
     enum think_rule think;
     bool json_schema;
     enum match_rule keep_alive, num_ctx;
-    int64_t id_slot; /* UNSET: none */
-    char *extra;     /* a JSON object of members to set, null removes one; "" = none */
+    char *keep_alive_value, *num_ctx_value; /* of MATCH_VALUE, as JSON; else NULL */
+    int64_t id_slot;                        /* UNSET: none */
+    char *extra; /* a JSON object of members to set, null removes one; "" = none */
     int64_t retry_shape;
     char *match;        /* beginning of the prompt; "" = none (built-ins: only their own texts) */
     char *system_match; /* beginning of the system message; "" = none */

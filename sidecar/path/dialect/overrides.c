@@ -291,10 +291,22 @@ static enum err add_schema(struct shaper *s)
 
 /* ---- what Ollama loads a model with ---- */
 
+/* What the configuration says, whatever the chat has. */
+static void add_load_values(struct shaper *s)
+{
+    if (s->ollama && s->policy->num_ctx == MATCH_VALUE) {
+        set(&s->options, SPAN("num_ctx"), span_of(s->policy->num_ctx_value));
+    }
+    if (s->ollama && s->policy->keep_alive == MATCH_VALUE) {
+        set(&s->root, SPAN("keep_alive"), span_of(s->policy->keep_alive_value));
+    }
+}
+
 static void add_load(struct shaper *s)
 {
     struct span load = s->how->load;
     struct span value = SPAN_NONE;
+    add_load_values(s);
     if (!s->ollama || load.len == 0 || json_canonical(load, NULL, 0, NULL) != JSON_OK) {
         return;
     }

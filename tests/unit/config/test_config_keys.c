@@ -41,12 +41,140 @@ static void a_renamed_key_names_the_new_one(void **state)
     tried_free(&t);
 }
 
+static void keep_alive_and_num_ctx_take_values(void **state)
+{
+    static const char *const rows[][3] = {
+        {"30m", "\"30m\"", "4096"}, {"0", "0", "8192"},         {"-1", "-1", "1"},
+        {"300", "300", "16777216"}, {"7d", "\"168h\"", "2048"}, {"1H", "\"1h\"", "2048"},
+    };
+    char file[128];
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        snprintf(file, sizeof file, "[task title]\nkeep_alive = %s\nnum_ctx = %s\n", rows[i][0],
+                 rows[i][2]);
+        struct tried t = try_config(file, NULL, NULL);
+        assert_string_equal(t.errors.data, "");
+        const struct kind_policy *k = &config_settings(t.config)->kinds[KIND_TITLE];
+        assert_int_equal(k->keep_alive, MATCH_VALUE);
+        assert_int_equal(k->num_ctx, MATCH_VALUE);
+        assert_string_equal(k->keep_alive_value, rows[i][1]);
+        assert_string_equal(k->num_ctx_value, rows[i][2]);
+        assert_int_equal(config_settings(t.config)->kinds[KIND_TAGS].num_ctx, MATCH_CHAT);
+        tried_free(&t);
+    }
+    assert_taken("[tasks]\nkeep_alive = as-asked\nnum_ctx = match\n", "keep_alive = as-asked  (");
+    assert_refused("[tasks]\nkeep_alive = long\n", "write match, as-asked, a duration");
+    assert_refused("[tasks]\nkeep_alive = -5m\n", "write match, as-asked, a duration");
+    assert_refused("[tasks]\nnum_ctx = 8k\n", "write match, as-asked or a number of tokens: 8192");
+    assert_refused("[tasks]\nnum_ctx = 0\n", "num_ctx: out of range");
+}
+
+/* Every key whose values are words sets what was asked for. */
+static void words_set_their_enum(void **state)
+{
+    (void)state;
+    struct tried t = try_config("[server]\nlog_level = warn\nlog_format = json\n"
+                                "[tasks]\nmode = observe\nscope = shared\nyield = when_full\n"
+                                "think = on\n[task follow_up]\nobsolete = keep\n"
+                                "[task mine]\nmatch = Complete\nclass = foreground\n"
+                                "[upstream a]\nurl = http://x\ndialect = ollama\nrewarm = auto\n"
+                                "[cache]\ndurability = os\n",
+                                NULL, NULL);
+    assert_string_equal(t.errors.data, "");
+    const struct settings *s = config_settings(t.config);
+    assert_int_equal(s->server.log_level, LOG_LEVEL_WARN);
+    assert_int_equal(s->server.log_format, LOG_FORMAT_JSON);
+    assert_int_equal(s->mode, TASKS_OBSERVE);
+    assert_int_equal(s->kinds[KIND_TAGS].scope, SCOPE_SHARED);
+    assert_int_equal(s->kinds[KIND_TAGS].yield, YIELD_WHEN_FULL);
+    assert_int_equal(s->kinds[KIND_TAGS].think, THINK_ON);
+    assert_int_equal(s->kinds[KIND_FOLLOW_UP].obsolete, OBSOLETE_KEEP);
+    assert_int_equal(s->kinds[KIND_BUILTIN_COUNT].cls, KIND_CLASS_FOREGROUND);
+    assert_int_equal(s->upstreams[0].dialect, DIALECT_CHOICE_OLLAMA);
+    assert_int_equal(s->upstreams[0].rewarm, REWARM_AUTO);
+    assert_int_equal(s->cache.durability, DURABILITY_OS);
+    tried_free(&t);
+}
+
+static void max_connections_fits_the_process(void **state)
+{
+    (void)state;
+    struct buf errors = {.max = 4096}, warnings = {.max = 4096};
+    struct config_sources sources = {.upstream = "http://x", .most_connections = 100};
+    struct config *c = config_read(&sources, &errors, &warnings);
+    assert_non_null(c);
+    assert_int_equal(config_settings(c)->server.max_connections, 100);
+    assert_int_equal(buf_append_char(&warnings, '\0'), ERR_OK);
+    assert_string_equal(warnings.data,
+                        "lulld: max_connections: lowered from 4096 to 100: the limit "
+                        "of descriptors allows no more\n");
+    config_destroy(c);
+    buf_free(&warnings);
+    buf_free(&errors);
+}
+
+static void every_way_to_this_machine_is_one_machine(void **state)
+{
+    static const char *const urls[] = {"http://127.0.0.1:1", "http://localhost:2", "http://[::1]:3",
+                                       "http://0.0.0.0:4",   "http://[::]:5",      "unix:/tmp/x"};
+    char file[128];
+    (void)state;
+    for (size_t i = 0; i < sizeof urls / sizeof urls[0]; i++) {
+        snprintf(file, sizeof file, "[upstream a]\nurl = %s\n", urls[i]);
+        struct tried t = try_config(file, NULL, NULL);
+        assert_string_equal(config_settings(t.config)->upstreams[0].machine, "localhost");
+        tried_free(&t);
+    }
+}
+
+static void assert_diff(const char *before, const char *after, const char *names,
+                        const char *applied, const char *fixed)
+{
+    struct tried a = try_config(before, NULL, NULL), b = try_config(after, NULL, NULL);
+    struct buf got[3] = {{.max = 4096}, {.max = 4096}, {.max = 4096}};
+    const char *const wanted[] = {names, applied, fixed};
+    config_diff(a.config, b.config, &got[0], &got[1], &got[2]);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(buf_append_char(&got[i], '\0'), ERR_OK);
+        assert_string_equal(got[i].data, wanted[i]);
+        buf_free(&got[i]);
+    }
+    tried_free(&a);
+    tried_free(&b);
+}
+
+static void a_change_is_named_once(void **state)
+{
+    static const char up[] = "[upstream default]\nurl = http://x\n";
+    (void)state;
+    assert_diff(up, up, "", "", "");
+    assert_diff("[tasks]\nttl = 1h\n", "[tasks]\nttl = 2h\n", "tasks.ttl\n", "tasks.ttl = 2h", "");
+    assert_diff("[tasks]\n", "[task title]\nttl = 2h\n[task tags]\nttl = 3h\n",
+                "task.title.ttl\ntask.tags.ttl\n", "task.title.ttl = 2h, task.tags.ttl = 3h", "");
+    assert_diff("[upstream default]\nurl = http://x\napi_key = sk-one\n",
+                "[upstream default]\nurl = http://x\napi_key = sk-two\n",
+                "upstream.default.api_key\n", "upstream.default.api_key = ***", "");
+    assert_diff(up, "[upstream default]\nurl = http://x\n[upstream b]\nurl = http://y\n",
+                "upstream.b\n", "upstream.b added", "");
+    assert_diff("[upstream default]\nurl = http://x\n[upstream b]\nurl = http://y\n", up,
+                "upstream.b\n", "upstream.b removed", "");
+    assert_diff(
+        up, "[server]\ndata_dir = /tmp/x\nclient_token = t\n[upstream default]\nurl = http://x\n",
+        "server.data_dir\nserver.client_token\n", "server.client_token = ***",
+        "server.data_dir = /tmp/x");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(max_hold_of_a_completion_is_short),
         cmocka_unit_test(max_hold_of_tasks_makes_no_completion_wait_longer),
         cmocka_unit_test(a_renamed_key_names_the_new_one),
+        cmocka_unit_test(keep_alive_and_num_ctx_take_values),
+        cmocka_unit_test(words_set_their_enum),
+        cmocka_unit_test(max_connections_fits_the_process),
+        cmocka_unit_test(every_way_to_this_machine_is_one_machine),
+        cmocka_unit_test(a_change_is_named_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

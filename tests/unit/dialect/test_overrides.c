@@ -329,12 +329,23 @@ static void load_options_of_the_chat(void **state)
         {OCHAT, MATCH_CHAT, MATCH_CHAT, "not JSON",
          "{\"stream\":false,\"options\":{\"num_gpu\":1}}",
          "{\"stream\":false,\"options\":{\"num_gpu\":1}}"},
+        {OCHAT, MATCH_VALUE, MATCH_VALUE, "", "{\"stream\":false,\"options\":{\"seed\":2}}",
+         "{\"stream\":false,\"options\":{\"seed\":2,\"num_ctx\":4096},\"keep_alive\":\"30m\"}"},
+        {GENERATE, MATCH_VALUE, MATCH_CHAT, "{\"num_ctx\":8192,\"keep_alive\":\"9m\"}",
+         "{\"stream\":false,\"options\":{\"num_ctx\":1}}",
+         "{\"stream\":false,\"options\":{\"num_ctx\":4096},\"keep_alive\":\"9m\"}"},
+        {OCHAT, MATCH_CHAT, MATCH_VALUE, "{\"num_ctx\":8192,\"keep_alive\":\"9m\"}",
+         "{\"stream\":false,\"keep_alive\":0}",
+         "{\"stream\":false,\"keep_alive\":\"30m\",\"options\":{\"num_ctx\":8192}}"},
+        {CHAT, MATCH_VALUE, MATCH_VALUE, "", "{}", "{}"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct kind_policy policy = plain_policy();
         policy.num_ctx = rows[i].num_ctx;
         policy.keep_alive = rows[i].keep_alive;
+        policy.num_ctx_value = "4096";
+        policy.keep_alive_value = "\"30m\"";
         struct shaping how = {.policy = &policy, .load = span_of(rows[i].load), .additions = true};
         shaped(rows[i].endpoint, &how, rows[i].body, rows[i].wanted);
     }

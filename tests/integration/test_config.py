@@ -1,0 +1,264 @@
+#!/usr/bin/env python3
+"""--check, reloads, the log, and the exit statuses of lullctl."""
+import json
+import os
+import re
+import shutil
+import signal
+import stat
+import subprocess
+import tempfile
+
+from lull import DEADLINE, LULLCTL, LULLD, LullTest, clean_environment, eventually, free_port, main
+from prompts import PATH, body, chat_body, headers
+
+LINE = re.compile(r"^\S+Z (error|warn|info|debug) +(\w+): (.*)$")
+
+
+def lulld(*arguments, env=None, **more):
+    return subprocess.run([LULLD, *arguments], capture_output=True, text=True, timeout=DEADLINE,
+                          env=clean_environment(**(env or {})), check=False, **more)
+
+
+class Folder(LullTest):
+    def setUp(self):
+        super().setUp()
+        self.folder = tempfile.mkdtemp(prefix="lull-")
+        self.addCleanup(shutil.rmtree, self.folder, True)
+
+    def write(self, text, name="lull.conf"):
+        path = os.path.join(self.folder, name)
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(text)
+        return path
+
+    def tree(self):
+        return sorted(os.path.join(where, name) for where, folders, files in os.walk(self.folder)
+                      for name in folders + files)
+
+
+class Check(Folder):
+    def test_all_is_well(self):
+        path = self.write(f"[server]\ndata_dir = {self.folder}/data\ndefault_upstream = one\n"
+                          "[upstream one]\nurl = http://127.0.0.1:1/v1\napi_key = sk-hidden\n"
+                          "[upstream two]\nurl = unix:/tmp/model.sock\n")
+        p = lulld("--check", "-c", path)
+        self.assertEqual((p.returncode, p.stderr), (0, ""))
+        self.assertEqual(p.stdout, f"{path}: ok, upstream one http://127.0.0.1:1/v1, "
+                                   "upstream two unix:/tmp/model.sock\n")
+        p = lulld("-t", "--upstream", "http://127.0.0.1:1", "--data-dir", self.folder)
+        self.assertEqual((p.returncode, p.stdout), (0, "lulld: ok, upstream default http://127.0.0.1:1\n"))
+
+    def test_it_makes_nothing(self):
+        path = self.write(f"[server]\ndata_dir = {self.folder}/a/b/data\ncontrol = {self.folder}/run/c.sock\n"
+                          f"listen = unix:{self.folder}/l.sock\n[upstream default]\nurl = http://127.0.0.1:1\n")
+        before = self.tree()
+        self.assertEqual(lulld("--check", "-c", path, cwd=self.folder).returncode, 0)
+        p = lulld("--check", "--upstream", "http://127.0.0.1:1", "--data-dir", "~/lull", cwd=self.folder)
+        self.assertEqual(p.returncode, 2)
+        self.assertEqual(lulld("--print-config", "-c", path, cwd=self.folder).returncode, 0)
+        self.assertEqual(self.tree(), before)
+
+    def test_while_it_runs_and_then_reload(self):
+        lull = self.lull(self.upstream())
+        self.connect(lull).post(PATH["openai"], body("title", "kept"), headers())
+        lull.committed()
+        lull.write_config(more="[task tags]\nenabled = no\n")
+        command = f'"{LULLD}" --check -c "{lull.config_path}" && "{LULLCTL}" --socket "{lull.control_path}" reload'
+        p = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=DEADLINE,
+                           env=clean_environment(), check=False)
+        self.assertEqual((p.returncode, p.stderr), (0, ""))
+        self.assertIn("changed: task.tags.enabled\n", p.stdout)
+        self.assertTrue(lull.stats()["cache"]["state"] == "on")
+
+    def test_a_data_dir_that_cannot_be_used_is_named_with_its_line(self):
+        a_file = self.write("x", "file")
+        for value, word in ((a_file, "is not a directory"), (a_file + "/below", "Not a directory"),
+                            ("/proc/self/nothing", "cannot be made")):
+            path = self.write(f"[server]\n# a comment\ndata_dir = {value}\n"
+                              "[upstream default]\nurl = http://127.0.0.1:1\n")
+            p = lulld("--check", "-c", path)
+            self.assertEqual((p.returncode, p.stdout), (2, ""), value)
+            self.assertRegex(p.stderr, rf"^{re.escape(path)}:3: data_dir: {re.escape(value)} .*{word}")
+        p = lulld("--check", "--upstream", "http://127.0.0.1:1", "--data-dir", a_file)
+        self.assertIn("argument --data-dir: data_dir: ", p.stderr)
+        p = lulld("--check", "--upstream", "http://127.0.0.1:1", env={"LULL_SERVER_DATA_DIR": a_file})
+        self.assertIn("environment LULL_SERVER_DATA_DIR: data_dir: ", p.stderr)
+
+    def test_a_key_that_only_root_can_read(self):
+        if os.geteuid() != 0:
+            self.skipTest("only root sees this")
+        os.chmod(self.folder, 0o755)
+        data = os.path.join(self.folder, "data")
+        os.mkdir(data)
+        key = self.write("sk-hidden", "key")
+        path = self.write(f"[server]\ndata_dir = {data}\n[upstream default]\nurl = http://127.0.0.1:1\n"
+                          f"api_key_file = {key}\n")
+        for owner, mode, wanted in ((65534, 0o600, True), (65534, 0o644, False), (0, 0o600, False)):
+            os.chown(data, owner, -1)
+            os.chmod(key, mode)
+            p = lulld("--check", "-c", path)
+            self.assertEqual(p.returncode, 0, p.stderr)
+            self.assertEqual(f"{path}:5: api_key_file: " in p.stderr, wanted, (owner, oct(mode), p.stderr))
+            self.assertEqual(f"chown 65534 {key}" in p.stderr, wanted)
+            self.assertNotIn("sk-hidden", p.stderr + p.stdout)
+        os.chown(data, 65534, -1)
+        os.chmod(key, 0o644)
+        os.chmod(self.folder, stat.S_IRWXU)  # the folder above it
+        self.assertIn("api_key_file", lulld("--check", "-c", path).stderr)
+
+    def test_platform_variables_are_one_line_of_the_log(self):
+        lull = self.lull(self.upstream(), environment={
+            "LULL_PROXY_PORT": "tcp://10.0.0.1:1", "LULL_PROXY_SERVICE_HOST": "10.0.0.1", "LULL_TASKS_MODEL": ""})
+        lull.reload()
+        lines = [line for line in lull.log_text().splitlines() if "platform" in line]
+        self.assertEqual(len(lines), 1, lines)
+        self.assertEqual(LINE.match(lines[0]).group(1), "warn")
+
+
+class ReloadLog(LullTest):
+    def reloads(self, lull):
+        return [line for line in lull.log_text().splitlines() if "reloaded" in line]
+
+    def test_one_line_for_each_reload(self):
+        lull = self.lull(self.upstream(), more="[upstream other]\nurl = http://127.0.0.1:1\n")
+        self.assertEqual(lull.reload().json, {"changed": [], "restart": []})
+        self.assertRegex(self.reloads(lull)[0], r" info  app: reloaded; nothing changed$")
+        lull.write_config(tasks="ttl = 3h")
+        p = lull.ctl("reload")
+        self.assertEqual(p.stdout, "changed: tasks.ttl\n")
+        self.assertRegex(self.reloads(lull)[1], r" info  app: reloaded; changed: tasks\.ttl = 3h$")
+        lull.write_config(more="[upstream other]\nurl = http://127.0.0.1:1\napi_key = sk-planted\n"
+                               "[task tags]\nmodel = small\n")
+        lull.signal(signal.SIGHUP)
+        eventually(lambda: len(self.reloads(lull)) == 3)
+        self.assertRegex(self.reloads(lull)[2], r"reloaded; changed: upstream\.other\.api_key = \*\*\*, "
+                                                r"task\.tags\.model = small$")
+        lull.data_dir += "2"
+        lull.write_config()
+        self.assertEqual(lull.reload().json, {"changed": [], "restart": ["server.data_dir"]})
+        self.assertRegex(self.reloads(lull)[3], r" warn  app: reloaded; after a restart: server\.data_dir = /")
+        lull.write_config(tasks="ttl = soon\nscope = all")
+        for way in (lull.reload, lambda: lull.signal(signal.SIGHUP)):
+            n = len(self.reloads(lull))
+            way()
+            eventually(lambda n=n: len(self.reloads(lull)) == n + 1)
+            line = self.reloads(lull)[-1]
+            self.assertRegex(line, r" error app: not reloaded, the old configuration stays: ")
+            self.assertEqual(line.count("ttl: a duration"), 1, line)
+            self.assertNotIn("\\n", line)
+
+
+class Signal(LullTest):
+    def test_figures_are_whole(self):
+        ups = {f"u{i}": "http://127.0.0.1:1" for i in range(60)}
+        lull = self.lull(ups, server="default_upstream = u0")
+        eventually(lambda: lull.stats()["uptime_s"] > 0)
+        before = lull.stats()["uptime_s"]
+        lull.signal(signal.SIGUSR1)
+        eventually(lambda: any(" stats: {" in line and line.endswith("}") for line in lull.log_text().splitlines()))
+        line = [line for line in lull.log_text().splitlines() if " stats: {" in line][0]
+        figures = json.loads(line.partition(" stats: ")[2])
+        self.assertGreater(len(line), 8192)
+        self.assertGreaterEqual(figures["uptime_s"], before)
+        self.assertEqual(len(figures["upstreams"]), 60)
+
+
+class Ctl(LullTest):
+    def test_exit_statuses(self):
+        lull = self.lull(self.upstream())
+        for socket_path in (None, "/nonexistent/c.sock"):
+            for wrong in (["ls", "kind=title", "y"], ["ls", "colour=red"], ["ls", "limit=x"], ["ls", "kind="],
+                          ["ls", "older=7"], ["ls", "all=yes"], ["purge"], ["purge", "limit=4"], ["purge", "all=no"],
+                          ["purge", "title"], ["get"], ["get", "a", "b"], ["rm"], ["stats", "x"], ["explain"],
+                          ["explain", "/nonexistent"], ["nonsense"], [], ["reload", "now"], ["--wrong"],
+                          ["compare", "--kind", "title", "--model", "m", "--last", "x"], ["ls", "--kind", "title"]):
+                p = lull.ctl(*wrong, socket_path=socket_path)
+                self.assertEqual(p.returncode, 2, (wrong, p.stderr))
+                self.assertNotEqual(p.stderr, "", wrong)
+        for refused in (["get", "0" * 32], ["rm", "nonsense"], ["ls", "kind=titel"], ["purge", "kind=titel"]):
+            p = lull.ctl(*refused)
+            self.assertEqual(p.returncode, 1, (refused, p.stderr))
+        for verb in (["ls"], ["stats"], ["purge", "all=yes"], ["reload"]):
+            self.assertEqual(lull.ctl(*verb, socket_path="/nonexistent/c.sock").returncode, 3, verb)
+
+    def test_an_unknown_kind_is_no_empty_answer(self):
+        lull = self.lull(self.upstream(), more="[task recipe]\nmatch = Write a recipe\n")
+        for method, target in (("GET", "/entries?kind={}"), ("POST", "/purge?kind={}"),
+                               ("POST", "/compare?kind={}")):
+            for kind, word in (("titel", "did you mean 'title'?"), ("follow-up", "did you mean 'follow_up'?"),
+                               ("recipes", "did you mean 'recipe'?"), ("zebra", "there are title, tags,")):
+                r = lull.control(method, target.format(kind), body=b"m\n" if "compare" in target else None)
+                self.assertEqual(r.status, 400, (target, kind, r))
+                self.assertIn(word, r.json["error"])
+        self.assertEqual(lull.control("GET", "/entries?kind=recipe").status, 200)
+        self.assertEqual(lull.control("POST", "/purge?kind=title&limit=3").status, 400)
+        self.assertEqual(lull.control("GET", "/entries?all=yes").status, 400)
+
+    def test_explain_says_where_the_json_breaks(self):
+        lull = self.lull(self.upstream())
+        for text, line, column in (('{"model": "m",\n "messages": [}', 2, 15), ("nonsense", 1, 1),
+                                   ('{"a": "título", x}', 1, 17), ('{"a": 1}\nmore', 2, 1), ('{"a": 1,}', 1, 9),
+                                   ("{'a': 1}", 1, 2), ("[1,2x]", 1, 5), ('{"a" 1}', 1, 6)):
+            p = lull.ctl("explain", "-", stdin=text)
+            self.assertEqual(p.returncode, 2, p.stdout)
+            self.assertIn(f"is not JSON: line {line}, column {column}", p.stdout + p.stderr)
+            self.assertNotIn("was not held", p.stdout)
+        p = lull.ctl("explain", "-", stdin=body("title", "x"))
+        self.assertEqual((p.returncode, "JSON" in p.stdout), (0, False))
+
+
+class Secrets(LullTest):
+    def test_no_key_reaches_the_log(self):
+        folder = tempfile.mkdtemp(prefix="lull-")
+        self.addCleanup(shutil.rmtree, folder, True)
+        with open(os.path.join(folder, "key"), "w", encoding="ascii") as f:
+            f.write("planted-file-key")
+        up = self.upstream()
+        lull = self.lull({"default": {"url": up, "api_key": "planted-key"},
+                          "other": {"url": f"http://127.0.0.1:{free_port()}", "api_key_file": f"{folder}/key"}},
+                         server="client_token = planted-token\nlog_level = debug",
+                         environment={"LULL_UPSTREAM_THIRD_URL": "http://127.0.0.1:1",
+                                      "LULL_UPSTREAM_THIRD_API_KEY": "planted-environment-key"},
+                         arguments=["--set", "upstream.fourth.url=http://127.0.0.1:1",
+                                    "--set", "upstream.fourth.api_key=planted-argument-key"])
+        planted = [("Cookie", "planted-cookie"), ("X-Api-Key", "planted-header"),
+                   ("X-OpenWebUI-User-Email", "planted@email")]
+        more = headers(key="planted-token") + planted
+        c = self.connect(lull)
+        for prefix in ("", "/@other"):
+            for text in (body("title", "planted-text"), chat_body("planted-chat", stream=False)):
+                c.request("POST", prefix + PATH["openai"] + "?key=planted-query", more, text.encode())
+        c.request("GET", "/v1/models?key=planted-query", more, None)
+        lull.signal(signal.SIGUSR1)
+        for more_text in ("[task tags]\nenabled = no\n", "[task tags]\nenabled = planted-value\n"):
+            lull.write_config(more=more_text)
+            lull.reload()
+        eventually(lambda: " stats: {" in lull.log_text())
+        lull.stop()
+        log = lull.log_text()
+        self.assertIn("reloaded", log)
+        self.assertNotIn("planted", log)
+
+
+class OllamaValues(LullTest):
+    def test_keep_alive_and_num_ctx_reach_the_server(self):
+        up = self.upstream()
+        lull = self.lull({"default": {"url": up, "dialect": "ollama"}}, tasks="keep_alive = 7d\nnum_ctx = 8192",
+                         more="[task tags]\nkeep_alive = -1\nnum_ctx = as-asked\n")
+        c = self.connect(lull)
+        for dialect in ("ollama", "openai"):
+            for kind in ("title", "tags"):
+                r = c.post(PATH[dialect], body(kind, f"Bread by {dialect}", dialect), headers(dialect))
+                self.assertEqual(r.status, 200, r)
+        for sent in up.matching("title"):
+            self.assertEqual(sent.json["keep_alive"], "168h")
+            self.assertEqual(sent.json["options"]["num_ctx"], 8192)
+        for sent in up.matching("tags"):
+            self.assertEqual(sent.json["keep_alive"], -1)
+            self.assertNotIn("num_ctx", sent.json.get("options", {}))
+        self.assertEqual((len(up.matching("title")), len(up.matching("tags"))), (2, 2))
+
+
+if __name__ == "__main__":
+    main()
