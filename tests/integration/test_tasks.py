@@ -829,12 +829,17 @@ class OnlyGoodAnswersAreKept(TaskTest):
             with self.subTest(dialect):
                 up = self.upstream()
                 lull = self.lull(up)
-                finish = None if dialect == "ollama" else "stop"
-                up.when("title", say('{"title": "x"}', finish=finish, end_mark=False))
+                up.when("title", say('{"title": "x"}', finish=None, end_mark=False))
                 r = self.ask(lull, "title", "endless", dialect)
-                self.assertNotIn("stored", r.cache_status)
+                self.assertEqual((r.status, r.header("X-Lull-Error")), (502, "upstream_broke"))
                 up.clear()
                 self.assertNotIn("hit", self.ask(lull, "title", "endless", dialect).cache_status)
+
+    def test_a_finish_reason_is_an_end_mark(self):
+        up = self.upstream()
+        lull = self.lull(up)
+        up.when("title", say('{"title": "x"}', finish="stop", end_mark=False))
+        self.assertIn("stored", self.ask(lull, "title", "no [DONE]").cache_status)
 
     def test_cut_at_every_phase(self):
         phases = {

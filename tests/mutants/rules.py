@@ -509,3 +509,26 @@ mutant(R, "this host's own name is this machine", URL, "host_is_local(host) || h
        "host_is_local(host)", URLS)
 mutant(R, "a wildcard listener is no loopback listener", "sidecar/http/server.c", "host_is_loopback(&a);",
        "(host_is_loopback(&a) || host_is_wildcard(&a));", ("integration.http",))
+# ---- the end of an answer ----
+
+R = "answers"
+ASSEMBLE_C = "sidecar/path/dialect/assemble.c"
+EVENTS_C = "sidecar/path/dialect/events.c"
+ASSEMBLE_T = ("unit.dialect.test_assemble",)
+FLIGHT_T = ("scenario.test_flight",)
+mutant(R, "content that is no text is odd", ASSEMBLE_C,
+       "} else if (text != NULL && !cJSON_IsNull(text)) {\n        a->odd = true;",
+       "} else if (text != NULL && !cJSON_IsNull(text)) {\n        a->odd = a->odd;", ASSEMBLE_T)
+mutant(R, "U+0000 is odd", ASSEMBLE_C, "a->odd = a->odd || has_nul(json);", "(void)has_nul;", ASSEMBLE_T)
+mutant(R, "what is cut off is incomplete", ASSEMBLE_C, "if (!transport_whole || (cut && !ended)) {",
+       "if (!transport_whole) {", ASSEMBLE_T)
+mutant(R, "a finish reason ends an answer", ASSEMBLE_C, "bool ended = a->ended || a->finish_seen;",
+       "bool ended = a->ended;", ASSEMBLE_T)
+mutant(R, "text behind a finish reason takes it back", EVENTS_C, "a->finish_seen = false;", "(void)before;", ASSEMBLE_T)
+mutant(R, "an empty error is none", ASSEMBLE_C, "    if (!empty) {", "    if (error != NULL) {", ASSEMBLE_T)
+mutant(R, "silence behind the end is the end", CALL, "finished ? END_WAIT : flight_upstream(f)->stall_timeout",
+       "finished ? 10 * END_WAIT : flight_upstream(f)->stall_timeout", FLIGHT_T)
+mutant(R, "what comes behind the end does not prolong it", CALL, "if (!finished || !f->ending) {", "if (!finished || f->call != NULL) {",
+       FLIGHT_T)
+mutant(R, "any 2xx is put together", CALL, "return status / 100 == 2 &&", "return status == 200 &&", FLIGHT_T)
+mutant(R, "half an answer counts as failed", CALL, "broke == NULL ? &up->finished : &up->failed", "&up->finished", FLIGHT_T)

@@ -224,19 +224,111 @@ static void an_error_inside_a_good_stream_becomes_a_status(void **state)
     world_end(w);
 }
 
-static void a_stream_without_its_end_mark_is_no_answer(void **state)
+#define TITLE(rest)                                                                                \
+    "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"{\\\"title\\\": "                   \
+    "\\\"Hi\\\"}\"}" rest "}]}\n\n"
+
+/* A body that comes in a reply of that status and type and then ends. */
+static void answers(struct world *w, int status, const char *type, const char *body)
+{
+    struct upstream_call *call = model_call(w, model_calls(w) - 1);
+    model_head(call, status, type);
+    model_data(call, body);
+    model_end(call);
+    world_pass(w, 0);
+}
+
+static void what_breaks_off_is_no_answer_and_is_not_asked_again(void **state)
+{
+    static const struct {
+        const char *type, *body;
+    } rows[] = {
+        {"text/event-stream", TITLE("")},
+        {"text/event-stream", "data: {\"choices\":[{\"delta\":{\"conte"},
+        {"application/json", "{\"choices\":[{\"message\":{\"content\":\"{"},
+        {"application/json", ""},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct world *w = world_begin(NULL);
+        struct client *a = client_open(w);
+        ask(a, "How are you?");
+        answers(w, 200, rows[i].type, rows[i].body);
+        assert_has(client_reply(a), "HTTP/1.1 502 ");
+        assert_has(client_reply(a), "upstream_broke");
+        assert_int_equal(model_calls(w), 1);
+        assert_int_equal(title(w)->failed, 1);
+        assert_int_equal(world_figures(w)->upstreams[0]->failed, 1);
+        world_end(w);
+    }
+}
+
+static void a_finish_reason_and_an_end_make_an_answer_whole(void **state)
 {
     (void)state;
     struct world *w = world_begin(NULL);
     struct client *a = client_open(w);
     ask(a, "How are you?");
-    model_head(model_call(w, 0), 200, "text/event-stream");
-    model_data(
-        model_call(w, 0),
-        "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"{\\\"title\\\": \\\"Hi\\\"}\"},"
-        "\"finish_reason\":\"stop\"}]}\n\n");
-    model_end(model_call(w, 0));
-    assert_has(client_reply(a), "upstream_broke");
+    answers(w, 200, "text/event-stream", TITLE(",\"finish_reason\":\"stop\""));
+    assert_has(client_reply(a), "HTTP/1.1 200 ");
+    assert_has(client_reply(a), "stored");
+    world_end(w);
+}
+
+/* One second after the reason, whatever else the server sends meanwhile. */
+static void silence_after_the_finish_reason_is_the_end(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(NULL);
+    struct client *a = client_open(w);
+    ask(a, "How are you?");
+    struct upstream_call *call = model_call(w, 0);
+    model_head(call, 200, "text/event-stream");
+    model_data(call, TITLE(",\"finish_reason\":\"stop\""));
+    world_pass(w, USEC_PER_S - 1000);
+    model_data(call, ": still here\n\n");
+    assert_false(client_answered(a));
+    world_pass(w, 1000);
+    assert_has(client_reply(a), "HTTP/1.1 200 ");
+    assert_has(client_reply(a), "stored");
+    assert_true(model_aborted(call));
+    assert_int_equal(world_figures(w)->upstreams[0]->finished, 1);
+    world_end(w);
+}
+
+static void an_answer_of_any_good_status_is_put_together(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(NULL);
+    struct client *a = client_open(w);
+    ask(a, "How are you?");
+    answers(w, 201, "text/event-stream", TITLE(",\"finish_reason\":\"stop\""));
+    assert_has(client_reply(a), "HTTP/1.1 200 ");
+    assert_has(client_reply(a), "Content-Type: application/json\r\n");
+    assert_has(client_reply(a), "stored");
+    client_clear(a);
+    ask(a, "What now?");
+    model_refuse(model_call(w, 1), 204, "", "");
+    assert_has(client_reply(a), "HTTP/1.1 204 ");
+    world_end(w);
+}
+
+static void content_that_is_no_text_is_asked_for_as_written(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(NULL);
+    struct client *a = client_open(w);
+    ask(a, "How are you?");
+    answers(w, 200, "text/event-stream",
+            "data: {\"choices\":[{\"delta\":{\"content\":66}}]}\n\n" TITLE(
+                ",\"finish_reason\":\"stop\""));
+    assert_int_equal(model_calls(w), 2);
+    assert_string_equal(model_body(model_call(w, 1)), ask_title("How are you?", "Fine."));
+    answers(w, 200, "application/json",
+            "{\"choices\":[{\"message\":{\"content\":{\"title\":\"Hi\"}},"
+            "\"finish_reason\":\"stop\"}]}");
+    assert_has(client_reply(a), "{\"title\":\"Hi\"}");
+    assert_int_equal(title(w)->stored, 0);
     world_end(w);
 }
 
@@ -325,7 +417,11 @@ int main(void)
         cmocka_unit_test(a_refused_change_is_asked_once_more_as_written_and_remembered),
         cmocka_unit_test(an_error_of_the_server_passes_through_untouched),
         cmocka_unit_test(an_error_inside_a_good_stream_becomes_a_status),
-        cmocka_unit_test(a_stream_without_its_end_mark_is_no_answer),
+        cmocka_unit_test(what_breaks_off_is_no_answer_and_is_not_asked_again),
+        cmocka_unit_test(a_finish_reason_and_an_end_make_an_answer_whole),
+        cmocka_unit_test(silence_after_the_finish_reason_is_the_end),
+        cmocka_unit_test(an_answer_of_any_good_status_is_put_together),
+        cmocka_unit_test(content_that_is_no_text_is_asked_for_as_written),
         cmocka_unit_test(prose_is_served_and_not_kept),
         cmocka_unit_test(a_flight_without_memory_keeps_nothing_of_the_callers),
     };

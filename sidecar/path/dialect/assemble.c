@@ -2,9 +2,11 @@
  *
  * Three framings: SSE ("data: {...}" lines, "[DONE]" at the end), NDJSON (one object a line,
  * "done": true at the end), and one JSON object. The content type says which; where it says nothing
- * useful, the first byte does. Only an answer whose end mark has come is whole, however the
- * transport ended.
+ * useful, the first byte does. A byte order mark before the first byte says nothing. An answer is
+ * whole when its transport has ended well and its end mark has come, or a finish reason: not every
+ * server sends "[DONE]".
  */
+#include "lull/path/json/reader.h"
 #include "path/dialect/dialect_priv.h"
 
 enum { FORMAT_SNIFF, FORMAT_SSE, FORMAT_NDJSON, FORMAT_JSON, FORMAT_ODD };
@@ -23,12 +25,11 @@ void answer_free(struct answer *a)
     buf_free(&a->thinking);
 }
 
-static void append(struct assembler *a, struct buf *to, const cJSON *text)
+static void append(struct assembler *a, struct buf *to, struct span s)
 {
-    if (!cJSON_IsString(text) || text->valuestring[0] == '\0') {
+    if (s.len == 0) {
         return;
     }
-    struct span s = span_of(text->valuestring);
     a->first_token_seen = true;
     if (a->answer.content.len + a->answer.thinking.len + s.len > ANSWER_MAX ||
         buf_append_span(to, s) != ERR_OK) {
@@ -36,28 +37,102 @@ static void append(struct assembler *a, struct buf *to, const cJSON *text)
     }
 }
 
+/* A list of parts that are text. */
+static void take_parts(struct assembler *a, struct buf *to, const cJSON *list)
+{
+    const cJSON *part = NULL;
+    cJSON_ArrayForEach(part, list)
+    {
+        const cJSON *type = cJSON_GetObjectItemCaseSensitive(part, "type");
+        const cJSON *text = cJSON_GetObjectItemCaseSensitive(part, "text");
+        bool plain =
+            type == NULL || (cJSON_IsString(type) && strcmp(type->valuestring, "text") == 0);
+        if (!plain || !cJSON_IsString(text)) {
+            a->odd = true;
+            return;
+        }
+        append(a, to, span_of(text->valuestring));
+    }
+}
+
+static void take_text(struct assembler *a, struct buf *to, const cJSON *text)
+{
+    if (cJSON_IsString(text)) {
+        append(a, to, span_of(text->valuestring));
+    } else if (cJSON_IsArray(text)) {
+        take_parts(a, to, text);
+    } else if (text != NULL && !cJSON_IsNull(text)) {
+        a->odd = true;
+    }
+}
+
 void assemble_content(struct assembler *a, const cJSON *text)
 {
-    append(a, &a->answer.content, text);
+    take_text(a, &a->answer.content, text);
 }
 
 void assemble_thinking(struct assembler *a, const cJSON *text)
 {
-    append(a, &a->answer.thinking, text);
+    take_text(a, &a->answer.thinking, text);
 }
 
-void assemble_error(struct assembler *a, const cJSON *root)
+/* The status an item states, as a number or its digits; 0: none that is an error's. */
+static int status_of(const cJSON *item)
+{
+    int status = 0;
+    if (cJSON_IsNumber(item) && item->valuedouble >= 400 && item->valuedouble < 600) {
+        status = (int)item->valuedouble;
+    } else if (cJSON_IsString(item)) {
+        struct span s = span_trim(span_of(item->valuestring));
+        bool digits = s.len == 3;
+        for (size_t i = 0; digits && i < s.len; i++) {
+            digits = s.ptr[i] >= '0' && s.ptr[i] <= '9';
+            status = status * 10 + (s.ptr[i] - '0');
+        }
+        status = digits ? status : 0;
+    }
+    return status >= 400 && status < 600 ? status : 0;
+}
+
+/* The status of an error, where any server puts it. */
+static int error_status(const cJSON *root, const cJSON *error)
+{
+    static const char *const names[] = {"code", "status", "status_code", "http_status"};
+    const cJSON *inner = cJSON_GetObjectItemCaseSensitive(error, "error");
+    const cJSON *const places[] = {error, inner, root};
+    for (size_t p = 0; p < sizeof places / sizeof places[0]; p++) {
+        for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+            int status = status_of(cJSON_GetObjectItemCaseSensitive(places[p], names[i]));
+            if (status != 0) {
+                return status;
+            }
+        }
+    }
+    return 500;
+}
+
+const cJSON *find_error(const cJSON *root)
 {
     const cJSON *error = cJSON_GetObjectItemCaseSensitive(root, "error");
-    const cJSON *code = cJSON_GetObjectItemCaseSensitive(error, "code");
+    const cJSON *object = cJSON_GetObjectItemCaseSensitive(root, "object");
+    bool empty = error == NULL || cJSON_IsNull(error) || cJSON_IsFalse(error) ||
+                 (cJSON_IsString(error) && error->valuestring[0] == '\0') ||
+                 (cJSON_IsNumber(error) && error->valuedouble == 0) ||
+                 ((cJSON_IsObject(error) || cJSON_IsArray(error)) && error->child == NULL);
+    if (!empty) {
+        return error;
+    }
+    bool is_one = cJSON_IsString(object) && strcmp(object->valuestring, "error") == 0;
+    return is_one ? root : NULL; /* vLLM: {"object": "error", "message", "code"} */
+}
+
+void assemble_error(struct assembler *a, const cJSON *root, const cJSON *error)
+{
     if (a->failed) {
         return;
     }
     a->failed = true;
-    a->error_status = 500;
-    if (cJSON_IsNumber(code) && code->valuedouble >= 400 && code->valuedouble < 600) {
-        a->error_status = (int)code->valuedouble;
-    }
+    a->error_status = error_status(root, error);
     char *text = cJSON_PrintUnformatted(error);
     if (text == NULL || buf_printf(&a->error, "{\"error\":%s}", text) != ERR_OK) {
         buf_clear(&a->error);
@@ -93,9 +168,29 @@ void assembler_free(struct assembler *a)
     buf_free(&a->error);
 }
 
+/* Whether a string of the document holds U+0000, which cJSON takes for the string's end. */
+static bool has_nul(struct span json)
+{
+    if (memchr(json.ptr, '\0', json.len) != NULL) {
+        return true;
+    }
+    struct span nul = SPAN("\\u0000");
+    for (size_t at = 0; (at = span_find(json, nul, at)) != SIZE_MAX; at += nul.len) {
+        size_t before = at;
+        while (before > 0 && json.ptr[before - 1] == '\\') {
+            before--;
+        }
+        if ((at - before) % 2 == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void event(struct assembler *a, struct span json, bool streamed)
 {
     cJSON *root = json_tree_parse(json);
+    a->odd = a->odd || has_nul(json);
     if (!cJSON_IsObject(root)) {
         a->odd = true;
     } else if (endpoint_dialect(a->endpoint) == DIALECT_OLLAMA) {
@@ -178,8 +273,24 @@ static void feed_lines(struct assembler *a, struct span piece)
     }
 }
 
+/* Drops a byte order mark before the body's first byte; it may come in pieces. */
+static struct span without_mark(struct assembler *a, struct span piece)
+{
+    static const char mark[] = "\xEF\xBB\xBF";
+    while (a->mark < 3 && piece.len > 0 && piece.ptr[0] == mark[a->mark]) {
+        a->mark++;
+        piece = span_make(piece.ptr + 1, piece.len - 1);
+    }
+    if (piece.len > 0) {
+        a->mark = 3; /* what else begins like one is no JSON and no event */
+    }
+    return piece;
+}
+
 void assembler_feed(struct assembler *a, struct span piece)
 {
+    piece = without_mark(a, piece);
+    a->any = a->any || span_trim(piece).len > 0;
     if (a->format == FORMAT_SNIFF) {
         sniff(a, piece);
     }
@@ -190,27 +301,51 @@ void assembler_feed(struct assembler *a, struct span piece)
     }
 }
 
+bool assembler_finished(const struct assembler *a)
+{
+    return a->failed || a->too_large || a->ended || a->finish_seen;
+}
+
+/* The rest that no line end came for. True: it is the front part of a line or an object, so the
+ * server did not say something odd but was cut off. */
+static bool take_rest(struct assembler *a)
+{
+    size_t looked = 0;
+    struct span rest = span_trim(buf_span(&a->line));
+    struct span said = rest;
+    if (a->format == FORMAT_SSE) {
+        bool data = span_starts(rest, SPAN("data:"));
+        bool error = span_starts(rest, SPAN("error:"));
+        said = data ? after(rest, 5) : error ? after(rest, 6) : SPAN_NONE;
+    }
+    bool mark = said.len < 6 && span_starts(SPAN("[DONE]"), said);
+    if (said.len > 0 && (mark || json_extent(said, JSON_LOOSE, &looked) == JSON_CUT)) {
+        return true;
+    }
+    if (a->format == FORMAT_JSON) {
+        event(a, rest, false);
+    } else {
+        one_line(a, rest);
+    }
+    return false;
+}
+
 enum assembled assembler_finish(struct assembler *a, bool transport_whole)
 {
-    if (transport_whole && a->line.len > 0) {
-        if (a->format == FORMAT_JSON) {
-            event(a, buf_span(&a->line), false);
-        } else {
-            one_line(a, buf_span(&a->line)); /* the last line may lack its end */
-        }
-        buf_clear(&a->line);
-    }
+    bool cut = !transport_whole || !a->any || (a->line.len > 0 && take_rest(a));
+    bool ended = a->ended || a->finish_seen;
+    buf_clear(&a->line);
     if (a->failed) {
         return ASSEMBLED_ERROR;
     }
     if (a->too_large) {
         return ASSEMBLED_TOO_LARGE;
     }
-    if (!transport_whole) {
+    if (!transport_whole || (cut && !ended)) {
         return ASSEMBLED_INCOMPLETE;
     }
     if (a->format == FORMAT_ODD || a->format == FORMAT_SNIFF || a->odd) {
         return ASSEMBLED_ODD;
     }
-    return a->ended ? ASSEMBLED_WHOLE : ASSEMBLED_INCOMPLETE;
+    return ended ? ASSEMBLED_WHOLE : ASSEMBLED_INCOMPLETE;
 }

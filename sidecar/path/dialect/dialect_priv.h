@@ -15,11 +15,15 @@ void ollama_event(struct assembler *a, const cJSON *root);
 /* render.c: a JSON string with its quotes; bytes that are not UTF-8 become U+FFFD. */
 MUST_CHECK enum err put_string(struct buf *out, struct span s);
 
-/* Appends to the answer; notes when it grows over its bound. */
+/* Append to the answer; note when it grows over its bound. text: a string, null, NULL, or a list of
+ * text parts; anything else makes the answer odd. */
 void assemble_content(struct assembler *a, const cJSON *text);
 void assemble_thinking(struct assembler *a, const cJSON *text);
-/* Takes an error object: root has a member "error". */
-void assemble_error(struct assembler *a, const cJSON *root);
+/* What root says went wrong: its member "error" unless that is empty (null, false, "", 0, {}, []),
+ * or root itself where it is an error object of vLLM's; NULL: nothing. */
+const cJSON *find_error(const cJSON *root);
+/* Takes that error, and the status that it or root names. */
+void assemble_error(struct assembler *a, const cJSON *root, const cJSON *error);
 
 /* load.c: the options that Ollama loads a model again for. */
 enum { LOAD_OPTIONS = 6 };

@@ -4,6 +4,7 @@
  * answer. Content that is not valid UTF-8 is repaired (U+FFFD), so that the object is valid
  * whatever the model said.
  */
+#include "lull/base/utf8.h"
 #include "path/dialect/dialect_priv.h"
 
 #include <inttypes.h>
@@ -11,32 +12,12 @@
 
 enum { RECORD_VERSION = 1, RECORD_HEAD = 48 };
 
-static size_t sequence(const unsigned char *p, size_t left)
-{
-    size_t n = p[0] < 0x80                   ? 1
-               : p[0] >= 0xC2 && p[0] < 0xE0 ? 2
-               : p[0] >= 0xE0 && p[0] < 0xF0 ? 3
-               : p[0] >= 0xF0 && p[0] < 0xF5 ? 4
-                                             : 0;
-    if (n == 0 || n > left) {
-        return 0;
-    }
-    for (size_t i = 1; i < n; i++) {
-        if ((p[i] & 0xC0) != 0x80) {
-            return 0;
-        }
-    }
-    bool bad = (p[0] == 0xE0 && p[1] < 0xA0) || (p[0] == 0xED && p[1] > 0x9F) ||
-               (p[0] == 0xF0 && p[1] < 0x90) || (p[0] == 0xF4 && p[1] > 0x8F);
-    return bad ? 0 : n;
-}
-
 enum err put_string(struct buf *out, struct span s)
 {
     enum err e = buf_append_char(out, '"');
     size_t from = 0;
     for (size_t at = 0; at < s.len && e == ERR_OK;) {
-        size_t n = sequence((const unsigned char *)s.ptr + at, s.len - at);
+        size_t n = utf8_length(s.ptr + at, s.len - at);
         if (n == 0) {
             e = buf_append_json(out, span_make(s.ptr + from, at - from));
             e = e == ERR_OK ? buf_append_span(out, SPAN("\xEF\xBF\xBD")) : e;

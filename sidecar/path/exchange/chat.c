@@ -83,7 +83,7 @@ void watch_head(void *ctx, int status, const struct http_header *headers, size_t
         }
         plain = plain && !span_eq_nocase(headers[i].name, SPAN("Content-Encoding"));
     }
-    if (status == 200 && plain && endpoint_assembles(x->head.endpoint)) {
+    if (status / 100 == 2 && plain && endpoint_assembles(x->head.endpoint)) {
         assembler_init(&x->watch.answer, x->head.endpoint, type);
         x->watch.watching = true;
     }

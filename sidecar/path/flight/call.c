@@ -8,9 +8,12 @@
  *
  * Timers are ours, in the loop's time: first_byte_timeout until the first piece of the answer's
  * body (llama.cpp sends the head of a stream before it has a slot, so the head says nothing), then
- * stall_timeout between two pieces.
+ * stall_timeout between two pieces, and at the end END_WAIT behind the last piece that an answer
+ * needs: not every server sends an end mark or closes.
  */
 #include "path/flight/flight_priv.h"
+
+static const usec_t END_WAIT = USEC_PER_S;
 
 static void on_head(void *ctx, int status, struct span reason, const struct http_header *headers,
                     size_t count, int64_t content_length);
@@ -33,6 +36,7 @@ static void reset_answer(struct flight *f)
     f->status = 0;
     f->first_data = (mono_t){0};
     f->last_data = (mono_t){0};
+    f->ending = false;
 }
 
 void call_start(struct flight *f)
@@ -116,12 +120,30 @@ static void fail(struct flight *f, enum http_error error, const char *why)
     failure_end(f, &end, f->status != 0);
 }
 
+/* All of the answer is there, and the server neither ends it nor goes on. */
+static void close_call(struct flight *f)
+{
+    const struct upstream_report report = {.result = UPSTREAM_DONE, .got_head = true};
+    upstream_abort(f->call);
+    on_done(f, &report);
+}
+
 void call_timer(struct flight *f)
 {
+    if (f->ending) {
+        close_call(f);
+        return;
+    }
     bool silent = f->first_data.us == 0;
     call_abort(f);
     fail(f, HTTP_ERROR_UPSTREAM_TIMEOUT,
          silent ? "no answer within first_byte_timeout" : "silence for longer than stall_timeout");
+}
+
+/* Whether a body with an answer belongs to that status. */
+static bool has_answer(int status)
+{
+    return status / 100 == 2 && status != 204 && status != 205;
 }
 
 static void on_head(void *ctx, int status, struct span reason, const struct http_header *headers,
@@ -148,10 +170,20 @@ static void on_head(void *ctx, int status, struct span reason, const struct http
             f->raw_headers.len = before; /* over the bound: that header is left out */
         }
     }
-    if (status == 200) {
+    if (has_answer(status)) {
         assembler_init(&f->assembler, f->wire, type);
         f->assembling = true;
     }
+}
+
+/* How long it may stay silent now. What comes behind the end of an answer does not prolong it. */
+static void arm_silence(struct flight *f)
+{
+    bool finished = f->assembling && assembler_finished(&f->assembler);
+    if (!finished || !f->ending) {
+        loop_timer_start(f->timer, finished ? END_WAIT : flight_upstream(f)->stall_timeout);
+    }
+    f->ending = finished;
 }
 
 static bool on_data(void *ctx, struct span piece)
@@ -162,11 +194,11 @@ static bool on_data(void *ctx, struct span piece)
         f->first_data = now;
     }
     f->last_data = now;
-    loop_timer_start(f->timer, flight_upstream(f)->stall_timeout);
     if (f->assembling) {
         assembler_feed(&f->assembler, piece);
         f->ticket.job.answering = f->assembler.first_token_seen;
     }
+    arm_silence(f);
     /* Kept as it came where it may have to be passed on so: errors, and answers asked for as
      * written. */
     if ((!f->assembling || !f->asked_changed) && !f->raw_over) {
@@ -348,7 +380,8 @@ static void land(struct flight *f)
     deliver(f, &end);
 }
 
-static void on_whole(struct flight *f, enum assembled how, const struct upstream_report *report)
+/* The transport ended well; how: what the assembler says. */
+static void on_whole(struct flight *f, enum assembled how, const char *broke)
 {
     switch (how) {
     case ASSEMBLED_WHOLE:
@@ -367,14 +400,23 @@ static void on_whole(struct flight *f, enum assembled how, const struct upstream
         }
         return;
     case ASSEMBLED_INCOMPLETE:
-        fail(f, HTTP_ERROR_UPSTREAM_BROKE,
-             report->close_delimited ? "the connection was closed before the end of the answer"
-                                     : "the answer ended without its end mark");
-        return;
     case ASSEMBLED_TOO_LARGE:
-        break;
+        fail(f, HTTP_ERROR_UPSTREAM_BROKE, broke);
+        return;
     }
-    fail(f, HTTP_ERROR_UPSTREAM_BROKE, "the answer is larger than lull holds");
+}
+
+/* Why an answer is no whole one though its transport ended well; NULL: it is. */
+static const char *why_broken(const struct upstream_report *report, enum assembled how)
+{
+    if (how == ASSEMBLED_TOO_LARGE) {
+        return "the answer is larger than lull holds";
+    }
+    if (how != ASSEMBLED_INCOMPLETE) {
+        return NULL;
+    }
+    return report->close_delimited ? "the connection was closed before the end of the answer"
+                                   : "the answer ended without its end mark";
 }
 
 static bool refused(int status)
@@ -387,17 +429,18 @@ static void on_done(void *ctx, const struct upstream_report *report)
     struct flight *f = ctx;
     struct upstream_figures *up = flight_upstream_figures(f);
     bool whole = report->result == UPSTREAM_DONE;
-    enum assembled how =
-        f->assembling ? assembler_finish(&f->assembler, whole) : ASSEMBLED_INCOMPLETE;
+    enum assembled how = f->assembling ? assembler_finish(&f->assembler, whole) : ASSEMBLED_WHOLE;
+    const char *broke = whole ? why_broken(report, how) : report->why;
     up->unreachable = report->result == UPSTREAM_UNREACHABLE;
-    call_ended(f, whole ? &up->finished : &up->failed, up->unreachable ? 0 : model_time(f, whole));
+    call_ended(f, broke == NULL ? &up->finished : &up->failed,
+               up->unreachable ? 0 : model_time(f, whole));
     if (!whole) {
         fail(f, up->unreachable ? HTTP_ERROR_UPSTREAM_UNREACHABLE : HTTP_ERROR_UPSTREAM_BROKE,
              report->why);
         return;
     }
     if (f->assembling) {
-        on_whole(f, how, report);
+        on_whole(f, how, broke);
     } else if (f->has_first && refused(f->status)) {
         refusal_remember(f->table, f, loop_now(f->table->loop)); /* it does not know schemas */
         call_land_first(f);

@@ -97,6 +97,7 @@ struct flight {
     bool cut; /* its last call was aborted */
     mono_t started, first_data, last_data;
     usec_t took; /* model time of the call that ended last, until it is known whether it was used */
+    bool ending; /* all that the answer needs has come; the end of the body is waited for */
 };
 
 struct load_row;

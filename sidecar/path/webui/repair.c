@@ -319,8 +319,8 @@ static bool is_mendable(const struct answer *a, const struct kind_policy *policy
 {
     bool json = policy->shape == KIND_SHAPE_STRING || policy->shape == KIND_SHAPE_STRINGS ||
                 policy->shape == KIND_SHAPE_ARRAY || policy->shape == KIND_SHAPE_JSON;
-    bool finished = a->finish == FINISH_STOP || a->finish == FINISH_LENGTH;
-    return json && finished && a->content.len > 0 && answer_judge(a, policy, kind) == JUDGED_BAD;
+    return json && a->finish != FINISH_OTHER && a->content.len > 0 &&
+           answer_judge(a, policy, kind) == JUDGED_BAD;
 }
 
 bool answer_mend(struct answer *a, const struct kind_policy *policy, int kind)

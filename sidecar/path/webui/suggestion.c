@@ -11,6 +11,8 @@
 
 #include "lull/path/json/tree.h"
 
+#include "lull/base/utf8.h"
+#include "lull/path/json/reader.h"
 #include <cJSON.h>
 
 enum state { BEFORE, NAME_OR_END, NAME, COLON, VALUE, TEXT, SKIP_STRING, SKIP, OVER };
@@ -29,57 +31,23 @@ static void put(struct suggestion_reader *r, const char *bytes, size_t n)
     }
 }
 
-static void put_code_point(struct suggestion_reader *r, unsigned cp)
-{
-    char out[4];
-    size_t n = 1;
-    if (cp < 0x80) {
-        out[0] = (char)cp;
-    } else if (cp < 0x800) {
-        out[0] = (char)(0xC0U | cp >> 6);
-        out[1] = (char)(0x80U | (cp & 0x3FU));
-        n = 2;
-    } else if (cp < 0x10000) {
-        out[0] = (char)(0xE0U | cp >> 12);
-        out[1] = (char)(0x80U | (cp >> 6 & 0x3FU));
-        out[2] = (char)(0x80U | (cp & 0x3FU));
-        n = 3;
-    } else {
-        out[0] = (char)(0xF0U | cp >> 18);
-        out[1] = (char)(0x80U | (cp >> 12 & 0x3FU));
-        out[2] = (char)(0x80U | (cp >> 6 & 0x3FU));
-        out[3] = (char)(0x80U | (cp & 0x3FU));
-        n = 4;
-    }
-    put(r, out, n);
-}
-
-static int hex_digit(char c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
-}
-
 static void unicode(struct suggestion_reader *r, const char *digits)
 {
-    unsigned cp = 0;
-    for (int i = 0; i < 4; i++) {
-        int d = hex_digit(digits[i]);
-        if (d < 0) {
-            lose(r);
-            return;
-        }
-        cp = cp * 16 + (unsigned)d;
+    char utf8[4];
+    int hex = json_hex4(digits);
+    if (hex < 0) {
+        lose(r);
+        return;
     }
+    unsigned cp = (unsigned)hex;
     bool low = cp >= 0xDC00 && cp < 0xE000;
     if ((r->high != 0) != low) {
         lose(r); /* half a pair */
     } else if (cp >= 0xD800 && cp < 0xDC00) {
         r->high = cp;
     } else {
-        put_code_point(r, low ? 0x10000 + ((r->high - 0xD800) << 10) + (cp - 0xDC00) : cp);
+        cp = low ? 0x10000 + ((r->high - 0xD800) << 10) + (cp - 0xDC00) : cp;
+        put(r, utf8, utf8_encode(cp, utf8));
         r->high = 0;
     }
 }
@@ -120,11 +88,6 @@ static void take_unit(struct suggestion_reader *r, struct span u)
         return;
     }
     put(r, &to[known - from], 1);
-}
-
-static bool is_blank_char(char c)
-{
-    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
 }
 
 static void name_ended(struct suggestion_reader *r)
@@ -168,7 +131,7 @@ static void structure(struct suggestion_reader *r, char c)
 {
     if (r->state == BEFORE) {
         r->state = c == '{' ? NAME_OR_END : BEFORE;
-    } else if (is_blank_char(c)) {
+    } else if (json_blanks(&c, &c + 1) != &c) {
         return;
     } else if (r->state == NAME_OR_END && c == '"') {
         buf_clear(&r->token);

@@ -111,7 +111,7 @@ enum judgement answer_judge(const struct answer *a, const struct kind_policy *po
 {
     struct span content = buf_span(&a->content);
     bool text_like = policy->shape == KIND_SHAPE_TEXT;
-    if (a->finish != FINISH_STOP && (a->finish != FINISH_LENGTH || text_like)) {
+    if (a->finish == FINISH_OTHER || (a->finish == FINISH_LENGTH && text_like)) {
         return JUDGED_BAD;
     }
     switch (policy->shape) {

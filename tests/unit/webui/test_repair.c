@@ -128,7 +128,7 @@ static void the_finish_reason_counts(void **state)
 {
     (void)state;
     mended(KIND_TITLE, "{x}" T("A"), FINISH_LENGTH, T("A"));
-    mended(KIND_TITLE, "{x}" T("A"), FINISH_NONE, NULL);
+    mended(KIND_TITLE, "{x}" T("A"), FINISH_NONE, T("A"));
     mended(KIND_TITLE, "{x}" T("A"), FINISH_OTHER, NULL);
     mended(KIND_TITLE, T("A"), FINISH_OTHER, NULL);
 }

@@ -70,7 +70,7 @@ static void finish_reasons_count(void **state)
     assert_int_equal(judge(KIND_TITLE, "{\"title\": \"A", FINISH_LENGTH), JUDGED_BAD);
     assert_int_equal(judge(KIND_EMOJI, "\xF0\x9F\x98\x80", FINISH_LENGTH), JUDGED_GOOD);
     assert_int_equal(judge(KIND_CONTEXT_COMPACTION, "half a summ", FINISH_LENGTH), JUDGED_BAD);
-    assert_int_equal(judge(KIND_TITLE, "{\"title\": \"A\"}", FINISH_NONE), JUDGED_BAD);
+    assert_int_equal(judge(KIND_TITLE, "{\"title\": \"A\"}", FINISH_NONE), JUDGED_GOOD);
     assert_int_equal(judge(KIND_TITLE, "{\"title\": \"A\"}", FINISH_OTHER), JUDGED_BAD);
 }
 

@@ -36,11 +36,13 @@ MUST_CHECK enum err answer_decode(struct span bytes, struct answer *out);
 
 /* What came from the server. */
 enum assembled {
-    ASSEMBLED_WHOLE,      /* complete: end mark of the protocol (or a whole JSON object) seen */
-    ASSEMBLED_INCOMPLETE, /* the transport ended without the end mark */
+    ASSEMBLED_WHOLE, /* complete: end mark of the protocol (or a whole JSON object), or a finish
+                        reason, seen */
+    ASSEMBLED_INCOMPLETE, /* the transport ended without them, or inside of a line or an object; or
+                             there was no body */
     ASSEMBLED_ERROR,      /* an error object: inside a stream of status 200, or as the body */
     ASSEMBLED_ODD,        /* whole, but cannot be told as one plain answer: tool calls, several
-                             choices, not JSON, unknown form */
+                             choices, content that is no text, not JSON, unknown form */
     ASSEMBLED_TOO_LARGE,
 };
 
@@ -50,17 +52,22 @@ struct assembler {
     struct answer answer;
     struct buf line;  /* private: unfinished line or the whole JSON body */
     struct buf error; /* ASSEMBLED_ERROR: the JSON object to send, {"error": ...} as it came */
-    int error_status; /* ASSEMBLED_ERROR: status for it: the error's own code if 400-599, else 500
-                       */
-    bool ended, odd, failed, too_large,
-        first_token_seen; /* first_token_seen: content or thinking began */
-    bool calls;           /* the answer asks for tools to be called */
+    int error_status; /* ASSEMBLED_ERROR: status for it: the error's own code (a number, or its
+                         digits) if 400-599, else 500 */
+    int mark;         /* private: bytes of a byte order mark that were skipped */
+    bool ended, odd, failed, too_large, any; /* any: a byte that is no white space has come */
+    bool finish_seen;                        /* a finish reason, and no text after it */
+    bool first_token_seen;                   /* content or thinking began */
+    bool calls;                              /* the answer asks for tools to be called */
 };
 /* content_type: of the response (text/event-stream, application/x-ndjson, application/json, with
  * parameters). */
 void assembler_init(struct assembler *a, enum endpoint endpoint, struct span content_type);
 /* A piece of the body as it arrived, any size. */
 void assembler_feed(struct assembler *a, struct span piece);
+/* Whether nothing more is wanted of the body: its end mark, a finish reason or an error has come.
+ */
+bool assembler_finished(const struct assembler *a);
 /* The body has ended; transport_whole: without an error of the transport. The answer stays in
  * a->answer. */
 enum assembled assembler_finish(struct assembler *a, bool transport_whole);

@@ -1,0 +1,57 @@
+/* utf8.c: see utf8.h. */
+#include "lull/base/utf8.h"
+
+size_t utf8_length(const char *p, size_t left)
+{
+    const unsigned char *u = (const unsigned char *)p;
+    size_t n = u[0] < 0x80                   ? 1
+               : u[0] >= 0xC2 && u[0] < 0xE0 ? 2
+               : (u[0] & 0xF0) == 0xE0       ? 3
+               : u[0] >= 0xF0 && u[0] < 0xF5 ? 4
+                                             : 0;
+    if (n == 0 || n > left) {
+        return 0;
+    }
+    for (size_t i = 1; i < n; i++) {
+        if ((u[i] & 0xC0) != 0x80) {
+            return 0;
+        }
+    }
+    bool bad = (u[0] == 0xE0 && u[1] < 0xA0) || (u[0] == 0xED && u[1] > 0x9F) ||
+               (u[0] == 0xF0 && u[1] < 0x90) || (u[0] == 0xF4 && u[1] > 0x8F);
+    return bad ? 0 : n;
+}
+
+unsigned utf8_decode(const char *p, size_t n)
+{
+    static const unsigned char first[] = {0, 0x7F, 0x1F, 0x0F, 0x07};
+    unsigned cp = (unsigned char)p[0] & first[n];
+    for (size_t i = 1; i < n; i++) {
+        cp = cp << 6 | ((unsigned char)p[i] & 0x3FU);
+    }
+    return cp;
+}
+
+size_t utf8_encode(unsigned cp, char out[4])
+{
+    size_t n = cp < 0x80 ? 1 : cp < 0x800 ? 2 : cp < 0x10000 ? 3 : 4;
+    static const unsigned char mark[] = {0, 0, 0xC0, 0xE0, 0xF0};
+    for (size_t i = n - 1; i > 0; i--) {
+        out[i] = (char)(0x80 | (cp & 0x3F));
+        cp >>= 6;
+    }
+    out[0] = (char)(mark[n] | cp);
+    return n;
+}
+
+bool utf8_valid(struct span s)
+{
+    for (size_t at = 0; at < s.len;) {
+        size_t n = utf8_length(s.ptr + at, s.len - at);
+        if (n == 0) {
+            return false;
+        }
+        at += n;
+    }
+    return true;
+}

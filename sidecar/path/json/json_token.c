@@ -1,0 +1,125 @@
+/* json_token.c: the tokens of JSON: white space, numbers, words, and the text of strings. */
+#include "lull/path/json/reader.h"
+
+#include "lull/base/utf8.h"
+
+const char *json_blanks(const char *at, const char *end)
+{
+    while (at < end && (*at == ' ' || *at == '\t' || *at == '\n' || *at == '\r')) {
+        at++;
+    }
+    return at;
+}
+
+int json_hex4(const char *p)
+{
+    int v = 0;
+    for (int i = 0; i < 4; i++) {
+        char c = p[i];
+        int d = c >= '0' && c <= '9'   ? c - '0'
+                : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                       : -1;
+        if (d < 0) {
+            return -1;
+        }
+        v = v * 16 + d;
+    }
+    return v;
+}
+
+static size_t digits(const char **at, const char *end)
+{
+    const char *from = *at;
+    while (*at < end && **at >= '0' && **at <= '9') {
+        (*at)++;
+    }
+    return (size_t)(*at - from);
+}
+
+static bool one_of(const char **at, const char *end, const char *set)
+{
+    bool there = *at < end && **at != '\0' && strchr(set, **at) != NULL;
+    *at += there ? 1 : 0;
+    return there;
+}
+
+bool json_number(const char **at, const char *end)
+{
+    (void)one_of(at, end, "-");
+    if (!one_of(at, end, "0") && digits(at, end) == 0) {
+        return false;
+    }
+    if (one_of(at, end, ".") && digits(at, end) == 0) {
+        return false;
+    }
+    if (one_of(at, end, "eE")) {
+        (void)one_of(at, end, "+-");
+        return digits(at, end) > 0;
+    }
+    return true;
+}
+
+bool json_word(const char **at, const char *end, const char *word)
+{
+    for (; *word != '\0'; word++, (*at)++) {
+        if (*at == end || **at != *word) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* A \u escape, or a pair of them, at *at (behind the 'u'). 0: half of a pair, U+0000, or no hex. */
+static unsigned code_point(const char **at, const char *end)
+{
+    int cp = end - *at >= 4 ? json_hex4(*at) : -1;
+    *at += cp < 0 ? 0 : 4;
+    if (cp >= 0xD800 && cp < 0xDC00) {
+        bool pair = end - *at >= 6 && (*at)[0] == '\\' && (*at)[1] == 'u';
+        int low = pair ? json_hex4(*at + 2) : -1;
+        bool good = low >= 0xDC00 && low < 0xE000;
+        *at += good ? 6 : 0;
+        return good ? 0x10000U + ((unsigned)(cp - 0xD800) << 10) + (unsigned)(low - 0xDC00) : 0;
+    }
+    return cp < 0 || (cp >= 0xDC00 && cp < 0xE000) ? 0 : (unsigned)cp;
+}
+
+/* The character of an escape at *at (behind the backslash), appended. */
+static bool put_escaped(const char **at, const char *end, struct buf *out)
+{
+    static const char names[] = "\"\\/bfnrt";
+    static const char means[] = "\"\\/\b\f\n\r\t";
+    char c = *at < end ? *(*at)++ : '\0';
+    char utf8[4];
+    if (c == 'u') {
+        unsigned cp = code_point(at, end);
+        return cp != 0 && buf_append(out, utf8, utf8_encode(cp, utf8)) == ERR_OK;
+    }
+    const char *which = c == '\0' ? NULL : strchr(names, c);
+    return which != NULL && buf_append(out, &means[which - names], 1) == ERR_OK;
+}
+
+bool json_text(struct span raw, struct buf *out)
+{
+    size_t before = out->len;
+    bool quoted = raw.len >= 2 && raw.ptr[0] == '"' && raw.ptr[raw.len - 1] == '"';
+    const char *at = raw.ptr + (quoted ? 1 : 0);
+    const char *end = raw.ptr + raw.len - (quoted ? 1 : 0);
+    bool good = true;
+    while (good && at < end) {
+        const char *from = at;
+        while (at < end && *at != '\\') {
+            at++;
+        }
+        good = buf_append(out, from, (size_t)(at - from)) == ERR_OK;
+        if (good && at < end) {
+            at++;
+            good = put_escaped(&at, end, out);
+        }
+    }
+    if (!good) {
+        out->len = before;
+    }
+    return good;
+}

@@ -1,0 +1,296 @@
+/* test_assemble.c: forms of answers and errors that servers have, one row for each: what is
+ * content, what ends an answer, what is an error and of which status, which figures are taken.
+ */
+#include "support/check.h"
+
+#include "lull/path/dialect/answer.h"
+
+#include <stdio.h>
+
+static const char *const SSE = "text/event-stream";
+static const char *const NDJSON = "application/x-ndjson";
+static const char *const JSON = "application/json";
+
+static enum assembled assemble(struct assembler *a, enum endpoint endpoint, const char *type,
+                               struct span body, size_t step)
+{
+    assembler_init(a, endpoint, span_of(type));
+    for (size_t at = 0; at < body.len; at += step) {
+        size_t n = body.len - at < step ? body.len - at : step;
+        assembler_feed(a, span_make(body.ptr + at, n));
+    }
+    return assembler_finish(a, true);
+}
+
+struct row {
+    enum endpoint endpoint;
+    const char *const *type;
+    const char *body;
+    enum assembled want;
+    const char *content; /* of a whole answer */
+};
+
+static void check(const struct row *rows, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct span body = span_of(rows[i].body);
+        for (size_t step = 1; step <= body.len + 2; step += body.len + 1) {
+            struct assembler a;
+            enum assembled got = assemble(&a, rows[i].endpoint, *rows[i].type, body, step);
+            struct span content = buf_span(&a.answer.content);
+            bool same = rows[i].content == NULL || span_eq(content, span_of(rows[i].content));
+            if (got != rows[i].want || !same) {
+                fail_msg("%s: %d, content %.*s", rows[i].body, (int)got, (int)content.len,
+                         content.ptr);
+            }
+            assembler_free(&a);
+        }
+    }
+}
+
+#define DELTA(content) "data: {\"choices\":[{\"delta\":{\"content\":" content "}}]}\n\n"
+#define STOP "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n"
+#define DONE "data: [DONE]\n\n"
+#define WHOLE(content)                                                                             \
+    "{\"choices\":[{\"message\":{\"content\":" content "},\"finish_reason\":\"stop\"}]}"
+#define CHAT(content) "{\"message\":{\"content\":" content "},\"done\":true}\n"
+#define SAID(response) "{\"response\":" response ",\"done\":true}\n"
+#define BOM "\xEF\xBB\xBF"
+
+static void content_is_text(void **state)
+{
+    static const struct row rows[] = {
+        {ENDPOINT_CHAT, &SSE, DELTA("\"a\"") DELTA("null") DELTA("\"b\"") STOP DONE, 0, "ab"},
+        {ENDPOINT_CHAT, &SSE, DELTA("[{\"type\":\"text\",\"text\":\"a\"},{\"text\":\"b\"}]") STOP,
+         0, "ab"},
+        {ENDPOINT_CHAT, &SSE, DELTA("[]") DELTA("\"a\"") STOP, 0, "a"},
+        {ENDPOINT_CHAT, &SSE, DELTA("\"a\"") DELTA("66") DELTA("\"b\"") STOP DONE, ASSEMBLED_ODD,
+         0},
+        {ENDPOINT_CHAT, &SSE, DELTA("\"a\"") DELTA("true") STOP DONE, ASSEMBLED_ODD, 0},
+        {ENDPOINT_CHAT, &SSE, DELTA("\"a\"") DELTA("{\"title\":\"A\"}") STOP, ASSEMBLED_ODD, 0},
+        {ENDPOINT_CHAT, &SSE, DELTA("[{\"type\":\"image_url\"}]") STOP, ASSEMBLED_ODD, 0},
+        {ENDPOINT_CHAT, &SSE, DELTA("[\"a\"]") STOP, ASSEMBLED_ODD, 0},
+        {ENDPOINT_CHAT, &SSE, DELTA("\"a\\u0000b\"") STOP DONE, ASSEMBLED_ODD, 0},
+        {ENDPOINT_CHAT, &SSE, DELTA("\"a\\\\\\u0000b\"") STOP DONE, ASSEMBLED_ODD, 0},
+        {ENDPOINT_CHAT, &SSE, DELTA("\"a\\\\u0000b\"") STOP DONE, 0, "a\\u0000b"},
+        {ENDPOINT_CHAT, &SSE, "data: {\"choices\":[{\"delta\":\"a\"}]}\n\n" STOP, ASSEMBLED_ODD, 0},
+        {ENDPOINT_CHAT, &SSE, "data: {\"choices\":[\"a\"]}\n\n" STOP, ASSEMBLED_ODD, 0},
+        {ENDPOINT_CHAT, &SSE,
+         "data: {\"choices\":[{\"delta\":{\"reasoning_content\":7}}]}\n\n" DELTA("\"a\"") STOP,
+         ASSEMBLED_ODD, 0},
+        {ENDPOINT_CHAT, &SSE,
+         "data: {\"choices\":[{\"delta\":{\"reasoning\":{}}}]}\n\n" DELTA("\"a\"") STOP,
+         ASSEMBLED_ODD, 0},
+        {ENDPOINT_CHAT, &JSON, WHOLE("\"a\""), 0, "a"},
+        {ENDPOINT_CHAT, &JSON, WHOLE("null"), 0, ""},
+        {ENDPOINT_CHAT, &JSON, WHOLE("[{\"type\":\"text\",\"text\":\"a\"}]"), 0, "a"},
+        {ENDPOINT_CHAT, &JSON, WHOLE("{\"title\":\"A\"}"), ASSEMBLED_ODD, 0},
+        {ENDPOINT_CHAT, &JSON, WHOLE("66"), ASSEMBLED_ODD, 0},
+        {ENDPOINT_CHAT, &JSON, WHOLE("\"a\\u0000\""), ASSEMBLED_ODD, 0},
+        {ENDPOINT_OLLAMA_CHAT, &NDJSON, CHAT("\"a\""), 0, "a"},
+        {ENDPOINT_OLLAMA_CHAT, &NDJSON, CHAT("66"), ASSEMBLED_ODD, 0},
+        {ENDPOINT_OLLAMA_CHAT, &NDJSON, CHAT("{\"title\":\"A\"}"), ASSEMBLED_ODD, 0},
+        {ENDPOINT_OLLAMA_CHAT, &NDJSON, CHAT("\"a\\u0000\""), ASSEMBLED_ODD, 0},
+        {ENDPOINT_OLLAMA_CHAT, &NDJSON, "{\"message\":\"a\",\"done\":true}\n", ASSEMBLED_ODD, 0},
+        {ENDPOINT_OLLAMA_CHAT, &NDJSON,
+         "{\"message\":{\"content\":\"a\",\"thinking\":1},\"done\":true}\n", ASSEMBLED_ODD, 0},
+        {ENDPOINT_OLLAMA_GENERATE, &NDJSON, SAID("\"a\""), 0, "a"},
+        {ENDPOINT_OLLAMA_GENERATE, &NDJSON, SAID("66"), ASSEMBLED_ODD, 0},
+        {ENDPOINT_OLLAMA_GENERATE, &NDJSON, SAID("{\"title\":\"A\"}"), ASSEMBLED_ODD, 0},
+        {ENDPOINT_OLLAMA_GENERATE, &NDJSON, "{\"response\":\"a\",\"thinking\":[1],\"done\":true}\n",
+         ASSEMBLED_ODD, 0},
+        /* a byte order mark */
+        {ENDPOINT_CHAT, &SSE, BOM DELTA("\"a\"") STOP DONE, 0, "a"},
+        {ENDPOINT_CHAT, &JSON, BOM WHOLE("\"a\""), 0, "a"},
+        {ENDPOINT_OLLAMA_CHAT, &NDJSON, BOM CHAT("\"a\""), 0, "a"},
+    };
+    (void)state;
+    check(rows, sizeof rows / sizeof rows[0]);
+}
+
+static void an_answer_ends_with_a_mark_or_a_reason(void **state)
+{
+    static const struct row rows[] = {
+        {ENDPOINT_CHAT, &SSE, DELTA("\"a\"") STOP, 0, "a"},
+        {ENDPOINT_CHAT, &SSE, DELTA("\"a\"") DONE, 0, "a"},
+        {ENDPOINT_CHAT, &SSE, DELTA("\"a\""), ASSEMBLED_INCOMPLETE, 0},
+        {ENDPOINT_CHAT, &SSE, STOP DELTA("\"a\""), ASSEMBLED_INCOMPLETE, 0},
+        {ENDPOINT_CHAT, &SSE,
+         "data: {\"choices\":[{\"delta\":{\"content\":\"a\"},\"finish_reason\":\"null\"}]}\n\n",
+         ASSEMBLED_INCOMPLETE, 0},
+        {ENDPOINT_CHAT, &SSE,
+         "data: {\"choices\":[{\"delta\":{\"content\":\"a\"},\"finish_reason\":\"\"}]}\n\n",
+         ASSEMBLED_INCOMPLETE, 0},
+        {ENDPOINT_CHAT, &SSE, DELTA("\"a\"") STOP "data: {\"choices\":[],\"usa", 0, "a"},
+        {ENDPOINT_OLLAMA_CHAT, &NDJSON, CHAT("\"a\""), 0, "a"},
+        /* cut */
+        {ENDPOINT_CHAT, &SSE, DELTA("\"a\"") "data: {\"choices\":[{\"del", ASSEMBLED_INCOMPLETE, 0},
+        {ENDPOINT_CHAT, &SSE, DELTA("\"a\"") "data: [DON", ASSEMBLED_INCOMPLETE, 0},
+        {ENDPOINT_CHAT, &SSE, DELTA("\"a\"") "dat", ASSEMBLED_INCOMPLETE, 0},
+        {ENDPOINT_CHAT, &SSE, "error: {\"code\":4", ASSEMBLED_INCOMPLETE, 0},
+        {ENDPOINT_CHAT, &JSON, "{\"choices\":[{\"message\":{\"content\":\"a", ASSEMBLED_INCOMPLETE,
+         0},
+        {ENDPOINT_CHAT, &JSON, "{\"choices\":[{\"message\":{\"content\":\"a\\",
+         ASSEMBLED_INCOMPLETE, 0},
+        {ENDPOINT_OLLAMA_CHAT, &NDJSON, "{\"message\":{\"content\":\"a\"},\"done\":tr",
+         ASSEMBLED_INCOMPLETE, 0},
+        {ENDPOINT_OLLAMA_GENERATE, &JSON, "{\"response\":\"a\",\"done\":-", ASSEMBLED_INCOMPLETE,
+         0},
+        {ENDPOINT_CHAT, &JSON, "", ASSEMBLED_INCOMPLETE, 0},
+        {ENDPOINT_CHAT, &SSE, " \r\n", ASSEMBLED_INCOMPLETE, 0},
+        {ENDPOINT_OLLAMA_CHAT, &NDJSON, "", ASSEMBLED_INCOMPLETE, 0},
+        /* no half of anything */
+        {ENDPOINT_CHAT, &JSON, "{\"choices\":[}]", ASSEMBLED_ODD, 0},
+        {ENDPOINT_CHAT, &JSON, "{\"answer\":\"a\"}", ASSEMBLED_ODD, 0},
+        {ENDPOINT_CHAT, &JSON, "<html>", ASSEMBLED_ODD, 0},
+    };
+    (void)state;
+    check(rows, sizeof rows / sizeof rows[0]);
+}
+
+static void servers_say_errors_in_many_ways(void **state)
+{
+    static const struct {
+        enum endpoint endpoint;
+        const char *body;
+        int status; /* 0: it is no error */
+    } rows[] = {
+        {ENDPOINT_CHAT, "{\"error\":{\"code\":429}}", 429},
+        {ENDPOINT_CHAT, "{\"error\":{\"code\":\"429\"}}", 429},
+        {ENDPOINT_CHAT, "{\"error\":{\"code\":\" 400 \"}}", 400},
+        {ENDPOINT_CHAT, "{\"error\":{\"code\":\"4000\"}}", 500},
+        {ENDPOINT_CHAT, "{\"error\":{\"code\":\"rate_limit\",\"status\":429}}", 429},
+        {ENDPOINT_CHAT, "{\"error\":{\"code\":200,\"status\":\"NOT_FOUND\"}}", 500},
+        {ENDPOINT_CHAT, "{\"error\":{\"error\":{\"code\":\"404\"}}}", 404},
+        {ENDPOINT_CHAT, "{\"error\":\"no\",\"status\":503}", 503},
+        {ENDPOINT_CHAT, "{\"error\":\"no\",\"status_code\":\"503\"}", 503},
+        {ENDPOINT_CHAT, "{\"error\":{\"code\":1e300}}", 500},
+        {ENDPOINT_CHAT, "{\"object\":\"error\",\"message\":\"no\",\"code\":400}", 400},
+        {ENDPOINT_CHAT, "{\"error\":\"no\"}", 500},
+        {ENDPOINT_CHAT, "{\"error\":null,\"choices\":[{\"message\":{\"content\":\"a\"}}]}", 0},
+        {ENDPOINT_CHAT, "{\"error\":false,\"choices\":[{\"message\":{\"content\":\"a\"}}]}", 0},
+        {ENDPOINT_CHAT, "{\"error\":\"\",\"choices\":[{\"message\":{\"content\":\"a\"}}]}", 0},
+        {ENDPOINT_CHAT, "{\"error\":{},\"choices\":[{\"message\":{\"content\":\"a\"}}]}", 0},
+        {ENDPOINT_OLLAMA_CHAT, "{\"error\":\"no\"}", 500},
+        {ENDPOINT_OLLAMA_CHAT, "{\"error\":null,\"message\":{\"content\":\"a\"},\"done\":true}", 0},
+        {ENDPOINT_OLLAMA_CHAT, "{\"error\":false,\"message\":{\"content\":\"a\"},\"done\":true}",
+         0},
+        {ENDPOINT_OLLAMA_GENERATE, "{\"error\":\"\",\"response\":\"a\",\"done\":true}", 0},
+        {ENDPOINT_OLLAMA_GENERATE, "{\"error\":{},\"response\":\"a\",\"done\":true}", 0},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct assembler a;
+        enum assembled got = assemble(&a, rows[i].endpoint, JSON, span_of(rows[i].body), 7);
+        enum assembled want = rows[i].status == 0 ? ASSEMBLED_WHOLE : ASSEMBLED_ERROR;
+        if (got != want || a.error_status != rows[i].status) {
+            fail_msg("%s: %d, status %d", rows[i].body, (int)got, a.error_status);
+        }
+        assembler_free(&a);
+    }
+}
+
+static void finish_reasons_are_told_apart(void **state)
+{
+    static const struct {
+        const char *reason;
+        enum finish finish;
+    } rows[] = {
+        {"\"stop\"", FINISH_STOP},
+        {"\"eos_token\"", FINISH_STOP},
+        {"\"STOP\"", FINISH_STOP},
+        {"null", FINISH_NONE},
+        {"\"\"", FINISH_NONE},
+        {"7", FINISH_NONE},
+        {"\"done_i_think\"", FINISH_NONE},
+        {"\"length\"", FINISH_LENGTH},
+        {"\"MAX_TOKENS\"", FINISH_LENGTH},
+        {"\"content_filter\"", FINISH_OTHER},
+        {"\"tool_calls\"", FINISH_OTHER},
+        {"\"abort\"", FINISH_OTHER},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char body[256];
+        struct assembler a;
+        snprintf(
+            body, sizeof body,
+            "data: {\"choices\":[{\"delta\":{\"content\":\"a\"},\"finish_reason\":%s}]}\n" DONE,
+            rows[i].reason);
+        assert_int_equal(assemble(&a, ENDPOINT_CHAT, SSE, span_of(body), 7), ASSEMBLED_WHOLE);
+        assert_int_equal(a.answer.finish, rows[i].finish);
+        assembler_free(&a);
+        snprintf(body, sizeof body,
+                 "{\"message\":{\"content\":\"a\"},\"done\":true,\"done_reason\":%s}\n",
+                 rows[i].reason);
+        assert_int_equal(assemble(&a, ENDPOINT_OLLAMA_CHAT, NDJSON, span_of(body), 7),
+                         ASSEMBLED_WHOLE);
+        assert_int_equal(a.answer.finish, rows[i].finish);
+        assembler_free(&a);
+    }
+}
+
+static void the_end_is_known_before_the_transport_ends(void **state)
+{
+    static const char *const bodies[] = {STOP, DONE, "data: {\"error\":\"no\"}\n"};
+    (void)state;
+    for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++) {
+        struct assembler a;
+        assembler_init(&a, ENDPOINT_CHAT, span_of(SSE));
+        assembler_feed(&a, SPAN(DELTA("\"a\"")));
+        assert_false(assembler_finished(&a));
+        assembler_feed(&a, span_of(bodies[i]));
+        assert_true(assembler_finished(&a));
+        assembler_free(&a);
+    }
+}
+
+static void figures_are_taken_within_bounds(void **state)
+{
+    static const struct {
+        enum endpoint endpoint;
+        const char *figures;
+        int64_t tokens_out, model_time;
+    } rows[] = {
+        {ENDPOINT_CHAT, "\"usage\":{\"completion_tokens\":7}", 7, -1},
+        {ENDPOINT_CHAT, "\"usage\":{\"completion_tokens\":1e300}", -1, -1},
+        {ENDPOINT_CHAT, "\"usage\":{\"completion_tokens\":-1}", -1, -1},
+        {ENDPOINT_CHAT, "\"timings\":{\"prompt_ms\":1.5,\"predicted_ms\":2}", -1, 3500},
+        {ENDPOINT_CHAT, "\"timings\":{\"prompt_ms\":1e300,\"predicted_ms\":2}", -1, -1},
+        {ENDPOINT_CHAT, "\"timings\":{\"prompt_ms\":-1e300,\"predicted_ms\":2}", -1, -1},
+        {ENDPOINT_OLLAMA_CHAT, "\"eval_count\":7,\"eval_duration\":2000,\"load_duration\":1000", 7,
+         3},
+        {ENDPOINT_OLLAMA_CHAT, "\"eval_count\":1e19,\"eval_duration\":1e300", -1, -1},
+        {ENDPOINT_OLLAMA_CHAT, "\"total_duration\":5000", -1, 5},
+        {ENDPOINT_OLLAMA_CHAT, "\"total_duration\":-5e18", -1, -1},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char body[256];
+        struct assembler a;
+        bool chat = rows[i].endpoint == ENDPOINT_CHAT;
+        snprintf(body, sizeof body, "{%s,%s}", rows[i].figures,
+                 chat ? "\"choices\":[{\"message\":{\"content\":\"a\"}}]"
+                      : "\"message\":{\"content\":\"a\"},\"done\":true");
+        assert_int_equal(assemble(&a, rows[i].endpoint, JSON, span_of(body), 7), ASSEMBLED_WHOLE);
+        if (a.answer.tokens_out != rows[i].tokens_out ||
+            a.answer.model_time != rows[i].model_time) {
+            fail_msg("%s: %lld tokens, %lld us", rows[i].figures, (long long)a.answer.tokens_out,
+                     (long long)a.answer.model_time);
+        }
+        assembler_free(&a);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(content_is_text),
+        cmocka_unit_test(an_answer_ends_with_a_mark_or_a_reason),
+        cmocka_unit_test(servers_say_errors_in_many_ways),
+        cmocka_unit_test(finish_reasons_are_told_apart),
+        cmocka_unit_test(the_end_is_known_before_the_transport_ends),
+        cmocka_unit_test(figures_are_taken_within_bounds),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
