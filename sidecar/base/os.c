@@ -25,6 +25,9 @@ enum err os_set_nonblocking(int fd)
 
 #ifdef __linux__
 
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
+
 int os_accept(int listener)
 {
     return accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -44,6 +47,12 @@ enum err os_peer_uid(int fd, uid_t *out)
     }
     *out = peer.uid;
     return ERR_OK;
+}
+
+size_t os_unsent(int fd)
+{
+    int bytes = 0;
+    return ioctl(fd, SIOCOUTQ, &bytes) == 0 && bytes > 0 ? (size_t)bytes : 0;
 }
 
 static uint64_t status_kb(const char *text, const char *name)
@@ -92,6 +101,12 @@ static uint64_t listed_fds(void)
 
 static uint64_t listed_fds(void)
 {
+    return 0;
+}
+
+size_t os_unsent(int fd)
+{
+    (void)fd;
     return 0;
 }
 

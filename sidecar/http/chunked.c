@@ -1,6 +1,7 @@
 /* chunked.c: the decoder of chunked bodies: a state machine over single bytes for the lines, over
  * spans for the data. Sizes are hex digits only; CRLF must follow each piece; trailers are read and
- * dropped.
+ * dropped. Requests are read strictly. Answers are read as clients read them (`lenient`): some
+ * servers pad sizes with blanks or end lines with a bare LF.
  */
 #include "lull/http/request.h"
 
@@ -53,7 +54,7 @@ static bool size_char(struct http_chunked *c, char ch)
         return true;
     }
     c->state = CHUNK_EXTENSION;
-    return ch == ';';
+    return ch == ';' || c->lenient;
 }
 
 static bool line_char(struct http_chunked *c, char ch, int next, size_t max)
@@ -73,9 +74,18 @@ static bool expect(struct http_chunked *c, char ch, char want, int next)
     return ch == want;
 }
 
+static bool wants_lf(const struct http_chunked *c)
+{
+    return c->state == CHUNK_SIZE_LF || c->state == CHUNK_BODY_LF || c->state == CHUNK_TRAILER_LF ||
+           c->state == CHUNK_LAST_LF;
+}
+
 /* One byte outside the data; false: malformed. */
 static bool step(struct http_chunked *c, char ch)
 {
+    if (c->lenient && ch == '\n' && !wants_lf(c) && !step(c, '\r')) {
+        return false;
+    }
     switch (c->state) {
     case CHUNK_SIZE:
     case CHUNK_SIZE_MORE:

@@ -532,3 +532,33 @@ mutant(R, "what comes behind the end does not prolong it", CALL, "if (!finished 
        FLIGHT_T)
 mutant(R, "any 2xx is put together", CALL, "return status / 100 == 2 &&", "return status == 200 &&", FLIGHT_T)
 mutant(R, "half an answer counts as failed", CALL, "broke == NULL ? &up->finished : &up->failed", "&up->finished", FLIGHT_T)
+
+
+# ---- connections ----
+
+R = "connections"
+SOCKETS = "sidecar/path/upstream/sockets.c"
+TRANSFER = "sidecar/path/upstream/transfer.c"
+REUSE = ("unit.upstream.test_upstream_reuse",)
+mutant(R, "an idle one is looked at before a request goes out on it", SOCKETS,
+       "if (sock->idle && !sock->retired && has_bytes_or_ended(sock)) {",
+       "if (sock->idle && sock->retired && has_bytes_or_ended(sock)) {", REUSE)
+mutant(R, "what begins before the request has left is not its answer", SOCKETS,
+       "return sending;", "return false;", REUSE)
+mutant(R, "what is not HTTP is not the answer", "sidecar/path/upstream/upstream.c",
+       "call->late || junk ||", "call->late ||", REUSE)
+mutant(R, "unasked bytes cost the trust", SOCKETS, "if (n > 0 && !sock->tls && !is_farewell(",
+       "if (n < 0 && !sock->tls && !is_farewell(", REUSE)
+mutant(R, "bytes behind the last chunk end the connection", TRANSFER, "if (at < bytes.len) {\n        curl_easy_setopt",
+       "if (at > bytes.len) {\n        curl_easy_setopt", REUSE)
+mutant(R, "bytes behind a head end the connection", TRANSFER,
+       "return !call->to->tls && call->head_came == call->head_used;", "return !call->to->tls;", REUSE)
+mutant(R, "a 408 on an idle connection is of no request", TRANSFER, "call->head.status == 408 && call->reused",
+       "call->head.status == 407 && call->reused", REUSE)
+mutant(R, "an address that refuses is looked up again", "sidecar/path/upstream/upstream.c",
+       "return call->remembered && call->attempts == 0 &&", "return !call->remembered && call->attempts == 0 &&", REUSE)
+mutant(R, "an encoded answer is decoded", TRANSFER, "call->decoding = call->decode && h->encoded;",
+       "call->decoding = !call->decode && h->encoded;", REUSE)
+mutant(R, "all Connection lines count", "sidecar/http/fields.c",
+       "fields_have_token(fields, count, SPAN(\"Connection\"), name)",
+       "fields_have_token(fields, count > 2 ? 2 : count, SPAN(\"Connection\"), name)", ("unit.http.test_request",))

@@ -17,6 +17,10 @@ int os_accept(int listener);
 int os_socket(int domain, int type);
 MUST_CHECK enum err os_set_nonblocking(int fd);
 
+/* Bytes written to the socket that the other end has not yet acknowledged (TCP) or read (Unix
+ * sockets); 0 where the system cannot tell. */
+size_t os_unsent(int fd);
+
 /* uid of the process at the other end of a Unix socket. ERR_IO where the system cannot tell. */
 MUST_CHECK enum err os_peer_uid(int fd, uid_t *out);
 

@@ -101,8 +101,9 @@ bool http_request_passes(const struct http_request *r, struct span name);
 
 /* Chunked bodies. Start with a zeroed struct. */
 struct http_chunked {
-    int state;       /* private */
-    uint64_t left;   /* private: data bytes left in this chunk */
+    bool lenient;  /* for answers: a bare LF ends a line, and whatever follows a size is skipped */
+    int state;     /* private */
+    uint64_t left; /* private: data bytes left in this chunk */
     size_t line_len; /* private: length of the size line or of all trailers so far */
 };
 enum http_chunk { HTTP_CHUNK_MORE, HTTP_CHUNK_DATA, HTTP_CHUNK_END, HTTP_CHUNK_ERROR };

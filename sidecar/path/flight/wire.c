@@ -167,5 +167,6 @@ void wire_make(struct flight *f, struct upstream_request *req)
         .header_count = f->fell_back ? f->spec.fallback.header_count : f->spec.header_count,
         .body = e == ERR_OK ? buf_span(&f->shaped) : body,
         .content_length = -1,
+        .decode = true,
     };
 }

@@ -20,6 +20,9 @@
 
 enum { RELAY_HEADERS = HTTP_MAX_HEADERS + 2, RELAY_ANSWER_HEADERS = 256, RELAY_EXTRA = 16 };
 
+/* What an answer is made of, as far as its end can be told from it. */
+enum relay_body { RELAY_BODY_ANY, RELAY_BODY_LINES, RELAY_BODY_JSON };
+
 struct relay {
     struct loop *loop;
     struct http_conn *conn;     /* NULL: the client is gone */
@@ -32,6 +35,9 @@ struct relay {
     const struct relay_tap *tap;
     void (*on_done)(void *ctx, const struct relay_result *result);
     void *ctx;
+    enum relay_body body;
+    char first, last; /* bytes of the answer that are not blank; 0: none */
+    bool line_ended;  /* the last byte ends a line */
     bool over;
     struct loop_deferred work;
 };
@@ -72,10 +78,73 @@ static size_t add_extra(const struct relay *r, struct http_header *out, size_t m
     return n;
 }
 
+static bool is_type(struct span value, struct span type)
+{
+    return value.len >= type.len && span_eq_nocase(span_make(value.ptr, type.len), type);
+}
+
+static enum relay_body body_of(const struct http_header *headers, size_t count)
+{
+    enum relay_body body = RELAY_BODY_ANY;
+    for (size_t i = 0; i < count; i++) {
+        struct span value = headers[i].value;
+        if (span_eq_nocase(headers[i].name, SPAN("Content-Encoding"))) {
+            return RELAY_BODY_ANY;
+        }
+        if (span_eq_nocase(headers[i].name, SPAN("Content-Type"))) {
+            bool lines = is_type(value, SPAN("text/event-stream")) ||
+                         is_type(value, SPAN("application/x-ndjson"));
+            bool json = is_type(value, SPAN("application/json"));
+            body = lines ? RELAY_BODY_LINES : json ? RELAY_BODY_JSON : RELAY_BODY_ANY;
+        }
+    }
+    return body;
+}
+
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+static void note_ends(struct relay *r, struct span piece)
+{
+    if (r->body == RELAY_BODY_ANY || piece.len == 0) {
+        return;
+    }
+    r->line_ended = piece.ptr[piece.len - 1] == '\n';
+    size_t from = 0, to = piece.len;
+    while (from < to && is_blank(piece.ptr[from])) {
+        from++;
+    }
+    while (to > from && is_blank(piece.ptr[to - 1])) {
+        to--;
+    }
+    if (to > from) {
+        r->first = r->first == '\0' ? piece.ptr[from] : r->first;
+        r->last = piece.ptr[to - 1];
+    }
+}
+
+/* An end that only the close of the connection says may be a cut. It is passed on as one where the
+ * answer is not at an end: amid a line, amid a JSON value. */
+static bool looks_cut(const struct relay *r)
+{
+    bool value_ended = r->last == '}' || r->last == ']';
+    switch (r->body) {
+    case RELAY_BODY_LINES:
+        return r->last != '\0' && !r->line_ended && !value_ended;
+    case RELAY_BODY_JSON:
+        return r->first == '\0' || ((r->first == '{' || r->first == '[') && !value_ended);
+    default:
+        return false;
+    }
+}
+
 static void on_head(void *ctx, int status, struct span reason, const struct http_header *headers,
                     size_t count, int64_t content_length)
 {
     struct relay *r = ctx;
+    r->body = body_of(headers, count);
     struct http_header out[RELAY_ANSWER_HEADERS + RELAY_EXTRA];
     size_t n = 0;
     for (size_t i = 0; i < count && n < RELAY_ANSWER_HEADERS; i++) {
@@ -97,6 +166,7 @@ static bool on_data(void *ctx, struct span piece)
     if (r->result.first_data.us == 0) {
         r->result.first_data = loop_now(r->loop);
     }
+    note_ends(r, piece);
     bool more = http_reply_data(r->conn, piece);
     if (r->tap != NULL) {
         r->tap->on_data(r->ctx, piece);
@@ -126,7 +196,8 @@ static void on_done(void *ctx, const struct upstream_report *report)
 {
     struct relay *r = ctx;
     bool begun = http_reply_begun(r->conn);
-    if (report->result == UPSTREAM_DONE && begun) {
+    bool cut = report->close_delimited && looks_cut(r);
+    if (report->result == UPSTREAM_DONE && begun && !cut) {
         r->result.whole = true;
         if (r->tap != NULL) {
             r->tap->on_end(r->ctx);

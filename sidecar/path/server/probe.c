@@ -174,7 +174,8 @@ static void ask(struct probe *row, struct span target)
                                        .headers = headers,
                                        .header_count = count,
                                        .content_length = -1,
-                                       .no_body = true};
+                                       .no_body = true,
+                                       .decode = true};
     row->call = upstream_start(row->all->pool, &request, &events, row);
 }
 

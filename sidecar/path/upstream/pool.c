@@ -15,17 +15,8 @@
 #include "path/upstream/upstream_priv.h"
 
 #include <stdlib.h>
-#include <sys/socket.h>
 
 static const long MAX_IDLE_CONNECTIONS = 64;
-
-/* One descriptor of libcurl's. */
-struct sock {
-    struct upstream_pool *pool;
-    struct upstream_call *call;
-    curl_socket_t fd;
-    struct loop_watch *watch;
-};
 
 static void drain(struct upstream_pool *pool)
 {
@@ -47,7 +38,7 @@ static void drain(struct upstream_pool *pool)
     }
 }
 
-static void action(struct upstream_pool *pool, curl_socket_t fd, int bits)
+void pool_action(struct upstream_pool *pool, curl_socket_t fd, int bits)
 {
     int running = 0;
     pool->in_curl++;
@@ -57,88 +48,9 @@ static void action(struct upstream_pool *pool, curl_socket_t fd, int bits)
     drain(pool);
 }
 
-/* libcurl sends a request again where a reused connection ends without one complete header line;
- * it does not see a broken line as an answer. We do, so the first byte is looked at here. On TLS
- * it says nothing (a farewell is a byte, too). */
-static void note_first_byte(struct upstream_call *call, curl_socket_t fd)
-{
-    char byte;
-    if (call->reused && !call->answer_begun) {
-        call->answer_begun = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
-    }
-}
-
-static void on_watch(void *ctx, int events)
-{
-    struct sock *sock = ctx;
-    int bits = 0;
-    if ((events & LOOP_READ) != 0) {
-        bits |= CURL_CSELECT_IN;
-        if (sock->call != NULL) {
-            note_first_byte(sock->call, sock->fd);
-        }
-    }
-    if ((events & LOOP_WRITE) != 0) {
-        bits |= CURL_CSELECT_OUT;
-    }
-    action(sock->pool, sock->fd, bits);
-}
-
 static void on_timer(void *ctx)
 {
-    action(ctx, CURL_SOCKET_TIMEOUT, 0);
-}
-
-static void forget_sock(struct upstream_pool *pool, struct sock *sock)
-{
-    if (sock != NULL) {
-        curl_multi_assign(pool->multi, sock->fd, NULL);
-        loop_watch_destroy(sock->watch);
-        free(sock);
-    }
-}
-
-static struct sock *new_sock(struct upstream_pool *pool, curl_socket_t fd)
-{
-    struct sock *sock = mem_new(sizeof *sock);
-    sock->pool = pool;
-    sock->fd = fd;
-    sock->watch = loop_watch_create(pool->loop, fd, on_watch, sock);
-    curl_multi_assign(pool->multi, fd, sock);
-    return sock;
-}
-
-static struct upstream_call *call_of(CURL *easy)
-{
-    struct upstream_call *call = NULL;
-    if (easy != NULL) {
-        curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&call);
-    }
-    return call;
-}
-
-static int on_socket(CURL *easy, curl_socket_t fd, int what, void *userp, void *socketp)
-{
-    struct upstream_pool *pool = userp;
-    struct sock *sock = socketp;
-    struct upstream_call *call = call_of(easy);
-    if (call != NULL) {
-        call->what = what == CURL_POLL_REMOVE ? CURL_POLL_NONE : what;
-        if (transfer_is_early(call)) {
-            call_defer(call);
-        }
-    }
-    if (what == CURL_POLL_REMOVE) {
-        forget_sock(pool, sock);
-        return 0;
-    }
-    if (sock == NULL) {
-        sock = new_sock(pool, fd);
-    }
-    sock->call = call;
-    loop_watch_set(sock->watch, ((what & CURL_POLL_IN) != 0 ? LOOP_READ : 0) |
-                                    ((what & CURL_POLL_OUT) != 0 ? LOOP_WRITE : 0));
-    return 0;
+    pool_action(ctx, CURL_SOCKET_TIMEOUT, 0);
 }
 
 /* Never acts at once, even for 0: that would enter libcurl from its own callback. */
@@ -160,10 +72,11 @@ struct upstream_pool *upstream_pool_create(struct loop *loop)
     CURLcode ready = curl_global_init(CURL_GLOBAL_DEFAULT);
     require(ready == CURLE_OK);
     pool->loop = loop;
+    list_init(&pool->socks);
     pool->timer = loop_timer_create(loop, on_timer, pool);
     pool->multi = curl_multi_init();
     require(pool->multi != NULL);
-    curl_multi_setopt(pool->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+    curl_multi_setopt(pool->multi, CURLMOPT_SOCKETFUNCTION, sockets_wanted);
     curl_multi_setopt(pool->multi, CURLMOPT_SOCKETDATA, pool);
     curl_multi_setopt(pool->multi, CURLMOPT_TIMERFUNCTION, on_timeout);
     curl_multi_setopt(pool->multi, CURLMOPT_TIMERDATA, pool);
@@ -181,7 +94,9 @@ void upstream_pool_destroy(struct upstream_pool *pool)
     while (pool->idle_count > 0) {
         curl_easy_cleanup(pool->idle[--pool->idle_count]);
     }
-    curl_multi_cleanup(pool->multi);
+    curl_multi_cleanup(pool->multi); /* closes what is idle */
+    require(list_empty(&pool->socks));
+    origins_free(pool);
     loop_timer_destroy(pool->timer);
     free(pool);
     curl_global_cleanup();

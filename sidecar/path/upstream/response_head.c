@@ -10,16 +10,6 @@
 
 #include <stdlib.h>
 
-void head_begin(struct answer_head *h)
-{
-    buf_init(&h->text, UPSTREAM_MAX_HEAD);
-}
-
-void head_free(struct answer_head *h)
-{
-    buf_free(&h->text);
-}
-
 static void restart(struct answer_head *h)
 {
     buf_clear(&h->text);
@@ -27,7 +17,21 @@ static void restart(struct answer_head *h)
     h->status = 0;
     h->reason_len = 0;
     h->chunked = false;
+    h->coded = false;
     h->length = false;
+    h->encoded = false;
+}
+
+void head_begin(struct answer_head *h)
+{
+    buf_init(&h->text, UPSTREAM_MAX_HEAD);
+    restart(h);
+    h->final = false;
+}
+
+void head_free(struct answer_head *h)
+{
+    buf_free(&h->text);
 }
 
 /* "HTTP/1.1 200 Fine": the number, and the rest of the line as it is. */
@@ -71,8 +75,11 @@ static void note_framing(struct answer_head *h, struct span name, struct span va
 {
     if (span_eq_nocase(name, SPAN("Transfer-Encoding"))) {
         h->chunked = h->chunked || http_list_has(value, SPAN("chunked"));
+        h->coded = h->coded || !span_eq_nocase(value, SPAN("chunked"));
     } else if (span_eq_nocase(name, SPAN("Content-Length"))) {
         h->length = true;
+    } else if (span_eq_nocase(name, SPAN("Content-Encoding"))) {
+        h->encoded = h->encoded || !span_eq_nocase(value, SPAN("identity"));
     }
 }
 
@@ -136,7 +143,7 @@ enum head_step head_line(struct answer_head *h, struct span line)
     return header_line(h, line);
 }
 
-size_t head_fields(const struct answer_head *h, struct http_header *out)
+size_t head_fields(const struct answer_head *h, bool decoded, struct http_header *out)
 {
     struct http_header all[UPSTREAM_MAX_HEADERS];
     size_t kept = 0;
@@ -146,7 +153,9 @@ size_t head_fields(const struct answer_head *h, struct http_header *out)
         all[i].value = span_make(h->text.data + f->value, f->value_len);
     }
     for (size_t i = 0; i < h->count; i++) {
-        if (!http_is_hop_by_hop(all, h->count, all[i].name)) {
+        bool encoding = span_eq_nocase(all[i].name, SPAN("Content-Encoding")) ||
+                        span_eq_nocase(all[i].name, SPAN("Content-Length"));
+        if (!http_is_hop_by_hop(all, h->count, all[i].name) && !(decoded && encoding)) {
             out[kept++] = all[i];
         }
     }

@@ -16,11 +16,11 @@
 
 static const size_t MAX_REQUEST_TEXT = (size_t)1024 * 1024;
 static const long IO_BUFFER = 64L * 1024;
-static const long DNS_SECONDS = 30;
 
 /* Header lines that make libcurl keep its own to itself; the caller's of that name still go out. */
+static const char IDENTITY[] = "Accept-Encoding: identity";
 static const char *const silence[] = {"Accept:", "Content-Type:", "User-Agent:", "Expect:"};
-enum { SILENCE_COUNT = sizeof silence / sizeof silence[0], OWN_LINES = SILENCE_COUNT + 1 };
+enum { SILENCE_COUNT = sizeof silence / sizeof silence[0], OWN_LINES = SILENCE_COUNT + 2 };
 
 /* Everything below has room reserved: see text_size. */
 static char *put(struct buf *text, const struct span *parts, size_t count)
@@ -64,6 +64,10 @@ static void add_headers(struct upstream_call *call, const struct upstream_reques
         const struct span line = span_of(silence[i]);
         add_line(call, put(&call->text, &line, 1));
     }
+    if (req->decode) {
+        const struct span line = span_of(IDENTITY);
+        add_line(call, put(&call->text, &line, 1));
+    }
     for (size_t i = 0; i < req->header_count; i++) {
         const struct http_header *h = &req->headers[i];
         if (!is_clean(h->name) || !is_clean(h->value)) {
@@ -77,7 +81,7 @@ static void add_headers(struct upstream_call *call, const struct upstream_reques
 static size_t text_size(const struct upstream_request *req)
 {
     size_t size = req->method.len + strlen(req->to->base_path) + req->target.len + 2;
-    size += sizeof "Host: " + strlen(req->to->host);
+    size += sizeof "Host: " + strlen(req->to->host) + sizeof IDENTITY;
     for (size_t i = 0; i < SILENCE_COUNT; i++) {
         size += strlen(silence[i]) + 1;
     }
@@ -113,7 +117,7 @@ static void set_connection(CURL *easy, const struct upstream_settings *to)
     set_proxy(easy, to->proxy);
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
-    curl_easy_setopt(easy, CURLOPT_DNS_CACHE_TIMEOUT, DNS_SECONDS);
+    curl_easy_setopt(easy, CURLOPT_DNS_CACHE_TIMEOUT, (long)UPSTREAM_DNS_SECONDS);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)(to->connect_timeout / USEC_PER_MS));
     curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
     curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
@@ -127,16 +131,28 @@ static void set_connection(CURL *easy, const struct upstream_settings *to)
 }
 
 /* libcurl compares whole seconds of idle time with "older than": n - 1 there means "younger than n
- * seconds" here, and a server that closes after exactly n + 1 is not raced. */
-static void set_keepalive(CURL *easy, usec_t keepalive)
+ * seconds" here, and a server that closes after exactly n + 1 is not raced. What cannot be sent
+ * twice never goes out on a connection that may turn out to be of no use. */
+static void set_reuse(struct upstream_call *call)
 {
-    long seconds = (long)(keepalive / USEC_PER_S);
-    if (seconds < 1) {
-        curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
-        curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
-        return;
+    CURL *easy = call->easy;
+    long seconds = (long)(call->to->keepalive / USEC_PER_S);
+    bool keep = seconds >= 1 && !origin_is_distrusted(call->pool, call->origin);
+    curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, keep && call_is_repeatable(call) ? 0L : 1L);
+    curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, keep ? 0L : 1L);
+    curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, keep ? seconds - 1 : 0L);
+    curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, sockets_closed);
+    curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, call->pool);
+}
+
+/* The chunks come as they are, until the head says otherwise (transfer.c). "" stands for all
+ * encodings that libcurl knows; our own header line tells the server that none is wanted. */
+static void set_decoding(struct upstream_call *call)
+{
+    curl_easy_setopt(call->easy, CURLOPT_HTTP_TRANSFER_DECODING, 0L);
+    if (call->decode) {
+        curl_easy_setopt(call->easy, CURLOPT_ACCEPT_ENCODING, "");
     }
-    curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, seconds - 1);
 }
 
 static void set_callbacks(struct upstream_call *call)
@@ -191,11 +207,17 @@ bool call_setup(struct upstream_call *call, const struct upstream_request *req)
     if (call->lines == NULL) {
         return false;
     }
+    call->to = req->to;
+    call->origin = origin_of(call->pool, req->to);
+    call->remembered = origin_is_remembered(call->pool, call->origin, req->to);
+    call->decode = req->decode;
     call->body = req->body;
     call->stream = req->stream_body;
     call->stream_length = req->stream_body ? req->content_length : -1;
+    call->keeps_body = call->stream_length >= 0 && call->stream_length <= UPSTREAM_KEPT_BODY;
     set_connection(call->easy, req->to);
-    set_keepalive(call->easy, req->to->keepalive);
+    set_reuse(call);
+    set_decoding(call);
     set_callbacks(call);
     set_body(call, req);
     const struct span target[] = {span_of(req->to->base_path), req->target};

@@ -9,6 +9,10 @@
  * transfer_send is called before each sending and refuses where that would be wrong: a byte of an
  * answer had come, or part of a streamed body is gone.
  *
+ * Chunks. libcurl takes them off, but drops what lies behind the last one and keeps the
+ * connection. So they come to us as they are. Where libcurl has to decode the answer, it takes
+ * them off, and the connection is not kept.
+ *
  * Early answers. With an answer below 300 libcurl goes on sending the request after the answer is
  * complete, for as long as it takes; nobody needs that. It does not say when the answer is
  * complete, but it stops asking for the socket to be read: transfer_is_early.
@@ -21,9 +25,9 @@ static void give_head(struct upstream_call *call)
 {
     struct answer_head *h = &call->head;
     struct http_header headers[UPSTREAM_MAX_HEADERS];
-    size_t count = head_fields(h, headers);
+    size_t count = head_fields(h, call->decoding, headers);
     curl_off_t length = -1;
-    if (h->length && !h->chunked) {
+    if (h->length && !h->chunked && !call->decoding) {
         curl_easy_getinfo(call->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
     }
     struct span reason = span_make(h->text.data + h->reason, h->reason_len);
@@ -31,6 +35,41 @@ static void give_head(struct upstream_call *call)
         reason = SPAN_NONE;
     }
     call->events->on_head(call->ctx, h->status, reason, headers, count, (int64_t)length);
+}
+
+/* On a connection that was idle: the server means the request that never came (RFC 9110, 15.5.9).
+ */
+static bool is_of_no_request(const struct upstream_call *call)
+{
+    return call->head.status == 408 && call->reused && !call->again;
+}
+
+/* Whether bytes behind the answer would be seen: by us behind the last chunk; by libcurl behind a
+ * Content-Length, but not where it lies in TLS's own buffer; else where the socket had nothing but
+ * the head. */
+static bool end_is_seen(const struct upstream_call *call)
+{
+    curl_off_t length = -1;
+    curl_easy_getinfo(call->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
+    if (call_has_no_body(call) || (call->head.length && length == 0)) {
+        return !call->to->tls && call->head_came == call->head_used;
+    }
+    return call->unchunking || (call->head.length && !call->to->tls);
+}
+
+static void begin_body(struct upstream_call *call)
+{
+    const struct answer_head *h = &call->head;
+    call->decoding = call->decode && h->encoded;
+    call->unchunking = h->chunked && !h->coded && !call->decoding && !call_has_no_body(call);
+    call->unchunked = false;
+    call->chunks = (struct http_chunked){.lenient = true};
+    if (!call->unchunking) {
+        curl_easy_setopt(call->easy, CURLOPT_HTTP_TRANSFER_DECODING, 1L);
+    }
+    if (!end_is_seen(call)) {
+        curl_easy_setopt(call->easy, CURLOPT_FORBID_REUSE, 1L);
+    }
 }
 
 size_t transfer_header(char *data, size_t size, size_t count, void *arg)
@@ -41,6 +80,7 @@ size_t transfer_header(char *data, size_t size, size_t count, void *arg)
         return 0;
     }
     call->answer_begun = true;
+    call->head_used += call->head.final ? 0 : n;
     switch (head_line(&call->head, span_make(data, n))) {
     case HEAD_MORE:
         return n;
@@ -50,8 +90,67 @@ size_t transfer_header(char *data, size_t size, size_t count, void *arg)
     case HEAD_FINAL:
         break;
     }
+    if (is_of_no_request(call)) {
+        call->late = true;
+        return 0;
+    }
+    begin_body(call);
     give_head(call);
     return call->aborted ? 0 : n;
+}
+
+static bool is_within_bounds(struct upstream_call *call, size_t n)
+{
+    call->decoded += call->decoding ? n : 0;
+    if (call->decoded > UPSTREAM_MAX_DECODED) {
+        call->failed = "the answer is too large once it is decoded";
+    }
+    return call->failed == NULL;
+}
+
+/* Gives a piece to the caller. false: it ends the transfer. */
+static bool give(struct upstream_call *call, struct span piece)
+{
+    call->held = !call->events->on_data(call->ctx, piece);
+    return !call->aborted;
+}
+
+static size_t pause(struct upstream_call *call, size_t taken)
+{
+    call->taken_of_piece = taken;
+    call->recv_paused = true;
+    return CURL_WRITEFUNC_PAUSE;
+}
+
+/* Takes the chunks off; each comes to the caller as one piece. Where the caller has enough amid the
+ * bytes, libcurl keeps them all, and what was taken is skipped when they come again. Bytes behind
+ * the last chunk end the connection. Anything but n, as what is returned, fails the transfer. */
+static size_t give_chunks(struct upstream_call *call, struct span bytes)
+{
+    struct span body = SPAN_NONE;
+    size_t at = call->taken_of_piece, used = 0;
+    while (at < bytes.len && !call->unchunked) {
+        if (call->held) {
+            return pause(call, at);
+        }
+        enum http_chunk got =
+            http_chunked_feed(&call->chunks, bytes.ptr + at, bytes.len - at, &used, &body);
+        at += used;
+        call->unchunked = got == HTTP_CHUNK_END;
+        if (got == HTTP_CHUNK_ERROR) {
+            call->failed = "the answer has malformed chunks";
+            return bytes.len + 1;
+        }
+        if (got == HTTP_CHUNK_DATA && !give(call, body)) {
+            return bytes.len + 1;
+        }
+    }
+    if (at < bytes.len) {
+        curl_easy_setopt(call->easy, CURLOPT_FORBID_REUSE, 1L);
+        origin_distrust(call->pool, call->origin);
+    }
+    call->taken_of_piece = 0;
+    return bytes.len;
 }
 
 size_t transfer_data(char *data, size_t size, size_t count, void *arg)
@@ -62,18 +161,16 @@ size_t transfer_data(char *data, size_t size, size_t count, void *arg)
         return n + 1;
     }
     if (call->held) {
-        call->recv_paused = true;
-        return CURL_WRITEFUNC_PAUSE;
+        return pause(call, call->taken_of_piece);
     }
     if (n == 0) {
         return 0;
     }
-    bool more = call->events->on_data(call->ctx, span_make(data, n));
-    if (call->aborted) {
-        return n + 1; /* anything but n fails the transfer, and 0 of 0 would not */
+    if (call->unchunking) {
+        return give_chunks(call, span_make(data, n));
     }
-    call->held = !more;
-    return n;
+    /* anything but n fails the transfer, and 0 of 0 would not */
+    return is_within_bounds(call, n) && give(call, span_make(data, n)) ? n : n + 1;
 }
 
 /* Never more than was announced: the server would take the rest for the next request. */
@@ -116,7 +213,7 @@ size_t transfer_read(char *out, size_t size, size_t count, void *arg)
     memcpy(out, call->queue.data + call->queue_at, n);
     call->queue_at += n;
     call->taken += (int64_t)n;
-    if (call->queue_at == call->queue.len) {
+    if (call->queue_at == call->queue.len && !call->keeps_body) {
         call->queue_at = 0;
         if (call->queue.cap > (size_t)UPSTREAM_QUEUE_HIGH * 4) {
             buf_free(&call->queue);
@@ -133,12 +230,17 @@ size_t transfer_read(char *out, size_t size, size_t count, void *arg)
     return call->aborted ? CURL_READFUNC_ABORT : n;
 }
 
-/* Only asked to begin anew; what was taken from the queue is gone. */
+/* libcurl only asks to begin again; what was taken from the queue is gone unless it is kept. */
 int transfer_seek(void *arg, curl_off_t offset, int origin)
 {
-    const struct upstream_call *call = arg;
-    bool whole = call->taken == 0 && offset == 0 && origin == SEEK_SET;
-    return whole ? CURL_SEEKFUNC_OK : CURL_SEEKFUNC_FAIL;
+    struct upstream_call *call = arg;
+    bool begins = offset == 0 && origin == SEEK_SET;
+    if (!begins || (call->taken > 0 && !call->keeps_body)) {
+        return CURL_SEEKFUNC_FAIL;
+    }
+    call->queue_at = 0;
+    call->taken = 0;
+    return CURL_SEEKFUNC_OK;
 }
 
 int transfer_send(void *arg, char *to_ip, char *from_ip, int to_port, int from_port)
@@ -151,7 +253,7 @@ int transfer_send(void *arg, char *to_ip, char *from_ip, int to_port, int from_p
     if (call->aborted) {
         return CURL_PREREQFUNC_ABORT;
     }
-    if (call->attempts > 0 && (call->answer_begun || call->taken > 0)) {
+    if (call->attempts > 0 && (call->answer_begun || (call->taken > 0 && !call->keeps_body))) {
         call->failed = "the connection broke before an answer came";
         return CURL_PREREQFUNC_ABORT;
     }
@@ -159,6 +261,12 @@ int transfer_send(void *arg, char *to_ip, char *from_ip, int to_port, int from_p
     curl_easy_getinfo(call->easy, CURLINFO_NUM_CONNECTS, &fresh);
     call->reused = fresh == 0;
     call->attempts++;
+    call->head_came = 0;
+    call->head_used = 0;
+    if (call->reused && !sockets_are_silent(call->pool)) {
+        call->late = true;
+        return CURL_PREREQFUNC_ABORT;
+    }
     return CURL_PREREQFUNC_OK;
 }
 

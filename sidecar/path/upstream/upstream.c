@@ -38,6 +38,7 @@ static void detach(struct upstream_call *call)
         curl_multi_remove_handle(call->pool->multi, call->easy);
         call->pool->in_curl--;
         call->attached = false;
+        sockets_release(call->pool, call);
     }
 }
 
@@ -57,11 +58,15 @@ static void call_free(struct upstream_call *call)
     pool->calls--;
 }
 
+bool call_has_no_body(const struct upstream_call *call)
+{
+    return call->drop_body || call->head.status == 204 || call->head.status == 304;
+}
+
 static bool close_delimited(const struct upstream_call *call)
 {
     const struct answer_head *h = &call->head;
-    bool no_body = call->drop_body || h->status == 204 || h->status == 304;
-    return h->final && !h->chunked && !h->length && !no_body;
+    return h->final && !h->chunked && !h->length && !call_has_no_body(call);
 }
 
 static void end(struct upstream_call *call, enum upstream_result result)
@@ -78,30 +83,70 @@ static void end(struct upstream_call *call, enum upstream_result result)
     call_free(call);
 }
 
-/* libcurl sends again when a reused connection ends while it reads, not when it breaks while a long
- * body is being written. The rule is the same: nothing came back, and the body is there whole. */
-static bool send_again(struct upstream_call *call, CURLcode code)
+bool call_is_repeatable(const struct upstream_call *call)
 {
-    bool died = code == CURLE_SEND_ERROR || code == CURLE_RECV_ERROR;
-    if (!died || call->again || !call->reused || call->answer_begun || call->taken > 0) {
-        return false;
-    }
+    return !call->stream || call->keeps_body;
+}
+
+void call_fresh(struct upstream_call *call)
+{
     call->again = true;
     detach(call);
+    head_free(&call->head);
+    head_begin(&call->head);
+    call->late = false;
+    call->reused = false;
+    call->answer_begun = false;
+    call->what = CURL_POLL_NONE;
+    call->send_paused = false;
+    call->queue_at = 0;
+    call->taken = 0;
     curl_easy_setopt(call->easy, CURLOPT_FRESH_CONNECT, 1L);
     attach(call);
-    return true;
+}
+
+/* libcurl sends again when a reused connection ends while it reads, not when it breaks while a long
+ * body is being written, nor where the bytes on it are not an answer. The rule is the same: nothing
+ * of an answer came, and the body is still there. */
+static bool is_worth_a_fresh_one(const struct upstream_call *call, CURLcode code)
+{
+    bool died = code == CURLE_SEND_ERROR || code == CURLE_RECV_ERROR;
+    bool junk = (code == CURLE_UNSUPPORTED_PROTOCOL || code == CURLE_WEIRD_SERVER_REPLY) &&
+                call->head.status == 0;
+    bool unanswered = call->late || junk || (died && !call->answer_begun);
+    return unanswered && call->reused && !call->again && call_is_repeatable(call);
+}
+
+/* The server may have moved since its name was looked up. */
+static bool is_worth_a_look_up(const struct upstream_call *call, CURLcode code)
+{
+    return call->remembered && call->attempts == 0 &&
+           (code == CURLE_COULDNT_CONNECT || code == CURLE_OPERATION_TIMEDOUT);
+}
+
+static void look_up_again(struct upstream_call *call)
+{
+    call->remembered = false;
+    call->origin->resolved = (mono_t){0}; /* without a cache time libcurl keeps nothing */
+    detach(call);
+    curl_easy_setopt(call->easy, CURLOPT_DNS_CACHE_TIMEOUT, 0L);
+    attach(call);
 }
 
 void call_over(struct upstream_call *call, CURLcode code)
 {
+    bool whole = call->head.final && (!call->unchunking || call->unchunked);
     if (call->aborted) {
         call_free(call);
-    } else if (code == CURLE_OK && call->head.final) {
+    } else if (code == CURLE_OK && whole) {
         end(call, UPSTREAM_DONE);
-    } else if (call->failed != NULL || !send_again(call, code)) {
-        enum upstream_result result = why_failed(call, code == CURLE_OK ? CURLE_GOT_NOTHING : code);
-        end(call, result);
+    } else if (call->failed == NULL && is_worth_a_fresh_one(call, code)) {
+        call_fresh(call);
+    } else if (call->failed == NULL && is_worth_a_look_up(call, code)) {
+        look_up_again(call);
+    } else {
+        CURLcode unended = call->head.final ? CURLE_PARTIAL_FILE : CURLE_GOT_NOTHING;
+        end(call, why_failed(call, code == CURLE_OK ? unended : code));
     }
 }
 
@@ -194,7 +239,7 @@ void upstream_resume(struct upstream_call *call)
 /* Room at the front is won back once it is half of the whole: each byte moves at most once. */
 static void compact(struct upstream_call *call)
 {
-    if (call->queue_at > 0 && call->queue_at >= call->queue.len / 2) {
+    if (!call->keeps_body && call->queue_at > 0 && call->queue_at >= call->queue.len / 2) {
         buf_consume(&call->queue, call->queue_at);
         call->queue_at = 0;
     }

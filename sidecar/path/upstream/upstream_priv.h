@@ -4,6 +4,7 @@
 #define PATH_UPSTREAM_UPSTREAM_PRIV_H
 
 #include "lull/base/buf.h"
+#include "lull/base/list.h"
 #include "lull/path/upstream/upstream.h"
 
 #include <curl/curl.h>
@@ -12,8 +13,20 @@ enum {
     UPSTREAM_MAX_HEADERS = 200,
     UPSTREAM_MAX_HEAD = 300 * 1024,
     UPSTREAM_QUEUE_HIGH = 256 * 1024, /* upstream_body_write says false above this ... */
+    UPSTREAM_KEPT_BODY = 64 * 1024,   /* streamed bodies up to this can be sent again */
     UPSTREAM_QUEUE_LOW = 128 * 1024,  /* ... and on_body_room comes at or below this */
     UPSTREAM_IDLE_EASIES = 16,
+    UPSTREAM_MAX_DECODED = 16 * 1024 * 1024, /* of an answer that came compressed */
+    UPSTREAM_ORIGINS = 16,
+    UPSTREAM_DNS_SECONDS = 30, /* libcurl remembers addresses that long */
+};
+
+/* ---- origin.c: what is remembered of a server's address ---- */
+
+struct origin {
+    char *name;            /* the upstream's, for the log */
+    char *origin, *socket; /* NULL: a free row */
+    mono_t used, resolved, distrusted_until;
 };
 
 struct upstream_pool {
@@ -24,7 +37,19 @@ struct upstream_pool {
     size_t calls;
     CURL *idle[UPSTREAM_IDLE_EASIES];
     size_t idle_count;
+    struct list socks; /* sockets.c: all descriptors of libcurl's */
+    struct origin origins[UPSTREAM_ORIGINS];
 };
+
+/* The row of the server, made where there is none. Stays in place. */
+struct origin *origin_of(struct upstream_pool *pool, const struct upstream_settings *to);
+/* It sent bytes that no request asked for: its connections are not reused for ten minutes. */
+void origin_distrust(struct upstream_pool *pool, struct origin *row);
+bool origin_is_distrusted(const struct upstream_pool *pool, const struct origin *row);
+/* Whether libcurl will connect to an address that it remembers. Counts a look-up where not. */
+bool origin_is_remembered(struct upstream_pool *pool, struct origin *row,
+                          const struct upstream_settings *to);
+void origins_free(struct upstream_pool *pool);
 
 /* ---- head.c: the head of an answer, line by line ---- */
 
@@ -47,16 +72,18 @@ struct answer_head {
     int status;
     bool final; /* the final head was complete: what comes later are trailers */
     bool chunked;
-    bool length; /* there was a Content-Length */
+    bool coded;   /* a transfer coding beside chunked */
+    bool length;  /* there was a Content-Length */
+    bool encoded; /* there was a Content-Encoding other than identity */
 };
 
 void head_begin(struct answer_head *h);
 void head_free(struct answer_head *h);
 /* One line with its line end. */
 enum head_step head_line(struct answer_head *h, struct span line);
-/* The headers without hop-by-hop ones; out has room for UPSTREAM_MAX_HEADERS. The spans are valid
- * until the next head_line. */
-size_t head_fields(const struct answer_head *h, struct http_header *out);
+/* The headers without hop-by-hop ones, and without those of the encoding where the body is decoded;
+ * out has room for UPSTREAM_MAX_HEADERS. The spans are valid until the next head_line. */
+size_t head_fields(const struct answer_head *h, bool decoded, struct http_header *out);
 
 /* ---- a call ---- */
 
@@ -64,6 +91,8 @@ struct upstream_call {
     struct upstream_pool *pool;
     const struct upstream_events *events;
     void *ctx;
+    const struct upstream_settings *to;
+    struct origin *origin;
     CURL *easy;
     bool attached; /* the easy handle is in the multi handle */
     struct loop_deferred work;
@@ -76,6 +105,7 @@ struct upstream_call {
     bool stream;
     bool drop_body;        /* a HEAD request: what is written is not sent */
     int64_t stream_length; /* -1: chunked */
+    bool keeps_body;       /* what was sent of the stream stays in `queue`: it can be sent again */
 
     /* a streamed body */
     struct buf queue;
@@ -89,12 +119,23 @@ struct upstream_call {
     struct answer_head head;
     bool held;        /* on_data said false */
     bool recv_paused; /* libcurl was told so: it keeps a piece for us */
+    bool decode;      /* the caller wants it without a Content-Encoding */
+    bool decoding;    /* it came with one: libcurl decodes */
+    size_t decoded;   /* bytes of it */
+    bool unchunking;  /* we take the chunks off, so that we see what lies behind the last */
+    bool unchunked;   /* the last chunk has come */
+    struct http_chunked chunks;
+    size_t taken_of_piece; /* of the piece that libcurl keeps and gives again */
+    size_t head_came;      /* bytes that waited on the socket while the head was being read ... */
+    size_t head_used;      /* ... and bytes of header lines */
 
     /* the connection */
     int attempts;      /* how often a request went out, libcurl's own retries included */
     bool reused;       /* the present attempt is on a reused connection */
     bool answer_begun; /* a byte of an answer has come */
+    bool late;         /* what came on a reused connection is not the answer */
     bool again;        /* sent once more on a fresh connection by us */
+    bool remembered;   /* the address was not looked up for this call */
     int what;          /* what libcurl last asked to be watched for on its socket */
 
     /* the end */
@@ -125,12 +166,31 @@ bool transfer_is_early(const struct upstream_call *call);
 
 /* libcurl says that the transfer is over. Frees the call, or begins it anew. */
 void call_over(struct upstream_call *call, CURLcode code);
+/* Gives the connection up and sends the request on a fresh one. Not inside libcurl. */
+void call_fresh(struct upstream_call *call);
+/* Whether the answer ends with its head. */
+bool call_has_no_body(const struct upstream_call *call);
 void call_defer(struct upstream_call *call);
+
+/* Whether the whole request can be sent again. */
+bool call_is_repeatable(const struct upstream_call *call);
 
 /* ---- pool.c ---- */
 
 CURL *pool_take_easy(struct upstream_pool *pool);
 void pool_give_easy(struct upstream_pool *pool, CURL *easy);
+/* Something happened on the descriptor: libcurl goes on. Ends calls. */
+void pool_action(struct upstream_pool *pool, curl_socket_t fd, int bits);
+
+/* ---- sockets.c: which connections may carry a request ---- */
+
+/* Retires idle connections that have unread bytes or have ended. false: there was one. */
+bool sockets_are_silent(struct upstream_pool *pool);
+/* The call does not use its connection any more: it is watched as an idle one. */
+void sockets_release(struct upstream_pool *pool, const struct upstream_call *call);
+/* libcurl's callbacks: CURLOPT_CLOSESOCKETFUNCTION, CURLMOPT_SOCKETFUNCTION. */
+int sockets_closed(void *ctx, curl_socket_t fd);
+int sockets_wanted(CURL *easy, curl_socket_t fd, int what, void *userp, void *socketp);
 
 /* ---- why.c ---- */
 

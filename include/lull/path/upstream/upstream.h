@@ -1,10 +1,12 @@
 /* upstream.h: HTTP calls to model servers (libcurl multi on our loop). Used by flights (tasks) and
  * by the relay (everything else). Tests replace this contract by a scripted model.
  *
- * Connections are reused, and only while younger than the upstream's `keepalive` in idle time.
- * Where a reused connection turns out dead before one byte of an answer came, the request is sent
- * again on a fresh one (if its body is still there whole). Nothing is ever taken from the
- * environment (proxies). TLS verification is always on.
+ * Connections are reused, and only while younger than the upstream's `keepalive` in idle time, and
+ * never once bytes came on them that no request asked for. Where a reused connection turns out dead
+ * before one byte of an answer came, or what comes cannot be the answer (it begins before the
+ * request has left, it is not HTTP, it is a 408), the request is sent again on a fresh one. After a
+ * refused or timed-out connect to a remembered address the name is resolved again and tried once
+ * more. Nothing is ever taken from the environment (proxies). TLS verification is always on.
  */
 #ifndef LULL_PATH_UPSTREAM_UPSTREAM_H
 #define LULL_PATH_UPSTREAM_UPSTREAM_H
@@ -26,7 +28,7 @@ struct upstream_report {
     enum upstream_result result;
     const char *why; /* one phrase; for logs and error messages: "connection refused" */
     bool got_head;
-    bool close_delimited; /* the end of the answer was told only by the close */
+    bool close_delimited; /* the end of the answer was told only by the close: it may be cut */
 };
 
 struct upstream_request {
@@ -40,6 +42,8 @@ struct upstream_request {
     bool stream_body;       /* instead: the body comes through upstream_body_write */
     int64_t content_length; /* of a streamed body; -1: chunked */
     bool no_body;           /* neither: send no Content-Length at all */
+    bool decode; /* ask for no Content-Encoding (headers must not have Accept-Encoding), and decode
+                    the answer where it has one all the same; at most 16 MB of it */
 };
 
 /* All callbacks come from the loop, never from inside a function of this header. on_head is called

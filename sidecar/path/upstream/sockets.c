@@ -1,0 +1,237 @@
+/* sockets.c: the descriptors of libcurl's connections, and whether one may carry a request.
+ *
+ * HTTP/1.1 answers carry no name: what comes after a request is its answer. So a connection with
+ * bytes that no request asked for must never carry another one. libcurl 7.88 keeps such connections
+ * (it takes unread bytes for a sign of life), and libcurl picks the connection. Here:
+ *
+ *   idle     watched: the first byte, or the end, retires the connection
+ *   picked   looked at once more right before the request is written (sockets_are_silent)
+ *   written  an answer that begins before the request has left (answer_is_late), that is not HTTP
+ *            or a 408 (call.c), is not its answer: the request goes out on a fresh connection
+ *   answered bytes directly behind an answer: transfer.c, which forbids the reuse
+ *
+ * Retired: its bytes are read and dropped and both directions shut down. libcurl then finds it
+ * dead; nothing can be sent on it even where libcurl does not.
+ *
+ * What cannot be told from an answer is a whole answer that comes after the request has arrived, so
+ * a server that was seen to send unasked bytes is not trusted for a while (origin.c).
+ */
+#include "path/upstream/upstream_priv.h"
+
+#include "lull/base/os.h"
+
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* One descriptor of libcurl's. */
+struct sock {
+    struct list node;
+    struct upstream_pool *pool;
+    struct upstream_call *call; /* the transfer that uses it; NULL: none */
+    struct origin *origin;      /* of the last call */
+    curl_socket_t fd;
+    struct loop_watch *watch;
+    bool connection; /* has carried a request. Of others libcurl does not tell us the close */
+    bool tls;
+    bool idle;
+    bool retired;
+};
+
+/* A server that ends an idle connection may say so (RFC 9110, 15.5.9). */
+static bool is_farewell(struct span bytes)
+{
+    return span_starts(bytes, SPAN("HTTP/1.1 408")) || span_starts(bytes, SPAN("HTTP/1.0 408"));
+}
+
+static void retire(struct sock *sock)
+{
+    enum { READS = 64 };
+    char bytes[16 * 1024];
+    ssize_t n = recv(sock->fd, bytes, sizeof bytes, MSG_DONTWAIT);
+    if (n > 0 && !sock->tls && !is_farewell(span_make(bytes, (size_t)n))) {
+        origin_distrust(sock->pool, sock->origin);
+    }
+    for (int i = 0; i < READS && n > 0; i++) {
+        n = recv(sock->fd, bytes, sizeof bytes, MSG_DONTWAIT);
+    }
+    (void)shutdown(sock->fd, SHUT_RDWR);
+    loop_watch_set(sock->watch, 0);
+    sock->retired = true;
+}
+
+/* A TLS connection has bytes of its own to read: a farewell, a ticket. It is not worth telling them
+ * apart. */
+static bool has_bytes_or_ended(const struct sock *sock)
+{
+    char byte;
+    return recv(sock->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0;
+}
+
+bool sockets_are_silent(struct upstream_pool *pool)
+{
+    bool silent = true;
+    list_each(node, &pool->socks)
+    {
+        struct sock *sock = list_item(node, struct sock, node);
+        if (sock->idle && !sock->retired && has_bytes_or_ended(sock)) {
+            retire(sock);
+            silent = false;
+        }
+    }
+    return silent;
+}
+
+/* Whether the first bytes on a reused connection came before the request had left. Notes that an
+ * answer has begun: libcurl sends a request again where a reused connection ends without one
+ * complete header line, and does not see a broken line as an answer. On TLS the bytes themselves
+ * say nothing. */
+static bool answer_is_late(const struct sock *sock)
+{
+    struct upstream_call *call = sock->call;
+    char byte;
+    if (!call->reused || call->answer_begun ||
+        recv(sock->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0) {
+        return false;
+    }
+    bool taken_whole = call->drop_body || call->taken >= call->stream_length;
+    bool sending = (call->what & CURL_POLL_OUT) != 0 || !taken_whole || os_unsent(sock->fd) > 0;
+    call->answer_begun = !sock->tls && !sending;
+    return sending;
+}
+
+static void count_head_bytes(const struct sock *sock)
+{
+    int waiting = 0;
+    if (!sock->call->head.final && ioctl(sock->fd, FIONREAD, &waiting) == 0) {
+        sock->call->head_came += (size_t)waiting;
+    }
+}
+
+static void on_watch(void *ctx, int events)
+{
+    struct sock *sock = ctx;
+    if (sock->idle) {
+        retire(sock);
+        return;
+    }
+    if ((events & LOOP_READ) != 0 && sock->call != NULL) {
+        if (answer_is_late(sock)) {
+            call_fresh(sock->call);
+            return;
+        }
+        count_head_bytes(sock);
+    }
+    pool_action(sock->pool, sock->fd,
+                ((events & LOOP_READ) != 0 ? CURL_CSELECT_IN : 0) |
+                    ((events & LOOP_WRITE) != 0 ? CURL_CSELECT_OUT : 0));
+}
+
+static struct sock *find(struct upstream_pool *pool, curl_socket_t fd)
+{
+    list_each(node, &pool->socks)
+    {
+        struct sock *sock = list_item(node, struct sock, node);
+        if (sock->fd == fd) {
+            return sock;
+        }
+    }
+    return NULL;
+}
+
+static struct sock *new_sock(struct upstream_pool *pool, curl_socket_t fd)
+{
+    struct sock *sock = mem_new(sizeof *sock);
+    sock->pool = pool;
+    sock->fd = fd;
+    sock->watch = loop_watch_create(pool->loop, fd, on_watch, sock);
+    list_append(&pool->socks, &sock->node);
+    return sock;
+}
+
+static void forget(struct sock *sock)
+{
+    loop_watch_destroy(sock->watch);
+    list_remove(&sock->node);
+    free(sock);
+}
+
+int sockets_closed(void *ctx, curl_socket_t fd)
+{
+    struct sock *sock = find(ctx, fd);
+    if (sock != NULL) {
+        forget(sock);
+    }
+    return close(fd);
+}
+
+static void rest(struct sock *sock)
+{
+    sock->idle = true;
+    loop_watch_set(sock->watch, sock->retired ? 0 : LOOP_READ);
+}
+
+/* libcurl does not wait for the descriptor any more: the transfer is over, or paused. */
+static void unwanted(struct sock *sock, const struct upstream_call *call)
+{
+    bool paused = call != NULL && (call->recv_paused || call->send_paused);
+    if (!sock->connection) {
+        forget(sock);
+    } else if (call == NULL || (call->head.final && !paused)) {
+        rest(sock);
+    } else {
+        loop_watch_set(sock->watch, 0);
+    }
+}
+
+int sockets_wanted(CURL *easy, curl_socket_t fd, int what, void *userp, void *socketp)
+{
+    struct upstream_pool *pool = userp;
+    struct sock *sock = find(pool, fd);
+    struct upstream_call *call = NULL;
+    (void)socketp;
+    if (easy != NULL) {
+        curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&call);
+    }
+    if (call != NULL) {
+        call->what = what == CURL_POLL_REMOVE ? CURL_POLL_NONE : what;
+        if (transfer_is_early(call)) {
+            call_defer(call);
+        }
+    }
+    if (what == CURL_POLL_REMOVE) {
+        if (sock != NULL) {
+            unwanted(sock, call);
+        }
+        return 0;
+    }
+    if (sock == NULL) {
+        sock = new_sock(pool, fd);
+    }
+    sock->idle = false;
+    sock->call = call;
+    if (call != NULL) {
+        sock->origin = call->origin;
+        sock->tls = call->to->tls;
+        sock->connection = sock->connection || call->attempts > 0;
+    }
+    loop_watch_set(sock->watch, ((what & CURL_POLL_IN) != 0 ? LOOP_READ : 0) |
+                                    ((what & CURL_POLL_OUT) != 0 ? LOOP_WRITE : 0));
+    return 0;
+}
+
+void sockets_release(struct upstream_pool *pool, const struct upstream_call *call)
+{
+    list_each(node, &pool->socks)
+    {
+        struct sock *sock = list_item(node, struct sock, node);
+        if (sock->call != call) {
+            continue;
+        }
+        sock->call = NULL;
+        if (sock->connection) {
+            rest(sock);
+        }
+    }
+}

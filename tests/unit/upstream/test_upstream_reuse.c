@@ -1,0 +1,503 @@
+/* Which connections carry a second request: no byte that one request left behind may be taken for
+ * the answer of another. The name's look-up is replaced here, too. */
+#include "unit/upstream/probe.h"
+
+#include <netdb.h>
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+#define LITERAL(text)                                                                              \
+    {                                                                                              \
+        (text), sizeof(text) - 1                                                                   \
+    }
+#define OK "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+#define CHUNKED "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"
+#define OTHER "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nother"
+
+struct late {
+    const char *name;
+    struct span bytes;
+};
+
+static const struct late lates[] = {
+    {"a 408", LITERAL("HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n")},
+    {"a whole answer", LITERAL(OTHER)},
+    {"stray bytes", LITERAL("xyz")},
+    {"one byte", LITERAL("H")},
+    {"an empty line", LITERAL("\r\n")},
+    {"half a trailer", LITERAL("X-Trail")},
+    {"half an answer", LITERAL("HTTP/1.1 200 OK\r\nContent-Le")},
+    {"another chunk", LITERAL("5\r\nother\r\n0\r\n\r\n")},
+};
+enum { LATES = sizeof lates / sizeof lates[0] };
+
+static void assert_body(struct world *w, const char *text)
+{
+    assert_int_equal(w->probe.result, UPSTREAM_DONE);
+    assert_int_equal(w->probe.status, 200);
+    assert_int_equal(w->probe.body.len, strlen(text));
+    assert_memory_equal(w->probe.body.data, text, strlen(text));
+}
+
+/* The next two requests get their own answers, from a fresh connection. */
+static void assert_not_reused(struct world *w, const char *name)
+{
+    struct upstream_request req = held_post(w, SPAN("{}"));
+    int requests = w->server.requests;
+    for (int i = 0; i < 2; i++) {
+        probe_again(w);
+        world_call(w, &req);
+        assert_body(w, "ok");
+    }
+    if (w->server.accepted < 2 || w->server.requests != requests + 2) {
+        fail_msg("%s: %d connections, %d requests", name, w->server.accepted, w->server.requests);
+    }
+}
+
+struct saying {
+    struct world *w;
+    struct span bytes;
+};
+
+static void say(void *ctx)
+{
+    struct saying *s = ctx;
+    scripted_say(&s->w->server, 0, s->bytes);
+}
+
+/* In the turn in which the next request goes out, after the loop has looked at its descriptors. */
+static void assert_not_reused_in_the_same_turn(struct world *w, const struct late *late)
+{
+    struct saying saying = {w, late->bytes};
+    struct loop_timer *timer = loop_timer_create(w->loop, say, &saying);
+    loop_timer_start(timer, 0);
+    assert_not_reused(w, late->name);
+    loop_timer_destroy(timer);
+}
+
+static void late_bytes_on_an_idle_connection_end_it(void **state)
+{
+    static const struct answer answers[] = {{.bytes = LITERAL(OK)}, {.bytes = LITERAL(CHUNKED)}};
+    (void)state;
+    for (size_t i = 0; i < LATES * 4; i++) {
+        const struct late *late = &lates[i % LATES];
+        struct world *w = world_open(NULL);
+        struct upstream_request req = simple_get(w);
+        scripted_script(&w->server, &answers[i / LATES % 2], 1);
+        world_call(w, &req);
+        if (i / LATES / 2 == 0) {
+            scripted_say(&w->server, 0, late->bytes);
+            world_run_until_closed(w, 1);
+            assert_not_reused(w, late->name);
+        } else {
+            assert_not_reused_in_the_same_turn(w, late);
+        }
+        void *over = w;
+        world_teardown(&over);
+    }
+}
+
+static void bytes_behind_an_answer_end_the_connection(void **state)
+{
+    static const struct span heads[] = {
+        LITERAL(OK),
+        LITERAL(CHUNKED),
+        LITERAL("HTTP/1.1 204 No Content\r\n\r\n"),
+        LITERAL("HTTP/1.1 304 Not Modified\r\nContent-Length: 7\r\n\r\n"),
+        LITERAL("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
+        LITERAL("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n")};
+    (void)state;
+    for (size_t i = 0; i < LATES * 6; i++) {
+        char bytes[512];
+        const struct late *late = &lates[i % LATES];
+        struct span head = heads[i / LATES];
+        memcpy(bytes, head.ptr, head.len);
+        memcpy(bytes + head.len, late->bytes.ptr, late->bytes.len);
+        struct answer answers[] = {{.bytes = span_make(bytes, head.len + late->bytes.len)},
+                                   {.bytes = LITERAL(OK)}};
+        struct world *w = world_open(NULL);
+        struct upstream_request req = simple_get(w);
+        scripted_script(&w->server, answers, 2);
+        world_call(w, &req);
+        assert_int_equal(w->probe.result, UPSTREAM_DONE);
+        assert_not_reused(w, late->name);
+        void *over = w;
+        world_teardown(&over);
+    }
+}
+
+static void a_head_request_with_a_body_behind_ends_the_connection(void **state)
+{
+    static const struct answer answers[] = {{.bytes = LITERAL(OTHER)}, {.bytes = LITERAL(OK)}};
+    struct world *w = *state;
+    struct upstream_request req = simple_get(w);
+    req.method = SPAN("HEAD");
+    scripted_script(&w->server, answers, 2);
+    world_call(w, &req);
+    assert_not_reused(w, "HEAD");
+}
+
+static void good_answers_keep_the_connection(void **state)
+{
+    static const struct answer answers[] = {
+        {.bytes = LITERAL(OK)},
+        {.bytes = LITERAL(CHUNKED)},
+        {.bytes = LITERAL("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")},
+        {.bytes = LITERAL("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+                          "0002 \r\nok\r\n000;x\r\nTrailer: 1\r\n\r\n")},
+        {.bytes = LITERAL("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\nok\n0\n\n")},
+        {.bytes = LITERAL(OK)}};
+    struct world *w = *state;
+    struct upstream_request req = held_post(w, SPAN("{}"));
+    scripted_script(&w->server, answers, 6);
+    for (int i = 0; i < 6; i++) {
+        world_call(w, &req);
+        assert_int_equal(w->probe.result, UPSTREAM_DONE);
+        assert_int_equal(w->probe.taken, i == 2 ? 0 : 2);
+        probe_again(w);
+    }
+    assert_int_equal(w->server.accepted, 1);
+}
+
+static void stop_loop(struct probe *p)
+{
+    loop_stop(p->loop);
+}
+
+/* Many chunks in one read, and chunk lines in two. */
+static void chunks_may_lie_in_any_way(void **state)
+{
+    static const struct answer answers[] = {
+        {.bytes = LITERAL("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+                          "1\r\na\r\n2\r\nbc\r\n1\r\nd\r\n3")}};
+    struct world *w = *state;
+    struct upstream_request req = simple_get(w);
+    scripted_script(&w->server, answers, 1);
+    probe_start(&w->probe, &req);
+    static const struct span rest[] = {LITERAL("\r"),       LITERAL("\nef"),   LITERAL("g\r\n0"),
+                                       LITERAL("\r\nA: b"), LITERAL("\r\n\r"), LITERAL("\n")};
+    for (size_t i = 0; i < 6; i++) {
+        world_run_for(w, 5 * USEC_PER_MS);
+        assert_int_equal(w->probe.dones, 0);
+        scripted_say(&w->server, 0, rest[i]);
+    }
+    world_run(w);
+    assert_body(w, "abcdefg");
+    probe_again(w);
+    static const struct answer cut[] = {
+        {.bytes = LITERAL("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n"),
+         .after = CLOSE}};
+    scripted_script(&w->server, cut, 1);
+    world_call(w, &req);
+    assert_int_equal(w->probe.result, UPSTREAM_BROKE);
+}
+
+/* It begins before the request has left: it was on its way already. */
+static void an_answer_that_begins_before_the_request_has_left_is_not_its_answer(void **state)
+{
+    static const struct answer answers[] = {
+        {.bytes = LITERAL(OK)},
+        {.bytes = LITERAL(OTHER), .at_head = true, .stop_reading = true},
+        {.bytes = LITERAL(OK)}};
+    struct world *w = *state;
+    size_t size = (size_t)16 << 20;
+    char *body = mem_new(size);
+    struct upstream_request req = held_post(w, span_make(body, size));
+    struct upstream_request get = simple_get(w);
+    scripted_script(&w->server, answers, 3);
+    world_call(w, &get);
+    probe_again(w);
+    world_call(w, &req);
+    assert_body(w, "ok");
+    assert_int_equal(w->server.accepted, 2);
+    free(body);
+}
+
+static void what_comes_instead_of_an_answer_on_a_reused_connection_is_asked_again_once(void **state)
+{
+    static const struct span instead[] = {
+        LITERAL(
+            "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 4\r\n\r\nlate"),
+        LITERAL("xyz"), LITERAL("0\r\n\r\n"), LITERAL("H?")};
+    (void)state;
+    for (size_t i = 0; i < 4; i++) {
+        struct answer answers[] = {
+            {.bytes = LITERAL(OK)}, {.bytes = instead[i]}, {.bytes = LITERAL(OK)}};
+        struct world *w = world_open(NULL);
+        struct upstream_request req = held_post(w, SPAN("{}"));
+        scripted_script(&w->server, answers, 3);
+        world_call(w, &req);
+        probe_again(w);
+        world_call(w, &req);
+        assert_body(w, "ok");
+        assert_int_equal(w->server.requests, 3);
+        assert_int_equal(w->server.accepted, 2);
+        void *over = w;
+        world_teardown(&over);
+    }
+}
+
+static void a_408_on_a_fresh_connection_is_the_answer(void **state)
+{
+    static const struct answer answers[] = {
+        {.bytes = LITERAL("HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n")}};
+    struct world *w = *state;
+    struct upstream_request req = held_post(w, SPAN("{}"));
+    scripted_script(&w->server, answers, 1);
+    world_call(w, &req);
+    assert_int_equal(w->probe.status, 408);
+    assert_int_equal(w->server.requests, 1);
+}
+
+/* A whole answer that comes after the next request has arrived cannot be told from its answer. So a
+ * server that was seen to do such things gets a connection for each request. */
+static void a_server_that_sent_unasked_bytes_is_not_trusted(void **state)
+{
+    static const struct answer answers[] = {{.bytes = LITERAL(OK)}};
+    struct world *w = *state;
+    struct upstream_request req = simple_get(w);
+    scripted_script(&w->server, answers, 1);
+    world_call(w, &req);
+    scripted_say(&w->server, 0, SPAN("xyz"));
+    world_run_until_closed(w, 1);
+    for (int i = 0; i < 3; i++) {
+        probe_again(w);
+        world_call(w, &req);
+    }
+    assert_int_equal(w->server.accepted, 4);
+}
+
+static void a_farewell_costs_no_trust(void **state)
+{
+    static const struct answer answers[] = {{.bytes = LITERAL(OK)}};
+    struct world *w = *state;
+    struct upstream_request req = simple_get(w);
+    scripted_script(&w->server, answers, 1);
+    world_call(w, &req);
+    scripted_say(&w->server, 0, SPAN("HTTP/1.1 408 Request Timeout\r\n\r\n"));
+    world_run_until_closed(w, 1);
+    for (int i = 0; i < 3; i++) {
+        probe_again(w);
+        world_call(w, &req);
+    }
+    assert_int_equal(w->server.accepted, 2);
+}
+
+/* The caller has enough after each chunk: what libcurl keeps comes again, and each byte once. */
+static void a_caller_may_stop_at_each_chunk(void **state)
+{
+    struct world *w = *state;
+    struct buf bytes = {.max = 1 << 20};
+    require(buf_printf(&bytes, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n") == ERR_OK);
+    for (size_t i = 0; i < 20000; i++) {
+        require(buf_printf(&bytes, "3\r\n%c%c%c\r\n", pattern(3 * i), pattern(3 * i + 1),
+                           pattern(3 * i + 2)) == ERR_OK);
+    }
+    require(buf_printf(&bytes, "0\r\n\r\n") == ERR_OK);
+    const struct answer answers[] = {{.bytes = buf_span(&bytes)}};
+    struct upstream_request req = simple_get(w);
+    scripted_script(&w->server, answers, 1);
+    w->probe.check_pattern = true;
+    w->probe.hold_after = 1;
+    probe_start(&w->probe, &req);
+    w->probe.on_data = stop_loop;
+    for (size_t i = 1; i <= 2000; i++) {
+        world_run(w);
+        assert_int_equal(w->probe.pieces, i);
+        assert_int_equal(w->probe.taken, 3 * i);
+        probe_resume(&w->probe);
+    }
+    w->probe.on_data = NULL;
+    w->probe.hold_after = 0;
+    world_run(w);
+    assert_int_equal(w->probe.result, UPSTREAM_DONE);
+    assert_int_equal(w->probe.taken, 60000);
+    assert_int_equal(w->probe.pieces, 20000);
+    probe_again(w);
+    world_call(w, &req);
+    assert_int_equal(w->server.accepted, 1);
+    buf_free(&bytes);
+}
+
+/* A paused transfer's socket is nobody's idle connection. */
+static void a_paused_answer_goes_on(void **state)
+{
+    static const struct answer answers[] = {
+        {.bytes = LITERAL("HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\n"),
+         .generate = 3000000}};
+    struct world *w = *state;
+    struct upstream_request req = simple_get(w);
+    scripted_script(&w->server, answers, 1);
+    w->probe.check_pattern = true;
+    w->probe.hold_after = 1;
+    probe_start(&w->probe, &req);
+    world_run_for(w, 100 * USEC_PER_MS);
+    assert_int_equal(w->probe.dones, 0);
+    w->probe.hold_after = 0;
+    probe_resume(&w->probe);
+    world_run(w);
+    assert_int_equal(w->probe.result, UPSTREAM_DONE);
+    assert_int_equal(w->probe.taken, 3000000);
+}
+
+/* ---- encodings ---- */
+
+static const char packed[] = "\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\xcb\xcf\x06\x00\x47\xdd\xdc"
+                             "\x79\x02\x00\x00\x00"; /* "ok" */
+
+static void answer_packed(struct world *w, struct answer *a, char *bytes, size_t size, bool chunked)
+{
+    size_t n = sizeof packed - 1;
+    int head = snprintf(bytes, size,
+                        "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nX: 1\r\n%s%zu\r\n\r\n%s",
+                        chunked ? "Transfer-Encoding: chunked\r\nY: " : "Content-Length: ", n,
+                        chunked ? "16\r\n" : "");
+    memcpy(bytes + head, packed, n);
+    memcpy(bytes + head + n, "\r\n0\r\n\r\n", 7);
+    *a = (struct answer){.bytes = span_make(bytes, (size_t)head + n + (chunked ? 7 : 0))};
+    scripted_script(&w->server, a, 1);
+}
+
+static void encoded_answers_are_decoded_where_asked(void **state)
+{
+    struct world *w = *state;
+    struct answer answer;
+    char bytes[512];
+    for (int i = 0; i < 4; i++) {
+        struct upstream_request req = held_post(w, SPAN("{}"));
+        req.decode = i < 2;
+        answer_packed(w, &answer, bytes, sizeof bytes, i % 2 == 1);
+        buf_clear(&w->server.seen);
+        probe_again(w);
+        world_call(w, &req);
+        assert_int_equal(w->probe.result, UPSTREAM_DONE);
+        bool kept = span_find(buf_span(&w->probe.headers), SPAN("Content-Encoding"), 0) != SIZE_MAX;
+        bool asked = span_find(buf_span(&w->server.seen), SPAN("\r\nAccept-Encoding: identity\r\n"),
+                               0) != SIZE_MAX;
+        assert_int_equal(asked, req.decode);
+        assert_int_equal(kept, !req.decode);
+        assert_int_equal(w->probe.taken, req.decode ? 2 : sizeof packed - 1);
+        assert_int_equal(w->probe.length, !req.decode && i == 2 ? (int)sizeof packed - 1 : -1);
+    }
+}
+
+static void an_unknown_encoding_breaks(void **state)
+{
+    static const struct answer answers[] = {
+        {.bytes =
+             LITERAL("HTTP/1.1 200 OK\r\nContent-Encoding: rot13\r\nContent-Length: 2\r\n\r\nbx")}};
+    struct world *w = *state;
+    struct upstream_request req = held_post(w, SPAN("{}"));
+    req.decode = true;
+    scripted_script(&w->server, answers, 1);
+    world_call(w, &req);
+    assert_int_equal(w->probe.result, UPSTREAM_BROKE);
+}
+
+/* ---- names ---- */
+
+static int look_ups;
+static in_addr_t moved_to; /* network order; 0: the loopback address */
+
+/* In place of the C library's, also for libcurl. */
+int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
+                struct addrinfo **out)
+{
+    struct {
+        struct addrinfo info;
+        struct sockaddr_in in;
+    } *answer = mem_new(sizeof *answer);
+    (void)node;
+    (void)hints;
+    look_ups++;
+    answer->in.sin_family = AF_INET;
+    answer->in.sin_port = htons((uint16_t)strtoul(service, NULL, 10));
+    answer->in.sin_addr.s_addr = moved_to == 0 ? htonl(INADDR_LOOPBACK) : moved_to;
+    answer->info = (struct addrinfo){.ai_family = AF_INET,
+                                     .ai_socktype = SOCK_STREAM,
+                                     .ai_addrlen = sizeof answer->in,
+                                     .ai_addr = (struct sockaddr *)&answer->in};
+    *out = &answer->info;
+    return 0;
+}
+
+void freeaddrinfo(struct addrinfo *info)
+{
+    free(info);
+}
+
+static void name_the_server(struct world *w)
+{
+    const char *port = strchr(w->server.host, ':');
+    char host[64];
+    snprintf(host, sizeof host, "model.test%s", port);
+    memcpy(w->server.host, host, sizeof host);
+    snprintf(w->server.origin, sizeof w->server.origin, "http://%.40s", host);
+    look_ups = 0;
+}
+
+static void a_name_that_moved_is_looked_up_again_at_once(void **state)
+{
+    static const struct answer answers[] = {{.bytes = LITERAL(OK), .after = CLOSE}};
+    struct world *w = *state;
+    struct upstream_request req = held_post(w, SPAN("{}"));
+    scripted_script(&w->server, answers, 1);
+    name_the_server(w);
+    moved_to = inet_addr("127.0.0.9"); /* it refuses */
+    world_call(w, &req);
+    assert_int_equal(w->probe.result, UPSTREAM_UNREACHABLE);
+    int first = look_ups; /* just looked up: once */
+    moved_to = 0;
+    for (int i = 0; i < 4; i++) {
+        probe_again(w);
+        world_call(w, &req);
+        assert_body(w, "ok");
+    }
+    assert_int_equal(look_ups, 3 * first); /* again, at the next call, then remembered */
+}
+
+static void one_that_stays_away_is_tried_twice(void **state)
+{
+    struct world *w = *state;
+    struct upstream_request req = held_post(w, SPAN("{}"));
+    name_the_server(w);
+    moved_to = inet_addr("127.0.0.9");
+    int first = 0;
+    for (int i = 1; i <= 3; i++) {
+        probe_again(w);
+        world_call(w, &req);
+        assert_int_equal(w->probe.result, UPSTREAM_UNREACHABLE);
+        assert_string_equal(w->probe.why, "connection refused");
+        first = i == 1 ? look_ups : first;
+        assert_int_equal(look_ups, i * first);
+    }
+    moved_to = 0;
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(late_bytes_on_an_idle_connection_end_it),
+        cmocka_unit_test(bytes_behind_an_answer_end_the_connection),
+        T(a_head_request_with_a_body_behind_ends_the_connection),
+        T(good_answers_keep_the_connection),
+        T(chunks_may_lie_in_any_way),
+        T(an_answer_that_begins_before_the_request_has_left_is_not_its_answer),
+        cmocka_unit_test(
+            what_comes_instead_of_an_answer_on_a_reused_connection_is_asked_again_once),
+        T(a_408_on_a_fresh_connection_is_the_answer),
+        T(a_server_that_sent_unasked_bytes_is_not_trusted),
+        T(a_farewell_costs_no_trust),
+        T(a_caller_may_stop_at_each_chunk),
+        T(a_paused_answer_goes_on),
+        T(encoded_answers_are_decoded_where_asked),
+        T(an_unknown_encoding_breaks),
+        T(a_name_that_moved_is_looked_up_again_at_once),
+        T(one_that_stays_away_is_tried_twice),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
