@@ -1,10 +1,11 @@
-"""docs.links: every relative link and anchor is there, every page can be reached from docs/README.md, and
-the blocks of the Spanish pages are, byte for byte, blocks of the English ones."""
+"""docs.links: every relative link, anchor and picture is there (a picture is small and has a text), every page can be
+reached from docs/README.md, and the blocks of the Spanish pages are, byte for byte, blocks of the English ones."""
 import os
 
 from pages import read_pages
 
 START = "docs/README.md"
+MAX_IMAGE = 150 * 1000
 
 
 def target_of(page, link):
@@ -25,6 +26,17 @@ def check_link(root, pages, page, line, link):
         return [(page.path, line, f"the link {link} leads nowhere")]
     if anchor and (path not in pages or anchor not in pages[path].anchors):
         return [(page.path, line, f"the link {link}: {path} has no such heading")]
+    return []
+
+
+def check_image(root, page, line, text, link):
+    path = os.path.normpath(os.path.join(os.path.dirname(page.path), link))
+    if not text.strip():
+        return [(page.path, line, f"the picture {link} has no text")]
+    if not os.path.exists(os.path.join(root, path)):
+        return [(page.path, line, f"the picture {link} is missing")]
+    if os.path.getsize(os.path.join(root, path)) > MAX_IMAGE:
+        return [(page.path, line, f"the picture {link} is larger than {MAX_IMAGE} bytes")]
     return []
 
 
@@ -50,6 +62,8 @@ def check(root):
     for page in pages.values():
         for line, link in page.links:
             out += check_link(root, pages, page, line, link)
+        for line, text, link in page.images:
+            out += check_image(root, page, line, text, link)
     reached = reachable(pages)
     out += [(p, 1, f"cannot be reached from {START}")
             for p in pages if p.startswith("docs/") and p not in reached]

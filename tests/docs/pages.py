@@ -5,6 +5,7 @@ import re
 SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 FENCE = re.compile(r"^(\s*)(```+|~~~+)\s*(\S*)\s*$")
 LINK = re.compile(r"(?<!!)\[(?:[^\]\[]|\[[^\]]*\])*\]\(([^)\s]+)\)")
+IMAGE = re.compile(r"!\[([^\]]*)\]\(([^)\s]+)\)")
 ALONE = re.compile(r"^(\s*$|\||#|\s*[-*] |\d+\. )")  # lines that do not go on from the one before
 CODE = re.compile(r"`([^`]+)`")
 
@@ -23,7 +24,7 @@ class Block:
 class Page:
     def __init__(self, root, path):
         self.path = path
-        self.blocks, self.links, self.codes, self.plain, self.findings = [], [], [], [], []
+        self.blocks, self.links, self.images, self.codes, self.plain, self.findings = [], [], [], [], [], []
         self.anchors, self.sections = set(), 0
         with open(os.path.join(root, path), encoding="utf-8") as f:
             self.read(f.read().split("\n"))
@@ -75,6 +76,8 @@ class Page:
         bare = CODE.sub(lambda m: re.sub(r"[^\n]", " ", m.group(0)), text)
         for m in LINK.finditer(bare):
             self.links.append((line_of(m.start()), m.group(1)))
+        for m in IMAGE.finditer(bare):
+            self.images.append((line_of(m.start()), m.group(1), m.group(2)))
         if re.search(r"\]\s*\n\s*\(|\]\s+\([^)]*\.md", bare):
             self.findings.append((self.path, first, "a link that is torn apart"))
 

@@ -68,6 +68,10 @@ LINKS = [
     ("[a](other.md#two-words)", 0, ""),
     ("[a](other.md#three-words)", 1, "no such heading"),
     ("One [a\nb](othre.md)", 1, "leads nowhere"),
+    ("![a window](other.md)", 0, ""),
+    ("![a window](othre.png)", 1, "is missing"),
+    ("![](other.md)", 1, "has no text"),
+    ("![a window](large.png)", 1, "larger than"),
     ("One `a", 1, "a backtick"),
     ("[a](other.md)\n```text\nx", 2, "never closed"),
 ]
@@ -102,6 +106,7 @@ def run(run_snippets):
         with tempfile.TemporaryDirectory(prefix="ld-") as root:
             write(root, "docs/README.md", case[0] + "\n")
             write(root, "docs/other.md", "# Other\n\n## Two words\n")
+            write(root, "docs/large.png", "x" * (links.MAX_IMAGE + 1))
             bad += compare("links", [case], links.check(root), ["docs/README.md"])
     with tempfile.TemporaryDirectory(prefix="ld-") as root:
         write(root, "docs/README.md", "[es](es/guia.md)\n```sh\nlullctl stats\n```\n")

@@ -108,7 +108,7 @@ install_it() { at apt-get install -y --no-install-recommends /root/lull.deb >"$l
 upgrade() { at dpkg --force-confdef --force-confold -i /root/next.deb >"$log" 2>&1 || fail "upgrade"; }
 has() { at test -e "$1" || fail "$1 is not there"; }
 has_not() { at test -e "$1" && fail "$1 is there"; }
-edit() { at sed -i 's,^#\[upstream default\],[upstream default],; s,^#url =.*,url = http://127.0.0.1:9,' /etc/lull/lull.conf; }
+edit() { at sh -c "printf '[upstream default]\nurl = http://127.0.0.1:9\n' >>/etc/lull/lull.conf"; } # as the quick start says
 
 echo "-- without systemd"
 install_it
