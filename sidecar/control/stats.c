@@ -49,7 +49,10 @@ static void add_task(cJSON *to, const struct task_figures *t, mono_t now)
     for (int i = 0; i < OUTCOME_COUNT; i++) {
         cJSON_AddNumberToObject(o, outcome_name((enum outcome)i), (double)t->outcomes[i]);
     }
-#define TASK_FIGURE(field, name, value, help) add_figure(o, name, value, t->field);
+#define TASK_FIGURE(field, name, value, help)                                                      \
+    if (t->observed || strncmp(name, "would_", strlen("would_")) != 0) {                           \
+        add_figure(o, name, value, t->field);                                                      \
+    }
 #define UPSTREAM_FIGURE(field, name, value, help)
 #define SERVER_FIGURE(group, field, name, value, help)
 #include "lull/config/figures.def"

@@ -124,6 +124,32 @@ static void print_costs(const cJSON *tasks)
     }
 }
 
+/* What observing has found: the sums over all kinds. */
+static void print_observed(const cJSON *tasks)
+{
+    double answered = 0;
+    double superseded = 0;
+    double requests = 0;
+    double saved = 0;
+    double waited = 0;
+    const cJSON *task = NULL;
+    cJSON_ArrayForEach(task, tasks)
+    {
+        if (cJSON_HasObjectItem(task, "would_hit")) {
+            answered += ctl_number_of(task, "would_hit") +
+                        ctl_number_of(task, "would_type_through") +
+                        ctl_number_of(task, "would_collapse");
+            superseded += ctl_number_of(task, "would_supersede");
+            saved += ctl_number_of(task, "would_save_s");
+            waited += ctl_number_of(task, "would_wait_s");
+            requests += ctl_number_of(task, "requests");
+        }
+    }
+    printf("\nobserve: would have answered %.0f of %.0f tasks without a call, saving %.1f s of the "
+           "model; %.0f superseded, %.1f s held back\n",
+           answered, requests, saved, superseded, waited);
+}
+
 static void print_upstreams(const cJSON *upstreams)
 {
     const cJSON *up = NULL;
@@ -150,6 +176,9 @@ void ctl_print_stats(const cJSON *s)
            ctl_number_of(s, "uptime_s"), ctl_text_of(s, "mode"));
     print_tasks(cJSON_GetObjectItemCaseSensitive(s, "tasks"));
     print_costs(cJSON_GetObjectItemCaseSensitive(s, "tasks"));
+    if (strcmp(ctl_text_of(s, "mode"), "observe") == 0) {
+        print_observed(cJSON_GetObjectItemCaseSensitive(s, "tasks"));
+    }
     printf("\nchats %.0f (%.0f open, %.0f failed), other %.0f, unrecognised %.0f\n",
            ctl_number_of(chat, "requests"), ctl_number_of(chat, "open"),
            ctl_number_of(chat, "failed"),

@@ -615,7 +615,30 @@ class Observe(TaskTest):
                         self.assertEqual(e.header("Accept-Encoding"), "gzip, deflate, br")
                         self.assertEqual(r.body, e.payload)
         for kind in CACHED:
-            lull.wait_task(kind, requests=4, bypassed=4)
+            t = lull.wait_task(kind, requests=4, bypassed=4, would_hit=2, hits=0, saved_s=0)
+            self.assertGreater(t["would_save_s"], 0, kind)
+            self.assertLess(t["would_save_s"], t["upstream_s"], kind)
+        n = len(CACHED)
+        out = lull.ctl("stats").stdout
+        self.assertRegex(out, rf"observe: would have answered {2 * n} of {4 * n} tasks without a call, saving [0-9.]+ s ")
+        metrics = lull.control("GET", "/metrics").body.decode()
+        self.assertIn('lull_task_would_hit_total{kind="title"} 2\n', metrics)
+        # what was seen is not served once observing is over, nor the line shown
+        lull.write_config(tasks="mode = on")
+        self.assertEqual(lull.reload().status, 200)
+        self.assertNotIn("would have", lull.ctl("stats").stdout)
+        seen = up.count()
+        for want in ("miss", "hit"):
+            r = self.ask(lull, "title", "", raw=body("title", "observed openai", "openai"), head=headers("openai", kind="title"))
+            self.assertIn(want, r.cache_status)
+        self.assertEqual(up.count(), seen + 1)
+
+    def test_a_forbidden_origin_is_not_refused(self):
+        up = self.upstream()
+        lull = self.lull(up, tasks="mode = observe")
+        r = self.ask(lull, "title", "x", head=[*headers("openai", kind="title"), ("Origin", "http://evil.test")])
+        self.bypass(r, "title", "observe")
+        lull.wait_task("title", requests=1, bypassed=1, rejected=0)
 
     def test_errors_pass_too(self):
         up = self.upstream()

@@ -15,8 +15,8 @@ TABLES = [
                               "conf/lull.conf")),
     ("outcomes.def", "OUTCOME", 0, ("docs/figures.md", "docs/outcomes.md")),
     ("errors.def", "HTTP_ERROR", 0, ("docs/errors.md",)),
-    ("figures.def", "TASK_FIGURE", 0, ("docs/figures.md",)),
-    ("figures.def", "UPSTREAM_FIGURE", 0, ("docs/figures.md",)),
+    ("figures.def", "TASK_FIGURE", 0, ("docs/figures.md", "docs/man/lullctl.1")),
+    ("figures.def", "UPSTREAM_FIGURE", 0, ("docs/figures.md", "docs/man/lullctl.1")),
 ]
 OPTIONAL_SPEAKERS = {"README.md"}  # names kinds only where it lists them at all
 

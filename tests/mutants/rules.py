@@ -133,7 +133,7 @@ mutant(R, "chats tell of their first token", CHAT, "if (w->answer.first_token_se
 mutant(R, "a nearly finished task is left to finish", DECIDE, " || ends_first(j, now)) {",
        ") {\n        (void)ends_first;", UNIT)
 mutant(R, "what a task takes is told", FLIGHT,
-       "f->ticket.job.expected = flight_expected(f);", "", BOUNDS)
+       "f->ticket.job.expected = flight_expected(f->table, &f->spec);", "", BOUNDS)
 mutant(R, "a slow server is left alone for longer", DECIDE, "settle > 0 ? slowness(s, m) : 0",
        "s == NULL ? slowness(s, m) : 0", UNIT)
 mutant(R, "who types is about to send", DECIDE, "typed.us > m->quiet_since.us ? typed : m->quiet_since",
@@ -163,17 +163,17 @@ mutant(R, "aborted work counts as wasted", CALL,
 # ---- 3: obsolete ----
 
 R = "3 obsolete"
-mutant(R, "follow-ups of the same chat id", OBSOLETE, "return hash_key_eq(w->chat, whose->chat);", "return false;",
+mutant(R, "follow-ups of the same chat id", OBSOLETE, "return hash_key_eq(task_chat, whose->chat);", "return false;",
        YIELD)
-mutant(R, "not those of another chat id", OBSOLETE, "return hash_key_eq(w->chat, whose->chat);",
-       "return hash_key_eq(w->chat, whose->chat) ||\n"
-       "               (chat != NULL && task_reply_is_in(f->spec.turn.reply, chat));", YIELD)
-mutant(R, "the same person's", OBSOLETE, "if (!hash_key_eq(f->spec.turn.whose.person, whose->person)) {",
-       "if (f == NULL) {", YIELD)
+mutant(R, "not those of another chat id", OBSOLETE, "return hash_key_eq(task_chat, whose->chat);",
+       "return hash_key_eq(task_chat, whose->chat) ||\n"
+       "               (chat != NULL && task_reply_is_in(turn->reply, chat));", YIELD)
+mutant(R, "the same person's", OBSOLETE, "if (!hash_key_eq(turn->whose.person, whose->person)) {",
+       "if (turn == NULL) {", YIELD)
 mutant(R, "those whose reply the chat has", OBSOLETE,
-       "return chat != NULL && task_reply_is_in(f->spec.turn.reply, chat);", "return false;", YIELD)
+       "return chat != NULL && task_reply_is_in(turn->reply, chat);", "return false;", YIELD)
 mutant(R, "not those whose reply it has not", OBSOLETE,
-       "return chat != NULL && task_reply_is_in(f->spec.turn.reply, chat);", "return chat != NULL;", YIELD)
+       "return chat != NULL && task_reply_is_in(turn->reply, chat);", "return chat != NULL;", YIELD)
 mutant(R, "12 code points at least", REPLY, "if (code_points(reply) < TASK_REPLY_MIN) {", "if (reply.len == 0) {",
        YIELD)
 mutant(R, "12 are enough", REPLY, "if (code_points(reply) < TASK_REPLY_MIN) {",
@@ -205,7 +205,8 @@ mutant(R, "only those waiters", OBSOLETE, "            answer_obsolete(f, whose,
        "                continue;\n            }\n", YIELD)
 mutant(R, "its generation is aborted", OBSOLETE, "if (flight_is_idle(f)) {\n                flight_drop(f);",
        "if (f == NULL) {\n                flight_drop(f);", YIELD)
-mutant(R, "a turn of tools is no new turn", CHAT, " && !(x->parsed && task_is_tool_turn(&x->request))) {", ") {",
+mutant(R, "a turn of tools is no new turn", CHAT, "flight_count(x->engine->flights) > 0 && !goes_on) {",
+       "flight_count(x->engine->flights) > 0) {",
        BOUNDS)
 mutant(R, "an autocomplete whose text was sent", CHAT, "    complete_chat(x);\n", "", ("scenario.test_completion",))
 
@@ -471,6 +472,34 @@ mutant(R, "a joined waiter was held since it came", FLIGHT, "w->since.us > f->he
 mutant(R, "passing tasks spend model time", WATCH, "    figures->upstream_us += took;\n", "", TIME)
 mutant(R, "a passing task that is left is wasted", WATCH, "figures->wasted_us += used ? 0 : took;", "(void)used;", TIME)
 mutant(R, "a task that waits to pass was held", PASS, "    count_wait(ctx);\n", "", TIME)
+
+# ---- 12: observe ----
+
+R = "12 observe"
+OBSERVE = "sidecar/path/exchange/observe.c"
+SEEN = ("scenario.test_observe",)
+mutant(R, "what was seen is found", OBSERVE, ".observing = true};", ".observing = false};", SEEN)
+mutant(R, "and marked", OBSERVE, "    v->spec.flags |= CACHE_FLAG_OBSERVED;\n", "", SEEN)
+mutant(R, "nothing is served", "sidecar/path/exchange/lookup.c", "            observe_task(x);\n        }\n        return STEP_RELAY;",
+       "            observe_task(x);\n        }\n        return next;", SEEN)
+mutant(R, "a real answer stays", OBSERVE, "spec.store = spec.store && !real;", "(void)real;", SEEN)
+mutant(R, "its suggestions are held apart", "sidecar/path/exchange/autocomplete.c", "hold(observed ? observe_through(e->observe) : e->through,",
+       "hold(observed ? e->through : e->through,", SEEN)
+mutant(R, "a title asked again would be made anew", OBSERVE, "*anew = lookup_wants_new(x, &hit);", "*anew = false;", SEEN)
+mutant(R, "bad answers would not be kept", OBSERVE, "    fly_keep(v->of->engine, &v->spec, &v->end);\n",
+       "    v->spec.kind = KIND_CONTEXT_COMPACTION;\n    fly_keep(v->of->engine, &v->spec, &v->end);\n", SEEN)
+mutant(R, "equal requests share", OBSERVE, "struct observed *v = spec.join ? find_equal(x->engine->observe, &spec) : NULL;",
+       "struct observed *v = spec.join ? NULL : find_equal(x->engine->observe, &spec);", SEEN)
+mutant(R, "who left shares nothing", OBSERVE, "if (!first && !r->client_gone) {", "if (!first) {", SEEN)
+mutant(R, "a superseded answer is not kept", OBSERVE, "if (v->state == OBSERVED_RUNNING || !is_completion(v)) {",
+       "if (v->state != OBSERVED_OVER) {", SEEN)
+mutant(R, "newer text supersedes", OBSERVE, "            over(older);\n", "", SEEN)
+mutant(R, "virtual calls wait for chats", "sidecar/path/exchange/chat.c", "        observe_front_began(x->engine->observe, x);\n", "", SEEN)
+mutant(R, "and no longer than they are open", "sidecar/path/exchange/chat.c", "        observe_front_ended(x->engine->observe, x);\n", "", SEEN)
+mutant(R, "obsolete work waits no longer", "sidecar/path/exchange/chat.c", "            observe_moved_on(x->engine->observe, &whose, request);\n", "", SEEN)
+mutant(R, "streamed tasks wait", "sidecar/path/exchange/forward.c", "        observe_passing(x);\n", "", SEEN)
+mutant(R, "virtual calls have a bound", OBSERVE, "if (o->count >= OBSERVED_MOST ||", "if (", SEEN)
+mutant(R, "an answer on the side has a bound", WATCH, "> WATCH_MAX) {", "> 64 * WATCH_MAX) {", SEEN)
 # ---- routes: where a request goes, and what its head says ----
 
 R = "routes"

@@ -1,5 +1,5 @@
 /* test_random.c: random interleavings of arrive, leave, stream, finish, fail, refuse, fall back,
- * supersede, join, send, purge, reload and time, from fixed seeds: every accepted request gets
+ * supersede, join, send, purge, reload (also to observe and back) and time, from fixed seeds: every accepted request gets
  * exactly one answer, nothing is called after its end, and the equations of the figures hold
  * (world_end).
  */
@@ -226,6 +226,7 @@ static void step(struct world *w, struct person *people, const char **sets)
         sets[6] = fallbacks[pick(3)];
         sets[7] = dialects[pick(3)];
         sets[8] = ways[pick(4)];
+        sets[9] = pick(4) == 0 ? "tasks.mode=observe" : "tasks.mode=on";
         sets[2] = pick(4) == 0 ? "cache.type_through=no" : "cache.type_through_entries=3";
         world_reload(w, sets);
         break;
@@ -267,6 +268,7 @@ static void run(uint64_t seed)
                           "tasks.fallback=other",
                           "upstream.other.dialect=auto",
                           "tasks.stale_if_error=1h",
+                          "tasks.mode=on",
                           NULL};
     struct world *w = world_begin(sets);
     struct person people[CLIENTS] = {0};

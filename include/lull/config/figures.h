@@ -47,6 +47,7 @@ void figure_times_free(struct figure_times *t);
 
 struct task_figures {
     char *name;
+    bool observed; /* a request came in `mode = observe`: the figures would_... mean something */
     uint64_t requests; /* finished exchanges: equals the sum of outcomes at every moment */
     uint64_t outcomes[OUTCOME_COUNT];
 #define TASK_FIGURE(field, name, value, help) int64_t field;

@@ -120,12 +120,27 @@ bool complete_is_held(struct exchange *x, int kind, const struct cache_hit *hit)
            through_knows(x->engine->through, hit->id, cache_generation(x->engine->parts.cache));
 }
 
-static void hold(struct engine *e, struct span content, struct through_put *put)
+bool complete_observe_rest(struct exchange *x, struct through_hit *hit)
+{
+    struct engine *e = x->engine;
+    uint64_t generation = cache_generation(e->parts.cache);
+    wall_t now = loop_wall(e->parts.loop);
+    if (!is_completion(x) || !type_through(x)) {
+        return false;
+    }
+    complete_prepare(x);
+    const struct flight_completion *c = &x->completion;
+    return c->usable && (through_look(e->through, &c->context, c->who.text, generation, now, hit) ||
+                         through_find(observe_through(e->observe), &c->context, c->who.text,
+                                      generation, now, hit));
+}
+
+static void hold(struct through *to, struct span content, struct through_put *put)
 {
     struct buf suggestion = {.max = SUGGESTION_MAX};
     if (suggestion_of(content, &suggestion)) {
         put->suggestion = buf_span(&suggestion);
-        through_put(e->through, put);
+        through_put(to, put);
     }
     buf_free(&suggestion);
 }
@@ -145,7 +160,9 @@ void complete_hit(struct exchange *x, const struct cache_hit *hit, const struct 
                                   .model_time = hit->model_time,
                                   .tokens = hit->tokens,
                                   .cost = hit->cost};
-        hold(x->engine, buf_span(&answer->content), &put);
+        hold(x->settings->mode == TASKS_OBSERVE ? observe_through(x->engine->observe)
+                                                : x->engine->through,
+             buf_span(&answer->content), &put);
     }
 }
 
@@ -161,7 +178,9 @@ void complete_landed(struct engine *e, const struct flight_spec *spec, const str
                                   .model_time = end->model_time,
                                   .tokens = end->tokens,
                                   .cost = end->cost};
-        hold(e, buf_span(&end->answer->content), &put);
+        bool observed = (spec->flags & CACHE_FLAG_OBSERVED) != 0;
+        hold(observed ? observe_through(e->observe) : e->through, buf_span(&end->answer->content),
+             &put);
     }
 }
 

@@ -23,18 +23,24 @@ static void begin_front(struct exchange *x, enum schedule_front_kind kind)
     };
     x->is_front = true;
     gate_front_began(flight_gate(x->engine->flights), &x->front);
+    if (x->settings->mode == TASKS_OBSERVE && !x->observing) {
+        observe_front_began(x->engine->observe, x);
+    }
 }
 
-/* What this chat makes pointless. */
+/* Cancels tasks that this chat makes obsolete. */
 static void answer_pointless(struct exchange *x)
 {
-    if (flight_count(x->engine->flights) == 0) {
-        return;
-    }
+    struct schedule_whose whose = turn_whose(x);
+    const struct dialect_request *request = x->parsed ? &x->request : NULL;
+    bool goes_on = request != NULL && task_is_tool_turn(request);
     complete_chat(x);
-    if (x->settings->mode != TASKS_OBSERVE && !(x->parsed && task_is_tool_turn(&x->request))) {
-        struct schedule_whose whose = turn_whose(x);
-        flight_moved_on(x->engine->flights, &whose, x->parsed ? &x->request : NULL);
+    if (x->settings->mode == TASKS_OBSERVE) {
+        if (!goes_on) {
+            observe_moved_on(x->engine->observe, &whose, request);
+        }
+    } else if (flight_count(x->engine->flights) > 0 && !goes_on) {
+        flight_moved_on(x->engine->flights, &whose, request);
     }
 }
 
@@ -46,7 +52,7 @@ void chat_begin(struct exchange *x)
         answer_pointless(x);
         x->watch.gap = rewarm_chat_began(x->engine->rewarm, to, &whose,
                                          !x->parsed || task_is_first_turn(&x->request));
-        x->watch.keep = to->rewarm != REWARM_OFF;
+        x->watch.keep = to->rewarm != REWARM_OFF && x->settings->mode != TASKS_OBSERVE;
         if (x->parsed && x->request.has_input) {
             flight_chat_loads(x->engine->flights, to, x->request.model, x->body, x->head.endpoint);
         }
@@ -64,6 +70,7 @@ static void note_token(struct exchange *x)
     x->watch.first_token = now;
     rewarm_chat_token(e->rewarm, &x->settings->upstreams[x->head.upstream], x->watch.gap,
                       mono_diff(now, x->begun));
+    observe_front_token(e->observe, x);
     usec_t late = schedule_front_token(e->parts.schedule, &x->front, now);
     if (late >= 0) {
         struct upstream_figures *up =
@@ -137,7 +144,7 @@ static void on_end(void *ctx)
     rewarm_chat_read(x->engine->rewarm, &x->settings->upstreams[x->head.upstream], w->gap,
                      w->answer.answer.tokens_in, w->answer.answer.cached_tokens);
     w->goes_on = how == ASSEMBLED_ODD && w->answer.calls;
-    if (how == ASSEMBLED_WHOLE) {
+    if (how == ASSEMBLED_WHOLE && x->settings->mode != TASKS_OBSERVE) {
         note_turn(x);
     }
 }
@@ -153,5 +160,6 @@ void chat_end(struct exchange *x)
     if (x->is_front) {
         x->is_front = false;
         gate_front_ended(flight_gate(x->engine->flights), &x->front, x->watch.goes_on);
+        observe_front_ended(x->engine->observe, x);
     }
 }

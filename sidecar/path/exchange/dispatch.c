@@ -82,15 +82,14 @@ void fly_spec(struct exchange *x, struct flight_spec *spec)
     spec->turn = turn_of(x);
     spec->turn.elsewhere = strcmp(x->settings->upstreams[x->upstream].machine,
                                   x->settings->upstreams[x->head.upstream].machine) != 0;
+    snprintf(x->scope_text, sizeof x->scope_text, "%02x%02x%02x%02x", x->scope.digest[0],
+             x->scope.digest[1], x->scope.digest[2], x->scope.digest[3]);
+    spec->scope = span_of(x->scope_text);
     x->waiter.chat = spec->turn.whose.chat;
 }
 
 static void submit(struct exchange *x, struct flight_spec *spec)
 {
-    char scope[9];
-    snprintf(scope, sizeof scope, "%02x%02x%02x%02x", x->scope.digest[0], x->scope.digest[1],
-             x->scope.digest[2], x->scope.digest[3]);
-    spec->scope = span_of(scope);
     x->waiter.done = on_flight_end;
     x->waiter.ctx = x;
     x->phase = PHASE_FLIGHT;
@@ -159,11 +158,14 @@ enum step step_flight(struct exchange *x)
     return next;
 }
 
-/* Only good answers are kept. */
 void fly_landed(void *ctx, const struct flight *f, struct flight_end *end)
 {
-    struct engine *e = ctx;
-    const struct flight_spec *spec = flight_spec(f);
+    fly_keep(ctx, flight_spec(f), end);
+}
+
+/* Only good answers are kept. */
+void fly_keep(struct engine *e, const struct flight_spec *spec, struct flight_end *end)
+{
     const struct kind_policy *policy = &spec->settings->kinds[spec->kind];
     struct task_figures *figures = figures_task(e->parts.figures, policy->name);
     enum judgement judged = answer_judge(end->answer, policy, spec->kind);

@@ -42,6 +42,7 @@ struct engine *engine_create(const struct engine_parts *parts, struct settings *
     e->rewarm = rewarm_create(parts->loop, parts->pool, parts->schedule, parts->figures);
     gate_watch(flight_gate(e->flights), rewarm_look, e->rewarm);
     e->through = through_create((size_t)settings->cache.type_through_entries);
+    e->observe = observe_create(e);
     host_own_name(e->hostname, sizeof e->hostname);
     return e;
 }
@@ -54,6 +55,7 @@ void engine_destroy(struct engine *e)
     gate_watch(flight_gate(e->flights), NULL, NULL);
     compare_destroy(e);
     rewarm_destroy(e->rewarm);
+    observe_destroy(e->observe);
     flight_table_destroy(e->flights);
     through_destroy(e->through);
     while (e->spare != NULL) {
@@ -70,8 +72,10 @@ void engine_configure(struct engine *e, struct settings *settings)
     settings_ref(settings);
     settings_unref(e->settings);
     e->settings = settings;
-    through_resize(e->through,
-                   settings->cache.type_through ? (size_t)settings->cache.type_through_entries : 0);
+    size_t entries =
+        settings->cache.type_through ? (size_t)settings->cache.type_through_entries : 0;
+    through_resize(e->through, entries);
+    through_resize(observe_through(e->observe), entries);
 }
 
 void engine_without(struct engine *e, unsigned parts)

@@ -66,6 +66,7 @@ struct exchange {
     bool regenerate;    /* a title asked again: not read, stored over the old */
 
     struct scope scope;
+    char scope_text[9];     /* as people see it */
     struct fingerprint raw; /* level 1; empty hash parts until step_raw ran */
     bool raw_made;
     struct fingerprint meaning;          /* level 2 */
@@ -81,9 +82,18 @@ struct exchange {
     struct schedule_front front; /* of a chat, or another request that a person waits for */
     bool is_front;
     struct answer_watch watch;
+    /* mode = observe */
+    bool observing;            /* it was judged as a task that may be answered */
+    struct observed *observed; /* its virtual call; NULL: none, or over */
+    struct list observed_node;
+    struct schedule_front observed_front;
+    bool is_observed_front;
     struct buf plain; /* turn.c: the reply that a task's prompt ends with */
     struct buf reply; /* scratch: rendered bodies */
 };
+
+struct observe;
+struct observed;
 
 struct engine {
     struct engine_parts parts;
@@ -92,7 +102,8 @@ struct engine {
     struct through *through;
     struct rewarm *rewarm;
     struct compare *compare; /* NULL: none runs */
-    size_t watched;          /* answers to tasks that are put together as they pass */
+    struct observe *observe;
+    size_t watched; /* answers to tasks that are put together as they pass */
     struct exchange *spare;
     size_t spare_count;
     int64_t bad_requests;
@@ -125,6 +136,8 @@ enum step step_relay(struct exchange *x);
 enum step policy_origin(struct exchange *x);
 /* flight_hooks.landed, with the engine as ctx. */
 void fly_landed(void *ctx, const struct flight *f, struct flight_end *end);
+/* Keeps an answer if it is good, and counts whether it did; fills in what end says of the entry. */
+void fly_keep(struct engine *e, const struct flight_spec *spec, struct flight_end *end);
 
 /* lookup.c: makes the level-2 key: STEP_THROUGH: to be looked up, else the next step. */
 enum step lookup_prepare(struct exchange *x);
@@ -145,6 +158,8 @@ void fly_spec(struct exchange *x, struct flight_spec *spec);
 void complete_prepare(struct exchange *x);
 /* Whether the rest of a held suggestion would answer it; uses nothing. */
 bool complete_would_rest(struct exchange *x);
+/* The rest of a suggestion that is held, or was seen while observing. */
+bool complete_observe_rest(struct exchange *x, struct through_hit *hit);
 /* Whether type-through has nothing to gain from reading the entry behind a level-1 hit. */
 bool complete_is_held(struct exchange *x, int kind, const struct cache_hit *hit);
 /* flight_hooks.held, with the engine as ctx. */
@@ -174,6 +189,28 @@ void chat_end(struct exchange *x);
 extern const struct relay_tap chat_tap;
 /* The tap's part that begins to put the answer together, where it can be. */
 void watch_head(void *ctx, int status, const struct http_header *headers, size_t count);
+
+/* observe.c: what would have been done with a task that passes through unchanged; only in
+ * `mode = observe`. */
+struct observe *observe_create(struct engine *e);
+void observe_destroy(struct observe *o);
+/* The suggestions that were seen. */
+struct through *observe_through(struct observe *o);
+/* A task with its level-2 key: looks it up, and begins its virtual call where nothing answers it. */
+void observe_task(struct exchange *x);
+/* Any task that is about to pass: what would have waited before it passed waits virtually. */
+void observe_passing(struct exchange *x);
+/* Its answer has come whole: x->watch's, whose texts are moved away, and what end says of it. */
+void observe_landed(struct exchange *x, const struct flight_end *end);
+/* Its call is over, however. */
+void observe_ended(struct exchange *x, const struct relay_result *r);
+/* The same front as x->front, for virtual calls. */
+void observe_front_began(struct observe *o, struct exchange *x);
+void observe_front_token(struct observe *o, struct exchange *x);
+void observe_front_ended(struct observe *o, struct exchange *x);
+/* A chat goes on from a reply: see flight_moved_on(). */
+void observe_moved_on(struct observe *o, const struct schedule_whose *whose,
+                      const struct dialect_request *chat);
 
 /* watch.c: looks at a task's answer as it passes. */
 extern const struct relay_tap task_tap;

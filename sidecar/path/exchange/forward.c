@@ -60,6 +60,7 @@ static void on_relay_done(void *ctx, const struct relay_result *r)
     count_call_end(x, r);
     if (x->decision.cls == TASK_CLASS_TASK) {
         watch_ended(x, r);
+        observe_ended(x, r);
     }
     chat_end(x);
     gate_end(flight_gate(x->engine->flights), &x->ticket, r->client_gone);
@@ -88,7 +89,9 @@ static void count_begin(struct exchange *x)
         server->tasks_unrecognised++;
     }
     if (x->decision.cls == TASK_CLASS_TASK) {
-        exchange_figures(x, x->decision.kind)->upstream_calls++;
+        struct task_figures *figures = exchange_figures(x, x->decision.kind);
+        figures->upstream_calls++;
+        figures->observed = figures->observed || x->settings->mode == TASKS_OBSERVE;
     } else if (x->decision.cls == TASK_CLASS_CHAT) {
         server->chat_requests++;
         server->chat_open++;
@@ -163,6 +166,10 @@ enum step step_relay(struct exchange *x)
 {
     if (x->settings->upstreams[x->head.upstream].slots == SLOTS_AUTO) {
         probes_use(flight_probes(x->engine->flights), x->settings, x->head.upstream);
+    }
+    if (x->settings->mode == TASKS_OBSERVE && x->decision.cls == TASK_CLASS_TASK) {
+        observe_passing(x);
+        x->bypass = "observe";
     }
     if (!waits(x)) {
         pass(x);

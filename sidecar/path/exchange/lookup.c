@@ -218,10 +218,6 @@ enum step lookup_prepare(struct exchange *x)
         x->bypass = "ambiguous-json";
         return STEP_RELAY;
     }
-    if (x->settings->mode == TASKS_OBSERVE) {
-        x->bypass = "observe";
-        return STEP_RELAY;
-    }
     if (!crosses) {
         x->bypass = "dialect";
     } else if (x->head.no_store) {
@@ -237,5 +233,11 @@ enum step lookup_prepare(struct exchange *x)
 enum step step_meaning(struct exchange *x)
 {
     enum step next = lookup_prepare(x);
+    if (x->settings->mode == TASKS_OBSERVE) {
+        if (next != STEP_RELAY) {
+            observe_task(x);
+        }
+        return STEP_RELAY;
+    }
     return next == STEP_THROUGH ? look_up(x) : next;
 }

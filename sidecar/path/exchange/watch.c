@@ -67,9 +67,11 @@ static void on_end(void *ctx)
     }
     struct flight_end end = {.result = FLIGHT_ANSWER,
                              .answer = &x->watch.answer.answer,
-                             .model_time = model_time(x, true)};
+                             .model_time = model_time(x, true),
+                             .took = mono_diff(x->watch.last_data, x->watch.called)};
     flight_count_tokens(x->body.len, to, exchange_figures(x, x->decision.kind),
                         figures_upstream(figures, to->name), &end);
+    observe_landed(x, &end);
 }
 
 void watch_ended(struct exchange *x, const struct relay_result *r)

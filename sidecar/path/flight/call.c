@@ -93,9 +93,9 @@ static void note_slowness(struct flight *f)
 {
     usec_t took = mono_diff(loop_now(f->table->loop), f->started);
     usec_t limit = flight_policy(f)->max_expected;
-    usec_t expected = flight_expected(f);
+    usec_t expected = flight_expected(f->table, &f->spec);
     if (limit > 0 && took > limit && took > expected) {
-        flight_pace_add(f, took);
+        flight_took(f->table, &f->spec, took);
     }
 }
 
@@ -370,7 +370,7 @@ static void land(struct flight *f)
     if (!f->spec.aside) {
         figure_times_add(&flight_upstream_figures(f)->latency, now, end.took);
     }
-    flight_pace_add(f, end.took);
+    flight_took(f->table, &f->spec, end.took);
     if (!is_fit(f)) {
         ask_for_shape(f, &end);
         return;

@@ -36,8 +36,8 @@ static bool is_off(const struct flight_spec *spec)
     return spec->settings->kinds[spec->kind].debounce == WINDOW_OFF;
 }
 
-usec_t completion_window(struct flight_table *t, const struct flight_spec *spec,
-                         const struct typist_verdict *v)
+usec_t flight_window(struct flight_table *t, const struct flight_spec *spec,
+                     const struct typist_verdict *v)
 {
     usec_t window = spec->settings->kinds[spec->kind].debounce;
     if (window != WINDOW_AUTO || !flight_has(t, FLIGHT_PART_WINDOW)) {
@@ -175,7 +175,7 @@ bool completion_is_futile(struct flight *f)
         !schedule_chatted(t->schedule, to, now)) {
         return false;
     }
-    usec_t expected = flight_expected(f);
+    usec_t expected = flight_expected(f->table, &f->spec);
     expected = expected >= 0 ? expected : schedule_expects(t->schedule, to, f->spec.body.len, now);
     bool rested = row->tried_at.us != 0 && mono_diff(now, row->tried_at) >= FUTILE_PAUSE;
     if (expected <= limit || rested) {
@@ -316,7 +316,7 @@ void completion_place(struct flight *f)
     }
     f->run = v.run;
     f->settled = v.settled;
-    f->window = completion_window(t, &f->spec, &v);
+    f->window = flight_window(t, &f->spec, &v);
     figure_times_add(&flight_task_figures(f)->window, c->who.now, f->window);
     completion_arm_deadline(f);
     if (c->usable && !is_off(&f->spec)) {

@@ -366,7 +366,7 @@ static void go(void *ctx)
     if (failure_blocked(f)) {
         return;
     }
-    f->ticket.job.expected = flight_expected(f);
+    f->ticket.job.expected = flight_expected(f->table, &f->spec);
     f->state = FLIGHT_CALLING;
     f->probe.fn = probed;
     f->probe.ctx = f;

@@ -152,9 +152,6 @@ struct flight *flight_find_to_join(struct flight_table *t, const struct flight_s
 /* Whether a completion is not worth a call now: it would take too long, and people chat on the
  * machine. */
 bool completion_is_futile(struct flight *f);
-/* The window of a request; verdict of typist_note(). */
-usec_t completion_window(struct flight_table *t, const struct flight_spec *spec,
-                         const struct typist_verdict *v);
 /* A new flight of class completion: supersedes, follows, is held or started. */
 void completion_place(struct flight *f);
 /* The call under way that the completion could take the rest of; NULL: none. */
@@ -175,10 +172,6 @@ void completion_arm_deadline(struct flight *f);
 
 /* pace.c: how long calls take. */
 struct pace *flight_pace(struct flight_table *t, const struct flight_spec *spec);
-/* A call of this flight has taken that long. */
-void flight_pace_add(struct flight *f, usec_t took);
-/* How long a call of it may take, longer requests longer; -1: not known. */
-usec_t flight_expected(struct flight *f);
 struct pace_row *flight_pace_row(struct flight_table *t, const struct flight_spec *spec);
 
 /* wire.c: what is sent. */

@@ -6,17 +6,17 @@
 
 #include "lull/path/webui/turn.h"
 
-static bool is_over(const struct flight *f, const struct flight_waiter *w,
-                    const struct schedule_whose *whose, const struct dialect_request *chat)
+bool flight_turn_is_over(const struct flight_turn *turn, struct hash_key task_chat,
+                         const struct schedule_whose *whose, const struct dialect_request *chat)
 {
     static const struct hash_key none;
-    if (!hash_key_eq(f->spec.turn.whose.person, whose->person)) {
+    if (!hash_key_eq(turn->whose.person, whose->person)) {
         return false;
     }
-    if (!hash_key_eq(w->chat, none) && !hash_key_eq(whose->chat, none)) {
-        return hash_key_eq(w->chat, whose->chat);
+    if (!hash_key_eq(task_chat, none) && !hash_key_eq(whose->chat, none)) {
+        return hash_key_eq(task_chat, whose->chat);
     }
-    return chat != NULL && task_reply_is_in(f->spec.turn.reply, chat);
+    return chat != NULL && task_reply_is_in(turn->reply, chat);
 }
 
 /* Answers those of its waiters whose conversation has moved on. */
@@ -26,7 +26,7 @@ static void answer_obsolete(struct flight *f, const struct schedule_whose *whose
     list_each(node, &f->waiters)
     {
         struct flight_waiter *w = list_item(node, struct flight_waiter, node);
-        if (is_over(f, w, whose, chat)) {
+        if (flight_turn_is_over(&f->spec.turn, w->chat, whose, chat)) {
             struct flight_end end = {.result = FLIGHT_EMPTY, .outcome = OUTCOME_OBSOLETE};
             flight_detach(f, w);
             w->done(w->ctx, &end);

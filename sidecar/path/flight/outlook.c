@@ -55,7 +55,7 @@ struct flight_outlook flight_outlook(struct flight_table *t, const struct flight
         struct typist_arrival who = c->who;
         who.now = loop_now(t->loop);
         struct typist_verdict v = typist_look(t->typists, &who);
-        o.window = completion_window(t, spec, &v);
+        o.window = flight_window(t, spec, &v);
         o.follows = c->usable && spec->join && completion_leader(t, c) != NULL;
     }
     return o;

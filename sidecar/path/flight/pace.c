@@ -31,19 +31,19 @@ struct pace_row *flight_pace_row(struct flight_table *t, const struct flight_spe
     return row;
 }
 
-void flight_pace_add(struct flight *f, usec_t took)
+void flight_took(struct flight_table *t, const struct flight_spec *spec, usec_t took)
 {
-    struct pace_row *row = flight_pace_row(f->table, &f->spec);
-    int64_t size = (int64_t)f->spec.body.len;
+    struct pace_row *row = flight_pace_row(t, spec);
+    int64_t size = (int64_t)spec->body.len;
     row->size = row->pace.count == 0 ? size : row->size + (size - row->size) / 8;
     pace_add(&row->pace, took);
 }
 
-usec_t flight_expected(struct flight *f)
+usec_t flight_expected(struct flight_table *t, const struct flight_spec *spec)
 {
-    const struct pace_row *row = flight_pace_row(f->table, &f->spec);
+    const struct pace_row *row = flight_pace_row(t, spec);
     usec_t usual = pace_expected(&row->pace);
-    double times = row->size > 0 ? (double)f->spec.body.len / (double)row->size : 1;
+    double times = row->size > 0 ? (double)spec->body.len / (double)row->size : 1;
     return usual > 0 && times > 1 ? (usec_t)((double)usual * times) : usual;
 }
 

@@ -194,6 +194,18 @@ const char *flight_upstream_state(const struct flight_table *t, const char *upst
 /* Where fronts and other jobs of the same machines are told. */
 struct gate *flight_gate(const struct flight_table *t);
 
+/* What a request like this is known for: its window, by the verdict of typist_note(); how long its
+ * call may take, longer requests longer (-1: not known). */
+usec_t flight_window(struct flight_table *t, const struct flight_spec *spec,
+                     const struct typist_verdict *v);
+usec_t flight_expected(struct flight_table *t, const struct flight_spec *spec);
+/* A call of such a request has taken that long. */
+void flight_took(struct flight_table *t, const struct flight_spec *spec, usec_t took);
+/* Whether a follow-up to that turn is obsolete once this chat comes. task_chat: the follow-up's own
+ * conversation, zero where it is not known; chat: NULL where its body is not held. */
+bool flight_turn_is_over(const struct flight_turn *turn, struct hash_key task_chat,
+                         const struct schedule_whose *whose, const struct dialect_request *chat);
+
 /* Switches parts off, to measure what they bring (tests/bench/typing). Not for use. */
 enum flight_part {
     FLIGHT_PART_FOLLOW = 1, /* longer text waits for a call under way */

@@ -1,0 +1,574 @@
+/* observe.c: `mode = observe`: what would have been done with a task that passes through unchanged.
+ *
+ *   exact cache ─▶ type-through ─▶ an equal call under way ─▶ window ─▶ gate ─▶ call
+ *   would_hit      would_type_     would_collapse             would_     would_wait_s
+ *                  through                                    supersede
+ *
+ * A task that none of these would have answered has a virtual call (struct observed): it waits in
+ * its window and at a gate of its own, over a schedule of its own that knows the same chats, and
+ * then runs for as long as the task's real call took. The real call is under way meanwhile, so the
+ * virtual one may outlive the exchange. A good answer that passes is kept in the cache, marked so
+ * that only look-ups of this mode find it, and its suggestion in a table of its own. A completion's
+ * is kept when its window and its wait are over, since it may be superseded until then.
+ *
+ * At most OBSERVED_MOST virtual calls exist, with OBSERVED_BYTES of copies: what comes beyond them
+ * is looked up and passes, and adds nothing more.
+ */
+#include "path/exchange/exchange_priv.h"
+
+#include "lull/path/webui/repair.h"
+
+#include <stdlib.h>
+
+enum { OBSERVED_MOST = 1024, OBSERVED_BYTES = 32 * 1024 * 1024 };
+enum observed_state { OBSERVED_WINDOW, OBSERVED_WAITING, OBSERVED_RUNNING, OBSERVED_OVER };
+
+struct observe {
+    struct engine *engine;
+    struct schedule *schedule;
+    struct gate *gate;
+    struct through *through;
+    struct typist_table *typists;
+    struct list all;
+    size_t count, bytes;
+};
+
+struct observed {
+    struct list node; /* in observe->all */
+    struct observe *of;
+    struct flight_spec spec; /* texts in `memory`; without a body */
+    struct buf memory;
+    struct list exchanges; /* whose real calls are under way; the first one's makes the answer */
+    enum observed_state state;
+    struct loop_timer *timer; /* the window, max_hold, what is left of the call */
+    struct gate_ticket ticket;
+    struct loop_deferred gone;
+    bool settled; /* class completion: see typist_verdict */
+    uint64_t run;
+    size_t members;  /* requests that it would answer ... */
+    size_t shared;   /* ... of which that many are counted as collapsed */
+    int64_t arrived; /* held back: the sum of the times since when its members are */
+    mono_t queued;   /* since when it is held back again; zero: it never gave way */
+    mono_t started;  /* RUNNING */
+    bool landed;     /* the real call is over: */
+    usec_t took;
+    bool answered; /* ... with an answer, which is not kept yet */
+    struct answer answer;
+    struct flight_end end;
+};
+
+static mono_t now_of(const struct observe *o)
+{
+    return loop_now(o->engine->parts.loop);
+}
+
+static const struct kind_policy *policy_of(const struct observed *v)
+{
+    return &v->spec.settings->kinds[v->spec.kind];
+}
+
+static struct task_figures *figures_of(const struct observed *v)
+{
+    return figures_task(v->of->engine->parts.figures, policy_of(v)->name);
+}
+
+/* Without one its answer is passed on as it comes in every mode. */
+static bool has_key(const struct observed *v)
+{
+    return v->spec.material.len > 0;
+}
+
+static bool is_completion(const struct observed *v)
+{
+    return policy_of(v)->cls == KIND_CLASS_COMPLETION;
+}
+
+struct observe *observe_create(struct engine *e)
+{
+    struct observe *o = mem_new(sizeof *o);
+    o->engine = e;
+    o->schedule = schedule_create();
+    o->gate = gate_create(e->parts.loop, o->schedule);
+    o->through = through_create((size_t)e->settings->cache.type_through_entries);
+    o->typists = typist_table_create();
+    list_init(&o->all);
+    return o;
+}
+
+static void observed_free(void *ctx)
+{
+    struct observed *v = ctx;
+    v->of->count--;
+    v->of->bytes -= v->memory.len;
+    list_remove(&v->node);
+    loop_timer_destroy(v->timer);
+    answer_free(&v->answer);
+    buf_free(&v->memory);
+    settings_unref(v->spec.settings);
+    free(v);
+}
+
+void observe_destroy(struct observe *o)
+{
+    list_each(node, &o->all)
+    {
+        struct observed *v = list_item(node, struct observed, node);
+        gate_end(o->gate, &v->ticket, false);
+        if (v->gone.waiting) {
+            loop_defer_cancel(o->engine->parts.loop, &v->gone);
+        }
+        observed_free(v);
+    }
+    gate_destroy(o->gate);
+    schedule_destroy(o->schedule);
+    through_destroy(o->through);
+    typist_table_destroy(o->typists);
+    free(o);
+}
+
+struct through *observe_through(struct observe *o)
+{
+    return o->through;
+}
+
+/* ---- the wait ---- */
+
+/* The virtual call is held back no longer. */
+static void release(struct observed *v)
+{
+    if (v->state != OBSERVED_RUNNING) {
+        figures_of(v)->would_wait_us += (int64_t)v->members * now_of(v->of).us - v->arrived;
+    }
+}
+
+static void leave(struct exchange *x)
+{
+    list_remove(&x->observed_node);
+    x->observed = NULL;
+}
+
+/* The virtual call is over; it is freed at the end of the turn. */
+static void over(struct observed *v)
+{
+    if (v->state == OBSERVED_OVER) {
+        return;
+    }
+    release(v);
+    while (!list_empty(&v->exchanges)) {
+        leave(list_item(v->exchanges.next, struct exchange, observed_node));
+    }
+    v->state = OBSERVED_OVER;
+    loop_timer_stop(v->timer);
+    gate_end(v->of->gate, &v->ticket, false);
+    loop_defer(v->of->engine->parts.loop, &v->gone);
+}
+
+/* Keeps the answer, once: from now on it would be found. */
+static void keep(struct observed *v)
+{
+    const struct kind_policy *policy = policy_of(v);
+    if (!v->answered) {
+        return;
+    }
+    v->answered = false;
+    v->end.answer = &v->answer;
+    if (answer_judge(&v->answer, policy, v->spec.kind) == JUDGED_BAD) {
+        (void)answer_mend(&v->answer, policy, v->spec.kind);
+    }
+    fly_keep(v->of->engine, &v->spec, &v->end);
+    answer_free(&v->answer);
+}
+
+/* It runs for as long as the real call took. */
+static void run_out(struct observed *v)
+{
+    usec_t left = v->took - mono_diff(now_of(v->of), v->started);
+    if (left > 0) {
+        loop_timer_start(v->timer, left);
+    } else {
+        over(v);
+    }
+}
+
+static void go(void *ctx)
+{
+    struct observed *v = ctx;
+    loop_timer_stop(v->timer);
+    release(v);
+    v->state = OBSERVED_RUNNING;
+    v->started = now_of(v->of);
+    keep(v);
+    if (v->landed) {
+        run_out(v);
+    }
+}
+
+static void arm_max_hold(struct observed *v)
+{
+    v->state = OBSERVED_WAITING;
+    if (is_completion(v)) {
+        loop_timer_start(v->timer, policy_of(v)->max_hold);
+    }
+}
+
+/* A chat would have had it aborted and queued again. */
+static bool yield(void *ctx)
+{
+    struct observed *v = ctx;
+    v->queued = now_of(v->of);
+    v->arrived = (int64_t)v->members * v->queued.us;
+    loop_timer_stop(v->timer);
+    arm_max_hold(v);
+    return true;
+}
+
+static void queue(struct observed *v)
+{
+    struct observe *o = v->of;
+    const struct upstream_settings *to = &v->spec.settings->upstreams[v->spec.upstream];
+    if (to->slots == SLOTS_AUTO && !to->tls) {
+        schedule_found_slots(o->schedule, to, schedule_slots(o->engine->parts.schedule, to));
+    }
+    v->ticket =
+        (struct gate_ticket){.job = {.to = to,
+                                     .policy = policy_of(v),
+                                     .whose = v->spec.turn.whose,
+                                     .turn = v->spec.turn.turn,
+                                     .model = flight_key_of(o->engine->flights, v->spec.model),
+                                     .beside_reply = v->spec.turn.beside_reply,
+                                     .elsewhere = v->spec.turn.elsewhere,
+                                     .fixed = !has_key(v),
+                                     .expected = flight_expected(o->engine->flights, &v->spec)},
+                             .go = go,
+                             .yield = yield,
+                             .ctx = v};
+    arm_max_hold(v);
+    gate_wait(o->gate, &v->ticket);
+}
+
+static void on_timer(void *ctx)
+{
+    struct observed *v = ctx;
+    if (v->state == OBSERVED_WINDOW) {
+        queue(v);
+    } else {
+        over(v); /* a completion that would have been answered empty, or a call that has ended */
+    }
+}
+
+/* ---- a task comes ---- */
+
+static struct span copy(struct buf *memory, struct span s)
+{
+    size_t at = memory->len;
+    if (s.len == 0 || buf_append_span(memory, s) != ERR_OK) {
+        return SPAN_NONE;
+    }
+    return span_make(memory->data + at, s.len);
+}
+
+/* NULL: there is no room. */
+static struct observed *begin(struct exchange *x, const struct flight_spec *spec)
+{
+    struct observe *o = x->engine->observe;
+    size_t need = spec->material.len + spec->model.len + spec->scope.len + spec->turn.reply.len +
+                  spec->completion.who.text.len + spec->completion.context.material.len;
+    struct buf memory;
+    buf_init(&memory, need + 1);
+    if (o->count >= OBSERVED_MOST || o->bytes + need > OBSERVED_BYTES ||
+        buf_reserve(&memory, need + 1) != ERR_OK) {
+        buf_free(&memory);
+        return NULL;
+    }
+    struct observed *v = mem_new(sizeof *v);
+    v->of = o;
+    v->memory = memory;
+    v->spec = *spec;
+    v->spec.settings = settings_ref(spec->settings);
+    v->spec.flags |= CACHE_FLAG_OBSERVED;
+    v->spec.material = copy(&v->memory, spec->material);
+    v->spec.model = copy(&v->memory, spec->model);
+    v->spec.scope = copy(&v->memory, spec->scope);
+    v->spec.turn.reply = copy(&v->memory, spec->turn.reply);
+    v->spec.completion.who.text = copy(&v->memory, spec->completion.who.text);
+    v->spec.completion.context.material = copy(&v->memory, spec->completion.context.material);
+    answer_init(&v->answer);
+    list_init(&v->exchanges);
+    list_append(&o->all, &v->node);
+    o->count++;
+    o->bytes += v->memory.len;
+    v->gone = (struct loop_deferred){.fn = observed_free, .ctx = v};
+    v->timer = loop_timer_create(o->engine->parts.loop, on_timer, v);
+    return v;
+}
+
+static void join(struct observed *v, struct exchange *x)
+{
+    list_append(&v->exchanges, &x->observed_node);
+    x->observed = v;
+    v->members++;
+    v->arrived += now_of(v->of).us;
+}
+
+/* The virtual call that an equal request would share. */
+static struct observed *find_equal(struct observe *o, const struct flight_spec *spec)
+{
+    list_each(node, &o->all)
+    {
+        struct observed *v = list_item(node, struct observed, node);
+        bool open = v->state != OBSERVED_OVER && (!v->landed || v->answered);
+        if (open && v->spec.shared && hash_key_eq(v->spec.hash, spec->hash) &&
+            span_eq(v->spec.material, spec->material)) {
+            return v;
+        }
+    }
+    return NULL;
+}
+
+static bool is_superseded(const struct observed *v, const struct observed *newer)
+{
+    bool held = v->state == OBSERVED_WINDOW || v->state == OBSERVED_WAITING;
+    bool run = newer->settled && v->run == newer->run && policy_of(newer)->debounce == WINDOW_AUTO;
+    return v != newer && held && v->spec.completion.usable &&
+           (run || typist_same(&v->spec.completion.who, &newer->spec.completion.who));
+}
+
+/* A completion: what it supersedes, and its window. */
+static void place(struct observed *v)
+{
+    struct observe *o = v->of;
+    struct flight_completion *c = &v->spec.completion;
+    struct typist_verdict verdict = {.lone = true};
+    c->who.now = now_of(o);
+    schedule_typed(o->schedule, &v->spec.settings->upstreams[v->spec.upstream],
+                   v->spec.turn.whose.person, c->who.now);
+    if (c->usable) {
+        verdict = typist_note(o->typists, &c->who);
+    }
+    v->run = verdict.run;
+    v->settled = verdict.settled;
+    list_each(node, &o->all)
+    {
+        struct observed *older = list_item(node, struct observed, node);
+        if (c->usable && policy_of(v)->debounce != WINDOW_OFF && is_superseded(older, v)) {
+            figures_of(older)->would_supersede += (int64_t)(older->members - older->shared);
+            over(older);
+        }
+    }
+    usec_t window = flight_window(o->engine->flights, &v->spec, &verdict);
+    v->state = OBSERVED_WINDOW;
+    if (window > 0) {
+        loop_timer_start(v->timer, window);
+    } else {
+        queue(v);
+    }
+}
+
+/* Whether the cache would have answered. anew: it has an answer, which is to be made anew. */
+static bool would_hit(struct exchange *x, bool *anew, bool *real)
+{
+    struct engine *e = x->engine;
+    struct cache_key key = {.hash = x->meaning.hash,
+                            .head = x->meaning.head,
+                            .body = x->meaning.body,
+                            .observing = true};
+    struct cache_hit hit;
+    struct answer answer;
+    enum cache_result found =
+        cache_peek_entry(e->parts.cache, &key, loop_wall(e->parts.loop), &hit);
+    if (found != CACHE_HIT && found != CACHE_PENDING) {
+        return false;
+    }
+    *anew = lookup_wants_new(x, &hit);
+    *real = (hit.flags & CACHE_FLAG_OBSERVED) == 0;
+    bool good = !*anew && answer_decode(hit.answer, &answer) == ERR_OK;
+    if (good) {
+        struct task_figures *figures = exchange_figures(x, x->decision.kind);
+        complete_hit(x, &hit, &answer);
+        answer_free(&answer);
+        figures->would_hit++;
+        figures->would_save_us += hit.model_time;
+    }
+    cache_release(e->parts.cache);
+    return good;
+}
+
+static bool would_type_through(struct exchange *x)
+{
+    struct task_figures *figures = exchange_figures(x, x->decision.kind);
+    struct through_hit hit;
+    if (!complete_observe_rest(x, &hit)) {
+        return false;
+    }
+    figures->would_type_through++;
+    figures->would_save_us += hit.model_time;
+    return true;
+}
+
+void observe_task(struct exchange *x)
+{
+    struct flight_spec spec = {.headers = NULL};
+    bool read = x->bypass == NULL && !x->head.no_cache;
+    bool anew = false;
+    bool real = false;
+    x->observing = true;
+    if (!exchange_policy(x)->enabled) {
+        return; /* would have been answered empty at once */
+    }
+    if (read && (would_hit(x, &anew, &real) || (!anew && would_type_through(x)))) {
+        return;
+    }
+    fly_spec(x, &spec);
+    spec.store = spec.store && !real; /* what is served in `mode = on` stays */
+    struct observed *v = spec.join ? find_equal(x->engine->observe, &spec) : NULL;
+    if (v != NULL) {
+        join(v, x);
+        return;
+    }
+    v = begin(x, &spec);
+    if (v == NULL) {
+        return;
+    }
+    join(v, x);
+    if (is_completion(v)) {
+        place(v);
+    } else {
+        queue(v);
+    }
+}
+
+void observe_passing(struct exchange *x)
+{
+    bool held = x->body_held || !endpoint_assembles(x->head.endpoint);
+    if (x->observing || !held || exchange_policy(x)->cls != KIND_CLASS_BACKGROUND) {
+        return;
+    }
+    struct flight_spec spec = {.settings = x->settings,
+                               .kind = x->decision.kind,
+                               .upstream = x->head.upstream,
+                               .endpoint = x->head.endpoint,
+                               .model = x->parsed ? x->request.model : SPAN_NONE,
+                               .turn = turn_of(x)};
+    struct observed *v = begin(x, &spec);
+    if (v != NULL) {
+        join(v, x);
+        queue(v);
+    }
+}
+
+/* ---- its real answer ---- */
+
+static void count_shared(struct observed *v, usec_t saved)
+{
+    v->shared++;
+    figures_of(v)->would_collapse++;
+    figures_of(v)->would_save_us += saved;
+}
+
+/* The real call has come to its end: the virtual one takes as long. */
+static void land(struct observed *v, usec_t took)
+{
+    v->landed = true;
+    v->took = took;
+    if (v->state == OBSERVED_RUNNING || !is_completion(v)) {
+        keep(v);
+    }
+    if (v->state == OBSERVED_RUNNING) {
+        run_out(v);
+    }
+}
+
+void observe_landed(struct exchange *x, const struct flight_end *end)
+{
+    struct observed *v = x->observed;
+    struct flight_spec spec;
+    if (v == NULL) {
+        return;
+    }
+    spec = v->spec;
+    spec.body = x->body; /* for its size */
+    flight_took(x->engine->flights, &spec, end->took);
+    if (v->exchanges.next != &x->observed_node || v->landed) {
+        count_shared(v, v->landed ? v->end.model_time : end->model_time);
+        leave(x);
+        return;
+    }
+    leave(x);
+    while (!list_empty(&v->exchanges)) { /* who waits with it would have been answered now */
+        leave(list_item(v->exchanges.next, struct exchange, observed_node));
+        count_shared(v, end->model_time);
+    }
+    answer_free(&v->answer);
+    struct answer *passed = &x->watch.answer.answer;
+    v->answer = *passed; /* its texts are moved, what it says of the call stays */
+    buf_init(&passed->content, ANSWER_MAX);
+    buf_init(&passed->thinking, ANSWER_MAX);
+    v->answered = has_key(v);
+    v->end = *end;
+    land(v, end->took);
+}
+
+void observe_ended(struct exchange *x, const struct relay_result *r)
+{
+    struct observed *v = x->observed;
+    if (v == NULL) {
+        return;
+    }
+    mono_t now = now_of(v->of);
+    bool first = v->exchanges.next == &x->observed_node && !v->landed;
+    if (r->client_gone) {
+        mono_t since = x->begun.us > v->queued.us ? x->begun : v->queued;
+        bool held = v->state != OBSERVED_RUNNING;
+        figures_of(v)->would_wait_us += held ? mono_diff(now, since) : 0;
+        v->arrived -= since.us;
+        v->members--;
+    }
+    leave(x);
+    if (!first && !r->client_gone) {
+        count_shared(v, 0); /* of a call that failed */
+    } else if (first && list_empty(&v->exchanges)) {
+        if (r->client_gone) {
+            over(v); /* its last waiter has left */
+        } else {
+            land(v, mono_diff(now, x->watch.called));
+        }
+    }
+}
+
+/* ---- chats ---- */
+
+void observe_front_began(struct observe *o, struct exchange *x)
+{
+    x->observed_front = x->front;
+    gate_front_began(o->gate, &x->observed_front);
+    x->is_observed_front = true;
+}
+
+void observe_front_token(struct observe *o, struct exchange *x)
+{
+    if (x->is_observed_front) {
+        (void)schedule_front_token(o->schedule, &x->observed_front, now_of(o));
+    }
+}
+
+void observe_front_ended(struct observe *o, struct exchange *x)
+{
+    if (x->is_observed_front) {
+        x->is_observed_front = false;
+        gate_front_ended(o->gate, &x->observed_front, x->watch.goes_on);
+    }
+}
+
+void observe_moved_on(struct observe *o, const struct schedule_whose *whose,
+                      const struct dialect_request *chat)
+{
+    list_each(node, &o->all)
+    {
+        struct observed *v = list_item(node, struct observed, node);
+        if (v->state == OBSERVED_WAITING && v->spec.kind == KIND_FOLLOW_UP &&
+            policy_of(v)->obsolete == OBSOLETE_EMPTY &&
+            flight_turn_is_over(&v->spec.turn, v->spec.turn.whose.chat, whose, chat)) {
+            over(v);
+        }
+    }
+}
