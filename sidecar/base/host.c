@@ -98,3 +98,10 @@ void host_own_name(char *out, size_t size)
     }
     out[size - 1] = '\0';
 }
+
+bool host_is_this_machine(struct span host)
+{
+    char own[256];
+    host_own_name(own, sizeof own);
+    return host_is_local(host) || host_is_named(host, span_of(own));
+}

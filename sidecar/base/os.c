@@ -4,6 +4,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ifaddrs.h>
+#include <netinet/in.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -259,4 +261,28 @@ enum err os_mkdirs(const char *path, mode_t mode)
         }
     }
     return ERR_OK;
+}
+
+static bool is_address(const struct sockaddr *a, int family, const unsigned char *ip)
+{
+    if (a == NULL || a->sa_family != family) {
+        return false;
+    }
+    return family == AF_INET
+               ? memcmp(&((const struct sockaddr_in *)(const void *)a)->sin_addr, ip, 4) == 0
+               : memcmp(&((const struct sockaddr_in6 *)(const void *)a)->sin6_addr, ip, 16) == 0;
+}
+
+bool os_has_address(int family, const unsigned char *ip)
+{
+    struct ifaddrs *list = NULL;
+    bool found = false;
+    if (getifaddrs(&list) != 0) {
+        return false;
+    }
+    for (struct ifaddrs *i = list; i != NULL && !found; i = i->ifa_next) {
+        found = is_address(i->ifa_addr, family, ip);
+    }
+    freeifaddrs(list);
+    return found;
 }

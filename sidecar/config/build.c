@@ -251,6 +251,22 @@ static void choose_default(struct settings *s, struct reading *r)
     }
 }
 
+static void check_circles(const struct settings *s, struct reading *r)
+{
+    for (size_t i = 0; i < s->upstream_count; i++) {
+        const struct upstream_settings *u = &s->upstreams[i];
+        const char *own = u->origin == NULL ? NULL : upstream_own_listener(u, &s->server.listen);
+        if (own != NULL) {
+            say_about(r,
+                      reading_find(r, SECTION_UPSTREAM, u->name,
+                                   option_find(SECTION_UPSTREAM, SPAN("url"))),
+                      "url: lulld listens there itself (listen = %.128s); give the address of the "
+                      "model server",
+                      own);
+        }
+    }
+}
+
 void build_settings(struct config *c, struct reading *r)
 {
     struct settings *s = c->settings;
@@ -260,5 +276,6 @@ void build_settings(struct config *c, struct reading *r)
     build_section(c, r, SECTION_TASKS, "", s);
     build_kinds(c, r);
     check_server(s, r);
+    check_circles(s, r);
     choose_default(s, r);
 }

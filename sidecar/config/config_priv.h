@@ -72,6 +72,10 @@ bool addresses_collide(const struct strings *list, struct buf *why);
 /* Whether both are the socket file of that path, however it is written. */
 bool is_same_path(const char *a, const char *b);
 
+/* own_listener.c: the address of the list that the url leads to; NULL: none that can be seen. The
+ * derived fields are filled. Asks the system for its addresses, no resolver. */
+const char *upstream_own_listener(const struct upstream_settings *u, const struct strings *listen);
+
 /* url.c: fills the derived fields. */
 bool upstream_take_url(struct upstream_settings *u, struct buf *why);
 /* Whether the url has Ollama's /api at its end, where requests bring it along: then why says what

@@ -104,14 +104,6 @@ static char *join(const char *scheme, struct span authority)
     return out;
 }
 
-/* Whether a connection to host stays on this machine. */
-static bool is_this_machine(struct span host)
-{
-    char own[256];
-    host_own_name(own, sizeof own);
-    return host_is_local(host) || host_is_named(host, span_of(own));
-}
-
 /* Upstreams of one host share yielding unless the configuration says otherwise. */
 static void name_machine(struct upstream_settings *u, struct span host)
 {
@@ -121,7 +113,7 @@ static void name_machine(struct upstream_settings *u, struct span host)
     free(u->machine);
     struct host_address a;
     char text[INET6_ADDRSTRLEN];
-    if (is_this_machine(host)) {
+    if (host_is_this_machine(host)) {
         u->machine = mem_strdup("localhost");
     } else if (host_address(host, &a) && inet_ntop(a.family, a.ip, text, sizeof text) != NULL) {
         u->machine = mem_strdup(text); /* one spelling of each address */

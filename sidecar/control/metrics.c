@@ -131,10 +131,12 @@ static void put_upstreams(struct buf *out, const struct control_hooks *hooks, st
     struct ups ups;
     char labels[NAME_MAX_BYTES];
     ups.count = hooks->upstreams(hooks->ctx, ups.list, UPSTREAMS_MAX);
-    struct family up = begin(out, "upstream", "up", SHOWN_GAUGE, "1: the last call reached it");
+    struct family up = begin(out, "upstream", "up", SHOWN_GAUGE,
+                             "0: the last call did not reach it, or tasks are kept away");
     for (size_t i = 0; i < ups.count; i++) {
         snprintf(labels, sizeof labels, "{upstream=\"%s\"}", ups.list[i].name);
-        sample(out, &up, labels, strcmp(ups.list[i].state, "up") == 0);
+        sample(out, &up, labels,
+               strcmp(ups.list[i].state, "up") == 0 || strcmp(ups.list[i].state, "untried") == 0);
     }
 #define TASK_FIGURE(field, name, value, help)
 #define UPSTREAM_FIGURE(field, name, value, help)                                                  \

@@ -52,7 +52,9 @@ static void print_health(const cJSON *answer)
     ctl_print_text(cache == NULL ? "?" : cache, false);
     cJSON_ArrayForEach(up, cJSON_GetObjectItemCaseSensitive(answer, "upstreams"))
     {
-        printf("; upstream %s %s", up->string, cJSON_IsString(up) ? up->valuestring : "?");
+        const char *state = cJSON_IsString(up) ? up->valuestring : "?";
+        printf("; upstream %s %s", up->string,
+               strcmp(state, "untried") == 0 ? "not tried yet" : state);
     }
     printf("\n");
 }

@@ -153,11 +153,11 @@ static void print_observed(const cJSON *tasks)
 static void print_upstreams(const cJSON *upstreams)
 {
     const cJSON *up = NULL;
-    printf("\n%-19s %-6s %-7s %8s %8s %8s %8s %8s\n", "upstream", "state", "dialect", "running",
+    printf("\n%-19s %-7s %-7s %8s %8s %8s %8s %8s\n", "upstream", "state", "dialect", "running",
            "calls", "finished", "failed", "aborted");
     cJSON_ArrayForEach(up, upstreams)
     {
-        printf("%-19s %-6s %-7s", up->string, ctl_text_of(up, "state"), ctl_text_of(up, "dialect"));
+        printf("%-19s %-7s %-7s", up->string, ctl_text_of(up, "state"), ctl_text_of(up, "dialect"));
         column(up, "running", 8, "");
         column(up, "calls", 8, "");
         column(up, "finished", 8, "");

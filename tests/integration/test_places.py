@@ -60,7 +60,7 @@ class Health(LullTest):
         up.when("*", good(gate))
         lull = self.lull(up)
         well = lull.ctl("health")
-        self.assertEqual((well.returncode, well.stdout), (0, "ready; cache on; upstream default up\n"))
+        self.assertEqual((well.returncode, well.stdout), (0, "ready; cache on; upstream default not tried yet\n"))
         chat = self.connect(lull)
         chat.start("POST", PATH["openai"], headers(), chat_body("Hi").encode())
         up.wait_for(1)

@@ -528,14 +528,13 @@ mutant(R, "no text, no typist", "sidecar/path/exchange/autocomplete.c", "found.f
 
 R = "hosts"
 GUARD = "sidecar/http/guard.c"
-URL = "sidecar/config/url.c"
 URLS = ("unit.config.test_config_urls",)
 mutant(R, "names in .internal are allowed", GUARD, 'host_is_below(name, "internal") ||', "", ("unit.http.test_guard",))
 mutant(R, "names in .local are allowed", GUARD, '|| host_is_below(name, "local") ||', "||", ("unit.http.test_guard",))
 mutant(R, "0.0.0.0 is this machine", "sidecar/base/host.c", "return host_is_loopback(&a) || host_is_wildcard(&a);",
        "return host_is_loopback(&a);", ("unit.base.test_host",) + URLS)
-mutant(R, "this host's own name is this machine", URL, "host_is_local(host) || host_is_named(host, span_of(own))",
-       "host_is_local(host)", URLS)
+mutant(R, "this host's own name is this machine", "sidecar/base/host.c",
+       "host_is_local(host) || host_is_named(host, span_of(own))", "host_is_local(host)", URLS)
 mutant(R, "a wildcard listener is no loopback listener", "sidecar/http/server.c", "host_is_loopback(&a);",
        "(host_is_loopback(&a) || host_is_wildcard(&a));", ("integration.http",))
 # ---- the end of an answer ----
@@ -591,3 +590,27 @@ mutant(R, "an encoded answer is decoded", TRANSFER, "call->decoding = call->deco
 mutant(R, "all Connection lines count", "sidecar/http/fields.c",
        "fields_have_token(fields, count, SPAN(\"Connection\"), name)",
        "fields_have_token(fields, count > 2 ? 2 : count, SPAN(\"Connection\"), name)", ("unit.http.test_request",))
+
+# ---- probes and loops ----
+
+R = "probes"
+PROBE = "sidecar/path/server/probe.c"
+OWN = "sidecar/config/own_listener.c"
+PROBES = ("scenario.test_probes",)
+LOOPS = ("integration.loops",)
+mutant(R, "a probe ends", PROBE, "    loop_timer_start(row->limit, PROBE_LIMIT);\n", "", PROBES)
+mutant(R, "a mute server is not waited for", PROBE, "if (row->mute || !is_asking(row)) {", "if (!is_asking(row)) {", PROBES)
+mutant(R, "nothing is asked where all is set", PROBE, "return row->loops || (!to->tls && !set);",
+       "return row->loops || (!to->tls && set == set);", PROBES)
+mutant(R, "a set dialect says what it is", PROBE, "to->dialect == DIALECT_CHOICE_OLLAMA", "to->dialect == 99", PROBES)
+mutant(R, "another url is another server", PROBE, "row->url == NULL || strcmp(row->url, to->url) != 0",
+       "row->url == NULL", PROBES)
+mutant(R, "a refused probe says down", PROBE, "? PROBE_UNREACHED : PROBE_REACHED;", "? PROBE_UNTRIED : PROBE_REACHED;", PROBES)
+mutant(R, "untried is not up", "sidecar/path/exchange/engine.c", ': "untried";', ': "up";', PROBES)
+mutant(R, "a marked request is refused", "sidecar/path/exchange/engine.c",
+       "head_is_back(x, r) ? HTTP_ERROR_LOOP : head_admit(x, r)", "head_admit(x, r)", LOOPS)
+mutant(R, "what leads back is not sent to", "sidecar/path/exchange/forward.c", "if (probes_loops(probes, up->name)) {",
+       "if (probes == NULL) {", LOOPS)
+mutant(R, "a circle without probes is suspected", PROBE, "row->streak >= PROBE_SUSPECT &&", "row->streak < 0 &&", LOOPS)
+mutant(R, "a wildcard address is this machine's", OWN, "to = literal ? connected(to) : to;", "", URLS)
+mutant(R, "a port of its own is another server", OWN, "port_of(address) == port_of(authority) &&", "port_of(address) > 0 &&", URLS)

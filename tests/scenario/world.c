@@ -40,6 +40,8 @@ struct upstream_pool {
     size_t count;
     struct model_script script;
     int slots; /* what /props says; 0: 404 */
+    enum world_probes probes;
+    size_t probe_count;
 };
 
 struct world {
@@ -91,6 +93,13 @@ static void answer_probe(void *ctx)
     char body[64];
     snprintf(body, sizeof body, "{\"total_slots\":%d}", c->pool->slots);
     struct upstream_report report = {.result = UPSTREAM_DONE, .why = "", .got_head = true};
+    if (c->pool->probes == PROBES_REFUSED) {
+        report = (struct upstream_report){.result = UPSTREAM_UNREACHABLE, .why = "refused"};
+        c->over = true;
+        c->events->on_done(c->ctx, &report);
+        call_free(c);
+        return;
+    }
     bool knows = c->pool->slots > 0 && strcmp(c->target, "/props") == 0;
     c->events->on_head(c->ctx, knows ? 200 : 404, SPAN("x"), NULL, 0, -1);
     (void)c->events->on_data(c->ctx, span_of(body));
@@ -121,7 +130,10 @@ struct upstream_call *upstream_start(struct upstream_pool *pool, const struct up
     bool asks = strcmp(c->target, "/props") == 0 || strcmp(c->target, "/api/version") == 0;
     if (asks && strcmp(c->method, "GET") == 0) {
         c->probe = (struct loop_deferred){.fn = answer_probe, .ctx = c};
-        loop_defer(pool->loop, &c->probe);
+        pool->probe_count++;
+        if (pool->probes != PROBES_MUTE) {
+            loop_defer(pool->loop, &c->probe);
+        }
         return c;
     }
     require(pool->count < MAX_CALLS);
@@ -512,6 +524,16 @@ void world_script(struct world *w, const struct model_script *script)
 void world_props(struct world *w, int slots)
 {
     w->pool->slots = slots;
+}
+
+void world_probes(struct world *w, enum world_probes how)
+{
+    w->pool->probes = how;
+}
+
+size_t world_probe_count(const struct world *w)
+{
+    return w->pool->probe_count;
 }
 
 struct loop *world_loop(struct world *w)

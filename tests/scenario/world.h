@@ -79,6 +79,10 @@ void model_forget(struct upstream_call *call);
 /* What the model servers answer to GET /props, which, like GET /api/version (404), is not listed
  * among the calls; 0: 404. */
 void world_props(struct world *w, int slots);
+/* How they are answered. MUTE: never, for good: the connection stands. */
+enum world_probes { PROBES_ANSWERED, PROBES_MUTE, PROBES_REFUSED };
+void world_probes(struct world *w, enum world_probes how);
+size_t world_probe_count(const struct world *w); /* calls, each step one */
 struct loop *world_loop(struct world *w);
 const char *world_port(const struct world *w); /* path of the socket that is listened on */
 

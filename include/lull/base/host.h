@@ -27,6 +27,8 @@ bool host_is_local(struct span host);
 bool host_is_named(struct span host, struct span name);
 /* Whether host is a name below the domain ("internal"): "a.internal", not "internal". */
 bool host_is_below(struct span host, const char *domain);
+/* host_is_local(), or the name of this host. */
+bool host_is_this_machine(struct span host);
 /* The name of this host, as the system has it; "" where it has none. */
 void host_own_name(char *out, size_t size);
 

@@ -34,6 +34,9 @@ void os_rss(uint64_t *anon, uint64_t *file);
 /* CPU time of the process, user and system, in microseconds. */
 int64_t os_cpu_us(void);
 
+/* Whether an interface of this machine has the address; ip: 4 bytes of AF_INET, 16 of AF_INET6. */
+bool os_has_address(int family, const unsigned char *ip);
+
 /* Tells systemd ("READY=1" ...) when NOTIFY_SOCKET is set; otherwise does nothing. */
 void os_notify(const char *state);
 /* Inherited listening sockets (LISTEN_FDS, LISTEN_PID): how many, starting at descriptor 3. */

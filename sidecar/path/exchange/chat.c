@@ -116,7 +116,7 @@ static void on_data(void *ctx, struct span piece)
 /* The turn is whole: the conversation may be brought back later. */
 static void note_turn(struct exchange *x)
 {
-    struct http_header headers[HTTP_MAX_HEADERS + 2];
+    struct http_header headers[EXCHANGE_HEADERS];
     struct buf key = {.max = 8 * 1024};
     struct rewarm_chat chat = {.settings = x->settings,
                                .upstream = x->head.upstream,

@@ -211,24 +211,26 @@ static bool may_stream(const struct compare_item *item)
 
 static void submit(struct compare *run, struct span body)
 {
-    struct http_header headers[2] = {{SPAN("Content-Type"), SPAN("application/json")}};
+    const struct upstream_settings *to = &run->settings->upstreams[run->upstream];
+    struct http_header headers[3] = {
+        {SPAN("Content-Type"), SPAN("application/json")},
+        {SPAN("Via"), probes_via(flight_probes(run->engine->flights), to)}};
     struct buf key = {.max = 8 * 1024};
-    const char *own = run->settings->upstreams[run->upstream].api_key;
-    struct flight_spec spec = {
-        .settings = run->settings,
-        .kind = run->kind,
-        .policy = &run->policy,
-        .upstream = run->upstream,
-        .endpoint = run->item->endpoint,
-        .target = endpoint_task_path(run->item->endpoint, &run->settings->upstreams[run->upstream]),
-        .headers = headers,
-        .header_count = 1,
-        .body = body,
-        .may_stream = may_stream(run->item),
-        .aside = true,
-        .fallback = {.upstream = -1},
-        .model = run->asked->c.model,
-        .scope = SPAN("compare")};
+    const char *own = to->api_key;
+    struct flight_spec spec = {.settings = run->settings,
+                               .kind = run->kind,
+                               .policy = &run->policy,
+                               .upstream = run->upstream,
+                               .endpoint = run->item->endpoint,
+                               .target = endpoint_task_path(run->item->endpoint, to),
+                               .headers = headers,
+                               .header_count = 1,
+                               .body = body,
+                               .may_stream = may_stream(run->item),
+                               .aside = true,
+                               .fallback = {.upstream = -1},
+                               .model = run->asked->c.model,
+                               .scope = SPAN("compare")};
     if (own[0] != '\0' && buf_append_span(&key, SPAN("Bearer ")) == ERR_OK &&
         buf_append_span(&key, span_of(own)) == ERR_OK) {
         headers[spec.header_count++] = (struct http_header){SPAN("Authorization"), buf_span(&key)};

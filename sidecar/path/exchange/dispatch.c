@@ -37,6 +37,7 @@ size_t fly_headers(struct exchange *x, int upstream, struct http_header *out, st
     if (own_key) {
         out[n++] = (struct http_header){SPAN("Authorization"), buf_span(key)};
     }
+    out[n++] = (struct http_header){SPAN("Via"), probes_via(flight_probes(x->engine->flights), to)};
     return n;
 }
 
@@ -113,7 +114,7 @@ static enum err with_model(struct exchange *x, struct span model, struct buf *ou
 
 /* What the fallback is sent. The upstream that the client addressed gets what the client wrote. */
 struct fallback_parts {
-    struct http_header headers[HTTP_MAX_HEADERS + 2];
+    struct http_header headers[EXCHANGE_HEADERS];
     struct buf key, body;
 };
 
@@ -136,7 +137,7 @@ static void prepare_fallback(struct exchange *x, struct fallback_parts *parts,
 
 enum step step_flight(struct exchange *x)
 {
-    struct http_header headers[HTTP_MAX_HEADERS + 2];
+    struct http_header headers[EXCHANGE_HEADERS];
     struct fallback_parts other = {.key = {.max = 8 * 1024}};
     struct buf key = {.max = 8 * 1024};
     struct buf body = {.max = 0};

@@ -96,8 +96,19 @@ int64_t engine_bad_requests(const struct engine *e)
 const char *engine_upstream_state(const struct engine *e, const char *upstream)
 {
     const char *state = flight_upstream_state(e->flights, upstream);
-    bool unreachable = figures_upstream(e->parts.figures, upstream)->unreachable;
-    return strcmp(state, "up") == 0 && unreachable ? "down" : state;
+    const struct upstream_figures *up = figures_upstream(e->parts.figures, upstream);
+    const struct probes *probes = flight_probes(e->flights);
+    enum probe_reach reach = probes_reach(probes, upstream);
+    if (strcmp(state, "up") != 0) {
+        return state;
+    }
+    if (up->unreachable || probes_loops(probes, upstream)) {
+        return "down";
+    }
+    if (up->finished + up->failed > 0) {
+        return "up"; /* the last call reached it */
+    }
+    return reach == PROBE_REACHED ? "up" : reach == PROBE_UNREACHED ? "down" : "untried";
 }
 
 static struct exchange *exchange_new(struct engine *e, struct http_conn *conn)
@@ -170,11 +181,13 @@ void exchange_finish(struct exchange *x, int kind, enum outcome outcome)
     exchange_drop(x);
 }
 
-static void drive(struct exchange *x, enum step step)
+/* The step it ends with: STEP_WAIT, or STEP_OVER: x is gone. */
+static enum step drive(struct exchange *x, enum step step)
 {
     while (step < STEP_WAIT) {
         step = steps[step](x);
     }
+    return step;
 }
 
 /* Only the head speaks: the body is not held, or of a form that is not read. */
@@ -186,8 +199,7 @@ static void pass_by_head(struct exchange *x, const char *bypass)
     if (x->decision.cls == TASK_CLASS_TASK && policy_origin(x) == STEP_OVER) {
         return;
     }
-    drive(x, STEP_RELAY);
-    if (!x->body_held) {
+    if (drive(x, STEP_RELAY) != STEP_OVER && !x->body_held) {
         http_body_stream(x->conn);
     }
 }
@@ -216,7 +228,7 @@ static void on_request(struct http_conn *c, void *ctx)
     struct exchange *x = exchange_new(e, c);
     const struct http_request *r = http_conn_request(c);
     enum http_error route = head_read(x, r);
-    enum http_error error = head_admit(x, r);
+    enum http_error error = head_is_back(x, r) ? HTTP_ERROR_LOOP : head_admit(x, r);
     error = error == HTTP_ERROR_NONE ? route : error;
     if (error != HTTP_ERROR_NONE) {
         e->bad_requests++;
@@ -246,7 +258,7 @@ static void on_body_end(struct http_conn *c, void *ctx)
     x->begun = loop_now(e->parts.loop);
     x->body = http_body(c);
     if (endpoint_assembles(x->head.endpoint)) {
-        drive(x, STEP_RAW);
+        (void)drive(x, STEP_RAW);
     } else {
         pass_by_head(x, "not-assembled");
     }

@@ -21,6 +21,8 @@ enum step {
     STEP_OVER, /* answered; the exchange is gone */
 };
 
+/* The headers of a call: all of the client's, Content-Type or Authorization, Via. */
+enum { EXCHANGE_HEADERS = HTTP_MAX_HEADERS + 3 };
 enum { EXCHANGE_SPARE = 32, EXCHANGE_REPLY_MAX = 16 * 1024 * 1024, EXCHANGE_KEY_MAX = 64 * 1024 };
 
 /* What the head says that matters to us. Spans point into the head. */
@@ -113,6 +115,8 @@ struct engine {
 
 /* head.c: reads the head; HTTP_ERROR_NONE, or the error to answer. */
 enum http_error head_read(struct exchange *x, const struct http_request *r);
+/* Whether lulld itself sent the request, and it has come back over an upstream. */
+bool head_is_back(const struct exchange *x, const struct http_request *r);
 /* Whether the request may speak to us at all, by Host and client_token; after head_read. */
 enum http_error head_admit(const struct exchange *x, const struct http_request *r);
 
@@ -147,7 +151,7 @@ bool lookup_wants_new(const struct exchange *x, const struct cache_hit *hit);
  * allows that; true: the exchange is over. */
 bool lookup_stale(struct exchange *x);
 /* fly.c: headers for a call to that upstream; returns their number. out has room for all of the
- * client's and two more; key holds the upstream's own, as long as they are used. */
+ * client's and three more (EXCHANGE_HEADERS); key holds the upstream's own, as long as they are used. */
 size_t fly_headers(struct exchange *x, int upstream, struct http_header *out, struct buf *key);
 /* What a flight of this exchange is, but for what is sent. */
 void fly_spec(struct exchange *x, struct flight_spec *spec);

@@ -162,10 +162,25 @@ static bool waits(const struct exchange *x)
            exchange_policy(x)->cls == KIND_CLASS_BACKGROUND;
 }
 
+/* What is sent to an upstream that leads back here would run in a circle. */
+static enum step refuse_loop(struct exchange *x)
+{
+    if (x->decision.cls == TASK_CLASS_TASK) {
+        return reply_failure(x, OUTCOME_BYPASSED, HTTP_ERROR_LOOP, "");
+    }
+    x->engine->bad_requests++;
+    http_reply_error(x->conn, HTTP_ERROR_LOOP, x->head.form, SPAN_NONE, SPAN_NONE);
+    exchange_drop(x);
+    return STEP_OVER;
+}
+
 enum step step_relay(struct exchange *x)
 {
-    if (x->settings->upstreams[x->head.upstream].slots == SLOTS_AUTO) {
-        probes_use(flight_probes(x->engine->flights), x->settings, x->head.upstream);
+    const struct upstream_figures *up = upstream_figures_of(x);
+    struct probes *probes = flight_probes(x->engine->flights);
+    probes_pass(probes, x->settings, x->head.upstream, up->finished + up->failed + up->aborted);
+    if (probes_loops(probes, up->name)) {
+        return refuse_loop(x);
     }
     if (x->settings->mode == TASKS_OBSERVE && x->decision.cls == TASK_CLASS_TASK) {
         observe_passing(x);

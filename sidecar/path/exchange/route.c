@@ -98,6 +98,16 @@ enum http_error head_read(struct exchange *x, const struct http_request *r)
     return e;
 }
 
+bool head_is_back(const struct exchange *x, const struct http_request *r)
+{
+    bool back = false;
+    for (size_t i = 0; i < r->header_count && !back; i++) {
+        back = span_eq_nocase(r->headers[i].name, SPAN("Via")) &&
+               probes_is_back(flight_probes(x->engine->flights), r->headers[i].value);
+    }
+    return back;
+}
+
 enum http_error head_admit(const struct exchange *x, const struct http_request *r)
 {
     const struct server_settings *s = &x->settings->server;

@@ -87,12 +87,85 @@ static void which_paths(void **state)
     }
 }
 
+static void assert_circle(const char *listen, const char *url, bool circle)
+{
+    char file[512];
+    snprintf(file, sizeof file, "[server]\nlisten = %s\n[upstream default]\nurl = %s\n", listen,
+             url);
+    struct tried t = try_config(file, NULL, NULL);
+    if ((t.config == NULL) != circle ||
+        (circle && strstr(t.errors.data, ":4: url: lulld listens there itself") == NULL)) {
+        fail_msg("listen = %s, url = %s: %s", listen, url, t.errors.data);
+    }
+    tried_free(&t);
+}
+
+static void a_url_is_not_lulls_own_address(void **state)
+{
+    static const struct {
+        const char *listen, *url;
+        bool circle;
+    } rows[] = {
+        {"127.0.0.1:11435", "http://127.0.0.1:11435", true},
+        {"127.0.0.1:11435", "http://127.0.0.1:11434", false},
+        {"127.0.0.1:11435", "http://localhost:11435/v1", true},
+        {"127.0.0.1:11435", "http://LOCALHOST.:11435", true},
+        {"127.0.0.1:11435", "http://a.localhost:11435", true},
+        {"127.0.0.1:11435", "http://0.0.0.0:11435", true},
+        {"127.0.0.1:11435", "http://[::ffff:127.0.0.1]:11435", true},
+        {"127.0.0.1:11435", "http://[::1]:11435", false}, /* another socket */
+        {"127.0.0.1:11435", "http://127.0.0.2:11435", false},
+        {"127.0.0.2:11435", "http://localhost:11435", false},
+        {"127.0.0.1:11435", "http://10.1.2.3:11435", false},
+        {"127.0.0.1:11435", "https://127.0.0.1:11435", false}, /* lulld speaks no TLS */
+        {"10.1.2.3:11435", "http://10.1.2.3:11435", true},
+        {"10.1.2.3:11435", "http://localhost:11435", false},
+        {"[::1]:11435", "http://localhost:11435", true},
+        {"[::1]:11435", "http://[0:0::1]:11435", true},
+        {"[::1]:11435", "http://[::]:11435", true},
+        {"[::1]:11435", "http://127.0.0.1:11435", false},
+        {"0.0.0.0:11435", "http://127.0.0.1:11435", true},
+        {"0.0.0.0:11435", "http://127.9.9.9:11435", true},
+        {"0.0.0.0:11435", "http://localhost:11435", true},
+        {"0.0.0.0:11435", "http://[::1]:11435", false},
+        {"0.0.0.0:11435", "http://192.0.2.1:11435", false}, /* no address of anybody */
+        {"[::]:11435", "http://127.0.0.1:11435", true},
+        {"[::]:11435", "http://[::1]:11435", true},
+        {"0.0.0.0:80", "http://127.0.0.1", true},
+        {"127.0.0.1:1 127.0.0.1:2", "http://127.0.0.1:2", true},
+        {"localhost:11435", "http://127.0.0.1:11435", true},
+        {"localhost:11435", "http://localhost:11435", true},
+        {"localhost:11435", "http://gpu:11435", false},
+        {"unix:/run/a.sock", "unix:/run/a.sock", true},
+        {"unix:/run/a.sock", "unix:/run/b.sock", false},
+        {"unix:/run/a.sock", "http://127.0.0.1:11435", false},
+        {"127.0.0.1:11435", "unix:/run/a.sock", false},
+    };
+    char own[256];
+    char url[512];
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        assert_circle(rows[i].listen, rows[i].url, rows[i].circle);
+    }
+    host_own_name(own, sizeof own);
+    if (own[0] != '\0') {
+        snprintf(url, sizeof url, "http://%s:11435", own);
+        assert_circle("0.0.0.0:11435", url, true);
+    }
+    struct tried t =
+        try_config(NULL, NULL, (const char *const[]){"server.listen=127.0.0.1:11434", NULL});
+    assert_null(t.config); /* --upstream http://127.0.0.1:11434 */
+    assert_says(&t.errors, "lulld listens there itself");
+    tried_free(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whose_machine_it_is),
         cmocka_unit_test(a_machine_that_is_set_is_kept),
         cmocka_unit_test(which_paths),
+        cmocka_unit_test(a_url_is_not_lulls_own_address),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -45,8 +45,8 @@ void engine_without(struct engine *e, unsigned parts);
 
 /* Requests refused by the engine for their head alone (Host, token, unknown upstream). */
 int64_t engine_bad_requests(const struct engine *e);
-/* "up", "probing" or "down": whether the last call reached it and tasks are sent there; "up" before
- * the first. */
+/* "up", "probing" or "down": whether the last call reached it and tasks are sent there. Before the
+ * first call has ended: what a probe says, "untried" without one. */
 const char *engine_upstream_state(const struct engine *e, const char *upstream);
 
 /* The handler to give to edge_create, with the engine as ctx. */

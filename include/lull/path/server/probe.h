@@ -1,8 +1,16 @@
 /* probe.h: what is asked of model servers themselves: GET /api/version (is it Ollama?), else GET
  * /props (is it llama.cpp, and how many slots has it?). Asked when the upstream is first used, and
  * again after it could not be reached (it may be another one now); never more than once in ten
- * seconds, since each answer postpones llama.cpp's look at clients that left (model-servers.md §4).
- * Over https nothing is asked. Not counted among the calls.
+ * seconds, since each answer postpones llama.cpp's look at clients that left. A probe ends after two
+ * seconds: the server is mute then, and requests do not wait for later probes until one is
+ * answered. Over https nothing is asked, nor where dialect and slots are set. Not counted among the
+ * calls.
+ *
+ * An upstream whose url leads back to this lulld, over other proxies or not, is found by a mark: a
+ * Via value (RFC 9110 7.6.3) with a random id of this process and the number of the upstream, on
+ * probes and on the calls of tasks. Requests that pass through do not carry it, since nothing is
+ * added to them: a circle of those is found by the probe that goes out beside them, or by one that
+ * is sent when many requests began in a row and none ended.
  */
 #ifndef LULL_PATH_SERVER_PROBE_H
 #define LULL_PATH_SERVER_PROBE_H
@@ -22,13 +30,28 @@ struct probes *probes_create(struct loop *loop, struct upstream_pool *pool,
 void probes_destroy(struct probes *p);
 /* The upstream is about to be used: asks it where something is not known. */
 void probes_use(struct probes *p, struct settings *settings, int upstream);
+/* A request is about to pass through to it, after `ended` calls there have ended: probes_use(), if
+ * its slots are to be found out. When many began in a row and none ended, as in a circle, it is
+ * asked whatever is known or set. */
+void probes_pass(struct probes *p, struct settings *settings, int upstream, int64_t ended);
 /* A call did not reach it. */
 void probes_forget(struct probes *p, const char *upstream);
-/* What answers there; SERVER_OPENAI as long as nothing else is known. */
+/* What answers there: as it said, else as its dialect is set, else SERVER_OPENAI. */
 enum server_sort probes_sort(struct probes *p, const struct upstream_settings *to);
-
 /* Whether it has said what it is. Over https it is never asked, and never known. */
 bool probes_known(struct probes *p, const struct upstream_settings *to);
+
+/* What the last probe says about reaching it. */
+enum probe_reach { PROBE_UNTRIED, PROBE_REACHED, PROBE_UNREACHED };
+enum probe_reach probes_reach(const struct probes *p, const char *upstream);
+
+/* The value of Via for calls to that upstream; valid as long as the probes. */
+struct span probes_via(struct probes *p, const struct upstream_settings *to);
+/* Whether a Via value has the mark of this process: the request came back. Notes and logs the
+ * upstream through which it did. */
+bool probes_is_back(struct probes *p, struct span via);
+/* Whether the upstream leads back to this lulld: nothing may be sent there but probes. */
+bool probes_loops(const struct probes *p, const char *upstream);
 
 /* The caller's; zeroed at first. */
 struct probe_waiter {
@@ -36,8 +59,8 @@ struct probe_waiter {
     void (*fn)(void *ctx);
     void *ctx;
 };
-/* probes_use(), and true if an answer is under way that has not been waited for: then fn is called
- * from the loop when it is there, or after two seconds. */
+/* probes_use(), and true if an answer is under way that is worth waiting for: then fn is called from
+ * the loop when it is there, or when the probe ends, two seconds after it began. */
 bool probes_wait(struct probes *p, struct settings *settings, int upstream, struct probe_waiter *w);
 /* Waits no more. Does nothing if it does not wait. */
 void probes_leave(struct probe_waiter *w);

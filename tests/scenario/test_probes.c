@@ -1,0 +1,206 @@
+/* test_probes.c: what is asked of model servers themselves: never long, not where nothing is to be
+ * found out, and what is known of a server that was not used yet.
+ */
+#include "scenario/scenario.h"
+
+#include "lull/path/exchange/exchange.h"
+#include "lull/path/flight/flight.h"
+
+static const char *const PLAIN[] = {"tasks.settle=0", NULL};
+static const char *const SET[] = {"upstream.default.dialect=openai", "upstream.default.slots=64",
+                                  "tasks.settle=0", NULL};
+
+static void ask(struct world *w, struct client *c, int i)
+{
+    char user[32];
+    (void)w;
+    snprintf(user, sizeof user, "Question %d?", i);
+    client_clear(c);
+    client_post(c, "/v1/chat/completions", "", ask_title(user, "Fine."));
+}
+
+static void answer(struct world *w)
+{
+    model_answer(model_call(w, model_calls(w) - 1), "{\"title\": \"Greeting\"}");
+    world_pass(w, 0);
+}
+
+static const char *state(struct world *w)
+{
+    return engine_upstream_state(world_engine(w), "default");
+}
+
+static void a_mute_server_is_waited_for_once(void **ignored)
+{
+    (void)ignored;
+    struct world *w = world_begin(PLAIN);
+    struct client *c = client_open(w);
+    struct client *late = client_open(w);
+    world_probes(w, PROBES_MUTE);
+    ask(w, c, 0);
+    world_pass(w, 1500 * USEC_PER_MS);
+    ask(w, late, 1);
+    assert_int_equal(model_calls(w), 0);
+    world_pass(w, 499 * USEC_PER_MS);
+    assert_int_equal(model_calls(w), 0);
+    world_pass(w, USEC_PER_MS); /* two seconds after the probe began, for all that wait */
+    assert_int_equal(world_probe_count(w), 1);
+    while (model_calls(w) < 2) {
+        answer(w);
+    }
+    answer(w);
+    assert_true(client_answered(c) && client_answered(late));
+    for (int i = 2; i < 40; i++) { /* asked again later, and no request waits for it */
+        world_pass(w, USEC_PER_S);
+        ask(w, c, i);
+        assert_int_equal(model_calls(w), i + 1);
+        answer(w);
+        assert_true(client_answered(c));
+    }
+    assert_in_range(world_probe_count(w), 4, 5); /* every ten seconds, one step each */
+    world_probes(w, PROBES_ANSWERED);
+    world_props(w, 4);
+    world_pass(w, 11 * USEC_PER_S);
+    ask(w, c, 50);
+    world_pass(w, 0);
+    answer(w);
+    world_pass(w, 0);
+    assert_int_equal(probes_sort(flight_probes(engine_flights(world_engine(w))),
+                                 &world_settings(w)->upstreams[0]),
+                     SERVER_LLAMA_CPP);
+    world_end(w);
+}
+
+static void a_probe_that_hangs_holds_no_connection(void **ignored)
+{
+    static const char *const hello[] = {"Hello", NULL};
+    (void)ignored;
+    struct world *w = world_begin(PLAIN);
+    struct client *c = client_open(w);
+    world_probes(w, PROBES_MUTE);
+    client_post(c, "/v1/chat/completions", "", ask_chat(hello)); /* a chat never waits */
+    assert_int_equal(model_calls(w), 1);
+    world_pass(w, 3 * USEC_PER_S); /* the probe is over: nothing of it is left at the end */
+    model_answer(model_call(w, 0), "Hi");
+    world_end(w);
+}
+
+static void nothing_is_asked_where_all_is_set(void **ignored)
+{
+    static const char *const hello[] = {"Hello", NULL};
+    static const char *const half[][3] = {
+        {"upstream.default.dialect=openai", "tasks.settle=0", NULL},
+        {"upstream.default.slots=64", "tasks.settle=0", NULL}};
+    (void)ignored;
+    struct world *w = world_begin(SET);
+    struct client *c = client_open(w);
+    world_probes(w, PROBES_MUTE);
+    ask(w, c, 0);
+    answer(w);
+    client_clear(c);
+    client_post(c, "/v1/chat/completions", "", ask_chat(hello));
+    answer(w);
+    assert_int_equal(world_probe_count(w), 0);
+    world_end(w);
+    for (size_t i = 0; i < 2; i++) {
+        w = world_begin(half[i]);
+        c = client_open(w);
+        ask(w, c, 0);
+        world_pass(w, 0);
+        answer(w);
+        assert_int_equal(world_probe_count(w), 2);
+        world_end(w);
+    }
+}
+
+/* Ollama that is set and not asked is asked as Ollama. */
+static void a_set_dialect_says_what_the_server_is(void **ignored)
+{
+    static const char *const sets[] = {"upstream.default.dialect=ollama",
+                                       "upstream.default.slots=1", NULL};
+    (void)ignored;
+    struct world *w = world_begin(sets);
+    assert_int_equal(probes_sort(flight_probes(engine_flights(world_engine(w))),
+                                 &world_settings(w)->upstreams[0]),
+                     SERVER_OLLAMA);
+    world_end(w);
+}
+
+static void another_url_is_another_server(void **ignored)
+{
+    static const char *const moved[] = {"tasks.settle=0", "upstream.default.url=http://new.test",
+                                        NULL};
+    (void)ignored;
+    struct world *w = world_begin(PLAIN);
+    struct client *c = client_open(w);
+    world_props(w, 4);
+    ask(w, c, 0);
+    world_pass(w, 0);
+    answer(w);
+    size_t before = world_probe_count(w);
+    ask(w, c, 1);
+    answer(w);
+    assert_int_equal(world_probe_count(w), before);
+    world_reload(w, moved);
+    world_props(w, 0);
+    ask(w, c, 2);
+    world_pass(w, 0);
+    answer(w);
+    assert_int_equal(world_probe_count(w), before + 2);
+    assert_int_equal(probes_sort(flight_probes(engine_flights(world_engine(w))),
+                                 &world_settings(w)->upstreams[0]),
+                     SERVER_OPENAI);
+    world_end(w);
+}
+
+static void what_was_not_tried_is_not_up(void **ignored)
+{
+    (void)ignored;
+    struct world *w = world_begin(SET);
+    struct client *c = client_open(w);
+    assert_string_equal(state(w), "untried");
+    ask(w, c, 0);
+    answer(w);
+    assert_string_equal(state(w), "up");
+    world_end(w);
+    w = world_begin(SET);
+    c = client_open(w);
+    ask(w, c, 0);
+    model_break(model_call(w, 0), true);
+    model_break(model_call(w, 1), true);
+    assert_string_equal(state(w), "down");
+    world_end(w);
+}
+
+static void a_probe_says_whether_it_is_up(void **ignored)
+{
+    static const enum world_probes how[] = {PROBES_ANSWERED, PROBES_REFUSED, PROBES_MUTE};
+    static const char *const says[] = {"up", "down", "untried"};
+    static const char *const hello[] = {"Hello", NULL};
+    (void)ignored;
+    for (size_t i = 0; i < 3; i++) {
+        struct world *w = world_begin(PLAIN);
+        struct client *c = client_open(w);
+        world_probes(w, how[i]);
+        client_post(c, "/v1/chat/completions", "", ask_chat(hello));
+        world_pass(w, 3 * USEC_PER_S); /* the chat has no answer yet */
+        assert_string_equal(state(w), says[i]);
+        answer(w);
+        assert_string_equal(state(w), "up"); /* its call reached it */
+        world_end(w);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_mute_server_is_waited_for_once),
+        cmocka_unit_test(a_probe_that_hangs_holds_no_connection),
+        cmocka_unit_test(nothing_is_asked_where_all_is_set),
+        cmocka_unit_test(a_set_dialect_says_what_the_server_is),
+        cmocka_unit_test(another_url_is_another_server),
+        cmocka_unit_test(what_was_not_tried_is_not_up),
+        cmocka_unit_test(a_probe_says_whether_it_is_up),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
