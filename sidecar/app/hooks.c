@@ -207,6 +207,30 @@ static void hook_flights(void *ctx, control_flight_fn fn, void *fn_ctx)
     flight_each(engine_flights(d->engine), give_flight, &out);
 }
 
+struct left_out {
+    control_left_out_fn fn;
+    void *ctx;
+    wall_t now;
+};
+
+static void give_left_out(void *ctx, const struct flight_refusal_view *v)
+{
+    struct left_out *out = ctx;
+    struct control_left_out one = {.upstream = v->upstream,
+                                   .model = v->model,
+                                   .addition = v->addition,
+                                   .proven = v->proven,
+                                   .since = {out->now.us - v->age}};
+    out->fn(out->ctx, &one);
+}
+
+static void hook_left_out(void *ctx, control_left_out_fn fn, void *fn_ctx)
+{
+    struct daemon *d = ctx;
+    struct left_out out = {fn, fn_ctx, loop_wall(d->loop)};
+    flight_refusals(engine_flights(d->engine), give_left_out, &out);
+}
+
 static size_t hook_machines(void *ctx, struct control_machine *out, size_t max)
 {
     struct daemon *d = ctx;
@@ -271,6 +295,7 @@ struct control_hooks hooks_make(struct daemon *d)
         .reload = hook_reload,
         .drain = hook_drain,
         .flights = hook_flights,
+        .left_out = hook_left_out,
         .machines = hook_machines,
         .explain = hook_explain,
         .compare_start = hook_compare_start,

@@ -68,6 +68,8 @@ void control_forget_all(struct control *ctl);
 
 /* explain.c: POST /explain and what is below it; the body is held first. */
 /* scopes: shown as well. */
+/* "2026-11-28T21:00:00Z", as a member of that name. entries.c */
+void control_add_time(struct cJSON *to, const char *name, wall_t t);
 void control_flights(struct control *ctl, struct http_conn *c, bool scopes);
 bool control_is_explain(const struct http_request *r);
 void control_explain(struct control *ctl, struct http_conn *c);

@@ -24,7 +24,7 @@ static void add_span(cJSON *to, const char *name, struct span s)
     free(text);
 }
 
-static void add_time(cJSON *to, const char *name, wall_t t)
+void control_add_time(cJSON *to, const char *name, wall_t t)
 {
     char text[32];
     struct tm tm;
@@ -44,8 +44,8 @@ static cJSON *entry_json(const struct control_entry *e)
     add_span(o, "scope", e->scope);
     add_span(o, "model", e->model);
     add_span(o, "upstream", e->upstream);
-    add_time(o, "created", e->created);
-    add_time(o, "expires", e->expires);
+    control_add_time(o, "created", e->created);
+    control_add_time(o, "expires", e->expires);
     cJSON_AddNumberToObject(o, "bytes", (double)e->bytes);
     cJSON_AddNumberToObject(o, "hits", (double)e->hits);
     return o;

@@ -1,4 +1,6 @@
-/* flights.c: GET /flights: what runs and waits now, with the reason, and what each machine does. */
+/* flights.c: GET /flights: what runs and waits now, with the reason, what each machine does, and what
+ * tasks are sent without because a server refused it.
+ */
 #include "control/control_priv.h"
 
 #include <cjson/cJSON.h>
@@ -64,11 +66,23 @@ static void add_machines(struct control *ctl, cJSON *to)
     }
 }
 
+static void add_left_out(void *ctx, const struct control_left_out *l)
+{
+    cJSON *one = cJSON_CreateObject();
+    cJSON_AddStringToObject(one, "upstream", l->upstream);
+    cJSON_AddStringToObject(one, "model", l->model);
+    cJSON_AddStringToObject(one, "addition", l->addition);
+    cJSON_AddBoolToObject(one, "proven", l->proven);
+    control_add_time(one, "since", l->since);
+    cJSON_AddItemToArray(ctx, one);
+}
+
 void control_flights(struct control *ctl, struct http_conn *c, bool scopes)
 {
     cJSON *tree = cJSON_CreateObject();
     struct listing listing = {cJSON_AddArrayToObject(tree, "flights"), scopes};
     ctl->hooks.flights(ctl->hooks.ctx, add_flight, &listing);
     add_machines(ctl, cJSON_AddArrayToObject(tree, "machines"));
+    ctl->hooks.left_out(ctl->hooks.ctx, add_left_out, cJSON_AddArrayToObject(tree, "left_out"));
     control_reply_tree(c, 200, tree);
 }

@@ -196,6 +196,24 @@ void ctl_print_stats(const cJSON *s)
            ctl_number_of(process, "fds"));
 }
 
+static void print_left_out(const cJSON *list)
+{
+    const cJSON *one = NULL;
+    if (cJSON_GetArraySize(list) == 0) {
+        return;
+    }
+    printf("\n%-19s %-14s %-9s %-20s %s\n", "refused by", "left out", "is", "since", "model");
+    cJSON_ArrayForEach(one, list)
+    {
+        bool proven = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(one, "proven"));
+        printf("%-19s %-14s %-9s %-20s ", ctl_text_of(one, "upstream"),
+               ctl_text_of(one, "addition"), proven ? "proven" : "suspected",
+               ctl_text_of(one, "since"));
+        ctl_print_text(ctl_text_of(one, "model"), false);
+        printf("\n");
+    }
+}
+
 void ctl_print_flights(const cJSON *answer)
 {
     const cJSON *f = NULL;
@@ -222,6 +240,7 @@ void ctl_print_flights(const cJSON *answer)
         column(f, "quiet_s", 8, "ms");
         printf("\n");
     }
+    print_left_out(cJSON_GetObjectItemCaseSensitive(answer, "left_out"));
 }
 
 void ctl_print_entries(const cJSON *page)

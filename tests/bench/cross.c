@@ -87,11 +87,10 @@ static size_t shape(size_t i)
                                  .extra = none,
                                  .max_tokens = UNSET,
                                  .id_slot = UNSET};
-    struct shaping how = {
-        .policy = &policy, .sort = SERVER_LLAMA_CPP, .stream = true, .additions = true};
+    struct shaping how = {.policy = &policy, .sort = SERVER_LLAMA_CPP, .stream = true};
     struct span body = span_of(requests[i].body);
     struct buf out = {.max = 4 * body.len + 4096};
-    bool added = false;
+    struct additions added;
     enum err e = dialect_shape(body, requests[i].endpoint, &how, &out, &added);
     buf_free(&out);
     return e == ERR_OK ? 1 : 0;

@@ -42,11 +42,12 @@ static bool is_good_model(struct span model)
 static bool decides(const struct shaping *how, struct span member)
 {
     struct span value = SPAN_NONE;
-    return how->additions && json_member(span_of(how->policy->extra), member, &value);
+    return (how->without & ADDITION_EXTRA) == 0 &&
+           json_member(span_of(how->policy->extra), member, &value);
 }
 
 static void check(struct span body, enum endpoint endpoint, const struct shaping *how,
-                  struct span made, bool added)
+                  struct span made, struct additions added)
 {
     struct dialect_request r;
     bool ollama = endpoint_dialect(endpoint) == DIALECT_OLLAMA;
@@ -56,13 +57,14 @@ static void check(struct span body, enum endpoint endpoint, const struct shaping
         require(span_eq(r.model, how->model));
     }
     if (endpoint_assembles(endpoint) && (how->stream || ollama) && !decides(how, SPAN("stream"))) {
-        require(r.streamed == how->stream);
+        require(r.streamed == (how->stream && (how->without & ADDITION_STREAM) == 0));
     }
-    if (how->model.len == 0) {
-        require(added == !span_eq(made, body));
+    require((added.sent & how->without) == 0 && (added.left & ~how->without) == 0);
+    if (how->model.len == 0 && added.sent != 0) {
+        require(!span_eq(made, body));
     }
-    if (!how->additions && !how->stream && !ollama) {
-        require(!added);
+    if (how->model.len == 0 && added.sent == 0 && !ollama) {
+        require(span_eq(made, body));
     }
     dialect_request_free(&r);
 }
@@ -95,7 +97,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct shaping how = {.policy = &policy,
                           .sort = (enum server_sort)(data[0] >> 2 & 3),
                           .stream = (data[0] & 16) != 0,
-                          .additions = (data[1] & 1) != 0,
+                          .without = (data[1] & 1) != 0 ? 0 : data[2] | (data[0] & 0xE0U),
                           .schema = (data[1] & 2) != 0};
     struct span all = span_make((const char *)data + 3, size - 3);
     struct span extra = cut(&all);
@@ -103,7 +105,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct span chat = cut(&all);
     struct buf load = {.max = SIZE_MAX};
     struct buf out = {.max = SIZE_MAX};
-    bool added = false;
+    struct additions added = {0};
     if (dialect_load_of(chat, ENDPOINT_OLLAMA_CHAT, &load) == ERR_OK) {
         require(load.len <= DIALECT_LOAD_MAX && is_good(buf_span(&load)));
         how.load = buf_span(&load);
@@ -111,7 +113,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     policy.extra = mem_strndup(extra.ptr == NULL ? "" : extra.ptr, extra.len);
     enum err e = dialect_shape(all, endpoint, &how, &out, &added);
     bool good = is_good(all) && (extra.len == 0 || is_good(extra)) && is_good_model(how.model);
-    require(e == ERR_OK || (out.len == 0 && !added));
+    require(e == ERR_OK || (out.len == 0 && added.sent == 0));
     if (good) {
         require((e == ERR_OK) == span_starts(span_trim(all), SPAN("{")));
     }

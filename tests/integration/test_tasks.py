@@ -944,7 +944,7 @@ class OnlyGoodAnswersAreKept(TaskTest):
 
 class RefusedChanges(TaskTest):
     def test_once_more_as_written_and_remembered(self):
-        for code in (400, 404, 422):
+        for code in (400, 404, 405, 415, 422, 500, 501):
             for dialect in DIALECTS:
                 with self.subTest(f"{code} {dialect}"):
                     up = self.upstream()
@@ -961,6 +961,62 @@ class RefusedChanges(TaskTest):
                     self.missed(self.ask(lull, "tags", "", dialect, raw=raw), "tags")
                     self.assertEqual(up.count(), 3, "the refusal is remembered")
                     self.assertEqual(up.records[2].body.decode(), raw)
+
+    def test_a_refused_schema_costs_the_schema_only(self):
+        for dialect, member in (("openai", "response_format"), ("ollama", "format")):
+            with self.subTest(dialect):
+                up = self.upstream()
+
+                def rule(e, member=member):
+                    if member in e.json:
+                        status(400, '{"error":"no"}')(e)
+                    else:
+                        good()(e)
+                up.when("*", rule)
+                lull = self.lull(up, more="[tasks]\njson_schema = yes\n")
+                self.missed(self.ask(lull, "title", "one", dialect), "title")
+                self.assertEqual(up.count(), 2)
+                self.assertEqual(self.refused(lull), [("default", "schema", False)])
+                self.missed(self.ask(lull, "title", "two", dialect), "title")
+                self.assertEqual(up.count(), 3)
+                self.assertTrue(up.records[2].json["stream"])
+                self.assertNotIn(member, up.records[2].json)
+                self.assertEqual(self.refused(lull), [("default", "schema", True)])
+                self.assertIn("schema", lull.ctl("flights").stdout)
+                lull.reload()
+                self.assertEqual(self.refused(lull), [])
+
+    def refused(self, lull):
+        seen = lull.control("GET", "/flights").json["left_out"]
+        for one in seen:
+            self.assertRegex(one["since"], r"^20\d\d-\d\d-\d\dT")
+        return [(one["upstream"], one["addition"], one["proven"]) for one in seen]
+
+    def test_a_page_once_teaches_nothing(self):
+        """Nor does an empty body, or a stream that is cut before its first token."""
+        def empty(e):
+            e.full(200, "application/json", "")
+
+        def cut(e):
+            e.head(200, [("Content-Type", "text/event-stream")])
+            e.cut()
+        def page(e):
+            e.full(200, "text/html", "<html>")
+        for name, rule, calls in (("page", page, 2), ("empty", empty, 1), ("cut", cut, 2)):
+            with self.subTest(name):
+                up = self.upstream()
+                first = []
+
+                def once(e, rule=rule, first=first):
+                    first.append(e)
+                    (rule if len(first) == 1 else good())(e)
+                up.when("*", once)
+                lull = self.lull(up)
+                self.assertEqual(self.ask(lull, "title", "one").status, 200 if calls == 2 else 502)
+                self.assertEqual(up.count(), calls)
+                self.missed(self.ask(lull, "title", "two"), "title")
+                self.assertEqual(up.count(), calls + 1)
+                self.assertTrue(up.records[-1].json["stream"])
 
     def test_an_error_that_has_nothing_to_do_with_our_changes(self):
         up = self.upstream()

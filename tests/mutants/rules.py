@@ -10,6 +10,7 @@ SCHEDULE = "sidecar/path/schedule/schedule.c"
 ROWS = "sidecar/path/schedule/rows.c"
 VIEW = "sidecar/path/flight/outlook.c"
 FAILURE = "sidecar/path/flight/failure.c"
+REFUSAL = "sidecar/path/flight/refusal.c"
 WIRE = "sidecar/path/flight/wire.c"
 GATE = "sidecar/path/schedule/gate.c"
 OBSOLETE = "sidecar/path/flight/obsolete.c"
@@ -395,6 +396,7 @@ mutant(R, "machines say what is open", "sidecar/path/schedule/view.c", ".chats =
 
 R = "10 failure"
 FAIL = ("scenario.test_failure",)
+REFUSED = ("scenario.test_refusal",)
 mutant(R, "once more where not one byte came", FAILURE, "if (transport && !received && !f->retried && !f->has_first) {",
        "if (transport && !received && f->retried && !f->has_first) {", FAIL)
 mutant(R, "never more than once", FAILURE, "        f->retried = true;\n", "", FAIL)
@@ -423,14 +425,35 @@ mutant(R, "a date in the past is now", FAILURE, "return left < 0 ? 0 : left > DO
 mutant(R, "a day that does not exist is no date", FAILURE, "if (when.tm_mday != day) {", "if (when.tm_mday > 31) {", FAIL)
 mutant(R, "a flight without memory borrows nothing", FLIGHT, "bare.target = bare.body = bare.material = bare.model = bare.scope = SPAN_NONE;", "",
        ("scenario.test_flight",))
+mutant(R, "not after a status about something else", CALL, "return status != 401 && status != 403 &&", "return status != 403 &&", REFUSED)
+mutant(R, "no second call once a token has come", CALL, "may_ask_again(f, a->error_status) && !a->first_token_seen", "may_ask_again(f, a->error_status)", REFUSED)
+mutant(R, "no second call for half an event", "sidecar/path/dialect/assemble.c", "return a->first_token_seen || event;", "return a->first_token_seen || (event && a == NULL);", REFUSED)
+mutant(R, "once more after a cut", CALL, "!f->answer_begun && may_ask_again(f, 0)) {", "f->answer_begun && may_ask_again(f, 0)) {", REFUSED)
+mutant(R, "once more after a broken connection", CALL, "if (reached && !f->answer_begun && may_ask_again(f, f->status)) {", "if (reached && f->answer_begun && may_ask_again(f, f->status)) {", REFUSED)
+mutant(R, "an error without a status teaches nothing", CALL, "        if (a->error_coded) {\n            call_again_refused", "        if (a->error_status > 0) {\n            call_again_refused", REFUSED)
+mutant(R, "the second try's schema alone is remembered", CALL, "(more & ADDITION_SCHEMA) != 0) {", "(more & ADDITION_SCHEMA) == 0) {", REFUSED)
+mutant(R, "one suspect at a time", REFUSAL, "r->step = r->last == ADDITION_STREAM ? what->sent : r->last;", "r->step = what->sent;", REFUSED)
+mutant(R, "the most suspicious first", REFUSAL, "return set & (~set + 1); /* the lowest bit */", "unsigned one = ADDITION_STREAM;\n    while ((set & one) == 0) {\n        one >>= 1;\n    }\n    return one;", REFUSED)
+mutant(R, "the one that the error names", REFUSAL, "what->named != 0 ? what->named : most_suspicious(what->sent);", "most_suspicious(what->sent);", REFUSED)
+mutant(R, "a server without stream gets the next one bare", REFUSAL, "r->step = r->last == ADDITION_STREAM ? what->sent : r->last;", "r->step = r->last;", REFUSED)
+mutant(R, "what is not proven comes back", REFUSAL, "    unsigned last = 0;\n    for (unsigned i = ADDITIONS; i-- > 0 && !r->searching;) {", "    unsigned last = 0;\n    for (unsigned i = ADDITIONS; i-- > ADDITIONS && !r->searching;) {", REFUSED)
+mutant(R, "what comes back and is taken stays", REFUSAL, "        r->suspects &= ~f->trial;\n        expire", "        expire", REFUSED)
+mutant(R, "another kind's answer proves nothing", REFUSAL, "if (r->searching && all_else && (f->asked.left & r->last) != 0) {", "if (r->searching && all_else) {", REFUSED)
+mutant(R, "remembered for an hour", REFUSAL, "REMEMBERED = 3600 * USEC_PER_S", "REMEMBERED = 36000 * USEC_PER_S", REFUSED)
+mutant(R, "a 5xx is doubted", REFUSAL, "r->doubtful = what->status >= 500 && what->status != 501;", "r->doubtful = what->status >= 600;", REFUSED)
+mutant(R, "for five minutes", REFUSAL, "DOUBTED = 300 * USEC_PER_S", "DOUBTED = 3000 * USEC_PER_S", REFUSED)
+mutant(R, "for that model", REFUSAL, "    hash_update(&state, model.ptr, model.len);\n", "", REFUSED)
+mutant(R, "for that server", REFUSAL, "    hash_update(&state, url, strlen(url) + 1);\n", "", REFUSED)
+mutant(R, "a reload forgets it", "sidecar/path/exchange/engine.c", "    flight_forget_refusals(e->flights);\n", "", REFUSED)
+mutant(R, "an old refusal is explained by what is left out", REFUSAL, "(known != NULL && (what->sent & out_of(known) & ~what->trial) != 0)", "(known != NULL && known->upstream == NULL)", REFUSED)
 mutant(R, "an old answer stands in", "sidecar/path/cache/cache.c", "wall_t kept = {put->expires.us + put->stale};",
        "wall_t kept = {put->expires.us};", FAIL)
 mutant(R, "and is no hit", "sidecar/path/cache/cache.c", "return find_kept_entry(c, key, id, now, f, v) && v->fresh.us > now.us;",
        "return find_kept_entry(c, key, id, now, f, v);", FAIL)
 mutant(R, "a wrong form is asked for once more", CALL, "if (!is_fit(f)) {", "if (is_fit(f) && f == NULL) {", FAIL)
 mutant(R, "by the schema", WIRE, ".schema = f->shape_retried,", "", FAIL)
-mutant(R, "the first answer is kept for it", CALL, "} else if (f->has_first && refused(f->status)) {",
-       "} else if (f->has_first && f->status == 0) {", FAIL)
+mutant(R, "the first answer is kept for it", FAILURE, "    if (f->has_first) {\n        call_land_first(f);",
+       "    if (f->has_first && f->status == 0) {\n        call_land_first(f);", FAIL)
 mutant(R, "a model that never gets it is not asked twice", CALL, "row->shape_lost >= FLIGHT_SHAPE_LOST", "row->shape_lost > 1000", FAIL)
 
 # ---- the cache ----

@@ -284,6 +284,8 @@ static void errors_are_results_and_close_nothing(void **state)
     assert_non_null(begin_one(w, &t));
     for (size_t i = 0; i < 7; i++) {
         model_refuse(last(w), 500, "", "{\"error\":{\"message\":\"no such model\"}}");
+        model_refuse(last(w), 500, "",
+                     "{\"error\":{\"message\":\"no such model\"}}"); /* as written */
         world_pass(w, 0);
     }
     assert_has(t.error,

@@ -50,6 +50,13 @@ static struct upstream_call *last(struct world *w)
     return model_call(w, model_calls(w) - 1);
 }
 
+/* The task is refused as lull asks it, and as the client wrote it. */
+static void refuse(struct world *w, int status, const char *body)
+{
+    model_refuse(last(w), status, "", body);
+    model_refuse(last(w), status, "", body);
+}
+
 static const struct task_figures *title(struct world *w)
 {
     return world_task(w, "title");
@@ -61,18 +68,27 @@ static void once_more_when_not_one_byte_came(void **state)
     struct world *w = world_begin(one);
     struct client *c = client_open(w);
     ask(c, "How are you?");
-    model_break(model_call(w, 0), false);
+    model_break(model_call(w, 0),
+                true); /* it was not reached: nothing that was asked is to blame */
     assert_int_equal(model_calls(w), 2);
     assert_string_equal(model_body(model_call(w, 1)), model_body(model_call(w, 0)));
     model_answer(model_call(w, 1), "{\"title\": \"Greeting\"}");
     assert_has(client_reply(c), "Greeting");
     assert_has(client_reply(c), "stored");
-    ask(c, "And you?"); /* a head is something received */
-    model_head(model_call(w, 2), 200, "text/event-stream");
+    ask(c, "And you?"); /* it was: once more, as the client wrote it */
     model_break(model_call(w, 2), false);
-    assert_int_equal(model_calls(w), 3);
+    assert_int_equal(model_calls(w), 4);
+    assert_string_equal(model_body(model_call(w, 3)), ask_title("And you?", "Fine."));
+    model_break(model_call(w, 3), false);
+    assert_int_equal(model_calls(w), 4);
     assert_has(client_reply(c), "HTTP/1.1 502 ");
-    assert_int_equal(title(w)->upstream_calls, 3);
+    ask(c, "Then?"); /* a head is something received */
+    model_head(model_call(w, 4), 200, "text/event-stream");
+    model_break(model_call(w, 4), false);
+    model_head(model_call(w, 5), 200, "application/json");
+    model_break(model_call(w, 5), false);
+    assert_has(client_reply(c), "HTTP/1.1 502 ");
+    assert_int_equal(title(w)->upstream_calls, 6);
     world_end(w);
 }
 
@@ -97,7 +113,7 @@ static void fails(struct world *w, struct client *c, int n, int status)
     for (int i = 0; i < n; i++) {
         snprintf(user, sizeof user, "Question %d?", i);
         ask(c, user);
-        model_refuse(last(w), status, "", "{\"error\":{\"message\":\"no\"}}");
+        refuse(w, status, "{\"error\":{\"message\":\"no\"}}");
         assert_true(client_answered(c));
     }
 }
@@ -144,7 +160,7 @@ static void whoever_tries_may_fail_or_leave(void **state)
     fails(w, c, 5, 500);
     world_pass(w, 10 * USEC_PER_S);
     ask(c, "Now?");
-    model_refuse(last(w), 500, "", "{}");
+    refuse(w, 500, "{}");
     size_t calls = model_calls(w);
     ask(c, "And now?"); /* it is down for another while */
     assert_int_equal(model_calls(w), calls);
@@ -204,7 +220,7 @@ static void another_upstream_answers(void **state)
                 ask_title("How are you?", "Fine."));
     assert_string_equal(model_upstream(last(w)), "default");
     assert_has(model_headers(last(w)), "Bearer mine");
-    model_refuse(last(w), 500, "", "{}");
+    refuse(w, 500, "{}");
     assert_string_equal(model_upstream(last(w)), "other");
     assert_has_not(model_headers(last(w)), "mine"); /* the client's headers stay at home */
     model_answer(last(w), "{\"title\": \"Elsewhere\"}");
@@ -216,7 +232,7 @@ static void another_upstream_answers(void **state)
     model_break(last(w), true);
     model_break(last(w), true);
     assert_string_equal(model_upstream(last(w)), "other");
-    model_refuse(last(w), 500, "", "{\"error\":{\"message\":\"also here\"}}");
+    refuse(w, 500, "{\"error\":{\"message\":\"also here\"}}");
     assert_has(client_reply(c), "also here");
     assert_has(client_reply(c), "HTTP/1.1 500 ");
     world_end(w);
@@ -231,7 +247,7 @@ static void the_fallback_answers_at_once_while_the_first_is_down(void **state)
         char user[32];
         snprintf(user, sizeof user, "Question %d?", i);
         ask(c, user);
-        model_refuse(last(w), 500, "", "{}");
+        refuse(w, 500, "{}");
         model_answer(last(w), "{\"title\": \"Elsewhere\"}");
     }
     ask(c, "Now?");
@@ -256,8 +272,7 @@ static void an_error_says_how_the_request_was_forwarded(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         client_clear(c);
         client_post(c, "/v1/chat/completions", rows[i].headers, ask_title("How are you?", "Fine."));
-        model_refuse(last(w), 404, "", "{\"error\":{\"message\":\"no such model\"}}");
-        model_refuse(last(w), 404, "", "{\"error\":{\"message\":\"no such model\"}}");
+        refuse(w, 404, "{\"error\":{\"message\":\"no such model\"}}");
         assert_has(client_reply(c), "HTTP/1.1 404 "); /* the server's own */
         assert_has(client_reply(c), rows[i].status);
         client_clear(c);
@@ -287,17 +302,17 @@ static void an_old_answer_stands_in_for_an_error(void **state)
     world_pass(w, 11 * USEC_PER_S);
     follow(c);
     assert_int_equal(model_calls(w), 2);
-    model_refuse(last(w), 500, "", "{}");
+    refuse(w, 500, "{}");
     assert_has(client_reply(c), "Old");
     assert_has(client_reply(c), "Cache-Status: lull; hit; ttl=-1\r\n");
     assert_int_equal(world_task(w, "follow_up")->outcomes[OUTCOME_STALE], 1);
     follow(c); /* it is asked anew each time */
-    assert_int_equal(model_calls(w), 3);
+    assert_int_equal(model_calls(w), 4);
     model_answer(last(w), "{\"follow_ups\": [\"New\"]}");
     assert_has(client_reply(c), "New");
     world_pass(w, 50 * USEC_PER_S);
     follow(c);
-    model_refuse(last(w), 500, "", "{\"error\":{\"message\":\"too old\"}}");
+    refuse(w, 500, "{\"error\":{\"message\":\"too old\"}}");
     assert_has(client_reply(c), "too old");
     world_end(w);
 }

@@ -46,6 +46,13 @@ struct control_flight {
     int64_t priority;
 };
 typedef void (*control_flight_fn)(void *ctx, const struct control_flight *f);
+/* An addition that tasks to that upstream and model are sent without, since the server refused it. */
+struct control_left_out {
+    const char *upstream, *model, *addition;
+    bool proven; /* else only suspected */
+    wall_t since;
+};
+typedef void (*control_left_out_fn)(void *ctx, const struct control_left_out *one);
 struct control_machine {
     const char *name;
     size_t chats, foreground, running, waiting;
@@ -76,6 +83,7 @@ struct control_hooks {
     bool (*reload)(void *ctx, struct buf *text);
     void (*drain)(void *ctx);
     void (*flights)(void *ctx, control_flight_fn fn, void *fn_ctx);
+    void (*left_out)(void *ctx, control_left_out_fn fn, void *fn_ctx);
     size_t (*machines)(void *ctx, struct control_machine *out, size_t max);
     void (*explain)(void *ctx, const struct explain_request *in, struct explanation *out);
     /* models tried on stored requests; NULL: one runs already */

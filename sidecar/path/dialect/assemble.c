@@ -94,7 +94,7 @@ static int status_of(const cJSON *item)
     return status >= 400 && status < 600 ? status : 0;
 }
 
-/* The status of an error, where any server puts it. */
+/* The status of an error, where any server puts it; 0: it has none. */
 static int error_status(const cJSON *root, const cJSON *error)
 {
     static const char *const names[] = {"code", "status", "status_code", "http_status"};
@@ -108,7 +108,7 @@ static int error_status(const cJSON *root, const cJSON *error)
             }
         }
     }
-    return 500;
+    return 0;
 }
 
 const cJSON *find_error(const cJSON *root)
@@ -132,7 +132,9 @@ void assemble_error(struct assembler *a, const cJSON *root, const cJSON *error)
         return;
     }
     a->failed = true;
-    a->error_status = error_status(root, error);
+    int status = error_status(root, error);
+    a->error_coded = status != 0;
+    a->error_status = status != 0 ? status : 500;
     char *text = cJSON_PrintUnformatted(error);
     if (text == NULL || buf_printf(&a->error, "{\"error\":%s}", text) != ERR_OK) {
         buf_clear(&a->error);
@@ -328,6 +330,15 @@ static bool take_rest(struct assembler *a)
         one_line(a, rest);
     }
     return false;
+}
+
+bool assembler_begun(const struct assembler *a)
+{
+    struct span line = buf_span(&a->line);
+    struct span data = SPAN("data:");
+    data.len = line.len < data.len ? line.len : data.len;
+    bool event = line.len > 0 && (a->format != FORMAT_SSE || span_starts(line, data));
+    return a->first_token_seen || event;
 }
 
 enum assembled assembler_finish(struct assembler *a, bool transport_whole)

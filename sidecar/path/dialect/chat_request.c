@@ -320,7 +320,7 @@ enum err dialect_request_shape(struct span body, enum endpoint endpoint, struct 
 {
     struct shaping how = {.model = model, .stream = stream};
     size_t before = out->len;
-    bool added = false;
+    struct additions added;
     /* where no stream is asked for, Ollama's too stays as written */
     enum endpoint as = stream ? endpoint : ENDPOINT_CHAT;
     enum err e = dialect_shape(body, as, &how, out, &added);

@@ -4,8 +4,8 @@
  * options, and then made in one pass of json_edit(): so no name is set twice and no other byte
  * moves. The client's own members are looked up in a copy without the long ones (messages, prompt
  * ...), since json_member() reads the whole text for each name. The user's own members (`extra`)
- * come last, over everything. Whether something was added is asked of the bytes: the body with
- * nothing but the model put in place is compared with what comes out.
+ * come last, over everything. An addition counts only where it changes something: a member that has
+ * the value already is not touched.
  *
  * A member that is null counts as not given: servers read it so.
  */
@@ -26,10 +26,11 @@ struct edits {
 
 struct shaper {
     const struct shaping *how;
-    const struct kind_policy *policy; /* NULL without additions */
-    bool ollama;                      /* the endpoint's dialect */
-    struct span body;                 /* the model already in place */
-    struct span few;                  /* of it, the members that are short */
+    const struct kind_policy *policy; /* NULL: only model and stream */
+    struct additions made;
+    bool ollama;      /* the endpoint's dialect */
+    struct span body; /* the model already in place */
+    struct span few;  /* of it, the members that are short */
     struct edits root, options;
     struct buf named, few_text, stream_options, kwargs, format, options_text;
     char cap[NUMBER_MAX], slot[NUMBER_MAX];
@@ -62,10 +63,47 @@ static struct span object_member(struct span object, struct span name, bool *fou
     return *found ? value : SPAN("{}");
 }
 
+/* Whether the addition is to be made; noted either way. */
+static bool takes(struct shaper *s, enum addition what)
+{
+    if ((s->how->without & (unsigned)what) != 0) {
+        s->made.left |= (unsigned)what;
+        return false;
+    }
+    s->made.sent |= (unsigned)what;
+    return true;
+}
+
 static bool already(struct span object, struct span name, struct span value)
 {
     struct span old = SPAN_NONE;
     return json_member(object, name, &old) && span_eq(old, value);
+}
+
+/* Sets a member of `object`, whose edits are in list, as part of that addition; an empty value
+ * removes it. What changes nothing is no addition. */
+static void add(struct shaper *s, enum addition what, struct edits *list, struct span object,
+                struct json_edit edit)
+{
+    struct span old = SPAN_NONE;
+    bool there = json_member(object, edit.name, &old);
+    bool changes = edit.value.len == 0 ? there : !there || !span_eq(old, edit.value);
+    if (changes && takes(s, what)) {
+        set(list, edit.name, edit.value);
+    }
+}
+
+static void add_root(struct shaper *s, enum addition what, struct span name, struct span value)
+{
+    add(s, what, &s->root, s->few, (struct json_edit){name, value});
+}
+
+/* Of Ollama's options. */
+static void add_option(struct shaper *s, enum addition what, struct span name, struct span value)
+{
+    bool found = false;
+    struct span old = object_member(s->few, SPAN("options"), &found);
+    add(s, what, &s->options, old, (struct json_edit){name, value});
 }
 
 /* An object of the client's with one member set. */
@@ -115,17 +153,23 @@ static enum err put_few(struct shaper *s)
 static enum err add_stream(struct shaper *s)
 {
     struct span name = SPAN("stream");
-    struct span value = s->how->stream ? SPAN("true") : SPAN("false");
-    if (already(s->few, name, value) || (!s->how->stream && !s->ollama)) {
+    bool stream = s->how->stream;
+    if (stream && !already(s->few, name, SPAN("true"))) {
+        stream = takes(s, ADDITION_STREAM);
+    }
+    struct span value = stream ? SPAN("true") : SPAN("false");
+    if (already(s->few, name, value) || (!stream && !s->ollama)) {
         return ERR_OK;
     }
-    set(&s->root, name, value);
+    set(&s->root, name, value); /* said, since Ollama streams where it is not */
     if (s->ollama) {
         return ERR_OK;
     }
     struct json_edit edit = {SPAN("include_usage"), SPAN("true")};
     enum err e = with_member(s, SPAN("stream_options"), edit, &s->stream_options);
-    set(&s->root, SPAN("stream_options"), buf_span(&s->stream_options));
+    if (e == ERR_OK) {
+        add_root(s, ADDITION_STREAM_USAGE, SPAN("stream_options"), buf_span(&s->stream_options));
+    }
     return e;
 }
 
@@ -145,15 +189,15 @@ static void add_cap(struct shaper *s)
     struct span cap = written(s->cap, s->policy->max_tokens);
     bool newer = given(s->few, "max_completion_tokens");
     if (s->ollama) {
-        set(&s->options, SPAN("num_predict"), cap);
+        add_option(s, ADDITION_LIMITS, SPAN("num_predict"), cap);
         return;
     }
     if (newer) {
-        set(&s->root, SPAN("max_completion_tokens"), cap);
+        add_root(s, ADDITION_LIMITS, SPAN("max_completion_tokens"), cap);
     }
     /* Ollama reads max_tokens only; of two, nobody knows which one a server reads */
     if (!newer || s->how->sort == SERVER_OLLAMA || given(s->few, "max_tokens")) {
-        set(&s->root, SPAN("max_tokens"), cap);
+        add_root(s, ADDITION_LIMITS, SPAN("max_tokens"), cap);
     }
 }
 
@@ -168,11 +212,13 @@ static void add_limits(struct shaper *s)
     struct span temperature = span_trim(span_of(s->policy->temperature));
     bool slots = s->how->sort == SERVER_LLAMA_CPP || s->how->sort == SERVER_OPENAI;
     add_cap(s);
-    if (is_number(temperature)) {
-        set(s->ollama ? &s->options : &s->root, SPAN("temperature"), temperature);
+    if (is_number(temperature) && s->ollama) {
+        add_option(s, ADDITION_LIMITS, SPAN("temperature"), temperature);
+    } else if (is_number(temperature)) {
+        add_root(s, ADDITION_LIMITS, SPAN("temperature"), temperature);
     }
     if (!s->ollama && slots && s->policy->id_slot >= 0) {
-        set(&s->root, SPAN("id_slot"), written(s->slot, s->policy->id_slot));
+        add_root(s, ADDITION_SLOT, SPAN("id_slot"), written(s->slot, s->policy->id_slot));
     }
 }
 
@@ -202,8 +248,8 @@ static bool speaks_of_thinking(const struct shaper *s)
 /* Servers refuse two words about one thing, or take `reasoning` first. */
 static void add_effort(struct shaper *s, struct span effort)
 {
-    set(&s->root, SPAN("reasoning_effort"), effort);
-    set(&s->root, SPAN("reasoning"), SPAN_NONE);
+    add_root(s, ADDITION_THINK, SPAN("reasoning_effort"), effort);
+    add_root(s, ADDITION_THINK, SPAN("reasoning"), SPAN_NONE);
 }
 
 /* A hosted model cannot be kept from thinking: the lowest effort that all of them know, unless the
@@ -228,14 +274,16 @@ static enum err add_thinking(struct shaper *s)
     }
     bool on = rule == THINK_ON;
     if (s->ollama) {
-        set(&s->root, SPAN("think"), on ? SPAN("true") : SPAN("false"));
+        add_root(s, ADDITION_THINK, SPAN("think"), on ? SPAN("true") : SPAN("false"));
     } else if (s->how->sort == SERVER_OLLAMA) {
         add_effort(s, on ? SPAN("\"medium\"") : SPAN("\"none\""));
     } else if (s->how->sort != SERVER_HOSTED) {
         struct span name = SPAN("chat_template_kwargs");
         struct json_edit edit = {SPAN("enable_thinking"), on ? SPAN("true") : SPAN("false")};
         e = with_member(s, name, edit, &s->kwargs);
-        set(&s->root, name, buf_span(&s->kwargs));
+        if (e == ERR_OK) {
+            add_root(s, ADDITION_THINK, name, buf_span(&s->kwargs));
+        }
     } else if (!on) {
         lower_effort(s);
     }
@@ -285,7 +333,10 @@ static enum err add_schema(struct shaper *s)
         return e;
     }
     e = s->ollama ? e : buf_append_span(&s->format, SPAN("}}"));
-    set(&s->root, s->ollama ? SPAN("format") : SPAN("response_format"), buf_span(&s->format));
+    if (e == ERR_OK) {
+        struct span name = s->ollama ? SPAN("format") : SPAN("response_format");
+        add_root(s, ADDITION_SCHEMA, name, buf_span(&s->format));
+    }
     return e;
 }
 
@@ -312,10 +363,10 @@ static void add_load(struct shaper *s)
     }
     for (size_t i = 0; s->policy->num_ctx == MATCH_CHAT && i < LOAD_OPTIONS; i++) {
         struct span name = span_of(load_options[i]);
-        set(&s->options, name, json_member(load, name, &value) ? value : SPAN_NONE);
+        add_option(s, ADDITION_LOAD, name, json_member(load, name, &value) ? value : SPAN_NONE);
     }
     if (s->policy->keep_alive == MATCH_CHAT && json_member(load, SPAN("keep_alive"), &value)) {
-        set(&s->root, SPAN("keep_alive"), value);
+        add_root(s, ADDITION_LOAD, SPAN("keep_alive"), value);
     }
 }
 
@@ -422,9 +473,10 @@ static enum err gather(struct shaper *s)
     return e;
 }
 
-static enum err write_body(const struct shaper *s, struct buf *out)
+static enum err write_body(struct shaper *s, struct buf *out)
 {
-    if (s->policy == NULL || span_of(s->policy->extra).len == 0) {
+    bool extra = s->policy != NULL && span_of(s->policy->extra).len > 0;
+    if (!extra || !takes(s, ADDITION_EXTRA)) {
         return json_edit(s->body, s->root.items, s->root.count, out);
     }
     struct buf plain = {.max = 2 * s->body.len + 12 * span_of(s->policy->shape_member).len +
@@ -436,20 +488,21 @@ static enum err write_body(const struct shaper *s, struct buf *out)
 }
 
 enum err dialect_shape(struct span body, enum endpoint endpoint, const struct shaping *how,
-                       struct buf *out, bool *added)
+                       struct buf *out, struct additions *added)
 {
     bool assembles = endpoint_assembles(endpoint);
     struct shaper s = {.how = how,
-                       .policy = how->additions && assembles ? how->policy : NULL,
+                       .policy = assembles ? how->policy : NULL,
                        .ollama = endpoint_dialect(endpoint) == DIALECT_OLLAMA,
                        .body = body};
     size_t before = out->len;
-    *added = false;
+    *added = (struct additions){0};
     enum err e = put_model(&s);
     e = e == ERR_OK && assembles ? gather(&s) : e;
     e = e == ERR_OK ? write_body(&s, out) : e;
     if (e == ERR_OK) {
-        *added = !span_eq(span_make(out->data + before, out->len - before), s.body);
+        bool same = span_eq(span_make(out->data + before, out->len - before), s.body);
+        *added = (struct additions){.sent = same ? 0 : s.made.sent, .left = s.made.left};
     } else {
         out->len = before;
     }

@@ -72,6 +72,7 @@ void engine_configure(struct engine *e, struct settings *settings)
     settings_ref(settings);
     settings_unref(e->settings);
     e->settings = settings;
+    flight_forget_refusals(e->flights);
     size_t entries =
         settings->cache.type_through ? (size_t)settings->cache.type_through_entries : 0;
     through_resize(e->through, entries);

@@ -2,9 +2,10 @@
  *
  * Tasks are asked for as a stream where that is possible, because a model server notices a closed
  * client only when it writes, and put together again (dialect/answer.h). Nothing reaches a client
- * before the stream has ended, so an error inside it becomes a proper status. A server that refuses
- * the changed request (400, 404, 422), or answers it in a form that cannot be told as one plain
- * answer, is asked once more exactly as the client wrote it.
+ * before the stream has ended, so an error inside it becomes a proper status. What was added to the
+ * request is lull's risk: where a changed request fails before its first token, in whatever way but
+ * silence and an empty body of a good status, or is answered in a form that cannot be told as one plain answer, it is asked once more
+ * exactly as the client wrote it. What is remembered of that is in refusal.c.
  *
  * Timers are ours, in the loop's time: first_byte_timeout until the first piece of the answer's
  * body (llama.cpp sends the head of a stream before it has a slot, so the head says nothing), then
@@ -201,11 +202,24 @@ static bool on_data(void *ctx, struct span piece)
     arm_silence(f);
     /* Kept as it came where it may have to be passed on so: errors, and answers asked for as
      * written. */
-    if ((!f->assembling || !f->asked_changed) && !f->raw_over) {
+    if ((!f->assembling || f->asked.sent == 0) && !f->raw_over) {
         f->raw_over = buf_append_span(&f->raw_body, piece) != ERR_OK;
     }
     completion_progress(f);
     return true;
+}
+
+/* Statuses that say nothing about what was asked: who asks, or when. */
+static bool is_about_request(int status)
+{
+    return status != 401 && status != 403 && status != 408 && status != 429 && status != 503;
+}
+
+/* Whether the call that failed with that status (0: with none) is asked once more as the client
+ * wrote it. */
+static bool may_ask_again(const struct flight *f, int status)
+{
+    return f->asked.sent != 0 && !f->has_first && is_about_request(status);
 }
 
 static void call_again(struct flight *f)
@@ -213,6 +227,28 @@ static void call_again(struct flight *f)
     call_wasted(f);
     f->again = true;
     call_start(f);
+}
+
+/* Once more, after a refusal by status. */
+static void call_again_refused(struct flight *f, int status, struct span text)
+{
+    unsigned sent = f->asked.sent;
+    struct span extra = span_of(flight_policy(f)->extra);
+    f->refused = (struct refused){.sent = sent,
+                                  .trial = sent & f->trial,
+                                  .named = addition_named(text, sent, extra),
+                                  .status = status};
+    call_again(f);
+}
+
+/* The second try for the form of an answer was refused: was it for the schema, which the first one
+ * did not have? */
+static void note_schema(struct flight *f, int status)
+{
+    unsigned more = f->asked.sent & ~f->first_sent;
+    if (f->has_first && is_about_request(status) && (more & ADDITION_SCHEMA) != 0) {
+        refusal_certain(f, ADDITION_SCHEMA, status);
+    }
 }
 
 static void pass_raw(struct flight *f)
@@ -243,6 +279,18 @@ static void pass_raw(struct flight *f)
 /* An error object inside an answer of status 200: its own status, as JSON. */
 static void pass_error(struct flight *f)
 {
+    const struct assembler *a = &f->assembler;
+    if (a->error_coded) {
+        note_schema(f, a->error_status);
+    }
+    if (may_ask_again(f, a->error_status) && !a->first_token_seen) {
+        if (a->error_coded) {
+            call_again_refused(f, a->error_status, buf_span(&a->error));
+        } else {
+            call_again(f);
+        }
+        return;
+    }
     struct flight_end end = {.result = FLIGHT_RAW,
                              .status = f->assembler.error_status,
                              .raw_dialect = endpoint_dialect(f->wire),
@@ -331,7 +379,7 @@ static bool is_fit(struct flight *f)
     }
     bool typed_on = !list_empty(&f->followers);
     return !json || policy->retry_shape == 0 || f->again || f->orphan || typed_on ||
-           row->shape_lost >= FLIGHT_SHAPE_LOST || refusal_known(f->table, f, f->started);
+           row->shape_lost >= FLIGHT_SHAPE_LOST || refusal_has(f, ADDITION_SCHEMA);
 }
 
 static void ask_for_shape(struct flight *f, const struct flight_end *end)
@@ -342,6 +390,7 @@ static void ask_for_shape(struct flight *f, const struct flight_end *end)
     f->first_end = *end;
     f->first_end.answer = &f->first;
     f->took = 0; /* it is first_end's */
+    f->first_sent = f->asked.sent;
     answer_init(&f->assembler.answer);
     call_start(f);
 }
@@ -365,7 +414,9 @@ static void land(struct flight *f)
     flight_count_tokens(f->shaped.len, flight_upstream(f), flight_task_figures(f),
                         f->spec.aside ? NULL : flight_upstream_figures(f), &end);
     if (f->again) {
-        refusal_remember(f->table, f, now);
+        refusal_proven(f, &f->refused);
+    } else {
+        refusal_answered(f);
     }
     if (!f->spec.aside) {
         figure_times_add(&flight_upstream_figures(f)->latency, now, end.took);
@@ -393,17 +444,22 @@ static void on_whole(struct flight *f, enum assembled how, const char *broke)
     case ASSEMBLED_ODD:
         if (f->has_first) {
             call_land_first(f);
-        } else if (f->asked_changed) {
+        } else if (f->asked.sent != 0) {
             call_again(f);
         } else {
             pass_raw(f);
         }
         return;
     case ASSEMBLED_INCOMPLETE:
+        if (f->assembler.any && !f->answer_begun && may_ask_again(f, 0)) {
+            call_again(f);
+            return;
+        }
+        break; /* an empty body of a good status refuses nothing */
     case ASSEMBLED_TOO_LARGE:
-        fail(f, HTTP_ERROR_UPSTREAM_BROKE, broke);
-        return;
+        break;
     }
+    fail(f, HTTP_ERROR_UPSTREAM_BROKE, broke);
 }
 
 /* Why an answer is no whole one though its transport ended well; NULL: it is. */
@@ -419,9 +475,27 @@ static const char *why_broken(const struct upstream_report *report, enum assembl
                                    : "the answer ended without its end mark";
 }
 
-static bool refused(int status)
+/* The connection broke, or was never made. */
+static void on_broken(struct flight *f, const struct upstream_report *report)
 {
-    return status == 400 || status == 404 || status == 422;
+    bool reached = report->result == UPSTREAM_BROKE;
+    if (reached && !f->answer_begun && may_ask_again(f, f->status)) {
+        f->retried = true; /* this is the one more try that a lost connection is worth */
+        call_again(f);
+        return;
+    }
+    fail(f, reached ? HTTP_ERROR_UPSTREAM_BROKE : HTTP_ERROR_UPSTREAM_UNREACHABLE, report->why);
+}
+
+/* An answer that is not assembled: a status of its own. */
+static void on_status(struct flight *f)
+{
+    note_schema(f, f->status);
+    if (f->status >= 400 && may_ask_again(f, f->status)) {
+        call_again_refused(f, f->status, buf_span(&f->raw_body));
+    } else {
+        pass_raw(f);
+    }
 }
 
 static void on_done(void *ctx, const struct upstream_report *report)
@@ -429,24 +503,19 @@ static void on_done(void *ctx, const struct upstream_report *report)
     struct flight *f = ctx;
     struct upstream_figures *up = flight_upstream_figures(f);
     bool whole = report->result == UPSTREAM_DONE;
+    f->answer_begun = f->assembling && assembler_begun(&f->assembler);
     enum assembled how = f->assembling ? assembler_finish(&f->assembler, whole) : ASSEMBLED_WHOLE;
     const char *broke = whole ? why_broken(report, how) : report->why;
     up->unreachable = report->result == UPSTREAM_UNREACHABLE;
     call_ended(f, broke == NULL ? &up->finished : &up->failed,
                up->unreachable ? 0 : model_time(f, whole));
     if (!whole) {
-        fail(f, up->unreachable ? HTTP_ERROR_UPSTREAM_UNREACHABLE : HTTP_ERROR_UPSTREAM_BROKE,
-             report->why);
+        on_broken(f, report);
         return;
     }
     if (f->assembling) {
         on_whole(f, how, broke);
-    } else if (f->has_first && refused(f->status)) {
-        refusal_remember(f->table, f, loop_now(f->table->loop)); /* it does not know schemas */
-        call_land_first(f);
-    } else if (f->asked_changed && refused(f->status)) {
-        call_again(f);
     } else {
-        pass_raw(f);
+        on_status(f);
     }
 }

@@ -1,6 +1,7 @@
 /* failure.c: what happens when a call fails.
  *
- *   not one byte came ──▶ once more on another connection
+ *   not one byte came ──▶ once more on another connection (call.c: as the client wrote it, where
+ *                         something had been added)
  *   429, or 503 with Retry-After ──▶ the door is closed: it waits there, if max_hold allows that; a
  *                                    foreground kind only for a Retry-After, 3 s in all
  * (schedule.h) a fallback is configured ──▶ it is asked, once, behind its own gate else ──▶ whoever
@@ -253,6 +254,7 @@ static bool fall_back(struct flight *f)
     gate_end(f->table->gate, &f->ticket, false);
     f->fell_back = true;
     f->again = false;
+    f->refused = (struct refused){.sent = 0};
     f->retried = false;
     f->shape_retried = false;
     flight_queue(f);

@@ -107,7 +107,8 @@ void flight_table_destroy(struct flight_table *t)
     loads_free(t);
     breakers_free(t);
     typist_table_destroy(t->typists);
-    refusal_free_all(t);
+    flight_forget_refusals(t);
+    free(t->refusals);
     free(t->paces);
     free(t);
 }

@@ -20,7 +20,7 @@ enum flight_state { FLIGHT_HELD, FLIGHT_QUEUED, FLIGHT_FOLLOWING, FLIGHT_CALLING
 
 enum {
     FLIGHT_TABLE_BUCKETS = 1024,
-    FLIGHT_REFUSALS = 64,             /* upstreams remembered as refusing our changes */
+    FLIGHT_REFUSALS = 64,             /* upstream, endpoint and model: additions that it refuses */
     FLIGHT_LOADS = 64,                /* upstream and model: how the last chat had it loaded */
     FLIGHT_SHAPE_LOST = 3,            /* second tries in vain after which there is none any more */
     FLIGHT_PACES = 256,               /* upstream, model and kind: how long their calls take */
@@ -29,11 +29,12 @@ enum {
     FLIGHT_ORPHANS = 16, /* calls that go on after everybody was answered at the deadline */
 };
 
-struct refusal {
-    char *upstream; /* its url */
-    enum endpoint endpoint;
-    struct hash_key model;
-    mono_t until;
+/* A changed request that was refused by a status. */
+struct refused {
+    unsigned sent;  /* the additions it had; 0: there was none such */
+    unsigned trial; /* among them: one that came back, see refusal.c */
+    unsigned named; /* the one that the error's text names; 0: none */
+    int status;
 };
 
 struct pace_row {
@@ -75,8 +76,10 @@ struct flight {
     /* the call */
     struct upstream_call *call;
     struct buf shaped;         /* the body that asks for a stream; empty: as written */
-    bool asked_changed;        /* the call under way has additions that a server may refuse */
-    bool asked_stream;         /* among them: a streamed answer */
+    struct additions asked;    /* what the call under way adds, which a server may refuse */
+    unsigned first_sent;       /* what the call had whose answer is in `first` */
+    unsigned trial;            /* the addition that comes back with it; see refusal.c */
+    struct refused refused;    /* what a call of this flight had that was refused before */
     bool again;                /* it is the second one, as the client wrote it */
     enum endpoint wire;        /* that it asks for */
     struct buf crossed;        /* the body in the words of `wire` */
@@ -94,13 +97,15 @@ struct flight {
     bool raw_over;
     struct assembler assembler;
     bool assembling;
-    bool cut; /* its last call was aborted */
+    bool answer_begun; /* at the end of a call: part of an answer had come */
+    bool cut;          /* its last call was aborted */
     mono_t started, first_data, last_data;
     usec_t took; /* model time of the call that ended last, until it is known whether it was used */
     bool ending; /* all that the answer needs has come; the end of the body is waited for */
 };
 
 struct load_row;
+struct refusal;
 struct breaker;
 
 struct flight_table {
@@ -116,8 +121,8 @@ struct flight_table {
     size_t count, orphans;
     unsigned without;
     struct typist_table *typists;
-    struct refusal refusals[FLIGHT_REFUSALS];
-    struct pace_row *paces; /* FLIGHT_PACES, made with the first call */
+    struct refusal *refusals; /* FLIGHT_REFUSALS, made with the first one */
+    struct pace_row *paces;   /* FLIGHT_PACES, made with the first call */
     struct probes *probes;
     struct load_row *loads; /* FLIGHT_LOADS, made with the first chat that has some */
     struct breaker *breakers;
@@ -175,7 +180,7 @@ struct pace *flight_pace(struct flight_table *t, const struct flight_spec *spec)
 struct pace_row *flight_pace_row(struct flight_table *t, const struct flight_spec *spec);
 
 /* wire.c: what is sent. */
-/* Fills req, and of f: shaped, crossed, wire, asked_changed, asked_stream. */
+/* Fills req, and of f: shaped, crossed, wire, asked, trial. */
 void wire_make(struct flight *f, struct upstream_request *req);
 /* The model that is asked for now. */
 struct span flight_way_model(const struct flight *f);
@@ -208,10 +213,16 @@ void call_wasted(struct flight *f);
 void call_land_first(struct flight *f);
 void call_timer(struct flight *f);
 
-/* refusal.c: upstreams that answered 400, 404 or 422 to a request we changed and then took it as
- * the client wrote it: for an hour they are asked as written at once. */
-bool refusal_known(const struct flight_table *t, const struct flight *f, mono_t now);
-void refusal_remember(struct flight_table *t, const struct flight *f, mono_t now);
-void refusal_free_all(struct flight_table *t);
+/* refusal.c: additions that a server refuses, by upstream, endpoint and model. */
+/* The additions that the next call leaves out; sets f->trial. */
+unsigned refusal_left_out(struct flight *f);
+/* Whether that one is left out. */
+bool refusal_has(struct flight *f, enum addition one);
+/* A request with those additions was refused, and answered as the client wrote it. */
+void refusal_proven(struct flight *f, const struct refused *what);
+/* The flight's call was answered, with f->asked. */
+void refusal_answered(struct flight *f);
+/* That addition alone was the difference between an answered and a refused request. */
+void refusal_certain(struct flight *f, enum addition one, int status);
 
 #endif

@@ -7,8 +7,8 @@
  * server's words is sent as the client wrote it; fly.c sees to it that a task is not sent elsewhere
  * at all then.
  *
- * Additions are what the server may not know: a streamed answer, thinking off, a schema, caps. Once
- * it has refused them (refusal.c) it is asked as the client wrote it.
+ * Additions are what the server may not know: a streamed answer, thinking off, a schema, caps. Those
+ * that it has refused are left out (refusal.c); a second call has none of them.
  */
 #include "path/flight/flight_priv.h"
 
@@ -146,19 +146,16 @@ void wire_make(struct flight *f, struct upstream_request *req)
     struct flight_table *t = f->table;
     const struct upstream_settings *to = flight_upstream(f);
     struct span body = cross(f);
-    bool additions = !f->again && !refusal_known(t, f, loop_now(t->loop));
+    f->trial = 0;
     struct shaping how = {.policy = flight_policy(f),
                           .sort = probes_sort(t->probes, to),
                           .schema = f->shape_retried,
                           .load = load_of(f),
-                          .stream = additions && f->spec.may_stream && !to->tls,
-                          .additions = additions};
-    bool added = false;
+                          .stream = f->spec.may_stream && !to->tls,
+                          .without = f->again ? (unsigned)ADDITION_ALL : refusal_left_out(f)};
     buf_free(&f->shaped);
     buf_init(&f->shaped, 2 * body.len + 6 * strlen(how.policy->extra) + DIALECT_LOAD_MAX + 4096);
-    enum err e = dialect_shape(body, f->wire, &how, &f->shaped, &added);
-    f->asked_changed = e == ERR_OK && added && additions;
-    f->asked_stream = f->asked_changed && how.stream;
+    enum err e = dialect_shape(body, f->wire, &how, &f->shaped, &f->asked);
     *req = (struct upstream_request){
         .to = to,
         .method = SPAN("POST"),

@@ -30,7 +30,7 @@ static char *text(const char *s)
 static void shaped(int endpoint, const struct shaping *how, const char *body, const char *wanted)
 {
     struct buf out = {.max = 1 << 20};
-    bool added = false;
+    struct additions added = {0};
     assert_int_equal(buf_append_span(&out, SPAN("before")), ERR_OK);
     assert_int_equal(dialect_shape(span_of(body), (enum endpoint)endpoint, how, &out, &added),
                      ERR_OK);
@@ -39,8 +39,10 @@ static void shaped(int endpoint, const struct shaping *how, const char *body, co
         fail_msg("%s\nbecame %.*s\n   not %s", body, (int)got.len, got.ptr, wanted);
     }
     assert_int_equal(json_canonical(got, NULL, 0, NULL), JSON_OK);
-    if (how->model.len == 0 && added != !span_eq(got, span_of(body))) {
-        fail_msg("%s: added is %d", body, added);
+    bool same = span_eq(got, span_of(body));
+    bool quiet = !how->stream && endpoint_dialect((enum endpoint)endpoint) == DIALECT_OLLAMA;
+    if (how->model.len == 0 && (added.sent != 0) == same && !(quiet && added.sent == 0)) {
+        fail_msg("%s: added is %x", body, added.sent);
     }
     buf_free(&out);
 }
@@ -70,9 +72,9 @@ static void model_and_stream(void **state)
         {CHAT, "", true, "{\"stream\":true}", "{\"stream\":true}", false},
         {OCHAT, "", true, "{\"stream\":false}", "{\"stream\":true}", true},
         {OCHAT, "", true, "{}", "{\"stream\":true}", true},
-        {OCHAT, "", false, "{}", "{\"stream\":false}", true},
+        {OCHAT, "", false, "{}", "{\"stream\":false}", false},
         {OCHAT, "n", false, "{\"stream\":false}", "{\"stream\":false,\"model\":\"n\"}", false},
-        {GENERATE, "", false, "{\"stream\":true}", "{\"stream\":false}", true},
+        {GENERATE, "", false, "{\"stream\":true}", "{\"stream\":false}", false},
         {ENDPOINT_RESPONSES, "n", true, "{\"model\":\"m\"}", "{\"model\":\"n\"}", false},
     };
     struct kind_policy policy = plain_policy();
@@ -80,16 +82,19 @@ static void model_and_stream(void **state)
     policy.max_tokens = 9;
     policy.think = THINK_OFF;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        struct shaping how = {
-            .policy = &policy, .model = span_of(rows[i].model), .stream = rows[i].stream};
+        struct shaping how = {.policy = &policy,
+                              .model = span_of(rows[i].model),
+                              .stream = rows[i].stream,
+                              .without = ADDITION_ALL &
+                                         ~(unsigned)(ADDITION_STREAM | ADDITION_STREAM_USAGE)};
         struct buf out = {.max = 4096};
-        bool added = false;
+        struct additions added = {0};
         shaped(rows[i].endpoint, &how, rows[i].body, rows[i].wanted);
         assert_int_equal(dialect_shape(span_of(rows[i].body), (enum endpoint)rows[i].endpoint, &how,
                                        &out, &added),
                          ERR_OK);
-        if (added != rows[i].added) {
-            fail_msg("%s: added is %d", rows[i].body, added);
+        if ((added.sent != 0) != rows[i].added) {
+            fail_msg("%s: added is %x", rows[i].body, added.sent);
         }
         buf_free(&out);
     }
@@ -161,7 +166,7 @@ static void limits(void **state)
         policy.max_tokens = rows[i].cap;
         policy.temperature = text(rows[i].temperature);
         policy.id_slot = rows[i].slot;
-        struct shaping how = {.policy = &policy, .sort = rows[i].sort, .additions = true};
+        struct shaping how = {.policy = &policy, .sort = rows[i].sort};
         shaped(rows[i].endpoint, &how, rows[i].body, rows[i].wanted);
     }
 }
@@ -216,7 +221,7 @@ static void thinking(void **state)
         "{\"chat_template_kwargs\":{\"reasoning_effort\":\"low\"}}",
     };
     struct kind_policy policy = plain_policy();
-    struct shaping how = {.policy = &policy, .additions = true};
+    struct shaping how = {.policy = &policy};
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         policy.think = rows[i].think;
@@ -297,7 +302,7 @@ static void schema_members(void **state)
         struct kind_policy policy = plain_policy();
         policy.json_schema = rows[i].of_policy;
         policy.shape = rows[i].shape;
-        struct shaping how = {.policy = &policy, .schema = rows[i].second, .additions = true};
+        struct shaping how = {.policy = &policy, .schema = rows[i].second};
         shaped(rows[i].endpoint, &how, rows[i].body, rows[i].wanted);
     }
 }
@@ -346,7 +351,7 @@ static void load_options_of_the_chat(void **state)
         policy.keep_alive = rows[i].keep_alive;
         policy.num_ctx_value = "4096";
         policy.keep_alive_value = "\"30m\"";
-        struct shaping how = {.policy = &policy, .load = span_of(rows[i].load), .additions = true};
+        struct shaping how = {.policy = &policy, .load = span_of(rows[i].load)};
         shaped(rows[i].endpoint, &how, rows[i].body, rows[i].wanted);
     }
 }
@@ -382,7 +387,7 @@ static void the_users_own_members_win(void **state)
         struct kind_policy policy = plain_policy();
         policy.max_tokens = 64;
         policy.extra = text(rows[i].extra);
-        struct shaping how = {.policy = &policy, .additions = true};
+        struct shaping how = {.policy = &policy};
         shaped(rows[i].endpoint, &how, rows[i].body, rows[i].wanted);
     }
 }
@@ -392,16 +397,16 @@ static void many_own_members_are_all_set(void **state)
     struct buf extra = {.max = 4096};
     struct buf out = {.max = 4096};
     struct kind_policy policy = plain_policy();
-    bool added = false;
+    struct additions added = {0};
     (void)state;
     for (int i = 0; i < 100; i++) {
         assert_int_equal(buf_printf(&extra, "%s\"m%d\":%d", i == 0 ? "{" : ",", i, i), ERR_OK);
     }
     assert_int_equal(buf_append(&extra, "}", 2), ERR_OK);
     policy.extra = extra.data;
-    struct shaping how = {.policy = &policy, .additions = true};
+    struct shaping how = {.policy = &policy};
     assert_int_equal(dialect_shape(SPAN("{\"m50\":0}"), ENDPOINT_CHAT, &how, &out, &added), ERR_OK);
-    assert_true(added);
+    assert_int_equal(added.sent, ADDITION_EXTRA);
     assert_int_equal(json_canonical(buf_span(&out), NULL, 0, NULL), JSON_OK);
     for (int i = 0; i < 100; i++) {
         char name[16];
@@ -421,8 +426,7 @@ static void everything_at_once(void **state)
                           .sort = SERVER_OLLAMA,
                           .load = SPAN("{\"num_ctx\":8192,\"keep_alive\":\"30m\"}"),
                           .model = SPAN("small"),
-                          .stream = true,
-                          .additions = true};
+                          .stream = true};
     (void)state;
     policy.max_tokens = 200;
     policy.temperature = text("0.1");
@@ -440,13 +444,111 @@ static void everything_at_once(void **state)
            "\"format\":" TITLE_SCHEMA ",\"keep_alive\":\"30m\",\"truncate\":true}\n");
 }
 
+/* Every addition by itself, sent and left out. */
+static void additions_are_told_apart(void **state)
+{
+    static const struct {
+        int endpoint;
+        enum server_sort sort;
+        unsigned all; /* what such a request has */
+    } rows[] = {
+        {CHAT, SERVER_LLAMA_CPP, ADDITION_ALL & ~(unsigned)ADDITION_LOAD},
+        {CHAT, SERVER_OLLAMA, ADDITION_ALL & ~(unsigned)(ADDITION_LOAD | ADDITION_SLOT)},
+        {OCHAT, SERVER_OLLAMA, ADDITION_ALL & ~(unsigned)(ADDITION_SLOT | ADDITION_STREAM_USAGE)},
+    };
+    struct kind_policy policy = plain_policy();
+    struct shaping how = {
+        .policy = &policy, .load = SPAN("{\"num_ctx\":8192,\"keep_alive\":1}"), .stream = true};
+    (void)state;
+    policy.max_tokens = 200;
+    policy.temperature = text("0.1");
+    policy.think = THINK_OFF;
+    policy.json_schema = true;
+    policy.id_slot = 1;
+    policy.keep_alive = MATCH_CHAT;
+    policy.num_ctx = MATCH_CHAT;
+    policy.extra = text("{\"top_k\":5}");
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        how.sort = rows[i].sort;
+        for (unsigned bit = 0; bit <= ADDITIONS; bit++) {
+            struct buf out = {.max = 4096};
+            struct additions made;
+            unsigned left = rows[i].all & (bit < ADDITIONS ? 1U << bit : 0U);
+            how.without = bit < ADDITIONS ? 1U << bit : 0;
+            assert_int_equal(dialect_shape(SPAN("{\"stream\":false}"),
+                                           (enum endpoint)rows[i].endpoint, &how, &out, &made),
+                             ERR_OK);
+            unsigned sent = rows[i].all & ~left;
+            sent &= left == ADDITION_STREAM ? ~(unsigned)ADDITION_STREAM_USAGE : ~0U;
+            assert_int_equal(made.sent, sent);
+            assert_int_equal(made.left, left);
+            buf_free(&out);
+        }
+        struct buf out = {.max = 4096};
+        struct additions made;
+        how.without = ADDITION_ALL;
+        assert_int_equal(dialect_shape(SPAN("{\"stream\":false}"), (enum endpoint)rows[i].endpoint,
+                                       &how, &out, &made),
+                         ERR_OK);
+        assert_span(buf_span(&out), "{\"stream\":false}");
+        assert_int_equal(made.sent, 0);
+        buf_free(&out);
+    }
+}
+
+static void an_error_may_name_what_it_does_not_want(void **state)
+{
+    enum { EVERY = ADDITION_ALL };
+    static const struct {
+        const char *text;
+        unsigned among, named;
+    } rows[] = {
+        {"{\"error\":{\"message\":\"unknown field stream\"}}", EVERY, ADDITION_STREAM},
+        {"unknown field \"stream_options\"", EVERY, ADDITION_STREAM_USAGE},
+        {"{\"error\":\"`stream` is not supported\"}", EVERY, ADDITION_STREAM},
+        {"json: unknown field \\\"think\\\"", EVERY, ADDITION_THINK},
+        {"streaming is not supported for this model", EVERY, ADDITION_STREAM},
+        {"\"gemma3\" does not support thinking", EVERY, ADDITION_THINK},
+        {"Unsupported parameter: 'reasoning_effort'", EVERY, ADDITION_THINK},
+        {"chat_template_kwargs: extra inputs are not permitted", EVERY, ADDITION_THINK},
+        {"{\"detail\":[{\"loc\":[\"body\",\"response_format\"],\"input\":{\"stream\":true}}]}",
+         EVERY, ADDITION_SCHEMA},
+        {"invalid parameter max_tokens", EVERY, ADDITION_LIMITS},
+        {"id_slot out of range", EVERY, ADDITION_SLOT},
+        {"time: invalid duration in keep_alive", EVERY, ADDITION_LOAD},
+        {"no such member: top_k", EVERY, ADDITION_EXTRA},
+        {"no such member: 'mine'", EVERY, ADDITION_EXTRA},
+        {"all mine", EVERY, 0},
+        /* words of English, and longer names */
+        {"error while reading the stream", EVERY, 0},
+        {"I think that the format is wrong", EVERY, 0},
+        {"unknown field streams", EVERY, 0},
+        {"my_stream_options_2", EVERY, 0},
+        {"", EVERY, 0},
+        /* only what was sent; the first one */
+        {"unknown field stream", ADDITION_THINK, 0},
+        {"'think' or 'stream'", EVERY, ADDITION_THINK},
+        {"'stream' or 'think'", EVERY, ADDITION_STREAM},
+        {"'stream' or 'think'", ADDITION_THINK, ADDITION_THINK},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        unsigned named = addition_named(span_of(rows[i].text), rows[i].among,
+                                        SPAN("{\"top_k\": {\"a\": 1}, \"mine\": 5}"));
+        if (named != rows[i].named) {
+            fail_msg("%s: named is %x", rows[i].text, named);
+        }
+    }
+    assert_int_equal(addition_named(SPAN("'a'"), EVERY, SPAN("")), 0);
+}
+
 static void what_cannot_be_done_changes_nothing(void **state)
 {
     static const char *const bodies[] = {"", "[]", "text", "\"{}\"", "{"};
     struct kind_policy policy = plain_policy();
-    struct shaping how = {.policy = &policy, .stream = true, .additions = true};
+    struct shaping how = {.policy = &policy, .stream = true};
     struct buf tight = {.max = 20};
-    bool added = true;
+    struct additions added = {.sent = 1};
     (void)state;
     policy.max_tokens = 64;
     for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++) {
@@ -454,7 +556,7 @@ static void what_cannot_be_done_changes_nothing(void **state)
         assert_int_equal(dialect_shape(span_of(bodies[i]), ENDPOINT_CHAT, &how, &out, &added),
                          ERR_INVALID);
         assert_int_equal(out.len, 0);
-        assert_false(added);
+        assert_int_equal(added.sent, 0);
         buf_free(&out);
     }
     for (int i = 0; i < 2; i++) {
@@ -463,7 +565,7 @@ static void what_cannot_be_done_changes_nothing(void **state)
             dialect_shape(SPAN("{\"model\":\"m\"}"), ENDPOINT_CHAT, &how, &tight, &added),
             ERR_TOO_LARGE);
         assert_int_equal(tight.len, 0);
-        assert_false(added);
+        assert_int_equal(added.sent, 0);
     }
     how.policy = NULL;
     shaped(OCHAT, &how, "{}", "{\"stream\":true}");
@@ -483,6 +585,8 @@ int main(void)
         cmocka_unit_test(the_users_own_members_win),
         cmocka_unit_test(many_own_members_are_all_set),
         cmocka_unit_test(everything_at_once),
+        cmocka_unit_test(additions_are_told_apart),
+        cmocka_unit_test(an_error_may_name_what_it_does_not_want),
         cmocka_unit_test(what_cannot_be_done_changes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -54,6 +54,7 @@ struct assembler {
     struct buf error; /* ASSEMBLED_ERROR: the JSON object to send, {"error": ...} as it came */
     int error_status; /* ASSEMBLED_ERROR: status for it: the error's own code (a number, or its
                          digits) if 400-599, else 500 */
+    bool error_coded; /* it had such a code */
     int mark;         /* private: bytes of a byte order mark that were skipped */
     bool ended, odd, failed, too_large, any; /* any: a byte that is no white space has come */
     bool finish_seen;                        /* a finish reason, and no text after it */
@@ -71,6 +72,8 @@ bool assembler_finished(const struct assembler *a);
 /* The body has ended; transport_whole: without an error of the transport. The answer stays in
  * a->answer. */
 enum assembled assembler_finish(struct assembler *a, bool transport_whole);
+/* Whether part of an answer is there: a token, or part of an event. Before assembler_finish(). */
+bool assembler_begun(const struct assembler *a);
 void assembler_free(struct assembler *a);
 
 /* Whether an answer is worth keeping, judged as Open WebUI's own parser of that kind reads it. */

@@ -15,6 +15,34 @@ enum server_sort {
     SERVER_HOSTED,    /* https, not counted as a machine */
 };
 
+/* What may be added, in classes that a server knows or does not know as a whole; as bits. In order
+ * of suspicion: when a server refuses a request and does not say why, the first that the request
+ * has is the most likely reason. */
+enum addition {
+    ADDITION_EXTRA = 1,         /* the user's own members */
+    ADDITION_SCHEMA = 2,        /* response_format, format */
+    ADDITION_SLOT = 4,          /* id_slot */
+    ADDITION_LOAD = 8,          /* keep_alive, num_ctx and what else loads a model */
+    ADDITION_THINK = 16,        /* think, chat_template_kwargs, reasoning_effort */
+    ADDITION_LIMITS = 32,       /* max_tokens, temperature */
+    ADDITION_STREAM_USAGE = 64, /* stream_options; only with STREAM */
+    ADDITION_STREAM = 128,      /* a streamed answer */
+    ADDITION_ALL = 255,
+};
+enum { ADDITIONS = 8 };
+/* "schema", "stream" ... of one bit, for people. */
+const char *addition_name(unsigned one);
+/* Which addition of the set `among` an error's text names first, by one of its members' names (of
+ * `extra`, a JSON object, the members themselves); 0: none. A plain English word such as "stream"
+ * counts only where it stands as the name of a member: quoted, or after a word like "field". */
+unsigned addition_named(struct span text, unsigned among, struct span extra);
+
+/* Of one request. */
+struct additions {
+    unsigned sent; /* were added, and changed something */
+    unsigned left; /* would have been added, but were to be left out */
+};
+
 struct shaping {
     const struct kind_policy *policy; /* max_tokens, temperature, think, json_schema, id_slot,
                                          extra, shape, shape_member, keep_alive, num_ctx */
@@ -23,16 +51,17 @@ struct shaping {
     struct span load;  /* dialect_load_of() of the last chat with that model there; empty: none */
     struct span model; /* to ask for; empty: as written */
     bool stream;       /* ask for a streamed answer */
-    bool additions;    /* false: only model and stream */
+    unsigned without;  /* additions to leave out */
 };
 
 /* Appends the body as it is to be sent to `endpoint` (CHAT, OLLAMA_CHAT or OLLAMA_GENERATE; already
  * in that dialect). Every member that is not touched stays as written. Only additions that the
  * request does not itself decide: a client's own response_format/format, think/reasoning_effort/
- * chat_template_kwargs win over `auto` (not over off and on). *added: something beyond the model
- * was changed, so a server may refuse it. */
+ * chat_template_kwargs win over `auto` (not over off and on). *added: what a server may refuse; the
+ * model is not among it. */
 MUST_CHECK enum err dialect_shape(struct span body, enum endpoint endpoint,
-                                  const struct shaping *how, struct buf *out, bool *added);
+                                  const struct shaping *how, struct buf *out,
+                                  struct additions *added);
 
 /* The JSON schema of a kind's answer, as JSON text; false: the kind has none. No lengths and no
  * constants in it: they make grammars crawl (model-servers.md §3). */

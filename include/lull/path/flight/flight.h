@@ -241,6 +241,18 @@ typedef void (*flight_view_fn)(void *ctx, const struct flight_view *v);
 /* All of them, oldest first. */
 void flight_each(struct flight_table *t, flight_view_fn fn, void *ctx);
 
+/* An addition (overrides.h) that tasks are sent without, because that server refused it for that
+ * model. proven: else it is only suspected. Texts are valid during the call. */
+struct flight_refusal_view {
+    const char *upstream, *model, *addition;
+    bool proven;
+    usec_t age; /* since it was first left out */
+};
+typedef void (*flight_refusal_fn)(void *ctx, const struct flight_refusal_view *v);
+void flight_refusals(struct flight_table *t, flight_refusal_fn fn, void *ctx);
+/* The configuration has changed: all additions are tried again. */
+void flight_forget_refusals(struct flight_table *t);
+
 /* Flights that exist, from submit to the end of the turn in which they ended. */
 size_t flight_count(const struct flight_table *t);
 
