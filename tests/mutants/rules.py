@@ -465,6 +465,35 @@ mutant(R, "what was seen while observing is never served", CACHE, "(key->observi
        "(key->observing || (v->flags & CACHE_FLAG_OBSERVED) != 99)", RECORDS)
 mutant(R, "and is seen while observing", CACHE, "(key->observing || (v->flags & CACHE_FLAG_OBSERVED) == 0)",
        "((v->flags & CACHE_FLAG_OBSERVED) == 0)", RECORDS)
+CODEC = "sidecar/path/cache/codec.c"
+RECORD = "sidecar/path/store/record.c"
+CHANGE = "sidecar/path/store/change.c"
+WRITER = "sidecar/path/store/writer.c"
+FILES = "sidecar/path/store/files.c"
+STORE = ("unit.store.test_store",)
+FAULTS = ("unit.store.test_store_faults",)
+ROOM = ("unit.cache.test_cache_room",)
+mutant(R, "an entry answers its own key only", CACHE, "    if (!entry_is_of(&v, key)) {", "    if (v.fresh.us == 0) {", RECORDS)
+mutant(R, "an alias answers its own head only", CODEC, "if (!span_eq(v->material, key->head) ||", "if (", RECORDS)
+mutant(R, "and its own body only", CODEC, "span_eq(span_make(middle, v->middle.len), v->middle) &&", "", RECORDS)
+mutant(R, "one with little in common keeps a digest", CODEC, "return v->middle.len <= CACHE_ALIAS_MIDDLE;", "return v->middle.len <= 4096;",
+       ROOM)
+mutant(R, "what a purge came before is not stored", CACHE, "return generation == c->generation ? ERR_OK : ERR_BUSY;", "return ERR_OK;", RECORDS)
+mutant(R, "nothing is added while the disk takes nothing", CACHE, 'if (strcmp(c->state, "on") != 0) {', 'if (c->state[0] == 0) {', RECORDS)
+mutant(R, "the checksum covers the value", RECORD, "return head->checksum == record_checksum(head, value->ptr) ? ERR_OK : ERR_CORRUPT;",
+       "return ERR_OK;", FAULTS)
+mutant(R, "records are cut so that pages are full", RECORD, "if (total <= STORE_LEAF || total >= STORE_RUN) {", "if (total > 0) {", ROOM)
+mutant(R, "what was hit is spared", CHANGE, "row.chance = 1;", "row.chance = 0;", STORE)
+mutant(R, "once", CHANGE, "int rc = 0;\n    if (*spared) {", "int rc = 0;\n    if (*spared && c->s == NULL) {", STORE)
+mutant(R, "with its alias", CHANGE, "(at->table == STORE_ENTRY || leads_to_younger(c, at->position, value)) &&",
+       "at->table == STORE_ENTRY &&", STORE)
+mutant(R, "nothing is tried while there is trouble", WRITER, "    if (s->trouble[0] != '\\0') { /* only", "    if (s->stop) { /* only", FAULTS)
+mutant(R, "trouble ends when the disk takes data", WRITER, "files_probe(s, s->failed_bytes) == 0;", "s->stop;", FAULTS)
+mutant(R, "and not before", WRITER, "still_there(s) && files_probe(s, s->failed_bytes) == 0;", "still_there(s);", FAULTS)
+mutant(R, "files that were removed are missed", FILES, "return (rc != 0 && (errno == ENOENT || errno == ENOTDIR)) ||", "return (rc > 0) ||", FAULTS)
+mutant(R, "only faults of the store leave a mark", FILES, "    return store_at_work > 0 ||", "    return signo > 0 ||", FAULTS)
+mutant(R, "those of its thread do", FILES, "    return store_at_work > 0 ||", "    return signo < 0 ||", FAULTS)
+mutant(R, "those in the map do", FILES, "(signo != SIGABRT && kernel && at >= map_from && at < map_to)", "false", FAULTS)
 
 # ---- 11: figures ----
 

@@ -5,22 +5,43 @@
 
 /* ---- hits, counted in memory and written now and then ---- */
 
-void cache_touch(struct cache *c, struct hash_key key, int64_t seq)
-{
-    struct touched *t = &c->touched[key.lo % CACHE_TOUCHED];
-    if (t->hits > 0 && !hash_key_eq(t->key, key)) {
-        return; /* the place is taken: this hit is not counted */
-    }
-    t->key = key;
-    t->hits = t->seq == seq ? t->hits + 1 : 1;
-    t->seq = seq;
-}
-
 static void touch_done(struct store_job *job, enum err result, uint64_t count)
 {
     (void)result;
     (void)count;
     store_job_free(job);
+}
+
+static void write_hits(struct cache *c, struct touched *t)
+{
+    if (t->hits > 0 && c->store != NULL) {
+        struct store_job *job = store_job_new(STORE_TOUCH);
+        job->table = STORE_ENTRY;
+        job->key = t->key;
+        job->seq = t->seq;
+        job->hits = t->hits;
+        job->done = touch_done;
+        store_submit(c->store, job);
+    }
+    t->hits = 0;
+}
+
+void cache_touch(struct cache *c, struct hash_key key, int64_t seq)
+{
+    struct touched *t = &c->touched[key.lo % CACHE_TOUCHED];
+    if (!hash_key_eq(t->key, key) || t->seq != seq) {
+        write_hits(c, t); /* another entry's, in the same place */
+        t->key = key;
+        t->seq = seq;
+    }
+    t->hits++;
+}
+
+/* Hits that are not written yet. */
+static uint64_t touched_hits(const struct cache *c, struct hash_key key, int64_t seq)
+{
+    const struct touched *t = &c->touched[key.lo % CACHE_TOUCHED];
+    return hash_key_eq(t->key, key) && t->seq == seq ? t->hits : 0;
 }
 
 void cache_flush_touches(struct cache *c)
@@ -29,20 +50,9 @@ void cache_flush_touches(struct cache *c)
         return;
     }
     for (size_t i = 0; i < CACHE_TOUCHED; i++) {
-        struct touched *t = &c->touched[i];
-        if (t->hits == 0) {
-            continue;
-        }
-        struct store_job *job = store_job_new(STORE_TOUCH);
-        job->table = STORE_ENTRY;
-        job->key = t->key;
-        job->seq = t->seq;
-        job->hits = t->hits;
-        job->done = touch_done;
-        store_submit(c->store, job);
-        t->hits = 0;
+        write_hits(c, &c->touched[i]);
     }
-    if (cache_stats(c).entries > 0) {
+    if (store_stats(c->store).entries > 0) {
         struct store_job *sweep = store_job_new(STORE_SWEEP);
         sweep->now = loop_wall(c->loop);
         sweep->done = touch_done;
@@ -163,14 +173,16 @@ void cache_purge(struct cache *c, const struct cache_filter *filter, cache_done_
 /* ---- looking ---- */
 
 struct lister {
+    struct cache *cache;
     const struct cache_filter *filter;
+    int64_t from; /* pending entries of lower sequence numbers only; 0: any */
     size_t left;
     void (*fn)(void *ctx, const struct cache_info *info);
     void *ctx;
 };
 
-static bool info_of(struct hash_key key, const struct store_record *r, struct cache_info *out,
-                    struct entry_value *v)
+static bool info_of(const struct cache *c, struct hash_key key, const struct store_record *r,
+                    struct cache_info *out, struct entry_value *v)
 {
     if (entry_decode(r->value, v) != ERR_OK) {
         return false;
@@ -184,36 +196,86 @@ static bool info_of(struct hash_key key, const struct store_record *r, struct ca
                                .created = v->created,
                                .expires = v->fresh,
                                .bytes = r->bytes,
-                               .hits = r->hits,
+                               .hits = r->hits + touched_hits(c, key, r->seq),
                                .flags = v->flags,
                                .request = v->request,
                                .answer = v->answer};
     return true;
 }
 
-static bool list_one(void *ctx, struct hash_key key, const struct store_record *r)
+/* A pending entry as a record: its place in the list is before all positions of the store. */
+static struct store_record record_of(const struct store_job *job)
 {
-    struct lister *l = ctx;
+    return (struct store_record){.seq = job->seq,
+                                 .expires = job->expires,
+                                 .position = CACHE_PENDING_PLACE + job->seq,
+                                 .bytes = job->value.len,
+                                 .value = buf_span(&job->value)};
+}
+
+static void list_record(struct lister *l, struct hash_key key, const struct store_record *r)
+{
     struct cache_info info;
     struct entry_value v;
-    if (info_of(key, r, &info, &v) && passes(l->filter, &v)) {
+    if (info_of(l->cache, key, r, &info, &v) && passes(l->filter, &v)) {
         l->fn(l->ctx, &info);
         l->left--;
     }
+}
+
+/* Committed entries, but for those with a newer one pending, and those that an earlier page has
+ * shown as pending. */
+static bool list_committed(void *ctx, struct hash_key key, const struct store_record *r)
+{
+    struct lister *l = ctx;
+    bool shown = pending_find(&l->cache->pending, STORE_ENTRY, key) != NULL ||
+                 (l->from > 0 && r->seq >= l->from);
+    if (!shown) {
+        list_record(l, key, r);
+    }
     return l->left > 0;
+}
+
+static int newest_first(const void *a, const void *b)
+{
+    const struct store_job *const *x = a, *const *y = b;
+    return ((*x)->seq < (*y)->seq) - ((*x)->seq > (*y)->seq);
+}
+
+/* Returns where to go on within the pending ones, 0: all were shown. */
+static int64_t list_pending(struct lister *l)
+{
+    struct store_job **jobs = mem_new(CACHE_PENDING_MAX * sizeof(struct store_job *));
+    size_t n = pending_entries(&l->cache->pending, jobs);
+    int64_t next = 0;
+    qsort(jobs, n, sizeof(struct store_job *), newest_first);
+    for (size_t i = 0; i < n && next == 0; i++) {
+        if (l->from > 0 && jobs[i]->seq >= l->from) {
+            continue;
+        }
+        struct store_record record = record_of(jobs[i]);
+        list_record(l, jobs[i]->key, &record);
+        next = l->left == 0 ? record.position : 0;
+    }
+    free(jobs);
+    return next;
 }
 
 void cache_list(struct cache *c, const struct cache_filter *filter, size_t limit, int64_t after,
                 void (*fn)(void *ctx, const struct cache_info *info), void *ctx, int64_t *next)
 {
-    struct lister l = {filter, limit, fn, ctx};
+    bool in_pending = after > CACHE_PENDING_PLACE;
+    struct lister l = {c, filter, in_pending ? after - CACHE_PENDING_PLACE : 0, limit, fn, ctx};
     *next = 0;
     if (c->store == NULL || limit == 0) {
         return;
     }
-    store_read_begin(c->store);
-    *next = store_walk(c->store, after, CACHE_LIST_ROWS, list_one, &l);
-    store_read_end(c->store);
+    *next = after == 0 || in_pending ? list_pending(&l) : 0;
+    if (*next == 0) {
+        store_read_begin(c->store);
+        *next = store_walk(c->store, in_pending ? 0 : after, CACHE_LIST_ROWS, list_committed, &l);
+        store_read_end(c->store);
+    }
 }
 
 enum err cache_get(struct cache *c, struct hash_key id,
@@ -225,9 +287,13 @@ enum err cache_get(struct cache *c, struct hash_key id,
     if (c->store == NULL) {
         return ERR_NOT_FOUND;
     }
+    const struct store_job *job = pending_find(&c->pending, STORE_ENTRY, id);
     store_read_begin(c->store);
-    enum err e = store_get(c->store, STORE_ENTRY, id, &record);
-    if (e == ERR_OK && info_of(id, &record, &info, &v)) {
+    enum err e = job == NULL ? store_get(c->store, STORE_ENTRY, id, &record) : ERR_OK;
+    if (job != NULL) {
+        record = record_of(job);
+    }
+    if (e == ERR_OK && info_of(c, id, &record, &info, &v)) {
         fn(ctx, &info);
     } else {
         e = ERR_NOT_FOUND;
@@ -236,16 +302,31 @@ enum err cache_get(struct cache *c, struct hash_key id,
     return e;
 }
 
-struct cache_stats cache_stats(const struct cache *c)
+/* Pending entries that are not over a committed one of the same key. */
+static uint64_t count_new(struct cache *c)
+{
+    struct store_job **jobs = mem_new(CACHE_PENDING_MAX * sizeof(struct store_job *));
+    size_t n = pending_entries(&c->pending, jobs);
+    uint64_t found = 0;
+    store_read_begin(c->store);
+    for (size_t i = 0; i < n; i++) {
+        found += store_has(c->store, STORE_ENTRY, jobs[i]->key) ? 0 : 1;
+    }
+    store_read_end(c->store);
+    free(jobs);
+    return found;
+}
+
+struct cache_stats cache_stats(struct cache *c)
 {
     struct cache_stats s = c->counts;
     struct store_stats on_disk = {0};
     mono_t now = loop_now(c->loop);
     if (c->store != NULL) {
         on_disk = store_stats(c->store);
+        s.entries = on_disk.entries + (c->pending.count > 0 ? count_new(c) : 0);
+        s.bytes = on_disk.bytes + c->pending.bytes;
     }
-    s.entries = on_disk.entries;
-    s.bytes = on_disk.bytes;
     s.max_bytes = (uint64_t)c->settings.max_size;
     s.expired = c->expired_before + on_disk.expired;
     s.evicted = c->evicted_before + on_disk.evicted;

@@ -4,8 +4,10 @@
  * the hash says. An alias hit costs two reads: the alias, and the entry that it leads to, which
  * must be there with the sequence number that the alias remembers.
  *
- * The store may be gone (no permission, disk full, held by another daemon, damaged): then every
- * look-up is CACHE_OFF, and every ten seconds it is tried again. Nothing here ever fails a request.
+ * The store may be gone (no permission, held by another daemon, damaged): then every look-up is
+ * CACHE_OFF. Or it may be read and not written (the disk is full): then hits go on and nothing is
+ * added. Either is tried again every ten seconds, and every change of state is logged once. Nothing
+ * here ever fails a request.
  */
 #include "path/cache/cache_priv.h"
 
@@ -25,6 +27,26 @@ static void on_wake_thread(void *ctx)
 
 /* ---- opening and closing ---- */
 
+/* why: NULL: on. A change is logged, and while the cache is off it is tried again. */
+static void set_state(struct cache *c, const char *why)
+{
+    char state[sizeof c->state];
+    bool was_on = strcmp(c->state, "on") == 0;
+    snprintf(state, sizeof state, "%s%s", why == NULL ? "on" : "off: ", why == NULL ? "" : why);
+    bool changed = strcmp(state, c->state) != 0;
+    if (changed && why != NULL) {
+        log_error("cache", "%s: the cache is off: %s", c->dir, why);
+    } else if (changed && !was_on && c->state[0] != '\0') {
+        log_info("cache", "%s: the cache is on again", c->dir);
+    }
+    memcpy(c->state, state, sizeof state);
+    if (why == NULL) {
+        loop_timer_stop(c->retry);
+    } else if (!loop_timer_running(c->retry)) {
+        loop_timer_start(c->retry, RETRY);
+    }
+}
+
 static void try_open(struct cache *c)
 {
     char why[256] = "";
@@ -34,24 +56,14 @@ static void try_open(struct cache *c)
                                     .crash_mark = true,
                                     .wake = on_wake_thread,
                                     .ctx = c};
-    bool was_off = strncmp(c->state, "off", 3) == 0;
     enum err e = store_open(&options, &c->store, why, sizeof why);
     if (e != ERR_OK) {
-        char state[sizeof c->state];
-        snprintf(state, sizeof state, "off: %s", why);
-        if (strcmp(state, c->state) != 0) {
-            log_error("cache", "serving without cache: %s", why);
-        }
-        memcpy(c->state, state, sizeof state);
-        loop_timer_start(c->retry, RETRY);
+        set_state(c, why);
         return;
     }
     store_set_alias_fn(c->store, alias_target);
     c->secret = *store_secret(c->store);
-    snprintf(c->state, sizeof c->state, "on");
-    if (was_off) {
-        log_info("cache", "the cache is on again: %s", c->dir);
-    }
+    set_state(c, NULL);
 }
 
 static void on_retry(void *ctx)
@@ -59,6 +71,9 @@ static void on_retry(void *ctx)
     struct cache *c = ctx;
     if (c->store == NULL) {
         try_open(c);
+    } else {
+        loop_timer_start(c->retry, RETRY);
+        store_check(c->store);
     }
 }
 
@@ -70,19 +85,26 @@ static void keep_counts(struct cache *c)
     c->errors_before += s.errors;
 }
 
-/* The files are damaged: set aside, begun anew at once. */
-static void replace_store(struct cache *c)
+/* The files are damaged: set aside; or removed: there is nothing to set aside. Others take their
+ * place at once. */
+static void replace_store(struct cache *c, bool damaged)
 {
     struct store *store = c->store;
     keep_counts(c);
     c->store = NULL;
-    store_close_damaged(store);
+    if (damaged) {
+        store_close_damaged(store);
+    } else {
+        log_error("cache", "%s: the data file was removed; the cache begins empty", c->dir);
+        store_close(store);
+    }
     try_open(c);
 }
 
 static void collect(struct cache *c)
 {
     usec_t times[64];
+    char why[256];
     if (c->store == NULL) {
         return;
     }
@@ -91,8 +113,10 @@ static void collect(struct cache *c)
     for (size_t i = 0; i < n; i++) {
         figure_times_add(&c->commits, loop_now(c->loop), times[i]);
     }
-    if (e == ERR_CORRUPT) {
-        replace_store(c);
+    if (e != ERR_OK) {
+        replace_store(c, e == ERR_CORRUPT);
+    } else {
+        set_state(c, store_trouble(c->store, why, sizeof why) ? why : NULL);
     }
 }
 
@@ -149,14 +173,11 @@ void cache_destroy(struct cache *c)
 
 void cache_configure(struct cache *c, const struct cache_settings *settings)
 {
-    bool reopen = c->store != NULL && (settings->max_size != c->settings.max_size ||
-                                       settings->durability != c->settings.durability);
+    bool changed = settings->max_size != c->settings.max_size ||
+                   settings->durability != c->settings.durability;
     c->settings = *settings;
-    if (reopen) {
-        keep_counts(c);
-        store_close(c->store);
-        c->store = NULL;
-        try_open(c);
+    if (changed && c->store != NULL) {
+        store_configure(c->store, settings->max_size, settings->durability == DURABILITY_GROUP);
     }
 }
 
@@ -222,9 +243,7 @@ static void fill(struct cache_hit *hit, struct hash_key id, const struct found *
 
 static enum cache_result hit_of(struct cache *c, const struct cache_hit *hit, bool pending)
 {
-    if (!pending) {
-        cache_touch(c, hit->id, hit->seq);
-    }
+    cache_touch(c, hit->id, hit->seq);
     return pending ? CACHE_PENDING : CACHE_HIT;
 }
 
@@ -261,7 +280,7 @@ enum cache_result cache_find_entry(struct cache *c, const struct cache_key *key,
     if (!find_live_entry(c, key, key->hash, now, &f, &v)) {
         return miss(c);
     }
-    if (!material_equal(key, v.material, v.hashed)) {
+    if (!entry_is_of(&v, key)) {
         c->counts.collisions++;
         return miss(c);
     }
@@ -282,7 +301,7 @@ static enum cache_result look(struct cache *c, find_fn find_entry, const struct 
         return CACHE_OFF;
     }
     store_read_begin(c->store);
-    if (!find_entry(c, key, key->hash, now, &f, &v) || !material_equal(key, v.material, v.hashed)) {
+    if (!find_entry(c, key, key->hash, now, &f, &v) || !entry_is_of(&v, key)) {
         return miss(c);
     }
     fill(hit, key->hash, &f, &v);
@@ -299,7 +318,8 @@ enum cache_result cache_find_stale(struct cache *c, const struct cache_key *key,
                                    struct cache_hit *hit)
 {
     enum cache_result found = look(c, find_kept_entry, key, now, hit);
-    return found == CACHE_HIT ? hit_of(c, hit, false) : found;
+    return found == CACHE_HIT || found == CACHE_PENDING ? hit_of(c, hit, found == CACHE_PENDING)
+                                                        : found;
 }
 
 enum cache_result cache_find_alias(struct cache *c, const struct cache_key *key, wall_t now,
@@ -316,16 +336,15 @@ enum cache_result cache_find_alias(struct cache *c, const struct cache_key *key,
         alias_decode(f.value, &alias) != ERR_OK) {
         return miss(c);
     }
-    if (!material_equal(key, alias.material, alias.hashed)) {
-        c->counts.collisions++;
-        return miss(c);
-    }
     if (!find_live_entry(c, key, alias.entry, now, &entry, &v) || entry.seq != alias.seq) {
         return miss(c);
     }
+    if (!alias_is_of(&alias, &v, key)) {
+        c->counts.collisions++;
+        return miss(c);
+    }
     fill(hit, alias.entry, &entry, &v);
-    hit->answer = SPAN_NONE;
-    hit->reply = alias.reply;
+    hit->model = alias.model;
     return hit_of(c, hit, entry.pending || f.pending);
 }
 
@@ -364,31 +383,13 @@ static enum err submit_put(struct cache *c, struct store_job *job)
     return ERR_OK;
 }
 
-/* The material as it is kept: as it is, or its SHA-256. */
-struct kept_material {
-    uint8_t digest[HASH_SHA256_BYTES];
-    struct span first, more;
-    bool hashed;
-};
-
-static void keep_material(const struct cache *c, const struct cache_key *key,
-                          struct kept_material *m)
-{
-    m->hashed = !c->settings.keep_requests;
-    m->first = key->head;
-    m->more = key->body;
-    if (m->hashed) {
-        const struct span parts[] = {key->head, key->body};
-        hash_sha256(parts, 2, m->digest);
-        m->first = span_make((const char *)m->digest, sizeof m->digest);
-        m->more = SPAN_NONE;
-    }
-}
-
 static enum err may_store(const struct cache *c, uint64_t generation)
 {
     if (c->store == NULL) {
         return ERR_IO;
+    }
+    if (strcmp(c->state, "on") != 0) {
+        return ERR_FULL; /* it would be dropped by the writer */
     }
     return generation == c->generation ? ERR_OK : ERR_BUSY;
 }
@@ -408,29 +409,26 @@ static struct store_job *new_put(struct cache *c, enum store_table table, struct
 enum err cache_store(struct cache *c, const struct cache_put *put, uint64_t generation,
                      int64_t *seq)
 {
-    struct kept_material m;
     enum err e = may_store(c, generation);
     if (e != ERR_OK) {
         return e;
     }
     wall_t kept = {put->expires.us + put->stale};
-    keep_material(c, &put->key, &m);
     struct entry_value v = {.created = put->created,
                             .fresh = put->expires,
                             .model_time = put->model_time,
                             .tokens = put->tokens,
                             .cost = put->cost,
                             .flags = put->flags,
-                            .hashed = m.hashed,
                             .kind = put->kind,
                             .scope = put->scope,
                             .model = put->model,
                             .upstream = put->upstream,
-                            .material = m.first,
                             .answer = put->answer,
-                            .request = m.hashed ? SPAN_NONE : put->request};
+                            .request = c->settings.keep_requests ? put->request : SPAN_NONE};
+    material_digest(&put->key, v.digest);
     struct store_job *job = new_put(c, STORE_ENTRY, put->key.hash, kept);
-    e = entry_encode(&v, &m.more, &job->value);
+    e = entry_encode(&v, &job->value);
     if (e != ERR_OK) {
         store_job_free(job);
         return e;
@@ -440,18 +438,33 @@ enum err cache_store(struct cache *c, const struct cache_put *put, uint64_t gene
 }
 
 enum err cache_store_alias(struct cache *c, const struct cache_key *key, struct hash_key id,
-                           int64_t seq, struct span reply, wall_t expires, uint64_t generation)
+                           int64_t seq, struct span model, wall_t expires, uint64_t generation)
 {
-    struct kept_material m;
+    struct found f;
+    struct entry_value entry;
+    uint8_t digest[HASH_SHA256_BYTES];
     enum err e = may_store(c, generation);
     if (e != ERR_OK) {
         return e;
     }
-    keep_material(c, key, &m);
-    struct alias_value v = {
-        .entry = id, .seq = seq, .hashed = m.hashed, .material = m.first, .reply = reply};
+    struct alias_value v = {.entry = id, .seq = seq, .model = model};
+    store_read_begin(c->store);
+    bool there =
+        find(c, STORE_ENTRY, id, &f) && f.seq == seq && entry_decode(f.value, &entry) == ERR_OK;
+    bool shares = there && c->settings.keep_requests && alias_share(&v, key, entry.request);
+    store_read_end(c->store);
+    if (!there) {
+        return ERR_NOT_FOUND;
+    }
+    if (!shares) {
+        material_digest(key, digest);
+        v.hashed = true;
+        v.material = span_make((const char *)digest, sizeof digest);
+        v.first = v.last = 0;
+        v.middle = SPAN_NONE;
+    }
     struct store_job *job = new_put(c, STORE_ALIAS, key->hash, expires);
-    e = alias_encode(&v, &m.more, &job->value);
+    e = alias_encode(&v, &job->value);
     if (e != ERR_OK) {
         store_job_free(job);
         return e;

@@ -1,15 +1,19 @@
 /* codec.c: the values of the two sorts of records: fixed heads, then the parts one after the other.
- * The store's checksum has already spoken for the bytes; lengths are checked all the same before
- * any is used.
+ * The store verified the checksum; lengths are checked all the same before any is used.
+ *
+ * The text of a request stands once, as the entry's `request`. The entry's key material is kept as
+ * its SHA-256. An alias keeps the head of its material; its body is compared with the entry's
+ * request, but for a stretch in the middle that the alias holds itself (another model's name, most
+ * often). Where the two have little in common, or no request is kept, it is the SHA-256 as well.
  */
 #include "path/cache/cache_priv.h"
 
-enum { CODEC_VERSION = 2, ENTRY_PARTS = 7, ALIAS_PARTS = 2 };
+enum { CODEC_VERSION = 3, ENTRY_PARTS = 6, ALIAS_PARTS = 3 };
 
 struct entry_head {
     uint32_t version, flags;
     int64_t created, fresh, model_time, tokens, cost;
-    uint32_t hashed;
+    uint8_t digest[HASH_SHA256_BYTES];
     uint32_t lengths[ENTRY_PARTS];
 };
 
@@ -17,22 +21,19 @@ struct alias_head {
     uint32_t version, hashed;
     uint64_t hi, lo;
     int64_t seq;
+    uint32_t first, last;
     uint32_t lengths[ALIAS_PARTS];
+    uint32_t unused;
 };
 
-_Static_assert(sizeof(struct entry_head) == 80, "no holes");
-_Static_assert(sizeof(struct alias_head) == 40, "no holes");
+_Static_assert(sizeof(struct entry_head) == 104, "no holes");
+_Static_assert(sizeof(struct alias_head) == 56, "no holes");
 
-/* more: a second piece of the material (a key's body), may be NULL. */
-static enum err append_parts(struct buf *out, const struct span *parts, size_t count,
-                             size_t material, const struct span *more)
+static enum err append_parts(struct buf *out, const struct span *parts, size_t count)
 {
     enum err e = ERR_OK;
     for (size_t i = 0; i < count && e == ERR_OK; i++) {
         e = buf_append_span(out, parts[i]);
-        if (e == ERR_OK && i == material && more != NULL) {
-            e = buf_append_span(out, *more);
-        }
     }
     return e;
 }
@@ -52,31 +53,30 @@ static enum err cut_parts(struct span value, size_t head, const uint32_t *length
     return at == value.len ? ERR_OK : ERR_CORRUPT;
 }
 
-enum err entry_encode(const struct entry_value *v, const struct span *more, struct buf *out)
+enum err entry_encode(const struct entry_value *v, struct buf *out)
 {
-    const struct span parts[ENTRY_PARTS] = {v->kind,     v->scope,  v->model,  v->upstream,
-                                            v->material, v->answer, v->request};
+    const struct span parts[ENTRY_PARTS] = {v->kind,     v->scope,  v->model,
+                                            v->upstream, v->answer, v->request};
     struct entry_head head = {.version = CODEC_VERSION,
                               .flags = v->flags,
                               .created = v->created.us,
                               .fresh = v->fresh.us,
                               .model_time = v->model_time,
                               .tokens = v->tokens,
-                              .cost = v->cost,
-                              .hashed = v->hashed ? 1 : 0};
+                              .cost = v->cost};
+    memcpy(head.digest, v->digest, sizeof head.digest);
     for (size_t i = 0; i < ENTRY_PARTS; i++) {
         head.lengths[i] = (uint32_t)parts[i].len;
     }
-    head.lengths[4] += more == NULL ? 0 : (uint32_t)more->len;
     enum err e = buf_append(out, &head, sizeof head);
-    return e == ERR_OK ? append_parts(out, parts, ENTRY_PARTS, 4, more) : e;
+    return e == ERR_OK ? append_parts(out, parts, ENTRY_PARTS) : e;
 }
 
 enum err entry_decode(struct span value, struct entry_value *out)
 {
     struct entry_head head;
-    struct span *parts[ENTRY_PARTS] = {&out->kind,     &out->scope,  &out->model,  &out->upstream,
-                                       &out->material, &out->answer, &out->request};
+    struct span *parts[ENTRY_PARTS] = {&out->kind,     &out->scope,  &out->model,
+                                       &out->upstream, &out->answer, &out->request};
     if (value.len < sizeof head) {
         return ERR_CORRUPT;
     }
@@ -90,28 +90,31 @@ enum err entry_decode(struct span value, struct entry_value *out)
     out->model_time = head.model_time;
     out->tokens = head.tokens;
     out->cost = head.cost;
-    out->hashed = head.hashed != 0;
+    memcpy(out->digest, head.digest, sizeof out->digest);
     return cut_parts(value, sizeof head, head.lengths, ENTRY_PARTS, parts);
 }
 
-enum err alias_encode(const struct alias_value *v, const struct span *more, struct buf *out)
+enum err alias_encode(const struct alias_value *v, struct buf *out)
 {
-    const struct span parts[ALIAS_PARTS] = {v->material, v->reply};
+    const struct span parts[ALIAS_PARTS] = {v->material, v->middle, v->model};
     struct alias_head head = {.version = CODEC_VERSION,
                               .hashed = v->hashed ? 1 : 0,
                               .hi = v->entry.hi,
                               .lo = v->entry.lo,
                               .seq = v->seq,
-                              .lengths = {(uint32_t)v->material.len, (uint32_t)v->reply.len}};
-    head.lengths[0] += more == NULL ? 0 : (uint32_t)more->len;
+                              .first = (uint32_t)v->first,
+                              .last = (uint32_t)v->last};
+    for (size_t i = 0; i < ALIAS_PARTS; i++) {
+        head.lengths[i] = (uint32_t)parts[i].len;
+    }
     enum err e = buf_append(out, &head, sizeof head);
-    return e == ERR_OK ? append_parts(out, parts, ALIAS_PARTS, 0, more) : e;
+    return e == ERR_OK ? append_parts(out, parts, ALIAS_PARTS) : e;
 }
 
 enum err alias_decode(struct span value, struct alias_value *out)
 {
     struct alias_head head;
-    struct span *parts[ALIAS_PARTS] = {&out->material, &out->reply};
+    struct span *parts[ALIAS_PARTS] = {&out->material, &out->middle, &out->model};
     if (value.len < sizeof head) {
         return ERR_CORRUPT;
     }
@@ -122,6 +125,8 @@ enum err alias_decode(struct span value, struct alias_value *out)
     out->entry = (struct hash_key){.hi = head.hi, .lo = head.lo};
     out->seq = head.seq;
     out->hashed = head.hashed != 0;
+    out->first = head.first;
+    out->last = head.last;
     return cut_parts(value, sizeof head, head.lengths, ALIAS_PARTS, parts);
 }
 
@@ -136,17 +141,58 @@ bool alias_target(struct span value, struct hash_key *entry, int64_t *seq)
     return true;
 }
 
-bool material_equal(const struct cache_key *key, struct span material, bool hashed)
+void material_digest(const struct cache_key *key, uint8_t out[HASH_SHA256_BYTES])
 {
-    if (hashed) {
-        uint8_t digest[HASH_SHA256_BYTES];
-        const struct span parts[] = {key->head, key->body};
-        hash_sha256(parts, 2, digest);
-        return material.len == sizeof digest && memcmp(material.ptr, digest, sizeof digest) == 0;
+    const struct span parts[] = {key->head, key->body};
+    hash_sha256(parts, 2, out);
+}
+
+static bool digest_equal(const struct cache_key *key, struct span digest)
+{
+    uint8_t own[HASH_SHA256_BYTES];
+    material_digest(key, own);
+    return span_eq(span_make((const char *)own, sizeof own), digest);
+}
+
+bool entry_is_of(const struct entry_value *v, const struct cache_key *key)
+{
+    return digest_equal(key, span_make((const char *)v->digest, sizeof v->digest));
+}
+
+bool alias_is_of(const struct alias_value *v, const struct entry_value *entry,
+                 const struct cache_key *key)
+{
+    if (v->hashed) {
+        return digest_equal(key, v->material);
     }
-    if (material.len != key->head.len + key->body.len) {
+    struct span request = entry->request, body = key->body;
+    if (!span_eq(v->material, key->head) || v->first > request.len || v->last > request.len ||
+        v->first + v->middle.len + v->last != body.len) {
         return false;
     }
-    return span_eq(span_make(material.ptr, key->head.len), key->head) &&
-           span_eq(span_make(material.ptr + key->head.len, key->body.len), key->body);
+    const char *middle = body.ptr + v->first;
+    return span_eq(span_make(body.ptr, v->first), span_make(request.ptr, v->first)) &&
+           span_eq(span_make(middle, v->middle.len), v->middle) &&
+           span_eq(span_make(middle + v->middle.len, v->last),
+                   span_make(request.ptr + (request.len - v->last), v->last));
+}
+
+bool alias_share(struct alias_value *v, const struct cache_key *key, struct span request)
+{
+    struct span body = key->body;
+    size_t most = body.len < request.len ? body.len : request.len;
+    size_t first = 0, last = 0;
+    while (first < most && body.ptr[first] == request.ptr[first]) {
+        first++;
+    }
+    while (last < most - first &&
+           body.ptr[body.len - 1 - last] == request.ptr[request.len - 1 - last]) {
+        last++;
+    }
+    v->first = first;
+    v->last = last;
+    v->middle = span_make(body.ptr + first, body.len - first - last);
+    v->material = key->head;
+    v->hashed = false;
+    return v->middle.len <= CACHE_ALIAS_MIDDLE;
 }

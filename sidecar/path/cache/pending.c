@@ -6,9 +6,9 @@
 
 #include <stdlib.h>
 
-static struct pending **bucket(const struct pending_table *t, struct hash_key key)
+static struct pending **bucket(struct pending_table *t, struct hash_key key)
 {
-    return (struct pending **)(uintptr_t)&t->buckets[key.lo % CACHE_PENDING_BUCKETS];
+    return &t->buckets[key.lo % CACHE_PENDING_BUCKETS];
 }
 
 static bool is_row(const struct pending *p, enum store_table table, struct hash_key key)
@@ -19,7 +19,8 @@ static bool is_row(const struct pending *p, enum store_table table, struct hash_
 struct store_job *pending_find(const struct pending_table *t, enum store_table table,
                                struct hash_key key)
 {
-    for (struct pending *p = *bucket(t, key); p != NULL; p = p->next) {
+    struct pending *p = t->buckets[key.lo % CACHE_PENDING_BUCKETS];
+    for (; p != NULL; p = p->next) {
         if (is_row(p, table, key)) {
             return p->job;
         }
@@ -82,4 +83,17 @@ void pending_drop_if(struct pending_table *t,
             }
         }
     }
+}
+
+size_t pending_entries(const struct pending_table *t, struct store_job **out)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < CACHE_PENDING_BUCKETS; i++) {
+        for (struct pending *p = t->buckets[i]; p != NULL; p = p->next) {
+            if (p->job->table == STORE_ENTRY) {
+                out[n++] = p->job;
+            }
+        }
+    }
+    return n;
 }

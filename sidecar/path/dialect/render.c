@@ -7,117 +7,252 @@
 #include "lull/base/utf8.h"
 #include "path/dialect/dialect_priv.h"
 
-#include <inttypes.h>
 #include <time.h>
 
 enum { RECORD_VERSION = 1, RECORD_HEAD = 48 };
 
+/* ---- writing ----
+ *
+ * Room for the whole object is reserved first, so that each piece is one copy: a reply is rendered
+ * on every hit.
+ */
+
+struct pen {
+    char *at;
+};
+
+static void write_bytes(struct pen *p, const char *bytes, size_t len)
+{
+    memcpy(p->at, bytes, len);
+    p->at += len;
+}
+
+#define WRITE(pen, literal) write_bytes((pen), "" literal, sizeof(literal) - 1)
+
+enum { JSON_WIDEST = 6, JSON_SHORT = 2048 };
+
+static bool is_plain(unsigned char c)
+{
+    return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
+}
+
+/* What a string may take at most, quotes included. */
+static size_t string_room(struct span s)
+{
+    size_t room = 2 + JSON_WIDEST * s.len;
+    if (s.len > JSON_SHORT) {
+        room = 2 + s.len;
+        for (size_t i = 0; i < s.len; i++) {
+            room += is_plain((unsigned char)s.ptr[i]) ? 0 : JSON_WIDEST - 1;
+        }
+    }
+    return room;
+}
+
+static void write_escape(struct pen *p, unsigned char c)
+{
+    static const char hex[] = "0123456789abcdef";
+    static const char named[] = {
+        ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r'};
+    *p->at++ = '\\';
+    if (c >= 0x20) { /* a quote or a backslash */
+        *p->at++ = (char)c;
+    } else if (c < sizeof named && named[c] != 0) {
+        *p->at++ = named[c];
+    } else {
+        WRITE(p, "u00");
+        *p->at++ = hex[c >> 4];
+        *p->at++ = hex[c & 15];
+    }
+}
+
+static void write_string(struct pen *p, struct span s)
+{
+    *p->at++ = '"';
+    for (size_t at = 0; at < s.len;) {
+        unsigned char c = (unsigned char)s.ptr[at];
+        size_t n = is_plain(c) ? 1 : utf8_length(s.ptr + at, s.len - at);
+        if (is_plain(c)) {
+            *p->at++ = (char)c;
+        } else if (n == 0) {
+            WRITE(p, "\xEF\xBF\xBD");
+            n = 1;
+        } else if (n == 1) {
+            write_escape(p, c);
+        } else {
+            write_bytes(p, s.ptr + at, n);
+        }
+        at += n;
+    }
+    *p->at++ = '"';
+}
+
+/* n: not negative. */
+static void write_number(struct pen *p, uint64_t n, unsigned base)
+{
+    char text[20];
+    size_t at = sizeof text;
+    do {
+        text[--at] = "0123456789abcdef"[n % base];
+        n /= base;
+    } while (n > 0);
+    write_bytes(p, text + at, sizeof text - at);
+}
+
+static void write_padded(struct pen *p, int n, int digits)
+{
+    for (int i = digits - 1; i >= 0; i--) {
+        p->at[i] = (char)('0' + n % 10);
+        n /= 10;
+    }
+    p->at += digits;
+}
+
+/* What is rendered: of an answer, or of its stored form. */
+struct parts {
+    struct span content, thinking;
+    enum finish finish;
+    int64_t tokens_in, tokens_out, model_time;
+};
+
+static void write_finish(struct pen *p, enum finish f)
+{
+    if (f == FINISH_LENGTH) {
+        WRITE(p, "\"length\"");
+    } else {
+        WRITE(p, "\"stop\"");
+    }
+}
+
+static void write_openai(struct pen *p, const struct parts *a, struct span model, wall_t created,
+                         uint64_t serial)
+{
+    WRITE(p, "{\"id\":\"chatcmpl-lull-");
+    write_number(p, serial, 16);
+    WRITE(p, "\",\"object\":\"chat.completion\",\"created\":");
+    write_number(p, (uint64_t)(created.us / USEC_PER_S), 10);
+    WRITE(p, ",\"model\":");
+    write_string(p, model);
+    WRITE(p, ",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":");
+    write_string(p, a->content);
+    if (a->thinking.len > 0) {
+        WRITE(p, ",\"reasoning_content\":");
+        write_string(p, a->thinking);
+    }
+    WRITE(p, "},\"finish_reason\":");
+    write_finish(p, a->finish);
+    WRITE(p, "}]");
+    if (a->tokens_in >= 0 && a->tokens_out >= 0) {
+        WRITE(p, ",\"usage\":{\"prompt_tokens\":");
+        write_number(p, (uint64_t)a->tokens_in, 10);
+        WRITE(p, ",\"completion_tokens\":");
+        write_number(p, (uint64_t)a->tokens_out, 10);
+        WRITE(p, ",\"total_tokens\":");
+        write_number(p, (uint64_t)(a->tokens_in + a->tokens_out), 10);
+        WRITE(p, "}");
+    }
+    WRITE(p, "}");
+}
+
+/* As Go writes a time: 2026-01-02T03:04:05.678901Z. */
+static void write_time(struct pen *p, wall_t t)
+{
+    struct tm utc;
+    time_t seconds = (time_t)(t.us / USEC_PER_S);
+    gmtime_r(&seconds, &utc);
+    write_padded(p, utc.tm_year + 1900, 4);
+    WRITE(p, "-");
+    write_padded(p, utc.tm_mon + 1, 2);
+    WRITE(p, "-");
+    write_padded(p, utc.tm_mday, 2);
+    WRITE(p, "T");
+    write_padded(p, utc.tm_hour, 2);
+    WRITE(p, ":");
+    write_padded(p, utc.tm_min, 2);
+    WRITE(p, ":");
+    write_padded(p, utc.tm_sec, 2);
+    WRITE(p, ".");
+    write_padded(p, (int)(t.us % USEC_PER_S), 6);
+    WRITE(p, "Z");
+}
+
+static void write_ollama(struct pen *p, const struct parts *a, bool generate, struct span model,
+                         wall_t created)
+{
+    WRITE(p, "{\"model\":");
+    write_string(p, model);
+    WRITE(p, ",\"created_at\":\"");
+    write_time(p, created);
+    if (generate) {
+        WRITE(p, "\",\"response\":");
+    } else {
+        WRITE(p, "\",\"message\":{\"role\":\"assistant\",\"content\":");
+    }
+    write_string(p, a->content);
+    if (a->thinking.len > 0) {
+        WRITE(p, ",\"thinking\":");
+        write_string(p, a->thinking);
+    }
+    if (!generate) {
+        WRITE(p, "}");
+    }
+    WRITE(p, ",\"done\":true,\"done_reason\":");
+    write_finish(p, a->finish);
+    if (a->model_time >= 0) {
+        WRITE(p, ",\"total_duration\":");
+        write_number(p, (uint64_t)a->model_time * 1000, 10);
+    }
+    if (a->tokens_in >= 0) {
+        WRITE(p, ",\"prompt_eval_count\":");
+        write_number(p, (uint64_t)a->tokens_in, 10);
+    }
+    if (a->tokens_out >= 0) {
+        WRITE(p, ",\"eval_count\":");
+        write_number(p, (uint64_t)a->tokens_out, 10);
+    }
+    WRITE(p, "}");
+}
+
 enum err put_string(struct buf *out, struct span s)
 {
-    enum err e = buf_append_char(out, '"');
-    size_t from = 0;
-    for (size_t at = 0; at < s.len && e == ERR_OK;) {
-        size_t n = utf8_length(s.ptr + at, s.len - at);
-        if (n == 0) {
-            e = buf_append_json(out, span_make(s.ptr + from, at - from));
-            e = e == ERR_OK ? buf_append_span(out, SPAN("\xEF\xBF\xBD")) : e;
-            from = at + 1;
-        }
-        at += n == 0 ? 1 : n;
+    enum err e = buf_reserve(out, string_room(s));
+    if (e == ERR_OK) {
+        struct pen p = {out->data + out->len};
+        write_string(&p, s);
+        out->len = (size_t)(p.at - out->data);
     }
-    if (e == ERR_OK && from < s.len) {
-        e = buf_append_json(out, span_make(s.ptr + from, s.len - from));
-    }
-    return e == ERR_OK ? buf_append_char(out, '"') : e;
+    return e;
 }
 
-static const char *finish_name(enum finish f)
+static enum err render(const struct parts *a, enum endpoint endpoint, struct span model,
+                       wall_t created, uint64_t serial, struct buf *out)
 {
-    return f == FINISH_LENGTH ? "length" : "stop";
-}
-
-static enum err put_member(struct buf *out, const char *before, struct span text)
-{
-    enum err e = buf_append_span(out, span_of(before));
-    return e == ERR_OK ? put_string(out, text) : e;
-}
-
-static enum err render_openai(const struct answer *a, struct span model, wall_t created,
-                              uint64_t serial, struct buf *out)
-{
-    enum err e = buf_printf(out,
-                            "{\"id\":\"chatcmpl-lull-%" PRIx64
-                            "\",\"object\":\"chat.completion\",\"created\":%" PRId64,
-                            serial, created.us / USEC_PER_S);
-    e = e == ERR_OK ? put_member(out, ",\"model\":", model) : e;
-    e = e == ERR_OK
-            ? put_member(
-                  out,
-                  ",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":",
-                  buf_span(&a->content))
-            : e;
-    if (e == ERR_OK && a->thinking.len > 0) {
-        e = put_member(out, ",\"reasoning_content\":", buf_span(&a->thinking));
+    enum { FIXED = 512 }; /* over all names and numbers */
+    enum err e = buf_reserve(out, FIXED + string_room(model) + string_room(a->content) +
+                                      string_room(a->thinking));
+    if (e != ERR_OK) {
+        return e;
     }
-    e = e == ERR_OK ? buf_printf(out, "},\"finish_reason\":\"%s\"}]", finish_name(a->finish)) : e;
-    if (e == ERR_OK && a->tokens_in >= 0 && a->tokens_out >= 0) {
-        e = buf_printf(out,
-                       ",\"usage\":{\"prompt_tokens\":%" PRId64 ",\"completion_tokens\":%" PRId64
-                       ",\"total_tokens\":%" PRId64 "}",
-                       a->tokens_in, a->tokens_out, a->tokens_in + a->tokens_out);
+    struct pen p = {out->data + out->len};
+    if (endpoint_dialect(endpoint) == DIALECT_OLLAMA) {
+        write_ollama(&p, a, endpoint == ENDPOINT_OLLAMA_GENERATE, model, created);
+    } else {
+        write_openai(&p, a, model, created, serial);
     }
-    return e == ERR_OK ? buf_append_char(out, '}') : e;
-}
-
-static enum err put_created_at(struct buf *out, wall_t created)
-{
-    char text[40];
-    struct tm utc;
-    time_t seconds = (time_t)(created.us / USEC_PER_S);
-    gmtime_r(&seconds, &utc);
-    strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &utc);
-    return buf_printf(out, ",\"created_at\":\"%s.%06dZ\"", text, (int)(created.us % USEC_PER_S));
-}
-
-static enum err put_message(const struct answer *a, bool generate, struct buf *out)
-{
-    const char *before =
-        generate ? ",\"response\":" : ",\"message\":{\"role\":\"assistant\",\"content\":";
-    enum err e = put_member(out, before, buf_span(&a->content));
-    if (e == ERR_OK && a->thinking.len > 0) {
-        e = put_member(out, ",\"thinking\":", buf_span(&a->thinking));
-    }
-    return e == ERR_OK && !generate ? buf_append_char(out, '}') : e;
-}
-
-static enum err render_ollama(const struct answer *a, bool generate, struct span model,
-                              wall_t created, struct buf *out)
-{
-    enum err e = put_member(out, "{\"model\":", model);
-    e = e == ERR_OK ? put_created_at(out, created) : e;
-    e = e == ERR_OK ? put_message(a, generate, out) : e;
-    e = e == ERR_OK
-            ? buf_printf(out, ",\"done\":true,\"done_reason\":\"%s\"", finish_name(a->finish))
-            : e;
-    if (e == ERR_OK && a->model_time >= 0) {
-        e = buf_printf(out, ",\"total_duration\":%" PRId64, a->model_time * 1000);
-    }
-    if (e == ERR_OK && a->tokens_in >= 0) {
-        e = buf_printf(out, ",\"prompt_eval_count\":%" PRId64, a->tokens_in);
-    }
-    if (e == ERR_OK && a->tokens_out >= 0) {
-        e = buf_printf(out, ",\"eval_count\":%" PRId64, a->tokens_out);
-    }
-    return e == ERR_OK ? buf_append_char(out, '}') : e;
+    out->len = (size_t)(p.at - out->data);
+    return ERR_OK;
 }
 
 enum err answer_render(const struct answer *a, enum endpoint endpoint, struct span model,
                        wall_t created, uint64_t serial, struct buf *out)
 {
-    if (endpoint_dialect(endpoint) == DIALECT_OLLAMA) {
-        return render_ollama(a, endpoint == ENDPOINT_OLLAMA_GENERATE, model, created, out);
-    }
-    return render_openai(a, model, created, serial, out);
+    const struct parts p = {.content = buf_span(&a->content),
+                            .thinking = buf_span(&a->thinking),
+                            .finish = a->finish,
+                            .tokens_in = a->tokens_in,
+                            .tokens_out = a->tokens_out,
+                            .model_time = a->model_time};
+    return render(&p, endpoint, model, created, serial, out);
 }
 
 /* ---- stored form: a head of fixed size (little-endian), then content and thinking ---- */
@@ -129,13 +264,12 @@ static void put_le(unsigned char *at, uint64_t v)
     }
 }
 
+/* Written out, so that the compiler makes it one load. */
 static uint64_t get_le(const unsigned char *at)
 {
-    uint64_t v = 0;
-    for (int i = 7; i >= 0; i--) {
-        v = v << 8 | at[i];
-    }
-    return v;
+    return (uint64_t)at[0] | (uint64_t)at[1] << 8 | (uint64_t)at[2] << 16 | (uint64_t)at[3] << 24 |
+           (uint64_t)at[4] << 32 | (uint64_t)at[5] << 40 | (uint64_t)at[6] << 48 |
+           (uint64_t)at[7] << 56;
 }
 
 enum err answer_encode(const struct answer *a, struct buf *out)
@@ -162,27 +296,51 @@ static int64_t or_unknown(uint64_t v)
     return v < 1000000000000000 ? (int64_t)v : -1;
 }
 
-enum err answer_decode(struct span bytes, struct answer *out)
+/* The stored form, in place. */
+static bool read_stored(struct span bytes, struct parts *out, int64_t *cached_tokens)
 {
     const unsigned char *head = (const unsigned char *)bytes.ptr;
-    answer_init(out);
     if (bytes.len < RECORD_HEAD || head[0] != RECORD_VERSION || head[1] > FINISH_OTHER) {
-        return ERR_CORRUPT;
+        return false;
     }
     uint64_t content = get_le(head + 40);
     size_t rest = bytes.len - RECORD_HEAD;
     if (content > rest || rest > ANSWER_MAX) {
-        return ERR_CORRUPT;
+        return false;
     }
     out->finish = (enum finish)head[1];
     out->tokens_in = or_unknown(get_le(head + 8));
     out->tokens_out = or_unknown(get_le(head + 16));
-    out->cached_tokens = or_unknown(get_le(head + 24));
+    *cached_tokens = or_unknown(get_le(head + 24));
     out->model_time = or_unknown(get_le(head + 32));
-    enum err e = buf_append(&out->content, bytes.ptr + RECORD_HEAD, (size_t)content);
-    e = e == ERR_OK
-            ? buf_append(&out->thinking, bytes.ptr + RECORD_HEAD + content, rest - (size_t)content)
-            : e;
+    out->content = span_make(bytes.ptr + RECORD_HEAD, (size_t)content);
+    out->thinking = span_make(bytes.ptr + RECORD_HEAD + content, rest - (size_t)content);
+    return true;
+}
+
+enum err answer_render_stored(struct span bytes, enum endpoint endpoint, struct span model,
+                              wall_t created, uint64_t serial, struct buf *out)
+{
+    struct parts p;
+    int64_t cached_tokens = 0;
+    return read_stored(bytes, &p, &cached_tokens)
+               ? render(&p, endpoint, model, created, serial, out)
+               : ERR_CORRUPT;
+}
+
+enum err answer_decode(struct span bytes, struct answer *out)
+{
+    struct parts p;
+    answer_init(out);
+    if (!read_stored(bytes, &p, &out->cached_tokens)) {
+        return ERR_CORRUPT;
+    }
+    out->finish = p.finish;
+    out->tokens_in = p.tokens_in;
+    out->tokens_out = p.tokens_out;
+    out->model_time = p.model_time;
+    enum err e = buf_append_span(&out->content, p.content);
+    e = e == ERR_OK ? buf_append_span(&out->thinking, p.thinking) : e;
     if (e != ERR_OK) {
         answer_free(out);
     }

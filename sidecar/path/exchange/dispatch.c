@@ -231,14 +231,14 @@ static enum err shared_reply(struct exchange *x, struct flight_end *end, struct 
     return ERR_OK;
 }
 
-static void keep_alias(struct exchange *x, struct flight_end *end, struct span body)
+static void keep_alias(struct exchange *x, struct flight_end *end)
 {
     struct cache *cache = x->engine->parts.cache;
     if (!end->stored || !x->raw_made || hash_key_eq(end->alias_done, x->raw.hash)) {
         return;
     }
     struct cache_key key = {.hash = x->raw.hash, .head = x->raw.head, .body = x->raw.body};
-    enum err e = cache_store_alias(cache, &key, end->entry_id, end->entry_seq, body,
+    enum err e = cache_store_alias(cache, &key, end->entry_id, end->entry_seq, x->request.model,
                                    end->entry_expires, cache_generation(cache));
     (void)e; /* without it the next time is found by its meaning */
     end->alias_done = x->raw.hash;
@@ -284,7 +284,7 @@ static void answer_waiter(struct exchange *x, struct flight_end *end)
         figures->saved_tokens += end->tokens;
         figures->saved_cost += end->cost;
     }
-    keep_alias(x, end, body); /* before the reply: afterwards the request is not ours any more */
+    keep_alias(x, end); /* before the reply: afterwards the request is not ours any more */
     reply_task(x, kind, &status, body);
     exchange_finish(x, kind, outcome);
 }

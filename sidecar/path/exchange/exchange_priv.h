@@ -239,6 +239,8 @@ void reply_error(struct exchange *x, enum outcome outcome, enum http_error error
                  const char *detail);
 /* Renders an answer for this exchange's endpoint and model asked, into x->reply. */
 enum err reply_render(struct exchange *x, const struct answer *answer);
+/* The same for a stored answer (answer_encode), without decoding it. */
+enum err reply_stored(struct exchange *x, struct span answer, struct span model);
 /* The kind's harmless answer, and the end of the exchange. */
 enum step reply_empty(struct exchange *x, enum outcome outcome, const char *reason);
 /* An error of lull's own to a task, and the end of the exchange. */

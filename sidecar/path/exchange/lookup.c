@@ -1,7 +1,7 @@
 /* lookup.c: the two levels of the cache.
  *
  * Level 1 comes before any parse: a repeat of a request that was answered before, byte for byte, by
- * the same client, is found by its raw bytes and answered with the reply that was rendered for it.
+ * the same client, is found by its raw bytes; its reply is written from the stored answer.
  * Level 2 is found by what the request means. A title asked again for a conversation that already
  * has a reply, more than REGENERATE after it was answered, is a wish for a new title: it is not
  * read.
@@ -82,9 +82,9 @@ enum step step_raw(struct exchange *x)
     bool good = kind != KIND_NONE && x->settings->kinds[kind].enabled &&
                 x->settings->kinds[kind].cache && !lookup_wants_new(x, &hit) &&
                 guard_origin(&x->settings->server, h->origin, r->host) &&
-                complete_is_held(x, kind, &hit);
+                complete_is_held(x, kind, &hit) && reply_stored(x, hit.answer, hit.model) == ERR_OK;
     if (good) {
-        answer_hit(x, kind, &hit, found == CACHE_PENDING, hit.reply);
+        answer_hit(x, kind, &hit, found == CACHE_PENDING, buf_span(&x->reply));
     }
     cache_release(e->parts.cache);
     if (!good) {
@@ -94,7 +94,7 @@ enum step step_raw(struct exchange *x)
     return STEP_OVER;
 }
 
-/* Keeps the rendered reply for the same request's next time. */
+/* Makes the same request, byte for byte, a hit without a parse the next time. */
 static void keep_alias(struct exchange *x, const struct cache_hit *hit, wall_t expires)
 {
     struct cache *cache = x->engine->parts.cache;
@@ -102,7 +102,7 @@ static void keep_alias(struct exchange *x, const struct cache_hit *hit, wall_t e
         return;
     }
     struct cache_key key = key_of(&x->raw);
-    enum err e = cache_store_alias(cache, &key, hit->id, hit->seq, buf_span(&x->reply), expires,
+    enum err e = cache_store_alias(cache, &key, hit->id, hit->seq, x->request.model, expires,
                                    cache_generation(cache));
     (void)e; /* without it the next time is found by its meaning */
 }

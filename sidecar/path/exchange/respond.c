@@ -46,6 +46,14 @@ enum err reply_render(struct exchange *x, const struct answer *answer)
                          loop_wall(x->engine->parts.loop), ++x->engine->serial, &x->reply);
 }
 
+enum err reply_stored(struct exchange *x, struct span answer, struct span model)
+{
+    buf_free(&x->reply);
+    buf_init(&x->reply, EXCHANGE_REPLY_MAX);
+    return answer_render_stored(answer, x->head.endpoint, model, loop_wall(x->engine->parts.loop),
+                                ++x->engine->serial, &x->reply);
+}
+
 void reply_error(struct exchange *x, enum outcome outcome, enum http_error error,
                  const char *detail)
 {

@@ -8,8 +8,8 @@
  * another JSON style, with another spelling, by another path, or in the other dialect. What decides
  * beside the body stands in front of it as a head of length-prefixed fields.
  *
- * The hash is an address. The material (head, then body) is what the cache compares byte for byte,
- * which is why it is kept and not only hashed. `storage` belongs to the fingerprint and is used
+ * The hash is an address. The material (head, then body) is what the cache compares, byte for byte or
+ * by its SHA-256. `storage` belongs to the fingerprint and is used
  * again; spans into it hold until the next call. The raw body stays the caller's.
  *
  * Rejected: allow-lists of members (a forgotten one serves a wrong answer); hashing a printed DOM

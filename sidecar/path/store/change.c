@@ -1,40 +1,77 @@
-/* change.c: what a write transaction does: puts, removals, eviction, with counters that are only
- * believed once the transaction is committed.
+/* change.c: what a write transaction does: puts, removals, eviction.
+ *
+ * Live bytes are LMDB's own count of the pages in use, read within the transaction: what is evicted
+ * against them is what the file really holds. Eviction goes by age, and gives what was hit meanwhile
+ * another round (CLOCK): a hit costs one small row, and the record moves once a round at most.
  */
 #include "path/store/store_writer.h"
 
 int change_begin(struct store *s, struct change *c)
 {
-    *c = (struct change){.s = s, .entries = s->entries, .bytes = s->bytes, .position = s->position};
-    return mdb_txn_begin(s->env, NULL, 0, &c->txn);
+    *c = (struct change){.s = s, .position = s->position};
+    int rc = mdb_txn_begin(s->env, NULL, 0, &c->txn);
+    if (rc == 0) {
+        rc = mdb_cursor_open(c->txn, s->log, &c->log);
+        if (rc != 0) {
+            change_abort(c);
+        }
+    }
+    return rc;
 }
 
-static int save(struct change *c, const char *name, const void *data)
+static uint64_t pages_of(const struct change *c, MDB_dbi dbi, uint64_t *page, uint64_t *rows)
 {
-    MDB_val key = {strlen(name), (void *)(uintptr_t)name};
-    MDB_val value = {sizeof(uint64_t), (void *)(uintptr_t)data};
-    return mdb_put(c->txn, c->s->meta, &key, &value, 0);
+    MDB_stat stat;
+    if (mdb_stat(c->txn, dbi, &stat) != 0) {
+        *rows = 0;
+        return 0;
+    }
+    *page = stat.ms_psize;
+    *rows = stat.ms_entries;
+    return stat.ms_branch_pages + stat.ms_leaf_pages + stat.ms_overflow_pages;
+}
+
+uint64_t change_bytes(const struct change *c)
+{
+    uint64_t page = STORE_PAGE, rows = 0;
+    uint64_t pages = pages_of(c, c->s->log, &page, &rows);
+    pages += pages_of(c, c->s->tables[STORE_ENTRY], &page, &rows);
+    pages += pages_of(c, c->s->tables[STORE_ALIAS], &page, &rows);
+    return pages * page;
+}
+
+uint64_t change_entries(const struct change *c)
+{
+    uint64_t page = STORE_PAGE, rows = 0;
+    (void)pages_of(c, c->s->tables[STORE_ENTRY], &page, &rows);
+    return rows;
+}
+
+static int save_seq(struct change *c)
+{
+    MDB_val key = {3, (void *)(uintptr_t) "seq"};
+    MDB_val value = {sizeof c->seq, &c->seq};
+    return c->seq > 0 ? mdb_put(c->txn, c->s->meta, &key, &value, 0) : 0;
 }
 
 int change_commit(struct change *c)
 {
     struct store *s = c->s;
-    int rc = save(c, "entries", &c->entries);
-    rc = rc == 0 ? save(c, "bytes", &c->bytes) : rc;
-    rc = rc == 0 && c->seq > 0 ? save(c, "seq", &c->seq) : rc;
+    uint64_t bytes = change_bytes(c), entries = change_entries(c);
+    int rc = save_seq(c);
     if (rc != 0) {
         change_abort(c);
         return rc;
     }
+    mdb_cursor_close(c->log);
+    c->log = NULL;
     rc = mdb_txn_commit(c->txn);
     c->txn = NULL;
     if (rc == 0) {
-        s->entries = c->entries;
-        s->bytes = c->bytes;
         s->position = c->position;
         pthread_mutex_lock(&s->mutex);
-        s->stats.entries = c->entries;
-        s->stats.bytes = c->bytes;
+        s->stats.entries = entries;
+        s->stats.bytes = bytes;
         s->stats.expired += c->expired;
         s->stats.evicted += c->evicted;
         pthread_mutex_unlock(&s->mutex);
@@ -44,89 +81,87 @@ int change_commit(struct change *c)
 
 void change_abort(struct change *c)
 {
+    if (c->log != NULL) {
+        mdb_cursor_close(c->log);
+        c->log = NULL;
+    }
     if (c->txn != NULL) {
         mdb_txn_abort(c->txn);
         c->txn = NULL;
     }
 }
 
-bool change_row(MDB_val key, MDB_val value, int64_t *position, struct order_row *row)
+/* Whatever pieces stand at a record's positions; MDB_NOTFOUND: none. */
+static int drop_pieces(struct change *c, int64_t position)
 {
-    if (key.mv_size != sizeof *position || value.mv_size != sizeof *row) {
-        return false;
+    int rc = 0;
+    int64_t i = 0;
+    for (; rc == 0 && i < STORE_STEP; i++) {
+        int64_t at = position + i;
+        MDB_val key = {sizeof at, &at};
+        rc = mdb_del(c->txn, c->s->log, &key, NULL);
     }
-    memcpy(position, key.mv_data, sizeof *position);
-    memcpy(row, value.mv_data, sizeof *row);
-    return row->table <= STORE_ALIAS;
+    return rc == MDB_NOTFOUND && i > 1 ? 0 : rc;
 }
 
-static void forget(struct change *c, uint64_t table, uint64_t room)
+static int drop_row(struct change *c, uint64_t table, const struct hash_key *key)
 {
-    c->bytes -= room < c->bytes ? room : c->bytes;
-    if (table == STORE_ENTRY && c->entries > 0) {
-        c->entries--;
-    }
-}
-
-/* Removes whatever stands under the key, and its order row. MDB_NOTFOUND when nothing does. */
-static int drop_old(struct change *c, enum store_table table, const struct hash_key *key)
-{
-    struct record_head head;
     MDB_val k = record_key(key);
-    MDB_val raw;
-    int rc = mdb_get(c->txn, c->s->tables[table], &k, &raw);
-    if (rc != 0) {
-        return rc;
-    }
-    bool readable = raw.mv_size >= sizeof head;
-    if (readable) {
-        memcpy(&head, raw.mv_data, sizeof head);
-        forget(c, table, record_room(raw.mv_size - sizeof head));
-    }
-    rc = mdb_del(c->txn, c->s->tables[table], &k, NULL);
-    if (rc == 0 && readable) {
-        MDB_val position = {sizeof head.position, &head.position};
-        rc = mdb_del(c->txn, c->s->order, &position, NULL);
-        rc = rc == MDB_NOTFOUND ? 0 : rc;
-    }
-    return rc;
+    return mdb_del(c->txn, c->s->tables[table], &k, NULL);
 }
 
-/* The record's bytes, into the room that was reserved for them. */
-static void fill(const MDB_val *room, const struct record_head *head, const void *value)
+int change_remove_key(struct change *c, enum store_table table, const struct hash_key *key,
+                      bool *found)
 {
-    memcpy(room->mv_data, head, sizeof *head);
-    if (head->length > 0) {
-        memcpy((char *)room->mv_data + sizeof *head, value, head->length);
+    struct index_row row;
+    int rc = record_find(c->txn, c->s->tables[table], key, &row);
+    *found = rc == 0;
+    if (rc != 0) {
+        return rc == MDB_NOTFOUND ? 0 : rc;
+    }
+    rc = drop_pieces(c, row.position);
+    return rc == 0 || rc == MDB_NOTFOUND ? drop_row(c, table, key) : rc;
+}
+
+/* Copies the next `size` bytes of head and value, from `at` on. */
+static void copy_piece(char *to, size_t size, size_t at, const struct record_head *head,
+                       const char *value)
+{
+    size_t in_head = at < sizeof *head ? sizeof *head - at : 0;
+    in_head = in_head < size ? in_head : size;
+    if (in_head > 0) {
+        memcpy(to, (const char *)head + at, in_head);
+    }
+    if (size > in_head) {
+        memcpy(to + in_head, value + (at + in_head - sizeof *head), size - in_head);
     }
 }
 
-/* Writes a record as the youngest. */
+/* Writes a record as the youngest, under a key that has none. */
 static int write_new(struct change *c, const struct hash_key *key, struct record_head *head,
-                     const void *value)
+                     const void *value, uint32_t hits)
 {
-    MDB_val k = record_key(key);
-    MDB_val room = {sizeof *head + head->length, NULL};
-    struct order_row row = {.hi = key->hi,
-                            .lo = key->lo,
-                            .table = head->table,
-                            .expires = head->expires,
-                            .room = record_room((size_t)head->length)};
-    head->position = ++c->position;
+    size_t sizes[STORE_STEP];
+    c->position += STORE_STEP;
+    head->position = c->position;
     head->checksum = record_checksum(head, value);
-    int rc = mdb_put(c->txn, c->s->tables[head->table], &k, &room, MDB_RESERVE);
-    if (rc != 0) {
-        return rc;
+    size_t count = record_pieces(sizeof *head + (size_t)head->length, sizes);
+    size_t at = 0;
+    for (size_t i = 0; i < count; i++) {
+        int64_t position = c->position + (int64_t)i;
+        MDB_val k = {sizeof position, &position};
+        MDB_val room = {sizes[i], NULL};
+        int rc = mdb_put(c->txn, c->s->log, &k, &room, MDB_RESERVE | MDB_APPEND);
+        if (rc != 0) {
+            return rc;
+        }
+        copy_piece(room.mv_data, sizes[i], at, head, value);
+        at += sizes[i];
     }
-    fill(&room, head, value);
-    MDB_val position = {sizeof head->position, &head->position};
+    struct index_row row = {.position = c->position, .hits = hits};
+    MDB_val k = record_key(key);
     MDB_val v = {sizeof row, &row};
-    rc = mdb_put(c->txn, c->s->order, &position, &v, MDB_APPEND);
-    if (rc == 0) {
-        c->bytes += row.room;
-        c->entries += head->table == STORE_ENTRY ? 1 : 0;
-    }
-    return rc;
+    return mdb_put(c->txn, c->s->tables[head->table], &k, &v, 0);
 }
 
 int change_put(struct change *c, const struct store_job *job)
@@ -135,137 +170,161 @@ int change_put(struct change *c, const struct store_job *job)
                                .table = (uint32_t)job->table,
                                .seq = job->seq,
                                .expires = job->expires.us,
+                               .hi = job->key.hi,
+                               .lo = job->key.lo,
                                .length = job->value.len};
-    int rc = drop_old(c, job->table, &job->key);
-    if (rc != 0 && rc != MDB_NOTFOUND) {
+    bool found = false;
+    int rc = change_remove_key(c, job->table, &job->key, &found);
+    if (rc != 0) {
         return rc;
     }
     c->seq = job->seq > c->seq ? job->seq : c->seq;
-    return write_new(c, &job->key, &head, job->value.data);
-}
-
-static int64_t oldest(struct change *c)
-{
-    MDB_cursor *cursor = NULL;
-    MDB_val key, value;
-    int64_t position = c->position;
-    if (mdb_cursor_open(c->txn, c->s->order, &cursor) == 0) {
-        if (mdb_cursor_get(cursor, &key, &value, MDB_FIRST) == 0 &&
-            key.mv_size == sizeof position) {
-            memcpy(&position, key.mv_data, sizeof position);
-        }
-        mdb_cursor_close(cursor);
-    }
-    return position;
+    return write_new(c, &job->key, &head, job->value.data, 0);
 }
 
 int change_touch(struct change *c, const struct store_job *job)
 {
     struct record_head head;
-    struct span value;
-    struct buf copy = {.max = SIZE_MAX};
-    MDB_val k = record_key(&job->key);
-    MDB_val raw;
-    int rc = mdb_get(c->txn, c->s->tables[job->table], &k, &raw);
-    if (rc != 0 || record_check(raw, job->table, &head, &value) != ERR_OK || head.seq != job->seq) {
+    struct index_row row;
+    int rc = record_find(c->txn, c->s->tables[job->table], &job->key, &row);
+    if (rc != 0 || record_head(c->log, row.position, &head) != 0 || head.seq != job->seq) {
         return rc == MDB_NOTFOUND ? 0 : rc; /* gone meanwhile, or another one */
     }
-    if (buf_append_span(&copy, value) != ERR_OK) {
-        return 0;
-    }
-    head.hits += job->hits;
-    if (head.position < oldest(c) + (c->position - oldest(c)) / 2) {
-        rc = drop_old(c, job->table, &job->key);
-        rc = rc == 0 ? write_new(c, &job->key, &head, copy.data) : rc;
-    } else {
-        MDB_val room = {sizeof head + head.length, NULL};
-        head.checksum = record_checksum(&head, copy.data);
-        rc = mdb_put(c->txn, c->s->tables[job->table], &k, &room, MDB_RESERVE);
-        if (rc == 0) {
-            fill(&room, &head, copy.data);
+    uint64_t hits = row.hits + job->hits;
+    row.hits = hits < UINT32_MAX ? (uint32_t)hits : UINT32_MAX;
+    row.chance = 1;
+    MDB_val k = record_key(&job->key);
+    MDB_val v = {sizeof row, &row};
+    return mdb_put(c->txn, c->s->tables[job->table], &k, &v, 0);
+}
+
+int change_next(struct change *c, int64_t from, struct record_head *head)
+{
+    for (;;) {
+        MDB_val key = {sizeof from, &from};
+        MDB_val value;
+        int rc = mdb_cursor_get(c->log, &key, &value, MDB_SET_RANGE);
+        if (rc != 0) {
+            return rc;
         }
+        int64_t position = record_position(key);
+        if (record_head(c->log, position, head) == 0 && head->table <= STORE_ALIAS) {
+            return 0;
+        }
+        rc = drop_pieces(c, position);
+        from = position + STORE_STEP;
+        if (rc != 0 && rc != MDB_NOTFOUND) {
+            return rc;
+        }
+    }
+}
+
+int change_remove(struct change *c, const struct record_head *head)
+{
+    struct hash_key key = {.hi = head->hi, .lo = head->lo};
+    struct index_row row;
+    int rc = record_find(c->txn, c->s->tables[head->table], &key, &row);
+    if (rc == 0 && row.position == head->position) {
+        rc = drop_row(c, head->table, &key);
+    }
+    rc = rc == MDB_NOTFOUND ? 0 : rc;
+    return rc == 0 ? drop_pieces(c, head->position) : rc;
+}
+
+/* Whether eviction spares an alias: its entry was spared, so that it is the younger of the two. */
+static bool leads_to_younger(struct change *c, int64_t position, struct span value)
+{
+    struct hash_key entry;
+    struct record_head head;
+    struct index_row row;
+    int64_t seq = 0;
+    return c->s->alias_fn != NULL && c->s->alias_fn(value, &entry, &seq) &&
+           record_find(c->txn, c->s->tables[STORE_ENTRY], &entry, &row) == 0 &&
+           row.position > position && record_head(c->log, row.position, &head) == 0 &&
+           head.seq == seq;
+}
+
+/* Writes the oldest record again as the youngest if it has earned it; *spared: it has. */
+static int spare(struct change *c, const struct record_head *at, bool *spared)
+{
+    struct hash_key key = {.hi = at->hi, .lo = at->lo};
+    struct record_head head;
+    struct index_row row;
+    struct span value;
+    struct buf copy = {.max = SIZE_MAX};
+    *spared = record_find(c->txn, c->s->tables[at->table], &key, &row) == 0 &&
+              row.position == at->position && (at->table == STORE_ALIAS || row.chance != 0) &&
+              record_read(c->log, at->position, c->s->write_room, &head, &value) == ERR_OK &&
+              (at->table == STORE_ENTRY || leads_to_younger(c, at->position, value)) &&
+              buf_append_span(&copy, value) == ERR_OK;
+    int rc = 0;
+    if (*spared) {
+        bool found = false;
+        rc = change_remove_key(c, (enum store_table)at->table, &key, &found);
+        rc = rc == 0 ? write_new(c, &key, &head, copy.data, row.hits) : rc;
     }
     buf_free(&copy);
     return rc;
 }
 
-int change_remove_at(struct change *c, MDB_cursor *cursor, const struct order_row *row,
-                     int64_t position)
-{
-    struct hash_key key = {.hi = row->hi, .lo = row->lo};
-    struct record_head head;
-    MDB_val k = record_key(&key);
-    MDB_val raw;
-    int rc = mdb_get(c->txn, c->s->tables[row->table], &k, &raw);
-    bool own = false;
-    if (rc == 0 && raw.mv_size >= sizeof head) {
-        memcpy(&head, raw.mv_data, sizeof head);
-        own = head.position == position;
-    }
-    if (own) {
-        rc = mdb_del(c->txn, c->s->tables[row->table], &k, NULL);
-    }
-    if (rc != 0 && rc != MDB_NOTFOUND) {
-        return rc;
-    }
-    forget(c, own ? row->table : STORE_ALIAS, row->room);
-    return mdb_cursor_del(cursor, 0);
-}
-
-int change_remove_key(struct change *c, enum store_table table, const struct hash_key *key,
-                      bool *found)
-{
-    int rc = drop_old(c, table, key);
-    *found = rc == 0;
-    return rc == MDB_NOTFOUND ? 0 : rc;
-}
-
 int change_evict(struct change *c, uint64_t goal, size_t most)
 {
-    MDB_cursor *cursor = NULL;
-    int rc = mdb_cursor_open(c->txn, c->s->order, &cursor);
-    for (size_t i = 0; rc == 0 && c->bytes > goal && i < most; i++) {
-        MDB_val key, value;
-        int64_t position = 0;
-        struct order_row row;
-        rc = mdb_cursor_get(cursor, &key, &value, MDB_FIRST);
-        if (rc == 0) {
-            rc = change_row(key, value, &position, &row)
-                     ? change_remove_at(c, cursor, &row, position)
-                     : MDB_CORRUPTED;
+    size_t spared = 0;
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < most && change_bytes(c) > goal;) {
+        struct record_head head;
+        bool spare_it = false;
+        rc = change_next(c, 0, &head);
+        if (rc == 0 && spared < STORE_SPARED) {
+            rc = spare(c, &head, &spare_it);
+        }
+        if (rc == 0 && spare_it) {
+            spared++;
+        } else if (rc == 0) {
+            rc = change_remove(c, &head);
             c->evicted++;
+            i++;
         }
     }
-    if (cursor != NULL) {
-        mdb_cursor_close(cursor);
-    }
     return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+int change_evict_all(struct store *s, uint64_t goal)
+{
+    bool more = true;
+    int rc = 0;
+    while (rc == 0 && more) {
+        struct change c;
+        rc = change_begin(s, &c);
+        if (rc != 0) {
+            break;
+        }
+        rc = change_evict(&c, goal, STORE_BATCH);
+        more = rc == 0 && c.evicted > 0 && change_bytes(&c) > goal;
+        if (rc == 0) {
+            rc = change_commit(&c);
+        } else {
+            change_abort(&c);
+        }
+    }
+    return rc;
 }
 
 int change_sweep(struct change *c, wall_t now)
 {
-    MDB_cursor *cursor = NULL;
-    MDB_val key = {sizeof c->s->sweep_from, &c->s->sweep_from};
-    MDB_val value;
-    int rc = mdb_cursor_open(c->txn, c->s->order, &cursor);
-    if (rc != 0) {
-        return rc;
-    }
-    rc = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
-    int64_t position = 0;
+    int64_t from = c->s->sweep_from;
+    int rc = 0;
     for (size_t i = 0; rc == 0 && i < STORE_SWEEP_ROWS; i++) {
-        struct order_row row;
-        if (!change_row(key, value, &position, &row)) {
-            rc = MDB_CORRUPTED;
-            break;
+        struct record_head head;
+        rc = change_next(c, from, &head);
+        if (rc == 0) {
+            from = head.position + STORE_STEP;
+            if (head.expires <= now.us) {
+                rc = change_remove(c, &head);
+                c->expired++;
+            }
         }
-        if (row.expires <= now.us) {
-            rc = change_remove_at(c, cursor, &row, position);
-            c->expired++;
-        }
-        rc = rc == 0 ? mdb_cursor_get(cursor, &key, &value, MDB_NEXT) : rc;
     }
-    c->s->sweep_from = rc == MDB_NOTFOUND ? 0 : position;
-    mdb_cursor_close(cursor);
+    c->s->sweep_from = rc == MDB_NOTFOUND ? 0 : from;
     return rc == MDB_NOTFOUND ? 0 : rc;
 }

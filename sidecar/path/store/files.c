@@ -1,10 +1,11 @@
-/* files.c: the files around the database: the lock, the marks, setting aside.
+/* files.c: the files around the database.
  *
- *   data.mdb, lock.mdb   LMDB's own
- *   lull.lock            held with flock() while the daemon lives: two daemons never share a
- * directory crashed              left by a fatal signal: the next open sets data.mdb aside unsynced
- * durability = os: the boot id; if it is still there in another boot, the machine went down while
- * pages were not on disk: data.mdb is set aside
+ * data.mdb, lock.mdb: LMDB's own. data.mdb.new: a compacted copy that is not in place yet.
+ * lull.lock: held with flock() while the daemon lives, so that two daemons never share a directory.
+ * crashed: left by a fatal signal inside the store; the next open sets data.mdb aside.
+ * unsynced: durability = os: the boot id. If it is still there in another boot, the machine went
+ * down while pages were not on disk: data.mdb is set aside.
+ * probe: written to find out whether the disk takes data, and removed.
  */
 #include "path/store/store_priv.h"
 
@@ -30,7 +31,7 @@ void files_set_aside(const char *dir, const char *why)
     char from[4200], to[4200];
     path_of(from, sizeof from, dir, "data.mdb");
     path_of(to, sizeof to, dir, "data.mdb.bad");
-    log_error("store", "%s: %s is set aside as data.mdb.bad; the cache begins anew", why, from);
+    log_error("store", "%s: %s is set aside as data.mdb.bad; the cache begins empty", why, from);
     (void)rename(from, to);
     path_of(from, sizeof from, dir, "lock.mdb");
     (void)unlink(from);
@@ -58,22 +59,58 @@ static bool read_small(const char *path, char *out, size_t size)
     return n >= 0;
 }
 
+const char *files_reason(int code)
+{
+    switch (code) {
+    case ENOSPC:
+        return "the disk is full";
+    case EDQUOT:
+        return "the disk quota is used up";
+    case EROFS:
+        return "the file system is read-only";
+    default:
+        return mdb_strerror(code);
+    }
+}
+
+/* Why the directory cannot be written, and what helps. */
+static enum err refuse(const struct store *s, int errnum, char *why, size_t why_size)
+{
+    if (errnum == ENOSPC || errnum == EDQUOT) {
+        snprintf(why, why_size, "%s", files_reason(errnum));
+    } else if (errnum == EROFS) {
+        snprintf(why, why_size, "%s cannot be written: %s", s->dir, files_reason(errnum));
+    } else {
+        snprintf(why, why_size, "%s cannot be written (%s); try: chown -R %u %s", s->dir,
+                 strerror(errnum), (unsigned)geteuid(), s->dir);
+    }
+    return err_from_errno(errnum);
+}
+
+enum err files_lock_failed(const char *dir, int errnum, const char *pid, char *why, size_t why_size)
+{
+    if (errnum == EWOULDBLOCK) {
+        snprintf(why, why_size, "%s is in use by another lulld%s%s; give this one its own data_dir",
+                 dir, pid[0] == '\0' ? "" : ", pid ", pid);
+        return ERR_BUSY;
+    }
+    snprintf(why, why_size, "%s cannot be locked (%s); put data_dir on a local file system", dir,
+             strerror(errnum));
+    return ERR_IO;
+}
+
 static enum err take_lock(struct store *s, char *why, size_t why_size)
 {
     char path[4200], pid[32] = "";
     path_of(path, sizeof path, s->dir, "lull.lock");
     s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (s->lock_fd < 0) {
-        int errnum = errno;
-        snprintf(why, why_size, "%s cannot be written (%s); try: chown -R %u %s", s->dir,
-                 strerror(errnum), (unsigned)geteuid(), s->dir);
-        return err_from_errno(errnum);
+        return refuse(s, errno, why, why_size);
     }
     if (flock(s->lock_fd, LOCK_EX | LOCK_NB) != 0) {
+        int errnum = errno;
         (void)read_small(path, pid, sizeof pid);
-        snprintf(why, why_size, "%s is in use by another lulld%s%s; give this one its own data_dir",
-                 s->dir, pid[0] == '\0' ? "" : ", pid ", pid);
-        return ERR_BUSY;
+        return files_lock_failed(s->dir, errnum, pid, why, why_size);
     }
     int n = snprintf(pid, sizeof pid, "%ld", (long)getpid());
     if (ftruncate(s->lock_fd, 0) == 0) {
@@ -104,6 +141,9 @@ enum err files_prepare(struct store *s, char *why, size_t why_size)
 {
     struct stat st;
     enum err e = os_mkdirs(s->dir, 0700);
+    if (e == ERR_FULL) {
+        return refuse(s, ENOSPC, why, why_size);
+    }
     if (e != ERR_OK) {
         snprintf(why, why_size, "%s cannot be made (%s); try: mkdir -p %s && chown %u %s", s->dir,
                  err_name(e), s->dir, (unsigned)geteuid(), s->dir);
@@ -157,19 +197,135 @@ bool files_too_short(const struct store *s)
     return (uint64_t)st.st_size < ((uint64_t)info.me_last_pgno + 1) * page;
 }
 
-/* ---- the mark of a fatal signal ---- */
+/* ---- the size of the file, and what became of it ---- */
 
-/* A signal handler knows nothing but what is static. Written once, before the handlers are set. */
-static char crash_mark[4200];
-
-static void on_fatal(int signo)
+int64_t files_size(const struct store *s)
 {
-    int fd = open(crash_mark, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    char path[4200];
+    struct stat st;
+    path_of(path, sizeof path, s->dir, "data.mdb");
+    return stat(path, &st) == 0 ? (int64_t)st.st_size : 0;
+}
+
+void files_remember(struct store *s)
+{
+    char path[4200];
+    struct stat st;
+    path_of(path, sizeof path, s->dir, "data.mdb");
+    if (stat(path, &st) == 0) {
+        s->file_dev = st.st_dev;
+        s->file_ino = st.st_ino;
+    }
+}
+
+bool files_gone(const struct store *s)
+{
+    char path[4200];
+    struct stat st;
+    path_of(path, sizeof path, s->dir, "data.mdb");
+    int rc = stat(path, &st);
+    return (rc != 0 && (errno == ENOENT || errno == ENOTDIR)) ||
+           (rc == 0 && (st.st_dev != s->file_dev || st.st_ino != s->file_ino));
+}
+
+void files_unlink(const struct store *s)
+{
+    char path[4200];
+    path_of(path, sizeof path, s->dir, "data.mdb");
+    (void)unlink(path);
+}
+
+/* The names in the directory, on the disk. */
+static bool sync_dir(const struct store *s)
+{
+    int fd = open(s->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool ok = fd >= 0 && fsync(fd) == 0;
     if (fd >= 0) {
         close(fd);
     }
+    return ok;
+}
+
+bool files_compact(struct store *s)
+{
+    char from[4200], to[4200];
+    path_of(from, sizeof from, s->dir, "data.mdb.new");
+    path_of(to, sizeof to, s->dir, "data.mdb");
+    (void)unlink(from); /* of a start that did not come to its end */
+    int fd = open(from, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        return false;
+    }
+    bool whole = mdb_env_copyfd2(s->env, fd, MDB_CP_COMPACT) == 0 && fsync(fd) == 0;
+    close(fd);
+    whole = whole && rename(from, to) == 0 && sync_dir(s);
+    if (!whole) {
+        (void)unlink(from);
+    }
+    return whole;
+}
+
+int files_probe(const struct store *s, size_t bytes)
+{
+    static const char zeros[64 * 1024];
+    char path[4200];
+    path_of(path, sizeof path, s->dir, "probe");
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    int errnum = fd < 0 ? errno : 0;
+    while (errnum == 0 && bytes > 0) {
+        ssize_t n = write(fd, zeros, bytes < sizeof zeros ? bytes : sizeof zeros);
+        errnum = n < 0 ? errno : n == 0 ? ENOSPC : 0;
+        bytes -= n > 0 ? (size_t)n : 0;
+    }
+    if (fd >= 0) {
+        errnum = errnum == 0 && fsync(fd) != 0 ? errno : errnum;
+        close(fd);
+        (void)unlink(path);
+    }
+    return errnum;
+}
+
+/* ---- the mark of a fatal signal ----
+ *
+ * A signal of the store's own making comes in one of two places: a fault at an address of the map
+ * (the file was cut short, or the disk cannot read it), or any of the three in a thread that is at
+ * work inside LMDB or on a record (damaged pages lead LMDB's pointers anywhere, and its assertions
+ * abort). A crash elsewhere says nothing about the file: LMDB's commits survive it.
+ */
+
+_Thread_local volatile sig_atomic_t store_at_work;
+
+/* A signal handler knows nothing but what is static. Written once, before the handlers are set. */
+static char crash_mark[4200];
+/* The map's first and last address plus one; written with the handlers blocked by nothing, so each
+ * is one word, and 0 means that no address counts. */
+static volatile uintptr_t map_from, map_to;
+
+static bool is_of_the_store(int signo, const siginfo_t *info)
+{
+    uintptr_t at = (uintptr_t)info->si_addr;
+    bool kernel = info->si_code > 0; /* a fault, not a signal that somebody sent */
+    return store_at_work > 0 || (signo != SIGABRT && kernel && at >= map_from && at < map_to);
+}
+
+static void on_fatal(int signo, siginfo_t *info, void *context)
+{
+    (void)context;
+    if (is_of_the_store(signo, info)) {
+        int fd = open(crash_mark, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+        if (fd >= 0) {
+            close(fd);
+        }
+    }
     /* SA_RESETHAND has put the default action back */
     raise(signo);
+}
+
+void files_guard_map(const void *map, size_t size)
+{
+    map_to = 0;
+    map_from = (uintptr_t)map;
+    map_to = map == NULL ? 0 : (uintptr_t)map + size;
 }
 
 void files_install_crash_mark(const char *dir)
@@ -177,8 +333,8 @@ void files_install_crash_mark(const char *dir)
     static const int signals[] = {SIGBUS, SIGSEGV, SIGABRT};
     struct sigaction action;
     memset(&action, 0, sizeof action);
-    action.sa_handler = on_fatal;
-    action.sa_flags = (int)(SA_RESETHAND | SA_NODEFER);
+    action.sa_sigaction = on_fatal;
+    action.sa_flags = (int)(SA_RESETHAND | SA_NODEFER | SA_SIGINFO);
     path_of(crash_mark, sizeof crash_mark, dir, "crashed");
     for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) {
         (void)sigaction(signals[i], &action, NULL);

@@ -1,10 +1,13 @@
-/* record.c: a record on disk: head, checksum, value. Nothing of it is trusted before the checksum
- * over all of it is right: damaged pages can hold anything.
+/* record.c: a record on disk: head, checksum, value, in one piece or several. Nothing of it is
+ * trusted before the checksum over all of it is right: damaged pages can hold anything.
  */
 #include "path/store/store_priv.h"
 
 _Static_assert(sizeof(struct record_head) == 64, "the head has no holes");
-_Static_assert(sizeof(struct order_row) == 40, "the row has no holes");
+_Static_assert(sizeof(struct index_row) == 16, "the row has no holes");
+_Static_assert(sizeof(size_t) == 8, "MDB_INTEGERKEY takes 8 bytes");
+_Static_assert((STORE_RUN / STORE_WHOLE) + STORE_PAGE / STORE_LEAF + 2 <= STORE_STEP,
+               "the pieces of a record have positions enough");
 
 uint64_t record_checksum(const struct record_head *head, const void *value)
 {
@@ -14,36 +17,128 @@ uint64_t record_checksum(const struct record_head *head, const void *value)
     return hash_checksum(sums, sizeof sums);
 }
 
-enum err record_check(MDB_val raw, enum store_table table, struct record_head *head,
-                      struct span *value)
-{
-    if (raw.mv_size < sizeof *head) {
-        return ERR_CORRUPT;
-    }
-    memcpy(head, raw.mv_data, sizeof *head);
-    const char *data = (const char *)raw.mv_data + sizeof *head;
-    if (head->format != STORE_FORMAT || head->table != (uint32_t)table ||
-        head->length != raw.mv_size - sizeof *head ||
-        head->checksum != record_checksum(head, data)) {
-        return ERR_CORRUPT;
-    }
-    *value = span_make(data, (size_t)head->length);
-    return ERR_OK;
-}
-
-/* Room a record takes in the file, measured on LMDB 0.9.24 with random keys: values over 2,014
- * bytes have pages of their own, with a head of 16 bytes; smaller ones share pages that are about
- * two thirds full. The order's row is about 100 bytes. */
-uint64_t record_room(size_t length)
-{
-    uint64_t size = length + sizeof(struct record_head);
-    if (size > 2014) {
-        return (size + 16 + STORE_PAGE - 1) / STORE_PAGE * STORE_PAGE + 150;
-    }
-    return size * 3 / 2 + 250;
-}
-
 MDB_val record_key(const struct hash_key *key)
 {
     return (MDB_val){sizeof *key, (void *)(uintptr_t)key};
+}
+
+int64_t record_position(MDB_val key)
+{
+    int64_t at = 0;
+    if (key.mv_size == sizeof at) {
+        memcpy(&at, key.mv_data, sizeof at);
+    }
+    return at / STORE_STEP * STORE_STEP;
+}
+
+int record_find(MDB_txn *txn, MDB_dbi index, const struct hash_key *key, struct index_row *out)
+{
+    MDB_val k = record_key(key);
+    MDB_val raw;
+    int rc = mdb_get(txn, index, &k, &raw);
+    if (rc == 0 && raw.mv_size != sizeof *out) {
+        return MDB_CORRUPTED;
+    }
+    if (rc == 0) {
+        memcpy(out, raw.mv_data, sizeof *out);
+    }
+    return rc;
+}
+
+/* The first piece of the record at a position. */
+static int first_piece(MDB_cursor *log, int64_t position, struct record_head *head, MDB_val *raw)
+{
+    MDB_val key = {sizeof position, &position};
+    int rc = mdb_cursor_get(log, &key, raw, MDB_SET_KEY);
+    if (rc != 0) {
+        return rc == MDB_NOTFOUND ? MDB_CORRUPTED : rc;
+    }
+    if (raw->mv_size < sizeof *head) {
+        return MDB_CORRUPTED;
+    }
+    memcpy(head, raw->mv_data, sizeof *head);
+    return head->format == STORE_FORMAT && head->position == position ? 0 : MDB_CORRUPTED;
+}
+
+int record_head(MDB_cursor *log, int64_t position, struct record_head *head)
+{
+    MDB_val raw;
+    return first_piece(log, position, head, &raw);
+}
+
+/* The pieces behind the first, after one another into room. */
+static bool gather(MDB_cursor *log, int64_t position, MDB_val piece, size_t total, char *room)
+{
+    MDB_val key;
+    size_t have = piece.mv_size;
+    if (total >= STORE_RUN || have > total) {
+        return false;
+    }
+    memcpy(room, piece.mv_data, have);
+    while (have < total && mdb_cursor_get(log, &key, &piece, MDB_NEXT) == 0) {
+        if (record_position(key) != position || piece.mv_size > total - have) {
+            return false;
+        }
+        memcpy(room + have, piece.mv_data, piece.mv_size);
+        have += piece.mv_size;
+    }
+    return have == total;
+}
+
+enum err record_read(MDB_cursor *log, int64_t position, char *room, struct record_head *head,
+                     struct span *value)
+{
+    MDB_val raw;
+    if (first_piece(log, position, head, &raw) != 0 || head->length > SIZE_MAX - sizeof *head) {
+        return ERR_CORRUPT;
+    }
+    size_t total = sizeof *head + (size_t)head->length;
+    const char *data = raw.mv_data;
+    if (raw.mv_size != total) {
+        if (!gather(log, position, raw, total, room)) {
+            return ERR_CORRUPT;
+        }
+        data = room;
+    }
+    *value = span_make(data + sizeof *head, (size_t)head->length);
+    return head->checksum == record_checksum(head, value->ptr) ? ERR_OK : ERR_CORRUPT;
+}
+
+size_t record_pieces(size_t total, size_t sizes[STORE_STEP])
+{
+    if (total <= STORE_LEAF || total >= STORE_RUN) {
+        sizes[0] = total;
+        return 1;
+    }
+    size_t pages = total / STORE_WHOLE;
+    size_t rest = total % STORE_WHOLE;
+    if (rest > 0 && rest < sizeof(struct record_head)) { /* the first piece holds the head */
+        pages--;
+        rest += STORE_WHOLE;
+    }
+    bool nearly = rest > STORE_WHOLE * 4 / 5 && rest <= STORE_WHOLE;
+    size_t leaves = nearly ? 1 : (rest + STORE_LEAF - 1) / STORE_LEAF;
+    for (size_t i = 0; i < leaves; i++) {
+        sizes[i] = rest / leaves + (i < rest % leaves ? 1 : 0);
+    }
+    for (size_t i = 0; i < pages; i++) {
+        sizes[leaves + i] = STORE_WHOLE;
+    }
+    return leaves + pages;
+}
+
+/* A piece that shares a page has 18 bytes of LMDB's beside it, one of its own pages 16 in each and
+ * 26 where they are named; rows of keys are in pages about two thirds full. */
+uint64_t record_room(size_t length)
+{
+    enum { NODE = 18, PAGE_NODE = 26, KEY_ROW = 64 };
+    size_t sizes[STORE_STEP];
+    size_t count = record_pieces(length + sizeof(struct record_head), sizes);
+    uint64_t room = KEY_ROW;
+    for (size_t i = 0; i < count; i++) {
+        room += sizes[i] > STORE_LEAF
+                    ? (sizes[i] + 16 + STORE_PAGE - 1) / STORE_PAGE * STORE_PAGE + PAGE_NODE
+                    : sizes[i] + NODE;
+    }
+    return room;
 }

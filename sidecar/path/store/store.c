@@ -1,12 +1,9 @@
-/* store.c: opening, reading, handing jobs to the writer.
+/* store.c: the life of a store, reading, and handing jobs to the writer.
  *
- * Never WRITEMAP: a full disk is then an error of a commit and not a SIGBUS, and no stray pointer
- * of ours can reach the file. The map's size is set once, to max_size and a quarter, and never
- * grows: it costs address space only, and growing would pull the map from under readers. The loop's
- * read transaction is reset after every look-up and renewed for the next (0.03 us), since a long
- * one would keep every freed page from being used again.
+ * The loop's read transaction is reset after every look-up and renewed for the next (0.03 us),
+ * since a long one would keep every freed page from being used again.
  */
-#include "path/store/store_priv.h"
+#include "path/store/store_writer.h"
 
 #include "lull/base/log.h"
 
@@ -39,143 +36,9 @@ enum err store_error(int code)
     }
 }
 
-static int open_env(struct store *s)
-{
-    unsigned flags = MDB_NOTLS | MDB_NORDAHEAD | (s->options.sync ? 0 : MDB_NOSYNC);
-    int64_t size = s->options.max_size + s->options.max_size / 4 + (int64_t)4 * 1024 * 1024;
-    int rc = mdb_env_create(&s->env);
-    if (rc != 0) {
-        return rc;
-    }
-    mdb_env_set_maxdbs(s->env, 8);
-    mdb_env_set_mapsize(s->env, (size_t)size / STORE_PAGE * STORE_PAGE);
-    return mdb_env_open(s->env, s->dir, flags, 0600);
-}
-
-static int open_tables(struct store *s, MDB_txn *txn)
-{
-    int rc = mdb_dbi_open(txn, "entry", MDB_CREATE, &s->tables[STORE_ENTRY]);
-    rc = rc == 0 ? mdb_dbi_open(txn, "alias", MDB_CREATE, &s->tables[STORE_ALIAS]) : rc;
-    rc = rc == 0 ? mdb_dbi_open(txn, "order", MDB_CREATE | MDB_INTEGERKEY, &s->order) : rc;
-    return rc == 0 ? mdb_dbi_open(txn, "meta", MDB_CREATE, &s->meta) : rc;
-}
-
-static int meta_get(struct store *s, MDB_txn *txn, const char *name, void *out, size_t size)
-{
-    MDB_val key = {strlen(name), (void *)(uintptr_t)name};
-    MDB_val value;
-    int rc = mdb_get(txn, s->meta, &key, &value);
-    if (rc == 0 && value.mv_size != size) {
-        return MDB_CORRUPTED;
-    }
-    if (rc == 0) {
-        memcpy(out, value.mv_data, size);
-    }
-    return rc;
-}
-
-static int meta_put(struct store *s, MDB_txn *txn, const char *name, const void *data, size_t size)
-{
-    MDB_val key = {strlen(name), (void *)(uintptr_t)name};
-    MDB_val value = {size, (void *)(uintptr_t)data};
-    return mdb_put(txn, s->meta, &key, &value, 0);
-}
-
-/* A file that was just made gets its format and secret. */
-static int begin_file(struct store *s, MDB_txn *txn)
-{
-    uint32_t format = STORE_FORMAT;
-    if (hash_secret_generate(&s->secret) != ERR_OK) {
-        return EIO;
-    }
-    int rc = meta_put(s, txn, "secret", &s->secret, sizeof s->secret);
-    return rc == 0 ? meta_put(s, txn, "format", &format, sizeof format) : rc;
-}
-
-static int read_meta(struct store *s, MDB_txn *txn)
-{
-    uint32_t format = 0;
-    int rc = meta_get(s, txn, "format", &format, sizeof format);
-    if (rc == MDB_NOTFOUND) {
-        rc = begin_file(s, txn);
-    } else if (rc == 0 && format != STORE_FORMAT) {
-        return MDB_VERSION_MISMATCH;
-    } else if (rc == 0) {
-        rc = meta_get(s, txn, "secret", &s->secret, sizeof s->secret);
-    }
-    if (rc != 0) {
-        return rc;
-    }
-    rc = meta_get(s, txn, "entries", &s->entries, sizeof s->entries);
-    rc = rc == 0 ? meta_get(s, txn, "bytes", &s->bytes, sizeof s->bytes) : rc;
-    rc = rc == 0 ? meta_get(s, txn, "seq", &s->next_seq, sizeof s->next_seq) : rc;
-    return rc == MDB_NOTFOUND ? 0 : rc;
-}
-
-/* The youngest position, without a look at anything else. */
-static int read_position(struct store *s, MDB_txn *txn)
-{
-    MDB_cursor *cursor = NULL;
-    MDB_val key, value;
-    int rc = mdb_cursor_open(txn, s->order, &cursor);
-    if (rc != 0) {
-        return rc;
-    }
-    rc = mdb_cursor_get(cursor, &key, &value, MDB_LAST);
-    if (rc == 0 && key.mv_size == sizeof s->position) {
-        memcpy(&s->position, key.mv_data, sizeof s->position);
-    }
-    mdb_cursor_close(cursor);
-    return rc == MDB_NOTFOUND ? 0 : rc;
-}
-
-static int open_all(struct store *s)
-{
-    MDB_txn *txn = NULL;
-    int dead = 0;
-    int rc = open_env(s);
-    if (rc == 0 && files_too_short(s)) {
-        rc = MDB_CORRUPTED;
-    }
-    if (rc == 0) {
-        (void)mdb_reader_check(s->env, &dead);
-        rc = mdb_txn_begin(s->env, NULL, 0, &txn);
-    }
-    if (rc != 0) {
-        return rc;
-    }
-    rc = open_tables(s, txn);
-    rc = rc == 0 ? read_meta(s, txn) : rc;
-    rc = rc == 0 ? read_position(s, txn) : rc;
-    if (rc != 0) {
-        mdb_txn_abort(txn);
-        return rc;
-    }
-    rc = mdb_txn_commit(txn);
-    if (rc == 0) {
-        rc = mdb_txn_begin(s->env, NULL, MDB_RDONLY, &s->reader);
-    }
-    if (rc == 0) {
-        mdb_txn_reset(s->reader);
-    }
-    return rc;
-}
-
-static void close_env(struct store *s)
-{
-    if (s->reader != NULL) {
-        mdb_txn_abort(s->reader);
-        s->reader = NULL;
-    }
-    if (s->env != NULL) {
-        mdb_env_close(s->env);
-        s->env = NULL;
-    }
-}
-
 static void store_free(struct store *s)
 {
-    close_env(s);
+    open_close(s);
     if (s->lock_fd >= 0) {
         close(s->lock_fd);
     }
@@ -197,6 +60,55 @@ static void init_sync(struct store *s)
     pthread_condattr_destroy(&attr);
 }
 
+/* Opens the file; a damaged one, or one of another format, is replaced. */
+static int open_whole(struct store *s)
+{
+    int rc = open_all(s);
+    if (store_error(rc) == ERR_CORRUPT) {
+        open_close(s);
+        files_set_aside(s->dir, rc == MDB_VERSION_MISMATCH ? "a file of another version"
+                                                           : mdb_strerror(rc));
+        rc = open_all(s);
+    }
+    return rc;
+}
+
+/* Sizes of what is there, for the counters. */
+static int measure(struct store *s, uint64_t *bytes)
+{
+    struct change c;
+    int rc = change_begin(s, &c);
+    if (rc == 0) {
+        *bytes = s->stats.bytes = change_bytes(&c);
+        s->stats.entries = change_entries(&c);
+        change_abort(&c);
+    }
+    return rc;
+}
+
+/* A file that is larger than it may be (max_size was lowered) is made smaller. Each step leaves a
+ * whole file behind; one that cannot be compacted is replaced by an empty one. */
+static int shrink(struct store *s)
+{
+    uint64_t bytes = 0;
+    int64_t was = files_size(s);
+    int rc = measure(s, &bytes);
+    if (rc != 0 || was <= (int64_t)open_map_size(s->options.max_size)) {
+        return rc;
+    }
+    rc = change_evict_all(s, (uint64_t)s->options.max_size);
+    bool done = rc == 0 && files_compact(s);
+    open_close(s);
+    if (!done) {
+        files_unlink(s);
+    }
+    rc = open_whole(s);
+    log_info("store", "%s: the data file is larger than max_size allows: %s, %lld to %lld KB",
+             s->dir, done ? "compacted" : "begun again empty", (long long)was / 1024,
+             (long long)files_size(s) / 1024);
+    return rc == 0 ? measure(s, &bytes) : rc;
+}
+
 enum err store_open(const struct store_options *options, struct store **out, char *why,
                     size_t why_size)
 {
@@ -213,26 +125,23 @@ enum err store_open(const struct store_options *options, struct store **out, cha
     if (options->crash_mark) {
         files_install_crash_mark(s->dir);
     }
-    int rc = open_all(s);
-    if (store_error(rc) == ERR_CORRUPT) {
-        close_env(s);
-        files_set_aside(s->dir, mdb_strerror(rc));
-        s->entries = 0;
-        s->bytes = 0;
-        rc = open_all(s);
-    }
+    int rc = open_whole(s);
+    rc = rc == 0 ? shrink(s) : rc;
     if (rc == 0) {
         files_mark_open(s);
         rc = pthread_create(&s->thread, NULL, writer_main, s);
         s->started = rc == 0;
     }
     if (rc != 0) {
-        snprintf(why, why_size, "%s cannot be used: %s", s->dir, mdb_strerror(rc));
+        enum err failed = store_error(rc);
+        if (failed == ERR_FULL) {
+            snprintf(why, why_size, "%s", files_reason(rc));
+        } else {
+            snprintf(why, why_size, "%s cannot be used: %s", s->dir, files_reason(rc));
+        }
         store_free(s);
-        return store_error(rc);
+        return failed;
     }
-    s->stats.entries = s->entries;
-    s->stats.bytes = s->bytes;
     *out = s;
     return ERR_OK;
 }
@@ -278,7 +187,7 @@ void store_close_damaged(struct store *s)
     (void)e;
     fail_all(s->first);
     s->first = NULL;
-    close_env(s);
+    open_close(s);
     files_set_aside(s->dir, "the data file is damaged");
     files_mark_closed(s);
     store_free(s);
@@ -307,6 +216,7 @@ void store_read_begin(struct store *s)
 {
     require(!s->reading);
     s->reading = mdb_txn_renew(s->reader) == 0;
+    s->renewed = false;
 }
 
 void store_read_end(struct store *s)
@@ -317,69 +227,100 @@ void store_read_end(struct store *s)
     }
 }
 
+/* A record of one of the tables by its position; false: no such reading is possible. */
+static enum err read_at(struct store *s, int64_t position, enum store_table table,
+                        struct record_head *head, struct span *value)
+{
+    if (!s->renewed && mdb_cursor_renew(s->reader, s->read_log) != 0) {
+        return ERR_IO;
+    }
+    s->renewed = true;
+    enum err e = record_read(s->read_log, position, s->read_room[table], head, value);
+    return e == ERR_OK && head->table != (uint32_t)table ? ERR_CORRUPT : e;
+}
+
 static enum err read_record(struct store *s, enum store_table table, const struct hash_key *key,
                             struct store_record *out)
 {
     struct record_head head;
-    MDB_val k = record_key(key);
-    MDB_val raw;
-    int rc = s->reading ? mdb_get(s->reader, s->tables[table], &k, &raw) : MDB_NOTFOUND;
+    struct index_row row;
+    int rc = s->reading ? record_find(s->reader, s->tables[table], key, &row) : MDB_NOTFOUND;
     if (rc != 0) {
         return store_error(rc);
     }
-    enum err e = record_check(raw, table, &head, &out->value);
+    enum err e = read_at(s, row.position, table, &head, &out->value);
+    if (e == ERR_OK && (head.hi != key->hi || head.lo != key->lo)) {
+        e = ERR_CORRUPT;
+    }
     out->seq = head.seq;
     out->expires.us = head.expires;
-    out->hits = head.hits;
-    out->position = head.position;
-    out->bytes = record_room((size_t)head.length);
+    out->hits = row.hits;
+    out->position = row.position;
+    out->bytes = record_room(out->value.len);
     return e;
 }
 
 enum err store_get(struct store *s, enum store_table table, struct hash_key key,
                    struct store_record *out)
 {
-    return read_record(s, table, &key, out);
+    store_at_work++;
+    enum err e = read_record(s, table, &key, out);
+    store_at_work--;
+    return e;
 }
 
-static int first_before(MDB_cursor *cursor, int64_t before, MDB_val *key, MDB_val *value)
+bool store_has(struct store *s, enum store_table table, struct hash_key key)
 {
-    if (before <= 0) {
-        return mdb_cursor_get(cursor, key, value, MDB_LAST);
+    struct index_row row;
+    return s->reading && record_find(s->reader, s->tables[table], &key, &row) == 0;
+}
+
+/* The last record before a position (0: the last of all), from its first piece on. */
+static bool last_before(MDB_cursor *log, int64_t before, int64_t *position)
+{
+    MDB_val key = {sizeof before, &before};
+    MDB_val value;
+    int rc = before > 0 ? mdb_cursor_get(log, &key, &value, MDB_SET_RANGE) : MDB_NOTFOUND;
+    rc = mdb_cursor_get(log, &key, &value, rc == 0 ? MDB_PREV : MDB_LAST);
+    *position = rc == 0 ? record_position(key) : 0;
+    return rc == 0;
+}
+
+/* Whether the record at a position is the one that its key leads to now, and an entry. */
+static bool is_entry(struct store *s, MDB_cursor *log, int64_t position, struct hash_key *key)
+{
+    struct record_head head;
+    struct index_row row;
+    if (record_head(log, position, &head) != 0 || head.table != STORE_ENTRY) {
+        return false;
     }
-    *key = (MDB_val){sizeof before, &before};
-    int rc = mdb_cursor_get(cursor, key, value, MDB_SET_RANGE);
-    return mdb_cursor_get(cursor, key, value, rc == 0 ? MDB_PREV : MDB_LAST);
+    *key = (struct hash_key){.hi = head.hi, .lo = head.lo};
+    return record_find(s->reader, s->tables[STORE_ENTRY], key, &row) == 0 &&
+           row.position == position;
 }
 
 int64_t store_walk(struct store *s, int64_t before, size_t most,
                    bool (*fn)(void *ctx, struct hash_key key, const struct store_record *r),
                    void *ctx)
 {
-    MDB_cursor *cursor = NULL;
-    MDB_val key, value;
-    int64_t next = 0;
+    MDB_cursor *log = NULL;
+    int64_t at = before;
     bool more = true;
-    if (!s->reading || mdb_cursor_open(s->reader, s->order, &cursor) != 0) {
+    if (!s->reading || mdb_cursor_open(s->reader, s->log, &log) != 0) {
         return 0;
     }
-    int rc = first_before(cursor, before, &key, &value);
-    for (size_t i = 0; rc == 0 && more && value.mv_size == sizeof(struct order_row); i++) {
-        struct order_row row;
+    store_at_work++;
+    for (size_t i = 0; more && last_before(log, at, &at); i++) {
+        struct hash_key key;
         struct store_record record;
-        memcpy(&row, value.mv_data, sizeof row);
-        memcpy(&next, key.mv_data, sizeof next);
-        struct hash_key id = {.hi = row.hi, .lo = row.lo};
-        if (row.table == STORE_ENTRY && read_record(s, STORE_ENTRY, &id, &record) == ERR_OK) {
-            more = fn(ctx, id, &record);
+        if (is_entry(s, log, at, &key) && read_record(s, STORE_ENTRY, &key, &record) == ERR_OK) {
+            more = fn(ctx, key, &record);
         }
         more = more && i + 1 < most;
-        if (more) {
-            rc = mdb_cursor_get(cursor, &key, &value, MDB_PREV);
-        }
     }
-    mdb_cursor_close(cursor);
-    return more ? 0 : next;
+    store_at_work--;
+    mdb_cursor_close(log);
+    return more ? 0 : at;
 }
 
 /* ---- jobs ---- */
@@ -416,27 +357,48 @@ void store_submit(struct store *s, struct store_job *job)
     pthread_mutex_unlock(&s->mutex);
 }
 
+/* On the loop thread, where nothing is read from the map now. The mutex is held. */
+static void resize_if_wanted(struct store *s)
+{
+    MDB_envinfo info;
+    if (s->want_map == 0 || s->reading) {
+        return;
+    }
+    int rc = mdb_env_set_mapsize(s->env, s->want_map);
+    if (rc != 0) {
+        log_error("store", "%s: the size of the map cannot be changed: %s", s->dir,
+                  files_reason(rc));
+    } else if (mdb_env_info(s->env, &info) == 0 && s->options.crash_mark) {
+        files_guard_map(info.me_mapaddr, info.me_mapsize);
+    }
+    s->want_map = 0;
+    pthread_cond_signal(&s->wake_writer);
+}
+
 enum err store_collect(struct store *s)
 {
     pthread_mutex_lock(&s->mutex);
     struct store_job *job = s->done_first;
-    bool damaged = s->damaged;
+    bool damaged = s->damaged, gone = s->gone;
     s->done_first = NULL;
     s->done_last = NULL;
+    resize_if_wanted(s);
     pthread_mutex_unlock(&s->mutex);
     while (job != NULL) {
         struct store_job *next = job->next;
         job->done(job, job->result, job->count);
         job = next;
     }
-    return damaged ? ERR_CORRUPT : ERR_OK;
+    return damaged ? ERR_CORRUPT : gone ? ERR_NOT_FOUND : ERR_OK;
 }
 
 void store_flush(struct store *s)
 {
     pthread_mutex_lock(&s->mutex);
-    while ((s->first != NULL || s->busy) && !s->hold) {
-        s->hurry = true;
+    while ((s->first != NULL || s->busy || s->configured || s->check || s->want_map != 0) &&
+           !s->hold) {
+        resize_if_wanted(s);
+        s->hurry = s->first != NULL;
         pthread_cond_signal(&s->wake_writer);
         pthread_cond_wait(&s->wake_flush, &s->mutex);
     }
@@ -447,6 +409,33 @@ void store_hold(struct store *s, bool hold)
 {
     pthread_mutex_lock(&s->mutex);
     s->hold = hold;
+    pthread_cond_signal(&s->wake_writer);
+    pthread_mutex_unlock(&s->mutex);
+}
+
+void store_configure(struct store *s, int64_t max_size, bool sync)
+{
+    pthread_mutex_lock(&s->mutex);
+    s->want_size = max_size;
+    s->want_sync = sync;
+    s->configured = true;
+    pthread_cond_signal(&s->wake_writer);
+    pthread_mutex_unlock(&s->mutex);
+}
+
+bool store_trouble(struct store *s, char *why, size_t why_size)
+{
+    pthread_mutex_lock(&s->mutex);
+    bool trouble = s->trouble[0] != '\0';
+    snprintf(why, why_size, "%s", s->trouble);
+    pthread_mutex_unlock(&s->mutex);
+    return trouble;
+}
+
+void store_check(struct store *s)
+{
+    pthread_mutex_lock(&s->mutex);
+    s->check = s->trouble[0] != '\0';
     pthread_cond_signal(&s->wake_writer);
     pthread_mutex_unlock(&s->mutex);
 }

@@ -1,4 +1,17 @@
-/* store_priv.h: what the files of store/ share. */
+/* store_priv.h: what the files of store/ share.
+ *
+ * The layout. `log` holds the records by position, a number that grows with every write; so its
+ * order is the order of age, eviction takes from its front, and appending fills its pages. `entry`
+ * and `alias` lead from a key to the position, and count the hits, so that a hit does not rewrite
+ * the record. A record that was hit is written again, as the youngest, only when eviction comes to
+ * it; with an entry go its aliases. So pages are freed from the front, whole.
+ *
+ * A record has up to STORE_STEP pieces at consecutive positions. LMDB gives a value of more than
+ * 2,022 bytes pages of its own and rounds it up to whole ones, which would cost a record of 2.3 KB
+ * nearly twice its size. So a record between STORE_LEAF and STORE_RUN is cut: what fills whole
+ * pages exactly goes into such pages, the rest into pieces of which four or more share a page. A
+ * larger record is one run of pages, read without a copy: the rounding is a small part of it.
+ */
 #ifndef PATH_STORE_STORE_PRIV_H
 #define PATH_STORE_STORE_PRIV_H
 
@@ -6,6 +19,8 @@
 
 #include <lmdb.h>
 #include <pthread.h>
+#include <signal.h>
+#include <sys/types.h>
 
 enum {
     STORE_GROUP_JOBS = 64,
@@ -15,11 +30,16 @@ enum {
     STORE_SWEEP_ROWS = 512, /* looked at by one sweep */
     STORE_COMMIT_TIMES = 256,
     STORE_PAGE = 4096,
+    STORE_LEAF = 492,      /* largest piece that shares a page: eight fit */
+    STORE_WHOLE = 4080,    /* fills a page of its own, beside LMDB's 16 bytes */
+    STORE_RUN = 16 * 1024, /* from here on a record is one piece */
+    STORE_STEP = 16,       /* positions of one record */
+    STORE_SPARED = 256,    /* records that one eviction may spare before it spares none */
 };
 
-/* The head of a record on disk: 64 bytes, little-endian as written by memcpy (a data directory does
- * not move between machines of different byte order). The checksum covers the head with checksum 0,
- * and the value. */
+/* The head of a record: 64 bytes, little-endian as written by memcpy (a data directory does not
+ * move between machines of different byte order). The checksum covers the head with checksum 0, and
+ * the value. */
 struct record_head {
     uint32_t format;
     uint32_t table;
@@ -27,27 +47,29 @@ struct record_head {
     int64_t seq;
     int64_t position;
     int64_t expires;
-    uint64_t hits;
+    uint64_t hi, lo; /* the key */
     uint64_t length; /* of the value */
-    uint64_t reserved;
 };
 
-/* A row of the order: position → which record. */
-struct order_row {
-    uint64_t hi, lo;
-    uint64_t table;
-    int64_t expires;
-    uint64_t room;
+/* The value of a key in `entry` and `alias`. */
+struct index_row {
+    int64_t position;
+    uint32_t hits;
+    uint32_t chance; /* hit since it was written: eviction spares it once */
 };
 
 struct store {
-    struct store_options options;
+    struct store_options options; /* max_size and sync: the writer's */
     char *dir;
     int lock_fd;
+    dev_t file_dev; /* of data.mdb as opened */
+    ino_t file_ino;
     MDB_env *env;
-    MDB_dbi tables[2], order, meta;
+    MDB_dbi tables[2], log, meta;
     MDB_txn *reader;
-    bool reading;
+    MDB_cursor *read_log;
+    bool reading, renewed; /* renewed: read_log belongs to this reading */
+    char read_room[2][STORE_RUN];
     struct hash_secret secret;
     int64_t next_seq;
     store_alias_fn alias_fn;
@@ -60,7 +82,11 @@ struct store {
     struct store_job *first, *last; /* queued */
     size_t queued, queued_bytes;
     struct store_job *done_first, *done_last;
-    bool stop, hold, hurry, busy, damaged;
+    bool stop, hold, hurry, busy, damaged, gone, check, configured;
+    int64_t want_size; /* configured */
+    bool want_sync;
+    size_t want_map; /* not 0: the writer waits for the loop thread to change the size of the map */
+    char trouble[128]; /* empty: records are written */
     struct store_stats stats;
     usec_t commit_times[STORE_COMMIT_TIMES];
     size_t commit_count;
@@ -68,26 +94,65 @@ struct store {
     /* the writer thread's own: */
     int64_t position;
     int64_t sweep_from;
-    uint64_t entries, bytes;
+    size_t failed_bytes; /* of the group that could not be written */
+    char write_room[STORE_RUN];
 };
 
 /* store.c: the one place where LMDB's codes become ours. */
 enum err store_error(int code);
+
+/* open.c */
+int open_all(struct store *s);
+void open_close(struct store *s);
+size_t open_map_size(int64_t max_size);
+
 /* record.c */
-uint64_t record_checksum(const struct record_head *head, const void *value);
-enum err record_check(MDB_val raw, enum store_table table, struct record_head *head,
-                      struct span *value);
-uint64_t record_room(size_t length);
 MDB_val record_key(const struct hash_key *key);
+/* An LMDB code. */
+int record_find(MDB_txn *txn, MDB_dbi index, const struct hash_key *key, struct index_row *out);
+/* The head alone, not verified; `log` then stands at the record. MDB_CORRUPTED: it is none. */
+int record_head(MDB_cursor *log, int64_t position, struct record_head *head);
+/* The record, verified. The value is in the map or in room (STORE_RUN bytes). */
+enum err record_read(MDB_cursor *log, int64_t position, char *room, struct record_head *head,
+                     struct span *value);
+uint64_t record_checksum(const struct record_head *head, const void *value);
+/* Sizes of the pieces of a record; returns how many. */
+size_t record_pieces(size_t total, size_t sizes[STORE_STEP]);
+/* About what a record of that value takes in the file, its key's row included. */
+uint64_t record_room(size_t length);
+/* The position of the record that a log key belongs to. */
+int64_t record_position(MDB_val key);
+
 /* writer.c: the thread. */
 void *writer_main(void *arg);
+
 /* files.c */
 enum err files_prepare(struct store *s, char *why, size_t why_size);
 void files_set_aside(const char *dir, const char *why);
+/* Whether the map's file is still the one in dir. Remembers it first. */
+void files_remember(struct store *s);
+bool files_gone(const struct store *s);
+int64_t files_size(const struct store *s);
+/* Copies what is live into a new file and puts it in place of the old one, whole or not at all. The
+ * environment is closed then. false: the old one is still there. */
+bool files_compact(struct store *s);
+void files_unlink(const struct store *s);
+/* Whether `bytes` can be written in dir: an errno. */
+int files_probe(const struct store *s, size_t bytes);
+/* Why flock() failed: in use (pid: of the other one, may be empty), or not possible there. */
+enum err files_lock_failed(const char *dir, int errnum, const char *pid, char *why,
+                           size_t why_size);
+/* What a code of LMDB or errno means for the disk, in words. */
+const char *files_reason(int code);
 /* See store_options.crash_mark. */
 void files_install_crash_mark(const char *dir);
+/* The map whose faults count; NULL: none. */
+void files_guard_map(const void *map, size_t size);
 void files_mark_open(const struct store *s);
 void files_mark_closed(const struct store *s);
 bool files_too_short(const struct store *s);
+
+/* Counts this thread's way into code whose fatal signals count. */
+extern _Thread_local volatile sig_atomic_t store_at_work;
 
 #endif

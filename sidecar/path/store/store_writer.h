@@ -1,4 +1,4 @@
-/* store_writer.h: what the writer's two files share: a transaction under way. */
+/* store_writer.h: what the writer's files share: a transaction under way. */
 #ifndef PATH_STORE_STORE_WRITER_H
 #define PATH_STORE_STORE_WRITER_H
 
@@ -8,7 +8,8 @@
 struct change {
     struct store *s;
     MDB_txn *txn;
-    uint64_t entries, bytes, expired, evicted;
+    MDB_cursor *log;
+    uint64_t expired, evicted;
     int64_t position, seq;
 };
 
@@ -16,19 +17,27 @@ int change_begin(struct store *s, struct change *c);
 /* Saves the counters and commits; on an error everything is as before. */
 int change_commit(struct change *c);
 void change_abort(struct change *c);
+/* Sizes as the transaction has made them: bytes of the pages in use, and how many entries. */
+uint64_t change_bytes(const struct change *c);
+uint64_t change_entries(const struct change *c);
 
 /* Each returns an LMDB code. */
 int change_put(struct change *c, const struct store_job *job);
 int change_touch(struct change *c, const struct store_job *job);
-/* Removes the record of an order row at the cursor, and the row. */
-int change_remove_at(struct change *c, MDB_cursor *cursor, const struct order_row *row,
-                     int64_t position);
+/* The first record at `from` or after: its head, not verified. MDB_NOTFOUND: the end. A record
+ * whose head cannot be read is removed and passed over. */
+int change_next(struct change *c, int64_t from, struct record_head *head);
+/* Removes a record that change_next() gave, and the row of its key if that leads to it. */
+int change_remove(struct change *c, const struct record_head *head);
 int change_remove_key(struct change *c, enum store_table table, const struct hash_key *key,
                       bool *found);
 /* Removes the oldest records until live bytes are at most `goal`, `most` of them at most. */
 int change_evict(struct change *c, uint64_t goal, size_t most);
+/* The same in transactions of STORE_BATCH removals each. */
+int change_evict_all(struct store *s, uint64_t goal);
 int change_sweep(struct change *c, wall_t now);
-/* Position and row at the cursor. */
-bool change_row(MDB_val key, MDB_val value, int64_t *position, struct order_row *row);
+
+/* removal.c: the jobs that remove, in transactions of their own. */
+int removal_run(struct store *s, struct store_job *job);
 
 #endif

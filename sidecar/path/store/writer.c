@@ -3,15 +3,23 @@
  * It waits for jobs, then a little longer for company (a commit costs 0.6 ms here for one record
  * and 4 ms for a hundred, and a flush of a real disk ten times that), applies a group in one
  * transaction and commits. A transaction that finds the map full is thrown away, room is made, and
- * it is tried once more; a group that fails then is dropped and counted: a cache may forget.
- * Removals run in transactions of their own, in batches, since long ones hurt readers' freed pages.
+ * it is tried once more.
+ *
+ * A commit that the disk refuses is trouble: the group is dropped, and so is every put until
+ * store_check() finds that as much can be written again. Removals are tried all the while.
  */
 #include "path/store/store_writer.h"
 
 #include "lull/base/log.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <time.h>
+
+static bool is_removal(const struct store_job *job)
+{
+    return job->kind == STORE_REMOVE || job->kind == STORE_PURGE;
+}
 
 static int64_t now_us(void)
 {
@@ -57,8 +65,7 @@ static int try_group(struct store *s, struct store_job *jobs)
     for (struct store_job *job = jobs; rc == 0 && job != NULL; job = job->next) {
         rc = apply(&c, job);
     }
-    uint64_t goal = (uint64_t)s->options.max_size;
-    rc = rc == 0 && c.bytes > goal ? change_evict(&c, goal, SIZE_MAX) : rc;
+    rc = rc == 0 ? change_evict(&c, (uint64_t)s->options.max_size, SIZE_MAX) : rc;
     if (rc != 0) {
         change_abort(&c);
         return rc;
@@ -68,193 +75,142 @@ static int try_group(struct store *s, struct store_job *jobs)
     return rc;
 }
 
-/* The map or the disk is full: an eighth of what is there goes, in small transactions. */
+/* The map is full: an eighth of what is there goes. */
 static int make_room(struct store *s)
 {
-    uint64_t goal = s->bytes - s->bytes / 8;
-    int rc = 0;
-    while (rc == 0 && s->bytes > goal) {
-        struct change c;
-        uint64_t before = s->bytes;
-        rc = change_begin(s, &c);
-        if (rc == 0) {
-            rc = change_evict(&c, goal, STORE_BATCH);
-            if (rc == 0) {
-                rc = change_commit(&c);
-            } else {
-                change_abort(&c);
-            }
-        }
-        if (s->bytes >= before) {
-            break;
-        }
-    }
-    return rc;
+    uint64_t bytes = store_stats(s).bytes;
+    return change_evict_all(s, bytes - bytes / 8);
 }
 
-static void complain(struct store *s, int rc)
+/* LMDB says EIO where a write was cut short by a full disk: what a write of our own says is more
+ * exact. */
+static int exact_code(struct store *s, int rc)
 {
+    int found = rc == EIO ? files_probe(s, s->failed_bytes) : 0;
+    return found != 0 ? found : rc;
+}
+
+/* A group or a removal failed. */
+static void complain(struct store *s, int rc, size_t bytes)
+{
+    s->failed_bytes = bytes + STORE_GROUP_BYTES / 4;
+    rc = exact_code(s, rc);
     pthread_mutex_lock(&s->mutex);
-    bool first = s->stats.errors++ == 0;
+    s->stats.errors++;
     s->damaged = s->damaged || store_error(rc) == ERR_CORRUPT;
+    snprintf(s->trouble, sizeof s->trouble, "%s", files_reason(rc));
     pthread_mutex_unlock(&s->mutex);
-    if (first || store_error(rc) == ERR_CORRUPT) {
+    if (store_error(rc) == ERR_CORRUPT) {
         log_error("store", "%s: answers are not kept: %s", s->dir, mdb_strerror(rc));
     }
 }
 
-static void run_group(struct store *s, struct store_job *jobs)
+static size_t group_bytes(const struct store_job *jobs)
 {
+    size_t bytes = 0;
+    for (; jobs != NULL; jobs = jobs->next) {
+        bytes += jobs->value.len;
+    }
+    return bytes;
+}
+
+/* false: the files are not where they were. */
+static bool still_there(struct store *s)
+{
+    bool gone = files_gone(s);
+    if (gone) {
+        pthread_mutex_lock(&s->mutex);
+        s->gone = true;
+        pthread_mutex_unlock(&s->mutex);
+    }
+    return !gone;
+}
+
+static int write_group(struct store *s, struct store_job *jobs)
+{
+    if (s->trouble[0] != '\0') { /* only this thread writes it */
+        return EIO;
+    }
     int rc = try_group(s, jobs);
-    if (store_error(rc) == ERR_FULL && make_room(s) == 0) {
+    if (store_error(rc) == ERR_FULL && rc < 0 && make_room(s) == 0) {
         rc = try_group(s, jobs);
     }
     if (rc != 0) {
-        complain(s, rc);
+        complain(s, rc, group_bytes(jobs));
     }
+    return rc;
+}
+
+static void run_group(struct store *s, struct store_job *jobs)
+{
+    int rc = ENOENT;
+    store_at_work++;
+    if (still_there(s) && is_removal(jobs)) {
+        rc = removal_run(s, jobs);
+        if (rc != 0) {
+            complain(s, rc, 0);
+        }
+    } else if (!s->gone) {
+        rc = write_group(s, jobs);
+    }
+    store_at_work--;
     for (struct store_job *job = jobs; job != NULL; job = job->next) {
         job->result = store_error(rc);
     }
 }
 
-/* ---- removals ---- */
+/* ---- other values, and the end of trouble ---- */
 
-/* Whether a row is to be removed. */
-typedef bool (*row_test)(struct change *c, const struct order_row *row,
-                         const struct store_job *job);
-
-static bool entry_matches(struct change *c, const struct order_row *row,
-                          const struct store_job *job)
+/* Waits until the loop thread, which reads the map, has changed its size. The mutex is held. */
+static void resize_map(struct store *s, size_t size)
 {
-    struct hash_key key = {.hi = row->hi, .lo = row->lo};
-    struct record_head head;
-    struct span value;
-    MDB_val k = record_key(&key);
-    MDB_val raw;
-    if (row->table != STORE_ENTRY || mdb_get(c->txn, c->s->tables[STORE_ENTRY], &k, &raw) != 0) {
-        return false;
+    s->want_map = size;
+    s->options.wake(s->options.ctx);
+    pthread_cond_broadcast(&s->wake_flush);
+    while (s->want_map != 0 && !s->stop) {
+        pthread_cond_wait(&s->wake_writer, &s->mutex);
     }
-    return record_check(raw, STORE_ENTRY, &head, &value) != ERR_OK ||
-           job->match(job->filter, value);
+    s->want_map = 0;
 }
 
-/* An alias whose entry is gone or another one. */
-static bool leads_nowhere(struct change *c, const struct order_row *row,
-                          const struct store_job *job)
+static void configure(struct store *s)
 {
-    struct hash_key key = {.hi = row->hi, .lo = row->lo}, entry;
-    struct record_head head;
-    struct span value;
-    int64_t seq = 0;
-    MDB_val k = record_key(&key);
-    MDB_val raw;
-    (void)job;
-    if (row->table != STORE_ALIAS || c->s->alias_fn == NULL ||
-        mdb_get(c->txn, c->s->tables[STORE_ALIAS], &k, &raw) != 0) {
-        return false;
-    }
-    if (record_check(raw, STORE_ALIAS, &head, &value) != ERR_OK ||
-        !c->s->alias_fn(value, &entry, &seq)) {
-        return true;
-    }
-    k = record_key(&entry);
-    if (mdb_get(c->txn, c->s->tables[STORE_ENTRY], &k, &raw) != 0 || raw.mv_size < sizeof head) {
-        return true;
-    }
-    memcpy(&head, raw.mv_data, sizeof head);
-    return head.seq != seq;
-}
-
-/* One transaction's worth of rows from *from on; *from: where to go on, 0 at the end. */
-static int remove_batch(struct store *s, const struct store_job *job, row_test test, int64_t *from,
-                        uint64_t *count)
-{
-    struct change c;
-    MDB_cursor *cursor = NULL;
-    MDB_val key = {sizeof *from, from};
-    MDB_val value;
-    uint64_t removed = 0;
-    int rc = change_begin(s, &c);
-    if (rc != 0) {
-        return rc;
-    }
-    rc = mdb_cursor_open(c.txn, s->order, &cursor);
-    rc = rc == 0 ? mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE) : rc;
-    for (size_t i = 0; rc == 0 && i < 16 * STORE_BATCH && removed < STORE_BATCH; i++) {
-        int64_t position = 0;
-        struct order_row row;
-        if (!change_row(key, value, &position, &row)) {
-            rc = MDB_CORRUPTED;
-            break;
+    int64_t size = s->want_size;
+    bool sync = s->want_sync;
+    s->configured = false;
+    pthread_mutex_unlock(&s->mutex);
+    store_at_work++;
+    if (sync != s->options.sync && mdb_env_set_flags(s->env, MDB_NOSYNC, sync ? 0 : 1) == 0) {
+        s->options.sync = sync;
+        if (!sync) {
+            files_mark_open(s);
+        } else if (mdb_env_sync(s->env, 1) == 0) {
+            files_mark_closed(s);
         }
-        *from = position + 1;
-        if (test(&c, &row, job)) {
-            rc = change_remove_at(&c, cursor, &row, position);
-            removed++;
-        }
-        rc = rc == 0 ? mdb_cursor_get(cursor, &key, &value, MDB_NEXT) : rc;
     }
-    if (cursor != NULL) {
-        mdb_cursor_close(cursor);
+    s->options.max_size = size;
+    int rc = change_evict_all(s, (uint64_t)size);
+    if (rc != 0) {
+        complain(s, rc, 0);
     }
-    bool end = rc == MDB_NOTFOUND;
-    if (rc != 0 && !end) {
-        change_abort(&c);
-        return rc;
-    }
-    rc = change_commit(&c);
-    *count += rc == 0 ? removed : 0;
-    *from = end ? 0 : *from;
-    return rc;
+    store_at_work--;
+    pthread_mutex_lock(&s->mutex);
+    resize_map(s, open_map_size(size));
 }
 
-static int remove_all(struct store *s, const struct store_job *job, row_test test, uint64_t *count)
+static void look_again(struct store *s)
 {
-    int64_t from = 1;
-    int rc = 0;
-    do {
-        rc = remove_batch(s, job, test, &from, count);
-    } while (rc == 0 && from != 0);
-    return rc;
-}
-
-static int remove_one(struct store *s, struct store_job *job)
-{
-    struct change c;
-    bool found = false;
-    int rc = change_begin(s, &c);
-    if (rc != 0) {
-        return rc;
+    s->check = false;
+    pthread_mutex_unlock(&s->mutex);
+    bool over = still_there(s) && files_probe(s, s->failed_bytes) == 0;
+    pthread_mutex_lock(&s->mutex);
+    if (over) {
+        s->trouble[0] = '\0';
     }
-    rc = change_remove_key(&c, STORE_ENTRY, &job->key, &found);
-    if (rc != 0) {
-        change_abort(&c);
-        return rc;
-    }
-    job->count = found ? 1 : 0;
-    return change_commit(&c);
-}
-
-static void run_removal(struct store *s, struct store_job *job)
-{
-    uint64_t aliases = 0;
-    int rc = job->kind == STORE_REMOVE ? remove_one(s, job)
-                                       : remove_all(s, job, entry_matches, &job->count);
-    if (rc == 0 && job->count > 0) {
-        rc = remove_all(s, job, leads_nowhere, &aliases);
-    }
-    if (rc != 0) {
-        complain(s, rc);
-    }
-    job->result = store_error(rc);
+    s->options.wake(s->options.ctx);
 }
 
 /* ---- the thread ---- */
-
-static bool is_removal(const struct store_job *job)
-{
-    return job->kind == STORE_REMOVE || job->kind == STORE_PURGE;
-}
 
 /* Takes the next group off the queue: one removal, or what goes into one transaction. */
 static struct store_job *take_group(struct store *s)
@@ -280,7 +236,7 @@ static struct store_job *take_group(struct store *s)
 /* Waits for jobs, then for company. false: told to stop, and nothing is left. */
 static bool wait_for_group(struct store *s)
 {
-    while (!s->stop && (s->hold || s->first == NULL)) {
+    while (!s->stop && !s->check && !s->configured && (s->hold || s->first == NULL)) {
         pthread_cond_wait(&s->wake_writer, &s->mutex);
     }
     struct timespec until;
@@ -288,13 +244,13 @@ static bool wait_for_group(struct store *s)
     until.tv_nsec += STORE_GROUP_MS * 1000000L;
     until.tv_sec += until.tv_nsec / 1000000000L;
     until.tv_nsec %= 1000000000L;
-    while (!s->stop && !s->hurry && !s->hold && s->queued < STORE_GROUP_JOBS &&
-           s->queued_bytes < STORE_GROUP_BYTES) {
+    while (!s->stop && !s->hurry && !s->hold && !s->check && !s->configured &&
+           s->queued < STORE_GROUP_JOBS && s->queued_bytes < STORE_GROUP_BYTES) {
         if (pthread_cond_timedwait(&s->wake_writer, &s->mutex, &until) == ETIMEDOUT) {
             break;
         }
     }
-    return s->first != NULL;
+    return s->first != NULL || !s->stop;
 }
 
 static void hand_back(struct store *s, struct store_job *group)
@@ -316,17 +272,22 @@ void *writer_main(void *arg)
     struct store *s = arg;
     pthread_mutex_lock(&s->mutex);
     while (wait_for_group(s)) {
-        if (s->hold && !s->stop) {
+        s->busy = true;
+        if (s->configured && !s->stop) {
+            configure(s);
+        }
+        if (s->check && !s->stop) {
+            look_again(s);
+        }
+        s->busy = false;
+        if (s->first == NULL || (s->hold && !s->stop)) {
+            pthread_cond_broadcast(&s->wake_flush);
             continue;
         }
         struct store_job *group = take_group(s);
         s->busy = true;
         pthread_mutex_unlock(&s->mutex);
-        if (is_removal(group)) {
-            run_removal(s, group);
-        } else {
-            run_group(s, group);
-        }
+        run_group(s, group);
         pthread_mutex_lock(&s->mutex);
         hand_back(s, group);
         s->busy = false;

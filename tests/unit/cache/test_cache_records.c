@@ -5,8 +5,10 @@
 
 #include "path/cache/cache_priv.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 static char dir[64];
 static struct loop *loop;
@@ -41,6 +43,13 @@ static struct cache *begin(bool keep_requests)
     struct cache *c = cache_create(loop, &o);
     assert_string_equal(cache_state(c), "on");
     return c;
+}
+
+static struct cache *begin_with(int64_t max_size)
+{
+    struct cache_options o = {.dir = dir,
+                              .settings = {.max_size = max_size, .keep_requests = true}};
+    return cache_create(loop, &o);
 }
 
 static const wall_t NOW = {4000000000 * USEC_PER_S}; /* beyond every sweep */
@@ -79,6 +88,15 @@ static void expect(struct cache *c, struct cache_key k, enum cache_result want, 
         assert_span(hit.answer, answer);
         assert_int_equal(hit.model_time, 7);
         assert_int_equal(hit.tokens, 11);
+        cache_release(c);
+    }
+}
+
+static void expect_twice_hit(struct cache *c, struct cache_key k)
+{
+    for (int i = 0; i < 2; i++) {
+        struct cache_hit hit;
+        assert_int_equal(cache_find_entry(c, &k, NOW, &hit), CACHE_PENDING);
         cache_release(c);
     }
 }
@@ -147,12 +165,13 @@ static void an_alias_counts_only_with_its_entry(void **state)
     assert_int_equal(cache_find_alias(c, &raw, NOW, &hit), CACHE_MISS);
     assert_int_equal(store_as(c, entry, "title", "a", &seq), ERR_OK);
     assert_int_equal(
-        cache_store_alias(c, &raw, entry.hash, seq, SPAN("rendered"), LATER, cache_generation(c)),
+        cache_store_alias(c, &raw, entry.hash, seq, SPAN("as asked"), LATER, cache_generation(c)),
         ERR_OK);
     for (int committed = 0; committed < 2; committed++) {
         assert_int_equal(cache_find_alias(c, &raw, NOW, &hit),
                          committed ? CACHE_HIT : CACHE_PENDING);
-        assert_span(hit.reply, "rendered");
+        assert_span(hit.model, "as asked");
+        assert_span(hit.answer, "a");
         assert_span(hit.kind, "title");
         cache_release(c);
         cache_flush(c);
@@ -181,7 +200,7 @@ static void observed_answers_are_seen_by_observing_lookups_only(void **state)
     observing.observing = true;
     assert_int_equal(cache_store(c, &put, cache_generation(c), &seq), ERR_OK);
     assert_int_equal(
-        cache_store_alias(c, &raw, plain.hash, seq, SPAN("rendered"), LATER, cache_generation(c)),
+        cache_store_alias(c, &raw, plain.hash, seq, SPAN("as asked"), LATER, cache_generation(c)),
         ERR_OK);
     for (int committed = 0; committed < 2; committed++) {
         enum cache_result found = committed ? CACHE_HIT : CACHE_PENDING;
@@ -301,9 +320,197 @@ static void other_sizes_take_effect_and_nothing_pending_is_lost(void **state)
     struct cache_settings bigger = {.max_size = 16 * 1024 * 1024, .keep_requests = true};
     cache_configure(c, &bigger);
     assert_string_equal(cache_state(c), "on");
+    expect(c, key(c, "q"), CACHE_PENDING, "a");
+    cache_hold_writer(c, false);
+    cache_flush(c);
     expect(c, key(c, "q"), CACHE_HIT, "a");
     assert_int_equal(cache_stats(c).max_bytes, 16 * 1024 * 1024);
     assert_int_equal(cache_stats(c).inserted, 1);
+    cache_destroy(c);
+}
+
+struct listed {
+    size_t count;
+    uint64_t hits;
+    int64_t last;
+    char kinds[64];
+};
+
+static void on_listed(void *ctx, const struct cache_info *info)
+{
+    struct listed *l = ctx;
+    assert_true(l->count == 0 || info->seq < l->last);
+    l->last = info->seq;
+    l->hits += info->hits;
+    l->kinds[l->count++] = info->kind.ptr[0];
+    assert_span(info->request, "the request as people see it");
+}
+
+/* What is not committed yet is there for people too: listed, shown, counted, its hits as well. */
+static void pending_answers_are_listed_and_counted(void **state)
+{
+    static const char *const kinds[] = {"a", "b", "c", "d", "e", "f"};
+    struct cache_filter all = {.older = {0}};
+    int64_t seq = 0;
+    (void)state;
+    struct cache *c = begin(true);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(store_as(c, key(c, kinds[i]), kinds[i], "x", &seq), ERR_OK);
+    }
+    cache_flush(c);
+    cache_hold_writer(c, true);
+    for (int i = 2; i < 6; i++) { /* c: once more, over the committed one */
+        assert_int_equal(store_as(c, key(c, kinds[i]), kinds[i], "y", &seq), ERR_OK);
+    }
+    expect_twice_hit(c, key(c, "e"));
+    assert_int_equal(cache_stats(c).entries, 6);
+    assert_int_equal(cache_stats(c).pending_writes, 4);
+    for (size_t limit = 1; limit < 8; limit++) { /* pages of every size show the same */
+        struct listed l = {.count = 0};
+        int64_t next = 0;
+        do {
+            cache_list(c, &all, limit, next, on_listed, &l, &next);
+        } while (next != 0);
+        assert_string_equal(l.kinds, "fedcba");
+        assert_int_equal(l.hits, 2);
+    }
+    struct listed one = {.count = 0};
+    assert_int_equal(cache_get(c, key(c, "e").hash, on_listed, &one), ERR_OK);
+    assert_int_equal(one.hits, 2);
+    cache_remove(c, key(c, "f").hash, on_removed, NULL);
+    assert_int_equal(cache_get(c, key(c, "f").hash, on_listed, &one), ERR_NOT_FOUND);
+    cache_flush_touches(c);
+    cache_hold_writer(c, false);
+    cache_flush(c);
+    cache_flush(c);
+    assert_int_equal(removed, 1);
+    assert_int_equal(cache_stats(c).entries, 5);
+    struct listed done = {.count = 0};
+    int64_t next = 0;
+    cache_list(c, &all, 50, 0, on_listed, &done, &next);
+    assert_string_equal(done.kinds, "edcba");
+    assert_int_equal(done.hits, 2);
+    cache_destroy(c);
+}
+
+/* Aliases whose bytes are nearly, or not at all, those of the entry's request. */
+static void an_alias_stands_for_its_own_bytes_only(void **state)
+{
+    static const char *const bodies[] = {
+        "the request as people see it",
+        "the request as PEOPLE see it",
+        "the request see it",
+        "the request as people see it !",
+        "it",
+        "",
+        "something that has nothing to do with that request, at any place of it, and is longer "
+        "than "
+        "what an alias holds beside the request: so it is kept as a digest, and compared as one"};
+    enum { N = sizeof bodies / sizeof bodies[0] };
+    (void)state;
+    for (int keep = 0; keep < 2; keep++) {
+        struct cache *c = begin(keep == 1);
+        struct cache_key entry = key(c, "meaning");
+        int64_t seq = 0;
+        assert_int_equal(store_as(c, entry, "title", "a", &seq), ERR_OK);
+        for (size_t i = 0; i < N; i++) {
+            struct cache_key raw = key(c, bodies[i]);
+            raw.head = SPAN("head");
+            raw.body = span_of(bodies[i]);
+            assert_int_equal(
+                cache_store_alias(c, &raw, entry.hash, seq, SPAN("m"), LATER, cache_generation(c)),
+                ERR_OK);
+        }
+        for (int committed = 0; committed < 2; committed++) {
+            for (size_t i = 0; i < N * N; i++) { /* the hash of one, the bytes of another */
+                struct cache_hit hit;
+                struct cache_key raw = key(c, bodies[i / N]);
+                raw.head = SPAN("head");
+                raw.body = span_of(bodies[i % N]);
+                enum cache_result found = cache_find_alias(c, &raw, NOW, &hit);
+                bool same = i / N == i % N;
+                assert_int_equal(found != CACHE_MISS, same);
+                if (same) {
+                    cache_release(c);
+                    raw.head = SPAN("HEAD");
+                    assert_int_equal(cache_find_alias(c, &raw, NOW, &hit), CACHE_MISS);
+                }
+            }
+            cache_flush(c);
+        }
+        cache_destroy(c);
+    }
+}
+
+static void an_alias_of_an_entry_that_is_gone_is_not_kept(void **state)
+{
+    int64_t seq = 0;
+    (void)state;
+    struct cache *c = begin(true);
+    struct cache_key raw = key(c, "raw");
+    assert_int_equal(
+        cache_store_alias(c, &raw, key(c, "none").hash, 1, SPAN("m"), LATER, cache_generation(c)),
+        ERR_NOT_FOUND);
+    assert_int_equal(store_as(c, key(c, "q"), "title", "a", &seq), ERR_OK);
+    assert_int_equal(cache_store_alias(c, &raw, key(c, "q").hash, seq + 9, SPAN("m"), LATER,
+                                       cache_generation(c)),
+                     ERR_NOT_FOUND);
+    cache_destroy(c);
+}
+
+/* Off while the disk takes nothing: hits go on, nothing is added; then on again. */
+static void the_state_follows_the_disk_both_ways(void **state)
+{
+    static char answer[300000];
+    struct rlimit limit, none;
+    int64_t seq = 0;
+    (void)state;
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &none), 0);
+    memset(answer, 'a', sizeof answer - 1);
+    struct cache *c = begin_with((int64_t)64 * 1024 * 1024);
+    assert_int_equal(store_as(c, key(c, "q"), "title", "a", &seq), ERR_OK);
+    cache_flush(c);
+    for (int round = 0; round < 2; round++) {
+        limit = none;
+        limit.rlim_cur = 200000;
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+        assert_int_equal(store_as(c, key(c, "large"), "title", answer, &seq), ERR_OK);
+        expect(c, key(c, "large"), CACHE_PENDING, answer);
+        cache_flush(c);
+        assert_string_equal(cache_state(c), "off: File too large");
+        expect(c, key(c, "q"), CACHE_HIT, "a");
+        expect(c, key(c, "large"), CACHE_MISS, NULL);
+        assert_int_equal(store_as(c, key(c, "r"), "title", "a", &seq), ERR_FULL);
+        assert_true(loop_timer_running(c->retry));
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+        store_check(c->store); /* what the timer does */
+        cache_flush(c);
+        assert_string_equal(cache_state(c), "on");
+    }
+    assert_int_equal(store_as(c, key(c, "large"), "title", answer, &seq), ERR_OK);
+    cache_flush(c);
+    expect(c, key(c, "large"), CACHE_HIT, answer);
+    cache_destroy(c);
+}
+
+static void a_directory_that_is_removed_is_made_again(void **state)
+{
+    char command[256];
+    int64_t seq = 0;
+    (void)state;
+    struct cache *c = begin(true);
+    assert_int_equal(store_as(c, key(c, "q"), "title", "a", &seq), ERR_OK);
+    cache_flush(c);
+    snprintf(command, sizeof command, "rm -r '%s'", dir);
+    assert_int_equal(system(command), 0);
+    assert_int_equal(store_as(c, key(c, "r"), "title", "a", &seq), ERR_OK);
+    cache_flush(c);
+    assert_string_equal(cache_state(c), "on");
+    expect(c, key(c, "q"), CACHE_MISS, NULL);
+    assert_int_equal(store_as(c, key(c, "q"), "title", "b", &seq), ERR_OK);
+    cache_flush(c);
+    expect(c, key(c, "q"), CACHE_HIT, "b");
     cache_destroy(c);
 }
 
@@ -339,6 +546,11 @@ int main(void)
         CACHE_TEST(without_requests_nothing_of_them_is_on_disk),
         CACHE_TEST(what_is_pending_has_a_bound),
         CACHE_TEST(other_sizes_take_effect_and_nothing_pending_is_lost),
+        CACHE_TEST(pending_answers_are_listed_and_counted),
+        CACHE_TEST(an_alias_stands_for_its_own_bytes_only),
+        CACHE_TEST(an_alias_of_an_entry_that_is_gone_is_not_kept),
+        CACHE_TEST(the_state_follows_the_disk_both_ways),
+        CACHE_TEST(a_directory_that_is_removed_is_made_again),
         CACHE_TEST(a_directory_in_use_means_no_cache_and_no_failure),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -197,12 +197,248 @@ static void walking_goes_from_the_youngest_and_can_go_on(void **state)
     store_close(s);
 }
 
+/* Lengths on both sides of every place where the cutting of records changes. */
+static void records_of_all_lengths_come_back_whole(void **state)
+{
+    static const size_t lengths[] = {
+        0,    1,    900,  935,  936,  937,  938,  1900,  2014,  2015,  3000,  4015,  4016,  4080,
+        4081, 4095, 4144, 5000, 8096, 8160, 8224, 12000, 16000, 16319, 16320, 16321, 20000, 60000};
+    enum { N = sizeof lengths / sizeof lengths[0] };
+    static char value[64 * 1024];
+    (void)state;
+    struct store *s = store_begin(SIZE);
+    for (size_t i = 0; i < sizeof value; i++) {
+        value[i] = (char)('a' + i * 7 % 23);
+    }
+    for (int round = 0; round < 3; round++) { /* made, written over, read after a restart */
+        for (size_t i = 0; i < N && round < 2; i++) {
+            put(s, STORE_ENTRY, i, span_make(value + round + i, lengths[i]), FAR);
+        }
+        settle(s);
+        if (round == 2) {
+            store_close(s);
+            s = store_begin(SIZE);
+        }
+        for (size_t i = 0; i < N; i++) {
+            const char *got = get(s, i);
+            assert_non_null(got);
+            assert_int_equal(strlen(got), lengths[i]);
+            assert_memory_equal(got, value + (round < 2 ? round : 1) + i, lengths[i]);
+        }
+        assert_int_equal(store_stats(s).entries, N);
+    }
+    for (uint64_t i = 0; i < N; i++) {
+        struct store_job *remove = store_job_new(STORE_REMOVE);
+        remove->key = key_of(i);
+        remove->done = store_job_done;
+        store_submit(s, remove);
+    }
+    settle(s);
+    assert_int_equal(store_stats(s).entries, 0);
+    assert_int_equal(store_stats(s).bytes, 0); /* every piece is gone */
+    store_close(s);
+}
+
+static struct store_record record_of(struct store *s, uint64_t n)
+{
+    struct store_record r;
+    store_read_begin(s);
+    assert_int_equal(store_get(s, STORE_ENTRY, key_of(n), &r), ERR_OK);
+    store_read_end(s);
+    return r;
+}
+
+static void touch(struct store *s, uint64_t n, uint64_t hits)
+{
+    struct store_job *job = store_job_new(STORE_TOUCH);
+    job->key = key_of(n);
+    job->seq = record_of(s, n).seq;
+    job->hits = hits;
+    job->done = store_job_done;
+    store_submit(s, job);
+    settle(s);
+}
+
+/* A hit is counted beside the record, which is not written again for it. */
+static void hits_are_counted_beside_the_record(void **state)
+{
+    (void)state;
+    struct store *s = store_begin(SIZE);
+    for (uint64_t i = 0; i < 10; i++) {
+        put(s, STORE_ENTRY, i, SPAN("v"), FAR);
+    }
+    settle(s);
+    int64_t position = record_of(s, 0).position;
+    touch(s, 0, 5);
+    touch(s, 0, 1);
+    store_close(s);
+    s = store_begin(SIZE);
+    assert_int_equal(record_of(s, 0).hits, 6);
+    assert_int_equal(record_of(s, 0).position, position);
+    assert_int_equal(record_of(s, 1).hits, 0);
+    put(s, STORE_ENTRY, 0, SPAN("w"), FAR); /* another answer: its own count */
+    settle(s);
+    assert_int_equal(record_of(s, 0).hits, 0);
+    store_close(s);
+}
+
+/* In these tests an alias is the number of its entry. */
+static bool number_of_entry(struct span value, struct hash_key *entry, int64_t *seq)
+{
+    uint64_t n[2];
+    if (value.len != sizeof n) {
+        return false;
+    }
+    memcpy(n, value.ptr, sizeof n);
+    *entry = key_of(n[0]);
+    *seq = (int64_t)n[1];
+    return true;
+}
+
+/* What was hit is spared once, with its alias; the next time only if it was hit again. */
+static void eviction_spares_what_was_hit(void **state)
+{
+    enum { MAX = 4 * 1024 * 1024, ROUND = 700, ALIAS = 1000000 };
+    static char value[6000];
+    (void)state;
+    struct store *s = store_begin(MAX);
+    store_set_alias_fn(s, number_of_entry);
+    memset(value, 'v', sizeof value);
+    for (uint64_t i = 0; i < 6 * ROUND; i++) {
+        put(s, STORE_ENTRY, i, span_make(value, sizeof value), FAR);
+        if (i == 0) {
+            settle(s);
+            uint64_t n[2] = {0, (uint64_t)record_of(s, 0).seq};
+            put(s, STORE_ALIAS, ALIAS, span_make((const char *)n, sizeof n), FAR);
+            touch(s, 0, 1);
+        }
+        if (i == ROUND || i == 6 * ROUND - 1) {
+            struct store_record r;
+            bool first = i == ROUND;
+            settle(s);
+            assert_true(store_stats(s).evicted > 0);
+            assert_int_equal(get(s, 0) != NULL, first);
+            store_read_begin(s);
+            assert_int_equal(store_get(s, STORE_ALIAS, key_of(ALIAS), &r),
+                             first ? ERR_OK : ERR_NOT_FOUND);
+            store_read_end(s);
+        }
+    }
+    assert_null(get(s, 1));
+    store_close(s);
+}
+
+static int64_t file_size(void)
+{
+    struct stat st;
+    char path[128];
+    snprintf(path, sizeof path, "%s/data.mdb", store_dir);
+    assert_int_equal(stat(path, &st), 0);
+    return (int64_t)st.st_size;
+}
+
+enum { MB = 1024 * 1024, FILL = 9000 };
+
+static struct store *filled(int64_t max_size)
+{
+    static char value[4000];
+    struct store *s = store_begin(max_size);
+    for (uint64_t i = 0; i < FILL; i++) {
+        memset(value, (int)('a' + i % 26), sizeof value);
+        put(s, STORE_ENTRY, i, span_make(value, sizeof value), FAR);
+    }
+    settle(s);
+    assert_int_equal(store_stats(s).entries, FILL);
+    return s;
+}
+
+static void expect_youngest(struct store *s, int64_t max_size)
+{
+    assert_true(store_stats(s).bytes <= (uint64_t)max_size);
+    assert_true(store_stats(s).entries > (uint64_t)(max_size / 6000));
+    assert_null(get(s, 0));
+    for (uint64_t i = FILL - (uint64_t)(max_size / 6000); i < FILL; i++) {
+        const char *got = get(s, i);
+        assert_non_null(got);
+        assert_int_equal(strlen(got), 4000);
+        assert_int_equal(got[3999], 'a' + (int)(i % 26));
+    }
+}
+
+/* max_size was lowered while the daemon was not running. */
+static void a_file_that_is_too_large_is_compacted_at_the_start(void **state)
+{
+    (void)state;
+    struct store *s = filled(64 * MB);
+    struct hash_secret secret = *store_secret(s);
+    int64_t seq = store_next_seq(s);
+    store_close(s);
+    assert_true(file_size() > 30 * MB);
+    char path[128]; /* left by a start that was killed on the way */
+    snprintf(path, sizeof path, "%s/data.mdb.new", store_dir);
+    FILE *f = fopen(path, "w");
+    assert_true(f != NULL && fputs("half a copy", f) >= 0 && fclose(f) == 0);
+    s = store_begin(8 * MB);
+    assert_true(file_size() <= 8 * MB + 8 * MB / 4 + 4 * MB);
+    expect_youngest(s, 8 * MB);
+    assert_memory_equal(&secret, store_secret(s), sizeof secret);
+    assert_true(store_next_seq(s) >= seq);
+    assert_false(exists("data.mdb.new"));
+    assert_false(exists("data.mdb.bad"));
+    for (uint64_t i = 0; i < 2000; i++) {
+        put(s, STORE_ENTRY, FILL + i, SPAN("on it goes"), FAR);
+    }
+    settle(s);
+    assert_string_equal(get(s, FILL + 1999), "on it goes");
+    assert_int_equal(store_stats(s).errors, 0);
+    store_close(s);
+    assert_true(file_size() <= 8 * MB + 8 * MB / 4 + 4 * MB);
+}
+
+/* The same while it runs: at once for what is kept, at the next start for the file. */
+static void other_sizes_hold_without_opening_again(void **state)
+{
+    static char value[4000];
+    (void)state;
+    struct store *s = filled(64 * MB);
+    store_configure(s, 8 * MB, true);
+    settle(s);
+    expect_youngest(s, 8 * MB);
+    store_configure(s, 24 * MB, false);
+    settle(s);
+    memset(value, 'v', sizeof value);
+    for (uint64_t i = 0; i < 5000; i++) {
+        put(s, STORE_ENTRY, 100000 + i, span_make(value, sizeof value), FAR);
+    }
+    settle(s);
+    assert_true(store_stats(s).entries > 5000);
+    assert_int_equal(store_stats(s).errors, 0);
+    assert_int_equal(store_results[1], 0);
+    assert_true(exists("unsynced"));
+    store_configure(s, 24 * MB, true);
+    settle(s);
+    assert_false(exists("unsynced"));
+    store_close(s);
+    s = store_begin(24 * MB);
+    assert_int_equal(strlen(get(s, 104999)), sizeof value);
+    store_close(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(
             what_was_put_is_read_back_after_the_commit_and_after_a_restart, store_setup,
             store_teardown),
+        cmocka_unit_test_setup_teardown(records_of_all_lengths_come_back_whole, store_setup,
+                                        store_teardown),
+        cmocka_unit_test_setup_teardown(hits_are_counted_beside_the_record, store_setup,
+                                        store_teardown),
+        cmocka_unit_test_setup_teardown(eviction_spares_what_was_hit, store_setup, store_teardown),
+        cmocka_unit_test_setup_teardown(a_file_that_is_too_large_is_compacted_at_the_start,
+                                        store_setup, store_teardown),
+        cmocka_unit_test_setup_teardown(other_sizes_hold_without_opening_again, store_setup,
+                                        store_teardown),
         cmocka_unit_test_setup_teardown(close_commits_what_is_queued, store_setup, store_teardown),
         cmocka_unit_test_setup_teardown(the_writer_can_be_held, store_setup, store_teardown),
         cmocka_unit_test_setup_teardown(the_bound_is_kept_by_evicting_the_oldest, store_setup,

@@ -3,8 +3,12 @@
 
 #include "path/store/store_priv.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 static const int64_t FAR = INT64_MAX;
@@ -259,25 +263,208 @@ static void damage_that_kills_while_opening_kills_once(void **state)
     }
 }
 
-static void fatal_signals_leave_a_mark(void **state)
+/* Ways in which a process ends by a fatal signal, and whether the data file is to blame. */
+static void crash_elsewhere(int signo)
 {
-    static const int signals[] = {SIGBUS, SIGSEGV, SIGABRT};
+    raise(signo);
+}
+
+static void crash_at_work(int signo)
+{
+    store_at_work++;
+    raise(signo);
+}
+
+/* A page of the map that is not there: what a file that was cut short looks like. */
+static void crash_in_the_map(int signo)
+{
+    char *map = mmap(NULL, 8192, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    (void)signo;
+    files_guard_map(map, 8192);
+    _exit(*(volatile char *)(map + 4096));
+}
+
+static void crash_beside_the_map(int signo)
+{
+    char *map = mmap(NULL, 8192, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    (void)signo;
+    files_guard_map(map, 4096);
+    _exit(*(volatile char *)(map + 4096));
+}
+
+static void only_signals_of_the_store_leave_a_mark(void **state)
+{
+    static const struct {
+        void (*crash)(int signo);
+        int signo;
+        bool mark;
+    } cases[] = {{crash_elsewhere, SIGABRT, false}, {crash_elsewhere, SIGSEGV, false},
+                 {crash_elsewhere, SIGBUS, false},  {crash_at_work, SIGABRT, true},
+                 {crash_at_work, SIGSEGV, true},    {crash_at_work, SIGBUS, true},
+                 {crash_in_the_map, SIGSEGV, true}, {crash_beside_the_map, SIGSEGV, false}};
     (void)state;
-    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) {
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         pid_t child = fork();
         if (child == 0) {
             files_install_crash_mark(store_dir);
-            raise(signals[i]);
+            cases[i].crash(cases[i].signo);
             _exit(0);
         }
         int status = 0;
         assert_int_equal(waitpid(child, &status, 0), child);
-        assert_true(WIFSIGNALED(status) && WTERMSIG(status) == signals[i]);
-        assert_true(exists("crashed"));
+        assert_true(WIFSIGNALED(status) && WTERMSIG(status) == cases[i].signo);
+        assert_int_equal(exists("crashed"), cases[i].mark);
         char path[128];
         path_in(path, sizeof path, "crashed");
-        assert_int_equal(unlink(path), 0);
+        (void)unlink(path);
     }
+}
+
+/* Found by the bytes of its name and number in the meta table. */
+static void a_file_of_another_format_is_set_aside(void **state)
+{
+    static const char mark[] = {'f', 'o', 'r', 'm', 'a', 't', STORE_FORMAT, 0, 0, 0};
+    static char file[8 * 1024 * 1024];
+    char path[128];
+    size_t changed = 0;
+    (void)state;
+    fill();
+    path_in(path, sizeof path, "data.mdb");
+    FILE *f = fopen(path, "r+b");
+    assert_non_null(f);
+    size_t len = fread(file, 1, sizeof file, f);
+    for (size_t at = 0; at + sizeof mark < len; at++) {
+        if (memcmp(file + at, mark, sizeof mark) == 0) {
+            assert_int_equal(fseek(f, (long)at + 6, SEEK_SET), 0);
+            assert_int_equal(fputc(1, f), 1);
+            changed++;
+        }
+    }
+    assert_int_equal(fclose(f), 0);
+    assert_true(changed > 0);
+    struct store *s = store_begin(SIZE);
+    assert_int_equal(check_all(s), 0);
+    assert_true(exists("data.mdb.bad"));
+    store_close(s);
+}
+
+static void a_lock_that_cannot_be_had_is_told_from_one_that_is_taken(void **state)
+{
+    char why[256];
+    (void)state;
+    assert_int_equal(files_lock_failed("/d", EWOULDBLOCK, "12", why, sizeof why), ERR_BUSY);
+    assert_string_equal(why,
+                        "/d is in use by another lulld, pid 12; give this one its own data_dir");
+    assert_int_equal(files_lock_failed("/d", ENOLCK, "12", why, sizeof why), ERR_IO);
+    assert_null(strstr(why, "in use"));
+    assert_non_null(strstr(why, "local file system"));
+}
+
+/* Writes of every file end at a size: what a disk that takes no more looks like to anybody. */
+static void limit_files(rlim_t size)
+{
+    struct rlimit limit;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = size;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+static void put_large(struct store *s, uint64_t n)
+{
+    static char value[200000];
+    memset(value, (int)('a' + n % 26), sizeof value);
+    put(s, STORE_ENTRY, n, span_make(value, sizeof value), FAR);
+    settle(s);
+}
+
+static void expect_trouble(struct store *s, const char *want)
+{
+    char why[128];
+    assert_int_equal(store_trouble(s, why, sizeof why), want != NULL);
+    assert_string_equal(why, want == NULL ? "" : want);
+}
+
+static void what_the_disk_refuses_is_trouble_until_it_takes_data_again(void **state)
+{
+    struct store_record r;
+    (void)state;
+    signal(SIGXFSZ, SIG_IGN);
+    struct store *s = store_begin(SIZE);
+    put_large(s, 1);
+    expect_trouble(s, NULL);
+    limit_files(300000);
+    put_large(s, 2);
+    expect_trouble(s, strerror(EFBIG));
+    assert_int_equal(store_results[1], 1);
+    store_read_begin(s);
+    assert_int_equal(store_get(s, STORE_ENTRY, key_of(1), &r), ERR_OK);
+    assert_int_equal(store_get(s, STORE_ENTRY, key_of(2), &r), ERR_NOT_FOUND);
+    store_read_end(s);
+    store_check(s);
+    settle(s);
+    expect_trouble(s, strerror(EFBIG)); /* as much as failed cannot be written yet */
+    limit_files(RLIM_INFINITY);
+    put(s, STORE_ENTRY, 3, SPAN("not tried"), FAR);
+    settle(s);
+    assert_int_equal(store_results[1], 2);
+    assert_int_equal(store_stats(s).errors, 1);
+    store_check(s);
+    settle(s);
+    expect_trouble(s, NULL);
+    put_large(s, 2);
+    assert_int_equal(store_results[1], 2);
+    assert_false(exists("probe"));
+    store_close(s);
+}
+
+/* The real thing, where a file system can be mounted. */
+static void a_full_disk_is_called_so(void **state)
+{
+    (void)state;
+    if (mount("lull-test", store_dir, "tmpfs", 0, "size=3m") != 0) {
+        print_message("skipped: a tmpfs cannot be mounted here (%s)\n", strerror(errno));
+        skip();
+    }
+    struct store *s = store_begin(SIZE);
+    char why[128];
+    for (uint64_t i = 0; i < 100 && !store_trouble(s, why, sizeof why); i++) {
+        put_large(s, i);
+    }
+    expect_trouble(s, "the disk is full");
+    store_check(s);
+    settle(s);
+    expect_trouble(s, "the disk is full");
+    struct store_job *purge = store_job_new(STORE_REMOVE); /* removals are tried all the same */
+    purge->key = key_of(0);
+    purge->done = store_job_done;
+    store_submit(s, purge);
+    settle(s);
+    assert_int_equal(mount("lull-test", store_dir, "tmpfs", MS_REMOUNT, "size=32m"), 0);
+    store_check(s);
+    settle(s);
+    expect_trouble(s, NULL);
+    put_large(s, 7);
+    store_close(s);
+    assert_int_equal(umount(store_dir), 0);
+}
+
+static void files_that_are_removed_are_missed(void **state)
+{
+    char command[256];
+    (void)state;
+    struct store *s = store_begin(SIZE);
+    put(s, STORE_ENTRY, 1, SPAN("one"), FAR);
+    settle(s);
+    snprintf(command, sizeof command, "rm -r '%s'", store_dir);
+    assert_int_equal(system(command), 0);
+    put(s, STORE_ENTRY, 2, SPAN("two"), FAR);
+    store_flush(s);
+    assert_int_equal(store_collect(s), ERR_NOT_FOUND);
+    assert_int_equal(store_results[1], 1);
+    store_close(s);
+    s = store_begin(SIZE);
+    assert_null(get(s, 1));
+    store_close(s);
 }
 
 #define FAULT(test) cmocka_unit_test_setup_teardown(test, store_setup, store_teardown)
@@ -292,7 +479,12 @@ int main(void)
         FAULT(what_is_no_directory_is_refused),
         FAULT(what_was_committed_survives_kill_9_at_any_moment),
         FAULT(damage_that_kills_while_opening_kills_once),
-        FAULT(fatal_signals_leave_a_mark),
+        FAULT(only_signals_of_the_store_leave_a_mark),
+        FAULT(a_file_of_another_format_is_set_aside),
+        FAULT(a_lock_that_cannot_be_had_is_told_from_one_that_is_taken),
+        FAULT(what_the_disk_refuses_is_trouble_until_it_takes_data_again),
+        FAULT(a_full_disk_is_called_so),
+        FAULT(files_that_are_removed_are_missed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,14 +1,17 @@
 /* cache.h: task answers by fingerprint: pending writes first, then LMDB. Read on the loop thread,
  * written by the store's writer thread.
  *
- * Two sorts of records. An entry (level 2) holds the answer and the key material of what was asked.
- * An alias (level 1) holds the raw request's key material, the entry it leads to and the reply body
- * rendered for exactly that request; it counts only while its entry is there and unchanged (same
- * sequence number). Read-your-writes: from cache_store() until a read transaction can see the
- * commit, lookups are answered from a bounded table of pending writes.
+ * Two sorts of records. An entry (level 2) holds the answer, the request and the SHA-256 of the key
+ * material. An alias (level 1) leads from a request as it came to its entry; it counts only while
+ * the entry is there and unchanged (same sequence number). It holds no text of its own where the
+ * entry's request is that text, which is then compared byte for byte: the text of a request stands
+ * once. Read-your-writes: from cache_store() until a read transaction can see the commit, lookups
+ * are answered from a bounded table of pending writes.
  *
  * A data directory that cannot be used never stops anything: every lookup is then CACHE_OFF, every
- * store ERR_IO, and opening is tried again every 10 s.
+ * store ERR_IO, and opening is tried again every 10 s. Where the disk takes no more (full, over
+ * quota, read-only, failing), what is stored is still found; nothing is added until it takes data
+ * again, which is tried every 10 s.
  */
 #ifndef LULL_PATH_CACHE_CACHE_H
 #define LULL_PATH_CACHE_CACHE_H
@@ -32,7 +35,7 @@ struct cache_options {
 struct cache *cache_create(struct loop *loop, const struct cache_options *options);
 /* Commits what is pending and closes. NULL is fine. */
 void cache_destroy(struct cache *c);
-/* New values after a reload (the directory cannot change). */
+/* New values after a reload (the directory cannot change). Does not wait for the disk. */
 void cache_configure(struct cache *c, const struct cache_settings *settings);
 
 /* Constant while the process lives. */
@@ -75,11 +78,11 @@ struct cache_hit {
     int64_t tokens;    /* in and out; 0 when unknown */
     int64_t cost;      /* of that call, in millionths of money */
     unsigned flags;
-    struct span answer; /* entry: encoded answer (dialect/answer.h); empty on an alias hit */
-    struct span reply;  /* alias: the rendered reply body; empty on an entry hit */
+    struct span answer; /* encoded (dialect/answer.h) */
+    struct span model;  /* alias: as that request names it; empty on an entry hit */
 };
 
-/* Lookups compare the whole material; a record whose hash is equal and whose material is not is a
+/* Lookups compare the whole material, by its bytes or by its SHA-256; a record whose hash is equal and whose material is not is a
  * miss (counted as collision). Expired records are misses. On a hit the spans point into the map or
  * the pending table: valid until cache_release(), which must be called in the same callback. A hit
  * counts towards the entry's `hits` and its stay (in memory; written with a later commit). */
@@ -108,7 +111,7 @@ struct cache_put {
     unsigned flags;
     struct span answer;
     struct span request; /* as the client wrote it, with the model asked; kept where keep_requests =
-                            yes, for people (`get`) and to try models on (`compare`) */
+                            yes: for aliases, people (`get`) and to try models on (`compare`) */
 };
 /* Stores an entry, over an old one of the same key; all bytes are copied. generation: of the
  * flight's beginning. ERR_FULL: the table of pending writes is full (the answer is not kept);
@@ -116,10 +119,11 @@ struct cache_put {
  * ERR_IO: cache off. *seq: for cache_store_alias. */
 MUST_CHECK enum err cache_store(struct cache *c, const struct cache_put *put, uint64_t generation,
                                 int64_t *seq);
-/* Stores an alias to an entry (id, seq as stored or found). reply: rendered body for this request.
- */
+/* Stores an alias to an entry (id, seq as stored or found). model: as this request names it, given
+ * back on a hit. Not between a hit and cache_release(). ERR_NOT_FOUND: the entry is gone; else as
+ * cache_store(). */
 MUST_CHECK enum err cache_store_alias(struct cache *c, const struct cache_key *key,
-                                      struct hash_key id, int64_t seq, struct span reply,
+                                      struct hash_key id, int64_t seq, struct span model,
                                       wall_t expires, uint64_t generation);
 
 /* Deletes one entry, or all that match; done(ctx, count) comes from the loop after the commit. */
@@ -131,12 +135,12 @@ struct cache_filter {
 void cache_remove(struct cache *c, struct hash_key id, cache_done_fn done, void *ctx);
 void cache_purge(struct cache *c, const struct cache_filter *filter, cache_done_fn done, void *ctx);
 
-/* For people: entries newest first, committed ones only. fn is called during the call. after:
- * sequence number of the last one seen (exclusive), 0 = from the newest. Scans at most a bounded
- * number of records per call; *next: where to go on, 0 = no more. */
+/* For people: entries newest first; those that wait to be committed come before all others. fn is
+ * called during the call. after: `*next` of the call before, 0 = from the newest. Scans at most a
+ * bounded number of records per call; *next: where to go on, 0 = no more. */
 struct cache_info {
     struct hash_key id;
-    int64_t seq;
+    int64_t seq; /* where it stands in the list */
     struct span kind, scope, model, upstream;
     wall_t created, expires;
     uint64_t bytes, hits;
@@ -149,12 +153,13 @@ void cache_list(struct cache *c, const struct cache_filter *filter, size_t limit
 MUST_CHECK enum err cache_get(struct cache *c, struct hash_key id,
                               void (*fn)(void *ctx, const struct cache_info *info), void *ctx);
 
+/* entries and bytes: with those that wait to be committed. */
 struct cache_stats {
     uint64_t entries, bytes, max_bytes, inserted, expired, evicted, collisions, errors,
         pending_writes;
     usec_t commit_p50, commit_p99; /* last five minutes; -1: none */
 };
-struct cache_stats cache_stats(const struct cache *c);
+struct cache_stats cache_stats(struct cache *c);
 
 /* For tests: holds the writer thread between two commits until released. */
 void cache_hold_writer(struct cache *c, bool hold);

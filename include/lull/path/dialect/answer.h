@@ -30,6 +30,11 @@ enum { ANSWER_MAX = 4 * 1024 * 1024 };
 MUST_CHECK enum err answer_render(const struct answer *a, enum endpoint endpoint, struct span model,
                                   wall_t created, uint64_t serial, struct buf *out);
 
+/* The same of an answer's binary form, without decoding it. ERR_CORRUPT: it is none. */
+MUST_CHECK enum err answer_render_stored(struct span bytes, enum endpoint endpoint,
+                                         struct span model, wall_t created, uint64_t serial,
+                                         struct buf *out);
+
 /* Binary form for the store; decoding checks every length. The decoded answer owns its memory. */
 MUST_CHECK enum err answer_encode(const struct answer *a, struct buf *out);
 MUST_CHECK enum err answer_decode(struct span bytes, struct answer *out);

@@ -1,6 +1,6 @@
 /* fingerprint.h: keys. Level 1 needs no JSON parse: it is made of the request as it came. Level 2
  * is made of what the request means. Each key is an address (128-bit keyed XXH3) with the whole key
- * material beside it, which is compared byte for byte on every hit.
+ * material beside it, which is compared on every hit, byte for byte or by its SHA-256.
  *
  * Material is a sequence of length-prefixed fields (8-byte little-endian length, then the bytes),
  * so that no two different sequences are equal as bytes.

@@ -8,6 +8,9 @@
  * commits jobs in groups: after 200 ms, 64 jobs or 4 MB, whichever comes first. Finished jobs are
  * handed back on the loop thread by store_collect(), after the `wake` function was called (from the
  * writer thread).
+ *
+ * A commit that fails because of the disk stops the writing of records: puts fail at once, reading
+ * and removals go on. store_trouble() says why; store_check() makes the writer look again.
  */
 #ifndef LULL_PATH_STORE_STORE_H
 #define LULL_PATH_STORE_STORE_H
@@ -21,15 +24,17 @@
 struct store;
 
 enum store_table { STORE_ENTRY, STORE_ALIAS };
-enum { STORE_FORMAT = 1 };
+enum { STORE_FORMAT = 3 };
 
 struct store_options {
     const char *dir;
     int64_t max_size; /* live bytes; the file may be a quarter larger */
     bool sync;        /* durability = group; false: the system writes when it likes */
-    /* Handlers for SIGBUS, SIGSEGV and SIGABRT that leave a mark in dir, then let the signal do its
-     * work: damaged pages kill once, and the next start sets the file aside. They are set once the
-     * directory is ours and before the file is looked at. One directory per process. */
+    /* Handlers for SIGBUS, SIGSEGV and SIGABRT, set before the file is looked at. They leave a mark
+     * in dir where the signal came of the file: the faulting address lies in the map, or the thread
+     * is at work inside the store (LMDB's own assertions too). Then they let the signal do its
+     * work: damaged pages kill once, and the next start sets the file aside. A crash elsewhere
+     * leaves no mark. One directory per process. */
     bool crash_mark;
     void (*wake)(
         void *ctx); /* from the writer thread, when jobs are finished or the store failed */
@@ -37,14 +42,20 @@ struct store_options {
 };
 
 /* Opens or makes the files in dir (0700, files 0600). ERR_BUSY: another process has it; ERR_PERM,
- * ERR_FULL, ERR_IO: why says what and what helps. A damaged or foreign file is set aside as
- * data.mdb.bad (one is kept) and begun anew; so is one whose process left a fatal-signal mark. */
+ * ERR_FULL, ERR_IO: why says what and what helps. A damaged or foreign file and one of another
+ * format is set aside as data.mdb.bad (one is kept) and replaced by an empty one; so is one whose
+ * process left a fatal-signal mark. A file larger than max_size, a quarter and 4 MB is compacted,
+ * after its oldest records are evicted down to max_size; where that fails it is replaced. */
 MUST_CHECK enum err store_open(const struct store_options *options, struct store **out, char *why,
                                size_t why_size);
 /* Commits what is queued and closes; jobs not collected are handed back first. NULL is fine. */
 void store_close(struct store *s);
 /* As store_close, then sets the files aside: for a store that failed. Queued jobs are lost. */
 void store_close_damaged(struct store *s);
+
+/* Other values from now on. Does not wait: the writer evicts down to max_size and changes the size
+ * of the map before its next group; the file itself shrinks at the next store_open(). */
+void store_configure(struct store *s, int64_t max_size, bool sync);
 
 /* Constant while the store is open: random at first, then read back. */
 const struct hash_secret *store_secret(const struct store *s);
@@ -56,14 +67,17 @@ struct store_record {
     int64_t seq;
     wall_t expires;
     uint64_t hits;
-    int64_t position; /* in the order of age: larger is younger */
-    uint64_t bytes;   /* of room */
-    struct span value;
+    int64_t position;  /* in the order of age: larger is younger */
+    uint64_t bytes;    /* of room */
+    struct span value; /* in the map, or put together in memory of the store's (two pieces or
+                          more): until the next record of that table is read */
 };
 void store_read_begin(struct store *s);
 /* ERR_NOT_FOUND; ERR_CORRUPT: there is one and its checksum is wrong. */
 MUST_CHECK enum err store_get(struct store *s, enum store_table table, struct hash_key key,
                               struct store_record *out);
+/* Whether there is a record, read or not. */
+bool store_has(struct store *s, enum store_table table, struct hash_key key);
 /* Walks the entries from the youngest older than `before` (0: all) down; fn returns false to stop.
  * Looks at `most` rows at most; returns the position where to go on, 0 at the end. */
 int64_t store_walk(struct store *s, int64_t before, size_t most,
@@ -76,7 +90,7 @@ enum store_job_kind {
     STORE_PUT,    /* value over whatever is there */
     STORE_REMOVE, /* one entry, and the aliases that lead to it */
     STORE_PURGE,  /* all entries that `match` says, and aliases that lead nowhere then */
-    STORE_TOUCH,  /* adds hits; an old record becomes young again */
+    STORE_TOUCH,  /* adds hits: eviction spares the record once */
     STORE_SWEEP,  /* removes some of what expired before `now` */
 };
 struct store_job {
@@ -103,8 +117,13 @@ void store_job_free(struct store_job *job);
 /* Hands the job over. Never blocks on the disk. */
 void store_submit(struct store *s, struct store_job *job);
 /* Calls `done` of the finished jobs. ERR_CORRUPT: the files are damaged: close with
- * store_close_damaged. */
+ * store_close_damaged. ERR_NOT_FOUND: the files are no longer in dir: close and open again. */
 MUST_CHECK enum err store_collect(struct store *s);
+/* Why records are not written, as of the last commit; false: they are. */
+bool store_trouble(struct store *s, char *why, size_t why_size);
+/* While there is trouble: has the writer find out whether it is over (it writes a file of the size
+ * of the group that failed, and removes it). `wake` is called when it is. Does not wait. */
+void store_check(struct store *s);
 /* Waits until everything submitted is finished (not yet collected). */
 void store_flush(struct store *s);
 /* For tests: the writer pauses before its next group. */
@@ -116,7 +135,8 @@ typedef bool (*store_alias_fn)(struct span value, struct hash_key *entry, int64_
 void store_set_alias_fn(struct store *s, store_alias_fn fn);
 
 struct store_stats {
-    uint64_t entries, bytes, expired, evicted, errors;
+    uint64_t entries, expired, evicted, errors;
+    uint64_t bytes; /* of pages in use by records and their keys */
 };
 /* A copy of the counters, as of the last commit. Any thread. */
 struct store_stats store_stats(struct store *s);
