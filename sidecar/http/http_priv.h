@@ -104,6 +104,7 @@ struct http_conn {
     /* output */
     struct buf out;
     size_t out_at;
+    int reply_status; /* 0: no reply has begun */
     bool reply_begun, reply_done, reply_chunked, reply_bodiless, until_close;
     bool want_writable;
 };

@@ -54,6 +54,7 @@ static const char *reason_of(int status)
 
 void reply_reset(struct http_conn *c)
 {
+    c->reply_status = 0;
     c->reply_begun = false;
     c->reply_done = false;
     c->reply_chunked = false;
@@ -276,6 +277,7 @@ void http_reply_full(struct http_conn *c, int status, struct span content_type, 
 {
     char small[SMALL_HEAD];
     require(c->in_request && !c->reply_begun);
+    c->reply_status = status;
     settle_body(c);
     if (extra.len + content_type.len + 256 <= sizeof small) {
         struct head h = {small, small + sizeof small, false};
@@ -337,6 +339,7 @@ void http_reply_begin(struct http_conn *c, int status, struct span reason,
     size_t need = reason.len + 512;
     require(c->in_request && !c->reply_begun);
     c->reply_begun = true;
+    c->reply_status = status;
     choose_framing(c, status, content_length);
     for (size_t i = 0; i < count; i++) {
         need += headers[i].name.len + headers[i].value.len + 4;
@@ -420,6 +423,11 @@ void http_reply_cut(struct http_conn *c)
     c->close_after = true;
     c->body_ended = true;
     receive_later(c);
+}
+
+int http_reply_status(const struct http_conn *c)
+{
+    return c->reply_status;
 }
 
 bool http_reply_begun(const struct http_conn *c)

@@ -11,6 +11,7 @@ import tempfile
 
 from lull import DEADLINE, LULLCTL, LULLD, LullTest, clean_environment, eventually, free_port, main
 from prompts import PATH, body, chat_body, headers
+from upstream import Gate, good
 
 LINE = re.compile(r"^\S+Z (error|warn|info|debug) +(\w+): (.*)$")
 
@@ -147,6 +148,93 @@ class ReloadLog(LullTest):
             self.assertRegex(line, r" error app: not reloaded, the old configuration stays: ")
             self.assertEqual(line.count("ttl: a duration"), 1, line)
             self.assertNotIn("\\n", line)
+
+
+class DebugLog(LullTest):
+    LINE = re.compile(r" debug request: (\S+) (\S+) kind=(\S+) outcome=(\S+) status=(\d+) ms=(\d+\.\d)$")
+
+    def lines(self, lull):
+        return [m.groups() for m in map(self.LINE.search, lull.log_text().splitlines()) if m]
+
+    def test_one_line_for_each_exchange(self):
+        up = self.upstream()
+        lull = self.lull(up, server="log_level = debug", more="[task tags]\nenabled = no\n")
+        c = self.connect(lull)
+        c.post(PATH["openai"], body("title", "logged"), headers())
+        lull.committed()
+        c.post(PATH["openai"] + "?key=planted", body("title", "logged"), headers())
+        c.post(PATH["openai"], body("tags", "logged"), headers())
+        c.post(PATH["openai"], chat_body("logged"), headers())
+        c.request("GET", "/v1/models?key=planted", headers(), None)
+        c.request("GET", "/@nowhere/v1/models", headers(), None)
+        eventually(lambda: len(self.lines(lull)) >= 6)
+        lines = self.lines(lull)
+        self.assertEqual([line[:5] for line in lines], [
+            ("POST", PATH["openai"], "title", "misses", "200"), ("POST", PATH["openai"], "title", "misses", "200"),
+            ("POST", PATH["openai"], "tags", "switched_off", "200"), ("POST", PATH["openai"], "chat", "passed", "200"),
+            ("GET", "/v1/models", "other", "passed", "200"),
+            ("GET", "/@nowhere/v1/models", "other", "rejected", "404")])
+        c.post(PATH["openai"], body("title", "logged"), headers())
+        eventually(lambda: len(self.lines(lull)) == 7)
+        self.assertEqual(self.lines(lull)[6][:5], ("POST", PATH["openai"], "title", "hits", "200"))
+        self.assertNotIn("planted", lull.log_text())
+        bad = self.connect(lull)
+        bad.send(b"GET /a b c HTTP/1.1\r\n\r\n")
+        self.assertEqual(bad.response().status, 400)
+        eventually(lambda: "outcome=rejected status=400 error=bad_request" in lull.log_text())
+
+    def test_a_client_that_leaves(self):
+        up = self.upstream()
+        gate = Gate()
+        up.when("*", good(gate))
+        up.when("chat", good(gate, hold_at=1))
+        lull = self.lull(up, server="log_level = debug")
+        for text, name in ((body("title", "left"), "title"), (chat_body("left"), "chat")):
+            n = len(self.lines(lull))
+            c = self.connect(lull)
+            c.start("POST", PATH["openai"], headers(), text.encode())
+            up.wait_for(1)
+            c.close()
+            eventually(lambda n=n: len(self.lines(lull)) == n + 1)
+            self.assertEqual(self.lines(lull)[-1][2:4], (name, "abandoned"))
+            up.clear()
+        gate.open()
+
+    def test_no_lines_otherwise(self):
+        lull = self.lull(self.upstream())
+        self.connect(lull).post(PATH["openai"], body("title", "quiet"), headers())
+        lull.stop()
+        self.assertNotIn("request:", lull.log_text())
+
+
+class UpstreamLog(LullTest):
+    def upstream_lines(self, lull):
+        return [line.partition(" upstream: ")[2] for line in lull.log_text().splitlines() if " upstream: " in line]
+
+    def test_each_change_once(self):
+        up = self.upstream()
+        port = up.port
+        lull = self.lull({"default": {"url": f"http://127.0.0.1:{port}", "breaker_failures": 2, "breaker_open": "1ms",
+                                      "slots": 0}})
+        c = self.connect(lull)
+        self.assertEqual(c.get("/v1/models").status, 200)
+        self.assertEqual(self.upstream_lines(lull), [])
+        up.stop()
+        for i in range(5):
+            c.post(PATH["openai"], body("title", f"down {i}"), headers())
+        for _ in range(3):
+            c.post(PATH["openai"], chat_body("down"), headers())
+        lines = self.upstream_lines(lull)
+        self.assertEqual(len(lines), 2, lines)
+        self.assertRegex(lines[0], r"^default is down: .*refused")
+        self.assertRegex(lines[1], r"^default failed 2 times in a row: the breaker opens")
+        back = self.upstream(port=port)
+        self.assertEqual(c.post(PATH["openai"], chat_body("up"), headers()).status, 200)
+        self.assertEqual(c.post(PATH["openai"], chat_body("up"), headers()).status, 200)
+        self.assertEqual(len(back.matching("chat")), 2)
+        eventually(lambda: len(self.upstream_lines(lull)) == 4)
+        self.assertEqual(sorted(self.upstream_lines(lull)[2:]), [
+            "default answers again: the breaker closes, tasks are sent there", "default is up again"])
 
 
 class Signal(LullTest):

@@ -148,5 +148,7 @@ void http_reply_end(struct http_conn *c);
 void http_reply_cut(struct http_conn *c);
 /* Whether http_reply_begin was called for the current request. */
 bool http_reply_begun(const struct http_conn *c);
+/* Status of the reply to the current request, until the next one begins; 0: there is none. */
+int http_reply_status(const struct http_conn *c);
 
 #endif

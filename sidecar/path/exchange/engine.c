@@ -12,8 +12,12 @@
 #include "path/exchange/exchange_priv.h"
 
 #include "lull/base/host.h"
+#include "lull/base/log.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+
+enum { LOGGED_PATH_MAX = 512 };
 
 static enum step (*const steps[])(struct exchange *) = {
 #define STEP(id, function) [STEP_##id] = function,
@@ -137,9 +141,52 @@ static struct exchange *exchange_new(struct engine *e, struct http_conn *conn)
     return x;
 }
 
+/* ---- log_level = debug: one line for each exchange ---- */
+
+/* The request, while its head is there; without the query, which may hold a key. */
+static void name_request(struct exchange *x, const struct http_request *r)
+{
+    size_t path = r->path.len < LOGGED_PATH_MAX ? r->path.len : LOGGED_PATH_MAX;
+    size_t size = r->method_name.len + path + 2;
+    if (!log_enabled(LOG_LEVEL_DEBUG)) {
+        return;
+    }
+    x->named = mem_new(size);
+    snprintf(x->named, size, "%.*s %.*s", (int)r->method_name.len, r->method_name.ptr, (int)path,
+             r->path.ptr);
+}
+
+static const char *logged_outcome(const struct exchange *x, int status)
+{
+    if (x->finished) {
+        return outcome_name(x->outcome);
+    }
+    if (x->rejected) {
+        return outcome_name(OUTCOME_REJECTED);
+    }
+    return x->conn == NULL ? outcome_name(OUTCOME_ABANDONED) : status >= 400 ? "failed" : "passed";
+}
+
+static void log_exchange(struct exchange *x)
+{
+    int status = x->conn != NULL ? http_reply_status(x->conn) : x->status;
+    usec_t took = mono_diff(loop_now(x->engine->parts.loop), x->begun);
+    const char *kind = x->finished                          ? x->settings->kinds[x->counted].name
+                       : x->decision.cls == TASK_CLASS_TASK ? exchange_policy(x)->name
+                       : x->decision.cls == TASK_CLASS_CHAT ? "chat"
+                                                            : "other";
+    if (x->named != NULL) {
+        log_debug("request", "%s kind=%s outcome=%s status=%d ms=%.1f", x->named, kind,
+                  logged_outcome(x, status), status, (double)took / 1000.0);
+        free(x->named);
+        x->named = NULL;
+    }
+}
+
 void exchange_drop(struct exchange *x)
 {
     struct engine *e = x->engine;
+    log_exchange(x);
     if (x->conn != NULL && http_conn_data(x->conn) == x) {
         http_conn_set_data(x->conn, NULL);
     }
@@ -176,6 +223,9 @@ void exchange_finish(struct exchange *x, int kind, enum outcome outcome)
     mono_t now = loop_now(x->engine->parts.loop);
     figures->requests++;
     figures->outcomes[outcome]++;
+    x->finished = true;
+    x->outcome = outcome;
+    x->counted = kind;
     if (outcome != OUTCOME_ABANDONED) {
         figure_times_add(&figures->latency, now, mono_diff(now, x->begun));
     }
@@ -228,11 +278,13 @@ static void on_request(struct http_conn *c, void *ctx)
     struct engine *e = ctx;
     struct exchange *x = exchange_new(e, c);
     const struct http_request *r = http_conn_request(c);
+    name_request(x, r);
     enum http_error route = head_read(x, r);
     enum http_error error = head_is_back(x, r) ? HTTP_ERROR_LOOP : head_admit(x, r);
     error = error == HTTP_ERROR_NONE ? route : error;
     if (error != HTTP_ERROR_NONE) {
         e->bad_requests++;
+        x->rejected = true;
         http_reply_error(c, error, x->head.form, SPAN_NONE, SPAN_NONE);
         exchange_drop(x);
         return;
@@ -289,6 +341,7 @@ static void on_gone(struct http_conn *c, void *ctx)
     if (x == NULL) {
         return;
     }
+    x->status = http_reply_status(c);
     x->conn = NULL;
     if (x->phase == PHASE_RELAY) {
         relay_client_gone(x->relay); /* the exchange ends with the relay */
@@ -315,6 +368,14 @@ static void on_writable(struct http_conn *c, void *ctx)
     }
 }
 
+/* What is no request has neither method nor path. */
+static void on_refused(enum http_error error, void *ctx)
+{
+    (void)ctx;
+    log_debug("request", "- - kind=other outcome=rejected status=%d error=%s",
+              http_error_status(error), http_error_name(error));
+}
+
 const struct http_handler engine_handler = {
     .on_request = on_request,
     .on_body_end = on_body_end,
@@ -322,5 +383,5 @@ const struct http_handler engine_handler = {
     .on_body = on_body,
     .on_gone = on_gone,
     .on_writable = on_writable,
-    .on_refused = NULL,
+    .on_refused = on_refused,
 };

@@ -84,6 +84,12 @@ struct exchange {
     struct schedule_front front; /* of a chat, or another request that a person waits for */
     bool is_front;
     struct answer_watch watch;
+    char *named;   /* log_level = debug: "POST /path", for the line at its end; else NULL */
+    int status;    /* of the reply, once the client has gone; 0: none */
+    bool finished; /* a task whose outcome is counted */
+    bool rejected; /* answered before it was anything */
+    enum outcome outcome;
+    int counted; /* the kind that it was counted for */
     /* mode = observe */
     bool observing;            /* it was judged as a task that may be answered */
     struct observed *observed; /* its virtual call; NULL: none, or over */

@@ -16,7 +16,7 @@ static void count_call_end(struct exchange *x, const struct relay_result *r)
     struct upstream_figures *up = upstream_figures_of(x);
     up->running--;
     if (!r->client_gone) {
-        up->unreachable = r->own_error;
+        flight_note_reached(x->engine->flights, up->name, !r->own_error, r->why);
     }
     if (r->own_error) {
         probes_forget(flight_probes(x->engine->flights), up->name);

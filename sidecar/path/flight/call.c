@@ -506,7 +506,8 @@ static void on_done(void *ctx, const struct upstream_report *report)
     f->answer_begun = f->assembling && assembler_begun(&f->assembler);
     enum assembled how = f->assembling ? assembler_finish(&f->assembler, whole) : ASSEMBLED_WHOLE;
     const char *broke = whole ? why_broken(report, how) : report->why;
-    up->unreachable = report->result == UPSTREAM_UNREACHABLE;
+    flight_note_reached(f->table, flight_upstream(f)->name, report->result != UPSTREAM_UNREACHABLE,
+                        report->why);
     call_ended(f, broke == NULL ? &up->finished : &up->failed,
                up->unreachable ? 0 : model_time(f, whole));
     if (!whole) {

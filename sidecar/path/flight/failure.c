@@ -16,6 +16,8 @@
 #define _XOPEN_SOURCE 700 /* strptime */
 #include "path/flight/flight_priv.h"
 
+#include "lull/base/log.h"
+
 #include <stdlib.h>
 #include <time.h>
 
@@ -57,8 +59,23 @@ void breakers_free(struct flight_table *t)
     }
 }
 
+void flight_note_reached(struct flight_table *t, const char *upstream, bool reached,
+                         const char *why)
+{
+    struct upstream_figures *up = figures_upstream(t->figures, upstream);
+    if (up->unreachable && reached) {
+        log_info("upstream", "%s is up again", upstream);
+    } else if (!up->unreachable && !reached) {
+        log_warn("upstream", "%s is down: %s", upstream, why);
+    }
+    up->unreachable = !reached;
+}
+
 static void note_success(struct breaker *b)
 {
+    if (b->open_until.us != 0) {
+        log_info("upstream", "%s answers again: the breaker closes, tasks are sent there", b->name);
+    }
     b->failures = 0;
     b->open_until = (mono_t){0};
     b->probing = false;
@@ -70,6 +87,11 @@ static void note_failure(struct flight_table *t, const struct upstream_settings 
     b->failures++;
     b->probing = false;
     if (b->failures >= to->breaker_failures) {
+        if (b->open_until.us == 0) {
+            log_warn("upstream",
+                     "%s failed %lld times in a row: the breaker opens, tasks are kept away",
+                     to->name, (long long)b->failures);
+        }
         b->open_until = (mono_t){loop_now(t->loop).us + to->breaker_open};
     }
 }

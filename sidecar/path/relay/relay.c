@@ -187,6 +187,7 @@ static void own_error(struct relay *r, const struct upstream_report *report)
                                                                    : HTTP_ERROR_UPSTREAM_BROKE;
     snprintf(detail, sizeof detail, "%s (%s)", r->to->name, report->why);
     r->result.own_error = true;
+    snprintf(r->result.why, sizeof r->result.why, "%s", report->why);
     r->result.unreachable = report->result == UPSTREAM_UNREACHABLE;
     r->result.status = http_error_status(error);
     http_reply_error(r->conn, error, r->form, span_of(detail), buf_span(&r->extra));

@@ -186,6 +186,10 @@ struct probes *flight_probes(const struct flight_table *t);
 /* A chat's call has ended, with that status (0: without a whole answer): an answer ends what
  * failures began. */
 void flight_chat_ended(struct flight_table *t, const struct upstream_settings *to, int status);
+/* A call reached the upstream, or did not (why: one phrase). Where that changes its state, a line is
+ * logged. */
+void flight_note_reached(struct flight_table *t, const char *upstream, bool reached,
+                         const char *why);
 /* The load options of a chat in Ollama's dialect: tasks for that model there are sent with them. */
 void flight_chat_loads(struct flight_table *t, const struct upstream_settings *to,
                        struct span model, struct span body, enum endpoint endpoint);
