@@ -66,7 +66,7 @@ static void default_data_dir(char *out, size_t size)
     }
 }
 
-static void default_path(const struct option *o, char *out, size_t size)
+void default_path(const struct option *o, char *out, size_t size)
 {
     if (strcmp(o->key, "control") == 0) {
         os_default_control(out, size);
@@ -98,6 +98,27 @@ static void build_section(struct config *c, struct reading *r, enum section sect
     }
 }
 
+/* What metrics_listen and listen say must not be the same port. */
+static void check_metrics(const struct server_settings *s, struct reading *r)
+{
+    const struct assignment *a =
+        reading_find(r, SECTION_SERVER, "", option_find(SECTION_SERVER, SPAN("metrics_listen")));
+    struct buf why = {.max = 1024};
+    struct strings both = {
+        mem_new((s->listen.count + s->metrics_listen.count + 1) * sizeof(char *)), 0};
+    for (size_t i = 0; i < s->listen.count; i++) {
+        both.items[both.count++] = s->listen.items[i];
+    }
+    for (size_t i = 0; i < s->metrics_listen.count; i++) {
+        both.items[both.count++] = s->metrics_listen.items[i];
+    }
+    if (a != NULL && addresses_collide(&both, &why)) {
+        say_about(r, a, "metrics_listen: %.*s", (int)why.len, why.data);
+    }
+    free(both.items);
+    buf_free(&why);
+}
+
 /* The control socket's file cannot be a port, too. */
 static void check_control(const struct server_settings *s, struct reading *r)
 {
@@ -127,6 +148,7 @@ static void fit_connections(struct server_settings *s, struct reading *r)
 static void check_server(struct settings *s, struct reading *r)
 {
     check_control(&s->server, r);
+    check_metrics(&s->server, r);
     fit_connections(&s->server, r);
     const struct assignment *a =
         reading_find(r, SECTION_SERVER, "", option_find(SECTION_SERVER, SPAN("control_group")));

@@ -90,9 +90,22 @@ static const char *origin(const struct value *v)
     }
 }
 
-static const char *shown_text(const struct value *v)
+/* As people may see it: no secret, no password of a proxy. The caller's to free. */
+static char *shown_text(const struct value *v)
 {
-    return v->option->type == TYPE_SECRET && v->text[0] != '\0' ? "***" : v->text;
+    enum option_type type = v->option->type;
+    const char *at = type == TYPE_PROXY ? strrchr(v->text, '@') : NULL;
+    struct buf masked = {.max = 4096};
+    if (at != NULL) {
+        buf_text(&masked, "http://***%s", at);
+    } else if (type == TYPE_SECRET && v->text[0] != '\0') {
+        buf_text(&masked, "***");
+    } else {
+        return mem_strdup(v->text);
+    }
+    char *shown = mem_strndup(masked.data, masked.len);
+    buf_free(&masked);
+    return shown;
 }
 
 static void put_span(struct buf *out, struct span s)
@@ -126,8 +139,10 @@ static void put_value(struct buf *out, const char *text)
 void config_print(const struct config *c, struct buf *out)
 {
     for (size_t i = 0; i < c->count; i++) {
+        char *shown = shown_text(&c->values[i]);
         buf_text(out, "%s = ", c->values[i].name);
-        put_value(out, shown_text(&c->values[i]));
+        put_value(out, shown);
+        free(shown);
         buf_text(out, "  (%s)\n", origin(&c->values[i]));
     }
 }
@@ -140,7 +155,9 @@ void config_print_json(const struct config *c, const char *section, struct buf *
             continue;
         }
         cJSON *one = cJSON_AddObjectToObject(all, c->values[i].name + strlen(section));
-        cJSON_AddStringToObject(one, "value", shown_text(&c->values[i]));
+        char *shown = shown_text(&c->values[i]);
+        cJSON_AddStringToObject(one, "value", shown);
+        free(shown);
         cJSON_AddStringToObject(one, "origin", origin(&c->values[i]));
     }
     char *text = cJSON_PrintUnformatted(all);
@@ -148,6 +165,19 @@ void config_print_json(const struct config *c, const char *section, struct buf *
     put_span(out, span_of(text));
     cJSON_free(text);
     cJSON_Delete(all);
+}
+
+static void put_default(const struct option *o, struct buf *out)
+{
+    char path[4096];
+    if (strcmp(o->def, "@") != 0) {
+        buf_text(out, "%s", o->def);
+    } else if (o->section == OPTION_SERVER) {
+        default_path(o, path, sizeof path);
+        buf_text(out, "%s", path);
+    } else {
+        kind_defaults(o, out);
+    }
 }
 
 void config_help(struct buf *out)
@@ -163,21 +193,13 @@ void config_help(struct buf *out)
             buf_text(out, "%s%s\n", last[0] != '\0' ? "\n" : "", title);
             last = title;
         }
-        buf_text(out, "  %s = %s\n      ", o->key,
-                 strcmp(o->def, "@") == 0 ? "(see the text)" : o->def);
+        buf_text(out, "  %s = ", o->key);
+        put_default(o, out);
+        buf_text(out, "\n      ");
         option_describe(o, out);
         buf_text(out, "; %s\n      %s\n", o->reload ? "a reload changes it" : "needs a restart",
                  o->help);
     }
-    buf_text(out, "\nkinds:");
-    for (int k = 0; k < KIND_BUILTIN_COUNT; k++) {
-        const struct kind_info *info = kind_info((enum kind_id)k);
-        char ttl[32];
-        duration_text((int64_t)info->ttl_s * USEC_PER_S, ttl, sizeof ttl);
-        buf_text(out, "\n  %-19s cache = %s, ttl = %s", info->name, info->cached ? "yes" : "no",
-                 ttl);
-    }
-    buf_text(out, "\n");
 }
 
 /* A key file may hold another key while its name is the same. */
@@ -247,7 +269,9 @@ static void put_change(struct diff *d, const struct value *v, const struct value
         name = span_of(all);
     }
     if (put_name(d, name)) {
-        buf_text(to, "%s%.*s = %.*s", comma, (int)name.len, name.ptr, SHOWN_MAX, shown_text(v));
+        char *shown = shown_text(v);
+        buf_text(to, "%s%.*s = %.*s", comma, (int)name.len, name.ptr, SHOWN_MAX, shown);
+        free(shown);
     }
 }
 

@@ -98,6 +98,8 @@ struct config {
 };
 
 /* build.c */
+/* Default of control or data_dir. */
+void default_path(const struct option *o, char *out, size_t size);
 /* Takes one option of a section into base: the assignment, or else the default. */
 void take_option(struct config *c, struct reading *r, const char *prefix, const struct option *o,
                  const struct assignment *a, const char *def, void *base);
@@ -113,6 +115,8 @@ void warn_about(struct reading *r, const struct assignment *a, const char *fmt, 
 
 /* kinds.c */
 void build_kinds(struct config *c, struct reading *r);
+/* The defaults of an option that differ from kind to kind: "20s; title 1m, autocomplete 300ms". */
+void kind_defaults(const struct option *o, struct buf *out);
 /* The digest over everything that decides an answer. */
 void build_digest(struct settings *s);
 

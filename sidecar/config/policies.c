@@ -114,6 +114,30 @@ static void kind_default(const struct option *o, const struct kind_info *k, char
     }
 }
 
+void kind_defaults(const struct option *o, struct buf *out)
+{
+    char texts[KIND_BUILTIN_COUNT][256];
+    size_t usual = 0, most = 0, others = 0;
+    for (size_t i = 0; i < KIND_BUILTIN_COUNT; i++) {
+        kind_default(o, kind_info((enum kind_id)i), texts[i], sizeof texts[i]);
+    }
+    for (size_t i = 0; i < KIND_BUILTIN_COUNT; i++) {
+        size_t same = 0;
+        for (size_t k = 0; k < KIND_BUILTIN_COUNT; k++) {
+            same += strcmp(texts[i], texts[k]) == 0 ? 1 : 0;
+        }
+        usual = same > most ? i : usual;
+        most = same > most ? same : most;
+    }
+    buf_text(out, "%s", texts[usual]);
+    for (size_t i = 0; i < KIND_BUILTIN_COUNT; i++) {
+        if (strcmp(texts[i], texts[usual]) != 0) {
+            buf_text(out, "%s%s %s", others++ == 0 ? "; " : ", ", kind_info((enum kind_id)i)->name,
+                     texts[i]);
+        }
+    }
+}
+
 static const struct assignment *kind_assignment(const struct reading *r, const char *name,
                                                 const struct option *o)
 {

@@ -89,6 +89,8 @@ class Check(Folder):
     def test_a_key_that_only_root_can_read(self):
         if os.geteuid() != 0:
             self.skipTest("only root sees this")
+        self.folder = tempfile.mkdtemp(prefix="lull-", dir="/tmp")  # a folder above it may be closed elsewhere
+        self.addCleanup(shutil.rmtree, self.folder, True)
         os.chmod(self.folder, 0o755)
         data = os.path.join(self.folder, "data")
         os.mkdir(data)

@@ -291,6 +291,41 @@ mutant(R, "an autocomplete waits max_hold at most", FLIGHT, "if (is_completion(f
        "if (f == NULL) {\n        loop_timer_start", YIELD)
 mutant(R, "max_hold of [tasks] makes no completion wait longer", "sidecar/config/policies.c",
        "all.max_hold > default_max_hold(k);", "all.max_hold < 0;", ("unit.config.test_config_keys",))
+R = "configuration"
+WORDS, KEYS, ENVIRONMENT = (f"unit.config.test_config_{n}" for n in ("words", "keys", "environment"))
+mutant(R, "an empty variable is unset", "sidecar/config/environment.c",
+       "span_trim(span_make(*item + equals + 1, all.len - equals - 1)).len == 0", "*item == NULL", (ENVIRONMENT,))
+mutant(R, "a service of any name is a platform's", "sidecar/config/environment.c",
+       'span_ends(name, SPAN("_PORT")) ||', "", (ENVIRONMENT,))
+mutant(R, "an empty file is no secret", "sidecar/config/environment.c",
+       "} else if (t->option->type == TYPE_SECRET) {", "} else if (t == NULL) {", (ENVIRONMENT,))
+mutant(R, "what [tasks] says wrong is said once", "sidecar/config/assignments.c",
+       "if (!once || !is_said(", "if (once || !is_said(", (WORDS,))
+mutant(R, "a # that begins a value is refused", "sidecar/config/ini.c",
+       "if (value.len > 0 && value.ptr[0] == '#') {", "if (p == NULL) {", (WORDS,))
+mutant(R, "a key is sent to the section that has it", "sidecar/config/nearest.c",
+       "if (option_find(section, key) == NULL && put_places(key, out)) {", "if (out == NULL) {", (WORDS,))
+mutant(R, "a wildcard takes in the others", "sidecar/config/address.c",
+       "return is_wildcard(a) || is_wildcard(b) ||", "return", (WORDS,))
+mutant(R, "two wildcards stand beside each other", "sidecar/config/address.c",
+       "return !apart && is_wildcard(", "return is_wildcard(", (WORDS,))
+mutant(R, "an endpoint is no url", "sidecar/config/url.c", "if (has_endpoint(url, why)) {", "if (why == NULL) {", (WORDS,))
+mutant(R, "a proxy's password is masked", "sidecar/config/config.c", "if (at != NULL) {", "if (at == v->text) {", (KEYS,))
+mutant(R, "a change of [tasks] is one name", "sidecar/config/config.c",
+       "if (v->of_tasks || (other != NULL && other->of_tasks)) {", "if (d == NULL) {", (KEYS,))
+mutant(R, "num_ctx as a value is sent", "sidecar/path/dialect/overrides.c",
+       "if (s->ollama && s->policy->num_ctx == MATCH_VALUE) {", "if (s == NULL) {", ("unit.dialect.test_overrides",))
+mutant(R, "a data_dir that is there is in order", "sidecar/app/check.c",
+       "if (status == 0 && !S_ISDIR(st.st_mode)) {", "if (status == 0) {", ("integration.config",))
+mutant(R, "one line for each exchange", "sidecar/path/exchange/engine.c", "    log_exchange(x);\n", "",
+       ("integration.config",))
+mutant(R, "an upstream's change is said once", "sidecar/path/flight/failure.c",
+       "} else if (!up->unreachable && !reached) {", "} else if (!reached) {", ("integration.config",))
+mutant(R, "the breaker's opening is said once", "sidecar/path/flight/failure.c",
+       "        if (b->open_until.us == 0) {\n            log_warn", "        if (b != NULL) {\n            log_warn",
+       ("integration.config",))
+
+R = "6 bounds"
 mutant(R, "then it is answered empty", FLIGHT, "} else if (f->state == FLIGHT_QUEUED) {\n        flight_finish_empty(f, OUTCOME_BUSY);",
        "} else if (f->state == FLIGHT_QUEUED) {\n        call_start(f);", YIELD)
 mutant(R, "so it is after giving way", FLIGHT, "completion_release_all(f);\n    arm_hold(f);",

@@ -127,6 +127,48 @@ static void every_way_to_this_machine_is_one_machine(void **state)
     }
 }
 
+static void no_secret_is_printed(void **state)
+{
+    (void)state;
+    struct tried t = try_config("[server]\nclient_token = planted\n[upstream default]\n"
+                                "url = http://x\napi_key = planted\n"
+                                "proxy = http://ann:planted@10.0.0.1:3128\n",
+                                NULL, NULL);
+    struct buf json = {.max = 1024 * 1024};
+    assert_string_equal(t.errors.data, "");
+    config_print_json(t.config, "", &json);
+    assert_int_equal(buf_append_char(&json, '\0'), ERR_OK);
+    assert_says(&t.printed, "upstream.default.proxy = http://***@10.0.0.1:3128  (");
+    assert_says(&t.printed, "server.client_token = ***  (");
+    assert_null(strstr(t.printed.data, "planted"));
+    assert_null(strstr(json.data, "planted"));
+    buf_free(&json);
+    tried_free(&t);
+}
+
+/* --help-config says the default of every key. */
+static void help_has_every_default(void **state)
+{
+    static const char *const parts[] = {
+        "  max_hold = 20s; title 1m, autocomplete 300ms\n",
+        "  settle = 1s; autocomplete 0\n",
+        "  ttl = 1h; title 7d, query 12h, autocomplete 10m, emoji 7d, image_prompt 12h\n",
+        "  cache = yes; tool_selection no, memory_review no, context_compaction no\n",
+        "  num_ctx = match\n      match, as-asked or a number from 1 to 16777216; a reload changes "
+        "it",
+        "  data_dir = /",
+    };
+    struct buf help = {.max = 1024 * 1024};
+    (void)state;
+    config_help(&help);
+    assert_int_equal(buf_append_char(&help, '\0'), ERR_OK);
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        assert_says(&help, parts[i]);
+    }
+    assert_null(strstr(help.data, "@"));
+    buf_free(&help);
+}
+
 static void assert_diff(const char *before, const char *after, const char *names,
                         const char *applied, const char *fixed)
 {
@@ -174,6 +216,8 @@ int main(void)
         cmocka_unit_test(words_set_their_enum),
         cmocka_unit_test(max_connections_fits_the_process),
         cmocka_unit_test(every_way_to_this_machine_is_one_machine),
+        cmocka_unit_test(no_secret_is_printed),
+        cmocka_unit_test(help_has_every_default),
         cmocka_unit_test(a_change_is_named_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -130,6 +130,8 @@ static void addresses_that_exclude_each_other(void **state)
     }
     assert_refused("[server]\nlisten = unix:/tmp/c.sock\ncontrol = /tmp//c.sock\n",
                    ":2: listen: unix:/tmp/c.sock is the control socket");
+    assert_refused("[server]\nmetrics_listen = 127.0.0.1:11435\n",
+                   ":2: metrics_listen: 127.0.0.1:11435 is given twice");
 }
 
 static void urls_that_cannot_work(void **state)
