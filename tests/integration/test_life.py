@@ -446,8 +446,7 @@ class CommandLine(LullTest):
         self.assertEqual(lulld("--check", "-c", "/nonexistent/lull.conf").returncode, 2)
 
     def test_keys_of_later_versions_are_refused(self):
-        for text in ("[server]\nmetrics_listen = 127.0.0.1:1\n",
-                     "[server]\nuser_jwt_secret = x\n"):
+        for text in ("[server]\nuser_jwt_secret = x\n", "[server]\nauth_header = x\n"):
             p = lulld("--check", "-c", self.write(text + "[upstream default]\nurl = http://127.0.0.1:1\n"))
             self.assertEqual(p.returncode, 2, text)
             self.assertIn("not supported in this version", p.stderr)
