@@ -1,8 +1,9 @@
 #!/bin/bash
-# bare.sh [SUITE [run|test]]: the two commands of the README in a bare Debian (bookworm; trixie and others by
+# bare.sh [SUITE [run|test]]: contrib/setup/run.sh and test.sh in a bare Debian (bookworm; trixie and others by
 # name), on the source tarball, with nothing installed but debootstrap's minimum: no git, no compiler. `run`
-# builds lull, starts it in front of a model server that is not there and asks it for its health; `test` runs
-# the tests; both where nothing is said (with another SUITE: run). By hand, as root; `test` takes long.
+# builds lull, starts it in front of a model server that does not exist, asks for its health and runs the lullctl
+# command that run.sh prints; `test` runs the tests. Default: both (another SUITE: run). By hand, as root; `test`
+# takes long.
 #
 #   LULL_BASE_TAR=FILE     a root file system of that suite to begin with, instead of debootstrap
 #   LULL_BASE_COPY=FILES   files of this machine that apt-get needs (proxy, certificates)
@@ -52,7 +53,7 @@ folder=/root/$(basename "$tarball" .tar.gz)
 echo "$(basename "$tarball"), $(($(stat -c %s "$tarball") / 1024)) KB, in $suite"
 
 run_it() {
-    local began=$SECONDS running
+    local began=$SECONDS running look line
     at "$folder/contrib/setup/run.sh" http://127.0.0.1:9 --listen "127.0.0.1:$((20000 + RANDOM % 9000))" \
         --control /root/control.sock >"$work/run.log" 2>&1 &
     running=$!
@@ -65,6 +66,15 @@ run_it() {
         tail -20 "$work/run.log"
         fail "run.sh"
     }
+    look=$(sed -n 's/^look at it  *//p' "$work/run.log")
+    # shellcheck disable=SC2086 # a command and its arguments
+    chroot "$tree" $look >"$work/look.log" 2>&1 || {
+        cat "$work/run.log" "$work/look.log"
+        fail "the command that run.sh prints: $look"
+    }
+    for line in 'model server    http://127.0.0.1:9' 'control socket  /root/control.sock' 'data folder     /root/'; do
+        grep -qF "$line" "$work/run.log" || fail "run.sh does not print: $line"
+    done
     echo "run.sh: ready after $((SECONDS - began)) s, packages and build included"
     chroot "$tree" "$folder/build/lullctl" --socket /root/control.sock drain
     wait "$running" || fail "run.sh ended with $?"
