@@ -22,4 +22,4 @@ need() {
 BUILD_PACKAGES=(gcc libc6-dev cmake ninja-build pkg-config libevent-dev libcurl4-openssl-dev liblmdb-dev
     libxxhash-dev libcjson-dev libssl-dev ca-certificates)
 TEST_PACKAGES=(libcmocka-dev clang clang-format clang-tidy libclang-rt-14-dev universal-ctags shellcheck
-    python3 openssl python3-venv dpkg-dev file systemd groff-base)
+    python3 nodejs openssl python3-venv dpkg-dev file systemd groff-base)

@@ -1,5 +1,5 @@
 /* fuzz_webui_repair.c: any bytes as a task's answer. Input: one byte (kind and finish reason), then
- * the content. What is mended is a part of what came, is readable, and needs no second mending;
+ * the content. What is mended is readable, no longer than escapes make it, and needs no second mending;
  * what is not mended stays.
  */
 #include "lull/path/webui/repair.h"
@@ -27,7 +27,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (answer_mend(&a, &policy, kind)) {
             require(before == JUDGED_BAD);
             require(answer_judge(&a, &policy, kind) != JUDGED_BAD);
-            require(span_find(content, buf_span(&a.content), 0) != SIZE_MAX);
+            require(a.content.len <= 6 * content.len);
             require(!answer_mend(&a, &policy, kind));
         } else {
             require(span_eq(buf_span(&a.content), content));

@@ -648,6 +648,33 @@ mutant(R, "what comes behind the end does not prolong it", CALL, "if (!finished 
 mutant(R, "any 2xx is put together", CALL, "return status / 100 == 2 &&", "return status == 200 &&", FLIGHT_T)
 mutant(R, "half an answer counts as failed", CALL, "broke == NULL ? &up->finished : &up->failed", "&up->finished", FLIGHT_T)
 
+# ---- what Open WebUI's parsers read ----
+
+R = "parsers"
+VALIDATE = "sidecar/path/webui/validate.c"
+REPAIR = "sidecar/path/webui/repair.c"
+JSON_READ = "sidecar/path/json/json_read.c"
+JUDGE_T = ("unit.webui.test_validate",)
+REPAIR_T = ("unit.webui.test_repair",)
+mutant(R, "no raw control characters", JSON_READ, "(c == 0 || r->as != JSON_LOOSE)", "c == 0", JUDGE_T)
+mutant(R, "NaN is no JavaScript", JSON_READ, "return python && json_word(&r->at, r->end, \"NaN\");",
+       "return json_word(&r->at, r->end, \"NaN\");", JUDGE_T)
+mutant(R, "NaN is Python", JSON_READ, "bool python = r->as != JSON_JAVASCRIPT;", "bool python = false;", JUDGE_T)
+mutant(R, "image prompts are read from the last brace", VALIDATE, "kind == KIND_QUERY || kind == KIND_IMAGE_PROMPT",
+       "kind == KIND_QUERY", JUDGE_T)
+mutant(R, "a thought without an end is no answer", VALIDATE, "json.len == 0 || (size_t)(json.ptr - text.ptr) > thoughts_unended(text)",
+       "json.len == 0", JUDGE_T)
+mutant(R, "nor an emoji", VALIDATE, "picture < thoughts_unended(content)", "true", JUDGE_T)
+mutant(R, "thinking cut by the cap is no answer", VALIDATE, "from_thinking && a->finish != FINISH_LENGTH", "from_thinking", JUDGE_T)
+mutant(R, "tags and queries are strings", VALIDATE, "kind == KIND_TAGS || kind == KIND_QUERY || policy", "policy", JUDGE_T)
+mutant(R, "what JavaScript trims is blank", VALIDATE, "cp == 0x3000", "cp == 0x3001", JUDGE_T)
+mutant(R, "control characters are escaped", REPAIR, "return buf_append_json(out, span_make(s.ptr, 1));",
+       "return buf_append(out, s.ptr, 1);", REPAIR_T)
+mutant(R, "braces of queries are escaped", REPAIR, "if (kind_reads_last(kind) && (c == '{' || c == '}')) {",
+       "if (kind_reads_last(kind) && c == '\\0') {", REPAIR_T)
+mutant(R, "nothing is taken out of a thought without an end", "sidecar/path/webui/thoughts.c",
+       "end == SIZE_MAX ? all.len :", "end == SIZE_MAX ? (all.len > 4096 ? all.len : at + 1) :", REPAIR_T)
+
 
 # ---- connections ----
 

@@ -1,221 +1,91 @@
-/* repair.c: see mend.h.
+/* repair.c: see repair.h.
  *
- * Thinking is blanked out in a copy with a byte that no JSON may hold, so places in the copy are
- * places in the content and no object reaches across a thought. Then the copy is read once from the
- * front: at each '{' a strict reader of JSON looks whether a whole object begins there; one that
- * does is a candidate and is stepped over, so objects inside of it are none, and braces of prose
- * (LaTeX, code) fail at their first byte. The last candidates are tried from the last to the first,
- * those in the last fence marked as JSON before all others: models that think aloud put the answer
- * last.
+ * Thinking is overwritten with NUL in a copy, so places in the copy are places in the content and no
+ * object reaches across a thought. Then the copy is read once from the front: at each '{' the reader
+ * of JSON, in its loose form, looks whether a whole object begins there; one that does is a
+ * candidate and is stepped over, so objects inside of it are none, and braces of prose (LaTeX, code)
+ * fail at their first byte. The last candidates are tried from the last to the first, those in the
+ * last fence marked as JSON before all others: models that think aloud put the answer last.
+ *
+ * A candidate is written so that Open WebUI's parsers take it: raw control characters in its strings
+ * are escaped, a backslash that begins no escape is doubled, and what a parser of the kind would cut
+ * the text at or replace (braces, quotes) is written as \u. Then it is judged.
  *
  * What the reader looks at in vain is bounded for the whole content: text made to fail late at
  * every brace is given up on.
  */
 #include "lull/path/webui/repair.h"
 
-#include "lull/path/json/json.h"
+#include "path/webui/webui_priv.h"
 
-#include <cJSON.h>
+enum { CANDIDATES = 16, VAIN_MIN = 64 * 1024, VAIN_FACTOR = 2 };
 
-enum { CANDIDATES = 16, DEPTH_MAX = 64, BLANK = 0x01, VAIN_MIN = 64 * 1024, VAIN_FACTOR = 2 };
+/* ---- an object as Open WebUI reads it ---- */
 
-/* ---- thinking ---- */
-
-/* As Open WebUI knows them; `alone`: the closing tag also ends a thought that began in the prompt's
- * template. */
-static const struct {
-    const char *open, *close;
-    bool alone;
-} tags[] = {
-    {"<think>", "</think>", true},
-    {"<thinking>", "</thinking>", true},
-    {"<reason>", "</reason>", true},
-    {"<reasoning>", "</reasoning>", true},
-    {"<thought>", "</thought>", true},
-    {"<Thought>", "</Thought>", true},
-    {"<|begin_of_thought|>", "<|end_of_thought|>", true},
-    {"\xE2\x97\x81think\xE2\x96\xB7", "\xE2\x97\x81/think\xE2\x96\xB7", true},
-    {"<details type=\"reasoning\"", "</details>", false},
-};
-
-enum { TAGS = sizeof tags / sizeof tags[0] };
-
-/* A text whose thinking is being blanked out. */
-struct thinking {
-    struct buf *text;
-    size_t clean;        /* before it nothing is left: it stood before a closing tag */
-    bool no_close[TAGS]; /* closed nowhere ahead, so that each is looked for once */
-};
-
-static size_t blank(struct thinking *t, size_t from, size_t to)
+/* The character at the beginning of s, if it is written as \u inside of a kind's strings; n: its
+ * bytes. 0: it stays. Queries and image prompts are read from the last '{'; the browser takes each
+ * of four quotes in titles and tags for '"'. */
+static unsigned to_escape(struct span s, int kind, size_t *n)
 {
-    memset(t->text->data + from, BLANK, to - from);
-    return to;
-}
-
-/* The second byte is looked at first, since most of what begins like a tag is none. */
-static bool begins(struct span s, const char *tag)
-{
-    return s.len > 1 && s.ptr[1] == tag[1] && span_starts(s, span_of(tag));
-}
-
-/* Blanks the thought that begins, or ended, at `at`; the place behind it. */
-static size_t blank_at(struct thinking *t, size_t at)
-{
-    struct span all = buf_span(t->text);
-    struct span rest = span_make(all.ptr + at, all.len - at);
-    for (size_t i = 0; i < TAGS; i++) {
-        if (tags[i].alone && begins(rest, tags[i].close)) {
-            t->clean = blank(t, t->clean, at + strlen(tags[i].close));
-            return t->clean;
-        }
-        if (!t->no_close[i] && begins(rest, tags[i].open)) {
-            size_t end = span_find(all, span_of(tags[i].close), at);
-            t->no_close[i] = end == SIZE_MAX;
-            return end == SIZE_MAX ? at + 1 : blank(t, at, end + strlen(tags[i].close));
-        }
+    char c = s.ptr[0];
+    if (kind_reads_last(kind) && (c == '{' || c == '}')) {
+        return (unsigned char)c;
     }
-    return at + 1;
-}
-
-static void blank_thinking(struct buf *text)
-{
-    struct thinking t = {.text = text};
-    size_t at = 0;
-    while (at < text->len) {
-        char c = text->data[at];
-        at = c == '<' || c == '\xE2' ? blank_at(&t, at) : at + 1;
+    if (kind != KIND_TITLE && kind != KIND_TAGS) {
+        return 0;
     }
+    bool curved = span_starts(s, SPAN("\xE2\x80\x98")) || span_starts(s, SPAN("\xE2\x80\x99"));
+    *n = curved ? 3 : 1;
+    return curved                  ? 0x2018U + (s.ptr[2] == '\x99' ? 1U : 0U)
+           : c == '\'' || c == '`' ? (unsigned char)c
+                                   : 0U;
 }
 
-/* ---- where an object ends ---- */
-
-/* One object being read. kinds: the open brackets, a bit for each: 1 an object. */
-struct reader {
-    const char *at, *end;
-    uint64_t kinds;
-    unsigned depth;
-};
-
-static void blanks(struct reader *r)
+/* Bytes of the escape at the beginning of s; 0: it is none. */
+static size_t escape_length(struct span s)
 {
-    while (r->at < r->end &&
-           (*r->at == ' ' || *r->at == '\t' || *r->at == '\n' || *r->at == '\r')) {
-        r->at++;
+    if (s.len >= 6 && s.ptr[1] == 'u' && json_hex4(s.ptr + 2) >= 0) {
+        return 6;
     }
+    bool known = s.len >= 2 && s.ptr[1] != '\0' && strchr("\"\\/bfnrt", s.ptr[1]) != NULL;
+    return known ? 2 : 0;
 }
 
-static bool skip(struct reader *r, char c)
+/* One character, or escape, inside of a string; n: its bytes. */
+static enum err put_inside(struct span s, int kind, struct buf *out, size_t *n)
 {
-    bool there = r->at < r->end && *r->at == c;
-    r->at += there ? 1 : 0;
-    return there;
-}
-
-static bool text_of(struct reader *r)
-{
-    if (!skip(r, '"')) {
-        return false;
+    *n = 1;
+    if (s.ptr[0] == '\\') {
+        size_t len = escape_length(s);
+        bool quote = s.len >= 2 && s.ptr[1] == '\'';
+        *n = len > 0 ? len : 1;
+        return len > 0 ? buf_append(out, s.ptr, len)
+               : quote ? ERR_OK
+                       : buf_append_span(out, SPAN("\\\\"));
     }
-    while (r->at < r->end && *r->at != '"') {
-        if ((unsigned char)*r->at < 0x20) {
-            return false;
-        }
-        r->at += *r->at == '\\' && r->end - r->at > 1 ? 2 : 1;
+    if ((unsigned char)s.ptr[0] < 0x20) {
+        return buf_append_json(out, span_make(s.ptr, 1));
     }
-    return skip(r, '"');
+    unsigned cp = to_escape(s, kind, n);
+    return cp != 0 ? buf_printf(out, "\\u%04x", cp) : buf_append(out, s.ptr, *n);
 }
 
-/* A number or a word: only where it ends; what it is, the parser says. */
-static bool plain(struct reader *r)
+static enum err put_object(struct span object, int kind, struct buf *out)
 {
-    const char *from = r->at;
-    while (r->at < r->end &&
-           ((*r->at >= '0' && *r->at <= '9') || (*r->at >= 'a' && *r->at <= 'z') || *r->at == '-' ||
-            *r->at == '+' || *r->at == '.' || *r->at == 'E')) {
-        r->at++;
-    }
-    return r->at > from;
-}
-
-static bool in_object(const struct reader *r)
-{
-    return (r->kinds & 1) != 0;
-}
-
-static bool member_name(struct reader *r)
-{
-    blanks(r);
-    if (!text_of(r)) {
-        return false;
-    }
-    blanks(r);
-    return skip(r, ':');
-}
-
-static bool opened(struct reader *r, bool object)
-{
-    if (r->depth == DEPTH_MAX) {
-        return false;
-    }
-    r->at++;
-    r->depth++;
-    r->kinds = r->kinds << 1 | (object ? 1 : 0);
-    return true;
-}
-
-/* Behind a value: the brackets that close there; then a comma, and in an object the next name.
- * False: neither. */
-static bool after_value(struct reader *r)
-{
-    for (;;) {
-        blanks(r);
-        if (r->depth == 0) {
-            return true;
-        }
-        if (skip(r, in_object(r) ? '}' : ']')) {
-            r->kinds >>= 1;
-            r->depth--;
-            if (r->depth == 0) {
-                return true;
-            }
+    enum err e = ERR_OK;
+    bool inside = false;
+    for (size_t at = 0; at < object.len && e == ERR_OK;) {
+        struct span rest = span_make(object.ptr + at, object.len - at);
+        size_t n = 1;
+        if (inside && rest.ptr[0] != '"') {
+            e = put_inside(rest, kind, out, &n);
         } else {
-            return skip(r, ',') && (!in_object(r) || member_name(r));
+            inside = inside != (rest.ptr[0] == '"');
+            e = buf_append_char(out, rest.ptr[0]);
         }
+        at += n;
     }
-}
-
-/* A value, or the beginning of one that holds others. */
-static bool one_value(struct reader *r)
-{
-    blanks(r);
-    char c = r->at < r->end ? *r->at : '\0';
-    if (c == '"') {
-        return text_of(r) && after_value(r);
-    }
-    if (c != '{' && c != '[') {
-        return plain(r) && after_value(r);
-    }
-    if (!opened(r, c == '{')) {
-        return false;
-    }
-    blanks(r);
-    if (r->at < r->end && *r->at == (c == '{' ? '}' : ']')) {
-        return after_value(r);
-    }
-    return c == '[' || member_name(r);
-}
-
-/* Length of the object at the beginning of s; 0: none is whole. looked: bytes read. */
-static size_t object_length(struct span s, size_t *looked)
-{
-    struct reader r = {.at = s.ptr, .end = s.ptr + s.len};
-    bool good = one_value(&r);
-    while (good && r.depth > 0) {
-        good = one_value(&r);
-    }
-    *looked = (size_t)(r.at - s.ptr);
-    return good ? *looked : 0;
+    return e;
 }
 
 /* ---- candidates ---- */
@@ -232,6 +102,12 @@ static bool may_begin(const char *p, const char *end)
     return *p == '{' && end - p > 1 && memchr("\"} \t\n\r", p[1], 6) != NULL;
 }
 
+/* Length of the object at the beginning of s; 0: none is whole. looked: bytes read. */
+static size_t object_at(struct span s, size_t *looked)
+{
+    return json_extent(s, JSON_LOOSE, looked) == JSON_ENDS ? *looked : 0;
+}
+
 /* false: given up. */
 static bool collect(struct span text, struct candidates *out)
 {
@@ -240,8 +116,7 @@ static bool collect(struct span text, struct candidates *out)
     const char *p = text.ptr;
     while (p < end) {
         size_t looked = 0;
-        size_t len =
-            may_begin(p, end) ? object_length(span_make(p, (size_t)(end - p)), &looked) : 0;
+        size_t len = may_begin(p, end) ? object_at(span_make(p, (size_t)(end - p)), &looked) : 0;
         if (len > 0) {
             out->items[out->count++ % CANDIDATES] = span_make(p, len);
         } else if (looked > vain) {
@@ -269,50 +144,43 @@ static struct span last_fence(struct span text)
     return SPAN_NONE;
 }
 
-/* The text of the content alone, judged; nothing is copied. */
-static enum judgement judge_part(const struct answer *a, struct span part,
-                                 const struct kind_policy *policy, int kind)
-{
-    struct answer alone = *a;
-    alone.content.data = (char *)(uintptr_t)part.ptr;
-    alone.content.len = part.len;
-    /* cJSON takes line ends in strings and such, Open WebUI does not */
-    return json_canonical(part, NULL, 0, NULL) == JSON_INVALID ? JUDGED_BAD
-                                                               : answer_judge(&alone, policy, kind);
-}
-
-/* Tries them from the last to the first; best: the first good one, else the first empty one. */
-static bool choose(const struct answer *a, const struct candidates *list,
-                   const struct kind_policy *policy, int kind, struct span *best)
+/* Tries them from the last to the first; best: the text of the first good one, else of the first
+ * empty one. True: it is good. */
+static bool choose(const struct candidates *list, const struct kind_policy *policy, int kind,
+                   struct buf *best)
 {
     size_t kept = list->count < CANDIDATES ? list->count : CANDIDATES;
-    for (size_t i = 0; i < kept; i++) {
-        struct span part = list->items[(list->count - 1 - i) % CANDIDATES];
-        enum judgement judged = judge_part(a, part, policy, kind);
-        if (judged == JUDGED_GOOD || (judged == JUDGED_EMPTY && best->len == 0)) {
-            *best = part;
+    struct buf text = {.max = ANSWER_MAX};
+    enum judgement judged = JUDGED_BAD;
+    for (size_t i = 0; i < kept && judged != JUDGED_GOOD; i++) {
+        buf_clear(&text);
+        judged = JUDGED_BAD;
+        if (put_object(list->items[(list->count - 1 - i) % CANDIDATES], kind, &text) != ERR_OK) {
+            continue;
         }
-        if (judged == JUDGED_GOOD) {
-            return true;
+        struct span slice = answer_slice(buf_span(&text), kind_reads_last(kind));
+        judged = slice.len == text.len ? judge_object(slice, policy, kind) : JUDGED_BAD;
+        if (judged == JUDGED_GOOD || (judged == JUDGED_EMPTY && best->len == 0)) {
+            buf_free(best);
+            buf_move(best, &text);
         }
     }
-    return false;
+    buf_free(&text);
+    return judged == JUDGED_GOOD;
 }
 
-static struct span find_object(const struct answer *a, struct span text,
-                               const struct kind_policy *policy, int kind)
+static void find_object(struct span text, const struct kind_policy *policy, int kind,
+                        struct buf *best)
 {
     struct candidates fenced = {.count = 0};
     struct candidates all = {.count = 0};
-    struct span best = SPAN_NONE;
     struct span fence = last_fence(text);
-    if (fence.len > 0 && collect(fence, &fenced) && choose(a, &fenced, policy, kind, &best)) {
-        return best;
+    if (fence.len > 0 && collect(fence, &fenced) && choose(&fenced, policy, kind, best)) {
+        return;
     }
     if (collect(text, &all)) {
-        (void)choose(a, &all, policy, kind, &best);
+        (void)choose(&all, policy, kind, best);
     }
-    return best;
 }
 
 static bool is_mendable(const struct answer *a, const struct kind_policy *policy, int kind)
@@ -326,18 +194,20 @@ static bool is_mendable(const struct answer *a, const struct kind_policy *policy
 bool answer_mend(struct answer *a, const struct kind_policy *policy, int kind)
 {
     struct buf text = {.max = ANSWER_MAX};
-    struct span found = SPAN_NONE;
+    struct buf best = {.max = ANSWER_MAX};
     if (!is_mendable(a, policy, kind)) {
         return false;
     }
     if (buf_append_span(&text, buf_span(&a->content)) == ERR_OK) {
-        blank_thinking(&text);
-        found = find_object(a, buf_span(&text), policy, kind);
-    }
-    if (found.len > 0) {
-        memmove(a->content.data, a->content.data + (found.ptr - text.data), found.len);
-        a->content.len = found.len;
+        thoughts_blank(&text);
+        find_object(buf_span(&text), policy, kind, &best);
     }
     buf_free(&text);
-    return found.len > 0;
+    bool found = best.len > 0 && best.len + a->thinking.len <= ANSWER_MAX;
+    if (found) {
+        buf_free(&a->content);
+        buf_move(&a->content, &best);
+    }
+    buf_free(&best);
+    return found;
 }

@@ -9,11 +9,9 @@
  */
 #include "lull/path/webui/suggestion.h"
 
-#include "lull/path/json/tree.h"
-
 #include "lull/base/utf8.h"
-#include "lull/path/json/reader.h"
-#include <cJSON.h>
+#include "lull/path/json/json.h"
+#include "path/webui/webui_priv.h"
 
 enum state { BEFORE, NAME_OR_END, NAME, COLON, VALUE, TEXT, SKIP_STRING, SKIP, OVER };
 enum { NAME_MAX_BYTES = 64 };
@@ -198,16 +196,17 @@ void suggestion_reader_free(struct suggestion_reader *r)
 
 bool suggestion_of(struct span content, struct buf *out)
 {
-    size_t open = span_find(content, SPAN("{"), 0);
-    size_t close = span_rfind(content, SPAN("}"));
-    if (open == SIZE_MAX || close == SIZE_MAX || close < open) {
-        return false;
+    struct span value;
+    size_t before = out->len;
+    struct span json = answer_slice(content, false);
+    bool thought = json.len > 0 && (size_t)(json.ptr - content.ptr) > thoughts_unended(content);
+    bool good = !thought && json_is_whole(json, JSON_JAVASCRIPT) &&
+                json_member(json, SPAN("text"), &value) && value.ptr[0] == '"' &&
+                json_text(value, out);
+    if (good && text_is_blank(span_make(out->data + before, out->len - before))) {
+        out->len = before;
+        good = false;
     }
-    cJSON *root = json_tree_parse(span_make(content.ptr + open, close - open + 1));
-    const cJSON *text = cJSON_GetObjectItemCaseSensitive(root, "text");
-    bool good = cJSON_IsString(text) && span_trim(span_of(text->valuestring)).len > 0 &&
-                buf_append_span(out, span_of(text->valuestring)) == ERR_OK;
-    cJSON_Delete(root);
     return good;
 }
 

@@ -1,16 +1,23 @@
 /* validate.c: is an answer worth keeping, and what is the harmless answer of a kind?
  *
- * An answer is judged as Open WebUI's own parser of the kind reads it: from the first '{' to the
- * last '}' of the content, for queries from the last '{'; then JSON, then the kind's member of the
- * right type. What that parser cannot read is served as it came, since Open WebUI may still show it
- * or search for it, and not kept.
+ * An answer is judged as Open WebUI's own parser of the kind reads it (utils/middleware.py of its
+ * backend, src/lib/apis/index.ts of its browser part): from the first '{' to the last '}' of the
+ * content, for queries and image prompts from the last '{'; then JSON, JSON.parse's for
+ * autocompletes and Python's for the others; then the kind's member of the right type. Titles, tags
+ * and follow-ups are read from the thinking where the content is empty. What that parser cannot
+ * read is served as it came, since Open WebUI may still show it or search for it, and not kept. One
+ * thing that it reads is not kept: what stands in a thought that never ends.
  */
-#include "lull/path/dialect/answer.h"
-#include "lull/path/json/tree.h"
+#include "lull/base/utf8.h"
+#include "lull/path/json/json.h"
+#include "path/webui/webui_priv.h"
 
-#include <cJSON.h>
+bool kind_reads_last(int kind)
+{
+    return kind == KIND_QUERY || kind == KIND_IMAGE_PROMPT;
+}
 
-static struct span braces(struct span content, bool last_open)
+struct span answer_slice(struct span content, bool last_open)
 {
     size_t close = span_rfind(content, SPAN("}"));
     size_t open = last_open ? span_rfind(content, SPAN("{")) : span_find(content, SPAN("{"), 0);
@@ -20,108 +27,106 @@ static struct span braces(struct span content, bool last_open)
     return span_make(content.ptr + open, close - open + 1);
 }
 
-static bool is_blank(const char *text)
+/* White space as String.prototype.trim takes it off. */
+static bool is_space(unsigned cp)
 {
-    return span_trim(span_of(text)).len == 0;
+    return (cp >= 0x09 && cp <= 0x0D) || cp == 0x20 || cp == 0xA0 || cp == 0x1680 ||
+           (cp >= 0x2000 && cp <= 0x200A) || cp == 0x2028 || cp == 0x2029 || cp == 0x202F ||
+           cp == 0x205F || cp == 0x3000 || cp == 0xFEFF;
 }
 
-static enum judgement judge_array(const cJSON *list, bool strings)
+bool text_is_blank(struct span s)
 {
-    const cJSON *item = NULL;
-    if (!cJSON_IsArray(list)) {
+    for (size_t at = 0; at < s.len;) {
+        size_t n = utf8_length(s.ptr + at, s.len - at);
+        if (n == 0 || !is_space(utf8_decode(s.ptr + at, n))) {
+            return false;
+        }
+        at += n;
+    }
+    return true;
+}
+
+static enum judgement judge_string(struct span value)
+{
+    struct buf text = {.max = value.len};
+    if (value.ptr[0] != '"') {
         return JUDGED_BAD;
     }
-    cJSON_ArrayForEach(item, list)
-    {
-        if (strings && !cJSON_IsString(item)) {
+    bool blank = json_text(value, &text) && text_is_blank(buf_span(&text));
+    buf_free(&text);
+    return blank ? JUDGED_EMPTY : JUDGED_GOOD;
+}
+
+static enum judgement judge_array(struct span list, bool strings)
+{
+    struct span item;
+    size_t at = 0;
+    bool any = false;
+    if (list.ptr[0] != '[') {
+        return JUDGED_BAD;
+    }
+    while (json_next(list, &at, &item)) {
+        any = true;
+        if (strings && item.ptr[0] != '"') {
             return JUDGED_BAD; /* Open WebUI drops the whole list */
         }
     }
-    return list->child == NULL ? JUDGED_EMPTY : JUDGED_GOOD;
+    return any ? JUDGED_GOOD : JUDGED_EMPTY;
 }
 
-static enum judgement judge_member(const cJSON *root, const struct kind_policy *policy)
+enum judgement judge_object(struct span json, const struct kind_policy *policy, int kind)
 {
-    const cJSON *member = cJSON_GetObjectItemCaseSensitive(root, policy->shape_member);
-    switch (policy->shape) {
-    case KIND_SHAPE_STRING:
-        if (!cJSON_IsString(member)) {
-            return JUDGED_BAD;
-        }
-        return is_blank(member->valuestring) ? JUDGED_EMPTY : JUDGED_GOOD;
-    case KIND_SHAPE_STRINGS:
-        return judge_array(member, true);
-    case KIND_SHAPE_ARRAY:
-        return judge_array(member, false);
-    default:
+    bool browser = kind == KIND_AUTOCOMPLETE || policy->cls == KIND_CLASS_COMPLETION;
+    bool strings = kind == KIND_TAGS || kind == KIND_QUERY || policy->shape == KIND_SHAPE_STRINGS;
+    struct span member = SPAN_NONE;
+    if (!json_is_whole(json, browser ? JSON_JAVASCRIPT : JSON_PYTHON) || !utf8_valid(json)) {
+        return JUDGED_BAD;
+    }
+    if (policy->shape == KIND_SHAPE_JSON) {
         return JUDGED_GOOD;
     }
-}
-
-static enum judgement judge_json(struct span content, const struct kind_policy *policy, int kind)
-{
-    struct span json = braces(content, kind == KIND_QUERY);
-    /* JSON.parse and json.loads refuse what follows a document */
-    cJSON *root = json.len == 0 ? NULL : json_tree_parse(json);
-    enum judgement judged = cJSON_IsObject(root) ? judge_member(root, policy) : JUDGED_BAD;
-    cJSON_Delete(root);
-    return judged;
-}
-
-/* Blocks that hold Unicode's Extended_Pictographic characters (emoji-data.txt, Unicode 15),
- * coarsely: a reserved code point counted in is harmless here. */
-static bool is_pictographic(unsigned cp)
-{
-    static const struct {
-        unsigned from, to;
-    } ranges[] = {{0xA9, 0xA9},     {0xAE, 0xAE},       {0x203C, 0x203C},   {0x2049, 0x2049},
-                  {0x2122, 0x2122}, {0x2139, 0x2139},   {0x2194, 0x21AA},   {0x231A, 0x2388},
-                  {0x23CF, 0x23F3}, {0x23F8, 0x23FA},   {0x24C2, 0x24C2},   {0x25AA, 0x25FE},
-                  {0x2600, 0x27BF}, {0x2934, 0x2935},   {0x2B05, 0x2B55},   {0x3030, 0x303D},
-                  {0x3297, 0x3299}, {0x1F000, 0x1F1E5}, {0x1F201, 0x1F9FF}, {0x1FA70, 0x1FAFF}};
-    for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++) {
-        if (cp >= ranges[i].from && cp <= ranges[i].to) {
-            return true;
-        }
+    if (!json_member(json, span_of(policy->shape_member), &member)) {
+        return JUDGED_BAD;
     }
-    return false;
+    return policy->shape == KIND_SHAPE_STRING ? judge_string(member) : judge_array(member, strings);
 }
 
-static bool has_emoji(struct span s)
+static enum judgement judge_json(const struct answer *a, const struct kind_policy *policy, int kind)
 {
-    for (size_t i = 0; i < s.len; i++) {
-        const unsigned char *p = (const unsigned char *)s.ptr + i;
-        size_t left = s.len - i;
-        unsigned cp = 0;
-        if (p[0] >= 0xC2 && p[0] < 0xE0 && left >= 2) {
-            cp = (p[0] & 0x1FU) << 6 | (p[1] & 0x3FU);
-        } else if (p[0] >= 0xE0 && p[0] < 0xF0 && left >= 3) {
-            cp = (p[0] & 0x0FU) << 12 | (p[1] & 0x3FU) << 6 | (p[2] & 0x3FU);
-        } else if (p[0] >= 0xF0 && p[0] < 0xF5 && left >= 4) {
-            cp = (p[0] & 0x07U) << 18 | (p[1] & 0x3FU) << 12 | (p[2] & 0x3FU) << 6 | (p[3] & 0x3FU);
-        }
-        if (cp != 0 && is_pictographic(cp)) {
-            return true;
-        }
+    struct span text = buf_span(&a->content);
+    bool from_thinking = kind == KIND_TITLE || kind == KIND_TAGS || kind == KIND_FOLLOW_UP;
+    if (text.len == 0 && from_thinking && a->finish != FINISH_LENGTH) {
+        text = buf_span(&a->thinking);
     }
-    return false;
+    struct span json = answer_slice(text, kind_reads_last(kind));
+    if (json.len == 0 || (size_t)(json.ptr - text.ptr) > thoughts_unended(text)) {
+        return JUDGED_BAD;
+    }
+    return judge_object(json, policy, kind);
 }
 
 enum judgement answer_judge(const struct answer *a, const struct kind_policy *policy, int kind)
 {
     struct span content = buf_span(&a->content);
-    bool text_like = policy->shape == KIND_SHAPE_TEXT;
-    if (a->finish == FINISH_OTHER || (a->finish == FINISH_LENGTH && text_like)) {
+    bool good = false;
+    if (a->finish == FINISH_OTHER || !utf8_valid(content)) {
         return JUDGED_BAD;
     }
     switch (policy->shape) {
     case KIND_SHAPE_TEXT:
-        return span_trim(content).len > 0 ? JUDGED_GOOD : JUDGED_BAD;
-    case KIND_SHAPE_EMOJI:
-        return has_emoji(content) ? JUDGED_GOOD : JUDGED_BAD;
-    default:
-        return judge_json(content, policy, kind);
+        good = a->finish != FINISH_LENGTH && !text_is_blank(content) &&
+               thoughts_unended(span_trim(content)) > 0;
+        break;
+    case KIND_SHAPE_EMOJI: {
+        size_t picture = find_pictograph(content);
+        good = picture != SIZE_MAX && picture < thoughts_unended(content);
+        break;
     }
+    default:
+        return judge_json(a, policy, kind);
+    }
+    return good ? JUDGED_GOOD : JUDGED_BAD;
 }
 
 /* The last thing the user said in a prompt's history; empty when it cannot be told. */

@@ -3,6 +3,8 @@
 #ifndef PATH_WEBUI_WEBUI_PRIV_H
 #define PATH_WEBUI_WEBUI_PRIV_H
 
+#include "lull/path/dialect/answer.h"
+#include "lull/path/json/reader.h"
 #include "lull/path/webui/classify.h"
 
 /* What the texts of a request say. */
@@ -30,5 +32,23 @@ bool text_is_single(const struct dialect_request *request);
 bool task_history(struct span text, struct span *history);
 /* The text of its last ASSISTANT line, as it stands; empty where there is none. */
 struct span task_last_reply(struct span history);
+
+/* validate.c: whether Open WebUI reads a kind's object from the last '{' instead of the first. */
+bool kind_reads_last(int kind);
+/* validate.c: what Open WebUI takes out of a content: from the first or last '{' to the last '}';
+ * empty: there is none. */
+struct span answer_slice(struct span content, bool last_open);
+/* validate.c: the verdict on an object's text alone. */
+enum judgement judge_object(struct span json, const struct kind_policy *policy, int kind);
+/* validate.c: whether s is only white space, as JavaScript's trim() sees it. */
+bool text_is_blank(struct span s);
+
+/* thoughts.c: overwrites thinking with NUL, so that places in the text stay what they are. */
+void thoughts_blank(struct buf *text);
+/* thoughts.c: where a thought begins that never ends; SIZE_MAX: nowhere. */
+size_t thoughts_unended(struct span text);
+
+/* pictograph.c: the place of the first character that shows as a picture; SIZE_MAX: none. */
+size_t find_pictograph(struct span s);
 
 #endif

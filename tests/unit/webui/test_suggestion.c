@@ -82,6 +82,11 @@ static void of_a_whole_answer(void **state)
         {"{\"text\": \"  \"}", NULL},
         {"{\"text\": 1}", NULL},
         {"{\"text\": \"a\"} {\"text\": \"b\"}", NULL}, /* two objects are none to Open WebUI */
+        {"{\"text\": \"a\nb\"}", NULL},                /* nor are raw line feeds */
+        {"{\"text\": \"a\\nb \\ud83d\\ude00\"}", "a\nb \xF0\x9F\x98\x80"},
+        {"{\"text\": \"\\u3000\"}", NULL},
+        {"{\"text\": \"\\ud83d\"}", NULL}, /* half a pair has no text in UTF-8 */
+        {"<think>{\"text\": \"draft\"} or", NULL},
         {"}{", NULL},
         {"prose", NULL},
         {"", NULL},

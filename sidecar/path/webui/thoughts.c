@@ -1,0 +1,88 @@
+/* thoughts.c: thinking inside of an answer's content, between the tags that Open WebUI knows. A
+ * thought that never ends reaches to the end of the text: a model that was cut off while it thought
+ * has given no answer, whatever its thought holds. */
+#include "path/webui/webui_priv.h"
+
+/* As Open WebUI knows them; `alone`: the closing tag also ends a thought that began in the prompt's
+ * template. */
+static const struct {
+    const char *open, *close;
+    bool alone;
+} tags[] = {
+    {"<think>", "</think>", true},
+    {"<thinking>", "</thinking>", true},
+    {"<reason>", "</reason>", true},
+    {"<reasoning>", "</reasoning>", true},
+    {"<thought>", "</thought>", true},
+    {"<Thought>", "</Thought>", true},
+    {"<|begin_of_thought|>", "<|end_of_thought|>", true},
+    {"\xE2\x97\x81think\xE2\x96\xB7", "\xE2\x97\x81/think\xE2\x96\xB7", true},
+    {"<details type=\"reasoning\"", "</details>", false},
+};
+
+enum { TAGS = sizeof tags / sizeof tags[0] };
+
+/* A text whose thinking is being blanked out. */
+struct thinking {
+    struct buf *text;
+    size_t clean; /* before it nothing is left: it stood before a closing tag */
+};
+
+static size_t blank(struct thinking *t, size_t from, size_t to)
+{
+    memset(t->text->data + from, 0, to - from);
+    return to;
+}
+
+/* The second byte is compared first: most of what begins like a tag is none. */
+static bool begins(struct span s, const char *tag)
+{
+    return s.len > 1 && s.ptr[1] == tag[1] && span_starts(s, span_of(tag));
+}
+
+/* Blanks the thought that begins, or ended, at `at`; the place behind it. */
+static size_t blank_at(struct thinking *t, size_t at)
+{
+    struct span all = buf_span(t->text);
+    struct span rest = span_make(all.ptr + at, all.len - at);
+    for (size_t i = 0; i < TAGS; i++) {
+        if (tags[i].alone && begins(rest, tags[i].close)) {
+            t->clean = blank(t, t->clean, at + strlen(tags[i].close));
+            return t->clean;
+        }
+        if (begins(rest, tags[i].open)) {
+            size_t end = span_find(all, span_of(tags[i].close), at);
+            return blank(t, at, end == SIZE_MAX ? all.len : end + strlen(tags[i].close));
+        }
+    }
+    return at + 1;
+}
+
+void thoughts_blank(struct buf *text)
+{
+    struct thinking t = {.text = text};
+    size_t at = 0;
+    while (at < text->len) {
+        char c = text->data[at];
+        at = c == '<' || c == '\xE2' ? blank_at(&t, at) : at + 1;
+    }
+}
+
+size_t thoughts_unended(struct span text)
+{
+    size_t at = 0;
+    while (at < text.len) {
+        struct span rest = span_make(text.ptr + at, text.len - at);
+        bool maybe = rest.ptr[0] == '<' || rest.ptr[0] == '\xE2';
+        size_t i = maybe ? 0 : TAGS;
+        while (i < TAGS && !begins(rest, tags[i].open)) {
+            i++;
+        }
+        size_t end = i < TAGS ? span_find(text, span_of(tags[i].close), at) : at;
+        if (end == SIZE_MAX) {
+            return at;
+        }
+        at = i < TAGS ? end + strlen(tags[i].close) : at + 1;
+    }
+    return SIZE_MAX;
+}
