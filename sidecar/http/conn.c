@@ -17,8 +17,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static const usec_t LINGER = 2 * USEC_PER_S;
-
 static void on_event(void *ctx, int events)
 {
     struct http_conn *c = ctx;
@@ -87,6 +85,10 @@ static void expire(struct http_conn *c)
     struct http_server *s = c->server;
     enum deadline what = c->deadline;
     c->deadline = DEADLINE_NONE;
+    if (what == DEADLINE_LINGER_REST) {
+        linger_go_on(c);
+        return;
+    }
     if (what == DEADLINE_HEAD) {
         s->counts.bad_requests++;
         if (s->handler.on_refused != NULL) {
@@ -97,7 +99,8 @@ static void expire(struct http_conn *c)
         c->in_request = false;
         s->handler.on_gone(c, s->ctx);
     }
-    if ((what == DEADLINE_HEAD || what == DEADLINE_BODY) && !c->dead && !c->reply_begun) {
+    bool unanswered = what == DEADLINE_HEAD || (what == DEADLINE_BODY && !c->reply_begun);
+    if (unanswered && !c->dead) {
         receive_orphan(c);
         http_reply_error(c, HTTP_ERROR_REQUEST_TIMEOUT, HTTP_FORM_OPENAI, SPAN_NONE, SPAN_NONE);
         receive_process(c);
@@ -157,19 +160,11 @@ void conn_finish_output(struct http_conn *c)
     if (c->lingering) {
         return;
     }
-    bool unread = c->close_after && !c->body_ended;
-    if (!unread || c->until_close) {
+    if (linger_is_needed(c) && !c->reset_at_end) {
+        linger_begin(c);
+    } else {
         conn_close(c);
-        return;
     }
-    /* closing with unread input would reset the connection before the client has read the reply */
-    c->lingering = true;
-    c->paused = false;
-    c->discarded = 0;
-    c->in_len = 0;
-    shutdown(c->fd, SHUT_WR);
-    conn_set_deadline(c, DEADLINE_LINGER, LINGER);
-    conn_update_watch(c);
 }
 
 static void on_work(void *ctx)

@@ -4,6 +4,7 @@
  *   conn.c      a connection's life: events, deadlines, closing
  *   receive.c   from bytes to requests and bodies
  *   reply.c     from replies to bytes
+ *   linger.c    the end of a connection whose client still sends
  */
 #ifndef HTTP_HTTP_PRIV_H
 #define HTTP_HTTP_PRIV_H
@@ -63,7 +64,14 @@ struct http_server {
 };
 
 enum body_mode { BODY_DISCARD, BODY_HOLD, BODY_STREAM };
-enum deadline { DEADLINE_NONE, DEADLINE_IDLE, DEADLINE_HEAD, DEADLINE_BODY, DEADLINE_LINGER };
+enum deadline {
+    DEADLINE_NONE,
+    DEADLINE_IDLE,
+    DEADLINE_HEAD,
+    DEADLINE_BODY,
+    DEADLINE_LINGER,
+    DEADLINE_LINGER_REST
+};
 
 struct http_conn {
     struct list node;
@@ -101,11 +109,16 @@ struct http_conn {
     struct http_chunked chunked;
     int64_t discarded;
 
+    /* the end */
+    mono_t linger_until, linger_second; /* at the latest; since when bytes are counted */
+    size_t linger_read;
+
     /* output */
     struct buf out;
     size_t out_at;
     int reply_status; /* 0: no reply has begun */
     bool reply_begun, reply_done, reply_chunked, reply_bodiless, until_close;
+    bool reset_at_end; /* closing must not look like a clean end */
     bool want_writable;
 };
 
@@ -137,6 +150,16 @@ void receive_process(struct http_conn *c);
 void receive_orphan(struct http_conn *c);
 /* Processes at the end of the turn. */
 void receive_later(struct http_conn *c);
+
+/* linger.c */
+/* Whether the client has sent, or may be sending, what nobody has read. */
+bool linger_is_needed(const struct http_conn *c);
+void linger_begin(struct http_conn *c);
+void linger_readable(struct http_conn *c);
+/* The second in which enough was read is over. */
+void linger_go_on(struct http_conn *c);
+/* The server drains: no more than a moment longer. */
+void linger_drain(struct http_conn *c);
 
 /* reply.c */
 void reply_writable(struct http_conn *c);

@@ -387,20 +387,10 @@ static ssize_t receive_some(struct http_conn *c)
     return n;
 }
 
-static void linger(struct http_conn *c)
-{
-    char dropped[16384];
-    ssize_t n = recv(c->fd, dropped, sizeof dropped, 0);
-    c->discarded += n > 0 ? n : 0;
-    if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR) || c->discarded > DISCARD_MAX) {
-        conn_close(c);
-    }
-}
-
 void receive_readable(struct http_conn *c)
 {
     if (c->lingering) {
-        linger(c);
+        linger_readable(c);
         return;
     }
     if (c->slot == NULL) {

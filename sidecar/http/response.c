@@ -60,6 +60,7 @@ void reply_reset(struct http_conn *c)
     c->reply_chunked = false;
     c->reply_bodiless = false;
     c->until_close = false;
+    c->reset_at_end = false;
     c->want_writable = false;
 }
 
@@ -235,18 +236,15 @@ static void done(struct http_conn *c)
     receive_later(c);
 }
 
-/* The handler says how a piece of body that nobody reads is to be treated: a reply before the end
- * of a large body closes the connection. */
-static void settle_body(struct http_conn *c)
+/* A reply that begins before the request has ended: small rests are read and dropped, else the
+ * connection is closed after the reply, which its head must say. */
+static void decide_close(struct http_conn *c)
 {
     const struct http_request *r = &c->slot->request;
-    if (!c->body_ended && !r->chunked && c->body_left > DISCARD_MAX) {
-        c->close_after = true;
-    }
-    if (!c->body_ended && r->expect_continue && c->mode == BODY_DISCARD) {
-        c->close_after = true; /* the client may or may not send it: only closing is unambiguous */
-    }
-    c->paused = false;
+    bool large = r->chunked || c->body_left > DISCARD_MAX;
+    /* the client may or may not send it: only closing is unambiguous */
+    bool held_back = r->expect_continue && c->mode == BODY_DISCARD;
+    c->close_after = c->close_after || (!c->body_ended && (large || held_back));
 }
 
 static void send_full(struct http_conn *c, struct head *h, int status, struct span content_type,
@@ -278,7 +276,8 @@ void http_reply_full(struct http_conn *c, int status, struct span content_type, 
     char small[SMALL_HEAD];
     require(c->in_request && !c->reply_begun);
     c->reply_status = status;
-    settle_body(c);
+    decide_close(c);
+    c->paused = false;
     if (extra.len + content_type.len + 256 <= sizeof small) {
         struct head h = {small, small + sizeof small, false};
         send_full(c, &h, status, content_type, extra, body);
@@ -338,6 +337,7 @@ void http_reply_begin(struct http_conn *c, int status, struct span reason,
     struct buf head = {.max = HEAD_MAX * 8};
     size_t need = reason.len + 512;
     require(c->in_request && !c->reply_begun);
+    decide_close(c);
     c->reply_begun = true;
     c->reply_status = status;
     choose_framing(c, status, content_length);
@@ -404,7 +404,7 @@ void http_reply_end(struct http_conn *c)
     if (c->reply_chunked) {
         reply_send(c, SPAN("0\r\n\r\n"), SPAN_NONE);
     }
-    settle_body(c);
+    c->paused = false;
     c->want_writable = false;
     done(c);
 }
@@ -417,6 +417,7 @@ void http_reply_cut(struct http_conn *c)
         /* closing would look like a clean end: reset instead */
         struct linger hard = {.l_onoff = 1, .l_linger = 0};
         (void)setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+        c->reset_at_end = true;
     }
     /* what was sent before the cut still goes out; then the connection is closed without its end
      * mark */

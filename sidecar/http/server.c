@@ -464,6 +464,8 @@ void http_server_drain(struct http_server *s, loop_fn done, void *ctx)
         struct http_conn *c = list_item(conn_node, struct http_conn, node);
         if (conn_idle(c)) {
             conn_close(c);
+        } else if (c->lingering) {
+            linger_drain(c);
         }
     }
     if (s->counts.open == 0) {

@@ -5,6 +5,8 @@ import hashlib
 import json
 import os
 import re
+import select
+import socket
 import threading
 
 import prompts
@@ -308,6 +310,117 @@ class Streaming(LullTest):
                 pass
         threading.Thread(target=serve, daemon=True).start()
         return listener
+
+    def early_servers(self):
+        """Servers that answer as soon as the head is there: what they do with the rest, and the answer's status."""
+        def then_close(sock):
+            sock.close()  # with unread input: a reset
+
+        def then_read(sock):
+            while sock.recv(1 << 20):
+                pass
+            sock.close()
+
+        def then_wait(sock):
+            sock.recv(1)
+            self.addCleanup(sock.close)
+
+        for name, after in (("closes", then_close), ("reads on", then_read), ("stands", then_wait)):
+            for code in (200, 409):
+                yield f"{name} {code}", code, after
+
+    def serve_early(self, code, after):
+        listener = socket.socket()
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(64)
+        self.addCleanup(listener.close)
+
+        def one(sock):
+            try:
+                data = b""
+                while b"\r\n\r\n" not in data:
+                    data += sock.recv(65536)
+                sock.sendall(b"HTTP/1.1 %d Early\r\nConnection: close\r\nContent-Length: 5\r\n\r\nearly" % code)
+                after(sock)
+            except OSError:
+                pass
+
+        def accept():
+            while True:
+                try:
+                    sock, _ = listener.accept()
+                except OSError:
+                    return
+                threading.Thread(target=one, args=(sock,), daemon=True).start()
+        threading.Thread(target=accept, daemon=True).start()
+        return listener.getsockname()[1]
+
+    def early_reply(self, lull, size, how, path="/api/blobs/sha256:0", headers=()):
+        """Sends the whole body before it reads, as simple clients do, or stops where an answer comes, as others do."""
+        c = self.connect(lull)
+        framing = [("Transfer-Encoding", "chunked")] if how == "chunked" else [("Content-Length", str(size))]
+        c.start("POST", path, framing + list(headers))
+        block = b"x" * (1 << 16)
+        for _ in range(size >> 16):
+            if how == "stops" and select.select([c.sock], [], [], 0)[0]:
+                break
+            if how == "chunked":
+                c.chunk(block)
+            else:
+                c.send(block)
+        if how == "chunked":
+            c.last_chunk()
+        r = c.response()
+        self.assertEqual(r.header("Connection"), "close")
+        if how == "stops":
+            self.assertTrue(c.at_end(), "our side is shut down once the answer is out")
+        return r
+
+    def test_clients_read_an_answer_that_came_before_their_upload_ended(self):
+        up = self.upstream()
+        lull = self.lull(up)
+        size = 24 << 20
+        for name, code, after in self.early_servers():
+            with self.subTest(name):
+                port = self.serve_early(code, after)
+                lull.upstreams = f"http://127.0.0.1:{port}"
+                lull.write_config()
+                self.assertEqual(lull.reload().status, 200)
+                for how in ("whole", "stops", "chunked") * 3:
+                    r = self.early_reply(lull, size, how)
+                    self.assertEqual((r.status, bytes(r.body)), (code, b"early"), how)
+
+    def test_clients_read_our_own_errors_before_their_upload_ended(self):
+        up = self.upstream()
+        lull, bounded = self.lull(up), self.lull(up, server="max_body = 1MB")
+        for how in ("whole", "stops", "chunked"):
+            for at, path, headers, code in ((bounded, "/api/blobs/sha256:0", (), 413), (lull, "/@nobody/api/blobs/x", (), 404),
+                                            (lull, "/api/blobs/x", (("Host", "evil.example"),), 403)):
+                with self.subTest(f"{how} {code}"):
+                    self.assertEqual(self.early_reply(at, 24 << 20, how, path, headers).status, code)
+
+    def test_a_client_that_waits_for_continue_reads_the_answer_instead(self):
+        port = self.serve_early(409, lambda sock: sock.recv(1))
+        lull = self.lull(f"http://127.0.0.1:{port}")
+        c = self.connect(lull)
+        c.start("POST", "/@nobody/x", [("Content-Length", "50000000"), ("Expect", "100-continue")])
+        r = c.response()
+        self.assertEqual((r.status, r.informational, r.header("Connection")), (404, [], "close"))
+        self.assertTrue(c.at_end())
+        c = self.connect(lull)
+        c.start("POST", "/api/blobs/x", [("Content-Length", "50000000"), ("Expect", "100-continue")])
+        r = c.response()
+        self.assertEqual((r.status, r.header("Connection")), (409, "close"))
+        self.assertTrue(c.at_end())
+
+    def test_a_second_head_that_stands_is_answered_408(self):
+        up = self.upstream()
+        lull = self.lull(up, server="header_timeout = 200ms")
+        c = self.connect(lull)
+        self.assertEqual(c.get("/v1/models").status, 200)
+        c.send(b"GET / HT")
+        self.assertEqual(c.response().status, 408)
+        self.assertTrue(c.at_end())
 
     def test_big_upload_in_constant_memory(self):
         up = self.upstream(keep_bodies=False)

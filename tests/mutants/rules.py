@@ -728,3 +728,10 @@ mutant(R, "what leads back is not sent to", "sidecar/path/exchange/forward.c", "
 mutant(R, "a circle without probes is suspected", PROBE, "row->streak >= PROBE_SUSPECT &&", "row->streak < 0 &&", LOOPS)
 mutant(R, "a wildcard address is this machine's", OWN, "to = literal ? connected(to) : to;", "", URLS)
 mutant(R, "a port of its own is another server", OWN, "port_of(address) == port_of(authority) &&", "port_of(address) > 0 &&", URLS)
+
+R = "early answers"
+EARLY = ("integration.passthrough",)
+mutant(R, "what still comes is read", "sidecar/http/linger.c", "return !c->body_ended || behind ||",
+       "return behind ||", EARLY)
+mutant(R, "the head says close", "sidecar/http/response.c", "bool large = r->chunked || c->body_left > DISCARD_MAX;",
+       "bool large = r->chunked && c->body_left > DISCARD_MAX;", EARLY)

@@ -19,6 +19,7 @@ static void restart(struct answer_head *h)
     h->chunked = false;
     h->coded = false;
     h->length = false;
+    h->content_length = -1;
     h->encoded = false;
 }
 
@@ -71,6 +72,18 @@ static bool is_value(struct span value)
     return memchr(value.ptr, '\0', value.len) == NULL && memchr(value.ptr, '\r', value.len) == NULL;
 }
 
+static int64_t number_of(struct span value)
+{
+    int64_t n = 0;
+    for (size_t i = 0; i < value.len; i++) {
+        if (value.ptr[i] < '0' || value.ptr[i] > '9' || value.len > 18) {
+            return -1;
+        }
+        n = n * 10 + (value.ptr[i] - '0');
+    }
+    return value.len > 0 ? n : -1;
+}
+
 static void note_framing(struct answer_head *h, struct span name, struct span value)
 {
     if (span_eq_nocase(name, SPAN("Transfer-Encoding"))) {
@@ -78,6 +91,7 @@ static void note_framing(struct answer_head *h, struct span name, struct span va
         h->coded = h->coded || !span_eq_nocase(value, SPAN("chunked"));
     } else if (span_eq_nocase(name, SPAN("Content-Length"))) {
         h->length = true;
+        h->content_length = number_of(value);
     } else if (span_eq_nocase(name, SPAN("Content-Encoding"))) {
         h->encoded = h->encoded || !span_eq_nocase(value, SPAN("identity"));
     }

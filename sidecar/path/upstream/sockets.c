@@ -109,12 +109,25 @@ static void count_head_bytes(const struct sock *sock)
     }
 }
 
+/* A server may answer and close before the request has been written. The next write then fails, and
+ * libcurl gives the answer up with it: what has come is read before more is written. */
+static bool answer_comes_first(const struct sock *sock, int events)
+{
+    char byte;
+    return (events & LOOP_WRITE) != 0 && sock->call != NULL && sock->connection &&
+           (sock->call->what & CURL_POLL_IN) != 0 && !sock->call->head.final &&
+           recv(sock->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
 static void on_watch(void *ctx, int events)
 {
     struct sock *sock = ctx;
     if (sock->idle) {
         retire(sock);
         return;
+    }
+    if (answer_comes_first(sock, events)) {
+        events = LOOP_READ;
     }
     if ((events & LOOP_READ) != 0 && sock->call != NULL) {
         if (answer_is_late(sock)) {
@@ -157,10 +170,28 @@ static void forget(struct sock *sock)
     free(sock);
 }
 
+/* The server may have answered and reset while the request was being written. The answer is still on
+ * the socket then. */
+static void keep_answer(const struct sock *sock)
+{
+    struct upstream_call *call = sock->call;
+    char bytes[16 * 1024];
+    if (call == NULL || sock->tls || !sock->connection || call->reused || call->aborted ||
+        call->head.final || call->head_came > 0 || call->rest.len > 0) {
+        return;
+    }
+    buf_init(&call->rest, UPSTREAM_MAX_REST);
+    ssize_t n = recv(sock->fd, bytes, sizeof bytes, MSG_DONTWAIT);
+    while (n > 0 && buf_append(&call->rest, bytes, (size_t)n) == ERR_OK) {
+        n = recv(sock->fd, bytes, sizeof bytes, MSG_DONTWAIT);
+    }
+}
+
 int sockets_closed(void *ctx, curl_socket_t fd)
 {
     struct sock *sock = find(ctx, fd);
     if (sock != NULL) {
+        keep_answer(sock);
         forget(sock);
     }
     return close(fd);

@@ -26,15 +26,12 @@ static void give_head(struct upstream_call *call)
     struct answer_head *h = &call->head;
     struct http_header headers[UPSTREAM_MAX_HEADERS];
     size_t count = head_fields(h, call->decoding, headers);
-    curl_off_t length = -1;
-    if (h->length && !h->chunked && !call->decoding) {
-        curl_easy_getinfo(call->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
-    }
+    call->length = h->chunked || call->decoding ? -1 : h->content_length;
     struct span reason = span_make(h->text.data + h->reason, h->reason_len);
     if (h->reason_len == 0) {
         reason = SPAN_NONE;
     }
-    call->events->on_head(call->ctx, h->status, reason, headers, count, (int64_t)length);
+    call->events->on_head(call->ctx, h->status, reason, headers, count, call->length);
 }
 
 /* On a connection that was idle: the server means the request that never came (RFC 9110, 15.5.9).
@@ -49,9 +46,7 @@ static bool is_of_no_request(const struct upstream_call *call)
  * the head. */
 static bool end_is_seen(const struct upstream_call *call)
 {
-    curl_off_t length = -1;
-    curl_easy_getinfo(call->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
-    if (call_has_no_body(call) || (call->head.length && length == 0)) {
+    if (call_has_no_body(call) || call->head.content_length == 0) {
         return !call->to->tls && call->head_came == call->head_used;
     }
     return call->unchunking || (call->head.length && !call->to->tls);
@@ -63,6 +58,8 @@ static void begin_body(struct upstream_call *call)
     call->decoding = call->decode && h->encoded;
     call->unchunking = h->chunked && !h->coded && !call->decoding && !call_has_no_body(call);
     call->unchunked = false;
+    call->length = -1;
+    call->got = 0;
     call->chunks = (struct http_chunked){.lenient = true};
     if (!call->unchunking) {
         curl_easy_setopt(call->easy, CURLOPT_HTTP_TRANSFER_DECODING, 1L);
@@ -169,8 +166,45 @@ size_t transfer_data(char *data, size_t size, size_t count, void *arg)
     if (call->unchunking) {
         return give_chunks(call, span_make(data, n));
     }
+    call->got += (int64_t)n;
     /* anything but n fails the transfer, and 0 of 0 would not */
     return is_within_bounds(call, n) && give(call, span_make(data, n)) ? n : n + 1;
+}
+
+static void give_rest_of_body(struct upstream_call *call, struct span body)
+{
+    if (call->unchunking) {
+        while (give_chunks(call, body) == CURL_WRITEFUNC_PAUSE) {
+            call->held = false; /* it is a little, and here already */
+        }
+    } else if (call->length > 0 && body.len > 0) {
+        size_t n = body.len < (uint64_t)call->length ? body.len : (size_t)call->length;
+        call->got = (int64_t)n;
+        (void)give(call, span_make(body.ptr, n));
+    }
+}
+
+void transfer_rest(struct upstream_call *call)
+{
+    struct span rest = buf_span(&call->rest);
+    size_t at = 0;
+    while (!call->head.final) {
+        size_t lf = span_find(rest, SPAN("\n"), at);
+        if (lf == SIZE_MAX ||
+            head_line(&call->head, span_make(rest.ptr + at, lf + 1 - at)) == HEAD_REFUSE) {
+            return;
+        }
+        at = lf + 1;
+    }
+    begin_body(call);
+    if (call->decoding) {
+        call->failed = "the connection broke while the request was being sent";
+        return;
+    }
+    give_head(call);
+    if (!call->aborted && !call_has_no_body(call)) {
+        give_rest_of_body(call, span_make(rest.ptr + at, rest.len - at));
+    }
 }
 
 /* Never more than was announced: the server would take the rest for the next request. */

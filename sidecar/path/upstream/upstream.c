@@ -52,6 +52,7 @@ static void call_free(struct upstream_call *call)
     pool_give_easy(pool, call->easy);
     buf_free(&call->text);
     buf_free(&call->queue);
+    buf_free(&call->rest);
     head_free(&call->head);
     free(call->lines);
     free(call);
@@ -94,6 +95,7 @@ void call_fresh(struct upstream_call *call)
     detach(call);
     head_free(&call->head);
     head_begin(&call->head);
+    call->length = -1;
     call->late = false;
     call->reused = false;
     call->answer_begun = false;
@@ -133,13 +135,24 @@ static void look_up_again(struct upstream_call *call)
     attach(call);
 }
 
+/* Whether the end of the answer has come by what it says itself. */
+static bool has_ended(const struct upstream_call *call)
+{
+    return call->head.final && call->failed == NULL && !call->late &&
+           (call_has_no_body(call) || (call->unchunking && call->unchunked) ||
+            (call->length >= 0 && call->got >= call->length));
+}
+
 void call_over(struct upstream_call *call, CURLcode code)
 {
+    if (code == CURLE_SEND_ERROR && call->rest.len > 0 && !call->aborted) {
+        transfer_rest(call);
+    }
     bool whole = call->head.final && (!call->unchunking || call->unchunked);
     if (call->aborted) {
         call_free(call);
-    } else if (code == CURLE_OK && whole) {
-        end(call, UPSTREAM_DONE);
+    } else if ((code == CURLE_OK && whole) || has_ended(call)) {
+        end(call, UPSTREAM_DONE); /* even if the rest of the request could not be sent */
     } else if (call->failed == NULL && is_worth_a_fresh_one(call, code)) {
         call_fresh(call);
     } else if (call->failed == NULL && is_worth_a_look_up(call, code)) {
@@ -203,6 +216,7 @@ struct upstream_call *upstream_start(struct upstream_pool *pool, const struct up
     call->easy = pool_take_easy(pool);
     buf_init(&call->queue, MAX_QUEUE);
     head_begin(&call->head);
+    call->length = -1;
     pool->calls++;
     if (!call_setup(call, req)) {
         call->failed = "no memory for the request";

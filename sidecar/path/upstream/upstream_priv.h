@@ -13,8 +13,9 @@ enum {
     UPSTREAM_MAX_HEADERS = 200,
     UPSTREAM_MAX_HEAD = 300 * 1024,
     UPSTREAM_QUEUE_HIGH = 256 * 1024, /* upstream_body_write says false above this ... */
-    UPSTREAM_KEPT_BODY = 64 * 1024,   /* streamed bodies up to this can be sent again */
-    UPSTREAM_QUEUE_LOW = 128 * 1024,  /* ... and on_body_room comes at or below this */
+    UPSTREAM_MAX_REST = 256 * 1024, /* of an answer that came while the request was being written */
+    UPSTREAM_KEPT_BODY = 64 * 1024, /* streamed bodies up to this can be sent again */
+    UPSTREAM_QUEUE_LOW = 128 * 1024, /* ... and on_body_room comes at or below this */
     UPSTREAM_IDLE_EASIES = 16,
     UPSTREAM_MAX_DECODED = 16 * 1024 * 1024, /* of an answer that came compressed */
     UPSTREAM_ORIGINS = 16,
@@ -72,9 +73,10 @@ struct answer_head {
     int status;
     bool final; /* the final head was complete: what comes later are trailers */
     bool chunked;
-    bool coded;   /* a transfer coding beside chunked */
-    bool length;  /* there was a Content-Length */
-    bool encoded; /* there was a Content-Encoding other than identity */
+    bool coded;             /* a transfer coding beside chunked */
+    bool length;            /* there was a Content-Length ... */
+    int64_t content_length; /* ... and what it says; -1: no number */
+    bool encoded;           /* there was a Content-Encoding other than identity */
 };
 
 void head_begin(struct answer_head *h);
@@ -119,6 +121,9 @@ struct upstream_call {
     struct answer_head head;
     bool held;        /* on_data said false */
     bool recv_paused; /* libcurl was told so: it keeps a piece for us */
+    struct buf rest;  /* what lay on the socket when libcurl closed it */
+    int64_t length;   /* of its body; -1: not said */
+    int64_t got;      /* bytes of its body that came */
     bool decode;      /* the caller wants it without a Content-Encoding */
     bool decoding;    /* it came with one: libcurl decodes */
     size_t decoded;   /* bytes of it */
@@ -159,6 +164,8 @@ size_t transfer_data(char *data, size_t size, size_t count, void *arg);
 size_t transfer_read(char *out, size_t size, size_t count, void *arg);
 int transfer_seek(void *arg, curl_off_t offset, int origin);
 int transfer_send(void *arg, char *to_ip, char *from_ip, int to_port, int from_port);
+/* Gives the answer that lies in `rest`, as far as it came. Not inside libcurl. */
+void transfer_rest(struct upstream_call *call);
 /* Whether the answer is whole although the request is not yet; see transfer.c. */
 bool transfer_is_early(const struct upstream_call *call);
 
