@@ -93,6 +93,7 @@ static bool try_head(struct http_conn *c)
         return false;
     }
     c->slot->request.path = SPAN_NONE;
+    c->slot->request.header_count = 0;
     switch (http_parse_head(c->slot->data, c->in_len, &c->scanned, &c->slot->request, &error)) {
     case HTTP_PARSE_OK:
         begin_request(c);

@@ -247,6 +247,37 @@ static void decide_close(struct http_conn *c)
     c->close_after = c->close_after || (!c->body_ended && (large || held_back));
 }
 
+/* Whether one of the lines is a header of that name. */
+static bool has_line(struct span lines, struct span name)
+{
+    while (lines.len > name.len) {
+        bool same = span_eq_nocase(span_make(lines.ptr, name.len), name);
+        if (same && lines.ptr[name.len] == ':') {
+            return true;
+        }
+        size_t end = span_find(lines, SPAN("\r\n"), 0);
+        size_t next = end == SIZE_MAX ? lines.len : end + 2;
+        lines = span_make(lines.ptr + next, lines.len - next);
+    }
+    return false;
+}
+
+/* A page may read what lull answers where the origin may ask. What the model server answered carries
+ * what the model server says. */
+static void put_cors(const struct http_conn *c, struct head *h, struct span extra)
+{
+    const struct http_server *s = c->server;
+    struct span origin = http_header_get(&c->slot->request, SPAN("Origin"));
+    if (origin.len == 0 || s->handler.allows_origin == NULL ||
+        !s->handler.allows_origin(&c->slot->request, origin, s->ctx) ||
+        has_line(extra, SPAN("Access-Control-Allow-Origin"))) {
+        return;
+    }
+    put(h, SPAN("Access-Control-Allow-Origin: "));
+    put(h, origin);
+    put(h, SPAN("\r\nVary: Origin\r\n"));
+}
+
 static void send_full(struct http_conn *c, struct head *h, int status, struct span content_type,
                       struct span extra, struct span body)
 {
@@ -262,6 +293,7 @@ static void send_full(struct http_conn *c, struct head *h, int status, struct sp
         put_length(h, body.len);
     }
     put(h, extra);
+    put_cors(c, h, extra);
     put_end(c, h);
     if (h->over) {
         broke(c);
@@ -274,15 +306,16 @@ void http_reply_full(struct http_conn *c, int status, struct span content_type, 
                      struct span body)
 {
     char small[SMALL_HEAD];
+    size_t room = 256 + http_header_get(&c->slot->request, SPAN("Origin")).len;
     require(c->in_request && !c->reply_begun);
     c->reply_status = status;
     decide_close(c);
     c->paused = false;
-    if (extra.len + content_type.len + 256 <= sizeof small) {
+    if (extra.len + content_type.len + room <= sizeof small) {
         struct head h = {small, small + sizeof small, false};
         send_full(c, &h, status, content_type, extra, body);
     } else {
-        struct buf large = {.max = extra.len + content_type.len + 1024};
+        struct buf large = {.max = extra.len + content_type.len + room + 1024};
         if (buf_reserve(&large, large.max) == ERR_OK) {
             struct head h = {large.data, large.data + large.max, false};
             send_full(c, &h, status, content_type, extra, body);

@@ -398,6 +398,50 @@ class WhoMaySpeak(LullTest):
         self.assertEqual(r.status, 200, "a chat is the model server's business")
         self.assertEqual(up.records[-1].header("Origin"), "http://evil.example")
 
+    def test_every_answer_to_an_allowed_origin_may_be_read(self):
+        """By the page: with the model server's CORS headers where it answers, else with ours."""
+        up = self.upstream()
+        lull = self.lull(up, server="hosts = ui.example.org\nmax_body = 100KB", more="[task tags]\nenabled = no\n")
+        dead = self.lull("http://127.0.0.1:9", server="hosts = ui.example.org")
+        c = self.connect(lull)
+
+        def ask(what, origin, body_text, client=c, path="/v1/chat/completions", kind=None, method="POST", more=()):
+            r = client.request(method, path, prompts.headers(kind=kind) + [("Origin", origin), *more], body_text.encode())
+            return what, r, [v for n, v in r.headers if n == "Access-Control-Allow-Origin"], [v for n, v in r.headers if n == "Vary"]
+
+        for origin in ("https://ui.example.org", "http://localhost:3000"):
+            title = prompts.body("title", "cors " + origin)
+            answers = [ask("miss", origin, title, kind="title"), ask("hit", origin, title, kind="title"),
+                       ask("hit by meaning", origin, title + " ", kind="title"),
+                       ask("empty", origin, prompts.body("tags", "x"), kind="tags"),
+                       ask("404", origin, "{}", path="/@nobody/x"),
+                       ask("502", origin, prompts.chat_body("x"), client=self.connect(dead)),
+                       ask("502 of a task", origin, title, client=self.connect(dead), kind="title"),
+                       ask("413", origin, "x" * 200000, path="/api/blobs/x", client=self.connect(lull))]
+            self.assertEqual([a[1].status for a in answers], [200, 200, 200, 200, 404, 502, 502, 413])
+            for what, r, allowed, vary in answers:
+                self.assertEqual((what, allowed, vary), (what, [origin], ["Origin"]))
+        for origin in ("http://evil.example", "null"):
+            self.assertEqual(ask("403", origin, prompts.body("title", "x"), kind="title")[2:], ([], []))
+            self.assertEqual(ask("404", origin, "{}", path="/@nobody/x")[2:], ([], []))
+        self.assertIsNone(c.post("/@nobody/x", "{}").header("Access-Control-Allow-Origin"))
+        theirs = [("Access-Control-Allow-Origin", "*"), ("Access-Control-Allow-Headers", "authorization")]
+        up.when("*", lambda e: e.full(404, "application/json", '{"error": {"message": "no such model"}}', theirs))
+        origin = "http://localhost:3000"
+        for what, r, allowed, vary in (ask("chat", origin, prompts.chat_body("x")), ask("task", origin, prompts.body("title", "y"), kind="title"),
+                                       ask("preflight", origin, "", method="OPTIONS", more=[("Access-Control-Request-Method", "POST")])):
+            self.assertEqual((what, r.status, allowed, r.header("Access-Control-Allow-Headers")), (what, 404, ["*"], "authorization"))
+
+    def test_a_preflight_needs_no_token(self):
+        up = self.upstream()
+        up.when("*", lambda e: e.full(204, "text/plain", "", [("Access-Control-Allow-Origin", "*")]))
+        lull = self.lull(up, server="client_token = secret")
+        c = self.connect(lull)
+        asks = ("Access-Control-Request-Method", "POST")
+        for headers, code in (([("Origin", "http://localhost:3000"), asks], 204), ([("Origin", "http://localhost:3000")], 401),
+                              ([("Origin", "http://evil.example"), asks], 401)):
+            self.assertEqual(c.request("OPTIONS", "/v1/chat/completions", headers).status, code, headers)
+
     def test_client_token(self):
         up = self.upstream()
         lull = self.lull(up, server="client_token = letmein")

@@ -42,6 +42,10 @@ struct http_handler {
     void (*on_gone)(struct http_conn *c, void *ctx);
     /* Unsent output fell below http_limits.low_water after http_reply_data had returned false. */
     void (*on_writable)(struct http_conn *c, void *ctx);
+    /* Whether pages of that origin may read our answers. Asked for whole replies to requests with an
+     * Origin: they then gain Access-Control-Allow-Origin and Vary, unless `extra` has the former.
+     * May be NULL: no page may. */
+    bool (*allows_origin)(const struct http_request *r, struct span origin, void *ctx);
     /* A request refused before on_request (bad head, timeout), for counting only. May be NULL. */
     void (*on_refused)(enum http_error e, void *ctx);
 };

@@ -11,6 +11,8 @@
  */
 #include "path/exchange/exchange_priv.h"
 
+#include "lull/http/guard.h"
+
 #include "lull/base/host.h"
 #include "lull/base/log.h"
 
@@ -376,6 +378,12 @@ static void on_refused(enum http_error error, void *ctx)
               http_error_status(error), http_error_name(error));
 }
 
+static bool allows_origin(const struct http_request *r, struct span origin, void *ctx)
+{
+    const struct engine *e = ctx;
+    return guard_origin(&e->settings->server, origin, r->host);
+}
+
 const struct http_handler engine_handler = {
     .on_request = on_request,
     .on_body_end = on_body_end,
@@ -383,5 +391,6 @@ const struct http_handler engine_handler = {
     .on_body = on_body,
     .on_gone = on_gone,
     .on_writable = on_writable,
+    .allows_origin = allows_origin,
     .on_refused = on_refused,
 };

@@ -115,5 +115,10 @@ enum http_error head_admit(const struct exchange *x, const struct http_request *
         !guard_host(s, x->engine->hostname, r->host)) {
         return HTTP_ERROR_FORBIDDEN_HOST;
     }
-    return guard_token(s->client_token, x->head.auth) ? HTTP_ERROR_NONE : HTTP_ERROR_UNAUTHORIZED;
+    /* browsers send no Authorization with the question whether they may */
+    bool preflight = r->method == HTTP_OPTIONS &&
+                     http_header_get(r, SPAN("Access-Control-Request-Method")).len > 0 &&
+                     guard_origin(s, x->head.origin, r->host);
+    bool known = preflight || guard_token(s->client_token, x->head.auth);
+    return known ? HTTP_ERROR_NONE : HTTP_ERROR_UNAUTHORIZED;
 }
