@@ -323,6 +323,91 @@ class Activation(LullTest):
             s.close()
 
 
+class Disk(LullTest):
+    """What the disk under data_dir does, told in /stats, health and the log."""
+
+    def tmpfs(self, size):
+        folder = tempfile.mkdtemp(prefix="lull-")
+        self.addCleanup(shutil.rmtree, folder, True)
+        data = os.path.join(folder, "data")
+        os.mkdir(data)
+        p = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "lull-test", data], capture_output=True,
+                           text=True, check=False)
+        if p.returncode != 0:
+            self.skipTest("a tmpfs cannot be mounted here: " + p.stderr.strip())
+        self.addCleanup(subprocess.run, ["umount", "-l", data], check=False)
+        return folder, data
+
+    def ask(self, lull, text):
+        r = self.connect(lull).post(PATH["openai"], body("title", text), headers())
+        self.assertEqual((r.status, r.task), (200, "title"))
+        return r.cache_status
+
+    def test_a_full_disk(self):
+        folder, data = self.tmpfs("2m")
+        lull = self.lull(self.upstream(), folder=folder)
+
+        def state():
+            return lull.stats()["cache"]["state"]
+        self.assertEqual(self.ask(lull, "the first one"), "lull; fwd=miss; stored")
+        lull.committed()
+        asked = 0
+        while state() == "on" and asked < 200:
+            asked += 1
+            self.ask(lull, f"{asked} " + "word " * 20000)
+            lull.wait_stats(lambda s: s["cache"]["pending_writes"] == 0)
+        self.assertEqual(state(), "off: the disk is full")
+        self.assertEqual(lull.control("GET", "/readyz").json["cache"], "off: the disk is full")
+        self.assertNotIn("stored", self.ask(lull, "a new one"))
+        self.assertIn("hit", self.ask(lull, "the first one"))
+        subprocess.run(["mount", "-o", "remount,size=64m", data], check=True)
+        eventually(lambda: state() == "on", timeout=DEADLINE + 15)
+        self.assertEqual(self.ask(lull, "another one"), "lull; fwd=miss; stored")
+        self.assertEqual(lull.log_text().count("the cache is off: the disk is full"), 1)
+        self.assertEqual(lull.log_text().count("the cache is on again"), 1)
+        self.assertEqual(lull.stop(), 0)
+
+    def test_a_data_dir_that_is_removed(self):
+        lull = self.lull(self.upstream())
+        self.ask(lull, "kept")
+        lull.committed()
+        shutil.rmtree(lull.data_dir)
+        self.ask(lull, "lost with the directory")
+        eventually(lambda: os.path.exists(os.path.join(lull.data_dir, "data.mdb")))
+        eventually(lambda: "stored" in self.ask(lull, "kept") or "hit" in self.ask(lull, "kept"))
+        self.assertEqual(lull.stats()["cache"]["state"], "on")
+        self.assertEqual(lull.log_text().count("was removed"), 1)
+
+    def test_a_lower_max_size(self):
+        lull = self.lull(self.upstream(), cache="max_size = 64MB")
+        path = os.path.join(lull.data_dir, "data.mdb")
+        client = self.connect(lull)
+        for i in range(120):
+            r = client.post(PATH["openai"], body("title", f"{i} " + "word " * 25000), headers())
+            self.assertEqual(r.status, 200)
+        lull.committed()
+        self.assertGreater(os.path.getsize(path), 12 * 2**20)
+        lull.write_config(cache="max_size = 4MB")
+        lull.reload()
+        lull.wait_stats(lambda s: s["cache"]["bytes"] <= 4 * 2**20)
+        self.assertIn("hit", self.ask(lull, "119 " + "word " * 25000))
+        lull.restart()
+        self.assertLessEqual(os.path.getsize(path), 9 * 2**20)
+        self.assertIn("hit", self.ask(lull, "119 " + "word " * 25000))
+
+    def test_entries_are_listed_at_once(self):
+        lull = self.lull(self.upstream())
+        self.ask(lull, "listed")
+        self.ask(lull, "listed")
+        entries = lull.control("GET", "/entries").json["entries"]
+        self.assertEqual([(e["kind"], e["hits"]) for e in entries], [("title", 1)])
+        self.assertEqual(lull.stats()["cache"]["entries"], 1)
+        shown = lull.control("GET", "/entries/" + entries[0]["id"])
+        self.assertEqual(shown.status, 200)
+        self.assertEqual(lull.control("DELETE", "/entries/" + entries[0]["id"]).status, 204)
+        self.assertEqual(self.ask(lull, "listed"), "lull; fwd=miss; stored")
+
+
 class InTheWay(LullTest):
     def test_control_socket_of_another_daemon(self):
         up = self.upstream()

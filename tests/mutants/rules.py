@@ -511,8 +511,8 @@ ROOM = ("unit.cache.test_cache_room",)
 mutant(R, "an entry answers its own key only", CACHE, "    if (!entry_is_of(&v, key)) {", "    if (v.fresh.us == 0) {", RECORDS)
 mutant(R, "an alias answers its own head only", CODEC, "if (!span_eq(v->material, key->head) ||", "if (", RECORDS)
 mutant(R, "and its own body only", CODEC, "span_eq(span_make(middle, v->middle.len), v->middle) &&", "", RECORDS)
-mutant(R, "one with little in common keeps a digest", CODEC, "return v->middle.len <= CACHE_ALIAS_MIDDLE;", "return v->middle.len <= 4096;",
-       ROOM)
+mutant(R, "one with little in common keeps a digest", CODEC, "return v->middle.len <= CACHE_ALIAS_MIDDLE;", "return v->middle.len <= 65536;",
+       RECORDS)
 mutant(R, "what a purge came before is not stored", CACHE, "return generation == c->generation ? ERR_OK : ERR_BUSY;", "return ERR_OK;", RECORDS)
 mutant(R, "nothing is added while the disk takes nothing", CACHE, 'if (strcmp(c->state, "on") != 0) {', 'if (c->state[0] == 0) {', RECORDS)
 mutant(R, "the checksum covers the value", RECORD, "return head->checksum == record_checksum(head, value->ptr) ? ERR_OK : ERR_CORRUPT;",

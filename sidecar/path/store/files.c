@@ -297,8 +297,8 @@ _Thread_local volatile sig_atomic_t store_at_work;
 
 /* A signal handler knows nothing but what is static. Written once, before the handlers are set. */
 static char crash_mark[4200];
-/* The map's first and last address plus one; written with the handlers blocked by nothing, so each
- * is one word, and 0 means that no address counts. */
+/* The map's first address, and the one behind its last. The handler may see one of the two changed:
+ * 0 as the second means that no address counts. */
 static volatile uintptr_t map_from, map_to;
 
 static bool is_of_the_store(int signo, const siginfo_t *info)

@@ -442,6 +442,24 @@ static void an_alias_stands_for_its_own_bytes_only(void **state)
     }
 }
 
+/* A body that is not the entry's request is kept as its SHA-256, however long. */
+static void an_alias_holds_no_text_of_its_own(void **state)
+{
+    static char body[8192];
+    int64_t seq = 0;
+    (void)state;
+    struct cache *c = begin(true);
+    memset(body, 'b', sizeof body);
+    assert_int_equal(store_as(c, key(c, "q"), "title", "a", &seq), ERR_OK);
+    size_t before = c->pending.bytes;
+    struct cache_key raw = {.hash = {1, 2}, .head = SPAN("h"), .body = {body, sizeof body}};
+    assert_int_equal(
+        cache_store_alias(c, &raw, key(c, "q").hash, seq, SPAN("m"), LATER, cache_generation(c)),
+        ERR_OK);
+    assert_true(c->pending.bytes - before < 256);
+    cache_destroy(c);
+}
+
 static void an_alias_of_an_entry_that_is_gone_is_not_kept(void **state)
 {
     int64_t seq = 0;
@@ -548,6 +566,7 @@ int main(void)
         CACHE_TEST(other_sizes_take_effect_and_nothing_pending_is_lost),
         CACHE_TEST(pending_answers_are_listed_and_counted),
         CACHE_TEST(an_alias_stands_for_its_own_bytes_only),
+        CACHE_TEST(an_alias_holds_no_text_of_its_own),
         CACHE_TEST(an_alias_of_an_entry_that_is_gone_is_not_kept),
         CACHE_TEST(the_state_follows_the_disk_both_ways),
         CACHE_TEST(a_directory_that_is_removed_is_made_again),
