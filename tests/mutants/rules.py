@@ -104,8 +104,8 @@ mutant(R, "it is queued again, not answered", FLIGHT, "call_abort(f);\n    probe
        "flight_finish_empty(f, OUTCOME_BUSY);\n    if (f->state == FLIGHT_ENDING) {\n        return false;\n    }",
        YIELD)
 mutant(R, "all its waiters are kept", FLIGHT,
-       "f->held_from = loop_now(f->table->loop);\n    completion_release_all(f);",
-       "f->held_from = loop_now(f->table->loop);\n    completion_release_all(f);\n"
+       "f->held_from = f->held_from.us == 0 ? loop_now(f->table->loop) : f->held_from;\n    completion_release_all(f);",
+       "f->held_from = f->held_from.us == 0 ? loop_now(f->table->loop) : f->held_from;\n    completion_release_all(f);\n"
        "    if (f->waiters.next != f->waiters.prev) {\n"
        "        struct flight_waiter *w = list_item(f->waiters.prev, struct flight_waiter, node);\n"
        "        struct flight_end end = {.result = FLIGHT_EMPTY, .outcome = OUTCOME_BUSY};\n"
@@ -537,11 +537,17 @@ mutant(R, "percentiles by nearest rank", "include/lull/config/figures.h", "retur
        "return 1 + (count - 1) * percent / 100;", ("unit.config.test_figures",))
 WATCH = "sidecar/path/exchange/watch.c"
 TIME = ("scenario.test_model_time",)
+HOUR = ("scenario.test_hour",)
+mutant(R, "hits save the model time of their call", "sidecar/path/exchange/lookup.c", "figures->saved_us += hit->model_time;", "figures->saved_us += hit->model_time / 2;", HOUR)
+mutant(R, "so does who shares a call", "sidecar/path/exchange/dispatch.c", "        figures->saved_us += end->model_time;\n", "", HOUR)
+mutant(R, "so does the rest of a suggestion", "sidecar/path/exchange/autocomplete.c", "        figures->saved_us += hit->model_time;\n", "", HOUR)
+mutant(R, "zeros of a server say nothing", CALL, "if (f->assembling && f->assembler.answer.model_time > 0) {", "if (f->assembling && f->assembler.answer.model_time >= 0) {", TIME)
+mutant(R, "who gives way is held again", FLIGHT, "f->held_from = f->held_from.us == 0 ? loop_now(f->table->loop) : f->held_from;\n    completion_release_all(f);", "completion_release_all(f);", YIELD + HOUR)
 mutant(R, "model time begins with the request", CALL, "return mono_diff(end, f->started);",
        "return mono_diff(end, f->first_data.us != 0 ? f->first_data : f->started);", TIME)
 mutant(R, "and ends with the last byte", CALL, "mono_t end = whole && f->last_data.us != 0 ? f->last_data :",
        "mono_t end = whole && f->last_data.us < 0 ? f->last_data :", TIME)
-mutant(R, "the server's own durations come first", CALL, "if (f->assembling && f->assembler.answer.model_time >= 0) {",
+mutant(R, "the server's own durations come first", CALL, "if (f->assembling && f->assembler.answer.model_time > 0) {",
        "if (f->assembling && f->assembler.answer.model_time < -1) {", TIME)
 mutant(R, "every call's time is spent", CALL, "flight_task_figures(f)->upstream_us += took;",
        "flight_task_figures(f)->upstream_us += f->cut ? 0 : took;", TIME)

@@ -112,6 +112,18 @@ static void the_servers_own_durations_hold(void **state)
     world_end(w);
 }
 
+/* Some servers fill in their dialect's members with zeros. */
+static void durations_of_zero_say_nothing(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(PLAIN);
+    (void)title(w, "How are you?");
+    stream(w, last(w), ",\"timings\":{\"prompt_ms\":0,\"predicted_ms\":0}");
+    (void)title(w, "How are you?");
+    assert_times(w, "title", 550, 550, 0);
+    world_end(w);
+}
+
 static void an_aborted_call_is_spent_and_wasted(void **state)
 {
     (void)state;
@@ -317,6 +329,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(model_time_is_from_the_request_to_the_last_byte),
         cmocka_unit_test(the_servers_own_durations_hold),
+        cmocka_unit_test(durations_of_zero_say_nothing),
         cmocka_unit_test(an_aborted_call_is_spent_and_wasted),
         cmocka_unit_test(a_failed_call_is_spent_and_wasted),
         cmocka_unit_test(of_two_tries_the_used_one_is_not_wasted),

@@ -139,9 +139,11 @@ bool lookup_stale(struct exchange *x)
     bool rendered = render_hit(x, &hit) == ERR_OK;
     cache_release(e->parts.cache);
     if (rendered) {
+        /* an answer that was only to be made anew may not have expired yet */
+        bool expired = wall_diff(hit.expires, loop_wall(e->parts.loop)) <= 0;
         exchange_figures(x, kind)->failed++;
         answer_hit(x, kind, &hit, found == CACHE_PENDING, buf_span(&x->reply));
-        exchange_finish(x, kind, OUTCOME_STALE);
+        exchange_finish(x, kind, expired ? OUTCOME_STALE : OUTCOME_HIT);
     }
     return rendered;
 }

@@ -45,7 +45,7 @@ static void on_data(void *ctx, struct span piece)
 static usec_t model_time(const struct exchange *x, bool whole)
 {
     const struct answer_watch *w = &x->watch;
-    if (w->watching && w->answer.answer.model_time >= 0) {
+    if (w->watching && w->answer.answer.model_time > 0) {
         return w->answer.answer.model_time;
     }
     mono_t end = whole && w->last_data.us != 0 ? w->last_data : loop_now(x->engine->parts.loop);

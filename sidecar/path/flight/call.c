@@ -64,7 +64,7 @@ void call_start(struct flight *f)
  * now. */
 static usec_t model_time(const struct flight *f, bool whole)
 {
-    if (f->assembling && f->assembler.answer.model_time >= 0) {
+    if (f->assembling && f->assembler.answer.model_time > 0) { /* a server that says 0 says none */
         return f->assembler.answer.model_time;
     }
     mono_t end = whole && f->last_data.us != 0 ? f->last_data : loop_now(f->table->loop);
@@ -409,7 +409,7 @@ static void land(struct flight *f)
     struct flight_end end = {.result = FLIGHT_ANSWER,
                              .answer = &f->assembler.answer,
                              .model_time = f->took,
-                             .took = mono_diff(now, f->started)};
+                             .took = mono_diff(f->last_data, f->started)};
     failure_none(f);
     flight_count_tokens(f->shaped.len, flight_upstream(f), flight_task_figures(f),
                         f->spec.aside ? NULL : flight_upstream_figures(f), &end);
@@ -426,8 +426,8 @@ static void land(struct flight *f)
         ask_for_shape(f, &end);
         return;
     }
-    f->took =
-        0; /* used, if anybody takes the answer; an answer before it is not: unlink_flight() */
+    /* used, if a waiter takes the answer; an answer before it is not: unlink_flight() */
+    f->took = 0;
     deliver(f, &end);
 }
 

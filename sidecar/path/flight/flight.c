@@ -389,7 +389,7 @@ static bool yield(void *ctx)
     call_abort(f);
     probes_leave(&f->probe);
     f->state = FLIGHT_QUEUED;
-    f->held_from = loop_now(f->table->loop);
+    f->held_from = f->held_from.us == 0 ? loop_now(f->table->loop) : f->held_from;
     completion_release_all(f);
     arm_hold(f);
     return true;
