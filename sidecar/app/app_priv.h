@@ -21,12 +21,16 @@ struct daemon {
     struct engine *engine;
     struct edge *edge;
     struct control *control;
+    struct exchange_listener access_log;
     struct loop_signal *signals[4];
     struct loop_timer *drain_timer;
     mono_t started;
     bool draining;
     int status;
 };
+
+/* access_log.c: begins or ends it, by the log level that is set. */
+void access_log_setup(struct daemon *d);
 
 /* limits.c: umask, core dumps off, no new privileges, SIGPIPE ignored; the descriptor limit. */
 void app_harden(void);

@@ -31,6 +31,7 @@ static enum err daemon_init(struct daemon *d, char *why, size_t why_size)
     d->schedule = schedule_create();
     struct engine_parts parts = {d->loop, d->cache, d->pool, d->schedule, d->figures};
     d->engine = engine_create(&parts, s);
+    access_log_setup(d);
     d->edge = edge_create(d->loop, s, &engine_handler, d->engine);
     enum err e = open_control(d, why, why_size);
     if (e == ERR_OK) {

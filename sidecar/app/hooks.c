@@ -280,6 +280,18 @@ static void hook_compare_stop(void *ctx, struct compare *run)
     engine_compare_stop(run);
 }
 
+static void hook_listen(void *ctx, struct exchange_listener *l)
+{
+    struct daemon *d = ctx;
+    engine_listen(d->engine, l);
+}
+
+static void hook_unlisten(void *ctx, struct exchange_listener *l)
+{
+    struct daemon *d = ctx;
+    engine_unlisten(d->engine, l);
+}
+
 struct control_hooks hooks_make(struct daemon *d)
 {
     return (struct control_hooks){
@@ -301,6 +313,8 @@ struct control_hooks hooks_make(struct daemon *d)
         .compare_start = hook_compare_start,
         .compare_go_on = hook_compare_go_on,
         .compare_stop = hook_compare_stop,
+        .listen = hook_listen,
+        .unlisten = hook_unlisten,
         .ctx = d,
         .started = d->started,
     };

@@ -84,6 +84,7 @@ static void swap_in(struct daemon *d, struct config *fresh)
 {
     struct settings *s = config_settings(fresh);
     log_setup(s->server.log_level, s->server.log_format);
+    access_log_setup(d);
     cache_configure(d->cache, &s->cache);
     engine_configure(d->engine, s);
     config_destroy(d->config);

@@ -158,8 +158,9 @@ static const struct route routes[] = {
     {HTTP_GET, "/metrics", get_metrics},  {HTTP_GET, "/history", control_history},
     {HTTP_GET, "/healthz", get_healthz},  {HTTP_GET, "/readyz", get_readyz},
     {HTTP_GET, "/entries", control_list}, {HTTP_GET, "/config", get_config},
-    {HTTP_GET, "/flights", get_flights},  {HTTP_POST, "/purge", control_purge},
-    {HTTP_POST, "/reload", post_reload},  {HTTP_POST, "/drain", post_drain},
+    {HTTP_GET, "/flights", get_flights},  {HTTP_GET, "/events", control_events},
+    {HTTP_POST, "/purge", control_purge}, {HTTP_POST, "/reload", post_reload},
+    {HTTP_POST, "/drain", post_drain},
 };
 
 /* What metrics_listen serves: nothing of it changes anything, shows a text, a scope or an id. */
@@ -301,12 +302,14 @@ static void on_body_too_large(struct http_conn *c, void *ctx)
 static void on_gone(struct http_conn *c, void *ctx)
 {
     control_compare_gone(ctx, c);
+    control_events_gone(ctx, c);
     control_forget(c);
 }
 
 static void on_writable(struct http_conn *c, void *ctx)
 {
     control_compare_writable(ctx, c);
+    control_events_writable(ctx, c);
 }
 
 static void on_piece(struct http_conn *c, struct span piece, void *ctx)
@@ -397,6 +400,7 @@ enum err control_create(struct loop *loop, const struct settings *settings,
     ctl->loop = loop;
     ctl->hooks = *hooks;
     list_init(&ctl->pending);
+    list_init(&ctl->tails);
     ctl->server = http_server_create(loop, &limits, &handler, ctl);
     ctl->public_server = http_server_create(loop, &limits, &public_handler, ctl);
     ctl->history = history_create(loop, &ctl->hooks);
@@ -429,6 +433,7 @@ void control_destroy(struct control *c)
     }
     control_compare_gone(c, NULL);
     control_forget_all(c);
+    control_events_gone_all(c);
     http_server_destroy(c->server);
     http_server_destroy(c->public_server);
     history_destroy(c->history);

@@ -17,6 +17,8 @@ struct control {
     struct http_server *public_server; /* of metrics_listen */
     struct history *history;
     char hostname[256];
+    struct list tails; /* clients of /events */
+    size_t tail_count;
     struct list pending; /* of struct pending: purges and removals under way */
     struct {
         struct compare *run;
@@ -73,6 +75,13 @@ void control_add_time(struct cJSON *to, const char *name, wall_t t);
 void control_flights(struct control *ctl, struct http_conn *c, bool scopes);
 bool control_is_explain(const struct http_request *r);
 void control_explain(struct control *ctl, struct http_conn *c);
+
+/* event_stream.c */
+void control_events(struct control *ctl, struct http_conn *c);
+/* The client reads again. Does nothing for other connections; so does gone. */
+void control_events_writable(struct control *ctl, struct http_conn *c);
+void control_events_gone(struct control *ctl, const struct http_conn *c);
+void control_events_gone_all(struct control *ctl);
 
 /* history.c: hooks must outlive it. */
 struct history *history_create(struct loop *loop, const struct control_hooks *hooks);

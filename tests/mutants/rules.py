@@ -317,7 +317,7 @@ mutant(R, "num_ctx as a value is sent", "sidecar/path/dialect/overrides.c",
        "if (s->ollama && s->policy->num_ctx == MATCH_VALUE) {", "if (s == NULL) {", ("unit.dialect.test_overrides",))
 mutant(R, "a data_dir that is there is in order", "sidecar/app/check.c",
        "if (status == 0 && !S_ISDIR(st.st_mode)) {", "if (status == 0) {", ("integration.config",))
-mutant(R, "one line for each exchange", "sidecar/path/exchange/engine.c", "    log_exchange(x);\n", "",
+mutant(R, "one line for each exchange", "sidecar/path/exchange/engine.c", "    event_end(x);\n", "",
        ("integration.config",))
 mutant(R, "an upstream's change is said once", "sidecar/path/flight/failure.c",
        "} else if (!up->unreachable && !reached) {", "} else if (!reached) {", ("integration.config",))

@@ -11,6 +11,7 @@
 #include "lull/config/figures.h"
 #include "lull/config/settings.h"
 #include "lull/path/exchange/comparison.h"
+#include "lull/path/exchange/events.h"
 #include "lull/path/exchange/explain.h"
 
 #include <stdint.h>
@@ -91,6 +92,9 @@ struct control_hooks {
                                      const struct compare_events *events, void *events_ctx);
     void (*compare_go_on)(void *ctx, struct compare *run);
     void (*compare_stop)(void *ctx, struct compare *run);
+    /* events of finished exchanges */
+    void (*listen)(void *ctx, struct exchange_listener *l);
+    void (*unlisten)(void *ctx, struct exchange_listener *l);
     void *ctx;
     mono_t started;
 };

@@ -62,6 +62,7 @@ static unsigned words_of(enum endpoint endpoint)
 void fly_spec(struct exchange *x, struct flight_spec *spec)
 {
     complete_prepare(x);
+    event_model(x, x->model);
     spec->settings = x->settings;
     spec->kind = x->decision.kind;
     spec->upstream = x->upstream;
@@ -341,6 +342,7 @@ static enum outcome call_outcome(const struct exchange *x)
 static void on_flight_end(void *ctx, struct flight_end *end)
 {
     struct exchange *x = ctx;
+    event_call(x, end);
     switch (end->result) {
     case FLIGHT_ANSWER:
         answer_waiter(x, end);

@@ -19,8 +19,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { LOGGED_PATH_MAX = 512 };
-
 static enum step (*const steps[])(struct exchange *) = {
 #define STEP(id, function) [STEP_##id] = function,
 #include "lull/path/exchange/steps.def"
@@ -40,6 +38,7 @@ struct engine *engine_create(const struct engine_parts *parts, struct settings *
     struct engine *e = mem_new(sizeof *e);
     e->parts = *parts;
     e->settings = settings_ref(settings);
+    list_init(&e->listeners);
     /* ids of answers differ between runs */
     e->serial = (uint64_t)loop_wall(parts->loop).us;
     struct flight_hooks hooks = {.landed = fly_landed, .held = complete_held, .ctx = e};
@@ -143,52 +142,10 @@ static struct exchange *exchange_new(struct engine *e, struct http_conn *conn)
     return x;
 }
 
-/* ---- log_level = debug: one line for each exchange ---- */
-
-/* The request, while its head is there; without the query, which may hold a key. */
-static void name_request(struct exchange *x, const struct http_request *r)
-{
-    size_t path = r->path.len < LOGGED_PATH_MAX ? r->path.len : LOGGED_PATH_MAX;
-    size_t size = r->method_name.len + path + 2;
-    if (!log_enabled(LOG_LEVEL_DEBUG)) {
-        return;
-    }
-    x->named = mem_new(size);
-    snprintf(x->named, size, "%.*s %.*s", (int)r->method_name.len, r->method_name.ptr, (int)path,
-             r->path.ptr);
-}
-
-static const char *logged_outcome(const struct exchange *x, int status)
-{
-    if (x->finished) {
-        return outcome_name(x->outcome);
-    }
-    if (x->rejected) {
-        return outcome_name(OUTCOME_REJECTED);
-    }
-    return x->conn == NULL ? outcome_name(OUTCOME_ABANDONED) : status >= 400 ? "failed" : "passed";
-}
-
-static void log_exchange(struct exchange *x)
-{
-    int status = x->conn != NULL ? http_reply_status(x->conn) : x->status;
-    usec_t took = mono_diff(loop_now(x->engine->parts.loop), x->begun);
-    const char *kind = x->finished                          ? x->settings->kinds[x->counted].name
-                       : x->decision.cls == TASK_CLASS_TASK ? exchange_policy(x)->name
-                       : x->decision.cls == TASK_CLASS_CHAT ? "chat"
-                                                            : "other";
-    if (x->named != NULL) {
-        log_debug("request", "%s kind=%s outcome=%s status=%d ms=%.1f", x->named, kind,
-                  logged_outcome(x, status), status, (double)took / 1000.0);
-        free(x->named);
-        x->named = NULL;
-    }
-}
-
 void exchange_drop(struct exchange *x)
 {
     struct engine *e = x->engine;
-    log_exchange(x);
+    event_end(x);
     if (x->conn != NULL && http_conn_data(x->conn) == x) {
         http_conn_set_data(x->conn, NULL);
     }
@@ -280,8 +237,8 @@ static void on_request(struct http_conn *c, void *ctx)
     struct engine *e = ctx;
     struct exchange *x = exchange_new(e, c);
     const struct http_request *r = http_conn_request(c);
-    name_request(x, r);
     enum http_error route = head_read(x, r);
+    event_begin(x, r);
     enum http_error error = head_is_back(x, r) ? HTTP_ERROR_LOOP : head_admit(x, r);
     error = error == HTTP_ERROR_NONE ? route : error;
     if (error != HTTP_ERROR_NONE) {

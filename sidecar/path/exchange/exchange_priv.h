@@ -4,6 +4,7 @@
 #define PATH_EXCHANGE_EXCHANGE_PRIV_H
 
 #include "lull/path/exchange/compare.h"
+#include "lull/path/exchange/events.h"
 #include "lull/path/exchange/exchange.h"
 #include "lull/path/fingerprint/fingerprint.h"
 #include "lull/path/relay/relay.h"
@@ -84,7 +85,6 @@ struct exchange {
     struct schedule_front front; /* of a chat, or another request that a person waits for */
     bool is_front;
     struct answer_watch watch;
-    char *named;   /* log_level = debug: "POST /path", for the line at its end; else NULL */
     int status;    /* of the reply, once the client has gone; 0: none */
     bool finished; /* a task whose outcome is counted */
     bool rejected; /* answered before it was anything */
@@ -96,8 +96,9 @@ struct exchange {
     struct list observed_node;
     struct schedule_front observed_front;
     bool is_observed_front;
-    struct buf plain; /* turn.c: the reply that a task's prompt ends with */
-    struct buf reply; /* scratch: rendered bodies */
+    struct buf plain;             /* turn.c: the reply that a task's prompt ends with */
+    struct buf reply;             /* scratch: rendered bodies */
+    struct exchange_event *event; /* NULL: no listener */
 };
 
 struct observe;
@@ -116,6 +117,8 @@ struct engine {
     size_t spare_count;
     int64_t bad_requests;
     uint64_t serial; /* of answers, for their ids */
+    struct list listeners;
+    uint64_t events; /* ids given to events */
     char hostname[256];
 };
 
@@ -233,11 +236,22 @@ void pass_leave(struct exchange *x);
 /* compare.c: whatever runs is over, at once. */
 void compare_destroy(struct engine *e);
 
+/* events.c: what the event of an exchange says; each does nothing without a listener. */
+/* Once its head is read. */
+void event_begin(struct exchange *x, const struct http_request *r);
+void event_cache_status(struct exchange *x, const char *value);
+/* The model that is asked; copied. */
+void event_model(struct exchange *x, struct span model);
+void event_call(struct exchange *x, const struct flight_end *end);
+void event_first_token(struct exchange *x, usec_t after);
+/* Hands it to the listeners; the exchange is about to be dropped. */
+void event_end(struct exchange *x);
+
 /* reply.c: the answer to a task: 200, JSON, with X-Lull-Task and Cache-Status. */
 void reply_task(struct exchange *x, int kind, const struct cache_status *status, struct span body);
 /* The lines for it: "X-Lull-Task: ...\r\nCache-Status: lull; ...\r\n"; returns the length. */
-size_t reply_task_lines(const struct exchange *x, int kind, const struct cache_status *status,
-                        char *out, size_t size);
+size_t reply_task_lines(struct exchange *x, int kind, const struct cache_status *status, char *out,
+                        size_t size);
 /* How the call of this exchange is described; collapsed: it is the call of another one. */
 struct cache_status reply_call_status(const struct exchange *x, bool collapsed);
 /* An error of lull's own to a task, with both headers; the exchange goes on. */

@@ -41,6 +41,7 @@ static void count_chat_end(struct exchange *x, const struct relay_result *r)
     mono_t first = x->watch.first_token.us != 0 ? x->watch.first_token : r->first_data;
     if (first.us != 0) {
         figure_times_add(&server->chat_ttft, loop_now(e->parts.loop), mono_diff(first, x->begun));
+        event_first_token(x, mono_diff(first, x->begun));
     }
 }
 
@@ -109,6 +110,7 @@ static void pass(struct exchange *x)
         struct cache_status status = reply_call_status(x, false);
         len = reply_task_lines(x, x->decision.kind, &status, lines, sizeof lines);
     }
+    event_model(x, x->parsed ? x->request.model : SPAN_NONE);
     count_begin(x);
     x->phase = PHASE_RELAY;
     x->watch.called = loop_now(x->engine->parts.loop);

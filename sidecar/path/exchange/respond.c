@@ -2,11 +2,12 @@
  */
 #include "path/exchange/exchange_priv.h"
 
-size_t reply_task_lines(const struct exchange *x, int kind, const struct cache_status *status,
-                        char *out, size_t size)
+size_t reply_task_lines(struct exchange *x, int kind, const struct cache_status *status, char *out,
+                        size_t size)
 {
     char value[CACHE_STATUS_MAX];
     (void)cache_status_write(status, value);
+    event_cache_status(x, value);
     const char *const parts[] = {"X-Lull-Task: ", x->settings->kinds[kind].name,
                                  "\r\nCache-Status: ", value, "\r\n"};
     size_t len = 0;

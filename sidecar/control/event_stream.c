@@ -1,0 +1,247 @@
+/* event_stream.c: GET /events: server-sent events, one for each finished exchange.
+ *
+ *   data: {"time":…,"id":…,"method":…,…}      one exchange
+ *   event: lost\ndata: {"lost":N}             N events were dropped before the next one
+ *   : (a comment)                             every KEEPALIVE, so that a client notices a dead end
+ *
+ * Filters: kind, outcome, slow (a duration). A client that does not read loses events: while more
+ * than the connection's high-water mark waits for it, events are counted and dropped; the count is
+ * sent once it reads again. The data path is not slowed down by it.
+ */
+#include "control/control_priv.h"
+
+#include "lull/config/options.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+
+enum { TAILS_MAX = 16, EVENT_MAX = 4096 };
+static const usec_t KEEPALIVE = 15 * USEC_PER_S;
+
+/* One client of /events. */
+struct tail {
+    struct list node;
+    struct control *ctl;
+    struct http_conn *conn;
+    struct exchange_listener listener;
+    struct loop_timer *keepalive;
+    char kind[65], outcome[32]; /* "": all */
+    usec_t slow;                /* 0: all */
+    bool blocked;               /* until the client reads again */
+    uint64_t lost;
+};
+
+static void add_ms(struct buf *out, const char *name, usec_t us)
+{
+    if (us >= 0) {
+        buf_text(out, ",\"%s\":%.3f", name, (double)us / 1e3);
+    }
+}
+
+static void add_text(struct buf *out, const char *name, const char *text)
+{
+    enum err e = ERR_OK;
+    if (text[0] != '\0') {
+        buf_text(out, ",\"%s\":\"", name);
+        e = buf_append_json(out, span_of(text));
+        buf_text(out, "\"");
+    }
+    (void)e; /* an event is far below EVENT_MAX */
+}
+
+static void add_number(struct buf *out, const char *name, int64_t n)
+{
+    if (n >= 0) {
+        buf_text(out, ",\"%s\":%" PRId64, name, n);
+    }
+}
+
+/* Members that do not apply to the exchange are left out. */
+static void write_event(struct buf *out, const struct exchange_event *e)
+{
+    buf_text(out, "data: {\"time\":%.3f,\"id\":%" PRIu64, (double)e->at.us / 1e6, e->id);
+    add_text(out, "what", e->what);
+    add_text(out, "kind", e->kind);
+    add_text(out, "why", e->why);
+    add_text(out, "outcome", e->outcome);
+    add_text(out, "method", e->method);
+    add_text(out, "path", e->path);
+    buf_text(out, ",\"status\":%d", e->status);
+    add_ms(out, "ms", e->took);
+    add_ms(out, "held_ms", e->held);
+    add_ms(out, "model_ms", e->model_time);
+    add_ms(out, "first_token_ms", e->first_token);
+    add_number(out, "tokens_in", e->tokens_in);
+    add_number(out, "tokens_out", e->tokens_out);
+    add_text(out, "upstream", e->upstream);
+    add_text(out, "model", e->model);
+    add_text(out, "cache_status", e->cache_status);
+    buf_text(out, "}\n\n");
+}
+
+static bool is_wanted(const struct tail *t, const struct exchange_event *e)
+{
+    return (t->kind[0] == '\0' || strcmp(t->kind, e->kind) == 0) &&
+           (t->outcome[0] == '\0' || strcmp(t->outcome, e->outcome) == 0) && e->took >= t->slow;
+}
+
+static void send(struct tail *t, struct span piece)
+{
+    t->blocked = !http_reply_data(t->conn, piece);
+}
+
+static void on_event(void *ctx, const struct exchange_event *e)
+{
+    struct tail *t = ctx;
+    if (!is_wanted(t, e)) {
+        return;
+    }
+    if (t->blocked) {
+        t->lost++;
+        return;
+    }
+    struct buf out = {.max = EVENT_MAX};
+    write_event(&out, e);
+    send(t, buf_span(&out));
+    buf_free(&out);
+}
+
+static void on_keepalive(void *ctx)
+{
+    struct tail *t = ctx;
+    loop_timer_start(t->keepalive, KEEPALIVE);
+    if (!t->blocked) {
+        send(t, SPAN(": \n\n"));
+    }
+}
+
+static struct tail *tail_of(struct control *ctl, const struct http_conn *c)
+{
+    for (struct list *at = ctl->tails.next; at != &ctl->tails; at = at->next) {
+        struct tail *t = list_item(at, struct tail, node);
+        if (t->conn == c) {
+            return t;
+        }
+    }
+    return NULL;
+}
+
+static void tail_free(struct tail *t)
+{
+    t->ctl->hooks.unlisten(t->ctl->hooks.ctx, &t->listener);
+    list_remove(&t->node);
+    t->ctl->tail_count--;
+    loop_timer_destroy(t->keepalive);
+    free(t);
+}
+
+void control_events_writable(struct control *ctl, struct http_conn *c)
+{
+    struct tail *t = tail_of(ctl, c);
+    if (t == NULL) {
+        return;
+    }
+    t->blocked = false;
+    if (t->lost > 0) {
+        struct buf out = {.max = EVENT_MAX};
+        buf_text(&out, "event: lost\ndata: {\"lost\":%" PRIu64 "}\n\n", t->lost);
+        t->lost = 0;
+        send(t, buf_span(&out));
+        buf_free(&out);
+    }
+}
+
+void control_events_gone(struct control *ctl, const struct http_conn *c)
+{
+    struct tail *t = tail_of(ctl, c);
+    if (t != NULL) {
+        tail_free(t);
+    }
+}
+
+void control_events_gone_all(struct control *ctl)
+{
+    while (!list_empty(&ctl->tails)) {
+        tail_free(list_item(ctl->tails.next, struct tail, node));
+    }
+}
+
+/* ---- the request ---- */
+
+struct filters {
+    struct tail *t;
+    const struct settings *settings;
+    struct buf *why;
+};
+
+static bool is_outcome(struct span name)
+{
+    for (int i = 0; i < OUTCOME_COUNT; i++) {
+        if (span_eq(name, span_of(outcome_name((enum outcome)i)))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Copies the value, which is terminated and was checked to be one of a closed set. */
+static bool take_filter(void *ctx, struct span name, struct span value)
+{
+    static const struct option duration = {.type = TYPE_DURATION, .max = INT64_MAX};
+    struct filters *f = ctx;
+    if (span_eq(name, SPAN("kind"))) {
+        bool ok = control_query_kind(f->settings, value, f->why) && value.len < sizeof f->t->kind;
+        memcpy(f->t->kind, value.ptr, ok ? value.len : 0);
+        return ok;
+    }
+    if (span_eq(name, SPAN("outcome"))) {
+        bool ok = is_outcome(value) && value.len < sizeof f->t->outcome;
+        memcpy(f->t->outcome, value.ptr, ok ? value.len : 0);
+        if (!ok) {
+            buf_text(f->why, "there is no outcome %.*s", (int)(value.len < 64 ? value.len : 64),
+                     value.ptr);
+        }
+        return ok;
+    }
+    if (span_eq(name, SPAN("slow"))) {
+        return value_read(&duration, value.ptr, &f->t->slow, f->why);
+    }
+    buf_text(f->why, "%.*s is no condition of events: kind, outcome and slow are",
+             (int)(name.len < 64 ? name.len : 64), name.ptr);
+    return false;
+}
+
+static void begin(struct tail *t)
+{
+    const struct http_header headers[] = {{SPAN("Content-Type"), SPAN("text/event-stream")},
+                                          {SPAN("Cache-Control"), SPAN("no-store")}};
+    t->listener = (struct exchange_listener){.fn = on_event, .ctx = t};
+    t->keepalive = loop_timer_create(t->ctl->loop, on_keepalive, t);
+    loop_timer_start(t->keepalive, KEEPALIVE);
+    list_append(&t->ctl->tails, &t->node);
+    t->ctl->tail_count++;
+    http_reply_begin(t->conn, 200, SPAN_NONE, headers, sizeof headers / sizeof headers[0], -1);
+    send(t, SPAN(": \n\n"));
+    t->ctl->hooks.listen(t->ctl->hooks.ctx, &t->listener);
+}
+
+void control_events(struct control *ctl, struct http_conn *c)
+{
+    struct buf why = {.max = 1024};
+    struct buf text = {.max = 4096};
+    struct tail *t = mem_new(sizeof *t);
+    struct filters f = {t, config_settings(ctl->hooks.config(ctl->hooks.ctx)), &why};
+    *t = (struct tail){.ctl = ctl, .conn = c};
+    if (!control_query_walk(http_conn_request(c)->query, &text, take_filter, &f, &why)) {
+        control_reply_error(c, 400, buf_span(&why));
+        free(t);
+    } else if (ctl->tail_count == TAILS_MAX) {
+        control_reply_error(c, 503, SPAN("16 clients read the events already"));
+        free(t);
+    } else {
+        begin(t);
+    }
+    buf_free(&why);
+    buf_free(&text);
+}
