@@ -2,6 +2,7 @@
  * reads both alike, and an edit changes what it names and nothing else.
  */
 #include "lull/path/json/json.h"
+#include "lull/path/json/reader.h"
 
 #include <cJSON.h>
 #include <stdint.h>
@@ -43,12 +44,34 @@ static void check_edit(struct span text)
     buf_free(&out);
 }
 
+/* What all parsers read alike, each grammar reads; a whole object read as JavaScript does is whole in
+ * the others but for Python's bounds; no front part of an object is whole. */
+static void check_extent(struct span text, enum json_verdict v)
+{
+    struct span trimmed = span_trim(text);
+    size_t looked = 0;
+    if (v == JSON_OK) {
+        require(json_is_whole(trimmed, JSON_PYTHON) && json_is_whole(trimmed, JSON_JAVASCRIPT));
+    }
+    if (json_is_whole(trimmed, JSON_PYTHON)) {
+        require(json_is_whole(trimmed, JSON_LOOSE));
+    }
+    bool object = trimmed.len > 1 && trimmed.ptr[0] == '{' && json_is_whole(trimmed, JSON_LOOSE);
+    for (size_t n = 1; object && n < trimmed.len; n++) {
+        require(json_extent(span_make(trimmed.ptr, n), JSON_LOOSE, &looked) == JSON_CUT);
+        require(looked == n);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct span text = span_make((const char *)data, size);
     struct buf canonical = {.max = SIZE_MAX};
     enum json_verdict v = json_canonical(text, NULL, 0, &canonical);
     require(v != JSON_TOO_LARGE);
+    if (size < 4096) {
+        check_extent(text, v); /* it reads every front part */
+    }
     require(json_canonical(text, NULL, 0, NULL) == v);
     if (v == JSON_OK) {
         check_canonical(text, &canonical);

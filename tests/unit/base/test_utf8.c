@@ -1,0 +1,53 @@
+/* test_utf8.c: which bytes are UTF-8, and code points there and back. */
+#include "support/check.h"
+
+#include "lull/base/utf8.h"
+
+static void only_whole_shortest_sequences_are_valid(void **state)
+{
+    static const struct {
+        const char *text;
+        size_t length;
+    } rows[] = {
+        {"a", 1},
+        {"\xC3\xA9", 2},
+        {"\xE2\x82\xAC", 3},
+        {"\xF0\x9F\x98\x80", 4},
+        {"\xF4\x8F\xBF\xBF", 4},
+        {"\xC3", 0},             /* cut */
+        {"\xE2\x82", 0},         /* cut */
+        {"\xC0\xAF", 0},         /* longer than needed */
+        {"\xE0\x80\xAF", 0},     /* longer than needed */
+        {"\xF0\x80\x80\xAF", 0}, /* longer than needed */
+        {"\xED\xA0\x80", 0},     /* half of a surrogate pair */
+        {"\xF4\x90\x80\x80", 0}, /* above U+10FFFF */
+        {"\x80", 0},             /* no beginning */
+        {"\xFF", 0},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct span s = span_of(rows[i].text);
+        assert_int_equal(utf8_length(s.ptr, s.len), rows[i].length);
+        assert_int_equal(utf8_valid(s), rows[i].length > 0);
+    }
+}
+
+static void every_code_point_comes_back(void **state)
+{
+    (void)state;
+    for (unsigned cp = 0; cp < 0x110000; cp++) {
+        char text[4];
+        size_t n = utf8_encode(cp, text);
+        assert_int_equal(utf8_decode(text, n), cp);
+        assert_int_equal(utf8_length(text, n), cp >= 0xD800 && cp < 0xE000 ? 0 : n);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(only_whole_shortest_sequences_are_valid),
+        cmocka_unit_test(every_code_point_comes_back),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
