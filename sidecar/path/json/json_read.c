@@ -172,11 +172,15 @@ static bool one_value(struct reader *r)
 
 enum json_extent json_extent(struct span text, enum json_grammar grammar, size_t *looked)
 {
+    *looked = 0;
+    if (text.len == 0) {
+        return JSON_CUT; /* text.ptr may be NULL */
+    }
     struct reader r = {
         .at = text.ptr, .end = text.ptr + text.len, .as = grammar, .open = {.max = text.len}};
-    bool good = text.len > 0;
+    bool good = true;
     do {
-        good = good && one_value(&r);
+        good = one_value(&r);
     } while (good && r.open.len > 0);
     *looked = (size_t)(r.at - text.ptr);
     buf_free(&r.open);
