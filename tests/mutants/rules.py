@@ -427,12 +427,28 @@ mutant(R, "what is queued says why at once", SCHEDULE, "j->why = decide(s, j, no
 mutant(R, "machines say what is open", "sidecar/path/schedule/view.c", ".chats = m->chats, .foreground",
        ".chats = 0, .foreground", UNIT)
 
+# ---- the load of a chat's own model ----
+
+R = "load"
+LOADING = ("scenario.test_loading",)
+mutant(R, "it is the chat's too", SCHEDULE, "bool spared = must && loads_for(front, j, now);", "bool spared = must && j->spared && loads_for(front, j, now);", LOADING)
+mutant(R, "of its own model", SCHEDULE, "return j->row == front && hash_key_eq(j->model, front->front_model) &&", "return j->row == front &&", LOADING)
+mutant(R, "not where it is loaded", SCHEDULE, "           !is_loaded(j->row, j->model, now);", "           j->row != NULL && now.us > 0;", LOADING)
+mutant(R, "for some minutes", "sidecar/path/schedule/schedule_priv.h", "STAYS_LOADED = 300 * USEC_PER_S;", "STAYS_LOADED = 3000 * USEC_PER_S;", LOADING)
+mutant(R, "a chat's token says that it is loaded", SCHEDULE, "        schedule_answered(s, f->to, f->model, now);\n", "", LOADING)
+mutant(R, "until the first byte", "sidecar/path/schedule/gate.c", "while ((j = schedule_overdue(g->schedule, now)) != NULL) {", "while (now.us < 0 && (j = schedule_overdue(g->schedule, now)) != NULL) {", LOADING)
+mutant(R, "only where models are loaded on demand", SCHEDULE, "j->state == SCHEDULE_RUNNING && j->loads &&", "j->state == SCHEDULE_RUNNING &&", LOADING)
+mutant(R, "one_model is such a server", CALL, "to->one_model || to->dialect", "to->dialect", LOADING)
+mutant(R, "what was sent leaves its load", "sidecar/path/flight/completion.c", "was_sent(f, person, paragraph) && !flight_leave_loading(f, OUTCOME_SENT)) {", "was_sent(f, person, paragraph)) {", LOADING)
+mutant(R, "what is superseded leaves its load", "sidecar/path/flight/completion.c", "if (!flight_leave_loading(f, OUTCOME_SUPERSEDED)) {", "if (f->call != NULL) {", LOADING)
+mutant(R, "and ends with its first byte", CALL, "if (f->orphan && f->for_load && list_empty(&f->followers)) {", "if (f->orphan && f->call == NULL) {", LOADING)
+
 # ---- 10: failures of model servers ----
 
 R = "10 failure"
 FAIL = ("scenario.test_failure",)
 REFUSED = ("scenario.test_refusal",)
-mutant(R, "once more where not one byte came", FAILURE, "if (transport && !received && !f->retried && !f->has_first) {",
+mutant(R, "once more where not one byte came", FAILURE, "if (transport && !received && !f->retried && !f->has_first && !f->orphan) {",
        "if (transport && !received && f->retried && !f->has_first) {", FAIL)
 mutant(R, "never more than once", FAILURE, "        f->retried = true;\n", "", FAIL)
 mutant(R, "the breaker opens", FAILURE, "if (b->failures >= to->breaker_failures) {", "if (b->failures < 0) {", FAIL)
@@ -445,7 +461,7 @@ mutant(R, "a chat that is answered closes it", FAILURE, "if (status > 0 && !coun
 mutant(R, "4xx do not count", FAILURE, "return status >= 500 || status == 408 || status == 429;",
        "return status >= 400;", FAIL)
 mutant(R, "the fallback is asked", FAILURE, "if (end->upstream_failed && fall_back(f)) {", "if (end == NULL && fall_back(f)) {", FAIL)
-mutant(R, "once", FAILURE, "if (f->spec.fallback.upstream < 0 || f->fell_back) {", "if (f->spec.fallback.upstream < 0) {", FAIL)
+mutant(R, "once", FAILURE, "if (f->spec.fallback.upstream < 0 || f->fell_back || f->orphan) {", "if (f->spec.fallback.upstream < 0) {", FAIL)
 mutant(R, "its answer is not kept", "sidecar/path/exchange/dispatch.c", "keep && !end->fell_back &&", "keep &&", FAIL)
 mutant(R, "429 closes the door", FAILURE, "    schedule_close(t->schedule,", "    if (t == NULL) schedule_close(t->schedule,", FAIL)
 mutant(R, "no longer than max_hold", DECIDE, "(bounded || since.us + patience(s, j) >= open.us)", "(bounded || since.us >= 0)", FAIL)

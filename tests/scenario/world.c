@@ -355,7 +355,9 @@ void model_refuse(struct upstream_call *call, int status, const char *line, cons
     call->head = true;
     call->events->on_head(call->ctx, status, SPAN("No"), headers, count, -1);
     model_data(call, body);
-    model_end(call);
+    if (!call->over) { /* its first byte may have been all that it was kept for */
+        model_end(call);
+    }
 }
 
 /* ---- the daemon ---- */

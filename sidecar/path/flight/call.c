@@ -49,6 +49,8 @@ void call_start(struct flight *f)
     reset_answer(f);
     struct upstream_request req;
     wire_make(f, &req);
+    f->ticket.job.loads = to->one_model || to->dialect == DIALECT_CHOICE_OLLAMA ||
+                          probes_sort(t->probes, to) == SERVER_OLLAMA;
     f->started = loop_now(t->loop);
     flight_pace_row(t, &f->spec)->tried_at = f->started;
     flight_task_figures(f)->upstream_calls++;
@@ -199,6 +201,7 @@ static bool on_data(void *ctx, struct span piece)
         assembler_feed(&f->assembler, piece);
         f->ticket.job.answering = f->assembler.first_token_seen;
     }
+    gate_first_byte(f->table->gate, &f->ticket, f->assembling);
     arm_silence(f);
     /* Kept as it came where it may have to be passed on so: errors, and answers asked for as
      * written. */
@@ -206,6 +209,9 @@ static bool on_data(void *ctx, struct span piece)
         f->raw_over = buf_append_span(&f->raw_body, piece) != ERR_OK;
     }
     completion_progress(f);
+    if (f->orphan && f->for_load && list_empty(&f->followers)) {
+        flight_drop(f); /* the model is loaded */
+    }
     return true;
 }
 
@@ -219,7 +225,7 @@ static bool is_about_request(int status)
  * wrote it. */
 static bool may_ask_again(const struct flight *f, int status)
 {
-    return f->asked.sent != 0 && !f->has_first && is_about_request(status);
+    return f->asked.sent != 0 && !f->has_first && !f->orphan && is_about_request(status);
 }
 
 static void call_again(struct flight *f)

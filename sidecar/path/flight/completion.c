@@ -112,7 +112,9 @@ static void abandon(struct flight *f)
         pace_nearly_done(flight_pace(f->table, &f->spec), elapsed)) {
         return;
     }
-    flight_finish_empty(f, OUTCOME_SUPERSEDED);
+    if (!flight_leave_loading(f, OUTCOME_SUPERSEDED)) { /* the newer one needs the model, too */
+        flight_finish_empty(f, OUTCOME_SUPERSEDED);
+    }
 }
 
 /* Whether newer comes from the typist that f came from. */
@@ -360,7 +362,7 @@ void flight_chat_sent(struct flight_table *t, struct hash_key person, struct spa
     list_each(calling, &t->all)
     {
         struct flight *f = list_item(calling, struct flight, all);
-        if (was_sent(f, person, paragraph)) {
+        if (was_sent(f, person, paragraph) && !flight_leave_loading(f, OUTCOME_SENT)) {
             flight_finish_empty(f, OUTCOME_SENT);
         }
     }

@@ -240,7 +240,8 @@ static bool may_wait(const struct flight *f)
 {
     enum kind_class cls = flight_policy(f)->cls;
     unsigned most = cls == KIND_CLASS_FOREGROUND ? DOOR_WAITS_FOREGROUND : DOOR_WAITS;
-    return cls != KIND_CLASS_COMPLETION && f->spec.fallback.upstream < 0 && f->door_waits < most;
+    return cls != KIND_CLASS_COMPLETION && f->spec.fallback.upstream < 0 && !f->orphan &&
+           f->door_waits < most;
 }
 
 /* Whether it waits behind a closed door now. */
@@ -270,7 +271,7 @@ static bool wait_for_door(struct flight *f, const struct flight_end *end)
 
 static bool fall_back(struct flight *f)
 {
-    if (f->spec.fallback.upstream < 0 || f->fell_back) {
+    if (f->spec.fallback.upstream < 0 || f->fell_back || f->orphan) {
         return false;
     }
     gate_end(f->table->gate, &f->ticket, false);
@@ -326,7 +327,7 @@ void failure_end(struct flight *f, struct flight_end *end, bool received)
         note_failure(f->table, flight_upstream(f));
     }
     bool transport = end->result == FLIGHT_FAILED && end->error != HTTP_ERROR_UPSTREAM_TIMEOUT;
-    if (transport && !received && !f->retried && !f->has_first) {
+    if (transport && !received && !f->retried && !f->has_first && !f->orphan) {
         f->retried = true;
         call_start(f);
         return;

@@ -216,6 +216,48 @@ void flight_finish_empty(struct flight *f, enum outcome outcome)
     }
 }
 
+/* Whether another call is left to load the same model there. */
+static bool is_loaded_for(const struct flight *f)
+{
+    list_each(node, &f->table->all)
+    {
+        const struct flight *o = list_item(node, struct flight, all);
+        if (o != f && o->orphan && o->for_load && flight_upstream(o) == flight_upstream(f) &&
+            hash_key_eq(o->ticket.job.model, f->ticket.job.model)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool flight_leave_loading(struct flight *f, enum outcome outcome)
+{
+    struct flight_table *t = f->table;
+    if (f->orphan && f->for_load) {
+        return true;
+    }
+    if (f->call == NULL || t->orphans >= FLIGHT_ORPHANS || is_loaded_for(f) ||
+        !schedule_is_loading(&f->ticket.job, loop_now(t->loop))) {
+        return false;
+    }
+    f->orphan = true;
+    f->for_load = true;
+    t->orphans++;
+    list_remove(&f->node); /* no request joins it */
+    if (f->deadline != NULL) {
+        loop_timer_stop(f->deadline);
+    }
+    completion_release_all(f);
+    while (!list_empty(&f->waiters)) {
+        struct flight_waiter *w = list_item(f->waiters.next, struct flight_waiter, node);
+        struct flight_end end = {.result = FLIGHT_EMPTY, .outcome = outcome};
+        flight_detach(f, w);
+        w->done(w->ctx, &end);
+        buf_free(&end.reply);
+    }
+    return true;
+}
+
 static void add_waiter(struct flight *f, struct flight_waiter *w, bool joined)
 {
     if (f->orphan) {

@@ -72,6 +72,7 @@ struct flight {
     struct suggestion_reader reader; /* of the answer so far, while somebody follows */
     struct loop_timer *deadline;     /* NULL: none */
     bool orphan;                     /* goes on without waiters */
+    bool for_load;                   /* until its first byte: for the load of its model */
 
     /* the call */
     struct upstream_call *call;
@@ -143,6 +144,9 @@ void flight_released(struct flight *f);
 void flight_detach(struct flight *f, struct flight_waiter *w);
 /* Aborts its call, if any, and answers everybody empty. */
 void flight_finish_empty(struct flight *f, enum outcome outcome);
+/* Answers everybody empty, and leaves the call to itself until its first byte: it loads the model
+ * of what comes after it. false: it does not, or another such call does; nothing was done. */
+bool flight_leave_loading(struct flight *f, enum outcome outcome);
 /* Aborts and forgets a flight that nobody waits for. */
 void flight_drop(struct flight *f);
 /* Whether nobody wants the flight's answer any more. */

@@ -20,19 +20,20 @@ static struct gate_ticket *ticket_of(struct schedule_job *j)
     return list_item(j, struct gate_ticket, job);
 }
 
+static void preempt(struct gate *g, struct schedule_job *j)
+{
+    struct gate_ticket *t = ticket_of(j);
+    if (t->yield(t->ctx)) {
+        schedule_again(g->schedule, j, loop_now(g->loop));
+    }
+    gate_changed(g);
+}
+
 static void give_way(struct gate *g, const struct upstream_settings *to)
 {
-    mono_t now = loop_now(g->loop);
-    for (;;) {
-        struct schedule_job *j = schedule_victim(g->schedule, to, now);
-        if (j == NULL) {
-            return;
-        }
-        struct gate_ticket *t = ticket_of(j);
-        if (t->yield(t->ctx)) {
-            schedule_again(g->schedule, j, now);
-        }
-        gate_changed(g);
+    struct schedule_job *j = NULL;
+    while ((j = schedule_victim(g->schedule, to, loop_now(g->loop))) != NULL) {
+        preempt(g, j);
     }
 }
 
@@ -41,6 +42,9 @@ static void pump(void *ctx)
     struct gate *g = ctx;
     mono_t now = loop_now(g->loop);
     struct schedule_job *j = NULL;
+    while ((j = schedule_overdue(g->schedule, now)) != NULL) {
+        preempt(g, j);
+    }
     while ((j = schedule_next(g->schedule, now)) != NULL) {
         struct gate_ticket *t = ticket_of(j);
         if (j->policy->cls == KIND_CLASS_FOREGROUND) {
@@ -111,6 +115,13 @@ void gate_end(struct gate *g, struct gate_ticket *t, bool aborted)
 {
     if (t->job.state != SCHEDULE_IDLE) {
         schedule_end(g->schedule, &t->job, loop_now(g->loop), aborted);
+        gate_changed(g);
+    }
+}
+
+void gate_first_byte(struct gate *g, struct gate_ticket *t, bool good)
+{
+    if (schedule_first_byte(g->schedule, &t->job, good, loop_now(g->loop))) {
         gate_changed(g);
     }
 }

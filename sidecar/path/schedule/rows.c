@@ -94,3 +94,26 @@ void schedule_close(struct schedule *s, const struct upstream_settings *to, mono
     }
     row->closed_until = until.us > row->closed_until.us ? until : row->closed_until;
 }
+
+void schedule_answered(struct schedule *s, const struct upstream_settings *to,
+                       struct hash_key model, mono_t now)
+{
+    struct schedule_upstream *row = row_of(s, to);
+    struct answered *place = &row->answered[0];
+    for (size_t i = 0; i < SCHEDULE_MODELS && !hash_key_eq(place->model, model); i++) {
+        struct answered *a = &row->answered[i];
+        place = hash_key_eq(a->model, model) || a->at.us < place->at.us ? a : place;
+    }
+    *place = (struct answered){model, now};
+}
+
+bool is_loaded(const struct schedule_upstream *row, struct hash_key model, mono_t now)
+{
+    for (size_t i = 0; i < SCHEDULE_MODELS; i++) {
+        const struct answered *a = &row->answered[i];
+        if (hash_key_eq(a->model, model)) {
+            return a->at.us != 0 && mono_diff(now, a->at) < STAYS_LOADED;
+        }
+    }
+    return false;
+}

@@ -98,6 +98,7 @@ void schedule_front_began(struct schedule *s, struct schedule_front *f, mono_t n
     } else {
         m->foreground++;
     }
+    f->row->front_model = f->model;
     if (!key_is_zero(f->model)) {
         f->row->resident = f->model;
     }
@@ -119,10 +120,12 @@ static usec_t usual_for(const struct schedule_front *f)
 
 usec_t schedule_front_token(struct schedule *s, struct schedule_front *f, mono_t now)
 {
-    (void)s;
     usec_t took = mono_diff(now, f->began);
     if (f->row == NULL || f->kind != SCHEDULE_CHAT) {
         return -1;
+    }
+    if (!key_is_zero(f->model)) {
+        schedule_answered(s, f->to, f->model, now);
     }
     if (f->after_abort && !f->had_slot) {
         return -1; /* it also waited for the chat before it, which says nothing about aborts */
@@ -282,11 +285,14 @@ static void start(struct schedule *s, struct schedule_job *j, mono_t now)
     j->why = SCHEDULE_FREE;
     j->state = SCHEDULE_RUNNING;
     j->answering = false;
+    j->first_byte = false;
+    j->spared = false;
     j->since = now;
     list_append(&j->row->running, &j->node);
     j->row->started++;
     if (j->policy->cls == KIND_CLASS_FOREGROUND && job_is_counted(j)) {
         j->row->machine->foreground++;
+        j->row->front_model = j->model;
     } else {
         j->row->running_count++;
     }
@@ -399,17 +405,65 @@ void schedule_end(struct schedule *s, struct schedule_job *j, mono_t now, bool a
     j->state = SCHEDULE_IDLE;
 }
 
+/* Whether the job loads the model that the front at that upstream is for. */
+static bool loads_for(const struct schedule_upstream *front, const struct schedule_job *j,
+                      mono_t now)
+{
+    return j->row == front && hash_key_eq(j->model, front->front_model) &&
+           schedule_is_loading(j, now);
+}
+
 struct schedule_job *schedule_victim(struct schedule *s, const struct upstream_settings *to,
                                      mono_t now)
 {
-    const struct machine *m = row_of(s, to)->machine;
+    const struct schedule_upstream *front = row_of(s, to);
+    const struct machine *m = front->machine;
     for (struct schedule_upstream *row = s->upstreams; row != NULL; row = row->next) {
         if (row->machine != m || schedule_slots(s, to) == 0) {
             continue;
         }
         for (struct list *n = row->running.prev; n != &row->running; n = n->prev) {
             struct schedule_job *j = list_item(n, struct schedule_job, node);
-            if (must_yield(j, now)) {
+            bool must = must_yield(j, now);
+            bool spared = must && loads_for(front, j, now);
+            j->spared = j->spared || spared;
+            if (must && !spared) {
+                return j;
+            }
+        }
+    }
+    return NULL;
+}
+
+bool schedule_is_loading(const struct schedule_job *j, mono_t now)
+{
+    return j->state == SCHEDULE_RUNNING && j->loads && !j->first_byte && !key_is_zero(j->model) &&
+           !is_loaded(j->row, j->model, now);
+}
+
+bool schedule_first_byte(struct schedule *s, struct schedule_job *j, bool good, mono_t now)
+{
+    if (j->state != SCHEDULE_RUNNING || j->first_byte) {
+        return false;
+    }
+    j->first_byte = true;
+    if (good && !key_is_zero(j->model)) {
+        schedule_answered(s, j->to, j->model, now);
+    }
+    return j->spared;
+}
+
+struct schedule_job *schedule_overdue(struct schedule *s, mono_t now)
+{
+    for (struct schedule_upstream *row = s->upstreams; row != NULL; row = row->next) {
+        list_each(node, &row->running)
+        {
+            struct schedule_job *j = list_item(node, struct schedule_job, node);
+            if (!j->spared || !j->first_byte) {
+                continue;
+            }
+            j->spared = false;
+            if (row->machine->chats + row->machine->foreground > 0 && must_yield(j, now)) {
                 return j;
             }
         }

@@ -7,6 +7,7 @@
 enum {
     SCHEDULE_GHOSTS = 16, /* aborted calls whose slots may still be taken, per upstream */
     SCHEDULE_TYPING = 8,  /* people seen typing last, per machine */
+    SCHEDULE_MODELS = 8,  /* whose last answer is known, per upstream */
     SCHEDULE_TURNS = 512, /* whose waits are summed; the least recently used makes room */
 };
 
@@ -28,6 +29,8 @@ enum { PACE_LEAST = 512 };
 static const double ANSWER_TOO = 1.5;
 /* What a foreground task waits at a closed door, all in all. */
 static const usec_t FOREGROUND_DOOR = 3 * USEC_PER_S;
+/* A model that has answered within this time is loaded: Ollama unloads after five minutes. */
+static const usec_t STAYS_LOADED = 300 * USEC_PER_S;
 /* People who have chatted within this time are likely to send a message. */
 static const usec_t CHATTING = 600 * USEC_PER_S;
 /* `settle` is longer by the usual time to a chat's first token, at most by this. */
@@ -63,6 +66,11 @@ struct schedule_upstream {
     mono_t closed_until;            /* it asked to be left alone; zero: it did not */
     mono_t said_until;              /* the same, where the server named the time itself */
     struct hash_key resident;       /* the model of the last call */
+    struct hash_key front_model;    /* of the last front, as far as it is known */
+    struct answered {
+        struct hash_key model;
+        mono_t at;
+    } answered[SCHEDULE_MODELS];    /* when a model last gave a first byte */
     usec_t usual_token, abort_cost; /* smoothed; -1: not measured */
     int64_t usual_size;             /* bytes of the requests behind usual_token */
     double best_pace;               /* the least us per byte of a first turn's request that a first
@@ -101,6 +109,8 @@ bool hold_is_over(const struct schedule *s, const struct schedule_job *j, mono_t
 bool waits_for_door(const struct schedule *s, const struct schedule_job *j, mono_t now);
 /* Whether a running job has to give way. */
 bool must_yield(const struct schedule_job *j, mono_t now);
+/* Whether the model has answered there lately. */
+bool is_loaded(const struct schedule_upstream *row, struct hash_key model, mono_t now);
 /* Whether another model than its own is resident, and has to stay. */
 bool waits_for_model(const struct schedule_job *j, mono_t now);
 /* Whether the yield rule of a job holds at all. */

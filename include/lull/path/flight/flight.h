@@ -172,7 +172,8 @@ void flight_leave(struct flight_table *t, struct flight_waiter *waiter);
 
 /* A chat of this person was sent whose last message ends in `paragraph`: completions of a text that
  * it equals, or that it goes on from (12 code points at least), are answered empty (`sent`) and
- * their calls aborted. */
+ * their calls aborted; one that loads its model goes on until its first byte, or until the chat
+ * turns out to need another. */
 void flight_chat_sent(struct flight_table *t, struct hash_key person, struct span paragraph);
 /* A chat that goes on from a reply: follow-ups to what came before are answered empty (`obsolete`)
  * unless their kind keeps them, since Open WebUI shows follow-ups only under the last message.

@@ -31,6 +31,10 @@ bool gate_back(struct gate *g, struct gate_ticket *t);
 /* It waits or runs no more. aborted: its call was cut off. Does nothing to an idle one. */
 void gate_end(struct gate *g, struct gate_ticket *t, bool aborted);
 
+/* The first byte for a running ticket has come; good: of an answer. May have it give way at the end
+ * of the turn. */
+void gate_first_byte(struct gate *g, struct gate_ticket *t, bool good);
+
 /* A chat or its like begins or ends; what runs in its way is told to give way at once. */
 void gate_front_began(struct gate *g, struct schedule_front *f);
 void gate_front_ended(struct gate *g, struct schedule_front *f, bool goes_on);

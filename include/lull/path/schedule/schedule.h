@@ -120,6 +120,7 @@ struct schedule_job {
     bool fixed;            /* cannot be aborted: its answer goes to the client as it comes */
     usec_t expected;       /* how long its call takes; -1: not known */
     bool answering;        /* its answer has begun: the server writes, so it notices an abort */
+    bool loads;            /* its server loads a model when it is first asked for it */
     /* private */
     struct list node;
     struct schedule_upstream *row;
@@ -130,8 +131,10 @@ struct schedule_job {
     usec_t waited;      /* in earlier waits */
     usec_t held;        /* of that, what counts towards max_hold */
     unsigned requeued;
-    bool forced;   /* waits no more, yields no more */
-    bool swapping; /* waits for a swap of models: outside max_hold */
+    bool first_byte; /* of its answer has come */
+    bool spared;     /* it loads the model of a front, and so did not give way to it */
+    bool forced;     /* waits no more, yields no more */
+    bool swapping;   /* waits for a swap of models: outside max_hold */
 };
 
 /* Queues an idle job. Where `queue` is full, the oldest waiting task there stops waiting. */
@@ -143,10 +146,23 @@ usec_t schedule_due(struct schedule *s, mono_t now);
 /* It waits or runs no more; aborted: its call was cut off. Does nothing to an idle job. */
 void schedule_end(struct schedule *s, struct schedule_job *j, mono_t now, bool aborted);
 /* A running job that has to give way to what has just begun at that upstream: a front, or a
- * foreground job; NULL: no more. The caller aborts its call and then says schedule_again(), or
+ * foreground job; NULL: no more. A job that loads the front's own model is spared until its first
+ * byte: the load is the front's, too, and would begin again. The caller aborts its call and then says schedule_again(), or
  * schedule_end(). */
 struct schedule_job *schedule_victim(struct schedule *s, const struct upstream_settings *to,
                                      mono_t now);
+/* A call for that model there, of a chat or of a job, has given its first byte: it is loaded. */
+void schedule_answered(struct schedule *s, const struct upstream_settings *to,
+                       struct hash_key model, mono_t now);
+/* The first byte for a running job has come; good: of an answer, not of an error. true: it was
+ * spared, and schedule_overdue() may name it now. */
+bool schedule_first_byte(struct schedule *s, struct schedule_job *j, bool good, mono_t now);
+/* Whether a running job's call is taken to be loading its model: its server loads models, none of
+ * its answer has come, and no call for that model has been answered there for minutes. */
+bool schedule_is_loading(const struct schedule_job *j, mono_t now);
+/* A running job that was spared for the load, and has to give way now, since its server answers and
+ * a front is open; NULL: no more. The caller goes on as for schedule_victim(). */
+struct schedule_job *schedule_overdue(struct schedule *s, mono_t now);
 /* Queues a job again whose call was refused with a closed door, if it is worth waiting; its waits
  * go on to be counted. false: it is not, and it runs on. */
 bool schedule_back(struct schedule *s, struct schedule_job *j, mono_t now);
