@@ -4,8 +4,9 @@
  *
  * A request goes through: on_request (head complete) → the handler says what to do with the body
  * (http_body_hold or http_body_stream, once; without either a body is discarded) → body callbacks →
- * the handler replies, at any moment, also before the body has ended (then the rest of the body is
- * discarded within a small bound, or the connection is closed after the reply).
+ * the handler replies, at any moment, also before the body has ended (then a small rest of the body is
+ * read and dropped; for a larger one the reply's head says Connection: close, and what still comes
+ * is read and dropped for up to 30 s, so that the client reads the reply).
  * The client's leaving is noticed at once while its reply is pending: reading stays armed.
  *
  * Callbacks come from the loop; http_body_* and http_reply_* never call back before they return.
