@@ -536,8 +536,8 @@ mutant(R, "the checksum covers the value", RECORD, "return head->checksum == rec
 mutant(R, "records are cut so that pages are full", RECORD, "if (total <= STORE_LEAF || total >= STORE_RUN) {", "if (total > 0) {", ROOM)
 mutant(R, "what was hit is spared", CHANGE, "row.chance = 1;", "row.chance = 0;", STORE)
 mutant(R, "once", CHANGE, "int rc = 0;\n    if (*spared) {", "int rc = 0;\n    if (*spared && c->s == NULL) {", STORE)
-mutant(R, "with its alias", CHANGE, "(at->table == STORE_ENTRY || leads_to_younger(c, at->position, value)) &&",
-       "at->table == STORE_ENTRY &&", STORE)
+mutant(R, "with its alias", CHANGE, "(at->table == STORE_ANSWER || leads_to_younger(c, at->position, value)) &&",
+       "at->table == STORE_ANSWER &&", STORE)
 mutant(R, "nothing is tried while there is trouble", WRITER, "    if (s->trouble[0] != '\\0') { /* only", "    if (s->stop) { /* only", FAULTS)
 mutant(R, "trouble ends when the disk takes data", WRITER, "files_probe(s, s->failed_bytes) == 0;", "s->stop;", FAULTS)
 mutant(R, "and not before", WRITER, "still_there(s) && files_probe(s, s->failed_bytes) == 0;", "still_there(s);", FAULTS)

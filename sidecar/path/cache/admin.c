@@ -16,7 +16,7 @@ static void write_hits(struct cache *c, struct touched *t)
 {
     if (t->hits > 0 && c->store != NULL) {
         struct store_job *job = store_job_new(STORE_TOUCH);
-        job->table = STORE_ENTRY;
+        job->table = STORE_ANSWER;
         job->key = t->key;
         job->seq = t->seq;
         job->hits = t->hits;
@@ -110,7 +110,7 @@ static bool leads_to(const struct store_job *job, const void *ctx)
 {
     const struct hash_key *id = ctx;
     struct alias_value alias;
-    if (job->table == STORE_ENTRY) {
+    if (job->table == STORE_ANSWER) {
         return hash_key_eq(job->key, *id);
     }
     return alias_decode(buf_span(&job->value), &alias) != ERR_OK || hash_key_eq(alias.entry, *id);
@@ -119,7 +119,7 @@ static bool leads_to(const struct store_job *job, const void *ctx)
 void cache_remove(struct cache *c, struct hash_key id, cache_done_fn done, void *ctx)
 {
     struct store_job *job = store_job_new(STORE_REMOVE);
-    job->table = STORE_ENTRY;
+    job->table = STORE_ANSWER;
     job->key = id;
     pending_drop_if(&c->pending, leads_to, &id);
     submit_removal(c, job, done, ctx);
@@ -142,7 +142,7 @@ static bool value_passes(const void *filter, struct span value)
 /* Pending aliases go with every purge: they come back by themselves. */
 static bool job_passes(const struct store_job *job, const void *filter)
 {
-    return job->table == STORE_ALIAS || value_passes(filter, buf_span(&job->value));
+    return job->table == STORE_EXACT || value_passes(filter, buf_span(&job->value));
 }
 
 static char *copy_text(char *at, struct span *s)
@@ -228,7 +228,7 @@ static void list_record(struct lister *l, struct hash_key key, const struct stor
 static bool list_committed(void *ctx, struct hash_key key, const struct store_record *r)
 {
     struct lister *l = ctx;
-    bool shown = pending_find(&l->cache->pending, STORE_ENTRY, key) != NULL ||
+    bool shown = pending_find(&l->cache->pending, STORE_ANSWER, key) != NULL ||
                  (l->from > 0 && r->seq >= l->from);
     if (!shown) {
         list_record(l, key, r);
@@ -287,9 +287,9 @@ enum err cache_get(struct cache *c, struct hash_key id,
     if (c->store == NULL) {
         return ERR_NOT_FOUND;
     }
-    const struct store_job *job = pending_find(&c->pending, STORE_ENTRY, id);
+    const struct store_job *job = pending_find(&c->pending, STORE_ANSWER, id);
     store_read_begin(c->store);
-    enum err e = job == NULL ? store_get(c->store, STORE_ENTRY, id, &record) : ERR_OK;
+    enum err e = job == NULL ? store_get(c->store, STORE_ANSWER, id, &record) : ERR_OK;
     if (job != NULL) {
         record = record_of(job);
     }
@@ -310,7 +310,7 @@ static uint64_t count_new(struct cache *c)
     uint64_t found = 0;
     store_read_begin(c->store);
     for (size_t i = 0; i < n; i++) {
-        found += store_has(c->store, STORE_ENTRY, jobs[i]->key) ? 0 : 1;
+        found += store_has(c->store, STORE_ANSWER, jobs[i]->key) ? 0 : 1;
     }
     store_read_end(c->store);
     free(jobs);

@@ -61,7 +61,7 @@ static void try_open(struct cache *c)
         set_state(c, why);
         return;
     }
-    store_set_alias_fn(c->store, alias_target);
+    store_set_target_fn(c->store, alias_target);
     c->secret = *store_secret(c->store);
     set_state(c, NULL);
 }
@@ -251,7 +251,7 @@ static enum cache_result hit_of(struct cache *c, const struct cache_hit *hit, bo
 static bool find_kept_entry(struct cache *c, const struct cache_key *key, struct hash_key id,
                             wall_t now, struct found *f, struct entry_value *v)
 {
-    return find(c, STORE_ENTRY, id, f) && f->expires.us > now.us &&
+    return find(c, STORE_ANSWER, id, f) && f->expires.us > now.us &&
            entry_decode(f->value, v) == ERR_OK &&
            (key->observing || (v->flags & CACHE_FLAG_OBSERVED) == 0);
 }
@@ -268,8 +268,8 @@ static enum cache_result miss(struct cache *c)
     return CACHE_MISS;
 }
 
-enum cache_result cache_find_entry(struct cache *c, const struct cache_key *key, wall_t now,
-                                   struct cache_hit *hit)
+enum cache_result cache_find_answer(struct cache *c, const struct cache_key *key, wall_t now,
+                                    struct cache_hit *hit)
 {
     struct found f;
     struct entry_value v;
@@ -308,8 +308,8 @@ static enum cache_result look(struct cache *c, find_fn find_entry, const struct 
     return f.pending ? CACHE_PENDING : CACHE_HIT;
 }
 
-enum cache_result cache_peek_entry(struct cache *c, const struct cache_key *key, wall_t now,
-                                   struct cache_hit *hit)
+enum cache_result cache_peek_answer(struct cache *c, const struct cache_key *key, wall_t now,
+                                    struct cache_hit *hit)
 {
     return look(c, find_live_entry, key, now, hit);
 }
@@ -322,7 +322,7 @@ enum cache_result cache_find_stale(struct cache *c, const struct cache_key *key,
                                                         : found;
 }
 
-enum cache_result cache_find_alias(struct cache *c, const struct cache_key *key, wall_t now,
+enum cache_result cache_find_exact(struct cache *c, const struct cache_key *key, wall_t now,
                                    struct cache_hit *hit)
 {
     struct found f, entry;
@@ -332,7 +332,7 @@ enum cache_result cache_find_alias(struct cache *c, const struct cache_key *key,
         return CACHE_OFF;
     }
     store_read_begin(c->store);
-    if (!find(c, STORE_ALIAS, key->hash, &f) || f.expires.us <= now.us ||
+    if (!find(c, STORE_EXACT, key->hash, &f) || f.expires.us <= now.us ||
         alias_decode(f.value, &alias) != ERR_OK) {
         return miss(c);
     }
@@ -361,7 +361,7 @@ static void put_done(struct store_job *job, enum err result, uint64_t count)
 {
     struct cache *c = job->ctx;
     (void)count;
-    if (result == ERR_OK && job->table == STORE_ENTRY) {
+    if (result == ERR_OK && job->table == STORE_ANSWER) {
         c->counts.inserted++;
     }
     pending_drop(&c->pending, job);
@@ -406,8 +406,8 @@ static struct store_job *new_put(struct cache *c, enum store_table table, struct
     return job;
 }
 
-enum err cache_store(struct cache *c, const struct cache_put *put, uint64_t generation,
-                     int64_t *seq)
+enum err cache_store_answer(struct cache *c, const struct cache_put *put, uint64_t generation,
+                            int64_t *seq)
 {
     enum err e = may_store(c, generation);
     if (e != ERR_OK) {
@@ -427,7 +427,7 @@ enum err cache_store(struct cache *c, const struct cache_put *put, uint64_t gene
                             .answer = put->answer,
                             .request = c->settings.keep_requests ? put->request : SPAN_NONE};
     material_digest(&put->key, v.digest);
-    struct store_job *job = new_put(c, STORE_ENTRY, put->key.hash, kept);
+    struct store_job *job = new_put(c, STORE_ANSWER, put->key.hash, kept);
     e = entry_encode(&v, &job->value);
     if (e != ERR_OK) {
         store_job_free(job);
@@ -437,7 +437,7 @@ enum err cache_store(struct cache *c, const struct cache_put *put, uint64_t gene
     return submit_put(c, job);
 }
 
-enum err cache_store_alias(struct cache *c, const struct cache_key *key, struct hash_key id,
+enum err cache_store_exact(struct cache *c, const struct cache_key *key, struct hash_key id,
                            int64_t seq, struct span model, wall_t expires, uint64_t generation)
 {
     struct found f;
@@ -450,7 +450,7 @@ enum err cache_store_alias(struct cache *c, const struct cache_key *key, struct 
     struct alias_value v = {.entry = id, .seq = seq, .model = model};
     store_read_begin(c->store);
     bool there =
-        find(c, STORE_ENTRY, id, &f) && f.seq == seq && entry_decode(f.value, &entry) == ERR_OK;
+        find(c, STORE_ANSWER, id, &f) && f.seq == seq && entry_decode(f.value, &entry) == ERR_OK;
     bool shares = there && c->settings.keep_requests && alias_share(&v, key, entry.request);
     store_read_end(c->store);
     if (!there) {
@@ -463,7 +463,7 @@ enum err cache_store_alias(struct cache *c, const struct cache_key *key, struct 
         v.first = v.last = 0;
         v.middle = SPAN_NONE;
     }
-    struct store_job *job = new_put(c, STORE_ALIAS, key->hash, expires);
+    struct store_job *job = new_put(c, STORE_EXACT, key->hash, expires);
     e = alias_encode(&v, &job->value);
     if (e != ERR_OK) {
         store_job_free(job);

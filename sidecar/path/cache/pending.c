@@ -90,7 +90,7 @@ size_t pending_entries(const struct pending_table *t, struct store_job **out)
     size_t n = 0;
     for (size_t i = 0; i < CACHE_PENDING_BUCKETS; i++) {
         for (struct pending *p = t->buckets[i]; p != NULL; p = p->next) {
-            if (p->job->table == STORE_ENTRY) {
+            if (p->job->table == STORE_ANSWER) {
                 out[n++] = p->job;
             }
         }

@@ -196,7 +196,7 @@ void fly_keep(struct engine *e, const struct flight_spec *spec, struct flight_en
             .request = spec->settings->cache.keep_requests ? spec->body : SPAN_NONE,
         };
         end->stored =
-            cache_store(e->parts.cache, &put, spec->generation, &end->entry_seq) == ERR_OK;
+            cache_store_answer(e->parts.cache, &put, spec->generation, &end->entry_seq) == ERR_OK;
     }
     buf_free(&encoded);
     if (judged == JUDGED_GOOD && !end->fell_back) {
@@ -239,7 +239,7 @@ static void keep_alias(struct exchange *x, struct flight_end *end)
         return;
     }
     struct cache_key key = {.hash = x->raw.hash, .head = x->raw.head, .body = x->raw.body};
-    enum err e = cache_store_alias(cache, &key, end->entry_id, end->entry_seq, x->request.model,
+    enum err e = cache_store_exact(cache, &key, end->entry_id, end->entry_seq, x->request.model,
                                    end->entry_expires, cache_generation(cache));
     (void)e; /* without it the next time is found by its meaning */
     end->alias_done = x->raw.hash;

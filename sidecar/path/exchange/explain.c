@@ -37,7 +37,7 @@ static bool look_in_cache(struct exchange *x, struct explanation *out)
     struct cache_key key = {
         .hash = x->meaning.hash, .head = x->meaning.head, .body = x->meaning.body};
     struct cache_hit hit;
-    enum cache_result found = cache_peek_entry(cache, &key, now, &hit);
+    enum cache_result found = cache_peek_answer(cache, &key, now, &hit);
     if (found != CACHE_HIT && found != CACHE_PENDING) {
         return false;
     }

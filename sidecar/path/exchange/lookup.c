@@ -60,21 +60,21 @@ enum step step_raw(struct exchange *x)
     const struct http_request *r = http_conn_request(x->conn);
     const struct hash_secret *secret = cache_secret(e->parts.cache);
     x->scope = scope_of(SCOPE_AUTO, h->auth, h->user, secret, http_conn_memo(x->conn));
-    struct fingerprint_raw in = {.settings = x->settings,
-                                 .upstream = h->upstream,
-                                 .header = h->header,
-                                 .header_value = h->header_value,
-                                 .method = r->method_name,
-                                 .path = h->path,
-                                 .query = h->query,
-                                 .scope = &x->scope,
-                                 .body = x->body};
-    fingerprint_raw(&in, secret, &x->raw);
+    struct fingerprint_exact in = {.settings = x->settings,
+                                   .upstream = h->upstream,
+                                   .header = h->header,
+                                   .header_value = h->header_value,
+                                   .method = r->method_name,
+                                   .path = h->path,
+                                   .query = h->query,
+                                   .scope = &x->scope,
+                                   .body = x->body};
+    fingerprint_exact(&in, secret, &x->raw);
     x->raw_made = true;
     struct cache_key key = key_of(&x->raw);
     struct cache_hit hit;
     enum cache_result found =
-        cache_find_alias(e->parts.cache, &key, loop_wall(e->parts.loop), &hit);
+        cache_find_exact(e->parts.cache, &key, loop_wall(e->parts.loop), &hit);
     if (found != CACHE_HIT && found != CACHE_PENDING) {
         return STEP_CLASSIFY;
     }
@@ -102,7 +102,7 @@ static void keep_alias(struct exchange *x, const struct cache_hit *hit, wall_t e
         return;
     }
     struct cache_key key = key_of(&x->raw);
-    enum err e = cache_store_alias(cache, &key, hit->id, hit->seq, x->request.model, expires,
+    enum err e = cache_store_exact(cache, &key, hit->id, hit->seq, x->request.model, expires,
                                    cache_generation(cache));
     (void)e; /* without it the next time is found by its meaning */
 }
@@ -155,7 +155,7 @@ static enum step look_up(struct exchange *x)
     struct cache_key key = key_of(&x->meaning);
     struct cache_hit hit;
     enum cache_result found =
-        cache_find_entry(e->parts.cache, &key, loop_wall(e->parts.loop), &hit);
+        cache_find_answer(e->parts.cache, &key, loop_wall(e->parts.loop), &hit);
     if (found != CACHE_HIT && found != CACHE_PENDING) {
         return STEP_THROUGH;
     }
@@ -207,16 +207,16 @@ enum step lookup_prepare(struct exchange *x)
         x->model = x->request.model;
     }
     bool own = x->upstream == x->head.upstream;
-    struct fingerprint_meaning in = {.settings = x->settings,
-                                     .kind = x->decision.kind,
-                                     .endpoint = x->head.endpoint,
-                                     .upstream = x->upstream,
-                                     .model = x->model,
-                                     .base = own ? endpoint_base(x->head.path) : SPAN_NONE,
-                                     .query = own ? x->head.query : SPAN_NONE,
-                                     .scope = &x->scope,
-                                     .body = x->body};
-    if (fingerprint_meaning(&in, secret, &x->meaning) != JSON_OK) {
+    struct fingerprint_normalized in = {.settings = x->settings,
+                                        .kind = x->decision.kind,
+                                        .endpoint = x->head.endpoint,
+                                        .upstream = x->upstream,
+                                        .model = x->model,
+                                        .base = own ? endpoint_base(x->head.path) : SPAN_NONE,
+                                        .query = own ? x->head.query : SPAN_NONE,
+                                        .scope = &x->scope,
+                                        .body = x->body};
+    if (fingerprint_normalized(&in, secret, &x->meaning) != JSON_OK) {
         x->bypass = "ambiguous-json";
         return STEP_RELAY;
     }

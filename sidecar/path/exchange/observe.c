@@ -375,7 +375,7 @@ static bool would_hit(struct exchange *x, bool *anew, bool *real)
     struct cache_hit hit;
     struct answer answer;
     enum cache_result found =
-        cache_peek_entry(e->parts.cache, &key, loop_wall(e->parts.loop), &hit);
+        cache_peek_answer(e->parts.cache, &key, loop_wall(e->parts.loop), &hit);
     if (found != CACHE_HIT && found != CACHE_PENDING) {
         return false;
     }

@@ -114,8 +114,8 @@ void fingerprint_free(struct fingerprint *f)
     begin(f, 0);
 }
 
-void fingerprint_raw(const struct fingerprint_raw *in, const struct hash_secret *secret,
-                     struct fingerprint *f)
+void fingerprint_exact(const struct fingerprint_exact *in, const struct hash_secret *secret,
+                       struct fingerprint *f)
 {
     const struct settings *s = in->settings;
     const uint8_t tag[4] = {'1', FINGERPRINT_VERSION, TASK_SIGNATURES_VERSION, (uint8_t)in->header};
@@ -136,8 +136,8 @@ void fingerprint_raw(const struct fingerprint_raw *in, const struct hash_secret 
     seal(f, f->storage.len, in->body, secret);
 }
 
-enum json_verdict fingerprint_meaning(const struct fingerprint_meaning *in,
-                                      const struct hash_secret *secret, struct fingerprint *f)
+enum json_verdict fingerprint_normalized(const struct fingerprint_normalized *in,
+                                         const struct hash_secret *secret, struct fingerprint *f)
 {
     const struct settings *s = in->settings;
     require(in->kind >= 0 && (size_t)in->kind < s->kind_count);

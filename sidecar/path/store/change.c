@@ -35,15 +35,15 @@ uint64_t change_bytes(const struct change *c)
 {
     uint64_t page = STORE_PAGE, rows = 0;
     uint64_t pages = pages_of(c, c->s->log, &page, &rows);
-    pages += pages_of(c, c->s->tables[STORE_ENTRY], &page, &rows);
-    pages += pages_of(c, c->s->tables[STORE_ALIAS], &page, &rows);
+    pages += pages_of(c, c->s->tables[STORE_ANSWER], &page, &rows);
+    pages += pages_of(c, c->s->tables[STORE_EXACT], &page, &rows);
     return pages * page;
 }
 
 uint64_t change_entries(const struct change *c)
 {
     uint64_t page = STORE_PAGE, rows = 0;
-    (void)pages_of(c, c->s->tables[STORE_ENTRY], &page, &rows);
+    (void)pages_of(c, c->s->tables[STORE_ANSWER], &page, &rows);
     return rows;
 }
 
@@ -208,7 +208,7 @@ int change_next(struct change *c, int64_t from, struct record_head *head)
             return rc;
         }
         int64_t position = record_position(key);
-        if (record_head(c->log, position, head) == 0 && head->table <= STORE_ALIAS) {
+        if (record_head(c->log, position, head) == 0 && head->table <= STORE_EXACT) {
             return 0;
         }
         rc = drop_pieces(c, position);
@@ -239,7 +239,7 @@ static bool leads_to_younger(struct change *c, int64_t position, struct span val
     struct index_row row;
     int64_t seq = 0;
     return c->s->alias_fn != NULL && c->s->alias_fn(value, &entry, &seq) &&
-           record_find(c->txn, c->s->tables[STORE_ENTRY], &entry, &row) == 0 &&
+           record_find(c->txn, c->s->tables[STORE_ANSWER], &entry, &row) == 0 &&
            row.position > position && record_head(c->log, row.position, &head) == 0 &&
            head.seq == seq;
 }
@@ -253,9 +253,9 @@ static int spare(struct change *c, const struct record_head *at, bool *spared)
     struct span value;
     struct buf copy = {.max = SIZE_MAX};
     *spared = record_find(c->txn, c->s->tables[at->table], &key, &row) == 0 &&
-              row.position == at->position && (at->table == STORE_ALIAS || row.chance != 0) &&
+              row.position == at->position && (at->table == STORE_EXACT || row.chance != 0) &&
               record_read(c->log, at->position, c->s->write_room, &head, &value) == ERR_OK &&
-              (at->table == STORE_ENTRY || leads_to_younger(c, at->position, value)) &&
+              (at->table == STORE_ANSWER || leads_to_younger(c, at->position, value)) &&
               buf_append_span(&copy, value) == ERR_OK;
     int rc = 0;
     if (*spared) {

@@ -12,7 +12,7 @@ static bool entry_matches(struct change *c, const struct record_head *at,
 {
     struct record_head head;
     struct span value;
-    if (at->table != STORE_ENTRY) {
+    if (at->table != STORE_ANSWER) {
         return false;
     }
     return record_read(c->log, at->position, c->s->write_room, &head, &value) != ERR_OK ||
@@ -29,12 +29,12 @@ static bool leads_nowhere(struct change *c, const struct record_head *at,
     struct span value;
     int64_t seq = 0;
     (void)job;
-    if (at->table != STORE_ALIAS || c->s->alias_fn == NULL) {
+    if (at->table != STORE_EXACT || c->s->alias_fn == NULL) {
         return false;
     }
     return record_read(c->log, at->position, c->s->write_room, &head, &value) != ERR_OK ||
            !c->s->alias_fn(value, &entry, &seq) ||
-           record_find(c->txn, c->s->tables[STORE_ENTRY], &entry, &row) != 0 ||
+           record_find(c->txn, c->s->tables[STORE_ANSWER], &entry, &row) != 0 ||
            record_head(c->log, row.position, &head) != 0 || head.seq != seq;
 }
 
@@ -89,7 +89,7 @@ static int remove_one(struct store *s, struct store_job *job)
     if (rc != 0) {
         return rc;
     }
-    rc = change_remove_key(&c, STORE_ENTRY, &job->key, &found);
+    rc = change_remove_key(&c, STORE_ANSWER, &job->key, &found);
     if (rc != 0) {
         change_abort(&c);
         return rc;

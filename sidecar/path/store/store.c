@@ -203,7 +203,7 @@ int64_t store_next_seq(struct store *s)
     return ++s->next_seq;
 }
 
-void store_set_alias_fn(struct store *s, store_alias_fn fn)
+void store_set_target_fn(struct store *s, store_target_fn fn)
 {
     pthread_mutex_lock(&s->mutex);
     s->alias_fn = fn;
@@ -291,11 +291,11 @@ static bool is_entry(struct store *s, MDB_cursor *log, int64_t position, struct 
 {
     struct record_head head;
     struct index_row row;
-    if (record_head(log, position, &head) != 0 || head.table != STORE_ENTRY) {
+    if (record_head(log, position, &head) != 0 || head.table != STORE_ANSWER) {
         return false;
     }
     *key = (struct hash_key){.hi = head.hi, .lo = head.lo};
-    return record_find(s->reader, s->tables[STORE_ENTRY], key, &row) == 0 &&
+    return record_find(s->reader, s->tables[STORE_ANSWER], key, &row) == 0 &&
            row.position == position;
 }
 
@@ -313,7 +313,7 @@ int64_t store_walk(struct store *s, int64_t before, size_t most,
     for (size_t i = 0; more && last_before(log, at, &at); i++) {
         struct hash_key key;
         struct store_record record;
-        if (is_entry(s, log, at, &key) && read_record(s, STORE_ENTRY, &key, &record) == ERR_OK) {
+        if (is_entry(s, log, at, &key) && read_record(s, STORE_ANSWER, &key, &record) == ERR_OK) {
             more = fn(ctx, key, &record);
         }
         more = more && i + 1 < most;

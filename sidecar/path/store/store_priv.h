@@ -72,7 +72,7 @@ struct store {
     char read_room[2][STORE_RUN];
     struct hash_secret secret;
     int64_t next_seq;
-    store_alias_fn alias_fn;
+    store_target_fn alias_fn;
 
     pthread_t thread;
     bool started;

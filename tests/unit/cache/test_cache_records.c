@@ -76,13 +76,13 @@ static enum err store_as(struct cache *c, struct cache_key k, const char *kind, 
                             .tokens = 11,
                             .answer = span_of(answer),
                             .request = SPAN("the request as people see it")};
-    return cache_store(c, &put, cache_generation(c), seq);
+    return cache_store_answer(c, &put, cache_generation(c), seq);
 }
 
 static void expect(struct cache *c, struct cache_key k, enum cache_result want, const char *answer)
 {
     struct cache_hit hit;
-    enum cache_result got = cache_find_entry(c, &k, NOW, &hit);
+    enum cache_result got = cache_find_answer(c, &k, NOW, &hit);
     assert_int_equal(got, want);
     if (got == CACHE_HIT || got == CACHE_PENDING) {
         assert_span(hit.answer, answer);
@@ -96,7 +96,7 @@ static void expect_twice_hit(struct cache *c, struct cache_key k)
 {
     for (int i = 0; i < 2; i++) {
         struct cache_hit hit;
-        assert_int_equal(cache_find_entry(c, &k, NOW, &hit), CACHE_PENDING);
+        assert_int_equal(cache_find_answer(c, &k, NOW, &hit), CACHE_PENDING);
         cache_release(c);
     }
 }
@@ -132,7 +132,7 @@ static void expired_answers_are_misses(void **state)
     struct cache_key k = key(c, "q");
     assert_int_equal(store_as(c, k, "title", "a", &seq), ERR_OK);
     cache_flush(c);
-    assert_int_equal(cache_find_entry(c, &k, LATER, &hit), CACHE_MISS);
+    assert_int_equal(cache_find_answer(c, &k, LATER, &hit), CACHE_MISS);
     cache_destroy(c);
 }
 
@@ -162,13 +162,13 @@ static void an_alias_counts_only_with_its_entry(void **state)
     (void)state;
     struct cache *c = begin(true);
     struct cache_key entry = key(c, "meaning"), raw = key(c, "raw bytes");
-    assert_int_equal(cache_find_alias(c, &raw, NOW, &hit), CACHE_MISS);
+    assert_int_equal(cache_find_exact(c, &raw, NOW, &hit), CACHE_MISS);
     assert_int_equal(store_as(c, entry, "title", "a", &seq), ERR_OK);
     assert_int_equal(
-        cache_store_alias(c, &raw, entry.hash, seq, SPAN("as asked"), LATER, cache_generation(c)),
+        cache_store_exact(c, &raw, entry.hash, seq, SPAN("as asked"), LATER, cache_generation(c)),
         ERR_OK);
     for (int committed = 0; committed < 2; committed++) {
-        assert_int_equal(cache_find_alias(c, &raw, NOW, &hit),
+        assert_int_equal(cache_find_exact(c, &raw, NOW, &hit),
                          committed ? CACHE_HIT : CACHE_PENDING);
         assert_span(hit.model, "as asked");
         assert_span(hit.answer, "a");
@@ -177,7 +177,7 @@ static void an_alias_counts_only_with_its_entry(void **state)
         cache_flush(c);
     }
     assert_int_equal(store_as(c, entry, "title", "b", &newer), ERR_OK);
-    assert_int_equal(cache_find_alias(c, &raw, NOW, &hit), CACHE_MISS);
+    assert_int_equal(cache_find_exact(c, &raw, NOW, &hit), CACHE_MISS);
     cache_destroy(c);
 }
 
@@ -198,22 +198,22 @@ static void observed_answers_are_seen_by_observing_lookups_only(void **state)
                             .flags = CACHE_FLAG_OBSERVED,
                             .answer = SPAN("seen")};
     observing.observing = true;
-    assert_int_equal(cache_store(c, &put, cache_generation(c), &seq), ERR_OK);
+    assert_int_equal(cache_store_answer(c, &put, cache_generation(c), &seq), ERR_OK);
     assert_int_equal(
-        cache_store_alias(c, &raw, plain.hash, seq, SPAN("as asked"), LATER, cache_generation(c)),
+        cache_store_exact(c, &raw, plain.hash, seq, SPAN("as asked"), LATER, cache_generation(c)),
         ERR_OK);
     for (int committed = 0; committed < 2; committed++) {
         enum cache_result found = committed ? CACHE_HIT : CACHE_PENDING;
         raw.observing = false;
-        assert_int_equal(cache_find_entry(c, &plain, NOW, &hit), CACHE_MISS);
-        assert_int_equal(cache_peek_entry(c, &plain, NOW, &hit), CACHE_MISS);
+        assert_int_equal(cache_find_answer(c, &plain, NOW, &hit), CACHE_MISS);
+        assert_int_equal(cache_peek_answer(c, &plain, NOW, &hit), CACHE_MISS);
         assert_int_equal(cache_find_stale(c, &plain, LATER, &hit), CACHE_MISS);
-        assert_int_equal(cache_find_alias(c, &raw, NOW, &hit), CACHE_MISS);
-        assert_int_equal(cache_find_entry(c, &observing, NOW, &hit), found);
+        assert_int_equal(cache_find_exact(c, &raw, NOW, &hit), CACHE_MISS);
+        assert_int_equal(cache_find_answer(c, &observing, NOW, &hit), found);
         assert_int_equal(hit.flags, CACHE_FLAG_OBSERVED);
         cache_release(c);
         raw.observing = true;
-        assert_int_equal(cache_find_alias(c, &raw, NOW, &hit), found);
+        assert_int_equal(cache_find_exact(c, &raw, NOW, &hit), found);
         cache_release(c);
         cache_flush(c);
     }
@@ -253,7 +253,7 @@ static void a_purge_is_final(void **state)
     expect(c, key(c, "q19"), CACHE_PENDING, "a");
     assert_int_not_equal(cache_generation(c), before);
     struct cache_put late = {.key = key(c, "q0"), .kind = SPAN("title"), .expires = LATER};
-    assert_int_equal(cache_store(c, &late, before, &seq), ERR_BUSY);
+    assert_int_equal(cache_store_answer(c, &late, before, &seq), ERR_BUSY);
     cache_flush(c);
     cache_flush(c);
     assert_int_equal(dones, 1);
@@ -418,7 +418,7 @@ static void an_alias_stands_for_its_own_bytes_only(void **state)
             raw.head = SPAN("head");
             raw.body = span_of(bodies[i]);
             assert_int_equal(
-                cache_store_alias(c, &raw, entry.hash, seq, SPAN("m"), LATER, cache_generation(c)),
+                cache_store_exact(c, &raw, entry.hash, seq, SPAN("m"), LATER, cache_generation(c)),
                 ERR_OK);
         }
         for (int committed = 0; committed < 2; committed++) {
@@ -427,13 +427,13 @@ static void an_alias_stands_for_its_own_bytes_only(void **state)
                 struct cache_key raw = key(c, bodies[i / N]);
                 raw.head = SPAN("head");
                 raw.body = span_of(bodies[i % N]);
-                enum cache_result found = cache_find_alias(c, &raw, NOW, &hit);
+                enum cache_result found = cache_find_exact(c, &raw, NOW, &hit);
                 bool same = i / N == i % N;
                 assert_int_equal(found != CACHE_MISS, same);
                 if (same) {
                     cache_release(c);
                     raw.head = SPAN("HEAD");
-                    assert_int_equal(cache_find_alias(c, &raw, NOW, &hit), CACHE_MISS);
+                    assert_int_equal(cache_find_exact(c, &raw, NOW, &hit), CACHE_MISS);
                 }
             }
             cache_flush(c);
@@ -454,7 +454,7 @@ static void an_alias_holds_no_text_of_its_own(void **state)
     size_t before = c->pending.bytes;
     struct cache_key raw = {.hash = {1, 2}, .head = SPAN("h"), .body = {body, sizeof body}};
     assert_int_equal(
-        cache_store_alias(c, &raw, key(c, "q").hash, seq, SPAN("m"), LATER, cache_generation(c)),
+        cache_store_exact(c, &raw, key(c, "q").hash, seq, SPAN("m"), LATER, cache_generation(c)),
         ERR_OK);
     assert_true(c->pending.bytes - before < 256);
     cache_destroy(c);
@@ -467,10 +467,10 @@ static void an_alias_of_an_entry_that_is_gone_is_not_kept(void **state)
     struct cache *c = begin(true);
     struct cache_key raw = key(c, "raw");
     assert_int_equal(
-        cache_store_alias(c, &raw, key(c, "none").hash, 1, SPAN("m"), LATER, cache_generation(c)),
+        cache_store_exact(c, &raw, key(c, "none").hash, 1, SPAN("m"), LATER, cache_generation(c)),
         ERR_NOT_FOUND);
     assert_int_equal(store_as(c, key(c, "q"), "title", "a", &seq), ERR_OK);
-    assert_int_equal(cache_store_alias(c, &raw, key(c, "q").hash, seq + 9, SPAN("m"), LATER,
+    assert_int_equal(cache_store_exact(c, &raw, key(c, "q").hash, seq + 9, SPAN("m"), LATER,
                                        cache_generation(c)),
                      ERR_NOT_FOUND);
     cache_destroy(c);
@@ -543,8 +543,8 @@ static void a_directory_in_use_means_no_cache_and_no_failure(void **state)
     assert_int_equal(strncmp(cache_state(c), "off: ", 5), 0);
     assert_non_null(strstr(cache_state(c), "in use by another lulld"));
     struct cache_key k = key(c, "q");
-    assert_int_equal(cache_find_entry(c, &k, NOW, &hit), CACHE_OFF);
-    assert_int_equal(cache_find_alias(c, &k, NOW, &hit), CACHE_OFF);
+    assert_int_equal(cache_find_answer(c, &k, NOW, &hit), CACHE_OFF);
+    assert_int_equal(cache_find_exact(c, &k, NOW, &hit), CACHE_OFF);
     assert_int_equal(store_as(c, k, "title", "a", &seq), ERR_IO);
     cache_destroy(c);
     cache_destroy(first);

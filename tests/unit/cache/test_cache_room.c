@@ -51,7 +51,7 @@ static const wall_t NOW = {4000000000 * USEC_PER_S};
 static const wall_t LATER = {4000001000 * USEC_PER_S};
 enum { ANSWER = 100, BODY_MAX = 32 * 1024, HEAD = 200 };
 
-/* Request n of a size, as fingerprint_raw() makes it: a head of about 200 bytes, the body as it
+/* Request n of a size, as fingerprint_exact() makes it: a head of about 200 bytes, the body as it
  * came. */
 static struct cache_key raw_key(const struct cache *c, char *memory, size_t n, size_t size)
 {
@@ -91,8 +91,8 @@ static void keep(struct cache *c, size_t n, size_t size)
                             .expires = LATER,
                             .answer = span_make(answer, sizeof answer),
                             .request = raw.body};
-    assert_int_equal(cache_store(c, &put, cache_generation(c), &seq), ERR_OK);
-    assert_int_equal(cache_store_alias(c, &raw, key.hash, seq, SPAN("some-model:3b"), LATER,
+    assert_int_equal(cache_store_answer(c, &put, cache_generation(c), &seq), ERR_OK);
+    assert_int_equal(cache_store_exact(c, &raw, key.hash, seq, SPAN("some-model:3b"), LATER,
                                        cache_generation(c)),
                      ERR_OK);
     if (n % 500 == 499) { /* the writer works while nothing is read: the same pages every time */
@@ -113,7 +113,7 @@ static bool is_hit(struct cache *c, size_t n, size_t size)
     static char memory[HEAD + BODY_MAX];
     struct cache_hit hit;
     struct cache_key raw = raw_key(c, memory, n, size);
-    bool found = cache_find_alias(c, &raw, NOW, &hit) == CACHE_HIT;
+    bool found = cache_find_exact(c, &raw, NOW, &hit) == CACHE_HIT;
     if (found) {
         assert_int_equal(hit.answer.len, ANSWER);
         cache_release(c);

@@ -44,24 +44,24 @@ static void fixture_init(struct fixture *f)
     f->scope = scope_of(SCOPE_AUTO, SPAN("Bearer a"), SPAN("u1"), &secret, NULL);
 }
 
-static struct fingerprint_raw raw_of(const struct fixture *f)
+static struct fingerprint_exact raw_of(const struct fixture *f)
 {
-    return (struct fingerprint_raw){.settings = &f->settings,
-                                    .header = TASK_HEADER_VALUE,
-                                    .header_value = SPAN("title_generation"),
-                                    .method = SPAN("POST"),
-                                    .path = SPAN("/v1/chat/completions"),
-                                    .scope = &f->scope,
-                                    .body = SPAN("{\"model\":\"m\"}")};
+    return (struct fingerprint_exact){.settings = &f->settings,
+                                      .header = TASK_HEADER_VALUE,
+                                      .header_value = SPAN("title_generation"),
+                                      .method = SPAN("POST"),
+                                      .path = SPAN("/v1/chat/completions"),
+                                      .scope = &f->scope,
+                                      .body = SPAN("{\"model\":\"m\"}")};
 }
 
-static struct fingerprint_meaning meaning_of(const struct fixture *f, const char *body)
+static struct fingerprint_normalized meaning_of(const struct fixture *f, const char *body)
 {
-    return (struct fingerprint_meaning){.settings = &f->settings,
-                                        .endpoint = ENDPOINT_CHAT,
-                                        .model = SPAN("m"),
-                                        .scope = &f->scope,
-                                        .body = span_of(body)};
+    return (struct fingerprint_normalized){.settings = &f->settings,
+                                           .endpoint = ENDPOINT_CHAT,
+                                           .model = SPAN("m"),
+                                           .scope = &f->scope,
+                                           .body = span_of(body)};
 }
 
 static bool same(const struct fingerprint *a, const struct fingerprint *b)
@@ -71,24 +71,25 @@ static bool same(const struct fingerprint *a, const struct fingerprint *b)
     return material;
 }
 
-static bool raw_same(const struct fingerprint_raw *a, const struct fingerprint_raw *b)
+static bool raw_same(const struct fingerprint_exact *a, const struct fingerprint_exact *b)
 {
     struct fingerprint fa = {0};
     struct fingerprint fb = {0};
-    fingerprint_raw(a, &secret, &fa);
-    fingerprint_raw(b, &secret, &fb);
+    fingerprint_exact(a, &secret, &fa);
+    fingerprint_exact(b, &secret, &fb);
     bool equal = same(&fa, &fb);
     fingerprint_free(&fa);
     fingerprint_free(&fb);
     return equal;
 }
 
-static bool meaning_same(const struct fingerprint_meaning *a, const struct fingerprint_meaning *b)
+static bool meaning_same(const struct fingerprint_normalized *a,
+                         const struct fingerprint_normalized *b)
 {
     struct fingerprint fa = {0};
     struct fingerprint fb = {0};
-    assert_int_equal(fingerprint_meaning(a, &secret, &fa), JSON_OK);
-    assert_int_equal(fingerprint_meaning(b, &secret, &fb), JSON_OK);
+    assert_int_equal(fingerprint_normalized(a, &secret, &fa), JSON_OK);
+    assert_int_equal(fingerprint_normalized(b, &secret, &fb), JSON_OK);
     bool equal = same(&fa, &fb);
     fingerprint_free(&fa);
     fingerprint_free(&fb);
@@ -100,8 +101,8 @@ static void test_level_1_repeats(void **state)
     (void)state;
     struct fixture f;
     fixture_init(&f);
-    struct fingerprint_raw a = raw_of(&f);
-    struct fingerprint_raw b = raw_of(&f);
+    struct fingerprint_exact a = raw_of(&f);
+    struct fingerprint_exact b = raw_of(&f);
     char *copy = strdup("{\"model\":\"m\"}");
     b.body = span_of(copy);
     assert_true(raw_same(&a, &b));
@@ -113,8 +114,8 @@ static void test_level_1_differs_in_every_part(void **state)
     (void)state;
     struct fixture f;
     fixture_init(&f);
-    struct fingerprint_raw a = raw_of(&f);
-    struct fingerprint_raw b;
+    struct fingerprint_exact a = raw_of(&f);
+    struct fingerprint_exact b;
 #define FLIP(change)                                                                               \
     do {                                                                                           \
         b = a;                                                                                     \
@@ -144,8 +145,8 @@ static void test_parts_cannot_be_shifted_into_each_other(void **state)
     (void)state;
     struct fixture f;
     fixture_init(&f);
-    struct fingerprint_raw a = raw_of(&f);
-    struct fingerprint_raw b = raw_of(&f);
+    struct fingerprint_exact a = raw_of(&f);
+    struct fingerprint_exact b = raw_of(&f);
     a.path = SPAN("/ab");
     a.query = SPAN("c");
     b.path = SPAN("/a");
@@ -165,20 +166,20 @@ static void test_level_1_borrows_the_body_and_reuses_its_storage(void **state)
     (void)state;
     struct fixture f;
     fixture_init(&f);
-    struct fingerprint_raw a = raw_of(&f);
+    struct fingerprint_exact a = raw_of(&f);
     struct fingerprint fp = {0};
-    fingerprint_raw(&a, &secret, &fp);
+    fingerprint_exact(&a, &secret, &fp);
     assert_ptr_equal(fp.body.ptr, a.body.ptr);
     const char *data = fp.storage.data;
     struct hash_key first = fp.hash;
-    fingerprint_raw(&a, &secret, &fp);
+    fingerprint_exact(&a, &secret, &fp);
     assert_ptr_equal(fp.storage.data, data);
     assert_true(hash_key_eq(first, fp.hash));
     assert_true(fp.head.len <= 400);
     struct hash_secret other = secret;
     other.bytes[0] ^= 0xFF;
     other.bytes[100] ^= 0xFF;
-    fingerprint_raw(&a, &other, &fp);
+    fingerprint_exact(&a, &other, &fp);
     assert_false(hash_key_eq(first, fp.hash));
     fingerprint_free(&fp);
     fingerprint_free(&fp); /* twice is fine */
@@ -202,9 +203,9 @@ static void test_level_2_ignores_style_order_and_what_is_not_asked(void **state)
     };
     struct fixture f;
     fixture_init(&f);
-    struct fingerprint_meaning a = meaning_of(&f, equal[0]);
+    struct fingerprint_normalized a = meaning_of(&f, equal[0]);
     for (size_t i = 1; i < sizeof equal / sizeof equal[0]; i++) {
-        struct fingerprint_meaning b = meaning_of(&f, equal[i]);
+        struct fingerprint_normalized b = meaning_of(&f, equal[i]);
         assert_true(meaning_same(&a, &b));
     }
 }
@@ -240,8 +241,8 @@ static void test_level_2_differs_in_every_other_member(void **state)
     size_t count = sizeof bodies / sizeof bodies[0];
     for (size_t i = 0; i < count; i++) {
         for (size_t j = 0; j < count; j++) {
-            struct fingerprint_meaning a = meaning_of(&f, bodies[i]);
-            struct fingerprint_meaning b = meaning_of(&f, bodies[j]);
+            struct fingerprint_normalized a = meaning_of(&f, bodies[i]);
+            struct fingerprint_normalized b = meaning_of(&f, bodies[j]);
             assert_int_equal(meaning_same(&a, &b), i == j);
         }
     }
@@ -252,8 +253,8 @@ static void test_level_2_differs_in_every_part_beside_the_body(void **state)
     (void)state;
     struct fixture f;
     fixture_init(&f);
-    struct fingerprint_meaning a = meaning_of(&f, "{" MESSAGES "}");
-    struct fingerprint_meaning b;
+    struct fingerprint_normalized a = meaning_of(&f, "{" MESSAGES "}");
+    struct fingerprint_normalized b;
 #define FLIP(change)                                                                               \
     do {                                                                                           \
         b = a;                                                                                     \
@@ -323,14 +324,14 @@ static void test_ambiguous_documents_have_no_meaning(void **state)
     fixture_init(&f);
     struct fingerprint fp = {0};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        struct fingerprint_meaning in = meaning_of(&f, rows[i].body);
-        assert_int_equal(fingerprint_meaning(&in, &secret, &fp), rows[i].verdict);
+        struct fingerprint_normalized in = meaning_of(&f, rows[i].body);
+        assert_int_equal(fingerprint_normalized(&in, &secret, &fp), rows[i].verdict);
         assert_int_equal(fp.head.len, 0);
         assert_int_equal(fp.body.len, 0);
     }
     /* the same struct serves afterwards */
-    struct fingerprint_meaning in = meaning_of(&f, "{" MESSAGES "}");
-    assert_int_equal(fingerprint_meaning(&in, &secret, &fp), JSON_OK);
+    struct fingerprint_normalized in = meaning_of(&f, "{" MESSAGES "}");
+    assert_int_equal(fingerprint_normalized(&in, &secret, &fp), JSON_OK);
     assert_true(fp.body.len > 0);
     fingerprint_free(&fp);
 }
@@ -346,9 +347,9 @@ static void test_a_model_name_of_any_length_is_part_of_the_key(void **state)
     memcpy(body + len + LONG, "\"}", 3);
     struct fixture f;
     fixture_init(&f);
-    struct fingerprint_meaning a = meaning_of(&f, body);
+    struct fingerprint_normalized a = meaning_of(&f, body);
     a.model = span_make(body + len, LONG);
-    struct fingerprint_meaning b = a;
+    struct fingerprint_normalized b = a;
     b.model.len--;
     assert_false(meaning_same(&a, &b));
     free(body);
@@ -387,8 +388,8 @@ static void test_member_order_never_matters(void **state)
         if (form == 0) {
             memcpy(first, body, sizeof first);
         }
-        struct fingerprint_meaning a = meaning_of(&f, first);
-        struct fingerprint_meaning b = meaning_of(&f, body);
+        struct fingerprint_normalized a = meaning_of(&f, first);
+        struct fingerprint_normalized b = meaning_of(&f, body);
         assert_true(meaning_same(&a, &b));
     }
 }
@@ -406,8 +407,8 @@ static bool context_of(const struct fixture *f, const char *member, const char *
     assert_int_equal(buf_append_json(&body, buf_span(&prompt)), ERR_OK);
     assert_int_equal(buf_append_span(&body, SPAN("\"}]}")), ERR_OK);
     assert_int_equal(buf_append_char(&body, '\0'), ERR_OK);
-    struct fingerprint_meaning in = meaning_of(f, body.data);
-    assert_int_equal(fingerprint_meaning(&in, &secret, &meaning), JSON_OK);
+    struct fingerprint_normalized in = meaning_of(f, body.data);
+    assert_int_equal(fingerprint_normalized(&in, &secret, &meaning), JSON_OK);
     struct span inside = span_make(prompt.data + strlen(before), strlen(text));
     bool found = fingerprint_context(&meaning, buf_span(&prompt), inside, &secret, out);
     fingerprint_free(&meaning);
@@ -460,9 +461,9 @@ static void test_where_the_text_cannot_be_cut_out_there_is_no_context(void **sta
     struct fixture f;
     fixture_init(&f);
     struct fingerprint meaning = {0}, c = {0};
-    struct fingerprint_meaning in =
+    struct fingerprint_normalized in =
         meaning_of(&f, "{\"messages\":[{\"content\":\"in \"},{\"content\":\"parts\"}]}");
-    assert_int_equal(fingerprint_meaning(&in, &secret, &meaning), JSON_OK);
+    assert_int_equal(fingerprint_normalized(&in, &secret, &meaning), JSON_OK);
     struct span prompt = SPAN("in parts");
     assert_false(fingerprint_context(&meaning, prompt, prompt, &secret, &c));
     fingerprint_free(&meaning);

@@ -88,7 +88,7 @@ static inline const char *get(struct store *s, uint64_t n)
     static char text[65536];
     struct store_record r;
     store_read_begin(s);
-    enum err e = store_get(s, STORE_ENTRY, key_of(n), &r);
+    enum err e = store_get(s, STORE_ANSWER, key_of(n), &r);
     if (e == ERR_OK) {
         assert_true(r.value.len < sizeof text);
         memcpy(text, r.value.ptr, r.value.len);

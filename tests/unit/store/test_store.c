@@ -9,12 +9,12 @@ static void what_was_put_is_read_back_after_the_commit_and_after_a_restart(void 
     (void)state;
     struct store *s = store_begin(SIZE);
     assert_null(get(s, 1));
-    put(s, STORE_ENTRY, 1, SPAN("one"), FAR);
-    put(s, STORE_ENTRY, 2, SPAN(""), FAR);
+    put(s, STORE_ANSWER, 1, SPAN("one"), FAR);
+    put(s, STORE_ANSWER, 2, SPAN(""), FAR);
     settle(s);
     assert_string_equal(get(s, 1), "one");
     assert_string_equal(get(s, 2), "");
-    put(s, STORE_ENTRY, 1, SPAN("uno"), FAR);
+    put(s, STORE_ANSWER, 1, SPAN("uno"), FAR);
     settle(s);
     assert_string_equal(get(s, 1), "uno");
     assert_int_equal(store_stats(s).entries, 2);
@@ -25,7 +25,7 @@ static void what_was_put_is_read_back_after_the_commit_and_after_a_restart(void 
     assert_string_equal(get(s, 1), "uno");
     assert_int_equal(store_stats(s).entries, 2);
     assert_memory_equal(&secret, store_secret(s), sizeof secret);
-    put(s, STORE_ENTRY, 3, SPAN("three"), FAR);
+    put(s, STORE_ANSWER, 3, SPAN("three"), FAR);
     assert_true(store_next_seq(s) >= seq);
     store_close(s);
     assert_int_equal(store_results[0], 4);
@@ -37,7 +37,7 @@ static void close_commits_what_is_queued(void **state)
     (void)state;
     struct store *s = store_begin(SIZE);
     for (uint64_t i = 0; i < 500; i++) {
-        put(s, STORE_ENTRY, i, SPAN("queued"), FAR);
+        put(s, STORE_ANSWER, i, SPAN("queued"), FAR);
     }
     store_close(s);
     assert_int_equal(store_results[0], 500);
@@ -52,7 +52,7 @@ static void the_writer_can_be_held(void **state)
     (void)state;
     struct store *s = store_begin(SIZE);
     store_hold(s, true);
-    put(s, STORE_ENTRY, 1, SPAN("held"), FAR);
+    put(s, STORE_ANSWER, 1, SPAN("held"), FAR);
     assert_null(get(s, 1));
     assert_int_equal(store_collect(s), ERR_OK);
     assert_int_equal(store_results[0], 0);
@@ -72,12 +72,12 @@ static void the_bound_is_kept_by_evicting_the_oldest(void **state)
     struct store *s = store_begin(MAX);
     memset(value, 'v', sizeof value);
     for (uint64_t i = 0; i < N; i++) {
-        put(s, STORE_ENTRY, i, span_make(value, sizeof value), FAR);
+        put(s, STORE_ANSWER, i, span_make(value, sizeof value), FAR);
         if (i % 50 == 0) { /* number 0 is asked for all the time */
             settle(s);
             struct store_record r;
             store_read_begin(s);
-            assert_int_equal(store_get(s, STORE_ENTRY, key_of(0), &r), ERR_OK);
+            assert_int_equal(store_get(s, STORE_ANSWER, key_of(0), &r), ERR_OK);
             int64_t seq = r.seq;
             store_read_end(s);
             struct store_job *touch = store_job_new(STORE_TOUCH);
@@ -112,7 +112,7 @@ static void sweeping_removes_what_expired(void **state)
     (void)state;
     struct store *s = store_begin(SIZE);
     for (uint64_t i = 0; i < 100; i++) {
-        put(s, STORE_ENTRY, i, SPAN("x"), i < 60 ? 1000 : FAR);
+        put(s, STORE_ANSWER, i, SPAN("x"), i < 60 ? 1000 : FAR);
     }
     settle(s);
     struct store_job *sweep = store_job_new(STORE_SWEEP);
@@ -138,7 +138,7 @@ static void purge_and_remove_count_what_they_removed(void **state)
     (void)state;
     struct store *s = store_begin(SIZE);
     for (uint64_t i = 0; i < 1000; i++) {
-        put(s, STORE_ENTRY, i, i % 2 == 0 ? SPAN("even") : SPAN("odd"), FAR);
+        put(s, STORE_ANSWER, i, i % 2 == 0 ? SPAN("even") : SPAN("odd"), FAR);
     }
     settle(s);
     struct store_job *purge = store_job_new(STORE_PURGE);
@@ -180,7 +180,7 @@ static void walking_goes_from_the_youngest_and_can_go_on(void **state)
     (void)state;
     struct store *s = store_begin(SIZE);
     for (uint64_t i = 0; i < 100; i++) {
-        put(s, STORE_ENTRY, i, SPAN("w"), FAR);
+        put(s, STORE_ANSWER, i, SPAN("w"), FAR);
     }
     settle(s);
     struct walked w = {.most = 30};
@@ -212,7 +212,7 @@ static void records_of_all_lengths_come_back_whole(void **state)
     }
     for (int round = 0; round < 3; round++) { /* made, written over, read after a restart */
         for (size_t i = 0; i < N && round < 2; i++) {
-            put(s, STORE_ENTRY, i, span_make(value + round + i, lengths[i]), FAR);
+            put(s, STORE_ANSWER, i, span_make(value + round + i, lengths[i]), FAR);
         }
         settle(s);
         if (round == 2) {
@@ -243,7 +243,7 @@ static struct store_record record_of(struct store *s, uint64_t n)
 {
     struct store_record r;
     store_read_begin(s);
-    assert_int_equal(store_get(s, STORE_ENTRY, key_of(n), &r), ERR_OK);
+    assert_int_equal(store_get(s, STORE_ANSWER, key_of(n), &r), ERR_OK);
     store_read_end(s);
     return r;
 }
@@ -265,7 +265,7 @@ static void hits_are_counted_beside_the_record(void **state)
     (void)state;
     struct store *s = store_begin(SIZE);
     for (uint64_t i = 0; i < 10; i++) {
-        put(s, STORE_ENTRY, i, SPAN("v"), FAR);
+        put(s, STORE_ANSWER, i, SPAN("v"), FAR);
     }
     settle(s);
     int64_t position = record_of(s, 0).position;
@@ -276,7 +276,7 @@ static void hits_are_counted_beside_the_record(void **state)
     assert_int_equal(record_of(s, 0).hits, 6);
     assert_int_equal(record_of(s, 0).position, position);
     assert_int_equal(record_of(s, 1).hits, 0);
-    put(s, STORE_ENTRY, 0, SPAN("w"), FAR); /* another answer: its own count */
+    put(s, STORE_ANSWER, 0, SPAN("w"), FAR); /* another answer: its own count */
     settle(s);
     assert_int_equal(record_of(s, 0).hits, 0);
     store_close(s);
@@ -302,14 +302,14 @@ static void eviction_spares_what_was_hit(void **state)
     static char value[6000];
     (void)state;
     struct store *s = store_begin(MAX);
-    store_set_alias_fn(s, number_of_entry);
+    store_set_target_fn(s, number_of_entry);
     memset(value, 'v', sizeof value);
     for (uint64_t i = 0; i < 6 * ROUND; i++) {
-        put(s, STORE_ENTRY, i, span_make(value, sizeof value), FAR);
+        put(s, STORE_ANSWER, i, span_make(value, sizeof value), FAR);
         if (i == 0) {
             settle(s);
             uint64_t n[2] = {0, (uint64_t)record_of(s, 0).seq};
-            put(s, STORE_ALIAS, ALIAS, span_make((const char *)n, sizeof n), FAR);
+            put(s, STORE_EXACT, ALIAS, span_make((const char *)n, sizeof n), FAR);
             touch(s, 0, 1);
         }
         if (i == ROUND || i == 6 * ROUND - 1) {
@@ -319,7 +319,7 @@ static void eviction_spares_what_was_hit(void **state)
             assert_true(store_stats(s).evicted > 0);
             assert_int_equal(get(s, 0) != NULL, first);
             store_read_begin(s);
-            assert_int_equal(store_get(s, STORE_ALIAS, key_of(ALIAS), &r),
+            assert_int_equal(store_get(s, STORE_EXACT, key_of(ALIAS), &r),
                              first ? ERR_OK : ERR_NOT_FOUND);
             store_read_end(s);
         }
@@ -345,7 +345,7 @@ static struct store *filled(int64_t max_size)
     struct store *s = store_begin(max_size);
     for (uint64_t i = 0; i < FILL; i++) {
         memset(value, (int)('a' + i % 26), sizeof value);
-        put(s, STORE_ENTRY, i, span_make(value, sizeof value), FAR);
+        put(s, STORE_ANSWER, i, span_make(value, sizeof value), FAR);
     }
     settle(s);
     assert_int_equal(store_stats(s).entries, FILL);
@@ -386,7 +386,7 @@ static void a_file_that_is_too_large_is_compacted_at_the_start(void **state)
     assert_false(exists("data.mdb.new"));
     assert_false(exists("data.mdb.bad"));
     for (uint64_t i = 0; i < 2000; i++) {
-        put(s, STORE_ENTRY, FILL + i, SPAN("on it goes"), FAR);
+        put(s, STORE_ANSWER, FILL + i, SPAN("on it goes"), FAR);
     }
     settle(s);
     assert_string_equal(get(s, FILL + 1999), "on it goes");
@@ -408,7 +408,7 @@ static void other_sizes_hold_without_opening_again(void **state)
     settle(s);
     memset(value, 'v', sizeof value);
     for (uint64_t i = 0; i < 5000; i++) {
-        put(s, STORE_ENTRY, 100000 + i, span_make(value, sizeof value), FAR);
+        put(s, STORE_ANSWER, 100000 + i, span_make(value, sizeof value), FAR);
     }
     settle(s);
     assert_true(store_stats(s).entries > 5000);

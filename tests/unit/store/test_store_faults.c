@@ -25,7 +25,7 @@ static void fill(void)
     struct store *s = store_begin(SIZE);
     for (uint64_t i = 0; i < RECORDS; i++) {
         memset(value, (int)('a' + i % 26), sizeof value);
-        put(s, STORE_ENTRY, i, span_make(value, sizeof value), FAR);
+        put(s, STORE_ANSWER, i, span_make(value, sizeof value), FAR);
     }
     settle(s);
     store_close(s);
@@ -39,7 +39,7 @@ static size_t check_all(struct store *s)
     store_read_begin(s);
     for (uint64_t i = 0; i < RECORDS; i++) {
         struct store_record r;
-        if (store_get(s, STORE_ENTRY, key_of(i), &r) == ERR_OK) {
+        if (store_get(s, STORE_ANSWER, key_of(i), &r) == ERR_OK) {
             assert_int_equal(r.value.len, 3000);
             for (size_t b = 0; b < r.value.len; b++) {
                 assert_int_equal(r.value.ptr[b], 'a' + (int)(i % 26));
@@ -78,7 +78,7 @@ static void a_flipped_byte_is_never_served(void **state)
     assert_int_equal(check_all(s), RECORDS - 3);
     struct store_record r;
     store_read_begin(s);
-    assert_int_equal(store_get(s, STORE_ENTRY, key_of(2), &r), ERR_CORRUPT);
+    assert_int_equal(store_get(s, STORE_ANSWER, key_of(2), &r), ERR_CORRUPT);
     store_read_end(s);
     store_close(s);
 }
@@ -112,7 +112,7 @@ static void damaged_files_are_set_aside_and_begun_anew(void **state)
         assert_int_equal(check_all(s), 0);
         assert_true(exists("data.mdb.bad"));
         assert_false(exists("crashed"));
-        put(s, STORE_ENTRY, 7, SPAN("anew"), FAR);
+        put(s, STORE_ANSWER, 7, SPAN("anew"), FAR);
         settle(s);
         assert_string_equal(get(s, 7), "anew");
         store_close(s);
@@ -170,7 +170,7 @@ static void write_until_killed(int out)
     for (uint64_t round = 0;; round++) {
         uint64_t n = round % RECORDS;
         memset(value, (int)('a' + n % 26), sizeof value);
-        put(s, STORE_ENTRY, n, span_make(value, sizeof value), FAR);
+        put(s, STORE_ANSWER, n, span_make(value, sizeof value), FAR);
         settle(s);
         if (write(out, &round, sizeof round) != (ssize_t)sizeof round) {
             _exit(3);
@@ -373,7 +373,7 @@ static void put_large(struct store *s, uint64_t n)
 {
     static char value[200000];
     memset(value, (int)('a' + n % 26), sizeof value);
-    put(s, STORE_ENTRY, n, span_make(value, sizeof value), FAR);
+    put(s, STORE_ANSWER, n, span_make(value, sizeof value), FAR);
     settle(s);
 }
 
@@ -397,14 +397,14 @@ static void what_the_disk_refuses_is_trouble_until_it_takes_data_again(void **st
     expect_trouble(s, strerror(EFBIG));
     assert_int_equal(store_results[1], 1);
     store_read_begin(s);
-    assert_int_equal(store_get(s, STORE_ENTRY, key_of(1), &r), ERR_OK);
-    assert_int_equal(store_get(s, STORE_ENTRY, key_of(2), &r), ERR_NOT_FOUND);
+    assert_int_equal(store_get(s, STORE_ANSWER, key_of(1), &r), ERR_OK);
+    assert_int_equal(store_get(s, STORE_ANSWER, key_of(2), &r), ERR_NOT_FOUND);
     store_read_end(s);
     store_check(s);
     settle(s);
     expect_trouble(s, strerror(EFBIG)); /* as much as failed cannot be written yet */
     limit_files(RLIM_INFINITY);
-    put(s, STORE_ENTRY, 3, SPAN("not tried"), FAR);
+    put(s, STORE_ANSWER, 3, SPAN("not tried"), FAR);
     settle(s);
     assert_int_equal(store_results[1], 2);
     assert_int_equal(store_stats(s).errors, 1);
@@ -458,11 +458,11 @@ static void files_that_are_removed_are_missed(void **state)
     char command[256];
     (void)state;
     struct store *s = store_begin(SIZE);
-    put(s, STORE_ENTRY, 1, SPAN("one"), FAR);
+    put(s, STORE_ANSWER, 1, SPAN("one"), FAR);
     settle(s);
     snprintf(command, sizeof command, "rm -r '%s'", store_dir);
     assert_int_equal(system(command), 0);
-    put(s, STORE_ENTRY, 2, SPAN("two"), FAR);
+    put(s, STORE_ANSWER, 2, SPAN("two"), FAR);
     store_flush(s);
     assert_int_equal(store_collect(s), ERR_NOT_FOUND);
     assert_int_equal(store_results[1], 1);

@@ -5,7 +5,7 @@
  * material. An alias (level 1) leads from a request as it came to its entry; it counts only while
  * the entry is there and unchanged (same sequence number). It holds no text of its own where the
  * entry's request is that text, which is then compared byte for byte: the text of a request stands
- * once. Read-your-writes: from cache_store() until a read transaction can see the commit, lookups
+ * once. Read-your-writes: from cache_store_answer() until a read transaction can see the commit, lookups
  * are answered from a bounded table of pending writes.
  *
  * A data directory that cannot be used never stops anything: every lookup is then CACHE_OFF, every
@@ -65,7 +65,7 @@ enum {
     CACHE_FLAG_GENERATE = 8, /* /api/generate */
     /* Seen while observing: kept to count what would have been a hit, and never served. Only a
      * look-up whose key says `observing` finds it; for every other one there is no such entry, and
-     * the next ordinary cache_store() writes over it. */
+     * the next ordinary cache_store_answer() writes over it. */
     CACHE_FLAG_OBSERVED = 16,
 };
 
@@ -86,13 +86,13 @@ struct cache_hit {
  * miss (counted as collision). Expired records are misses. On a hit the spans point into the map or
  * the pending table: valid until cache_release(), which must be called in the same callback. A hit
  * counts towards the entry's `hits` and its stay (in memory; written with a later commit). */
-enum cache_result cache_find_alias(struct cache *c, const struct cache_key *key, wall_t now,
+enum cache_result cache_find_exact(struct cache *c, const struct cache_key *key, wall_t now,
                                    struct cache_hit *hit);
-enum cache_result cache_find_entry(struct cache *c, const struct cache_key *key, wall_t now,
-                                   struct cache_hit *hit);
+enum cache_result cache_find_answer(struct cache *c, const struct cache_key *key, wall_t now,
+                                    struct cache_hit *hit);
 /* The same, and changes nothing: neither hits nor collisions are counted. */
-enum cache_result cache_peek_entry(struct cache *c, const struct cache_key *key, wall_t now,
-                                   struct cache_hit *hit);
+enum cache_result cache_peek_answer(struct cache *c, const struct cache_key *key, wall_t now,
+                                    struct cache_hit *hit);
 /* An entry that has expired, and may still stand in for an error. */
 enum cache_result cache_find_stale(struct cache *c, const struct cache_key *key, wall_t now,
                                    struct cache_hit *hit);
@@ -116,13 +116,13 @@ struct cache_put {
 /* Stores an entry, over an old one of the same key; all bytes are copied. generation: of the
  * flight's beginning. ERR_FULL: the table of pending writes is full (the answer is not kept);
  * ERR_BUSY: a delete or purge came in between; ERR_TOO_LARGE: larger than a 64th of max_size;
- * ERR_IO: cache off. *seq: for cache_store_alias. */
-MUST_CHECK enum err cache_store(struct cache *c, const struct cache_put *put, uint64_t generation,
-                                int64_t *seq);
+ * ERR_IO: cache off. *seq: for cache_store_exact. */
+MUST_CHECK enum err cache_store_answer(struct cache *c, const struct cache_put *put,
+                                       uint64_t generation, int64_t *seq);
 /* Stores an alias to an entry (id, seq as stored or found). model: as this request names it, given
  * back on a hit. Not between a hit and cache_release(). ERR_NOT_FOUND: the entry is gone; else as
- * cache_store(). */
-MUST_CHECK enum err cache_store_alias(struct cache *c, const struct cache_key *key,
+ * cache_store_answer(). */
+MUST_CHECK enum err cache_store_exact(struct cache *c, const struct cache_key *key,
                                       struct hash_key id, int64_t seq, struct span model,
                                       wall_t expires, uint64_t generation);
 

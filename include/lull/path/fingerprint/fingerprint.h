@@ -45,7 +45,7 @@ void fingerprint_free(struct fingerprint *f); /* zeroed struct is fine */
 
 /* Level 1. All parts are of the request as received; upstream is the addressed one. f must be
  * zeroed or freed; its storage is reused. No allocation beyond the storage (about 300 bytes). */
-struct fingerprint_raw {
+struct fingerprint_exact {
     const struct settings *settings;
     int upstream;
     enum task_header header;
@@ -54,15 +54,15 @@ struct fingerprint_raw {
     const struct scope *scope;
     struct span body;
 };
-void fingerprint_raw(const struct fingerprint_raw *in, const struct hash_secret *secret,
-                     struct fingerprint *f);
+void fingerprint_exact(const struct fingerprint_exact *in, const struct hash_secret *secret,
+                       struct fingerprint *f);
 
 /* Level 2: kind name, dialect and endpoint, upstream (name and url) and model that will answer, the
  * base of the client's path and its query where they are sent there (a gateway may have one model
  * server behind each),
  * scope, policy digest of the kind's shaping, canonical body without model, stream, stream_options,
  * user, metadata. JSON_OK, or why it has none: such a request bypasses the cache. */
-struct fingerprint_meaning {
+struct fingerprint_normalized {
     const struct settings *settings;
     int kind;
     enum endpoint endpoint;
@@ -72,8 +72,8 @@ struct fingerprint_meaning {
     const struct scope *scope;
     struct span body;
 };
-enum json_verdict fingerprint_meaning(const struct fingerprint_meaning *in,
-                                      const struct hash_secret *secret, struct fingerprint *f);
+enum json_verdict fingerprint_normalized(const struct fingerprint_normalized *in,
+                                         const struct hash_secret *secret, struct fingerprint *f);
 
 /* What a text is completed in: everything of a level-2 key but the text itself, so that requests
  * with equal contexts differ in nothing else. meaning: the level-2 key; text: the completed text

@@ -23,7 +23,7 @@
 
 struct store;
 
-enum store_table { STORE_ENTRY, STORE_ALIAS };
+enum store_table { STORE_ANSWER, STORE_EXACT };
 enum { STORE_FORMAT = 3 };
 
 struct store_options {
@@ -131,8 +131,8 @@ void store_hold(struct store *s, bool hold);
 
 /* Tells what stands in an alias: the entry it leads to. Needed to find aliases that lead nowhere;
  * pure. */
-typedef bool (*store_alias_fn)(struct span value, struct hash_key *entry, int64_t *seq);
-void store_set_alias_fn(struct store *s, store_alias_fn fn);
+typedef bool (*store_target_fn)(struct span value, struct hash_key *entry, int64_t *seq);
+void store_set_target_fn(struct store *s, store_target_fn fn);
 
 struct store_stats {
     uint64_t entries, expired, evicted, errors;
