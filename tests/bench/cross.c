@@ -64,7 +64,7 @@ static size_t cross(size_t i)
     struct span body = span_of(requests[i].body);
     struct buf out = {.max = 4 * body.len + 4096};
     enum endpoint to = requests[i].endpoint == ENDPOINT_CHAT ? ENDPOINT_OLLAMA_CHAT : ENDPOINT_CHAT;
-    enum err e = dialect_request_cross(body, requests[i].endpoint, to, &out, NULL);
+    enum err e = dialect_convert_request(body, requests[i].endpoint, to, &out, NULL);
     buf_free(&out);
     return e == ERR_OK ? 1 : 0;
 }
@@ -87,11 +87,11 @@ static size_t shape(size_t i)
                                  .extra = none,
                                  .max_tokens = UNSET,
                                  .id_slot = UNSET};
-    struct shaping how = {.policy = &policy, .sort = SERVER_LLAMA_CPP, .stream = true};
+    struct overrides how = {.policy = &policy, .sort = SERVER_LLAMA_CPP, .stream = true};
     struct span body = span_of(requests[i].body);
     struct buf out = {.max = 4 * body.len + 4096};
     struct additions added;
-    enum err e = dialect_shape(body, requests[i].endpoint, &how, &out, &added);
+    enum err e = dialect_override(body, requests[i].endpoint, &how, &out, &added);
     buf_free(&out);
     return e == ERR_OK ? 1 : 0;
 }

@@ -51,14 +51,14 @@ static void check_return(struct span made, enum endpoint from, enum endpoint to)
     struct buf back_again = {.max = SIZE_MAX};
     const char *what = NULL;
     enum endpoint home = from == ENDPOINT_CHAT ? ENDPOINT_CHAT : ENDPOINT_OLLAMA_CHAT;
-    enum err e = dialect_request_cross(made, to, home, &back, &what);
+    enum err e = dialect_convert_request(made, to, home, &back, &what);
     /* a schema lies deeper in the other dialect: the limit may be met on the way back only */
     bool deep = e == ERR_NOT_FOUND && span_eq(span_of(what), SPAN("JSON that is nested too deep"));
     require(e == ERR_OK || deep);
     if (e == ERR_OK) {
         check_same(made, to, buf_span(&back), home);
-        require(dialect_request_cross(buf_span(&back), home, to, &again, NULL) == ERR_OK);
-        require(dialect_request_cross(buf_span(&again), to, home, &back_again, NULL) == ERR_OK);
+        require(dialect_convert_request(buf_span(&back), home, to, &again, NULL) == ERR_OK);
+        require(dialect_convert_request(buf_span(&again), to, home, &back_again, NULL) == ERR_OK);
         require(span_eq(buf_span(&back), buf_span(&back_again)));
     }
     buf_free(&back);
@@ -89,12 +89,12 @@ static void check_error(struct span body)
     struct buf openai = {.max = SIZE_MAX};
     struct buf ollama = {.max = SIZE_MAX};
     struct buf again = {.max = SIZE_MAX};
-    bool good = dialect_error_cross(body, 400, DIALECT_OPENAI, &openai);
-    require(good == dialect_error_cross(body, 400, DIALECT_OLLAMA, &ollama));
+    bool good = dialect_convert_error(body, 400, DIALECT_OPENAI, &openai);
+    require(good == dialect_convert_error(body, 400, DIALECT_OLLAMA, &ollama));
     if (good) {
         require(json_canonical(buf_span(&openai), NULL, 0, NULL) == JSON_OK);
         require(json_canonical(buf_span(&ollama), NULL, 0, NULL) == JSON_OK);
-        require(dialect_error_cross(buf_span(&ollama), 400, DIALECT_OPENAI, &again));
+        require(dialect_convert_error(buf_span(&ollama), 400, DIALECT_OPENAI, &again));
         require(span_eq(buf_span(&again), buf_span(&openai)));
     }
     buf_free(&openai);
@@ -114,7 +114,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct span body = span_make((const char *)data + 1, size - 1);
     struct buf out = {.max = SIZE_MAX};
     const char *what = NULL;
-    enum err e = dialect_request_cross(body, from, to, &out, &what);
+    enum err e = dialect_convert_request(body, from, to, &out, &what);
     require((e == ERR_NOT_FOUND) == (what != NULL));
     require(e == ERR_OK || out.len == 0);
     if (e == ERR_OK) {

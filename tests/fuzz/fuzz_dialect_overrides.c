@@ -39,14 +39,14 @@ static bool is_good_model(struct span model)
     return good;
 }
 
-static bool decides(const struct shaping *how, struct span member)
+static bool decides(const struct overrides *how, struct span member)
 {
     struct span value = SPAN_NONE;
     return (how->without & ADDITION_EXTRA) == 0 &&
            json_member(span_of(how->policy->extra), member, &value);
 }
 
-static void check(struct span body, enum endpoint endpoint, const struct shaping *how,
+static void check(struct span body, enum endpoint endpoint, const struct overrides *how,
                   struct span made, struct additions added)
 {
     struct dialect_request r;
@@ -94,11 +94,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     enum endpoint endpoint = endpoints[data[0] & 3];
     struct kind_policy policy = policy_of(data[1], data[2]);
-    struct shaping how = {.policy = &policy,
-                          .sort = (enum server_sort)(data[0] >> 2 & 3),
-                          .stream = (data[0] & 16) != 0,
-                          .without = (data[1] & 1) != 0 ? 0 : data[2] | (data[0] & 0xE0U),
-                          .schema = (data[1] & 2) != 0};
+    struct overrides how = {.policy = &policy,
+                            .sort = (enum server_sort)(data[0] >> 2 & 3),
+                            .stream = (data[0] & 16) != 0,
+                            .without = (data[1] & 1) != 0 ? 0 : data[2] | (data[0] & 0xE0U),
+                            .schema = (data[1] & 2) != 0};
     struct span all = span_make((const char *)data + 3, size - 3);
     struct span extra = cut(&all);
     how.model = cut(&all);
@@ -111,7 +111,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         how.load = buf_span(&load);
     }
     policy.extra = mem_strndup(extra.ptr == NULL ? "" : extra.ptr, extra.len);
-    enum err e = dialect_shape(all, endpoint, &how, &out, &added);
+    enum err e = dialect_override(all, endpoint, &how, &out, &added);
     bool good = is_good(all) && (extra.len == 0 || is_good(extra)) && is_good_model(how.model);
     require(e == ERR_OK || (out.len == 0 && added.sent == 0));
     if (good) {

@@ -12,7 +12,7 @@ static void check_shaped(struct span body, enum endpoint endpoint)
 {
     struct buf out = {.max = SIZE_MAX};
     bool changed = false;
-    if (dialect_request_shape(body, endpoint, SPAN("other\"model"), true, &out, &changed) ==
+    if (dialect_override_model(body, endpoint, SPAN("other\"model"), true, &out, &changed) ==
         ERR_OK) {
         struct dialect_request r;
         require(json_canonical(buf_span(&out), NULL, 0, NULL) != JSON_INVALID);

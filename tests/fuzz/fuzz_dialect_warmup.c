@@ -67,7 +67,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct span body =
         split == SIZE_MAX ? all : span_make(all.ptr + split + 1, all.len - split - 1);
     struct buf out = {.max = SIZE_MAX};
-    if (dialect_request_rewarm(body, endpoint, reply, &out) == ERR_OK) {
+    if (dialect_warmup_request(body, endpoint, reply, &out) == ERR_OK) {
         check(body, endpoint, reply, buf_span(&out));
     }
     buf_free(&out);

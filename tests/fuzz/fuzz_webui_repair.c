@@ -23,12 +23,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     a.finish = data[0] < 200 ? FINISH_STOP : (enum finish)(data[0] % 4);
     if (buf_append_span(&a.content, content) == ERR_OK) {
         enum finish finish = a.finish;
-        enum judgement before = answer_judge(&a, &policy, kind);
-        if (answer_mend(&a, &policy, kind)) {
-            require(before == JUDGED_BAD);
-            require(answer_judge(&a, &policy, kind) != JUDGED_BAD);
+        enum answer_verdict before = answer_validate(&a, &policy, kind);
+        if (answer_repair(&a, &policy, kind)) {
+            require(before == ANSWER_BAD);
+            require(answer_validate(&a, &policy, kind) != ANSWER_BAD);
             require(a.content.len <= 6 * content.len);
-            require(!answer_mend(&a, &policy, kind));
+            require(!answer_repair(&a, &policy, kind));
         } else {
             require(span_eq(buf_span(&a.content), content));
         }

@@ -692,8 +692,8 @@ mutant(R, "tags and queries are strings", VALIDATE, "kind == KIND_TAGS || kind =
 mutant(R, "what JavaScript trims is blank", VALIDATE, "cp == 0x3000", "cp == 0x3001", JUDGE_T)
 mutant(R, "control characters are escaped", REPAIR, "return buf_append_json(out, span_make(s.ptr, 1));",
        "return buf_append(out, s.ptr, 1);", REPAIR_T)
-mutant(R, "braces of queries are escaped", REPAIR, "if (kind_reads_last(kind) && (c == '{' || c == '}')) {",
-       "if (kind_reads_last(kind) && c == '\\0') {", REPAIR_T)
+mutant(R, "braces of queries are escaped", REPAIR, "if (validate_reads_last(kind) && (c == '{' || c == '}')) {",
+       "if (validate_reads_last(kind) && c == '\\0') {", REPAIR_T)
 mutant(R, "nothing is taken out of a thought without an end", "sidecar/path/webui/thoughts.c",
        "end == SIZE_MAX ? all.len :", "end == SIZE_MAX ? (all.len > 4096 ? all.len : at + 1) :", REPAIR_T)
 

@@ -32,9 +32,9 @@ static void say(struct answer *a, int kind)
     const struct kind_info *info = kind_info((enum kind_id)kind);
     struct kind_policy policy = {
         .cls = info->cls, .shape = info->shape, .shape_member = (char *)(uintptr_t)info->member};
-    enum judgement before = answer_judge(a, &policy, kind);
-    bool mended = answer_mend(a, &policy, kind);
-    printf("%s %d %s %zu\n", names[before], mended, names[answer_judge(a, &policy, kind)],
+    enum answer_verdict before = answer_validate(a, &policy, kind);
+    bool mended = answer_repair(a, &policy, kind);
+    printf("%s %d %s %zu\n", names[before], mended, names[answer_validate(a, &policy, kind)],
            a->content.len);
     fwrite(a->content.data, 1, a->content.len, stdout);
 }

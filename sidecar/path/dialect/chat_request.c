@@ -313,17 +313,17 @@ void dialect_request_walk(const struct dialect_request *r,
     }
 }
 
-/* ---- shaping ---- */
+/* ---- overrides ---- */
 
-enum err dialect_request_shape(struct span body, enum endpoint endpoint, struct span model,
-                               bool stream, struct buf *out, bool *changed)
+enum err dialect_override_model(struct span body, enum endpoint endpoint, struct span model,
+                                bool stream, struct buf *out, bool *changed)
 {
-    struct shaping how = {.model = model, .stream = stream};
+    struct overrides how = {.model = model, .stream = stream};
     size_t before = out->len;
     struct additions added;
     /* where no stream is asked for, Ollama's too stays as written */
     enum endpoint as = stream ? endpoint : ENDPOINT_CHAT;
-    enum err e = dialect_shape(body, as, &how, out, &added);
+    enum err e = dialect_override(body, as, &how, out, &added);
     *changed = e == ERR_OK && !span_eq(span_make(out->data + before, out->len - before), body);
     return e;
 }

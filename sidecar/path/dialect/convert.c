@@ -1,7 +1,7 @@
 /* convert.c: a task asked in one dialect, put into the words of the other; and what it means.
  *
- * A table per dialect (cross_openai.c, cross_ollama.c) names every member that is understood and
- * what becomes of it. A member that is not in the table stops the crossing: a request that only
+ * A table per dialect (convert_openai.c, convert_ollama.c) names every member that is understood and
+ * what becomes of it. A member that is not in the table stops the conversion: a request that only
  * nearly says the same would get an answer that only nearly fits, and its own server is still
  * there. So the table grows by what somebody has looked at, never by itself.
  *
@@ -10,22 +10,22 @@
  * could read differently are refused first, by the scanner's verdict. Writing goes into lists of
  * members and the first failure ends it, so that no step has to look at the one before.
  *
- * The neutral form is for keys, and has to keep apart more than the crossing does: two requests
+ * The neutral form is for keys, and has to keep apart more than the conversion does: two requests
  * that a server of their own dialect could answer differently must not meet in it. A body of CHAT
  * is therefore kept as it is, member by member, but for four things: members that only say how the
  * answer is sent or who asks, members that are null, a list of one text part (the text), and one
  * stop text (a list of it). It is not brought to one of two spellings where a server might know
  * only one: Ollama's /v1 reads max_tokens and not max_completion_tokens, llama-server
- * chat_template_kwargs and not think. A body of Ollama is crossed, and what the crossing leaves out
+ * chat_template_kwargs and not think. A body of Ollama is converted, and what the conversion leaves out
  * is kept in a member of its own, "lull.ollama", which no client sends. So an Ollama request equals
- * an OpenAI one only where that one is spelled as the crossing would spell it, which is how Open
+ * an OpenAI one only where that one is spelled as the conversion would spell it, which is how Open
  * WebUI does.
  *
  * Open WebUI's parameters for the task model reach an OpenAI type server as think and
  * chat_template_kwargs, and Ollama as think and options.chat_template_kwargs (which it ignores).
  * That pair is moved as a pair, so that it comes back as it was.
  *
- * Rejected: crossing through a neutral struct of fields (every field needs a place, a default and
+ * Rejected: converting through a neutral struct of fields (every field needs a place, a default and
  * two printers, and numbers lose how they were written); one normal form for the words of thinking
  * and of the cap (see above).
  */
@@ -45,7 +45,7 @@ enum endpoint dialect_task_endpoint(enum endpoint from, enum dialect dialect)
 
 /* ---- what the tables use ---- */
 
-void cross_cannot(struct cross *c, const char *what)
+void convert_cannot(struct conversion *c, const char *what)
 {
     if (c->e == ERR_OK) {
         c->e = ERR_NOT_FOUND;
@@ -53,24 +53,24 @@ void cross_cannot(struct cross *c, const char *what)
     }
 }
 
-void cross_invalid(struct cross *c)
+void convert_invalid(struct conversion *c)
 {
     c->e = c->e == ERR_OK ? ERR_INVALID : c->e;
 }
 
-void cross_put(struct cross *c, struct buf *to, struct span text)
+void convert_put(struct conversion *c, struct buf *to, struct span text)
 {
     if (c->e == ERR_OK) {
         c->e = buf_append_span(to, text);
     }
 }
 
-void cross_put_member(struct cross *c, struct buf *to, const char *name, struct span raw)
+void convert_put_member(struct conversion *c, struct buf *to, const char *name, struct span raw)
 {
-    cross_put(c, to, SPAN(",\""));
-    cross_put(c, to, span_of(name));
-    cross_put(c, to, SPAN("\":"));
-    cross_put(c, to, raw);
+    convert_put(c, to, SPAN(",\""));
+    convert_put(c, to, span_of(name));
+    convert_put(c, to, SPAN("\":"));
+    convert_put(c, to, raw);
 }
 
 static const struct word *word_of(const struct words *words, const char *name)
@@ -83,8 +83,8 @@ static const struct word *word_of(const struct words *words, const char *name)
     return NULL;
 }
 
-void cross_members(struct cross *c, const struct member *object, const struct words *words,
-                   struct buf *kept)
+void convert_members(struct conversion *c, const struct member *object, const struct words *words,
+                     struct buf *kept)
 {
     const cJSON *item = NULL;
     size_t at = 0;
@@ -92,14 +92,14 @@ void cross_members(struct cross *c, const struct member *object, const struct wo
     {
         struct member m = {.item = item};
         if (!json_next(object->raw, &at, &m.raw)) {
-            cross_invalid(c);
+            convert_invalid(c);
         }
         if (cJSON_IsNull(item) || c->e != ERR_OK) {
             continue;
         }
         const struct word *word = word_of(words, item->string);
         if (word == NULL) {
-            cross_cannot(c, words->unknown);
+            convert_cannot(c, words->unknown);
             continue;
         }
         m.name = word->name;
@@ -107,42 +107,42 @@ void cross_members(struct cross *c, const struct member *object, const struct wo
             word->take(c, &m);
         }
         if (word->kept && c->neutral) {
-            cross_put_member(c, kept, m.name, m.raw);
+            convert_put_member(c, kept, m.name, m.raw);
         }
     }
 }
 
-void cross_if_empty(struct cross *c, const struct member *m)
+void convert_if_empty(struct conversion *c, const struct member *m)
 {
     bool list = cJSON_IsArray(m->item) || cJSON_IsObject(m->item);
     bool empty =
         list ? m->item->child == NULL : cJSON_IsString(m->item) && m->item->valuestring[0] == '\0';
     if (!empty) {
-        cross_cannot(c, m->name);
+        convert_cannot(c, m->name);
     }
 }
 
-void cross_if_false(struct cross *c, const struct member *m)
+void convert_if_false(struct conversion *c, const struct member *m)
 {
     if (!cJSON_IsFalse(m->item)) {
-        cross_cannot(c, m->name);
+        convert_cannot(c, m->name);
     }
 }
 
-void cross_never(struct cross *c, const struct member *m)
+void convert_never(struct conversion *c, const struct member *m)
 {
-    cross_cannot(c, m->name);
+    convert_cannot(c, m->name);
 }
 
-void cross_model(struct cross *c, const struct member *m)
+void convert_model(struct conversion *c, const struct member *m)
 {
     if (!cJSON_IsString(m->item)) {
-        cross_invalid(c);
+        convert_invalid(c);
     }
-    cross_put_member(c, &c->root, "model", m->raw);
+    convert_put_member(c, &c->root, "model", m->raw);
 }
 
-void cross_think(struct cross *c, const struct member *m)
+void convert_think(struct conversion *c, const struct member *m)
 {
     static const struct {
         const char *level;
@@ -158,10 +158,10 @@ void cross_think(struct cross *c, const struct member *m)
             return;
         }
     }
-    cross_cannot(c, m->name);
+    convert_cannot(c, m->name);
 }
 
-bool cross_kwargs(const cJSON *object, enum thought *said)
+bool convert_kwargs(const cJSON *object, enum thought *said)
 {
     const cJSON *only = cJSON_IsObject(object) ? object->child : NULL;
     if (only == NULL || only->next != NULL || strcmp(only->string, "enable_thinking") != 0 ||
@@ -172,7 +172,7 @@ bool cross_kwargs(const cJSON *object, enum thought *said)
     return true;
 }
 
-bool cross_is_stop(const cJSON *list)
+bool convert_is_stop(const cJSON *list)
 {
     const cJSON *text = NULL;
     cJSON_ArrayForEach(text, list)
@@ -192,49 +192,50 @@ static struct span without_comma(const struct buf *list)
     return list->len == 0 ? SPAN_NONE : span_make(list->data + 1, list->len - 1);
 }
 
-static void put_object(struct cross *c, struct buf *to, const char *name, const struct buf *list)
+static void put_object(struct conversion *c, struct buf *to, const char *name,
+                       const struct buf *list)
 {
     if (list->len > 0) {
-        cross_put_member(c, to, name, SPAN("{"));
-        cross_put(c, to, without_comma(list));
-        cross_put(c, to, SPAN("}"));
+        convert_put_member(c, to, name, SPAN("{"));
+        convert_put(c, to, without_comma(list));
+        convert_put(c, to, SPAN("}"));
     }
 }
 
 /* false: c->e and c->what say why. The lists have to be freed either way. */
-static bool cross_begin(struct cross *c, struct span body, enum endpoint from, bool neutral)
+static bool convert_begin(struct conversion *c, struct span body, enum endpoint from, bool neutral)
 {
-    *c = (struct cross){.from = from, .neutral = neutral};
+    *c = (struct conversion){.from = from, .neutral = neutral};
     struct buf *lists[] = {&c->root, &c->options, &c->kept, &c->kept_options};
     for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
         buf_init(lists[i], 2 * body.len + ROOM);
     }
     enum json_verdict verdict = body.len == 0 ? JSON_INVALID : json_canonical(body, NULL, 0, NULL);
     if (!endpoint_assembles(from) || verdict == JSON_INVALID || verdict == JSON_TOO_LARGE) {
-        cross_invalid(c);
+        convert_invalid(c);
         return false;
     }
     if (verdict == JSON_AMBIGUOUS) {
-        cross_cannot(c, "JSON that parsers read differently");
+        convert_cannot(c, "JSON that parsers read differently");
         return false;
     }
     cJSON *root = cJSON_ParseWithLength(body.ptr, body.len);
     struct member whole = {.item = root, .raw = body};
     if (!cJSON_IsObject(root)) {
-        cross_invalid(c);
+        convert_invalid(c);
     } else if (from == ENDPOINT_CHAT) {
-        cross_from_openai(c, &whole);
+        convert_from_openai(c, &whole);
     } else {
-        cross_from_ollama(c, &whole);
+        convert_from_ollama(c, &whole);
     }
     if (!c->has_input) {
-        cross_invalid(c);
+        convert_invalid(c);
     }
     cJSON_Delete(root);
     return c->e == ERR_OK;
 }
 
-static void cross_end(struct cross *c)
+static void convert_end(struct conversion *c)
 {
     buf_free(&c->root);
     buf_free(&c->options);
@@ -242,31 +243,31 @@ static void cross_end(struct cross *c)
     buf_free(&c->kept_options);
 }
 
-static void put_body(struct cross *c, const struct buf *list, struct buf *out)
+static void put_body(struct conversion *c, const struct buf *list, struct buf *out)
 {
-    cross_put(c, out, SPAN("{"));
-    cross_put(c, out, without_comma(list));
-    cross_put(c, out, SPAN("}"));
+    convert_put(c, out, SPAN("{"));
+    convert_put(c, out, without_comma(list));
+    convert_put(c, out, SPAN("}"));
 }
 
-enum err dialect_request_cross(struct span body, enum endpoint from, enum endpoint to,
-                               struct buf *out, const char **what)
+enum err dialect_convert_request(struct span body, enum endpoint from, enum endpoint to,
+                                 struct buf *out, const char **what)
 {
-    struct cross c;
+    struct conversion c;
     size_t before = out->len;
     bool other = (to == ENDPOINT_CHAT || to == ENDPOINT_OLLAMA_CHAT) &&
                  endpoint_dialect(from) != endpoint_dialect(to);
-    if (cross_begin(&c, other ? body : SPAN_NONE, from, false)) {
+    if (convert_begin(&c, other ? body : SPAN_NONE, from, false)) {
         put_object(&c, &c.root, "options", &c.options);
-        cross_put_member(&c, &c.root, "stream", SPAN("false"));
+        convert_put_member(&c, &c.root, "stream", SPAN("false"));
         put_body(&c, &c.root, out);
         /* a schema lies deeper there than here */
         if (c.e == ERR_OK && json_canonical(span_make(out->data + before, out->len - before), NULL,
                                             0, NULL) != JSON_OK) {
-            cross_cannot(&c, "JSON that is nested too deep");
+            convert_cannot(&c, "JSON that is nested too deep");
         }
     }
-    cross_end(&c);
+    convert_end(&c);
     if (c.e != ERR_OK) {
         out->len = before;
     }
@@ -278,9 +279,9 @@ enum err dialect_request_cross(struct span body, enum endpoint from, enum endpoi
 
 bool dialect_request_neutral(struct span body, enum endpoint from, struct buf *out)
 {
-    struct cross c;
+    struct conversion c;
     size_t before = out->len;
-    bool good = cross_begin(&c, body, from, true);
+    bool good = convert_begin(&c, body, from, true);
     if (good && from == ENDPOINT_CHAT) {
         put_body(&c, &c.kept, out);
     } else if (good) {
@@ -288,7 +289,7 @@ bool dialect_request_neutral(struct span body, enum endpoint from, struct buf *o
         put_object(&c, &c.root, "lull.ollama", &c.kept);
         put_body(&c, &c.root, out);
     }
-    cross_end(&c);
+    convert_end(&c);
     if (c.e == ERR_OK) {
         return true;
     }

@@ -16,7 +16,7 @@ static bool is_text(const cJSON *item, const char *text)
 }
 
 /* Beside role and content. What a model thought is not shown to it again. */
-static void take_beside(struct cross *c, const struct member *m, struct buf *beside)
+static void take_beside(struct conversion *c, const struct member *m, struct buf *beside)
 {
     static const char *const thoughts[] = {"thinking", "reasoning_content", "reasoning"};
     bool moved = strcmp(m->name, "name") == 0;
@@ -25,20 +25,21 @@ static void take_beside(struct cross *c, const struct member *m, struct buf *bes
         known = known || strcmp(m->name, thoughts[i]) == 0;
     }
     if (known && !cJSON_IsString(m->item)) {
-        cross_cannot(c, moved ? "name" : "reasoning_content");
+        convert_cannot(c, moved ? "name" : "reasoning_content");
     } else if (strcmp(m->name, "tool_calls") == 0) {
-        cross_if_empty(c, &(struct member){"tool_calls", m->item, m->raw});
+        convert_if_empty(c, &(struct member){"tool_calls", m->item, m->raw});
     } else if (strcmp(m->name, "images") == 0) {
-        cross_if_empty(c, &(struct member){"images", m->item, m->raw});
+        convert_if_empty(c, &(struct member){"images", m->item, m->raw});
     } else if (!known) {
-        cross_cannot(c, "unknown member of a message");
+        convert_cannot(c, "unknown member of a message");
     }
     if (c->neutral || moved) {
-        cross_put_member(c, beside, m->name, m->raw);
+        convert_put_member(c, beside, m->name, m->raw);
     }
 }
 
-static void take_apart(struct cross *c, const cJSON *item, struct span raw, struct message *message)
+static void take_apart(struct conversion *c, const cJSON *item, struct span raw,
+                       struct message *message)
 {
     const cJSON *child = NULL;
     size_t at = 0;
@@ -46,7 +47,7 @@ static void take_apart(struct cross *c, const cJSON *item, struct span raw, stru
     {
         struct member m = {.name = child->string, .item = child};
         if (!json_next(raw, &at, &m.raw)) {
-            cross_invalid(c);
+            convert_invalid(c);
         }
         if (strcmp(m.name, "role") == 0) {
             message->role = m;
@@ -58,17 +59,17 @@ static void take_apart(struct cross *c, const cJSON *item, struct span raw, stru
     }
 }
 
-static void put_role(struct cross *c, const struct member *role, struct buf *out)
+static void put_role(struct conversion *c, const struct member *role, struct buf *out)
 {
     bool developer = c->from == ENDPOINT_CHAT && is_text(role->item, "developer");
     if (!cJSON_IsString(role->item)) {
-        cross_invalid(c);
+        convert_invalid(c);
     } else if (!developer && !is_text(role->item, "user") && !is_text(role->item, "system") &&
                !is_text(role->item, "assistant")) {
-        cross_cannot(c, "role");
+        convert_cannot(c, "role");
     }
-    cross_put(c, out, SPAN("{\"role\":"));
-    cross_put(c, out, developer && !c->neutral ? SPAN("\"system\"") : role->raw);
+    convert_put(c, out, SPAN("{\"role\":"));
+    convert_put(c, out, developer && !c->neutral ? SPAN("\"system\"") : role->raw);
 }
 
 /* Raw text of a part's text, with quotes; SPAN_NONE where it is none or not only that. */
@@ -96,96 +97,96 @@ static struct span part_text(const cJSON *part, struct span raw)
 }
 
 /* Text parts as one string, as dialect_request reads them. */
-static void put_parts(struct cross *c, const struct member *content, struct buf *out)
+static void put_parts(struct conversion *c, const struct member *content, struct buf *out)
 {
     const cJSON *part = NULL;
     size_t at = 0;
     struct span raw = SPAN_NONE;
     bool as_they_are =
         c->neutral && (content->item->child == NULL || content->item->child->next != NULL);
-    cross_put(c, out, as_they_are ? content->raw : SPAN("\""));
+    convert_put(c, out, as_they_are ? content->raw : SPAN("\""));
     cJSON_ArrayForEach(part, content->item)
     {
         struct span text = json_next(content->raw, &at, &raw) ? part_text(part, raw) : SPAN_NONE;
         if (text.len < 2) {
-            cross_cannot(c, "content that is not text");
+            convert_cannot(c, "content that is not text");
         } else if (!as_they_are) {
-            cross_put(c, out, span_make(text.ptr + 1, text.len - 2));
+            convert_put(c, out, span_make(text.ptr + 1, text.len - 2));
         }
     }
-    cross_put(c, out, as_they_are ? SPAN_NONE : SPAN("\""));
+    convert_put(c, out, as_they_are ? SPAN_NONE : SPAN("\""));
 }
 
-static void put_content(struct cross *c, const struct member *content, struct buf *out)
+static void put_content(struct conversion *c, const struct member *content, struct buf *out)
 {
     bool none = content->item == NULL || cJSON_IsNull(content->item);
     bool openai = c->from == ENDPOINT_CHAT;
     if (c->neutral && openai && content->item == NULL) {
         return; /* a server may refuse what it takes when it is "" */
     }
-    cross_put(c, out, SPAN(",\"content\":"));
+    convert_put(c, out, SPAN(",\"content\":"));
     if (cJSON_IsString(content->item)) {
-        cross_put(c, out, content->raw);
+        convert_put(c, out, content->raw);
     } else if (none) {
-        cross_put(c, out, c->neutral && openai ? SPAN("null") : SPAN("\"\""));
+        convert_put(c, out, c->neutral && openai ? SPAN("null") : SPAN("\"\""));
     } else if (openai && cJSON_IsArray(content->item)) {
         put_parts(c, content, out);
     } else {
-        cross_cannot(c, "content that is not text");
+        convert_cannot(c, "content that is not text");
     }
 }
 
-static void put_message(struct cross *c, const cJSON *item, struct span raw, struct buf *out)
+static void put_message(struct conversion *c, const cJSON *item, struct span raw, struct buf *out)
 {
     struct message message = {.beside = {.max = out->max}};
     if (!cJSON_IsObject(item)) {
-        cross_invalid(c);
+        convert_invalid(c);
         return;
     }
     take_apart(c, item, raw, &message);
     put_role(c, &message.role, out);
     put_content(c, &message.content, out);
-    cross_put(c, out, buf_span(&message.beside));
-    cross_put(c, out, SPAN("}"));
+    convert_put(c, out, buf_span(&message.beside));
+    convert_put(c, out, SPAN("}"));
     buf_free(&message.beside);
 }
 
-void cross_messages(struct cross *c, const struct member *m)
+void convert_messages(struct conversion *c, const struct member *m)
 {
     const cJSON *item = NULL;
     size_t at = 0;
     struct span raw = SPAN_NONE;
     struct buf *to = c->neutral && c->from == ENDPOINT_CHAT ? &c->kept : &c->root;
     if (!cJSON_IsArray(m->item)) {
-        cross_invalid(c);
+        convert_invalid(c);
         return;
     }
-    cross_put_member(c, to, "messages", SPAN("["));
+    convert_put_member(c, to, "messages", SPAN("["));
     cJSON_ArrayForEach(item, m->item)
     {
         if (!json_next(m->raw, &at, &raw)) {
-            cross_invalid(c);
+            convert_invalid(c);
         }
-        cross_put(c, to, c->has_input ? SPAN(",") : SPAN_NONE);
+        convert_put(c, to, c->has_input ? SPAN(",") : SPAN_NONE);
         put_message(c, item, raw, to);
         c->has_input = true;
     }
-    cross_put(c, to, SPAN("]"));
+    convert_put(c, to, SPAN("]"));
 }
 
-void cross_prompt(struct cross *c)
+void convert_prompt(struct conversion *c)
 {
     if (c->prompt.len <= 2) {
         return; /* no prompt: the model is to be loaded or unloaded */
     }
     c->has_input = true;
-    cross_put_member(c, &c->root, "messages", SPAN("["));
+    convert_put_member(c, &c->root, "messages", SPAN("["));
     if (c->system.len > 2) {
-        cross_put(c, &c->root, SPAN("{\"role\":\"system\",\"content\":"));
-        cross_put(c, &c->root, c->system);
-        cross_put(c, &c->root, SPAN("},"));
+        convert_put(c, &c->root, SPAN("{\"role\":\"system\",\"content\":"));
+        convert_put(c, &c->root, c->system);
+        convert_put(c, &c->root, SPAN("},"));
     }
-    cross_put(c, &c->root, SPAN("{\"role\":\"user\",\"content\":"));
-    cross_put(c, &c->root, c->prompt);
-    cross_put(c, &c->root, SPAN("}]"));
+    convert_put(c, &c->root, SPAN("{\"role\":\"user\",\"content\":"));
+    convert_put(c, &c->root, c->prompt);
+    convert_put(c, &c->root, SPAN("}]"));
 }

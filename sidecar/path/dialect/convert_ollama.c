@@ -2,38 +2,38 @@
  * chat completions. */
 #include "path/dialect/convert_priv.h"
 
-static void take_number(struct cross *c, const struct member *m)
+static void take_number(struct conversion *c, const struct member *m)
 {
     if (!cJSON_IsNumber(m->item)) {
-        cross_cannot(c, m->name);
+        convert_cannot(c, m->name);
     }
-    cross_put_member(c, &c->root, m->name, m->raw);
+    convert_put_member(c, &c->root, m->name, m->raw);
 }
 
 /* Below one it is no cap: 0 and -1 for "no limit", -2 for "until the context is full". */
-static void take_limit(struct cross *c, const struct member *m)
+static void take_limit(struct conversion *c, const struct member *m)
 {
     if (!cJSON_IsNumber(m->item)) {
-        cross_cannot(c, m->name);
+        convert_cannot(c, m->name);
     } else if (m->item->valuedouble >= 1) {
-        cross_put_member(c, &c->root, "max_tokens", m->raw);
+        convert_put_member(c, &c->root, "max_tokens", m->raw);
     } else {
-        cross_put_member(c, &c->kept_options, m->name, m->raw);
+        convert_put_member(c, &c->kept_options, m->name, m->raw);
     }
 }
 
-static void take_stop(struct cross *c, const struct member *m)
+static void take_stop(struct conversion *c, const struct member *m)
 {
-    if (!cross_is_stop(m->item)) {
-        cross_cannot(c, m->name);
+    if (!convert_is_stop(m->item)) {
+        convert_cannot(c, m->name);
     }
-    cross_put_member(c, &c->root, "stop", m->raw);
+    convert_put_member(c, &c->root, "stop", m->raw);
 }
 
-/* Ollama ignores it; Open WebUI sends it beside think (see cross.c). */
-static void take_kwargs(struct cross *c, const struct member *m)
+/* Ollama ignores it; Open WebUI sends it beside think (see convert.c). */
+static void take_kwargs(struct conversion *c, const struct member *m)
 {
-    (void)cross_kwargs(m->item, &c->kwargs);
+    (void)convert_kwargs(m->item, &c->kwargs);
     c->kwargs_raw = m->raw;
 }
 
@@ -64,79 +64,79 @@ static const struct word words_of_options[] = {
     {"vocab_only", NULL, true},
     {"f16_kv", NULL, true},
     /* samplers without a counterpart */
-    {"mirostat", cross_never, false},
-    {"mirostat_eta", cross_never, false},
-    {"mirostat_tau", cross_never, false},
-    {"tfs_z", cross_never, false},
-    {"typical_p", cross_never, false},
-    {"repeat_last_n", cross_never, false},
-    {"penalize_newline", cross_never, false},
+    {"mirostat", convert_never, false},
+    {"mirostat_eta", convert_never, false},
+    {"mirostat_tau", convert_never, false},
+    {"tfs_z", convert_never, false},
+    {"typical_p", convert_never, false},
+    {"repeat_last_n", convert_never, false},
+    {"penalize_newline", convert_never, false},
 };
 
-static void take_options(struct cross *c, const struct member *m)
+static void take_options(struct conversion *c, const struct member *m)
 {
     const struct words words = {
         words_of_options, sizeof words_of_options / sizeof words_of_options[0], "unknown option"};
     if (!cJSON_IsObject(m->item)) {
-        cross_cannot(c, m->name);
+        convert_cannot(c, m->name);
         return;
     }
-    cross_members(c, m, &words, &c->kept_options);
+    convert_members(c, m, &words, &c->kept_options);
 }
 
-static void take_format(struct cross *c, const struct member *m)
+static void take_format(struct conversion *c, const struct member *m)
 {
     bool word = cJSON_IsString(m->item);
     if (word && strcmp(m->item->valuestring, "json") == 0) {
-        cross_put_member(c, &c->root, "response_format", SPAN("{\"type\":\"json_object\"}"));
+        convert_put_member(c, &c->root, "response_format", SPAN("{\"type\":\"json_object\"}"));
     } else if (cJSON_IsObject(m->item)) {
-        cross_put_member(c, &c->root, "response_format",
-                         SPAN("{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"answer\","
-                              "\"strict\":true,\"schema\":"));
-        cross_put(c, &c->root, m->raw);
-        cross_put(c, &c->root, SPAN("}}"));
+        convert_put_member(c, &c->root, "response_format",
+                           SPAN("{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"answer\","
+                                "\"strict\":true,\"schema\":"));
+        convert_put(c, &c->root, m->raw);
+        convert_put(c, &c->root, SPAN("}}"));
     } else if (!word || m->item->valuestring[0] != '\0') {
-        cross_cannot(c, m->name);
+        convert_cannot(c, m->name);
     }
 }
 
-static void take_keep_alive(struct cross *c, const struct member *m)
+static void take_keep_alive(struct conversion *c, const struct member *m)
 {
     if (c->neutral) {
-        cross_put_member(c, &c->root, m->name, m->raw);
+        convert_put_member(c, &c->root, m->name, m->raw);
     }
 }
 
-static void take_prompt(struct cross *c, const struct member *m)
+static void take_prompt(struct conversion *c, const struct member *m)
 {
     if (c->from != ENDPOINT_OLLAMA_GENERATE) {
-        cross_cannot(c, "unknown member");
+        convert_cannot(c, "unknown member");
     } else if (!cJSON_IsString(m->item)) {
-        cross_invalid(c);
+        convert_invalid(c);
     }
     c->prompt = m->raw;
 }
 
-static void take_system(struct cross *c, const struct member *m)
+static void take_system(struct conversion *c, const struct member *m)
 {
     if (c->from != ENDPOINT_OLLAMA_GENERATE) {
-        cross_cannot(c, "unknown member");
+        convert_cannot(c, "unknown member");
     } else if (!cJSON_IsString(m->item)) {
-        cross_invalid(c);
+        convert_invalid(c);
     }
     c->system = m->raw;
 }
 
-static void take_messages(struct cross *c, const struct member *m)
+static void take_messages(struct conversion *c, const struct member *m)
 {
     if (c->from != ENDPOINT_OLLAMA_CHAT) {
-        cross_cannot(c, "unknown member");
+        convert_cannot(c, "unknown member");
     }
-    cross_messages(c, m);
+    convert_messages(c, m);
 }
 
 static const struct word words_at_root[] = {
-    {"model", cross_model, false},
+    {"model", convert_model, false},
     {"messages", take_messages, false},
     {"prompt", take_prompt, false},
     {"system", take_system, false},
@@ -147,25 +147,25 @@ static const struct word words_at_root[] = {
     {"metadata", NULL, false},
     {"options", take_options, false},
     {"format", take_format, false},
-    {"think", cross_think, false},
+    {"think", convert_think, false},
     {"keep_alive", take_keep_alive, false},
     /* Open WebUI 0.6.35 to 0.11.0 put it here, where Ollama does not look */
     {"num_predict", NULL, true},
     /* only where they ask for nothing */
-    {"tools", cross_if_empty, true},
-    {"functions", cross_if_empty, true},
-    {"images", cross_if_empty, true},
-    {"template", cross_if_empty, true},
-    {"suffix", cross_if_empty, true},
-    {"context", cross_if_empty, true},
-    {"raw", cross_if_false, true},
-    {"logprobs", cross_if_false, true},
-    {"top_logprobs", cross_never, true},
-    {"tool_choice", cross_never, true},
+    {"tools", convert_if_empty, true},
+    {"functions", convert_if_empty, true},
+    {"images", convert_if_empty, true},
+    {"template", convert_if_empty, true},
+    {"suffix", convert_if_empty, true},
+    {"context", convert_if_empty, true},
+    {"raw", convert_if_false, true},
+    {"logprobs", convert_if_false, true},
+    {"top_logprobs", convert_never, true},
+    {"tool_choice", convert_never, true},
 };
 
 /* What OpenAI type servers go by: the switch of the chat template, or a level. */
-static void put_think(struct cross *c)
+static void put_think(struct conversion *c)
 {
     static const struct span levels[] = {
         [THOUGHT_LOW] = {"\"low\"", 5},
@@ -175,24 +175,24 @@ static void put_think(struct cross *c)
     bool on = c->think == THOUGHT_ON;
     bool pair = c->kwargs == c->think && (on || c->think == THOUGHT_OFF);
     if (c->think > THOUGHT_ON) {
-        cross_put_member(c, &c->root, "reasoning_effort", levels[c->think]);
+        convert_put_member(c, &c->root, "reasoning_effort", levels[c->think]);
     } else if (c->think != THOUGHT_UNSAID) {
-        cross_put_member(c, &c->root, "chat_template_kwargs",
-                         on ? SPAN("{\"enable_thinking\":true}")
-                            : SPAN("{\"enable_thinking\":false}"));
+        convert_put_member(c, &c->root, "chat_template_kwargs",
+                           on ? SPAN("{\"enable_thinking\":true}")
+                              : SPAN("{\"enable_thinking\":false}"));
     }
     if (pair) {
-        cross_put_member(c, &c->root, "think", on ? SPAN("true") : SPAN("false"));
+        convert_put_member(c, &c->root, "think", on ? SPAN("true") : SPAN("false"));
     } else if (c->kwargs_raw.ptr != NULL) {
-        cross_put_member(c, &c->kept_options, "chat_template_kwargs", c->kwargs_raw);
+        convert_put_member(c, &c->kept_options, "chat_template_kwargs", c->kwargs_raw);
     }
 }
 
-void cross_from_ollama(struct cross *c, const struct member *body)
+void convert_from_ollama(struct conversion *c, const struct member *body)
 {
     const struct words words = {words_at_root, sizeof words_at_root / sizeof words_at_root[0],
                                 "unknown member"};
-    cross_members(c, body, &words, &c->kept);
+    convert_members(c, body, &words, &c->kept);
     put_think(c);
-    cross_prompt(c);
+    convert_prompt(c);
 }

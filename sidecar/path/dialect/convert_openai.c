@@ -4,43 +4,43 @@
 
 #include "lull/path/json/json.h"
 
-static void take_number(struct cross *c, const struct member *m)
+static void take_number(struct conversion *c, const struct member *m)
 {
     if (!cJSON_IsNumber(m->item)) {
-        cross_cannot(c, m->name);
+        convert_cannot(c, m->name);
     }
-    cross_put_member(c, &c->options, m->name, m->raw);
+    convert_put_member(c, &c->options, m->name, m->raw);
 }
 
 /* Three names for one cap. Which of two wins is not the same everywhere. */
-static void take_limit(struct cross *c, const struct member *m)
+static void take_limit(struct conversion *c, const struct member *m)
 {
     bool second = c->limit.ptr != NULL && !span_eq(c->limit, m->raw);
     if (!cJSON_IsNumber(m->item) || second) {
-        cross_cannot(c, m->name);
+        convert_cannot(c, m->name);
     }
     c->limit = m->raw;
     c->limit_value = m->item->valuedouble;
 }
 
-static void put_list_of(struct cross *c, struct buf *to, struct span raw)
+static void put_list_of(struct conversion *c, struct buf *to, struct span raw)
 {
-    cross_put_member(c, to, "stop", SPAN("["));
-    cross_put(c, to, raw);
-    cross_put(c, to, SPAN("]"));
+    convert_put_member(c, to, "stop", SPAN("["));
+    convert_put(c, to, raw);
+    convert_put(c, to, SPAN("]"));
 }
 
-static void take_stop(struct cross *c, const struct member *m)
+static void take_stop(struct conversion *c, const struct member *m)
 {
     bool one = cJSON_IsString(m->item) && m->item->valuestring[0] != '\0';
     if (one) {
         put_list_of(c, &c->options, m->raw);
         put_list_of(c, &c->kept, m->raw);
-    } else if (cross_is_stop(m->item)) {
-        cross_put_member(c, &c->options, "stop", m->raw);
-        cross_put_member(c, &c->kept, "stop", m->raw);
+    } else if (convert_is_stop(m->item)) {
+        convert_put_member(c, &c->options, "stop", m->raw);
+        convert_put_member(c, &c->kept, "stop", m->raw);
     } else {
-        cross_cannot(c, m->name);
+        convert_cannot(c, m->name);
     }
 }
 
@@ -70,7 +70,7 @@ static bool schema_in(const cJSON *object, struct span raw, const char *const *n
            json_member(raw, SPAN("schema"), schema);
 }
 
-static void take_format(struct cross *c, const struct member *m)
+static void take_format(struct conversion *c, const struct member *m)
 {
     static const char *const plain[] = {"type"};
     static const char *const object[] = {"type", "schema"};
@@ -85,28 +85,28 @@ static void take_format(struct cross *c, const struct member *m)
         return;
     }
     if (span_eq(of_type, SPAN("json_object")) && has_only(m->item, plain, 1)) {
-        cross_put_member(c, &c->root, "format", SPAN("\"json\""));
+        convert_put_member(c, &c->root, "format", SPAN("\"json\""));
     } else if ((span_eq(of_type, SPAN("json_object")) &&
                 schema_in(m->item, m->raw, object, 2, &schema)) ||
                (span_eq(of_type, SPAN("json_schema")) && has_only(m->item, nested, 2) &&
                 json_member(m->raw, SPAN("json_schema"), &raw) &&
                 schema_in(in, raw, inner, 3, &schema))) {
-        cross_put_member(c, &c->root, "format", schema);
+        convert_put_member(c, &c->root, "format", schema);
     } else {
-        cross_cannot(c, m->name);
+        convert_cannot(c, m->name);
     }
 }
 
-static void take_kwargs(struct cross *c, const struct member *m)
+static void take_kwargs(struct conversion *c, const struct member *m)
 {
     c->kwargs_raw = m->raw;
-    if (!cross_kwargs(m->item, &c->kwargs) &&
+    if (!convert_kwargs(m->item, &c->kwargs) &&
         !(cJSON_IsObject(m->item) && m->item->child == NULL)) {
-        cross_cannot(c, m->name);
+        convert_cannot(c, m->name);
     }
 }
 
-static void take_effort(struct cross *c, const struct member *m)
+static void take_effort(struct conversion *c, const struct member *m)
 {
     static const struct {
         const char *effort;
@@ -122,26 +122,26 @@ static void take_effort(struct cross *c, const struct member *m)
             return;
         }
     }
-    cross_cannot(c, m->name);
+    convert_cannot(c, m->name);
 }
 
-static void take_keep_alive(struct cross *c, const struct member *m)
+static void take_keep_alive(struct conversion *c, const struct member *m)
 {
     if (!cJSON_IsString(m->item) && !cJSON_IsNumber(m->item)) {
-        cross_cannot(c, m->name);
+        convert_cannot(c, m->name);
     }
-    cross_put_member(c, &c->root, m->name, m->raw);
+    convert_put_member(c, &c->root, m->name, m->raw);
 }
 
-static void take_count(struct cross *c, const struct member *m)
+static void take_count(struct conversion *c, const struct member *m)
 {
     if (!cJSON_IsNumber(m->item) || m->item->valuedouble > 1) {
-        cross_cannot(c, m->name);
+        convert_cannot(c, m->name);
     }
 }
 
 /* What several words about thinking say together; they must not contradict each other. */
-static enum thought together(struct cross *c)
+static enum thought together(struct conversion *c)
 {
     const enum thought all[] = {c->think, c->kwargs, c->effort};
     enum thought said = THOUGHT_UNSAID;
@@ -151,14 +151,14 @@ static enum thought together(struct cross *c)
                        (said == THOUGHT_OFF) != (all[i] == THOUGHT_OFF);
         bool levels = !vague && all[i] > THOUGHT_ON && all[i] != said;
         if (against || levels) {
-            cross_cannot(c, "words about thinking that contradict each other");
+            convert_cannot(c, "words about thinking that contradict each other");
         }
         said = vague && all[i] != THOUGHT_UNSAID ? all[i] : said;
     }
     return said;
 }
 
-static void put_think(struct cross *c)
+static void put_think(struct conversion *c)
 {
     static const struct span words[] = {
         [THOUGHT_OFF] = {"false", 5},     [THOUGHT_ON] = {"true", 4},
@@ -167,16 +167,16 @@ static void put_think(struct cross *c)
     };
     enum thought said = together(c);
     if (said != THOUGHT_UNSAID) {
-        cross_put_member(c, &c->root, "think", words[said]);
+        convert_put_member(c, &c->root, "think", words[said]);
     }
     if (c->think == said && c->kwargs == said && said != THOUGHT_UNSAID) {
-        cross_put_member(c, &c->options, "chat_template_kwargs", c->kwargs_raw);
+        convert_put_member(c, &c->options, "chat_template_kwargs", c->kwargs_raw);
     }
 }
 
 static const struct word words_at_root[] = {
-    {"model", cross_model, true},
-    {"messages", cross_messages, false},
+    {"model", convert_model, true},
+    {"messages", convert_messages, false},
     /* how the answer is sent, and who asks */
     {"stream", NULL, false},
     {"stream_options", NULL, false},
@@ -187,7 +187,7 @@ static const struct word words_at_root[] = {
     {"service_tier", NULL, true},
     {"prompt_cache_key", NULL, true},
     {"safety_identifier", NULL, true},
-    {"store", cross_if_false, true},
+    {"store", convert_if_false, true},
     {"keep_alive", take_keep_alive, true},
     /* samplers */
     {"temperature", take_number, true},
@@ -203,33 +203,33 @@ static const struct word words_at_root[] = {
     {"n_predict", take_limit, true},
     {"stop", take_stop, false},
     {"response_format", take_format, true},
-    {"think", cross_think, true},
+    {"think", convert_think, true},
     {"chat_template_kwargs", take_kwargs, true},
     {"reasoning_effort", take_effort, true},
     /* only where they ask for nothing */
-    {"tools", cross_if_empty, true},
-    {"functions", cross_if_empty, true},
-    {"logit_bias", cross_if_empty, true},
-    {"logprobs", cross_if_false, true},
+    {"tools", convert_if_empty, true},
+    {"functions", convert_if_empty, true},
+    {"logit_bias", convert_if_empty, true},
+    {"logprobs", convert_if_false, true},
     {"n", take_count, true},
     {"best_of", take_count, true},
-    {"tool_choice", cross_never, true},
-    {"top_logprobs", cross_never, true},
-    {"audio", cross_never, true},
-    {"modalities", cross_never, true},
-    {"prediction", cross_never, true},
-    {"web_search_options", cross_never, true},
-    {"grammar", cross_never, true},
+    {"tool_choice", convert_never, true},
+    {"top_logprobs", convert_never, true},
+    {"audio", convert_never, true},
+    {"modalities", convert_never, true},
+    {"prediction", convert_never, true},
+    {"web_search_options", convert_never, true},
+    {"grammar", convert_never, true},
 };
 
-void cross_from_openai(struct cross *c, const struct member *body)
+void convert_from_openai(struct conversion *c, const struct member *body)
 {
     const struct words words = {words_at_root, sizeof words_at_root / sizeof words_at_root[0],
                                 "unknown member"};
-    cross_members(c, body, &words, &c->kept);
+    convert_members(c, body, &words, &c->kept);
     if (c->limit.ptr != NULL) {
         bool none = c->limit_value >= 0 && c->limit_value < 1;
-        cross_put_member(c, &c->options, "num_predict", none ? SPAN("1") : c->limit);
+        convert_put_member(c, &c->options, "num_predict", none ? SPAN("1") : c->limit);
     }
     put_think(c);
 }

@@ -1,4 +1,4 @@
-/* convert_priv.h: what the files of the crossing share; cross.c says how it goes. */
+/* convert_priv.h: what the files of the conversion share; convert.c says how it goes. */
 #ifndef PATH_DIALECT_CONVERT_PRIV_H
 #define PATH_DIALECT_CONVERT_PRIV_H
 
@@ -10,7 +10,7 @@
 enum thought { THOUGHT_UNSAID, THOUGHT_OFF, THOUGHT_ON, THOUGHT_LOW, THOUGHT_MEDIUM, THOUGHT_HIGH };
 
 /* One request on its way. The lists hold members as text, each with a comma in front. */
-struct cross {
+struct conversion {
     enum endpoint from;
     bool neutral;
     struct buf root;         /* members in the words of the other dialect */
@@ -39,7 +39,7 @@ struct member {
  * none); kept: neutral has it as written. */
 struct word {
     const char *name;
-    void (*take)(struct cross *c, const struct member *m);
+    void (*take)(struct conversion *c, const struct member *m);
     bool kept;
 };
 struct words {
@@ -48,33 +48,33 @@ struct words {
     const char *unknown; /* what a member that is not among them is called */
 };
 
-/* cross.c: notes the first failure. */
-void cross_cannot(struct cross *c, const char *what);
-void cross_invalid(struct cross *c);
-/* cross.c: appends to a list, unless something has failed. */
-void cross_put(struct cross *c, struct buf *to, struct span text);
-void cross_put_member(struct cross *c, struct buf *to, const char *name, struct span raw);
-/* cross.c: every member of an object by its word; kept ones go to `kept` too. */
-void cross_members(struct cross *c, const struct member *object, const struct words *words,
-                   struct buf *kept);
-/* cross.c: checks for words without a counterpart. */
-void cross_if_empty(struct cross *c, const struct member *m);
-void cross_if_false(struct cross *c, const struct member *m);
-void cross_never(struct cross *c, const struct member *m);
-/* cross.c: words that both dialects have. */
-void cross_model(struct cross *c, const struct member *m);
-void cross_think(struct cross *c, const struct member *m);
-/* cross.c: a list of texts, none of them empty. */
-bool cross_is_stop(const cJSON *list);
-/* cross.c: whether it is {"enable_thinking": bool}, and what that says. */
-bool cross_kwargs(const cJSON *object, enum thought *said);
+/* convert.c: notes the first failure. */
+void convert_cannot(struct conversion *c, const char *what);
+void convert_invalid(struct conversion *c);
+/* convert.c: appends to a list, unless something has failed. */
+void convert_put(struct conversion *c, struct buf *to, struct span text);
+void convert_put_member(struct conversion *c, struct buf *to, const char *name, struct span raw);
+/* convert.c: every member of an object by its word; kept ones go to `kept` too. */
+void convert_members(struct conversion *c, const struct member *object, const struct words *words,
+                     struct buf *kept);
+/* convert.c: checks for words without a counterpart. */
+void convert_if_empty(struct conversion *c, const struct member *m);
+void convert_if_false(struct conversion *c, const struct member *m);
+void convert_never(struct conversion *c, const struct member *m);
+/* convert.c: words that both dialects have. */
+void convert_model(struct conversion *c, const struct member *m);
+void convert_think(struct conversion *c, const struct member *m);
+/* convert.c: a list of texts, none of them empty. */
+bool convert_is_stop(const cJSON *list);
+/* convert.c: whether it is {"enable_thinking": bool}, and what that says. */
+bool convert_kwargs(const cJSON *object, enum thought *said);
 
-/* cross_messages.c */
-void cross_messages(struct cross *c, const struct member *m);
-void cross_prompt(struct cross *c);
+/* convert_messages.c */
+void convert_messages(struct conversion *c, const struct member *m);
+void convert_prompt(struct conversion *c);
 
-/* cross_openai.c, cross_ollama.c: everything in a body of that dialect. */
-void cross_from_openai(struct cross *c, const struct member *body);
-void cross_from_ollama(struct cross *c, const struct member *body);
+/* convert_openai.c, convert_ollama.c: everything in a body of that dialect. */
+void convert_from_openai(struct conversion *c, const struct member *body);
+void convert_from_ollama(struct conversion *c, const struct member *body);
 
 #endif

@@ -59,7 +59,7 @@ static enum err put_error(struct span text, int status, enum dialect to, struct 
                        : e;
 }
 
-bool dialect_error_cross(struct span body, int status, enum dialect to, struct buf *out)
+bool dialect_convert_error(struct span body, int status, enum dialect to, struct buf *out)
 {
     struct buf text = {.max = TEXT_MAX};
     size_t before = out->len;

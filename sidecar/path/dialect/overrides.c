@@ -25,7 +25,7 @@ struct edits {
 };
 
 struct shaper {
-    const struct shaping *how;
+    const struct overrides *how;
     const struct kind_policy *policy; /* NULL: only model and stream */
     struct additions made;
     bool ollama;      /* the endpoint's dialect */
@@ -487,8 +487,8 @@ static enum err write_body(struct shaper *s, struct buf *out)
     return e;
 }
 
-enum err dialect_shape(struct span body, enum endpoint endpoint, const struct shaping *how,
-                       struct buf *out, struct additions *added)
+enum err dialect_override(struct span body, enum endpoint endpoint, const struct overrides *how,
+                          struct buf *out, struct additions *added)
 {
     bool assembles = endpoint_assembles(endpoint);
     struct shaper s = {.how = how,

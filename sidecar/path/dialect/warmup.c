@@ -29,7 +29,7 @@ static enum err capped_options(struct span body, struct buf *out)
     return json_edit(object ? old : SPAN("{}"), &edit, 1, out);
 }
 
-enum err dialect_request_rewarm(struct span body, enum endpoint endpoint, struct span reply,
+enum err dialect_warmup_request(struct span body, enum endpoint endpoint, struct span reply,
                                 struct buf *out)
 {
     struct span messages = SPAN_NONE;

@@ -173,14 +173,14 @@ static void on_end(void *ctx, struct flight_end *end)
     struct compare_result r = {.error = error};
     switch (end->result) {
     case FLIGHT_ANSWER:
-        r = (struct compare_result){.shape = answer_judge(end->answer, &run->policy, run->kind) !=
-                                             JUDGED_BAD,
-                                    .latency = end->took,
-                                    .tokens_in = end->tokens_in,
-                                    .tokens_out = end->tokens_out,
-                                    .estimated = end->estimated,
-                                    .cost = end->cost,
-                                    .answer = buf_span(&end->answer->content)};
+        r = (struct compare_result){
+            .shape = answer_validate(end->answer, &run->policy, run->kind) != ANSWER_BAD,
+            .latency = end->took,
+            .tokens_in = end->tokens_in,
+            .tokens_out = end->tokens_out,
+            .estimated = end->estimated,
+            .cost = end->cost,
+            .answer = buf_span(&end->answer->content)};
         break;
     case FLIGHT_RAW:
         say_status(end, error, sizeof error);
@@ -246,8 +246,8 @@ static bool ask(struct compare *run)
     struct span model = run->asked->c.model;
     struct buf body = {.max = run->item->body.len + model.len * 6 + 256};
     bool changed = false;
-    bool made = dialect_request_shape(run->item->body, run->item->endpoint, model, false, &body,
-                                      &changed) == ERR_OK;
+    bool made = dialect_override_model(run->item->body, run->item->endpoint, model, false, &body,
+                                       &changed) == ERR_OK;
     if (made) {
         submit(run, buf_span(&body));
     }

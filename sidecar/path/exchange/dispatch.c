@@ -52,7 +52,7 @@ static struct span call_target(const struct exchange *x, int upstream)
 static void on_flight_end(void *ctx, struct flight_end *end);
 
 /* Whose words a request is in, as a flag of its entry. */
-static unsigned words_of(enum endpoint endpoint)
+static unsigned api_of(enum endpoint endpoint)
 {
     return endpoint == ENDPOINT_OLLAMA_CHAT       ? CACHE_FLAG_OLLAMA
            : endpoint == ENDPOINT_OLLAMA_GENERATE ? CACHE_FLAG_GENERATE
@@ -78,7 +78,7 @@ void fly_spec(struct exchange *x, struct flight_spec *spec)
     spec->flags = x->decision.kind == KIND_TITLE && task_title_has_reply(&x->request)
                       ? CACHE_FLAG_REPLIED
                       : 0;
-    spec->flags |= words_of(x->head.endpoint);
+    spec->flags |= api_of(x->head.endpoint);
     spec->model = x->model;
     spec->completion = x->completion;
     spec->turn = turn_of(x);
@@ -108,7 +108,7 @@ static enum err with_model(struct exchange *x, struct span model, struct buf *ou
         return ERR_OK;
     }
     buf_init(out, x->body.len + model.len * 6 + 256);
-    enum err e = dialect_request_shape(x->body, x->head.endpoint, model, false, out, &changed);
+    enum err e = dialect_override_model(x->body, x->head.endpoint, model, false, out, &changed);
     *body = buf_span(out);
     return e;
 }
@@ -170,14 +170,14 @@ void fly_keep(struct engine *e, const struct flight_spec *spec, struct flight_en
 {
     const struct kind_policy *policy = &spec->settings->kinds[spec->kind];
     struct task_figures *figures = figures_task(e->parts.figures, policy->name);
-    enum judgement judged = answer_judge(end->answer, policy, spec->kind);
+    enum answer_verdict judged = answer_validate(end->answer, policy, spec->kind);
     struct buf encoded = {.max = ANSWER_MAX + 1024};
     wall_t now = loop_wall(e->parts.loop);
-    usec_t ttl = judged == JUDGED_EMPTY && policy->ttl > EMPTY_TTL ? EMPTY_TTL : policy->ttl;
+    usec_t ttl = judged == ANSWER_EMPTY && policy->ttl > EMPTY_TTL ? EMPTY_TTL : policy->ttl;
     end->entry_id = spec->hash;
     end->entry_expires.us = now.us + ttl;
-    bool keep = judged == JUDGED_GOOD ||
-                (judged == JUDGED_EMPTY && flight_has(e->flights, FLIGHT_PART_EMPTY));
+    bool keep = judged == ANSWER_GOOD ||
+                (judged == ANSWER_EMPTY && flight_has(e->flights, FLIGHT_PART_EMPTY));
     if (spec->store && keep && !end->fell_back && answer_encode(end->answer, &encoded) == ERR_OK) {
         struct cache_put put = {
             .key = {.hash = spec->hash, .head = spec->material},
@@ -190,8 +190,8 @@ void fly_keep(struct engine *e, const struct flight_spec *spec, struct flight_en
             .model_time = end->model_time,
             .tokens = end->tokens,
             .cost = end->cost,
-            .stale = judged == JUDGED_EMPTY ? 0 : policy->stale_if_error,
-            .flags = spec->flags | (judged == JUDGED_EMPTY ? (unsigned)CACHE_FLAG_EMPTY : 0U),
+            .stale = judged == ANSWER_EMPTY ? 0 : policy->stale_if_error,
+            .flags = spec->flags | (judged == ANSWER_EMPTY ? (unsigned)CACHE_FLAG_EMPTY : 0U),
             .answer = buf_span(&encoded),
             .request = spec->settings->cache.keep_requests ? spec->body : SPAN_NONE,
         };
@@ -199,7 +199,7 @@ void fly_keep(struct engine *e, const struct flight_spec *spec, struct flight_en
             cache_store_answer(e->parts.cache, &put, spec->generation, &end->entry_seq) == ERR_OK;
     }
     buf_free(&encoded);
-    if (judged == JUDGED_GOOD && !end->fell_back) {
+    if (judged == ANSWER_GOOD && !end->fell_back) {
         complete_landed(e, spec, end);
     }
     if (end->stored) {
@@ -294,7 +294,7 @@ static void answer_waiter(struct exchange *x, struct flight_end *end)
 static void cross_error(struct exchange *x, struct flight_end *end, struct buf *body)
 {
     enum dialect mine = endpoint_dialect(x->head.endpoint);
-    if (mine != end->raw_dialect && dialect_error_cross(end->raw_body, end->status, mine, body)) {
+    if (mine != end->raw_dialect && dialect_convert_error(end->raw_body, end->status, mine, body)) {
         end->raw_headers = SPAN("Content-Type: application/json\r\n");
         end->raw_body = buf_span(body);
         end->raw_dialect = mine;

@@ -189,7 +189,7 @@ static bool can_cross(const struct exchange *x)
     enum endpoint target = dialect_task_endpoint(
         x->head.endpoint, asked == DIALECT_OLLAMA ? DIALECT_OPENAI : DIALECT_OLLAMA);
     bool can = !other || x->upstream == x->head.upstream ||
-               dialect_request_cross(x->body, x->head.endpoint, target, &crossed, NULL) == ERR_OK;
+               dialect_convert_request(x->body, x->head.endpoint, target, &crossed, NULL) == ERR_OK;
     buf_free(&crossed);
     return can;
 }

@@ -172,8 +172,8 @@ static void keep(struct observed *v)
     }
     v->answered = false;
     v->end.answer = &v->answer;
-    if (answer_judge(&v->answer, policy, v->spec.kind) == JUDGED_BAD) {
-        (void)answer_mend(&v->answer, policy, v->spec.kind);
+    if (answer_validate(&v->answer, policy, v->spec.kind) == ANSWER_BAD) {
+        (void)answer_repair(&v->answer, policy, v->spec.kind);
     }
     fly_keep(v->of->engine, &v->spec, &v->end);
     answer_free(&v->answer);

@@ -375,8 +375,8 @@ static bool is_fit(struct flight *f)
     const struct kind_policy *policy = flight_policy(f);
     struct pace_row *row = flight_pace_row(f->table, &f->spec);
     struct answer *a = &f->assembler.answer;
-    bool fit =
-        answer_judge(a, policy, f->spec.kind) != JUDGED_BAD || answer_mend(a, policy, f->spec.kind);
+    bool fit = answer_validate(a, policy, f->spec.kind) != ANSWER_BAD ||
+               answer_repair(a, policy, f->spec.kind);
     bool json = policy->shape != KIND_SHAPE_TEXT && policy->shape != KIND_SHAPE_EMOJI &&
                 policy->shape_member[0] != '\0';
     if (fit || f->shape_retried) {

@@ -124,7 +124,7 @@ static struct span cross(struct flight *f)
     buf_free(&f->crossed);
     buf_init(&f->crossed, 2 * body.len + 4096);
     if (to != f->spec.endpoint &&
-        dialect_request_cross(body, f->spec.endpoint, to, &f->crossed, NULL) == ERR_OK) {
+        dialect_convert_request(body, f->spec.endpoint, to, &f->crossed, NULL) == ERR_OK) {
         f->wire = to;
         return buf_span(&f->crossed);
     }
@@ -147,15 +147,15 @@ void wire_make(struct flight *f, struct upstream_request *req)
     const struct upstream_settings *to = flight_upstream(f);
     struct span body = cross(f);
     f->trial = 0;
-    struct shaping how = {.policy = flight_policy(f),
-                          .sort = probes_sort(t->probes, to),
-                          .schema = f->shape_retried,
-                          .load = load_of(f),
-                          .stream = f->spec.may_stream && !to->tls,
-                          .without = f->again ? (unsigned)ADDITION_ALL : refusal_left_out(f)};
+    struct overrides how = {.policy = flight_policy(f),
+                            .sort = probes_sort(t->probes, to),
+                            .schema = f->shape_retried,
+                            .load = load_of(f),
+                            .stream = f->spec.may_stream && !to->tls,
+                            .without = f->again ? (unsigned)ADDITION_ALL : refusal_left_out(f)};
     buf_free(&f->shaped);
     buf_init(&f->shaped, 2 * body.len + 6 * strlen(how.policy->extra) + DIALECT_LOAD_MAX + 4096);
-    enum err e = dialect_shape(body, f->wire, &how, &f->shaped, &f->asked);
+    enum err e = dialect_override(body, f->wire, &how, &f->shaped, &f->asked);
     *req = (struct upstream_request){
         .to = to,
         .method = SPAN("POST"),

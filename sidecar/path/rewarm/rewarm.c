@@ -340,7 +340,7 @@ void rewarm_chat_ended(struct rewarm *r, const struct rewarm_chat *chat)
     row->rewarmed = false;
     row->tries = 0;
     if (to->rewarm != REWARM_OFF && chat->reply.len > 0 &&
-        dialect_request_rewarm(chat->body, chat->endpoint, chat->reply, &body) == ERR_OK) {
+        dialect_warmup_request(chat->body, chat->endpoint, chat->reply, &body) == ERR_OK) {
         keep_request(row, chat, buf_span(&body));
     }
     buf_free(&body);

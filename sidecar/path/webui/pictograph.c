@@ -64,7 +64,7 @@ static bool is_pictographic(unsigned cp)
     return low < RANGES && cp >= ranges[low].from;
 }
 
-size_t find_pictograph(struct span s)
+size_t pictograph_find(struct span s)
 {
     for (size_t at = 0; at < s.len;) {
         size_t n = utf8_length(s.ptr + at, s.len - at);

@@ -28,7 +28,7 @@ enum { CANDIDATES = 16, VAIN_MIN = 64 * 1024, VAIN_FACTOR = 2 };
 static unsigned to_escape(struct span s, int kind, size_t *n)
 {
     char c = s.ptr[0];
-    if (kind_reads_last(kind) && (c == '{' || c == '}')) {
+    if (validate_reads_last(kind) && (c == '{' || c == '}')) {
         return (unsigned char)c;
     }
     if (kind != KIND_TITLE && kind != KIND_TAGS) {
@@ -151,22 +151,22 @@ static bool choose(const struct candidates *list, const struct kind_policy *poli
 {
     size_t kept = list->count < CANDIDATES ? list->count : CANDIDATES;
     struct buf text = {.max = ANSWER_MAX};
-    enum judgement judged = JUDGED_BAD;
-    for (size_t i = 0; i < kept && judged != JUDGED_GOOD; i++) {
+    enum answer_verdict judged = ANSWER_BAD;
+    for (size_t i = 0; i < kept && judged != ANSWER_GOOD; i++) {
         buf_clear(&text);
-        judged = JUDGED_BAD;
+        judged = ANSWER_BAD;
         if (put_object(list->items[(list->count - 1 - i) % CANDIDATES], kind, &text) != ERR_OK) {
             continue;
         }
-        struct span slice = answer_slice(buf_span(&text), kind_reads_last(kind));
-        judged = slice.len == text.len ? judge_object(slice, policy, kind) : JUDGED_BAD;
-        if (judged == JUDGED_GOOD || (judged == JUDGED_EMPTY && best->len == 0)) {
+        struct span slice = answer_slice(buf_span(&text), validate_reads_last(kind));
+        judged = slice.len == text.len ? validate_object(slice, policy, kind) : ANSWER_BAD;
+        if (judged == ANSWER_GOOD || (judged == ANSWER_EMPTY && best->len == 0)) {
             buf_free(best);
             buf_move(best, &text);
         }
     }
     buf_free(&text);
-    return judged == JUDGED_GOOD;
+    return judged == ANSWER_GOOD;
 }
 
 static void find_object(struct span text, const struct kind_policy *policy, int kind,
@@ -188,10 +188,10 @@ static bool is_mendable(const struct answer *a, const struct kind_policy *policy
     bool json = policy->shape == KIND_SHAPE_STRING || policy->shape == KIND_SHAPE_STRINGS ||
                 policy->shape == KIND_SHAPE_ARRAY || policy->shape == KIND_SHAPE_JSON;
     return json && a->finish != FINISH_OTHER && a->content.len > 0 &&
-           answer_judge(a, policy, kind) == JUDGED_BAD;
+           answer_validate(a, policy, kind) == ANSWER_BAD;
 }
 
-bool answer_mend(struct answer *a, const struct kind_policy *policy, int kind)
+bool answer_repair(struct answer *a, const struct kind_policy *policy, int kind)
 {
     struct buf text = {.max = ANSWER_MAX};
     struct buf best = {.max = ANSWER_MAX};

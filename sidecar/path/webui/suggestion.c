@@ -203,8 +203,8 @@ bool suggestion_of(struct span content, struct buf *out)
     bool good = !thought && json_is_whole(json, JSON_JAVASCRIPT) &&
                 json_member(json, SPAN("text"), &value) && value.ptr[0] == '"' &&
                 json_text(value, out);
-    if (good &&
-        (out->len == before || text_is_blank(span_make(out->data + before, out->len - before)))) {
+    if (good && (out->len == before ||
+                 validate_is_blank(span_make(out->data + before, out->len - before)))) {
         out->len = before;
         good = false;
     }

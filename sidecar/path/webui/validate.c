@@ -12,7 +12,7 @@
 #include "lull/path/json/json.h"
 #include "path/webui/webui_priv.h"
 
-bool kind_reads_last(int kind)
+bool validate_reads_last(int kind)
 {
     return kind == KIND_QUERY || kind == KIND_IMAGE_PROMPT;
 }
@@ -35,7 +35,7 @@ static bool is_space(unsigned cp)
            cp == 0x205F || cp == 0x3000 || cp == 0xFEFF;
 }
 
-bool text_is_blank(struct span s)
+bool validate_is_blank(struct span s)
 {
     for (size_t at = 0; at < s.len;) {
         size_t n = utf8_length(s.ptr + at, s.len - at);
@@ -47,86 +47,89 @@ bool text_is_blank(struct span s)
     return true;
 }
 
-static enum judgement judge_string(struct span value)
+static enum answer_verdict validate_string(struct span value)
 {
     struct buf text = {.max = value.len};
     if (value.ptr[0] != '"') {
-        return JUDGED_BAD;
+        return ANSWER_BAD;
     }
-    bool blank = json_text(value, &text) && text_is_blank(buf_span(&text));
+    bool blank = json_text(value, &text) && validate_is_blank(buf_span(&text));
     buf_free(&text);
-    return blank ? JUDGED_EMPTY : JUDGED_GOOD;
+    return blank ? ANSWER_EMPTY : ANSWER_GOOD;
 }
 
-static enum judgement judge_array(struct span list, bool strings)
+static enum answer_verdict validate_array(struct span list, bool strings)
 {
     struct span item;
     size_t at = 0;
     bool any = false;
     if (list.ptr[0] != '[') {
-        return JUDGED_BAD;
+        return ANSWER_BAD;
     }
     while (json_next(list, &at, &item)) {
         any = true;
         if (strings && item.ptr[0] != '"') {
-            return JUDGED_BAD; /* Open WebUI drops the whole list */
+            return ANSWER_BAD; /* Open WebUI drops the whole list */
         }
     }
-    return any ? JUDGED_GOOD : JUDGED_EMPTY;
+    return any ? ANSWER_GOOD : ANSWER_EMPTY;
 }
 
-enum judgement judge_object(struct span json, const struct kind_policy *policy, int kind)
+enum answer_verdict validate_object(struct span json, const struct kind_policy *policy, int kind)
 {
     bool browser = kind == KIND_AUTOCOMPLETE || policy->cls == KIND_CLASS_COMPLETION;
     bool strings = kind == KIND_TAGS || kind == KIND_QUERY || policy->shape == KIND_SHAPE_STRINGS;
     struct span member = SPAN_NONE;
     if (!json_is_whole(json, browser ? JSON_JAVASCRIPT : JSON_PYTHON) || !utf8_valid(json)) {
-        return JUDGED_BAD;
+        return ANSWER_BAD;
     }
     if (policy->shape == KIND_SHAPE_JSON) {
-        return JUDGED_GOOD;
+        return ANSWER_GOOD;
     }
     if (!json_member(json, span_of(policy->shape_member), &member)) {
-        return JUDGED_BAD;
+        return ANSWER_BAD;
     }
-    return policy->shape == KIND_SHAPE_STRING ? judge_string(member) : judge_array(member, strings);
+    return policy->shape == KIND_SHAPE_STRING ? validate_string(member)
+                                              : validate_array(member, strings);
 }
 
-static enum judgement judge_json(const struct answer *a, const struct kind_policy *policy, int kind)
+static enum answer_verdict validate_json(const struct answer *a, const struct kind_policy *policy,
+                                         int kind)
 {
     struct span text = buf_span(&a->content);
     bool from_thinking = kind == KIND_TITLE || kind == KIND_TAGS || kind == KIND_FOLLOW_UP;
     if (text.len == 0 && from_thinking && a->finish != FINISH_LENGTH) {
         text = buf_span(&a->thinking);
     }
-    struct span json = answer_slice(text, kind_reads_last(kind));
+    struct span json = answer_slice(text, validate_reads_last(kind));
     if (json.len == 0 || (size_t)(json.ptr - text.ptr) > thoughts_unended(text)) {
-        return JUDGED_BAD;
+        return ANSWER_BAD;
     }
-    return judge_object(json, policy, kind);
+    return validate_object(json, policy, kind);
 }
 
-enum judgement answer_judge(const struct answer *a, const struct kind_policy *policy, int kind)
+enum answer_verdict answer_validate(const struct answer *a, const struct kind_policy *policy,
+                                    int kind)
 {
     struct span content = buf_span(&a->content);
     bool good = false;
     if (a->finish == FINISH_OTHER || !utf8_valid(content)) {
-        return JUDGED_BAD;
+        return ANSWER_BAD;
     }
     switch (policy->shape) {
     case KIND_SHAPE_TEXT:
-        good = a->finish != FINISH_LENGTH && !text_is_blank(content) &&
+        good = a->finish != FINISH_LENGTH && !validate_is_blank(content) &&
                thoughts_unended(span_trim(content)) > 0;
         break;
     case KIND_SHAPE_EMOJI: {
-        size_t picture = find_pictograph(content);
+        size_t picture = pictograph_find(content);
         good = picture != SIZE_MAX && picture < thoughts_unended(content);
         break;
     }
     default:
-        return judge_json(a, policy, kind);
+        return validate_json(a, policy, kind);
     }
-    return good ? JUDGED_GOOD : JUDGED_BAD;
+    return good ? ANSWER_GOOD : ANSWER_BAD;
 }
 
 /* The last thing the user said in a prompt's history; empty when it cannot be told. */

@@ -34,14 +34,14 @@ bool task_history(struct span text, struct span *history);
 struct span task_last_reply(struct span history);
 
 /* validate.c: whether Open WebUI reads a kind's object from the last '{' instead of the first. */
-bool kind_reads_last(int kind);
+bool validate_reads_last(int kind);
 /* validate.c: what Open WebUI takes out of a content: from the first or last '{' to the last '}';
  * empty: there is none. */
 struct span answer_slice(struct span content, bool last_open);
 /* validate.c: the verdict on an object's text alone. */
-enum judgement judge_object(struct span json, const struct kind_policy *policy, int kind);
+enum answer_verdict validate_object(struct span json, const struct kind_policy *policy, int kind);
 /* validate.c: whether s is only white space, as JavaScript's trim() sees it. */
-bool text_is_blank(struct span s);
+bool validate_is_blank(struct span s);
 
 /* thoughts.c: overwrites thinking with NUL, so that places in the text stay what they are. */
 void thoughts_blank(struct buf *text);
@@ -49,6 +49,6 @@ void thoughts_blank(struct buf *text);
 size_t thoughts_unended(struct span text);
 
 /* pictograph.c: the place of the first character that shows as a picture; SIZE_MAX: none. */
-size_t find_pictograph(struct span s);
+size_t pictograph_find(struct span s);
 
 #endif

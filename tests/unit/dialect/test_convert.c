@@ -26,7 +26,7 @@ static struct buf crossed(const char *body, enum endpoint from)
 {
     struct buf out = {.max = SIZE_MAX};
     const char *what = "";
-    enum err e = dialect_request_cross(span_of(body), from, other_of(from), &out, &what);
+    enum err e = dialect_convert_request(span_of(body), from, other_of(from), &out, &what);
     if (e != ERR_OK) {
         fail_msg("%s: %s (%s)", body, err_name(e), what == NULL ? "" : what);
     }
@@ -194,7 +194,7 @@ static void check_refused(const char *body, enum endpoint from, enum err wanted,
     struct buf same = {.max = SIZE_MAX};
     const char *what = "";
     assert_int_equal(buf_append_span(&out, SPAN("before")), ERR_OK);
-    enum err e = dialect_request_cross(span_of(body), from, other_of(from), &out, &what);
+    enum err e = dialect_convert_request(span_of(body), from, other_of(from), &out, &what);
     if (e != wanted) {
         fail_msg("%s: %s", body, err_name(e));
     }
@@ -204,7 +204,7 @@ static void check_refused(const char *body, enum endpoint from, enum err wanted,
         assert_string_equal(what, named);
     }
     assert_span(buf_span(&out), "before");
-    assert_int_equal(dialect_request_cross(span_of(body), from, other_of(from), &out, NULL),
+    assert_int_equal(dialect_convert_request(span_of(body), from, other_of(from), &out, NULL),
                      wanted);
     assert_false(dialect_request_neutral(span_of(body), from, &same));
     assert_span(buf_span(&same), body);
@@ -345,10 +345,11 @@ static void what_is_no_request_is_refused(void **state)
     }
     struct buf out = {.max = SIZE_MAX};
     struct buf full = {.max = 10};
-    assert_int_equal(dialect_request_cross(SPAN(O("")), CHAT, CHAT, &out, NULL), ERR_INVALID);
-    assert_int_equal(dialect_request_cross(SPAN(O("")), OCHAT, GENERATE, &out, NULL), ERR_INVALID);
-    assert_int_equal(dialect_request_cross(SPAN(O("")), CHAT, GENERATE, &out, NULL), ERR_INVALID);
-    assert_int_equal(dialect_request_cross(SPAN(O("")), CHAT, OCHAT, &full, NULL), ERR_TOO_LARGE);
+    assert_int_equal(dialect_convert_request(SPAN(O("")), CHAT, CHAT, &out, NULL), ERR_INVALID);
+    assert_int_equal(dialect_convert_request(SPAN(O("")), OCHAT, GENERATE, &out, NULL),
+                     ERR_INVALID);
+    assert_int_equal(dialect_convert_request(SPAN(O("")), CHAT, GENERATE, &out, NULL), ERR_INVALID);
+    assert_int_equal(dialect_convert_request(SPAN(O("")), CHAT, OCHAT, &full, NULL), ERR_TOO_LARGE);
     assert_false(dialect_request_neutral(SPAN(O("")), CHAT, &full));
     assert_int_equal(out.len + full.len, 0);
     buf_free(&out);
@@ -372,7 +373,7 @@ static void what_would_be_too_deep_cannot_cross(void **state)
     }
     assert_int_equal(e, ERR_OK);
     assert_int_equal(json_canonical(buf_span(&body), NULL, 0, NULL), JSON_OK);
-    assert_int_equal(dialect_request_cross(buf_span(&body), OCHAT, CHAT, &out, &what),
+    assert_int_equal(dialect_convert_request(buf_span(&body), OCHAT, CHAT, &out, &what),
                      ERR_NOT_FOUND);
     assert_string_equal(what, "JSON that is nested too deep");
     assert_int_equal(out.len, 0);
@@ -547,7 +548,7 @@ static void check_return(const char *body, enum endpoint from)
     struct buf there = crossed(body, from);
     struct buf back = {.max = SIZE_MAX};
     bool good[2] = {false, false};
-    assert_int_equal(dialect_request_cross(buf_span(&there), other_of(from), from, &back, NULL),
+    assert_int_equal(dialect_convert_request(buf_span(&there), other_of(from), from, &back, NULL),
                      ERR_OK);
     struct buf first = meaning(span_of(body), from, &good[0]);
     struct buf last = meaning(buf_span(&back), from, &good[1]);
@@ -693,22 +694,22 @@ static void errors_in_either_form(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct buf out = {.max = SIZE_MAX};
         assert_true(
-            dialect_error_cross(span_of(rows[i].body), rows[i].status, DIALECT_OPENAI, &out));
+            dialect_convert_error(span_of(rows[i].body), rows[i].status, DIALECT_OPENAI, &out));
         assert_span(buf_span(&out), rows[i].openai);
         buf_clear(&out);
         assert_true(
-            dialect_error_cross(span_of(rows[i].body), rows[i].status, DIALECT_OLLAMA, &out));
+            dialect_convert_error(span_of(rows[i].body), rows[i].status, DIALECT_OLLAMA, &out));
         assert_span(buf_span(&out), rows[i].ollama);
         buf_free(&out);
     }
     for (size_t i = 0; i < sizeof none / sizeof none[0]; i++) {
         struct buf out = {.max = SIZE_MAX};
-        assert_false(dialect_error_cross(span_of(none[i]), 500, DIALECT_OPENAI, &out));
+        assert_false(dialect_convert_error(span_of(none[i]), 500, DIALECT_OPENAI, &out));
         assert_int_equal(out.len, 0);
         buf_free(&out);
     }
     struct buf full = {.max = 12};
-    assert_false(dialect_error_cross(SPAN("{\"error\":\"abcdef\"}"), 500, DIALECT_OLLAMA, &full));
+    assert_false(dialect_convert_error(SPAN("{\"error\":\"abcdef\"}"), 500, DIALECT_OLLAMA, &full));
     assert_int_equal(full.len, 0);
     buf_free(&full);
 }

@@ -27,12 +27,12 @@ static char *text(const char *s)
     return (char *)(uintptr_t)s;
 }
 
-static void shaped(int endpoint, const struct shaping *how, const char *body, const char *wanted)
+static void shaped(int endpoint, const struct overrides *how, const char *body, const char *wanted)
 {
     struct buf out = {.max = 1 << 20};
     struct additions added = {0};
     assert_int_equal(buf_append_span(&out, SPAN("before")), ERR_OK);
-    assert_int_equal(dialect_shape(span_of(body), (enum endpoint)endpoint, how, &out, &added),
+    assert_int_equal(dialect_override(span_of(body), (enum endpoint)endpoint, how, &out, &added),
                      ERR_OK);
     struct span got = span_make(out.data + 6, out.len - 6);
     if (!span_eq(got, span_of(wanted))) {
@@ -82,16 +82,16 @@ static void model_and_stream(void **state)
     policy.max_tokens = 9;
     policy.think = THINK_OFF;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        struct shaping how = {.policy = &policy,
-                              .model = span_of(rows[i].model),
-                              .stream = rows[i].stream,
-                              .without = ADDITION_ALL &
-                                         ~(unsigned)(ADDITION_STREAM | ADDITION_STREAM_USAGE)};
+        struct overrides how = {.policy = &policy,
+                                .model = span_of(rows[i].model),
+                                .stream = rows[i].stream,
+                                .without = ADDITION_ALL &
+                                           ~(unsigned)(ADDITION_STREAM | ADDITION_STREAM_USAGE)};
         struct buf out = {.max = 4096};
         struct additions added = {0};
         shaped(rows[i].endpoint, &how, rows[i].body, rows[i].wanted);
-        assert_int_equal(dialect_shape(span_of(rows[i].body), (enum endpoint)rows[i].endpoint, &how,
-                                       &out, &added),
+        assert_int_equal(dialect_override(span_of(rows[i].body), (enum endpoint)rows[i].endpoint,
+                                          &how, &out, &added),
                          ERR_OK);
         if ((added.sent != 0) != rows[i].added) {
             fail_msg("%s: added is %x", rows[i].body, added.sent);
@@ -107,14 +107,14 @@ static void the_old_function_leaves_what_is_streamed_as_written(void **state)
     for (size_t i = 0; i < 2; i++) {
         struct buf out = {.max = 4096};
         bool changed = true;
-        assert_int_equal(dialect_request_shape(span_of(bodies[i]), ENDPOINT_OLLAMA_CHAT, SPAN_NONE,
-                                               false, &out, &changed),
+        assert_int_equal(dialect_override_model(span_of(bodies[i]), ENDPOINT_OLLAMA_CHAT, SPAN_NONE,
+                                                false, &out, &changed),
                          ERR_OK);
         assert_span(buf_span(&out), bodies[i]);
         assert_false(changed);
         buf_clear(&out);
-        assert_int_equal(dialect_request_shape(span_of(bodies[i]), ENDPOINT_OLLAMA_CHAT, SPAN("n"),
-                                               false, &out, &changed),
+        assert_int_equal(dialect_override_model(span_of(bodies[i]), ENDPOINT_OLLAMA_CHAT, SPAN("n"),
+                                                false, &out, &changed),
                          ERR_OK);
         assert_true(changed);
         buf_free(&out);
@@ -166,7 +166,7 @@ static void limits(void **state)
         policy.max_tokens = rows[i].cap;
         policy.temperature = text(rows[i].temperature);
         policy.id_slot = rows[i].slot;
-        struct shaping how = {.policy = &policy, .sort = rows[i].sort};
+        struct overrides how = {.policy = &policy, .sort = rows[i].sort};
         shaped(rows[i].endpoint, &how, rows[i].body, rows[i].wanted);
     }
 }
@@ -221,7 +221,7 @@ static void thinking(void **state)
         "{\"chat_template_kwargs\":{\"reasoning_effort\":\"low\"}}",
     };
     struct kind_policy policy = plain_policy();
-    struct shaping how = {.policy = &policy};
+    struct overrides how = {.policy = &policy};
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         policy.think = rows[i].think;
@@ -302,7 +302,7 @@ static void schema_members(void **state)
         struct kind_policy policy = plain_policy();
         policy.json_schema = rows[i].of_policy;
         policy.shape = rows[i].shape;
-        struct shaping how = {.policy = &policy, .schema = rows[i].second};
+        struct overrides how = {.policy = &policy, .schema = rows[i].second};
         shaped(rows[i].endpoint, &how, rows[i].body, rows[i].wanted);
     }
 }
@@ -351,7 +351,7 @@ static void load_options_of_the_chat(void **state)
         policy.keep_alive = rows[i].keep_alive;
         policy.num_ctx_value = "4096";
         policy.keep_alive_value = "\"30m\"";
-        struct shaping how = {.policy = &policy, .load = span_of(rows[i].load)};
+        struct overrides how = {.policy = &policy, .load = span_of(rows[i].load)};
         shaped(rows[i].endpoint, &how, rows[i].body, rows[i].wanted);
     }
 }
@@ -387,7 +387,7 @@ static void the_users_own_members_win(void **state)
         struct kind_policy policy = plain_policy();
         policy.max_tokens = 64;
         policy.extra = text(rows[i].extra);
-        struct shaping how = {.policy = &policy};
+        struct overrides how = {.policy = &policy};
         shaped(rows[i].endpoint, &how, rows[i].body, rows[i].wanted);
     }
 }
@@ -404,8 +404,9 @@ static void many_own_members_are_all_set(void **state)
     }
     assert_int_equal(buf_append(&extra, "}", 2), ERR_OK);
     policy.extra = extra.data;
-    struct shaping how = {.policy = &policy};
-    assert_int_equal(dialect_shape(SPAN("{\"m50\":0}"), ENDPOINT_CHAT, &how, &out, &added), ERR_OK);
+    struct overrides how = {.policy = &policy};
+    assert_int_equal(dialect_override(SPAN("{\"m50\":0}"), ENDPOINT_CHAT, &how, &out, &added),
+                     ERR_OK);
     assert_int_equal(added.sent, ADDITION_EXTRA);
     assert_int_equal(json_canonical(buf_span(&out), NULL, 0, NULL), JSON_OK);
     for (int i = 0; i < 100; i++) {
@@ -422,11 +423,11 @@ static void many_own_members_are_all_set(void **state)
 static void everything_at_once(void **state)
 {
     struct kind_policy policy = plain_policy();
-    struct shaping how = {.policy = &policy,
-                          .sort = SERVER_OLLAMA,
-                          .load = SPAN("{\"num_ctx\":8192,\"keep_alive\":\"30m\"}"),
-                          .model = SPAN("small"),
-                          .stream = true};
+    struct overrides how = {.policy = &policy,
+                            .sort = SERVER_OLLAMA,
+                            .load = SPAN("{\"num_ctx\":8192,\"keep_alive\":\"30m\"}"),
+                            .model = SPAN("small"),
+                            .stream = true};
     (void)state;
     policy.max_tokens = 200;
     policy.temperature = text("0.1");
@@ -457,7 +458,7 @@ static void additions_are_told_apart(void **state)
         {OCHAT, SERVER_OLLAMA, ADDITION_ALL & ~(unsigned)(ADDITION_SLOT | ADDITION_STREAM_USAGE)},
     };
     struct kind_policy policy = plain_policy();
-    struct shaping how = {
+    struct overrides how = {
         .policy = &policy, .load = SPAN("{\"num_ctx\":8192,\"keep_alive\":1}"), .stream = true};
     (void)state;
     policy.max_tokens = 200;
@@ -475,8 +476,8 @@ static void additions_are_told_apart(void **state)
             struct additions made;
             unsigned left = rows[i].all & (bit < ADDITIONS ? 1U << bit : 0U);
             how.without = bit < ADDITIONS ? 1U << bit : 0;
-            assert_int_equal(dialect_shape(SPAN("{\"stream\":false}"),
-                                           (enum endpoint)rows[i].endpoint, &how, &out, &made),
+            assert_int_equal(dialect_override(SPAN("{\"stream\":false}"),
+                                              (enum endpoint)rows[i].endpoint, &how, &out, &made),
                              ERR_OK);
             unsigned sent = rows[i].all & ~left;
             sent &= left == ADDITION_STREAM ? ~(unsigned)ADDITION_STREAM_USAGE : ~0U;
@@ -487,8 +488,8 @@ static void additions_are_told_apart(void **state)
         struct buf out = {.max = 4096};
         struct additions made;
         how.without = ADDITION_ALL;
-        assert_int_equal(dialect_shape(SPAN("{\"stream\":false}"), (enum endpoint)rows[i].endpoint,
-                                       &how, &out, &made),
+        assert_int_equal(dialect_override(SPAN("{\"stream\":false}"),
+                                          (enum endpoint)rows[i].endpoint, &how, &out, &made),
                          ERR_OK);
         assert_span(buf_span(&out), "{\"stream\":false}");
         assert_int_equal(made.sent, 0);
@@ -546,14 +547,14 @@ static void what_cannot_be_done_changes_nothing(void **state)
 {
     static const char *const bodies[] = {"", "[]", "text", "\"{}\"", "{"};
     struct kind_policy policy = plain_policy();
-    struct shaping how = {.policy = &policy, .stream = true};
+    struct overrides how = {.policy = &policy, .stream = true};
     struct buf tight = {.max = 20};
     struct additions added = {.sent = 1};
     (void)state;
     policy.max_tokens = 64;
     for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++) {
         struct buf out = {.max = 4096};
-        assert_int_equal(dialect_shape(span_of(bodies[i]), ENDPOINT_CHAT, &how, &out, &added),
+        assert_int_equal(dialect_override(span_of(bodies[i]), ENDPOINT_CHAT, &how, &out, &added),
                          ERR_INVALID);
         assert_int_equal(out.len, 0);
         assert_int_equal(added.sent, 0);
@@ -562,7 +563,7 @@ static void what_cannot_be_done_changes_nothing(void **state)
     for (int i = 0; i < 2; i++) {
         policy.extra = text(i == 0 ? "" : "{\"a\":1}");
         assert_int_equal(
-            dialect_shape(SPAN("{\"model\":\"m\"}"), ENDPOINT_CHAT, &how, &tight, &added),
+            dialect_override(SPAN("{\"model\":\"m\"}"), ENDPOINT_CHAT, &how, &tight, &added),
             ERR_TOO_LARGE);
         assert_int_equal(tight.len, 0);
         assert_int_equal(added.sent, 0);

@@ -37,7 +37,7 @@ static void one_message_and_a_cap_are_all_that_changes(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct buf out = {.max = 4096};
-        assert_int_equal(dialect_request_rewarm(span_of(rows[i].body), rows[i].endpoint,
+        assert_int_equal(dialect_warmup_request(span_of(rows[i].body), rows[i].endpoint,
                                                 span_of(rows[i].reply), &out),
                          ERR_OK);
         assert_span(buf_span(&out), rows[i].wanted);
@@ -66,7 +66,7 @@ static void what_is_no_chat_is_left_alone(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct buf out = {.max = 4096};
         assert_int_not_equal(
-            dialect_request_rewarm(span_of(rows[i].body), rows[i].endpoint, SPAN("r"), &out),
+            dialect_warmup_request(span_of(rows[i].body), rows[i].endpoint, SPAN("r"), &out),
             ERR_OK);
         buf_free(&out);
     }

@@ -21,8 +21,8 @@ static void mended(enum kind_id kind, const char *content, enum finish finish, c
     answer_init(&a);
     a.finish = finish;
     assert_int_equal(buf_append_span(&a.content, span_of(content)), ERR_OK);
-    bool was_bad = answer_judge(&a, &policy, (int)kind) == JUDGED_BAD;
-    bool changed = answer_mend(&a, &policy, (int)kind);
+    bool was_bad = answer_validate(&a, &policy, (int)kind) == ANSWER_BAD;
+    bool changed = answer_repair(&a, &policy, (int)kind);
     struct span now = buf_span(&a.content);
     if (changed != (wanted != NULL) || !span_eq(now, span_of(wanted == NULL ? content : wanted))) {
         fail_msg("%s: %s became %.*s", kind_info(kind)->name, content, (int)now.len, now.ptr);
@@ -30,8 +30,8 @@ static void mended(enum kind_id kind, const char *content, enum finish finish, c
     assert_int_equal(a.finish, finish);
     if (changed) {
         assert_true(was_bad);
-        assert_int_not_equal(answer_judge(&a, &policy, (int)kind), JUDGED_BAD);
-        assert_false(answer_mend(&a, &policy, (int)kind));
+        assert_int_not_equal(answer_validate(&a, &policy, (int)kind), ANSWER_BAD);
+        assert_false(answer_repair(&a, &policy, (int)kind));
     }
     answer_free(&a);
 }
@@ -183,7 +183,7 @@ static void no_text_takes_long(void **state)
             assert_int_equal(buf_append_span(&a.content, span_of(pieces[i])), ERR_OK);
         }
         clock_t before = clock();
-        (void)answer_mend(&a, &policy, KIND_TITLE);
+        (void)answer_repair(&a, &policy, KIND_TITLE);
         double took = (double)(clock() - before) / CLOCKS_PER_SEC;
         print_message("4 MB of %s: %.0f ms\n", pieces[i], took * 1000);
         assert_true(took < 5); /* quadratic: minutes; sanitizers and loaded machines are slow */

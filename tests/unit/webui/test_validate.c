@@ -4,7 +4,7 @@
 
 #include "lull/path/dialect/answer.h"
 
-static enum judgement judge(enum kind_id kind, const char *content, enum finish finish)
+static enum answer_verdict judge(enum kind_id kind, const char *content, enum finish finish)
 {
     const struct kind_info *info = kind_info(kind);
     struct kind_policy policy = {.shape = info->shape,
@@ -13,7 +13,7 @@ static enum judgement judge(enum kind_id kind, const char *content, enum finish 
     answer_init(&a);
     a.finish = finish;
     assert_int_equal(buf_append_span(&a.content, span_of(content)), ERR_OK);
-    enum judgement j = answer_judge(&a, &policy, (int)kind);
+    enum answer_verdict j = answer_validate(&a, &policy, (int)kind);
     answer_free(&a);
     return j;
 }
@@ -23,65 +23,65 @@ static void answers_are_judged_as_open_webui_reads_them(void **state)
     static const struct {
         enum kind_id kind;
         const char *content;
-        enum judgement judged;
+        enum answer_verdict judged;
     } rows[] = {
-        {KIND_TITLE, "{\"title\": \"A\"}", JUDGED_GOOD},
-        {KIND_TITLE, "```json\n{\"title\": \"A\"}\n```", JUDGED_GOOD},
-        {KIND_TITLE, "Here you are: {\"title\": \"A\"} Enjoy!", JUDGED_GOOD},
-        {KIND_TITLE, "<think>hm</think>{\"title\": \"A\"}", JUDGED_GOOD},
-        {KIND_TITLE, "<think>a {brace}</think>{\"title\": \"A\"}", JUDGED_BAD},
-        {KIND_TITLE, "A plain title", JUDGED_BAD},
-        {KIND_TITLE, "{\"title\": 1}", JUDGED_BAD},
-        {KIND_TITLE, "{\"Title\": \"A\"}", JUDGED_BAD},
-        {KIND_TITLE, "{\"title\": \"A", JUDGED_BAD},
-        {KIND_TITLE, "", JUDGED_BAD},
-        {KIND_TITLE, "{\"title\": \"a\nb\"}", JUDGED_BAD},
-        {KIND_TITLE, "{\"title\": \"a\tb\"}", JUDGED_BAD},
-        {KIND_TITLE, "{\"title\": \"A\",}", JUDGED_BAD},
-        {KIND_TITLE, "{\"title\": \"\\x\"}", JUDGED_BAD},
-        {KIND_TITLE, "{\"title\": \"\\ud83d\"}", JUDGED_GOOD},
-        {KIND_TITLE, "{\"title\": \"A\", \"p\": [NaN, -Infinity]}", JUDGED_GOOD},
-        {KIND_TITLE, "{\"title\": \"A\", \"title\": 1}", JUDGED_BAD},
-        {KIND_TITLE, "{\"title\": 1, \"ti\\u0074le\": \"A\"}", JUDGED_GOOD},
-        {KIND_TITLE, "{\"title\": \"\\u3000\u00a0\"}", JUDGED_EMPTY},
-        {KIND_TITLE, "{\"title\": \"\xff\"}", JUDGED_BAD},
-        {KIND_TITLE, "<think>Maybe {\"title\": \"Draft\"} or", JUDGED_BAD},
-        {KIND_TITLE, "<reasoning>{\"title\": \"Draft\"}", JUDGED_BAD},
-        {KIND_TITLE, "<details type=\"reasoning\">{\"title\": \"Draft\"}", JUDGED_BAD},
-        {KIND_TITLE, "{\"title\": \"A <think> tag\"}", JUDGED_GOOD},
-        {KIND_TITLE, "{\"title\": \"A\"} <think>", JUDGED_GOOD},
-        {KIND_TAGS, "{\"tags\": [\"a\", 1]}", JUDGED_BAD},
-        {KIND_QUERY, "{\"queries\": [\"a {b}\"]}", JUDGED_BAD},
-        {KIND_QUERY, "{\"queries\": [1]}", JUDGED_BAD},
-        {KIND_IMAGE_PROMPT, "{x} {\"prompt\": \"a cat\"}", JUDGED_GOOD},
-        {KIND_AUTOCOMPLETE, "{\"text\": \"a\", \"p\": NaN}", JUDGED_BAD},
-        {KIND_AUTOCOMPLETE, "{\"text\": \"\\ud83d\"}", JUDGED_GOOD},
-        {KIND_EMOJI, "\u25C6", JUDGED_BAD},
-        {KIND_EMOJI, "1\uFE0F", JUDGED_BAD},
-        {KIND_EMOJI, "\u2639 \u2764\uFE0F", JUDGED_GOOD},
-        {KIND_EMOJI, "<think>\xF0\x9F\x98\x80", JUDGED_BAD},
-        {KIND_CONTEXT_COMPACTION, "<think>a summary", JUDGED_BAD},
-        {KIND_TAGS, "{\"tags\": [\"a\", \"b\"]}", JUDGED_GOOD},
-        {KIND_TAGS, "{\"tags\": []}", JUDGED_EMPTY},
-        {KIND_TAGS, "{\"tags\": \"a\"}", JUDGED_BAD},
-        {KIND_FOLLOW_UP, "{\"follow_ups\": [\"a?\"]}", JUDGED_GOOD},
-        {KIND_FOLLOW_UP, "{\"follow_ups\": [\"a?\", 1]}", JUDGED_BAD},
-        {KIND_QUERY, "{\"queries\": [\"a\"]}", JUDGED_GOOD},
-        {KIND_QUERY, "{\"a\": 1} {\"queries\": [\"a\"]}", JUDGED_GOOD},
-        {KIND_QUERY, "what to search", JUDGED_BAD},
-        {KIND_AUTOCOMPLETE, "{\"text\": \" go on\"}", JUDGED_GOOD},
-        {KIND_AUTOCOMPLETE, "{\"text\": \"\"}", JUDGED_EMPTY},
-        {KIND_AUTOCOMPLETE, "{\"text\": \"a\"} {\"text\": \"b\"}", JUDGED_BAD},
-        {KIND_AUTOCOMPLETE, "plain words", JUDGED_BAD},
-        {KIND_IMAGE_PROMPT, "{\"prompt\": \"a cat\"}", JUDGED_GOOD},
-        {KIND_EMOJI, "\xF0\x9F\x98\x80", JUDGED_GOOD},
-        {KIND_EMOJI, "happy", JUDGED_BAD},
-        {KIND_CONTEXT_COMPACTION, "a summary", JUDGED_GOOD},
-        {KIND_CONTEXT_COMPACTION, " \n", JUDGED_BAD},
+        {KIND_TITLE, "{\"title\": \"A\"}", ANSWER_GOOD},
+        {KIND_TITLE, "```json\n{\"title\": \"A\"}\n```", ANSWER_GOOD},
+        {KIND_TITLE, "Here you are: {\"title\": \"A\"} Enjoy!", ANSWER_GOOD},
+        {KIND_TITLE, "<think>hm</think>{\"title\": \"A\"}", ANSWER_GOOD},
+        {KIND_TITLE, "<think>a {brace}</think>{\"title\": \"A\"}", ANSWER_BAD},
+        {KIND_TITLE, "A plain title", ANSWER_BAD},
+        {KIND_TITLE, "{\"title\": 1}", ANSWER_BAD},
+        {KIND_TITLE, "{\"Title\": \"A\"}", ANSWER_BAD},
+        {KIND_TITLE, "{\"title\": \"A", ANSWER_BAD},
+        {KIND_TITLE, "", ANSWER_BAD},
+        {KIND_TITLE, "{\"title\": \"a\nb\"}", ANSWER_BAD},
+        {KIND_TITLE, "{\"title\": \"a\tb\"}", ANSWER_BAD},
+        {KIND_TITLE, "{\"title\": \"A\",}", ANSWER_BAD},
+        {KIND_TITLE, "{\"title\": \"\\x\"}", ANSWER_BAD},
+        {KIND_TITLE, "{\"title\": \"\\ud83d\"}", ANSWER_GOOD},
+        {KIND_TITLE, "{\"title\": \"A\", \"p\": [NaN, -Infinity]}", ANSWER_GOOD},
+        {KIND_TITLE, "{\"title\": \"A\", \"title\": 1}", ANSWER_BAD},
+        {KIND_TITLE, "{\"title\": 1, \"ti\\u0074le\": \"A\"}", ANSWER_GOOD},
+        {KIND_TITLE, "{\"title\": \"\\u3000\u00a0\"}", ANSWER_EMPTY},
+        {KIND_TITLE, "{\"title\": \"\xff\"}", ANSWER_BAD},
+        {KIND_TITLE, "<think>Maybe {\"title\": \"Draft\"} or", ANSWER_BAD},
+        {KIND_TITLE, "<reasoning>{\"title\": \"Draft\"}", ANSWER_BAD},
+        {KIND_TITLE, "<details type=\"reasoning\">{\"title\": \"Draft\"}", ANSWER_BAD},
+        {KIND_TITLE, "{\"title\": \"A <think> tag\"}", ANSWER_GOOD},
+        {KIND_TITLE, "{\"title\": \"A\"} <think>", ANSWER_GOOD},
+        {KIND_TAGS, "{\"tags\": [\"a\", 1]}", ANSWER_BAD},
+        {KIND_QUERY, "{\"queries\": [\"a {b}\"]}", ANSWER_BAD},
+        {KIND_QUERY, "{\"queries\": [1]}", ANSWER_BAD},
+        {KIND_IMAGE_PROMPT, "{x} {\"prompt\": \"a cat\"}", ANSWER_GOOD},
+        {KIND_AUTOCOMPLETE, "{\"text\": \"a\", \"p\": NaN}", ANSWER_BAD},
+        {KIND_AUTOCOMPLETE, "{\"text\": \"\\ud83d\"}", ANSWER_GOOD},
+        {KIND_EMOJI, "\u25C6", ANSWER_BAD},
+        {KIND_EMOJI, "1\uFE0F", ANSWER_BAD},
+        {KIND_EMOJI, "\u2639 \u2764\uFE0F", ANSWER_GOOD},
+        {KIND_EMOJI, "<think>\xF0\x9F\x98\x80", ANSWER_BAD},
+        {KIND_CONTEXT_COMPACTION, "<think>a summary", ANSWER_BAD},
+        {KIND_TAGS, "{\"tags\": [\"a\", \"b\"]}", ANSWER_GOOD},
+        {KIND_TAGS, "{\"tags\": []}", ANSWER_EMPTY},
+        {KIND_TAGS, "{\"tags\": \"a\"}", ANSWER_BAD},
+        {KIND_FOLLOW_UP, "{\"follow_ups\": [\"a?\"]}", ANSWER_GOOD},
+        {KIND_FOLLOW_UP, "{\"follow_ups\": [\"a?\", 1]}", ANSWER_BAD},
+        {KIND_QUERY, "{\"queries\": [\"a\"]}", ANSWER_GOOD},
+        {KIND_QUERY, "{\"a\": 1} {\"queries\": [\"a\"]}", ANSWER_GOOD},
+        {KIND_QUERY, "what to search", ANSWER_BAD},
+        {KIND_AUTOCOMPLETE, "{\"text\": \" go on\"}", ANSWER_GOOD},
+        {KIND_AUTOCOMPLETE, "{\"text\": \"\"}", ANSWER_EMPTY},
+        {KIND_AUTOCOMPLETE, "{\"text\": \"a\"} {\"text\": \"b\"}", ANSWER_BAD},
+        {KIND_AUTOCOMPLETE, "plain words", ANSWER_BAD},
+        {KIND_IMAGE_PROMPT, "{\"prompt\": \"a cat\"}", ANSWER_GOOD},
+        {KIND_EMOJI, "\xF0\x9F\x98\x80", ANSWER_GOOD},
+        {KIND_EMOJI, "happy", ANSWER_BAD},
+        {KIND_CONTEXT_COMPACTION, "a summary", ANSWER_GOOD},
+        {KIND_CONTEXT_COMPACTION, " \n", ANSWER_BAD},
     };
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        enum judgement j = judge(rows[i].kind, rows[i].content, FINISH_STOP);
+        enum answer_verdict j = judge(rows[i].kind, rows[i].content, FINISH_STOP);
         if (j != rows[i].judged) {
             fail_msg("%s %s: judged %d, not %d", kind_info(rows[i].kind)->name, rows[i].content,
                      (int)j, (int)rows[i].judged);
@@ -92,12 +92,12 @@ static void answers_are_judged_as_open_webui_reads_them(void **state)
 static void finish_reasons_count(void **state)
 {
     (void)state;
-    assert_int_equal(judge(KIND_TITLE, "{\"title\": \"A\"}", FINISH_LENGTH), JUDGED_GOOD);
-    assert_int_equal(judge(KIND_TITLE, "{\"title\": \"A", FINISH_LENGTH), JUDGED_BAD);
-    assert_int_equal(judge(KIND_EMOJI, "\xF0\x9F\x98\x80", FINISH_LENGTH), JUDGED_GOOD);
-    assert_int_equal(judge(KIND_CONTEXT_COMPACTION, "half a summ", FINISH_LENGTH), JUDGED_BAD);
-    assert_int_equal(judge(KIND_TITLE, "{\"title\": \"A\"}", FINISH_NONE), JUDGED_GOOD);
-    assert_int_equal(judge(KIND_TITLE, "{\"title\": \"A\"}", FINISH_OTHER), JUDGED_BAD);
+    assert_int_equal(judge(KIND_TITLE, "{\"title\": \"A\"}", FINISH_LENGTH), ANSWER_GOOD);
+    assert_int_equal(judge(KIND_TITLE, "{\"title\": \"A", FINISH_LENGTH), ANSWER_BAD);
+    assert_int_equal(judge(KIND_EMOJI, "\xF0\x9F\x98\x80", FINISH_LENGTH), ANSWER_GOOD);
+    assert_int_equal(judge(KIND_CONTEXT_COMPACTION, "half a summ", FINISH_LENGTH), ANSWER_BAD);
+    assert_int_equal(judge(KIND_TITLE, "{\"title\": \"A\"}", FINISH_NONE), ANSWER_GOOD);
+    assert_int_equal(judge(KIND_TITLE, "{\"title\": \"A\"}", FINISH_OTHER), ANSWER_BAD);
 }
 
 /* Open WebUI reads the thinking where the content of these kinds is empty. */
@@ -107,16 +107,16 @@ static void thinking_stands_in_for_empty_content(void **state)
         enum kind_id kind;
         const char *content, *thinking;
         enum finish finish;
-        enum judgement judged;
+        enum answer_verdict judged;
     } rows[] = {
-        {KIND_TITLE, "", "So {\"title\": \"A\"}", FINISH_STOP, JUDGED_GOOD},
-        {KIND_TITLE, "", "So {\"title\": \"A\"}", FINISH_NONE, JUDGED_GOOD},
-        {KIND_TITLE, "", "So {\"title\": \"A\"}", FINISH_LENGTH, JUDGED_BAD},
-        {KIND_TITLE, " ", "So {\"title\": \"A\"}", FINISH_STOP, JUDGED_BAD},
-        {KIND_TAGS, "", "{\"tags\": []}", FINISH_STOP, JUDGED_EMPTY},
-        {KIND_FOLLOW_UP, "", "{\"follow_ups\": [\"a?\"]}", FINISH_STOP, JUDGED_GOOD},
-        {KIND_QUERY, "", "{\"queries\": [\"a\"]}", FINISH_STOP, JUDGED_BAD},
-        {KIND_AUTOCOMPLETE, "", "{\"text\": \"a\"}", FINISH_STOP, JUDGED_BAD},
+        {KIND_TITLE, "", "So {\"title\": \"A\"}", FINISH_STOP, ANSWER_GOOD},
+        {KIND_TITLE, "", "So {\"title\": \"A\"}", FINISH_NONE, ANSWER_GOOD},
+        {KIND_TITLE, "", "So {\"title\": \"A\"}", FINISH_LENGTH, ANSWER_BAD},
+        {KIND_TITLE, " ", "So {\"title\": \"A\"}", FINISH_STOP, ANSWER_BAD},
+        {KIND_TAGS, "", "{\"tags\": []}", FINISH_STOP, ANSWER_EMPTY},
+        {KIND_FOLLOW_UP, "", "{\"follow_ups\": [\"a?\"]}", FINISH_STOP, ANSWER_GOOD},
+        {KIND_QUERY, "", "{\"queries\": [\"a\"]}", FINISH_STOP, ANSWER_BAD},
+        {KIND_AUTOCOMPLETE, "", "{\"text\": \"a\"}", FINISH_STOP, ANSWER_BAD},
     };
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -128,7 +128,7 @@ static void thinking_stands_in_for_empty_content(void **state)
         a.finish = rows[i].finish;
         assert_int_equal(buf_append_span(&a.content, span_of(rows[i].content)), ERR_OK);
         assert_int_equal(buf_append_span(&a.thinking, span_of(rows[i].thinking)), ERR_OK);
-        assert_int_equal(answer_judge(&a, &policy, (int)rows[i].kind), rows[i].judged);
+        assert_int_equal(answer_validate(&a, &policy, (int)rows[i].kind), rows[i].judged);
         answer_free(&a);
     }
 }

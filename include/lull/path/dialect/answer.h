@@ -82,12 +82,13 @@ bool assembler_begun(const struct assembler *a);
 void assembler_free(struct assembler *a);
 
 /* Whether an answer is worth keeping, judged as Open WebUI's own parser of that kind reads it. */
-enum judgement {
-    JUDGED_GOOD,
-    JUDGED_EMPTY, /* good, and it says "nothing" (an empty suggestion): kept for a short time */
-    JUDGED_BAD,   /* to be served as it came, not stored */
+enum answer_verdict {
+    ANSWER_GOOD,
+    ANSWER_EMPTY, /* good, and it says "nothing" (an empty suggestion): kept for a short time */
+    ANSWER_BAD,   /* to be served as it came, not stored */
 };
-enum judgement answer_judge(const struct answer *a, const struct kind_policy *policy, int kind);
+enum answer_verdict answer_validate(const struct answer *a, const struct kind_policy *policy,
+                                    int kind);
 
 /* Content of the harmless answer of a kind that gets no call. For queries: the last user message of
  * the prompt's history. request may be NULL. */

@@ -69,8 +69,8 @@ void dialect_request_walk(const struct dialect_request *r,
  * asked for (openai: stream_options.include_usage too, kept if the client gave stream_options with
  * other members). Every other byte stays as written. changed tells whether it differs from body at
  * all. */
-MUST_CHECK enum err dialect_request_shape(struct span body, enum endpoint endpoint,
-                                          struct span model, bool stream, struct buf *out,
-                                          bool *changed);
+MUST_CHECK enum err dialect_override_model(struct span body, enum endpoint endpoint,
+                                           struct span model, bool stream, struct buf *out,
+                                           bool *changed);
 
 #endif

@@ -43,7 +43,7 @@ struct additions {
     unsigned left; /* would have been added, but were to be left out */
 };
 
-struct shaping {
+struct overrides {
     const struct kind_policy *policy; /* max_tokens, temperature, think, json_schema, id_slot,
                                          extra, shape, shape_member, keep_alive, num_ctx */
     enum server_sort sort;
@@ -59,15 +59,15 @@ struct shaping {
  * request does not itself decide: a client's own response_format/format, think/reasoning_effort/
  * chat_template_kwargs win over `auto` (not over off and on). *added: what a server may refuse; the
  * model is not among it. */
-MUST_CHECK enum err dialect_shape(struct span body, enum endpoint endpoint,
-                                  const struct shaping *how, struct buf *out,
-                                  struct additions *added);
+MUST_CHECK enum err dialect_override(struct span body, enum endpoint endpoint,
+                                     const struct overrides *how, struct buf *out,
+                                     struct additions *added);
 
 /* The JSON schema of a kind's answer, as JSON text; false: the kind has none. No lengths and no
  * constants in it: they make grammars crawl (model-servers.md §3). */
 bool dialect_schema(const struct kind_policy *policy, struct buf *out);
 
-/* The load options of a chat in Ollama's dialect, as a small JSON object for shaping.load:
+/* The load options of a chat in Ollama's dialect, as a small JSON object for overrides.load:
  * num_ctx, num_batch, num_gpu, main_gpu, use_mmap, num_thread of its options (a change of one makes
  * Ollama load the model again) and keep_alive, as written; "{}" where it names none. ERR_NOT_FOUND:
  * not a chat of that dialect. Bounded: ERR_TOO_LARGE above DIALECT_LOAD_MAX. */
