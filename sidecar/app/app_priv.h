@@ -5,8 +5,8 @@
 #include "lull/app/daemon.h"
 #include "lull/control/control.h"
 #include "lull/path/cache/cache.h"
+#include "lull/path/compare/compare.h"
 #include "lull/path/edge/edge.h"
-#include "lull/path/exchange/compare.h"
 #include "lull/path/exchange/exchange.h"
 
 struct daemon {
@@ -19,6 +19,7 @@ struct daemon {
     struct upstream_pool *pool;
     struct schedule *schedule;
     struct engine *engine;
+    struct compare *compare;
     struct edge *edge;
     struct control *control;
     struct exchange_listener access_log;

@@ -31,6 +31,7 @@ static enum err daemon_init(struct daemon *d, char *why, size_t why_size)
     d->schedule = schedule_create();
     struct engine_parts parts = {d->loop, d->cache, d->pool, d->schedule, d->figures};
     d->engine = engine_create(&parts, s);
+    d->compare = compare_create(d->loop, d->cache, engine_flights(d->engine));
     access_log_setup(d);
     d->edge = edge_create(d->loop, s, &engine_handler, d->engine);
     enum err e = open_control(d, why, why_size);
@@ -44,6 +45,7 @@ static void daemon_finish(struct daemon *d)
 {
     control_destroy(d->control);
     edge_destroy(d->edge);
+    compare_destroy(d->compare);
     engine_destroy(d->engine);
     schedule_destroy(d->schedule);
     upstream_pool_destroy(d->pool);

@@ -261,23 +261,23 @@ static void hook_explain(void *ctx, const struct explain_request *in, struct exp
     engine_explain(d->engine, in, out);
 }
 
-static struct compare *hook_compare_start(void *ctx, const struct compare_spec *spec,
-                                          const struct compare_events *events, void *events_ctx)
+static struct compare_run *hook_compare_start(void *ctx, const struct compare_spec *spec,
+                                              const struct compare_events *events, void *events_ctx)
 {
     struct daemon *d = ctx;
-    return engine_compare_start(d->engine, spec, events, events_ctx);
+    return compare_start(d->compare, spec, events, events_ctx);
 }
 
-static void hook_compare_go_on(void *ctx, struct compare *run)
+static void hook_compare_go_on(void *ctx, struct compare_run *run)
 {
     (void)ctx;
-    engine_compare_go_on(run);
+    compare_resume(run);
 }
 
-static void hook_compare_stop(void *ctx, struct compare *run)
+static void hook_compare_stop(void *ctx, struct compare_run *run)
 {
     (void)ctx;
-    engine_compare_stop(run);
+    compare_stop(run);
 }
 
 static void hook_listen(void *ctx, struct exchange_listener *l)

@@ -45,7 +45,7 @@ void lifecycle_stop(struct daemon *d)
     d->draining = true;
     os_notify("STOPPING=1");
     log_info("app", "stopping: finishing what is open");
-    engine_compare_break(d->engine, "the daemon is stopping");
+    compare_break(d->compare, "the daemon is stopping");
     loop_timer_start(d->drain_timer, config_settings(d->config)->server.drain_timeout);
     http_server_drain(edge_server(d->edge), on_drained, d);
 }

@@ -271,7 +271,7 @@ static void start(struct control *ctl, struct http_conn *c, const struct compare
         control_reply_error(c, 409, SPAN("the daemon is stopping"));
         return;
     }
-    struct compare *run = h->compare_start(h->ctx, spec, &events, ctl);
+    struct compare_run *run = h->compare_start(h->ctx, spec, &events, ctl);
     if (run == NULL) {
         control_reply_error(c, 409, SPAN("another comparison is under way"));
         return;
@@ -312,7 +312,7 @@ void control_compare_writable(struct control *ctl, struct http_conn *c)
 void control_compare_gone(struct control *ctl, const struct http_conn *c)
 {
     if (ctl->compare.conn != NULL && (c == NULL || ctl->compare.conn == c)) {
-        struct compare *run = ctl->compare.run;
+        struct compare_run *run = ctl->compare.run;
         (void)forget(ctl);
         ctl->hooks.compare_stop(ctl->hooks.ctx, run);
     }

@@ -21,7 +21,7 @@ struct control {
     size_t tail_count;
     struct list pending; /* of struct pending: purges and removals under way */
     struct {
-        struct compare *run;
+        struct compare_run *run;
         struct http_conn *conn; /* whose it is; NULL: none is under way */
     } compare;
 };

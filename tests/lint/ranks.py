@@ -19,6 +19,7 @@ RANKS = {
     "path/fingerprint": 7, "path/cache": 7, "path/rewarm": 7, "path/flight": 7,
     "path/relay": 8, "path/edge": 8,
     "path/exchange": 9,
+    "path/compare": 10,
     "control": 11,
     "app": 12,
     "main": 13,

@@ -3,7 +3,8 @@
  */
 #include "scenario/scenario.h"
 
-#include "lull/path/exchange/compare.h"
+#include "lull/path/compare/compare.h"
+#include "lull/path/exchange/exchange.h"
 #include "lull/path/schedule/schedule.h"
 
 #define ANN "Authorization: Bearer SECRET\r\nCookie: SECRET\r\nX-OpenWebUI-User-Id: ann-SECRET\r\n"
@@ -22,7 +23,7 @@ static const char *const TWO[] = {"tasks.settle=0",
 /* What the run has told so far. */
 struct told {
     struct world *world;
-    struct compare *run;
+    struct compare_run *run;
     char why[64], upstream[16], host[64], answer[64], stored[64], error[128];
     size_t results, ok, shaped, requests, users, transfers;
     bool refused, ended, pause;
@@ -75,8 +76,8 @@ static void on_ended(void *ctx, const struct compare_summary *rows, size_t count
 static const struct compare_events EVENTS = {
     .refused = on_refused, .result = on_result, .ended = on_ended};
 
-static struct compare *begin(struct world *w, int kind, struct told *t,
-                             const struct compare_candidate *candidates, size_t count, bool yes)
+static struct compare_run *begin(struct world *w, int kind, struct told *t,
+                                 const struct compare_candidate *candidates, size_t count, bool yes)
 {
     struct compare_spec spec = {.settings = world_settings(w),
                                 .kind = kind,
@@ -85,7 +86,7 @@ static struct compare *begin(struct world *w, int kind, struct told *t,
                                 .last = COMPARE_LAST_DEFAULT,
                                 .yes = yes};
     *t = (struct told){.world = w};
-    t->run = engine_compare_start(world_engine(w), &spec, &EVENTS, t);
+    t->run = compare_start(world_compare(w), &spec, &EVENTS, t);
     if (t->run != NULL) {
         world_pass(w, 0);
     }
@@ -93,7 +94,7 @@ static struct compare *begin(struct world *w, int kind, struct told *t,
 }
 
 /* One candidate, where the requests were stored from. */
-static struct compare *begin_one(struct world *w, struct told *t)
+static struct compare_run *begin_one(struct world *w, struct told *t)
 {
     const struct compare_candidate c = {SPAN("small"), SPAN("small"), -1};
     return begin(w, KIND_TITLE, t, &c, 1, false);
@@ -175,7 +176,7 @@ static void each_request_goes_to_each_model_and_leaves_no_trace(void **state)
     assert_non_null(begin_one(w, &t)); /* what is kept is what was kept */
     model_answer(last(w), "{\"title\": \"New\"}");
     assert_string_equal(t.stored, "{\"title\": \"Kept\"}");
-    engine_compare_stop(t.run);
+    compare_stop(t.run);
     world_end(w);
 }
 
@@ -237,7 +238,7 @@ static void a_full_queue_does_not_push_it_forward(void **state)
     world_pass(w, 0);
     assert_int_equal(model_calls(w), calls + 2); /* the oldest of those that somebody waits for */
     assert_has(model_body(last(w)), "Hello 0");
-    engine_compare_stop(t.run);
+    compare_stop(t.run);
     world_end(w);
 }
 
@@ -316,7 +317,7 @@ static void one_run_at_a_time_and_it_can_be_ended(void **state)
     size_t calls = fill(w, 2);
     assert_non_null(begin_one(w, &t));
     assert_null(begin_one(w, &second));
-    engine_compare_stop(t.run);
+    compare_stop(t.run);
     assert_true(model_aborted(last(w)));
     world_pass(w, 10 * USEC_PER_S);
     assert_false(t.ended);
@@ -327,16 +328,16 @@ static void one_run_at_a_time_and_it_can_be_ended(void **state)
     world_pass(w, 10 * USEC_PER_S);
     assert_int_equal(t.results, 1);
     assert_int_equal(model_calls(w), calls + 2);
-    engine_compare_go_on(t.run);
+    compare_resume(t.run);
     world_pass(w, 0);
     assert_int_equal(model_calls(w), calls + 3);
-    engine_compare_break(world_engine(w), "enough");
+    compare_break(world_compare(w), "enough");
     assert_true(t.ended);
     assert_string_equal(t.why, "enough");
     assert_int_equal(t.rows[0].calls, 1);
     assert_true(model_aborted(last(w)));
     world_pass(w, 0);
-    engine_compare_break(world_engine(w), "again"); /* nothing runs */
+    compare_break(world_compare(w), "again"); /* nothing runs */
     assert_string_equal(t.why, "enough");
     assert_non_null(begin_one(w, &t)); /* the daemon ends with a run under way */
     world_restart(w);

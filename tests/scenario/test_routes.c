@@ -3,7 +3,8 @@
  */
 #include "scenario/scenario.h"
 
-#include "lull/path/exchange/compare.h"
+#include "lull/path/compare/compare.h"
+#include "lull/path/exchange/exchange.h"
 
 /* The whole path of a call, as the server sees it. */
 static const char *path_of(struct world *w, struct upstream_call *call)
@@ -183,7 +184,7 @@ static void a_comparison_goes_under_the_urls_path(void **state)
                                 .count = 1,
                                 .last = COMPARE_LAST_DEFAULT,
                                 .yes = true};
-    assert_non_null(engine_compare_start(world_engine(w), &spec, &events, &ended));
+    assert_non_null(compare_start(world_compare(w), &spec, &events, &ended));
     world_pass(w, 0);
     assert_string_equal(path_of(w, last(w)), "/v1beta/openai/chat/completions");
     model_answer(last(w), "{\"title\": \"Greeting\"}");

@@ -4,6 +4,7 @@
 #include "support/fake_loop.h"
 
 #include "lull/config/config.h"
+#include "lull/path/compare/compare.h"
 #include "lull/path/edge/edge.h"
 #include "lull/path/exchange/exchange.h"
 
@@ -55,6 +56,7 @@ struct world {
     struct model_script script;
     struct schedule *schedule;
     struct engine *engine;
+    struct compare *compare;
     struct edge *edge;
     struct client *clients[MAX_CLIENTS];
     size_t client_count;
@@ -401,6 +403,7 @@ static void daemon_up(struct world *w)
     w->schedule = schedule_create();
     struct engine_parts parts = {w->loop, w->cache, w->pool, w->schedule, w->figures};
     w->engine = engine_create(&parts, s);
+    w->compare = compare_create(w->loop, w->cache, engine_flights(w->engine));
     w->edge = edge_create(w->loop, s, &engine_handler, w->engine);
     require(edge_open(w->edge, s, why, sizeof why) == ERR_OK);
     world_pass(w, 0);
@@ -409,6 +412,7 @@ static void daemon_up(struct world *w)
 static void daemon_down(struct world *w)
 {
     edge_destroy(w->edge);
+    compare_destroy(w->compare);
     engine_destroy(w->engine);
     schedule_destroy(w->schedule);
     upstream_pool_destroy(w->pool);
@@ -551,6 +555,11 @@ const char *world_port(const struct world *w)
 struct engine *world_engine(struct world *w)
 {
     return w->engine;
+}
+
+struct compare *world_compare(struct world *w)
+{
+    return w->compare;
 }
 
 struct settings *world_settings(struct world *w)

@@ -29,6 +29,7 @@ struct cache *world_cache(struct world *w);
 const struct task_figures *world_task(struct world *w, const char *kind);
 const struct figures *world_figures(struct world *w);
 struct engine *world_engine(struct world *w);
+struct compare *world_compare(struct world *w);
 /* In force now; valid until a reload. */
 struct settings *world_settings(struct world *w);
 

@@ -10,7 +10,7 @@
 #include "lull/config/config.h"
 #include "lull/config/figures.h"
 #include "lull/config/settings.h"
-#include "lull/path/exchange/comparison.h"
+#include "lull/path/compare/comparison.h"
 #include "lull/path/exchange/events.h"
 #include "lull/path/exchange/explain.h"
 
@@ -88,10 +88,10 @@ struct control_hooks {
     size_t (*machines)(void *ctx, struct control_machine *out, size_t max);
     void (*explain)(void *ctx, const struct explain_request *in, struct explanation *out);
     /* models tried on stored requests; NULL: one runs already */
-    struct compare *(*compare_start)(void *ctx, const struct compare_spec *spec,
-                                     const struct compare_events *events, void *events_ctx);
-    void (*compare_go_on)(void *ctx, struct compare *run);
-    void (*compare_stop)(void *ctx, struct compare *run);
+    struct compare_run *(*compare_start)(void *ctx, const struct compare_spec *spec,
+                                         const struct compare_events *events, void *events_ctx);
+    void (*compare_go_on)(void *ctx, struct compare_run *run);
+    void (*compare_stop)(void *ctx, struct compare_run *run);
     /* events of finished exchanges */
     void (*listen)(void *ctx, struct exchange_listener *l);
     void (*unlisten)(void *ctx, struct exchange_listener *l);

@@ -58,7 +58,6 @@ void engine_destroy(struct engine *e)
         return;
     }
     gate_watch(flight_gate(e->flights), NULL, NULL);
-    compare_destroy(e);
     rewarm_destroy(e->rewarm);
     observe_destroy(e->observe);
     flight_table_destroy(e->flights);

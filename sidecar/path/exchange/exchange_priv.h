@@ -3,7 +3,6 @@
 #ifndef PATH_EXCHANGE_EXCHANGE_PRIV_H
 #define PATH_EXCHANGE_EXCHANGE_PRIV_H
 
-#include "lull/path/exchange/compare.h"
 #include "lull/path/exchange/events.h"
 #include "lull/path/exchange/exchange.h"
 #include "lull/path/fingerprint/fingerprint.h"
@@ -110,7 +109,6 @@ struct engine {
     struct flight_table *flights;
     struct through *through;
     struct rewarm *rewarm;
-    struct compare *compare; /* NULL: none runs */
     struct observe *observe;
     size_t watched; /* answers to tasks that are put together as they pass */
     struct exchange *spare;
@@ -232,9 +230,6 @@ void watch_ended(struct exchange *x, const struct relay_result *r);
 
 /* pass.c: the client of a task that waits before it passes is gone. */
 void pass_leave(struct exchange *x);
-
-/* compare.c: whatever runs is over, at once. */
-void compare_destroy(struct engine *e);
 
 /* events.c: what the event of an exchange says; each does nothing without a listener. */
 /* Once its head is read. */

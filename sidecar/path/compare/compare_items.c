@@ -1,8 +1,8 @@
-/* compare_items.c: the stored requests of a comparison: copies, so that what is evicted or removed
- * meanwhile does not matter, bounded in number and in bytes. The cache is read page by page, one a
- * turn of the loop, since a rare kind may lie far back.
+/* compare_items.c: the stored requests of a comparison. They are copies, so that an eviction during
+ * the run does not matter, bounded in number and in bytes. The cache is read one page per loop
+ * iteration, since the requests of a rare kind may be far back.
  */
-#include "path/exchange/compare_priv.h"
+#include "path/compare/compare_priv.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,7 +34,7 @@ static enum endpoint endpoint_of_flags(unsigned flags)
                                                 : ENDPOINT_CHAT;
 }
 
-static bool copy(struct compare_item *item, struct span body, struct span answer)
+static bool copy_item(struct compare_item *item, struct span body, struct span answer)
 {
     buf_init(&item->memory, body.len + answer.len);
     if (buf_reserve(&item->memory, body.len + answer.len) != ERR_OK ||
@@ -48,7 +48,7 @@ static bool copy(struct compare_item *item, struct span body, struct span answer
     return true;
 }
 
-static void take(void *ctx, const struct cache_info *info)
+static void collect(void *ctx, const struct cache_info *info)
 {
     struct compare_items *items = ctx;
     struct answer answer;
@@ -60,7 +60,7 @@ static void take(void *ctx, const struct cache_info *info)
     }
     size_t size = info->request.len + answer.content.len;
     items->full = size > BYTES_MAX - items->bytes;
-    if (!items->full && copy(&item, info->request, buf_span(&answer.content))) {
+    if (!items->full && copy_item(&item, info->request, buf_span(&answer.content))) {
         hash_key_hex(info->id, item.id);
         snprintf(item.scope, sizeof item.scope, "%.*s", (int)info->scope.len, info->scope.ptr);
         items->bytes += size;
@@ -72,7 +72,7 @@ static void take(void *ctx, const struct cache_info *info)
 bool compare_items_page(struct compare_items *items, struct cache *cache)
 {
     struct cache_filter filter = {.kind = items->kind};
-    cache_list(cache, &filter, items->most - items->count, items->after, take, items,
+    cache_list(cache, &filter, items->most - items->count, items->after, collect, items,
                &items->after);
     return items->after != 0 && items->count < items->most && !items->full;
 }

@@ -1,17 +1,19 @@
-/* compare.c: see include/lull/path/exchange/compare.h. All of one candidate's calls come before the
- * next one's, so that a machine that holds one model at a time loads each of them once.
+/* compare.c: see compare.h. All calls of one candidate come before those of the next, so that a
+ * machine that holds one model at a time loads each of them once.
  *
- * A call is a flight like any other, but for its policy: the kind's way of asking, the lowest
- * priority, an hour of patience, and no second try for the form, since the first answer is what is
- * looked at. Nothing of the client that asked first is there to be sent: the cache keeps bodies.
+ * A call is a flight with the kind's policy except: the lowest priority, an hour in the queue, and
+ * no second call for an answer in the wrong form, since the first answer is what is compared.
  */
-#include "path/exchange/compare_priv.h"
+#include "path/compare/compare_priv.h"
+
+#include "lull/path/dialect/answer.h"
+#include "lull/path/dialect/overrides.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-static const usec_t PATIENCE = 3600 * USEC_PER_S;
-enum { PRIORITY = 10, GIVES_WAY = 100, ERROR_TEXT = 200 }; /* the configuration's end at 9 */
+static const usec_t MAX_HOLD = 3600 * USEC_PER_S;
+enum { PRIORITY = 10 /* the configuration's end at 9 */, MAX_REQUEUE = 100, ERROR_TEXT = 200 };
 
 struct candidate {
     struct compare_candidate c;
@@ -24,7 +26,14 @@ struct candidate {
 enum state { COLLECTING, CALLING, PAUSED, OVER };
 
 struct compare {
-    struct engine *engine;
+    struct loop *loop;
+    struct cache *cache;
+    struct flight_table *flights;
+    struct compare_run *run; /* NULL: none */
+};
+
+struct compare_run {
+    struct compare *owner;
     struct settings *settings;
     int kind;
     bool yes;
@@ -37,11 +46,11 @@ struct compare {
     size_t count;
     size_t at_candidate, at_item; /* of the next call */
     size_t finished, planned;
-    const struct compare_item *item; /* that is being asked */
+    const struct compare_item *item; /* of the current call, as are asked and upstream */
     struct candidate *asked;
     int upstream;
     struct flight_waiter waiter;
-    struct loop_timer *timer; /* the next page, the next call */
+    struct loop_timer *timer; /* for the next page or the next call */
     struct loop_deferred gone;
 };
 
@@ -49,8 +58,8 @@ struct compare {
 
 static void run_free(void *ctx)
 {
-    struct compare *run = ctx;
-    run->engine->compare = NULL;
+    struct compare_run *run = ctx;
+    run->owner->run = NULL;
     for (size_t i = 0; i < run->count; i++) {
         free(run->candidates[i].text);
         free(run->candidates[i].took);
@@ -61,29 +70,40 @@ static void run_free(void *ctx)
     free(run);
 }
 
-/* No event comes any more; it is freed at the end of the turn. */
-static void run_over(struct compare *run)
+/* No event follows. The run is freed at the end of the loop iteration. */
+static void run_over(struct compare_run *run)
 {
     run->state = OVER;
     loop_timer_stop(run->timer);
-    flight_leave(run->engine->flights, &run->waiter);
-    loop_defer(run->engine->parts.loop, &run->gone);
+    flight_leave(run->owner->flights, &run->waiter);
+    loop_defer(run->owner->loop, &run->gone);
 }
 
-void engine_compare_stop(struct compare *run)
+void compare_stop(struct compare_run *run)
 {
     if (run->state != OVER) {
         run_over(run);
     }
 }
 
-void compare_destroy(struct engine *e)
+struct compare *compare_create(struct loop *loop, struct cache *cache, struct flight_table *flights)
 {
-    if (e->compare != NULL) {
-        engine_compare_stop(e->compare);
-        loop_defer_cancel(e->parts.loop, &e->compare->gone);
-        run_free(e->compare);
+    struct compare *c = mem_new(sizeof *c);
+    *c = (struct compare){.loop = loop, .cache = cache, .flights = flights};
+    return c;
+}
+
+void compare_destroy(struct compare *c)
+{
+    if (c == NULL) {
+        return;
     }
+    if (c->run != NULL) {
+        compare_stop(c->run);
+        loop_defer_cancel(c->loop, &c->run->gone);
+        run_free(c->run);
+    }
+    free(c);
 }
 
 /* ---- the end ---- */
@@ -101,7 +121,7 @@ static usec_t percentile(const struct candidate *c, unsigned percent)
     return c->answers == 0 ? -1 : c->took[figure_rank(c->answers, percent) - 1];
 }
 
-static void run_end(struct compare *run, const char *why)
+static void run_end(struct compare_run *run, const char *why)
 {
     struct compare_summary rows[COMPARE_CANDIDATES];
     for (size_t i = 0; i < run->count; i++) {
@@ -118,17 +138,17 @@ static void run_end(struct compare *run, const char *why)
     run->events.ended(run->ctx, rows, run->count, why);
 }
 
-void engine_compare_break(struct engine *e, const char *why)
+void compare_break(struct compare *c, const char *why)
 {
-    if (e->compare != NULL && e->compare->state != OVER) {
-        run_end(e->compare, why);
+    if (c->run != NULL && c->run->state != OVER) {
+        run_end(c->run, why);
     }
 }
 
 /* ---- a call ---- */
 
-/* Counts it and tells; false: the run is paused, or was ended by whoever was told. */
-static bool tell(struct compare *run, struct compare_result *r)
+/* Counts the result and reports it. false: the listener has paused or stopped the run. */
+static bool report_result(struct compare_run *run, struct compare_result *r)
 {
     struct candidate *c = run->asked;
     c->sum.calls++;
@@ -154,8 +174,8 @@ static bool tell(struct compare *run, struct compare_result *r)
     return run->state == CALLING;
 }
 
-/* What the server said, in one line of plain characters. */
-static void say_status(const struct flight_end *end, char *out, size_t size)
+/* Status and body as one line of printable characters. */
+static void write_status(const struct flight_end *end, char *out, size_t size)
 {
     int n = snprintf(out, size, "the model server answered %d: ", end->status);
     size_t at = n < 0 ? 0 : (size_t)n;
@@ -168,7 +188,7 @@ static void say_status(const struct flight_end *end, char *out, size_t size)
 
 static void on_end(void *ctx, struct flight_end *end)
 {
-    struct compare *run = ctx;
+    struct compare_run *run = ctx;
     char error[ERROR_TEXT + 64];
     struct compare_result r = {.error = error};
     switch (end->result) {
@@ -183,7 +203,7 @@ static void on_end(void *ctx, struct flight_end *end)
             .answer = buf_span(&end->answer->content)};
         break;
     case FLIGHT_RAW:
-        say_status(end, error, sizeof error);
+        write_status(end, error, sizeof error);
         break;
     case FLIGHT_FAILED:
         snprintf(error, sizeof error, "%s", end->why);
@@ -192,7 +212,7 @@ static void on_end(void *ctx, struct flight_end *end)
         snprintf(error, sizeof error, "not asked");
         break;
     }
-    if (tell(run, &r)) {
+    if (report_result(run, &r)) {
         loop_timer_start(run->timer, 0);
     }
 }
@@ -209,12 +229,12 @@ static bool may_stream(const struct compare_item *item)
     return may;
 }
 
-static void submit(struct compare *run, struct span body)
+static void submit(struct compare_run *run, struct span body)
 {
     const struct upstream_settings *to = &run->settings->upstreams[run->upstream];
     struct http_header headers[3] = {
         {SPAN("Content-Type"), SPAN("application/json")},
-        {SPAN("Via"), probes_via(flight_probes(run->engine->flights), to)}};
+        {SPAN("Via"), probes_via(flight_probes(run->owner->flights), to)}};
     struct buf key = {.max = 8 * 1024};
     const char *own = to->api_key;
     struct flight_spec spec = {.settings = run->settings,
@@ -236,12 +256,12 @@ static void submit(struct compare *run, struct span body)
         headers[spec.header_count++] = (struct http_header){SPAN("Authorization"), buf_span(&key)};
     }
     run->waiter = (struct flight_waiter){.done = on_end, .ctx = run};
-    flight_submit(run->engine->flights, &spec, &run->waiter);
+    flight_submit(run->owner->flights, &spec, &run->waiter);
     buf_free(&key);
 }
 
-/* Sends the request, with the candidate's model; false: that cannot be done. */
-static bool ask(struct compare *run)
+/* Sends the stored request with the candidate's model. false: it cannot be rebuilt. */
+static bool call_candidate(struct compare_run *run)
 {
     struct span model = run->asked->c.model;
     struct buf body = {.max = run->item->body.len + model.len * 6 + 256};
@@ -255,8 +275,8 @@ static bool ask(struct compare *run)
     return made;
 }
 
-/* Sets what is to be asked next; false: there is nothing. */
-static bool advance(struct compare *run)
+/* Moves to the next call; false: all are done. */
+static bool advance(struct compare_run *run)
 {
     while (run->at_candidate < run->count) {
         if (run->at_item == run->items.count) {
@@ -275,17 +295,17 @@ static bool advance(struct compare *run)
     return false;
 }
 
-static void next_call(struct compare *run)
+static void next_call(struct compare_run *run)
 {
-    struct compare_result r = {.error = "the stored request cannot be built anew"};
+    struct compare_result r = {.error = "the stored request cannot be rebuilt"};
     if (!advance(run)) {
         run_end(run, NULL);
-    } else if (!ask(run) && tell(run, &r)) {
+    } else if (!call_candidate(run) && report_result(run, &r)) {
         loop_timer_start(run->timer, 0);
     }
 }
 
-void engine_compare_go_on(struct compare *run)
+void compare_resume(struct compare_run *run)
 {
     if (run->state == PAUSED) {
         run->state = CALLING;
@@ -295,14 +315,14 @@ void engine_compare_go_on(struct compare *run)
 
 /* ---- the beginning ---- */
 
-static void refuse(struct compare *run, const struct compare_refusal *refusal)
+static void refuse(struct compare_run *run, const struct compare_refusal *refusal)
 {
     run_over(run);
     run->events.refused(run->ctx, refusal);
 }
 
-/* Whether it is refused because requests would leave their upstream. */
-static bool must_ask(struct compare *run)
+/* Refuses a run that would send requests to another upstream without `yes`. */
+static bool refuse_transfer(struct compare_run *run)
 {
     struct compare_transfer transfers[COMPARE_CANDIDATES];
     struct compare_refusal refusal = {.transfers = transfers};
@@ -322,7 +342,7 @@ static bool must_ask(struct compare *run)
     return refusal.count > 0;
 }
 
-static void begin(struct compare *run)
+static void begin_calls(struct compare_run *run)
 {
     if (run->items.count == 0) {
         struct compare_refusal refusal = {
@@ -332,7 +352,7 @@ static void begin(struct compare *run)
         refuse(run, &refusal);
         return;
     }
-    if (must_ask(run)) {
+    if (refuse_transfer(run)) {
         return;
     }
     for (size_t i = 0; i < run->count; i++) {
@@ -348,18 +368,18 @@ static void begin(struct compare *run)
 
 static void on_timer(void *ctx)
 {
-    struct compare *run = ctx;
+    struct compare_run *run = ctx;
     if (run->state == CALLING) {
         next_call(run);
     } else if (run->settings->cache.keep_requests &&
-               compare_items_page(&run->items, run->engine->parts.cache)) {
+               compare_items_page(&run->items, run->owner->cache)) {
         loop_timer_start(run->timer, 0);
     } else {
-        begin(run);
+        begin_calls(run);
     }
 }
 
-/* The kind's way of asking, with the manners of somebody whom nobody waits for. */
+/* The kind's policy at background priority. */
 static struct kind_policy policy_of(const struct kind_policy *kind)
 {
     struct kind_policy p = *kind;
@@ -367,8 +387,8 @@ static struct kind_policy policy_of(const struct kind_policy *kind)
     p.yield = YIELD_AUTO;
     p.priority = PRIORITY;
     p.queue = 0;
-    p.max_hold = PATIENCE;
-    p.max_requeue = GIVES_WAY;
+    p.max_hold = MAX_HOLD;
+    p.max_requeue = MAX_REQUEUE;
     p.first_turn_wait = 0;
     p.retry_shape = 0;
     p.obsolete = OBSOLETE_KEEP;
@@ -386,16 +406,16 @@ static void copy_candidate(struct candidate *to, const struct compare_candidate 
                                        .upstream = from->upstream};
 }
 
-struct compare *engine_compare_start(struct engine *e, const struct compare_spec *spec,
-                                     const struct compare_events *events, void *ctx)
+struct compare_run *compare_start(struct compare *c, const struct compare_spec *spec,
+                                  const struct compare_events *events, void *ctx)
 {
-    if (e->compare != NULL) {
+    if (c->run != NULL) {
         return NULL;
     }
     require(spec->count >= 1 && spec->count <= COMPARE_CANDIDATES);
     require(spec->last >= 1 && spec->last <= COMPARE_LAST_MAX);
-    struct compare *run = mem_new(sizeof *run);
-    run->engine = e;
+    struct compare_run *run = mem_new(sizeof *run);
+    run->owner = c;
     run->settings = settings_ref(spec->settings);
     run->kind = spec->kind;
     run->yes = spec->yes;
@@ -408,8 +428,8 @@ struct compare *engine_compare_start(struct engine *e, const struct compare_spec
     }
     compare_items_init(&run->items, run->settings, spec->kind, spec->last);
     run->gone = (struct loop_deferred){.fn = run_free, .ctx = run};
-    run->timer = loop_timer_create(e->parts.loop, on_timer, run);
+    run->timer = loop_timer_create(c->loop, on_timer, run);
     loop_timer_start(run->timer, 0);
-    e->compare = run;
+    c->run = run;
     return run;
 }
