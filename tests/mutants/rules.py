@@ -431,13 +431,14 @@ mutant(R, "machines say what is open", "sidecar/path/schedule/view.c", ".chats =
 
 R = "load"
 LOADING = ("scenario.test_loading",)
+LOADS = "sidecar/path/schedule/loading.c"
 mutant(R, "it is the chat's too", SCHEDULE, "bool spared = must && loads_for(front, j, now);", "bool spared = must && j->spared && loads_for(front, j, now);", LOADING)
-mutant(R, "of its own model", SCHEDULE, "return j->row == front && hash_key_eq(j->model, front->front_model) &&", "return j->row == front &&", LOADING)
-mutant(R, "not where it is loaded", SCHEDULE, "           !is_loaded(j->row, j->model, now);", "           j->row != NULL && now.us > 0;", LOADING)
+mutant(R, "of its own model", LOADS, "return j->row == front && hash_key_eq(j->model, front->front_model) &&", "return j->row == front &&", LOADING)
+mutant(R, "not where it is loaded", LOADS, "           !is_loaded(j->row, j->model, now);", "           j->row != NULL && now.us > 0;", LOADING)
 mutant(R, "for some minutes", "sidecar/path/schedule/schedule_priv.h", "STAYS_LOADED = 300 * USEC_PER_S;", "STAYS_LOADED = 3000 * USEC_PER_S;", LOADING)
 mutant(R, "a chat's token says that it is loaded", SCHEDULE, "        schedule_answered(s, f->to, f->model, now);\n", "", LOADING)
 mutant(R, "until the first byte", "sidecar/path/schedule/gate.c", "while ((j = schedule_overdue(g->schedule, now)) != NULL) {", "while (now.us < 0 && (j = schedule_overdue(g->schedule, now)) != NULL) {", LOADING)
-mutant(R, "only where models are loaded on demand", SCHEDULE, "j->state == SCHEDULE_RUNNING && j->loads &&", "j->state == SCHEDULE_RUNNING &&", LOADING)
+mutant(R, "only where models are loaded on demand", LOADS, "j->state == SCHEDULE_RUNNING && j->loads &&", "j->state == SCHEDULE_RUNNING &&", LOADING)
 mutant(R, "one_model is such a server", CALL, "to->one_model || to->dialect", "to->dialect", LOADING)
 mutant(R, "what was sent leaves its load", "sidecar/path/flight/completion.c", "was_sent(f, person, paragraph) && !flight_leave_loading(f, OUTCOME_SENT)) {", "was_sent(f, person, paragraph)) {", LOADING)
 mutant(R, "what is superseded leaves its load", "sidecar/path/flight/completion.c", "if (!flight_leave_loading(f, OUTCOME_SUPERSEDED)) {", "if (f->call != NULL) {", LOADING)
@@ -474,7 +475,7 @@ mutant(R, "a Retry-After that cannot be read is absent", FAILURE, "if (digits ==
 mutant(R, "an hour at most", FAILURE, "return (seconds < most ? seconds : most) * USEC_PER_S;", "return seconds * USEC_PER_S + 0 * most;", FAIL)
 mutant(R, "a date in the past is now", FAILURE, "return left < 0 ? 0 : left > DOOR_MAX", "return left < 0 ? -1 : left > DOOR_MAX", FAIL)
 mutant(R, "a day that does not exist is no date", FAILURE, "if (when.tm_mday != day) {", "if (when.tm_mday > 31) {", FAIL)
-mutant(R, "a flight without memory borrows nothing", FLIGHT, "bare.target = bare.body = bare.material = bare.model = bare.scope = SPAN_NONE;", "",
+mutant(R, "a flight without memory borrows nothing", "sidecar/path/flight/spec.c", "bare.target = bare.body = bare.material = bare.model = bare.scope = SPAN_NONE;", "",
        ("scenario.test_flight",))
 mutant(R, "not after a status about something else", CALL, "return status != 401 && status != 403 &&", "return status != 403 &&", REFUSED)
 mutant(R, "no second call once a token has come", CALL, "may_ask_again(f, a->error_status) && !a->first_token_seen", "may_ask_again(f, a->error_status)", REFUSED)
@@ -497,6 +498,7 @@ mutant(R, "for that model", REFUSAL, "    hash_update(&state, model.ptr, model.l
 mutant(R, "for that server", REFUSAL, "    hash_update(&state, url, strlen(url) + 1);\n", "", REFUSED)
 mutant(R, "a reload forgets it", "sidecar/path/exchange/engine.c", "    flight_forget_refusals(e->flights);\n", "", REFUSED)
 mutant(R, "an old refusal is explained by what is left out", REFUSAL, "(known != NULL && (what->sent & out_of(known) & ~what->trial) != 0)", "(known != NULL && known->upstream == NULL)", REFUSED)
+mutant(R, "a server's count of tokens is bounded", "sidecar/path/flight/cost.c", "return n < TOKENS_MOST ? n : TOKENS_MOST;", "return n;", ("scenario.test_flight",))
 mutant(R, "an old answer stands in", "sidecar/path/cache/cache.c", "wall_t kept = {put->expires.us + put->stale};",
        "wall_t kept = {put->expires.us};", FAIL)
 mutant(R, "and is no hit", "sidecar/path/cache/cache.c", "return find_kept_entry(c, key, id, now, f, v) && v->fresh.us > now.us;",

@@ -306,6 +306,24 @@ static void content_that_is_no_text_is_asked_for_as_written(void **state)
     world_end(w);
 }
 
+/* What a server says of tokens is bounded before it is multiplied and summed. */
+static void no_server_brings_a_figure_near_its_end(void **state)
+{
+    static const char *const sets[] = {"upstream.default.price_in=1000000", NULL};
+    (void)state;
+    struct world *w = world_begin(sets);
+    struct client *a = client_open(w);
+    ask(a, "How are you?");
+    answers(w, 200, "text/event-stream",
+            TITLE(",\"finish_reason\":\"stop\"") "data: {\"choices\":[],\"usage\":"
+                                                 "{\"prompt_tokens\":999999999999}}\n\n"
+                                                 "data: [DONE]\n\n");
+    assert_has(client_reply(a), "HTTP/1.1 200 ");
+    assert_int_equal(title(w)->tokens_in, 1000000000);
+    assert_int_equal(title(w)->cost, 1000000000000000);
+    world_end(w);
+}
+
 static void on_failed(void *ctx, struct flight_end *end)
 {
     unsigned *failed = ctx;
@@ -396,6 +414,7 @@ int main(void)
         cmocka_unit_test(an_answer_of_any_good_status_is_put_together),
         cmocka_unit_test(content_that_is_no_text_is_asked_for_as_written),
         cmocka_unit_test(prose_is_served_and_not_kept),
+        cmocka_unit_test(no_server_brings_a_figure_near_its_end),
         cmocka_unit_test(a_flight_without_memory_keeps_nothing_of_the_callers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

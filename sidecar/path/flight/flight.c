@@ -284,100 +284,6 @@ struct flight *flight_find_to_join(struct flight_table *t, const struct flight_s
     return NULL;
 }
 
-/* Copies s into the flight's memory, whose size was reserved before: the buffer must not move. */
-static struct span keep(struct flight *f, struct span s)
-{
-    size_t at = f->memory.len;
-    if (s.len == 0 || buf_append_span(&f->memory, s) != ERR_OK) {
-        return (struct span){"", 0};
-    }
-    return span_make(f->memory.data + at, s.len);
-}
-
-/* Copies of headers, whose bytes go into the flight's memory. */
-static struct http_header *keep_headers(struct flight *f, const struct http_header *from,
-                                        size_t count)
-{
-    struct http_header *to = mem_new((count + 1) * sizeof *to);
-    for (size_t i = 0; i < count; i++) {
-        to[i].name = keep(f, from[i].name);
-        to[i].value = keep(f, from[i].value);
-    }
-    return to;
-}
-
-static size_t headers_size(const struct http_header *headers, size_t count)
-{
-    size_t size = 0;
-    for (size_t i = 0; i < count; i++) {
-        size += headers[i].name.len + headers[i].value.len;
-    }
-    return size;
-}
-
-static size_t texts_size(const struct flight_spec *spec)
-{
-    const struct flight_fallback *other = &spec->fallback;
-    return spec->target.len + spec->body.len + spec->material.len + spec->model.len +
-           spec->scope.len + spec->turn.reply.len + spec->completion.who.text.len +
-           spec->completion.context.material.len + other->target.len + other->body.len +
-           other->model.len + headers_size(spec->headers, spec->header_count) +
-           headers_size(other->headers, other->header_count);
-}
-
-/* The spec without what it only borrows: no text, no header, related to no other request. */
-static struct flight_spec without_texts(const struct flight_spec *spec)
-{
-    struct flight_spec bare = *spec;
-    bare.headers = NULL;
-    bare.header_count = 0;
-    bare.target = bare.body = bare.material = bare.model = bare.scope = SPAN_NONE;
-    bare.turn.reply = SPAN_NONE;
-    bare.completion.usable = false;
-    bare.completion.who.text = bare.completion.context.material = SPAN_NONE;
-    bare.fallback = (struct flight_fallback){.upstream = -1};
-    return bare;
-}
-
-/* Copies the spec. false: there is no memory for its texts, and the flight has none: it is listed
- * until it is answered, when the caller's memory is long gone. */
-static bool copy_spec(struct flight *f, const struct flight_spec *spec)
-{
-    const struct flight_fallback *other = &spec->fallback;
-    size_t need = texts_size(spec) + 1;
-    f->spec = without_texts(spec);
-    f->spec.settings = settings_ref(spec->settings);
-    if (spec->policy != NULL) {
-        f->own_policy = mem_new(sizeof *f->own_policy);
-        *f->own_policy = *spec->policy;
-        f->spec.policy = f->own_policy;
-    }
-    buf_init(&f->memory, need);
-    if (buf_reserve(&f->memory, need) != ERR_OK) {
-        return false;
-    }
-    f->spec.target = keep(f, spec->target);
-    f->spec.body = keep(f, spec->body);
-    f->spec.material = keep(f, spec->material);
-    f->spec.model = keep(f, spec->model);
-    f->spec.scope = keep(f, spec->scope);
-    f->spec.turn.reply = keep(f, spec->turn.reply);
-    f->spec.completion = spec->completion;
-    f->spec.completion.who.text = keep(f, spec->completion.who.text);
-    f->spec.completion.context.material = keep(f, spec->completion.context.material);
-    f->headers = keep_headers(f, spec->headers, spec->header_count);
-    f->spec.headers = f->headers;
-    f->spec.header_count = spec->header_count;
-    f->fallback_headers = keep_headers(f, other->headers, other->header_count);
-    f->spec.fallback = (struct flight_fallback){.upstream = other->upstream,
-                                                .headers = f->fallback_headers,
-                                                .header_count = other->header_count,
-                                                .target = keep(f, other->target),
-                                                .body = keep(f, other->body),
-                                                .model = keep(f, other->model)};
-    return true;
-}
-
 static bool is_completion(const struct flight *f)
 {
     return flight_policy(f)->cls == KIND_CLASS_COMPLETION;
@@ -530,7 +436,7 @@ static struct flight *begin(struct flight_table *t, const struct flight_spec *sp
     t->count++;
     f->gone.fn = flight_free;
     f->gone.ctx = f;
-    bool copied = copy_spec(f, spec);
+    bool copied = spec_copy(f, spec);
     f->timer = loop_timer_create(t->loop, copied ? on_timer : on_no_memory, f);
     make_ticket(f);
     if (!copied) {

@@ -157,6 +157,11 @@ void flight_start(struct flight *f);
 void flight_queue(struct flight *f);
 struct flight *flight_find_to_join(struct flight_table *t, const struct flight_spec *spec);
 
+/* spec.c */
+/* Copies the spec. false: there is no memory for its texts, and the flight has none: it is listed
+ * until it is answered, when the caller's memory is long gone. */
+bool spec_copy(struct flight *f, const struct flight_spec *spec);
+
 /* completion.c: what newer text means for older, windows, followers, deadlines. */
 /* Whether a completion is not worth a call now: it would take too long, and people chat on the
  * machine. */

@@ -405,14 +405,6 @@ void schedule_end(struct schedule *s, struct schedule_job *j, mono_t now, bool a
     j->state = SCHEDULE_IDLE;
 }
 
-/* Whether the job loads the model that the front at that upstream is for. */
-static bool loads_for(const struct schedule_upstream *front, const struct schedule_job *j,
-                      mono_t now)
-{
-    return j->row == front && hash_key_eq(j->model, front->front_model) &&
-           schedule_is_loading(j, now);
-}
-
 struct schedule_job *schedule_victim(struct schedule *s, const struct upstream_settings *to,
                                      mono_t now)
 {
@@ -428,42 +420,6 @@ struct schedule_job *schedule_victim(struct schedule *s, const struct upstream_s
             bool spared = must && loads_for(front, j, now);
             j->spared = j->spared || spared;
             if (must && !spared) {
-                return j;
-            }
-        }
-    }
-    return NULL;
-}
-
-bool schedule_is_loading(const struct schedule_job *j, mono_t now)
-{
-    return j->state == SCHEDULE_RUNNING && j->loads && !j->first_byte && !key_is_zero(j->model) &&
-           !is_loaded(j->row, j->model, now);
-}
-
-bool schedule_first_byte(struct schedule *s, struct schedule_job *j, bool good, mono_t now)
-{
-    if (j->state != SCHEDULE_RUNNING || j->first_byte) {
-        return false;
-    }
-    j->first_byte = true;
-    if (good && !key_is_zero(j->model)) {
-        schedule_answered(s, j->to, j->model, now);
-    }
-    return j->spared;
-}
-
-struct schedule_job *schedule_overdue(struct schedule *s, mono_t now)
-{
-    for (struct schedule_upstream *row = s->upstreams; row != NULL; row = row->next) {
-        list_each(node, &row->running)
-        {
-            struct schedule_job *j = list_item(node, struct schedule_job, node);
-            if (!j->spared || !j->first_byte) {
-                continue;
-            }
-            j->spared = false;
-            if (row->machine->chats + row->machine->foreground > 0 && must_yield(j, now)) {
                 return j;
             }
         }

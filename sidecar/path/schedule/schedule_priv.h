@@ -95,6 +95,12 @@ struct schedule_upstream *row_of(struct schedule *s, const struct upstream_setti
 /* The same, found only. */
 struct schedule_upstream *row_find(const struct schedule *s, const char *name);
 
+/* Whether the model has answered there lately. */
+bool is_loaded(const struct schedule_upstream *row, struct hash_key model, mono_t now);
+
+/* loading.c: whether the job loads the model that the last front at that upstream is for. */
+bool loads_for(const struct schedule_upstream *front, const struct schedule_job *j, mono_t now);
+
 /* turn.c */
 usec_t turn_waited(const struct schedule *s, struct hash_key turn);
 void turn_add(struct schedule *s, struct hash_key turn, usec_t waited, mono_t now);
@@ -109,8 +115,6 @@ bool hold_is_over(const struct schedule *s, const struct schedule_job *j, mono_t
 bool waits_for_door(const struct schedule *s, const struct schedule_job *j, mono_t now);
 /* Whether a running job has to give way. */
 bool must_yield(const struct schedule_job *j, mono_t now);
-/* Whether the model has answered there lately. */
-bool is_loaded(const struct schedule_upstream *row, struct hash_key model, mono_t now);
 /* Whether another model than its own is resident, and has to stay. */
 bool waits_for_model(const struct schedule_job *j, mono_t now);
 /* Whether the yield rule of a job holds at all. */

@@ -1,0 +1,50 @@
+/* loading.c: servers that load a model when they are first asked for it (Ollama, one_model).
+ *
+ * A call that is closed while its model is loading ends the load, and the next call for that model
+ * begins it again. So a job whose model a front needs too is spared until its first byte, as long as
+ * nothing says that the model is there: no call for it has been answered for STAYS_LOADED. With the
+ * first byte it is a job like any other, and gives way if the front is still open.
+ */
+#include "path/schedule/schedule_priv.h"
+
+bool loads_for(const struct schedule_upstream *front, const struct schedule_job *j, mono_t now)
+{
+    return j->row == front && hash_key_eq(j->model, front->front_model) &&
+           schedule_is_loading(j, now);
+}
+
+bool schedule_is_loading(const struct schedule_job *j, mono_t now)
+{
+    return j->state == SCHEDULE_RUNNING && j->loads && !j->first_byte && !key_is_zero(j->model) &&
+           !is_loaded(j->row, j->model, now);
+}
+
+bool schedule_first_byte(struct schedule *s, struct schedule_job *j, bool good, mono_t now)
+{
+    if (j->state != SCHEDULE_RUNNING || j->first_byte) {
+        return false;
+    }
+    j->first_byte = true;
+    if (good && !key_is_zero(j->model)) {
+        schedule_answered(s, j->to, j->model, now);
+    }
+    return j->spared;
+}
+
+struct schedule_job *schedule_overdue(struct schedule *s, mono_t now)
+{
+    for (struct schedule_upstream *row = s->upstreams; row != NULL; row = row->next) {
+        list_each(node, &row->running)
+        {
+            struct schedule_job *j = list_item(node, struct schedule_job, node);
+            if (!j->spared || !j->first_byte) {
+                continue;
+            }
+            j->spared = false;
+            if (row->machine->chats + row->machine->foreground > 0 && must_yield(j, now)) {
+                return j;
+            }
+        }
+    }
+    return NULL;
+}
