@@ -7,6 +7,7 @@
 #include "lull/path/cache/cache.h"
 #include "lull/path/compare/compare.h"
 #include "lull/path/edge/edge.h"
+#include "lull/path/exchange/events.h"
 #include "lull/path/exchange/exchange.h"
 
 struct daemon {
@@ -52,13 +53,7 @@ int app_check(const struct config *config, const char *file);
 struct config *lifecycle_read(struct daemon *d, struct buf *errors);
 void lifecycle_init(struct daemon *d);
 void lifecycle_finish(struct daemon *d);
-/* First call: stop listening and finish what is open; second: now. */
-void lifecycle_stop(struct daemon *d);
-/* Reads the configuration again and swaps it in whole, or not at all; text gets the names of what
- * changed, one a line, or why not. One line in the log says the same. */
-bool lifecycle_reload(struct daemon *d, struct buf *text);
-
-/* hooks.c: what the control socket sees of the daemon. */
-struct control_hooks hooks_make(struct daemon *d);
+/* What the control socket and SIGUSR1 read of the daemon, whose parts are all made. */
+struct control_parts lifecycle_parts(struct daemon *d);
 
 #endif

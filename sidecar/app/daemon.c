@@ -11,12 +11,6 @@
 
 #include <stdio.h>
 
-static enum err open_control(struct daemon *d, char *why, size_t why_size)
-{
-    struct control_hooks hooks = hooks_make(d);
-    return control_create(d->loop, config_settings(d->config), &hooks, &d->control, why, why_size);
-}
-
 static enum err daemon_init(struct daemon *d, char *why, size_t why_size)
 {
     struct settings *s = config_settings(d->config);
@@ -34,7 +28,8 @@ static enum err daemon_init(struct daemon *d, char *why, size_t why_size)
     d->compare = compare_create(d->loop, d->cache, engine_flights(d->engine));
     access_log_setup(d);
     d->edge = edge_create(d->loop, s, &engine_handler, d->engine);
-    enum err e = open_control(d, why, why_size);
+    struct control_parts control = lifecycle_parts(d);
+    enum err e = control_create(&control, &d->control, why, why_size);
     if (e == ERR_OK) {
         e = edge_open(d->edge, s, why, why_size);
     }

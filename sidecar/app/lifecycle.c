@@ -36,7 +36,8 @@ static void on_drain_timeout(void *ctx)
     cut_all(d);
 }
 
-void lifecycle_stop(struct daemon *d)
+/* First call: stop listening and finish what is open; second: now. */
+static void stop_daemon(struct daemon *d)
 {
     if (d->draining) {
         cut_all(d);
@@ -117,8 +118,11 @@ static void say_reloaded(const struct buf *applied, const struct buf *fixed)
              waits ? fixed->data : "");
 }
 
-bool lifecycle_reload(struct daemon *d, struct buf *text)
+/* Reads the configuration again and swaps it in whole, or not at all; text gets the names of what
+ * changed, one a line, or why nothing did. One line in the log says the same. */
+static bool reload_config(void *ctx, struct buf *text)
 {
+    struct daemon *d = ctx;
     struct buf applied = {.max = 4096};
     struct buf fixed = {.max = 2048};
     char why[512] = "";
@@ -142,25 +146,49 @@ bool lifecycle_reload(struct daemon *d, struct buf *text)
 
 static void on_reload_signal(void *ctx)
 {
-    struct daemon *d = ctx;
     struct buf text = {.max = 1024 * 1024};
     os_notify("RELOADING=1");
-    (void)lifecycle_reload(d, &text);
+    (void)reload_config(ctx, &text);
     os_notify("READY=1");
     buf_free(&text);
 }
 
 static void on_stop_signal(void *ctx)
 {
-    lifecycle_stop(ctx);
+    stop_daemon(ctx);
+}
+
+/* POST /drain: unlike a second signal, a second request cuts nothing. */
+static void drain_daemon(void *ctx)
+{
+    struct daemon *d = ctx;
+    if (!d->draining) {
+        stop_daemon(d);
+    }
+}
+
+struct control_parts lifecycle_parts(struct daemon *d)
+{
+    return (struct control_parts){.loop = d->loop,
+                                  .config = &d->config,
+                                  .figures = d->figures,
+                                  .cache = d->cache,
+                                  .engine = d->engine,
+                                  .compare = d->compare,
+                                  .schedule = d->schedule,
+                                  .edge = d->edge,
+                                  .draining = &d->draining,
+                                  .started = d->started,
+                                  .reload = reload_config,
+                                  .drain = drain_daemon,
+                                  .ctx = d};
 }
 
 static void on_figures_signal(void *ctx)
 {
-    struct daemon *d = ctx;
-    struct control_hooks hooks = hooks_make(d);
+    struct control_parts parts = lifecycle_parts(ctx);
     struct buf out = {.max = 4 * 1024 * 1024};
-    control_stats_json(&hooks, loop_now(d->loop), &out);
+    control_stats_json(&parts, &out);
     log_text(LOG_LEVEL_INFO, "stats", buf_span(&out));
     buf_free(&out);
 }

@@ -6,17 +6,7 @@
  */
 #include "control/control_priv.h"
 
-#include <cjson/cJSON.h>
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-
 enum { MODEL_MAX = 255, LINE_MAX = 64 * 1024 };
-
-bool control_is_compare(const struct http_request *r)
-{
-    return span_eq(r->path, SPAN("/compare"));
-}
 
 /* ---- what is asked ---- */
 
@@ -117,22 +107,6 @@ static bool take_parameter(void *ctx, struct span name, struct span value)
 
 /* ---- what is answered ---- */
 
-static void add_span(cJSON *to, const char *name, struct span s)
-{
-    char *text = mem_strndup(s.len > 0 ? s.ptr : "", s.len);
-    cJSON_AddStringToObject(to, name, text);
-    free(text);
-}
-
-static void add_ms(cJSON *to, const char *name, usec_t us)
-{
-    if (us < 0) {
-        cJSON_AddNullToObject(to, name);
-    } else {
-        cJSON_AddNumberToObject(to, name, round((double)us / 10.0) / 100.0);
-    }
-}
-
 /* One line, beginning the reply with the first. false: the client is slow to read. */
 static bool send_line(struct http_conn *c, cJSON *tree)
 {
@@ -154,22 +128,22 @@ static bool on_result(void *ctx, const struct compare_result *r)
     struct control *ctl = ctx;
     cJSON *o = cJSON_CreateObject();
     cJSON_AddStringToObject(o, "id", r->id);
-    add_span(o, "candidate", r->candidate);
-    add_span(o, "model", r->model);
+    control_add_span(o, "candidate", r->candidate);
+    control_add_span(o, "model", r->model);
     cJSON_AddStringToObject(o, "upstream", r->upstream);
     cJSON_AddBoolToObject(o, "ok", r->error == NULL);
     if (r->error != NULL) {
         cJSON_AddStringToObject(o, "error", r->error);
     } else {
         cJSON_AddBoolToObject(o, "shape", r->shape);
-        add_ms(o, "latency_ms", r->latency);
+        control_add_ms(o, "latency_ms", r->latency);
         cJSON_AddNumberToObject(o, "tokens_in", (double)r->tokens_in);
         cJSON_AddNumberToObject(o, "tokens_out", (double)r->tokens_out);
         cJSON_AddBoolToObject(o, "estimated", r->estimated);
         cJSON_AddNumberToObject(o, "cost", (double)r->cost / 1e6);
-        add_span(o, "answer", r->answer);
+        control_add_span(o, "answer", r->answer);
     }
-    add_span(o, "stored", r->stored);
+    control_add_span(o, "stored", r->stored);
     cJSON_AddNumberToObject(o, "done", (double)r->finished);
     cJSON_AddNumberToObject(o, "of", (double)r->planned);
     return send_line(ctl->compare.conn, o);
@@ -179,18 +153,14 @@ static void add_summary(cJSON *list, const struct compare_summary *s)
 {
     cJSON *o = cJSON_CreateObject();
     double answers = (double)(s->calls - s->failed);
-    add_span(o, "candidate", s->candidate);
+    control_add_span(o, "candidate", s->candidate);
     cJSON_AddNumberToObject(o, "calls", (double)s->calls);
     cJSON_AddNumberToObject(o, "failed", (double)s->failed);
     cJSON_AddNumberToObject(o, "skipped", (double)s->skipped);
-    if (answers > 0) {
-        cJSON_AddNumberToObject(o, "shape", round((double)s->shaped / answers * 1e4) / 1e4);
-    } else {
-        cJSON_AddNullToObject(o, "shape");
-    }
+    control_add_quotient(o, "shape", (double)s->shaped, answers, 4);
     cJSON *ms = cJSON_AddObjectToObject(o, "latency_ms");
-    add_ms(ms, "p50", s->p50);
-    add_ms(ms, "p95", s->p95);
+    control_add_ms(ms, "p50", s->p50);
+    control_add_ms(ms, "p95", s->p95);
     cJSON_AddNumberToObject(o, "tokens_in", (double)s->tokens_in);
     cJSON_AddNumberToObject(o, "tokens_out", (double)s->tokens_out);
     if (answers > 0) {
@@ -266,12 +236,11 @@ static const struct compare_events events = {
 
 static void start(struct control *ctl, struct http_conn *c, const struct compare_spec *spec)
 {
-    struct control_hooks *h = &ctl->hooks;
-    if (h->draining(h->ctx)) {
+    if (*ctl->parts.draining) {
         control_reply_error(c, 409, SPAN("the daemon is stopping"));
         return;
     }
-    struct compare_run *run = h->compare_start(h->ctx, spec, &events, ctl);
+    struct compare_run *run = compare_start(ctl->parts.compare, spec, &events, ctl);
     if (run == NULL) {
         control_reply_error(c, 409, SPAN("another comparison is under way"));
         return;
@@ -282,7 +251,7 @@ static void start(struct control *ctl, struct http_conn *c, const struct compare
 
 void control_compare(struct control *ctl, struct http_conn *c)
 {
-    struct question q = {.spec = {.settings = config_settings(ctl->hooks.config(ctl->hooks.ctx)),
+    struct question q = {.spec = {.settings = control_settings(&ctl->parts),
                                   .kind = KIND_NONE,
                                   .last = COMPARE_LAST_DEFAULT},
                          .why = {.max = 4096}};
@@ -305,7 +274,7 @@ void control_compare(struct control *ctl, struct http_conn *c)
 void control_compare_writable(struct control *ctl, struct http_conn *c)
 {
     if (ctl->compare.conn == c) {
-        ctl->hooks.compare_go_on(ctl->hooks.ctx, ctl->compare.run);
+        compare_resume(ctl->compare.run);
     }
 }
 
@@ -314,6 +283,6 @@ void control_compare_gone(struct control *ctl, const struct http_conn *c)
     if (ctl->compare.conn != NULL && (c == NULL || ctl->compare.conn == c)) {
         struct compare_run *run = ctl->compare.run;
         (void)forget(ctl);
-        ctl->hooks.compare_stop(ctl->hooks.ctx, run);
+        compare_stop(run);
     }
 }

@@ -1,20 +1,16 @@
-/* control.c: the control socket: the same HTTP server as the port, on a Unix socket, with a table
- * of routes.
+/* control.c: which requests the control socket and metrics_listen serve, and who may send them.
  *
- * Who may connect is said by the permission bits of the socket. Texts of requests and answers are
- * shown to root and to the daemon's own uid only (SO_PEERCRED), since members of the socket's group
- * may look at figures without reading what other people write. A browser can be made to send
- * requests to sockets that are forwarded to TCP, so a foreign Origin is refused here as on the
- * port.
+ * The permission bits of the socket say who may connect. Texts of requests and answers are shown to
+ * root and to the daemon's own uid only (SO_PEERCRED): members of the socket's group may read
+ * figures without reading what users write. A browser can be made to send requests to sockets that
+ * are forwarded to TCP, so a foreign Origin is refused here as on the port.
  */
 #include "control/control_priv.h"
 
-#include "lull/config/options.h"
-
 #include "lull/base/os.h"
+#include "lull/config/options.h"
 #include "lull/http/guard.h"
 
-#include <cjson/cJSON.h>
 #include <grp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,34 +24,19 @@ enum {
     COMPARE_MAX = 16 * 1024,
 };
 
-void control_reply_json(struct http_conn *c, int status, struct span json)
+/* Whether the other end is root or the daemon's own user. */
+static bool is_trusted(struct http_conn *c)
 {
-    http_reply_full(c, status, SPAN("application/json"), SPAN_NONE, json);
+    uid_t uid = 0;
+    return os_peer_uid(http_conn_fd(c), &uid) == ERR_OK && (uid == 0 || uid == geteuid());
 }
 
-void control_reply_tree(struct http_conn *c, int status, cJSON *tree)
-{
-    char *text = cJSON_PrintUnformatted(tree);
-    require(text != NULL);
-    control_reply_json(c, status, span_of(text));
-    cJSON_free(text);
-    cJSON_Delete(tree);
-}
-
-void control_reply_error(struct http_conn *c, int status, struct span text)
-{
-    struct buf out = {.max = 1024 * 1024};
-    buf_text(&out, "{\"error\":\"");
-    enum err e = buf_append_json(&out, text);
-    buf_text(&out, "\"}");
-    control_reply_json(c, status, e == ERR_OK ? buf_span(&out) : SPAN("{\"error\":\"failed\"}"));
-    buf_free(&out);
-}
+/* ---- what is too small for a file of its own ---- */
 
 static void get_stats(struct control *ctl, struct http_conn *c)
 {
     struct buf out = {.max = OUT_MAX};
-    control_stats_json(&ctl->hooks, loop_now(ctl->loop), &out);
+    control_stats_json(&ctl->parts, &out);
     control_reply_json(c, 200, buf_span(&out));
     buf_free(&out);
 }
@@ -63,16 +44,21 @@ static void get_stats(struct control *ctl, struct http_conn *c)
 static void get_metrics(struct control *ctl, struct http_conn *c)
 {
     struct buf out = {.max = OUT_MAX};
-    control_metrics(&ctl->hooks, loop_now(ctl->loop), &out);
+    control_metrics(&ctl->parts, &out);
     http_reply_full(c, 200, SPAN("text/plain; version=0.0.4; charset=utf-8"), SPAN_NONE,
                     buf_span(&out));
     buf_free(&out);
 }
 
+static void get_history(struct control *ctl, struct http_conn *c)
+{
+    control_reply_tree(c, 200, history_tree(ctl->history));
+}
+
 static void get_config(struct control *ctl, struct http_conn *c)
 {
     struct buf out = {.max = OUT_MAX};
-    config_print_json(ctl->hooks.config(ctl->hooks.ctx), "", &out);
+    config_print_json(*ctl->parts.config, "", &out);
     control_reply_json(c, 200, buf_span(&out));
     buf_free(&out);
 }
@@ -85,17 +71,15 @@ static void get_healthz(struct control *ctl, struct http_conn *c)
 
 static void get_readyz(struct control *ctl, struct http_conn *c)
 {
-    struct control_cache_stats cache = {.state = ""};
-    struct control_upstream ups[64];
-    bool draining = ctl->hooks.draining(ctl->hooks.ctx);
-    ctl->hooks.cache_stats(ctl->hooks.ctx, &cache);
-    size_t count = ctl->hooks.upstreams(ctl->hooks.ctx, ups, sizeof ups / sizeof ups[0]);
+    const struct settings *s = control_settings(&ctl->parts);
+    bool draining = *ctl->parts.draining;
     cJSON *tree = cJSON_CreateObject();
     cJSON_AddBoolToObject(tree, "ready", !draining);
-    cJSON_AddStringToObject(tree, "cache", cache.state);
+    cJSON_AddStringToObject(tree, "cache", cache_state(ctl->parts.cache));
     cJSON *list = cJSON_AddObjectToObject(tree, "upstreams");
-    for (size_t i = 0; i < count; i++) {
-        cJSON_AddStringToObject(list, ups[i].name, ups[i].state);
+    for (size_t i = 0; i < s->upstream_count; i++) {
+        const char *name = s->upstreams[i].name;
+        cJSON_AddStringToObject(list, name, engine_upstream_state(ctl->parts.engine, name));
     }
     control_reply_tree(c, draining ? 503 : 200, tree);
 }
@@ -118,7 +102,7 @@ static void sort_changes(struct span lines, cJSON *changed, cJSON *restart)
 static void post_reload(struct control *ctl, struct http_conn *c)
 {
     struct buf text = {.max = 1024 * 1024};
-    if (!ctl->hooks.reload(ctl->hooks.ctx, &text)) {
+    if (!ctl->parts.reload(ctl->parts.ctx, &text)) {
         control_reply_error(c, 409, span_trim(buf_span(&text)));
     } else {
         cJSON *tree = cJSON_CreateObject();
@@ -133,7 +117,7 @@ static void post_reload(struct control *ctl, struct http_conn *c)
 static void post_drain(struct control *ctl, struct http_conn *c)
 {
     control_reply_json(c, 200, SPAN("{\"draining\":true}"));
-    ctl->hooks.drain(ctl->hooks.ctx);
+    ctl->parts.drain(ctl->parts.ctx);
 }
 
 static void get_flights(struct control *ctl, struct http_conn *c)
@@ -141,100 +125,138 @@ static void get_flights(struct control *ctl, struct http_conn *c)
     control_flights(ctl, c, true);
 }
 
-/* The same without scopes. */
 static void get_public_flights(struct control *ctl, struct http_conn *c)
 {
     control_flights(ctl, c, false);
 }
 
+static struct span entry_id(struct http_conn *c)
+{
+    struct span path = http_conn_request(c)->path;
+    size_t skip = sizeof "/entries/" - 1;
+    return span_make(path.ptr + skip, path.len - skip);
+}
+
+static void get_entry(struct control *ctl, struct http_conn *c)
+{
+    bool open = !control_settings(&ctl->parts)->server.control_private;
+    control_entries_get(ctl, c, entry_id(c), open || is_trusted(c));
+}
+
+static void delete_entry(struct control *ctl, struct http_conn *c)
+{
+    control_entries_remove(ctl, c, entry_id(c));
+}
+
+/* ---- routes ---- */
+
 struct route {
     enum http_method method;
-    const char *path;
+    const char *path; /* with a '/' at its end, but for "/": every path below it */
     void (*serve)(struct control *ctl, struct http_conn *c);
+    size_t body_max;  /* 0: no body; else it is held before serve is called */
+    const char *deny; /* what other users than root and the daemon's own are answered; NULL: any */
 };
 
+static const char DENY_COMPARE[] = "only root and the daemon's own user may send stored requests";
+
 static const struct route routes[] = {
-    {HTTP_GET, "/", control_page},        {HTTP_GET, "/stats", get_stats},
-    {HTTP_GET, "/metrics", get_metrics},  {HTTP_GET, "/history", control_history},
-    {HTTP_GET, "/healthz", get_healthz},  {HTTP_GET, "/readyz", get_readyz},
-    {HTTP_GET, "/entries", control_list}, {HTTP_GET, "/config", get_config},
-    {HTTP_GET, "/flights", get_flights},  {HTTP_GET, "/events", control_events},
-    {HTTP_POST, "/purge", control_purge}, {HTTP_POST, "/reload", post_reload},
-    {HTTP_POST, "/drain", post_drain},
+    {.method = HTTP_GET, .path = "/", .serve = control_page},
+    {.method = HTTP_GET, .path = "/stats", .serve = get_stats},
+    {.method = HTTP_GET, .path = "/metrics", .serve = get_metrics},
+    {.method = HTTP_GET, .path = "/history", .serve = get_history},
+    {.method = HTTP_GET, .path = "/healthz", .serve = get_healthz},
+    {.method = HTTP_GET, .path = "/readyz", .serve = get_readyz},
+    {.method = HTTP_GET, .path = "/config", .serve = get_config},
+    {.method = HTTP_GET, .path = "/flights", .serve = get_flights},
+    {.method = HTTP_GET, .path = "/events", .serve = control_events},
+    {.method = HTTP_GET, .path = "/entries", .serve = control_entries_list},
+    {.method = HTTP_GET, .path = "/entries/", .serve = get_entry},
+    {.method = HTTP_DELETE, .path = "/entries/", .serve = delete_entry},
+    {.method = HTTP_POST, .path = "/purge", .serve = control_entries_purge},
+    {.method = HTTP_POST, .path = "/reload", .serve = post_reload},
+    {.method = HTTP_POST, .path = "/drain", .serve = post_drain},
+    {.method = HTTP_POST, .path = "/explain", .serve = control_explain, .body_max = EXPLAIN_MAX},
+    {.method = HTTP_POST, .path = "/explain/", .serve = control_explain, .body_max = EXPLAIN_MAX},
+    {.method = HTTP_POST,
+     .path = "/compare",
+     .serve = control_compare,
+     .body_max = COMPARE_MAX,
+     .deny = DENY_COMPARE},
 };
 
 /* What metrics_listen serves: nothing of it changes anything, shows a text, a scope or an id. */
 static const struct route public_routes[] = {
-    {HTTP_GET, "/", control_page},
-    {HTTP_GET, "/stats", get_stats},
-    {HTTP_GET, "/metrics", get_metrics},
-    {HTTP_GET, "/history", control_history},
-    {HTTP_GET, "/healthz", get_healthz},
-    {HTTP_GET, "/readyz", get_readyz},
-    {HTTP_GET, "/flights", get_public_flights},
+    {.method = HTTP_GET, .path = "/", .serve = control_page},
+    {.method = HTTP_GET, .path = "/stats", .serve = get_stats},
+    {.method = HTTP_GET, .path = "/metrics", .serve = get_metrics},
+    {.method = HTTP_GET, .path = "/history", .serve = get_history},
+    {.method = HTTP_GET, .path = "/healthz", .serve = get_healthz},
+    {.method = HTTP_GET, .path = "/readyz", .serve = get_readyz},
+    {.method = HTTP_GET, .path = "/flights", .serve = get_public_flights},
 };
 
-/* Whether the other end is root or the daemon's own user. */
-static bool is_trusted(struct http_conn *c)
+static bool is_path_of(const struct route *route, struct span path)
 {
-    uid_t uid = 0;
-    return os_peer_uid(http_conn_fd(c), &uid) == ERR_OK && (uid == 0 || uid == geteuid());
+    struct span own = span_of(route->path);
+    bool below = own.len > 1 && own.ptr[own.len - 1] == '/';
+    return below ? span_starts(path, own) : span_eq(path, own);
 }
 
-/* Whether the other end may see what people wrote. */
-static bool may_see_texts(struct control *ctl, struct http_conn *c)
+/* NULL: there is none. *known: the path has one, maybe with another method. */
+static const struct route *route_find(const struct route *table, size_t count,
+                                      const struct http_request *r, bool *known)
 {
-    return !config_settings(ctl->hooks.config(ctl->hooks.ctx))->server.control_private ||
-           is_trusted(c);
-}
-
-static bool serve_entry(struct control *ctl, struct http_conn *c, const struct http_request *r)
-{
-    struct span prefix = SPAN("/entries/");
-    if (!span_starts(r->path, prefix)) {
-        return false;
-    }
-    struct span id = span_make(r->path.ptr + prefix.len, r->path.len - prefix.len);
-    if (r->method == HTTP_GET) {
-        control_get(ctl, c, id, may_see_texts(ctl, c));
-    } else if (r->method == HTTP_DELETE) {
-        control_remove(ctl, c, id);
-    } else {
-        control_reply_error(c, 405, SPAN("GET or DELETE"));
-    }
-    return true;
-}
-
-enum found { FOUND_SERVED, FOUND_PATH, FOUND_NOTHING };
-
-/* Serves the request if the table has it. FOUND_PATH: with another method only. */
-static enum found serve_route(struct control *ctl, struct http_conn *c,
-                              const struct http_request *r, const struct route *table, size_t count)
-{
-    enum found found = FOUND_NOTHING;
+    *known = false;
     for (size_t i = 0; i < count; i++) {
-        if (!span_eq(r->path, span_of(table[i].path))) {
+        if (!is_path_of(&table[i], r->path)) {
             continue;
         }
+        *known = true;
         if (table[i].method == r->method ||
             (table[i].method == HTTP_GET && r->method == HTTP_HEAD)) {
-            table[i].serve(ctl, c);
-            return FOUND_SERVED;
+            return &table[i];
         }
-        found = FOUND_PATH;
     }
-    return found;
+    return NULL;
 }
 
-static void serve(struct control *ctl, struct http_conn *c, const struct http_request *r)
+static const struct route *private_route(const struct http_request *r, bool *known)
 {
-    enum found found = serve_route(ctl, c, r, routes, sizeof routes / sizeof routes[0]);
-    if (found == FOUND_PATH ||
-        (found == FOUND_NOTHING && (control_is_explain(r) || control_is_compare(r)))) {
-        control_reply_error(c, 405, SPAN("this path has another method"));
-    } else if (found == FOUND_NOTHING && !serve_entry(ctl, c, r)) {
-        control_reply_error(c, 404, SPAN("there is nothing here; see lullctl(1)"));
+    return route_find(routes, sizeof routes / sizeof routes[0], r, known);
+}
+
+static void on_request(struct http_conn *c, void *ctx)
+{
+    struct control *ctl = ctx;
+    const struct http_request *r = http_conn_request(c);
+    const struct server_settings *s = &control_settings(&ctl->parts)->server;
+    bool known = false;
+    http_conn_set_data(c, NULL);
+    if (!guard_origin(s, http_header_get(r, SPAN("Origin")), r->host)) {
+        control_reply_error(c, 403, SPAN("this Origin is not allowed"));
+        return;
     }
+    const struct route *route = private_route(r, &known);
+    if (route == NULL && known) {
+        control_reply_error(c, 405, SPAN("this path has another method"));
+    } else if (route == NULL) {
+        control_reply_error(c, 404, SPAN("there is nothing here; see lullctl(1)"));
+    } else if (route->deny != NULL && !is_trusted(c)) {
+        control_reply_error(c, 403, span_of(route->deny));
+    } else if (route->body_max > 0) {
+        http_body_hold(c, route->body_max);
+    } else {
+        route->serve(ctl, c);
+    }
+}
+
+static void on_body_end(struct http_conn *c, void *ctx)
+{
+    bool known = false;
+    const struct route *route = private_route(http_conn_request(c), &known);
+    require(route != NULL);
+    route->serve(ctx, c);
 }
 
 /* A request on metrics_listen. A page of another site must not read the figures by DNS rebinding,
@@ -243,53 +265,21 @@ static void on_public_request(struct http_conn *c, void *ctx)
 {
     struct control *ctl = ctx;
     const struct http_request *r = http_conn_request(c);
-    const struct server_settings *s = &config_settings(ctl->hooks.config(ctl->hooks.ctx))->server;
+    const struct server_settings *s = &control_settings(&ctl->parts)->server;
+    bool known = false;
     http_conn_set_data(c, NULL);
     if (http_conn_is_loopback(c) && r->host.len > 0 && !guard_host(s, ctl->hostname, r->host)) {
         control_reply_error(c, 403, SPAN("this Host is not allowed; see [server] hosts"));
         return;
     }
-    enum found found =
-        serve_route(ctl, c, r, public_routes, sizeof public_routes / sizeof public_routes[0]);
-    if (found != FOUND_SERVED) {
-        control_reply_error(c, found == FOUND_PATH ? 405 : 404,
+    const struct route *route =
+        route_find(public_routes, sizeof public_routes / sizeof public_routes[0], r, &known);
+    if (route != NULL) {
+        route->serve(ctl, c);
+    } else {
+        control_reply_error(c, known ? 405 : 404,
                             SPAN("metrics_listen serves /, /stats, /metrics, /history, /flights, "
                                  "/healthz and /readyz, by GET"));
-    }
-}
-
-static void on_request(struct http_conn *c, void *ctx)
-{
-    struct control *ctl = ctx;
-    const struct http_request *r = http_conn_request(c);
-    const struct settings *s = config_settings(ctl->hooks.config(ctl->hooks.ctx));
-    http_conn_set_data(c, NULL);
-    if (!guard_origin(&s->server, http_header_get(r, SPAN("Origin")), r->host)) {
-        control_reply_error(c, 403, SPAN("this Origin is not allowed"));
-        return;
-    }
-    if (r->method == HTTP_POST && control_is_explain(r)) {
-        http_body_hold(c, EXPLAIN_MAX);
-        return;
-    }
-    if (r->method == HTTP_POST && control_is_compare(r)) {
-        if (is_trusted(c)) {
-            http_body_hold(c, COMPARE_MAX);
-        } else {
-            control_reply_error(
-                c, 403, SPAN("only root and the daemon's own user may send stored requests"));
-        }
-        return;
-    }
-    serve(ctl, c, r);
-}
-
-static void on_body_end(struct http_conn *c, void *ctx)
-{
-    if (control_is_explain(http_conn_request(c))) {
-        control_explain(ctx, c);
-    } else if (control_is_compare(http_conn_request(c))) {
-        control_compare(ctx, c);
     }
 }
 
@@ -303,7 +293,7 @@ static void on_gone(struct http_conn *c, void *ctx)
 {
     control_compare_gone(ctx, c);
     control_events_gone(ctx, c);
-    control_forget(c);
+    control_entries_gone(c);
 }
 
 static void on_writable(struct http_conn *c, void *ctx)
@@ -312,6 +302,7 @@ static void on_writable(struct http_conn *c, void *ctx)
     control_events_writable(ctx, c);
 }
 
+/* No body is streamed. */
 static void on_piece(struct http_conn *c, struct span piece, void *ctx)
 {
     (void)c;
@@ -328,13 +319,8 @@ static const struct http_handler handler = {
     .on_writable = on_writable,
 };
 
-static void on_public_gone(struct http_conn *c, void *ctx)
-{
-    (void)c;
-    (void)ctx;
-}
-
-static void on_public_end(struct http_conn *c, void *ctx)
+/* Replies of metrics_listen are whole: nothing of them is left to do. */
+static void on_public_event(struct http_conn *c, void *ctx)
 {
     (void)c;
     (void)ctx;
@@ -342,14 +328,16 @@ static void on_public_end(struct http_conn *c, void *ctx)
 
 static const struct http_handler public_handler = {
     .on_request = on_public_request,
-    .on_body_end = on_public_end,
+    .on_body_end = on_public_event,
     .on_body_too_large = on_body_too_large,
     .on_body = on_piece,
-    .on_gone = on_public_gone,
-    .on_writable = on_public_gone,
+    .on_gone = on_public_event,
+    .on_writable = on_public_event,
 };
 
-/* The folder is made where it is missing; only for its owner unless others are to get in. */
+/* ---- life ---- */
+
+/* The folder is made where it is missing; below /tmp only for its owner. */
 static enum err make_folder(const struct server_settings *s, char *why, size_t why_size)
 {
     const char *slash = strrchr(s->control, '/');
@@ -384,29 +372,10 @@ static enum err set_group(const struct server_settings *s, char *why, size_t why
     return ERR_OK;
 }
 
-enum err control_create(struct loop *loop, const struct settings *settings,
-                        const struct control_hooks *hooks, struct control **out, char *why,
-                        size_t why_size)
+static enum err listen_everywhere(struct control *ctl, const struct server_settings *s, char *why,
+                                  size_t why_size)
 {
-    const struct server_settings *s = &settings->server;
-    struct http_limits limits = {.header_timeout = 10 * USEC_PER_S,
-                                 .body_timeout = 10 * USEC_PER_S,
-                                 .idle_timeout = 75 * USEC_PER_S,
-                                 .max_connections = CONNECTIONS_MAX,
-                                 .max_buffered = 4 * EXPLAIN_MAX,
-                                 .max_body = 4 * EXPLAIN_MAX};
-    struct control *ctl = mem_new(sizeof *ctl);
     char address[512];
-    ctl->loop = loop;
-    ctl->hooks = *hooks;
-    list_init(&ctl->pending);
-    list_init(&ctl->tails);
-    ctl->server = http_server_create(loop, &limits, &handler, ctl);
-    ctl->public_server = http_server_create(loop, &limits, &public_handler, ctl);
-    ctl->history = history_create(loop, &ctl->hooks);
-    if (gethostname(ctl->hostname, sizeof ctl->hostname - 1) != 0) {
-        ctl->hostname[0] = '\0';
-    }
     snprintf(address, sizeof address, "unix:%s", s->control);
     enum err e = make_folder(s, why, why_size);
     if (e == ERR_OK) {
@@ -418,6 +387,29 @@ enum err control_create(struct loop *loop, const struct settings *settings,
     for (size_t i = 0; i < s->metrics_listen.count && e == ERR_OK; i++) {
         e = http_server_listen(ctl->public_server, s->metrics_listen.items[i], 0666, why, why_size);
     }
+    return e;
+}
+
+enum err control_create(const struct control_parts *parts, struct control **out, char *why,
+                        size_t why_size)
+{
+    struct http_limits limits = {.header_timeout = 10 * USEC_PER_S,
+                                 .body_timeout = 10 * USEC_PER_S,
+                                 .idle_timeout = 75 * USEC_PER_S,
+                                 .max_connections = CONNECTIONS_MAX,
+                                 .max_buffered = 4 * EXPLAIN_MAX,
+                                 .max_body = 4 * EXPLAIN_MAX};
+    struct control *ctl = mem_new(sizeof *ctl);
+    ctl->parts = *parts;
+    list_init(&ctl->pending);
+    list_init(&ctl->tails);
+    ctl->server = http_server_create(parts->loop, &limits, &handler, ctl);
+    ctl->public_server = http_server_create(parts->loop, &limits, &public_handler, ctl);
+    ctl->history = history_create(parts->loop, parts->figures, parts->schedule);
+    if (gethostname(ctl->hostname, sizeof ctl->hostname - 1) != 0) {
+        ctl->hostname[0] = '\0';
+    }
+    enum err e = listen_everywhere(ctl, &control_settings(parts)->server, why, why_size);
     if (e != ERR_OK) {
         control_destroy(ctl);
         return e;
@@ -426,16 +418,16 @@ enum err control_create(struct loop *loop, const struct settings *settings,
     return ERR_OK;
 }
 
-void control_destroy(struct control *c)
+void control_destroy(struct control *ctl)
 {
-    if (c == NULL) {
+    if (ctl == NULL) {
         return;
     }
-    control_compare_gone(c, NULL);
-    control_forget_all(c);
-    control_events_gone_all(c);
-    http_server_destroy(c->server);
-    http_server_destroy(c->public_server);
-    history_destroy(c->history);
-    free(c);
+    control_compare_gone(ctl, NULL);
+    control_entries_gone_all(ctl);
+    control_events_gone_all(ctl);
+    http_server_destroy(ctl->server);
+    http_server_destroy(ctl->public_server);
+    history_destroy(ctl->history);
+    free(ctl);
 }

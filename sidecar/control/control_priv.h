@@ -1,18 +1,20 @@
-/* control_priv.h: what the files of the control socket share. */
+/* control_priv.h: what the files of the control socket share. control.c has the routes and includes
+ * the others' functions; they use only reply.c, query.c and one another's values.
+ */
 #ifndef CONTROL_CONTROL_PRIV_H
 #define CONTROL_CONTROL_PRIV_H
 
 #include "lull/base/list.h"
 #include "lull/control/control.h"
 #include "lull/http/server.h"
+#include "lull/path/exchange/events.h"
 
 #include <cjson/cJSON.h>
 
 struct history;
 
 struct control {
-    struct loop *loop;
-    struct control_hooks hooks;
+    struct control_parts parts;
     struct http_server *server;
     struct http_server *public_server; /* of metrics_listen */
     struct history *history;
@@ -22,13 +24,39 @@ struct control {
     struct list pending; /* of struct pending: purges and removals under way */
     struct {
         struct compare_run *run;
-        struct http_conn *conn; /* whose it is; NULL: none is under way */
+        struct http_conn *conn; /* of its client; NULL: none is under way */
     } compare;
 };
 
-/* One request, taken apart. */
+/* The settings in force. */
+static inline struct settings *control_settings(const struct control_parts *parts)
+{
+    return config_settings(*parts->config);
+}
+
+/* ---- reply.c: whole replies, and members of the JSON in them ---- */
+
+/* Replies with a JSON body. */
+void control_reply_json(struct http_conn *c, int status, struct span json);
+/* The same from a tree, which is freed. */
+void control_reply_tree(struct http_conn *c, int status, cJSON *tree);
+/* {"error": text} */
+void control_reply_error(struct http_conn *c, int status, struct span text);
+
+/* Add a member of that name to an object: a text, */
+void control_add_span(cJSON *to, const char *name, struct span s);
+/* a time such as "2026-11-28T21:00:00Z", */
+void control_add_time(cJSON *to, const char *name, wall_t t);
+/* milliseconds with two decimals (null for a negative value), seconds with three, */
+void control_add_ms(cJSON *to, const char *name, usec_t us);
+void control_add_seconds(cJSON *to, const char *name, usec_t us);
+/* or a quotient rounded to that many decimals; null where the divisor is 0. */
+void control_add_quotient(cJSON *to, const char *name, double value, double divisor, int decimals);
+
+/* ---- query.c: the query of a request ---- */
+
 struct control_query {
-    struct control_filter filter;
+    struct cache_filter filter;
     size_t limit;
     int64_t after;
     bool all;        /* all=yes */
@@ -36,69 +64,77 @@ struct control_query {
     bool any;        /* at least one condition was given */
     struct buf text; /* what the spans above point into */
 };
-/* settings: the kinds there are; now: for older=7d. false: why says what is wrong with it. Free
- * with control_query_free. */
+/* settings: the kinds there are; now: for older=7d. false: why says what is wrong with it. The
+ * caller frees q with control_query_free either way. */
 bool control_query_parse(struct control_query *q, struct span query,
                          const struct settings *settings, wall_t now, struct buf *why);
-/* Whether there is such a kind; otherwise why says so, with the nearest one. */
-bool control_query_kind(const struct settings *settings, struct span name, struct buf *why);
 void control_query_free(struct control_query *q);
-/* NAME=VALUE for NAME=VALUE of a query, decoded into text, whose bytes stay (values are
- * terminated), until take says no. false: take said no, or it is no such query: then why says so.
- */
+/* Calls take for each NAME=VALUE of a query until it returns false. Values are decoded into text,
+ * whose bytes stay, and terminated. false: take returned false, or the query has another form: then
+ * why says so. */
 bool control_query_walk(struct span query, struct buf *text,
                         bool (*take)(void *ctx, struct span name, struct span value), void *ctx,
                         struct buf *why);
+/* Whether there is such a kind; otherwise why says so, with the nearest one. */
+bool control_query_kind(const struct settings *settings, struct span name, struct buf *why);
+/* A duration as the configuration writes it. false: why says what is wrong. */
+bool control_query_duration(struct span value, usec_t *out, struct buf *why);
 /* A whole number from 0 to max. */
 bool control_query_number(struct span s, int64_t max, int64_t *out);
 
-/* Whole reply with a JSON body. */
-void control_reply_json(struct http_conn *c, int status, struct span json);
-/* The same from a tree, which is freed. */
-void control_reply_tree(struct http_conn *c, int status, cJSON *tree);
-/* {"error": text} */
-void control_reply_error(struct http_conn *c, int status, struct span text);
+/* ---- entries.c: GET /entries, GET and DELETE /entries/ID, POST /purge ---- */
 
-/* entries.c */
-void control_list(struct control *ctl, struct http_conn *c);
-void control_get(struct control *ctl, struct http_conn *c, struct span id, bool texts);
-void control_remove(struct control *ctl, struct http_conn *c, struct span id);
-void control_purge(struct control *ctl, struct http_conn *c);
-/* The client left while its purge runs. */
-void control_forget(struct http_conn *c);
-void control_forget_all(struct control *ctl);
+void control_entries_list(struct control *ctl, struct http_conn *c);
+/* texts: with those of the request and the answer. */
+void control_entries_get(struct control *ctl, struct http_conn *c, struct span id, bool texts);
+void control_entries_remove(struct control *ctl, struct http_conn *c, struct span id);
+void control_entries_purge(struct control *ctl, struct http_conn *c);
+/* The client left; its purge or removal goes on without a reply. */
+void control_entries_gone(struct http_conn *c);
+void control_entries_gone_all(struct control *ctl);
 
-/* explain.c: POST /explain and what is below it; the body is held first. */
-/* scopes: shown as well. */
-/* "2026-11-28T21:00:00Z", as a member of that name. entries.c */
-void control_add_time(struct cJSON *to, const char *name, wall_t t);
+/* ---- flights.c: GET /flights; scopes: shown as well ---- */
+
 void control_flights(struct control *ctl, struct http_conn *c, bool scopes);
-bool control_is_explain(const struct http_request *r);
+
+/* ---- explain_reply.c: POST /explain and what is below it; the body is held first ---- */
+
 void control_explain(struct control *ctl, struct http_conn *c);
 
-/* event_stream.c */
+/* ---- event_stream.c: GET /events ---- */
+
 void control_events(struct control *ctl, struct http_conn *c);
-/* The client reads again. Does nothing for other connections; so does gone. */
+/* The client reads again; it is gone; all are. Other connections are ignored. */
 void control_events_writable(struct control *ctl, struct http_conn *c);
 void control_events_gone(struct control *ctl, const struct http_conn *c);
 void control_events_gone_all(struct control *ctl);
+/* Appends one event as server-sent event. */
+void control_events_render(struct buf *out, const struct exchange_event *e);
 
-/* history.c: hooks must outlive it. */
-struct history *history_create(struct loop *loop, const struct control_hooks *hooks);
+/* ---- history.c: GET /history ---- */
+
+/* Takes samples from now on. The parts outlive it. */
+struct history *history_create(struct loop *loop, const struct figures *figures,
+                               const struct schedule *schedule);
 void history_destroy(struct history *h); /* NULL is fine */
 /* The body of GET /history; the caller deletes it. */
 cJSON *history_tree(const struct history *h);
-void control_history(struct control *ctl, struct http_conn *c);
 
-/* page.c */
+/* ---- stats.c ---- */
+
+/* The figures, with the gauges of connections and queues brought up to date. */
+struct figures *control_figures(const struct control_parts *parts);
+
+/* ---- page.c: GET / ---- */
+
 void control_page(struct control *ctl, struct http_conn *c);
 
-/* compare_stream.c */
-bool control_is_compare(const struct http_request *r);
+/* ---- compare_stream.c: POST /compare; the body is held first ---- */
+
 void control_compare(struct control *ctl, struct http_conn *c);
 /* The client reads again. */
 void control_compare_writable(struct control *ctl, struct http_conn *c);
-/* The client left; NULL: whoever it is. */
+/* The client left; NULL: any client. */
 void control_compare_gone(struct control *ctl, const struct http_conn *c);
 
 #endif

@@ -1,4 +1,4 @@
-/* entries.c: what is in the cache: list, look at one, remove, purge.
+/* entries.c: what is in the cache: list, show one, remove, purge.
  *
  * Removing and purging end after the commit, so their requests wait. A client may leave before, and
  * the daemon may stop: a pending keeps the connection only as long as it is there, and is freed by
@@ -6,10 +6,10 @@
  */
 #include "control/control_priv.h"
 
-#include <cjson/cJSON.h>
+#include "lull/path/dialect/answer.h"
+
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 struct pending {
     struct list node;       /* in control.pending while conn is there */
@@ -17,33 +17,16 @@ struct pending {
     bool purge;
 };
 
-static void add_span(cJSON *to, const char *name, struct span s)
+static cJSON *entry_json(const struct cache_info *e)
 {
-    char *text = mem_strndup(s.len > 0 ? s.ptr : "", s.len);
-    require(cJSON_AddStringToObject(to, name, text) != NULL);
-    free(text);
-}
-
-void control_add_time(cJSON *to, const char *name, wall_t t)
-{
-    char text[32];
-    struct tm tm;
-    time_t seconds = (time_t)(t.us / USEC_PER_S);
-    if (gmtime_r(&seconds, &tm) == NULL ||
-        strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0) {
-        snprintf(text, sizeof text, "?");
-    }
-    cJSON_AddStringToObject(to, name, text);
-}
-
-static cJSON *entry_json(const struct control_entry *e)
-{
+    char id[HASH_KEY_HEX + 1];
     cJSON *o = cJSON_CreateObject();
-    cJSON_AddStringToObject(o, "id", e->id);
-    add_span(o, "kind", e->kind);
-    add_span(o, "scope", e->scope);
-    add_span(o, "model", e->model);
-    add_span(o, "upstream", e->upstream);
+    hash_key_hex(e->id, id);
+    cJSON_AddStringToObject(o, "id", id);
+    control_add_span(o, "kind", e->kind);
+    control_add_span(o, "scope", e->scope);
+    control_add_span(o, "model", e->model);
+    control_add_span(o, "upstream", e->upstream);
     control_add_time(o, "created", e->created);
     control_add_time(o, "expires", e->expires);
     cJSON_AddNumberToObject(o, "bytes", (double)e->bytes);
@@ -55,8 +38,9 @@ static cJSON *entry_json(const struct control_entry *e)
 static bool parse_query(struct control *ctl, struct http_conn *c, struct control_query *q)
 {
     struct buf why = {.max = 1024};
-    const struct settings *s = config_settings(ctl->hooks.config(ctl->hooks.ctx));
-    bool ok = control_query_parse(q, http_conn_request(c)->query, s, loop_wall(ctl->loop), &why);
+    const struct settings *s = control_settings(&ctl->parts);
+    bool ok =
+        control_query_parse(q, http_conn_request(c)->query, s, loop_wall(ctl->parts.loop), &why);
     if (!ok) {
         control_reply_error(c, 400, buf_span(&why));
         control_query_free(q);
@@ -65,13 +49,13 @@ static bool parse_query(struct control *ctl, struct http_conn *c, struct control
     return ok;
 }
 
-static void list_one(void *ctx, const struct control_entry *e)
+static void add_entry(void *ctx, const struct cache_info *e)
 {
     cJSON *array = ctx;
     cJSON_AddItemToArray(array, entry_json(e));
 }
 
-void control_list(struct control *ctl, struct http_conn *c)
+void control_entries_list(struct control *ctl, struct http_conn *c)
 {
     struct control_query q;
     int64_t next = 0;
@@ -85,7 +69,7 @@ void control_list(struct control *ctl, struct http_conn *c)
     }
     cJSON *tree = cJSON_CreateObject();
     cJSON *array = cJSON_AddArrayToObject(tree, "entries");
-    ctl->hooks.list(ctl->hooks.ctx, &q.filter, q.limit, q.after, list_one, array, &next);
+    cache_list(ctl->parts.cache, &q.filter, q.limit, q.after, add_entry, array, &next);
     if (next == 0) {
         cJSON_AddNullToObject(tree, "next");
     } else {
@@ -97,29 +81,38 @@ void control_list(struct control *ctl, struct http_conn *c)
     control_query_free(&q);
 }
 
-struct one {
+struct shown {
     cJSON *tree;
     bool texts;
 };
 
-static void take_one(void *ctx, const struct control_entry *e)
+/* The answer is shown as its text instead of its stored form. */
+static void show_entry(void *ctx, const struct cache_info *e)
 {
-    struct one *one = ctx;
-    one->tree = entry_json(e);
-    if (one->texts) {
-        add_span(one->tree, "request", e->request);
-        add_span(one->tree, "answer", e->answer);
+    struct shown *shown = ctx;
+    struct answer answer;
+    shown->tree = entry_json(e);
+    if (!shown->texts) {
+        return;
+    }
+    bool decoded = e->answer.len > 0 && answer_decode(e->answer, &answer) == ERR_OK;
+    control_add_span(shown->tree, "request", e->request);
+    control_add_span(shown->tree, "answer", decoded ? buf_span(&answer.content) : SPAN_NONE);
+    if (decoded) {
+        answer_free(&answer);
     }
 }
 
-void control_get(struct control *ctl, struct http_conn *c, struct span id, bool texts)
+void control_entries_get(struct control *ctl, struct http_conn *c, struct span id, bool texts)
 {
-    struct one one = {NULL, texts};
-    if (!ctl->hooks.get(ctl->hooks.ctx, id, take_one, &one) || one.tree == NULL) {
+    struct hash_key key;
+    struct shown shown = {NULL, texts};
+    if (hash_key_parse(id, &key) == ERR_OK &&
+        cache_get(ctl->parts.cache, key, show_entry, &shown) == ERR_OK && shown.tree != NULL) {
+        control_reply_tree(c, 200, shown.tree);
+    } else {
         control_reply_error(c, 404, SPAN("there is no entry of that id"));
-        return;
     }
-    control_reply_tree(c, 200, one.tree);
 }
 
 static struct pending *pending_new(struct control *ctl, struct http_conn *c, bool purge)
@@ -141,7 +134,7 @@ static void pending_unlink(struct pending *p)
     }
 }
 
-void control_forget(struct http_conn *c)
+void control_entries_gone(struct http_conn *c)
 {
     struct pending *p = http_conn_data(c);
     if (p != NULL) {
@@ -149,7 +142,7 @@ void control_forget(struct http_conn *c)
     }
 }
 
-void control_forget_all(struct control *ctl)
+void control_entries_gone_all(struct control *ctl)
 {
     list_each(node, &ctl->pending)
     {
@@ -157,7 +150,7 @@ void control_forget_all(struct control *ctl)
     }
 }
 
-static void on_count(void *ctx, bool ok, uint64_t count)
+static void on_count(void *ctx, enum err result, uint64_t count)
 {
     struct pending *p = ctx;
     struct http_conn *c = p->conn;
@@ -167,7 +160,7 @@ static void on_count(void *ctx, bool ok, uint64_t count)
         free(p);
         return;
     }
-    if (!ok) {
+    if (result != ERR_OK) {
         control_reply_error(c, 503, SPAN("the cache is not available"));
     } else if (p->purge) {
         snprintf(text, sizeof text, "{\"purged\":%llu}", (unsigned long long)count);
@@ -180,17 +173,17 @@ static void on_count(void *ctx, bool ok, uint64_t count)
     free(p);
 }
 
-void control_remove(struct control *ctl, struct http_conn *c, struct span id)
+void control_entries_remove(struct control *ctl, struct http_conn *c, struct span id)
 {
-    struct pending *p = pending_new(ctl, c, false);
-    if (!ctl->hooks.remove(ctl->hooks.ctx, id, on_count, p)) {
-        pending_unlink(p);
-        free(p);
+    struct hash_key key;
+    if (hash_key_parse(id, &key) != ERR_OK) {
         control_reply_error(c, 404, SPAN("there is no entry of that id"));
+        return;
     }
+    cache_remove(ctl->parts.cache, key, on_count, pending_new(ctl, c, false));
 }
 
-void control_purge(struct control *ctl, struct http_conn *c)
+void control_entries_purge(struct control *ctl, struct http_conn *c)
 {
     struct control_query q;
     if (!parse_query(ctl, c, &q)) {
@@ -202,7 +195,7 @@ void control_purge(struct control *ctl, struct http_conn *c)
         control_reply_error(
             c, 400, SPAN("say what: kind=, scope=, model=, older=, or all=yes for everything"));
     } else {
-        ctl->hooks.purge(ctl->hooks.ctx, &q.filter, on_count, pending_new(ctl, c, true));
+        cache_purge(ctl->parts.cache, &q.filter, on_count, pending_new(ctl, c, true));
     }
     control_query_free(&q);
 }

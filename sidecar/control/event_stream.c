@@ -10,10 +10,7 @@
  */
 #include "control/control_priv.h"
 
-#include "lull/config/options.h"
-
 #include <inttypes.h>
-#include <math.h>
 #include <stdlib.h>
 
 enum { TAILS_MAX = 16, EVENT_MAX = 4096 };
@@ -58,7 +55,7 @@ static void add_number(struct buf *out, const char *name, int64_t n)
 }
 
 /* Members that do not apply to the exchange are left out. */
-static void write_event(struct buf *out, const struct exchange_event *e)
+void control_events_render(struct buf *out, const struct exchange_event *e)
 {
     buf_text(out, "data: {\"time\":%.3f,\"id\":%" PRIu64, (double)e->at.us / 1e6, e->id);
     add_text(out, "what", e->what);
@@ -102,7 +99,7 @@ static void on_event(void *ctx, const struct exchange_event *e)
         return;
     }
     struct buf out = {.max = EVENT_MAX};
-    write_event(&out, e);
+    control_events_render(&out, e);
     send(t, buf_span(&out));
     buf_free(&out);
 }
@@ -129,7 +126,7 @@ static struct tail *tail_of(struct control *ctl, const struct http_conn *c)
 
 static void tail_free(struct tail *t)
 {
-    t->ctl->hooks.unlisten(t->ctl->hooks.ctx, &t->listener);
+    engine_unlisten(t->ctl->parts.engine, &t->listener);
     list_remove(&t->node);
     t->ctl->tail_count--;
     loop_timer_destroy(t->keepalive);
@@ -188,7 +185,6 @@ static bool is_outcome(struct span name)
 /* Copies the value, which is terminated and was checked to be one of a closed set. */
 static bool take_filter(void *ctx, struct span name, struct span value)
 {
-    static const struct option duration = {.type = TYPE_DURATION, .max = INT64_MAX};
     struct filters *f = ctx;
     if (span_eq(name, SPAN("kind"))) {
         bool ok = control_query_kind(f->settings, value, f->why) && value.len < sizeof f->t->kind;
@@ -205,7 +201,7 @@ static bool take_filter(void *ctx, struct span name, struct span value)
         return ok;
     }
     if (span_eq(name, SPAN("slow"))) {
-        return value_read(&duration, value.ptr, &f->t->slow, f->why);
+        return control_query_duration(value, &f->t->slow, f->why);
     }
     buf_text(f->why, "%.*s is no condition of events: kind, outcome and slow are",
              (int)(name.len < 64 ? name.len : 64), name.ptr);
@@ -217,13 +213,13 @@ static void begin(struct tail *t)
     const struct http_header headers[] = {{SPAN("Content-Type"), SPAN("text/event-stream")},
                                           {SPAN("Cache-Control"), SPAN("no-store")}};
     t->listener = (struct exchange_listener){.fn = on_event, .ctx = t};
-    t->keepalive = loop_timer_create(t->ctl->loop, on_keepalive, t);
+    t->keepalive = loop_timer_create(t->ctl->parts.loop, on_keepalive, t);
     loop_timer_start(t->keepalive, KEEPALIVE);
     list_append(&t->ctl->tails, &t->node);
     t->ctl->tail_count++;
     http_reply_begin(t->conn, 200, SPAN_NONE, headers, sizeof headers / sizeof headers[0], -1);
     send(t, SPAN(": \n\n"));
-    t->ctl->hooks.listen(t->ctl->hooks.ctx, &t->listener);
+    engine_listen(t->ctl->parts.engine, &t->listener);
 }
 
 void control_events(struct control *ctl, struct http_conn *c)
@@ -231,7 +227,7 @@ void control_events(struct control *ctl, struct http_conn *c)
     struct buf why = {.max = 1024};
     struct buf text = {.max = 4096};
     struct tail *t = mem_new(sizeof *t);
-    struct filters f = {t, config_settings(ctl->hooks.config(ctl->hooks.ctx)), &why};
+    struct filters f = {t, control_settings(&ctl->parts), &why};
     *t = (struct tail){.ctl = ctl, .conn = c};
     if (!control_query_walk(http_conn_request(c)->query, &text, take_filter, &f, &why)) {
         control_reply_error(c, 400, buf_span(&why));

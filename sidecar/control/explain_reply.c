@@ -4,7 +4,6 @@
  */
 #include "control/control_priv.h"
 
-#include <cjson/cJSON.h>
 #include <stdio.h>
 
 static const struct span prefix = {"X-Explain-", 10};
@@ -30,7 +29,7 @@ static void put_policy(struct control *ctl, const char *kind, struct buf *out)
     }
     snprintf(section, sizeof section, "task.%s.", kind);
     buf_text(out, ",\"policy\":");
-    config_print_json(ctl->hooks.config(ctl->hooks.ctx), section, out);
+    config_print_json(*ctl->parts.config, section, out);
 }
 
 /* cJSON points behind what stands where a member's name should: one back. */
@@ -98,12 +97,6 @@ static void render(struct control *ctl, const struct explanation *e, struct span
     buf_text(out, "}");
 }
 
-bool control_is_explain(const struct http_request *r)
-{
-    struct span path = SPAN("/explain");
-    return span_starts(r->path, path) && (r->path.len == path.len || r->path.ptr[path.len] == '/');
-}
-
 void control_explain(struct control *ctl, struct http_conn *c)
 {
     const struct http_request *r = http_conn_request(c);
@@ -123,7 +116,7 @@ void control_explain(struct control *ctl, struct http_conn *c)
             headers[in.header_count++].value = r->headers[i].value;
         }
     }
-    ctl->hooks.explain(ctl->hooks.ctx, &in, &explanation);
+    engine_explain(ctl->parts.engine, &in, &explanation);
     render(ctl, &explanation, in.body, &out);
     control_reply_json(c, 200, buf_span(&out));
     buf_free(&out);

@@ -1,88 +1,98 @@
-/* flights.c: GET /flights: what runs and waits now, with the reason, what each machine does, and what
- * tasks are sent without because a server refused it.
+/* flights.c: GET /flights: what runs and waits now, with the reason; what each machine does; and
+ * which additions tasks are sent without because a server refused them.
  */
 #include "control/control_priv.h"
 
-#include <cjson/cJSON.h>
-#include <math.h>
 #include <stdlib.h>
-
-enum { MACHINES_MAX = 256 };
-
-static void add_span(cJSON *to, const char *name, struct span s)
-{
-    char *text = mem_strndup(s.len > 0 ? s.ptr : "", s.len);
-    cJSON_AddStringToObject(to, name, text);
-    free(text);
-}
-
-static void add_seconds(cJSON *to, const char *name, usec_t us)
-{
-    cJSON_AddNumberToObject(to, name, round((double)us / 1e3) / 1e3);
-}
 
 struct listing {
     cJSON *list;
     bool scopes;
 };
 
-static void add_flight(void *ctx, const struct control_flight *f)
+static void add_flight(void *ctx, const struct flight_view *f)
 {
     struct listing *listing = ctx;
     cJSON *one = cJSON_CreateObject();
     cJSON_AddStringToObject(one, "kind", f->kind);
     cJSON_AddStringToObject(one, "state", f->state);
     cJSON_AddStringToObject(one, "why", f->why);
-    add_seconds(one, "age_s", f->age);
-    add_seconds(one, "waited_s", f->waited);
+    control_add_seconds(one, "age_s", f->age);
+    control_add_seconds(one, "waited_s", f->waited);
     cJSON_AddNumberToObject(one, "waiters", (double)f->waiters);
     cJSON_AddNumberToObject(one, "requeued", f->requeued);
     cJSON_AddNumberToObject(one, "priority", (double)f->priority);
     cJSON_AddStringToObject(one, "upstream", f->upstream);
-    add_span(one, "model", f->model);
+    control_add_span(one, "model", f->model);
     if (listing->scopes) {
-        add_span(one, "scope", f->scope);
+        control_add_span(one, "scope", f->scope);
     }
     cJSON_AddItemToArray(listing->list, one);
 }
 
-static void add_machines(struct control *ctl, cJSON *to)
-{
-    struct control_machine list[MACHINES_MAX];
-    size_t count = ctl->hooks.machines(ctl->hooks.ctx, list, MACHINES_MAX);
-    for (size_t i = 0; i < count; i++) {
-        cJSON *one = cJSON_CreateObject();
-        cJSON_AddStringToObject(one, "machine", list[i].name);
-        cJSON_AddNumberToObject(one, "chats", (double)list[i].chats);
-        cJSON_AddNumberToObject(one, "foreground", (double)list[i].foreground);
-        cJSON_AddNumberToObject(one, "running", (double)list[i].running);
-        cJSON_AddNumberToObject(one, "waiting", (double)list[i].waiting);
-        if (list[i].quiet < 0 || list[i].quiet == INT64_MAX) {
-            cJSON_AddNullToObject(one, "quiet_s");
-        } else {
-            add_seconds(one, "quiet_s", list[i].quiet);
-        }
-        cJSON_AddItemToArray(to, one);
-    }
-}
-
-static void add_left_out(void *ctx, const struct control_left_out *l)
+static void add_machine(cJSON *to, const struct schedule_machine *m)
 {
     cJSON *one = cJSON_CreateObject();
-    cJSON_AddStringToObject(one, "upstream", l->upstream);
-    cJSON_AddStringToObject(one, "model", l->model);
-    cJSON_AddStringToObject(one, "addition", l->addition);
-    cJSON_AddBoolToObject(one, "proven", l->proven);
-    control_add_time(one, "since", l->since);
-    cJSON_AddItemToArray(ctx, one);
+    cJSON_AddStringToObject(one, "machine", m->name);
+    cJSON_AddNumberToObject(one, "chats", (double)m->chats);
+    cJSON_AddNumberToObject(one, "foreground", (double)m->foreground);
+    cJSON_AddNumberToObject(one, "running", (double)m->running);
+    cJSON_AddNumberToObject(one, "waiting", (double)m->waiting);
+    if (m->quiet < 0 || m->quiet == INT64_MAX) {
+        cJSON_AddNullToObject(one, "quiet_s");
+    } else {
+        control_add_seconds(one, "quiet_s", m->quiet);
+    }
+    cJSON_AddItemToArray(to, one);
+}
+
+/* Upstreams may share a machine: each machine is shown once. */
+static void add_machines(const struct control_parts *parts, cJSON *to)
+{
+    const struct settings *s = control_settings(parts);
+    const char **shown = mem_new((s->upstream_count + 1) * sizeof *shown);
+    size_t count = 0;
+    for (size_t i = 0; i < s->upstream_count; i++) {
+        struct schedule_machine m =
+            schedule_look_machine(parts->schedule, &s->upstreams[i], loop_now(parts->loop));
+        size_t k = 0;
+        while (k < count && strcmp(shown[k], m.name) != 0) {
+            k++;
+        }
+        if (k == count) {
+            shown[count++] = m.name;
+            add_machine(to, &m);
+        }
+    }
+    free(shown);
+}
+
+struct refusals {
+    cJSON *list;
+    wall_t now;
+};
+
+static void add_left_out(void *ctx, const struct flight_refusal_view *v)
+{
+    struct refusals *refusals = ctx;
+    cJSON *one = cJSON_CreateObject();
+    cJSON_AddStringToObject(one, "upstream", v->upstream);
+    cJSON_AddStringToObject(one, "model", v->model);
+    cJSON_AddStringToObject(one, "addition", v->addition);
+    cJSON_AddBoolToObject(one, "proven", v->proven);
+    control_add_time(one, "since", (wall_t){refusals->now.us - v->age});
+    cJSON_AddItemToArray(refusals->list, one);
 }
 
 void control_flights(struct control *ctl, struct http_conn *c, bool scopes)
 {
+    const struct control_parts *parts = &ctl->parts;
+    struct flight_table *flights = engine_flights(parts->engine);
     cJSON *tree = cJSON_CreateObject();
     struct listing listing = {cJSON_AddArrayToObject(tree, "flights"), scopes};
-    ctl->hooks.flights(ctl->hooks.ctx, add_flight, &listing);
-    add_machines(ctl, cJSON_AddArrayToObject(tree, "machines"));
-    ctl->hooks.left_out(ctl->hooks.ctx, add_left_out, cJSON_AddArrayToObject(tree, "left_out"));
+    flight_each(flights, add_flight, &listing);
+    add_machines(parts, cJSON_AddArrayToObject(tree, "machines"));
+    struct refusals refusals = {cJSON_AddArrayToObject(tree, "left_out"), loop_wall(parts->loop)};
+    flight_refusals(flights, add_left_out, &refusals);
     control_reply_tree(c, 200, tree);
 }

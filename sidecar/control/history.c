@@ -7,7 +7,6 @@
  */
 #include "control/control_priv.h"
 
-#include <math.h>
 #include <stdlib.h>
 
 enum { SAMPLES = 60, LOOKS = 6 }; /* minutes kept; looks at the queue in one of them */
@@ -31,7 +30,8 @@ struct sample {
 
 struct history {
     struct loop *loop;
-    const struct control_hooks *hooks;
+    const struct figures *figures;
+    const struct schedule *schedule;
     struct loop_timer *timer;
     struct totals last;
     struct sample samples[SAMPLES]; /* oldest at `next` once all are used */
@@ -74,13 +74,13 @@ static struct totals totals_of(const struct figures *f)
     return now;
 }
 
-static int64_t queued_now(const struct figures *f)
+static int64_t queued_now(const struct history *h)
 {
-    int64_t queued = 0;
-    for (size_t i = 0; i < f->upstream_count; i++) {
-        queued += f->upstreams[i]->queued;
+    size_t queued = 0;
+    for (size_t i = 0; i < h->figures->upstream_count; i++) {
+        queued += schedule_count(h->schedule, h->figures->upstreams[i]->name).waiting;
     }
-    return queued;
+    return (int64_t)queued;
 }
 
 static struct totals difference(const struct totals *a, const struct totals *b)
@@ -96,9 +96,9 @@ static struct totals difference(const struct totals *a, const struct totals *b)
     };
 }
 
-static void keep_sample(struct history *h, const struct figures *f)
+static void add_sample(struct history *h)
 {
-    struct totals now = totals_of(f);
+    struct totals now = totals_of(h->figures);
     h->samples[h->next] = (struct sample){.at_s = loop_wall(h->loop).us / USEC_PER_S,
                                           .delta = difference(&now, &h->last),
                                           .queued = h->queued};
@@ -111,22 +111,23 @@ static void keep_sample(struct history *h, const struct figures *f)
 static void on_look(void *ctx)
 {
     struct history *h = ctx;
-    const struct figures *f = h->hooks->figures(h->hooks->ctx);
-    int64_t queued = queued_now(f);
+    int64_t queued = queued_now(h);
     h->queued = queued > h->queued ? queued : h->queued;
     h->looks++;
     if (h->looks == LOOKS) {
         h->looks = 0;
-        keep_sample(h, f);
+        add_sample(h);
     }
     loop_timer_start(h->timer, LOOK);
 }
 
-struct history *history_create(struct loop *loop, const struct control_hooks *hooks)
+struct history *history_create(struct loop *loop, const struct figures *figures,
+                               const struct schedule *schedule)
 {
     struct history *h = mem_new(sizeof *h);
     h->loop = loop;
-    h->hooks = hooks;
+    h->figures = figures;
+    h->schedule = schedule;
     h->timer = loop_timer_create(loop, on_look, h);
     loop_timer_start(h->timer, LOOK);
     return h;
@@ -140,32 +141,19 @@ void history_destroy(struct history *h)
     }
 }
 
-static void add_seconds(cJSON *to, const char *name, int64_t us)
-{
-    cJSON_AddNumberToObject(to, name, round((double)us / 1e3) / 1e3);
-}
-
-/* The mean in milliseconds; null where nothing was seen. */
-static void add_mean(cJSON *to, const char *name, uint64_t count, int64_t sum_us)
-{
-    if (count == 0) {
-        cJSON_AddNullToObject(to, name);
-    } else {
-        cJSON_AddNumberToObject(to, name, round((double)sum_us / (double)count / 100.0) / 10.0);
-    }
-}
-
 static cJSON *sample_tree(const struct sample *s)
 {
     const struct totals *d = &s->delta;
     cJSON *one = cJSON_CreateObject();
     cJSON_AddNumberToObject(one, "t", (double)s->at_s);
-    add_seconds(one, "saved_s", d->saved_us);
-    add_seconds(one, "spent_s", d->spent_us);
+    control_add_seconds(one, "saved_s", d->saved_us);
+    control_add_seconds(one, "spent_s", d->spent_us);
     cJSON_AddNumberToObject(one, "requests", (double)d->requests);
     cJSON_AddNumberToObject(one, "without_call", (double)d->without_call);
-    add_mean(one, "ttft_alone_ms", d->alone.count, d->alone.sum_us);
-    add_mean(one, "ttft_after_tasks_ms", d->after_tasks.count, d->after_tasks.sum_us);
+    control_add_quotient(one, "ttft_alone_ms", (double)d->alone.sum_us,
+                         1e3 * (double)d->alone.count, 1);
+    control_add_quotient(one, "ttft_after_tasks_ms", (double)d->after_tasks.sum_us,
+                         1e3 * (double)d->after_tasks.count, 1);
     cJSON_AddNumberToObject(one, "queued", (double)s->queued);
     return one;
 }
@@ -180,9 +168,4 @@ cJSON *history_tree(const struct history *h)
     }
     cJSON_AddArrayToObject(tree, "days");
     return tree;
-}
-
-void control_history(struct control *ctl, struct http_conn *c)
-{
-    control_reply_tree(c, 200, history_tree(ctl->history));
 }

@@ -11,7 +11,7 @@
 
 #include <stdio.h>
 
-enum { UPSTREAMS_MAX = 256, NAME_MAX_BYTES = 128 };
+enum { NAME_MAX_BYTES = 128 };
 enum shown { SHOWN_COUNT, SHOWN_SECONDS, SHOWN_MONEY, SHOWN_GAUGE };
 
 struct family {
@@ -107,59 +107,58 @@ static void put_tasks(struct buf *out, const struct figures *f)
     }
 }
 
-struct ups {
-    struct control_upstream list[UPSTREAMS_MAX];
-    size_t count;
-};
-
-static void upstream_figure(struct buf *out, struct figures *f, const struct ups *ups,
+static void upstream_figure(struct buf *out, struct figures *f, const struct settings *s,
                             size_t offset, const char *name, enum shown shown, const char *help)
 {
     struct family family = begin(out, "upstream", name, shown, help);
-    for (size_t i = 0; i < ups->count; i++) {
+    for (size_t i = 0; i < s->upstream_count; i++) {
         char labels[NAME_MAX_BYTES];
         int64_t value = 0;
-        const struct upstream_figures *u = figures_upstream(f, ups->list[i].name);
+        const struct upstream_figures *u = figures_upstream(f, s->upstreams[i].name);
         memcpy(&value, (const char *)u + offset, sizeof value);
-        snprintf(labels, sizeof labels, "{upstream=\"%s\"}", ups->list[i].name);
+        snprintf(labels, sizeof labels, "{upstream=\"%s\"}", s->upstreams[i].name);
         sample(out, &family, labels, value);
     }
 }
 
-static void put_upstreams(struct buf *out, const struct control_hooks *hooks, struct figures *f)
+static void upstream_histogram(struct buf *out, struct figures *f, const struct settings *s,
+                               size_t offset, const char *name, const char *help)
 {
-    struct ups ups;
-    char labels[NAME_MAX_BYTES];
-    ups.count = hooks->upstreams(hooks->ctx, ups.list, UPSTREAMS_MAX);
+    histogram_head(out, name, help);
+    for (size_t i = 0; i < s->upstream_count; i++) {
+        char labels[NAME_MAX_BYTES];
+        const struct upstream_figures *u = figures_upstream(f, s->upstreams[i].name);
+        snprintf(labels, sizeof labels, "upstream=\"%s\"", u->name);
+        histogram(out, name, labels,
+                  (const struct figure_times *)(const void *)((const char *)u + offset));
+    }
+}
+
+static void put_upstreams(struct buf *out, const struct control_parts *parts)
+{
+    const struct settings *s = control_settings(parts);
+    struct figures *f = parts->figures;
     struct family up = begin(out, "upstream", "up", SHOWN_GAUGE,
                              "0: the last call did not reach it, or tasks are kept away");
-    for (size_t i = 0; i < ups.count; i++) {
-        snprintf(labels, sizeof labels, "{upstream=\"%s\"}", ups.list[i].name);
-        sample(out, &up, labels,
-               strcmp(ups.list[i].state, "up") == 0 || strcmp(ups.list[i].state, "untried") == 0);
+    for (size_t i = 0; i < s->upstream_count; i++) {
+        char labels[NAME_MAX_BYTES];
+        const char *state = engine_upstream_state(parts->engine, s->upstreams[i].name);
+        snprintf(labels, sizeof labels, "{upstream=\"%s\"}", s->upstreams[i].name);
+        sample(out, &up, labels, strcmp(state, "up") == 0 || strcmp(state, "untried") == 0);
     }
 #define TASK_FIGURE(field, name, value, help)
 #define UPSTREAM_FIGURE(field, name, value, help)                                                  \
-    upstream_figure(out, f, &ups, offsetof(struct upstream_figures, field), name, SHOWN_##value,   \
-                    help);
+    upstream_figure(out, f, s, offsetof(struct upstream_figures, field), name, SHOWN_##value, help);
 #define SERVER_FIGURE(group, field, name, value, help)
 #include "lull/config/figures.def"
 #undef TASK_FIGURE
 #undef UPSTREAM_FIGURE
 #undef SERVER_FIGURE
-    histogram_head(out, "lull_upstream_latency_seconds", "length of task calls that finished");
-    for (size_t i = 0; i < ups.count; i++) {
-        snprintf(labels, sizeof labels, "upstream=\"%s\"", ups.list[i].name);
-        histogram(out, "lull_upstream_latency_seconds", labels,
-                  &figures_upstream(f, ups.list[i].name)->latency);
-    }
-    histogram_head(out, "lull_upstream_abort_cost_seconds",
-                   "what the first token of a chat was late by after an abort");
-    for (size_t i = 0; i < ups.count; i++) {
-        snprintf(labels, sizeof labels, "upstream=\"%s\"", ups.list[i].name);
-        histogram(out, "lull_upstream_abort_cost_seconds", labels,
-                  &figures_upstream(f, ups.list[i].name)->abort_cost);
-    }
+    upstream_histogram(out, f, s, offsetof(struct upstream_figures, latency),
+                       "lull_upstream_latency_seconds", "length of task calls that finished");
+    upstream_histogram(out, f, s, offsetof(struct upstream_figures, abort_cost),
+                       "lull_upstream_abort_cost_seconds",
+                       "what the first token of a chat was late by after an abort");
 }
 
 static void put_one(struct buf *out, const char *group, const char *name, enum shown shown,
@@ -183,11 +182,11 @@ static void put_server(struct buf *out, const struct server_figures *s)
     histogram(out, "lull_chat_ttft_seconds", "", &s->chat_ttft);
 }
 
-static void put_cache(struct buf *out, const struct control_hooks *hooks)
+static void put_cache(struct buf *out, struct cache *cache)
 {
-    struct control_cache_stats c = {.state = ""};
-    hooks->cache_stats(hooks->ctx, &c);
-    put_one(out, "cache", "on", SHOWN_GAUGE, "1: the cache works", strcmp(c.state, "on") == 0);
+    struct cache_stats c = cache_stats(cache);
+    put_one(out, "cache", "on", SHOWN_GAUGE, "1: the cache works",
+            strcmp(cache_state(cache), "on") == 0);
     put_one(out, "cache", "entries", SHOWN_GAUGE, "answers kept", (int64_t)c.entries);
     put_one(out, "cache", "bytes", SHOWN_GAUGE, "live bytes", (int64_t)c.bytes);
     put_one(out, "cache", "max_bytes", SHOWN_GAUGE, "max_size", (int64_t)c.max_bytes);
@@ -201,20 +200,20 @@ static void put_cache(struct buf *out, const struct control_hooks *hooks)
     put_one(out, "cache", "errors", SHOWN_COUNT, "failed reads and writes", (int64_t)c.errors);
 }
 
-void control_metrics(const struct control_hooks *hooks, mono_t now, struct buf *out)
+void control_metrics(const struct control_parts *parts, struct buf *out)
 {
-    struct figures *f = hooks->figures(hooks->ctx);
+    struct figures *f = control_figures(parts);
     uint64_t anon = 0;
     uint64_t file = 0;
     os_rss(&anon, &file);
     buf_text(out, "# HELP lull_info version\n# TYPE lull_info gauge\nlull_info{version=\"%s\"} 1\n",
              LULL_VERSION);
     put_one(out, "", "uptime_seconds", SHOWN_GAUGE, "since the start",
-            mono_diff(now, hooks->started) / USEC_PER_S);
+            mono_diff(loop_now(parts->loop), parts->started) / USEC_PER_S);
     put_tasks(out, f);
     put_server(out, &f->server);
-    put_upstreams(out, hooks, f);
-    put_cache(out, hooks);
+    put_upstreams(out, parts);
+    put_cache(out, parts->cache);
     put_one(out, "process", "rss_anon_bytes", SHOWN_GAUGE, "own memory", (int64_t)anon);
     put_one(out, "process", "rss_file_bytes", SHOWN_GAUGE, "memory mapped from files",
             (int64_t)file);

@@ -55,15 +55,10 @@ static bool refuse(struct buf *why, const char *text, struct span word)
     return false;
 }
 
-static bool take_older(struct control_query *q, struct span value, wall_t now, struct buf *why)
+bool control_query_duration(struct span value, usec_t *out, struct buf *why)
 {
-    static const struct option age = {.type = TYPE_DURATION, .max = INT64_MAX};
-    int64_t us = 0;
-    if (!value_read(&age, value.ptr, &us, why)) {
-        return false;
-    }
-    q->filter.older.us = now.us > us ? now.us - us : 1;
-    return true;
+    static const struct option duration = {.type = TYPE_DURATION, .max = INT64_MAX};
+    return value_read(&duration, value.ptr, out, why);
 }
 
 bool control_query_kind(const struct settings *settings, struct span name, struct buf *why)
@@ -120,7 +115,9 @@ static bool take_parameter(void *ctx, struct span name, struct span value)
         return refuse(why, "empty condition: ", name);
     }
     if (span_eq(name, SPAN("older"))) {
-        return take_older(q, value, r->now, why);
+        bool ok = control_query_duration(value, &n, why);
+        q->filter.older.us = r->now.us > n ? r->now.us - n : 1;
+        return ok;
     }
     if (span_eq(name, SPAN("kind")) && !control_query_kind(r->settings, value, why)) {
         return false;

@@ -5,11 +5,8 @@
 
 #include "lull/base/os.h"
 
-#include <cjson/cJSON.h>
 #include <math.h>
 #include <unistd.h>
-
-enum { UPSTREAMS_MAX = 256 };
 
 /* How a figure is shown. */
 enum shown { SHOWN_COUNT, SHOWN_SECONDS, SHOWN_MONEY, SHOWN_GAUGE };
@@ -25,21 +22,12 @@ static void add_figure(cJSON *to, const char *name, enum shown shown, int64_t va
                                                                            : (double)value);
 }
 
-static void add_ms(cJSON *to, const char *name, usec_t us)
-{
-    if (us < 0) {
-        cJSON_AddNullToObject(to, name);
-    } else {
-        cJSON_AddNumberToObject(to, name, round((double)us / 10.0) / 100.0);
-    }
-}
-
 static void add_times(cJSON *to, const char *name, const struct figure_times *t, mono_t now)
 {
     cJSON *o = cJSON_AddObjectToObject(to, name);
-    add_ms(o, "p50", figure_times_percentile(t, now, 50));
-    add_ms(o, "p90", figure_times_percentile(t, now, 90));
-    add_ms(o, "p99", figure_times_percentile(t, now, 99));
+    control_add_ms(o, "p50", figure_times_percentile(t, now, 50));
+    control_add_ms(o, "p90", figure_times_percentile(t, now, 90));
+    control_add_ms(o, "p99", figure_times_percentile(t, now, 99));
 }
 
 static void add_task(cJSON *to, const struct task_figures *t, mono_t now)
@@ -65,14 +53,15 @@ static void add_task(cJSON *to, const struct task_figures *t, mono_t now)
     }
 }
 
-static void add_upstream(cJSON *to, struct figures *f, const struct control_upstream *up,
-                         mono_t now)
+static void add_upstream(cJSON *to, const struct control_parts *parts,
+                         const struct upstream_settings *up, mono_t now)
 {
-    const struct upstream_figures *u = figures_upstream(f, up->name);
+    static const char *const dialects[] = {"auto", "openai", "ollama"};
+    const struct upstream_figures *u = figures_upstream(parts->figures, up->name);
     cJSON *o = cJSON_AddObjectToObject(to, up->name);
-    cJSON_AddStringToObject(o, "state", up->state);
-    cJSON_AddStringToObject(o, "dialect", up->dialect);
-    cJSON_AddNumberToObject(o, "slots", (double)up->slots);
+    cJSON_AddStringToObject(o, "state", engine_upstream_state(parts->engine, up->name));
+    cJSON_AddStringToObject(o, "dialect", dialects[up->dialect]);
+    cJSON_AddNumberToObject(o, "slots", (double)schedule_slots(parts->schedule, up));
 #define TASK_FIGURE(field, name, value, help)
 #define UPSTREAM_FIGURE(field, name, value, help) add_figure(o, name, value, u->field);
 #define SERVER_FIGURE(group, field, name, value, help)
@@ -86,17 +75,6 @@ static void add_upstream(cJSON *to, struct figures *f, const struct control_upst
     add_times(turns, "alone", &u->token_alone, now);
     add_times(turns, "after_tasks", &u->token_after_tasks, now);
     add_times(turns, "after_rewarm", &u->token_after_rewarm, now);
-}
-
-static void add_upstreams(cJSON *root, const struct control_hooks *hooks, struct figures *f,
-                          mono_t now)
-{
-    struct control_upstream list[UPSTREAMS_MAX];
-    cJSON *o = cJSON_AddObjectToObject(root, "upstreams");
-    size_t count = hooks->upstreams(hooks->ctx, list, UPSTREAMS_MAX);
-    for (size_t i = 0; i < count; i++) {
-        add_upstream(o, f, &list[i], now);
-    }
 }
 
 /* The groups of SERVER_FIGURE become objects; a group that exists already is added to, but for
@@ -121,11 +99,10 @@ static void add_server(cJSON *root, const struct server_figures *s)
 #undef SERVER_FIGURE
 }
 
-static void add_cache(cJSON *root, const struct control_hooks *hooks)
+static void add_cache(cJSON *root, struct cache *cache)
 {
-    struct control_cache_stats c = {.state = ""};
+    struct cache_stats c = cache_stats(cache);
     cJSON *o = cJSON_AddObjectToObject(root, "cache");
-    hooks->cache_stats(hooks->ctx, &c);
     const struct {
         const char *name;
         uint64_t value;
@@ -134,13 +111,13 @@ static void add_cache(cJSON *root, const struct control_hooks *hooks)
         {"inserted", c.inserted},     {"expired", c.expired}, {"evicted", c.evicted},
         {"collisions", c.collisions}, {"errors", c.errors},   {"pending_writes", c.pending_writes},
     };
-    cJSON_AddStringToObject(o, "state", c.state);
+    cJSON_AddStringToObject(o, "state", cache_state(cache));
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         cJSON_AddNumberToObject(o, rows[i].name, (double)rows[i].value);
     }
     cJSON *commit = cJSON_AddObjectToObject(o, "commit_ms");
-    add_ms(commit, "p50", c.commit_p50);
-    add_ms(commit, "p99", c.commit_p99);
+    control_add_ms(commit, "p50", c.commit_p50);
+    control_add_ms(commit, "p99", c.commit_p99);
 }
 
 static void add_process(cJSON *root)
@@ -155,28 +132,48 @@ static void add_process(cJSON *root)
     cJSON_AddNumberToObject(o, "fds", (double)os_open_fds());
 }
 
-void control_stats_json(const struct control_hooks *hooks, mono_t now, struct buf *out)
+struct figures *control_figures(const struct control_parts *parts)
+{
+    struct figures *f = parts->figures;
+    struct http_counts counts = http_server_counts(edge_server(parts->edge));
+    f->server.connections_open = (int64_t)counts.open;
+    f->server.connections_accepted = (int64_t)counts.accepted;
+    f->server.connections_refused = (int64_t)counts.refused;
+    f->server.connections_bad_requests =
+        (int64_t)counts.bad_requests + engine_bad_requests(parts->engine);
+    for (size_t i = 0; i < f->upstream_count; i++) {
+        struct upstream_figures *up = f->upstreams[i];
+        up->queued = (int64_t)schedule_count(parts->schedule, up->name).waiting;
+    }
+    return f;
+}
+
+void control_stats_json(const struct control_parts *parts, struct buf *out)
 {
     static const char *const modes[] = {"on", "observe", "off"};
-    struct figures *f = hooks->figures(hooks->ctx);
+    const struct settings *s = control_settings(parts);
+    struct figures *f = control_figures(parts);
+    mono_t now = loop_now(parts->loop);
     cJSON *root = cJSON_CreateObject();
     cJSON_AddStringToObject(root, "version", LULL_VERSION);
     cJSON_AddNumberToObject(root, "pid", (double)getpid());
-    cJSON_AddNumberToObject(root, "uptime_s", floor((double)mono_diff(now, hooks->started) / 1e6));
-    cJSON_AddStringToObject(root, "mode", modes[config_settings(hooks->config(hooks->ctx))->mode]);
+    cJSON_AddNumberToObject(root, "uptime_s", floor((double)mono_diff(now, parts->started) / 1e6));
+    cJSON_AddStringToObject(root, "mode", modes[s->mode]);
     cJSON *tasks = cJSON_AddObjectToObject(root, "tasks");
     for (size_t i = 0; i < f->task_count; i++) {
         add_task(tasks, f->tasks[i], now);
     }
     add_server(root, &f->server);
     add_times(cJSON_GetObjectItemCaseSensitive(root, "chat"), "ttft_ms", &f->server.chat_ttft, now);
-    add_upstreams(root, hooks, f, now);
-    add_cache(root, hooks);
+    cJSON *upstreams = cJSON_AddObjectToObject(root, "upstreams");
+    for (size_t i = 0; i < s->upstream_count; i++) {
+        add_upstream(upstreams, parts, &s->upstreams[i], now);
+    }
+    add_cache(root, parts->cache);
     add_process(root);
     char *text = cJSON_PrintUnformatted(root);
     require(text != NULL);
-    enum err e = buf_append_span(out, span_of(text));
-    if (e != ERR_OK) {
+    if (buf_append_span(out, span_of(text)) != ERR_OK) {
         buf_clear(out);
     }
     cJSON_free(text);

@@ -416,7 +416,7 @@ mutant(R, "explain knows which turn it is", VIEW,
        ".whose = spec->turn.whose,", BOUNDS)
 mutant(R, "GET /flights says why", "sidecar/control/flights.c", 'cJSON_AddStringToObject(one, "why", f->why);', "",
        WAITS)
-mutant(R, "GET /flights says what a machine does", "sidecar/control/flights.c", '(double)list[i].waiting);', "0);",
+mutant(R, "GET /flights says what a machine does", "sidecar/control/flights.c", '(double)m->waiting);', "0);",
        WAITS)
 mutant(R, "GET /explain says what it would wait for", "sidecar/control/explain_reply.c",
        "e->waits[0] != '\\0' ? e->waits : NULL", "NULL", WAITS)

@@ -4,15 +4,10 @@
 #include "control/control_priv.h"
 #include "support/check.h"
 
-static struct figures *figures_hook(void *ctx)
-{
-    return ctx;
-}
-
 struct world {
     struct loop *loop;
     struct figures *figures;
-    struct control_hooks hooks;
+    struct schedule *schedule;
     struct history *history;
 };
 
@@ -20,13 +15,14 @@ static void begin(struct world *w)
 {
     w->loop = loop_create();
     w->figures = figures_create();
-    w->hooks = (struct control_hooks){.figures = figures_hook, .ctx = w->figures};
-    w->history = history_create(w->loop, &w->hooks);
+    w->schedule = schedule_create();
+    w->history = history_create(w->loop, w->figures, w->schedule);
 }
 
 static void end(struct world *w)
 {
     history_destroy(w->history);
+    schedule_destroy(w->schedule);
     figures_destroy(w->figures);
     loop_destroy(w->loop);
 }
@@ -74,23 +70,36 @@ static void a_sample_is_what_its_minute_added(void **state)
     end(&w);
 }
 
+enum { JOBS = 5 };
+
 static void the_longest_queue_of_a_minute_is_kept(void **state)
 {
+    struct upstream_settings a = {.name = "a", .machine = "a", .slots = 1};
+    struct upstream_settings b = {.name = "b", .machine = "b", .slots = 1};
+    struct kind_policy policy = {.cls = KIND_CLASS_BACKGROUND, .queue = JOBS};
+    struct schedule_job jobs[JOBS] = {{0}};
     struct world w;
     (void)state;
     begin(&w);
-    figures_upstream(w.figures, "a")->queued = 2;
-    figures_upstream(w.figures, "b")->queued = 3;
+    (void)figures_upstream(w.figures, "a");
+    (void)figures_upstream(w.figures, "b");
+    for (size_t i = 0; i < JOBS; i++) {
+        jobs[i] = (struct schedule_job){.to = i < 2 ? &a : &b, .policy = &policy, .expected = -1};
+        schedule_wait(w.schedule, &jobs[i], loop_now(w.loop));
+    }
     fake_loop_advance(w.loop, 20 * USEC_PER_S);
-    figures_upstream(w.figures, "a")->queued = 0;
+    schedule_end(w.schedule, &jobs[0], loop_now(w.loop), false);
+    schedule_end(w.schedule, &jobs[1], loop_now(w.loop), false);
     fake_loop_advance(w.loop, 40 * USEC_PER_S);
-    figures_upstream(w.figures, "b")->queued = 1;
+    schedule_end(w.schedule, &jobs[2], loop_now(w.loop), false);
+    schedule_end(w.schedule, &jobs[3], loop_now(w.loop), false);
     fake_loop_advance(w.loop, 60 * USEC_PER_S);
     cJSON *tree = history_tree(w.history);
     const cJSON *minutes = cJSON_GetObjectItem(tree, "minutes");
     assert_true(number(cJSON_GetArrayItem(minutes, 0), "queued") == 5);
     assert_true(number(cJSON_GetArrayItem(minutes, 1), "queued") == 1);
     cJSON_Delete(tree);
+    schedule_end(w.schedule, &jobs[4], loop_now(w.loop), false);
     end(&w);
 }
 
