@@ -107,21 +107,22 @@ long ctl_send(const struct ctl *ctl, const char *target, char *const *lines, siz
     return status;
 }
 
-struct stream {
+struct ctl_stream {
     CURL *easy;
     void (*line)(void *ctx, char *text);
     void *ctx;
-    struct buf rest; /* of a line */
-    struct buf *other;
+    struct buf rest;  /* of a line */
+    struct buf other; /* the body of an answer that is not 200 */
+    struct curl_slist *headers;
 };
 
 static size_t take_lines(char *data, size_t size, size_t count, void *ctx)
 {
-    struct stream *s = ctx;
+    struct ctl_stream *s = ctx;
     size_t len = size * count;
     long status = 0;
     curl_easy_getinfo(s->easy, CURLINFO_RESPONSE_CODE, &status);
-    struct buf *to = status == 200 ? &s->rest : s->other;
+    struct buf *to = status == 200 ? &s->rest : &s->other;
     if (buf_append(to, data, len) != ERR_OK) {
         return 0;
     }
@@ -133,25 +134,71 @@ static size_t take_lines(char *data, size_t size, size_t count, void *ctx)
     return len;
 }
 
+static struct ctl_stream *stream_new(const struct ctl *ctl, const char *method, const char *target,
+                                     void (*line)(void *ctx, char *text), void *ctx)
+{
+    struct ctl_stream *s = mem_new(sizeof *s);
+    s->line = line;
+    s->ctx = ctx;
+    s->headers = curl_slist_append(NULL, "Expect:");
+    s->easy = curl_easy_init();
+    require(s->easy != NULL && s->headers != NULL);
+    buf_init(&s->rest, ANSWER_MAX);
+    buf_init(&s->other, ANSWER_MAX);
+    prepare(s->easy, ctl, method, target, &s->other);
+    curl_easy_setopt(s->easy, CURLOPT_TIMEOUT_MS, 0L);
+    curl_easy_setopt(s->easy, CURLOPT_WRITEFUNCTION, take_lines);
+    curl_easy_setopt(s->easy, CURLOPT_WRITEDATA, s);
+    curl_easy_setopt(s->easy, CURLOPT_HTTPHEADER, s->headers);
+    return s;
+}
+
+struct ctl_stream *ctl_stream_open(const struct ctl *ctl, const char *target,
+                                   void (*line)(void *ctx, char *text), void *ctx)
+{
+    return stream_new(ctl, "GET", target, line, ctx);
+}
+
+void *ctl_stream_handle(struct ctl_stream *s)
+{
+    return s->easy;
+}
+
+void ctl_stream_close(struct ctl_stream *s)
+{
+    if (s->easy != NULL) {
+        curl_easy_cleanup(s->easy);
+    }
+    curl_slist_free_all(s->headers);
+    buf_free(&s->rest);
+    buf_free(&s->other);
+    free(s);
+}
+
+/* To the end of the stream; what is not 200 goes to out. */
+static long stream_run(const struct ctl *ctl, struct ctl_stream *s, struct buf *out)
+{
+    long status = perform(s->easy, ctl);
+    s->easy = NULL;
+    buf_init(out, ANSWER_MAX);
+    buf_move(out, &s->other);
+    ctl_stream_close(s);
+    return status;
+}
+
+long ctl_follow(const struct ctl *ctl, const char *target, void (*line)(void *ctx, char *text),
+                void *ctx, struct buf *out)
+{
+    return stream_run(ctl, stream_new(ctl, "GET", target, line, ctx), out);
+}
+
 long ctl_stream(const struct ctl *ctl, const char *target, struct span body,
                 void (*line)(void *ctx, char *text), void *ctx, struct buf *out)
 {
-    struct stream s = {.line = line, .ctx = ctx, .rest = {.max = ANSWER_MAX}, .other = out};
-    struct curl_slist *list = curl_slist_append(NULL, "Expect:");
-    s.easy = curl_easy_init();
-    require(s.easy != NULL && list != NULL);
-    buf_init(out, ANSWER_MAX);
-    prepare(s.easy, ctl, "POST", target, out);
-    curl_easy_setopt(s.easy, CURLOPT_TIMEOUT_MS, 0L);
-    curl_easy_setopt(s.easy, CURLOPT_WRITEFUNCTION, take_lines);
-    curl_easy_setopt(s.easy, CURLOPT_WRITEDATA, &s);
-    curl_easy_setopt(s.easy, CURLOPT_HTTPHEADER, list);
-    curl_easy_setopt(s.easy, CURLOPT_POSTFIELDSIZE, (long)body.len);
-    curl_easy_setopt(s.easy, CURLOPT_POSTFIELDS, body.len > 0 ? body.ptr : "");
-    long status = perform(s.easy, ctl);
-    curl_slist_free_all(list);
-    buf_free(&s.rest);
-    return status;
+    struct ctl_stream *s = stream_new(ctl, "POST", target, line, ctx);
+    curl_easy_setopt(s->easy, CURLOPT_POSTFIELDSIZE, (long)body.len);
+    curl_easy_setopt(s->easy, CURLOPT_POSTFIELDS, body.len > 0 ? body.ptr : "");
+    return stream_run(ctl, s, out);
 }
 
 void ctl_encode(struct buf *out, const char *text)

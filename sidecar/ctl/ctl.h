@@ -19,9 +19,15 @@ struct ctl_compare {
     bool show, yes;
 };
 
+/* Conditions of `tail`; NULL: all. */
+struct ctl_tail_filter {
+    const char *kind, *outcome, *slow;
+};
+
 struct ctl {
     const char *socket;
     bool json;
+    struct ctl_tail_filter tail;
     struct ctl_compare compare;
 };
 
@@ -39,6 +45,22 @@ long ctl_send(const struct ctl *ctl, const char *target, char *const *lines, siz
  * without its line feed; of any other status it is appended to out. No time limit. */
 long ctl_stream(const struct ctl *ctl, const char *target, struct span body,
                 void (*line)(void *ctx, char *text), void *ctx, struct buf *out);
+/* GETs a stream: each line as it arrives, until the daemon ends it. Status and out as above. */
+long ctl_follow(const struct ctl *ctl, const char *target, void (*line)(void *ctx, char *text),
+                void *ctx, struct buf *out);
+/* The same for a caller that waits for other things too: a libcurl easy handle for curl_multi_*. */
+struct ctl_stream;
+struct ctl_stream *ctl_stream_open(const struct ctl *ctl, const char *target,
+                                   void (*line)(void *ctx, char *text), void *ctx);
+void *ctl_stream_handle(struct ctl_stream *s);
+void ctl_stream_close(struct ctl_stream *s);
+/* lullctl tail and top; return an exit status. */
+int ctl_tail(const struct ctl *ctl);
+int ctl_top(const struct ctl *ctl);
+/* Whether output goes to a terminal that shows colours, and NO_COLOR is not set. */
+bool ctl_has_colour(void);
+/* A member in milliseconds as "0.3 ms", "250 ms", "12.4 s"; "-" where it is no number. */
+void ctl_format_ms(const cJSON *o, const char *name, char *out, size_t size);
 /* lullctl compare: asks and prints; returns an exit status. */
 int ctl_compare(const struct ctl *ctl);
 /* lullctl explain FILE|- [PATH] [HEADER...]; returns an exit status. */

@@ -10,6 +10,9 @@ static const char USAGE[] =
     "usage: lullctl [--socket PATH] [--json] VERB\n"
     "\n"
     "  stats                  what lulld has done\n"
+    "  top                    a live screen: servers, tasks, kinds, the last exchanges\n"
+    "  tail [--kind KIND] [--outcome OUTCOME] [--slow 1s]\n"
+    "                         finished exchanges as they end, one a line\n"
     "  flights                what runs and waits now, and why\n"
     "  health                 whether it is alive and ready\n"
     "  ls [CONDITION...]      answers in the cache, newest first\n"
@@ -215,7 +218,16 @@ static int remove_all(const struct ctl *ctl, char **ids)
     return result;
 }
 
-enum form { FORM_PLAIN, FORM_CONDITIONS, FORM_ID, FORM_IDS, FORM_EXPLAIN, FORM_COMPARE };
+enum form {
+    FORM_PLAIN,
+    FORM_CONDITIONS,
+    FORM_ID,
+    FORM_IDS,
+    FORM_EXPLAIN,
+    FORM_COMPARE,
+    FORM_TAIL,
+    FORM_TOP
+};
 static const struct {
     const char *verb;
     enum form form;
@@ -223,6 +235,8 @@ static const struct {
     print_fn print;
 } verbs[] = {
     {"stats", FORM_PLAIN, {"GET", "/stats"}, ctl_print_stats},
+    {"top", FORM_TOP, {"GET", "/stats"}, NULL},
+    {"tail", FORM_TAIL, {"GET", "/events"}, NULL},
     {"health", FORM_PLAIN, {"GET", "/readyz"}, print_health},
     {"flights", FORM_PLAIN, {"GET", "/flights"}, ctl_print_flights},
     {"ls", FORM_CONDITIONS, {"GET", "/entries"}, ctl_print_entries},
@@ -235,7 +249,7 @@ static const struct {
     {"reload", FORM_PLAIN, {"POST", "/reload"}, ctl_print_reload},
     {"drain", FORM_PLAIN, {"POST", "/drain"}, print_draining},
 };
-static const char *const later[] = {"top", "tail", "set", "pause", "doctor"};
+static const char *const later[] = {"set", "pause", "doctor", "report"};
 
 static int usage(const char *text, const char *verb)
 {
@@ -254,10 +268,15 @@ static int run_verb(const struct ctl *ctl, const char *verb, char **arguments)
         if (strcmp(verbs[i].verb, verb) != 0) {
             continue;
         }
-        if (ctl->compare.given && form != FORM_COMPARE) {
+        bool filtered =
+            ctl->tail.kind != NULL || ctl->tail.outcome != NULL || ctl->tail.slow != NULL;
+        bool kind_only = ctl->tail.outcome == NULL && ctl->tail.slow == NULL;
+        if ((ctl->compare.given && form != FORM_COMPARE) ||
+            (filtered && form != FORM_TAIL && !(form == FORM_COMPARE && kind_only))) {
             return usage(" takes no such option", verb);
         }
-        bool plain = form == FORM_PLAIN || form == FORM_COMPARE;
+        bool plain =
+            form != FORM_CONDITIONS && form != FORM_ID && form != FORM_IDS && form != FORM_EXPLAIN;
         if ((plain && count > 0) || (form == FORM_ID && count != 1) ||
             (form == FORM_IDS && count == 0)) {
             return usage(plain ? " takes no arguments" : " needs an id", verb);
@@ -276,6 +295,10 @@ static int run_verb(const struct ctl *ctl, const char *verb, char **arguments)
             return remove_all(ctl, arguments);
         case FORM_COMPARE:
             return ctl_compare(ctl);
+        case FORM_TAIL:
+            return ctl_tail(ctl);
+        case FORM_TOP:
+            return ctl_top(ctl);
         default:
             return run(ctl, verbs[i].route[0], verbs[i].route[1], verbs[i].print);
         }
@@ -292,9 +315,6 @@ static int run_verb(const struct ctl *ctl, const char *verb, char **arguments)
 static void take_compare(struct ctl_compare *c, int o, const char *value)
 {
     switch (o) {
-    case 'k':
-        c->kind = value;
-        break;
     case 'm':
         c->models[c->count] = value;
         c->count += c->count < CTL_MODELS ? 1 : 0;
@@ -319,6 +339,8 @@ int main(int argc, char **argv)
     static const struct option options[] = {{"socket", required_argument, NULL, 's'},
                                             {"json", no_argument, NULL, 'j'},
                                             {"kind", required_argument, NULL, 'k'},
+                                            {"outcome", required_argument, NULL, 'o'},
+                                            {"slow", required_argument, NULL, 'S'},
                                             {"model", required_argument, NULL, 'm'},
                                             {"last", required_argument, NULL, 'l'},
                                             {"show", no_argument, NULL, 'w'},
@@ -345,6 +367,16 @@ int main(int argc, char **argv)
             return CTL_DONE;
         case '?':
             return CTL_USAGE;
+        case 'o':
+            ctl.tail.outcome = optarg;
+            break;
+        case 'S':
+            ctl.tail.slow = optarg;
+            break;
+        case 'k':
+            ctl.tail.kind = optarg;
+            ctl.compare.kind = optarg;
+            break;
         default:
             take_compare(&ctl.compare, o, optarg);
         }

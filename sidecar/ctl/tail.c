@@ -1,0 +1,140 @@
+/* tail.c: lullctl tail: finished exchanges, one a line, as they end. */
+#include "ctl/ctl.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+struct tail {
+    const struct ctl *ctl;
+    bool colour;
+};
+
+static const char *colour_of(const cJSON *event)
+{
+    const char *outcome = ctl_text_of(event, "outcome");
+    if (ctl_number_of(event, "status") >= 400 || strcmp(outcome, "failed") == 0) {
+        return "\033[31m";
+    }
+    bool model = cJSON_GetObjectItemCaseSensitive(event, "held_ms") != NULL;
+    bool task = ctl_text_of(event, "kind")[0] != '\0';
+    return !task ? "" : model ? "\033[33m" : "\033[32m";
+}
+
+void ctl_format_ms(const cJSON *o, const char *name, char *out, size_t size)
+{
+    const cJSON *member = cJSON_GetObjectItemCaseSensitive(o, name);
+    double ms = cJSON_IsNumber(member) ? member->valuedouble : -1;
+    if (ms < 0) {
+        snprintf(out, size, "-");
+    } else if (ms < 1000) {
+        snprintf(out, size, "%.*f ms", ms < 10 ? 1 : 0, ms);
+    } else {
+        snprintf(out, size, ms < 100000 ? "%.1f s" : "%.0f s", ms / 1000);
+    }
+}
+
+/* The local time of an event, to the second. */
+static void print_time(const cJSON *event)
+{
+    char text[16];
+    time_t seconds = (time_t)ctl_number_of(event, "time");
+    struct tm local;
+    localtime_r(&seconds, &local);
+    strftime(text, sizeof text, "%H:%M:%S", &local);
+    printf("%s ", text);
+}
+
+static void print_event(const struct tail *tail, const cJSON *event)
+{
+    static const struct {
+        const char *name;
+        const char *label;
+    } times[] = {
+        {"held_ms", " held "}, {"model_ms", " model "}, {"first_token_ms", " first token "}};
+    const char *kind = ctl_text_of(event, "kind");
+    const char *colour = tail->colour ? colour_of(event) : "";
+    char ms[32];
+    print_time(event);
+    ctl_format_ms(event, "ms", ms, sizeof ms);
+    printf("%s%-14s %-12s%s %3.0f %9s", colour, kind[0] != '\0' ? kind : ctl_text_of(event, "what"),
+           ctl_text_of(event, "outcome"), colour[0] != '\0' ? "\033[0m" : "",
+           ctl_number_of(event, "status"), ms);
+    for (size_t i = 0; i < sizeof times / sizeof times[0]; i++) {
+        if (cJSON_GetObjectItemCaseSensitive(event, times[i].name) != NULL) {
+            ctl_format_ms(event, times[i].name, ms, sizeof ms);
+            printf("%s%s", times[i].label, ms);
+        }
+    }
+    if (cJSON_GetObjectItemCaseSensitive(event, "tokens_in") != NULL) {
+        printf(" tokens %.0f+%.0f", ctl_number_of(event, "tokens_in"),
+               ctl_number_of(event, "tokens_out"));
+    }
+    printf(" %s ", ctl_text_of(event, "upstream"));
+    ctl_print_text(ctl_text_of(event, "model"), false);
+    if (kind[0] == '\0') {
+        printf(" ");
+        ctl_print_text(ctl_text_of(event, "path"), false);
+    } else {
+        printf(" [%s]", ctl_text_of(event, "cache_status"));
+    }
+    printf("\n");
+}
+
+/* One line of the event stream. */
+static void on_line(void *ctx, char *text)
+{
+    const struct tail *tail = ctx;
+    if (strncmp(text, "data: ", 6) != 0) {
+        return;
+    }
+    if (tail->ctl->json) {
+        printf("%s\n", text + 6);
+    } else {
+        cJSON *event = cJSON_Parse(text + 6);
+        double lost = ctl_number_of(event, "lost");
+        if (lost > 0) {
+            printf("(%.0f exchanges were not shown: this terminal read too slowly)\n", lost);
+        } else if (event != NULL) {
+            print_event(tail, event);
+        }
+        cJSON_Delete(event);
+    }
+    fflush(stdout);
+}
+
+int ctl_tail(const struct ctl *ctl)
+{
+    const struct ctl_tail_filter *filter = &ctl->tail;
+    const char *const given[][2] = {
+        {"kind", filter->kind}, {"outcome", filter->outcome}, {"slow", filter->slow}};
+    struct tail tail = {.ctl = ctl, .colour = ctl_has_colour()};
+    struct buf target, out;
+    const char *separator = "?";
+    buf_init(&target, 4096);
+    require(buf_append_span(&target, SPAN("/events")) == ERR_OK);
+    for (size_t i = 0; i < sizeof given / sizeof given[0]; i++) {
+        if (given[i][1] != NULL && strlen(given[i][1]) < 256) {
+            require(buf_printf(&target, "%s%s=", separator, given[i][0]) == ERR_OK);
+            ctl_encode(&target, given[i][1]);
+            separator = "&";
+        }
+    }
+    require(buf_append_char(&target, '\0') == ERR_OK);
+    long status = ctl_follow(ctl, target.data, on_line, &tail, &out);
+    buf_free(&target);
+    if (status == 200) {
+        buf_free(&out);
+        return CTL_DONE; /* the daemon ended the stream: it has stopped */
+    }
+    return ctl_finish(ctl, status, &out, NULL);
+}
+
+bool ctl_has_colour(void)
+{
+    const char *off = getenv("NO_COLOR");
+    const char *term = getenv("TERM");
+    return isatty(STDOUT_FILENO) && (off == NULL || off[0] == '\0') && term != NULL &&
+           strcmp(term, "dumb") != 0;
+}

@@ -1,0 +1,201 @@
+#!/usr/bin/env python3
+"""lullctl top in a pseudo-terminal, on a dumb one and into a pipe; lullctl tail."""
+import fcntl
+import json
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import termios
+import time
+import unittest
+
+import prompts
+from lull import LULLCTL, LullTest, clean_environment, eventually
+from upstream import Gate, say
+
+END = re.compile(r"\x1b\[J")
+CONTROL = re.compile(r"\x1b\[[?0-9;]*[A-Za-z]")
+
+
+class Terminal:
+    """lullctl in a pseudo-terminal; frames() are what it drew."""
+
+    def __init__(self, lull, *arguments, rows=24, columns=80, term="xterm"):
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            os.execve(LULLCTL, ["lullctl", "--socket", lull.control_path, *arguments], clean_environment(TERM=term))
+        self.resize(rows, columns)
+        self.text, self.status = "", None
+
+    def resize(self, rows, columns):
+        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def read(self, timeout):
+        if select.select([self.fd], [], [], timeout)[0]:
+            try:
+                self.text += os.read(self.fd, 65536).decode()
+            except OSError:
+                return False
+        return True
+
+    def frame_with(self, test, seconds=20):
+        """The first whole frame from now on that passes the test."""
+        self.text, end = "", time.monotonic() + seconds
+        while time.monotonic() < end:
+            alive = self.read(0.2)
+            for frame in END.split(self.text)[:-1]:
+                lines = CONTROL.sub("", frame.split("\x1b[H")[-1]).split("\r\n")
+                if test("\n".join(lines)):
+                    return lines
+            if not alive:
+                break
+        raise AssertionError(f"no such frame; last seen: {self.text[-3000:]!r}")
+
+    def key(self, key):
+        os.write(self.fd, key.encode())
+
+    def wait(self):
+        """The exit status; what was written until then is in text."""
+        while self.read(0.2):
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.read(0)
+                self.status = os.waitstatus_to_exitcode(status)
+                return self.status
+        self.status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        return self.status
+
+    def close(self):
+        if self.status is None:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+        os.close(self.fd)
+
+
+class Top(LullTest):
+    def terminal(self, lull, *arguments, **more):
+        terminal = Terminal(lull, *arguments, **more)
+        self.addCleanup(terminal.close)
+        return terminal
+
+    def ask(self, lull, *kinds):
+        client = self.connect(lull)
+        for kind in kinds:
+            self.assertEqual(client.post("/v1/chat/completions", prompts.body(kind, "x"),
+                                         prompts.headers(kind=kind)).status, 200)
+
+    def test_screen(self):
+        lull = self.lull(self.upstream())
+        self.ask(lull, "title", "title")
+        terminal = self.terminal(lull, "top")
+        frame = terminal.frame_with(lambda text: "title" in text)
+        self.assertLessEqual(len(frame), 24)
+        self.assertLessEqual(max(map(len, frame)), 80)
+        for head in ("lulld ", "SERVER", "TASK (0)", "KIND (by requests)", "ANSWER TIMES", "LAST"):
+            self.assertTrue([line for line in frame if line.startswith(head)], head)
+        row = next(line for line in frame if line.startswith("title"))
+        self.assertEqual(row.split()[1], "2")
+        self.assertIn("50.0%", row)
+        self.ask(lull, "tags")
+        frame = terminal.frame_with(lambda text: re.search(r"\d tags +misses", text) and "highest: 1" in text)
+        terminal.key("s")
+        terminal.frame_with(lambda text: "KIND (by saved)" in text)
+        terminal.key("?")
+        terminal.frame_with(lambda text: "this help" in text)
+        terminal.key("?")
+        terminal.resize(10, 40)
+        frame = terminal.frame_with(lambda text: "lulld" in text and "ANSWER TIMES" not in text)
+        self.assertLessEqual(len(frame), 10)
+        self.assertLessEqual(max(map(len, frame)), 40)
+        terminal.resize(50, 120)
+        terminal.frame_with(lambda text: "ANSWER TIMES" in text)
+        terminal.key("p")
+        terminal.frame_with(lambda text: "PAUSED" in text)
+        terminal.key("q")
+        self.assertEqual(terminal.wait(), 0)
+        self.assertTrue(terminal.text.rstrip().endswith("\x1b[?25h\x1b[?1049l"), terminal.text[-100:])
+
+    def test_a_waiting_task_is_shown_with_its_reason(self):
+        up = self.upstream()
+        chat = Gate()
+        up.when("chat", say("hi", gate=chat))
+        lull = self.lull(up, tasks="settle = 0", slots=1)
+        talker = self.connect(lull)
+        talker.start("POST", "/v1/chat/completions", prompts.headers(), prompts.chat_body("hello"))
+        eventually(lambda: lull.stats()["chat"]["open"] == 1)
+        waiter = self.connect(lull)
+        waiter.start("POST", "/v1/chat/completions", prompts.headers(kind="tags"), prompts.body("tags", "x"))
+        terminal = self.terminal(lull, "top", columns=120)
+        frame = terminal.frame_with(lambda text: "waits for" in text)
+        row = next(line for line in frame if line.startswith("tags "))
+        self.assertIn("waits for chat", row)
+        chat.open()
+        terminal.key("q")
+        self.assertEqual(terminal.wait(), 0)
+        self.assertEqual(waiter.response().status, 200)
+
+    def test_a_signal_restores_the_terminal(self):
+        lull = self.lull(self.upstream())
+        terminal = self.terminal(lull, "top")
+        terminal.frame_with(lambda text: "SERVER" in text)
+        os.kill(terminal.pid, signal.SIGTERM)
+        self.assertEqual(terminal.wait(), 0)
+        self.assertTrue(terminal.text.rstrip().endswith("\x1b[?25h\x1b[?1049l"))
+
+    def test_dumb_terminal_pipe_and_no_daemon(self):
+        lull = self.lull(self.upstream())
+        self.ask(lull, "title")
+        dumb = self.terminal(lull, "top", term="dumb")
+        eventually(lambda: dumb.read(0.1) and dumb.text.count("tasks 1, without a call 0") > 1)
+        self.assertNotIn("\x1b", dumb.text)
+        piped = lull.ctl("top")
+        self.assertEqual(piped.returncode, 0)
+        self.assertIn("title", piped.stdout)
+        self.assertNotIn("\x1b", piped.stdout)
+        self.assertEqual(lull.ctl("top", "x").returncode, 2)
+        lull.stop()
+        self.assertEqual(lull.ctl("top").returncode, 3)
+        self.assertEqual(lull.ctl("tail").returncode, 3)
+
+
+class Tail(LullTest):
+    def tail(self, lull, *arguments):
+        process = subprocess.Popen([LULLCTL, "--socket", lull.control_path, *arguments, "tail"], text=True,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=clean_environment())
+        self.addCleanup(process.stdout.close)
+        self.addCleanup(process.stderr.close)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        return process
+
+    def test_lines(self):
+        lull = self.lull(self.upstream())
+        tails = [self.tail(lull), self.tail(lull, "--kind", "tags"), self.tail(lull, "--json", "--outcome", "hits")]
+        client = self.connect(lull)
+        seen = []
+
+        def ask():
+            for kind in ("title", "tags"):
+                for _ in range(2):
+                    client.post("/v1/chat/completions", prompts.body(kind, "x"), prompts.headers(kind=kind))
+            return all(select.select([t.stdout], [], [], 0.05)[0] for t in tails)
+        eventually(ask)  # the streams begin at some time after the processes
+        seen = [t.stdout.readline() for t in tails]
+        self.assertRegex(seen[0], r"^\d\d:\d\d:\d\d \w+ +\w+ +200 +[\d.]+ ms.* \[lull; .*\]$")
+        self.assertRegex(seen[1], r"^\S+ tags ")
+        self.assertEqual(json.loads(seen[2])["outcome"], "hits")
+
+    def test_wrong_conditions(self):
+        lull = self.lull(self.upstream())
+        for arguments in (("--kind", "titel"), ("--outcome", "hit"), ("--slow", "soon")):
+            with self.subTest(arguments):
+                self.assertEqual(lull.ctl(*arguments, "tail").returncode, 1)
+                self.assertEqual(lull.ctl(*arguments, "stats").returncode, 2)
+
+
+if __name__ == "__main__":
+    unittest.main()
