@@ -19,6 +19,16 @@ static void add_flight(void *ctx, const struct flight_view *f)
     cJSON_AddStringToObject(one, "why", f->why);
     control_add_seconds(one, "age_s", f->age);
     control_add_seconds(one, "waited_s", f->waited);
+    if (f->left < 0) {
+        cJSON_AddNullToObject(one, "left_s");
+    } else {
+        control_add_seconds(one, "left_s", f->left);
+    }
+    if (f->position == 0) {
+        cJSON_AddNullToObject(one, "position");
+    } else {
+        cJSON_AddNumberToObject(one, "position", (double)f->position);
+    }
     cJSON_AddNumberToObject(one, "waiters", (double)f->waiters);
     cJSON_AddNumberToObject(one, "requeued", f->requeued);
     cJSON_AddNumberToObject(one, "priority", (double)f->priority);

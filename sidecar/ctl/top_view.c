@@ -132,23 +132,6 @@ static void describe_flight(const cJSON *flight, char *out, size_t size)
     }
 }
 
-/* The position of a waiting flight among those of its server: by priority, then by age. */
-static int position_of(const cJSON *list, const cJSON *flight)
-{
-    int position = 1;
-    const cJSON *other = NULL;
-    cJSON_ArrayForEach(other, list)
-    {
-        bool waits = ctl_text_of(other, "why")[0] != '\0' &&
-                     strcmp(ctl_text_of(other, "upstream"), ctl_text_of(flight, "upstream")) == 0;
-        double a = ctl_number_of(other, "priority");
-        double b = ctl_number_of(flight, "priority");
-        bool older = ctl_number_of(other, "age_s") > ctl_number_of(flight, "age_s");
-        position += waits && other != flight && (a < b || (a == b && older)) ? 1 : 0;
-    }
-    return position;
-}
-
 static void add_flights(struct screen *s, int most)
 {
     const cJSON *list = member(s->top->flights, "flights");
@@ -165,8 +148,8 @@ static void add_flights(struct screen *s, int most)
         format_seconds(ctl_number_of(flight, "age_s"), age, sizeof age);
         format_seconds(ctl_number_of(flight, "waited_s"), waited, sizeof waited);
         describe_flight(flight, what, sizeof what);
-        if (ctl_text_of(flight, "why")[0] != '\0') {
-            snprintf(q, sizeof q, "%d", position_of(list, flight));
+        if (cJSON_IsNumber(member(flight, "position"))) {
+            snprintf(q, sizeof q, "%.0f", ctl_number_of(flight, "position"));
         }
         add_line_of(s, "", "%-16.16s %-9.9s %-3s %-6s %-6s %3.0f %-10.10s %-14.14s %s",
                     ctl_text_of(flight, "kind"), ctl_text_of(flight, "state"), q, age, waited,
@@ -287,7 +270,7 @@ static void add_help(struct screen *s)
         "",
         "SAVED    model time that answers without a call avoided",
         "NO CALL  share of tasks that were answered without a call of their own",
-        "Q        position among the tasks that wait for the same server",
+        "Q        position among the tasks that wait for the same machine",
         "p50, p99 of the last five minutes; /MIN of the last 30 seconds",
     };
     for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {

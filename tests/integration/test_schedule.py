@@ -49,6 +49,7 @@ class ScheduleTest(LullTest):
         self.assertEqual((flight["kind"], flight["state"], flight["why"], flight["waiters"]),
                          ("tags", "waiting", "chat", 1))
         self.assertGreaterEqual(flight["age_s"], flight["waited_s"])
+        self.assertEqual((flight["position"], flight["left_s"]), (1, None))
         machine = seen["machines"][0]
         self.assertEqual((machine["chats"], machine["running"], machine["waiting"], machine["quiet_s"]),
                          (1, 0, 1, None))

@@ -416,6 +416,9 @@ mutant(R, "explain knows which turn it is", VIEW,
        ".whose = spec->turn.whose,", BOUNDS)
 mutant(R, "GET /flights says why", "sidecar/control/flights.c", 'cJSON_AddStringToObject(one, "why", f->why);', "",
        WAITS)
+mutant(R, "the place in the queue is the schedule's", SCHEDULE, "position += before(other, j)",
+       "position += j == NULL", UNIT_BOUNDS)
+mutant(R, "a late call has no time left", VIEW, "left > 0 ? left : 0", "left", BOUNDS)
 mutant(R, "GET /flights says what a machine does", "sidecar/control/flights.c", '(double)m->waiting);', "0);",
        WAITS)
 mutant(R, "GET /explain says what it would wait for", "sidecar/control/explain_reply.c",

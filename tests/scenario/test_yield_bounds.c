@@ -286,7 +286,8 @@ static void another_model_waits_for_a_quiet_minute(void **state)
 struct seen {
     size_t count, waiters;
     char state[16], why[16];
-    usec_t waited;
+    usec_t waited, left;
+    size_t position;
     unsigned requeued;
 };
 
@@ -296,6 +297,8 @@ static void see(void *ctx, const struct flight_view *v)
     s->count++;
     s->waiters = v->waiters;
     s->waited = v->waited;
+    s->left = v->left;
+    s->position = v->position;
     s->requeued = v->requeued;
     snprintf(s->state, sizeof s->state, "%s", v->state);
     snprintf(s->why, sizeof s->why, "%s", v->why);
@@ -312,6 +315,34 @@ static void shown(struct world *w, const char *state, const char *why, double wa
     assert_string_equal(s.why, why);
     assert_int_equal(s.waited, (usec_t)(waited * 1e6));
     assert_int_equal(s.requeued, requeued);
+    assert_int_equal(s.position, strcmp(state, "waiting") == 0 ? 1 : 0);
+}
+
+/* left: -1: not known */
+static void expected_to_last(struct world *w, double left)
+{
+    struct seen s = {0};
+    flight_each(engine_flights(world_engine(w)), see, &s);
+    assert_int_equal(s.left, left < 0 ? -1 : (usec_t)(left * 1e6));
+}
+
+static void a_call_says_how_long_it_is_expected_to_last(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(NULL);
+    for (unsigned i = 0; i < 3; i++) {
+        (void)post(w, ANN, ask_title(i == 0 ? "a" : i == 1 ? "b" : "c", REPLY));
+        seconds(w, 1);
+        expected_to_last(w, i == 0 ? -1 : 1); /* each took 2 s */
+        seconds(w, 1);
+        expected_to_last(w, i == 0 ? -1 : 0);
+        answer(w);
+    }
+    (void)post(w, ANN, ask_title("d", REPLY));
+    seconds(w, 5);
+    expected_to_last(w, 0); /* late */
+    answer(w);
+    world_end(w);
 }
 
 static void explained(struct world *w, const char *body, const char *waits)
@@ -384,6 +415,7 @@ int main(void)
         cmocka_unit_test(the_tasks_of_a_turn_need_not_agree_on_its_reply),
         cmocka_unit_test(another_model_waits_for_a_quiet_minute),
         cmocka_unit_test(what_waits_says_why),
+        cmocka_unit_test(a_call_says_how_long_it_is_expected_to_last),
         cmocka_unit_test(explain_knows_what_the_turn_has_spent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,6 +11,14 @@ static const char *state_name(const struct flight *f)
     return names[f->state];
 }
 
+/* How long until the call under way is expected to end. */
+static usec_t time_left(const struct flight *f, mono_t now)
+{
+    usec_t expected = f->call == NULL ? -1 : flight_expected(f->table, &f->spec);
+    usec_t left = expected - mono_diff(now, f->started);
+    return expected < 0 ? -1 : left > 0 ? left : 0;
+}
+
 void flight_each(struct flight_table *t, flight_view_fn fn, void *ctx)
 {
     mono_t now = loop_now(t->loop);
@@ -26,6 +34,8 @@ void flight_each(struct flight_table *t, flight_view_fn fn, void *ctx)
             .scope = f->spec.scope,
             .age = mono_diff(now, f->begun),
             .waited = schedule_waited(&f->ticket.job, now),
+            .left = time_left(f, now),
+            .position = schedule_position(t->schedule, &f->ticket.job),
             .requeued = f->ticket.job.requeued,
             .priority = flight_policy(f)->priority,
         };

@@ -316,6 +316,27 @@ static bool before(const struct schedule_job *a, const struct schedule_job *b)
     return a->born.us < b->born.us;
 }
 
+size_t schedule_position(const struct schedule *s, const struct schedule_job *j)
+{
+    size_t position = 1;
+    bool passed = false; /* of two alike, the one that schedule_next() sees first goes first */
+    if (j->state != SCHEDULE_WAITING) {
+        return 0;
+    }
+    for (struct schedule_upstream *row = s->upstreams; row != NULL; row = row->next) {
+        if (row->machine != j->row->machine) {
+            continue;
+        }
+        list_each(node, &row->waiting)
+        {
+            const struct schedule_job *other = list_item(node, struct schedule_job, node);
+            passed = passed || other == j;
+            position += before(other, j) || (!passed && !before(j, other)) ? 1 : 0;
+        }
+    }
+    return position;
+}
+
 /* What a job waited for a swap of models does not count towards its hold. */
 static void note_swap(struct schedule_job *j, mono_t now)
 {

@@ -4,6 +4,7 @@
 #include "schedule_support.h"
 
 static char here[] = "here", hosted[] = "hosted", one[] = "one";
+static char distant[] = "distant", other[] = "other";
 
 static void no_slots_on_a_machine_with_some(void **state)
 {
@@ -284,6 +285,42 @@ static void who_types_is_about_to_send(void **state)
     schedule_destroy(s);
 }
 
+static void a_waiting_job_has_a_position(void **state)
+{
+    (void)state;
+    struct schedule *s = schedule_create();
+    struct upstream_settings a = upstream(here, one, 1), b = upstream(hosted, one, 1);
+    struct upstream_settings far = upstream(distant, other, 1);
+    struct kind_policy tags = kind(KIND_CLASS_BACKGROUND, 5);
+    struct kind_policy title = kind(KIND_CLASS_BACKGROUND, 3);
+    struct schedule_front f = chat(&a);
+    struct schedule_job j[5] = {job(&a, &tags), job(&b, &tags), job(&a, &tags), job(&b, &title),
+                                job(&far, &title)};
+    schedule_front_began(s, &f, at(0));
+    for (size_t i = 0; i < 5; i++) {
+        assert_int_equal(schedule_position(s, &j[i]), 0);
+        schedule_wait(s, &j[i], at(i == 0 ? 0 : 1)); /* j[2] is as old as j[1] */
+    }
+    assert_int_equal(schedule_position(s, &j[3]), 1);
+    assert_int_equal(schedule_position(s, &j[0]), 2);
+    assert_int_equal(schedule_position(s, &j[1]) + schedule_position(s, &j[2]), 3 + 4);
+    assert_int_equal(schedule_position(s, &j[4]), 1); /* another machine */
+    next_is(s, 2, &j[4]);
+    assert_int_equal(schedule_position(s, &j[4]), 0); /* it runs */
+    schedule_front_ended(s, &f, at(3), false);
+    /* they start in the order of their places */
+    size_t second = schedule_position(s, &j[1]) < schedule_position(s, &j[2]) ? 1 : 2;
+    struct schedule_job *order[4] = {&j[3], &j[0], &j[second], &j[3 - second]};
+    for (size_t i = 0; i < 4; i++) {
+        double when = 10 + (double)i;
+        assert_int_equal(schedule_position(s, order[i]), 1);
+        assert_ptr_equal(schedule_next(s, at(when)), order[i]);
+        schedule_end(s, order[i], at(when), false);
+    }
+    schedule_end(s, &j[4], at(20), false);
+    schedule_destroy(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -297,6 +334,7 @@ int main(void)
         cmocka_unit_test(somebody_elses_query_says_nothing_of_my_title),
         cmocka_unit_test(what_is_queued_says_why_at_once),
         cmocka_unit_test(an_abort_in_one_of_several_slots),
+        cmocka_unit_test(a_waiting_job_has_a_position),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

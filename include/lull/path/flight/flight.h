@@ -238,6 +238,8 @@ struct flight_view {
     const char *kind, *upstream, *state, *why; /* why: "" unless it waits for the schedule */
     struct span model, scope;
     usec_t age, waited;
+    usec_t left;     /* until its call is expected to end, 0 when it is late; -1: not known */
+    size_t position; /* among all that wait for its machine, from 1; 0: it does not wait there */
     size_t waiters;
     unsigned requeued;
     int64_t priority;

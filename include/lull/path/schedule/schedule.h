@@ -170,6 +170,9 @@ bool schedule_back(struct schedule *s, struct schedule_job *j, mono_t now);
 void schedule_again(struct schedule *s, struct schedule_job *j, mono_t now);
 /* How long it has waited, all in all. */
 usec_t schedule_waited(const struct schedule_job *j, mono_t now);
+/* The place of a waiting job among all that wait for its machine, in the order in which they would
+ * start if all were free to; from 1. 0: it does not wait. */
+size_t schedule_position(const struct schedule *s, const struct schedule_job *j);
 /* Why a job of these values would wait if it came now. Changes nothing. */
 enum schedule_why schedule_look(struct schedule *s, const struct schedule_job *j, mono_t now);
 
