@@ -73,7 +73,7 @@ static size_t neutral(size_t i)
 {
     struct span body = span_of(requests[i].body);
     struct buf out = {.max = 4 * body.len + 4096};
-    bool can = dialect_request_neutral(body, requests[i].endpoint, &out);
+    bool can = dialect_request_neutral(body, requests[i].endpoint, NULL, &out, NULL);
     buf_free(&out);
     return can ? 1 : 0;
 }

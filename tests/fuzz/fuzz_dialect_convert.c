@@ -70,14 +70,14 @@ static void check_neutral(struct span body, enum endpoint from, bool crosses)
 {
     struct buf once = {.max = SIZE_MAX};
     struct buf twice = {.max = SIZE_MAX};
-    bool good = dialect_request_neutral(body, from, &once);
+    bool good = dialect_request_neutral(body, from, NULL, &once, NULL);
     bool valid = body.len > 0 && json_canonical(body, NULL, 0, NULL) != JSON_INVALID;
     require(valid ==
             (once.len > 0 && json_canonical(buf_span(&once), NULL, 0, NULL) != JSON_INVALID));
     require(good || span_eq(buf_span(&once), body));
     require(good || !crosses);
     if (good && from == ENDPOINT_CHAT) {
-        require(dialect_request_neutral(buf_span(&once), from, &twice));
+        require(dialect_request_neutral(buf_span(&once), from, NULL, &twice, NULL));
         require(span_eq(buf_span(&once), buf_span(&twice)));
     }
     buf_free(&once);

@@ -506,7 +506,7 @@ mutant(R, "an old answer stands in", "sidecar/path/cache/cache.c", "wall_t kept 
        "wall_t kept = {put->expires.us};", FAIL)
 mutant(R, "and is no hit", "sidecar/path/cache/cache.c", "return find_kept_entry(c, key, id, now, f, v) && v->fresh.us > now.us;",
        "return find_kept_entry(c, key, id, now, f, v);", FAIL)
-mutant(R, "a wrong form is asked for once more", CALL, "if (!is_fit(f)) {", "if (is_fit(f) && f == NULL) {", FAIL)
+mutant(R, "a wrong form is asked for once more", CALL, "if (!is_fit(f, &end)) {", "if (is_fit(f, &end) && f == NULL) {", FAIL)
 mutant(R, "by the schema", WIRE, ".schema = f->shape_retried,", "", FAIL)
 mutant(R, "the first answer is kept for it", FAILURE, "    if (f->has_first) {\n        call_land_first(f);",
        "    if (f->has_first && f->status == 0) {\n        call_land_first(f);", FAIL)

@@ -193,14 +193,13 @@ static void on_end(void *ctx, struct flight_end *end)
     struct compare_result r = {.error = error};
     switch (end->result) {
     case FLIGHT_ANSWER:
-        r = (struct compare_result){
-            .shape = answer_validate(end->answer, &run->policy, run->kind) != ANSWER_BAD,
-            .latency = end->took,
-            .tokens_in = end->tokens_in,
-            .tokens_out = end->tokens_out,
-            .estimated = end->estimated,
-            .cost = end->cost,
-            .answer = buf_span(&end->answer->content)};
+        r = (struct compare_result){.shape = end->verdict != ANSWER_BAD,
+                                    .latency = end->took,
+                                    .tokens_in = end->tokens_in,
+                                    .tokens_out = end->tokens_out,
+                                    .estimated = end->estimated,
+                                    .cost = end->cost,
+                                    .answer = buf_span(&end->answer->content)};
         break;
     case FLIGHT_RAW:
         write_status(end, error, sizeof error);

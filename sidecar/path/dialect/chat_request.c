@@ -8,8 +8,8 @@
 #include "lull/path/dialect/chat_request.h"
 
 #include "lull/path/dialect/overrides.h"
+#include "path/dialect/dialect_priv.h"
 
-#include <cJSON.h>
 #include <stdlib.h>
 
 enum { JOINED_MAX = 16 * 1024 * 1024, OWN_TEXTS = 3 };
@@ -112,6 +112,12 @@ struct span endpoint_task_path(enum endpoint e, const struct upstream_settings *
 bool endpoint_assembles(enum endpoint e)
 {
     return e == ENDPOINT_CHAT || e == ENDPOINT_OLLAMA_CHAT || e == ENDPOINT_OLLAMA_GENERATE;
+}
+
+const cJSON *dialect_request_root(const struct dialect_request *r)
+{
+    const struct request_doc *doc = r->doc;
+    return doc == NULL ? NULL : doc->root;
 }
 
 /* ---- texts ---- */

@@ -202,24 +202,27 @@ static void put_object(struct conversion *c, struct buf *to, const char *name,
     }
 }
 
-/* false: c->e and c->what say why. The lists have to be freed either way. */
-static bool convert_begin(struct conversion *c, struct span body, enum endpoint from, bool neutral)
+/* Reads the body, whose tree is that of `parsed` where the caller has it. false: c->e and c->what
+ * say why. The lists have to be freed either way. */
+static bool convert_begin(struct conversion *c, struct span body, enum endpoint from,
+                          const struct dialect_request *parsed, enum json_verdict *verdict)
 {
-    *c = (struct conversion){.from = from, .neutral = neutral};
+    c->from = from;
     struct buf *lists[] = {&c->root, &c->options, &c->kept, &c->kept_options};
     for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
         buf_init(lists[i], 2 * body.len + ROOM);
     }
-    enum json_verdict verdict = body.len == 0 ? JSON_INVALID : json_canonical(body, NULL, 0, NULL);
-    if (!endpoint_assembles(from) || verdict == JSON_INVALID || verdict == JSON_TOO_LARGE) {
+    *verdict = body.len == 0 ? JSON_INVALID : json_canonical(body, NULL, 0, NULL);
+    if (!endpoint_assembles(from) || *verdict == JSON_INVALID || *verdict == JSON_TOO_LARGE) {
         convert_invalid(c);
         return false;
     }
-    if (verdict == JSON_AMBIGUOUS) {
+    if (*verdict == JSON_AMBIGUOUS) {
         convert_cannot(c, "JSON that parsers read differently");
         return false;
     }
-    cJSON *root = cJSON_ParseWithLength(body.ptr, body.len);
+    cJSON *own = parsed != NULL ? NULL : cJSON_ParseWithLength(body.ptr, body.len);
+    const cJSON *root = parsed != NULL ? dialect_request_root(parsed) : own;
     struct member whole = {.item = root, .raw = body};
     if (!cJSON_IsObject(root)) {
         convert_invalid(c);
@@ -231,7 +234,7 @@ static bool convert_begin(struct conversion *c, struct span body, enum endpoint 
     if (!c->has_input) {
         convert_invalid(c);
     }
-    cJSON_Delete(root);
+    cJSON_Delete(own);
     return c->e == ERR_OK;
 }
 
@@ -253,11 +256,12 @@ static void put_body(struct conversion *c, const struct buf *list, struct buf *o
 enum err dialect_convert_request(struct span body, enum endpoint from, enum endpoint to,
                                  struct buf *out, const char **what)
 {
-    struct conversion c;
+    struct conversion c = {.neutral = false};
+    enum json_verdict verdict;
     size_t before = out->len;
     bool other = (to == ENDPOINT_CHAT || to == ENDPOINT_OLLAMA_CHAT) &&
                  endpoint_dialect(from) != endpoint_dialect(to);
-    if (convert_begin(&c, other ? body : SPAN_NONE, from, false)) {
+    if (convert_begin(&c, other ? body : SPAN_NONE, from, NULL, &verdict)) {
         put_object(&c, &c.root, "options", &c.options);
         convert_put_member(&c, &c.root, "stream", SPAN("false"));
         put_body(&c, &c.root, out);
@@ -277,11 +281,14 @@ enum err dialect_convert_request(struct span body, enum endpoint from, enum endp
     return c.e;
 }
 
-bool dialect_request_neutral(struct span body, enum endpoint from, struct buf *out)
+bool dialect_request_neutral(struct span body, enum endpoint from,
+                             const struct dialect_request *parsed, struct buf *out,
+                             enum json_verdict *verdict)
 {
-    struct conversion c;
+    struct conversion c = {.neutral = true};
+    enum json_verdict found;
     size_t before = out->len;
-    bool good = convert_begin(&c, body, from, true);
+    bool good = convert_begin(&c, body, from, parsed, verdict != NULL ? verdict : &found);
     if (good && from == ENDPOINT_CHAT) {
         put_body(&c, &c.kept, out);
     } else if (good) {

@@ -25,6 +25,9 @@ const cJSON *find_error(const cJSON *root);
 /* Takes that error, and the status that it or root names. */
 void assemble_error(struct assembler *a, const cJSON *root, const cJSON *error);
 
+/* chat_request.c: the parsed body; NULL: it could not be parsed. Owned by the request. */
+const cJSON *dialect_request_root(const struct dialect_request *r);
+
 /* load.c: the options that Ollama loads a model again for. */
 enum { LOAD_OPTIONS = 6 };
 extern const char *const load_options[LOAD_OPTIONS];

@@ -170,14 +170,13 @@ void fly_keep(struct engine *e, const struct flight_spec *spec, struct flight_en
 {
     const struct kind_policy *policy = &spec->settings->kinds[spec->kind];
     struct task_figures *figures = figures_task(e->parts.figures, policy->name);
-    enum answer_verdict judged = answer_validate(end->answer, policy, spec->kind);
     struct buf encoded = {.max = ANSWER_MAX + 1024};
     wall_t now = loop_wall(e->parts.loop);
-    usec_t ttl = judged == ANSWER_EMPTY && policy->ttl > EMPTY_TTL ? EMPTY_TTL : policy->ttl;
+    usec_t ttl = end->verdict == ANSWER_EMPTY && policy->ttl > EMPTY_TTL ? EMPTY_TTL : policy->ttl;
     end->entry_id = spec->hash;
     end->entry_expires.us = now.us + ttl;
-    bool keep = judged == ANSWER_GOOD ||
-                (judged == ANSWER_EMPTY && flight_has(e->flights, FLIGHT_PART_EMPTY));
+    bool keep = end->verdict == ANSWER_GOOD ||
+                (end->verdict == ANSWER_EMPTY && flight_has(e->flights, FLIGHT_PART_EMPTY));
     if (spec->store && keep && !end->fell_back && answer_encode(end->answer, &encoded) == ERR_OK) {
         struct cache_put put = {
             .key = {.hash = spec->hash, .head = spec->material},
@@ -190,8 +189,8 @@ void fly_keep(struct engine *e, const struct flight_spec *spec, struct flight_en
             .model_time = end->model_time,
             .tokens = end->tokens,
             .cost = end->cost,
-            .stale = judged == ANSWER_EMPTY ? 0 : policy->stale_if_error,
-            .flags = spec->flags | (judged == ANSWER_EMPTY ? (unsigned)CACHE_FLAG_EMPTY : 0U),
+            .stale = end->verdict == ANSWER_EMPTY ? 0 : policy->stale_if_error,
+            .flags = spec->flags | (end->verdict == ANSWER_EMPTY ? (unsigned)CACHE_FLAG_EMPTY : 0U),
             .answer = buf_span(&encoded),
             .request = spec->settings->cache.keep_requests ? spec->body : SPAN_NONE,
         };
@@ -199,7 +198,7 @@ void fly_keep(struct engine *e, const struct flight_spec *spec, struct flight_en
             cache_store_answer(e->parts.cache, &put, spec->generation, &end->entry_seq) == ERR_OK;
     }
     buf_free(&encoded);
-    if (judged == ANSWER_GOOD && !end->fell_back) {
+    if (end->verdict == ANSWER_GOOD && !end->fell_back) {
         complete_landed(e, spec, end);
     }
     if (end->stored) {

@@ -9,7 +9,6 @@
 #include "path/exchange/exchange_priv.h"
 
 #include "lull/http/guard.h"
-#include "lull/path/dialect/convert.h"
 
 static const usec_t REGENERATE = 5 * USEC_PER_S;
 
@@ -177,7 +176,7 @@ static enum step look_up(struct exchange *x)
 }
 
 /* Whether the server that the configuration names understands the request, or can be made to. */
-static bool can_cross(const struct exchange *x)
+static bool understands(const struct exchange *x, const struct normalized_body *body)
 {
     const struct upstream_settings *to = &x->settings->upstreams[x->upstream];
     enum dialect asked = endpoint_dialect(x->head.endpoint);
@@ -185,13 +184,7 @@ static bool can_cross(const struct exchange *x)
                      ? asked == DIALECT_OLLAMA &&
                            probes_sort(flight_probes(x->engine->flights), to) != SERVER_OLLAMA
                      : (to->dialect == DIALECT_CHOICE_OLLAMA) != (asked == DIALECT_OLLAMA);
-    struct buf crossed = {.max = 2 * x->body.len + 4096};
-    enum endpoint target = dialect_task_endpoint(
-        x->head.endpoint, asked == DIALECT_OLLAMA ? DIALECT_OPENAI : DIALECT_OLLAMA);
-    bool can = !other || x->upstream == x->head.upstream ||
-               dialect_convert_request(x->body, x->head.endpoint, target, &crossed, NULL) == ERR_OK;
-    buf_free(&crossed);
-    return can;
+    return !other || x->upstream == x->head.upstream || body->converts;
 }
 
 enum step lookup_prepare(struct exchange *x)
@@ -201,8 +194,10 @@ enum step lookup_prepare(struct exchange *x)
     x->upstream = policy->upstream_index >= 0 ? policy->upstream_index : x->head.upstream;
     x->model = policy->model[0] != '\0' ? span_of(policy->model) : x->request.model;
     x->scope = scope_of(policy->scope, x->head.auth, x->head.user, secret, NULL);
-    bool crosses = can_cross(x);
-    if (!crosses) {
+    struct normalized_body body = {0};
+    normalized_body_read(x->body, &x->request, &body);
+    bool understood = understands(x, &body);
+    if (!understood) {
         x->upstream = x->head.upstream;
         x->model = x->request.model;
     }
@@ -215,12 +210,14 @@ enum step lookup_prepare(struct exchange *x)
                                         .base = own ? endpoint_base(x->head.path) : SPAN_NONE,
                                         .query = own ? x->head.query : SPAN_NONE,
                                         .scope = &x->scope,
-                                        .body = x->body};
-    if (fingerprint_normalized(&in, secret, &x->meaning) != JSON_OK) {
+                                        .body = &body};
+    enum json_verdict verdict = fingerprint_normalized(&in, secret, &x->meaning);
+    normalized_body_free(&body);
+    if (verdict != JSON_OK) {
         x->bypass = "ambiguous-json";
         return STEP_RELAY;
     }
-    if (!crosses) {
+    if (!understood) {
         x->bypass = "dialect";
     } else if (x->head.no_store) {
         x->bypass = "no-store";

@@ -172,8 +172,9 @@ static void keep(struct observed *v)
     }
     v->answered = false;
     v->end.answer = &v->answer;
-    if (answer_validate(&v->answer, policy, v->spec.kind) == ANSWER_BAD) {
-        (void)answer_repair(&v->answer, policy, v->spec.kind);
+    v->end.verdict = answer_validate(&v->answer, policy, v->spec.kind);
+    if (v->end.verdict == ANSWER_BAD && answer_repair(&v->answer, policy, v->spec.kind)) {
+        v->end.verdict = answer_validate(&v->answer, policy, v->spec.kind);
     }
     fly_keep(v->of->engine, &v->spec, &v->end);
     answer_free(&v->answer);

@@ -136,6 +136,20 @@ void fingerprint_exact(const struct fingerprint_exact *in, const struct hash_sec
     seal(f, f->storage.len, in->body, secret);
 }
 
+void normalized_body_read(struct span body, const struct dialect_request *request,
+                          struct normalized_body *out)
+{
+    out->len = body.len;
+    buf_init(&out->text, 2 * body.len + NEUTRAL_MORE);
+    out->converts =
+        dialect_request_neutral(body, request->endpoint, request, &out->text, &out->verdict);
+}
+
+void normalized_body_free(struct normalized_body *b)
+{
+    buf_free(&b->text);
+}
+
 enum json_verdict fingerprint_normalized(const struct fingerprint_normalized *in,
                                          const struct hash_secret *secret, struct fingerprint *f)
 {
@@ -143,10 +157,9 @@ enum json_verdict fingerprint_normalized(const struct fingerprint_normalized *in
     require(in->kind >= 0 && (size_t)in->kind < s->kind_count);
     const struct kind_policy *policy = &s->kinds[in->kind];
     const struct upstream_settings *upstream = upstream_at(s, in->upstream);
-    struct buf neutral = {.max = 2 * in->body.len + NEUTRAL_MORE};
-    bool crosses = dialect_request_neutral(in->body, in->endpoint, &neutral);
-    const uint8_t tag[5] = {'2', FINGERPRINT_VERSION, (uint8_t)crosses,
-                            crosses ? 0 : (uint8_t)in->endpoint, (uint8_t)policy->shape};
+    const struct normalized_body *body = in->body;
+    const uint8_t tag[5] = {'2', FINGERPRINT_VERSION, (uint8_t)body->converts,
+                            body->converts ? 0 : (uint8_t)in->endpoint, (uint8_t)policy->shape};
     char shaping[64]; /* what is asked for beside the request */
     snprintf(shaping, sizeof shaping, "%d %d %lld", (int)policy->think, (int)policy->json_schema,
              (long long)policy->max_tokens);
@@ -165,19 +178,19 @@ enum json_verdict fingerprint_normalized(const struct fingerprint_normalized *in
         span_of(policy->extra),
     };
     /* the model's name may be as long as the body; the canonical form is no longer than the text */
-    begin(f, HEAD_MAX + 3 * in->body.len + NEUTRAL_MORE);
-    if (write_head(&f->storage, fields, sizeof fields / sizeof fields[0]) != ERR_OK) {
-        buf_free(&neutral);
+    begin(f, HEAD_MAX + 3 * body->len + NEUTRAL_MORE);
+    if (body->verdict != JSON_OK) {
+        return body->verdict;
+    }
+    if (body->text.len == 0 ||
+        write_head(&f->storage, fields, sizeof fields / sizeof fields[0]) != ERR_OK) {
+        buf_clear(&f->storage);
         return JSON_TOO_LARGE;
     }
     size_t head_len = f->storage.len;
-    /* what parsers read differently is found in the client's own text */
-    enum json_verdict verdict = json_canonical(in->body, NULL, 0, NULL);
-    if (verdict == JSON_OK) {
-        verdict = json_canonical(neutral.len > 0 ? buf_span(&neutral) : in->body, outside_meaning,
-                                 sizeof outside_meaning / sizeof outside_meaning[0], &f->storage);
-    }
-    buf_free(&neutral);
+    enum json_verdict verdict =
+        json_canonical(buf_span(&body->text), outside_meaning,
+                       sizeof outside_meaning / sizeof outside_meaning[0], &f->storage);
     if (verdict != JSON_OK) {
         buf_clear(&f->storage);
         return verdict;

@@ -324,13 +324,16 @@ static void deliver(struct flight *f, struct flight_end *end)
 
 /* Whether the answer has the kind's form, or can be brought into it; otherwise it is asked for once
  * more, by the kind's schema. */
-static bool is_fit(struct flight *f)
+static bool is_fit(struct flight *f, struct flight_end *end)
 {
     const struct kind_policy *policy = flight_policy(f);
     struct pace_row *row = flight_pace_row(f->table, &f->spec);
     struct answer *a = &f->assembler.answer;
-    bool fit = answer_validate(a, policy, f->spec.kind) != ANSWER_BAD ||
-               answer_repair(a, policy, f->spec.kind);
+    end->verdict = answer_validate(a, policy, f->spec.kind);
+    if (end->verdict == ANSWER_BAD && answer_repair(a, policy, f->spec.kind)) {
+        end->verdict = answer_validate(a, policy, f->spec.kind);
+    }
+    bool fit = end->verdict != ANSWER_BAD;
     bool json = policy->shape != KIND_SHAPE_TEXT && policy->shape != KIND_SHAPE_EMOJI &&
                 policy->shape_member[0] != '\0';
     if (fit || f->shape_retried) {
@@ -382,7 +385,7 @@ static void land(struct flight *f)
         figure_times_add(&flight_upstream_figures(f)->latency, now, end.took);
     }
     flight_took(f->table, &f->spec, end.took);
-    if (!is_fit(f)) {
+    if (!is_fit(f, &end)) {
         ask_for_shape(f, &end);
         return;
     }

@@ -40,7 +40,7 @@ static struct buf meaning(struct span body, enum endpoint from, bool *crossable)
 {
     struct buf neutral = {.max = SIZE_MAX};
     struct buf out = {.max = SIZE_MAX};
-    *crossable = dialect_request_neutral(body, from, &neutral);
+    *crossable = dialect_request_neutral(body, from, NULL, &neutral, NULL);
     assert_int_equal(json_canonical(buf_span(&neutral), NULL, 0, &out), JSON_OK);
     buf_free(&neutral);
     return out;
@@ -206,7 +206,7 @@ static void check_refused(const char *body, enum endpoint from, enum err wanted,
     assert_span(buf_span(&out), "before");
     assert_int_equal(dialect_convert_request(span_of(body), from, other_of(from), &out, NULL),
                      wanted);
-    assert_false(dialect_request_neutral(span_of(body), from, &same));
+    assert_false(dialect_request_neutral(span_of(body), from, NULL, &same, NULL));
     assert_span(buf_span(&same), body);
     buf_free(&out);
     buf_free(&same);
@@ -350,7 +350,7 @@ static void what_is_no_request_is_refused(void **state)
                      ERR_INVALID);
     assert_int_equal(dialect_convert_request(SPAN(O("")), CHAT, GENERATE, &out, NULL), ERR_INVALID);
     assert_int_equal(dialect_convert_request(SPAN(O("")), CHAT, OCHAT, &full, NULL), ERR_TOO_LARGE);
-    assert_false(dialect_request_neutral(SPAN(O("")), CHAT, &full));
+    assert_false(dialect_request_neutral(SPAN(O("")), CHAT, NULL, &full, NULL));
     assert_int_equal(out.len + full.len, 0);
     buf_free(&out);
     buf_free(&full);
@@ -501,8 +501,8 @@ static void the_neutral_form_of_it_is_itself(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct buf once = {.max = SIZE_MAX};
         struct buf twice = {.max = SIZE_MAX};
-        assert_true(dialect_request_neutral(span_of(rows[i]), CHAT, &once));
-        assert_true(dialect_request_neutral(buf_span(&once), CHAT, &twice));
+        assert_true(dialect_request_neutral(span_of(rows[i]), CHAT, NULL, &once, NULL));
+        assert_true(dialect_request_neutral(buf_span(&once), CHAT, NULL, &twice, NULL));
         assert_true(span_eq(buf_span(&once), buf_span(&twice)));
         buf_free(&once);
         buf_free(&twice);
@@ -510,7 +510,7 @@ static void the_neutral_form_of_it_is_itself(void **state)
     struct buf out = {.max = SIZE_MAX};
     assert_true(dialect_request_neutral(
         SPAN(O(",\"keep_alive\":1,\"num_predict\":2,\"options\":{\"num_ctx\":3,\"seed\":4}")),
-        OCHAT, &out));
+        OCHAT, NULL, &out, NULL));
     assert_span(buf_span(&out),
                 O(",\"keep_alive\":1,\"seed\":4,\"lull.ollama\":{\"num_predict\":2,\"options\":"
                   "{\"num_ctx\":3}}"));
@@ -567,7 +567,7 @@ static void check_return(const char *body, enum endpoint from)
 static void note_capture(struct captures *all, const char *body, enum endpoint from)
 {
     struct buf neutral = {.max = SIZE_MAX};
-    assert_true(dialect_request_neutral(span_of(body), from, &neutral));
+    assert_true(dialect_request_neutral(span_of(body), from, NULL, &neutral, NULL));
     all->at = realloc(all->at, (all->count + 1) * sizeof *all->at);
     assert_non_null(all->at);
     all->at[all->count++] =

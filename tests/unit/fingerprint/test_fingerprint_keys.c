@@ -55,13 +55,46 @@ static struct fingerprint_exact raw_of(const struct fixture *f)
                                       .body = SPAN("{\"model\":\"m\"}")};
 }
 
-static struct fingerprint_normalized meaning_of(const struct fixture *f, const char *body)
+/* The parts of a level-2 key, with the body as it came. */
+struct asked {
+    const struct settings *settings;
+    int kind;
+    enum endpoint endpoint;
+    int upstream;
+    struct span model, base, query;
+    const struct scope *scope;
+    struct span body;
+};
+
+static enum json_verdict asked_key(const struct asked *in, const struct hash_secret *with,
+                                   struct fingerprint *f)
 {
-    return (struct fingerprint_normalized){.settings = &f->settings,
-                                           .endpoint = ENDPOINT_CHAT,
-                                           .model = SPAN("m"),
-                                           .scope = &f->scope,
-                                           .body = span_of(body)};
+    struct dialect_request request;
+    struct normalized_body body = {0};
+    (void)dialect_request_parse(in->body, in->endpoint, &request);
+    normalized_body_read(in->body, &request, &body);
+    struct fingerprint_normalized parts = {.settings = in->settings,
+                                           .kind = in->kind,
+                                           .endpoint = in->endpoint,
+                                           .upstream = in->upstream,
+                                           .model = in->model,
+                                           .base = in->base,
+                                           .query = in->query,
+                                           .scope = in->scope,
+                                           .body = &body};
+    enum json_verdict verdict = fingerprint_normalized(&parts, with, f);
+    normalized_body_free(&body);
+    dialect_request_free(&request);
+    return verdict;
+}
+
+static struct asked meaning_of(const struct fixture *f, const char *body)
+{
+    return (struct asked){.settings = &f->settings,
+                          .endpoint = ENDPOINT_CHAT,
+                          .model = SPAN("m"),
+                          .scope = &f->scope,
+                          .body = span_of(body)};
 }
 
 static bool same(const struct fingerprint *a, const struct fingerprint *b)
@@ -83,13 +116,12 @@ static bool raw_same(const struct fingerprint_exact *a, const struct fingerprint
     return equal;
 }
 
-static bool meaning_same(const struct fingerprint_normalized *a,
-                         const struct fingerprint_normalized *b)
+static bool meaning_same(const struct asked *a, const struct asked *b)
 {
     struct fingerprint fa = {0};
     struct fingerprint fb = {0};
-    assert_int_equal(fingerprint_normalized(a, &secret, &fa), JSON_OK);
-    assert_int_equal(fingerprint_normalized(b, &secret, &fb), JSON_OK);
+    assert_int_equal(asked_key(a, &secret, &fa), JSON_OK);
+    assert_int_equal(asked_key(b, &secret, &fb), JSON_OK);
     bool equal = same(&fa, &fb);
     fingerprint_free(&fa);
     fingerprint_free(&fb);
@@ -203,9 +235,9 @@ static void test_level_2_ignores_style_order_and_what_is_not_asked(void **state)
     };
     struct fixture f;
     fixture_init(&f);
-    struct fingerprint_normalized a = meaning_of(&f, equal[0]);
+    struct asked a = meaning_of(&f, equal[0]);
     for (size_t i = 1; i < sizeof equal / sizeof equal[0]; i++) {
-        struct fingerprint_normalized b = meaning_of(&f, equal[i]);
+        struct asked b = meaning_of(&f, equal[i]);
         assert_true(meaning_same(&a, &b));
     }
 }
@@ -241,8 +273,8 @@ static void test_level_2_differs_in_every_other_member(void **state)
     size_t count = sizeof bodies / sizeof bodies[0];
     for (size_t i = 0; i < count; i++) {
         for (size_t j = 0; j < count; j++) {
-            struct fingerprint_normalized a = meaning_of(&f, bodies[i]);
-            struct fingerprint_normalized b = meaning_of(&f, bodies[j]);
+            struct asked a = meaning_of(&f, bodies[i]);
+            struct asked b = meaning_of(&f, bodies[j]);
             assert_int_equal(meaning_same(&a, &b), i == j);
         }
     }
@@ -253,8 +285,8 @@ static void test_level_2_differs_in_every_part_beside_the_body(void **state)
     (void)state;
     struct fixture f;
     fixture_init(&f);
-    struct fingerprint_normalized a = meaning_of(&f, "{" MESSAGES "}");
-    struct fingerprint_normalized b;
+    struct asked a = meaning_of(&f, "{" MESSAGES "}");
+    struct asked b;
 #define FLIP(change)                                                                               \
     do {                                                                                           \
         b = a;                                                                                     \
@@ -324,14 +356,14 @@ static void test_ambiguous_documents_have_no_meaning(void **state)
     fixture_init(&f);
     struct fingerprint fp = {0};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        struct fingerprint_normalized in = meaning_of(&f, rows[i].body);
-        assert_int_equal(fingerprint_normalized(&in, &secret, &fp), rows[i].verdict);
+        struct asked in = meaning_of(&f, rows[i].body);
+        assert_int_equal(asked_key(&in, &secret, &fp), rows[i].verdict);
         assert_int_equal(fp.head.len, 0);
         assert_int_equal(fp.body.len, 0);
     }
     /* the same struct serves afterwards */
-    struct fingerprint_normalized in = meaning_of(&f, "{" MESSAGES "}");
-    assert_int_equal(fingerprint_normalized(&in, &secret, &fp), JSON_OK);
+    struct asked in = meaning_of(&f, "{" MESSAGES "}");
+    assert_int_equal(asked_key(&in, &secret, &fp), JSON_OK);
     assert_true(fp.body.len > 0);
     fingerprint_free(&fp);
 }
@@ -347,9 +379,9 @@ static void test_a_model_name_of_any_length_is_part_of_the_key(void **state)
     memcpy(body + len + LONG, "\"}", 3);
     struct fixture f;
     fixture_init(&f);
-    struct fingerprint_normalized a = meaning_of(&f, body);
+    struct asked a = meaning_of(&f, body);
     a.model = span_make(body + len, LONG);
-    struct fingerprint_normalized b = a;
+    struct asked b = a;
     b.model.len--;
     assert_false(meaning_same(&a, &b));
     free(body);
@@ -388,8 +420,8 @@ static void test_member_order_never_matters(void **state)
         if (form == 0) {
             memcpy(first, body, sizeof first);
         }
-        struct fingerprint_normalized a = meaning_of(&f, first);
-        struct fingerprint_normalized b = meaning_of(&f, body);
+        struct asked a = meaning_of(&f, first);
+        struct asked b = meaning_of(&f, body);
         assert_true(meaning_same(&a, &b));
     }
 }
@@ -407,8 +439,8 @@ static bool context_of(const struct fixture *f, const char *member, const char *
     assert_int_equal(buf_append_json(&body, buf_span(&prompt)), ERR_OK);
     assert_int_equal(buf_append_span(&body, SPAN("\"}]}")), ERR_OK);
     assert_int_equal(buf_append_char(&body, '\0'), ERR_OK);
-    struct fingerprint_normalized in = meaning_of(f, body.data);
-    assert_int_equal(fingerprint_normalized(&in, &secret, &meaning), JSON_OK);
+    struct asked in = meaning_of(f, body.data);
+    assert_int_equal(asked_key(&in, &secret, &meaning), JSON_OK);
     struct span inside = span_make(prompt.data + strlen(before), strlen(text));
     bool found = fingerprint_context(&meaning, buf_span(&prompt), inside, &secret, out);
     fingerprint_free(&meaning);
@@ -461,9 +493,9 @@ static void test_where_the_text_cannot_be_cut_out_there_is_no_context(void **sta
     struct fixture f;
     fixture_init(&f);
     struct fingerprint meaning = {0}, c = {0};
-    struct fingerprint_normalized in =
+    struct asked in =
         meaning_of(&f, "{\"messages\":[{\"content\":\"in \"},{\"content\":\"parts\"}]}");
-    assert_int_equal(fingerprint_normalized(&in, &secret, &meaning), JSON_OK);
+    assert_int_equal(asked_key(&in, &secret, &meaning), JSON_OK);
     struct span prompt = SPAN("in parts");
     assert_false(fingerprint_context(&meaning, prompt, prompt, &secret, &c));
     fingerprint_free(&meaning);

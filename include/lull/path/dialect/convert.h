@@ -10,6 +10,7 @@
 #define LULL_PATH_DIALECT_CONVERT_H
 
 #include "lull/path/dialect/chat_request.h"
+#include "lull/path/json/json.h"
 
 /* The endpoint that tasks are sent to in a dialect: CHAT or OLLAMA_CHAT; `from` itself where it is
  * of that dialect already. */
@@ -39,8 +40,13 @@ MUST_CHECK enum err dialect_convert_request(struct span body, enum endpoint from
  *   equals /api/chat with the same texts. A format equals a json_schema of the name "answer" with
  *   strict true; think a chat_template_kwargs {"enable_thinking"}, and a level a reasoning_effort.
  * A prompt (of one text) stands in it as the JSON string value of a "content". Not valid JSON comes
- * out only where it went in. */
-bool dialect_request_neutral(struct span body, enum endpoint from, struct buf *out);
+ * out only where it went in.
+ * parsed: the same body, parsed for the same endpoint; NULL: it is parsed here. *verdict is that of
+ * body as it came (JSON_INVALID of an empty one); NULL: not wanted. true also means that
+ * dialect_convert_request() finds a counterpart for everything in the body. */
+bool dialect_request_neutral(struct span body, enum endpoint from,
+                             const struct dialect_request *parsed, struct buf *out,
+                             enum json_verdict *verdict);
 
 /* A server's error body in the other dialect: {"error": {"message", "type", "code"}} or {"error":
  * "text"}. false: body is no error that could be read; out is unchanged. Works for errors of either

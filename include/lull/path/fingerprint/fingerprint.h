@@ -57,6 +57,19 @@ struct fingerprint_exact {
 void fingerprint_exact(const struct fingerprint_exact *in, const struct hash_secret *secret,
                        struct fingerprint *f);
 
+/* A body in normalized form, read once: whether it converts decides where it may be sent, and where
+ * it is sent is part of its key. */
+struct normalized_body {
+    enum json_verdict verdict; /* of the body as it came */
+    bool converts;             /* to the other dialect: see dialect_request_neutral() */
+    size_t len;                /* of the body */
+    struct buf text;           /* neutral form; empty: there was no memory */
+};
+/* request: the body, parsed. out must be zeroed; the caller frees it. */
+void normalized_body_read(struct span body, const struct dialect_request *request,
+                          struct normalized_body *out);
+void normalized_body_free(struct normalized_body *b);
+
 /* Level 2: kind name, dialect and endpoint, upstream (name and url) and model that will answer, the
  * base of the client's path and its query where they are sent there (a gateway may have one model
  * server behind each),
@@ -70,7 +83,7 @@ struct fingerprint_normalized {
     struct span model;       /* the one that will be asked for */
     struct span base, query; /* of the client's path; empty where the call goes under another one */
     const struct scope *scope;
-    struct span body;
+    const struct normalized_body *body;
 };
 enum json_verdict fingerprint_normalized(const struct fingerprint_normalized *in,
                                          const struct hash_secret *secret, struct fingerprint *f);

@@ -45,9 +45,11 @@ struct flight_end {
     enum flight_result result;
     enum outcome outcome;        /* FLIGHT_EMPTY: which */
     const struct answer *answer; /* FLIGHT_ANSWER */
-    int status;                  /* FLIGHT_RAW */
-    enum dialect raw_dialect;    /* FLIGHT_RAW: whose words raw_body is in */
-    struct span raw_headers;     /* FLIGHT_RAW: lines "Name: value\r\n", without framing */
+    enum answer_verdict
+        verdict;              /* FLIGHT_ANSWER of a call: of answer_validate(), repaired or not */
+    int status;               /* FLIGHT_RAW */
+    enum dialect raw_dialect; /* FLIGHT_RAW: whose words raw_body is in */
+    struct span raw_headers;  /* FLIGHT_RAW: lines "Name: value\r\n", without framing */
     struct span raw_body;
     enum http_error error; /* FLIGHT_FAILED */
     const char *why;       /* FLIGHT_FAILED: one phrase */
