@@ -8,19 +8,16 @@ static const struct kind_info kinds[] = {
     [KIND_##id] = {name,   header, KIND_CLASS_##cls, cached, ttl, stale, KIND_SHAPE_##shape,       \
                    member, empty},
 #include "lull/config/kinds.def"
-#undef KIND
 };
 
 static const char *const names[] = {
 #define OUTCOME(id, name, help) [OUTCOME_##id] = name,
 #include "lull/config/outcomes.def"
-#undef OUTCOME
 };
 
 static const char *const helps[] = {
 #define OUTCOME(id, name, help) [OUTCOME_##id] = help,
 #include "lull/config/outcomes.def"
-#undef OUTCOME
 };
 
 const struct kind_info *kind_info(enum kind_id id)

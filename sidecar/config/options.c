@@ -30,9 +30,6 @@ const struct option options[] = {
 #define RENAMED(section, key, instead)                                                             \
     {OPTION_##section, key, TYPE_TEXT, 0, "", 0, 0, false, true, instead, ""},
 #include "lull/config/options.def"
-#undef OPTION
-#undef LATER
-#undef RENAMED
 };
 const size_t option_count = sizeof options / sizeof options[0];
 
@@ -180,38 +177,32 @@ void option_describe(const struct option *o, struct buf *out)
     static const char *const words[] = {
         [TYPE_ADDRESSES] = "addresses",
         [TYPE_BOOL] = "yes or no",
-        [TYPE_CLASS] = "background, foreground or completion",
         [TYPE_DECIMAL] = "as-asked or a number such as 0.7",
-        [TYPE_DIALECT] = "auto, openai or ollama",
-        [TYPE_DURABILITY] = "group or os",
         [TYPE_DURATION] = "duration",
         [TYPE_HEADER] = "header name or -",
         [TYPE_INT] = "number",
         [TYPE_JSON] = "a JSON object",
         [TYPE_LIST] = "list",
-        [TYPE_LOG_FORMAT] = "text or json",
-        [TYPE_LOG_LEVEL] = "error, warn, info or debug",
         [TYPE_KEEP_ALIVE] = "match, as-asked or a duration",
         [TYPE_NUM_CTX] = "match, as-asked or a number",
         [TYPE_MAYBE] = "as-asked or a number",
         [TYPE_MODE] = "octal permission bits",
-        [TYPE_OBSOLETE] = "empty or keep",
         [TYPE_PATH] = "path",
         [TYPE_PRICE] = "number such as 0.15",
         [TYPE_PROXY] = "http://HOST:PORT",
-        [TYPE_REWARM] = "off, on or auto",
-        [TYPE_SCOPE] = "auto, user, auth or shared",
         [TYPE_SECRET] = "secret text",
         [TYPE_SHAPE] = "shape",
         [TYPE_SIZE] = "size",
         [TYPE_SLOTS] = "auto or a number",
-        [TYPE_TASKS_MODE] = "on, observe or off",
         [TYPE_TEXT] = "text",
-        [TYPE_THINK] = "auto, as-asked, off or on",
         [TYPE_URL] = "URL",
         [TYPE_WINDOW] = "off, auto or a duration",
-        [TYPE_YIELD] = "auto, always, when_full or never",
     };
-    buf_text(out, "%s", words[o->type]);
+    const size_t count = sizeof words / sizeof words[0];
+    if ((size_t)o->type < count && words[o->type] != NULL) {
+        buf_text(out, "%s", words[o->type]);
+    } else {
+        choice_list(o->type, out);
+    }
     describe_range(o, out);
 }

@@ -11,22 +11,6 @@
 
 enum { OWN_KINDS_MAX = 64, MATCH_LEAST = 4 };
 
-static const char *class_word(enum kind_class cls)
-{
-    static const char *const words[] = {"background", "foreground", "completion"};
-    return words[cls];
-}
-
-static void shape_text(const struct kind_info *k, char *out, size_t size)
-{
-    static const char *const types[] = {
-        [KIND_SHAPE_STRING] = "string", [KIND_SHAPE_STRINGS] = "strings",
-        [KIND_SHAPE_ARRAY] = "array",   [KIND_SHAPE_JSON] = "json",
-        [KIND_SHAPE_TEXT] = "text",     [KIND_SHAPE_EMOJI] = "emoji",
-    };
-    snprintf(out, size, "%s%s%s", k->member, k->member[0] != '\0' ? ":" : "", types[k->shape]);
-}
-
 static bool is_kind(const struct kind_info *k, enum kind_id id)
 {
     return strcmp(k->name, kind_info(id)->name) == 0;
@@ -103,10 +87,11 @@ static void kind_default(const struct option *o, const struct kind_info *k, char
         snprintf(out, size, "%d", default_priority(k));
         break;
     case TYPE_CLASS:
-        snprintf(out, size, "%s", class_word(k->cls));
+        snprintf(out, size, "%s", choice_word(TYPE_CLASS, (int)k->cls));
         break;
     case TYPE_SHAPE:
-        shape_text(k, out, size);
+        snprintf(out, size, "%s%s%s", k->member, k->member[0] != '\0' ? ":" : "",
+                 choice_word(TYPE_SHAPE, (int)k->shape));
         break;
     default: /* answer */
         snprintf(out, size, "%s", k->empty == NULL ? "" : k->empty);
@@ -280,12 +265,9 @@ static void unknown_kind(struct reading *r, const struct assignment *a)
 static enum kind_class own_class(const struct reading *r, const char *name)
 {
     const struct assignment *a = own_assignment(r, name, "class");
-    for (int i = KIND_CLASS_BACKGROUND; a != NULL && i <= KIND_CLASS_COMPLETION; i++) {
-        if (strcmp(a->text, class_word((enum kind_class)i)) == 0) {
-            return (enum kind_class)i;
-        }
-    }
-    return KIND_CLASS_BACKGROUND;
+    int cls = KIND_CLASS_BACKGROUND;
+    (void)(a != NULL && choice_find(TYPE_CLASS, span_of(a->text), &cls));
+    return (enum kind_class)cls;
 }
 
 static bool has_text(const struct assignment *a)

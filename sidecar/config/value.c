@@ -1,5 +1,5 @@
 /* value.c: one reader for each type of option: text in, field out. No reader guesses: a number ends
- * where the text ends, a duration has its unit, a word is one of the words listed.
+ * where the text ends, a duration has its unit, a word is one of choices.def.
  */
 #include "config/config_priv.h"
 
@@ -273,50 +273,17 @@ static bool read_window(const struct option *o, const char *text, usec_t *out, s
     return read_duration(o, text, out, why);
 }
 
-/* The index of text among the words; -1: it is none of them. */
-static int word_index(const char *text, const char *const *words, size_t count, struct buf *why)
+static bool read_choice(const struct option *o, const char *text, void *field, struct buf *why)
 {
-    for (size_t i = 0; i < count; i++) {
-        if (strcmp(text, words[i]) == 0) {
-            return (int)i;
-        }
-    }
-    buf_text(why, "write ");
-    for (size_t i = 0; i < count; i++) {
-        buf_text(why, "%s%s", i == 0 ? "" : i + 1 == count ? " or " : ", ", words[i]);
-    }
-    return -1;
-}
-
-/* One type of option whose values are words: the words in the order of the enum. */
-#define CHOICE(type, enumeration, ...)                                                             \
-    case type: {                                                                                   \
-        static const char *const words[] = {__VA_ARGS__};                                          \
-        int index = word_index(text, words, sizeof words / sizeof words[0], why);                  \
-        if (index >= 0) {                                                                          \
-            *(enum enumeration *)field = (enum enumeration)index;                                  \
-        }                                                                                          \
-        return index >= 0;                                                                         \
-    }
-
-static bool read_choice(enum option_type type, const char *text, void *field, struct buf *why)
-{
-    switch (type) {
-        CHOICE(TYPE_LOG_LEVEL, log_level, "error", "warn", "info", "debug")
-        CHOICE(TYPE_LOG_FORMAT, log_format, "text", "json")
-        CHOICE(TYPE_DIALECT, dialect_choice, "auto", "openai", "ollama")
-        CHOICE(TYPE_TASKS_MODE, tasks_mode, "on", "observe", "off")
-        CHOICE(TYPE_SCOPE, scope_rule, "auto", "user", "auth", "shared")
-        CHOICE(TYPE_YIELD, yield_rule, "auto", "always", "when_full", "never")
-        CHOICE(TYPE_REWARM, rewarm_rule, "off", "on", "auto")
-        CHOICE(TYPE_OBSOLETE, obsolete_rule, "empty", "keep")
-        CHOICE(TYPE_THINK, think_rule, "auto", "as-asked", "off", "on")
-        CHOICE(TYPE_DURABILITY, durability, "group", "os")
-        CHOICE(TYPE_CLASS, kind_class, "background", "foreground", "completion")
-    default:
-        require(false); /* every other type has a reader of its own */
+    int value = 0;
+    if (!choice_find(o->type, span_of(text), &value)) {
+        buf_text(why, "write ");
+        choice_list(o->type, why);
         return false;
     }
+    _Static_assert(sizeof(enum scope_rule) == sizeof value, "fields are enums of the size of int");
+    memcpy(field, &value, sizeof value);
+    return true;
 }
 
 static bool read_list(const struct option *o, const char *text, struct strings *out,
@@ -426,23 +393,16 @@ static bool read_text(const struct option *o, const char *text, char **out, stru
 /* text, json, emoji, or MEMBER:string, MEMBER:strings, MEMBER:array */
 static bool read_shape(const char *text, struct kind_policy *k, struct buf *why)
 {
-    static const struct {
-        const char *word;
-        enum kind_shape shape;
-        bool member;
-    } rows[] = {
-        {"text", KIND_SHAPE_TEXT, false},      {"json", KIND_SHAPE_JSON, false},
-        {"emoji", KIND_SHAPE_EMOJI, false},    {"string", KIND_SHAPE_STRING, true},
-        {"strings", KIND_SHAPE_STRINGS, true}, {"array", KIND_SHAPE_ARRAY, true},
-    };
     const char *colon = strrchr(text, ':');
     const char *word = colon == NULL ? text : colon + 1;
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        if (strcmp(word, rows[i].word) == 0 && rows[i].member == (colon != NULL) && colon != text) {
-            k->shape = rows[i].shape;
-            k->shape_member = mem_strndup(text, colon == NULL ? 0 : (size_t)(colon - text));
-            return true;
-        }
+    int shape = 0;
+    bool known = choice_find(TYPE_SHAPE, span_of(word), &shape);
+    bool member =
+        shape == KIND_SHAPE_STRING || shape == KIND_SHAPE_STRINGS || shape == KIND_SHAPE_ARRAY;
+    if (known && member == (colon != NULL) && colon != text) {
+        k->shape = (enum kind_shape)shape;
+        k->shape_member = mem_strndup(text, colon == NULL ? 0 : (size_t)(colon - text));
+        return true;
     }
     return wrong(why, "write text, json, emoji, or MEMBER:string, MEMBER:strings, MEMBER:array");
 }
@@ -491,7 +451,7 @@ bool value_read(const struct option *o, const char *text, void *base, struct buf
     case TYPE_URL:
         return read_text(o, text, field, why);
     default:
-        return read_choice(o->type, text, field, why);
+        return read_choice(o, text, field, why);
     }
 }
 

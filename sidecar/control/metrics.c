@@ -12,30 +12,29 @@
 #include <stdio.h>
 
 enum { NAME_MAX_BYTES = 128 };
-enum shown { SHOWN_COUNT, SHOWN_SECONDS, SHOWN_MONEY, SHOWN_GAUGE };
 
 struct family {
     char name[NAME_MAX_BYTES];
-    enum shown shown;
+    enum figure_unit unit;
 };
 
-static struct family begin(struct buf *out, const char *group, const char *figure, enum shown shown,
-                           const char *help)
+static struct family begin(struct buf *out, const char *group, const char *figure,
+                           enum figure_unit unit, const char *help)
 {
-    struct family f = {.shown = shown};
+    struct family f = {.unit = unit};
     size_t len = strlen(figure);
-    bool seconds = shown == SHOWN_SECONDS && len > 2 && strcmp(figure + len - 2, "_s") == 0;
+    bool seconds = unit == FIGURE_SECONDS && len > 2 && strcmp(figure + len - 2, "_s") == 0;
     snprintf(f.name, sizeof f.name, "lull_%s%s%.*s%s%s", group, group[0] != '\0' ? "_" : "",
              (int)(seconds ? len - 2 : len), figure, seconds ? "_seconds" : "",
-             shown == SHOWN_GAUGE ? "" : "_total");
+             unit == FIGURE_GAUGE ? "" : "_total");
     buf_text(out, "# HELP %s %s\n# TYPE %s %s\n", f.name, help, f.name,
-             shown == SHOWN_GAUGE ? "gauge" : "counter");
+             unit == FIGURE_GAUGE ? "gauge" : "counter");
     return f;
 }
 
 static void sample(struct buf *out, const struct family *f, const char *labels, int64_t value)
 {
-    if (f->shown == SHOWN_SECONDS || f->shown == SHOWN_MONEY) {
+    if (f->unit == FIGURE_SECONDS || f->unit == FIGURE_MONEY) {
         buf_text(out, "%s%s %.6f\n", f->name, labels, (double)value / 1e6);
     } else {
         buf_text(out, "%s%s %lld\n", f->name, labels, (long long)value);
@@ -67,9 +66,9 @@ static void histogram_head(struct buf *out, const char *name, const char *help)
 }
 
 static void task_figure(struct buf *out, const struct figures *f, size_t offset, const char *name,
-                        enum shown shown, const char *help)
+                        enum figure_unit unit, const char *help)
 {
-    struct family family = begin(out, "task", name, shown, help);
+    struct family family = begin(out, "task", name, unit, help);
     for (size_t i = 0; i < f->task_count; i++) {
         char labels[NAME_MAX_BYTES];
         int64_t value = 0;
@@ -82,9 +81,9 @@ static void task_figure(struct buf *out, const struct figures *f, size_t offset,
 static void put_tasks(struct buf *out, const struct figures *f)
 {
     char labels[NAME_MAX_BYTES];
-    task_figure(out, f, offsetof(struct task_figures, requests), "requests", SHOWN_COUNT,
+    task_figure(out, f, offsetof(struct task_figures, requests), "requests", FIGURE_COUNT,
                 "finished requests of a kind");
-    struct family family = begin(out, "task", "outcomes", SHOWN_COUNT, "how requests ended");
+    struct family family = begin(out, "task", "outcomes", FIGURE_COUNT, "how requests ended");
     for (size_t i = 0; i < f->task_count; i++) {
         for (int o = 0; o < OUTCOME_COUNT; o++) {
             snprintf(labels, sizeof labels, "{kind=\"%s\",outcome=\"%s\"}", f->tasks[i]->name,
@@ -92,14 +91,9 @@ static void put_tasks(struct buf *out, const struct figures *f)
             sample(out, &family, labels, (int64_t)f->tasks[i]->outcomes[o]);
         }
     }
-#define TASK_FIGURE(field, name, value, help)                                                      \
-    task_figure(out, f, offsetof(struct task_figures, field), name, SHOWN_##value, help);
-#define UPSTREAM_FIGURE(field, name, value, help)
-#define SERVER_FIGURE(group, field, name, value, help)
+#define TASK_FIGURE(field, name, unit, help)                                                       \
+    task_figure(out, f, offsetof(struct task_figures, field), name, FIGURE_##unit, help);
 #include "lull/config/figures.def"
-#undef TASK_FIGURE
-#undef UPSTREAM_FIGURE
-#undef SERVER_FIGURE
     histogram_head(out, "lull_task_latency_seconds", "time to answer a request of a kind");
     for (size_t i = 0; i < f->task_count; i++) {
         snprintf(labels, sizeof labels, "kind=\"%s\"", f->tasks[i]->name);
@@ -108,9 +102,10 @@ static void put_tasks(struct buf *out, const struct figures *f)
 }
 
 static void upstream_figure(struct buf *out, struct figures *f, const struct settings *s,
-                            size_t offset, const char *name, enum shown shown, const char *help)
+                            size_t offset, const char *name, enum figure_unit unit,
+                            const char *help)
 {
-    struct family family = begin(out, "upstream", name, shown, help);
+    struct family family = begin(out, "upstream", name, unit, help);
     for (size_t i = 0; i < s->upstream_count; i++) {
         char labels[NAME_MAX_BYTES];
         int64_t value = 0;
@@ -138,7 +133,7 @@ static void put_upstreams(struct buf *out, const struct control_parts *parts)
 {
     const struct settings *s = control_settings(parts);
     struct figures *f = parts->figures;
-    struct family up = begin(out, "upstream", "up", SHOWN_GAUGE,
+    struct family up = begin(out, "upstream", "up", FIGURE_GAUGE,
                              "0: the last call did not reach it, or tasks are kept away");
     for (size_t i = 0; i < s->upstream_count; i++) {
         char labels[NAME_MAX_BYTES];
@@ -146,14 +141,9 @@ static void put_upstreams(struct buf *out, const struct control_parts *parts)
         snprintf(labels, sizeof labels, "{upstream=\"%s\"}", s->upstreams[i].name);
         sample(out, &up, labels, strcmp(state, "up") == 0 || strcmp(state, "untried") == 0);
     }
-#define TASK_FIGURE(field, name, value, help)
-#define UPSTREAM_FIGURE(field, name, value, help)                                                  \
-    upstream_figure(out, f, s, offsetof(struct upstream_figures, field), name, SHOWN_##value, help);
-#define SERVER_FIGURE(group, field, name, value, help)
+#define UPSTREAM_FIGURE(field, name, unit, help)                                                   \
+    upstream_figure(out, f, s, offsetof(struct upstream_figures, field), name, FIGURE_##unit, help);
 #include "lull/config/figures.def"
-#undef TASK_FIGURE
-#undef UPSTREAM_FIGURE
-#undef SERVER_FIGURE
     upstream_histogram(out, f, s, offsetof(struct upstream_figures, latency),
                        "lull_upstream_latency_seconds", "length of task calls that finished");
     upstream_histogram(out, f, s, offsetof(struct upstream_figures, abort_cost),
@@ -161,23 +151,18 @@ static void put_upstreams(struct buf *out, const struct control_parts *parts)
                        "what the first token of a chat was late by after an abort");
 }
 
-static void put_one(struct buf *out, const char *group, const char *name, enum shown shown,
+static void put_one(struct buf *out, const char *group, const char *name, enum figure_unit unit,
                     const char *help, int64_t value)
 {
-    struct family family = begin(out, group, name, shown, help);
+    struct family family = begin(out, group, name, unit, help);
     sample(out, &family, "", value);
 }
 
 static void put_server(struct buf *out, const struct server_figures *s)
 {
-#define TASK_FIGURE(field, name, value, help)
-#define UPSTREAM_FIGURE(field, name, value, help)
-#define SERVER_FIGURE(group, field, name, value, help)                                             \
-    put_one(out, #group, name, SHOWN_##value, help, s->group##_##field);
+#define SERVER_FIGURE(group, field, name, unit, help)                                              \
+    put_one(out, #group, name, FIGURE_##unit, help, s->group##_##field);
 #include "lull/config/figures.def"
-#undef TASK_FIGURE
-#undef UPSTREAM_FIGURE
-#undef SERVER_FIGURE
     histogram_head(out, "lull_chat_ttft_seconds", "time to the first byte of a chat's answer");
     histogram(out, "lull_chat_ttft_seconds", "", &s->chat_ttft);
 }
@@ -185,19 +170,19 @@ static void put_server(struct buf *out, const struct server_figures *s)
 static void put_cache(struct buf *out, struct cache *cache)
 {
     struct cache_stats c = cache_stats(cache);
-    put_one(out, "cache", "on", SHOWN_GAUGE, "1: the cache works",
+    put_one(out, "cache", "on", FIGURE_GAUGE, "1: the cache works",
             strcmp(cache_state(cache), "on") == 0);
-    put_one(out, "cache", "entries", SHOWN_GAUGE, "answers kept", (int64_t)c.entries);
-    put_one(out, "cache", "bytes", SHOWN_GAUGE, "live bytes", (int64_t)c.bytes);
-    put_one(out, "cache", "max_bytes", SHOWN_GAUGE, "max_size", (int64_t)c.max_bytes);
-    put_one(out, "cache", "pending_writes", SHOWN_GAUGE, "not yet committed",
+    put_one(out, "cache", "entries", FIGURE_GAUGE, "answers kept", (int64_t)c.entries);
+    put_one(out, "cache", "bytes", FIGURE_GAUGE, "live bytes", (int64_t)c.bytes);
+    put_one(out, "cache", "max_bytes", FIGURE_GAUGE, "max_size", (int64_t)c.max_bytes);
+    put_one(out, "cache", "pending_writes", FIGURE_GAUGE, "not yet committed",
             (int64_t)c.pending_writes);
-    put_one(out, "cache", "inserted", SHOWN_COUNT, "answers put in", (int64_t)c.inserted);
-    put_one(out, "cache", "expired", SHOWN_COUNT, "removed by age", (int64_t)c.expired);
-    put_one(out, "cache", "evicted", SHOWN_COUNT, "removed for room", (int64_t)c.evicted);
-    put_one(out, "cache", "collisions", SHOWN_COUNT, "same hash, other request",
+    put_one(out, "cache", "inserted", FIGURE_COUNT, "answers put in", (int64_t)c.inserted);
+    put_one(out, "cache", "expired", FIGURE_COUNT, "removed by age", (int64_t)c.expired);
+    put_one(out, "cache", "evicted", FIGURE_COUNT, "removed for room", (int64_t)c.evicted);
+    put_one(out, "cache", "collisions", FIGURE_COUNT, "same hash, other request",
             (int64_t)c.collisions);
-    put_one(out, "cache", "errors", SHOWN_COUNT, "failed reads and writes", (int64_t)c.errors);
+    put_one(out, "cache", "errors", FIGURE_COUNT, "failed reads and writes", (int64_t)c.errors);
 }
 
 void control_metrics(const struct control_parts *parts, struct buf *out)
@@ -208,15 +193,15 @@ void control_metrics(const struct control_parts *parts, struct buf *out)
     os_rss(&anon, &file);
     buf_text(out, "# HELP lull_info version\n# TYPE lull_info gauge\nlull_info{version=\"%s\"} 1\n",
              LULL_VERSION);
-    put_one(out, "", "uptime_seconds", SHOWN_GAUGE, "since the start",
+    put_one(out, "", "uptime_seconds", FIGURE_GAUGE, "since the start",
             mono_diff(loop_now(parts->loop), parts->started) / USEC_PER_S);
     put_tasks(out, f);
     put_server(out, &f->server);
     put_upstreams(out, parts);
     put_cache(out, parts->cache);
-    put_one(out, "process", "rss_anon_bytes", SHOWN_GAUGE, "own memory", (int64_t)anon);
-    put_one(out, "process", "rss_file_bytes", SHOWN_GAUGE, "memory mapped from files",
+    put_one(out, "process", "rss_anon_bytes", FIGURE_GAUGE, "own memory", (int64_t)anon);
+    put_one(out, "process", "rss_file_bytes", FIGURE_GAUGE, "memory mapped from files",
             (int64_t)file);
-    put_one(out, "process", "cpu_s", SHOWN_SECONDS, "CPU time", os_cpu_us());
-    put_one(out, "process", "fds", SHOWN_GAUGE, "open descriptors", (int64_t)os_open_fds());
+    put_one(out, "process", "cpu_s", FIGURE_SECONDS, "CPU time", os_cpu_us());
+    put_one(out, "process", "fds", FIGURE_GAUGE, "open descriptors", (int64_t)os_open_fds());
 }

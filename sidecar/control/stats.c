@@ -4,22 +4,15 @@
 #include "control/control_priv.h"
 
 #include "lull/base/os.h"
+#include "lull/config/options.h"
 
 #include <math.h>
 #include <unistd.h>
 
-/* How a figure is shown. */
-enum shown { SHOWN_COUNT, SHOWN_SECONDS, SHOWN_MONEY, SHOWN_GAUGE };
-#define COUNT SHOWN_COUNT
-#define SECONDS SHOWN_SECONDS
-#define MONEY SHOWN_MONEY
-#define GAUGE SHOWN_GAUGE
-
-static void add_figure(cJSON *to, const char *name, enum shown shown, int64_t value)
+static void add_figure(cJSON *to, const char *name, enum figure_unit unit, int64_t value)
 {
-    cJSON_AddNumberToObject(to, name,
-                            shown == SHOWN_SECONDS || shown == SHOWN_MONEY ? (double)value / 1e6
-                                                                           : (double)value);
+    bool millionths = unit == FIGURE_SECONDS || unit == FIGURE_MONEY;
+    cJSON_AddNumberToObject(to, name, millionths ? (double)value / 1e6 : (double)value);
 }
 
 static void add_times(cJSON *to, const char *name, const struct figure_times *t, mono_t now)
@@ -37,16 +30,11 @@ static void add_task(cJSON *to, const struct task_figures *t, mono_t now)
     for (int i = 0; i < OUTCOME_COUNT; i++) {
         cJSON_AddNumberToObject(o, outcome_name((enum outcome)i), (double)t->outcomes[i]);
     }
-#define TASK_FIGURE(field, name, value, help)                                                      \
+#define TASK_FIGURE(field, name, unit, help)                                                       \
     if (t->observed || strncmp(name, "would_", strlen("would_")) != 0) {                           \
-        add_figure(o, name, value, t->field);                                                      \
+        add_figure(o, name, FIGURE_##unit, t->field);                                              \
     }
-#define UPSTREAM_FIGURE(field, name, value, help)
-#define SERVER_FIGURE(group, field, name, value, help)
 #include "lull/config/figures.def"
-#undef TASK_FIGURE
-#undef UPSTREAM_FIGURE
-#undef SERVER_FIGURE
     add_times(o, "latency_ms", &t->latency, now);
     if (t->window.count > 0) {
         add_times(o, "window_ms", &t->window, now);
@@ -56,19 +44,13 @@ static void add_task(cJSON *to, const struct task_figures *t, mono_t now)
 static void add_upstream(cJSON *to, const struct control_parts *parts,
                          const struct upstream_settings *up, mono_t now)
 {
-    static const char *const dialects[] = {"auto", "openai", "ollama"};
     const struct upstream_figures *u = figures_upstream(parts->figures, up->name);
     cJSON *o = cJSON_AddObjectToObject(to, up->name);
     cJSON_AddStringToObject(o, "state", engine_upstream_state(parts->engine, up->name));
-    cJSON_AddStringToObject(o, "dialect", dialects[up->dialect]);
+    cJSON_AddStringToObject(o, "dialect", choice_word(TYPE_DIALECT, (int)up->dialect));
     cJSON_AddNumberToObject(o, "slots", (double)schedule_slots(parts->schedule, up));
-#define TASK_FIGURE(field, name, value, help)
-#define UPSTREAM_FIGURE(field, name, value, help) add_figure(o, name, value, u->field);
-#define SERVER_FIGURE(group, field, name, value, help)
+#define UPSTREAM_FIGURE(field, name, unit, help) add_figure(o, name, FIGURE_##unit, u->field);
 #include "lull/config/figures.def"
-#undef TASK_FIGURE
-#undef UPSTREAM_FIGURE
-#undef SERVER_FIGURE
     add_times(o, "latency_ms", &u->latency, now);
     add_times(o, "abort_cost_ms", &u->abort_cost, now);
     cJSON *turns = cJSON_AddObjectToObject(o, "turn_ttft_ms");
@@ -82,21 +64,16 @@ static void add_upstream(cJSON *to, const struct control_parts *parts,
 static void add_server(cJSON *root, const struct server_figures *s)
 {
     static const char tasks_group[] = "tasks";
-#define TASK_FIGURE(field, name, value, help)
-#define UPSTREAM_FIGURE(field, name, value, help)
-#define SERVER_FIGURE(group, field, name, value, help)                                             \
+#define SERVER_FIGURE(group, field, name, unit, help)                                              \
     {                                                                                              \
         cJSON *to = cJSON_GetObjectItemCaseSensitive(root, #group);                                \
         bool top = strcmp(#group, tasks_group) == 0;                                               \
         if (to == NULL && !top) {                                                                  \
             to = cJSON_AddObjectToObject(root, #group);                                            \
         }                                                                                          \
-        add_figure(top ? root : to, name, value, s->group##_##field);                              \
+        add_figure(top ? root : to, name, FIGURE_##unit, s->group##_##field);                      \
     }
 #include "lull/config/figures.def"
-#undef TASK_FIGURE
-#undef UPSTREAM_FIGURE
-#undef SERVER_FIGURE
 }
 
 static void add_cache(cJSON *root, struct cache *cache)
@@ -150,7 +127,6 @@ struct figures *control_figures(const struct control_parts *parts)
 
 void control_stats_json(const struct control_parts *parts, struct buf *out)
 {
-    static const char *const modes[] = {"on", "observe", "off"};
     const struct settings *s = control_settings(parts);
     struct figures *f = control_figures(parts);
     mono_t now = loop_now(parts->loop);
@@ -158,7 +134,7 @@ void control_stats_json(const struct control_parts *parts, struct buf *out)
     cJSON_AddStringToObject(root, "version", LULL_VERSION);
     cJSON_AddNumberToObject(root, "pid", (double)getpid());
     cJSON_AddNumberToObject(root, "uptime_s", floor((double)mono_diff(now, parts->started) / 1e6));
-    cJSON_AddStringToObject(root, "mode", modes[s->mode]);
+    cJSON_AddStringToObject(root, "mode", choice_word(TYPE_TASKS_MODE, (int)s->mode));
     cJSON *tasks = cJSON_AddObjectToObject(root, "tasks");
     for (size_t i = 0; i < f->task_count; i++) {
         add_task(tasks, f->tasks[i], now);

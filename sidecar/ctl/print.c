@@ -64,7 +64,6 @@ static void print_tasks(const cJSON *tasks)
     static const char *const outcomes[] = {
 #define OUTCOME(id, name, help) name,
 #include "lull/config/outcomes.def"
-#undef OUTCOME
     };
     enum { COUNT = sizeof outcomes / sizeof outcomes[0] };
     const char *columns[COUNT + 2] = {"requests"};

@@ -310,6 +310,8 @@ mutant(R, "a wildcard takes in the others", "sidecar/config/address.c",
 mutant(R, "two wildcards stand beside each other", "sidecar/config/address.c",
        "return !apart && is_wildcard(", "return is_wildcard(", (WORDS,))
 mutant(R, "an endpoint is no url", "sidecar/config/url.c", "if (has_endpoint(url, why)) {", "if (why == NULL) {", (WORDS,))
+mutant(R, "a word is one of its option's type", "sidecar/config/choices.c",
+       "choices[i].type == type && span_eq(word", "span_eq(word", ("unit.config.test_choices",))
 mutant(R, "a proxy's password is masked", "sidecar/config/config.c", "if (at != NULL) {", "if (at == v->text) {", (KEYS,))
 mutant(R, "a change of [tasks] is one name", "sidecar/config/config.c",
        "if (v->of_tasks || (other != NULL && other->of_tasks)) {", "if (d == NULL) {", (KEYS,))

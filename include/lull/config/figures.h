@@ -1,12 +1,6 @@
-/* figures.h: every counter of the program. Storage and arithmetic only; control/stats renders them
- * as JSON and Prometheus text. Counters only grow and survive reloads: they are kept by name.
- *
- * The scalar counters are in figures.def:
- *   TASK_FIGURE(field, name, kind of value, help)       per task kind
- *   UPSTREAM_FIGURE(field, name, kind of value, help)   per upstream
- *   SERVER_FIGURE(group, field, name, kind of value, help)
- * kind of value: COUNT (counter), SECONDS (counter of microseconds, shown as seconds), MONEY
- * (counter of millionths), GAUGE.
+/* figures.h: every counter of the program; the scalar ones are rows of figures.def. Storage and
+ * arithmetic only: the control socket renders them as JSON and Prometheus text. Counters only grow
+ * and survive reloads: they are kept by name.
  */
 #ifndef LULL_CONFIG_FIGURES_H
 #define LULL_CONFIG_FIGURES_H
@@ -15,6 +9,9 @@
 #include "lull/config/kinds.h"
 
 #include <stdint.h>
+
+/* How a scalar figure is shown. */
+enum figure_unit { FIGURE_COUNT, FIGURE_SECONDS, FIGURE_MONEY, FIGURE_GAUGE };
 
 /* Durations: all-time histogram with fixed bounds (for /metrics) and percentiles over the last five
  * minutes (for /stats), in ten slices of 30 s with log-spaced buckets (32 per power of two). */
@@ -50,26 +47,16 @@ struct task_figures {
     bool observed; /* a request came in `mode = observe`: the figures would_... mean something */
     uint64_t requests; /* finished exchanges: equals the sum of outcomes at every moment */
     uint64_t outcomes[OUTCOME_COUNT];
-#define TASK_FIGURE(field, name, value, help) int64_t field;
-#define UPSTREAM_FIGURE(field, name, value, help)
-#define SERVER_FIGURE(group, field, name, value, help)
+#define TASK_FIGURE(field, name, unit, help) int64_t field;
 #include "lull/config/figures.def"
-#undef TASK_FIGURE
-#undef UPSTREAM_FIGURE
-#undef SERVER_FIGURE
     struct figure_times latency;
     struct figure_times window; /* of completions: how long they were to be held; else never used */
 };
 
 struct upstream_figures {
     char *name;
-#define TASK_FIGURE(field, name, value, help)
-#define UPSTREAM_FIGURE(field, name, value, help) int64_t field;
-#define SERVER_FIGURE(group, field, name, value, help)
+#define UPSTREAM_FIGURE(field, name, unit, help) int64_t field;
 #include "lull/config/figures.def"
-#undef TASK_FIGURE
-#undef UPSTREAM_FIGURE
-#undef SERVER_FIGURE
     struct figure_times latency;    /* of task calls that finished */
     struct figure_times abort_cost; /* what a chat's first token was late by after an abort */
     /* first tokens of turns that go on a conversation: what came since the turn before */
@@ -78,13 +65,8 @@ struct upstream_figures {
 };
 
 struct server_figures {
-#define TASK_FIGURE(field, name, value, help)
-#define UPSTREAM_FIGURE(field, name, value, help)
-#define SERVER_FIGURE(group, field, name, value, help) int64_t group##_##field;
+#define SERVER_FIGURE(group, field, name, unit, help) int64_t group##_##field;
 #include "lull/config/figures.def"
-#undef TASK_FIGURE
-#undef UPSTREAM_FIGURE
-#undef SERVER_FIGURE
     struct figure_times chat_ttft;
 };
 

@@ -12,7 +12,6 @@
 enum kind_id {
 #define KIND(id, name, header, cls, cached, ttl, stale, shape, member, empty) KIND_##id,
 #include "lull/config/kinds.def"
-#undef KIND
     KIND_BUILTIN_COUNT
 };
 enum { KIND_NONE = -1 };
@@ -45,7 +44,6 @@ const struct kind_info *kind_info(enum kind_id id);
 enum outcome {
 #define OUTCOME(id, name, help) OUTCOME_##id,
 #include "lull/config/outcomes.def"
-#undef OUTCOME
     OUTCOME_COUNT
 };
 /* Name as in /stats, and one sentence about it. Static, never NULL. */

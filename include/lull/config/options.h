@@ -88,6 +88,12 @@ const char *option_place(const struct option *o);
 /* Type and range of an option for --help-config and the manual page. */
 void option_describe(const struct option *o, struct buf *out);
 
+/* choices.def: the word of a value, the value of a word (false: there is none), and all words of a
+ * type, as "auto, openai or ollama". */
+const char *choice_word(enum option_type type, int value);
+bool choice_find(enum option_type type, struct span word, int *value);
+void choice_list(enum option_type type, struct buf *out);
+
 /* Reads text into the field of base that the option names; false: why says what is wrong. */
 bool value_read(const struct option *o, const char *text, void *base, struct buf *why);
 /* The candidate that looks most like word, within a third of its length; NULL if none. */
