@@ -137,10 +137,20 @@ static struct span entry_id(struct http_conn *c)
     return span_make(path.ptr + skip, path.len - skip);
 }
 
+/* Whether the other end may see what people wrote. */
+static bool may_see_texts(struct control *ctl, struct http_conn *c)
+{
+    return !control_settings(&ctl->parts)->server.control_private || is_trusted(c);
+}
+
 static void get_entry(struct control *ctl, struct http_conn *c)
 {
-    bool open = !control_settings(&ctl->parts)->server.control_private;
-    control_entries_get(ctl, c, entry_id(c), open || is_trusted(c));
+    control_entries_get(ctl, c, entry_id(c), may_see_texts(ctl, c));
+}
+
+static void get_doctor(struct control *ctl, struct http_conn *c)
+{
+    control_doctor(ctl, c, may_see_texts(ctl, c));
 }
 
 static void delete_entry(struct control *ctl, struct http_conn *c)
@@ -170,6 +180,7 @@ static const struct route routes[] = {
     {.method = HTTP_GET, .path = "/config", .serve = get_config},
     {.method = HTTP_GET, .path = "/flights", .serve = get_flights},
     {.method = HTTP_GET, .path = "/events", .serve = control_events},
+    {.method = HTTP_GET, .path = "/doctor", .serve = get_doctor},
     {.method = HTTP_GET, .path = "/entries", .serve = control_entries_list},
     {.method = HTTP_GET, .path = "/entries/", .serve = get_entry},
     {.method = HTTP_DELETE, .path = "/entries/", .serve = delete_entry},

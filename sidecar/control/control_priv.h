@@ -101,6 +101,10 @@ void control_flights(struct control *ctl, struct http_conn *c, bool scopes);
 
 void control_explain(struct control *ctl, struct http_conn *c);
 
+/* ---- doctor.c: GET /doctor; texts: with the beginnings of chats ---- */
+
+void control_doctor(struct control *ctl, struct http_conn *c, bool texts);
+
 /* ---- event_stream.c: GET /events ---- */
 
 void control_events(struct control *ctl, struct http_conn *c);

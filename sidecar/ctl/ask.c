@@ -65,12 +65,15 @@ static void say_unanswered(CURL *easy, CURLcode code, const char *path)
     }
 }
 
-static long perform(CURL *easy, const struct ctl *ctl)
+/* quiet: nothing is said when there is no answer. */
+static long perform(CURL *easy, const struct ctl *ctl, bool quiet)
 {
     long status = 0;
     CURLcode code = curl_easy_perform(easy);
     if (code != CURLE_OK) {
-        say_unanswered(easy, code, ctl->socket);
+        if (!quiet) {
+            say_unanswered(easy, code, ctl->socket);
+        }
     } else {
         curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
     }
@@ -84,7 +87,16 @@ long ctl_ask(const struct ctl *ctl, const char *method, const char *target, stru
     require(easy != NULL);
     buf_init(out, ANSWER_MAX);
     prepare(easy, ctl, method, target, out);
-    return perform(easy, ctl);
+    return perform(easy, ctl, false);
+}
+
+long ctl_ask_quietly(const struct ctl *ctl, const char *target, struct buf *out)
+{
+    CURL *easy = curl_easy_init();
+    require(easy != NULL);
+    buf_init(out, ANSWER_MAX);
+    prepare(easy, ctl, "GET", target, out);
+    return perform(easy, ctl, true);
 }
 
 long ctl_send(const struct ctl *ctl, const char *target, char *const *lines, size_t count,
@@ -102,7 +114,7 @@ long ctl_send(const struct ctl *ctl, const char *target, char *const *lines, siz
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, list);
     curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE, (long)body.len);
     curl_easy_setopt(easy, CURLOPT_POSTFIELDS, body.len > 0 ? body.ptr : "");
-    long status = perform(easy, ctl);
+    long status = perform(easy, ctl, false);
     curl_slist_free_all(list);
     return status;
 }
@@ -178,7 +190,7 @@ void ctl_stream_close(struct ctl_stream *s)
 /* To the end of the stream; what is not 200 goes to out. */
 static long stream_run(const struct ctl *ctl, struct ctl_stream *s, struct buf *out)
 {
-    long status = perform(s->easy, ctl);
+    long status = perform(s->easy, ctl, false);
     s->easy = NULL;
     buf_init(out, ANSWER_MAX);
     buf_move(out, &s->other);

@@ -38,6 +38,8 @@ void ctl_default_socket(char *out, size_t size);
 /* One request; the body of the answer is appended to out (bounded). Returns the HTTP status; 0 when
  * there is no daemon, after saying so on standard error. */
 long ctl_ask(const struct ctl *ctl, const char *method, const char *target, struct buf *out);
+/* GETs; says nothing when there is no daemon. */
+long ctl_ask_quietly(const struct ctl *ctl, const char *target, struct buf *out);
 /* The same with a body and further headers, lines "Name: value", count of them. */
 long ctl_send(const struct ctl *ctl, const char *target, char *const *lines, size_t count,
               struct span body, struct buf *out);
@@ -57,6 +59,8 @@ void ctl_stream_close(struct ctl_stream *s);
 /* lullctl tail and top; return an exit status. */
 int ctl_tail(const struct ctl *ctl);
 int ctl_top(const struct ctl *ctl);
+/* lullctl doctor: 0 nothing to change, 1 something to change. */
+int ctl_doctor(const struct ctl *ctl);
 /* Whether output goes to a terminal that shows colours, and NO_COLOR is not set. */
 bool ctl_has_colour(void);
 /* A member in milliseconds as "0.3 ms", "250 ms", "12.4 s"; "-" where it is no number. */

@@ -14,6 +14,7 @@ static const char USAGE[] =
     "  tail [--kind KIND] [--outcome OUTCOME] [--slow 1s]\n"
     "                         finished exchanges as they end, one a line\n"
     "  flights                what runs and waits now, and why\n"
+    "  doctor                 what is wrong with the set-up, worst first, and what to change\n"
     "  health                 whether it is alive and ready\n"
     "  ls [CONDITION...]      answers in the cache, newest first\n"
     "  get ID                 one of them, with its request\n"
@@ -226,7 +227,8 @@ enum form {
     FORM_EXPLAIN,
     FORM_COMPARE,
     FORM_TAIL,
-    FORM_TOP
+    FORM_TOP,
+    FORM_DOCTOR
 };
 static const struct {
     const char *verb;
@@ -236,6 +238,7 @@ static const struct {
 } verbs[] = {
     {"stats", FORM_PLAIN, {"GET", "/stats"}, ctl_print_stats},
     {"top", FORM_TOP, {"GET", "/stats"}, NULL},
+    {"doctor", FORM_DOCTOR, {"GET", "/doctor"}, NULL},
     {"tail", FORM_TAIL, {"GET", "/events"}, NULL},
     {"health", FORM_PLAIN, {"GET", "/readyz"}, print_health},
     {"flights", FORM_PLAIN, {"GET", "/flights"}, ctl_print_flights},
@@ -249,7 +252,7 @@ static const struct {
     {"reload", FORM_PLAIN, {"POST", "/reload"}, ctl_print_reload},
     {"drain", FORM_PLAIN, {"POST", "/drain"}, print_draining},
 };
-static const char *const later[] = {"set", "pause", "doctor", "report"};
+static const char *const later[] = {"set", "pause", "report"};
 
 static int usage(const char *text, const char *verb)
 {
@@ -299,6 +302,8 @@ static int run_verb(const struct ctl *ctl, const char *verb, char **arguments)
             return ctl_tail(ctl);
         case FORM_TOP:
             return ctl_top(ctl);
+        case FORM_DOCTOR:
+            return ctl_doctor(ctl);
         default:
             return run(ctl, verbs[i].route[0], verbs[i].route[1], verbs[i].print);
         }

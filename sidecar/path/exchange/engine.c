@@ -145,6 +145,7 @@ void exchange_drop(struct exchange *x)
 {
     struct engine *e = x->engine;
     event_end(x);
+    hints_end(x);
     if (x->conn != NULL && http_conn_data(x->conn) == x) {
         http_conn_set_data(x->conn, NULL);
     }
@@ -204,6 +205,7 @@ static void pass_by_head(struct exchange *x, const char *bypass)
 {
     x->decision =
         task_classify(x->settings, x->head.endpoint, x->head.header, x->head.header_value, NULL);
+    hints_begin(x);
     x->bypass = bypass;
     if (x->decision.cls == TASK_CLASS_TASK && policy_origin(x) == STEP_OVER) {
         return;

@@ -5,6 +5,7 @@
 
 #include "lull/path/exchange/events.h"
 #include "lull/path/exchange/exchange.h"
+#include "lull/path/exchange/hints.h"
 #include "lull/path/fingerprint/fingerprint.h"
 #include "lull/path/relay/relay.h"
 #include "lull/path/rewarm/rewarm.h"
@@ -98,6 +99,7 @@ struct exchange {
     struct buf plain;             /* turn.c: the reply that a task's prompt ends with */
     struct buf reply;             /* scratch: rendered bodies */
     struct exchange_event *event; /* NULL: no listener */
+    bool counted_without_user;    /* hints.c */
 };
 
 struct observe;
@@ -117,6 +119,7 @@ struct engine {
     uint64_t serial; /* of answers, for their ids */
     struct list listeners;
     uint64_t events; /* ids given to events */
+    struct hints hints;
     char hostname[256];
 };
 
@@ -230,6 +233,10 @@ void watch_ended(struct exchange *x, const struct relay_result *r);
 
 /* pass.c: the client of a task that waits before it passes is gone. */
 void pass_leave(struct exchange *x);
+
+/* hints.c: counts how Open WebUI is set up; once an exchange is classified, and at its end. */
+void hints_begin(struct exchange *x);
+void hints_end(struct exchange *x);
 
 /* events.c: what the event of an exchange says; each does nothing without a listener. */
 /* Once its head is read. */

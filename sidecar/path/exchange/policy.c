@@ -9,6 +9,7 @@ enum step step_classify(struct exchange *x)
     x->parsed = dialect_request_parse(x->body, x->head.endpoint, &x->request);
     x->decision = task_classify(x->settings, x->head.endpoint, x->head.header, x->head.header_value,
                                 x->parsed ? &x->request : NULL);
+    hints_begin(x);
     return x->decision.cls == TASK_CLASS_TASK ? STEP_POLICY : STEP_RELAY;
 }
 

@@ -18,6 +18,7 @@
 #include "lull/path/upstream/upstream.h"
 
 struct engine;
+struct hints;
 
 struct engine_parts {
     struct loop *loop;
@@ -48,6 +49,9 @@ int64_t engine_bad_requests(const struct engine *e);
 /* "up", "probing" or "down": whether the last call reached it and tasks are sent there. Before the
  * first call has ended: what a probe says, "untried" without one. */
 const char *engine_upstream_state(const struct engine *e, const char *upstream);
+
+/* How Open WebUI is set up, as far as its requests showed it (hints.h). Valid as long as the engine. */
+const struct hints *engine_hints(const struct engine *e);
 
 /* The handler to give to edge_create, with the engine as ctx. */
 extern const struct http_handler engine_handler;

@@ -1,0 +1,66 @@
+/* doctor.c: GET /doctor: facts for lullctl doctor that no figure holds: how Open WebUI is set up, as
+ * its requests show it, and the disk below the cache. lullctl judges them. */
+#include "control/control_priv.h"
+
+#include "lull/path/exchange/hints.h"
+
+#include <sys/statvfs.h>
+
+static void add_count(cJSON *to, const char *name, uint64_t n)
+{
+    cJSON_AddNumberToObject(to, name, (double)n);
+}
+
+static void add_upstreams(cJSON *to, const struct hints *h)
+{
+    for (size_t i = 0; i < h->upstream_count; i++) {
+        const struct hints_upstream *u = &h->upstreams[i];
+        cJSON *one = cJSON_AddObjectToObject(to, u->name);
+        add_count(one, "tasks_by_header", u->tasks_by_header);
+        add_count(one, "tasks_by_text", u->tasks_by_text);
+        add_count(one, "chats_with_header", u->chats_with_header);
+        add_count(one, "chats_without_header", u->chats_without_header);
+        add_count(one, "with_user", u->with_user);
+        add_count(one, "without_user", u->without_user);
+        add_count(one, "crowded", u->crowded);
+        add_count(one, "unknown_header", u->unknown_header);
+    }
+}
+
+/* Newest first. */
+static void add_lookalikes(cJSON *to, const struct hints *h, bool texts)
+{
+    uint64_t count = h->lookalike_count < HINTS_LOOKALIKES ? h->lookalike_count : HINTS_LOOKALIKES;
+    for (uint64_t i = 1; i <= count; i++) {
+        const struct hints_lookalike *l =
+            &h->lookalikes[(h->lookalike_count - i) % HINTS_LOOKALIKES];
+        cJSON *one = cJSON_CreateObject();
+        control_add_time(one, "time", l->at);
+        if (texts) {
+            control_add_span(one, "text", span_of(l->text));
+        }
+        cJSON_AddItemToArray(to, one);
+    }
+}
+
+static void add_disk(cJSON *to, const char *dir)
+{
+    struct statvfs fs;
+    if (statvfs(dir, &fs) == 0) {
+        cJSON_AddNumberToObject(to, "disk_free_bytes", (double)fs.f_bavail * (double)fs.f_frsize);
+    } else {
+        cJSON_AddNullToObject(to, "disk_free_bytes");
+    }
+}
+
+void control_doctor(struct control *ctl, struct http_conn *c, bool texts)
+{
+    const struct hints *h = engine_hints(ctl->parts.engine);
+    cJSON *tree = cJSON_CreateObject();
+    add_upstreams(cJSON_AddObjectToObject(tree, "upstreams"), h);
+    add_count(tree, "lookalike_count", h->lookalike_count);
+    add_lookalikes(cJSON_AddArrayToObject(tree, "lookalikes"), h, texts);
+    add_disk(tree, control_settings(&ctl->parts)->server.data_dir);
+    cJSON_AddNumberToObject(tree, "time_s", (double)(loop_wall(ctl->parts.loop).us / USEC_PER_S));
+    control_reply_tree(c, 200, tree);
+}

@@ -1,0 +1,455 @@
+/* doctor.c: lullctl doctor: what is wrong with the set-up, worst first, each with what to change.
+ *
+ * The daemon tells facts (/stats, /readyz, /config, /flights, /doctor); the rules are here, one
+ * function for each subject. A rule speaks only on evidence: it waits for enough requests before it
+ * judges a share. Without a daemon, that is the first finding, and what can be seen from outside is
+ * checked: the socket and its permissions.
+ */
+#include "ctl/ctl.h"
+
+#include "lull/config/options.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { FINDINGS_MAX = 64, TEXT_MAX = 512, MANY = 20, SOME = 10 };
+
+enum severity { NOTE, WARNING, ERROR };
+static const char *const severities[] = {"note", "warning", "error"};
+
+struct finding {
+    enum severity severity;
+    char text[TEXT_MAX], fix[TEXT_MAX];
+};
+
+struct doctor {
+    const struct ctl *ctl;
+    const cJSON *stats, *ready, *config, *flights, *facts;
+    struct finding findings[FINDINGS_MAX];
+    size_t count;
+};
+
+/* Adds a finding; fix: what to change. The returned finding's fix may be written over. */
+static struct finding *add_finding(struct doctor *d, enum severity severity, const char *fix,
+                                   const char *format, ...) PRINTF_LIKE(4, 5);
+static struct finding *add_finding(struct doctor *d, enum severity severity, const char *fix,
+                                   const char *format, ...)
+{
+    static struct finding overflow;
+    struct finding *f = d->count < FINDINGS_MAX ? &d->findings[d->count++] : &overflow;
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(f->text, sizeof f->text, format, arguments);
+    va_end(arguments);
+    snprintf(f->fix, sizeof f->fix, "%s", fix);
+    f->severity = severity;
+    return f;
+}
+
+static const cJSON *member(const cJSON *o, const char *name)
+{
+    return cJSON_GetObjectItemCaseSensitive(o, name);
+}
+
+/* The value of a key in force; "" where it is not there. */
+static const char *value_of(const struct doctor *d, const char *key)
+{
+    return ctl_text_of(member(d->config, key), "value");
+}
+
+/* A duration in force, in seconds; 0 where it is none. */
+static double seconds_of(const struct doctor *d, const char *key)
+{
+    static const struct option duration = {.type = TYPE_DURATION, .max = INT64_MAX};
+    struct buf why = {.max = 256};
+    int64_t us = 0;
+    bool ok = value_read(&duration, value_of(d, key), &us, &why);
+    buf_free(&why);
+    return ok ? (double)us / 1e6 : 0;
+}
+
+/* ---- the daemon, the cache, the disk ---- */
+
+static void check_daemon(struct doctor *d)
+{
+    const cJSON *cache = member(d->stats, "cache");
+    const char *state = ctl_text_of(cache, "state");
+    const cJSON *free_bytes = member(d->facts, "disk_free_bytes");
+    double room = ctl_number_of(cache, "max_bytes") - ctl_number_of(cache, "bytes");
+    if (cJSON_IsFalse(member(d->ready, "ready"))) {
+        add_finding(d, WARNING, "Start it again when it has stopped.", "lulld is stopping.");
+    }
+    if (strcmp(state, "on") != 0) {
+        add_finding(
+            d, ERROR,
+            "The state says what is in the way; the cache goes on by itself once it is gone.",
+            "The cache is %s. Every task is a call to the model.", state);
+    } else if (cJSON_IsNumber(free_bytes) && free_bytes->valuedouble < room) {
+        add_finding(d, WARNING, "Free space there, or set a smaller [cache] max_size.",
+                    "The disk of %s has %.0f MB left, and the cache may still grow by %.0f MB.",
+                    value_of(d, "server.data_dir"), free_bytes->valuedouble / 1048576,
+                    room / 1048576);
+    }
+    if (ctl_number_of(cache, "evicted") > ctl_number_of(cache, "inserted") / 2 &&
+        ctl_number_of(cache, "inserted") > 1000) {
+        add_finding(d, NOTE, "Set a larger [cache] max_size.",
+                    "The cache removes answers for want of room: %.0f of %.0f that were stored.",
+                    ctl_number_of(cache, "evicted"), ctl_number_of(cache, "inserted"));
+    }
+    if (ctl_number_of(member(d->stats, "connections"), "refused") > 0) {
+        add_finding(d, WARNING,
+                    "Raise the limit of open files of the service, or [server] max_connections.",
+                    "lulld stopped accepting connections %.0f times: no descriptors were left, or "
+                    "max_connections was reached.",
+                    ctl_number_of(member(d->stats, "connections"), "refused"));
+    }
+    if (ctl_number_of(d->facts, "time_s") < 1700000000) {
+        add_finding(d, WARNING, "Set the clock; answers are kept by its time.",
+                    "The clock of this machine is before 2023.");
+    }
+    if (strcmp(ctl_text_of(d->stats, "mode"), "on") != 0) {
+        add_finding(d, NOTE, "Set [tasks] mode = on when you have seen enough.",
+                    "mode = %s: lull forwards every request and only counts.",
+                    ctl_text_of(d->stats, "mode"));
+    }
+}
+
+/* ---- model servers ---- */
+
+/* url of an upstream without user and password. */
+static const char *url_of(const struct doctor *d, const char *name, char *out, size_t size)
+{
+    char key[128];
+    snprintf(key, sizeof key, "upstream.%.64s.url", name);
+    const char *url = value_of(d, key);
+    const char *at = strrchr(url, '@');
+    snprintf(out, size, "%s", at != NULL ? at + 1 : url);
+    return out;
+}
+
+static void check_upstreams(struct doctor *d)
+{
+    const cJSON *up = NULL;
+    char url[256];
+    cJSON_ArrayForEach(up, member(d->stats, "upstreams"))
+    {
+        const char *state = ctl_text_of(up, "state");
+        double calls = ctl_number_of(up, "calls");
+        double turn = ctl_number_of(up, "turn_tokens_after_tasks");
+        double cached = ctl_number_of(up, "turn_cached_after_tasks");
+        double alone = ctl_number_of(up, "turn_tokens_alone");
+        double cached_alone = ctl_number_of(up, "turn_cached_alone");
+        if (strcmp(state, "down") == 0) {
+            add_finding(d, ERROR, "Start it, or correct its url; lulld's log has the reason.",
+                        "Model server %s (%s) does not answer.", up->string,
+                        url_of(d, up->string, url, sizeof url));
+        } else if (strcmp(state, "up") != 0 && ctl_number_of(d->stats, "uptime_s") > 600) {
+            add_finding(d, NOTE, "Send a chat through it, or remove its section.",
+                        "Model server %s (%s) has not been asked for anything yet.", up->string,
+                        url_of(d, up->string, url, sizeof url));
+        } else if (calls >= MANY && ctl_number_of(up, "failed") > calls / 10) {
+            add_finding(d, WARNING, "lulld's log names each failure.",
+                        "%.0f of %.0f calls to model server %s failed.",
+                        ctl_number_of(up, "failed"), calls, up->string);
+        }
+        if (turn > 5000 && alone > 5000 && cached / turn < 0.5 * cached_alone / alone) {
+            add_finding(
+                d, WARNING, "Set rewarm = auto for that upstream, or a task model of its own.",
+                "Tasks push the chat out of the prompt cache of %s: %.0f %% of the prompt is "
+                "read from it after tasks, %.0f %% otherwise.",
+                up->string, 100 * cached / turn, 100 * cached_alone / alone);
+        }
+    }
+}
+
+static void check_refusals(struct doctor *d)
+{
+    const cJSON *row = NULL;
+    cJSON_ArrayForEach(row, member(d->flights, "left_out"))
+    {
+        add_finding(d, NOTE, "Nothing breaks. To stop trying, leave it out of the configuration.",
+                    "Model server %s refuses \"%s\" for %s; tasks are sent without it (since %s).",
+                    ctl_text_of(row, "upstream"), ctl_text_of(row, "addition"),
+                    ctl_text_of(row, "model"), ctl_text_of(row, "since"));
+    }
+}
+
+/* ---- Open WebUI ---- */
+
+static const char HEADERS_FIX[] = "In Open WebUI: Admin Settings, Connections, the connection's "
+                                  "gear, Advanced, Headers; the JSON is "
+                                  "in docs/open-webui.md.";
+
+/* A connection that points elsewhere shows only by what does not come. */
+static void check_traffic(struct doctor *d)
+{
+    double uptime = ctl_number_of(d->stats, "uptime_s");
+    if (ctl_number_of(member(d->stats, "connections"), "accepted") == 0) {
+        add_finding(
+            d, uptime < 60 ? NOTE : WARNING,
+            "Compare the URL of Open WebUI's connection (address and port) with that address; from "
+            "a container, 127.0.0.1 is the container itself.",
+            "Nothing has connected to %s in the %.0f s since the start.",
+            value_of(d, "server.listen"), uptime);
+    }
+}
+
+static void check_headers(struct doctor *d)
+{
+    const cJSON *up = NULL;
+    cJSON_ArrayForEach(up, member(d->facts, "upstreams"))
+    {
+        double named =
+            ctl_number_of(up, "tasks_by_header") + ctl_number_of(up, "chats_with_header");
+        double unnamed = ctl_number_of(up, "tasks_by_text");
+        double chats = ctl_number_of(up, "chats_without_header");
+        double crowded = ctl_number_of(up, "crowded");
+        if (named == 0 && unnamed + chats >= 3) {
+            add_finding(
+                d, WARNING, HEADERS_FIX,
+                "The connection to %s does not send the task header: %.0f tasks were recognised "
+                "by their text, %.0f requests passed as chats.",
+                up->string, unnamed, chats);
+        } else if (named > 0 && unnamed >= 3 && unnamed > named / 4) {
+            add_finding(
+                d, WARNING, HEADERS_FIX,
+                "Some connections to %s do not send the task header: %.0f tasks had it, %.0f were "
+                "recognised by their text.",
+                up->string, ctl_number_of(up, "tasks_by_header"), unnamed);
+        }
+        if (crowded >= 3) {
+            add_finding(
+                d, WARNING, HEADERS_FIX,
+                "Several people seem to share the connection to %s without the user header: %.0f "
+                "chats began while another one without a user id was open.",
+                up->string, crowded);
+        }
+        if (ctl_number_of(up, "unknown_header") > 0) {
+            add_finding(d, NOTE, "A newer lull may know it; until then it passes as a chat.",
+                        "%.0f requests to %s had a task header of an unknown kind.",
+                        ctl_number_of(up, "unknown_header"), up->string);
+        }
+    }
+}
+
+static void check_lookalikes(struct doctor *d)
+{
+    const cJSON *one = NULL;
+    double count = ctl_number_of(d->facts, "lookalike_count");
+    if (count == 0) {
+        return;
+    }
+    add_finding(
+        d, WARNING,
+        "If it is an edited or translated template, send the task header, or name its beginning "
+        "with match = \"...\" in [task KIND].",
+        "%.0f chats look like a task whose template is not known.", count);
+    cJSON_ArrayForEach(one, member(d->facts, "lookalikes"))
+    {
+        if (ctl_text_of(one, "text")[0] != '\0') {
+            add_finding(d, NOTE, "", "  it begins: %s", ctl_text_of(one, "text"));
+        }
+    }
+}
+
+/* ---- tasks ---- */
+
+static double sum_of(const cJSON *task, const char *const *names, size_t count)
+{
+    double sum = 0;
+    for (size_t i = 0; i < count; i++) {
+        sum += ctl_number_of(task, names[i]);
+    }
+    return sum;
+}
+
+static void check_task(struct doctor *d, const cJSON *task)
+{
+    static const char *const unseen[] = {"superseded", "deadline", "busy",
+                                         "obsolete",   "sent",     "abandoned"};
+    const char *kind = task->string;
+    double requests = ctl_number_of(task, "requests");
+    double stored = ctl_number_of(task, "stored");
+    double odd = ctl_number_of(task, "not_stored");
+    double failed = ctl_number_of(task, "failed");
+    bool completion = strcmp(kind, "autocomplete") == 0;
+    bool cached = completion || strcmp(kind, "title") == 0 || strcmp(kind, "tags") == 0 ||
+                  strcmp(kind, "follow_up") == 0 || strcmp(kind, "query") == 0;
+    char key[128];
+    if (requests >= SOME && failed > requests / 10) {
+        add_finding(d, WARNING, "lulld's log names each failure; a [tasks] fallback can stand in.",
+                    "%.0f of %.0f %s tasks failed.", failed, requests, kind);
+    } else if (cached && stored + odd >= SOME && odd - failed > (stored + odd) / 10) {
+        struct finding *f =
+            add_finding(d, WARNING, "", "%.0f of %.0f answers to %s tasks have the wrong form.",
+                        odd - failed, stored + odd, kind);
+        snprintf(f->fix, sizeof f->fix,
+                 "Set json_schema = yes in [task %s], or choose another model: lullctl compare "
+                 "--kind %s",
+                 kind, kind);
+    }
+    if (completion && requests >= MANY && sum_of(task, unseen, 6) > 0.95 * requests) {
+        add_finding(d, WARNING,
+                    "Give autocomplete a smaller model of its own ([task autocomplete] model, "
+                    "upstream), or "
+                    "switch it off in Open WebUI.",
+                    "Autocomplete is on, but %.0f of %.0f requests ended without a suggestion.",
+                    sum_of(task, unseen, 6), requests);
+    }
+    snprintf(key, sizeof key, "task.%.64s.max_hold", kind);
+    double max_hold = seconds_of(d, key);
+    if (!completion && requests >= SOME && max_hold > 0 &&
+        ctl_number_of(task, "wait_s") / requests > max_hold / 2) {
+        struct finding *f =
+            add_finding(d, WARNING, "", "A %s task waits %.1f s on average, of at most %.0f s.",
+                        kind, ctl_number_of(task, "wait_s") / requests, max_hold);
+        snprintf(
+            f->fix, sizeof f->fix,
+            "The machine has too little room between chats: a task model on another machine, or a "
+            "larger max_hold in [task %s].",
+            kind);
+    }
+}
+
+static void check_tasks(struct doctor *d)
+{
+    const cJSON *task = NULL;
+    cJSON_ArrayForEach(task, member(d->stats, "tasks"))
+    {
+        check_task(d, task);
+    }
+}
+
+/* ---- without a daemon ---- */
+
+static void check_socket(struct doctor *d)
+{
+    struct stat st;
+    const char *path = d->ctl->socket;
+    if (stat(path, &st) != 0) {
+        add_finding(d, ERROR,
+                    errno == EACCES ? "Run it as root, or as a member of [server] control_group."
+                                    : "Start lulld, or name its socket with --socket.",
+                    "No daemon: %s: %s.", path, strerror(errno));
+    } else if (!S_ISSOCK(st.st_mode)) {
+        add_finding(d, ERROR, "Name lulld's control socket with --socket.", "%s is no socket.",
+                    path);
+    } else if (access(path, W_OK) != 0) {
+        add_finding(d, ERROR, "Run it as root, or as a member of [server] control_group.",
+                    "You may not use the control socket %s.", path);
+    } else {
+        add_finding(d, ERROR, "Start lulld: the socket is left over from one that has ended.",
+                    "No daemon answers on %s.", path);
+    }
+}
+
+/* ---- the whole ---- */
+
+static cJSON *fetch(const struct ctl *ctl, const char *target)
+{
+    struct buf out;
+    cJSON *answer = NULL;
+    if (ctl_ask_quietly(ctl, target, &out) > 0) {
+        answer = cJSON_ParseWithLength(out.data, out.len);
+    }
+    buf_free(&out);
+    return answer;
+}
+
+/* Worst first; equal ones in the order in which they were found. */
+static void sort_findings(struct doctor *d)
+{
+    for (size_t i = 1; i < d->count; i++) {
+        struct finding f = d->findings[i];
+        size_t at = i;
+        for (; at > 0 && d->findings[at - 1].severity < f.severity; at--) {
+            d->findings[at] = d->findings[at - 1];
+        }
+        d->findings[at] = f;
+    }
+}
+
+static void print_json(const struct doctor *d)
+{
+    cJSON *tree = cJSON_CreateObject();
+    cJSON *list = cJSON_AddArrayToObject(tree, "findings");
+    for (size_t i = 0; i < d->count; i++) {
+        cJSON *one = cJSON_CreateObject();
+        cJSON_AddStringToObject(one, "severity", severities[d->findings[i].severity]);
+        cJSON_AddStringToObject(one, "text", d->findings[i].text);
+        cJSON_AddStringToObject(one, "fix", d->findings[i].fix);
+        cJSON_AddItemToArray(list, one);
+    }
+    char *text = cJSON_PrintUnformatted(tree);
+    printf("%s\n", text);
+    cJSON_free(text);
+    cJSON_Delete(tree);
+}
+
+static void print_text(const struct doctor *d)
+{
+    static const char *const colours[] = {"", "\033[33m", "\033[31m"};
+    bool colour = ctl_has_colour();
+    for (size_t i = 0; i < d->count; i++) {
+        const struct finding *f = &d->findings[i];
+        printf("%s%-8s%s ", colour ? colours[f->severity] : "", severities[f->severity],
+               colour ? "\033[0m" : "");
+        ctl_print_text(f->text, false);
+        printf("\n");
+        if (f->fix[0] != '\0') {
+            printf("         ");
+            ctl_print_text(f->fix, false);
+            printf("\n");
+        }
+    }
+    if (d->count == 0) {
+        printf("nothing to change\n");
+    }
+}
+
+int ctl_doctor(const struct ctl *ctl)
+{
+    struct doctor *d = mem_new(sizeof *d);
+    cJSON *answers[5];
+    static const char *const targets[] = {"/stats", "/readyz", "/config", "/flights", "/doctor"};
+    bool something = false;
+    d->ctl = ctl;
+    for (size_t i = 0; i < 5; i++) {
+        answers[i] = i > 0 && answers[0] == NULL ? NULL : fetch(ctl, targets[i]);
+    }
+    d->stats = answers[0];
+    d->ready = answers[1];
+    d->config = answers[2];
+    d->flights = answers[3];
+    d->facts = answers[4];
+    if (d->stats == NULL) {
+        check_socket(d);
+    } else {
+        check_daemon(d);
+        check_upstreams(d);
+        check_refusals(d);
+        check_traffic(d);
+        check_headers(d);
+        check_tasks(d);
+        check_lookalikes(d);
+    }
+    sort_findings(d);
+    if (ctl->json) {
+        print_json(d);
+    } else {
+        print_text(d);
+    }
+    for (size_t i = 0; i < d->count; i++) {
+        something = something || d->findings[i].severity > NOTE;
+    }
+    for (size_t i = 0; i < 5; i++) {
+        cJSON_Delete(answers[i]);
+    }
+    free(d);
+    return something ? CTL_REFUSED : CTL_DONE;
+}
