@@ -2,16 +2,13 @@
  */
 #include "lull/base/buf.h"
 
+#include "lull/base/ascii.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 static const size_t BUF_FIRST = 64;
-
-static char lower(char c)
-{
-    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
-}
 
 bool span_eq_nocase(struct span a, struct span b)
 {
@@ -19,7 +16,7 @@ bool span_eq_nocase(struct span a, struct span b)
         return false;
     }
     for (size_t i = 0; i < a.len; i++) {
-        if (lower(a.ptr[i]) != lower(b.ptr[i])) {
+        if (ascii_lower(a.ptr[i]) != ascii_lower(b.ptr[i])) {
             return false;
         }
     }
@@ -62,18 +59,13 @@ size_t span_rfind(struct span hay, struct span needle)
     return SIZE_MAX;
 }
 
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
-}
-
 struct span span_trim(struct span s)
 {
-    while (s.len > 0 && is_blank(s.ptr[0])) {
+    while (s.len > 0 && ascii_is_blank(s.ptr[0])) {
         s.ptr++;
         s.len--;
     }
-    while (s.len > 0 && is_blank(s.ptr[s.len - 1])) {
+    while (s.len > 0 && ascii_is_blank(s.ptr[s.len - 1])) {
         s.len--;
     }
     return s;
@@ -181,9 +173,8 @@ void buf_text(struct buf *b, const char *fmt, ...)
     }
 }
 
-static size_t json_escape(unsigned char c, char out[6])
+size_t buf_json_escape(unsigned char c, char out[6])
 {
-    static const char hex[] = "0123456789abcdef";
     static const char named[] = {
         ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r'};
     out[0] = '\\';
@@ -196,8 +187,8 @@ static size_t json_escape(unsigned char c, char out[6])
         return 2;
     }
     memcpy(out + 1, "u00", 3);
-    out[4] = hex[c >> 4];
-    out[5] = hex[c & 15];
+    out[4] = ascii_hex_digit(c >> 4);
+    out[5] = ascii_hex_digit(c);
     return 6;
 }
 
@@ -212,7 +203,7 @@ enum err buf_append_json(struct buf *b, struct span s)
             continue;
         }
         char escaped[6];
-        size_t n = json_escape(c, escaped);
+        size_t n = buf_json_escape(c, escaped);
         e = buf_append(b, s.ptr + from, i - from);
         if (e == ERR_OK) {
             e = buf_append(b, escaped, n);

@@ -3,6 +3,8 @@
  */
 #include "lull/base/hash.h"
 
+#include "lull/base/ascii.h"
+
 #include <errno.h>
 #include <openssl/evp.h>
 #include <stdlib.h>
@@ -65,23 +67,11 @@ struct hash_key hash_key_of(const struct hash_secret *secret, struct span data)
 
 void hash_key_hex(struct hash_key key, char out[HASH_KEY_HEX + 1])
 {
-    static const char hex[] = "0123456789abcdef";
     for (int i = 0; i < 16; i++) {
-        out[i] = hex[key.hi >> (60 - 4 * i) & 15];
-        out[16 + i] = hex[key.lo >> (60 - 4 * i) & 15];
+        out[i] = ascii_hex_digit((unsigned)(key.hi >> (60 - 4 * i)));
+        out[16 + i] = ascii_hex_digit((unsigned)(key.lo >> (60 - 4 * i)));
     }
     out[HASH_KEY_HEX] = '\0';
-}
-
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    if (c >= 'a' && c <= 'f') {
-        return c - 'a' + 10;
-    }
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
 enum err hash_key_parse(struct span hex, struct hash_key *out)
@@ -91,7 +81,7 @@ enum err hash_key_parse(struct span hex, struct hash_key *out)
         return ERR_INVALID;
     }
     for (size_t i = 0; i < hex.len; i++) {
-        int v = hex_value(hex.ptr[i]);
+        int v = ascii_hex_value(hex.ptr[i]);
         if (v < 0) {
             return ERR_INVALID;
         }

@@ -181,12 +181,6 @@ wall_t loop_wall(const struct loop *loop)
     return loop->wall;
 }
 
-mono_t loop_now_exact(struct loop *loop)
-{
-    (void)loop;
-    return (mono_t){read_clock(CLOCK_MONOTONIC)};
-}
-
 /* ---- timers ---- */
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
@@ -378,9 +372,8 @@ struct loop_waker *loop_waker_create(struct loop *loop, loop_fn fn, void *ctx)
     waker->ctx = ctx;
     int made = pipe(waker->pipe);
     require(made == 0);
-    enum err reads = os_set_nonblocking(waker->pipe[0]);
-    enum err writes = os_set_nonblocking(waker->pipe[1]);
-    require(reads == ERR_OK && writes == ERR_OK);
+    require_ok(os_set_nonblocking(waker->pipe[0]));
+    require_ok(os_set_nonblocking(waker->pipe[1]));
     source_init(&waker->source, loop,
                 event_new(loop->base, waker->pipe[0], EV_READ | EV_PERSIST, on_wake, waker));
     event_add(waker->source.event, NULL);

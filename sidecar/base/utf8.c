@@ -1,19 +1,21 @@
-/* utf8.c: see utf8.h. */
+/* utf8.c: UTF-8 sequences: their lengths, and code points there and back. */
 #include "lull/base/utf8.h"
+
+size_t utf8_expected(char first)
+{
+    unsigned char c = (unsigned char)first;
+    return c < 0x80 ? 1 : c < 0xC2 ? 0 : c < 0xE0 ? 2 : c < 0xF0 ? 3 : c < 0xF5 ? 4 : 0;
+}
 
 size_t utf8_length(const char *p, size_t left)
 {
     const unsigned char *u = (const unsigned char *)p;
-    size_t n = u[0] < 0x80                   ? 1
-               : u[0] >= 0xC2 && u[0] < 0xE0 ? 2
-               : (u[0] & 0xF0) == 0xE0       ? 3
-               : u[0] >= 0xF0 && u[0] < 0xF5 ? 4
-                                             : 0;
+    size_t n = utf8_expected(p[0]);
     if (n == 0 || n > left) {
         return 0;
     }
     for (size_t i = 1; i < n; i++) {
-        if ((u[i] & 0xC0) != 0x80) {
+        if (!utf8_continues(p[i])) {
             return 0;
         }
     }
@@ -54,4 +56,13 @@ bool utf8_valid(struct span s)
         at += n;
     }
     return true;
+}
+
+size_t utf8_count(struct span s)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < s.len; i++) {
+        count += utf8_continues(s.ptr[i]) ? 0 : 1;
+    }
+    return count;
 }

@@ -5,6 +5,8 @@
  * be a wrong suggestion. */
 #include "config/config_priv.h"
 
+#include "lull/base/ascii.h"
+
 enum { FEW_KEYS = 8 };
 
 static size_t least(size_t a, size_t b, size_t c)
@@ -63,8 +65,7 @@ struct span plain_word(struct span word, char out[WORD_MAX + 1])
     size_t len = word.len < WORD_MAX ? word.len : WORD_MAX;
     for (size_t i = 0; i < len; i++) {
         char c = word.ptr[i];
-        bool upper = c >= 'A' && c <= 'Z';
-        out[i] = upper ? (char)(c - 'A' + 'a') : c == '-' || c == ' ' ? '_' : c;
+        out[i] = c == '-' || c == ' ' ? '_' : ascii_lower(c);
     }
     out[len] = '\0';
     return span_make(out, len);

@@ -7,6 +7,7 @@
  */
 #include "config/config_priv.h"
 
+#include "lull/base/ascii.h"
 #include "lull/base/host.h"
 
 #include <arpa/inet.h>
@@ -35,8 +36,7 @@ static bool is_host_name(struct span s)
 {
     for (size_t i = 0; i < s.len; i++) {
         char c = s.ptr[i];
-        bool ok = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                  c == '.' || c == '-' || c == '_';
+        bool ok = ascii_is_alnum(c) || c == '.' || c == '-' || c == '_';
         if (!ok) {
             return false;
         }
@@ -121,7 +121,7 @@ static void name_machine(struct upstream_settings *u, struct span host)
         u->machine = mem_strndup(host.ptr, host.len);
     }
     for (char *c = u->machine; *c != '\0'; c++) {
-        *c = *c >= 'A' && *c <= 'Z' ? (char)(*c - 'A' + 'a') : *c;
+        *c = ascii_lower(*c);
     }
 }
 

@@ -3,6 +3,8 @@
  */
 #include "config/config_priv.h"
 
+#include "lull/base/ascii.h"
+
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <stdio.h>
@@ -229,7 +231,7 @@ static bool read_keep_alive(const char *text, struct kind_policy *k, struct buf 
         return wrong(why, "write match, as-asked, a duration with its unit (30m), 0 or -1");
     }
     for (char *c = value; *c != '\0'; c++) {
-        *c = *c >= 'A' && *c <= 'Z' ? (char)(*c - 'A' + 'a') : *c;
+        *c = ascii_lower(*c);
     }
     k->keep_alive = MATCH_VALUE;
     k->keep_alive_value = mem_strdup(value);
@@ -327,9 +329,10 @@ static bool read_addresses(const struct option *o, const char *text, struct stri
 
 static bool is_token(const char *text)
 {
-    size_t len = strlen(text);
-    return strspn(text, "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
-                        "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == len;
+    while (ascii_is_token(*text)) {
+        text++;
+    }
+    return *text == '\0';
 }
 
 /* Text that goes into a header: one line of visible ASCII. */

@@ -208,7 +208,7 @@ static void ask_for_yes(struct http_conn *c, const struct compare_refusal *refus
                  t->users == 1 ? "" : "s", t->host, t->upstream);
     }
     buf_text(&text, "; --yes-send-stored-requests does it");
-    require(buf_append_char(&text, '\0') == ERR_OK);
+    require_ok(buf_append_char(&text, '\0'));
     cJSON *o = cJSON_CreateObject();
     cJSON_AddStringToObject(o, "error", text.data);
     cJSON_AddNumberToObject(o, "requests", (double)first->requests);

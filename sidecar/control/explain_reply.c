@@ -4,6 +4,8 @@
  */
 #include "control/control_priv.h"
 
+#include "lull/base/utf8.h"
+
 #include <stdio.h>
 
 static const struct span prefix = {"X-Explain-", 10};
@@ -56,7 +58,7 @@ static bool is_broken(struct span body, char *out, size_t size)
     at = tree != NULL && !whole ? (size_t)(rest.ptr - body.ptr) : error_place(body, at);
     for (size_t i = 0; i < at && !whole; i++) {
         bool feed = body.ptr[i] == '\n';
-        bool inside = ((unsigned char)body.ptr[i] & 0xC0) == 0x80; /* of a character */
+        bool inside = utf8_continues(body.ptr[i]); /* of a character */
         line += feed ? 1 : 0;
         column = feed ? 1 : column + (inside ? 0 : 1);
     }

@@ -2,22 +2,12 @@
  */
 #include "control/control_priv.h"
 
+#include "lull/base/ascii.h"
 #include "lull/config/options.h"
 
 #include <stdlib.h>
 
 enum { LIMIT_DEFAULT = 100, LIMIT_MAX = 1000, DECODED_MAX = 16 * 1024 };
-
-static int hex(char c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    if (c >= 'a' && c <= 'f') {
-        return c - 'a' + 10;
-    }
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
 
 /* Percent-decoding, "+" is a blank. Bytes stay in text, whose memory was reserved before. */
 static bool decode(struct buf *text, struct span s, struct span *out)
@@ -26,8 +16,8 @@ static bool decode(struct buf *text, struct span s, struct span *out)
     for (size_t i = 0; i < s.len; i++) {
         char c = s.ptr[i] == '+' ? ' ' : s.ptr[i];
         if (c == '%') {
-            int high = i + 2 < s.len ? hex(s.ptr[i + 1]) : -1;
-            int low = i + 2 < s.len ? hex(s.ptr[i + 2]) : -1;
+            int high = i + 2 < s.len ? ascii_hex_value(s.ptr[i + 1]) : -1;
+            int low = i + 2 < s.len ? ascii_hex_value(s.ptr[i + 2]) : -1;
             if (high < 0 || low < 0) {
                 return false;
             }

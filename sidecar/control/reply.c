@@ -33,7 +33,8 @@ void control_reply_error(struct http_conn *c, int status, struct span text)
 void control_add_span(cJSON *to, const char *name, struct span s)
 {
     char *text = mem_strndup(s.len > 0 ? s.ptr : "", s.len);
-    require(cJSON_AddStringToObject(to, name, text) != NULL);
+    const cJSON *added = cJSON_AddStringToObject(to, name, text);
+    require(added != NULL);
     free(text);
 }
 

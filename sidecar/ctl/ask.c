@@ -1,6 +1,7 @@
 /* ask.c: one HTTP request over the control socket, with libcurl. */
 #include "ctl/ctl.h"
 
+#include "lull/base/ascii.h"
 #include "lull/base/os.h"
 
 #include <curl/curl.h>
@@ -217,8 +218,7 @@ void ctl_encode(struct buf *out, const char *text)
 {
     for (; *text != '\0'; text++) {
         unsigned char c = (unsigned char)*text;
-        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                     c == '-' || c == '_' || c == '.';
-        require(buf_printf(out, plain ? "%c" : "%%%02X", c) == ERR_OK);
+        bool plain = ascii_is_alnum(*text) || c == '-' || c == '_' || c == '.';
+        require_ok(buf_printf(out, plain ? "%c" : "%%%02X", c));
     }
 }

@@ -4,6 +4,8 @@
  */
 #include "ctl/ctl.h"
 
+#include "lull/base/utf8.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -74,7 +76,7 @@ static int width_of(const char *text)
     int n = 0;
     for (; *text != '\0'; text++) {
         unsigned char c = (unsigned char)*text;
-        n += (c & 0xc0) == 0x80 ? 0 : c < ' ' || c == 0x7f ? 4 : 1;
+        n += utf8_continues(*text) ? 0 : c < ' ' || c == 0x7f ? 4 : 1;
     }
     return n;
 }
@@ -121,11 +123,11 @@ static void print_result(const cJSON *r, int width)
 {
     struct buf text = {.max = (size_t)16 * 1024 * 1024};
     if (!cJSON_IsTrue(item_of(r, "ok"))) {
-        require(buf_printf(&text, "failed: %s%c", ctl_text_of(r, "error"), '\0') == ERR_OK);
+        require_ok(buf_printf(&text, "failed: %s%c", ctl_text_of(r, "error"), '\0'));
     } else {
-        require(buf_printf(&text, "%s%s%c", ctl_text_of(r, "answer"),
-                           cJSON_IsTrue(item_of(r, "shape")) ? "" : "   <- not of the right shape",
-                           '\0') == ERR_OK);
+        require_ok(buf_printf(
+            &text, "%s%s%c", ctl_text_of(r, "answer"),
+            cJSON_IsTrue(item_of(r, "shape")) ? "" : "   <- not of the right shape", '\0'));
     }
     print_answer(ctl_text_of(r, "candidate"), text.data, width);
     buf_free(&text);
@@ -281,15 +283,15 @@ static bool is_complete(const struct ctl_compare *asked)
 
 static void make(const struct ctl_compare *asked, struct buf *target, struct buf *body)
 {
-    require(buf_printf(target, "/compare?kind=") == ERR_OK);
+    require_ok(buf_printf(target, "/compare?kind="));
     ctl_encode(target, asked->kind);
     if (asked->last != NULL) {
-        require(buf_printf(target, "&last=") == ERR_OK);
+        require_ok(buf_printf(target, "&last="));
         ctl_encode(target, asked->last);
     }
-    require(buf_printf(target, asked->yes ? "&yes=1%c" : "%c", '\0') == ERR_OK);
+    require_ok(buf_printf(target, asked->yes ? "&yes=1%c" : "%c", '\0'));
     for (size_t i = 0; i < asked->count; i++) {
-        require(buf_printf(body, "%s\n", asked->models[i]) == ERR_OK);
+        require_ok(buf_printf(body, "%s\n", asked->models[i]));
     }
 }
 

@@ -62,8 +62,8 @@ static bool add_header(struct question *q, struct span line)
 static void set_path(struct question *q, struct span path)
 {
     buf_clear(&q->target);
-    require(buf_append_span(&q->target, SPAN("/explain")) == ERR_OK);
-    require(buf_append_span(&q->target, path) == ERR_OK);
+    require_ok(buf_append_span(&q->target, SPAN("/explain")));
+    require_ok(buf_append_span(&q->target, path));
 }
 
 /* "POST /path HTTP/1.1" and what follows; false: not of that form. */
@@ -145,7 +145,7 @@ static int ask(const struct ctl *ctl, struct question *q, const char *file, char
         }
     }
     struct buf out;
-    require(buf_append_char(&q->target, '\0') == ERR_OK);
+    require_ok(buf_append_char(&q->target, '\0'));
     long status = ctl_send(ctl, q->target.data, q->lines, q->count, q->body, &out);
     cJSON *answer = status == 200 ? cJSON_ParseWithLength(out.data, out.len) : NULL;
     char broken[64] = "";

@@ -172,7 +172,7 @@ static int run_query(const struct ctl *ctl, const char *verb, const char *const 
 {
     struct buf target;
     buf_init(&target, 8192);
-    require(buf_printf(&target, "%s", route[1]) == ERR_OK);
+    require_ok(buf_printf(&target, "%s", route[1]));
     for (int i = 0; given[i] != NULL; i++) {
         char *equals = strchr(given[i], '=');
         const char *why = i > 6 ? "too many conditions" : wrong_condition(verb, given[i]);
@@ -182,12 +182,12 @@ static int run_query(const struct ctl *ctl, const char *verb, const char *const 
             return CTL_USAGE;
         }
         *equals = '\0';
-        require(buf_append_char(&target, i == 0 ? '?' : '&') == ERR_OK);
+        require_ok(buf_append_char(&target, i == 0 ? '?' : '&'));
         ctl_encode(&target, given[i]);
-        require(buf_append_char(&target, '=') == ERR_OK);
+        require_ok(buf_append_char(&target, '='));
         ctl_encode(&target, equals + 1);
     }
-    require(buf_append_char(&target, '\0') == ERR_OK);
+    require_ok(buf_append_char(&target, '\0'));
     int result = run(ctl, route[0], target.data, print);
     buf_free(&target);
     return result;
@@ -201,9 +201,9 @@ static int run_entry(const struct ctl *ctl, const char *method, const char *id, 
         fprintf(stderr, "lullctl: that is no id\n");
         return CTL_USAGE;
     }
-    require(buf_printf(&target, "/entries/") == ERR_OK);
+    require_ok(buf_printf(&target, "/entries/"));
     ctl_encode(&target, id);
-    require(buf_append_char(&target, '\0') == ERR_OK);
+    require_ok(buf_append_char(&target, '\0'));
     int result = run(ctl, method, target.data, print);
     buf_free(&target);
     return result;

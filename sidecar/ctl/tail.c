@@ -113,15 +113,15 @@ int ctl_tail(const struct ctl *ctl)
     struct buf target, out;
     const char *separator = "?";
     buf_init(&target, 4096);
-    require(buf_append_span(&target, SPAN("/events")) == ERR_OK);
+    require_ok(buf_append_span(&target, SPAN("/events")));
     for (size_t i = 0; i < sizeof given / sizeof given[0]; i++) {
         if (given[i][1] != NULL && strlen(given[i][1]) < 256) {
-            require(buf_printf(&target, "%s%s=", separator, given[i][0]) == ERR_OK);
+            require_ok(buf_printf(&target, "%s%s=", separator, given[i][0]));
             ctl_encode(&target, given[i][1]);
             separator = "&";
         }
     }
-    require(buf_append_char(&target, '\0') == ERR_OK);
+    require_ok(buf_append_char(&target, '\0'));
     long status = ctl_follow(ctl, target.data, on_line, &tail, &out);
     buf_free(&target);
     if (status == 200) {

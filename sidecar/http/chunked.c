@@ -3,6 +3,7 @@
  * dropped. Requests are read strictly. Answers are read as clients read them (`lenient`): some
  * servers pad sizes with blanks or end lines with a bare LF.
  */
+#include "lull/base/ascii.h"
 #include "lull/http/request.h"
 
 enum chunk_state {
@@ -22,20 +23,9 @@ enum chunk_state {
 
 enum { MAX_EXTENSION = 1024, MAX_TRAILERS = 8 * 1024 };
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    if (c >= 'a' && c <= 'f') {
-        return c - 'a' + 10;
-    }
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 static bool size_char(struct http_chunked *c, char ch)
 {
-    int digit = hex_digit(ch);
+    int digit = ascii_hex_value(ch);
     if (digit >= 0) {
         c->line_len++;
         if (c->line_len > 16 || c->left >> 58 != 0) {

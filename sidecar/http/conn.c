@@ -223,11 +223,6 @@ const struct http_request *http_conn_request(const struct http_conn *c)
     return &c->slot->request;
 }
 
-bool http_conn_is_unix(const struct http_conn *c)
-{
-    return c->is_unix;
-}
-
 int http_conn_fd(const struct http_conn *c)
 {
     return c->fd;

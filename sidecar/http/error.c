@@ -30,27 +30,21 @@ const char *http_error_name(enum http_error e)
     return row_of(e)->name;
 }
 
-const char *http_error_message(enum http_error e)
-{
-    return row_of(e)->message;
-}
-
 void http_error_body(enum http_error e, enum http_form form, struct span detail, struct buf *out)
 {
     const struct row *row = row_of(e);
     struct span cut = span_make(detail.ptr, detail.len < 256 ? detail.len : 256);
     bool openai = form == HTTP_FORM_OPENAI;
-    enum err err =
-        buf_printf(out, openai ? "{\"error\":{\"message\":\"%s" : "{\"error\":\"%s", row->message);
-    if (err == ERR_OK && cut.len > 0) {
-        err = buf_append_span(out, SPAN(": "));
+    /* the caller gave room for it */
+    require_ok(
+        buf_printf(out, openai ? "{\"error\":{\"message\":\"%s" : "{\"error\":\"%s", row->message));
+    if (cut.len > 0) {
+        require_ok(buf_append_span(out, SPAN(": ")));
+        require_ok(buf_append_json(out, cut));
     }
-    if (err == ERR_OK) {
-        err = buf_append_json(out, cut);
+    if (openai) {
+        require_ok(buf_printf(out, "\",\"type\":\"%s\",\"code\":\"%s\"}}", row->type, row->name));
+    } else {
+        require_ok(buf_append_span(out, SPAN("\"}")));
     }
-    if (err == ERR_OK) {
-        err = openai ? buf_printf(out, "\",\"type\":\"%s\",\"code\":\"%s\"}}", row->type, row->name)
-                     : buf_append_span(out, SPAN("\"}"));
-    }
-    require(err == ERR_OK); /* the caller gave room for it */
 }

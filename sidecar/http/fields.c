@@ -1,13 +1,13 @@
-/* fields.c: what header fields say, in requests and in answers alike. A field may stand on several
- * lines: all of them count, as if they were one list (RFC 9110, 5.3).
- */
-#include "lull/http/request.h"
+/* fields.c: how the fields of a head are read: by name, as lists, as values, as lines. */
+#include "lull/http/fields.h"
 
-struct span http_header_get(const struct http_request *r, struct span name)
+#include "lull/base/ascii.h"
+
+struct span http_field(const struct http_header *fields, size_t count, struct span name)
 {
-    for (size_t i = 0; i < r->header_count; i++) {
-        if (span_eq_nocase(r->headers[i].name, name)) {
-            return r->headers[i].value;
+    for (size_t i = 0; i < count; i++) {
+        if (span_eq_nocase(fields[i].name, name)) {
+            return fields[i].value;
         }
     }
     return SPAN_NONE;
@@ -27,8 +27,8 @@ bool http_list_has(struct span list, struct span token)
     return false;
 }
 
-static bool fields_have_token(const struct http_header *fields, size_t count, struct span name,
-                              struct span token)
+bool http_field_has_token(const struct http_header *fields, size_t count, struct span name,
+                          struct span token)
 {
     for (size_t i = 0; i < count; i++) {
         if (span_eq_nocase(fields[i].name, name) && http_list_has(fields[i].value, token)) {
@@ -36,11 +36,6 @@ static bool fields_have_token(const struct http_header *fields, size_t count, st
         }
     }
     return false;
-}
-
-bool http_header_has_token(const struct http_request *r, struct span name, struct span token)
-{
-    return fields_have_token(r->headers, r->header_count, name, token);
 }
 
 static bool is_one_of(struct span name, const char *const *names, size_t count)
@@ -66,12 +61,126 @@ bool http_is_hop_by_hop(const struct http_header *fields, size_t count, struct s
                                         "Upgrade",
                                         "HTTP2-Settings"};
     return is_one_of(name, names, sizeof names / sizeof names[0]) ||
-           fields_have_token(fields, count, SPAN("Connection"), name);
+           http_field_has_token(fields, count, SPAN("Connection"), name);
 }
 
-bool http_request_passes(const struct http_request *r, struct span name)
+bool http_is_forwarded(const struct http_header *fields, size_t count, struct span name)
 {
-    static const char *const made_anew[] = {"Host", "Content-Length", "Expect"};
-    return !is_one_of(name, made_anew, sizeof made_anew / sizeof made_anew[0]) &&
-           !http_is_hop_by_hop(r->headers, r->header_count, name);
+    static const char *const written_here[] = {"Host", "Content-Length", "Expect"};
+    return !is_one_of(name, written_here, sizeof written_here / sizeof written_here[0]) &&
+           !http_is_hop_by_hop(fields, count, name);
+}
+
+/* ---- values ---- */
+
+static bool starts_nocase(struct span s, struct span prefix)
+{
+    return s.len >= prefix.len && span_eq_nocase(span_make(s.ptr, prefix.len), prefix);
+}
+
+bool http_is_type(struct span content_type, struct span type)
+{
+    struct span s = span_trim(content_type);
+    return starts_nocase(s, type) &&
+           (s.len == type.len || s.ptr[type.len] == ';' || ascii_is_blank(s.ptr[type.len]));
+}
+
+int64_t http_length(struct span value)
+{
+    enum { MOST_DIGITS = 18 };
+    int64_t n = 0;
+    if (value.len == 0 || value.len > MOST_DIGITS) {
+        return -1;
+    }
+    for (size_t i = 0; i < value.len; i++) {
+        if (!ascii_is_digit(value.ptr[i])) {
+            return -1;
+        }
+        n = n * 10 + (value.ptr[i] - '0');
+    }
+    return n;
+}
+
+static const struct span bearer = {"Bearer ", sizeof "Bearer " - 1};
+
+bool http_bearer(const char *key, struct buf *out)
+{
+    size_t before = out->len;
+    if (key[0] == '\0') {
+        return false;
+    }
+    if (buf_append_span(out, bearer) != ERR_OK || buf_append_span(out, span_of(key)) != ERR_OK) {
+        out->len = before;
+        return false;
+    }
+    return true;
+}
+
+struct span http_bearer_token(struct span authorization)
+{
+    return starts_nocase(authorization, bearer)
+               ? span_trim(
+                     span_make(authorization.ptr + bearer.len, authorization.len - bearer.len))
+               : SPAN_NONE;
+}
+
+/* ---- lines ---- */
+
+bool http_is_one_line(struct span text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.ptr[i] == '\r' || text.ptr[i] == '\n' || text.ptr[i] == '\0') {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool http_line_split(struct span line, struct http_header *out)
+{
+    size_t colon = span_find(line, SPAN(":"), 0);
+    if (colon == SIZE_MAX) {
+        return false;
+    }
+    out->name = span_trim(span_make(line.ptr, colon));
+    out->value = span_trim(span_make(line.ptr + colon + 1, line.len - colon - 1));
+    return true;
+}
+
+bool http_lines_next(struct span *lines, struct http_header *out)
+{
+    while (lines->len > 0) {
+        size_t end = span_find(*lines, SPAN("\r\n"), 0);
+        size_t next = end == SIZE_MAX ? lines->len : end + 2;
+        struct span line = span_make(lines->ptr, end == SIZE_MAX ? lines->len : end);
+        *lines = span_make(lines->ptr + next, lines->len - next);
+        if (http_line_split(line, out)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+struct span http_lines_field(struct span lines, struct span name)
+{
+    struct http_header field;
+    while (http_lines_next(&lines, &field)) {
+        if (span_eq_nocase(field.name, name)) {
+            return field.value;
+        }
+    }
+    return SPAN_NONE;
+}
+
+bool http_lines_add(struct buf *lines, const struct http_header *field)
+{
+    size_t before = lines->len;
+    const struct span parts[] = {field->name, SPAN(": "), field->value, SPAN("\r\n")};
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        if (buf_append_span(lines, parts[i]) != ERR_OK) {
+            lines->len = before;
+            return false;
+        }
+    }
+    return true;
 }

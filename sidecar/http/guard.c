@@ -4,6 +4,7 @@
 #include "lull/http/guard.h"
 
 #include "lull/base/host.h"
+#include "lull/http/fields.h"
 
 static bool is_listed(const struct server_settings *s, struct span host)
 {
@@ -44,16 +45,10 @@ bool guard_origin(const struct server_settings *s, struct span origin, struct sp
 bool guard_token(const char *token, struct span authorization)
 {
     struct span want = span_of(token);
-    struct span scheme = SPAN("Bearer ");
+    struct span got = http_bearer_token(authorization);
     if (want.len == 0) {
         return true;
     }
-    if (authorization.len < scheme.len ||
-        !span_eq_nocase(span_make(authorization.ptr, scheme.len), scheme)) {
-        return false;
-    }
-    struct span got =
-        span_trim(span_make(authorization.ptr + scheme.len, authorization.len - scheme.len));
     unsigned difference = got.len == want.len ? 0 : 1;
     for (size_t i = 0; i < got.len; i++) {
         difference |= (unsigned char)got.ptr[i] ^ (unsigned char)want.ptr[i % want.len];

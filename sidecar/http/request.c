@@ -9,16 +9,11 @@
  */
 #include "lull/http/request.h"
 
+#include "lull/base/ascii.h"
+
 #include <stddef.h>
 
 enum { MAX_LEADING_EMPTY = 2 };
-
-static bool is_token(unsigned char c)
-{
-    static const char others[] = "!#$%&'*+-.^_`|~";
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           (c != '\0' && memchr(others, c, sizeof others - 1) != NULL);
-}
 
 struct parser {
     char *data;
@@ -117,8 +112,8 @@ static enum http_error parse_version(struct span version, int *minor)
         return HTTP_ERROR_NONE;
     }
     bool shaped = version.len == 8 && span_starts(version, SPAN("HTTP/")) &&
-                  version.ptr[5] >= '0' && version.ptr[5] <= '9' && version.ptr[6] == '.' &&
-                  version.ptr[7] >= '0' && version.ptr[7] <= '9';
+                  ascii_is_digit(version.ptr[5]) && version.ptr[6] == '.' &&
+                  ascii_is_digit(version.ptr[7]);
     return shaped ? HTTP_ERROR_HTTP_VERSION : HTTP_ERROR_BAD_REQUEST;
 }
 
@@ -131,7 +126,7 @@ static enum http_error parse_line(struct http_request *r, char *line, size_t len
         return HTTP_ERROR_BAD_REQUEST;
     }
     for (size_t i = 0; i < first; i++) {
-        if (!is_token((unsigned char)line[i])) {
+        if (!ascii_is_token(line[i])) {
             return HTTP_ERROR_BAD_REQUEST;
         }
     }
@@ -162,29 +157,12 @@ static enum http_error parse_line(struct http_request *r, char *line, size_t len
     return HTTP_ERROR_NONE;
 }
 
-static enum http_error take_length(struct http_request *r, struct span value)
-{
-    int64_t n = 0;
-    if (r->content_length >= 0 || value.len == 0 || value.len > 18) {
-        return HTTP_ERROR_BAD_REQUEST;
-    }
-    for (size_t i = 0; i < value.len; i++) {
-        if (value.ptr[i] < '0' || value.ptr[i] > '9') {
-            return HTTP_ERROR_BAD_REQUEST;
-        }
-        n = n * 10 + (value.ptr[i] - '0');
-    }
-    r->content_length = n;
-    return HTTP_ERROR_NONE;
-}
-
 static bool host_is_valid(struct span host)
 {
     static const char others[] = "-._~:[]%!$&'()*+,;=";
     for (size_t i = 0; i < host.len; i++) {
-        unsigned char c = (unsigned char)host.ptr[i];
-        bool alnum = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-        if (!alnum && (c == '\0' || memchr(others, c, sizeof others - 1) == NULL)) {
+        char c = host.ptr[i];
+        if (!ascii_is_alnum(c) && (c == '\0' || strchr(others, c) == NULL)) {
             return false;
         }
     }
@@ -211,7 +189,11 @@ static enum http_error take_header(struct parser *p, struct span name, struct sp
         break;
     case 14:
         if (span_eq_nocase(name, SPAN("Content-Length"))) {
-            return take_length(r, value);
+            if (r->content_length >= 0) {
+                return HTTP_ERROR_BAD_REQUEST;
+            }
+            r->content_length = http_length(value);
+            return r->content_length < 0 ? HTTP_ERROR_BAD_REQUEST : HTTP_ERROR_NONE;
         }
         break;
     case 17:
@@ -246,7 +228,7 @@ static enum http_error parse_field(struct parser *p, const char *line, size_t le
 {
     struct http_request *r = p->out;
     size_t colon = 0;
-    while (colon < len && is_token((unsigned char)line[colon])) {
+    while (colon < len && ascii_is_token(line[colon])) {
         colon++;
     }
     if (colon == 0 || colon == len || line[colon] != ':') {
@@ -260,16 +242,9 @@ static enum http_error parse_field(struct parser *p, const char *line, size_t le
     if (!value_is_clean(value, size)) {
         return HTTP_ERROR_BAD_REQUEST;
     }
-    while (size > 0 && (value[0] == ' ' || value[0] == '\t')) {
-        value++;
-        size--;
-    }
-    while (size > 0 && (value[size - 1] == ' ' || value[size - 1] == '\t')) {
-        size--;
-    }
     struct http_header *h = &r->headers[r->header_count++];
     h->name = span_make(line, colon);
-    h->value = span_make(value, size);
+    h->value = span_trim(span_make(value, size));
     return take_header(p, h->name, h->value);
 }
 

@@ -6,6 +6,8 @@
  */
 #include "http/http_priv.h"
 
+#include "lull/base/ascii.h"
+
 #include <errno.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -218,12 +220,6 @@ static void put_end(struct http_conn *c, struct head *h)
     put(h, SPAN("\r\n"));
 }
 
-static bool clean(struct span s)
-{
-    return s.len == 0 || (memchr(s.ptr, '\r', s.len) == NULL &&
-                          memchr(s.ptr, '\n', s.len) == NULL && memchr(s.ptr, '\0', s.len) == NULL);
-}
-
 static bool no_body_status(int status)
 {
     return status == 204 || status == 304 || status < 200;
@@ -247,21 +243,6 @@ static void decide_close(struct http_conn *c)
     c->close_after = c->close_after || (!c->body_ended && (large || held_back));
 }
 
-/* Whether one of the lines is a header of that name. */
-static bool has_line(struct span lines, struct span name)
-{
-    while (lines.len > name.len) {
-        bool same = span_eq_nocase(span_make(lines.ptr, name.len), name);
-        if (same && lines.ptr[name.len] == ':') {
-            return true;
-        }
-        size_t end = span_find(lines, SPAN("\r\n"), 0);
-        size_t next = end == SIZE_MAX ? lines.len : end + 2;
-        lines = span_make(lines.ptr + next, lines.len - next);
-    }
-    return false;
-}
-
 /* A page may read what lull answers where the origin may ask. What the model server answered carries
  * what the model server says. */
 static void put_cors(const struct http_conn *c, struct head *h, struct span extra)
@@ -270,7 +251,7 @@ static void put_cors(const struct http_conn *c, struct head *h, struct span extr
     struct span origin = http_header_get(&c->slot->request, SPAN("Origin"));
     if (origin.len == 0 || s->handler.allows_origin == NULL ||
         !s->handler.allows_origin(&c->slot->request, origin, s->ctx) ||
-        has_line(extra, SPAN("Access-Control-Allow-Origin"))) {
+        http_lines_field(extra, SPAN("Access-Control-Allow-Origin")).ptr != NULL) {
         return;
     }
     put(h, SPAN("Access-Control-Allow-Origin: "));
@@ -382,9 +363,9 @@ void http_reply_begin(struct http_conn *c, int status, struct span reason,
         return;
     }
     struct head h = {head.data, head.data + need, false};
-    put_status(&h, status, clean(reason) ? reason : SPAN_NONE);
+    put_status(&h, status, http_is_one_line(reason) ? reason : SPAN_NONE);
     for (size_t i = 0; i < count; i++) {
-        if (clean(headers[i].name) && clean(headers[i].value)) {
+        if (http_is_one_line(headers[i].name) && http_is_one_line(headers[i].value)) {
             put(&h, headers[i].name);
             put(&h, SPAN(": "));
             put(&h, headers[i].value);
@@ -408,7 +389,6 @@ void http_reply_begin(struct http_conn *c, int status, struct span reason,
 
 bool http_reply_data(struct http_conn *c, struct span piece)
 {
-    static const char hex[] = "0123456789abcdef";
     char size[20];
     size_t at = sizeof size - 2;
     if (piece.len == 0 || c->reply_bodiless || c->broken) {
@@ -417,7 +397,7 @@ bool http_reply_data(struct http_conn *c, struct span piece)
     if (c->reply_chunked) {
         memcpy(size + at, "\r\n", 2);
         for (uint64_t n = piece.len; n > 0; n >>= 4) {
-            size[--at] = hex[n & 15];
+            size[--at] = ascii_hex_digit((unsigned)n);
         }
         reply_send(c, span_make(size + at, sizeof size - at), piece);
         reply_send(c, SPAN("\r\n"), SPAN_NONE);

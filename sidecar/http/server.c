@@ -400,11 +400,6 @@ static struct listener *find_listener(const struct http_server *s, const char *a
     return NULL;
 }
 
-bool http_server_listens(const struct http_server *s, const char *address)
-{
-    return find_listener(s, address) != NULL;
-}
-
 void http_server_unlisten(struct http_server *s, const char *address)
 {
     struct listener *l = find_listener(s, address);
@@ -488,9 +483,4 @@ size_t http_server_cut(struct http_server *s)
 struct http_counts http_server_counts(const struct http_server *s)
 {
     return s->counts;
-}
-
-size_t http_server_buffered(const struct http_server *s)
-{
-    return s->buffered;
 }

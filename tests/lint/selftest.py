@@ -109,6 +109,10 @@ class SelfTest(unittest.TestCase):
         for mark in ("TO" + "DO", "FIX" + "ME", "X" + "XX"):
             self.finds(banned.check, mark, {"docs/a.md": f"a\n{mark}: later\n"})
             self.finds(banned.check, mark, {"sidecar/base/b.c": f"/* {mark} */\n"})
+        for condition in ("buf_append(b) == 0", "n-- > 0", "(p = next)", "(e = f(b)) == 0"):
+            self.finds(banned.check, "it may act", {"sidecar/base/b.c": f"/* */\nvoid f(void)\n{{ require({condition}); }}\n"})
+        looks = "require(list_empty(&l) && n >= 0 && a != b); require_ok(buf_append(b));"
+        self.assertEqual(self.findings(banned.check, {"sidecar/base/b.c": f"/* */\nvoid f(void)\n{{ {looks} }}\n"}), [])
         self.assertEqual(self.findings(banned.check, {"sidecar/base/b.c": '/* */\nconst char *s = "gets(";\nint snprintf(int);\n'}), [])
 
     def test_sizes(self):

@@ -175,14 +175,14 @@ mutant(R, "those whose reply the chat has", OBSOLETE,
        "return chat != NULL && task_reply_is_in(turn->reply, chat);", "return false;", YIELD)
 mutant(R, "not those whose reply it has not", OBSOLETE,
        "return chat != NULL && task_reply_is_in(turn->reply, chat);", "return chat != NULL;", YIELD)
-mutant(R, "12 code points at least", REPLY, "if (code_points(reply) < TASK_REPLY_MIN) {", "if (reply.len == 0) {",
+mutant(R, "12 code points at least", REPLY, "if (utf8_count(reply) < TASK_REPLY_MIN) {", "if (reply.len == 0) {",
        YIELD)
-mutant(R, "12 are enough", REPLY, "if (code_points(reply) < TASK_REPLY_MIN) {",
-       "if (code_points(reply) <= TASK_REPLY_MIN) {", BOUNDS)
-mutant(R, "code points, not bytes", REPLY, "if (code_points(reply) < TASK_REPLY_MIN) {",
+mutant(R, "12 are enough", REPLY, "if (utf8_count(reply) < TASK_REPLY_MIN) {",
+       "if (utf8_count(reply) <= TASK_REPLY_MIN) {", BOUNDS)
+mutant(R, "code points, not bytes", REPLY, "if (utf8_count(reply) < TASK_REPLY_MIN) {",
        "if (reply.len < TASK_REPLY_MIN) {", BOUNDS)
-mutant(R, "no text matches nothing", REPLY, "if (code_points(reply) < TASK_REPLY_MIN) {",
-       "if (reply.len > 0 && code_points(reply) < TASK_REPLY_MIN) {", YIELD)
+mutant(R, "no text matches nothing", REPLY, "if (utf8_count(reply) < TASK_REPLY_MIN) {",
+       "if (reply.len > 0 && utf8_count(reply) < TASK_REPLY_MIN) {", YIELD)
 mutant(R, "a text that was cut", REPLY, "s.cut = split_cut(reply, &s.head, &s.tail);",
        "s.cut = false && split_cut(reply, &s.head, &s.tail);", YIELD)
 mutant(R, "cut after 498", REPLY, "CUT_HEAD = 498", "CUT_HEAD = 497", YIELD)
@@ -636,8 +636,8 @@ mutant(R, "a deployment is not assembled", REQUEST, "return deployment ? ENDPOIN
        "return deployment ? ENDPOINT_CHAT : endpoint;", ENDPOINTS)
 mutant(R, "/api/v1 is OpenAI's", REQUEST, "return version ? DIALECT_OPENAI : DIALECT_OLLAMA;",
        "return version ? DIALECT_OLLAMA : DIALECT_OLLAMA;", ENDPOINTS)
-mutant(R, "a template is no value", HEAD, "if (is_wanted(name, want, out) && !is_template(value)) {",
-       "if (is_wanted(name, want, out)) {", ROUTES)
+mutant(R, "a template is no value", HEAD, "            !is_template(r->headers[i].value)) {",
+       "            !false) {", ROUTES)
 mutant(R, "no text, no typist", "sidecar/path/exchange/autocomplete.c", "found.found && found.text.len > 0", "found.text.len > 0", ROUTES)
 
 # ---- hosts: who may speak, and what is on this machine ----
@@ -731,8 +731,11 @@ mutant(R, "an address that refuses is looked up again", "sidecar/path/upstream/u
 mutant(R, "an encoded answer is decoded", TRANSFER, "call->decoding = call->decode && h->encoded;",
        "call->decoding = !call->decode && h->encoded;", REUSE)
 mutant(R, "all Connection lines count", "sidecar/http/fields.c",
-       "fields_have_token(fields, count, SPAN(\"Connection\"), name)",
-       "fields_have_token(fields, count > 2 ? 2 : count, SPAN(\"Connection\"), name)", ("unit.http.test_request",))
+       "http_field_has_token(fields, count, SPAN(\"Connection\"), name)",
+       "http_field_has_token(fields, count > 2 ? 2 : count, SPAN(\"Connection\"), name)", ("unit.http.test_request",))
+mutant(R, "a media type ends where its parameters begin", "sidecar/http/fields.c",
+       "(s.len == type.len || s.ptr[type.len] == ';' ||", "(s.len >= type.len || s.ptr[type.len] == ';' ||",
+       ("unit.http.test_fields",))
 
 # ---- probes and loops ----
 

@@ -137,11 +137,6 @@ wall_t loop_wall(const struct loop *loop)
     return (wall_t){loop->now + loop->wall_offset};
 }
 
-mono_t loop_now_exact(struct loop *loop)
-{
-    return loop_now(loop);
-}
-
 /* ---- timers ---- */
 
 static bool earlier(const struct loop_timer *a, const struct loop_timer *b)

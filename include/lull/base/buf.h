@@ -70,6 +70,8 @@ void buf_text(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* Appends s as the inside of a JSON string (no quotes): `"`, `\` and controls escaped, the rest as
  * it is. */
 MUST_CHECK enum err buf_append_json(struct buf *b, struct span s);
+/* Writes the escape of c, a quote, a backslash or a control, in a JSON string; returns its bytes. */
+size_t buf_json_escape(unsigned char c, char out[6]);
 
 /* Drops n bytes from the front; n must be <= len. */
 void buf_consume(struct buf *b, size_t n);

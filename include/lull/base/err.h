@@ -32,8 +32,18 @@ enum err err_from_errno(int errnum);
 
 /* Always checked, in every build: prints the place and aborts. No side effects inside. */
 #define require(cond) ((cond) ? (void)0 : require_failed(#cond, __FILE__, __LINE__))
+/* The call must return ERR_OK: prints the place and aborts otherwise. For calls that act: evaluated
+ * once, in every build. */
+#define require_ok(call) require_ok_at((call), #call, __FILE__, __LINE__)
 /* What require() calls: says the place on standard error and aborts. */
 __attribute__((noreturn)) void require_failed(const char *what, const char *file, int line);
+
+static inline void require_ok_at(enum err e, const char *what, const char *file, int line)
+{
+    if (e != ERR_OK) {
+        require_failed(what, file, line);
+    }
+}
 
 /* Small fixed-size allocations: never NULL, abort when memory is gone. Zeroed. Free with free(). */
 void *mem_new(size_t size);

@@ -35,8 +35,6 @@ void loop_stop(struct loop *loop);
 /* Time of the current turn: read once when the turn begins. */
 mono_t loop_now(const struct loop *loop);
 wall_t loop_wall(const struct loop *loop);
-/* Reads the clock anew: for measuring what passed within a turn. */
-mono_t loop_now_exact(struct loop *loop);
 
 /* One-shot timers. A timer that fires is stopped before its callback runs and may be started
  * again from inside it. Destroying it from inside its own callback is allowed. */

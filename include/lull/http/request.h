@@ -5,7 +5,7 @@
 #ifndef LULL_HTTP_REQUEST_H
 #define LULL_HTTP_REQUEST_H
 
-#include "lull/base/buf.h"
+#include "lull/http/fields.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -23,10 +23,9 @@ enum http_error {
 #undef HTTP_ERROR
     HTTP_ERROR_COUNT
 };
-/* Row of errors.def: status code, X-Lull-Error name, message for people. Static texts. */
+/* Row of errors.def: status code, X-Lull-Error name. Static text. */
 int http_error_status(enum http_error e);
 const char *http_error_name(enum http_error e);
-const char *http_error_message(enum http_error e);
 
 enum http_form { HTTP_FORM_OPENAI, HTTP_FORM_OLLAMA };
 /* Appends the JSON body of an error: {"error":{"message","type","code"}} or {"error":"..."}.
@@ -43,10 +42,6 @@ enum http_method {
     HTTP_PATCH,
     HTTP_OPTIONS,
     HTTP_METHOD_OTHER, /* any other token; CONNECT is refused */
-};
-
-struct http_header {
-    struct span name, value; /* value without surrounding blanks */
 };
 
 /* A parsed head. All spans point into the parsed bytes. */
@@ -82,22 +77,22 @@ enum http_parse {
 enum http_parse http_parse_head(char *data, size_t len, size_t *scanned, struct http_request *out,
                                 enum http_error *error);
 
-/* First header of that name (any case); empty span with ptr NULL when absent, ptr not NULL when
- * present and empty. */
-struct span http_header_get(const struct http_request *r, struct span name);
-/* Whether the comma-separated header holds the token (any case), over all its lines. */
-bool http_header_has_token(const struct http_request *r, struct span name, struct span token);
+/* http_field(), http_field_has_token() and http_is_forwarded() of the request's fields. */
+static inline struct span http_header_get(const struct http_request *r, struct span name)
+{
+    return http_field(r->headers, r->header_count, name);
+}
 
-/* Whether a comma-separated list holds the token (any case; parameters are not split off). */
-bool http_list_has(struct span list, struct span token);
+static inline bool http_header_has_token(const struct http_request *r, struct span name,
+                                         struct span token)
+{
+    return http_field_has_token(r->headers, r->header_count, name, token);
+}
 
-/* Whether the field is hop-by-hop among the fields of its message: Connection and what any of its
- * lines names, Keep-Alive, Proxy-Connection, Proxy-Authenticate, Proxy-Authorization, TE, Trailer,
- * Transfer-Encoding, Upgrade, HTTP2-Settings. For requests and answers. */
-bool http_is_hop_by_hop(const struct http_header *fields, size_t count, struct span name);
-/* Whether a client's field goes on to the model server: neither hop-by-hop nor one that is written
- * for each connection (Host, Content-Length, Expect). */
-bool http_request_passes(const struct http_request *r, struct span name);
+static inline bool http_request_forwards(const struct http_request *r, struct span name)
+{
+    return http_is_forwarded(r->headers, r->header_count, name);
+}
 
 /* Chunked bodies. Start with a zeroed struct. */
 struct http_chunked {

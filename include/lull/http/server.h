@@ -83,8 +83,7 @@ MUST_CHECK enum err http_server_listen(struct http_server *s, const char *addres
                                        char *why, size_t why_size);
 /* Takes over a bound, listening descriptor (socket activation). */
 MUST_CHECK enum err http_server_adopt(struct http_server *s, int fd);
-/* Whether a listener for that address text exists; closes one (its Unix socket file is removed). */
-bool http_server_listens(const struct http_server *s, const char *address);
+/* Closes the listener of that address text, if there is one; its Unix socket file is removed. */
 void http_server_unlisten(struct http_server *s, const char *address);
 /* Actual "ip:port" or "unix:/path" of the i-th listener, NULL past the end. Valid until changed. */
 const char *http_server_address(const struct http_server *s, size_t i);
@@ -97,13 +96,11 @@ size_t http_server_cut(struct http_server *s);
 
 /* Counters since the server was created; `open` is now. */
 struct http_counts http_server_counts(const struct http_server *s);
-size_t http_server_buffered(const struct http_server *s); /* bytes held now */
 
 /* Connection */
 void http_conn_set_data(struct http_conn *c, void *data); /* one pointer for the handler's use */
 void *http_conn_data(const struct http_conn *c);
 const struct http_request *http_conn_request(const struct http_conn *c);
-bool http_conn_is_unix(const struct http_conn *c);
 /* Whether its listener is bound to a loopback address (false for Unix sockets, and for a wildcard
  * listener that was reached over loopback). */
 bool http_conn_is_loopback(const struct http_conn *c);

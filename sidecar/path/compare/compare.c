@@ -235,7 +235,6 @@ static void submit(struct compare_run *run, struct span body)
         {SPAN("Content-Type"), SPAN("application/json")},
         {SPAN("Via"), probes_via(flight_probes(run->owner->flights), to)}};
     struct buf key = {.max = 8 * 1024};
-    const char *own = to->api_key;
     struct flight_spec spec = {.settings = run->settings,
                                .kind = run->kind,
                                .policy = &run->policy,
@@ -250,8 +249,7 @@ static void submit(struct compare_run *run, struct span body)
                                .fallback = {.upstream = -1},
                                .model = run->asked->c.model,
                                .scope = SPAN("compare")};
-    if (own[0] != '\0' && buf_append_span(&key, SPAN("Bearer ")) == ERR_OK &&
-        buf_append_span(&key, span_of(own)) == ERR_OK) {
+    if (http_bearer(to->api_key, &key)) {
         headers[spec.header_count++] = (struct http_header){SPAN("Authorization"), buf_span(&key)};
     }
     run->waiter = (struct flight_waiter){.done = on_end, .ctx = run};

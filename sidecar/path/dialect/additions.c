@@ -7,6 +7,7 @@
  */
 #include "path/dialect/dialect_priv.h"
 
+#include "lull/base/ascii.h"
 #include "lull/path/dialect/overrides.h"
 #include "lull/path/json/tree.h"
 
@@ -58,7 +59,7 @@ static const struct member {
 
 static bool is_word(char c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+    return ascii_is_alnum(c) || c == '_';
 }
 
 static bool is_quote(char c)

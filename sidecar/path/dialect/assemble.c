@@ -6,6 +6,7 @@
  * whole when its transport has ended well and its end mark has come, or a finish reason: not every
  * server sends "[DONE]".
  */
+#include "lull/http/fields.h"
 #include "lull/path/json/reader.h"
 #include "path/dialect/dialect_priv.h"
 
@@ -144,21 +145,15 @@ void assemble_error(struct assembler *a, const cJSON *root, const cJSON *error)
     cJSON_free(text);
 }
 
-static bool has_type(struct span content_type, struct span type)
-{
-    return content_type.len >= type.len &&
-           span_eq_nocase(span_make(content_type.ptr, type.len), type);
-}
-
 void assembler_init(struct assembler *a, enum endpoint endpoint, struct span content_type)
 {
     *a = (struct assembler){.endpoint = endpoint, .format = FORMAT_SNIFF};
     answer_init(&a->answer);
     buf_init(&a->line, LINE_MAX_BYTES);
     buf_init(&a->error, ERROR_MAX);
-    if (has_type(content_type, SPAN("text/html"))) {
+    if (http_is_type(content_type, SPAN("text/html"))) {
         a->format = FORMAT_ODD;
-    } else if (has_type(content_type, SPAN("application/x-ndjson"))) {
+    } else if (http_is_type(content_type, SPAN("application/x-ndjson"))) {
         a->format = FORMAT_NDJSON;
     }
 }

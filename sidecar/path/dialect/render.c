@@ -5,6 +5,8 @@
  * whatever the model said.
  */
 #include "lull/base/utf8.h"
+
+#include "lull/base/ascii.h"
 #include "path/dialect/dialect_priv.h"
 
 #include <time.h>
@@ -49,23 +51,6 @@ static size_t string_room(struct span s)
     return room;
 }
 
-static void write_escape(struct pen *p, unsigned char c)
-{
-    static const char hex[] = "0123456789abcdef";
-    static const char named[] = {
-        ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r'};
-    *p->at++ = '\\';
-    if (c >= 0x20) { /* a quote or a backslash */
-        *p->at++ = (char)c;
-    } else if (c < sizeof named && named[c] != 0) {
-        *p->at++ = named[c];
-    } else {
-        WRITE(p, "u00");
-        *p->at++ = hex[c >> 4];
-        *p->at++ = hex[c & 15];
-    }
-}
-
 static void write_string(struct pen *p, struct span s)
 {
     *p->at++ = '"';
@@ -78,7 +63,7 @@ static void write_string(struct pen *p, struct span s)
             WRITE(p, "\xEF\xBF\xBD");
             n = 1;
         } else if (n == 1) {
-            write_escape(p, c);
+            p->at += buf_json_escape(c, p->at);
         } else {
             write_bytes(p, s.ptr + at, n);
         }
@@ -93,7 +78,7 @@ static void write_number(struct pen *p, uint64_t n, unsigned base)
     char text[20];
     size_t at = sizeof text;
     do {
-        text[--at] = "0123456789abcdef"[n % base];
+        text[--at] = ascii_hex_digit((unsigned)(n % base));
         n /= base;
     } while (n > 0);
     write_bytes(p, text + at, sizeof text - at);

@@ -82,14 +82,8 @@ static void note_token(struct exchange *x)
 void watch_head(void *ctx, int status, const struct http_header *headers, size_t count)
 {
     struct exchange *x = ctx;
-    struct span type = SPAN_NONE;
-    bool plain = true;
-    for (size_t i = 0; i < count; i++) {
-        if (span_eq_nocase(headers[i].name, SPAN("Content-Type"))) {
-            type = headers[i].value;
-        }
-        plain = plain && !span_eq_nocase(headers[i].name, SPAN("Content-Encoding"));
-    }
+    struct span type = http_field(headers, count, SPAN("Content-Type"));
+    bool plain = http_field(headers, count, SPAN("Content-Encoding")).ptr == NULL;
     if (status / 100 == 2 && plain && endpoint_assembles(x->head.endpoint)) {
         assembler_init(&x->watch.answer, x->head.endpoint, type);
         x->watch.watching = true;

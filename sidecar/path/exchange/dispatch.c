@@ -16,19 +16,15 @@ size_t fly_headers(struct exchange *x, int upstream, struct http_header *out, st
 {
     const struct http_request *r = http_conn_request(x->conn);
     const struct upstream_settings *to = &x->settings->upstreams[upstream];
-    bool own_key = to->api_key[0] != '\0';
+    bool own_key = http_bearer(to->api_key, key);
     size_t n = 0;
-    if (own_key && (buf_append_span(key, SPAN("Bearer ")) != ERR_OK ||
-                    buf_append_span(key, span_of(to->api_key)) != ERR_OK)) {
-        own_key = false;
-    }
     if (upstream != x->head.upstream) {
         out[n++] = (struct http_header){SPAN("Content-Type"), SPAN("application/json")};
     }
     for (size_t i = 0; upstream == x->head.upstream && i < r->header_count; i++) {
         struct span name = r->headers[i].name;
         bool auth = span_eq_nocase(name, SPAN("Authorization"));
-        if (!http_request_passes(r, name) || span_eq_nocase(name, SPAN("Accept-Encoding")) ||
+        if (!http_request_forwards(r, name) || span_eq_nocase(name, SPAN("Accept-Encoding")) ||
             (auth && (own_key || x->settings->server.client_token[0] != '\0'))) {
             continue;
         }

@@ -1,24 +1,9 @@
 /* route.c: reads from a request's head what the engine goes by: the upstream addressed, the
  * endpoint, the few headers that matter, and whether the request may speak to us at all.
- *
- * One pass over the headers; a header name is compared only when its length fits.
  */
 #include "path/exchange/exchange_priv.h"
 
 #include "lull/http/guard.h"
-
-/* Whether the header is the one wanted, and was not there before. */
-static bool is_wanted(struct span name, const char *want, const struct span *out)
-{
-    return out->ptr == NULL && strlen(want) == name.len && span_eq_nocase(name, span_of(want));
-}
-
-static void take(struct span name, const char *want, struct span value, struct span *out)
-{
-    if (is_wanted(name, want, out)) {
-        *out = value.ptr == NULL ? SPAN("") : value;
-    }
-}
 
 /* Open WebUI up to 0.9 sends the templates of its custom headers as they are written: the same for
  * all users and chats, so that it says nothing. */
@@ -28,40 +13,35 @@ static bool is_template(struct span value)
     return open != SIZE_MAX && span_find(value, SPAN("}}"), open + 2) != SIZE_MAX;
 }
 
-/* One of the headers whose names are configured. */
-static void take_named(struct span name, const char *want, struct span value, struct span *out)
+/* Value of the first field of that configured name that is no template. */
+static struct span named_value(const struct http_request *r, const char *name)
 {
-    if (is_wanted(name, want, out) && !is_template(value)) {
-        *out = value.ptr == NULL ? SPAN("") : value;
+    for (size_t i = 0; i < r->header_count; i++) {
+        if (span_eq_nocase(r->headers[i].name, span_of(name)) &&
+            !is_template(r->headers[i].value)) {
+            return r->headers[i].value;
+        }
     }
+    return SPAN_NONE;
 }
 
 static void read_headers(struct exchange *x, const struct http_request *r)
 {
     const struct server_settings *s = &x->settings->server;
     struct exchange_head *h = &x->head;
-    struct span task = SPAN_NONE;
-    struct span control = SPAN_NONE;
-    for (size_t i = 0; i < r->header_count; i++) {
-        struct span name = r->headers[i].name;
-        struct span value = r->headers[i].value;
-        take(name, "Authorization", value, &h->auth);
-        take(name, "Origin", value, &h->origin);
-        take(name, "Cache-Control", value, &control);
-        take_named(name, s->task_header, value, &task);
-        take_named(name, s->user_header, value, &h->user);
-        take_named(name, s->chat_header, value, &h->chat);
-    }
+    struct span task = named_value(r, s->task_header);
+    h->auth = http_header_get(r, SPAN("Authorization"));
+    h->origin = http_header_get(r, SPAN("Origin"));
+    h->no_store = http_header_has_token(r, SPAN("Cache-Control"), SPAN("no-store"));
+    h->no_cache = http_header_has_token(r, SPAN("Cache-Control"), SPAN("no-cache"));
+    h->user = named_value(r, s->user_header);
+    h->chat = named_value(r, s->chat_header);
     if (h->user.len == 0) {
         h->user = SPAN_NONE; /* Open WebUI sends an empty value where there is no user */
     }
     if (task.ptr != NULL) {
         h->header_value = span_trim(task);
         h->header = h->header_value.len == 0 ? TASK_HEADER_EMPTY : TASK_HEADER_VALUE;
-    }
-    if (control.ptr != NULL) {
-        h->no_store = http_header_has_token(r, SPAN("Cache-Control"), SPAN("no-store"));
-        h->no_cache = http_header_has_token(r, SPAN("Cache-Control"), SPAN("no-cache"));
     }
 }
 

@@ -155,26 +155,14 @@ static void on_head(void *ctx, int status, struct span reason, const struct http
     struct flight *f = ctx;
     (void)reason;
     (void)content_length;
-    struct span type = SPAN_NONE;
     f->status = status;
     for (size_t i = 0; i < count; i++) {
-        struct span name = headers[i].name;
-        if (span_eq_nocase(name, SPAN("Content-Type"))) {
-            type = headers[i].value;
-        }
-        if (span_eq_nocase(name, SPAN("Content-Length"))) {
-            continue;
-        }
-        size_t before = f->raw_headers.len;
-        if (buf_append_span(&f->raw_headers, name) != ERR_OK ||
-            buf_append_span(&f->raw_headers, SPAN(": ")) != ERR_OK ||
-            buf_append_span(&f->raw_headers, headers[i].value) != ERR_OK ||
-            buf_append_span(&f->raw_headers, SPAN("\r\n")) != ERR_OK) {
-            f->raw_headers.len = before; /* over the bound: that header is left out */
+        if (!span_eq_nocase(headers[i].name, SPAN("Content-Length"))) {
+            (void)http_lines_add(&f->raw_headers, &headers[i]); /* over the bound: left out */
         }
     }
     if (has_answer(status)) {
-        assembler_init(&f->assembler, f->wire, type);
+        assembler_init(&f->assembler, f->wire, http_field(headers, count, SPAN("Content-Type")));
         f->assembling = true;
     }
 }

@@ -24,6 +24,7 @@
  */
 #include "path/flight/flight_priv.h"
 
+#include "lull/base/utf8.h"
 #include "lull/path/typist/typed_text.h"
 
 static const usec_t FUTILE_PAUSE = 60 * USEC_PER_S;
@@ -342,8 +343,7 @@ static bool was_sent(const struct flight *f, struct hash_key person, struct span
     if (f->state == FLIGHT_ENDING || !c->usable || !hash_key_eq(c->who.person, person)) {
         return false;
     }
-    return span_eq(text, paragraph) ||
-           (span_starts(paragraph, text) && text_code_points(text) >= 12);
+    return span_eq(text, paragraph) || (span_starts(paragraph, text) && utf8_count(text) >= 12);
 }
 
 void flight_chat_sent(struct flight_table *t, struct hash_key person, struct span paragraph)

@@ -211,28 +211,10 @@ static usec_t retry_after(struct span value, wall_t now)
     return seconds >= 0 ? seconds : retry_date(text, now);
 }
 
-/* The value of a header among the lines that were kept. */
-static struct span kept_header(const struct flight *f, struct span name)
-{
-    struct span lines = buf_span(&f->raw_headers);
-    for (size_t at = 0; at < lines.len;) {
-        size_t end = span_find(lines, SPAN("\r\n"), at);
-        end = end == SIZE_MAX ? lines.len : end;
-        struct span line = span_make(lines.ptr + at, end - at);
-        if (line.len > name.len && line.ptr[name.len] == ':' &&
-            span_eq_nocase(span_make(line.ptr, name.len), name)) {
-            return span_trim(span_make(line.ptr + name.len + 1, line.len - name.len - 1));
-        }
-        at = end + 2;
-    }
-    return SPAN_NONE;
-}
-
 bool failure_is_page(const struct flight *f)
 {
-    struct span type = kept_header(f, SPAN("Content-Type"));
-    struct span html = SPAN("text/html");
-    return type.len >= html.len && span_eq_nocase(span_make(type.ptr, html.len), html);
+    struct span lines = buf_span(&f->raw_headers);
+    return http_is_type(http_lines_field(lines, SPAN("Content-Type")), SPAN("text/html"));
 }
 
 /* Whether the flight may wait at the door at all. */
@@ -251,7 +233,8 @@ static bool wait_for_door(struct flight *f, const struct flight_end *end)
     if (end->result != FLIGHT_RAW || (end->status != 429 && end->status != 503)) {
         return false;
     }
-    usec_t said = retry_after(kept_header(f, SPAN("Retry-After")), loop_wall(t->loop));
+    usec_t said = retry_after(http_lines_field(buf_span(&f->raw_headers), SPAN("Retry-After")),
+                              loop_wall(t->loop));
     if (said < 0 && end->status == 503) {
         return false;
     }

@@ -18,6 +18,8 @@
  */
 #include "lull/path/json/reader.h"
 
+#include "lull/base/ascii.h"
+
 enum { PYTHON_DEPTH = 900, PYTHON_DIGITS = 4300 };
 
 struct reader {
@@ -54,7 +56,7 @@ static bool escape(struct reader *r)
         return known;
     }
     for (int i = 0; i < 4; i++, r->at++) {
-        if (r->at == r->end || *r->at == '\0' || strchr("0123456789abcdefABCDEF", *r->at) == NULL) {
+        if (r->at == r->end || ascii_hex_value(*r->at) < 0) {
             return false;
         }
     }

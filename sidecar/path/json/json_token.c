@@ -1,11 +1,12 @@
 /* json_token.c: the tokens of JSON: white space, numbers, words, and the text of strings. */
 #include "lull/path/json/reader.h"
 
+#include "lull/base/ascii.h"
 #include "lull/base/utf8.h"
 
 const char *json_blanks(const char *at, const char *end)
 {
-    while (at < end && (*at == ' ' || *at == '\t' || *at == '\n' || *at == '\r')) {
+    while (at < end && ascii_is_blank(*at)) {
         at++;
     }
     return at;
@@ -15,11 +16,7 @@ int json_hex4(const char *p)
 {
     int v = 0;
     for (int i = 0; i < 4; i++) {
-        char c = p[i];
-        int d = c >= '0' && c <= '9'   ? c - '0'
-                : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                       : -1;
+        int d = ascii_hex_value(p[i]);
         if (d < 0) {
             return -1;
         }

@@ -63,47 +63,25 @@ static void finish(struct relay *r)
 /* The lines "Name: value\r\n" of extra as headers. */
 static size_t add_extra(const struct relay *r, struct http_header *out, size_t max)
 {
-    struct span rest = buf_span(&r->extra);
+    struct span lines = buf_span(&r->extra);
     size_t n = 0;
-    while (rest.len > 0 && n < max) {
-        size_t end = span_find(rest, SPAN("\r\n"), 0);
-        size_t colon = span_find(rest, SPAN(": "), 0);
-        if (end == SIZE_MAX || colon == SIZE_MAX || colon > end) {
-            break;
-        }
-        out[n++] = (struct http_header){span_make(rest.ptr, colon),
-                                        span_make(rest.ptr + colon + 2, end - colon - 2)};
-        rest = span_make(rest.ptr + end + 2, rest.len - end - 2);
+    while (n < max && http_lines_next(&lines, &out[n])) {
+        n++;
     }
     return n;
 }
 
-static bool is_type(struct span value, struct span type)
-{
-    return value.len >= type.len && span_eq_nocase(span_make(value.ptr, type.len), type);
-}
-
 static enum relay_body body_of(const struct http_header *headers, size_t count)
 {
-    enum relay_body body = RELAY_BODY_ANY;
-    for (size_t i = 0; i < count; i++) {
-        struct span value = headers[i].value;
-        if (span_eq_nocase(headers[i].name, SPAN("Content-Encoding"))) {
-            return RELAY_BODY_ANY;
-        }
-        if (span_eq_nocase(headers[i].name, SPAN("Content-Type"))) {
-            bool lines = is_type(value, SPAN("text/event-stream")) ||
-                         is_type(value, SPAN("application/x-ndjson"));
-            bool json = is_type(value, SPAN("application/json"));
-            body = lines ? RELAY_BODY_LINES : json ? RELAY_BODY_JSON : RELAY_BODY_ANY;
-        }
+    struct span type = http_field(headers, count, SPAN("Content-Type"));
+    if (http_field(headers, count, SPAN("Content-Encoding")).ptr != NULL) {
+        return RELAY_BODY_ANY;
     }
-    return body;
-}
-
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+    bool lines = http_is_type(type, SPAN("text/event-stream")) ||
+                 http_is_type(type, SPAN("application/x-ndjson"));
+    return lines                                          ? RELAY_BODY_LINES
+           : http_is_type(type, SPAN("application/json")) ? RELAY_BODY_JSON
+                                                          : RELAY_BODY_ANY;
 }
 
 static void note_ends(struct relay *r, struct span piece)
@@ -112,16 +90,10 @@ static void note_ends(struct relay *r, struct span piece)
         return;
     }
     r->line_ended = piece.ptr[piece.len - 1] == '\n';
-    size_t from = 0, to = piece.len;
-    while (from < to && is_blank(piece.ptr[from])) {
-        from++;
-    }
-    while (to > from && is_blank(piece.ptr[to - 1])) {
-        to--;
-    }
-    if (to > from) {
-        r->first = r->first == '\0' ? piece.ptr[from] : r->first;
-        r->last = piece.ptr[to - 1];
+    struct span text = span_trim(piece);
+    if (text.len > 0) {
+        r->first = r->first == '\0' ? text.ptr[0] : r->first;
+        r->last = text.ptr[text.len - 1];
     }
 }
 
@@ -225,7 +197,7 @@ static size_t pass_headers(struct relay *r, const struct relay_options *o, struc
     size_t n = 0;
     for (size_t i = 0; i < request->header_count; i++) {
         struct http_header h = request->headers[i];
-        if (!http_request_passes(request, h.name)) {
+        if (!http_request_forwards(request, h.name)) {
             continue;
         }
         if (span_eq_nocase(h.name, SPAN("Authorization"))) {
@@ -255,11 +227,7 @@ static bool make_texts(struct relay *r, const struct relay_options *o)
     if (buf_append_span(&r->extra, o->extra_headers) != ERR_OK) {
         return false;
     }
-    if (o->to->api_key[0] == '\0') {
-        return true;
-    }
-    return buf_append_span(&r->key, SPAN("Bearer ")) == ERR_OK &&
-           buf_append_span(&r->key, span_of(o->to->api_key)) == ERR_OK;
+    return o->to->api_key[0] == '\0' || http_bearer(o->to->api_key, &r->key);
 }
 
 struct relay *relay_start(struct loop *loop, struct upstream_pool *pool,

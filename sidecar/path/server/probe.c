@@ -218,8 +218,7 @@ static void ask(struct probe *row, struct span target)
     row->status = 0;
     buf_init(&row->body, PROBE_BODY_MAX);
     buf_init(&row->key, PROBE_KEY_MAX);
-    if (to->api_key[0] != '\0' && buf_append_span(&row->key, SPAN("Bearer ")) == ERR_OK &&
-        buf_append_span(&row->key, span_of(to->api_key)) == ERR_OK) {
+    if (http_bearer(to->api_key, &row->key)) {
         headers[count++] = (struct http_header){SPAN("Authorization"), buf_span(&row->key)};
     }
     struct upstream_request request = {.to = to,

@@ -16,6 +16,7 @@
 #include "lull/path/typist/through.h"
 
 #include "lull/base/list.h"
+#include "lull/base/utf8.h"
 #include "lull/path/typist/typed_text.h"
 
 #include <stdlib.h>
@@ -254,7 +255,7 @@ static size_t walk_from(struct span text)
     size_t at = text.len;
     for (size_t i = 0; i < TEXT_WALK && at > 0; i++) {
         at--;
-        while (at > 0 && ((unsigned char)text.ptr[at] & 0xC0) == 0x80) {
+        while (at > 0 && utf8_continues(text.ptr[at])) {
             at--;
         }
     }

@@ -12,6 +12,9 @@
  */
 #include "lull/path/typist/typed_text.h"
 
+#include "lull/base/ascii.h"
+#include "lull/base/utf8.h"
+
 struct range {
     unsigned from, to;
 };
@@ -47,37 +50,17 @@ static const struct range marks[] = {
     {0x1E944, 0x1E94A}, {0x1F3FB, 0x1F3FF}, {0xE0020, 0xE007F}, {0xE0100, 0xE01EF},
 };
 
-static bool continues(char c)
-{
-    return ((unsigned char)c & 0xC0) == 0x80;
-}
-
 /* The code point at `at`; 0 where there is none. */
 static unsigned code_point(struct span s, size_t at)
 {
-    const unsigned char *p = (const unsigned char *)s.ptr + at;
-    size_t left = s.len - at;
-    if (left == 0) {
-        return 0;
-    }
-    if (p[0] < 0x80) {
-        return p[0];
-    }
-    if (p[0] < 0xE0 && left >= 2) {
-        return (p[0] & 0x1FU) << 6 | (p[1] & 0x3FU);
-    }
-    if (p[0] < 0xF0 && left >= 3) {
-        return (p[0] & 0x0FU) << 12 | (p[1] & 0x3FU) << 6 | (p[2] & 0x3FU);
-    }
-    return left >= 4
-               ? (p[0] & 0x07U) << 18 | (p[1] & 0x3FU) << 12 | (p[2] & 0x3FU) << 6 | (p[3] & 0x3FU)
-               : 0;
+    size_t n = at < s.len ? utf8_length(s.ptr + at, s.len - at) : 0;
+    return n > 0 ? utf8_decode(s.ptr + at, n) : 0;
 }
 
 static unsigned code_point_before(struct span s, size_t at)
 {
     size_t from = at - 1;
-    while (from > 0 && at - from < 4 && continues(s.ptr[from])) {
+    while (from > 0 && at - from < 4 && utf8_continues(s.ptr[from])) {
         from--;
     }
     return code_point(span_make(s.ptr, at), from);
@@ -105,21 +88,12 @@ static bool is_flag_half(unsigned cp)
     return cp >= 0x1F1E6 && cp <= 0x1F1FF;
 }
 
-size_t text_code_points(struct span s)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < s.len; i++) {
-        count += continues(s.ptr[i]) ? 0 : 1;
-    }
-    return count;
-}
-
 bool text_boundary(struct span s, size_t at)
 {
     if (at == 0 || at >= s.len) {
         return at == 0 || at == s.len;
     }
-    if (continues(s.ptr[at])) {
+    if (utf8_continues(s.ptr[at])) {
         return false;
     }
     unsigned before = code_point_before(s, at);
@@ -128,17 +102,12 @@ bool text_boundary(struct span s, size_t at)
            !(is_flag_half(before) && is_flag_half(next));
 }
 
-static bool is_space(char c)
-{
-    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
-}
-
 /* Whether the model may have left out a space that was typed: none on either side of the seam. */
 static bool space_left_out(struct span old_text, struct span suggestion, struct span typed)
 {
     return typed.len > 0 && typed.ptr[0] == ' ' && suggestion.len > 0 &&
-           !is_space(suggestion.ptr[0]) && old_text.len > 0 &&
-           !is_space(old_text.ptr[old_text.len - 1]);
+           !ascii_is_blank(suggestion.ptr[0]) && old_text.len > 0 &&
+           !ascii_is_blank(old_text.ptr[old_text.len - 1]);
 }
 
 static struct span behind(struct span s, size_t n)

@@ -16,6 +16,7 @@
  */
 #include "lull/path/typist/typist.h"
 
+#include "lull/base/utf8.h"
 #include "lull/path/typist/typed_text.h"
 #include "lull/path/webui/classify.h"
 
@@ -168,8 +169,7 @@ static bool is_one_key(const struct stream *s, const struct typist_arrival *a)
     struct span last = buf_span(&s->text);
     struct span longer = last.len > a->text.len ? last : a->text;
     size_t common = last.len > a->text.len ? a->text.len : last.len;
-    return goes_on(s, a) &&
-           text_code_points(span_make(longer.ptr + common, longer.len - common)) == 1;
+    return goes_on(s, a) && utf8_count(span_make(longer.ptr + common, longer.len - common)) == 1;
 }
 
 static void note_run(struct typist_table *t, struct stream *s, const struct typist_arrival *a)

@@ -8,7 +8,7 @@
  */
 #include "path/upstream/upstream_priv.h"
 
-#include <stdlib.h>
+#include "lull/base/ascii.h"
 
 static void restart(struct answer_head *h)
 {
@@ -42,7 +42,7 @@ static enum head_step status_line(struct answer_head *h, struct span line)
     size_t at = span_find(line, SPAN(" "), 0);
     for (; at < line.len && line.ptr[at] == ' '; at++) {
     }
-    for (; at < line.len && line.ptr[at] >= '0' && line.ptr[at] <= '9' && h->status < 1000; at++) {
+    for (; at < line.len && ascii_is_digit(line.ptr[at]) && h->status < 1000; at++) {
         h->status = h->status * 10 + (line.ptr[at] - '0');
     }
     if (at < line.len) {
@@ -56,42 +56,23 @@ static enum head_step status_line(struct answer_head *h, struct span line)
 
 static bool is_name(struct span name)
 {
-    static const char more[] = "!#$%&'*+-.^_`|~";
     for (size_t i = 0; i < name.len; i++) {
-        char c = name.ptr[i];
-        bool alnum = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-        if (!alnum && (c == '\0' || strchr(more, c) == NULL)) {
+        if (!ascii_is_token(name.ptr[i])) {
             return false;
         }
     }
     return name.len > 0;
 }
 
-static bool is_value(struct span value)
+static void read_framing(struct answer_head *h, const struct http_header *field)
 {
-    return memchr(value.ptr, '\0', value.len) == NULL && memchr(value.ptr, '\r', value.len) == NULL;
-}
-
-static int64_t number_of(struct span value)
-{
-    int64_t n = 0;
-    for (size_t i = 0; i < value.len; i++) {
-        if (value.ptr[i] < '0' || value.ptr[i] > '9' || value.len > 18) {
-            return -1;
-        }
-        n = n * 10 + (value.ptr[i] - '0');
-    }
-    return value.len > 0 ? n : -1;
-}
-
-static void note_framing(struct answer_head *h, struct span name, struct span value)
-{
+    const struct span name = field->name, value = field->value;
     if (span_eq_nocase(name, SPAN("Transfer-Encoding"))) {
         h->chunked = h->chunked || http_list_has(value, SPAN("chunked"));
         h->coded = h->coded || !span_eq_nocase(value, SPAN("chunked"));
     } else if (span_eq_nocase(name, SPAN("Content-Length"))) {
         h->length = true;
-        h->content_length = number_of(value);
+        h->content_length = http_length(value);
     } else if (span_eq_nocase(name, SPAN("Content-Encoding"))) {
         h->encoded = h->encoded || !span_eq_nocase(value, SPAN("identity"));
     }
@@ -99,26 +80,20 @@ static void note_framing(struct answer_head *h, struct span name, struct span va
 
 static enum head_step header_line(struct answer_head *h, struct span line)
 {
-    size_t colon = span_find(line, SPAN(":"), 0);
-    if (colon == SIZE_MAX) {
-        return HEAD_MORE;
-    }
-    struct span name = span_trim(span_make(line.ptr, colon));
-    struct span value = span_trim(span_make(line.ptr + colon + 1, line.len - colon - 1));
-    if (!is_name(name) || !is_value(value)) {
+    struct http_header field;
+    if (!http_line_split(line, &field) || !is_name(field.name) || !http_is_one_line(field.value)) {
         return HEAD_MORE;
     }
     size_t at = h->text.len;
-    if (h->count == UPSTREAM_MAX_HEADERS || buf_append_span(&h->text, name) != ERR_OK ||
-        buf_append_span(&h->text, value) != ERR_OK) {
+    if (h->count == UPSTREAM_MAX_HEADERS || buf_append_span(&h->text, field.name) != ERR_OK ||
+        buf_append_span(&h->text, field.value) != ERR_OK) {
         return HEAD_REFUSE;
     }
-    note_framing(h, name, value);
-    struct head_field *field = &h->fields[h->count++];
-    field->name = at;
-    field->name_len = name.len;
-    field->value = at + name.len;
-    field->value_len = value.len;
+    read_framing(h, &field);
+    h->fields[h->count++] = (struct head_field){.name = at,
+                                                .name_len = field.name.len,
+                                                .value = at + field.name.len,
+                                                .value_len = field.value.len};
     return HEAD_MORE;
 }
 
@@ -126,7 +101,7 @@ static enum head_step header_line(struct answer_head *h, struct span line)
 static enum head_step folded_line(struct answer_head *h, struct span line)
 {
     struct span more = span_trim(line);
-    if (h->count == 0 || more.len == 0 || !is_value(more)) {
+    if (h->count == 0 || more.len == 0 || !http_is_one_line(more)) {
         return HEAD_MORE;
     }
     if (buf_append_char(&h->text, ' ') != ERR_OK || buf_append_span(&h->text, more) != ERR_OK) {
@@ -151,7 +126,7 @@ enum head_step head_line(struct answer_head *h, struct span line)
     if (span_starts(line, SPAN("HTTP/"))) {
         return status_line(h, line);
     }
-    if (line.ptr[0] == ' ' || line.ptr[0] == '\t') {
+    if (ascii_is_blank(line.ptr[0])) {
         return folded_line(h, line);
     }
     return header_line(h, line);

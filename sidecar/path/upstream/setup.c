@@ -26,12 +26,10 @@ enum { SILENCE_COUNT = sizeof silence / sizeof silence[0], OWN_LINES = SILENCE_C
 static char *put(struct buf *text, const struct span *parts, size_t count)
 {
     char *at = text->data + text->len;
-    enum err e = ERR_OK;
-    for (size_t i = 0; i < count && e == ERR_OK; i++) {
-        e = buf_append_span(text, parts[i]);
+    for (size_t i = 0; i < count; i++) {
+        require_ok(buf_append_span(text, parts[i]));
     }
-    e = e == ERR_OK ? buf_append_char(text, '\0') : e;
-    require(e == ERR_OK);
+    require_ok(buf_append_char(text, '\0'));
     return at;
 }
 
@@ -44,16 +42,6 @@ static void add_line(struct upstream_call *call, char *line)
         call->lines[call->line_count - 1].next = node;
     }
     call->line_count++;
-}
-
-static bool is_clean(struct span s)
-{
-    for (size_t i = 0; i < s.len; i++) {
-        if (s.ptr[i] == '\r' || s.ptr[i] == '\n' || s.ptr[i] == '\0') {
-            return false;
-        }
-    }
-    return true;
 }
 
 static void add_headers(struct upstream_call *call, const struct upstream_request *req)
@@ -70,8 +58,8 @@ static void add_headers(struct upstream_call *call, const struct upstream_reques
     }
     for (size_t i = 0; i < req->header_count; i++) {
         const struct http_header *h = &req->headers[i];
-        if (!is_clean(h->name) || !is_clean(h->value)) {
-            continue; /* would end the line: never sent, whoever let it through */
+        if (!http_is_one_line(h->name) || !http_is_one_line(h->value)) {
+            continue; /* it would end the line: never sent */
         }
         const struct span line[] = {h->name, h->value.len == 0 ? SPAN(";") : SPAN(": "), h->value};
         add_line(call, put(&call->text, line, 3));

@@ -15,6 +15,9 @@
  */
 #include "path/webui/webui_priv.h"
 
+#include "lull/base/ascii.h"
+#include "lull/base/utf8.h"
+
 static const struct span history_open = {"<chat_history>\n", 15};
 static const struct span history_close = {"</chat_history>", 15};
 
@@ -37,8 +40,7 @@ static bool is_blank(struct span s)
 static size_t trimmed_end(struct span s)
 {
     size_t end = s.len;
-    while (end > 0 && (s.ptr[end - 1] == ' ' || s.ptr[end - 1] == '\t' || s.ptr[end - 1] == '\r' ||
-                       s.ptr[end - 1] == '\n')) {
+    while (end > 0 && ascii_is_blank(s.ptr[end - 1])) {
         end--;
     }
     return end;
@@ -170,17 +172,6 @@ struct task_completion task_completion_of(const struct dialect_request *request)
     return c;
 }
 
-static size_t code_points(struct span s)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < s.len; i++) {
-        if (((unsigned char)s.ptr[i] & 0xC0) != 0x80) {
-            count++;
-        }
-    }
-    return count;
-}
-
 bool task_same_typist(struct span a, struct span b, bool one_user, bool history_empty)
 {
     struct span shorter = a.len <= b.len ? a : b;
@@ -189,5 +180,5 @@ bool task_same_typist(struct span a, struct span b, bool one_user, bool history_
         return false;
     }
     size_t need = !one_user && history_empty ? TYPIST_MIN_STRANGERS : TYPIST_MIN;
-    return code_points(shorter) >= need;
+    return utf8_count(shorter) >= need;
 }

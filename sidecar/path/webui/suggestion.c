@@ -57,8 +57,8 @@ static size_t unit(struct span s)
     size_t n = 1;
     if (c == '\\') {
         n = s.len < 2 ? 0 : s.ptr[1] == 'u' ? 6 : 2;
-    } else if (c >= 0xC0) {
-        n = c < 0xE0 ? 2 : c < 0xF0 ? 3 : 4;
+    } else if (utf8_expected(s.ptr[0]) > 1) {
+        n = utf8_expected(s.ptr[0]);
     }
     return n > s.len ? 0 : n;
 }

@@ -5,6 +5,7 @@
  */
 #include "lull/path/webui/turn.h"
 
+#include "lull/base/utf8.h"
 #include "path/webui/webui_priv.h"
 
 enum { CUT_HEAD = 498, CUT_TAIL = 499, PLAIN_MAX = 4 * 1024 * 1024 };
@@ -108,28 +109,14 @@ enum err task_plain(struct span message, struct buf *out)
 
 /* ---- finding a reply ---- */
 
-static bool is_lead(char c)
-{
-    return ((unsigned char)c & 0xC0) != 0x80;
-}
-
-static size_t code_points(struct span s)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < s.len; i++) {
-        n += is_lead(s.ptr[i]) ? 1 : 0;
-    }
-    return n;
-}
-
 /* Byte offset of code point n (n <= their number). */
 static size_t offset_of(struct span s, size_t n)
 {
     size_t at = 0;
-    while (at < s.len && (n > 0 || !is_lead(s.ptr[at]))) {
-        n -= is_lead(s.ptr[at]) ? 1 : 0;
+    while (at < s.len && (n > 0 || utf8_continues(s.ptr[at]))) {
+        n -= utf8_continues(s.ptr[at]) ? 0 : 1;
         at++;
-        while (at < s.len && !is_lead(s.ptr[at])) {
+        while (at < s.len && utf8_continues(s.ptr[at])) {
             at++;
         }
     }
@@ -140,7 +127,7 @@ static size_t offset_of(struct span s, size_t n)
 static bool split_cut(struct span reply, struct span *head, struct span *tail)
 {
     struct span dots = SPAN("...");
-    if (code_points(reply) != CUT_HEAD + dots.len + CUT_TAIL) {
+    if (utf8_count(reply) != CUT_HEAD + dots.len + CUT_TAIL) {
         return false;
     }
     size_t at = offset_of(reply, CUT_HEAD);
@@ -176,7 +163,7 @@ static bool look_at(void *ctx, struct span role, struct span text)
 bool task_reply_is_in(struct span reply, const struct dialect_request *chat)
 {
     struct search s = {.reply = reply};
-    if (code_points(reply) < TASK_REPLY_MIN) {
+    if (utf8_count(reply) < TASK_REPLY_MIN) {
         return false;
     }
     s.cut = split_cut(reply, &s.head, &s.tail);

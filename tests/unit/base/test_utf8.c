@@ -43,11 +43,31 @@ static void every_code_point_comes_back(void **state)
     }
 }
 
+static void a_first_byte_says_how_many_follow(void **state)
+{
+    (void)state;
+    for (unsigned byte = 0; byte < 256; byte++) {
+        size_t n = byte < 0x80 ? 1 : byte < 0xC2 ? 0 : byte < 0xE0 ? 2 : byte < 0xF0 ? 3 : 4;
+        assert_int_equal(utf8_expected((char)byte), byte < 0xF5 ? n : 0);
+        assert_int_equal(utf8_continues((char)byte), byte >= 0x80 && byte < 0xC0);
+    }
+}
+
+static void code_points_are_counted(void **state)
+{
+    (void)state;
+    assert_int_equal(utf8_count(SPAN("")), 0);
+    assert_int_equal(utf8_count(SPAN("ab")), 2);
+    assert_int_equal(utf8_count(SPAN("a\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80")), 4);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(only_whole_shortest_sequences_are_valid),
         cmocka_unit_test(every_code_point_comes_back),
+        cmocka_unit_test(a_first_byte_says_how_many_follow),
+        cmocka_unit_test(code_points_are_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

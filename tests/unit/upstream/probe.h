@@ -48,12 +48,12 @@ static inline void probe_head(void *ctx, int status, struct span reason,
     p->heads++;
     p->status = status;
     p->length = length;
-    require(buf_append_span(&p->reason, reason) == ERR_OK);
+    require_ok(buf_append_span(&p->reason, reason));
     for (size_t i = 0; i < count; i++) {
-        require(buf_append_span(&p->headers, headers[i].name) == ERR_OK);
-        require(buf_append(&p->headers, ": ", 2) == ERR_OK);
-        require(buf_append_span(&p->headers, headers[i].value) == ERR_OK);
-        require(buf_append_char(&p->headers, '\n') == ERR_OK);
+        require_ok(buf_append_span(&p->headers, headers[i].name));
+        require_ok(buf_append(&p->headers, ": ", 2));
+        require_ok(buf_append_span(&p->headers, headers[i].value));
+        require_ok(buf_append_char(&p->headers, '\n'));
     }
     if (p->on_head != NULL) {
         p->on_head(p);
@@ -71,7 +71,7 @@ static inline bool probe_data(void *ctx, struct span piece)
             require(piece.ptr[i] == pattern(p->taken + i));
         }
     } else {
-        require(buf_append_span(&p->body, piece) == ERR_OK);
+        require_ok(buf_append_span(&p->body, piece));
     }
     p->taken += piece.len;
     if (p->on_data != NULL) {

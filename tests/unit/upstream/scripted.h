@@ -213,7 +213,7 @@ static inline void peer_requests(struct peer *p)
         p->answered_at_head = true;
         peer_answer(p);
     } else if (!p->answered_at_head && p->answer == NULL && peer_complete(p)) {
-        require(buf_append_span(&s->seen, buf_span(&p->in)) == ERR_OK);
+        require_ok(buf_append_span(&s->seen, buf_span(&p->in)));
         buf_clear(&p->in);
         p->body_seen = 0;
         peer_answer(p);
@@ -236,7 +236,7 @@ static inline void peer_read(struct peer *p)
         return;
     }
     p->server->received += (size_t)n;
-    require(buf_append(&p->in, bytes, (size_t)n) == ERR_OK);
+    require_ok(buf_append(&p->in, bytes, (size_t)n));
     peer_discard(p);
     peer_requests(p);
 }

@@ -290,12 +290,12 @@ static void a_caller_may_stop_at_each_chunk(void **state)
 {
     struct world *w = *state;
     struct buf bytes = {.max = 1 << 20};
-    require(buf_printf(&bytes, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n") == ERR_OK);
+    require_ok(buf_printf(&bytes, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"));
     for (size_t i = 0; i < 20000; i++) {
-        require(buf_printf(&bytes, "3\r\n%c%c%c\r\n", pattern(3 * i), pattern(3 * i + 1),
-                           pattern(3 * i + 2)) == ERR_OK);
+        require_ok(buf_printf(&bytes, "3\r\n%c%c%c\r\n", pattern(3 * i), pattern(3 * i + 1),
+                              pattern(3 * i + 2)));
     }
-    require(buf_printf(&bytes, "0\r\n\r\n") == ERR_OK);
+    require_ok(buf_printf(&bytes, "0\r\n\r\n"));
     const struct answer answers[] = {{.bytes = buf_span(&bytes)}};
     struct upstream_request req = simple_get(w);
     scripted_script(&w->server, answers, 1);

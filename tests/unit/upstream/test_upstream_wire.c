@@ -285,15 +285,15 @@ static void each_piece_is_handed_on_when_it_comes(void **state)
 static void big_head(struct buf *b, size_t lines, size_t value)
 {
     buf_init(b, (size_t)1 << 20);
-    require(buf_append_span(b, SPAN("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n")) == ERR_OK);
+    require_ok(buf_append_span(b, SPAN("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n")));
     for (size_t i = 0; i < lines; i++) {
-        require(buf_printf(b, "X-%zu: ", i) == ERR_OK);
+        require_ok(buf_printf(b, "X-%zu: ", i));
         for (size_t k = 0; k < value; k++) {
-            require(buf_append_char(b, 'v') == ERR_OK);
+            require_ok(buf_append_char(b, 'v'));
         }
-        require(buf_append(b, "\r\n", 2) == ERR_OK);
+        require_ok(buf_append(b, "\r\n", 2));
     }
-    require(buf_append(b, "\r\n", 2) == ERR_OK);
+    require_ok(buf_append(b, "\r\n", 2));
 }
 
 static void try_head(struct world *w, size_t lines, size_t value)

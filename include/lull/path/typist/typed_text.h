@@ -8,9 +8,6 @@
 
 enum { TEXT_WALK = 128 }; /* characters that type-through looks back over (llama.vim's constant) */
 
-/* Code points in s (bytes that do not continue one). */
-size_t text_code_points(struct span s);
-
 /* Whether s may be cut at byte `at`: a beginning of a code point that belongs to nothing before it:
  * no combining mark, variation selector, emoji modifier or joiner, no second half of a flag or of
  * CR LF. The two ends count. A small table stands for Unicode's; where it is coarse, it says no. */

@@ -1,0 +1,49 @@
+/* ascii.h: what a byte is in ASCII, independent of the locale. Bytes over 0x7F are none of it.
+ */
+#ifndef LULL_BASE_ASCII_H
+#define LULL_BASE_ASCII_H
+
+#include <stdbool.h>
+#include <string.h>
+
+/* White space of JSON, and of what span_trim() removes: space, tab, CR, LF. */
+static inline bool ascii_is_blank(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+static inline bool ascii_is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+static inline bool ascii_is_alnum(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || ascii_is_digit(c);
+}
+
+/* Whether c may stand in a token of HTTP: a method, a field name (RFC 9110, 5.6.2). */
+static inline bool ascii_is_token(char c)
+{
+    return ascii_is_alnum(c) || (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
+}
+
+static inline char ascii_lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
+/* Value of a hex digit, upper or lower case; -1: c is none. */
+static inline int ascii_hex_value(char c)
+{
+    char lower = ascii_lower(c);
+    return ascii_is_digit(c) ? c - '0' : lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
+}
+
+/* Lower-case hex digit of the low four bits of n. */
+static inline char ascii_hex_digit(unsigned n)
+{
+    return "0123456789abcdef"[n & 15];
+}
+
+#endif
