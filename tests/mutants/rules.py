@@ -545,6 +545,7 @@ mutant(R, "what was hit is spared", CHANGE, "row.chance = 1;", "row.chance = 0;"
 mutant(R, "once", CHANGE, "int rc = 0;\n    if (*spared) {", "int rc = 0;\n    if (*spared && c->s == NULL) {", STORE)
 mutant(R, "with its alias", CHANGE, "(at->table == STORE_ANSWER || leads_to_younger(c, at->position, value)) &&",
        "at->table == STORE_ANSWER &&", STORE)
+mutant(R, "one commit at most goes by under a reading", CHANGE, "    wait_for_reading(s);\n", "    (void)wait_for_reading;\n", STORE)
 mutant(R, "nothing is tried while there is trouble", WRITER, "    if (s->trouble[0] != '\\0') { /* only", "    if (s->stop) { /* only", FAULTS)
 mutant(R, "trouble ends when the disk takes data", WRITER, "files_probe(s, s->failed_bytes) == 0;", "s->stop;", FAULTS)
 mutant(R, "and not before", WRITER, "still_there(s) && files_probe(s, s->failed_bytes) == 0;", "still_there(s);", FAULTS)

@@ -6,8 +6,25 @@
  */
 #include "path/store/store_writer.h"
 
+/* A reading that is open over several commits keeps the pages that they free from use, and the file
+ * grows by them. So at most one commit goes by under a reading: the next one waits for its end. */
+static void wait_for_reading(struct store *s)
+{
+    if (s->outlasted % 2 == 0 || atomic_load(&s->readings) != s->outlasted) {
+        return;
+    }
+    pthread_mutex_lock(&s->mutex);
+    atomic_store(&s->reading_awaited, true);
+    while (atomic_load(&s->readings) == s->outlasted && !s->stop) {
+        pthread_cond_wait(&s->wake_writer, &s->mutex);
+    }
+    atomic_store(&s->reading_awaited, false);
+    pthread_mutex_unlock(&s->mutex);
+}
+
 int change_begin(struct store *s, struct change *c)
 {
+    wait_for_reading(s);
     *c = (struct change){.s = s, .position = s->position};
     int rc = mdb_txn_begin(s->env, NULL, 0, &c->txn);
     if (rc == 0) {
@@ -67,6 +84,7 @@ int change_commit(struct change *c)
     c->log = NULL;
     rc = mdb_txn_commit(c->txn);
     c->txn = NULL;
+    s->outlasted = atomic_load(&s->readings);
     if (rc == 0) {
         s->position = c->position;
         pthread_mutex_lock(&s->mutex);

@@ -215,15 +215,25 @@ void store_set_target_fn(struct store *s, store_target_fn fn)
 void store_read_begin(struct store *s)
 {
     require(!s->reading);
+    atomic_fetch_add(&s->readings, 1);
     s->reading = mdb_txn_renew(s->reader) == 0;
     s->renewed = false;
 }
 
 void store_read_end(struct store *s)
 {
+    if (atomic_load(&s->readings) % 2 == 0) {
+        return;
+    }
     if (s->reading) {
         mdb_txn_reset(s->reader);
         s->reading = false;
+    }
+    atomic_fetch_add(&s->readings, 1);
+    if (atomic_load(&s->reading_awaited)) {
+        pthread_mutex_lock(&s->mutex);
+        pthread_cond_signal(&s->wake_writer);
+        pthread_mutex_unlock(&s->mutex);
     }
 }
 
@@ -394,6 +404,7 @@ enum err store_collect(struct store *s)
 
 void store_flush(struct store *s)
 {
+    require(!s->reading); /* the writer may wait for the end of the reading */
     pthread_mutex_lock(&s->mutex);
     while ((s->first != NULL || s->busy || s->configured || s->check || s->want_map != 0) &&
            !s->hold) {

@@ -20,6 +20,7 @@
 #include <lmdb.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/types.h>
 
 enum {
@@ -68,7 +69,9 @@ struct store {
     MDB_dbi tables[2], log, meta;
     MDB_txn *reader;
     MDB_cursor *read_log;
-    bool reading, renewed; /* renewed: read_log belongs to this reading */
+    bool reading, renewed;       /* renewed: read_log belongs to this reading */
+    _Atomic uint64_t readings;   /* begun and ended, both counted: odd while a reading is open */
+    atomic_bool reading_awaited; /* the writer waits for the end of one */
     char read_room[2][STORE_RUN];
     struct hash_secret secret;
     int64_t next_seq;
@@ -94,6 +97,7 @@ struct store {
     /* the writer thread's own: */
     int64_t position;
     int64_t sweep_from;
+    uint64_t outlasted;  /* `readings` after the last commit */
     size_t failed_bytes; /* of the group that could not be written */
     char write_room[STORE_RUN];
 };

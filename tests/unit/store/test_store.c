@@ -1,6 +1,10 @@
 /* test_store.c: records in a real LMDB file: written by the writer thread, read here. */
 #include "unit/store/store_support.h"
 
+#include "path/store/store_priv.h"
+
+#include <sched.h>
+
 static const int64_t FAR = INT64_MAX;
 enum { SIZE = 16 * 1024 * 1024 };
 
@@ -60,6 +64,29 @@ static void the_writer_can_be_held(void **state)
     settle(s);
     assert_string_equal(get(s, 1), "held");
     assert_int_equal(store_results[0], 1);
+    store_close(s);
+}
+
+/* Pages that a commit frees are of no use while an older reading is open. */
+static void one_commit_at_most_goes_by_under_a_reading(void **state)
+{
+    (void)state;
+    struct store *s = store_begin(SIZE);
+    store_hold(s, true);
+    for (uint64_t i = 0; i < (uint64_t)10 * STORE_GROUP_JOBS; i++) {
+        put(s, STORE_ANSWER, i, SPAN("x"), FAR);
+    }
+    store_read_begin(s);
+    store_hold(s, false);
+    while (!atomic_load(&s->reading_awaited) && store_results[0] < 10 * STORE_GROUP_JOBS) {
+        assert_int_equal(store_collect(s), ERR_OK);
+        sched_yield();
+    }
+    assert_int_equal(store_collect(s), ERR_OK);
+    assert_int_equal(store_results[0], STORE_GROUP_JOBS);
+    store_read_end(s);
+    settle(s);
+    assert_int_equal(store_results[0], 10 * STORE_GROUP_JOBS);
     store_close(s);
 }
 
@@ -441,6 +468,8 @@ int main(void)
                                         store_teardown),
         cmocka_unit_test_setup_teardown(close_commits_what_is_queued, store_setup, store_teardown),
         cmocka_unit_test_setup_teardown(the_writer_can_be_held, store_setup, store_teardown),
+        cmocka_unit_test_setup_teardown(one_commit_at_most_goes_by_under_a_reading, store_setup,
+                                        store_teardown),
         cmocka_unit_test_setup_teardown(the_bound_is_kept_by_evicting_the_oldest, store_setup,
                                         store_teardown),
         cmocka_unit_test_setup_teardown(sweeping_removes_what_expired, store_setup, store_teardown),
