@@ -33,7 +33,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         struct cache_key key = {.head = a.material, .body = SPAN("a body")};
         require(!alias_is_of(&a, &short_entry, &key) || a.hashed ||
                 a.first + a.middle.len + a.last == key.body.len);
-        require(alias_target(value, &entry, &seq) && seq == a.seq);
+        require(exact_record_target(value, &entry, &seq) && seq == a.seq);
         require(alias_encode(&a, &out) == ERR_OK && out.len == value.len);
     }
     buf_free(&out);

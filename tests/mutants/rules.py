@@ -506,8 +506,8 @@ mutant(R, "an old refusal is explained by what is left out", REFUSAL, "(known !=
 mutant(R, "a server's count of tokens is bounded", "sidecar/path/flight/cost.c", "return n < TOKENS_MOST ? n : TOKENS_MOST;", "return n;", ("scenario.test_flight",))
 mutant(R, "an old answer stands in", "sidecar/path/cache/cache.c", "wall_t kept = {put->expires.us + put->stale};",
        "wall_t kept = {put->expires.us};", FAIL)
-mutant(R, "and is no hit", "sidecar/path/cache/cache.c", "return find_kept_entry(c, key, id, now, f, v) && v->fresh.us > now.us;",
-       "return find_kept_entry(c, key, id, now, f, v);", FAIL)
+mutant(R, "and is no hit", "sidecar/path/cache/cache.c", "return find_kept_entry(c, key, id, at, now, f, v) && v->fresh.us > now.us;",
+       "return find_kept_entry(c, key, id, at, now, f, v);", FAIL)
 mutant(R, "a wrong form is asked for once more", CALL, "if (!is_fit(f, &end)) {", "if (is_fit(f, &end) && f == NULL) {", FAIL)
 mutant(R, "by the schema", WIRE, ".schema = f->shape_retried,", "", FAIL)
 mutant(R, "the first answer is kept for it", FAILURE, "    if (f->has_first) {\n        call_land_first(f);",
@@ -546,6 +546,8 @@ mutant(R, "once", CHANGE, "int rc = 0;\n    if (*spared) {", "int rc = 0;\n    i
 mutant(R, "with its alias", CHANGE, "(at->table == STORE_ANSWER || leads_to_younger(c, at->position, value)) &&",
        "at->table == STORE_ANSWER &&", STORE)
 mutant(R, "one commit at most goes by under a reading", CHANGE, "    wait_for_reading(s);\n", "    (void)wait_for_reading;\n", STORE)
+mutant(R, "a position is believed for its own record only", "sidecar/path/store/store.c",
+       "(head.table != (uint32_t)table || head.hi != key->hi || head.lo != key->lo)) {", "head.table != (uint32_t)table) {", STORE)
 mutant(R, "nothing is tried while there is trouble", WRITER, "    if (s->trouble[0] != '\\0') { /* only", "    if (s->stop) { /* only", FAULTS)
 mutant(R, "trouble ends when the disk takes data", WRITER, "files_probe(s, s->failed_bytes) == 0;", "s->stop;", FAULTS)
 mutant(R, "and not before", WRITER, "still_there(s) && files_probe(s, s->failed_bytes) == 0;", "still_there(s);", FAULTS)

@@ -187,19 +187,20 @@ static bool info_of(const struct cache *c, struct hash_key key, const struct sto
     if (entry_decode(r->value, v) != ERR_OK) {
         return false;
     }
-    *out = (struct cache_info){.id = key,
-                               .seq = r->position,
-                               .kind = v->kind,
-                               .scope = v->scope,
-                               .model = v->model,
-                               .upstream = v->upstream,
-                               .created = v->created,
-                               .expires = v->fresh,
-                               .bytes = r->bytes,
-                               .hits = r->hits + touched_hits(c, key, r->seq),
-                               .flags = v->flags,
-                               .request = v->request,
-                               .answer = v->answer};
+    *out = (struct cache_info){
+        .id = key,
+        .seq = r->position,
+        .kind = v->kind,
+        .scope = v->scope,
+        .model = v->model,
+        .upstream = v->upstream,
+        .created = v->created,
+        .expires = v->fresh,
+        .bytes = r->position > CACHE_PENDING_PLACE ? r->value.len : store_room(r->value.len),
+        .hits = r->hits + touched_hits(c, key, r->seq),
+        .flags = v->flags,
+        .request = v->request,
+        .answer = v->answer};
     return true;
 }
 
@@ -209,7 +210,6 @@ static struct store_record record_of(const struct store_job *job)
     return (struct store_record){.seq = job->seq,
                                  .expires = job->expires,
                                  .position = CACHE_PENDING_PLACE + job->seq,
-                                 .bytes = job->value.len,
                                  .value = buf_span(&job->value)};
 }
 

@@ -61,7 +61,7 @@ static void try_open(struct cache *c)
         set_state(c, why);
         return;
     }
-    store_set_target_fn(c->store, alias_target);
+    store_set_target_fn(c->store, exact_record_target);
     c->secret = *store_secret(c->store);
     set_state(c, NULL);
 }
@@ -200,21 +200,25 @@ uint64_t cache_generation(const struct cache *c)
 
 struct found {
     struct span value;
-    int64_t seq;
+    int64_t seq, target; /* target: store_record.target */
     wall_t expires;
     bool pending;
 };
 
-/* The value under a hash, pending or committed. */
-static bool find(struct cache *c, enum store_table table, struct hash_key hash, struct found *f)
+/* The value under a hash, pending or committed; at: where it was committed, 0: not known. */
+static bool find(struct cache *c, enum store_table table, struct hash_key hash, int64_t at,
+                 struct found *f)
 {
     const struct store_job *job = pending_find(&c->pending, table, hash);
     struct store_record record;
     if (job != NULL) {
-        *f = (struct found){buf_span(&job->value), job->seq, job->expires, true};
+        *f = (struct found){.value = buf_span(&job->value),
+                            .seq = job->seq,
+                            .expires = job->expires,
+                            .pending = true};
         return true;
     }
-    enum err e = store_get(c->store, table, hash, &record);
+    enum err e = store_get_at(c->store, table, hash, at, &record);
     if (e == ERR_CORRUPT) {
         c->counts.errors++;
         log_error("cache", "a stored record is damaged; it is not used");
@@ -222,7 +226,10 @@ static bool find(struct cache *c, enum store_table table, struct hash_key hash, 
     if (e != ERR_OK) {
         return false;
     }
-    *f = (struct found){record.value, record.seq, record.expires, false};
+    *f = (struct found){.value = record.value,
+                        .seq = record.seq,
+                        .target = record.target,
+                        .expires = record.expires};
     return true;
 }
 
@@ -249,17 +256,17 @@ static enum cache_result hit_of(struct cache *c, const struct cache_hit *hit, bo
 
 /* The entry under a hash that this key may see; its material is not compared yet. */
 static bool find_kept_entry(struct cache *c, const struct cache_key *key, struct hash_key id,
-                            wall_t now, struct found *f, struct entry_value *v)
+                            int64_t at, wall_t now, struct found *f, struct entry_value *v)
 {
-    return find(c, STORE_ANSWER, id, f) && f->expires.us > now.us &&
+    return find(c, STORE_ANSWER, id, at, f) && f->expires.us > now.us &&
            entry_decode(f->value, v) == ERR_OK &&
            (key->observing || (v->flags & CACHE_FLAG_OBSERVED) == 0);
 }
 
 static bool find_live_entry(struct cache *c, const struct cache_key *key, struct hash_key id,
-                            wall_t now, struct found *f, struct entry_value *v)
+                            int64_t at, wall_t now, struct found *f, struct entry_value *v)
 {
-    return find_kept_entry(c, key, id, now, f, v) && v->fresh.us > now.us;
+    return find_kept_entry(c, key, id, at, now, f, v) && v->fresh.us > now.us;
 }
 
 static enum cache_result miss(struct cache *c)
@@ -277,7 +284,7 @@ enum cache_result cache_find_answer(struct cache *c, const struct cache_key *key
         return CACHE_OFF;
     }
     store_read_begin(c->store);
-    if (!find_live_entry(c, key, key->hash, now, &f, &v)) {
+    if (!find_live_entry(c, key, key->hash, 0, now, &f, &v)) {
         return miss(c);
     }
     if (!entry_is_of(&v, key)) {
@@ -289,7 +296,7 @@ enum cache_result cache_find_answer(struct cache *c, const struct cache_key *key
 }
 
 typedef bool (*find_fn)(struct cache *c, const struct cache_key *key, struct hash_key id,
-                        wall_t now, struct found *f, struct entry_value *v);
+                        int64_t at, wall_t now, struct found *f, struct entry_value *v);
 
 /* What find makes of the key; nothing is counted. */
 static enum cache_result look(struct cache *c, find_fn find_entry, const struct cache_key *key,
@@ -301,7 +308,7 @@ static enum cache_result look(struct cache *c, find_fn find_entry, const struct 
         return CACHE_OFF;
     }
     store_read_begin(c->store);
-    if (!find_entry(c, key, key->hash, now, &f, &v) || !entry_is_of(&v, key)) {
+    if (!find_entry(c, key, key->hash, 0, now, &f, &v) || !entry_is_of(&v, key)) {
         return miss(c);
     }
     fill(hit, key->hash, &f, &v);
@@ -332,11 +339,12 @@ enum cache_result cache_find_exact(struct cache *c, const struct cache_key *key,
         return CACHE_OFF;
     }
     store_read_begin(c->store);
-    if (!find(c, STORE_EXACT, key->hash, &f) || f.expires.us <= now.us ||
+    if (!find(c, STORE_EXACT, key->hash, 0, &f) || f.expires.us <= now.us ||
         alias_decode(f.value, &alias) != ERR_OK) {
         return miss(c);
     }
-    if (!find_live_entry(c, key, alias.entry, now, &entry, &v) || entry.seq != alias.seq) {
+    if (!find_live_entry(c, key, alias.entry, f.target, now, &entry, &v) ||
+        entry.seq != alias.seq) {
         return miss(c);
     }
     if (!alias_is_of(&alias, &v, key)) {
@@ -450,7 +458,7 @@ enum err cache_store_exact(struct cache *c, const struct cache_key *key, struct 
     struct alias_value v = {.entry = id, .seq = seq, .model = model};
     store_read_begin(c->store);
     bool there =
-        find(c, STORE_ANSWER, id, &f) && f.seq == seq && entry_decode(f.value, &entry) == ERR_OK;
+        find(c, STORE_ANSWER, id, 0, &f) && f.seq == seq && entry_decode(f.value, &entry) == ERR_OK;
     bool shares = there && c->settings.keep_requests && alias_share(&v, key, entry.request);
     store_read_end(c->store);
     if (!there) {

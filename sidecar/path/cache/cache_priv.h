@@ -41,7 +41,7 @@ MUST_CHECK enum err entry_decode(struct span value, struct entry_value *out);
 MUST_CHECK enum err alias_encode(const struct alias_value *v, struct buf *out);
 MUST_CHECK enum err alias_decode(struct span value, struct alias_value *out);
 /* store_target_fn */
-bool alias_target(struct span value, struct hash_key *entry, int64_t *seq);
+bool exact_record_target(struct span value, struct hash_key *entry, int64_t *seq);
 void material_digest(const struct cache_key *key, uint8_t out[HASH_SHA256_BYTES]);
 /* Whether the key's material is the stored one. */
 bool entry_is_of(const struct entry_value *v, const struct cache_key *key);

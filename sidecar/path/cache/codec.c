@@ -130,7 +130,7 @@ enum err alias_decode(struct span value, struct alias_value *out)
     return cut_parts(value, sizeof head, head.lengths, ALIAS_PARTS, parts);
 }
 
-bool alias_target(struct span value, struct hash_key *entry, int64_t *seq)
+bool exact_record_target(struct span value, struct hash_key *entry, int64_t *seq)
 {
     struct alias_value v;
     if (alias_decode(value, &v) != ERR_OK) {

@@ -155,6 +155,18 @@ static void copy_piece(char *to, size_t size, size_t at, const struct record_hea
     }
 }
 
+/* Where the answer record is that an exact record leads to; 0: there is none. */
+static int64_t find_target(struct change *c, struct span value)
+{
+    struct hash_key answer;
+    struct index_row row;
+    int64_t seq = 0;
+    return c->s->target_fn != NULL && c->s->target_fn(value, &answer, &seq) &&
+                   record_find(c->txn, c->s->tables[STORE_ANSWER], &answer, &row) == 0
+               ? row.position
+               : 0;
+}
+
 /* Writes a record as the youngest, under a key that has none. */
 static int write_new(struct change *c, const struct hash_key *key, struct record_head *head,
                      const void *value, uint32_t hits)
@@ -176,7 +188,12 @@ static int write_new(struct change *c, const struct hash_key *key, struct record
         copy_piece(room.mv_data, sizes[i], at, head, value);
         at += sizes[i];
     }
-    struct index_row row = {.position = c->position, .hits = hits};
+    struct index_row row = {.position = c->position};
+    if (head->table == STORE_EXACT) {
+        row.target = find_target(c, span_make(value, (size_t)head->length));
+    } else {
+        row.hits = hits;
+    }
     MDB_val k = record_key(key);
     MDB_val v = {sizeof row, &row};
     return mdb_put(c->txn, c->s->tables[head->table], &k, &v, 0);
@@ -256,7 +273,7 @@ static bool leads_to_younger(struct change *c, int64_t position, struct span val
     struct record_head head;
     struct index_row row;
     int64_t seq = 0;
-    return c->s->alias_fn != NULL && c->s->alias_fn(value, &entry, &seq) &&
+    return c->s->target_fn != NULL && c->s->target_fn(value, &entry, &seq) &&
            record_find(c->txn, c->s->tables[STORE_ANSWER], &entry, &row) == 0 &&
            row.position > position && record_head(c->log, row.position, &head) == 0 &&
            head.seq == seq;

@@ -129,7 +129,7 @@ size_t record_pieces(size_t total, size_t sizes[STORE_STEP])
 
 /* A piece that shares a page has 18 bytes of LMDB's beside it, one of its own pages 16 in each and
  * 26 where they are named; rows of keys are in pages about two thirds full. */
-uint64_t record_room(size_t length)
+uint64_t store_room(size_t length)
 {
     enum { NODE = 18, PAGE_NODE = 26, KEY_ROW = 64 };
     size_t sizes[STORE_STEP];

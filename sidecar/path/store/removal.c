@@ -29,11 +29,11 @@ static bool leads_nowhere(struct change *c, const struct record_head *at,
     struct span value;
     int64_t seq = 0;
     (void)job;
-    if (at->table != STORE_EXACT || c->s->alias_fn == NULL) {
+    if (at->table != STORE_EXACT || c->s->target_fn == NULL) {
         return false;
     }
     return record_read(c->log, at->position, c->s->write_room, &head, &value) != ERR_OK ||
-           !c->s->alias_fn(value, &entry, &seq) ||
+           !c->s->target_fn(value, &entry, &seq) ||
            record_find(c->txn, c->s->tables[STORE_ANSWER], &entry, &row) != 0 ||
            record_head(c->log, row.position, &head) != 0 || head.seq != seq;
 }

@@ -206,7 +206,7 @@ int64_t store_next_seq(struct store *s)
 void store_set_target_fn(struct store *s, store_target_fn fn)
 {
     pthread_mutex_lock(&s->mutex);
-    s->alias_fn = fn;
+    s->target_fn = fn;
     pthread_mutex_unlock(&s->mutex);
 }
 
@@ -237,36 +237,42 @@ void store_read_end(struct store *s)
     }
 }
 
-/* A record of one of the tables by its position; false: no such reading is possible. */
-static enum err read_at(struct store *s, int64_t position, enum store_table table,
-                        struct record_head *head, struct span *value)
+/* The record of a key at a position. ERR_CORRUPT: damaged, or another one is there. */
+static enum err read_at(struct store *s, enum store_table table, const struct hash_key *key,
+                        int64_t position, struct store_record *out)
 {
+    struct record_head head;
     if (!s->renewed && mdb_cursor_renew(s->reader, s->read_log) != 0) {
         return ERR_IO;
     }
     s->renewed = true;
-    enum err e = record_read(s->read_log, position, s->read_room[table], head, value);
-    return e == ERR_OK && head->table != (uint32_t)table ? ERR_CORRUPT : e;
+    enum err e = record_read(s->read_log, position, s->read_room[table], &head, &out->value);
+    if (e == ERR_OK &&
+        (head.table != (uint32_t)table || head.hi != key->hi || head.lo != key->lo)) {
+        e = ERR_CORRUPT;
+    }
+    out->seq = head.seq;
+    out->expires.us = head.expires;
+    out->position = position;
+    out->hits = 0;
+    out->target = 0;
+    return e;
 }
 
 static enum err read_record(struct store *s, enum store_table table, const struct hash_key *key,
                             struct store_record *out)
 {
-    struct record_head head;
     struct index_row row;
     int rc = s->reading ? record_find(s->reader, s->tables[table], key, &row) : MDB_NOTFOUND;
     if (rc != 0) {
         return store_error(rc);
     }
-    enum err e = read_at(s, row.position, table, &head, &out->value);
-    if (e == ERR_OK && (head.hi != key->hi || head.lo != key->lo)) {
-        e = ERR_CORRUPT;
+    enum err e = read_at(s, table, key, row.position, out);
+    if (table == STORE_EXACT) {
+        out->target = row.target;
+    } else {
+        out->hits = row.hits;
     }
-    out->seq = head.seq;
-    out->expires.us = head.expires;
-    out->hits = row.hits;
-    out->position = row.position;
-    out->bytes = record_room(out->value.len);
     return e;
 }
 
@@ -275,6 +281,18 @@ enum err store_get(struct store *s, enum store_table table, struct hash_key key,
 {
     store_at_work++;
     enum err e = read_record(s, table, &key, out);
+    store_at_work--;
+    return e;
+}
+
+/* A position is trusted for what is found there only: the record may have moved, and after a restart
+ * the position may be another record's. Where the right one is there, its key leads to it. */
+enum err store_get_at(struct store *s, enum store_table table, struct hash_key key,
+                      int64_t position, struct store_record *out)
+{
+    store_at_work++;
+    enum err e = s->reading && position > 0 ? read_at(s, table, &key, position, out) : ERR_CORRUPT;
+    e = e == ERR_OK ? e : read_record(s, table, &key, out);
     store_at_work--;
     return e;
 }

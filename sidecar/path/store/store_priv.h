@@ -52,11 +52,16 @@ struct record_head {
     uint64_t length; /* of the value */
 };
 
-/* The value of a key in `entry` and `alias`. */
+/* The value of a key in the two tables of keys. */
 struct index_row {
     int64_t position;
-    uint32_t hits;
-    uint32_t chance; /* hit since it was written: eviction spares it once */
+    union {
+        struct { /* of an answer record */
+            uint32_t hits;
+            uint32_t chance; /* hit since it was written: eviction spares it once */
+        };
+        int64_t target; /* of an exact record: store_record.target */
+    };
 };
 
 struct store {
@@ -75,7 +80,7 @@ struct store {
     char read_room[2][STORE_RUN];
     struct hash_secret secret;
     int64_t next_seq;
-    store_target_fn alias_fn;
+    store_target_fn target_fn;
 
     pthread_t thread;
     bool started;
@@ -122,8 +127,6 @@ enum err record_read(MDB_cursor *log, int64_t position, char *room, struct recor
 uint64_t record_checksum(const struct record_head *head, const void *value);
 /* Sizes of the pieces of a record; returns how many. */
 size_t record_pieces(size_t total, size_t sizes[STORE_STEP]);
-/* About what a record of that value takes in the file, its key's row included. */
-uint64_t record_room(size_t length);
 /* The position of the record that a log key belongs to. */
 int64_t record_position(MDB_val key);
 

@@ -154,6 +154,61 @@ static void sweeping_removes_what_expired(void **state)
     store_close(s);
 }
 
+/* An exact record of these tests is the number of its answer record. */
+static bool target_of(struct span value, struct hash_key *answer, int64_t *seq)
+{
+    *answer = key_of(strtoull(value.ptr, NULL, 10));
+    *seq = 0;
+    return true;
+}
+
+static void expect_at(struct store *s, int64_t position, struct store_record want)
+{
+    struct store_record r;
+    assert_int_equal(store_get_at(s, STORE_ANSWER, key_of(7), position, &r), ERR_OK);
+    assert_int_equal(r.seq, want.seq);
+    assert_int_equal(r.position, want.position);
+    assert_int_equal(r.value.len, want.value.len);
+}
+
+/* A position saves a look-up, and is never believed. */
+static void a_record_is_found_at_its_position_and_without_it(void **state)
+{
+    struct store_record exact, answer;
+    (void)state;
+    struct store *s = store_begin(SIZE);
+    store_set_target_fn(s, target_of);
+    put(s, STORE_ANSWER, 6, SPAN("another"), FAR);
+    put(s, STORE_ANSWER, 7, SPAN("seven"), FAR);
+    put(s, STORE_EXACT, 1, SPAN("7"), FAR);
+    put(s, STORE_EXACT, 2, SPAN("8"), FAR);
+    settle(s);
+    store_read_begin(s);
+    assert_int_equal(store_get(s, STORE_EXACT, key_of(2), &exact), ERR_OK);
+    assert_int_equal(exact.target, 0); /* there is no answer 8 */
+    assert_int_equal(store_get(s, STORE_EXACT, key_of(1), &exact), ERR_OK);
+    assert_int_equal(store_get(s, STORE_ANSWER, key_of(7), &answer), ERR_OK);
+    assert_int_equal(exact.target, answer.position);
+    const int64_t positions[] = {0,
+                                 answer.position,
+                                 answer.position - STORE_STEP,
+                                 answer.position + STORE_STEP,
+                                 answer.position + 1,
+                                 INT64_MAX};
+    for (size_t i = 0; i < sizeof positions / sizeof positions[0]; i++) {
+        expect_at(s, positions[i], answer);
+    }
+    store_read_end(s);
+    put(s, STORE_ANSWER, 7, SPAN("again"), FAR); /* it moves */
+    settle(s);
+    store_read_begin(s);
+    assert_int_equal(store_get(s, STORE_ANSWER, key_of(7), &answer), ERR_OK);
+    assert_true(answer.position > exact.target);
+    expect_at(s, exact.target, answer);
+    store_read_end(s);
+    store_close(s);
+}
+
 static bool is_even(const void *filter, struct span value)
 {
     (void)filter;
@@ -475,6 +530,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(sweeping_removes_what_expired, store_setup, store_teardown),
         cmocka_unit_test_setup_teardown(purge_and_remove_count_what_they_removed, store_setup,
                                         store_teardown),
+        cmocka_unit_test_setup_teardown(a_record_is_found_at_its_position_and_without_it,
+                                        store_setup, store_teardown),
         cmocka_unit_test_setup_teardown(walking_goes_from_the_youngest_and_can_go_on, store_setup,
                                         store_teardown),
     };

@@ -68,7 +68,8 @@ struct store_record {
     wall_t expires;
     uint64_t hits;
     int64_t position;  /* in the order of age: larger is younger */
-    uint64_t bytes;    /* of room */
+    int64_t target;    /* of an exact record: where its answer record was when it was written; 0:
+                          not known */
     struct span value; /* in the map, or put together in memory of the store's (two pieces or
                           more): until the next record of that table is read */
 };
@@ -76,6 +77,12 @@ void store_read_begin(struct store *s);
 /* ERR_NOT_FOUND; ERR_CORRUPT: there is one and its checksum is wrong. */
 MUST_CHECK enum err store_get(struct store *s, enum store_table table, struct hash_key key,
                               struct store_record *out);
+/* The same for a record that was at `position` once (0: not known): where it still is there, the
+ * look-up of its key is saved, and hits is 0. */
+MUST_CHECK enum err store_get_at(struct store *s, enum store_table table, struct hash_key key,
+                                 int64_t position, struct store_record *out);
+/* About what a record with a value of that length takes in the file, its key's row included. */
+uint64_t store_room(size_t length);
 /* Whether there is a record, read or not. */
 bool store_has(struct store *s, enum store_table table, struct hash_key key);
 /* Walks the entries from the youngest older than `before` (0: all) down; fn returns false to stop.
