@@ -506,8 +506,8 @@ mutant(R, "an old refusal is explained by what is left out", REFUSAL, "(known !=
 mutant(R, "a server's count of tokens is bounded", "sidecar/path/flight/cost.c", "return n < TOKENS_MOST ? n : TOKENS_MOST;", "return n;", ("scenario.test_flight",))
 mutant(R, "an old answer stands in", "sidecar/path/cache/cache.c", "wall_t kept = {put->expires.us + put->stale};",
        "wall_t kept = {put->expires.us};", FAIL)
-mutant(R, "and is no hit", "sidecar/path/cache/cache.c", "return find_kept_entry(c, key, id, at, now, f, v) && v->fresh.us > now.us;",
-       "return find_kept_entry(c, key, id, at, now, f, v);", FAIL)
+mutant(R, "and is no hit", "sidecar/path/cache/cache.c", "(stale || v->fresh.us > now.us) &&",
+       "(stale || v->fresh.us != 1) &&", FAIL)
 mutant(R, "a wrong form is asked for once more", CALL, "if (!is_fit(f, &end)) {", "if (is_fit(f, &end) && f == NULL) {", FAIL)
 mutant(R, "by the schema", WIRE, ".schema = f->shape_retried,", "", FAIL)
 mutant(R, "the first answer is kept for it", FAILURE, "    if (f->has_first) {\n        call_land_first(f);",
@@ -531,10 +531,10 @@ FILES = "sidecar/path/store/files.c"
 STORE = ("unit.store.test_store",)
 FAULTS = ("unit.store.test_store_faults",)
 ROOM = ("unit.cache.test_cache_room",)
-mutant(R, "an entry answers its own key only", CACHE, "    if (!entry_is_of(&v, key)) {", "    if (v.fresh.us == 0) {", RECORDS)
-mutant(R, "an alias answers its own head only", CODEC, "if (!span_eq(v->material, key->head) ||", "if (", RECORDS)
+mutant(R, "an answer record answers its own key only", CACHE, "    if (!answer_record_matches(&v, key)) {", "    if (v.fresh.us == 0) {", RECORDS)
+mutant(R, "an exact record answers its own head only", CODEC, "if (!span_eq(v->material, key->head) ||", "if (", RECORDS)
 mutant(R, "and its own body only", CODEC, "span_eq(span_make(middle, v->middle.len), v->middle) &&", "", RECORDS)
-mutant(R, "one with little in common keeps a digest", CODEC, "return v->middle.len <= CACHE_ALIAS_MIDDLE;", "return v->middle.len <= 65536;",
+mutant(R, "one with little in common keeps a digest", CODEC, "return v->middle.len <= CACHE_EXACT_MIDDLE;", "return v->middle.len <= 65536;",
        RECORDS)
 mutant(R, "what a purge came before is not stored", CACHE, "return generation == c->generation ? ERR_OK : ERR_BUSY;", "return ERR_OK;", RECORDS)
 mutant(R, "nothing is added while the disk takes nothing", CACHE, 'if (strcmp(c->state, "on") != 0) {', 'if (c->state[0] == 0) {', RECORDS)
@@ -543,14 +543,14 @@ mutant(R, "the checksum covers the value", RECORD, "return head->checksum == rec
 mutant(R, "records are cut so that pages are full", RECORD, "if (total <= STORE_LEAF || total >= STORE_RUN) {", "if (total > 0) {", ROOM)
 mutant(R, "what was hit is spared", CHANGE, "row.chance = 1;", "row.chance = 0;", STORE)
 mutant(R, "once", CHANGE, "int rc = 0;\n    if (*spared) {", "int rc = 0;\n    if (*spared && c->s == NULL) {", STORE)
-mutant(R, "with its alias", CHANGE, "(at->table == STORE_ANSWER || leads_to_younger(c, at->position, value)) &&",
+mutant(R, "with its exact record", CHANGE, "(at->table == STORE_ANSWER || leads_to_younger(c, at->position, value)) &&",
        "at->table == STORE_ANSWER &&", STORE)
 mutant(R, "one commit at most goes by under a reading", CHANGE, "    wait_for_reading(s);\n", "    (void)wait_for_reading;\n", STORE)
 mutant(R, "a position is believed for its own record only", "sidecar/path/store/store.c",
        "(head.table != (uint32_t)table || head.hi != key->hi || head.lo != key->lo)) {", "head.table != (uint32_t)table) {", STORE)
 mutant(R, "nothing is tried while there is trouble", WRITER, "    if (s->trouble[0] != '\\0') { /* only", "    if (s->stop) { /* only", FAULTS)
 mutant(R, "trouble ends when the disk takes data", WRITER, "files_probe(s, s->failed_bytes) == 0;", "s->stop;", FAULTS)
-mutant(R, "and not before", WRITER, "still_there(s) && files_probe(s, s->failed_bytes) == 0;", "still_there(s);", FAULTS)
+mutant(R, "and not before", WRITER, "check_files(s) && files_probe(s, s->failed_bytes) == 0;", "check_files(s);", FAULTS)
 mutant(R, "files that were removed are missed", FILES, "return (rc != 0 && (errno == ENOENT || errno == ENOTDIR)) ||", "return (rc > 0) ||", FAULTS)
 mutant(R, "only faults of the store leave a mark", FILES, "    return store_at_work > 0 ||", "    return signo > 0 ||", FAULTS)
 mutant(R, "those of its thread do", FILES, "    return store_at_work > 0 ||", "    return signo < 0 ||", FAULTS)

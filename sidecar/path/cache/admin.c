@@ -1,11 +1,13 @@
-/* admin.c: what people do with the cache: delete, purge, list, get, count. */
+/* admin.c: what the control socket does with the cache: delete, purge, list, get, count; and the
+ * counting of hits.
+ */
 #include "path/cache/cache_priv.h"
 
 #include <stdlib.h>
 
-/* ---- hits, counted in memory and written now and then ---- */
+/* ---- hits: counted in memory, written every few seconds ---- */
 
-static void touch_done(struct store_job *job, enum err result, uint64_t count)
+static void free_job(struct store_job *job, enum err result, uint64_t count)
 {
     (void)result;
     (void)count;
@@ -20,7 +22,7 @@ static void write_hits(struct cache *c, struct touched *t)
         job->key = t->key;
         job->seq = t->seq;
         job->hits = t->hits;
-        job->done = touch_done;
+        job->done = free_job;
         store_submit(c->store, job);
     }
     t->hits = 0;
@@ -30,7 +32,7 @@ void cache_touch(struct cache *c, struct hash_key key, int64_t seq)
 {
     struct touched *t = &c->touched[key.lo % CACHE_TOUCHED];
     if (!hash_key_eq(t->key, key) || t->seq != seq) {
-        write_hits(c, t); /* another entry's, in the same place */
+        write_hits(c, t); /* another record in the same place */
         t->key = key;
         t->seq = seq;
     }
@@ -55,7 +57,7 @@ void cache_flush_touches(struct cache *c)
     if (store_stats(c->store).entries > 0) {
         struct store_job *sweep = store_job_new(STORE_SWEEP);
         sweep->now = loop_wall(c->loop);
-        sweep->done = touch_done;
+        sweep->done = free_job;
         store_submit(c->store, sweep);
     }
 }
@@ -69,7 +71,7 @@ struct removal {
     struct loop_deferred work;
 };
 
-static void tell(struct removal *r, enum err result, uint64_t count)
+static void finish_removal(struct removal *r, enum err result, uint64_t count)
 {
     if (r->done != NULL) {
         r->done(r->ctx, result, count);
@@ -77,14 +79,15 @@ static void tell(struct removal *r, enum err result, uint64_t count)
     free(r);
 }
 
-static void tell_off(void *ctx)
+/* Deferred, so that `done` is never called before cache_remove() returns. */
+static void fail_removal(void *ctx)
 {
-    tell(ctx, ERR_IO, 0);
+    finish_removal(ctx, ERR_IO, 0);
 }
 
 static void removal_done(struct store_job *job, enum err result, uint64_t count)
 {
-    tell(job->ctx, result, count);
+    finish_removal(job->ctx, result, count);
     store_job_free(job);
 }
 
@@ -97,7 +100,7 @@ static void submit_removal(struct cache *c, struct store_job *job, cache_done_fn
     c->generation++;
     if (c->store == NULL) {
         store_job_free(job);
-        r->work = (struct loop_deferred){.fn = tell_off, .ctx = r};
+        r->work = (struct loop_deferred){.fn = fail_removal, .ctx = r};
         loop_defer(c->loop, &r->work);
         return;
     }
@@ -106,14 +109,16 @@ static void submit_removal(struct cache *c, struct store_job *job, cache_done_fn
     store_submit(c->store, job);
 }
 
+/* Whether a job writes that answer record, or an exact record that leads to it. */
 static bool leads_to(const struct store_job *job, const void *ctx)
 {
     const struct hash_key *id = ctx;
-    struct alias_value alias;
+    struct exact_record exact;
     if (job->table == STORE_ANSWER) {
         return hash_key_eq(job->key, *id);
     }
-    return alias_decode(buf_span(&job->value), &alias) != ERR_OK || hash_key_eq(alias.entry, *id);
+    return exact_record_decode(buf_span(&job->value), &exact) != ERR_OK ||
+           hash_key_eq(exact.answer, *id);
 }
 
 void cache_remove(struct cache *c, struct hash_key id, cache_done_fn done, void *ctx)
@@ -125,7 +130,7 @@ void cache_remove(struct cache *c, struct hash_key id, cache_done_fn done, void 
     submit_removal(c, job, done, ctx);
 }
 
-static bool passes(const struct cache_filter *f, const struct entry_value *v)
+static bool filter_passes(const struct cache_filter *f, const struct answer_record *v)
 {
     return (f->kind.len == 0 || span_eq(f->kind, v->kind)) &&
            (f->scope.len == 0 || span_eq(f->scope, v->scope)) &&
@@ -135,11 +140,11 @@ static bool passes(const struct cache_filter *f, const struct entry_value *v)
 
 static bool value_passes(const void *filter, struct span value)
 {
-    struct entry_value v;
-    return entry_decode(value, &v) != ERR_OK || passes(filter, &v);
+    struct answer_record v;
+    return answer_record_decode(value, &v) != ERR_OK || filter_passes(filter, &v);
 }
 
-/* Pending aliases go with every purge: they come back by themselves. */
+/* A purge drops every pending exact record: the next repeat of its request stores it again. */
 static bool job_passes(const struct store_job *job, const void *filter)
 {
     return job->table == STORE_EXACT || value_passes(filter, buf_span(&job->value));
@@ -170,21 +175,21 @@ void cache_purge(struct cache *c, const struct cache_filter *filter, cache_done_
     submit_removal(c, job, done, ctx);
 }
 
-/* ---- looking ---- */
+/* ---- lists ---- */
 
 struct lister {
     struct cache *cache;
     const struct cache_filter *filter;
-    int64_t from; /* pending entries of lower sequence numbers only; 0: any */
+    int64_t from; /* pending answers of lower sequence numbers only; 0: any */
     size_t left;
     void (*fn)(void *ctx, const struct cache_info *info);
     void *ctx;
 };
 
 static bool info_of(const struct cache *c, struct hash_key key, const struct store_record *r,
-                    struct cache_info *out, struct entry_value *v)
+                    struct cache_info *out, struct answer_record *v)
 {
-    if (entry_decode(r->value, v) != ERR_OK) {
+    if (answer_record_decode(r->value, v) != ERR_OK) {
         return false;
     }
     *out = (struct cache_info){
@@ -204,7 +209,7 @@ static bool info_of(const struct cache *c, struct hash_key key, const struct sto
     return true;
 }
 
-/* A pending entry as a record: its place in the list is before all positions of the store. */
+/* A pending answer as a record: its place in the list is before all positions of the store. */
 static struct store_record record_of(const struct store_job *job)
 {
     return (struct store_record){.seq = job->seq,
@@ -216,15 +221,15 @@ static struct store_record record_of(const struct store_job *job)
 static void list_record(struct lister *l, struct hash_key key, const struct store_record *r)
 {
     struct cache_info info;
-    struct entry_value v;
-    if (info_of(l->cache, key, r, &info, &v) && passes(l->filter, &v)) {
+    struct answer_record v;
+    if (info_of(l->cache, key, r, &info, &v) && filter_passes(l->filter, &v)) {
         l->fn(l->ctx, &info);
         l->left--;
     }
 }
 
-/* Committed entries, but for those with a newer one pending, and those that an earlier page has
- * shown as pending. */
+/* Lists committed answers, except those with a newer one pending, and those that an earlier page
+ * listed as pending. */
 static bool list_committed(void *ctx, struct hash_key key, const struct store_record *r)
 {
     struct lister *l = ctx;
@@ -242,11 +247,11 @@ static int newest_first(const void *a, const void *b)
     return ((*x)->seq < (*y)->seq) - ((*x)->seq > (*y)->seq);
 }
 
-/* Returns where to go on within the pending ones, 0: all were shown. */
+/* Returns where to go on among the pending ones, 0: all are listed. */
 static int64_t list_pending(struct lister *l)
 {
     struct store_job **jobs = mem_new(CACHE_PENDING_MAX * sizeof(struct store_job *));
-    size_t n = pending_entries(&l->cache->pending, jobs);
+    size_t n = pending_answers(&l->cache->pending, jobs);
     int64_t next = 0;
     qsort(jobs, n, sizeof(struct store_job *), newest_first);
     for (size_t i = 0; i < n && next == 0; i++) {
@@ -283,7 +288,7 @@ enum err cache_get(struct cache *c, struct hash_key id,
 {
     struct store_record record;
     struct cache_info info;
-    struct entry_value v;
+    struct answer_record v;
     if (c->store == NULL) {
         return ERR_NOT_FOUND;
     }
@@ -302,11 +307,11 @@ enum err cache_get(struct cache *c, struct hash_key id,
     return e;
 }
 
-/* Pending entries that are not over a committed one of the same key. */
+/* Counts the pending answers that do not replace a committed one. */
 static uint64_t count_new(struct cache *c)
 {
     struct store_job **jobs = mem_new(CACHE_PENDING_MAX * sizeof(struct store_job *));
-    size_t n = pending_entries(&c->pending, jobs);
+    size_t n = pending_answers(&c->pending, jobs);
     uint64_t found = 0;
     store_read_begin(c->store);
     for (size_t i = 0; i < n; i++) {

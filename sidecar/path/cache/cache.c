@@ -1,13 +1,36 @@
 /* cache.c: look-ups, stores, and the life of the store behind them.
  *
- * A look-up asks the pending writes first, then the map; the whole material is compared, whatever
- * the hash says. An alias hit costs two reads: the alias, and the entry that it leads to, which
- * must be there with the sequence number that the alias remembers.
+ * RECORDS. An answered request leaves two records in the store:
  *
- * The store may be gone (no permission, held by another daemon, damaged): then every look-up is
+ *   exact key: the request's bytes         normalized key: what the request means
+ *        |                                      |
+ *   exact record ---- id, seq ---------->  answer record
+ *   what the bytes have beside the         answer, request as it came, SHA-256 of the key's
+ *   answer record's request                material
+ *
+ * A hash only finds a record; the key's material is compared as well, byte for byte or by its
+ * SHA-256. The text of a request stands once: an exact record has its key's material where the
+ * request of its answer record is not that text (codec.c). Several exact records may lead to one
+ * answer record: other bytes that mean the same. An exact record is a hit only with the answer
+ * record whose sequence number it holds: one whose answer was replaced, removed or evicted is dead.
+ * The writer removes dead ones with a purge, or by their age.
+ *
+ * PENDING WRITES. A put is encoded into a job for the store's writer thread, and the job stays in
+ * `pending` (pending.c) until it is collected after its commit. A look-up asks `pending` first,
+ * then the map: so an answer is found from cache_store_answer() on, without a gap. The table is
+ * bounded; when it is full, answers are not kept.
+ *
+ * GENERATIONS. cache_remove() and cache_purge() drop what matches from `pending`, queue the removal
+ * behind the puts, and raise the generation. A put names the generation of its flight's beginning:
+ * an answer to a request from before a purge is not stored after it.
+ *
+ * OBSERVED ANSWERS. `mode = observe` stores what it sees with CACHE_FLAG_OBSERVED. Only a key with
+ * `observing` finds such a record: it counts would-be hits and is never served.
+ *
+ * THE STORE may be closed (no permission, held by another daemon, damaged): then every look-up is
  * CACHE_OFF. Or it may be read and not written (the disk is full): then hits go on and nothing is
- * added. Either is tried again every ten seconds, and every change of state is logged once. Nothing
- * here ever fails a request.
+ * added. Either is tried again every ten seconds, and every change of state is logged once. None of
+ * it fails a request.
  */
 #include "path/cache/cache_priv.h"
 
@@ -19,7 +42,8 @@
 static const usec_t RETRY = 10 * USEC_PER_S;
 static const usec_t TOUCH = 5 * USEC_PER_S;
 
-static void on_wake_thread(void *ctx)
+/* On the writer thread. */
+static void wake_loop(void *ctx)
 {
     struct cache *c = ctx;
     loop_wake(c->waker);
@@ -27,7 +51,7 @@ static void on_wake_thread(void *ctx)
 
 /* ---- opening and closing ---- */
 
-/* why: NULL: on. A change is logged, and while the cache is off it is tried again. */
+/* why: NULL: on. Logs a change; while the cache is not on, the retry timer runs. */
 static void set_state(struct cache *c, const char *why)
 {
     char state[sizeof c->state];
@@ -54,7 +78,7 @@ static void try_open(struct cache *c)
                                     .max_size = c->settings.max_size,
                                     .sync = c->settings.durability == DURABILITY_GROUP,
                                     .crash_mark = true,
-                                    .wake = on_wake_thread,
+                                    .wake = wake_loop,
                                     .ctx = c};
     enum err e = store_open(&options, &c->store, why, sizeof why);
     if (e != ERR_OK) {
@@ -77,20 +101,14 @@ static void on_retry(void *ctx)
     }
 }
 
-static void keep_counts(struct cache *c)
-{
-    struct store_stats s = store_stats(c->store);
-    c->expired_before += s.expired;
-    c->evicted_before += s.evicted;
-    c->errors_before += s.errors;
-}
-
-/* The files are damaged: set aside; or removed: there is nothing to set aside. Others take their
- * place at once. */
+/* Opens a new store in place of one whose files are damaged (set aside) or removed. */
 static void replace_store(struct cache *c, bool damaged)
 {
     struct store *store = c->store;
-    keep_counts(c);
+    struct store_stats s = store_stats(store);
+    c->expired_before += s.expired;
+    c->evicted_before += s.evicted;
+    c->errors_before += s.errors;
     c->store = NULL;
     if (damaged) {
         store_close_damaged(store);
@@ -101,6 +119,7 @@ static void replace_store(struct cache *c, bool damaged)
     try_open(c);
 }
 
+/* Takes finished jobs back, and acts on what became of the store. */
 static void collect(struct cache *c)
 {
     usec_t times[64];
@@ -148,7 +167,7 @@ struct cache *cache_create(struct loop *loop, const struct cache_options *option
     return c;
 }
 
-static bool all_jobs(const struct store_job *job, const void *ctx)
+static bool is_any(const struct store_job *job, const void *ctx)
 {
     (void)job;
     (void)ctx;
@@ -162,7 +181,7 @@ void cache_destroy(struct cache *c)
     }
     cache_flush_touches(c);
     store_close(c->store);
-    pending_drop_if(&c->pending, all_jobs, NULL);
+    pending_drop_if(&c->pending, is_any, NULL);
     loop_timer_destroy(c->retry);
     loop_timer_destroy(c->touch);
     loop_waker_destroy(c->waker);
@@ -198,6 +217,7 @@ uint64_t cache_generation(const struct cache *c)
 
 /* ---- look-ups ---- */
 
+/* What stands under a hash. */
 struct found {
     struct span value;
     int64_t seq, target; /* target: store_record.target */
@@ -205,9 +225,10 @@ struct found {
     bool pending;
 };
 
-/* The value under a hash, pending or committed; at: where it was committed, 0: not known. */
-static bool find(struct cache *c, enum store_table table, struct hash_key hash, int64_t at,
-                 struct found *f)
+/* Reads what stands under a hash, pending or committed; at: where it was committed, 0: not known.
+ * */
+static bool read_value(struct cache *c, enum store_table table, struct hash_key hash, int64_t at,
+                       struct found *f)
 {
     const struct store_job *job = pending_find(&c->pending, table, hash);
     struct store_record record;
@@ -233,8 +254,19 @@ static bool find(struct cache *c, enum store_table table, struct hash_key hash, 
     return true;
 }
 
-static void fill(struct cache_hit *hit, struct hash_key id, const struct found *f,
-                 const struct entry_value *v)
+/* Reads an answer record that this key may see: fresh, or kept beyond that (stale). Its material is
+ * not compared yet. */
+static bool read_answer(struct cache *c, const struct cache_key *key, struct hash_key id,
+                        int64_t at, wall_t now, bool stale, struct found *f,
+                        struct answer_record *v)
+{
+    return read_value(c, STORE_ANSWER, id, at, f) && f->expires.us > now.us &&
+           answer_record_decode(f->value, v) == ERR_OK && (stale || v->fresh.us > now.us) &&
+           (key->observing || (v->flags & CACHE_FLAG_OBSERVED) == 0);
+}
+
+static void fill_hit(struct cache_hit *hit, struct hash_key id, const struct found *f,
+                     const struct answer_record *v)
 {
     *hit = (struct cache_hit){.id = id,
                               .seq = f->seq,
@@ -248,112 +280,83 @@ static void fill(struct cache_hit *hit, struct hash_key id, const struct found *
                               .answer = v->answer};
 }
 
-static enum cache_result hit_of(struct cache *c, const struct cache_hit *hit, bool pending)
-{
-    cache_touch(c, hit->id, hit->seq);
-    return pending ? CACHE_PENDING : CACHE_HIT;
-}
-
-/* The entry under a hash that this key may see; its material is not compared yet. */
-static bool find_kept_entry(struct cache *c, const struct cache_key *key, struct hash_key id,
-                            int64_t at, wall_t now, struct found *f, struct entry_value *v)
-{
-    return find(c, STORE_ANSWER, id, at, f) && f->expires.us > now.us &&
-           entry_decode(f->value, v) == ERR_OK &&
-           (key->observing || (v->flags & CACHE_FLAG_OBSERVED) == 0);
-}
-
-static bool find_live_entry(struct cache *c, const struct cache_key *key, struct hash_key id,
-                            int64_t at, wall_t now, struct found *f, struct entry_value *v)
-{
-    return find_kept_entry(c, key, id, at, now, f, v) && v->fresh.us > now.us;
-}
-
 static enum cache_result miss(struct cache *c)
 {
     store_read_end(c->store);
     return CACHE_MISS;
 }
 
+enum { FIND_STALE = 1, FIND_UNCOUNTED = 2 };
+
+static enum cache_result find_answer(struct cache *c, const struct cache_key *key, wall_t now,
+                                     unsigned how, struct cache_hit *hit)
+{
+    bool counted = (how & FIND_UNCOUNTED) == 0;
+    struct found f;
+    struct answer_record v;
+    if (c->store == NULL) {
+        return CACHE_OFF;
+    }
+    store_read_begin(c->store);
+    if (!read_answer(c, key, key->hash, 0, now, (how & FIND_STALE) != 0, &f, &v)) {
+        return miss(c);
+    }
+    if (!answer_record_matches(&v, key)) {
+        c->counts.collisions += counted ? 1 : 0;
+        return miss(c);
+    }
+    fill_hit(hit, key->hash, &f, &v);
+    if (counted) {
+        cache_touch(c, hit->id, hit->seq);
+    }
+    return f.pending ? CACHE_PENDING : CACHE_HIT;
+}
+
 enum cache_result cache_find_answer(struct cache *c, const struct cache_key *key, wall_t now,
                                     struct cache_hit *hit)
 {
-    struct found f;
-    struct entry_value v;
-    if (c->store == NULL) {
-        return CACHE_OFF;
-    }
-    store_read_begin(c->store);
-    if (!find_live_entry(c, key, key->hash, 0, now, &f, &v)) {
-        return miss(c);
-    }
-    if (!entry_is_of(&v, key)) {
-        c->counts.collisions++;
-        return miss(c);
-    }
-    fill(hit, key->hash, &f, &v);
-    return hit_of(c, hit, f.pending);
-}
-
-typedef bool (*find_fn)(struct cache *c, const struct cache_key *key, struct hash_key id,
-                        int64_t at, wall_t now, struct found *f, struct entry_value *v);
-
-/* What find makes of the key; nothing is counted. */
-static enum cache_result look(struct cache *c, find_fn find_entry, const struct cache_key *key,
-                              wall_t now, struct cache_hit *hit)
-{
-    struct found f;
-    struct entry_value v;
-    if (c->store == NULL) {
-        return CACHE_OFF;
-    }
-    store_read_begin(c->store);
-    if (!find_entry(c, key, key->hash, 0, now, &f, &v) || !entry_is_of(&v, key)) {
-        return miss(c);
-    }
-    fill(hit, key->hash, &f, &v);
-    return f.pending ? CACHE_PENDING : CACHE_HIT;
+    return find_answer(c, key, now, 0, hit);
 }
 
 enum cache_result cache_peek_answer(struct cache *c, const struct cache_key *key, wall_t now,
                                     struct cache_hit *hit)
 {
-    return look(c, find_live_entry, key, now, hit);
+    return find_answer(c, key, now, FIND_UNCOUNTED, hit);
 }
 
 enum cache_result cache_find_stale(struct cache *c, const struct cache_key *key, wall_t now,
                                    struct cache_hit *hit)
 {
-    enum cache_result found = look(c, find_kept_entry, key, now, hit);
-    return found == CACHE_HIT || found == CACHE_PENDING ? hit_of(c, hit, found == CACHE_PENDING)
-                                                        : found;
+    return find_answer(c, key, now, FIND_STALE, hit);
 }
 
+/* The answer record is read at the position that the exact record's row names: one look-up less. */
 enum cache_result cache_find_exact(struct cache *c, const struct cache_key *key, wall_t now,
                                    struct cache_hit *hit)
 {
-    struct found f, entry;
-    struct alias_value alias;
-    struct entry_value v;
+    struct found f, answer;
+    struct exact_record exact;
+    struct answer_record v;
     if (c->store == NULL) {
         return CACHE_OFF;
     }
     store_read_begin(c->store);
-    if (!find(c, STORE_EXACT, key->hash, 0, &f) || f.expires.us <= now.us ||
-        alias_decode(f.value, &alias) != ERR_OK) {
+    if (!read_value(c, STORE_EXACT, key->hash, 0, &f) || f.expires.us <= now.us ||
+        exact_record_decode(f.value, &exact) != ERR_OK) {
         return miss(c);
     }
-    if (!find_live_entry(c, key, alias.entry, f.target, now, &entry, &v) ||
-        entry.seq != alias.seq) {
+    if (!read_answer(c, key, exact.answer, f.target, now, false, &answer, &v) ||
+        answer.seq != exact.seq) {
         return miss(c);
     }
-    if (!alias_is_of(&alias, &v, key)) {
+    if (!exact_record_matches(&exact, &v, key)) {
         c->counts.collisions++;
         return miss(c);
     }
-    fill(hit, alias.entry, &entry, &v);
-    hit->model = alias.model;
-    return hit_of(c, hit, entry.pending || f.pending);
+    fill_hit(hit, exact.answer, &answer, &v);
+    hit->model = exact.model;
+    cache_touch(c, hit->id, hit->seq);
+    return answer.pending || f.pending ? CACHE_PENDING : CACHE_HIT;
 }
 
 void cache_release(struct cache *c)
@@ -391,13 +394,13 @@ static enum err submit_put(struct cache *c, struct store_job *job)
     return ERR_OK;
 }
 
-static enum err may_store(const struct cache *c, uint64_t generation)
+static enum err check_storable(const struct cache *c, uint64_t generation)
 {
     if (c->store == NULL) {
         return ERR_IO;
     }
     if (strcmp(c->state, "on") != 0) {
-        return ERR_FULL; /* it would be dropped by the writer */
+        return ERR_FULL; /* the writer would refuse it */
     }
     return generation == c->generation ? ERR_OK : ERR_BUSY;
 }
@@ -417,26 +420,26 @@ static struct store_job *new_put(struct cache *c, enum store_table table, struct
 enum err cache_store_answer(struct cache *c, const struct cache_put *put, uint64_t generation,
                             int64_t *seq)
 {
-    enum err e = may_store(c, generation);
+    enum err e = check_storable(c, generation);
     if (e != ERR_OK) {
         return e;
     }
     wall_t kept = {put->expires.us + put->stale};
-    struct entry_value v = {.created = put->created,
-                            .fresh = put->expires,
-                            .model_time = put->model_time,
-                            .tokens = put->tokens,
-                            .cost = put->cost,
-                            .flags = put->flags,
-                            .kind = put->kind,
-                            .scope = put->scope,
-                            .model = put->model,
-                            .upstream = put->upstream,
-                            .answer = put->answer,
-                            .request = c->settings.keep_requests ? put->request : SPAN_NONE};
+    struct answer_record v = {.created = put->created,
+                              .fresh = put->expires,
+                              .model_time = put->model_time,
+                              .tokens = put->tokens,
+                              .cost = put->cost,
+                              .flags = put->flags,
+                              .kind = put->kind,
+                              .scope = put->scope,
+                              .model = put->model,
+                              .upstream = put->upstream,
+                              .answer = put->answer,
+                              .request = c->settings.keep_requests ? put->request : SPAN_NONE};
     material_digest(&put->key, v.digest);
     struct store_job *job = new_put(c, STORE_ANSWER, put->key.hash, kept);
-    e = entry_encode(&v, &job->value);
+    e = answer_record_encode(&v, &job->value);
     if (e != ERR_OK) {
         store_job_free(job);
         return e;
@@ -449,17 +452,17 @@ enum err cache_store_exact(struct cache *c, const struct cache_key *key, struct 
                            int64_t seq, struct span model, wall_t expires, uint64_t generation)
 {
     struct found f;
-    struct entry_value entry;
+    struct answer_record answer;
     uint8_t digest[HASH_SHA256_BYTES];
-    enum err e = may_store(c, generation);
+    enum err e = check_storable(c, generation);
     if (e != ERR_OK) {
         return e;
     }
-    struct alias_value v = {.entry = id, .seq = seq, .model = model};
+    struct exact_record v = {.answer = id, .seq = seq, .model = model};
     store_read_begin(c->store);
-    bool there =
-        find(c, STORE_ANSWER, id, 0, &f) && f.seq == seq && entry_decode(f.value, &entry) == ERR_OK;
-    bool shares = there && c->settings.keep_requests && alias_share(&v, key, entry.request);
+    bool there = read_value(c, STORE_ANSWER, id, 0, &f) && f.seq == seq &&
+                 answer_record_decode(f.value, &answer) == ERR_OK;
+    bool shares = there && c->settings.keep_requests && exact_record_share(&v, key, answer.request);
     store_read_end(c->store);
     if (!there) {
         return ERR_NOT_FOUND;
@@ -472,7 +475,7 @@ enum err cache_store_exact(struct cache *c, const struct cache_key *key, struct 
         v.middle = SPAN_NONE;
     }
     struct store_job *job = new_put(c, STORE_EXACT, key->hash, expires);
-    e = alias_encode(&v, &job->value);
+    e = exact_record_encode(&v, &job->value);
     if (e != ERR_OK) {
         store_job_free(job);
         return e;

@@ -10,51 +10,54 @@ enum {
     CACHE_PENDING_MAX = 4096,
     CACHE_PENDING_BYTES = 32 * 1024 * 1024,
     CACHE_PENDING_BUCKETS = 1024,
-    CACHE_TOUCHED = 1024, /* entries whose hits wait to be written; others are not counted */
+    CACHE_TOUCHED = 1024, /* answer records whose hits wait to be written */
     CACHE_LIST_ROWS = 4096,
-    CACHE_ALIAS_MIDDLE = 128, /* an alias with more of its own keeps a SHA-256 */
+    CACHE_EXACT_MIDDLE = 128, /* an exact record with more text of its own has a SHA-256 */
 };
 
-/* Places of pending entries in a list are this and their sequence number: over all positions. */
+/* The place of a pending answer in a list is this plus its sequence number: above all positions. */
 static const int64_t CACHE_PENDING_PLACE = (int64_t)1 << 62;
 
 /* ---- codec.c: the values of records ---- */
-struct entry_value {
-    wall_t created, fresh; /* fresh: until then it is a hit; the record itself may stay longer */
+struct answer_record {
+    wall_t created, fresh; /* fresh: until then it is a hit; the record may be kept longer */
     usec_t model_time;
     int64_t tokens, cost;
     unsigned flags;
     uint8_t digest[HASH_SHA256_BYTES]; /* SHA-256 of the key material */
     struct span kind, scope, model, upstream, answer, request;
 };
-struct alias_value {
-    struct hash_key entry;
+struct exact_record {
+    struct hash_key answer; /* key and sequence number of the answer record */
     int64_t seq;
-    bool hashed;        /* material is the SHA-256 of it; else its head, and its body is: */
-    size_t first;       /* so many bytes of the beginning of the entry's request, */
-    struct span middle; /* these, */
-    size_t last;        /* and so many of the request's end */
-    struct span material, model;
+    bool hashed;          /* material is the SHA-256 of the key's material */
+    struct span material; /* else its head, and its body is: */
+    size_t first;         /* so many bytes of the beginning of the answer record's request, */
+    struct span middle;   /* these bytes, */
+    size_t last;          /* and so many bytes of the request's end */
+    struct span model;    /* as the request names it */
 };
-MUST_CHECK enum err entry_encode(const struct entry_value *v, struct buf *out);
-MUST_CHECK enum err entry_decode(struct span value, struct entry_value *out);
-MUST_CHECK enum err alias_encode(const struct alias_value *v, struct buf *out);
-MUST_CHECK enum err alias_decode(struct span value, struct alias_value *out);
+/* Append the value of a record to out; cut one into its parts, which point into it. ERR_CORRUPT: it
+ * is none. */
+MUST_CHECK enum err answer_record_encode(const struct answer_record *v, struct buf *out);
+MUST_CHECK enum err answer_record_decode(struct span value, struct answer_record *out);
+MUST_CHECK enum err exact_record_encode(const struct exact_record *v, struct buf *out);
+MUST_CHECK enum err exact_record_decode(struct span value, struct exact_record *out);
 /* store_target_fn */
-bool exact_record_target(struct span value, struct hash_key *entry, int64_t *seq);
+bool exact_record_target(struct span value, struct hash_key *answer, int64_t *seq);
 void material_digest(const struct cache_key *key, uint8_t out[HASH_SHA256_BYTES]);
-/* Whether the key's material is the stored one. */
-bool entry_is_of(const struct entry_value *v, const struct cache_key *key);
-bool alias_is_of(const struct alias_value *v, const struct entry_value *entry,
-                 const struct cache_key *key);
-/* Sets what an alias holds beside the request of its entry; the spans point into key. false: they
- * have too little in common. */
-bool alias_share(struct alias_value *v, const struct cache_key *key, struct span request);
+/* Whether the record is of that key: compares the material. */
+bool answer_record_matches(const struct answer_record *v, const struct cache_key *key);
+bool exact_record_matches(const struct exact_record *v, const struct answer_record *answer,
+                          const struct cache_key *key);
+/* Fills in what an exact record has beside the request of its answer record; the spans point into
+ * key. false: the two have too little in common. */
+bool exact_record_share(struct exact_record *v, const struct cache_key *key, struct span request);
 
-/* ---- pending.c: writes that no read transaction can see yet ---- */
+/* ---- pending.c: writes that no reading sees yet ---- */
 struct pending {
     struct pending *next;
-    struct store_job *job; /* owns the value */
+    struct store_job *job; /* owned by the store */
 };
 struct pending_table {
     struct pending *buckets[CACHE_PENDING_BUCKETS];
@@ -63,17 +66,19 @@ struct pending_table {
 /* The job of the newest pending write of that key; NULL. */
 struct store_job *pending_find(const struct pending_table *t, enum store_table table,
                                struct hash_key key);
-/* Adds, in place of an older one of the same key. ERR_FULL. */
+/* Adds a job, in place of an older one of the same key. ERR_FULL. */
 MUST_CHECK enum err pending_add(struct pending_table *t, struct store_job *job);
-/* Forgets that very job, if it is still there. */
+/* Drops that very job, if it is still there; the job is not freed. */
 void pending_drop(struct pending_table *t, const struct store_job *job);
-/* Forgets all that fn says. */
+/* Drops all for which fn is true. */
 void pending_drop_if(struct pending_table *t,
                      bool (*fn)(const struct store_job *job, const void *ctx), const void *ctx);
 
-/* The entries among them, in no order, into room for CACHE_PENDING_MAX; returns how many. */
-size_t pending_entries(const struct pending_table *t, struct store_job **out);
+/* Copies the puts of answer records, in no order; out has room for CACHE_PENDING_MAX. Returns how
+ * many. */
+size_t pending_answers(const struct pending_table *t, struct store_job **out);
 
+/* Hits of an answer record that are not written yet. */
 struct touched {
     struct hash_key key;
     int64_t seq;
@@ -92,13 +97,15 @@ struct cache {
     uint64_t generation;
     struct pending_table pending;
     struct touched touched[CACHE_TOUCHED];
-    struct cache_stats counts; /* inserted, collisions, errors of ours */
-    uint64_t expired_before, evicted_before, errors_before; /* of stores closed meanwhile */
+    struct cache_stats counts; /* inserted, collisions, and errors found by reading */
+    uint64_t expired_before, evicted_before, errors_before; /* of stores closed since */
     struct figure_times commits;
 };
 
 /* admin.c */
+/* Queues the counted hits, and a sweep of expired records. */
 void cache_flush_touches(struct cache *c);
+/* Counts a hit of an answer record, in memory. */
 void cache_touch(struct cache *c, struct hash_key key, int64_t seq);
 
 #endif

@@ -1,33 +1,34 @@
-/* codec.c: the values of the two sorts of records: fixed heads, then the parts one after the other.
- * The store verified the checksum; lengths are checked all the same before any is used.
+/* codec.c: the values of the two sorts of records: a fixed head, then the parts one after the
+ * other. The store verified the checksum; lengths are checked all the same before any is used.
  *
- * The text of a request stands once, as the entry's `request`. The entry's key material is kept as
- * its SHA-256. An alias keeps the head of its material; its body is compared with the entry's
- * request, but for a stretch in the middle that the alias holds itself (another model's name, most
- * often). Where the two have little in common, or no request is kept, it is the SHA-256 as well.
+ * The text of a request stands once, in the answer record. The material of that record's own key is
+ * kept as its SHA-256. An exact record keeps the head of its key's material; the body is compared
+ * with the answer record's request, except for a stretch in the middle that the exact record holds
+ * itself (most often the name of another model). Where the two have little in common, or requests
+ * are not kept, an exact record has the SHA-256 of its material too.
  */
 #include "path/cache/cache_priv.h"
 
-enum { CODEC_VERSION = 3, ENTRY_PARTS = 6, ALIAS_PARTS = 3 };
+enum { CODEC_VERSION = 3, ANSWER_PARTS = 6, EXACT_PARTS = 3 };
 
-struct entry_head {
+struct answer_head {
     uint32_t version, flags;
     int64_t created, fresh, model_time, tokens, cost;
     uint8_t digest[HASH_SHA256_BYTES];
-    uint32_t lengths[ENTRY_PARTS];
+    uint32_t lengths[ANSWER_PARTS];
 };
 
-struct alias_head {
+struct exact_head {
     uint32_t version, hashed;
     uint64_t hi, lo;
     int64_t seq;
     uint32_t first, last;
-    uint32_t lengths[ALIAS_PARTS];
+    uint32_t lengths[EXACT_PARTS];
     uint32_t unused;
 };
 
-_Static_assert(sizeof(struct entry_head) == 104, "no holes");
-_Static_assert(sizeof(struct alias_head) == 56, "no holes");
+_Static_assert(sizeof(struct answer_head) == 104, "no holes");
+_Static_assert(sizeof(struct exact_head) == 56, "no holes");
 
 static enum err append_parts(struct buf *out, const struct span *parts, size_t count)
 {
@@ -38,7 +39,7 @@ static enum err append_parts(struct buf *out, const struct span *parts, size_t c
     return e;
 }
 
-/* Cuts the parts out of value behind its head. */
+/* Cuts the value behind its head into parts. */
 static enum err cut_parts(struct span value, size_t head, const uint32_t *lengths, size_t count,
                           struct span **parts)
 {
@@ -53,30 +54,30 @@ static enum err cut_parts(struct span value, size_t head, const uint32_t *length
     return at == value.len ? ERR_OK : ERR_CORRUPT;
 }
 
-enum err entry_encode(const struct entry_value *v, struct buf *out)
+enum err answer_record_encode(const struct answer_record *v, struct buf *out)
 {
-    const struct span parts[ENTRY_PARTS] = {v->kind,     v->scope,  v->model,
-                                            v->upstream, v->answer, v->request};
-    struct entry_head head = {.version = CODEC_VERSION,
-                              .flags = v->flags,
-                              .created = v->created.us,
-                              .fresh = v->fresh.us,
-                              .model_time = v->model_time,
-                              .tokens = v->tokens,
-                              .cost = v->cost};
+    const struct span parts[ANSWER_PARTS] = {v->kind,     v->scope,  v->model,
+                                             v->upstream, v->answer, v->request};
+    struct answer_head head = {.version = CODEC_VERSION,
+                               .flags = v->flags,
+                               .created = v->created.us,
+                               .fresh = v->fresh.us,
+                               .model_time = v->model_time,
+                               .tokens = v->tokens,
+                               .cost = v->cost};
     memcpy(head.digest, v->digest, sizeof head.digest);
-    for (size_t i = 0; i < ENTRY_PARTS; i++) {
+    for (size_t i = 0; i < ANSWER_PARTS; i++) {
         head.lengths[i] = (uint32_t)parts[i].len;
     }
     enum err e = buf_append(out, &head, sizeof head);
-    return e == ERR_OK ? append_parts(out, parts, ENTRY_PARTS) : e;
+    return e == ERR_OK ? append_parts(out, parts, ANSWER_PARTS) : e;
 }
 
-enum err entry_decode(struct span value, struct entry_value *out)
+enum err answer_record_decode(struct span value, struct answer_record *out)
 {
-    struct entry_head head;
-    struct span *parts[ENTRY_PARTS] = {&out->kind,     &out->scope,  &out->model,
-                                       &out->upstream, &out->answer, &out->request};
+    struct answer_head head;
+    struct span *parts[ANSWER_PARTS] = {&out->kind,     &out->scope,  &out->model,
+                                        &out->upstream, &out->answer, &out->request};
     if (value.len < sizeof head) {
         return ERR_CORRUPT;
     }
@@ -91,30 +92,30 @@ enum err entry_decode(struct span value, struct entry_value *out)
     out->tokens = head.tokens;
     out->cost = head.cost;
     memcpy(out->digest, head.digest, sizeof out->digest);
-    return cut_parts(value, sizeof head, head.lengths, ENTRY_PARTS, parts);
+    return cut_parts(value, sizeof head, head.lengths, ANSWER_PARTS, parts);
 }
 
-enum err alias_encode(const struct alias_value *v, struct buf *out)
+enum err exact_record_encode(const struct exact_record *v, struct buf *out)
 {
-    const struct span parts[ALIAS_PARTS] = {v->material, v->middle, v->model};
-    struct alias_head head = {.version = CODEC_VERSION,
+    const struct span parts[EXACT_PARTS] = {v->material, v->middle, v->model};
+    struct exact_head head = {.version = CODEC_VERSION,
                               .hashed = v->hashed ? 1 : 0,
-                              .hi = v->entry.hi,
-                              .lo = v->entry.lo,
+                              .hi = v->answer.hi,
+                              .lo = v->answer.lo,
                               .seq = v->seq,
                               .first = (uint32_t)v->first,
                               .last = (uint32_t)v->last};
-    for (size_t i = 0; i < ALIAS_PARTS; i++) {
+    for (size_t i = 0; i < EXACT_PARTS; i++) {
         head.lengths[i] = (uint32_t)parts[i].len;
     }
     enum err e = buf_append(out, &head, sizeof head);
-    return e == ERR_OK ? append_parts(out, parts, ALIAS_PARTS) : e;
+    return e == ERR_OK ? append_parts(out, parts, EXACT_PARTS) : e;
 }
 
-enum err alias_decode(struct span value, struct alias_value *out)
+enum err exact_record_decode(struct span value, struct exact_record *out)
 {
-    struct alias_head head;
-    struct span *parts[ALIAS_PARTS] = {&out->material, &out->middle, &out->model};
+    struct exact_head head;
+    struct span *parts[EXACT_PARTS] = {&out->material, &out->middle, &out->model};
     if (value.len < sizeof head) {
         return ERR_CORRUPT;
     }
@@ -122,21 +123,21 @@ enum err alias_decode(struct span value, struct alias_value *out)
     if (head.version != CODEC_VERSION) {
         return ERR_CORRUPT;
     }
-    out->entry = (struct hash_key){.hi = head.hi, .lo = head.lo};
+    out->answer = (struct hash_key){.hi = head.hi, .lo = head.lo};
     out->seq = head.seq;
     out->hashed = head.hashed != 0;
     out->first = head.first;
     out->last = head.last;
-    return cut_parts(value, sizeof head, head.lengths, ALIAS_PARTS, parts);
+    return cut_parts(value, sizeof head, head.lengths, EXACT_PARTS, parts);
 }
 
-bool exact_record_target(struct span value, struct hash_key *entry, int64_t *seq)
+bool exact_record_target(struct span value, struct hash_key *answer, int64_t *seq)
 {
-    struct alias_value v;
-    if (alias_decode(value, &v) != ERR_OK) {
+    struct exact_record v;
+    if (exact_record_decode(value, &v) != ERR_OK) {
         return false;
     }
-    *entry = v.entry;
+    *answer = v.answer;
     *seq = v.seq;
     return true;
 }
@@ -154,18 +155,18 @@ static bool digest_equal(const struct cache_key *key, struct span digest)
     return span_eq(span_make((const char *)own, sizeof own), digest);
 }
 
-bool entry_is_of(const struct entry_value *v, const struct cache_key *key)
+bool answer_record_matches(const struct answer_record *v, const struct cache_key *key)
 {
     return digest_equal(key, span_make((const char *)v->digest, sizeof v->digest));
 }
 
-bool alias_is_of(const struct alias_value *v, const struct entry_value *entry,
-                 const struct cache_key *key)
+bool exact_record_matches(const struct exact_record *v, const struct answer_record *answer,
+                          const struct cache_key *key)
 {
     if (v->hashed) {
         return digest_equal(key, v->material);
     }
-    struct span request = entry->request, body = key->body;
+    struct span request = answer->request, body = key->body;
     if (!span_eq(v->material, key->head) || v->first > request.len || v->last > request.len ||
         v->first + v->middle.len + v->last != body.len) {
         return false;
@@ -177,7 +178,7 @@ bool alias_is_of(const struct alias_value *v, const struct entry_value *entry,
                    span_make(request.ptr + (request.len - v->last), v->last));
 }
 
-bool alias_share(struct alias_value *v, const struct cache_key *key, struct span request)
+bool exact_record_share(struct exact_record *v, const struct cache_key *key, struct span request)
 {
     struct span body = key->body;
     size_t most = body.len < request.len ? body.len : request.len;
@@ -194,5 +195,5 @@ bool alias_share(struct alias_value *v, const struct cache_key *key, struct span
     v->middle = span_make(body.ptr + first, body.len - first - last);
     v->material = key->head;
     v->hashed = false;
-    return v->middle.len <= CACHE_ALIAS_MIDDLE;
+    return v->middle.len <= CACHE_EXACT_MIDDLE;
 }

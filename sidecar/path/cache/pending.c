@@ -1,6 +1,6 @@
-/* pending.c: what was given to the writer and cannot be read from the map yet. Bounded in number
- * and bytes; when it is full, answers are not kept rather than memory grown. The values belong to
- * the jobs, which outlive their rows here: a row is dropped before its job is freed.
+/* pending.c: puts that the writer has and no reading sees yet. Bounded in number and bytes: when
+ * the table is full, answers are not kept. The values belong to the jobs, which outlive their rows
+ * here: a row is dropped before its job is freed.
  */
 #include "path/cache/cache_priv.h"
 
@@ -85,7 +85,7 @@ void pending_drop_if(struct pending_table *t,
     }
 }
 
-size_t pending_entries(const struct pending_table *t, struct store_job **out)
+size_t pending_answers(const struct pending_table *t, struct store_job **out)
 {
     size_t n = 0;
     for (size_t i = 0; i < CACHE_PENDING_BUCKETS; i++) {

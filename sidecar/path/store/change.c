@@ -1,13 +1,14 @@
 /* change.c: what a write transaction does: puts, removals, eviction.
  *
- * Live bytes are LMDB's own count of the pages in use, read within the transaction: what is evicted
- * against them is what the file really holds. Eviction goes by age, and gives what was hit meanwhile
- * another round (CLOCK): a hit costs one small row, and the record moves once a round at most.
+ * Live bytes are LMDB's count of the pages in use, read within the transaction: eviction compares
+ * the bound with what the file really holds. Eviction goes by age, and a record that was hit since
+ * it was written gets another round (CLOCK): a hit costs one small row, and the record moves once a
+ * round at most. An exact record gets another round if its answer record got one.
  */
 #include "path/store/store_writer.h"
 
 /* A reading that is open over several commits keeps the pages that they free from use, and the file
- * grows by them. So at most one commit goes by under a reading: the next one waits for its end. */
+ * grows by them. So one commit at most goes by under a reading: the next one waits for its end. */
 static void wait_for_reading(struct store *s)
 {
     if (s->outlasted % 2 == 0 || atomic_load(&s->readings) != s->outlasted) {
@@ -64,18 +65,13 @@ uint64_t change_entries(const struct change *c)
     return rows;
 }
 
-static int save_seq(struct change *c)
-{
-    MDB_val key = {3, (void *)(uintptr_t) "seq"};
-    MDB_val value = {sizeof c->seq, &c->seq};
-    return c->seq > 0 ? mdb_put(c->txn, c->s->meta, &key, &value, 0) : 0;
-}
-
 int change_commit(struct change *c)
 {
     struct store *s = c->s;
     uint64_t bytes = change_bytes(c), entries = change_entries(c);
-    int rc = save_seq(c);
+    MDB_val key = {3, (void *)(uintptr_t) "seq"};
+    MDB_val value = {sizeof c->seq, &c->seq};
+    int rc = c->seq > 0 ? mdb_put(c->txn, s->meta, &key, &value, 0) : 0;
     if (rc != 0) {
         change_abort(c);
         return rc;
@@ -109,8 +105,8 @@ void change_abort(struct change *c)
     }
 }
 
-/* Whatever pieces stand at a record's positions; MDB_NOTFOUND: none. */
-static int drop_pieces(struct change *c, int64_t position)
+/* Deletes the pieces at a record's positions; MDB_NOTFOUND: there are none. */
+static int delete_pieces(struct change *c, int64_t position)
 {
     int rc = 0;
     int64_t i = 0;
@@ -122,7 +118,7 @@ static int drop_pieces(struct change *c, int64_t position)
     return rc == MDB_NOTFOUND && i > 1 ? 0 : rc;
 }
 
-static int drop_row(struct change *c, uint64_t table, const struct hash_key *key)
+static int delete_row(struct change *c, uint64_t table, const struct hash_key *key)
 {
     MDB_val k = record_key(key);
     return mdb_del(c->txn, c->s->tables[table], &k, NULL);
@@ -137,8 +133,8 @@ int change_remove_key(struct change *c, enum store_table table, const struct has
     if (rc != 0) {
         return rc == MDB_NOTFOUND ? 0 : rc;
     }
-    rc = drop_pieces(c, row.position);
-    return rc == 0 || rc == MDB_NOTFOUND ? drop_row(c, table, key) : rc;
+    rc = delete_pieces(c, row.position);
+    return rc == 0 || rc == MDB_NOTFOUND ? delete_row(c, table, key) : rc;
 }
 
 /* Copies the next `size` bytes of head and value, from `at` on. */
@@ -223,7 +219,7 @@ int change_touch(struct change *c, const struct store_job *job)
     struct index_row row;
     int rc = record_find(c->txn, c->s->tables[job->table], &job->key, &row);
     if (rc != 0 || record_head(c->log, row.position, &head) != 0 || head.seq != job->seq) {
-        return rc == MDB_NOTFOUND ? 0 : rc; /* gone meanwhile, or another one */
+        return rc == MDB_NOTFOUND ? 0 : rc; /* removed since, or replaced */
     }
     uint64_t hits = row.hits + job->hits;
     row.hits = hits < UINT32_MAX ? (uint32_t)hits : UINT32_MAX;
@@ -246,7 +242,7 @@ int change_next(struct change *c, int64_t from, struct record_head *head)
         if (record_head(c->log, position, head) == 0 && head->table <= STORE_EXACT) {
             return 0;
         }
-        rc = drop_pieces(c, position);
+        rc = delete_pieces(c, position);
         from = position + STORE_STEP;
         if (rc != 0 && rc != MDB_NOTFOUND) {
             return rc;
@@ -260,27 +256,27 @@ int change_remove(struct change *c, const struct record_head *head)
     struct index_row row;
     int rc = record_find(c->txn, c->s->tables[head->table], &key, &row);
     if (rc == 0 && row.position == head->position) {
-        rc = drop_row(c, head->table, &key);
+        rc = delete_row(c, head->table, &key);
     }
     rc = rc == MDB_NOTFOUND ? 0 : rc;
-    return rc == 0 ? drop_pieces(c, head->position) : rc;
+    return rc == 0 ? delete_pieces(c, head->position) : rc;
 }
 
-/* Whether eviction spares an alias: its entry was spared, so that it is the younger of the two. */
+/* Whether the answer record of an exact record at a position is younger: eviction spared it. */
 static bool leads_to_younger(struct change *c, int64_t position, struct span value)
 {
-    struct hash_key entry;
+    struct hash_key answer;
     struct record_head head;
     struct index_row row;
     int64_t seq = 0;
-    return c->s->target_fn != NULL && c->s->target_fn(value, &entry, &seq) &&
-           record_find(c->txn, c->s->tables[STORE_ANSWER], &entry, &row) == 0 &&
+    return c->s->target_fn != NULL && c->s->target_fn(value, &answer, &seq) &&
+           record_find(c->txn, c->s->tables[STORE_ANSWER], &answer, &row) == 0 &&
            row.position > position && record_head(c->log, row.position, &head) == 0 &&
            head.seq == seq;
 }
 
-/* Writes the oldest record again as the youngest if it has earned it; *spared: it has. */
-static int spare(struct change *c, const struct record_head *at, bool *spared)
+/* Writes the oldest record again, as the youngest, if it is to have another round; *spared. */
+static int spare_oldest(struct change *c, const struct record_head *at, bool *spared)
 {
     struct hash_key key = {.hi = at->hi, .lo = at->lo};
     struct record_head head;
@@ -311,7 +307,7 @@ int change_evict(struct change *c, uint64_t goal, size_t most)
         bool spare_it = false;
         rc = change_next(c, 0, &head);
         if (rc == 0 && spared < STORE_SPARED) {
-            rc = spare(c, &head, &spare_it);
+            rc = spare_oldest(c, &head, &spare_it);
         }
         if (rc == 0 && spare_it) {
             spared++;

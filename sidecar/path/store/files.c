@@ -1,11 +1,14 @@
 /* files.c: the files around the database.
  *
- * data.mdb, lock.mdb: LMDB's own. data.mdb.new: a compacted copy that is not in place yet.
- * lull.lock: held with flock() while the daemon lives, so that two daemons never share a directory.
- * crashed: left by a fatal signal inside the store; the next open sets data.mdb aside.
- * unsynced: durability = os: the boot id. If it is still there in another boot, the machine went
- * down while pages were not on disk: data.mdb is set aside.
- * probe: written to find out whether the disk takes data, and removed.
+ *   data.mdb, lock.mdb  LMDB's own
+ *   data.mdb.bad        a damaged file, or one of another format, that was set aside; one is kept
+ *   data.mdb.new        a compacted copy that is not renamed to data.mdb yet
+ *   lull.lock           held with flock() while the daemon runs, so that two daemons never share a
+ *                       directory; its text is the process id
+ *   crashed             made by a fatal signal inside the store: the next start sets data.mdb aside
+ *   unsynced            durability = os: the boot id. If it is there in another boot, the machine
+ *                       went down with pages not on disk: the start sets data.mdb aside
+ *   probe               written to find out whether the disk takes data, and removed
  */
 #include "path/store/store_priv.h"
 
@@ -73,8 +76,8 @@ const char *files_reason(int code)
     }
 }
 
-/* Why the directory cannot be written, and what helps. */
-static enum err refuse(const struct store *s, int errnum, char *why, size_t why_size)
+/* Writes into why that the directory cannot be written, and what helps. */
+static enum err explain_errno(const struct store *s, int errnum, char *why, size_t why_size)
 {
     if (errnum == ENOSPC || errnum == EDQUOT) {
         snprintf(why, why_size, "%s", files_reason(errnum));
@@ -105,7 +108,7 @@ static enum err take_lock(struct store *s, char *why, size_t why_size)
     path_of(path, sizeof path, s->dir, "lull.lock");
     s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (s->lock_fd < 0) {
-        return refuse(s, errno, why, why_size);
+        return explain_errno(s, errno, why, why_size);
     }
     if (flock(s->lock_fd, LOCK_EX | LOCK_NB) != 0) {
         int errnum = errno;
@@ -120,7 +123,8 @@ static enum err take_lock(struct store *s, char *why, size_t why_size)
     return ERR_OK;
 }
 
-static void heed_marks(const struct store *s)
+/* Sets data.mdb aside if an earlier run left a mark. */
+static void apply_marks(const struct store *s)
 {
     char path[4200], was[64], now[64];
     path_of(path, sizeof path, s->dir, "crashed");
@@ -142,7 +146,7 @@ enum err files_prepare(struct store *s, char *why, size_t why_size)
     struct stat st;
     enum err e = os_mkdirs(s->dir, 0700);
     if (e == ERR_FULL) {
-        return refuse(s, ENOSPC, why, why_size);
+        return explain_errno(s, ENOSPC, why, why_size);
     }
     if (e != ERR_OK) {
         snprintf(why, why_size, "%s cannot be made (%s); try: mkdir -p %s && chown %u %s", s->dir,
@@ -155,7 +159,7 @@ enum err files_prepare(struct store *s, char *why, size_t why_size)
     }
     e = take_lock(s, why, why_size);
     if (e == ERR_OK) {
-        heed_marks(s);
+        apply_marks(s);
     }
     return e;
 }
@@ -197,7 +201,7 @@ bool files_too_short(const struct store *s)
     return (uint64_t)st.st_size < ((uint64_t)info.me_last_pgno + 1) * page;
 }
 
-/* ---- the size of the file, and what became of it ---- */
+/* ---- data.mdb itself ---- */
 
 int64_t files_size(const struct store *s)
 {
@@ -235,7 +239,7 @@ void files_unlink(const struct store *s)
     (void)unlink(path);
 }
 
-/* The names in the directory, on the disk. */
+/* Syncs the directory: a rename is on the disk then. */
 static bool sync_dir(const struct store *s)
 {
     int fd = open(s->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -251,7 +255,7 @@ bool files_compact(struct store *s)
     char from[4200], to[4200];
     path_of(from, sizeof from, s->dir, "data.mdb.new");
     path_of(to, sizeof to, s->dir, "data.mdb");
-    (void)unlink(from); /* of a start that did not come to its end */
+    (void)unlink(from); /* of a start that was killed */
     int fd = open(from, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0) {
         return false;
@@ -287,31 +291,31 @@ int files_probe(const struct store *s, size_t bytes)
 
 /* ---- the mark of a fatal signal ----
  *
- * A signal of the store's own making comes in one of two places: a fault at an address of the map
- * (the file was cut short, or the disk cannot read it), or any of the three in a thread that is at
- * work inside LMDB or on a record (damaged pages lead LMDB's pointers anywhere, and its assertions
- * abort). A crash elsewhere says nothing about the file: LMDB's commits survive it.
+ * The file can cause a signal in two ways: a fault at an address of the map (the file was cut
+ * short, or the disk cannot read it), or any of the three signals in a thread that is inside LMDB
+ * or reads a record (damaged pages hold pointers to anywhere, and LMDB's assertions abort). A crash
+ * elsewhere says nothing about the file: LMDB's commits survive it.
  */
 
 _Thread_local volatile sig_atomic_t store_at_work;
 
-/* A signal handler knows nothing but what is static. Written once, before the handlers are set. */
+/* For the signal handler. Written once, before the handlers are set. */
 static char crash_mark[4200];
-/* The map's first address, and the one behind its last. The handler may see one of the two changed:
- * 0 as the second means that no address counts. */
+/* The map's first address, and the one behind its last; 0 as the second: no address counts, while
+ * the first changes. */
 static volatile uintptr_t map_from, map_to;
 
-static bool is_of_the_store(int signo, const siginfo_t *info)
+static bool is_caused_by_file(int signo, const siginfo_t *info)
 {
     uintptr_t at = (uintptr_t)info->si_addr;
-    bool kernel = info->si_code > 0; /* a fault, not a signal that somebody sent */
+    bool kernel = info->si_code > 0; /* a fault, not a signal that a process sent */
     return store_at_work > 0 || (signo != SIGABRT && kernel && at >= map_from && at < map_to);
 }
 
 static void on_fatal(int signo, siginfo_t *info, void *context)
 {
     (void)context;
-    if (is_of_the_store(signo, info)) {
+    if (is_caused_by_file(signo, info)) {
         int fd = open(crash_mark, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
         if (fd >= 0) {
             close(fd);

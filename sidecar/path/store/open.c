@@ -1,9 +1,9 @@
-/* open.c: the environment, its tables, and what is read of them at a start: the meta table and the
- * last position, whatever the number of records.
+/* open.c: the environment, its tables, and what a start reads of them: the meta table and the last
+ * position, whatever the number of records.
  *
  * Never WRITEMAP: a full disk is then an error of a commit and not a SIGBUS, and no stray pointer
- * of ours can reach the file. The map has the size that the file may reach, max_size with a quarter
- * and 4 MB, so that LMDB itself keeps the file under it.
+ * can write to the file. The map has the size that the file may reach, max_size with a quarter and
+ * 4 MB, so that LMDB keeps the file under it.
  */
 #include "path/store/store_priv.h"
 
@@ -33,6 +33,7 @@ static int open_env(struct store *s)
     return mdb_env_open(s->env, s->dir, flags, 0600);
 }
 
+/* The names on disk of the two tables of keys are older than those in the code. */
 static int open_tables(struct store *s, MDB_txn *txn)
 {
     int rc = mdb_dbi_open(txn, "meta", MDB_CREATE, &s->meta);
@@ -62,33 +63,29 @@ static int meta_put(struct store *s, MDB_txn *txn, const char *name, const void 
     return mdb_put(txn, s->meta, &key, &value, 0);
 }
 
-/* A file that was just made gets its format and secret. */
-static int begin_file(struct store *s, MDB_txn *txn)
-{
-    uint32_t format = STORE_FORMAT;
-    if (hash_secret_generate(&s->secret) != ERR_OK) {
-        return EIO;
-    }
-    int rc = meta_put(s, txn, "secret", &s->secret, sizeof s->secret);
-    return rc == 0 ? meta_put(s, txn, "format", &format, sizeof format) : rc;
-}
-
+/* Reads format, secret and sequence number; writes the first two into a new file. */
 static int read_meta(struct store *s, MDB_txn *txn)
 {
     uint32_t format = 0;
     int rc = meta_get(s, txn, "format", &format, sizeof format);
-    if (rc == MDB_NOTFOUND) {
-        rc = begin_file(s, txn);
-    } else if (rc == 0 && format != STORE_FORMAT) {
+    if (rc == 0 && format != STORE_FORMAT) {
         return MDB_VERSION_MISMATCH;
-    } else if (rc == 0) {
+    }
+    if (rc == 0) {
         rc = meta_get(s, txn, "secret", &s->secret, sizeof s->secret);
+    } else if (rc == MDB_NOTFOUND) {
+        format = STORE_FORMAT;
+        if (hash_secret_generate(&s->secret) != ERR_OK) {
+            return EIO;
+        }
+        rc = meta_put(s, txn, "secret", &s->secret, sizeof s->secret);
+        rc = rc == 0 ? meta_put(s, txn, "format", &format, sizeof format) : rc;
     }
     rc = rc == 0 ? meta_get(s, txn, "seq", &s->next_seq, sizeof s->next_seq) : rc;
     return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
-/* The youngest position, without a look at anything else. */
+/* The position of the youngest record. */
 static int read_position(struct store *s, MDB_txn *txn)
 {
     MDB_cursor *cursor = NULL;
@@ -103,16 +100,7 @@ static int read_position(struct store *s, MDB_txn *txn)
     return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
-static int open_reader(struct store *s)
-{
-    int rc = mdb_txn_begin(s->env, NULL, MDB_RDONLY, &s->reader);
-    rc = rc == 0 ? mdb_cursor_open(s->reader, s->log, &s->read_log) : rc;
-    if (rc == 0) {
-        mdb_txn_reset(s->reader);
-    }
-    return rc;
-}
-
+/* Opens the tables in one transaction, since a new file may be without them. */
 static int begin_tables(struct store *s)
 {
     MDB_txn *txn = NULL;
@@ -142,10 +130,12 @@ int open_all(struct store *s)
         (void)mdb_reader_check(s->env, &dead);
         rc = begin_tables(s);
     }
-    rc = rc == 0 ? open_reader(s) : rc;
-    if (rc == 0 && mdb_env_info(s->env, &info) == 0) {
+    rc = rc == 0 ? mdb_txn_begin(s->env, NULL, MDB_RDONLY, &s->reader) : rc;
+    rc = rc == 0 ? mdb_cursor_open(s->reader, s->log, &s->read_log) : rc;
+    if (rc == 0) {
+        mdb_txn_reset(s->reader);
         files_remember(s);
-        if (s->options.crash_mark) {
+        if (s->options.crash_mark && mdb_env_info(s->env, &info) == 0) {
             files_guard_map(info.me_mapaddr, info.me_mapsize);
         }
     }

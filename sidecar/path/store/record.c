@@ -1,5 +1,5 @@
-/* record.c: a record on disk: head, checksum, value, in one piece or several. Nothing of it is
- * trusted before the checksum over all of it is right: damaged pages can hold anything.
+/* record.c: a record on disk: head, checksum, value, in one piece or several. Nothing of it is used
+ * before its checksum is right: damaged pages can hold any bytes.
  */
 #include "path/store/store_priv.h"
 
@@ -7,7 +7,7 @@ _Static_assert(sizeof(struct record_head) == 64, "the head has no holes");
 _Static_assert(sizeof(struct index_row) == 16, "the row has no holes");
 _Static_assert(sizeof(size_t) == 8, "MDB_INTEGERKEY takes 8 bytes");
 _Static_assert((STORE_RUN / STORE_WHOLE) + STORE_PAGE / STORE_LEAF + 2 <= STORE_STEP,
-               "the pieces of a record have positions enough");
+               "a record has enough positions for its pieces");
 
 uint64_t record_checksum(const struct record_head *head, const void *value)
 {
@@ -66,7 +66,7 @@ int record_head(MDB_cursor *log, int64_t position, struct record_head *head)
     return first_piece(log, position, head, &raw);
 }
 
-/* The pieces behind the first, after one another into room. */
+/* Copies the pieces into room, one after the other, beginning with the first. */
 static bool gather(MDB_cursor *log, int64_t position, MDB_val piece, size_t total, char *room)
 {
     MDB_val key;
@@ -111,15 +111,16 @@ size_t record_pieces(size_t total, size_t sizes[STORE_STEP])
         return 1;
     }
     size_t pages = total / STORE_WHOLE;
-    size_t rest = total % STORE_WHOLE;
-    if (rest > 0 && rest < sizeof(struct record_head)) { /* the first piece holds the head */
+    size_t remainder = total % STORE_WHOLE;
+    if (remainder > 0 && remainder < sizeof(struct record_head)) { /* the head is in one piece */
         pages--;
-        rest += STORE_WHOLE;
+        remainder += STORE_WHOLE;
     }
-    bool nearly = rest > STORE_WHOLE * 4 / 5 && rest <= STORE_WHOLE;
-    size_t leaves = nearly ? 1 : (rest + STORE_LEAF - 1) / STORE_LEAF;
+    bool nearly =
+        remainder > STORE_WHOLE * 4 / 5 && remainder <= STORE_WHOLE; /* a page of its own */
+    size_t leaves = nearly ? 1 : (remainder + STORE_LEAF - 1) / STORE_LEAF;
     for (size_t i = 0; i < leaves; i++) {
-        sizes[i] = rest / leaves + (i < rest % leaves ? 1 : 0);
+        sizes[i] = remainder / leaves + (i < remainder % leaves ? 1 : 0);
     }
     for (size_t i = 0; i < pages; i++) {
         sizes[leaves + i] = STORE_WHOLE;
@@ -127,8 +128,8 @@ size_t record_pieces(size_t total, size_t sizes[STORE_STEP])
     return leaves + pages;
 }
 
-/* A piece that shares a page has 18 bytes of LMDB's beside it, one of its own pages 16 in each and
- * 26 where they are named; rows of keys are in pages about two thirds full. */
+/* LMDB adds 18 bytes to a piece that shares a page, and to a piece with pages of its own 16 bytes
+ * in each and 26 in the leaf that names them. Pages of rows are about two thirds full. */
 uint64_t store_room(size_t length)
 {
     enum { NODE = 18, PAGE_NODE = 26, KEY_ROW = 64 };

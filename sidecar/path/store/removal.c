@@ -1,5 +1,5 @@
-/* removal.c: the jobs that remove, in transactions of their own: batches of STORE_BATCH, since the
- * pages that a long transaction frees are of use only after it.
+/* removal.c: the jobs that remove, each in transactions of its own: in batches of STORE_BATCH,
+ * since the pages that a transaction frees cannot be used before its commit.
  */
 #include "path/store/store_writer.h"
 
@@ -7,8 +7,8 @@
 typedef bool (*record_test)(struct change *c, const struct record_head *head,
                             const struct store_job *job);
 
-static bool entry_matches(struct change *c, const struct record_head *at,
-                          const struct store_job *job)
+static bool answer_matches(struct change *c, const struct record_head *at,
+                           const struct store_job *job)
 {
     struct record_head head;
     struct span value;
@@ -19,11 +19,11 @@ static bool entry_matches(struct change *c, const struct record_head *at,
            job->match(job->filter, value);
 }
 
-/* An alias whose entry is gone or another one. */
-static bool leads_nowhere(struct change *c, const struct record_head *at,
+/* An exact record whose answer record is removed or replaced. */
+static bool has_no_answer(struct change *c, const struct record_head *at,
                           const struct store_job *job)
 {
-    struct hash_key entry;
+    struct hash_key answer;
     struct record_head head;
     struct index_row row;
     struct span value;
@@ -33,12 +33,12 @@ static bool leads_nowhere(struct change *c, const struct record_head *at,
         return false;
     }
     return record_read(c->log, at->position, c->s->write_room, &head, &value) != ERR_OK ||
-           !c->s->target_fn(value, &entry, &seq) ||
-           record_find(c->txn, c->s->tables[STORE_ANSWER], &entry, &row) != 0 ||
+           !c->s->target_fn(value, &answer, &seq) ||
+           record_find(c->txn, c->s->tables[STORE_ANSWER], &answer, &row) != 0 ||
            record_head(c->log, row.position, &head) != 0 || head.seq != seq;
 }
 
-/* One transaction's worth of records from *from on; *from: where to go on, 0 at the end. */
+/* One transaction, over the records from position *from on; *from: where to go on, 0 at the end. */
 static int remove_batch(struct store *s, const struct store_job *job, record_test test,
                         int64_t *from, uint64_t *count)
 {
@@ -100,8 +100,8 @@ static int remove_one(struct store *s, struct store_job *job)
 
 int removal_run(struct store *s, struct store_job *job)
 {
-    uint64_t aliases = 0;
+    uint64_t exact = 0;
     int rc = job->kind == STORE_REMOVE ? remove_one(s, job)
-                                       : remove_all(s, job, entry_matches, &job->count);
-    return rc == 0 && job->count > 0 ? remove_all(s, job, leads_nowhere, &aliases) : rc;
+                                       : remove_all(s, job, answer_matches, &job->count);
+    return rc == 0 && job->count > 0 ? remove_all(s, job, has_no_answer, &exact) : rc;
 }

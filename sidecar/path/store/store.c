@@ -1,7 +1,44 @@
 /* store.c: the life of a store, reading, and handing jobs to the writer.
  *
- * The loop's read transaction is reset after every look-up and renewed for the next (0.03 us),
- * since a long one would keep every freed page from being used again.
+ * FORMAT. One LMDB file, data.mdb, with four tables:
+ *
+ *   meta    name           -> format, secret, seq
+ *   entry   key, 16 bytes  -> index_row: where the answer record of that key is, and its hits
+ *   alias   key, 16 bytes  -> index_row: where the exact record is, and its answer record
+ *   log     position       -> a piece of a record of either sort
+ *
+ * A position is a number that grows with every record written: so the order of `log` is the order
+ * of age. Appending fills its pages, and eviction takes records from its front and frees whole
+ * pages. A hit changes the row and not the record; a record that was hit is written again, as the
+ * youngest, when eviction comes to it, and so are the exact records that lead to it (change.c).
+ *
+ * A record is a head (struct record_head) and the value, in up to STORE_STEP pieces at consecutive
+ * positions. LMDB gives a piece of more than 2,022 bytes pages of its own and rounds it up to whole
+ * ones, which would cost a record of 2.3 KB nearly twice its size. So a record between STORE_LEAF
+ * and STORE_RUN is cut: whole pages are filled exactly, and of the smaller pieces four or more
+ * share a page. A larger record is one run of pages, which is read without a copy: the rounding is
+ * a small part of it.
+ *
+ * THREADS. The loop thread reads; the writer thread (writer.c) alone writes. They share the queues,
+ * the counters and the configured values, under `mutex`, and the count of readings, without it. The
+ * loop thread never waits for the disk; only store_flush() and store_close() wait for the writer.
+ * The size of the map changes on the loop thread, while nothing is read and the writer waits.
+ *
+ * WHAT A READING SEES. The last commit before store_read_begin(), whole: every job of a group or
+ * none. A transaction that writes, moves or removes a record changes row and pieces together: so a
+ * row leads to one record and every record in `log` has its row. A job is finished, and collected,
+ * after its commit: a reading that begins then sees it. The read transaction is reset after every
+ * look-up and renewed for the next (0.03 us), since an open one keeps freed pages from use.
+ *
+ * CRASHES. A commit writes new pages and then one of two meta pages, so a process that is killed
+ * leaves the last commit, whole. What needs more than one commit:
+ *  - Machine down, durability = os: pages may be missing. `unsynced` sets the file aside (files.c).
+ *  - A removal: batches. What it has not reached yet is still there; the caller was not answered.
+ *  - Compacting at the start: the copy is synced, then renamed over the file.
+ *  - Sequence numbers: given by the loop thread, saved with each group. After a crash only numbers
+ *    are given again that no committed record has.
+ *  - Damaged pages: every record has a checksum; what makes LMDB itself crash leaves a mark, and
+ *    the next start sets the file aside (files.c).
  */
 #include "path/store/store_writer.h"
 
@@ -60,8 +97,8 @@ static void init_sync(struct store *s)
     pthread_condattr_destroy(&attr);
 }
 
-/* Opens the file; a damaged one, or one of another format, is replaced. */
-static int open_whole(struct store *s)
+/* Opens the file; a damaged one, or one of another format, is set aside and made again. */
+static int open_or_replace(struct store *s)
 {
     int rc = open_all(s);
     if (store_error(rc) == ERR_CORRUPT) {
@@ -73,7 +110,7 @@ static int open_whole(struct store *s)
     return rc;
 }
 
-/* Sizes of what is there, for the counters. */
+/* Reads the counters of an opened file. */
 static int measure(struct store *s, uint64_t *bytes)
 {
     struct change c;
@@ -86,8 +123,8 @@ static int measure(struct store *s, uint64_t *bytes)
     return rc;
 }
 
-/* A file that is larger than it may be (max_size was lowered) is made smaller. Each step leaves a
- * whole file behind; one that cannot be compacted is replaced by an empty one. */
+/* Makes a file smaller that is larger than it may be (max_size was lowered). Every step leaves a
+ * whole file; one that cannot be compacted is replaced by an empty one. */
 static int shrink(struct store *s)
 {
     uint64_t bytes = 0;
@@ -102,7 +139,7 @@ static int shrink(struct store *s)
     if (!done) {
         files_unlink(s);
     }
-    rc = open_whole(s);
+    rc = open_or_replace(s);
     log_info("store", "%s: the data file is larger than max_size allows: %s, %lld to %lld KB",
              s->dir, done ? "compacted" : "begun again empty", (long long)was / 1024,
              (long long)files_size(s) / 1024);
@@ -125,7 +162,7 @@ enum err store_open(const struct store_options *options, struct store **out, cha
     if (options->crash_mark) {
         files_install_crash_mark(s->dir);
     }
-    int rc = open_whole(s);
+    int rc = open_or_replace(s);
     rc = rc == 0 ? shrink(s) : rc;
     if (rc == 0) {
         files_mark_open(s);
@@ -285,8 +322,9 @@ enum err store_get(struct store *s, enum store_table table, struct hash_key key,
     return e;
 }
 
-/* A position is trusted for what is found there only: the record may have moved, and after a restart
- * the position may be another record's. Where the right one is there, its key leads to it. */
+/* A position is trusted for what is found there only: the record may have moved, and after a
+ * restart the position may be another record's. Where the right one is there, its key leads to it.
+ * */
 enum err store_get_at(struct store *s, enum store_table table, struct hash_key key,
                       int64_t position, struct store_record *out)
 {
@@ -314,8 +352,8 @@ static bool last_before(MDB_cursor *log, int64_t before, int64_t *position)
     return rc == 0;
 }
 
-/* Whether the record at a position is the one that its key leads to now, and an entry. */
-static bool is_entry(struct store *s, MDB_cursor *log, int64_t position, struct hash_key *key)
+/* Whether there is an answer record at a position, and its key leads to it. */
+static bool is_answer(struct store *s, MDB_cursor *log, int64_t position, struct hash_key *key)
 {
     struct record_head head;
     struct index_row row;
@@ -341,7 +379,7 @@ int64_t store_walk(struct store *s, int64_t before, size_t most,
     for (size_t i = 0; more && last_before(log, at, &at); i++) {
         struct hash_key key;
         struct store_record record;
-        if (is_entry(s, log, at, &key) && read_record(s, STORE_ANSWER, &key, &record) == ERR_OK) {
+        if (is_answer(s, log, at, &key) && read_record(s, STORE_ANSWER, &key, &record) == ERR_OK) {
             more = fn(ctx, key, &record);
         }
         more = more && i + 1 < most;
@@ -379,13 +417,13 @@ void store_submit(struct store *s, struct store_job *job)
     s->last = job;
     s->queued++;
     s->queued_bytes += job->value.len;
-    /* people wait for a removal */
+    /* a client of the control socket waits for a removal */
     s->hurry = s->hurry || job->kind == STORE_REMOVE || job->kind == STORE_PURGE;
     pthread_cond_signal(&s->wake_writer);
     pthread_mutex_unlock(&s->mutex);
 }
 
-/* On the loop thread, where nothing is read from the map now. The mutex is held. */
+/* On the loop thread. The map may move: not while it is read. The mutex is held. */
 static void resize_if_wanted(struct store *s)
 {
     MDB_envinfo info;

@@ -1,16 +1,4 @@
-/* store_priv.h: what the files of store/ share.
- *
- * The layout. `log` holds the records by position, a number that grows with every write; so its
- * order is the order of age, eviction takes from its front, and appending fills its pages. `entry`
- * and `alias` lead from a key to the position, and count the hits, so that a hit does not rewrite
- * the record. A record that was hit is written again, as the youngest, only when eviction comes to
- * it; with an entry go its aliases. So pages are freed from the front, whole.
- *
- * A record has up to STORE_STEP pieces at consecutive positions. LMDB gives a value of more than
- * 2,022 bytes pages of its own and rounds it up to whole ones, which would cost a record of 2.3 KB
- * nearly twice its size. So a record between STORE_LEAF and STORE_RUN is cut: what fills whole
- * pages exactly goes into such pages, the rest into pieces of which four or more share a page. A
- * larger record is one run of pages, read without a copy: the rounding is a small part of it.
+/* store_priv.h: what the files of store/ share. The format and the threads: see store.c.
  */
 #ifndef PATH_STORE_STORE_PRIV_H
 #define PATH_STORE_STORE_PRIV_H
@@ -28,7 +16,7 @@ enum {
     STORE_GROUP_BYTES = 4 * 1024 * 1024,
     STORE_GROUP_MS = 200,
     STORE_BATCH = 256,      /* records removed in one transaction */
-    STORE_SWEEP_ROWS = 512, /* looked at by one sweep */
+    STORE_SWEEP_ROWS = 512, /* records that one sweep reads */
     STORE_COMMIT_TIMES = 256,
     STORE_PAGE = 4096,
     STORE_LEAF = 492,      /* largest piece that shares a page: eight fit */
@@ -38,9 +26,8 @@ enum {
     STORE_SPARED = 256,    /* records that one eviction may spare before it spares none */
 };
 
-/* The head of a record: 64 bytes, little-endian as written by memcpy (a data directory does not
- * move between machines of different byte order). The checksum covers the head with checksum 0, and
- * the value. */
+/* The head of a record: 64 bytes, in the byte order of the machine (a data directory does not move
+ * to a machine of another one). The checksum covers the head with checksum 0, and the value. */
 struct record_head {
     uint32_t format;
     uint32_t table;
@@ -65,7 +52,7 @@ struct index_row {
 };
 
 struct store {
-    struct store_options options; /* max_size and sync: the writer's */
+    struct store_options options; /* max_size and sync: as the writer has applied them */
     char *dir;
     int lock_fd;
     dev_t file_dev; /* of data.mdb as opened */
@@ -99,25 +86,27 @@ struct store {
     usec_t commit_times[STORE_COMMIT_TIMES];
     size_t commit_count;
 
-    /* the writer thread's own: */
-    int64_t position;
-    int64_t sweep_from;
+    /* used by the writer thread only: */
+    int64_t position;    /* of the youngest record */
+    int64_t sweep_from;  /* where the next sweep begins */
     uint64_t outlasted;  /* `readings` after the last commit */
     size_t failed_bytes; /* of the group that could not be written */
     char write_room[STORE_RUN];
 };
 
-/* store.c: the one place where LMDB's codes become ours. */
+/* store.c: what a code of LMDB, or an errno, is as ours. */
 enum err store_error(int code);
 
-/* open.c */
+/* open.c. open_all() opens or makes the environment and its tables and reads secret, sequence
+ * number and last position: an LMDB code. open_close() undoes it, whole or in part. */
 int open_all(struct store *s);
 void open_close(struct store *s);
+/* Size of the map, and largest size of the file. */
 size_t open_map_size(int64_t max_size);
 
 /* record.c */
 MDB_val record_key(const struct hash_key *key);
-/* An LMDB code. */
+/* Reads the row of a key: an LMDB code. */
 int record_find(MDB_txn *txn, MDB_dbi index, const struct hash_key *key, struct index_row *out);
 /* The head alone, not verified; `log` then stands at the record. MDB_CORRUPTED: it is none. */
 int record_head(MDB_cursor *log, int64_t position, struct record_head *head);
@@ -130,36 +119,43 @@ size_t record_pieces(size_t total, size_t sizes[STORE_STEP]);
 /* The position of the record that a log key belongs to. */
 int64_t record_position(MDB_val key);
 
-/* writer.c: the thread. */
+/* writer.c: the writer thread; arg: the store. Returns when `stop` is set and the queue is empty.
+ * */
 void *writer_main(void *arg);
 
 /* files.c */
+/* Makes and locks the directory, and sets data.mdb aside where a mark of an earlier run says that
+ * it may be damaged. On an error why has one sentence. */
 enum err files_prepare(struct store *s, char *why, size_t why_size);
+/* Renames data.mdb to data.mdb.bad (over an older one) and logs why. */
 void files_set_aside(const char *dir, const char *why);
-/* Whether the map's file is still the one in dir. Remembers it first. */
+/* files_remember() notes which file data.mdb is; files_gone(): another one or none has its name. */
 void files_remember(struct store *s);
 bool files_gone(const struct store *s);
+/* Of data.mdb; 0: there is none. */
 int64_t files_size(const struct store *s);
-/* Copies what is live into a new file and puts it in place of the old one, whole or not at all. The
- * environment is closed then. false: the old one is still there. */
+/* Copies the live pages into a new file and renames it to data.mdb: whole or not at all. The
+ * environment still maps the old file: close it. false: the old file is still in place. */
 bool files_compact(struct store *s);
 void files_unlink(const struct store *s);
-/* Whether `bytes` can be written in dir: an errno. */
+/* Writes `bytes` to a file in dir and removes it: 0, or the errno of what failed. */
 int files_probe(const struct store *s, size_t bytes);
-/* Why flock() failed: in use (pid: of the other one, may be empty), or not possible there. */
+/* Why flock() failed: in use (pid: of the other daemon, may be empty), or not possible there. */
 enum err files_lock_failed(const char *dir, int errnum, const char *pid, char *why,
                            size_t why_size);
-/* What a code of LMDB or errno means for the disk, in words. */
+/* A sentence for a code of LMDB or an errno. */
 const char *files_reason(int code);
 /* See store_options.crash_mark. */
 void files_install_crash_mark(const char *dir);
-/* The map whose faults count; NULL: none. */
+/* The map whose faults leave a mark; NULL: none. */
 void files_guard_map(const void *map, size_t size);
+/* The file `unsynced` (see the head of files.c): written unless every commit is synced; removed. */
 void files_mark_open(const struct store *s);
 void files_mark_closed(const struct store *s);
+/* Whether the file ends before the last page that LMDB uses. */
 bool files_too_short(const struct store *s);
 
-/* Counts this thread's way into code whose fatal signals count. */
+/* Above 0: this thread is in code of the store, whose fatal signals leave a mark. */
 extern _Thread_local volatile sig_atomic_t store_at_work;
 
 #endif

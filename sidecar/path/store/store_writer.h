@@ -1,4 +1,4 @@
-/* store_writer.h: what the writer's files share: a transaction under way. */
+/* store_writer.h: what the files of the writer thread share: an open write transaction. */
 #ifndef PATH_STORE_STORE_WRITER_H
 #define PATH_STORE_STORE_WRITER_H
 
@@ -13,15 +13,16 @@ struct change {
     int64_t position, seq;
 };
 
+/* An LMDB code. Waits for the end of a reading that was open at the last commit. */
 int change_begin(struct store *s, struct change *c);
-/* Saves the counters and commits; on an error everything is as before. */
+/* Saves sequence number and counters and commits; on an error everything is as before. */
 int change_commit(struct change *c);
 void change_abort(struct change *c);
-/* Sizes as the transaction has made them: bytes of the pages in use, and how many entries. */
+/* Sizes as of this transaction: bytes of the pages in use, and how many answer records. */
 uint64_t change_bytes(const struct change *c);
 uint64_t change_entries(const struct change *c);
 
-/* Each returns an LMDB code. */
+/* Each applies one job, and returns an LMDB code. */
 int change_put(struct change *c, const struct store_job *job);
 int change_touch(struct change *c, const struct store_job *job);
 /* The first record at `from` or after: its head, not verified. MDB_NOTFOUND: the end. A record

@@ -1,12 +1,12 @@
 /* writer.c: the one thread that writes.
  *
- * It waits for jobs, then a little longer for company (a commit costs 0.6 ms here for one record
+ * It waits for a job, then up to STORE_GROUP_MS for more (a commit costs 0.6 ms here for one record
  * and 4 ms for a hundred, and a flush of a real disk ten times that), applies a group in one
- * transaction and commits. A transaction that finds the map full is thrown away, room is made, and
- * it is tried once more.
+ * transaction and commits. A transaction that finds the map full is aborted, room is made, and the
+ * group is tried once more.
  *
- * A commit that the disk refuses is trouble: the group is dropped, and so is every put until
- * store_check() finds that as much can be written again. Removals are tried all the while.
+ * Trouble: the disk refuses a commit. The group fails, and so does every put until store_check()
+ * finds that as much can be written again. Removals are tried all the same.
  */
 #include "path/store/store_writer.h"
 
@@ -28,7 +28,7 @@ static int64_t now_us(void)
     return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
-static int apply(struct change *c, struct store_job *job)
+static int apply_job(struct change *c, struct store_job *job)
 {
     switch (job->kind) {
     case STORE_PUT:
@@ -44,26 +44,17 @@ static int apply(struct change *c, struct store_job *job)
     return EINVAL;
 }
 
-static void note_commit(struct store *s, usec_t took)
-{
-    pthread_mutex_lock(&s->mutex);
-    if (s->commit_count < STORE_COMMIT_TIMES) {
-        s->commit_times[s->commit_count++] = took;
-    }
-    pthread_mutex_unlock(&s->mutex);
-}
-
 /* All jobs in one transaction; an LMDB code. */
 static int try_group(struct store *s, struct store_job *jobs)
 {
     struct change c;
-    int64_t began = now_us();
     int rc = change_begin(s, &c);
     if (rc != 0) {
         return rc;
     }
+    int64_t began = now_us();
     for (struct store_job *job = jobs; rc == 0 && job != NULL; job = job->next) {
-        rc = apply(&c, job);
+        rc = apply_job(&c, job);
     }
     rc = rc == 0 ? change_evict(&c, (uint64_t)s->options.max_size, SIZE_MAX) : rc;
     if (rc != 0) {
@@ -71,30 +62,21 @@ static int try_group(struct store *s, struct store_job *jobs)
         return rc;
     }
     rc = change_commit(&c);
-    note_commit(s, now_us() - began);
+    pthread_mutex_lock(&s->mutex);
+    if (s->commit_count < STORE_COMMIT_TIMES) {
+        s->commit_times[s->commit_count++] = now_us() - began;
+    }
+    pthread_mutex_unlock(&s->mutex);
     return rc;
 }
 
-/* The map is full: an eighth of what is there goes. */
-static int make_room(struct store *s)
-{
-    uint64_t bytes = store_stats(s).bytes;
-    return change_evict_all(s, bytes - bytes / 8);
-}
-
-/* LMDB says EIO where a write was cut short by a full disk: what a write of our own says is more
- * exact. */
-static int exact_code(struct store *s, int rc)
-{
-    int found = rc == EIO ? files_probe(s, s->failed_bytes) : 0;
-    return found != 0 ? found : rc;
-}
-
-/* A group or a removal failed. */
-static void complain(struct store *s, int rc, size_t bytes)
+/* After a group of so many bytes, or a removal, failed. LMDB reports EIO where a full disk cut a
+ * write short; the error of a write of our own is more exact. */
+static void begin_trouble(struct store *s, int rc, size_t bytes)
 {
     s->failed_bytes = bytes + STORE_GROUP_BYTES / 4;
-    rc = exact_code(s, rc);
+    int probed = rc == EIO ? files_probe(s, s->failed_bytes) : 0;
+    rc = probed != 0 ? probed : rc;
     pthread_mutex_lock(&s->mutex);
     s->stats.errors++;
     s->damaged = s->damaged || store_error(rc) == ERR_CORRUPT;
@@ -105,17 +87,8 @@ static void complain(struct store *s, int rc, size_t bytes)
     }
 }
 
-static size_t group_bytes(const struct store_job *jobs)
-{
-    size_t bytes = 0;
-    for (; jobs != NULL; jobs = jobs->next) {
-        bytes += jobs->value.len;
-    }
-    return bytes;
-}
-
-/* false: the files are not where they were. */
-static bool still_there(struct store *s)
+/* false: the files are no longer in the directory. */
+static bool check_files(struct store *s)
 {
     bool gone = files_gone(s);
     if (gone) {
@@ -132,11 +105,18 @@ static int write_group(struct store *s, struct store_job *jobs)
         return EIO;
     }
     int rc = try_group(s, jobs);
-    if (store_error(rc) == ERR_FULL && rc < 0 && make_room(s) == 0) {
-        rc = try_group(s, jobs);
+    if (store_error(rc) == ERR_FULL && rc < 0) { /* the map, not the disk: an eighth is evicted */
+        uint64_t bytes = store_stats(s).bytes;
+        if (change_evict_all(s, bytes - bytes / 8) == 0) {
+            rc = try_group(s, jobs);
+        }
     }
     if (rc != 0) {
-        complain(s, rc, group_bytes(jobs));
+        size_t bytes = 0;
+        for (const struct store_job *job = jobs; job != NULL; job = job->next) {
+            bytes += job->value.len;
+        }
+        begin_trouble(s, rc, bytes);
     }
     return rc;
 }
@@ -145,10 +125,10 @@ static void run_group(struct store *s, struct store_job *jobs)
 {
     int rc = ENOENT;
     store_at_work++;
-    if (still_there(s) && is_removal(jobs)) {
+    if (check_files(s) && is_removal(jobs)) {
         rc = removal_run(s, jobs);
         if (rc != 0) {
-            complain(s, rc, 0);
+            begin_trouble(s, rc, 0);
         }
     } else if (!s->gone) {
         rc = write_group(s, jobs);
@@ -159,9 +139,9 @@ static void run_group(struct store *s, struct store_job *jobs)
     }
 }
 
-/* ---- other values, and the end of trouble ---- */
+/* ---- changed options, and the end of trouble ---- */
 
-/* Waits until the loop thread, which reads the map, has changed its size. The mutex is held. */
+/* Waits until the loop thread has changed the size of the map. The mutex is held. */
 static void resize_map(struct store *s, size_t size)
 {
     s->want_map = size;
@@ -173,7 +153,7 @@ static void resize_map(struct store *s, size_t size)
     s->want_map = 0;
 }
 
-static void configure(struct store *s)
+static void apply_options(struct store *s)
 {
     int64_t size = s->want_size;
     bool sync = s->want_sync;
@@ -191,18 +171,18 @@ static void configure(struct store *s)
     s->options.max_size = size;
     int rc = change_evict_all(s, (uint64_t)size);
     if (rc != 0) {
-        complain(s, rc, 0);
+        begin_trouble(s, rc, 0);
     }
     store_at_work--;
     pthread_mutex_lock(&s->mutex);
     resize_map(s, open_map_size(size));
 }
 
-static void look_again(struct store *s)
+static void check_trouble(struct store *s)
 {
     s->check = false;
     pthread_mutex_unlock(&s->mutex);
-    bool over = still_there(s) && files_probe(s, s->failed_bytes) == 0;
+    bool over = check_files(s) && files_probe(s, s->failed_bytes) == 0;
     pthread_mutex_lock(&s->mutex);
     if (over) {
         s->trouble[0] = '\0';
@@ -212,8 +192,8 @@ static void look_again(struct store *s)
 
 /* ---- the thread ---- */
 
-/* Takes the next group off the queue: one removal, or what goes into one transaction. */
-static struct store_job *take_group(struct store *s)
+/* Takes the next group off the queue: one removal, or the jobs of one transaction. */
+static struct store_job *dequeue_group(struct store *s)
 {
     struct store_job *group = s->first;
     struct store_job *last = group;
@@ -233,7 +213,7 @@ static struct store_job *take_group(struct store *s)
     return group;
 }
 
-/* Waits for jobs, then for company. false: told to stop, and nothing is left. */
+/* Waits for a job, then for more of its group. false: the store stops, and no job is left. */
 static bool wait_for_group(struct store *s)
 {
     while (!s->stop && !s->check && !s->configured && (s->hold || s->first == NULL)) {
@@ -253,7 +233,7 @@ static bool wait_for_group(struct store *s)
     return s->first != NULL || !s->stop;
 }
 
-static void hand_back(struct store *s, struct store_job *group)
+static void append_done(struct store *s, struct store_job *group)
 {
     struct store_job *last = group;
     while (last->next != NULL) {
@@ -274,22 +254,22 @@ void *writer_main(void *arg)
     while (wait_for_group(s)) {
         s->busy = true;
         if (s->configured && !s->stop) {
-            configure(s);
+            apply_options(s);
         }
         if (s->check && !s->stop) {
-            look_again(s);
+            check_trouble(s);
         }
         s->busy = false;
         if (s->first == NULL || (s->hold && !s->stop)) {
             pthread_cond_broadcast(&s->wake_flush);
             continue;
         }
-        struct store_job *group = take_group(s);
+        struct store_job *group = dequeue_group(s);
         s->busy = true;
         pthread_mutex_unlock(&s->mutex);
         run_group(s, group);
         pthread_mutex_lock(&s->mutex);
-        hand_back(s, group);
+        append_done(s, group);
         s->busy = false;
         s->hurry = s->hurry && s->first != NULL;
         pthread_cond_broadcast(&s->wake_flush);

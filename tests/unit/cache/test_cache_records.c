@@ -155,7 +155,7 @@ static void a_hash_alone_never_serves_an_answer(void **state)
     }
 }
 
-static void an_alias_counts_only_with_its_entry(void **state)
+static void an_exact_record_counts_only_with_its_answer(void **state)
 {
     int64_t seq = 0, newer = 0;
     struct cache_hit hit;
@@ -346,7 +346,7 @@ static void on_listed(void *ctx, const struct cache_info *info)
     assert_span(info->request, "the request as people see it");
 }
 
-/* What is not committed yet is there for people too: listed, shown, counted, its hits as well. */
+/* The control socket sees what is not committed yet: listed, shown, counted, its hits as well. */
 static void pending_answers_are_listed_and_counted(void **state)
 {
     static const char *const kinds[] = {"a", "b", "c", "d", "e", "f"};
@@ -393,8 +393,8 @@ static void pending_answers_are_listed_and_counted(void **state)
     cache_destroy(c);
 }
 
-/* Aliases whose bytes are nearly, or not at all, those of the entry's request. */
-static void an_alias_stands_for_its_own_bytes_only(void **state)
+/* Exact records whose bytes are nearly, or not at all, those of the stored request. */
+static void an_exact_record_stands_for_its_own_bytes_only(void **state)
 {
     static const char *const bodies[] = {
         "the request as people see it",
@@ -405,7 +405,8 @@ static void an_alias_stands_for_its_own_bytes_only(void **state)
         "",
         "something that has nothing to do with that request, at any place of it, and is longer "
         "than "
-        "what an alias holds beside the request: so it is kept as a digest, and compared as one"};
+        "what an exact record holds beside the request: so it is kept as a digest, and compared as "
+        "one"};
     enum { N = sizeof bodies / sizeof bodies[0] };
     (void)state;
     for (int keep = 0; keep < 2; keep++) {
@@ -442,8 +443,8 @@ static void an_alias_stands_for_its_own_bytes_only(void **state)
     }
 }
 
-/* A body that is not the entry's request is kept as its SHA-256, however long. */
-static void an_alias_holds_no_text_of_its_own(void **state)
+/* A body that is not the stored request is kept as its SHA-256, however long. */
+static void an_exact_record_holds_no_text_of_its_own(void **state)
 {
     static char body[8192];
     int64_t seq = 0;
@@ -460,7 +461,7 @@ static void an_alias_holds_no_text_of_its_own(void **state)
     cache_destroy(c);
 }
 
-static void an_alias_of_an_entry_that_is_gone_is_not_kept(void **state)
+static void an_exact_record_without_an_answer_is_not_kept(void **state)
 {
     int64_t seq = 0;
     (void)state;
@@ -558,16 +559,16 @@ int main(void)
         CACHE_TEST(an_answer_is_there_before_and_after_its_commit),
         CACHE_TEST(expired_answers_are_misses),
         CACHE_TEST(a_hash_alone_never_serves_an_answer),
-        CACHE_TEST(an_alias_counts_only_with_its_entry),
+        CACHE_TEST(an_exact_record_counts_only_with_its_answer),
         CACHE_TEST(observed_answers_are_seen_by_observing_lookups_only),
         CACHE_TEST(a_purge_is_final),
         CACHE_TEST(without_requests_nothing_of_them_is_on_disk),
         CACHE_TEST(what_is_pending_has_a_bound),
         CACHE_TEST(other_sizes_take_effect_and_nothing_pending_is_lost),
         CACHE_TEST(pending_answers_are_listed_and_counted),
-        CACHE_TEST(an_alias_stands_for_its_own_bytes_only),
-        CACHE_TEST(an_alias_holds_no_text_of_its_own),
-        CACHE_TEST(an_alias_of_an_entry_that_is_gone_is_not_kept),
+        CACHE_TEST(an_exact_record_stands_for_its_own_bytes_only),
+        CACHE_TEST(an_exact_record_holds_no_text_of_its_own),
+        CACHE_TEST(an_exact_record_without_an_answer_is_not_kept),
         CACHE_TEST(the_state_follows_the_disk_both_ways),
         CACHE_TEST(a_directory_that_is_removed_is_made_again),
         CACHE_TEST(a_directory_in_use_means_no_cache_and_no_failure),

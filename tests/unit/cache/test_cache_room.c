@@ -1,4 +1,4 @@
-/* test_cache_room.c: what an answer costs in the data file, with the alias that leads to it. */
+/* test_cache_room.c: what an answer costs in the data file, with its exact record. */
 #include "support/check.h"
 
 #include "path/cache/cache_priv.h"
@@ -53,7 +53,7 @@ enum { ANSWER = 100, BODY_MAX = 32 * 1024, HEAD = 200 };
 
 /* Request n of a size, as fingerprint_exact() makes it: a head of about 200 bytes, the body as it
  * came. */
-static struct cache_key raw_key(const struct cache *c, char *memory, size_t n, size_t size)
+static struct cache_key exact_key(const struct cache *c, char *memory, size_t n, size_t size)
 {
     memset(memory, 'h', HEAD);
     char *body = memory + HEAD;
@@ -64,8 +64,8 @@ static struct cache_key raw_key(const struct cache *c, char *memory, size_t n, s
                               .body = span_make(body, size)};
 }
 
-/* The same as a level-2 key: other bytes that mean the same. */
-static struct cache_key meaning_key(const struct cache *c, struct cache_key raw)
+/* The same as a normalized key: other bytes that mean the same. */
+static struct cache_key normalized_key(const struct cache *c, struct cache_key raw)
 {
     struct cache_key key = {.head = SPAN("2 the meaning of"), .body = raw.body};
     struct hash_state h;
@@ -80,7 +80,7 @@ static void keep(struct cache *c, size_t n, size_t size)
 {
     static char memory[HEAD + BODY_MAX], answer[ANSWER];
     int64_t seq = 0;
-    struct cache_key raw = raw_key(c, memory, n, size), key = meaning_key(c, raw);
+    struct cache_key raw = exact_key(c, memory, n, size), key = normalized_key(c, raw);
     memset(answer, 'A', sizeof answer);
     struct cache_put put = {.key = key,
                             .kind = SPAN("title"),
@@ -112,7 +112,7 @@ static bool is_hit(struct cache *c, size_t n, size_t size)
 {
     static char memory[HEAD + BODY_MAX];
     struct cache_hit hit;
-    struct cache_key raw = raw_key(c, memory, n, size);
+    struct cache_key raw = exact_key(c, memory, n, size);
     bool found = cache_find_exact(c, &raw, NOW, &hit) == CACHE_HIT;
     if (found) {
         assert_int_equal(hit.answer.len, ANSWER);

@@ -1,17 +1,19 @@
 /* cache.h: task answers by fingerprint: pending writes first, then LMDB. Read on the loop thread,
  * written by the store's writer thread.
  *
- * Two sorts of records. An entry (level 2) holds the answer, the request and the SHA-256 of the key
- * material. An alias (level 1) leads from a request as it came to its entry; it counts only while
- * the entry is there and unchanged (same sequence number). It holds no text of its own where the
- * entry's request is that text, which is then compared byte for byte: the text of a request stands
- * once. Read-your-writes: from cache_store_answer() until a read transaction can see the commit, lookups
- * are answered from a bounded table of pending writes.
+ * Two sorts of records. An answer record, under the normalized key of a request, holds the answer,
+ * the request and the SHA-256 of the key's material. An exact record, under the exact key, leads to
+ * an answer record; it is a hit only while that record is there and unchanged (same sequence
+ * number). It has no text of its own where the answer record's request is that text: the text of a
+ * request stands once. From cache_store_answer() until a reading sees the commit, look-ups are
+ * answered from a bounded table of pending writes. The control socket calls answer records entries.
  *
- * A data directory that cannot be used never stops anything: every lookup is then CACHE_OFF, every
- * store ERR_IO, and opening is tried again every 10 s. Where the disk takes no more (full, over
- * quota, read-only, failing), what is stored is still found; nothing is added until it takes data
- * again, which is tried every 10 s.
+ * A data directory that cannot be used stops nothing: every look-up is then CACHE_OFF, every store
+ * ERR_IO, and opening is tried again every 10 s. Where the disk takes no more data (full, over
+ * quota, read-only, failing), stored answers are still found, and nothing is added until it takes
+ * data again, which is tried every 10 s.
+ *
+ * All functions are for the loop thread.
  */
 #ifndef LULL_PATH_CACHE_CACHE_H
 #define LULL_PATH_CACHE_CACHE_H
@@ -30,8 +32,8 @@ struct cache_options {
 };
 
 /* Opens (or starts trying to open) the data directory. Never fails for a reason on disk: see
- * cache_state(). Reads the hashing secret from the directory, or makes one (kept in the store's
- * meta table; in memory only while the directory cannot be used). */
+ * cache_state(). Reads the hashing secret from the directory, or makes one (in the directory; in
+ * memory while that cannot be used). options are copied. */
 struct cache *cache_create(struct loop *loop, const struct cache_options *options);
 /* Commits what is pending and closes. NULL is fine. */
 void cache_destroy(struct cache *c);
@@ -43,7 +45,7 @@ const struct hash_secret *cache_secret(const struct cache *c);
 /* "on", or "off: why" with the command that helps. */
 const char *cache_state(const struct cache *c);
 
-/* Key of a lookup: the material is head followed by body. */
+/* Key of a look-up: the material is head followed by body. */
 struct cache_key {
     struct hash_key hash;
     struct span head, body;
@@ -53,25 +55,25 @@ struct cache_key {
 enum cache_result {
     CACHE_MISS,
     CACHE_HIT,
-    CACHE_PENDING /* a hit from the pending writes */,
+    CACHE_PENDING, /* a hit from the pending writes */
     CACHE_OFF
 };
 
 enum {
-    CACHE_FLAG_REPLIED = 1, /* title of a conversation that has a reply: see design.md on titles */
+    CACHE_FLAG_REPLIED = 1, /* title of a conversation that has a reply */
     CACHE_FLAG_EMPTY = 2,   /* an empty suggestion */
-    /* Whose words the kept request is in; neither: OpenAI's. */
+    /* The API of the kept request; neither: OpenAI's. */
     CACHE_FLAG_OLLAMA = 4,   /* /api/chat */
     CACHE_FLAG_GENERATE = 8, /* /api/generate */
-    /* Seen while observing: kept to count what would have been a hit, and never served. Only a
-     * look-up whose key says `observing` finds it; for every other one there is no such entry, and
-     * the next ordinary cache_store_answer() writes over it. */
+    /* Seen while observing: kept to count would-be hits, and never served. Only a look-up whose key
+     * has `observing` finds it; for every other look-up it is not there, and the next ordinary
+     * cache_store_answer() writes over it. */
     CACHE_FLAG_OBSERVED = 16,
 };
 
 struct cache_hit {
-    struct hash_key id; /* of the entry (its level-2 hash) */
-    int64_t seq;        /* of the entry */
+    struct hash_key id; /* of the answer record (its normalized hash) */
+    int64_t seq;        /* of the answer record */
     struct span kind;   /* name of the kind */
     wall_t created, expires;
     usec_t model_time; /* measured model time of the call that made it */
@@ -79,21 +81,22 @@ struct cache_hit {
     int64_t cost;      /* of that call, in millionths of money */
     unsigned flags;
     struct span answer; /* encoded (dialect/answer.h) */
-    struct span model;  /* alias: as that request names it; empty on an entry hit */
+    struct span model;  /* cache_find_exact(): as that request names it; else empty */
 };
 
-/* Lookups compare the whole material, by its bytes or by its SHA-256; a record whose hash is equal and whose material is not is a
- * miss (counted as collision). Expired records are misses. On a hit the spans point into the map or
- * the pending table: valid until cache_release(), which must be called in the same callback. A hit
- * counts towards the entry's `hits` and its stay (in memory; written with a later commit). */
+/* Look-ups compare the whole material, by its bytes or by its SHA-256; a record whose hash is equal
+ * and whose material is not is a miss (counted as collision). Expired records are misses. On a hit
+ * the spans point into the map or the pending table: valid until cache_release(), which must be
+ * called in the same callback, and only after a hit. A hit counts towards the record's `hits` and
+ * its next round of eviction (in memory; written with a later commit). */
 enum cache_result cache_find_exact(struct cache *c, const struct cache_key *key, wall_t now,
                                    struct cache_hit *hit);
 enum cache_result cache_find_answer(struct cache *c, const struct cache_key *key, wall_t now,
                                     struct cache_hit *hit);
-/* The same, and changes nothing: neither hits nor collisions are counted. */
+/* As cache_find_answer(); neither hits nor collisions are counted. */
 enum cache_result cache_peek_answer(struct cache *c, const struct cache_key *key, wall_t now,
                                     struct cache_hit *hit);
-/* An entry that has expired, and may still stand in for an error. */
+/* As cache_find_answer(); finds an answer that has expired and may still stand in for an error. */
 enum cache_result cache_find_stale(struct cache *c, const struct cache_key *key, wall_t now,
                                    struct cache_hit *hit);
 void cache_release(struct cache *c);
@@ -110,23 +113,25 @@ struct cache_put {
     int64_t tokens, cost;
     unsigned flags;
     struct span answer;
-    struct span request; /* as the client wrote it, with the model asked; kept where keep_requests =
-                            yes: for aliases, people (`get`) and to try models on (`compare`) */
+    /* As the client wrote it; kept where keep_requests = yes: for exact records, `get` and
+     * `compare`. */
+    struct span request;
 };
-/* Stores an entry, over an old one of the same key; all bytes are copied. generation: of the
- * flight's beginning. ERR_FULL: the table of pending writes is full (the answer is not kept);
+/* Stores an answer record, over an old one of the same key; all bytes are copied. generation: of
+ * the flight's beginning. ERR_FULL: the table of pending writes is full (the answer is not kept);
  * ERR_BUSY: a delete or purge came in between; ERR_TOO_LARGE: larger than a 64th of max_size;
  * ERR_IO: cache off. *seq: for cache_store_exact. */
 MUST_CHECK enum err cache_store_answer(struct cache *c, const struct cache_put *put,
                                        uint64_t generation, int64_t *seq);
-/* Stores an alias to an entry (id, seq as stored or found). model: as this request names it, given
- * back on a hit. Not between a hit and cache_release(). ERR_NOT_FOUND: the entry is gone; else as
- * cache_store_answer(). */
+/* Stores an exact record that leads to an answer record (id, seq as stored or found). model: as
+ * this request names it, given back on a hit. Not between a hit and cache_release(). ERR_NOT_FOUND:
+ * there is no such answer record; else as cache_store_answer(). */
 MUST_CHECK enum err cache_store_exact(struct cache *c, const struct cache_key *key,
                                       struct hash_key id, int64_t seq, struct span model,
                                       wall_t expires, uint64_t generation);
 
-/* Deletes one entry, or all that match; done(ctx, count) comes from the loop after the commit. */
+/* Removes one answer record, or all that match. done, which may be NULL, is called from the loop
+ * after the commit (ERR_IO: the cache is off), never before the call returns. filter is copied. */
 typedef void (*cache_done_fn)(void *ctx, enum err result, uint64_t count);
 struct cache_filter {
     struct span kind, scope, model; /* empty = any */
@@ -135,8 +140,8 @@ struct cache_filter {
 void cache_remove(struct cache *c, struct hash_key id, cache_done_fn done, void *ctx);
 void cache_purge(struct cache *c, const struct cache_filter *filter, cache_done_fn done, void *ctx);
 
-/* For people: entries newest first; those that wait to be committed come before all others. fn is
- * called during the call. after: `*next` of the call before, 0 = from the newest. Scans at most a
+/* Lists answer records, newest first; those that wait to be committed come before all others. fn is
+ * called before it returns. after: `*next` of the call before, 0 = from the newest. Scans at most a
  * bounded number of records per call; *next: where to go on, 0 = no more. */
 struct cache_info {
     struct hash_key id;
@@ -149,7 +154,7 @@ struct cache_info {
 };
 void cache_list(struct cache *c, const struct cache_filter *filter, size_t limit, int64_t after,
                 void (*fn)(void *ctx, const struct cache_info *info), void *ctx, int64_t *next);
-/* One entry; ERR_NOT_FOUND. fn is called during the call. */
+/* One answer record; ERR_NOT_FOUND. fn is called before it returns. */
 MUST_CHECK enum err cache_get(struct cache *c, struct hash_key id,
                               void (*fn)(void *ctx, const struct cache_info *info), void *ctx);
 

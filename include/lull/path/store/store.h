@@ -1,16 +1,18 @@
-/* store.h: records on disk, in LMDB; the only home of that library.
+/* store.h: records on disk, in LMDB; the only folder that uses that library.
  *
- * Two tables of records by 128-bit key (entries and aliases, see cache/cache.h), in one order of
- * age. What a record holds is the caller's; the store keeps its sequence number, its expiry, its
- * hits, and a checksum over all of it that is verified on every read.
+ * Two tables of records by 128-bit key (answer records and exact records, see cache.h), in one
+ * order of age. The caller encodes the value of a record; the store keeps its sequence number, its
+ * expiry, its hits, and a checksum over all of it that is verified on every read.
  *
- * The loop thread only reads. Everything that writes is a job for the one writer thread, which
- * commits jobs in groups: after 200 ms, 64 jobs or 4 MB, whichever comes first. Finished jobs are
- * handed back on the loop thread by store_collect(), after the `wake` function was called (from the
- * writer thread).
+ * The loop thread only reads. Every write is a job for the one writer thread, which commits jobs in
+ * groups: after 200 ms, 64 jobs or 4 MB, whichever comes first. Then it calls `wake`, and the loop
+ * thread takes the finished jobs back with store_collect().
  *
  * A commit that fails because of the disk stops the writing of records: puts fail at once, reading
  * and removals go on. store_trouble() says why; store_check() makes the writer look again.
+ *
+ * All functions are for the loop thread but where they say otherwise; none calls back before it
+ * returns but where it says so.
  */
 #ifndef LULL_PATH_STORE_STORE_H
 #define LULL_PATH_STORE_STORE_H
@@ -30,14 +32,14 @@ struct store_options {
     const char *dir;
     int64_t max_size; /* live bytes; the file may be a quarter larger */
     bool sync;        /* durability = group; false: the system writes when it likes */
-    /* Handlers for SIGBUS, SIGSEGV and SIGABRT, set before the file is looked at. They leave a mark
-     * in dir where the signal came of the file: the faulting address lies in the map, or the thread
-     * is at work inside the store (LMDB's own assertions too). Then they let the signal do its
-     * work: damaged pages kill once, and the next start sets the file aside. A crash elsewhere
-     * leaves no mark. One directory per process. */
+    /* Installs handlers for SIGBUS, SIGSEGV and SIGABRT before the file is opened. They leave a
+     * mark in dir if the file caused the signal: the faulting address lies in the map, or the
+     * thread is inside the store (LMDB's assertions too). Then the signal takes its default action:
+     * damaged pages kill the process once, and the next start sets the file aside. A crash
+     * elsewhere leaves no mark. One directory per process. */
     bool crash_mark;
-    void (*wake)(
-        void *ctx); /* from the writer thread, when jobs are finished or the store failed */
+    /* Called from the writer thread when jobs are finished or the store failed. */
+    void (*wake)(void *ctx);
     void *ctx;
 };
 
@@ -48,55 +50,58 @@ struct store_options {
  * after its oldest records are evicted down to max_size; where that fails it is replaced. */
 MUST_CHECK enum err store_open(const struct store_options *options, struct store **out, char *why,
                                size_t why_size);
-/* Commits what is queued and closes; jobs not collected are handed back first. NULL is fine. */
+/* Commits the queued jobs, calls their `done`, and closes. NULL is fine. */
 void store_close(struct store *s);
-/* As store_close, then sets the files aside: for a store that failed. Queued jobs are lost. */
+/* For a store that failed: closes and sets the files aside. Queued jobs fail with ERR_IO. */
 void store_close_damaged(struct store *s);
 
-/* Other values from now on. Does not wait: the writer evicts down to max_size and changes the size
- * of the map before its next group; the file itself shrinks at the next store_open(). */
+/* Changes the options. Does not wait: the writer evicts down to max_size and changes the size of
+ * the map before its next group; the file itself shrinks at the next store_open(). */
 void store_configure(struct store *s, int64_t max_size, bool sync);
 
-/* Constant while the store is open: random at first, then read back. */
+/* Constant while the store is open: random in a new file, else read from it. */
 const struct hash_secret *store_secret(const struct store *s);
-/* A sequence number larger than all given before, over restarts too. */
+/* A sequence number larger than that of every record, over restarts too. */
 int64_t store_next_seq(struct store *s);
 
-/* Reading. Between begin and end the values stay valid; keep it within one callback. */
+/* A reading sees the last commit before its begin. Values are valid until its end, which comes in
+ * the same callback of the loop: the writer commits once at most under an open reading. */
 struct store_record {
     int64_t seq;
     wall_t expires;
-    uint64_t hits;
-    int64_t position;  /* in the order of age: larger is younger */
-    int64_t target;    /* of an exact record: where its answer record was when it was written; 0:
-                          not known */
-    struct span value; /* in the map, or put together in memory of the store's (two pieces or
-                          more): until the next record of that table is read */
+    uint64_t hits;    /* as far as they are written */
+    int64_t position; /* in the order of age: larger is younger */
+    /* Of an exact record: where its answer record was when it was written; 0: not known. */
+    int64_t target;
+    /* In the map; a record of several pieces: in memory of the store, valid until the next record
+     * of that table is read. */
+    struct span value;
 };
 void store_read_begin(struct store *s);
-/* ERR_NOT_FOUND; ERR_CORRUPT: there is one and its checksum is wrong. */
+/* Reads a record. ERR_NOT_FOUND; ERR_CORRUPT: its checksum is wrong. */
 MUST_CHECK enum err store_get(struct store *s, enum store_table table, struct hash_key key,
                               struct store_record *out);
-/* The same for a record that was at `position` once (0: not known): where it still is there, the
- * look-up of its key is saved, and hits is 0. */
+/* The same for a record that was at `position` once (0: not known). If it is still there, its key
+ * is not looked up, and hits is 0. */
 MUST_CHECK enum err store_get_at(struct store *s, enum store_table table, struct hash_key key,
                                  int64_t position, struct store_record *out);
 /* About what a record with a value of that length takes in the file, its key's row included. */
 uint64_t store_room(size_t length);
-/* Whether there is a record, read or not. */
+/* Whether there is a record; it is not read. */
 bool store_has(struct store *s, enum store_table table, struct hash_key key);
-/* Walks the entries from the youngest older than `before` (0: all) down; fn returns false to stop.
- * Looks at `most` rows at most; returns the position where to go on, 0 at the end. */
+/* Calls fn for the answer records from the youngest older than position `before` (0: of all) down,
+ * before it returns; fn returns false to stop. Reads `most` records at most. Returns the position
+ * to go on from, 0 at the end. */
 int64_t store_walk(struct store *s, int64_t before, size_t most,
                    bool (*fn)(void *ctx, struct hash_key key, const struct store_record *r),
                    void *ctx);
 void store_read_end(struct store *s);
 
-/* Jobs. */
+/* Jobs for the writer thread. */
 enum store_job_kind {
-    STORE_PUT,    /* value over whatever is there */
-    STORE_REMOVE, /* one entry, and the aliases that lead to it */
-    STORE_PURGE,  /* all entries that `match` says, and aliases that lead nowhere then */
+    STORE_PUT,    /* writes a record, over one of the same key */
+    STORE_REMOVE, /* removes an answer record, and the exact records that lead to it */
+    STORE_PURGE,  /* removes the answer records that match, and exact records without an answer */
     STORE_TOUCH,  /* adds hits: eviction spares the record once */
     STORE_SWEEP,  /* removes some of what expired before `now` */
 };
@@ -108,41 +113,43 @@ struct store_job {
     wall_t expires, now;
     uint64_t hits;
     struct buf value; /* STORE_PUT: owned by the job */
-    /* STORE_PURGE: called on the writer thread with the values of entries; must be pure. */
+    /* STORE_PURGE: called on the writer thread with the values of answer records; pure. */
     bool (*match)(const void *filter, struct span value);
     void *filter;
-    /* Called by store_collect. result: ERR_OK, or why it was not done; count: records removed.
-     * Frees the job (store_job_free) or keeps it. */
+    /* Called by store_collect() and at the close. result: ERR_OK, or why it was not done; count:
+     * answer records removed. Owns the job from here on. */
     void (*done)(struct store_job *job, enum err result, uint64_t count);
     void *ctx;
     enum err result;        /* private */
     uint64_t count;         /* private */
     struct store_job *next; /* private */
 };
+/* All zero but its kind. store_job_free() frees value and filter too. */
 struct store_job *store_job_new(enum store_job_kind kind);
 void store_job_free(struct store_job *job);
-/* Hands the job over. Never blocks on the disk. */
+/* Hands the job over to the writer. Never waits for the disk. */
 void store_submit(struct store *s, struct store_job *job);
-/* Calls `done` of the finished jobs. ERR_CORRUPT: the files are damaged: close with
- * store_close_damaged. ERR_NOT_FOUND: the files are no longer in dir: close and open again. */
+/* Calls `done` of the finished jobs, before it returns. ERR_CORRUPT: the files are damaged: close
+ * with store_close_damaged. ERR_NOT_FOUND: the files are no longer in dir: close and open again. */
 MUST_CHECK enum err store_collect(struct store *s);
-/* Why records are not written, as of the last commit; false: they are. */
+/* Whether records cannot be written, as of the last commit; then why has the reason. */
 bool store_trouble(struct store *s, char *why, size_t why_size);
-/* While there is trouble: has the writer find out whether it is over (it writes a file of the size
- * of the group that failed, and removes it). `wake` is called when it is. Does not wait. */
+/* While there is trouble: the writer tries to write a file of the size of the group that failed,
+ * and removes it. `wake` is called after the try. Does not wait. */
 void store_check(struct store *s);
-/* Waits until everything submitted is finished (not yet collected). */
+/* Waits until every submitted job is finished (not yet collected). Not while a reading is open. */
 void store_flush(struct store *s);
 /* For tests: the writer pauses before its next group. */
 void store_hold(struct store *s, bool hold);
 
-/* Tells what stands in an alias: the entry it leads to. Needed to find aliases that lead nowhere;
- * pure. */
-typedef bool (*store_target_fn)(struct span value, struct hash_key *entry, int64_t *seq);
+/* Decodes the value of an exact record: key and sequence number of its answer record. false: it
+ * cannot be read. Called on the writer thread; pure. */
+typedef bool (*store_target_fn)(struct span value, struct hash_key *answer, int64_t *seq);
 void store_set_target_fn(struct store *s, store_target_fn fn);
 
 struct store_stats {
-    uint64_t entries, expired, evicted, errors;
+    uint64_t entries; /* answer records */
+    uint64_t expired, evicted, errors;
     uint64_t bytes; /* of pages in use by records and their keys */
 };
 /* A copy of the counters, as of the last commit. Any thread. */
