@@ -154,8 +154,7 @@ static void help_has_every_default(void **state)
         "  settle = 1s; autocomplete 0\n",
         "  ttl = 1h; title 7d, query 12h, autocomplete 10m, emoji 7d, image_prompt 12h\n",
         "  cache = yes; tool_selection no, memory_review no, context_compaction no\n",
-        "  num_ctx = match\n      match, as-asked or a number from 1 to 16777216; a reload changes "
-        "it",
+        "  num_ctx = match\n      match, as-asked or a number from 1 to 16777216",
         "  data_dir = /",
     };
     struct buf help = {.max = 1024 * 1024};
