@@ -21,7 +21,7 @@ struct address {
 };
 
 /* HOST and PORT, without brackets; false: not of that form. */
-static bool split(const char *text, struct address *a)
+static bool split_host_port(const char *text, struct address *a)
 {
     const char *colon = strrchr(text, ':');
     size_t digits = colon == NULL ? 0 : strspn(colon + 1, "0123456789");
@@ -48,7 +48,7 @@ bool is_address(const char *text)
     if (strncmp(text, "unix:", 5) == 0) {
         return text[5] == '/' && strlen(text) < 5 + 108;
     }
-    if (!split(text, &a)) {
+    if (!split_host_port(text, &a)) {
         return false;
     }
     return a.family == AF_INET6
@@ -57,7 +57,7 @@ bool is_address(const char *text)
                                 "0123456789.-_") == strlen(a.host);
 }
 
-static void take_ip(struct address *a, const struct sockaddr *from)
+static void set_ip(struct address *a, const struct sockaddr *from)
 {
     static const unsigned char mapped[12] = {[10] = 0xff, [11] = 0xff};
     struct sockaddr_in v4;
@@ -77,34 +77,29 @@ static void take_ip(struct address *a, const struct sockaddr *from)
 }
 
 /* As the listener will read it: "127.1" and "localhost" are addresses, too. */
-static void resolve(struct address *a)
+static void resolve_host(struct address *a)
 {
     bool local = span_eq_nocase(span_of(a->host), SPAN("localhost"));
     struct addrinfo hints = {.ai_flags = AI_PASSIVE | (local ? 0 : AI_NUMERICHOST),
                              .ai_socktype = SOCK_STREAM};
     struct addrinfo *found = NULL;
     if (getaddrinfo(a->host, NULL, &hints, &found) == 0) {
-        take_ip(a, found->ai_addr);
+        set_ip(a, found->ai_addr);
         freeaddrinfo(found);
     } else {
         a->family = AF_UNSPEC;
     }
 }
 
-static struct address take_apart(const char *text)
+static struct address parse_address(const char *text)
 {
     struct address a = {0};
     if (strncmp(text, "unix:", 5) == 0) {
         a.path = text + 5;
-    } else if (split(text, &a)) {
-        resolve(&a);
+    } else if (split_host_port(text, &a)) {
+        resolve_host(&a);
     }
     return a;
-}
-
-static size_t slashes_at(const char *text)
-{
-    return strspn(text, "/");
 }
 
 bool is_same_path(const char *a, const char *b)
@@ -114,8 +109,8 @@ bool is_same_path(const char *a, const char *b)
             return false;
         }
         bool slash = *a == '/';
-        a += slash ? slashes_at(a) : 1;
-        b += slash ? slashes_at(b) : 1;
+        a += slash ? strspn(a, "/") : 1;
+        b += slash ? strspn(b, "/") : 1;
     }
     return *a == *b;
 }
@@ -127,7 +122,7 @@ static bool is_wildcard(const struct address *a)
 }
 
 /* a stands before b. [::] takes IPv4 as well, unless 0.0.0.0 is listened on before it. */
-static bool collide(const struct address *a, const struct address *b)
+static bool exclude_each_other(const struct address *a, const struct address *b)
 {
     if (a->path != NULL || b->path != NULL) {
         return a->path != NULL && b->path != NULL && is_same_path(a->path, b->path);
@@ -149,10 +144,10 @@ static bool collide(const struct address *a, const struct address *b)
 bool addresses_collide(const struct strings *list, struct buf *why)
 {
     for (size_t i = 0; i < list->count; i++) {
-        struct address b = take_apart(list->items[i]);
+        struct address b = parse_address(list->items[i]);
         for (size_t k = 0; k < i; k++) {
-            struct address a = take_apart(list->items[k]);
-            if (!collide(&a, &b)) {
+            struct address a = parse_address(list->items[k]);
+            if (!exclude_each_other(&a, &b)) {
                 continue;
             }
             if (strcmp(list->items[i], list->items[k]) == 0) {

@@ -1,4 +1,4 @@
-/* assignments.c: the list of assignments that all sources fill, and the words for what is wrong. */
+/* assignments.c: the list of assignments that all sources fill, and the messages about them. */
 #include "config/config_priv.h"
 
 #include <errno.h>
@@ -12,7 +12,7 @@
 enum { MESSAGE_MAX = 1024, ASSIGNMENTS_MAX = 20000 };
 
 /* Whether that line is there already. */
-static bool is_said(const struct buf *to, struct span line)
+static bool has_line(const struct buf *to, struct span line)
 {
     struct span all = buf_span(to);
     size_t at = span_find(all, line, 0);
@@ -22,8 +22,8 @@ static bool is_said(const struct buf *to, struct span line)
     return at != SIZE_MAX;
 }
 
-static void put_line(struct buf *to, bool once, enum source source, const char *place,
-                     const char *fmt, va_list args)
+static void append_line(struct buf *to, bool once, enum source source, const char *place,
+                        const char *fmt, va_list args)
 {
     char text[MESSAGE_MAX];
     struct buf line = {.max = 4 * MESSAGE_MAX};
@@ -41,42 +41,42 @@ static void put_line(struct buf *to, bool once, enum source source, const char *
     } else {
         buf_text(&line, "%s%s: %s\n", word, place, text);
     }
-    if (!once || !is_said(to, buf_span(&line))) {
+    if (!once || !has_line(to, buf_span(&line))) {
         buf_text(to, "%.*s", (int)line.len, line.data);
     }
     buf_free(&line);
 }
 
-void say(struct buf *to, enum source source, const char *place, const char *fmt, ...)
+void report(struct buf *to, enum source source, const char *place, const char *fmt, ...)
 {
     va_list args;
     va_start(args, fmt);
-    put_line(to, false, source, place, fmt, args);
+    append_line(to, false, source, place, fmt, args);
     va_end(args);
 }
 
-void say_about(struct reading *r, const struct assignment *a, const char *fmt, ...)
+void report_error(struct assignments *r, const struct assignment *a, const char *fmt, ...)
 {
     va_list args;
     va_start(args, fmt);
-    put_line(r->errors, true, a == NULL ? SOURCE_DEFAULT : a->source, a == NULL ? "" : a->place,
-             fmt, args);
+    append_line(r->errors, true, a == NULL ? SOURCE_DEFAULT : a->source, a == NULL ? "" : a->place,
+                fmt, args);
     va_end(args);
 }
 
-void warn_about(struct reading *r, const struct assignment *a, const char *fmt, ...)
+void report_warning(struct assignments *r, const struct assignment *a, const char *fmt, ...)
 {
     va_list args;
     va_start(args, fmt);
-    put_line(r->warnings, true, a == NULL ? SOURCE_DEFAULT : a->source, a == NULL ? "" : a->place,
-             fmt, args);
+    append_line(r->warnings, true, a == NULL ? SOURCE_DEFAULT : a->source,
+                a == NULL ? "" : a->place, fmt, args);
     va_end(args);
 }
 
-static void keep(struct reading *r, const struct assignment *a)
+static void append_item(struct assignments *r, const struct assignment *a)
 {
     if (r->count == ASSIGNMENTS_MAX) {
-        say(r->errors, a->source, a->place, "more than %d settings", ASSIGNMENTS_MAX);
+        report(r->errors, a->source, a->place, "more than %d settings", ASSIGNMENTS_MAX);
         return;
     }
     if (r->count == r->capacity) {
@@ -87,41 +87,43 @@ static void keep(struct reading *r, const struct assignment *a)
     r->items[r->count++] = *a;
 }
 
-void reading_head(struct reading *r, enum section section, struct span name, enum source source,
-                  const char *place)
+void assignments_add_section(struct assignments *r, enum section section, struct span name,
+                             enum source source, const char *place)
 {
     struct assignment a = {.section = section,
                            .name = mem_strndup(name.len > 0 ? name.ptr : "", name.len),
                            .text = mem_strdup(""),
                            .source = source,
                            .place = mem_strdup(place)};
-    keep(r, &a);
+    append_item(r, &a);
 }
 
-static void unknown_key(struct reading *r, const struct assignment *target, struct span key)
+static void unknown_key(struct assignments *r, const struct assignment *target, struct span key)
 {
     struct buf hint = {.max = 2048};
     suggest_key(target->section, key, &hint);
-    say(r->errors, target->source, target->place, "unknown key '%.*s' in [%s%s%s]%.*s",
-        (int)(key.len > WORD_MAX ? WORD_MAX : key.len), key.ptr, section_word(target->section),
-        target->name[0] != '\0' ? " " : "", target->name, (int)hint.len,
-        hint.len > 0 ? hint.data : "");
+    report(r->errors, target->source, target->place, "unknown key '%.*s' in [%s%s%s]%.*s",
+           (int)(key.len > WORD_MAX ? WORD_MAX : key.len), key.ptr, section_word(target->section),
+           target->name[0] != '\0' ? " " : "", target->name, (int)hint.len,
+           hint.len > 0 ? hint.data : "");
     buf_free(&hint);
 }
 
 /* A key given twice in one file. */
-static bool is_repeated(struct reading *r, const struct assignment *target, const struct option *o)
+static bool is_repeated(struct assignments *r, const struct assignment *target,
+                        const struct option *o)
 {
-    const struct assignment *before = reading_find(r, target->section, target->name, o);
+    const struct assignment *before = assignments_find(r, target->section, target->name, o);
     if (target->source != SOURCE_FILE || before == NULL || before->source != SOURCE_FILE) {
         return false;
     }
-    say(r->errors, target->source, target->place, "%s is already set at %s", o->key, before->place);
+    report(r->errors, target->source, target->place, "%s is already set at %s", o->key,
+           before->place);
     return true;
 }
 
-void reading_assign(struct reading *r, const struct assignment *target, struct span key,
-                    struct span text)
+void assignments_add(struct assignments *r, const struct assignment *target, struct span key,
+                     struct span text)
 {
     const struct option *o = option_find(target->section, key);
     if (o == NULL) {
@@ -129,9 +131,9 @@ void reading_assign(struct reading *r, const struct assignment *target, struct s
         return;
     }
     if (o->absent) {
-        say(r->errors, target->source, target->place,
-            o->instead != NULL ? "%s is called %s now" : "%s is not supported in this version",
-            o->key, o->instead);
+        report(r->errors, target->source, target->place,
+               o->instead != NULL ? "%s is called %s now" : "%s is not supported in this version",
+               o->key, o->instead);
         return;
     }
     if (is_repeated(r, target, o)) {
@@ -143,11 +145,11 @@ void reading_assign(struct reading *r, const struct assignment *target, struct s
                            .text = mem_strndup(text.len > 0 ? text.ptr : "", text.len),
                            .source = target->source,
                            .place = mem_strdup(target->place)};
-    keep(r, &a);
+    append_item(r, &a);
 }
 
-const struct assignment *reading_find(const struct reading *r, enum section section,
-                                      const char *name, const struct option *o)
+const struct assignment *assignments_find(const struct assignments *r, enum section section,
+                                          const char *name, const struct option *o)
 {
     for (size_t i = r->count; i > 0; i--) {
         const struct assignment *a = &r->items[i - 1];
@@ -158,7 +160,13 @@ const struct assignment *reading_find(const struct reading *r, enum section sect
     return NULL;
 }
 
-void reading_free(struct reading *r)
+const struct assignment *assignments_find_key(const struct assignments *r, enum section section,
+                                              const char *name, const char *key)
+{
+    return assignments_find(r, section, name, option_find(section, span_of(key)));
+}
+
+void assignments_free(struct assignments *r)
 {
     for (size_t i = 0; i < r->count; i++) {
         free(r->items[i].name);
@@ -187,17 +195,18 @@ static bool read_all(int fd, struct buf *out)
     }
 }
 
-bool slurp(struct reading *r, enum source source, const char *place, const char *key,
-           const char *path, struct buf *out)
+bool read_whole_file(struct assignments *r, enum source source, const char *place, const char *key,
+                     const char *path, struct buf *out)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     bool ok = fd >= 0 && read_all(fd, out);
     if (!ok) {
         int errnum = errno;
         if (key == NULL) {
-            say(r->errors, source, place, "cannot be read: %s", strerror(errnum));
+            report(r->errors, source, place, "cannot be read: %s", strerror(errnum));
         } else {
-            say(r->errors, source, place, "%s: %s cannot be read: %s", key, path, strerror(errnum));
+            report(r->errors, source, place, "%s: %s cannot be read: %s", key, path,
+                   strerror(errnum));
         }
     }
     if (fd >= 0) {

@@ -1,6 +1,5 @@
 /* build.c: from assignments to settings: for every option of every section the last assignment or
- * the default is read into its field and noted with its origin; then what needs more than one value
- * is checked.
+ * the default is read into its field; then the rules that concern more than one value are checked.
  */
 #include "config/config_priv.h"
 
@@ -15,40 +14,8 @@
 
 enum { VALUE_NAME_MAX = 192, PATH_TEXT_MAX = 4096 };
 
-static void note(struct config *c, const char *prefix, const struct option *o,
-                 const struct assignment *a, const char *text)
-{
-    char name[VALUE_NAME_MAX];
-    if (c->count == c->capacity) {
-        c->capacity = c->capacity == 0 ? 256 : c->capacity * 2;
-        c->values = realloc(c->values, c->capacity * sizeof *c->values);
-        require(c->values != NULL);
-    }
-    snprintf(name, sizeof name, "%s.%s", prefix, o->key);
-    c->values[c->count++] = (struct value){.name = mem_strdup(name),
-                                           .option = o,
-                                           .text = mem_strdup(text),
-                                           .source = a == NULL ? SOURCE_DEFAULT : a->source,
-                                           .place = mem_strdup(a == NULL ? "" : a->place),
-                                           .of_tasks = a != NULL && o->section == OPTION_KIND &&
-                                                       a->section == SECTION_TASKS};
-}
-
-void take_option(struct config *c, struct reading *r, const char *prefix, const struct option *o,
-                 const struct assignment *a, const char *def, void *base)
-{
-    struct buf why = {.max = 1024};
-    const char *text = a != NULL ? a->text : def;
-    bool empty_default = a == NULL && text[0] == '\0' && o->type == TYPE_URL;
-    if (!empty_default && !value_read(o, text, base, &why)) {
-        say_about(r, a, "%s: %.*s", o->key, (int)why.len, why.len > 0 ? why.data : "");
-    }
-    note(c, prefix, o, a, text);
-    buf_free(&why);
-}
-
-/* Where the data are kept when nothing is said: where the service manager says, else root has the
- * system's folder, other people the XDG one. */
+/* data_dir where it is not set: the service manager's directory; else the system's for root, and
+ * the XDG one for other users. */
 static void default_data_dir(char *out, size_t size)
 {
     const char *given = os_service_directory("STATE_DIRECTORY");
@@ -66,7 +33,7 @@ static void default_data_dir(char *out, size_t size)
     }
 }
 
-void default_path(const struct option *o, char *out, size_t size)
+void build_default_path(const struct option *o, char *out, size_t size)
 {
     if (strcmp(o->key, "control") == 0) {
         os_default_control(out, size);
@@ -75,7 +42,7 @@ void default_path(const struct option *o, char *out, size_t size)
     }
 }
 
-static void build_section(struct config *c, struct reading *r, enum section section,
+static void build_section(struct config *c, struct assignments *r, enum section section,
                           const char *name, void *base)
 {
     char prefix[VALUE_NAME_MAX];
@@ -91,18 +58,17 @@ static void build_section(struct config *c, struct reading *r, enum section sect
         char path[PATH_TEXT_MAX];
         const char *def = o->def;
         if (strcmp(def, "@") == 0) {
-            default_path(o, path, sizeof path);
+            build_default_path(o, path, sizeof path);
             def = path;
         }
-        take_option(c, r, prefix, o, reading_find(r, section, name, o), def, base);
+        value_add(c, r, prefix, o, assignments_find(r, section, name, o), def, base);
     }
 }
 
-/* What metrics_listen and listen say must not be the same port. */
-static void check_metrics(const struct server_settings *s, struct reading *r)
+/* metrics_listen and listen must not have an address in common. */
+static void check_metrics(const struct server_settings *s, struct assignments *r)
 {
-    const struct assignment *a =
-        reading_find(r, SECTION_SERVER, "", option_find(SECTION_SERVER, SPAN("metrics_listen")));
+    const struct assignment *a = assignments_find_key(r, SECTION_SERVER, "", "metrics_listen");
     struct buf why = {.max = 1024};
     struct strings both = {
         mem_new((s->listen.count + s->metrics_listen.count + 1) * sizeof(char *)), 0};
@@ -113,78 +79,75 @@ static void check_metrics(const struct server_settings *s, struct reading *r)
         both.items[both.count++] = s->metrics_listen.items[i];
     }
     if (a != NULL && addresses_collide(&both, &why)) {
-        say_about(r, a, "metrics_listen: %.*s", (int)why.len, why.data);
+        report_error(r, a, "metrics_listen: %.*s", (int)why.len, why.data);
     }
     free(both.items);
     buf_free(&why);
 }
 
-/* The control socket's file cannot be a port, too. */
-static void check_control(const struct server_settings *s, struct reading *r)
+/* The control socket's file cannot be an address of listen as well. */
+static void check_control(const struct server_settings *s, struct assignments *r)
 {
-    const struct assignment *listen =
-        reading_find(r, SECTION_SERVER, "", option_find(SECTION_SERVER, SPAN("listen")));
+    const struct assignment *listen = assignments_find_key(r, SECTION_SERVER, "", "listen");
     for (size_t i = 0; s->control != NULL && i < s->listen.count; i++) {
         const char *address = s->listen.items[i];
         if (strncmp(address, "unix:", 5) == 0 && is_same_path(address + 5, s->control)) {
-            say_about(r, listen, "listen: %.150s is the control socket", address);
+            report_error(r, listen, "listen: %.150s is the control socket", address);
         }
     }
 }
 
-static void fit_connections(struct server_settings *s, struct reading *r)
+static void fit_connections(struct server_settings *s, struct assignments *r)
 {
-    const struct assignment *a =
-        reading_find(r, SECTION_SERVER, "", option_find(SECTION_SERVER, SPAN("max_connections")));
+    const struct assignment *a = assignments_find_key(r, SECTION_SERVER, "", "max_connections");
     if (r->most_connections > 0 && s->max_connections > r->most_connections) {
-        warn_about(r, a,
-                   "max_connections: lowered from %lld to %lld: the limit of descriptors allows "
-                   "no more",
-                   (long long)s->max_connections, (long long)r->most_connections);
+        report_warning(
+            r, a,
+            "max_connections: lowered from %lld to %lld: the limit of descriptors allows "
+            "no more",
+            (long long)s->max_connections, (long long)r->most_connections);
         s->max_connections = r->most_connections;
     }
 }
 
-static void check_server(struct settings *s, struct reading *r)
+static void check_server(struct settings *s, struct assignments *r)
 {
     check_control(&s->server, r);
     check_metrics(&s->server, r);
     fit_connections(&s->server, r);
-    const struct assignment *a =
-        reading_find(r, SECTION_SERVER, "", option_find(SECTION_SERVER, SPAN("control_group")));
+    const struct assignment *a = assignments_find_key(r, SECTION_SERVER, "", "control_group");
     if (s->server.control_group != NULL && s->server.control_group[0] != '\0' &&
         getgrnam(s->server.control_group) == NULL) {
-        say_about(r, a, "control_group: there is no group '%.64s'", s->server.control_group);
+        report_error(r, a, "control_group: there is no group '%.64s'", s->server.control_group);
     }
-    a = reading_find(r, SECTION_SERVER, "", option_find(SECTION_SERVER, SPAN("max_task_body")));
+    a = assignments_find_key(r, SECTION_SERVER, "", "max_task_body");
     if (s->server.max_body > 0 && s->server.max_task_body > s->server.max_body && a != NULL) {
-        say_about(r, a, "max_task_body: larger than max_body");
+        report_error(r, a, "max_task_body: larger than max_body");
     }
 }
 
 /* ---- upstreams ---- */
 
-static void load_key(struct upstream_settings *u, struct reading *r)
+static void load_key(struct upstream_settings *u, struct assignments *r)
 {
-    const struct assignment *a = reading_find(r, SECTION_UPSTREAM, u->name,
-                                              option_find(SECTION_UPSTREAM, SPAN("api_key_file")));
+    const struct assignment *a = assignments_find_key(r, SECTION_UPSTREAM, u->name, "api_key_file");
     struct buf text = {.max = 65536};
     struct buf why = {.max = 1024};
     if (a == NULL || u->api_key_file == NULL || u->api_key_file[0] == '\0') {
         return;
     }
     if (u->api_key != NULL && u->api_key[0] != '\0') {
-        say_about(r, a, "api_key_file: api_key is set too; give one of them");
-    } else if (slurp(r, a->source, a->place, "api_key_file", u->api_key_file, &text)) {
+        report_error(r, a, "api_key_file: api_key is set too; give one of them");
+    } else if (read_whole_file(r, a->source, a->place, "api_key_file", u->api_key_file, &text)) {
         struct span key = span_trim(buf_span(&text));
         if (key.len == 0) {
-            say_about(r, a, "api_key_file: %.200s is empty", u->api_key_file);
+            report_error(r, a, "api_key_file: %.200s is empty", u->api_key_file);
         }
         char *owned = mem_strndup(key.len > 0 ? key.ptr : "", key.len);
         free(u->api_key);
         u->api_key = NULL;
         if (!value_read(option_find(SECTION_UPSTREAM, SPAN("api_key")), owned, u, &why)) {
-            say_about(r, a, "api_key_file: %.*s", (int)why.len, why.data);
+            report_error(r, a, "api_key_file: %.*s", (int)why.len, why.data);
         }
         free(owned);
     }
@@ -192,24 +155,22 @@ static void load_key(struct upstream_settings *u, struct reading *r)
     buf_free(&why);
 }
 
-static void check_upstream(struct upstream_settings *u, struct reading *r)
+static void check_upstream(struct upstream_settings *u, struct assignments *r)
 {
-    const struct assignment *url =
-        reading_find(r, SECTION_UPSTREAM, u->name, option_find(SECTION_UPSTREAM, SPAN("url")));
-    const struct assignment *ca =
-        reading_find(r, SECTION_UPSTREAM, u->name, option_find(SECTION_UPSTREAM, SPAN("ca_file")));
+    const struct assignment *url = assignments_find_key(r, SECTION_UPSTREAM, u->name, "url");
+    const struct assignment *ca = assignments_find_key(r, SECTION_UPSTREAM, u->name, "ca_file");
     struct buf why = {.max = 1024};
     if (url == NULL) {
-        const struct assignment *head = reading_find(r, SECTION_UPSTREAM, u->name, NULL);
-        say_about(r, head, "[upstream %s] needs its url", u->name);
-    } else if (u->url != NULL && !upstream_take_url(u, &why)) {
-        say_about(r, url, "url: %.*s", (int)why.len, why.data);
-    } else if (u->url != NULL && upstream_url_is_doubtful(u, &why)) {
-        warn_about(r, url, "url: %.*s", (int)why.len, why.data);
+        const struct assignment *head = assignments_find(r, SECTION_UPSTREAM, u->name, NULL);
+        report_error(r, head, "[upstream %s] needs its url", u->name);
+    } else if (u->url != NULL && !url_split(u, &why)) {
+        report_error(r, url, "url: %.*s", (int)why.len, why.data);
+    } else if (u->url != NULL && url_is_doubtful(u, &why)) {
+        report_warning(r, url, "url: %.*s", (int)why.len, why.data);
     }
     if (ca != NULL && u->ca_file != NULL && u->ca_file[0] != '\0' &&
         access(u->ca_file, R_OK) != 0) {
-        say_about(r, ca, "ca_file: %.200s cannot be read: %s", u->ca_file, strerror(errno));
+        report_error(r, ca, "ca_file: %.200s cannot be read: %s", u->ca_file, strerror(errno));
     }
     load_key(u, r);
     buf_free(&why);
@@ -225,7 +186,7 @@ static struct upstream_settings *add_upstream(struct settings *s, const char *na
     return u;
 }
 
-static void build_upstreams(struct config *c, struct reading *r)
+static void build_upstreams(struct config *c, struct assignments *r)
 {
     struct settings *s = c->settings;
     for (size_t i = 0; i < r->count; i++) {
@@ -238,66 +199,64 @@ static void build_upstreams(struct config *c, struct reading *r)
     }
 }
 
-static void several_upstreams(const struct settings *s, struct reading *r)
+static void report_no_default(const struct settings *s, struct assignments *r)
 {
     struct buf names = {.max = 512};
     for (size_t i = 0; i < s->upstream_count; i++) {
         buf_text(&names, "%s%s", i > 0 ? ", " : "", s->upstreams[i].name);
     }
-    say_about(r, NULL,
-              "several upstreams (%.*s) and none is called default: set [server] "
-              "default_upstream to one of them",
-              (int)names.len, names.data);
+    report_error(r, NULL,
+                 "several upstreams (%.*s) and none is called default: set [server] "
+                 "default_upstream to one of them",
+                 (int)names.len, names.data);
     buf_free(&names);
 }
 
-static void choose_default(struct settings *s, struct reading *r)
+static void choose_default(struct settings *s, struct assignments *r)
 {
     const char *name = s->server.default_upstream;
-    const struct assignment *a =
-        reading_find(r, SECTION_SERVER, "", option_find(SECTION_SERVER, SPAN("default_upstream")));
+    const struct assignment *a = assignments_find_key(r, SECTION_SERVER, "", "default_upstream");
     s->default_upstream = settings_find_upstream(s, SPAN("default"));
     if (s->upstream_count == 0) {
-        say_about(r, NULL,
-                  "no model server: give --upstream http://127.0.0.1:11434, or an "
-                  "[upstream NAME] section with its url");
+        report_error(r, NULL,
+                     "no model server: give --upstream http://127.0.0.1:11434, or an "
+                     "[upstream NAME] section with its url");
     } else if (name != NULL && name[0] != '\0') {
         s->default_upstream = settings_find_upstream(s, span_of(name));
         if (s->default_upstream < 0) {
-            say_about(r, a, "default_upstream: there is no [upstream %.64s]", name);
+            report_error(r, a, "default_upstream: there is no [upstream %.64s]", name);
         }
     } else if (s->upstream_count == 1) {
         s->default_upstream = 0;
     } else if (s->default_upstream < 0) {
-        several_upstreams(s, r);
+        report_no_default(s, r);
     }
 }
 
-static void check_circles(const struct settings *s, struct reading *r)
+static void check_own_listener(const struct settings *s, struct assignments *r)
 {
     for (size_t i = 0; i < s->upstream_count; i++) {
         const struct upstream_settings *u = &s->upstreams[i];
-        const char *own = u->origin == NULL ? NULL : upstream_own_listener(u, &s->server.listen);
+        const char *own = u->origin == NULL ? NULL : own_listener_of(u, &s->server.listen);
         if (own != NULL) {
-            say_about(r,
-                      reading_find(r, SECTION_UPSTREAM, u->name,
-                                   option_find(SECTION_UPSTREAM, SPAN("url"))),
-                      "url: lulld listens there itself (listen = %.128s); give the address of the "
-                      "model server",
-                      own);
+            report_error(
+                r, assignments_find_key(r, SECTION_UPSTREAM, u->name, "url"),
+                "url: lulld listens there itself (listen = %.128s); give the address of the "
+                "model server",
+                own);
         }
     }
 }
 
-void build_settings(struct config *c, struct reading *r)
+void build_settings(struct config *c, struct assignments *r)
 {
     struct settings *s = c->settings;
     build_section(c, r, SECTION_SERVER, "", &s->server);
     build_section(c, r, SECTION_CACHE, "", &s->cache);
     build_upstreams(c, r);
     build_section(c, r, SECTION_TASKS, "", s);
-    build_kinds(c, r);
+    policies_build(c, r);
     check_server(s, r);
-    check_circles(s, r);
+    check_own_listener(s, r);
     choose_default(s, r);
 }

@@ -1,8 +1,6 @@
-/* config.c: the configuration as a whole: read, print, compare.
+/* config.c: the configuration as a whole: read, print, compare. See config_priv.h for the parts.
  *
- * Every source adds assignments to one list in order of rising precedence (ini.c, environment.c);
- * build.c and kinds.c make settings of them. All errors of all sources are said before giving up,
- * since people fix a file in one go. See config_priv.h for the parts.
+ * All errors of all sources are reported before reading fails, so that one run shows them all.
  */
 #include "config/config_priv.h"
 
@@ -15,7 +13,7 @@ enum { SHOWN_MAX = 80 /* of a value in a list of changes */ };
 struct config *config_read(const struct config_sources *sources, struct buf *errors,
                            struct buf *warnings)
 {
-    struct reading r = {
+    struct assignments r = {
         .errors = errors, .warnings = warnings, .most_connections = sources->most_connections};
     struct config *c = mem_new(sizeof *c);
     size_t before = errors->len;
@@ -27,12 +25,12 @@ struct config *config_read(const struct config_sources *sources, struct buf *err
     read_environment(&r, sources->environment);
     read_arguments(&r, sources);
     build_settings(c, &r);
-    reading_free(&r);
+    assignments_free(&r);
     if (errors->len != before) {
         config_destroy(c);
         return NULL;
     }
-    build_digest(c->settings);
+    policies_digest(c->settings);
     return c;
 }
 
@@ -41,12 +39,7 @@ void config_destroy(struct config *c)
     if (c == NULL) {
         return;
     }
-    for (size_t i = 0; i < c->count; i++) {
-        free(c->values[i].name);
-        free(c->values[i].text);
-        free(c->values[i].place);
-    }
-    free(c->values);
+    values_free(c);
     settings_unref(c->settings);
     free(c);
 }
@@ -56,59 +49,17 @@ struct settings *config_settings(const struct config *c)
     return c->settings;
 }
 
-static const struct value *find_value(const struct config *c, const char *name)
-{
-    for (size_t i = 0; i < c->count; i++) {
-        if (strcmp(c->values[i].name, name) == 0) {
-            return &c->values[i];
-        }
-    }
-    return NULL;
-}
-
 void config_say(const struct config *c, const char *name, const char *text, struct buf *out)
 {
-    const struct value *v = find_value(c, name);
+    const struct value *v = value_find(c, name);
     if (v == NULL) {
-        say(out, SOURCE_DEFAULT, "", "%s: %s", name, text);
+        report(out, SOURCE_DEFAULT, "", "%s: %s", name, text);
     } else {
-        say(out, v->source, v->place, "%s: %s", v->option->key, text);
+        report(out, v->source, v->place, "%s: %s", v->option->key, text);
     }
 }
 
-static const char *origin(const struct value *v)
-{
-    switch (v->source) {
-    case SOURCE_FILE:
-        return v->place;
-    case SOURCE_ENVIRONMENT:
-        return "environment";
-    case SOURCE_ARGUMENT:
-        return "argument";
-    default:
-        return "default";
-    }
-}
-
-/* As people may see it: no secret, no password of a proxy. The caller's to free. */
-static char *shown_text(const struct value *v)
-{
-    enum option_type type = v->option->type;
-    const char *at = type == TYPE_PROXY ? strrchr(v->text, '@') : NULL;
-    struct buf masked = {.max = 4096};
-    if (at != NULL) {
-        buf_text(&masked, "http://***%s", at);
-    } else if (type == TYPE_SECRET && v->text[0] != '\0') {
-        buf_text(&masked, "***");
-    } else {
-        return mem_strdup(v->text);
-    }
-    char *shown = mem_strndup(masked.data, masked.len);
-    buf_free(&masked);
-    return shown;
-}
-
-static void put_span(struct buf *out, struct span s)
+static void append_span(struct buf *out, struct span s)
 {
     enum err e = buf_append_span(out, s);
     if (e != ERR_OK) {
@@ -117,12 +68,12 @@ static void put_span(struct buf *out, struct span s)
 }
 
 /* As the file reader would take it: quoted where it has to be. */
-static void put_value(struct buf *out, const char *text)
+static void append_quoted(struct buf *out, const char *text)
 {
     struct span s = span_of(text);
     bool plain = span_trim(s).len == s.len && strpbrk(text, "\n\t#") == NULL && text[0] != '"';
     if (plain) {
-        put_span(out, s);
+        append_span(out, s);
         return;
     }
     buf_text(out, "\"");
@@ -139,11 +90,11 @@ static void put_value(struct buf *out, const char *text)
 void config_print(const struct config *c, struct buf *out)
 {
     for (size_t i = 0; i < c->count; i++) {
-        char *shown = shown_text(&c->values[i]);
+        char *shown = value_shown(&c->values[i]);
         buf_text(out, "%s = ", c->values[i].name);
-        put_value(out, shown);
+        append_quoted(out, shown);
         free(shown);
-        buf_text(out, "  (%s)\n", origin(&c->values[i]));
+        buf_text(out, "  (%s)\n", value_place(&c->values[i]));
     }
 }
 
@@ -155,28 +106,28 @@ void config_print_json(const struct config *c, const char *section, struct buf *
             continue;
         }
         cJSON *one = cJSON_AddObjectToObject(all, c->values[i].name + strlen(section));
-        char *shown = shown_text(&c->values[i]);
+        char *shown = value_shown(&c->values[i]);
         cJSON_AddStringToObject(one, "value", shown);
         free(shown);
-        cJSON_AddStringToObject(one, "origin", origin(&c->values[i]));
+        cJSON_AddStringToObject(one, "origin", value_place(&c->values[i]));
     }
     char *text = cJSON_PrintUnformatted(all);
     require(text != NULL);
-    put_span(out, span_of(text));
+    append_span(out, span_of(text));
     cJSON_free(text);
     cJSON_Delete(all);
 }
 
-static void put_default(const struct option *o, struct buf *out)
+static void append_default(const struct option *o, struct buf *out)
 {
     char path[4096];
     if (strcmp(o->def, "@") != 0) {
         buf_text(out, "%s", o->def);
     } else if (o->section == OPTION_SERVER) {
-        default_path(o, path, sizeof path);
+        build_default_path(o, path, sizeof path);
         buf_text(out, "%s", path);
     } else {
-        kind_defaults(o, out);
+        policies_defaults(o, out);
     }
 }
 
@@ -194,7 +145,7 @@ void config_help(struct buf *out)
             last = title;
         }
         buf_text(out, "  %s = ", o->key);
-        put_default(o, out);
+        append_default(o, out);
         buf_text(out, "\n      ");
         option_describe(o, out);
         buf_text(out, "; %s\n      %s\n", o->reload ? "a reload changes it" : "needs a restart",
@@ -234,7 +185,7 @@ static bool has_section(const struct config *c, struct span prefix)
 }
 
 /* name: a line of its own in diff.names; false: it is there. */
-static bool put_name(struct diff *d, struct span name)
+static bool add_name(struct diff *d, struct span name)
 {
     struct span all = buf_span(d->names);
     for (size_t at = 0; at < all.len;) {
@@ -249,7 +200,7 @@ static bool put_name(struct diff *d, struct span name)
 }
 
 /* v differs from the value of that name on the other side, which may be NULL. */
-static void put_change(struct diff *d, const struct value *v, const struct value *other,
+static void add_change(struct diff *d, const struct value *v, const struct value *other,
                        bool removed)
 {
     struct span name = span_of(v->name);
@@ -258,7 +209,7 @@ static void put_change(struct diff *d, const struct value *v, const struct value
     const char *comma = to->len > 0 ? ", " : "";
     char all[80];
     if (!has_section(removed ? d->b : d->a, prefix)) {
-        if (put_name(d, prefix)) {
+        if (add_name(d, prefix)) {
             buf_text(to, "%s%.*s %s", comma, (int)prefix.len, prefix.ptr,
                      removed ? "removed" : "added");
         }
@@ -268,8 +219,8 @@ static void put_change(struct diff *d, const struct value *v, const struct value
         snprintf(all, sizeof all, "tasks.%s", v->option->key);
         name = span_of(all);
     }
-    if (put_name(d, name)) {
-        char *shown = shown_text(v);
+    if (add_name(d, name)) {
+        char *shown = value_shown(v);
         buf_text(to, "%s%.*s = %.*s", comma, (int)name.len, name.ptr, SHOWN_MAX, shown);
         free(shown);
     }
@@ -280,15 +231,15 @@ void config_diff(const struct config *a, const struct config *b, struct buf *nam
 {
     struct diff d = {a, b, names, applied, fixed};
     for (size_t i = 0; i < b->count; i++) {
-        const struct value *was = find_value(a, b->values[i].name);
+        const struct value *was = value_find(a, b->values[i].name);
         if (was == NULL || strcmp(was->text, b->values[i].text) != 0 ||
             keys_differ(a, b, b->values[i].name)) {
-            put_change(&d, &b->values[i], was, false);
+            add_change(&d, &b->values[i], was, false);
         }
     }
     for (size_t i = 0; i < a->count; i++) {
-        if (find_value(b, a->values[i].name) == NULL) {
-            put_change(&d, &a->values[i], NULL, true);
+        if (value_find(b, a->values[i].name) == NULL) {
+            add_change(&d, &a->values[i], NULL, true);
         }
     }
 }

@@ -78,7 +78,7 @@ static bool is_injected(struct span name)
 
 /* ---- what an unknown name was meant to be ---- */
 
-static void put_upper(struct buf *out, struct span s)
+static void append_upper(struct buf *out, struct span s)
 {
     for (size_t i = 0; i < s.len; i++) {
         buf_text(out, "%c", toupper((unsigned char)s.ptr[i]));
@@ -86,7 +86,7 @@ static void put_upper(struct buf *out, struct span s)
 }
 
 /* The variable of an option; kind: "" where the option is not of one kind. */
-static void put_variable(const struct option *o, const char *kind, struct buf *out)
+static void append_variable(const struct option *o, const char *kind, struct buf *out)
 {
     static const char *const sections[] = {
         [OPTION_SERVER] = "server_",    [OPTION_UPSTREAM] = "upstream_default_",
@@ -99,12 +99,12 @@ static void put_variable(const struct option *o, const char *kind, struct buf *o
     buf_text(out, "LULL_");
     if (kind[0] != '\0' && (o->section == OPTION_KIND || o->section == OPTION_OWN)) {
         buf_text(out, "TASK_");
-        put_upper(out, span_of(kind));
+        append_upper(out, span_of(kind));
         buf_text(out, "_");
     } else {
-        put_upper(out, span_of(sections[o->section]));
+        append_upper(out, span_of(sections[o->section]));
     }
-    put_upper(out, span_of(o->key));
+    append_upper(out, span_of(o->key));
 }
 
 /* The longest key that the name ends with, or is. */
@@ -142,14 +142,14 @@ static bool nearest_variable(struct span lower, struct buf *out)
     struct buf name = {.max = 256}, full = {.max = 256};
     size_t best = 3;
     buf_text(&full, "LULL_");
-    put_upper(&full, lower);
+    append_upper(&full, lower);
     if (word_distance(buf_span(&full), SPAN("LULL_UPSTREAM")) < best) {
         best = word_distance(buf_span(&full), SPAN("LULL_UPSTREAM"));
         buf_text(out, "LULL_UPSTREAM");
     }
     for (size_t i = 0; i < option_count; i++) {
         for (int k = -1; k < KIND_BUILTIN_COUNT && !options[i].absent; k++) {
-            put_variable(&options[i], k < 0 ? "" : kind_info((enum kind_id)k)->name, &name);
+            append_variable(&options[i], k < 0 ? "" : kind_info((enum kind_id)k)->name, &name);
             size_t d = word_distance(buf_span(&full), buf_span(&name));
             if (d < best) {
                 best = d;
@@ -163,7 +163,7 @@ static bool nearest_variable(struct span lower, struct buf *out)
     return best < 3;
 }
 
-static void unknown_variable(struct reading *r, const char *place, struct span lower)
+static void report_unknown_variable(struct assignments *r, const char *place, struct span lower)
 {
     struct buf meant = {.max = 256};
     struct span bare =
@@ -173,56 +173,56 @@ static void unknown_variable(struct reading *r, const char *place, struct span l
     lower = of_file ? bare : lower;
     o = of_file ? key_at_end(lower) : o;
     if (o != NULL) {
-        put_variable(o, kind_before(lower, o), &meant);
+        append_variable(o, kind_before(lower, o), &meant);
     }
     if (o != NULL || nearest_variable(lower, &meant)) {
-        say(r->errors, SOURCE_ENVIRONMENT, place, "unknown name; did you mean %.*s%s?",
-            (int)meant.len, meant.data, of_file ? "_FILE" : "");
+        report(r->errors, SOURCE_ENVIRONMENT, place, "unknown name; did you mean %.*s%s?",
+               (int)meant.len, meant.data, of_file ? "_FILE" : "");
     } else {
-        say(r->errors, SOURCE_ENVIRONMENT, place,
-            "unknown name; write LULL_SECTION_KEY, as in LULL_SERVER_IDLE_TIMEOUT, "
-            "LULL_UPSTREAM_CHAT_URL or LULL_TASK_TITLE_TTL; lulld --help-config lists all keys");
+        report(r->errors, SOURCE_ENVIRONMENT, place,
+               "unknown name; write LULL_SECTION_KEY, as in LULL_SERVER_IDLE_TIMEOUT, "
+               "LULL_UPSTREAM_CHAT_URL or LULL_TASK_TITLE_TTL; lulld --help-config lists all keys");
     }
     buf_free(&meant);
 }
 
-static void assign(struct reading *r, const struct target *t, enum source source, const char *place,
-                   struct span text)
+static void assign_text(struct assignments *r, const struct target *t, enum source source,
+                        const char *place, struct span text)
 {
     char *name = mem_strndup(t->name.len > 0 ? t->name.ptr : "", t->name.len);
     struct assignment a = {.section = t->section, .name = name, .source = source};
     a.place = mem_strdup(place);
-    reading_assign(r, &a, span_of(t->option->key), text);
+    assignments_add(r, &a, span_of(t->option->key), text);
     free(a.place);
     free(name);
 }
 
-static void assign_file(struct reading *r, const struct target *t, const char *place,
+static void assign_file(struct assignments *r, const struct target *t, const char *place,
                         const char *path)
 {
     struct buf text = {.max = SECRET_FILE_MAX};
-    if (slurp(r, SOURCE_ENVIRONMENT, place, t->option->key, path, &text)) {
+    if (read_whole_file(r, SOURCE_ENVIRONMENT, place, t->option->key, path, &text)) {
         struct span value = span_trim(buf_span(&text));
         if (value.len > 0) {
-            assign(r, t, SOURCE_ENVIRONMENT, place, value);
+            assign_text(r, t, SOURCE_ENVIRONMENT, place, value);
         } else if (t->option->type == TYPE_SECRET) {
-            say(r->errors, SOURCE_ENVIRONMENT, place, "%s: %s is empty", t->option->key, path);
+            report(r->errors, SOURCE_ENVIRONMENT, place, "%s: %s is empty", t->option->key, path);
         }
     }
     buf_free(&text);
 }
 
-static void assign_default_upstream(struct reading *r, enum source source, const char *place,
+static void assign_default_upstream(struct assignments *r, enum source source, const char *place,
                                     const char *url)
 {
     struct target t = {SECTION_UPSTREAM, SPAN("default"),
                        option_find(SECTION_UPSTREAM, SPAN("url"))};
-    assign(r, &t, source, place, span_of(url));
+    assign_text(r, &t, source, place, span_of(url));
 }
 
 /* injected: gets the names that container platforms set. */
-static void take_variable(struct reading *r, const char *place, struct span name, const char *value,
-                          struct buf *injected)
+static void read_variable(struct assignments *r, const char *place, struct span name,
+                          const char *value, struct buf *injected)
 {
     char lower[NAME_MAX_BYTES];
     struct target t;
@@ -237,17 +237,17 @@ static void take_variable(struct reading *r, const char *place, struct span name
     struct span text = span_make(lower, len);
     struct span bare = span_make(lower, len < 5 ? 0 : len - 5);
     if (find_target(text, &t)) {
-        assign(r, &t, SOURCE_ENVIRONMENT, place, span_of(value));
+        assign_text(r, &t, SOURCE_ENVIRONMENT, place, span_of(value));
     } else if (span_ends(text, SPAN("_file")) && find_target(bare, &t)) {
         assign_file(r, &t, place, value);
     } else if (is_injected(name)) {
         buf_text(injected, "%s%s", injected->len > 0 ? " " : "", place);
     } else {
-        unknown_variable(r, place, text);
+        report_unknown_variable(r, place, text);
     }
 }
 
-void read_environment(struct reading *r, char **environment)
+void read_environment(struct assignments *r, char **environment)
 {
     struct buf injected = {.max = 400}; /* more names are not shown */
     for (char **item = environment; item != NULL && *item != NULL; item++) {
@@ -258,18 +258,18 @@ void read_environment(struct reading *r, char **environment)
             continue;
         }
         char *place = mem_strndup(*item, equals < NAME_MAX_BYTES ? equals : NAME_MAX_BYTES);
-        take_variable(r, place, span_make(*item + 5, equals - 5), *item + equals + 1, &injected);
+        read_variable(r, place, span_make(*item + 5, equals - 5), *item + equals + 1, &injected);
         free(place);
     }
     if (injected.len > 0) {
-        say(r->warnings, SOURCE_DEFAULT, "environment",
-            "ignored, set by the container platform: %.*s", (int)injected.len, injected.data);
+        report(r->warnings, SOURCE_DEFAULT, "environment",
+               "ignored, set by the container platform: %.*s", (int)injected.len, injected.data);
     }
     buf_free(&injected);
 }
 
 /* SECTION.KEY=VALUE or SECTION.NAME.KEY=VALUE */
-static void take_set(struct reading *r, const char *text)
+static void read_set(struct assignments *r, const char *text)
 {
     struct span all = span_of(text);
     size_t equals = span_find(all, SPAN("="), 0);
@@ -280,35 +280,37 @@ static void take_set(struct reading *r, const char *text)
     snprintf(place, sizeof place, "--set %.*s", (int)(left.len < 150 ? left.len : 150), left.ptr);
     enum section section = SECTION_SERVER;
     if (first == SIZE_MAX || !section_parse(span_make(text, first), &section)) {
-        say(r->errors, SOURCE_ARGUMENT, place,
+        report(
+            r->errors, SOURCE_ARGUMENT, place,
             "write SECTION.KEY=VALUE, as in server.log_level=debug, upstream.chat.url=http://host "
             "or task.title.ttl=2d");
         return;
     }
     struct span name = last > first ? span_make(text + first + 1, last - first - 1) : SPAN_NONE;
     if (section_is_named(section) ? !is_name(name) : name.len > 0) {
-        say(r->errors, SOURCE_ARGUMENT, place, "%s",
-            section_is_named(section) ? "the section needs a name: task.title.ttl=2d"
-                                      : "this section has no name: SECTION.KEY=VALUE");
+        report(r->errors, SOURCE_ARGUMENT, place, "%s",
+               section_is_named(section) ? "the section needs a name: task.title.ttl=2d"
+                                         : "this section has no name: SECTION.KEY=VALUE");
         return;
     }
     char *owned = mem_strndup(name.len > 0 ? name.ptr : "", name.len);
     struct assignment a = {.section = section, .name = owned, .source = SOURCE_ARGUMENT};
     a.place = place;
-    reading_assign(r, &a, span_make(text + last + 1, equals - last - 1),
-                   span_make(text + equals + 1, all.len - equals - 1));
+    assignments_add(r, &a, span_make(text + last + 1, equals - last - 1),
+                    span_make(text + equals + 1, all.len - equals - 1));
     free(owned);
 }
 
-static void assign_server(struct reading *r, const char *key, const char *place, const char *text)
+static void assign_server(struct assignments *r, const char *key, const char *place,
+                          const char *text)
 {
     struct target t = {SECTION_SERVER, SPAN_NONE, option_find(SECTION_SERVER, span_of(key))};
     if (text != NULL) {
-        assign(r, &t, SOURCE_ARGUMENT, place, span_of(text));
+        assign_text(r, &t, SOURCE_ARGUMENT, place, span_of(text));
     }
 }
 
-void read_arguments(struct reading *r, const struct config_sources *s)
+void read_arguments(struct assignments *r, const struct config_sources *s)
 {
     struct buf listen = {.max = 64 * 1024};
     for (size_t i = 0; i < s->listen.count; i++) {
@@ -325,6 +327,6 @@ void read_arguments(struct reading *r, const struct config_sources *s)
     assign_server(r, "data_dir", "--data-dir", s->data_dir);
     assign_server(r, "control", "--control", s->control);
     for (size_t i = 0; i < s->sets.count; i++) {
-        take_set(r, s->sets.items[i]);
+        read_set(r, s->sets.items[i]);
     }
 }

@@ -137,7 +137,7 @@ void figures_destroy(struct figures *f)
 }
 
 /* Room for one more pointer in an array of count. */
-static void *grow(void *array, size_t count)
+static void *array_grow(void *array, size_t count)
 {
     void *more = realloc(array, (count + 1) * sizeof(void *));
     require(more != NULL);
@@ -163,7 +163,7 @@ struct task_figures *figures_task(struct figures *f, const char *name)
     }
     struct task_figures *row = mem_new(sizeof *row);
     row->name = mem_strdup(name);
-    f->tasks = grow(f->tasks, f->task_count);
+    f->tasks = array_grow(f->tasks, f->task_count);
     f->tasks[f->task_count++] = row;
     return row;
 }
@@ -177,7 +177,7 @@ struct upstream_figures *figures_upstream(struct figures *f, const char *name)
     }
     struct upstream_figures *row = mem_new(sizeof *row);
     row->name = mem_strdup(name);
-    f->upstreams = grow(f->upstreams, f->upstream_count);
+    f->upstreams = array_grow(f->upstreams, f->upstream_count);
     f->upstreams[f->upstream_count++] = row;
     return row;
 }

@@ -1,12 +1,10 @@
-/* ini.c: lull.conf as text: sections, keys, comments, quotes. (inih as packaged cuts lines at 200
- * characters, and prompts are longer: hence a reader of our own.)
+/* ini.c: lull.conf as text: sections, keys, comments, quotes. (The packaged inih cuts lines at 200
+ * characters, and prompts are longer.)
  *
  * A value is what follows "=" up to the end of the line or to a '#' after a blank, without blanks
  * around it; a '#' between double quotes is part of it, so that JSON can be written plainly. A
- * value that begins with '#' is refused: as a comment it would leave the key empty, which nobody
- * means. A value that begins with a double quote is a quoted one: \n \t \" and \\ are understood,
- * and nothing may follow it but a comment. Nothing is guessed: a line that fits no rule is an error
- * with its number.
+ * value that begins with '#' is refused: as a comment it would leave the key empty. A value that begins with a double quote is a quoted one: \n \t \" and \\ are understood,
+ * and only a comment may follow it. A line that fits no rule is an error with its number.
  */
 #include "config/config_priv.h"
 
@@ -17,7 +15,7 @@
 enum { FILE_MAX = 1024 * 1024, PLACE_MAX = 4400 };
 
 struct ini {
-    struct reading *r;
+    struct assignments *r;
     const char *path;
     size_t line;
     char place[PLACE_MAX];
@@ -27,9 +25,9 @@ struct ini {
     char *name;
 };
 
-static void complain(struct ini *p, const char *text)
+static void report_line(struct ini *p, const char *text)
 {
-    say(p->r->errors, SOURCE_FILE, p->place, "%s", text);
+    report(p->r->errors, SOURCE_FILE, p->place, "%s", text);
 }
 
 static bool is_blank(char c)
@@ -59,7 +57,7 @@ static struct span plain_value(struct span s)
     return span_trim(s);
 }
 
-static bool unescape(char c, char *out)
+static bool unescape_char(char c, char *out)
 {
     switch (c) {
     case 'n':
@@ -87,19 +85,19 @@ static bool quoted_value(struct ini *p, struct span s, char *out, size_t *len)
             if (is_rest_empty(span_make(s.ptr + i + 1, s.len - i - 1))) {
                 return true;
             }
-            complain(p, "text after the closing quote");
+            report_line(p, "text after the closing quote");
             return false;
         }
         if (c == '\\') {
-            if (i + 1 == s.len || !unescape(s.ptr[i + 1], &c)) {
-                complain(p, "in quotes, \\ is written \\\\; there are \\n, \\t, \\\" and \\\\");
+            if (i + 1 == s.len || !unescape_char(s.ptr[i + 1], &c)) {
+                report_line(p, "in quotes, \\ is written \\\\; there are \\n, \\t, \\\" and \\\\");
                 return false;
             }
             i++;
         }
         out[(*len)++] = c;
     }
-    complain(p, "the closing quote is missing");
+    report_line(p, "the closing quote is missing");
     return false;
 }
 
@@ -109,33 +107,33 @@ static void take_value(struct ini *p, struct span key, struct span value)
         .section = p->section, .name = p->name, .source = SOURCE_FILE, .place = p->place};
     value = span_trim(value);
     if (value.len > 0 && value.ptr[0] == '#') {
-        say(p->r->errors, SOURCE_FILE, p->place,
-            "%.*s: a # here begins a comment; a value with it is quoted: %.*s = \"# ...\"",
-            (int)(key.len > WORD_MAX ? WORD_MAX : key.len), key.ptr,
-            (int)(key.len > WORD_MAX ? WORD_MAX : key.len), key.ptr);
+        report(p->r->errors, SOURCE_FILE, p->place,
+               "%.*s: a # here begins a comment; a value with it is quoted: %.*s = \"# ...\"",
+               (int)(key.len > WORD_MAX ? WORD_MAX : key.len), key.ptr,
+               (int)(key.len > WORD_MAX ? WORD_MAX : key.len), key.ptr);
         return;
     }
     if (value.len == 0 || value.ptr[0] != '"') {
-        reading_assign(p->r, &target, key, plain_value(value));
+        assignments_add(p->r, &target, key, plain_value(value));
         return;
     }
     char *text = mem_new(value.len);
     size_t len = 0;
     if (quoted_value(p, span_make(value.ptr + 1, value.len - 1), text, &len)) {
-        reading_assign(p->r, &target, key, span_make(text, len));
+        assignments_add(p->r, &target, key, span_make(text, len));
     }
     free(text);
 }
 
-static void take_key(struct ini *p, struct span line)
+static void read_key(struct ini *p, struct span line)
 {
     size_t equals = span_find(line, SPAN("="), 0);
     if (equals == SIZE_MAX) {
-        complain(p, "expected [section], key = value or # comment");
+        report_line(p, "expected [section], key = value or # comment");
         return;
     }
     if (!p->had_section) {
-        complain(p, "a key before the first [section]");
+        report_line(p, "a key before the first [section]");
         return;
     }
     if (p->in_section) {
@@ -151,7 +149,8 @@ static void unknown_section(struct ini *p, struct span word)
     const char *close = nearest(plain_word(word, plain), words, sizeof words / sizeof words[0]);
     const char *kind = close == NULL ? nearest_kind(word) : NULL;
     bool any = close != NULL || kind != NULL;
-    say(p->r->errors, SOURCE_FILE, p->place,
+    report(
+        p->r->errors, SOURCE_FILE, p->place,
         "unknown section [%.*s]%s%s%s%s; there are [server], [upstream NAME], [tasks], [task KIND] "
         "and [cache]",
         (int)(word.len > 64 ? 64 : word.len), word.ptr, any ? ", did you mean [" : "",
@@ -172,25 +171,25 @@ static void wrong_name(struct ini *p, bool named, struct span name)
         named ? "the section needs a name of a-z, 0-9 and _" : "this section has no name";
     struct span other = plain_word(name, plain);
     if (kind != NULL) {
-        say(p->r->errors, SOURCE_FILE, p->place, "%s; did you mean [task %s]?", what, kind);
+        report(p->r->errors, SOURCE_FILE, p->place, "%s; did you mean [task %s]?", what, kind);
     } else if (named && name.len <= WORD_MAX && is_name(other)) {
-        say(p->r->errors, SOURCE_FILE, p->place, "%s; write [%s %s]", what,
-            section_word(p->section), plain);
+        report(p->r->errors, SOURCE_FILE, p->place, "%s; write [%s %s]", what,
+               section_word(p->section), plain);
     } else {
-        say(p->r->errors, SOURCE_FILE, p->place, "%s%s%s", what, named ? ": " : "",
-            !named                       ? ""
-            : p->section == SECTION_TASK ? "[task title]"
-                                         : "[upstream chat]");
+        report(p->r->errors, SOURCE_FILE, p->place, "%s%s%s", what, named ? ": " : "",
+               !named                       ? ""
+               : p->section == SECTION_TASK ? "[task title]"
+                                            : "[upstream chat]");
     }
 }
 
-static void take_section(struct ini *p, struct span line)
+static void read_section(struct ini *p, struct span line)
 {
     size_t end = span_find(line, SPAN("]"), 0);
     p->had_section = true;
     p->in_section = false;
     if (end == SIZE_MAX || !is_rest_empty(span_make(line.ptr + end + 1, line.len - end - 1))) {
-        complain(p, "a section is written [server] or [upstream NAME], alone on its line");
+        report_line(p, "a section is written [server] or [upstream NAME], alone on its line");
         return;
     }
     struct span inside = span_trim(span_make(line.ptr + 1, end - 1));
@@ -212,10 +211,10 @@ static void take_section(struct ini *p, struct span line)
     free(p->name);
     p->name = mem_strndup(name.len > 0 ? name.ptr : "", name.len);
     p->in_section = true;
-    reading_head(p->r, p->section, name, SOURCE_FILE, p->place);
+    assignments_add_section(p->r, p->section, name, SOURCE_FILE, p->place);
 }
 
-static void take_line(struct ini *p, struct span line)
+static void read_line(struct ini *p, struct span line)
 {
     line = span_trim(line);
     snprintf(p->place, sizeof p->place, "%s:%zu", p->path, p->line);
@@ -225,18 +224,18 @@ static void take_line(struct ini *p, struct span line)
     for (size_t i = 0; i < line.len; i++) {
         unsigned char c = (unsigned char)line.ptr[i];
         if ((c < ' ' && c != '\t') || c == 0x7f) {
-            complain(p, "a control character");
+            report_line(p, "a control character");
             return;
         }
     }
     if (line.ptr[0] == '[') {
-        take_section(p, line);
+        read_section(p, line);
     } else {
-        take_key(p, line);
+        read_key(p, line);
     }
 }
 
-void read_ini(struct reading *r, const char *path, struct span text)
+void read_ini(struct assignments *r, const char *path, struct span text)
 {
     struct ini p = {.r = r, .path = path, .name = mem_strdup("")};
     if (span_starts(text, SPAN("\xef\xbb\xbf"))) {
@@ -246,19 +245,19 @@ void read_ini(struct reading *r, const char *path, struct span text)
         size_t end = span_find(text, SPAN("\n"), at);
         end = end == SIZE_MAX ? text.len : end;
         p.line++;
-        take_line(&p, span_make(text.ptr + at, end - at));
+        read_line(&p, span_make(text.ptr + at, end - at));
         at = end + 1;
     }
     free(p.name);
 }
 
-void read_file(struct reading *r, const char *path, bool optional)
+void read_file(struct assignments *r, const char *path, bool optional)
 {
     struct buf text = {.max = FILE_MAX};
     if (optional && access(path, F_OK) != 0) {
         return;
     }
-    if (slurp(r, SOURCE_FILE, path, NULL, path, &text)) {
+    if (read_whole_file(r, SOURCE_FILE, path, NULL, path, &text)) {
         read_ini(r, path, buf_span(&text));
     }
     buf_free(&text);

@@ -9,7 +9,7 @@
 
 enum { FEW_KEYS = 8 };
 
-static size_t least(size_t a, size_t b, size_t c)
+static size_t least_of(size_t a, size_t b, size_t c)
 {
     size_t ab = a < b ? a : b;
     return ab < c ? ab : c;
@@ -30,7 +30,7 @@ size_t word_distance(struct span a, struct span b)
         now[0] = i;
         for (size_t j = 1; j <= b.len; j++) {
             size_t change = a.ptr[i - 1] == b.ptr[j - 1] ? 0 : 1;
-            now[j] = least(last[j] + 1, now[j - 1] + 1, last[j - 1] + change);
+            now[j] = least_of(last[j] + 1, now[j - 1] + 1, last[j - 1] + change);
             bool swapped =
                 i > 1 && j > 1 && a.ptr[i - 1] == b.ptr[j - 2] && a.ptr[i - 2] == b.ptr[j - 1];
             if (swapped && before[j - 2] + 1 < now[j]) {
@@ -99,7 +99,7 @@ static size_t keys_of(enum section section, bool inside, const char **out, size_
 }
 
 /* "; it belongs to [server]": every section that has the key; false: none has it. */
-static bool put_places(struct span key, struct buf *out)
+static bool append_places(struct span key, struct buf *out)
 {
     size_t count = 0;
     for (size_t i = 0; i < option_count; i++) {
@@ -117,7 +117,7 @@ void suggest_key(enum section section, struct span key, struct buf *out)
     char plain[WORD_MAX + 1];
     key = plain_word(key, plain);
     size_t count = keys_of(section, true, keys, sizeof keys / sizeof keys[0]);
-    if (option_find(section, key) == NULL && put_places(key, out)) {
+    if (option_find(section, key) == NULL && append_places(key, out)) {
         return;
     }
     const char *close = nearest(key, keys, count);
@@ -130,7 +130,7 @@ void suggest_key(enum section section, struct span key, struct buf *out)
     close = nearest(key, others, other_count);
     if (close != NULL && word_distance(key, span_of(close)) == 1) {
         buf_text(out, "; did you mean '%s'", close);
-        (void)put_places(span_of(close), out);
+        (void)append_places(span_of(close), out);
         buf_text(out, "?");
         return;
     }

@@ -26,7 +26,7 @@ static unsigned port_of(struct span authority)
 }
 
 /* Where a connection to a wildcard address goes. */
-static struct host_address connected(struct host_address a)
+static struct host_address connected_to(struct host_address a)
 {
     if (host_is_wildcard(&a)) {
         a.ip[a.family == AF_INET ? 0 : 15] = a.family == AF_INET ? 127 : 1;
@@ -43,19 +43,19 @@ static bool same_address(const struct host_address *a, const struct host_address
 /* Whether a name that stands for this machine leads to the address. */
 static bool is_localhost(const struct host_address *a)
 {
-    struct host_address v4 = connected((struct host_address){.family = AF_INET});
-    struct host_address v6 = connected((struct host_address){.family = AF_INET6});
+    struct host_address v4 = connected_to((struct host_address){.family = AF_INET});
+    struct host_address v6 = connected_to((struct host_address){.family = AF_INET6});
     return same_address(a, &v4) || same_address(a, &v6);
 }
 
 /* Whether a connection to `host` arrives at a listener of the same port on `listen`. */
-static bool reaches(struct span listen, struct span host)
+static bool is_reached_by(struct span listen, struct span host)
 {
     struct host_address at;
     struct host_address to;
     bool by_address = host_address(listen, &at);
     bool literal = host_address(host, &to);
-    to = literal ? connected(to) : to;
+    to = literal ? connected_to(to) : to;
     bool localhost = literal ? is_localhost(&to) : host_is_local(host);
     if (!by_address) {
         return span_eq_nocase(listen, host) || (host_is_local(listen) && localhost);
@@ -88,10 +88,10 @@ static bool leads_to(const struct upstream_settings *u, const char *listen)
     struct span authority = span_of(u->host);
     return !u->tls && (u->proxy == NULL || u->proxy[0] == '\0') &&
            port_of(address) == port_of(authority) &&
-           reaches(host_part(address), host_part(authority));
+           is_reached_by(host_part(address), host_part(authority));
 }
 
-const char *upstream_own_listener(const struct upstream_settings *u, const struct strings *listen)
+const char *own_listener_of(const struct upstream_settings *u, const struct strings *listen)
 {
     for (size_t i = 0; i < listen->count; i++) {
         if (leads_to(u, listen->items[i])) {

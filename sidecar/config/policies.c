@@ -99,7 +99,7 @@ static void kind_default(const struct option *o, const struct kind_info *k, char
     }
 }
 
-void kind_defaults(const struct option *o, struct buf *out)
+void policies_defaults(const struct option *o, struct buf *out)
 {
     char texts[KIND_BUILTIN_COUNT][256];
     size_t usual = 0, most = 0, others = 0;
@@ -123,43 +123,37 @@ void kind_defaults(const struct option *o, struct buf *out)
     }
 }
 
-static const struct assignment *kind_assignment(const struct reading *r, const char *name,
+static const struct assignment *kind_assignment(const struct assignments *r, const char *name,
                                                 const struct option *o)
 {
-    const struct assignment *own = reading_find(r, SECTION_TASK, name, o);
-    const struct assignment *all = reading_find(r, SECTION_TASKS, "", o);
+    const struct assignment *own = assignments_find(r, SECTION_TASK, name, o);
+    const struct assignment *all = assignments_find(r, SECTION_TASKS, "", o);
     return own != NULL ? own : all;
 }
 
-static const struct assignment *own_assignment(const struct reading *r, const char *name,
-                                               const char *key)
-{
-    return reading_find(r, SECTION_TASK, name, option_find(SECTION_TASK, span_of(key)));
-}
-
 /* Keys that only some kinds have: debounce elsewhere, first_turn_wait of another kind. */
-static void check_misplaced_keys(struct reading *r, const struct kind_policy *k,
+static void check_misplaced_keys(struct assignments *r, const struct kind_policy *k,
                                  const struct kind_info *info)
 {
     for (size_t i = 0; i < option_count; i++) {
         const struct option *o = &options[i];
         const struct assignment *a = section_has(SECTION_TASK, o) && !kind_has(info, o)
-                                         ? reading_find(r, SECTION_TASK, k->name, o)
+                                         ? assignments_find(r, SECTION_TASK, k->name, o)
                                          : NULL;
         if (a != NULL) {
-            say_about(r, a, "%s: only for %s", o->key,
-                      o->section == OPTION_TITLE       ? "the kind title"
-                      : o->section == OPTION_FOLLOW_UP ? "the kind follow_up"
-                                                       : "autocomplete and own kinds of class "
-                                                         "completion");
+            report_error(r, a, "%s: only for %s", o->key,
+                         o->section == OPTION_TITLE       ? "the kind title"
+                         : o->section == OPTION_FOLLOW_UP ? "the kind follow_up"
+                                                          : "autocomplete and own kinds of class "
+                                                            "completion");
         }
     }
 }
 
 /* The editor is locked while a completion waits: what [tasks] says for all kinds makes its wait
  * shorter, never longer. */
-static bool too_long_for(const struct kind_info *k, const struct option *o,
-                         const struct assignment *a)
+static bool is_longer_than_default(const struct kind_info *k, const struct option *o,
+                                   const struct assignment *a)
 {
     struct kind_policy all = {0};
     struct buf why = {.max = 1024};
@@ -172,8 +166,8 @@ static bool too_long_for(const struct kind_info *k, const struct option *o,
 
 /* answer: NULL unless given or known. An own kind's class decides its other defaults, so it is read
  * first. */
-static void take_kind(struct config *c, struct reading *r, struct kind_policy *k,
-                      const struct kind_info *info)
+static void build_policy(struct config *c, struct assignments *r, struct kind_policy *k,
+                         const struct kind_info *info)
 {
     char prefix[80];
     char def[256];
@@ -183,19 +177,19 @@ static void take_kind(struct config *c, struct reading *r, struct kind_policy *k
         if (kind_has(info, o) && !o->absent) {
             kind_default(o, info, def, sizeof def);
             const struct assignment *a = kind_assignment(r, k->name, o);
-            take_option(c, r, prefix, o, too_long_for(info, o, a) ? NULL : a, def, k);
+            value_add(c, r, prefix, o, is_longer_than_default(info, o, a) ? NULL : a, def, k);
         }
     }
     check_misplaced_keys(r, k, info);
-    if (own_assignment(r, k->name, "answer") == NULL && info->empty == NULL) {
+    if (assignments_find_key(r, SECTION_TASK, k->name, "answer") == NULL && info->empty == NULL) {
         free(k->answer);
         k->answer = NULL;
     }
 }
 
 /* Index of the upstream that the key names; -1 if it names none. */
-static int named_upstream(const struct settings *s, struct reading *r, const struct kind_policy *k,
-                          const char *key, const char *name)
+static int named_upstream(const struct settings *s, struct assignments *r,
+                          const struct kind_policy *k, const char *key, const char *name)
 {
     if (name == NULL || name[0] == '\0') {
         return -1;
@@ -204,37 +198,38 @@ static int named_upstream(const struct settings *s, struct reading *r, const str
     const struct assignment *a =
         kind_assignment(r, k->name, option_find(SECTION_TASK, span_of(key)));
     if (index < 0) {
-        say_about(r, a, "%s: there is no [upstream %.64s]", key, name);
+        report_error(r, a, "%s: there is no [upstream %.64s]", key, name);
     }
     return index;
 }
 
-static void check_kind(const struct settings *s, struct reading *r, struct kind_policy *k)
+static void check_kind(const struct settings *s, struct assignments *r, struct kind_policy *k)
 {
-    const struct assignment *cls = own_assignment(r, k->name, "class");
+    const struct assignment *cls = assignments_find_key(r, SECTION_TASK, k->name, "class");
     const struct assignment *enabled =
         kind_assignment(r, k->name, option_find(SECTION_TASK, SPAN("enabled")));
     if (k->builtin && cls != NULL) {
-        say_about(r, cls, "class: the class of a built-in kind is fixed");
+        report_error(r, cls, "class: the class of a built-in kind is fixed");
     }
     if (!k->enabled && k->answer == NULL && enabled != NULL) {
         if (enabled->section == SECTION_TASKS) {
-            k->enabled = true; /* [tasks] speaks of the kinds that can be switched off */
+            k->enabled = true; /* [tasks] means the kinds that can be switched off */
         } else {
-            say_about(r, enabled,
-                      "enabled: %s has no harmless answer, so it cannot be switched off", k->name);
+            report_error(r, enabled,
+                         "enabled: %s has no harmless answer, so it cannot be switched off",
+                         k->name);
         }
     }
     k->upstream_index = named_upstream(s, r, k, "upstream", k->upstream);
     k->fallback_index = named_upstream(s, r, k, "fallback", k->fallback);
 }
 
-static void check_match(struct reading *r, const char *name, const char *key)
+static void check_match(struct assignments *r, const char *name, const char *key)
 {
-    const struct assignment *a = own_assignment(r, name, key);
+    const struct assignment *a = assignments_find_key(r, SECTION_TASK, name, key);
     if (a != NULL && a->text[0] != '\0' && span_trim(span_of(a->text)).len < MATCH_LEAST) {
-        say_about(r, a, "%s: shorter than %d characters: chats would be taken for tasks", key,
-                  MATCH_LEAST);
+        report_error(r, a, "%s: shorter than %d characters: chats would be taken for tasks", key,
+                     MATCH_LEAST);
     }
 }
 
@@ -248,23 +243,23 @@ static struct kind_policy *add_kind(struct settings *s, const char *name, bool b
     return k;
 }
 
-static void unknown_kind(struct reading *r, const struct assignment *a)
+static void report_unknown_kind(struct assignments *r, const struct assignment *a)
 {
     const char *close = nearest_kind(span_of(a->name));
     if (strcmp(a->name, "moa") == 0) {
-        say_about(r, a, "moa is a chat in everything; it has no settings");
+        report_error(r, a, "moa is a chat in everything; it has no settings");
         return;
     }
-    say_about(r, a,
-              "unknown kind '%s'%s%s%s a kind of your own needs match = the beginning of its "
-              "prompt",
-              a->name, close != NULL ? "; did you mean '" : ";", close != NULL ? close : "",
-              close != NULL ? "'? If not:" : "");
+    report_error(r, a,
+                 "unknown kind '%s'%s%s%s a kind of your own needs match = the beginning of its "
+                 "prompt",
+                 a->name, close != NULL ? "; did you mean '" : ";", close != NULL ? close : "",
+                 close != NULL ? "'? If not:" : "");
 }
 
-static enum kind_class own_class(const struct reading *r, const char *name)
+static enum kind_class own_class(const struct assignments *r, const char *name)
 {
-    const struct assignment *a = own_assignment(r, name, "class");
+    const struct assignment *a = assignments_find_key(r, SECTION_TASK, name, "class");
     int cls = KIND_CLASS_BACKGROUND;
     (void)(a != NULL && choice_find(TYPE_CLASS, span_of(a->text), &cls));
     return (enum kind_class)cls;
@@ -275,7 +270,7 @@ static bool has_text(const struct assignment *a)
     return a != NULL && span_trim(span_of(a->text)).len > 0;
 }
 
-static void add_own_kind(struct config *c, struct reading *r, const struct assignment *a)
+static void add_own_kind(struct config *c, struct assignments *r, const struct assignment *a)
 {
     struct kind_info info = {.name = a->name,
                              .header_value = "",
@@ -284,23 +279,23 @@ static void add_own_kind(struct config *c, struct reading *r, const struct assig
                              .shape = KIND_SHAPE_TEXT,
                              .member = ""};
     info.ttl_s = info.cls == KIND_CLASS_COMPLETION ? 600 : 3600;
-    if (!has_text(own_assignment(r, a->name, "match")) &&
-        !has_text(own_assignment(r, a->name, "system_match"))) {
-        unknown_kind(r, a);
+    if (!has_text(assignments_find_key(r, SECTION_TASK, a->name, "match")) &&
+        !has_text(assignments_find_key(r, SECTION_TASK, a->name, "system_match"))) {
+        report_unknown_kind(r, a);
     } else if (c->settings->kind_count >= KIND_BUILTIN_COUNT + OWN_KINDS_MAX) {
-        say_about(r, a, "more than %d kinds of your own", OWN_KINDS_MAX);
+        report_error(r, a, "more than %d kinds of your own", OWN_KINDS_MAX);
         return;
     }
     struct kind_policy *k = add_kind(c->settings, a->name, false, info.cls);
-    take_kind(c, r, k, &info);
+    build_policy(c, r, k, &info);
 }
 
-void build_kinds(struct config *c, struct reading *r)
+void policies_build(struct config *c, struct assignments *r)
 {
     struct settings *s = c->settings;
     for (int i = 0; i < KIND_BUILTIN_COUNT; i++) {
         const struct kind_info *info = kind_info((enum kind_id)i);
-        take_kind(c, r, add_kind(s, info->name, true, info->cls), info);
+        build_policy(c, r, add_kind(s, info->name, true, info->cls), info);
     }
     for (size_t i = 0; i < r->count; i++) {
         const struct assignment *a = &r->items[i];
@@ -324,7 +319,7 @@ static void digest_text(struct buf *out, const char *text)
     require(e == ERR_OK);
 }
 
-void build_digest(struct settings *s)
+void policies_digest(struct settings *s)
 {
     struct buf all = {.max = 64UL * 1024 * 1024};
     uint8_t digest[HASH_SHA256_BYTES];

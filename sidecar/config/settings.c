@@ -1,4 +1,4 @@
-/* settings.c: life of the immutable settings; control/config builds them. */
+/* settings.c: references to the immutable settings, and look-ups in them; build.c fills them. */
 #include "lull/config/settings.h"
 
 #include "lull/base/err.h"

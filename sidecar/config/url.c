@@ -1,9 +1,9 @@
 /* url.c: the url of an upstream, taken apart once: http://HOST[:PORT][/BASE], https://...,
  * unix:/path.
  *
- * The base path is kept, but for "/v1" at its end: people write it because Open WebUI's own setting
- * has it, while our requests bring it along. User names, queries and fragments have no meaning
- * here and are refused, a password with the way to write it.
+ * The base path is kept, but for "/v1" at its end: Open WebUI's own setting has
+ * it, so it is often written, and requests bring it along. User names, queries and fragments have no
+ * meaning here and are refused.
  */
 #include "config/config_priv.h"
 
@@ -13,12 +13,6 @@
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-static bool wrong(struct buf *why, const char *text)
-{
-    buf_text(why, "%s", text);
-    return false;
-}
 
 static bool is_port(struct span s)
 {
@@ -76,7 +70,7 @@ static struct span without_slashes(struct span path)
     return path;
 }
 
-static void take_path(struct upstream_settings *u, struct span path)
+static void set_base_path(struct upstream_settings *u, struct span path)
 {
     path = without_slashes(path);
     u->below_v1 = path.len == 0 || span_ends(path, SPAN("/v1"));
@@ -96,7 +90,7 @@ static bool is_path(struct span path)
     return true;
 }
 
-static char *join(const char *scheme, struct span authority)
+static char *join_text(const char *scheme, struct span authority)
 {
     size_t size = strlen(scheme) + authority.len + 1;
     char *out = mem_new(size);
@@ -105,7 +99,7 @@ static char *join(const char *scheme, struct span authority)
 }
 
 /* Upstreams of one host share yielding unless the configuration says otherwise. */
-static void name_machine(struct upstream_settings *u, struct span host)
+static void set_machine(struct upstream_settings *u, struct span host)
 {
     if (u->machine != NULL && u->machine[0] != '\0') {
         return;
@@ -125,21 +119,21 @@ static void name_machine(struct upstream_settings *u, struct span host)
     }
 }
 
-static bool take_unix(struct upstream_settings *u, struct buf *why)
+static bool split_unix(struct upstream_settings *u, struct buf *why)
 {
     const char *path = u->url + 5;
     if (path[0] != '/' || strlen(path) > 107) {
-        return wrong(why, "a Unix socket is written unix:/path, at most 107 bytes");
+        return refuse_text(why, "a Unix socket is written unix:/path, at most 107 bytes");
     }
     u->unix_socket = mem_strdup(path);
     u->origin = mem_strdup("http://localhost");
     u->host = mem_strdup("localhost");
-    take_path(u, SPAN_NONE);
-    name_machine(u, SPAN("localhost"));
+    set_base_path(u, SPAN_NONE);
+    set_machine(u, SPAN("localhost"));
     return true;
 }
 
-/* Endpoints that people take over from a curl command. The first ones stand behind any base. */
+/* Endpoints as copied from a curl command. The first ones stand behind any base path. */
 static const char *const endpoints[] = {
     "/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages",    "/v1/embeddings",
     "/v1/models",        "/v1/chat",        "/api/chat",     "/api/generate",   "/api/tags",
@@ -162,7 +156,7 @@ static bool has_endpoint(struct span url, struct buf *why)
     return false;
 }
 
-bool upstream_url_is_doubtful(const struct upstream_settings *u, struct buf *why)
+bool url_is_doubtful(const struct upstream_settings *u, struct buf *why)
 {
     struct span url = without_slashes(span_of(u->url));
     if (!span_ends(url, SPAN("/api")) || u->unix_socket[0] != '\0') {
@@ -176,39 +170,39 @@ bool upstream_url_is_doubtful(const struct upstream_settings *u, struct buf *why
     return true;
 }
 
-bool upstream_take_url(struct upstream_settings *u, struct buf *why)
+bool url_split(struct upstream_settings *u, struct buf *why)
 {
     struct span url = span_of(u->url);
     if (span_starts(url, SPAN("unix:"))) {
-        return take_unix(u, why);
+        return split_unix(u, why);
     }
     struct span scheme = span_make(url.ptr, url.len < 8 ? url.len : 8);
     u->tls = span_eq_nocase(scheme, SPAN("https://"));
     size_t skip = u->tls ? 8 : 7;
     scheme.len = scheme.len < skip ? scheme.len : skip;
     if (!u->tls && !span_eq_nocase(scheme, SPAN("http://"))) {
-        return wrong(why, "write http://HOST:PORT, https://HOST or unix:/path");
+        return refuse_text(why, "write http://HOST:PORT, https://HOST or unix:/path");
     }
     struct span rest = span_make(url.ptr + skip, url.len - skip);
     size_t slash = span_find(rest, SPAN("/"), 0);
     struct span authority = span_make(rest.ptr, slash == SIZE_MAX ? rest.len : slash);
     struct span path = span_make(rest.ptr + authority.len, rest.len - authority.len);
     if (span_find(authority, SPAN("@"), 0) != SIZE_MAX) {
-        return wrong(why, "no user name or password in the url; a key goes into api_key");
+        return refuse_text(why, "no user name or password in the url; a key goes into api_key");
     }
     if (!is_authority(authority)) {
-        return wrong(why, "the host or the port is not one; write http://HOST:PORT");
+        return refuse_text(why, "the host or the port is not one; write http://HOST:PORT");
     }
     if (!is_path(path)) {
-        return wrong(why, "the path must be plain, without ? and #");
+        return refuse_text(why, "the path must be plain, without ? and #");
     }
     if (has_endpoint(url, why)) {
         return false;
     }
     u->unix_socket = mem_strdup("");
-    u->origin = join(u->tls ? "https://" : "http://", authority);
-    u->host = join("", authority);
-    take_path(u, path);
-    name_machine(u, host_part(authority));
+    u->origin = join_text(u->tls ? "https://" : "http://", authority);
+    u->host = join_text("", authority);
+    set_base_path(u, path);
+    set_machine(u, host_part(authority));
     return true;
 }

@@ -300,11 +300,11 @@ mutant(R, "a service of any name is a platform's", "sidecar/config/environment.c
 mutant(R, "an empty file is no secret", "sidecar/config/environment.c",
        "} else if (t->option->type == TYPE_SECRET) {", "} else if (t == NULL) {", (ENVIRONMENT,))
 mutant(R, "what [tasks] says wrong is said once", "sidecar/config/assignments.c",
-       "if (!once || !is_said(", "if (once || !is_said(", (WORDS,))
+       "if (!once || !has_line(", "if (once || !has_line(", (WORDS,))
 mutant(R, "a # that begins a value is refused", "sidecar/config/ini.c",
        "if (value.len > 0 && value.ptr[0] == '#') {", "if (p == NULL) {", (WORDS,))
 mutant(R, "a key is sent to the section that has it", "sidecar/config/nearest.c",
-       "if (option_find(section, key) == NULL && put_places(key, out)) {", "if (out == NULL) {", (WORDS,))
+       "if (option_find(section, key) == NULL && append_places(key, out)) {", "if (out == NULL) {", (WORDS,))
 mutant(R, "a wildcard takes in the others", "sidecar/config/address.c",
        "return is_wildcard(a) || is_wildcard(b) ||", "return", (WORDS,))
 mutant(R, "two wildcards stand beside each other", "sidecar/config/address.c",
@@ -312,7 +312,7 @@ mutant(R, "two wildcards stand beside each other", "sidecar/config/address.c",
 mutant(R, "an endpoint is no url", "sidecar/config/url.c", "if (has_endpoint(url, why)) {", "if (why == NULL) {", (WORDS,))
 mutant(R, "a word is one of its option's type", "sidecar/config/choices.c",
        "choices[i].type == type && span_eq(word", "span_eq(word", ("unit.config.test_choices",))
-mutant(R, "a proxy's password is masked", "sidecar/config/config.c", "if (at != NULL) {", "if (at == v->text) {", (KEYS,))
+mutant(R, "a proxy's password is masked", "sidecar/config/value.c", "if (at != NULL) {", "if (at == v->text) {", (KEYS,))
 mutant(R, "a change of [tasks] is one name", "sidecar/config/config.c",
        "if (v->of_tasks || (other != NULL && other->of_tasks)) {", "if (d == NULL) {", (KEYS,))
 mutant(R, "num_ctx as a value is sent", "sidecar/path/dialect/overrides.c",
@@ -761,7 +761,7 @@ mutant(R, "a marked request is refused", "sidecar/path/exchange/engine.c",
 mutant(R, "what leads back is not sent to", "sidecar/path/exchange/forward.c", "if (probes_loops(probes, up->name)) {",
        "if (probes == NULL) {", LOOPS)
 mutant(R, "a circle without probes is suspected", PROBE, "row->streak >= PROBE_SUSPECT &&", "row->streak < 0 &&", LOOPS)
-mutant(R, "a wildcard address is this machine's", OWN, "to = literal ? connected(to) : to;", "", URLS)
+mutant(R, "a wildcard address is this machine's", OWN, "to = literal ? connected_to(to) : to;", "", URLS)
 mutant(R, "a port of its own is another server", OWN, "port_of(address) == port_of(authority) &&", "port_of(address) > 0 &&", URLS)
 
 R = "early answers"

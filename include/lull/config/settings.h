@@ -1,5 +1,6 @@
-/* settings.h: the configuration as plain values. Built and checked by control/config, immutable
- * afterwards; a reload builds another one. An exchange keeps a reference to the one it began with.
+/* settings.h: the configuration as plain values: built and checked by config.h, immutable
+ * afterwards. A reload builds another one; an exchange keeps a reference to the one that it began
+ * with.
  */
 #ifndef LULL_CONFIG_SETTINGS_H
 #define LULL_CONFIG_SETTINGS_H
@@ -67,7 +68,7 @@ struct upstream_settings {
     int64_t breaker_failures;
     usec_t breaker_open;
     double price_in, price_out; /* money for a million tokens */
-    /* Taken out of url by control/config: */
+    /* derived from url: */
     bool tls;
     char *origin;      /* "http://127.0.0.1:11434": what curl is given, no path */
     char *host;        /* value of the Host header */
@@ -134,7 +135,7 @@ struct settings {
     size_t kind_count;
     struct cache_settings cache;
     /* SHA-256 prefix over all values that decide an answer (kinds, upstream names and urls): part
-     * of every level-1 key, so that aliases made under other values are not found. */
+     * of every level-1 key, so that exact records made under other values are not found. */
     uint8_t policy_digest[16];
     int refs; /* private */
 };
