@@ -1,8 +1,8 @@
-/* conn.c: a connection's life.
+/* conn.c: a connection's events, deadlines and end (its states: http_priv.h).
  *
  * Reading stays armed while a reply is pending, so that a client that leaves is noticed at once
- * (recv() == 0, also for a half-close); it is dropped only where there is no room for what it
- * sends, since a level-triggered descriptor that nobody reads would spin.
+ * (recv() == 0, also for a half-close); it stops only where there is no room for what the client
+ * sends: a level-triggered descriptor that is watched and not read would spin.
  *
  * There is one timer for a connection, started lazily: a deadline is only written down, and the
  * timer, when it fires early, is started again for what is left. A hit therefore touches no timer.
@@ -23,7 +23,7 @@ static void on_event(void *ctx, int events)
     if ((events & LOOP_WRITE) != 0) {
         reply_writable(c);
     }
-    if (!c->dead && (events & LOOP_READ) != 0) {
+    if (c->state != CONN_CLOSED && (events & LOOP_READ) != 0) {
         receive_readable(c);
     }
 }
@@ -39,10 +39,10 @@ static void conn_free(void *ctx)
 void conn_close(struct http_conn *c)
 {
     struct http_server *s = c->server;
-    if (c->dead) {
+    if (c->state == CONN_CLOSED) {
         return;
     }
-    c->dead = true;
+    c->state = CONN_CLOSED;
     loop_watch_destroy(c->watch);
     loop_timer_destroy(c->timer);
     loop_defer_cancel(s->loop, &c->work);
@@ -53,7 +53,7 @@ void conn_close(struct http_conn *c)
         server_slot_back(s, c->slot);
         c->slot = NULL;
     }
-    loop_defer(s->loop, &c->grave);
+    loop_defer(s->loop, &c->freeing);
     server_conn_closed(s);
 }
 
@@ -61,23 +61,28 @@ void conn_destroy(struct http_conn *c)
 {
     struct loop *loop = c->server->loop;
     conn_close(c);
-    loop_defer_cancel(loop, &c->grave);
+    loop_defer_cancel(loop, &c->freeing);
     conn_free(c);
+}
+
+void conn_abandon(struct http_conn *c)
+{
+    struct http_server *s = c->server;
+    if (c->state == CONN_REQUEST) {
+        c->state = CONN_WAITING;
+        s->handler.on_gone(c, s->ctx);
+    }
 }
 
 void conn_gone(struct http_conn *c)
 {
-    struct http_server *s = c->server;
-    if (c->in_request && !c->reply_done) {
-        c->in_request = false;
-        s->handler.on_gone(c, s->ctx);
-    }
+    conn_abandon(c);
     conn_close(c);
 }
 
 bool conn_idle(const struct http_conn *c)
 {
-    return !c->in_request && c->in_len == 0 && c->out.len == 0 && !c->lingering;
+    return c->state == CONN_WAITING && c->in_len == 0 && c->out.len == 0;
 }
 
 static void expire(struct http_conn *c)
@@ -86,7 +91,7 @@ static void expire(struct http_conn *c)
     enum deadline what = c->deadline;
     c->deadline = DEADLINE_NONE;
     if (what == DEADLINE_LINGER_REST) {
-        linger_go_on(c);
+        linger_resume(c);
         return;
     }
     if (what == DEADLINE_HEAD) {
@@ -95,13 +100,12 @@ static void expire(struct http_conn *c)
             s->handler.on_refused(HTTP_ERROR_REQUEST_TIMEOUT, s->ctx);
         }
     }
-    if (what == DEADLINE_BODY && c->in_request && !c->reply_done) {
-        c->in_request = false;
-        s->handler.on_gone(c, s->ctx);
+    bool unanswered = what == DEADLINE_HEAD || (what == DEADLINE_BODY && c->reply_status == 0);
+    if (what == DEADLINE_BODY) {
+        conn_abandon(c);
     }
-    bool unanswered = what == DEADLINE_HEAD || (what == DEADLINE_BODY && !c->reply_begun);
-    if (unanswered && !c->dead) {
-        receive_orphan(c);
+    if (unanswered && c->state != CONN_CLOSED) {
+        receive_own_request(c);
         http_reply_error(c, HTTP_ERROR_REQUEST_TIMEOUT, HTTP_FORM_OPENAI, SPAN_NONE, SPAN_NONE);
         receive_process(c);
         return;
@@ -139,25 +143,22 @@ void conn_set_deadline(struct http_conn *c, enum deadline what, usec_t after)
     }
 }
 
-static bool has_room(const struct http_conn *c)
-{
-    return c->slot == NULL || c->in_len < SLOT_BYTES ||
-           (c->in_request && c->mode == BODY_HOLD && !c->held_in_slot && !c->body_ended);
-}
-
 void conn_update_watch(struct http_conn *c)
 {
-    if (c->dead) {
+    if (c->state == CONN_CLOSED) {
         return;
     }
-    bool read = !c->paused && has_room(c);
+    bool into_held = (c->state == CONN_REQUEST || c->state == CONN_REPLIED) &&
+                     c->mode == BODY_HOLD && !c->held_in_slot && !c->body_ended;
+    bool has_room = c->slot == NULL || c->in_len < SLOT_BYTES || into_held;
+    bool read = !c->paused && has_room;
     bool write = c->out.len > c->out_at;
     loop_watch_set(c->watch, (read ? LOOP_READ : 0) | (write ? LOOP_WRITE : 0));
 }
 
 void conn_finish_output(struct http_conn *c)
 {
-    if (c->lingering) {
+    if (c->state == CONN_LINGERING) {
         return;
     }
     if (linger_is_needed(c) && !c->reset_at_end) {
@@ -186,10 +187,8 @@ void conn_open(const struct listener *l, int fd)
     c->fd = fd;
     c->is_unix = l->is_unix;
     c->loopback = l->loopback;
-    c->work.fn = on_work;
-    c->work.ctx = c;
-    c->grave.fn = conn_free;
-    c->grave.ctx = c;
+    c->work = (struct loop_deferred){.fn = on_work, .ctx = c};
+    c->freeing = (struct loop_deferred){.fn = conn_free, .ctx = c};
     buf_init(&c->out, OUT_MAX);
     c->watch = loop_watch_create(s->loop, fd, on_event, c);
     c->timer = loop_timer_create(s->loop, on_timer, c);

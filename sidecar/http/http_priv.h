@@ -1,10 +1,39 @@
-/* http_priv.h: what the files of http/ share: the server, a connection, and who does what.
+/* http_priv.h: what the files of http/ share: the server, and the state machine of a connection.
  *
  *   server.c    listeners, accepting, limits, drain
- *   conn.c      a connection's life: events, deadlines, closing
+ *   conn.c      events, deadlines, closing
  *   receive.c   from bytes to requests and bodies
- *   reply.c     from replies to bytes
+ *   response.c  from replies to bytes
  *   linger.c    the end of a connection whose client still sends
+ *
+ * A connection:
+ *
+ *        accept
+ *          │
+ *          ▼      a head is complete: on_request     the handler has handed over the reply
+ *   CONN_WAITING ───────────────────────▶ CONN_REQUEST ─────────────────────▶ CONN_REPLIED
+ *     │      ▲    a head is refused: the server       │ the client left, the     │     │
+ *     │      │    replies itself, then close_after    │ connection broke, the    │     │
+ *     │      │                                        │ body is malformed or     │     │
+ *     │      │                                        │ late, the drain cuts:    │     │
+ *     │      │                                        │ on_gone (conn_abandon)   │     │
+ *     │      └── the body is read or dropped, not close_after (end_request) ─────┘     │
+ *     │                                               │                                │
+ *     │ idle_timeout, left,                           │          close_after, and all  │
+ *     │ idle while draining                           │          output is sent        │
+ *     │                                               │            │              │
+ *     │                                               │      input is unread      none is,
+ *     │                                               │            ▼          or it must reset
+ *     │                                               │     CONN_LINGERING        │
+ *     │                                               │            │ time, silence, end of input
+ *     ▼                                               ▼            ▼              ▼
+ *   CONN_CLOSED ◀─────────────────────────────────────────────────────────────────┘
+ *
+ * Who may close: conn_close() from the loop only, never from inside http_body_* or http_reply_*:
+ * these set `broken` or `close_after`, and receive_process() acts at the end of the turn. A closed
+ * connection has left the server; its memory goes at the end of the turn too, so that a caller may
+ * look at `state` after any callback. on_gone comes exactly for requests that leave CONN_REQUEST
+ * without a reply.
  */
 #ifndef HTTP_HTTP_PRIV_H
 #define HTTP_HTTP_PRIV_H
@@ -20,7 +49,7 @@ enum {
     OUT_MAX = 256 * 1024 * 1024, /* unsent output; handlers stop at high_water long before */
     HIGH_WATER = 256 * 1024,
     LOW_WATER = 64 * 1024,
-    DISCARD_MAX = 256 * 1024, /* of a body nobody wants, before the connection is closed instead */
+    DISCARD_MAX = 256 * 1024, /* read and dropped of a body; for more, the connection is closed */
     REQUESTS_PER_TURN = 16,   /* of one connection's pipeline, then others get their turn */
     ACCEPTS_PER_TURN = 64,
 };
@@ -56,13 +85,21 @@ struct http_server {
     size_t buffered;
     bool accepting; /* listeners are being watched */
     struct loop_timer *accept_timer;
-    mono_t complained;
+    mono_t warned;
     bool draining;
     loop_fn drained;
     void *drained_ctx;
     struct loop_deferred drained_work;
 };
 
+enum conn_state {
+    CONN_WAITING,   /* between requests: nothing has come, or a part of a head */
+    CONN_REQUEST,   /* the handler owes a reply */
+    CONN_REPLIED,   /* the reply is handed over; output, or the body, is still under way */
+    CONN_LINGERING, /* our side is shut down; what comes is dropped */
+    CONN_CLOSED
+};
+enum reply_framing { FRAMING_LENGTH, FRAMING_CHUNKED, FRAMING_CLOSE, FRAMING_NO_BODY };
 enum body_mode { BODY_DISCARD, BODY_HOLD, BODY_STREAM };
 enum deadline {
     DEADLINE_NONE,
@@ -81,9 +118,12 @@ struct http_conn {
     struct loop_timer *timer;
     enum deadline deadline;
     mono_t deadline_at, timer_at;
-    struct loop_deferred work; /* goes on with the next request, outside all callbacks */
-    struct loop_deferred grave;
-    bool dead, broken, processing, lingering, close_after;
+    struct loop_deferred work;    /* receive_process(), outside all callbacks */
+    struct loop_deferred freeing; /* of a closed one */
+    enum conn_state state;
+    bool broken;      /* writing failed, or a chunk is malformed: acted on by receive_process() */
+    bool close_after; /* no further request on this connection */
+    bool processing;  /* inside receive_process() */
     bool is_unix, loopback; /* of its listener */
     _Alignas(max_align_t) unsigned char memo[HTTP_CONN_MEMO];
 
@@ -95,11 +135,10 @@ struct http_conn {
     bool paused;
 
     /* the request */
-    bool in_request; /* between on_request and the end of the reply or on_gone */
-    void *data;
+    void *data; /* the handler's */
     enum body_mode mode;
     bool body_ended;   /* every byte of it has come */
-    bool end_told;     /* on_body_end was called */
+    bool end_reported; /* on_body_end was called */
     bool held_in_slot; /* the held body lies behind the head */
     size_t hold_max;
     struct buf held;
@@ -117,9 +156,9 @@ struct http_conn {
     struct buf out;
     size_t out_at;
     int reply_status; /* 0: no reply has begun */
-    bool reply_begun, reply_done, reply_chunked, reply_bodiless, until_close;
-    bool reset_at_end; /* closing must not look like a clean end */
-    bool want_writable;
+    enum reply_framing framing;
+    bool reset_at_end;  /* closing must not look like a clean end */
+    bool want_writable; /* http_reply_data() returned false */
 };
 
 /* server.c */
@@ -133,35 +172,38 @@ void conn_open(const struct listener *l, int fd);
 void conn_close(struct http_conn *c);
 /* Closes and frees: for the end of the server, when no turn of the loop follows. */
 void conn_destroy(struct http_conn *c);
-/* The client is gone or the connection broke: on_gone if a request is open, then close. */
+/* CONN_REQUEST → CONN_WAITING with on_gone: the request gets no reply of the handler's. In other
+ * states nothing. The caller closes, or replies by itself. */
+void conn_abandon(struct http_conn *c);
+/* The client is gone or the connection broke: conn_abandon, conn_close. */
 void conn_gone(struct http_conn *c);
 void conn_set_deadline(struct http_conn *c, enum deadline what, usec_t after);
 void conn_update_watch(struct http_conn *c);
 bool conn_idle(const struct http_conn *c);
-/* All output is out and nothing more is to come: close, or linger where unread input would reset
- * it. */
+/* All output is sent and none follows: closes, or lingers where closing would reset the connection. */
 void conn_finish_output(struct http_conn *c);
 
 /* receive.c */
 void receive_readable(struct http_conn *c);
 /* Goes on as far as it can: bodies, next requests. */
 void receive_process(struct http_conn *c);
-/* Makes what is open a request of the server's own, to be answered with an error and closed. */
-void receive_orphan(struct http_conn *c);
+/* → CONN_REQUEST with a request of the server's own, which it answers with an error and
+ * closes. */
+void receive_own_request(struct http_conn *c);
 /* Processes at the end of the turn. */
 void receive_later(struct http_conn *c);
 
 /* linger.c */
-/* Whether the client has sent, or may be sending, what nobody has read. */
+/* Whether the client has sent, or may be sending, bytes that are not read. */
 bool linger_is_needed(const struct http_conn *c);
 void linger_begin(struct http_conn *c);
 void linger_readable(struct http_conn *c);
-/* The second in which enough was read is over. */
-void linger_go_on(struct http_conn *c);
-/* The server drains: no more than a moment longer. */
+/* Reads again after the second in which enough was read. */
+void linger_resume(struct http_conn *c);
+/* The server drains: shortens the time. */
 void linger_drain(struct http_conn *c);
 
-/* reply.c */
+/* response.c */
 void reply_writable(struct http_conn *c);
 /* Sends or queues bytes; two spans, so that head and body leave in one call. */
 void reply_send(struct http_conn *c, struct span a, struct span b);

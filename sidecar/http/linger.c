@@ -1,9 +1,9 @@
 /* linger.c: the end of a connection on which the client may still be sending.
  *
- * Closing a socket with unread input resets the connection, and a reset takes away the reply that
+ * Closing a socket with unread input resets the connection, and a reset discards the reply that
  * the client has not read yet. So our side is shut down, which ends the reply, and what comes is
- * read and dropped until the client closes. Clients that read a reply only after they have sent the
- * whole request are served so, too. Bounds: time, silence, and bytes per second.
+ * read and dropped until the client closes. This also serves clients that read a reply only after
+ * they have sent the whole request. Bounds: time, silence, and bytes per second.
  */
 #include "http/http_priv.h"
 
@@ -23,7 +23,7 @@ bool linger_is_needed(const struct http_conn *c)
     return !c->body_ended || behind || (ioctl(c->fd, FIONREAD, &waiting) == 0 && waiting > 0);
 }
 
-static void wait_on(struct http_conn *c)
+static void linger_wait(struct http_conn *c)
 {
     usec_t left = mono_diff(c->linger_until, loop_now(c->server->loop));
     conn_set_deadline(c, DEADLINE_LINGER, left < LINGER_SILENCE ? left : LINGER_SILENCE);
@@ -40,13 +40,13 @@ static void begin_second(struct http_conn *c)
 void linger_begin(struct http_conn *c)
 {
     bool draining = c->server->draining;
-    c->lingering = true;
+    c->state = CONN_LINGERING;
     c->in_len = 0;
     c->linger_until = loop_now(c->server->loop);
     c->linger_until.us += draining ? LINGER_DRAINING : LINGER_TIME;
     begin_second(c);
     (void)shutdown(c->fd, SHUT_WR);
-    wait_on(c);
+    linger_wait(c);
 }
 
 void linger_drain(struct http_conn *c)
@@ -54,14 +54,14 @@ void linger_drain(struct http_conn *c)
     mono_t now = loop_now(c->server->loop);
     if (mono_diff(c->linger_until, now) > LINGER_DRAINING) {
         c->linger_until.us = now.us + LINGER_DRAINING;
-        wait_on(c);
+        linger_wait(c);
     }
 }
 
-void linger_go_on(struct http_conn *c)
+void linger_resume(struct http_conn *c)
 {
     begin_second(c);
-    wait_on(c);
+    linger_wait(c);
 }
 
 void linger_readable(struct http_conn *c)
@@ -83,7 +83,7 @@ void linger_readable(struct http_conn *c)
     }
     c->linger_read += (size_t)n;
     if (c->linger_read < LINGER_PER_SECOND) {
-        wait_on(c);
+        linger_wait(c);
         return;
     }
     c->paused = true;

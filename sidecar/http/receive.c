@@ -17,14 +17,12 @@ static const char CONTINUE[] = "HTTP/1.1 100 Continue\r\n\r\n";
 
 void receive_later(struct http_conn *c)
 {
-    if (!c->processing && !c->dead) {
+    if (!c->processing && c->state != CONN_CLOSED) {
         loop_defer(c->server->loop, &c->work);
     }
 }
 
-/* Where no request was understood, or it is not the handler's any more: enough of one for a reply.
- */
-void receive_orphan(struct http_conn *c)
+void receive_own_request(struct http_conn *c)
 {
     struct http_request *r = &c->slot->request;
     r->method = HTTP_METHOD_OTHER;
@@ -36,13 +34,13 @@ void receive_orphan(struct http_conn *c)
     c->body_at = c->in_len;
     c->mode = BODY_DISCARD;
     c->body_ended = false;
-    c->end_told = true;
-    c->in_request = true;
+    c->end_reported = true;
+    c->state = CONN_REQUEST;
     c->close_after = true;
     reply_reset(c);
 }
 
-static void refuse(struct http_conn *c, enum http_error error)
+static void refuse_request(struct http_conn *c, enum http_error error)
 {
     struct http_server *s = c->server;
     s->counts.bad_requests++;
@@ -52,7 +50,7 @@ static void refuse(struct http_conn *c, enum http_error error)
     struct span path = c->slot->request.path;
     enum http_form form =
         path.ptr != NULL && span_starts(path, SPAN("/api/")) ? HTTP_FORM_OLLAMA : HTTP_FORM_OPENAI;
-    receive_orphan(c);
+    receive_own_request(c);
     http_reply_error(c, error, form, SPAN_NONE, SPAN_NONE);
 }
 
@@ -60,10 +58,10 @@ static void begin_request(struct http_conn *c)
 {
     struct http_server *s = c->server;
     const struct http_request *r = &c->slot->request;
-    c->in_request = true;
+    c->state = CONN_REQUEST;
     c->data = NULL;
     c->mode = BODY_DISCARD;
-    c->end_told = false;
+    c->end_reported = false;
     c->held_in_slot = false;
     c->body_at = r->head_len;
     c->body_left = r->content_length > 0 ? r->content_length : 0;
@@ -75,17 +73,17 @@ static void begin_request(struct http_conn *c)
     c->close_after = !r->keep_alive || s->draining;
     conn_set_deadline(c, DEADLINE_NONE, 0);
     if (s->limits.max_body > 0 && r->content_length > s->limits.max_body) {
-        refuse(c, HTTP_ERROR_TOO_LARGE);
+        refuse_request(c, HTTP_ERROR_TOO_LARGE);
         return;
     }
     s->handler.on_request(c, s->ctx);
-    if (!c->dead && !c->body_ended && !c->reply_done) {
+    if (c->state == CONN_REQUEST && !c->body_ended) {
         conn_set_deadline(c, DEADLINE_BODY, s->limits.body_timeout);
     }
 }
 
-/* false: nothing more can be done now. */
-static bool try_head(struct http_conn *c)
+/* Reads the head of the next request. false: nothing more can be done now. */
+static bool read_head(struct http_conn *c)
 {
     struct http_server *s = c->server;
     enum http_error error = HTTP_ERROR_NONE;
@@ -99,7 +97,7 @@ static bool try_head(struct http_conn *c)
         begin_request(c);
         return true;
     case HTTP_PARSE_ERROR:
-        refuse(c, error);
+        refuse_request(c, error);
         return true;
     case HTTP_PARSE_MORE:
         break;
@@ -135,9 +133,9 @@ static bool next_piece(struct http_conn *c, struct span *piece)
 }
 
 /* Used body bytes in the slot make room; what lies behind the body (the next request) stays. */
-static void compact(struct http_conn *c)
+static void compact_slot(struct http_conn *c)
 {
-    size_t keep_from = c->in_request ? c->slot->request.head_len : 0;
+    size_t keep_from = c->state == CONN_WAITING ? 0 : c->slot->request.head_len;
     if (c->held_in_slot || c->body_at <= keep_from) {
         return;
     }
@@ -147,34 +145,16 @@ static void compact(struct http_conn *c)
     c->body_at = keep_from;
 }
 
-static bool over_max_body(struct http_conn *c, size_t more)
+/* The body cannot be read to its end: the server says why where no reply has begun. */
+static void body_fails(struct http_conn *c, enum http_error error)
 {
-    c->body_seen += (int64_t)more;
-    return c->server->limits.max_body > 0 && c->body_seen > c->server->limits.max_body;
-}
-
-static void body_over(struct http_conn *c, enum http_error error)
-{
-    struct http_server *s = c->server;
-    bool begun = c->reply_begun;
-    if (!c->reply_done) {
-        c->in_request = false;
-        s->handler.on_gone(c, s->ctx);
-    }
-    if (c->dead) {
-        return;
-    }
-    if (begun || c->reply_done) {
-        conn_close(c);
+    bool unanswered = c->state == CONN_REQUEST && c->reply_status == 0;
+    conn_abandon(c);
+    if (c->state != CONN_CLOSED && unanswered) {
+        refuse_request(c, error);
     } else {
-        refuse(c, error);
+        conn_close(c);
     }
-}
-
-static void too_large(struct http_conn *c)
-{
-    struct http_server *s = c->server;
-    s->handler.on_body_too_large(c, s->ctx);
 }
 
 /* Adds to the held body. false: over a limit, nothing was added. */
@@ -191,7 +171,7 @@ static bool hold_piece(struct http_conn *c, struct span piece)
 }
 
 /* What was held goes to the stream first. */
-static void flush_held(struct http_conn *c)
+static void stream_held(struct http_conn *c)
 {
     struct http_server *s = c->server;
     struct buf held;
@@ -208,21 +188,22 @@ static void flush_held(struct http_conn *c)
 static void use_piece(struct http_conn *c, struct span piece)
 {
     struct http_server *s = c->server;
-    if (over_max_body(c, piece.len)) {
-        body_over(c, HTTP_ERROR_TOO_LARGE);
+    c->body_seen += (int64_t)piece.len;
+    if (s->limits.max_body > 0 && c->body_seen > s->limits.max_body) {
+        body_fails(c, HTTP_ERROR_TOO_LARGE);
         return;
     }
-    if (c->reply_done) {
-        c->mode = BODY_DISCARD; /* the answer is out: nobody wants the rest */
+    if (c->state == CONN_REPLIED) {
+        c->mode = BODY_DISCARD;
     }
     if (c->mode == BODY_HOLD && !hold_piece(c, piece)) {
-        too_large(c);
-        flush_held(c);
+        s->handler.on_body_too_large(c, s->ctx);
+        stream_held(c);
     }
-    if (c->dead || c->mode == BODY_HOLD) {
+    if (c->state == CONN_CLOSED || c->mode == BODY_HOLD) {
         return;
     }
-    if (c->mode == BODY_STREAM && !c->reply_done) {
+    if (c->mode == BODY_STREAM && c->state == CONN_REQUEST) {
         if (!c->paused) {
             conn_set_deadline(c, DEADLINE_BODY, s->limits.body_timeout);
         }
@@ -236,7 +217,7 @@ static void use_piece(struct http_conn *c, struct span piece)
 }
 
 /* A held body that came whole behind its head stays where it is. */
-static bool held_at_once(struct http_conn *c)
+static bool hold_in_slot(struct http_conn *c)
 {
     const struct http_request *r = &c->slot->request;
     if (c->mode != BODY_HOLD || r->chunked || c->body_at != r->head_len || c->held.len > 0 ||
@@ -254,29 +235,30 @@ static bool held_at_once(struct http_conn *c)
     return true;
 }
 
-/* Takes what is there of the body; false: nothing more can be done now. */
-static bool take_body(struct http_conn *c)
+/* Reads what is there of the body. false: nothing more can be done now. */
+static bool read_body(struct http_conn *c)
 {
     struct http_server *s = c->server;
     struct span piece;
-    flush_held(c);
-    if (!held_at_once(c)) {
-        while (!c->dead && !c->body_ended && !c->broken && !c->paused && next_piece(c, &piece)) {
+    stream_held(c);
+    if (!hold_in_slot(c)) {
+        while (c->state != CONN_CLOSED && !c->body_ended && !c->broken && !c->paused &&
+               next_piece(c, &piece)) {
             use_piece(c, piece);
-            flush_held(c);
+            stream_held(c);
         }
     }
-    if (c->dead) {
+    if (c->state == CONN_CLOSED) {
         return false;
     }
     if (c->broken) {
         c->broken = false;
-        body_over(c, HTTP_ERROR_BAD_REQUEST); /* malformed chunks */
-        return !c->dead;
+        body_fails(c, HTTP_ERROR_BAD_REQUEST); /* malformed chunks */
+        return c->state != CONN_CLOSED;
     }
-    compact(c);
-    if (c->body_ended && !c->end_told && !c->reply_done && c->mode != BODY_DISCARD) {
-        c->end_told = true;
+    compact_slot(c);
+    if (c->body_ended && !c->end_reported && c->state == CONN_REQUEST && c->mode != BODY_DISCARD) {
+        c->end_reported = true;
         conn_set_deadline(c, DEADLINE_NONE, 0);
         s->handler.on_body_end(c, s->ctx);
         return true;
@@ -288,7 +270,7 @@ static void end_request(struct http_conn *c)
 {
     struct http_server *s = c->server;
     size_t used = c->body_at;
-    c->in_request = false;
+    c->state = CONN_WAITING;
     s->buffered -= c->counted;
     c->counted = 0;
     buf_free(&c->held);
@@ -305,13 +287,13 @@ static void end_request(struct http_conn *c)
     conn_set_deadline(c, DEADLINE_IDLE, s->limits.idle_timeout);
 }
 
-/* The reply has been handed over; can the connection go on? */
-static bool request_over(struct http_conn *c)
+/* Goes on behind a reply, or ends the connection. false: nothing more can be done now. */
+static bool try_next(struct http_conn *c)
 {
-    if (!c->reply_done) {
+    if (c->state != CONN_REPLIED) {
         return false;
     }
-    if (c->close_after || c->until_close) {
+    if (c->close_after) {
         if (c->out.len == 0) {
             conn_finish_output(c);
         }
@@ -330,12 +312,12 @@ void receive_process(struct http_conn *c)
     c->processing = true;
     int requests = 0;
     bool more = true;
-    while (!c->dead && more && !c->lingering) {
+    while (more && c->state < CONN_LINGERING) {
         if (c->broken) {
             conn_gone(c);
             break;
         }
-        if (!c->in_request) {
+        if (c->state == CONN_WAITING) {
             if (c->close_after && c->out.len == 0) {
                 conn_finish_output(c);
                 break;
@@ -345,7 +327,7 @@ void receive_process(struct http_conn *c)
                 break;
             }
             more = c->slot != NULL && c->out.len < HIGH_WATER && requests < REQUESTS_PER_TURN &&
-                   try_head(c);
+                   read_head(c);
             requests += more ? 1 : 0;
             if (!more && requests == REQUESTS_PER_TURN) {
                 c->processing = false;
@@ -353,27 +335,27 @@ void receive_process(struct http_conn *c)
             }
             continue;
         }
-        more = !c->end_told && take_body(c);
-        if (!c->dead && c->in_request) {
-            more = request_over(c) || more;
-        }
+        more = !c->end_reported && read_body(c);
+        more = try_next(c) || more;
     }
     c->processing = false;
     conn_update_watch(c);
 }
 
-static ssize_t receive_some(struct http_conn *c)
+/* Reads from the socket: into the held body where all of it goes there, else into the slot. Returns
+ * what recv() returns. */
+static ssize_t read_socket(struct http_conn *c)
 {
-    bool into_held = c->in_request && c->mode == BODY_HOLD && !c->held_in_slot && !c->body_ended &&
-                     !c->slot->request.chunked && c->body_at == c->in_len && c->held.len > 0;
-    if (!into_held) {
-        return recv(c->fd, c->slot->data + c->in_len, SLOT_BYTES - c->in_len, 0);
-    }
+    bool into_held = c->state != CONN_WAITING && c->mode == BODY_HOLD && !c->held_in_slot &&
+                     !c->body_ended && !c->slot->request.chunked && c->body_at == c->in_len &&
+                     c->held.len > 0;
     size_t want = (uint64_t)c->body_left < 65536 ? (size_t)c->body_left : 65536;
     struct http_server *s = c->server;
-    if (want > c->hold_max - c->held.len || s->buffered + want > s->limits.max_buffered ||
-        buf_reserve(&c->held, want) != ERR_OK) {
-        return recv(c->fd, c->slot->data + c->in_len, SLOT_BYTES - c->in_len, 0);
+    if (!into_held || want > c->hold_max - c->held.len ||
+        s->buffered + want > s->limits.max_buffered || buf_reserve(&c->held, want) != ERR_OK) {
+        ssize_t read = recv(c->fd, c->slot->data + c->in_len, SLOT_BYTES - c->in_len, 0);
+        c->in_len += read > 0 ? (size_t)read : 0;
+        return read;
     }
     ssize_t n = recv(c->fd, c->held.data + c->held.len, want, 0);
     if (n > 0) {
@@ -383,14 +365,13 @@ static ssize_t receive_some(struct http_conn *c)
         c->body_left -= n;
         c->body_seen += n;
         c->body_ended = c->body_left == 0;
-        return -2; /* taken already */
     }
     return n;
 }
 
 void receive_readable(struct http_conn *c)
 {
-    if (c->lingering) {
+    if (c->state == CONN_LINGERING) {
         linger_readable(c);
         return;
     }
@@ -400,26 +381,20 @@ void receive_readable(struct http_conn *c)
         c->body_at = 0;
         c->scanned = 0;
     }
-    ssize_t n = receive_some(c);
-    if (n == 0 || (n == -1 && errno != EAGAIN && errno != EINTR)) {
-        conn_gone(c);
-        return;
-    }
-    if (n == -1) {
-        return;
-    }
+    ssize_t n = read_socket(c);
     if (n > 0) {
-        c->in_len += (size_t)n;
+        receive_process(c);
+    } else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
+        conn_gone(c);
     }
-    receive_process(c);
 }
 
 /* ---- what handlers ask ---- */
 
-static void say_continue(struct http_conn *c)
+static void send_continue(struct http_conn *c)
 {
     const struct http_request *r = &c->slot->request;
-    if (r->expect_continue && !c->body_ended && c->in_len == r->head_len && !c->reply_begun) {
+    if (r->expect_continue && !c->body_ended && c->in_len == r->head_len && c->reply_status == 0) {
         reply_send(c, span_make(CONTINUE, sizeof CONTINUE - 1), SPAN_NONE);
     }
 }
@@ -429,7 +404,7 @@ void http_body_hold(struct http_conn *c, size_t max)
     c->mode = BODY_HOLD;
     c->hold_max = max;
     buf_init(&c->held, max);
-    say_continue(c);
+    send_continue(c);
     receive_later(c);
 }
 
@@ -438,7 +413,7 @@ void http_body_stream(struct http_conn *c)
     bool first = c->mode == BODY_DISCARD;
     c->mode = BODY_STREAM;
     if (first) {
-        say_continue(c);
+        send_continue(c);
     }
     receive_later(c);
 }

@@ -57,11 +57,7 @@ static const char *reason_of(int status)
 void reply_reset(struct http_conn *c)
 {
     c->reply_status = 0;
-    c->reply_begun = false;
-    c->reply_done = false;
-    c->reply_chunked = false;
-    c->reply_bodiless = false;
-    c->until_close = false;
+    c->framing = FRAMING_LENGTH;
     c->reset_at_end = false;
     c->want_writable = false;
 }
@@ -71,31 +67,31 @@ static size_t limit_or(size_t limit, size_t otherwise)
     return limit == 0 ? otherwise : limit;
 }
 
-static size_t waiting(const struct http_conn *c)
+static size_t unsent(const struct http_conn *c)
 {
     return c->out.len - c->out_at;
 }
 
-/* The connection broke while we wrote: told to the handler from the loop, not from inside here. */
-static void broke(struct http_conn *c)
+/* Writing failed: the handler learns it from the loop, not from inside a function it called. */
+static void reply_broke(struct http_conn *c)
 {
     c->broken = true;
     receive_later(c);
 }
 
-static void queue(struct http_conn *c, struct span s)
+static void queue_output(struct http_conn *c, struct span s)
 {
     if (c->out_at > 0 && c->out_at == c->out.len) {
         buf_clear(&c->out);
         c->out_at = 0;
     }
     if (s.len > 0 && buf_append_span(&c->out, s) != ERR_OK) {
-        broke(c);
+        reply_broke(c);
     }
 }
 
 /* Writes as much as the socket takes; returns how much, or -1. */
-static ssize_t push(struct http_conn *c, struct span a, struct span b)
+static ssize_t write_socket(struct http_conn *c, struct span a, struct span b)
 {
     struct iovec iov[2] = {{(void *)(uintptr_t)a.ptr, a.len}, {(void *)(uintptr_t)b.ptr, b.len}};
     struct msghdr msg = {.msg_iov = iov, .msg_iovlen = b.len > 0 ? 2 : 1};
@@ -109,13 +105,13 @@ static ssize_t push(struct http_conn *c, struct span a, struct span b)
 void reply_send(struct http_conn *c, struct span a, struct span b)
 {
     size_t sent = 0;
-    if (c->broken || c->dead) {
+    if (c->broken || c->state == CONN_CLOSED) {
         return;
     }
-    if (waiting(c) == 0 && a.len + b.len > 0) {
-        ssize_t n = push(c, a, b);
+    if (unsent(c) == 0 && a.len + b.len > 0) {
+        ssize_t n = write_socket(c, a, b);
         if (n < 0) {
-            broke(c);
+            reply_broke(c);
             return;
         }
         sent = (size_t)n;
@@ -124,11 +120,11 @@ void reply_send(struct http_conn *c, struct span a, struct span b)
         return;
     }
     if (sent < a.len) {
-        queue(c, span_make(a.ptr + sent, a.len - sent));
+        queue_output(c, span_make(a.ptr + sent, a.len - sent));
         sent = a.len;
     }
     if (b.len > 0) {
-        queue(c, span_make(b.ptr + (sent - a.len), b.len - (sent - a.len)));
+        queue_output(c, span_make(b.ptr + (sent - a.len), b.len - (sent - a.len)));
     }
     conn_update_watch(c);
 }
@@ -136,15 +132,15 @@ void reply_send(struct http_conn *c, struct span a, struct span b)
 void reply_writable(struct http_conn *c)
 {
     struct http_server *s = c->server;
-    if (waiting(c) > 0) {
-        ssize_t n = push(c, span_make(c->out.data + c->out_at, waiting(c)), SPAN_NONE);
+    if (unsent(c) > 0) {
+        ssize_t n = write_socket(c, span_make(c->out.data + c->out_at, unsent(c)), SPAN_NONE);
         if (n < 0) {
             conn_gone(c);
             return;
         }
         c->out_at += (size_t)n;
     }
-    if (waiting(c) == 0) {
+    if (unsent(c) == 0) {
         buf_free(&c->out);
         c->out_at = 0;
     } else if (c->out_at > HIGH_WATER) {
@@ -152,11 +148,11 @@ void reply_writable(struct http_conn *c)
         c->out_at = 0;
     }
     conn_update_watch(c);
-    if (c->want_writable && waiting(c) <= limit_or(s->limits.low_water, LOW_WATER)) {
+    if (c->want_writable && unsent(c) <= limit_or(s->limits.low_water, LOW_WATER)) {
         c->want_writable = false;
         s->handler.on_writable(c, s->ctx);
     }
-    if (!c->dead && waiting(c) == 0) {
+    if (c->state != CONN_CLOSED && unsent(c) == 0) {
         receive_process(c); /* the next request, or the end */
     }
 }
@@ -168,7 +164,7 @@ struct head {
     bool over;
 };
 
-static void put(struct head *h, struct span s)
+static void head_put(struct head *h, struct span s)
 {
     if (s.len == 0) {
         return;
@@ -181,7 +177,7 @@ static void put(struct head *h, struct span s)
     h->at += s.len;
 }
 
-static void put_number(struct head *h, uint64_t n)
+static void head_put_number(struct head *h, uint64_t n)
 {
     char digits[24];
     size_t at = sizeof digits;
@@ -189,35 +185,35 @@ static void put_number(struct head *h, uint64_t n)
         digits[--at] = (char)('0' + n % 10);
         n /= 10;
     } while (n > 0);
-    put(h, span_make(digits + at, sizeof digits - at));
+    head_put(h, span_make(digits + at, sizeof digits - at));
 }
 
-static void put_status(struct head *h, int status, struct span reason)
+static void head_put_status(struct head *h, int status, struct span reason)
 {
-    put(h, SPAN("HTTP/1.1 "));
-    put_number(h, (uint64_t)status);
-    put(h, SPAN(" "));
-    put(h, reason.len > 0 ? reason : span_of(reason_of(status)));
-    put(h, SPAN("\r\n"));
+    head_put(h, SPAN("HTTP/1.1 "));
+    head_put_number(h, (uint64_t)status);
+    head_put(h, SPAN(" "));
+    head_put(h, reason.len > 0 ? reason : span_of(reason_of(status)));
+    head_put(h, SPAN("\r\n"));
 }
 
-static void put_length(struct head *h, uint64_t n)
+static void head_put_length(struct head *h, uint64_t n)
 {
-    put(h, SPAN("Content-Length: "));
-    put_number(h, n);
-    put(h, SPAN("\r\n"));
+    head_put(h, SPAN("Content-Length: "));
+    head_put_number(h, n);
+    head_put(h, SPAN("\r\n"));
 }
 
-static void put_end(struct http_conn *c, struct head *h)
+static void head_put_end(struct http_conn *c, struct head *h)
 {
     const struct http_request *r = &c->slot->request;
     c->close_after = c->close_after || c->server->draining;
     if (c->close_after) {
-        put(h, SPAN("Connection: close\r\n"));
+        head_put(h, SPAN("Connection: close\r\n"));
     } else if (r->minor == 0) {
-        put(h, SPAN("Connection: keep-alive\r\n"));
+        head_put(h, SPAN("Connection: keep-alive\r\n"));
     }
-    put(h, SPAN("\r\n"));
+    head_put(h, SPAN("\r\n"));
 }
 
 static bool no_body_status(int status)
@@ -225,10 +221,9 @@ static bool no_body_status(int status)
     return status == 204 || status == 304 || status < 200;
 }
 
-static void done(struct http_conn *c)
+static void hand_over(struct http_conn *c)
 {
-    c->reply_begun = true;
-    c->reply_done = true;
+    c->state = CONN_REPLIED;
     receive_later(c);
 }
 
@@ -245,7 +240,7 @@ static void decide_close(struct http_conn *c)
 
 /* A page may read what lull answers where the origin may ask. What the model server answered carries
  * what the model server says. */
-static void put_cors(const struct http_conn *c, struct head *h, struct span extra)
+static void head_put_cors(const struct http_conn *c, struct head *h, struct span extra)
 {
     const struct http_server *s = c->server;
     struct span origin = http_header_get(&c->slot->request, SPAN("Origin"));
@@ -254,9 +249,9 @@ static void put_cors(const struct http_conn *c, struct head *h, struct span extr
         http_lines_field(extra, SPAN("Access-Control-Allow-Origin")).ptr != NULL) {
         return;
     }
-    put(h, SPAN("Access-Control-Allow-Origin: "));
-    put(h, origin);
-    put(h, SPAN("\r\nVary: Origin\r\n"));
+    head_put(h, SPAN("Access-Control-Allow-Origin: "));
+    head_put(h, origin);
+    head_put(h, SPAN("\r\nVary: Origin\r\n"));
 }
 
 static void send_full(struct http_conn *c, struct head *h, int status, struct span content_type,
@@ -264,20 +259,20 @@ static void send_full(struct http_conn *c, struct head *h, int status, struct sp
 {
     bool bodiless = c->slot->request.method == HTTP_HEAD || no_body_status(status);
     const char *start = h->at;
-    put_status(h, status, SPAN_NONE);
+    head_put_status(h, status, SPAN_NONE);
     if (content_type.len > 0) {
-        put(h, SPAN("Content-Type: "));
-        put(h, content_type);
-        put(h, SPAN("\r\n"));
+        head_put(h, SPAN("Content-Type: "));
+        head_put(h, content_type);
+        head_put(h, SPAN("\r\n"));
     }
     if (!no_body_status(status)) {
-        put_length(h, body.len);
+        head_put_length(h, body.len);
     }
-    put(h, extra);
-    put_cors(c, h, extra);
-    put_end(c, h);
+    head_put(h, extra);
+    head_put_cors(c, h, extra);
+    head_put_end(c, h);
     if (h->over) {
-        broke(c);
+        reply_broke(c);
         return;
     }
     reply_send(c, span_make(start, (size_t)(h->at - start)), bodiless ? SPAN_NONE : body);
@@ -288,7 +283,7 @@ void http_reply_full(struct http_conn *c, int status, struct span content_type, 
 {
     char small[SMALL_HEAD];
     size_t room = 256 + http_header_get(&c->slot->request, SPAN("Origin")).len;
-    require(c->in_request && !c->reply_begun);
+    require(c->state == CONN_REQUEST && c->reply_status == 0);
     c->reply_status = status;
     decide_close(c);
     c->paused = false;
@@ -301,11 +296,11 @@ void http_reply_full(struct http_conn *c, int status, struct span content_type, 
             struct head h = {large.data, large.data + large.max, false};
             send_full(c, &h, status, content_type, extra, body);
         } else {
-            broke(c);
+            reply_broke(c);
         }
         buf_free(&large);
     }
-    done(c);
+    hand_over(c);
 }
 
 void http_reply_error(struct http_conn *c, enum http_error e, enum http_form form,
@@ -316,10 +311,10 @@ void http_reply_error(struct http_conn *c, enum http_error e, enum http_form for
     struct head h = {lines, lines + sizeof lines, false};
     int status = http_error_status(e);
     http_error_body(e, form, detail, &body);
-    put(&h, SPAN("X-Lull-Error: "));
-    put(&h, span_of(http_error_name(e)));
-    put(&h, status == 503 ? SPAN("\r\nRetry-After: 1\r\n") : SPAN("\r\n"));
-    put(&h, extra);
+    head_put(&h, SPAN("X-Lull-Error: "));
+    head_put(&h, span_of(http_error_name(e)));
+    head_put(&h, status == 503 ? SPAN("\r\nRetry-After: 1\r\n") : SPAN("\r\n"));
+    head_put(&h, extra);
     if (status == 400 || status == 408 || status == 413 || status == 414 || status == 431 ||
         status == 501 || status == 505) {
         c->close_after = true;
@@ -333,16 +328,12 @@ void http_reply_error(struct http_conn *c, enum http_error e, enum http_form for
 static void choose_framing(struct http_conn *c, int status, int64_t content_length)
 {
     const struct http_request *r = &c->slot->request;
-    c->reply_bodiless = r->method == HTTP_HEAD || no_body_status(status);
-    if (c->reply_bodiless || content_length >= 0) {
-        return;
-    }
-    if (r->minor >= 1) {
-        c->reply_chunked = true;
-    } else {
-        c->until_close = true;
-        c->close_after = true;
-    }
+    bool no_body = r->method == HTTP_HEAD || no_body_status(status);
+    c->framing = no_body               ? FRAMING_NO_BODY
+                 : content_length >= 0 ? FRAMING_LENGTH
+                 : r->minor >= 1       ? FRAMING_CHUNKED
+                                       : FRAMING_CLOSE;
+    c->close_after = c->close_after || c->framing == FRAMING_CLOSE;
 }
 
 void http_reply_begin(struct http_conn *c, int status, struct span reason,
@@ -350,37 +341,36 @@ void http_reply_begin(struct http_conn *c, int status, struct span reason,
 {
     struct buf head = {.max = HEAD_MAX * 8};
     size_t need = reason.len + 512;
-    require(c->in_request && !c->reply_begun);
+    require(c->state == CONN_REQUEST && c->reply_status == 0);
     decide_close(c);
-    c->reply_begun = true;
     c->reply_status = status;
     choose_framing(c, status, content_length);
     for (size_t i = 0; i < count; i++) {
         need += headers[i].name.len + headers[i].value.len + 4;
     }
     if (buf_reserve(&head, need) != ERR_OK) {
-        broke(c);
+        reply_broke(c);
         return;
     }
     struct head h = {head.data, head.data + need, false};
-    put_status(&h, status, http_is_one_line(reason) ? reason : SPAN_NONE);
+    head_put_status(&h, status, http_is_one_line(reason) ? reason : SPAN_NONE);
     for (size_t i = 0; i < count; i++) {
         if (http_is_one_line(headers[i].name) && http_is_one_line(headers[i].value)) {
-            put(&h, headers[i].name);
-            put(&h, SPAN(": "));
-            put(&h, headers[i].value);
-            put(&h, SPAN("\r\n"));
+            head_put(&h, headers[i].name);
+            head_put(&h, SPAN(": "));
+            head_put(&h, headers[i].value);
+            head_put(&h, SPAN("\r\n"));
         }
     }
     if (content_length >= 0 && status != 204 && status >= 200) {
-        put_length(&h, (uint64_t)content_length);
+        head_put_length(&h, (uint64_t)content_length);
     }
-    if (c->reply_chunked) {
-        put(&h, SPAN("Transfer-Encoding: chunked\r\n"));
+    if (c->framing == FRAMING_CHUNKED) {
+        head_put(&h, SPAN("Transfer-Encoding: chunked\r\n"));
     }
-    put_end(c, &h);
+    head_put_end(c, &h);
     if (h.over) {
-        broke(c);
+        reply_broke(c);
     } else {
         reply_send(c, span_make(head.data, (size_t)(h.at - head.data)), SPAN_NONE);
     }
@@ -391,10 +381,10 @@ bool http_reply_data(struct http_conn *c, struct span piece)
 {
     char size[20];
     size_t at = sizeof size - 2;
-    if (piece.len == 0 || c->reply_bodiless || c->broken) {
+    if (piece.len == 0 || c->framing == FRAMING_NO_BODY || c->broken) {
         return true;
     }
-    if (c->reply_chunked) {
+    if (c->framing == FRAMING_CHUNKED) {
         memcpy(size + at, "\r\n", 2);
         for (uint64_t n = piece.len; n > 0; n >>= 4) {
             size[--at] = ascii_hex_digit((unsigned)n);
@@ -404,7 +394,7 @@ bool http_reply_data(struct http_conn *c, struct span piece)
     } else {
         reply_send(c, piece, SPAN_NONE);
     }
-    if (waiting(c) > limit_or(c->server->limits.high_water, HIGH_WATER)) {
+    if (unsent(c) > limit_or(c->server->limits.high_water, HIGH_WATER)) {
         c->want_writable = true;
         return false;
     }
@@ -413,20 +403,20 @@ bool http_reply_data(struct http_conn *c, struct span piece)
 
 void http_reply_end(struct http_conn *c)
 {
-    require(c->in_request && c->reply_begun && !c->reply_done);
-    if (c->reply_chunked) {
+    require(c->state == CONN_REQUEST && c->reply_status != 0);
+    if (c->framing == FRAMING_CHUNKED) {
         reply_send(c, SPAN("0\r\n\r\n"), SPAN_NONE);
     }
     c->paused = false;
     c->want_writable = false;
-    done(c);
+    hand_over(c);
 }
 
 void http_reply_cut(struct http_conn *c)
 {
-    c->reply_done = true;
+    require(c->state == CONN_REQUEST);
     c->want_writable = false;
-    if (c->until_close || !c->reply_begun) {
+    if (c->framing == FRAMING_CLOSE || c->reply_status == 0) {
         /* closing would look like a clean end: reset instead */
         struct linger hard = {.l_onoff = 1, .l_linger = 0};
         (void)setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
@@ -436,7 +426,7 @@ void http_reply_cut(struct http_conn *c)
      * mark */
     c->close_after = true;
     c->body_ended = true;
-    receive_later(c);
+    hand_over(c);
 }
 
 int http_reply_status(const struct http_conn *c)
@@ -446,5 +436,5 @@ int http_reply_status(const struct http_conn *c)
 
 bool http_reply_begun(const struct http_conn *c)
 {
-    return c->reply_begun;
+    return c->reply_status != 0;
 }

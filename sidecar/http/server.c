@@ -22,7 +22,7 @@
 #include <unistd.h>
 
 static const usec_t ACCEPT_RETRY = 100 * USEC_PER_MS;
-static const usec_t COMPLAIN_EVERY = 10 * USEC_PER_S;
+static const usec_t WARN_EVERY = 10 * USEC_PER_S;
 enum { BACKLOG = 1024 };
 
 union address {
@@ -51,8 +51,8 @@ static void stop_accepting(struct http_server *s, const char *why)
     s->counts.refused++;
     set_accepting(s, false);
     loop_timer_start(s->accept_timer, ACCEPT_RETRY);
-    if (s->complained.us == 0 || mono_diff(now, s->complained) >= COMPLAIN_EVERY) {
-        s->complained = now;
+    if (s->warned.us == 0 || mono_diff(now, s->warned) >= WARN_EVERY) {
+        s->warned = now;
         log_warn("http", "no new connections for now: %s", why);
     }
 }
@@ -218,7 +218,7 @@ static void add_listener(struct http_server *s, int fd, const char *address, con
     loop_watch_set(l->watch, s->accepting ? LOOP_READ : 0);
 }
 
-/* Whether somebody answers at the socket. */
+/* Whether a process answers at the socket. */
 static bool is_live(const struct sockaddr_un *a)
 {
     int fd = os_socket(AF_UNIX, SOCK_STREAM);
@@ -230,7 +230,7 @@ static bool is_live(const struct sockaddr_un *a)
     return live;
 }
 
-static enum err complain(char *why, size_t size, const char *address, int errnum)
+static enum err refuse_address(char *why, size_t size, const char *address, int errnum)
 {
     snprintf(why, size, "cannot listen on %s: %s", address, strerror(errnum));
     return err_from_errno(errnum);
@@ -262,12 +262,12 @@ static enum err listen_unix(struct http_server *s, const char *address, mode_t m
     }
     int fd = os_socket(AF_UNIX, SOCK_STREAM);
     if (fd < 0) {
-        return complain(why, why_size, address, errno);
+        return refuse_address(why, why_size, address, errno);
     }
-    /* connecting fails until listen(): nobody gets in before the mode is set */
+    /* connecting fails until listen(): no client gets in before the mode is set */
     if (bind(fd, (struct sockaddr *)&a, sizeof a) != 0 || chmod(path, mode) != 0 ||
         listen(fd, BACKLOG) != 0) {
-        enum err e = complain(why, why_size, address, errno);
+        enum err e = refuse_address(why, why_size, address, errno);
         close(fd);
         return e;
     }
@@ -276,7 +276,7 @@ static enum err listen_unix(struct http_server *s, const char *address, mode_t m
 }
 
 /* "host:port" and "[v6]:port". */
-static bool split(const char *address, char *host, size_t host_size, const char **port)
+static bool split_address(const char *address, char *host, size_t host_size, const char **port)
 {
     const char *colon = strrchr(address, ':');
     if (colon == NULL || colon[1] == '\0') {
@@ -343,7 +343,7 @@ static enum err listen_tcp(struct http_server *s, const char *address, char *why
     const char *port = NULL;
     struct addrinfo hints = {.ai_flags = AI_PASSIVE, .ai_socktype = SOCK_STREAM};
     struct addrinfo *infos = NULL;
-    if (!split(address, host, sizeof host, &port)) {
+    if (!split_address(address, host, sizeof host, &port)) {
         snprintf(why, why_size, "cannot listen on %s: write HOST:PORT or unix:/path", address);
         return ERR_INVALID;
     }
@@ -356,7 +356,7 @@ static enum err listen_tcp(struct http_server *s, const char *address, char *why
     int errnum = errno;
     freeaddrinfo(infos);
     if (fd < 0) {
-        return complain(why, why_size, address, errnum);
+        return refuse_address(why, why_size, address, errnum);
     }
     add_listener(s, fd, address, NULL);
     return ERR_OK;
@@ -365,10 +365,10 @@ static enum err listen_tcp(struct http_server *s, const char *address, char *why
 enum err http_server_listen(struct http_server *s, const char *address, mode_t mode, char *why,
                             size_t why_size)
 {
-    char unheard[8];
+    char unused[8];
     if (why == NULL) {
-        why = unheard;
-        why_size = sizeof unheard;
+        why = unused;
+        why_size = sizeof unused;
     }
     return strncmp(address, "unix:", 5) == 0 ? listen_unix(s, address, mode, why, why_size)
                                              : listen_tcp(s, address, why, why_size);
@@ -421,7 +421,7 @@ const char *http_server_address(const struct http_server *s, size_t i)
 
 /* ---- drain ---- */
 
-static void tell_drained(void *ctx)
+static void report_drained(void *ctx)
 {
     struct http_server *s = ctx;
     loop_fn fn = s->drained;
@@ -447,8 +447,7 @@ void http_server_drain(struct http_server *s, loop_fn done, void *ctx)
     s->draining = true;
     s->drained = done;
     s->drained_ctx = ctx;
-    s->drained_work.fn = tell_drained;
-    s->drained_work.ctx = s;
+    s->drained_work = (struct loop_deferred){.fn = report_drained, .ctx = s};
     loop_timer_stop(s->accept_timer);
     list_each(node, &s->listeners)
     {
@@ -459,7 +458,7 @@ void http_server_drain(struct http_server *s, loop_fn done, void *ctx)
         struct http_conn *c = list_item(conn_node, struct http_conn, node);
         if (conn_idle(c)) {
             conn_close(c);
-        } else if (c->lingering) {
+        } else if (c->state == CONN_LINGERING) {
             linger_drain(c);
         }
     }
@@ -474,7 +473,7 @@ size_t http_server_cut(struct http_server *s)
     list_each(node, &s->conns)
     {
         struct http_conn *c = list_item(node, struct http_conn, node);
-        cut += c->in_request && !c->reply_done ? 1 : 0;
+        cut += c->state == CONN_REQUEST ? 1 : 0;
         conn_gone(c);
     }
     return cut;

@@ -770,4 +770,4 @@ mutant(R, "what still comes is read", "sidecar/http/linger.c", "return !c->body_
        "return behind ||", EARLY)
 mutant(R, "the head says close", "sidecar/http/response.c", "bool large = r->chunked || c->body_left > DISCARD_MAX;",
        "bool large = r->chunked && c->body_left > DISCARD_MAX;", EARLY)
-mutant("origins", "a page may read our answers", "sidecar/http/response.c", "    put_cors(c, h, extra);\n", "", ("integration.http",))
+mutant("origins", "a page may read our answers", "sidecar/http/response.c", "    head_put_cors(c, h, extra);\n", "", ("integration.http",))
