@@ -556,6 +556,18 @@ mutant(R, "only faults of the store leave a mark", FILES, "    return store_at_w
 mutant(R, "those of its thread do", FILES, "    return store_at_work > 0 ||", "    return signo < 0 ||", FAULTS)
 mutant(R, "those in the map do", FILES, "(signo != SIGABRT && kernel && at >= map_from && at < map_to)", "false", FAULTS)
 
+# ---- the listeners ----
+
+R = "edge"
+EDGE = "sidecar/path/edge/edge.c"
+LISTENERS = ("unit.edge.test_edge",)
+mutant(R, "a listener that stays is not opened again", EDGE, "        if (listed(&e->listen, list->items[i])) {\n            continue;",
+       "        if (list->count == 0) {\n            continue;", LISTENERS)
+mutant(R, "a reload that fails closes what it opened", EDGE, "            while (i-- > 0) {", "            while (i-- > 1000) {", LISTENERS)
+mutant(R, "and nothing that was open", EDGE, "                if (!listed(&e->listen, list->items[i])) {", "                if (list->count > 0) {", LISTENERS)
+mutant(R, "what is gone is closed", EDGE, "            if (!listed(list, e->listen.items[i])) {", "            if (list->count == 0) {", LISTENERS)
+mutant(R, "inherited sockets stay", EDGE, "    if (!e->inherited) {", "    if (list->count > 0) {", LISTENERS)
+
 # ---- 11: figures ----
 
 R = "11 figures"

@@ -1,8 +1,8 @@
 /* edge.c: keeps the listeners in step with [server] listen.
  *
- * A reload opens what is new before it closes what is gone, so that a bad address leaves everything
- * as it was. Inherited sockets (systemd) are used instead of the list and stay for the life of the
- * process, as nginx does it.
+ * A reload opens new addresses before it closes those that left the list: if one cannot be opened,
+ * the listeners stay as they were. Inherited sockets (systemd) are used instead of the list and
+ * stay for the life of the process, as in nginx.
  */
 #include "lull/path/edge/edge.h"
 
@@ -15,10 +15,10 @@
 struct edge {
     struct http_server *server;
     bool inherited;
-    struct strings listen; /* what is listened on now, by its text */
+    struct strings listen; /* the open addresses, as configured; empty if inherited */
 };
 
-static const mode_t SOCKET_MODE = 0666; /* a Unix socket of the port is as open as a TCP one */
+static const mode_t SOCKET_MODE = 0666; /* as open as a TCP port */
 
 static struct http_limits limits_of(const struct settings *settings)
 {
@@ -107,7 +107,7 @@ enum err edge_open(struct edge *e, const struct settings *settings, char *why, s
     return edge_apply(e, settings, why, why_size);
 }
 
-/* Opens what the old list has not; on failure closes again what it opened. */
+/* Opens the addresses that are not open; on failure closes those it opened. */
 static enum err open_new(struct edge *e, const struct strings *list, char *why, size_t why_size)
 {
     for (size_t i = 0; i < list->count; i++) {

@@ -1,5 +1,5 @@
-/* edge.h: the port: the listeners of [server] listen on one HTTP server, kept in step with the
- * configuration.
+/* edge.h: the addresses of [server] listen on one HTTP server, kept in step with the configuration.
+ * All functions are for the loop thread; none calls back before it returns.
  */
 #ifndef LULL_PATH_EDGE_EDGE_H
 #define LULL_PATH_EDGE_EDGE_H
@@ -9,16 +9,18 @@
 
 struct edge;
 
-/* handler and ctx as for http_server_create. Listens nowhere yet. */
+/* handler and ctx as for http_server_create(). No listener is open yet. Owns the HTTP server. */
 struct edge *edge_create(struct loop *loop, const struct settings *settings,
                          const struct http_handler *handler, void *ctx);
 void edge_destroy(struct edge *e); /* NULL is fine */
 
-/* Inherited sockets (systemd) are used instead of the list when there are any. Otherwise listens on
- * every address of the list; on failure why gets one sentence and nothing has changed. */
+/* Listens on every address of the list; on failure why gets one sentence and no listener is open.
+ * Inherited sockets (systemd), where there are any, are used instead of the list; ERR_INVALID: one
+ * of them is no listening socket (those before it stay open). */
 MUST_CHECK enum err edge_open(struct edge *e, const struct settings *settings, char *why,
                               size_t why_size);
-/* New settings: opens what is new, then closes what is gone; on failure nothing has changed. */
+/* New settings after a reload: opens addresses that are new, then closes those that left the list,
+ * and sets the limits. On failure why gets one sentence and nothing has changed. */
 MUST_CHECK enum err edge_apply(struct edge *e, const struct settings *settings, char *why,
                                size_t why_size);
 struct http_server *edge_server(struct edge *e);
