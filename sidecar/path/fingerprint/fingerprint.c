@@ -1,19 +1,19 @@
 /* fingerprint.c: keys.
  *
  * A key answers "is this the same request?" and must never say yes wrongly. So it is made of
- * everything that can change the answer, except for a short list of what cannot; new members that
- * nobody has thought of are in it by themselves. Level 1 takes the request as it came and costs one
- * hash over its bytes: the repeat of a request that was seen before is found without a JSON parse.
- * Level 2 takes the request in neutral words and canonical form, so that it is found again in
- * another JSON style, with another spelling, by another path, or in the other dialect. What decides
- * beside the body stands in front of it as a head of length-prefixed fields.
+ * everything that can change the answer, except for a short list of members that cannot; members
+ * that a later client adds are in it without a change here. The exact key takes the request as it
+ * came and costs one hash over its bytes: a repeat is found without a JSON parse. The normalized
+ * key takes the request in a neutral, canonical form: it is found again in another JSON style, with
+ * other escapes, by another path, or in the other dialect. What decides beside the body stands in
+ * front of it, as a head of length-prefixed fields.
  *
- * The hash is an address. The material (head, then body) is what the cache compares, byte for byte or
- * by its SHA-256. `storage` belongs to the fingerprint and is used
- * again; spans into it hold until the next call. The raw body stays the caller's.
+ * The hash is an address. The material (head, then body) is what the cache compares, byte for byte
+ * or by its SHA-256. `storage` belongs to the fingerprint and is used again; spans into it are
+ * valid until the next call. The exact key borrows the caller's body.
  *
- * Rejected: allow-lists of members (a forgotten one serves a wrong answer); hashing a printed DOM
- * (20 times slower than the bytes, and it loses what numbers and \u0000 looked like).
+ * Rejected: lists of the members that count (a forgotten one serves a wrong answer); hashing a
+ * printed tree (20 times slower than the bytes, and it loses how numbers and \u0000 were written).
  */
 #include "lull/path/fingerprint/fingerprint.h"
 
@@ -24,19 +24,19 @@
 
 enum {
     LENGTH_BYTES = 8,
-    /* over all that HTTP lets a client put into a head */
+    /* more than HTTP lets a client put into a head */
     HEAD_MAX = HTTP_MAX_HEAD + HTTP_MAX_TARGET + 80 * 1024, /* `extra` may have 64 KB */
-    NEUTRAL_MORE = 4096, /* what the neutral form of a body may be longer by than twice the body */
+    NEUTRAL_MORE = 4096, /* the neutral form of a body is at most so much longer than twice it */
 };
 
-/* Members that say how the answer is to be sent or who asks, not what is asked; the model stands in
- * the head. */
-static const struct span outside_meaning[] = {
+/* Members that say how the answer is sent or which user asks, not what is asked; the model stands
+ * in the head. */
+static const struct span left_out[] = {
     {"model", 5}, {"stream", 6}, {"stream_options", 14}, {"user", 4}, {"metadata", 8},
 };
 
-/* Written out, so that the compiler makes it one store. */
-static void put_length(char *out, size_t len)
+/* Unrolled, so that the compiler makes it one store. */
+static void write_length(char *out, size_t len)
 {
     uint64_t n = len;
     out[0] = (char)(n & 0xFF);
@@ -47,14 +47,6 @@ static void put_length(char *out, size_t len)
     out[5] = (char)(n >> 40 & 0xFF);
     out[6] = (char)(n >> 48 & 0xFF);
     out[7] = (char)(n >> 56 & 0xFF);
-}
-
-static void put(struct buf *out, const void *data, size_t len)
-{
-    if (len != 0) {
-        memcpy(out->data + out->len, data, len);
-        out->len += len;
-    }
 }
 
 /* The head: each field after its length, and room for the length of the body, set by seal(). */
@@ -70,9 +62,12 @@ static MUST_CHECK enum err write_head(struct buf *out, const struct span *fields
         return e;
     }
     for (size_t i = 0; i < count; i++) {
-        put_length(out->data + out->len, fields[i].len);
+        write_length(out->data + out->len, fields[i].len);
         out->len += LENGTH_BYTES;
-        put(out, fields[i].ptr, fields[i].len);
+        if (fields[i].len != 0) {
+            memcpy(out->data + out->len, fields[i].ptr, fields[i].len);
+            out->len += fields[i].len;
+        }
     }
     out->len += LENGTH_BYTES;
     return ERR_OK;
@@ -82,7 +77,7 @@ static MUST_CHECK enum err write_head(struct buf *out, const struct span *fields
 static void seal(struct fingerprint *f, size_t head_len, struct span body,
                  const struct hash_secret *secret)
 {
-    put_length(f->storage.data + head_len - LENGTH_BYTES, body.len);
+    write_length(f->storage.data + head_len - LENGTH_BYTES, body.len);
     f->head = span_make(f->storage.data, head_len);
     f->body = body;
     struct hash_state state;
@@ -94,7 +89,7 @@ static void seal(struct fingerprint *f, size_t head_len, struct span body,
     f->hash = hash_end(&state);
 }
 
-static void begin(struct fingerprint *f, size_t max)
+static void reset(struct fingerprint *f, size_t max)
 {
     f->hash = (struct hash_key){0, 0};
     f->head = SPAN_NONE;
@@ -111,7 +106,7 @@ static const struct upstream_settings *upstream_at(const struct settings *settin
 void fingerprint_free(struct fingerprint *f)
 {
     buf_free(&f->storage);
-    begin(f, 0);
+    reset(f, 0);
 }
 
 void fingerprint_exact(const struct fingerprint_exact *in, const struct hash_secret *secret,
@@ -129,8 +124,8 @@ void fingerprint_exact(const struct fingerprint_exact *in, const struct hash_sec
         in->path,
         in->query,
     };
-    begin(f, HEAD_MAX);
-    /* the parser of heads bounds every field, so this fails only where memory is gone */
+    reset(f, HEAD_MAX);
+    /* the parser of heads bounds every field */
     enum err e = write_head(&f->storage, fields, sizeof fields / sizeof fields[0]);
     require(e == ERR_OK);
     seal(f, f->storage.len, in->body, secret);
@@ -160,14 +155,14 @@ enum json_verdict fingerprint_normalized(const struct fingerprint_normalized *in
     const struct normalized_body *body = in->body;
     const uint8_t tag[5] = {'2', FINGERPRINT_VERSION, (uint8_t)body->converts,
                             body->converts ? 0 : (uint8_t)in->endpoint, (uint8_t)policy->shape};
-    char shaping[64]; /* what is asked for beside the request */
+    char shaping[64]; /* what the policy asks for beside the request */
     snprintf(shaping, sizeof shaping, "%d %d %lld", (int)policy->think, (int)policy->json_schema,
              (long long)policy->max_tokens);
     const struct span fields[] = {
         span_make((const char *)tag, sizeof tag),
         span_make((const char *)in->scope->digest, sizeof in->scope->digest),
         span_of(policy->name),
-        span_of(policy->shape_member), /* what a stored answer was judged by */
+        span_of(policy->shape_member), /* what a stored answer was validated by */
         span_of(upstream->name),
         span_of(upstream->url),
         in->base,
@@ -178,7 +173,7 @@ enum json_verdict fingerprint_normalized(const struct fingerprint_normalized *in
         span_of(policy->extra),
     };
     /* the model's name may be as long as the body; the canonical form is no longer than the text */
-    begin(f, HEAD_MAX + 3 * body->len + NEUTRAL_MORE);
+    reset(f, HEAD_MAX + 3 * body->len + NEUTRAL_MORE);
     if (body->verdict != JSON_OK) {
         return body->verdict;
     }
@@ -188,9 +183,8 @@ enum json_verdict fingerprint_normalized(const struct fingerprint_normalized *in
         return JSON_TOO_LARGE;
     }
     size_t head_len = f->storage.len;
-    enum json_verdict verdict =
-        json_canonical(buf_span(&body->text), outside_meaning,
-                       sizeof outside_meaning / sizeof outside_meaning[0], &f->storage);
+    enum json_verdict verdict = json_canonical(buf_span(&body->text), left_out,
+                                               sizeof left_out / sizeof left_out[0], &f->storage);
     if (verdict != JSON_OK) {
         buf_clear(&f->storage);
         return verdict;
@@ -199,7 +193,8 @@ enum json_verdict fingerprint_normalized(const struct fingerprint_normalized *in
     return JSON_OK;
 }
 
-/* Where the decoded prompt stands in the canonical body, as JSON; written into `escaped`. */
+/* Offset of the decoded prompt, as JSON, in the canonical body; SIZE_MAX: not found. The JSON is
+ * written into `escaped`. */
 static size_t find_prompt(struct span body, struct span prompt, struct buf *escaped)
 {
     if (prompt.len > FINGERPRINT_PROMPT_MAX || buf_append_json(escaped, prompt) != ERR_OK) {
@@ -208,7 +203,7 @@ static size_t find_prompt(struct span body, struct span prompt, struct buf *esca
     return span_find(body, buf_span(escaped), 0);
 }
 
-/* Length that the first `len` decoded bytes of the prompt have as JSON. */
+/* Length of the first `len` decoded bytes of the prompt as JSON; SIZE_MAX: too long. */
 static size_t escaped_length(struct span prompt, size_t len, struct buf *scratch)
 {
     buf_clear(scratch);
@@ -216,12 +211,12 @@ static size_t escaped_length(struct span prompt, size_t len, struct buf *scratch
     return e == ERR_OK ? scratch->len : SIZE_MAX;
 }
 
-bool fingerprint_context(const struct fingerprint *meaning, struct span prompt, struct span text,
+bool fingerprint_context(const struct fingerprint *normalized, struct span prompt, struct span text,
                          const struct hash_secret *secret, struct fingerprint *f)
 {
     struct buf scratch = {.max = 6 * FINGERPRINT_PROMPT_MAX};
     size_t before = (size_t)(text.ptr - prompt.ptr);
-    size_t at = find_prompt(meaning->body, prompt, &scratch);
+    size_t at = find_prompt(normalized->body, prompt, &scratch);
     size_t from = at == SIZE_MAX ? SIZE_MAX : escaped_length(prompt, before, &scratch);
     size_t to = at == SIZE_MAX ? SIZE_MAX : escaped_length(prompt, before + text.len, &scratch);
     buf_free(&scratch);
@@ -231,11 +226,11 @@ bool fingerprint_context(const struct fingerprint *meaning, struct span prompt, 
     /* the head without the body's length, which depends on the text */
     const struct span fields[] = {
         SPAN("context"),
-        span_make(meaning->head.ptr, meaning->head.len - LENGTH_BYTES),
-        span_make(meaning->body.ptr, at + from),
-        span_make(meaning->body.ptr + at + to, meaning->body.len - at - to),
+        span_make(normalized->head.ptr, normalized->head.len - LENGTH_BYTES),
+        span_make(normalized->body.ptr, at + from),
+        span_make(normalized->body.ptr + at + to, normalized->body.len - at - to),
     };
-    begin(f, HEAD_MAX + meaning->head.len + meaning->body.len);
+    reset(f, HEAD_MAX + normalized->head.len + normalized->body.len);
     if (write_head(&f->storage, fields, sizeof fields / sizeof fields[0]) != ERR_OK) {
         return false;
     }

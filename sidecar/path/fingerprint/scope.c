@@ -1,13 +1,13 @@
-/* scope.c: who shares answers.
+/* scope.c: which requests share answers.
  *
- * An answer made for one person must not reach another. What tells people apart on this port is the
- * Authorization value (of a connection of Open WebUI's: one key for everybody) and the user id that
- * it may send along. A scope is the SHA-256 of both, with the rule and the presence of each part in
- * front, all length-prefixed, so that no two different pairs are equal as bytes. SHA-256, not XXH3:
- * a made-up Authorization that collides would open somebody else's answers.
+ * An answer made for one user must not reach another. What distinguishes users on this port is the
+ * Authorization value (one key per connection that is configured in Open WebUI) and the user id
+ * that Open WebUI may send along. A scope is the SHA-256 of both, with the rule and the presence of
+ * each part in front, all length-prefixed, so that no two different pairs are equal as bytes.
+ * SHA-256, not XXH3: an Authorization made to collide would open another user's answers.
  *
- * The digest costs more than the rest of a hit together, and a connection repeats its headers: the
- * last result is kept in a memo of the connection, found by a keyed hash of the parts and their
+ * The digest costs more than the rest of a hit together, and a connection repeats its headers: a
+ * memo of the connection keeps the last result, found by a keyed hash of the parts and their
  * lengths. The hash's secret never leaves the process and the memo never leaves the connection, so
  * that hash is enough there.
  */
@@ -73,7 +73,7 @@ struct scope scope_of(enum scope_rule rule, struct span auth, struct span user,
         auth = SPAN_NONE;
     }
     if (rule == SCOPE_SHARED || rule == SCOPE_AUTH || user.len == 0) {
-        user = SPAN_NONE; /* a user header without a value names nobody */
+        user = SPAN_NONE; /* a user header without a value names no user */
     }
     if (memo == NULL) {
         return scope_make(rule, auth, user);

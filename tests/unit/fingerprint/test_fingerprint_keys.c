@@ -1,5 +1,5 @@
-/* test_fingerprint_keys.c: what belongs to a key and what does not: level 1 over the bytes, level 2
- * over the meaning, and the material that a hit is compared by.
+/* test_fingerprint_keys.c: what belongs to a key and what does not: the exact one over the
+ * bytes, the normalized one over the normalized, and the material that a hit is compared by.
  */
 #include "lull/path/fingerprint/fingerprint.h"
 
@@ -44,7 +44,7 @@ static void fixture_init(struct fixture *f)
     f->scope = scope_of(SCOPE_AUTO, SPAN("Bearer a"), SPAN("u1"), &secret, NULL);
 }
 
-static struct fingerprint_exact raw_of(const struct fixture *f)
+static struct fingerprint_exact exact_of(const struct fixture *f)
 {
     return (struct fingerprint_exact){.settings = &f->settings,
                                       .header = TASK_HEADER_VALUE,
@@ -55,7 +55,7 @@ static struct fingerprint_exact raw_of(const struct fixture *f)
                                       .body = SPAN("{\"model\":\"m\"}")};
 }
 
-/* The parts of a level-2 key, with the body as it came. */
+/* The parts of a normalized key, with the body as it came. */
 struct asked {
     const struct settings *settings;
     int kind;
@@ -88,7 +88,7 @@ static enum json_verdict asked_key(const struct asked *in, const struct hash_sec
     return verdict;
 }
 
-static struct asked meaning_of(const struct fixture *f, const char *body)
+static struct asked normalized_of(const struct fixture *f, const char *body)
 {
     return (struct asked){.settings = &f->settings,
                           .endpoint = ENDPOINT_CHAT,
@@ -104,7 +104,7 @@ static bool same(const struct fingerprint *a, const struct fingerprint *b)
     return material;
 }
 
-static bool raw_same(const struct fingerprint_exact *a, const struct fingerprint_exact *b)
+static bool exact_same(const struct fingerprint_exact *a, const struct fingerprint_exact *b)
 {
     struct fingerprint fa = {0};
     struct fingerprint fb = {0};
@@ -116,7 +116,7 @@ static bool raw_same(const struct fingerprint_exact *a, const struct fingerprint
     return equal;
 }
 
-static bool meaning_same(const struct asked *a, const struct asked *b)
+static bool normalized_same(const struct asked *a, const struct asked *b)
 {
     struct fingerprint fa = {0};
     struct fingerprint fb = {0};
@@ -128,31 +128,31 @@ static bool meaning_same(const struct asked *a, const struct asked *b)
     return equal;
 }
 
-static void test_level_1_repeats(void **state)
+static void test_exact_repeats(void **state)
 {
     (void)state;
     struct fixture f;
     fixture_init(&f);
-    struct fingerprint_exact a = raw_of(&f);
-    struct fingerprint_exact b = raw_of(&f);
+    struct fingerprint_exact a = exact_of(&f);
+    struct fingerprint_exact b = exact_of(&f);
     char *copy = strdup("{\"model\":\"m\"}");
     b.body = span_of(copy);
-    assert_true(raw_same(&a, &b));
+    assert_true(exact_same(&a, &b));
     free(copy);
 }
 
-static void test_level_1_differs_in_every_part(void **state)
+static void test_exact_differs_in_every_part(void **state)
 {
     (void)state;
     struct fixture f;
     fixture_init(&f);
-    struct fingerprint_exact a = raw_of(&f);
+    struct fingerprint_exact a = exact_of(&f);
     struct fingerprint_exact b;
 #define FLIP(change)                                                                               \
     do {                                                                                           \
         b = a;                                                                                     \
         change;                                                                                    \
-        assert_false(raw_same(&a, &b));                                                            \
+        assert_false(exact_same(&a, &b));                                                          \
     } while (0)
     FLIP(b.header = TASK_HEADER_ABSENT);
     FLIP(b.header = TASK_HEADER_EMPTY);
@@ -177,28 +177,28 @@ static void test_parts_cannot_be_shifted_into_each_other(void **state)
     (void)state;
     struct fixture f;
     fixture_init(&f);
-    struct fingerprint_exact a = raw_of(&f);
-    struct fingerprint_exact b = raw_of(&f);
+    struct fingerprint_exact a = exact_of(&f);
+    struct fingerprint_exact b = exact_of(&f);
     a.path = SPAN("/ab");
     a.query = SPAN("c");
     b.path = SPAN("/a");
     b.query = SPAN("bc");
-    assert_false(raw_same(&a, &b));
-    a = raw_of(&f);
-    b = raw_of(&f);
+    assert_false(exact_same(&a, &b));
+    a = exact_of(&f);
+    b = exact_of(&f);
     a.query = SPAN("x");
     a.body = SPAN("yz");
     b.query = SPAN("xy");
     b.body = SPAN("z");
-    assert_false(raw_same(&a, &b));
+    assert_false(exact_same(&a, &b));
 }
 
-static void test_level_1_borrows_the_body_and_reuses_its_storage(void **state)
+static void test_exact_borrows_the_body_and_reuses_its_storage(void **state)
 {
     (void)state;
     struct fixture f;
     fixture_init(&f);
-    struct fingerprint_exact a = raw_of(&f);
+    struct fingerprint_exact a = exact_of(&f);
     struct fingerprint fp = {0};
     fingerprint_exact(&a, &secret, &fp);
     assert_ptr_equal(fp.body.ptr, a.body.ptr);
@@ -218,7 +218,7 @@ static void test_level_1_borrows_the_body_and_reuses_its_storage(void **state)
     assert_null(fp.storage.data);
 }
 
-static void test_level_2_ignores_style_order_and_what_is_not_asked(void **state)
+static void test_normalized_ignores_style_order_and_what_is_not_asked(void **state)
 {
     (void)state;
     static const char *const equal[] = {
@@ -235,14 +235,14 @@ static void test_level_2_ignores_style_order_and_what_is_not_asked(void **state)
     };
     struct fixture f;
     fixture_init(&f);
-    struct asked a = meaning_of(&f, equal[0]);
+    struct asked a = normalized_of(&f, equal[0]);
     for (size_t i = 1; i < sizeof equal / sizeof equal[0]; i++) {
-        struct asked b = meaning_of(&f, equal[i]);
-        assert_true(meaning_same(&a, &b));
+        struct asked b = normalized_of(&f, equal[i]);
+        assert_true(normalized_same(&a, &b));
     }
 }
 
-static void test_level_2_differs_in_every_other_member(void **state)
+static void test_normalized_differs_in_every_other_member(void **state)
 {
     (void)state;
 #define MESSAGES "\"messages\":[{\"role\":\"user\",\"content\":\"Polish\"}]"
@@ -273,25 +273,25 @@ static void test_level_2_differs_in_every_other_member(void **state)
     size_t count = sizeof bodies / sizeof bodies[0];
     for (size_t i = 0; i < count; i++) {
         for (size_t j = 0; j < count; j++) {
-            struct asked a = meaning_of(&f, bodies[i]);
-            struct asked b = meaning_of(&f, bodies[j]);
-            assert_int_equal(meaning_same(&a, &b), i == j);
+            struct asked a = normalized_of(&f, bodies[i]);
+            struct asked b = normalized_of(&f, bodies[j]);
+            assert_int_equal(normalized_same(&a, &b), i == j);
         }
     }
 }
 
-static void test_level_2_differs_in_every_part_beside_the_body(void **state)
+static void test_normalized_differs_in_every_part_beside_the_body(void **state)
 {
     (void)state;
     struct fixture f;
     fixture_init(&f);
-    struct asked a = meaning_of(&f, "{" MESSAGES "}");
+    struct asked a = normalized_of(&f, "{" MESSAGES "}");
     struct asked b;
 #define FLIP(change)                                                                               \
     do {                                                                                           \
         b = a;                                                                                     \
         change;                                                                                    \
-        assert_false(meaning_same(&a, &b));                                                        \
+        assert_false(normalized_same(&a, &b));                                                     \
     } while (0)
     FLIP(b.kind = 1);
     FLIP(b.endpoint = ENDPOINT_OLLAMA_GENERATE);
@@ -324,22 +324,22 @@ static void test_level_2_differs_in_every_part_beside_the_body(void **state)
     shaped.kinds[0].num_ctx = MATCH_AS_ASKED;
     b = a;
     b.settings = &shaped.settings;
-    assert_true(meaning_same(&a, &b));
+    assert_true(normalized_same(&a, &b));
     struct fixture reshaped;
     fixture_init(&reshaped);
     reshaped.kinds[0].shape = KIND_SHAPE_TEXT;
     FLIP(b.settings = &reshaped.settings);
 #undef FLIP
-    /* the digest of all policy is level 1's: a change elsewhere keeps stored answers */
+    /* the digest of all policy is in the exact key: a change elsewhere keeps stored answers */
     struct fixture elsewhere;
     fixture_init(&elsewhere);
     elsewhere.settings.policy_digest[0] = 99;
     b = a;
     b.settings = &elsewhere.settings;
-    assert_true(meaning_same(&a, &b));
+    assert_true(normalized_same(&a, &b));
 }
 
-static void test_ambiguous_documents_have_no_meaning(void **state)
+static void test_ambiguous_documents_have_no_normalized_key(void **state)
 {
     (void)state;
     static const struct {
@@ -356,13 +356,13 @@ static void test_ambiguous_documents_have_no_meaning(void **state)
     fixture_init(&f);
     struct fingerprint fp = {0};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        struct asked in = meaning_of(&f, rows[i].body);
+        struct asked in = normalized_of(&f, rows[i].body);
         assert_int_equal(asked_key(&in, &secret, &fp), rows[i].verdict);
         assert_int_equal(fp.head.len, 0);
         assert_int_equal(fp.body.len, 0);
     }
     /* the same struct serves afterwards */
-    struct asked in = meaning_of(&f, "{" MESSAGES "}");
+    struct asked in = normalized_of(&f, "{" MESSAGES "}");
     assert_int_equal(asked_key(&in, &secret, &fp), JSON_OK);
     assert_true(fp.body.len > 0);
     fingerprint_free(&fp);
@@ -379,11 +379,11 @@ static void test_a_model_name_of_any_length_is_part_of_the_key(void **state)
     memcpy(body + len + LONG, "\"}", 3);
     struct fixture f;
     fixture_init(&f);
-    struct asked a = meaning_of(&f, body);
+    struct asked a = normalized_of(&f, body);
     a.model = span_make(body + len, LONG);
     struct asked b = a;
     b.model.len--;
-    assert_false(meaning_same(&a, &b));
+    assert_false(normalized_same(&a, &b));
     free(body);
 }
 
@@ -420,9 +420,9 @@ static void test_member_order_never_matters(void **state)
         if (form == 0) {
             memcpy(first, body, sizeof first);
         }
-        struct asked a = meaning_of(&f, first);
-        struct asked b = meaning_of(&f, body);
-        assert_true(meaning_same(&a, &b));
+        struct asked a = normalized_of(&f, first);
+        struct asked b = normalized_of(&f, body);
+        assert_true(normalized_same(&a, &b));
     }
 }
 
@@ -432,18 +432,18 @@ static bool context_of(const struct fixture *f, const char *member, const char *
                        const char *text, const char *after, struct fingerprint *out)
 {
     struct buf prompt = {.max = 65536}, body = {.max = 262144};
-    struct fingerprint meaning = {0};
+    struct fingerprint normalized = {0};
     assert_int_equal(buf_printf(&prompt, "%s%s%s", before, text, after), ERR_OK);
     assert_int_equal(
         buf_printf(&body, "{%s\"messages\":[{\"role\":\"user\",\"content\":\"", member), ERR_OK);
     assert_int_equal(buf_append_json(&body, buf_span(&prompt)), ERR_OK);
     assert_int_equal(buf_append_span(&body, SPAN("\"}]}")), ERR_OK);
     assert_int_equal(buf_append_char(&body, '\0'), ERR_OK);
-    struct asked in = meaning_of(f, body.data);
-    assert_int_equal(asked_key(&in, &secret, &meaning), JSON_OK);
+    struct asked in = normalized_of(f, body.data);
+    assert_int_equal(asked_key(&in, &secret, &normalized), JSON_OK);
     struct span inside = span_make(prompt.data + strlen(before), strlen(text));
-    bool found = fingerprint_context(&meaning, buf_span(&prompt), inside, &secret, out);
-    fingerprint_free(&meaning);
+    bool found = fingerprint_context(&normalized, buf_span(&prompt), inside, &secret, out);
+    fingerprint_free(&normalized);
     buf_free(&prompt);
     buf_free(&body);
     return found;
@@ -492,18 +492,18 @@ static void test_where_the_text_cannot_be_cut_out_there_is_no_context(void **sta
     (void)state;
     struct fixture f;
     fixture_init(&f);
-    struct fingerprint meaning = {0}, c = {0};
+    struct fingerprint normalized = {0}, c = {0};
     struct asked in =
-        meaning_of(&f, "{\"messages\":[{\"content\":\"in \"},{\"content\":\"parts\"}]}");
-    assert_int_equal(asked_key(&in, &secret, &meaning), JSON_OK);
+        normalized_of(&f, "{\"messages\":[{\"content\":\"in \"},{\"content\":\"parts\"}]}");
+    assert_int_equal(asked_key(&in, &secret, &normalized), JSON_OK);
     struct span prompt = SPAN("in parts");
-    assert_false(fingerprint_context(&meaning, prompt, prompt, &secret, &c));
-    fingerprint_free(&meaning);
+    assert_false(fingerprint_context(&normalized, prompt, prompt, &secret, &c));
+    fingerprint_free(&normalized);
     char *large = malloc(FINGERPRINT_PROMPT_MAX + 2);
     memset(large, 'x', FINGERPRINT_PROMPT_MAX + 1);
     large[FINGERPRINT_PROMPT_MAX + 1] = '\0';
     prompt = span_of(large);
-    assert_false(fingerprint_context(&meaning, prompt, prompt, &secret, &c));
+    assert_false(fingerprint_context(&normalized, prompt, prompt, &secret, &c));
     free(large);
     fingerprint_free(&c);
 }
@@ -516,14 +516,14 @@ int main(void)
         secret.bytes[i] = (uint8_t)(seed >> 24);
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_level_1_repeats),
-        cmocka_unit_test(test_level_1_differs_in_every_part),
+        cmocka_unit_test(test_exact_repeats),
+        cmocka_unit_test(test_exact_differs_in_every_part),
         cmocka_unit_test(test_parts_cannot_be_shifted_into_each_other),
-        cmocka_unit_test(test_level_1_borrows_the_body_and_reuses_its_storage),
-        cmocka_unit_test(test_level_2_ignores_style_order_and_what_is_not_asked),
-        cmocka_unit_test(test_level_2_differs_in_every_other_member),
-        cmocka_unit_test(test_level_2_differs_in_every_part_beside_the_body),
-        cmocka_unit_test(test_ambiguous_documents_have_no_meaning),
+        cmocka_unit_test(test_exact_borrows_the_body_and_reuses_its_storage),
+        cmocka_unit_test(test_normalized_ignores_style_order_and_what_is_not_asked),
+        cmocka_unit_test(test_normalized_differs_in_every_other_member),
+        cmocka_unit_test(test_normalized_differs_in_every_part_beside_the_body),
+        cmocka_unit_test(test_ambiguous_documents_have_no_normalized_key),
         cmocka_unit_test(test_a_model_name_of_any_length_is_part_of_the_key),
         cmocka_unit_test(test_member_order_never_matters),
         cmocka_unit_test(test_the_context_is_everything_but_the_text),

@@ -1,5 +1,5 @@
-/* test_fingerprint_scope.c: who shares answers under which rule, and that the memo never answers
- * for another.
+/* test_fingerprint_scope.c: which requests share answers under which rule, and that the memo never
+ * answers for another.
  */
 #include "lull/path/fingerprint/fingerprint.h"
 

@@ -1,9 +1,12 @@
-/* fingerprint.h: keys. Level 1 needs no JSON parse: it is made of the request as it came. Level 2
- * is made of what the request means. Each key is an address (128-bit keyed XXH3) with the whole key
- * material beside it, which is compared on every hit, byte for byte or by its SHA-256.
+/* fingerprint.h: keys of requests. The exact key is made of the request as it came, without a JSON
+ * parse. The normalized key is made of what the request means. Each key is an address (128-bit
+ * keyed XXH3) with the whole key material beside it, which is compared on every hit, byte for byte
+ * or by its SHA-256.
  *
  * Material is a sequence of length-prefixed fields (8-byte little-endian length, then the bytes),
  * so that no two different sequences are equal as bytes.
+ *
+ * Pure functions but for the memory of struct fingerprint.
  */
 #ifndef LULL_PATH_FINGERPRINT_FINGERPRINT_H
 #define LULL_PATH_FINGERPRINT_FINGERPRINT_H
@@ -16,13 +19,13 @@
 
 enum { FINGERPRINT_VERSION = 3 };
 
-/* Who shares answers. */
+/* Which requests share answers: those with equal digests. */
 struct scope {
     uint8_t digest[HASH_SHA256_BYTES];
-    bool one_user; /* the scope is one user's: a user id is in it */
+    bool one_user; /* a user id is in it */
     bool usable;   /* false: rule `user` and no user id is known: bypass the cache */
 };
-/* Memo that spares the SHA-256 where a connection repeats its Authorization and user id; zeroed at
+/* Memo that saves the SHA-256 where a connection repeats its Authorization and user id; zeroed at
  * first. Fits HTTP_CONN_MEMO. */
 struct scope_memo {
     struct hash_key inputs; /* keyed hash; compared together with the lengths */
@@ -38,13 +41,15 @@ struct scope scope_of(enum scope_rule rule, struct span auth, struct span user,
 struct fingerprint {
     struct hash_key hash;
     struct span head; /* points into `storage` */
-    struct span body; /* borrowed (level 1: the raw body; level 2: part of storage, or empty) */
+    /* Exact: the request's body, borrowed; normalized: part of storage, or empty. */
+    struct span body;
     struct buf storage;
 };
 void fingerprint_free(struct fingerprint *f); /* zeroed struct is fine */
 
-/* Level 1. All parts are of the request as received; upstream is the addressed one. f must be
- * zeroed or freed; its storage is reused. No allocation beyond the storage (about 300 bytes). */
+/* The exact key. All parts are of the request as received; upstream is the addressed one. f is
+ * zeroed or used before: its storage is reused. No allocation beyond the storage (about 300 bytes).
+ */
 struct fingerprint_exact {
     const struct settings *settings;
     int upstream;
@@ -70,11 +75,11 @@ void normalized_body_read(struct span body, const struct dialect_request *reques
                           struct normalized_body *out);
 void normalized_body_free(struct normalized_body *b);
 
-/* Level 2: kind name, dialect and endpoint, upstream (name and url) and model that will answer, the
- * base of the client's path and its query where they are sent there (a gateway may have one model
- * server behind each),
- * scope, policy digest of the kind's shaping, canonical body without model, stream, stream_options,
- * user, metadata. JSON_OK, or why it has none: such a request bypasses the cache. */
+/* The normalized key: kind name, dialect and endpoint, upstream (name and url) and model that will
+ * answer, the base of the client's path and its query where they are sent to the upstream (a
+ * gateway may have one model server behind each), scope, what the kind's policy asks for beside the
+ * request, and the canonical body without model, stream, stream_options, user, metadata. JSON_OK,
+ * or why the request has none: it bypasses the cache. f as for fingerprint_exact(). */
 struct fingerprint_normalized {
     const struct settings *settings;
     int kind;
@@ -88,14 +93,13 @@ struct fingerprint_normalized {
 enum json_verdict fingerprint_normalized(const struct fingerprint_normalized *in,
                                          const struct hash_secret *secret, struct fingerprint *f);
 
-/* What a text is completed in: everything of a level-2 key but the text itself, so that requests
- * with equal contexts differ in nothing else. meaning: the level-2 key; text: the completed text
- * inside of prompt, both decoded, prompt being a whole string of the request. false: the text
- * cannot be cut out of the key (prompt longer than FINGERPRINT_PROMPT_MAX, or not found): it has no
- * context. f must be zeroed or freed; its storage is reused, head is the whole material, body is
- * empty. */
+/* The context of a completed text: everything of a normalized key but the text itself, so that
+ * requests with equal contexts differ in nothing else. text: the completed text inside of prompt,
+ * both decoded, prompt being a whole string of the request. false: the text cannot be cut out of
+ * the key (prompt longer than FINGERPRINT_PROMPT_MAX, or not found): it has no context. f as for
+ * fingerprint_exact(); head is the whole material, body is empty. */
 enum { FINGERPRINT_PROMPT_MAX = 64 * 1024 };
-bool fingerprint_context(const struct fingerprint *meaning, struct span prompt, struct span text,
+bool fingerprint_context(const struct fingerprint *normalized, struct span prompt, struct span text,
                          const struct hash_secret *secret, struct fingerprint *f);
 
 #endif
