@@ -209,7 +209,7 @@ mutant(R, "its generation is aborted", OBSOLETE, "if (flight_is_idle(f)) {\n    
 mutant(R, "a turn of tools is no new turn", CHAT, "flight_count(x->engine->flights) > 0 && !goes_on) {",
        "flight_count(x->engine->flights) > 0) {",
        BOUNDS)
-mutant(R, "an autocomplete whose text was sent", CHAT, "    complete_chat(x);\n", "", ("scenario.test_completion",))
+mutant(R, "an autocomplete whose text was sent", CHAT, "    autocomplete_chat_sent(x);\n", "", ("scenario.test_completion",))
 
 # ---- 4: the first turn ----
 
@@ -319,7 +319,7 @@ mutant(R, "num_ctx as a value is sent", "sidecar/path/dialect/overrides.c",
        "if (s->ollama && s->policy->num_ctx == MATCH_VALUE) {", "if (s == NULL) {", ("unit.dialect.test_overrides",))
 mutant(R, "a data_dir that is there is in order", "sidecar/app/check.c",
        "if (status == 0 && !S_ISDIR(st.st_mode)) {", "if (status == 0) {", ("integration.config",))
-mutant(R, "one line for each exchange", "sidecar/path/exchange/engine.c", "    event_end(x);\n", "",
+mutant(R, "one line for each exchange", "sidecar/path/exchange/exchange.c", "    event_end(x);\n", "",
        ("integration.config",))
 mutant(R, "an upstream's change is said once", "sidecar/path/flight/failure.c",
        "} else if (!up->unreachable && !reached) {", "} else if (!reached) {", ("integration.config",))
@@ -336,10 +336,10 @@ mutant(R, "priority goes first", SCHEDULE, "if (a->policy->priority != b->policy
 mutant(R, "the lower number goes first", SCHEDULE, "return a->policy->priority < b->policy->priority;",
        "return a->policy->priority > b->policy->priority;", UNIT)
 mutant(R, "then the oldest", SCHEDULE, "return a->born.us < b->born.us;", "return a->born.us > b->born.us;", UNIT)
-mutant(R, "who joins late has waited as long as the first", FLIGHT, "add_waiter(f, waiter, true);\n        return;",
+mutant(R, "who joins late has waited as long as the first", FLIGHT, "add_waiter(f, waiter, true);\n",
        "add_waiter(f, waiter, true);\n        if (f->state == FLIGHT_QUEUED) {\n"
        "            gate_end(t->gate, &f->ticket, false);\n"
-       "            gate_wait(t->gate, &f->ticket);\n        }\n        return;", BOUNDS)
+       "            gate_wait(t->gate, &f->ticket);\n        }\n", BOUNDS)
 
 # ---- 7: one model ----
 
@@ -574,11 +574,12 @@ R = "11 figures"
 mutant(R, "percentiles by nearest rank", "include/lull/config/figures.h", "return (count * percent + 99) / 100;",
        "return 1 + (count - 1) * percent / 100;", ("unit.config.test_figures",))
 WATCH = "sidecar/path/exchange/watch.c"
+RESPOND = "sidecar/path/exchange/respond.c"
 TIME = ("scenario.test_model_time",)
 HOUR = ("scenario.test_hour",)
-mutant(R, "hits save the model time of their call", "sidecar/path/exchange/lookup.c", "figures->saved_us += hit->model_time;", "figures->saved_us += hit->model_time / 2;", HOUR)
-mutant(R, "so does who shares a call", "sidecar/path/exchange/dispatch.c", "        figures->saved_us += end->model_time;\n", "", HOUR)
-mutant(R, "so does the rest of a suggestion", "sidecar/path/exchange/autocomplete.c", "        figures->saved_us += hit->model_time;\n", "", HOUR)
+mutant(R, "hits save the model time of their call", RESPOND, "exchange_count_saved(x, found->kind, hit->model_time,", "exchange_count_saved(x, found->kind, hit->model_time / 2,", HOUR)
+mutant(R, "so does who shares a call", RESPOND, "exchange_count_saved(x, kind, end->model_time,", "exchange_count_saved(x, kind, 0,", HOUR)
+mutant(R, "so does the rest of a suggestion", RESPOND, "exchange_count_saved(x, kind, hit->model_time,", "exchange_count_saved(x, kind, 0,", HOUR)
 mutant(R, "zeros of a server say nothing", CALL, "if (f->assembling && f->assembler.answer.model_time > 0) {", "if (f->assembling && f->assembler.answer.model_time >= 0) {", TIME)
 mutant(R, "who gives way is held again", FLIGHT, "f->held_from = f->held_from.us == 0 ? loop_now(f->table->loop) : f->held_from;\n    completion_release_all(f);", "completion_release_all(f);", YIELD + HOUR)
 mutant(R, "model time begins with the request", CALL, "return mono_diff(end, f->started);",
@@ -609,16 +610,16 @@ mutant(R, "a task that waits to pass was held", PASS, "    count_wait(ctx);\n", 
 R = "12 observe"
 OBSERVE = "sidecar/path/exchange/observe.c"
 SEEN = ("scenario.test_observe",)
-mutant(R, "what was seen is found", OBSERVE, ".observing = true};", ".observing = false};", SEEN)
+mutant(R, "what was seen is found", "sidecar/path/exchange/lookup.c", "key.observing = use == LOOKUP_OBSERVE;", "", SEEN)
 mutant(R, "and marked", OBSERVE, "    v->spec.flags |= CACHE_FLAG_OBSERVED;\n", "", SEEN)
-mutant(R, "nothing is served", "sidecar/path/exchange/lookup.c", "            observe_task(x);\n        }\n        return STEP_RELAY;",
-       "            observe_task(x);\n        }\n        return next;", SEEN)
+mutant(R, "nothing is served", "sidecar/path/exchange/engine.c", "        observe_task(x, how);\n        return STEP_FORWARD;",
+       "        observe_task(x, how);", SEEN)
 mutant(R, "a real answer stays", OBSERVE, "spec.store = spec.store && !real;", "(void)real;", SEEN)
 mutant(R, "its suggestions are held apart", "sidecar/path/exchange/autocomplete.c", "hold(observed ? observe_through(e->observe) : e->through,",
        "hold(observed ? e->through : e->through,", SEEN)
-mutant(R, "a title asked again would be made anew", OBSERVE, "*anew = lookup_wants_new(x, &hit);", "*anew = false;", SEEN)
-mutant(R, "bad answers would not be kept", OBSERVE, "    fly_keep(v->of->engine, &v->spec, &v->end);\n",
-       "    v->spec.kind = KIND_CONTEXT_COMPACTION;\n    fly_keep(v->of->engine, &v->spec, &v->end);\n", SEEN)
+mutant(R, "a title asked again would be made anew", OBSERVE, "how == LOOKUP_HIT || (how == LOOKUP_MISS && would", "how == LOOKUP_HIT || how == LOOKUP_REFRESH || (how == LOOKUP_MISS && would", SEEN)
+mutant(R, "bad answers would not be kept", OBSERVE, "    dispatch_store(v->of->engine, &v->spec, &v->end);\n",
+       "    v->spec.kind = KIND_CONTEXT_COMPACTION;\n    dispatch_store(v->of->engine, &v->spec, &v->end);\n", SEEN)
 mutant(R, "equal requests share", OBSERVE, "struct observed *v = spec.join ? find_equal(x->engine->observe, &spec) : NULL;",
        "struct observed *v = spec.join ? NULL : find_equal(x->engine->observe, &spec);", SEEN)
 mutant(R, "who left shares nothing", OBSERVE, "if (!first && !r->client_gone) {", "if (!first) {", SEEN)
@@ -628,7 +629,7 @@ mutant(R, "newer text supersedes", OBSERVE, "            over(older);\n", "", SE
 mutant(R, "virtual calls wait for chats", "sidecar/path/exchange/chat.c", "        observe_front_began(x->engine->observe, x);\n", "", SEEN)
 mutant(R, "and no longer than they are open", "sidecar/path/exchange/chat.c", "        observe_front_ended(x->engine->observe, x);\n", "", SEEN)
 mutant(R, "obsolete work waits no longer", "sidecar/path/exchange/chat.c", "            observe_moved_on(x->engine->observe, &whose, request);\n", "", SEEN)
-mutant(R, "streamed tasks wait", "sidecar/path/exchange/forward.c", "        observe_passing(x);\n", "", SEEN)
+mutant(R, "streamed tasks wait", "sidecar/path/exchange/engine.c", "        observe_passing(x);\n", "", SEEN)
 mutant(R, "virtual calls have a bound", OBSERVE, "if (o->count >= OBSERVED_MOST ||", "if (", SEEN)
 mutant(R, "an answer on the side has a bound", WATCH, "> WATCH_MAX) {", "> 64 * WATCH_MAX) {", SEEN)
 # ---- routes: where a request goes, and what its head says ----
@@ -769,9 +770,9 @@ mutant(R, "another url is another server", PROBE, "row->url == NULL || strcmp(ro
 mutant(R, "a refused probe says down", PROBE, "? PROBE_UNREACHED : PROBE_REACHED;", "? PROBE_UNTRIED : PROBE_REACHED;", PROBES)
 mutant(R, "untried is not up", "sidecar/path/exchange/engine.c", ': "untried";', ': "up";', PROBES)
 mutant(R, "a marked request is refused", "sidecar/path/exchange/engine.c",
-       "head_is_back(x, r) ? HTTP_ERROR_LOOP : head_admit(x, r)", "head_admit(x, r)", LOOPS)
-mutant(R, "what leads back is not sent to", "sidecar/path/exchange/forward.c", "if (probes_loops(probes, up->name)) {",
-       "if (probes == NULL) {", LOOPS)
+       "route_is_back(x, r) ? HTTP_ERROR_LOOP : route_admit(x, r)", "route_admit(x, r)", LOOPS)
+mutant(R, "what leads back is not sent to", "sidecar/path/exchange/engine.c", "if (forward_is_loop(x)) {",
+       "if (forward_is_loop(x) && x == NULL) {", LOOPS)
 mutant(R, "a circle without probes is suspected", PROBE, "row->streak >= PROBE_SUSPECT &&", "row->streak < 0 &&", LOOPS)
 mutant(R, "a wildcard address is this machine's", OWN, "to = literal ? connected_to(to) : to;", "", URLS)
 mutant(R, "a port of its own is another server", OWN, "port_of(address) == port_of(authority) &&", "port_of(address) > 0 &&", URLS)

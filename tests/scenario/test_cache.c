@@ -1,6 +1,8 @@
 /* test_cache.c: what is answered from the cache, when, and for whom. */
 #include "scenario/scenario.h"
 
+#include "lull/path/exchange/exchange.h"
+
 /* These are not about slots. */
 static const char *const MANY[] = {"upstream.default.slots=64", NULL};
 
@@ -96,6 +98,36 @@ static void a_title_asked_again_after_a_reply_is_a_new_one(void **state)
     ask_with(a, "", "How are you?", "I am fine.");
     assert_has(client_reply(a), "Second"); /* stored over the old */
     assert_int_equal(model_calls(w), 2);
+    world_end(w);
+}
+
+/* What explain says of it, and what then happens, are decided by the same facts. */
+static void explain_joins_the_call_for_a_new_title(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(MANY);
+    struct client *a = client_open(w);
+    struct client *b = client_open(w);
+    struct explanation out;
+    ask_with(a, "", "How are you?", "I am fine.");
+    model_answer(model_call(w, 0), "{\"title\": \"First\"}");
+    world_pass(w, 6 * USEC_PER_S);
+    struct explain_request in = {.path = SPAN("/v1/chat/completions"),
+                                 .body = span_of(ask_title("How are you?", "I am fine."))};
+    engine_explain(world_engine(w), &in, &out);
+    assert_string_equal(out.decision, "miss");
+    assert_string_equal(out.detail, "regenerate");
+    assert_false(out.joins);
+    client_clear(a);
+    ask_with(a, "", "How are you?", "I am fine.");
+    in.body = span_of(ask_title("How are you?", "I am fine."));
+    engine_explain(world_engine(w), &in, &out);
+    assert_string_equal(out.detail, "regenerate");
+    assert_true(out.joins);
+    ask_with(b, "", "How are you?", "I am fine.");
+    assert_int_equal(model_calls(w), 2);
+    model_answer(model_call(w, 1), "{\"title\": \"Second\"}");
+    assert_has(client_reply(b), "collapsed");
     world_end(w);
 }
 
@@ -258,6 +290,7 @@ int main(void)
         cmocka_unit_test(hits_survive_a_restart),
         cmocka_unit_test(an_expired_answer_is_asked_anew),
         cmocka_unit_test(a_title_asked_again_after_a_reply_is_a_new_one),
+        cmocka_unit_test(explain_joins_the_call_for_a_new_title),
         cmocka_unit_test(a_title_without_a_reply_stays_a_hit),
         cmocka_unit_test(people_do_not_share_where_they_are_known),
         cmocka_unit_test(user_scope_without_a_user_bypasses),

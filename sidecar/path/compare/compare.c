@@ -253,7 +253,10 @@ static void submit(struct compare_run *run, struct span body)
         headers[spec.header_count++] = (struct http_header){SPAN("Authorization"), buf_span(&key)};
     }
     run->waiter = (struct flight_waiter){.done = on_end, .ctx = run};
-    flight_submit(run->owner->flights, &spec, &run->waiter);
+    flight_begin(run->owner->flights, &spec, &run->waiter);
+    if (!flight_debounce(&run->waiter)) {
+        flight_enqueue(&run->waiter);
+    }
     buf_free(&key);
 }
 

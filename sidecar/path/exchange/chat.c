@@ -16,7 +16,7 @@ static void begin_front(struct exchange *x, enum schedule_front_kind kind)
     x->front = (struct schedule_front){
         .to = &x->settings->upstreams[x->head.upstream],
         .kind = kind,
-        .whose = turn_whose(x),
+        .whose = conversation_of(x),
         .model = flight_key_of(x->engine->flights, model),
         .size = x->body.len,
         .first_turn = x->parsed && task_is_first_turn(&x->request),
@@ -31,10 +31,10 @@ static void begin_front(struct exchange *x, enum schedule_front_kind kind)
 /* Cancels tasks that this chat makes obsolete. */
 static void answer_pointless(struct exchange *x)
 {
-    struct schedule_whose whose = turn_whose(x);
+    struct schedule_whose whose = conversation_of(x);
     const struct dialect_request *request = x->parsed ? &x->request : NULL;
     bool goes_on = request != NULL && task_is_tool_turn(request);
-    complete_chat(x);
+    autocomplete_chat_sent(x);
     if (x->settings->mode == TASKS_OBSERVE) {
         if (!goes_on) {
             observe_moved_on(x->engine->observe, &whose, request);
@@ -47,7 +47,7 @@ static void answer_pointless(struct exchange *x)
 void chat_begin(struct exchange *x)
 {
     if (x->decision.cls == TASK_CLASS_CHAT) {
-        struct schedule_whose whose = turn_whose(x);
+        struct schedule_whose whose = conversation_of(x);
         const struct upstream_settings *to = &x->settings->upstreams[x->head.upstream];
         answer_pointless(x);
         x->watch.gap = rewarm_chat_began(x->engine->rewarm, to, &whose,
@@ -119,7 +119,7 @@ static void note_turn(struct exchange *x)
                                .target = x->head.target,
                                .body = x->body,
                                .headers = headers};
-    chat.header_count = fly_headers(x, x->head.upstream, headers, &key);
+    chat.header_count = dispatch_headers(x, x->head.upstream, headers, &key);
     if (x->watch.keep && x->body_held) {
         chat.reply = buf_span(&x->watch.answer.answer.content);
     }

@@ -11,7 +11,7 @@ enum {
     TURN_PLAIN_MAX = 4 * 1024 * 1024,
 };
 
-struct hash_key turn_person(struct exchange *x)
+struct hash_key conversation_person(struct exchange *x)
 {
     const struct hash_secret *secret = cache_secret(x->engine->parts.cache);
     struct scope scope = scope_of(SCOPE_AUTO, x->head.auth, x->head.user, secret, NULL);
@@ -21,9 +21,9 @@ struct hash_key turn_person(struct exchange *x)
     return key;
 }
 
-struct schedule_whose turn_whose(struct exchange *x)
+struct schedule_whose conversation_of(struct exchange *x)
 {
-    return (struct schedule_whose){.person = turn_person(x),
+    return (struct schedule_whose){.person = conversation_person(x),
                                    .chat = flight_key_of(x->engine->flights, x->head.chat)};
 }
 
@@ -38,9 +38,9 @@ static struct hash_key turn_key(const struct exchange *x, const struct schedule_
     return hash_end(&state);
 }
 
-struct flight_turn turn_of(struct exchange *x)
+struct flight_turn conversation_turn(struct exchange *x)
 {
-    struct flight_turn turn = {.whose = turn_whose(x)};
+    struct flight_turn turn = {.whose = conversation_of(x)};
     if (exchange_policy(x)->cls != KIND_CLASS_BACKGROUND || !x->parsed) {
         return turn;
     }

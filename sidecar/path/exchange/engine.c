@@ -1,13 +1,29 @@
-/* engine.c: the engine: an exchange's life from its head to its end, and the table of steps.
+/* engine.c: the way of a request. Read this file first.
  *
- *   head ─▶ guards, route ─▶ held body ─▶ RAW ─▶ CLASSIFY ─▶ POLICY ─▶ MEANING ─▶ FLIGHT ─▶
- * answered │                       hit        └ chat, other ─▶ RELAY ─▶ passed through └ streamed
- * body (too large, other paths) ───────────▶ RELAY
+ *   on_request      the head: guards, route, and whether the body is held
+ *   EXACT           a repeat, byte for byte ────────────────────────────────▶ hit
+ *   CLASSIFY        task, chat or other ── chat, other ──────────────────────▶ FORWARD
+ *   POLICY          Origin ──────────────────────────────────────────────────▶ rejected
+ *                   kind switched off ───────────────────────────────────────▶ switched off
+ *                   streamed, not readable, body not held ───────────────────▶ FORWARD
+ *   NORMALIZED      the same in other words ─────────────────────────────────▶ hit
+ *                   no key, `mode = observe` ────────────────────────────────▶ FORWARD
+ *                   cache not to be read, title asked again ─▶ JOIN
+ *   TYPE_THROUGH    remainder of a suggestion ───────────────────────────────▶ type-through
+ *   JOIN            an equal call is under way: waits for it ────────────────▶ collapsed
+ *   DEBOUNCE        an autocomplete waits for the next key; newer text ──────▶ superseded
+ *   QUEUE           waits at the gate until no chat is in its way, then the call:
+ *                   on_flight_end ─────────────▶ miss, stale, busy, sent, obsolete
+ *   FORWARD         passed through both ways unchanged ──────────────────────▶ bypassed, or a chat
  *
- * Only bodies of forms that can be assembled are held, up to max_task_body. An exchange ends
- * exactly once: by exchange_finish (a task: its outcome is counted there and nowhere else) or
- * exchange_drop. Structs of finished exchanges are kept for reuse, with the storage of their keys,
- * so that a hit allocates nothing.
+ * A step is one function. It returns the next step, STEP_WAIT (a callback continues: the flight's or
+ * the relay's end), or STEP_OVER (answered; the exchange is gone). What it decides by are facts, from
+ * the files one floor below: route, policy, lookup, autocomplete, dispatch, respond, forward, chat.
+ * explain.c and observe.c ask the same files, so that no rule stands twice.
+ *
+ * Only bodies in forms that can be assembled are held, up to max_task_body. Every other request goes
+ * from its head to CLASSIFY with x->bypass set, and its body is streamed. An exchange ends once
+ * (exchange.c). A client that leaves ends it in on_gone: abandoned.
  */
 #include "path/exchange/exchange_priv.h"
 
@@ -16,8 +32,11 @@
 #include "lull/base/host.h"
 #include "lull/base/log.h"
 
-#include <stdio.h>
 #include <stdlib.h>
+
+#define STEP(id, function) static enum step function(struct exchange *x);
+#include "lull/path/exchange/steps.def"
+#undef STEP
 
 static enum step (*const steps[])(struct exchange *) = {
 #define STEP(id, function) [STEP_##id] = function,
@@ -25,13 +44,282 @@ static enum step (*const steps[])(struct exchange *) = {
 #undef STEP
 };
 
-static void exchange_free(struct exchange *x)
+static void on_flight_end(void *ctx, struct flight_end *end);
+
+static enum step drive(struct exchange *x, enum step step)
 {
-    fingerprint_free(&x->raw);
-    fingerprint_free(&x->meaning);
-    fingerprint_free(&x->context);
-    free(x);
+    while (step < STEP_WAIT) {
+        step = steps[step](x);
+    }
+    return step;
 }
+
+/* ---- the steps, in order ---- */
+
+static enum step step_exact(struct exchange *x)
+{
+    struct lookup_found found;
+    bool answered = lookup_exact(x, &found) == LOOKUP_HIT && respond_hit(x, &found);
+    return answered ? STEP_OVER : STEP_CLASSIFY;
+}
+
+static enum step step_classify(struct exchange *x)
+{
+    policy_classify(x);
+    hints_begin(x);
+    return x->decision.cls == TASK_CLASS_TASK ? STEP_POLICY : STEP_FORWARD;
+}
+
+static enum step step_policy(struct exchange *x)
+{
+    if (!policy_allows_origin(x)) {
+        respond_rejected(x, HTTP_ERROR_FORBIDDEN_ORIGIN);
+        return STEP_OVER;
+    }
+    switch (policy_decide(x)) {
+    case POLICY_FORWARD:
+        return STEP_FORWARD;
+    case POLICY_SWITCHED_OFF:
+        respond_empty(x, OUTCOME_SWITCHED_OFF, "switched-off");
+        return STEP_OVER;
+    case POLICY_GO_ON:
+        break;
+    }
+    return STEP_NORMALIZED;
+}
+
+static enum step step_normalized(struct exchange *x)
+{
+    struct lookup_found found;
+    enum lookup how = lookup_key(x);
+    if (how == LOOKUP_NO_KEY) {
+        return STEP_FORWARD;
+    }
+    if (x->settings->mode == TASKS_OBSERVE) {
+        observe_task(x, how);
+        return STEP_FORWARD;
+    }
+    how = how == LOOKUP_MISS ? lookup_answer(x, LOOKUP_SERVE, &found) : how;
+    if (how == LOOKUP_HIT && respond_hit(x, &found)) {
+        return STEP_OVER;
+    }
+    if (how == LOOKUP_REFRESH) {
+        x->regenerate = true;
+        exchange_figures(x, x->decision.kind)->regenerated++;
+    }
+    return how == LOOKUP_REFRESH || how == LOOKUP_BYPASS ? STEP_JOIN : STEP_TYPE_THROUGH;
+}
+
+static enum step step_type_through(struct exchange *x)
+{
+    struct through_hit hit;
+    bool answered =
+        autocomplete_find(x, LOOKUP_SERVE, &hit) && respond_remainder(x, &hit) == ERR_OK;
+    return answered ? STEP_OVER : STEP_JOIN;
+}
+
+static enum step step_join(struct exchange *x)
+{
+    x->waiter.done = on_flight_end;
+    x->waiter.ctx = x;
+    switch (dispatch_begin(x)) {
+    case DISPATCH_JOINED:
+        return STEP_WAIT;
+    case DISPATCH_BEGUN:
+        return STEP_DEBOUNCE;
+    case DISPATCH_NO_MEMORY:
+        break;
+    }
+    respond_failure(x, OUTCOME_MISS, HTTP_ERROR_BUSY, "out of memory");
+    return STEP_OVER;
+}
+
+/* A flight that is held goes to the queue by itself. */
+static enum step step_debounce(struct exchange *x)
+{
+    return flight_debounce(&x->waiter) ? STEP_WAIT : STEP_QUEUE;
+}
+
+static enum step step_queue(struct exchange *x)
+{
+    flight_enqueue(&x->waiter); /* may answer at once: x is not used any more */
+    return STEP_WAIT;
+}
+
+static enum step step_forward(struct exchange *x)
+{
+    if (forward_is_loop(x)) {
+        respond_loop(x);
+        return STEP_OVER;
+    }
+    if (x->settings->mode == TASKS_OBSERVE && x->decision.cls == TASK_CLASS_TASK) {
+        observe_passing(x);
+        x->bypass = "observe";
+    }
+    forward_begin(x);
+    return STEP_WAIT;
+}
+
+/* The call that the exchange waits for has ended, its own or one that it joined. */
+static void on_flight_end(void *ctx, struct flight_end *end)
+{
+    struct exchange *x = ctx;
+    event_call(x, end);
+    switch (end->result) {
+    case FLIGHT_ANSWER:
+        respond_answer(x, end);
+        return;
+    case FLIGHT_EMPTY:
+        respond_empty(x, end->outcome, outcome_name(end->outcome));
+        return;
+    case FLIGHT_RAW:
+        if (!end->upstream_failed || !respond_stale(x)) {
+            respond_raw(x, end);
+        }
+        return;
+    case FLIGHT_FAILED:
+        if (end->error == HTTP_ERROR_UPSTREAM_UNREACHABLE) {
+            probes_forget(flight_probes(x->engine->flights),
+                          x->settings->upstreams[x->upstream].name);
+        }
+        if (!respond_stale(x)) {
+            respond_failure(x, respond_call_outcome(x), end->error, end->why);
+        }
+        return;
+    }
+}
+
+/* ---- the HTTP server's events ---- */
+
+/* The body is not read; bypass says why. */
+static void begin_unread(struct exchange *x, const char *bypass)
+{
+    x->bypass = bypass;
+    if (drive(x, STEP_CLASSIFY) != STEP_OVER && !x->body_held) {
+        http_body_stream(x->conn);
+    }
+}
+
+static void on_request(struct http_conn *c, void *ctx)
+{
+    struct engine *e = ctx;
+    struct exchange *x = exchange_new(e, c);
+    const struct http_request *r = http_conn_request(c);
+    enum http_error route = route_read(x, r);
+    event_begin(x, r);
+    enum http_error error = route_is_back(x, r) ? HTTP_ERROR_LOOP : route_admit(x, r);
+    error = error == HTTP_ERROR_NONE ? route : error;
+    if (error != HTTP_ERROR_NONE) {
+        x->rejected = true;
+        respond_refused(x, error);
+        return;
+    }
+    if (policy_holds_body(x, r)) {
+        x->body_held = true;
+        http_body_hold(c, (size_t)x->settings->server.max_task_body);
+        return;
+    }
+    begin_unread(x, policy_unread(x, true));
+}
+
+static void on_body_end(struct http_conn *c, void *ctx)
+{
+    struct engine *e = ctx;
+    struct exchange *x = http_conn_data(c);
+    if (x == NULL) {
+        return;
+    }
+    if (x->relay != NULL) {
+        relay_body_end(x->relay);
+        return;
+    }
+    x->begun = loop_now(e->parts.loop);
+    x->body = http_body(c);
+    const char *unread = policy_unread(x, false);
+    if (unread == NULL) {
+        (void)drive(x, STEP_EXACT);
+    } else {
+        begin_unread(x, unread);
+    }
+}
+
+static void on_body_too_large(struct http_conn *c, void *ctx)
+{
+    (void)ctx;
+    struct exchange *x = http_conn_data(c);
+    x->body_held = false;
+    begin_unread(x, "too-large");
+}
+
+static void on_body(struct http_conn *c, struct span piece, void *ctx)
+{
+    (void)ctx;
+    struct exchange *x = http_conn_data(c);
+    if (x != NULL && x->relay != NULL) {
+        relay_body(x->relay, piece);
+    }
+}
+
+static void on_gone(struct http_conn *c, void *ctx)
+{
+    struct engine *e = ctx;
+    struct exchange *x = http_conn_data(c);
+    if (x == NULL) {
+        return;
+    }
+    x->status = http_reply_status(c);
+    x->conn = NULL;
+    if (x->phase == PHASE_RELAY) {
+        relay_client_gone(x->relay); /* the exchange ends with the relay */
+        return;
+    }
+    if (x->phase == PHASE_GATE) {
+        forward_leave(x);
+        return;
+    }
+    if (x->phase == PHASE_FLIGHT) {
+        flight_leave(e->flights, &x->waiter);
+        exchange_finish(x, x->decision.kind, OUTCOME_ABANDONED);
+        return;
+    }
+    exchange_drop(x);
+}
+
+static void on_writable(struct http_conn *c, void *ctx)
+{
+    (void)ctx;
+    struct exchange *x = http_conn_data(c);
+    if (x != NULL && x->relay != NULL) {
+        relay_writable(x->relay);
+    }
+}
+
+/* What is no request has neither method nor path. */
+static void on_refused(enum http_error error, void *ctx)
+{
+    (void)ctx;
+    log_debug("request", "- - kind=other outcome=rejected status=%d error=%s",
+              http_error_status(error), http_error_name(error));
+}
+
+static bool allows_origin(const struct http_request *r, struct span origin, void *ctx)
+{
+    const struct engine *e = ctx;
+    return guard_origin(&e->settings->server, origin, r->host);
+}
+
+const struct http_handler engine_handler = {
+    .on_request = on_request,
+    .on_body_end = on_body_end,
+    .on_body_too_large = on_body_too_large,
+    .on_body = on_body,
+    .on_gone = on_gone,
+    .on_writable = on_writable,
+    .allows_origin = allows_origin,
+    .on_refused = on_refused,
+};
+
+/* ---- the engine ---- */
 
 struct engine *engine_create(const struct engine_parts *parts, struct settings *settings)
 {
@@ -41,7 +329,7 @@ struct engine *engine_create(const struct engine_parts *parts, struct settings *
     list_init(&e->listeners);
     /* ids of answers differ between runs */
     e->serial = (uint64_t)loop_wall(parts->loop).us;
-    struct flight_hooks hooks = {.landed = fly_landed, .held = complete_held, .ctx = e};
+    struct flight_hooks hooks = {.landed = dispatch_completed, .held = autocomplete_held, .ctx = e};
     e->flights =
         flight_table_create(parts->loop, parts->pool, parts->schedule, parts->figures, &hooks);
     e->rewarm = rewarm_create(parts->loop, parts->pool, parts->schedule, parts->figures);
@@ -62,11 +350,7 @@ void engine_destroy(struct engine *e)
     observe_destroy(e->observe);
     flight_table_destroy(e->flights);
     through_destroy(e->through);
-    while (e->spare != NULL) {
-        struct exchange *x = e->spare;
-        e->spare = x->next_spare;
-        exchange_free(x);
-    }
+    exchange_free_spare(e);
     settings_unref(e->settings);
     free(e);
 }
@@ -115,240 +399,3 @@ const char *engine_upstream_state(const struct engine *e, const char *upstream)
     }
     return reach == PROBE_REACHED ? "up" : reach == PROBE_UNREACHED ? "down" : "untried";
 }
-
-static struct exchange *exchange_new(struct engine *e, struct http_conn *conn)
-{
-    struct exchange *x = e->spare;
-    if (x != NULL) {
-        e->spare = x->next_spare;
-        e->spare_count--;
-        struct fingerprint raw = x->raw;
-        struct fingerprint meaning = x->meaning;
-        struct fingerprint context = x->context;
-        memset(x, 0, sizeof *x);
-        x->raw = raw;
-        x->meaning = meaning;
-        x->context = context;
-    } else {
-        x = mem_new(sizeof *x);
-    }
-    x->engine = e;
-    x->settings = settings_ref(e->settings);
-    x->conn = conn;
-    x->begun = loop_now(e->parts.loop);
-    x->decision.kind = KIND_NONE;
-    http_conn_set_data(conn, x);
-    return x;
-}
-
-void exchange_drop(struct exchange *x)
-{
-    struct engine *e = x->engine;
-    event_end(x);
-    hints_end(x);
-    if (x->conn != NULL && http_conn_data(x->conn) == x) {
-        http_conn_set_data(x->conn, NULL);
-    }
-    if (x->parsed) {
-        dialect_request_free(&x->request);
-    }
-    buf_free(&x->reply);
-    buf_free(&x->plain);
-    settings_unref(x->settings);
-    bool large =
-        x->meaning.storage.cap + x->raw.storage.cap + x->context.storage.cap > EXCHANGE_KEY_MAX;
-    if (e->spare_count < EXCHANGE_SPARE && !large) {
-        x->next_spare = e->spare;
-        e->spare = x;
-        e->spare_count++;
-    } else {
-        exchange_free(x);
-    }
-}
-
-const struct kind_policy *exchange_policy(const struct exchange *x)
-{
-    return &x->settings->kinds[x->decision.kind];
-}
-
-struct task_figures *exchange_figures(struct exchange *x, int kind)
-{
-    return figures_task(x->engine->parts.figures, x->settings->kinds[kind].name);
-}
-
-void exchange_finish(struct exchange *x, int kind, enum outcome outcome)
-{
-    struct task_figures *figures = exchange_figures(x, kind);
-    mono_t now = loop_now(x->engine->parts.loop);
-    figures->requests++;
-    figures->outcomes[outcome]++;
-    x->finished = true;
-    x->outcome = outcome;
-    x->counted = kind;
-    if (outcome != OUTCOME_ABANDONED) {
-        figure_times_add(&figures->latency, now, mono_diff(now, x->begun));
-    }
-    exchange_drop(x);
-}
-
-/* The step it ends with: STEP_WAIT, or STEP_OVER: x is gone. */
-static enum step drive(struct exchange *x, enum step step)
-{
-    while (step < STEP_WAIT) {
-        step = steps[step](x);
-    }
-    return step;
-}
-
-/* Only the head speaks: the body is not held, or of a form that is not read. */
-static void pass_by_head(struct exchange *x, const char *bypass)
-{
-    x->decision =
-        task_classify(x->settings, x->head.endpoint, x->head.header, x->head.header_value, NULL);
-    hints_begin(x);
-    x->bypass = bypass;
-    if (x->decision.cls == TASK_CLASS_TASK && policy_origin(x) == STEP_OVER) {
-        return;
-    }
-    if (drive(x, STEP_RELAY) != STEP_OVER && !x->body_held) {
-        http_body_stream(x->conn);
-    }
-}
-
-/* A task in a form that is not assembled is held so that it can wait for its turn. */
-static bool may_wait(const struct exchange *x)
-{
-    if (x->settings->mode != TASKS_ON || x->head.endpoint == ENDPOINT_OTHER) {
-        return false;
-    }
-    struct task_decision d =
-        task_classify(x->settings, x->head.endpoint, x->head.header, x->head.header_value, NULL);
-    return d.cls == TASK_CLASS_TASK;
-}
-
-static bool to_be_held(const struct exchange *x, const struct http_request *r)
-{
-    return x->settings->mode != TASKS_OFF &&
-           (endpoint_assembles(x->head.endpoint) || may_wait(x)) &&
-           (r->chunked || r->content_length <= x->settings->server.max_task_body);
-}
-
-static void on_request(struct http_conn *c, void *ctx)
-{
-    struct engine *e = ctx;
-    struct exchange *x = exchange_new(e, c);
-    const struct http_request *r = http_conn_request(c);
-    enum http_error route = head_read(x, r);
-    event_begin(x, r);
-    enum http_error error = head_is_back(x, r) ? HTTP_ERROR_LOOP : head_admit(x, r);
-    error = error == HTTP_ERROR_NONE ? route : error;
-    if (error != HTTP_ERROR_NONE) {
-        e->bad_requests++;
-        x->rejected = true;
-        http_reply_error(c, error, x->head.form, SPAN_NONE, SPAN_NONE);
-        exchange_drop(x);
-        return;
-    }
-    if (to_be_held(x, r)) {
-        x->body_held = true;
-        http_body_hold(c, (size_t)x->settings->server.max_task_body);
-        return;
-    }
-    pass_by_head(x, endpoint_assembles(x->head.endpoint) ? "too-large" : "not-assembled");
-}
-
-static void on_body_end(struct http_conn *c, void *ctx)
-{
-    struct engine *e = ctx;
-    struct exchange *x = http_conn_data(c);
-    if (x == NULL) {
-        return;
-    }
-    if (x->relay != NULL) {
-        relay_body_end(x->relay);
-        return;
-    }
-    x->begun = loop_now(e->parts.loop);
-    x->body = http_body(c);
-    if (endpoint_assembles(x->head.endpoint)) {
-        (void)drive(x, STEP_RAW);
-    } else {
-        pass_by_head(x, "not-assembled");
-    }
-}
-
-static void on_body_too_large(struct http_conn *c, void *ctx)
-{
-    (void)ctx;
-    struct exchange *x = http_conn_data(c);
-    x->body_held = false;
-    pass_by_head(x, "too-large");
-}
-
-static void on_body(struct http_conn *c, struct span piece, void *ctx)
-{
-    (void)ctx;
-    struct exchange *x = http_conn_data(c);
-    if (x != NULL && x->relay != NULL) {
-        relay_body(x->relay, piece);
-    }
-}
-
-static void on_gone(struct http_conn *c, void *ctx)
-{
-    struct engine *e = ctx;
-    struct exchange *x = http_conn_data(c);
-    if (x == NULL) {
-        return;
-    }
-    x->status = http_reply_status(c);
-    x->conn = NULL;
-    if (x->phase == PHASE_RELAY) {
-        relay_client_gone(x->relay); /* the exchange ends with the relay */
-        return;
-    }
-    if (x->phase == PHASE_GATE) {
-        pass_leave(x);
-        return;
-    }
-    if (x->phase == PHASE_FLIGHT) {
-        flight_leave(e->flights, &x->waiter);
-        exchange_finish(x, x->decision.kind, OUTCOME_ABANDONED);
-        return;
-    }
-    exchange_drop(x);
-}
-
-static void on_writable(struct http_conn *c, void *ctx)
-{
-    (void)ctx;
-    struct exchange *x = http_conn_data(c);
-    if (x != NULL && x->relay != NULL) {
-        relay_writable(x->relay);
-    }
-}
-
-/* What is no request has neither method nor path. */
-static void on_refused(enum http_error error, void *ctx)
-{
-    (void)ctx;
-    log_debug("request", "- - kind=other outcome=rejected status=%d error=%s",
-              http_error_status(error), http_error_name(error));
-}
-
-static bool allows_origin(const struct http_request *r, struct span origin, void *ctx)
-{
-    const struct engine *e = ctx;
-    return guard_origin(&e->settings->server, origin, r->host);
-}
-
-const struct http_handler engine_handler = {
-    .on_request = on_request,
-    .on_body_end = on_body_end,
-    .on_body_too_large = on_body_too_large,
-    .on_body = on_body,
-    .on_gone = on_gone,
-    .on_writable = on_writable,
-    .allows_origin = allows_origin,
-    .on_refused = on_refused,
-};

@@ -1,4 +1,5 @@
-/* exchange_priv.h: what the files of the data path's engine share.
+/* exchange_priv.h: the exchange and the engine, and the verbs that the files of this folder share.
+ * engine.c says in which order they are called.
  */
 #ifndef PATH_EXCHANGE_EXCHANGE_PRIV_H
 #define PATH_EXCHANGE_EXCHANGE_PRIV_H
@@ -18,15 +19,15 @@ enum step {
 #define STEP(id, function) STEP_##id,
 #include "lull/path/exchange/steps.def"
 #undef STEP
-    STEP_WAIT, /* something else will go on: the body, a flight, the relay */
+    STEP_WAIT, /* a callback continues: the body's, the flight's, the relay's */
     STEP_OVER, /* answered; the exchange is gone */
 };
 
 /* The headers of a call: all of the client's, Content-Type or Authorization, Via. */
 enum { EXCHANGE_HEADERS = HTTP_MAX_HEADERS + 3 };
-enum { EXCHANGE_SPARE = 32, EXCHANGE_REPLY_MAX = 16 * 1024 * 1024, EXCHANGE_KEY_MAX = 64 * 1024 };
+enum { EXCHANGE_REPLY_MAX = 16 * 1024 * 1024 };
 
-/* What the head says that matters to us. Spans point into the head. */
+/* What the request's head says. Spans point into the head. */
 struct exchange_head {
     struct span auth, user, chat, origin;
     enum task_header header;
@@ -41,10 +42,10 @@ struct exchange_head {
 
 enum exchange_phase { PHASE_BODY, PHASE_FLIGHT, PHASE_GATE, PHASE_RELAY };
 
-/* What is seen of an answer as it passes: chat.c, watch.c (tasks). */
+/* What is seen of an answer while it is passed on: chat.c, watch.c (tasks). */
 struct answer_watch {
     struct assembler answer;
-    bool watching, keep; /* keep: the reply is wanted */
+    bool watching, keep; /* keep: the text of the reply is needed */
     bool goes_on;        /* it ended in tool calls */
     bool failed;         /* an error inside a stream of status 200 */
     mono_t called, first_token, last_data;
@@ -55,51 +56,61 @@ struct exchange {
     struct exchange *next_spare;
     struct engine *engine;
     struct settings *settings;
-    struct http_conn *conn;
+    struct http_conn *conn; /* NULL: the client is gone */
     enum exchange_phase phase;
-    mono_t begun; /* the request was complete (or, streamed through, its head) */
+    mono_t begun; /* the request was complete (or, with a streamed body, its head) */
     struct exchange_head head;
     bool body_held;
     struct span body; /* held and whole; empty before */
 
+    /* CLASSIFY, POLICY */
     struct dialect_request request;
     bool parsed;
     struct task_decision decision;
-    const char *bypass; /* a reason of Cache-Status; NULL: none */
-    bool regenerate;    /* a title asked again: not read, stored over the old */
+    const char *bypass; /* why the cache is not used, for Cache-Status; NULL: it is */
+    bool regenerate;    /* LOOKUP_REFRESH: the stored answer is not served, and is replaced */
 
+    /* EXACT, NORMALIZED */
     struct scope scope;
-    char scope_text[9];     /* as people see it */
-    struct fingerprint raw; /* level 1; empty hash parts until step_raw ran */
-    bool raw_made;
-    struct fingerprint meaning;          /* level 2 */
-    int upstream;                        /* the one that will answer */
-    struct span model;                   /* the one that will be asked */
-    struct fingerprint context;          /* class completion: the key without the text */
-    struct flight_completion completion; /* the same; points into context and request */
+    char scope_text[9]; /* as shown to people */
+    struct fingerprint exact;
+    bool exact_made;
+    struct fingerprint normalized;
+    int upstream;      /* that a call goes to */
+    struct span model; /* that it asks for */
+
+    /* TYPE_THROUGH; of class completion */
+    struct fingerprint context;          /* the normalized key without the text */
+    struct flight_completion completion; /* points into context and request */
     bool completion_made;
 
+    /* JOIN, DEBOUNCE, QUEUE */
     struct flight_waiter waiter;
+    struct buf plain; /* conversation.c: the reply that a task's prompt ends with */
+    struct buf reply; /* scratch: rendered bodies */
+
+    /* FORWARD */
     struct relay *relay;
-    struct gate_ticket ticket;   /* of a task that passes through */
-    struct schedule_front front; /* of a chat, or another request that a person waits for */
+    struct gate_ticket ticket;   /* of a task that is forwarded */
+    struct schedule_front front; /* of a chat, or another request that a client waits for */
     bool is_front;
     struct answer_watch watch;
-    int status;    /* of the reply, once the client has gone; 0: none */
+
+    /* the end */
+    int status;    /* of the reply, once the client is gone; 0: none */
     bool finished; /* a task whose outcome is counted */
-    bool rejected; /* answered before it was anything */
+    bool rejected; /* refused for its head alone */
     enum outcome outcome;
-    int counted; /* the kind that it was counted for */
+    int counted;                  /* the kind that it was counted for */
+    struct exchange_event *event; /* NULL: no listener */
+    bool counted_without_user;    /* hints.c */
+
     /* mode = observe */
-    bool observing;            /* it was judged as a task that may be answered */
+    bool observing;            /* a task that could have been answered */
     struct observed *observed; /* its virtual call; NULL: none, or over */
     struct list observed_node;
     struct schedule_front observed_front;
     bool is_observed_front;
-    struct buf plain;             /* turn.c: the reply that a task's prompt ends with */
-    struct buf reply;             /* scratch: rendered bodies */
-    struct exchange_event *event; /* NULL: no listener */
-    bool counted_without_user;    /* hints.c */
 };
 
 struct observe;
@@ -112,7 +123,7 @@ struct engine {
     struct through *through;
     struct rewarm *rewarm;
     struct observe *observe;
-    size_t watched; /* answers to tasks that are put together as they pass */
+    size_t watched; /* forwarded tasks whose answers are being assembled */
     struct exchange *spare;
     size_t spare_count;
     int64_t bad_requests;
@@ -123,100 +134,210 @@ struct engine {
     char hostname[256];
 };
 
-/* head.c: reads the head; HTTP_ERROR_NONE, or the error to answer. */
-enum http_error head_read(struct exchange *x, const struct http_request *r);
-/* Whether lulld itself sent the request, and it has come back over an upstream. */
-bool head_is_back(const struct exchange *x, const struct http_request *r);
-/* Whether the request may speak to us at all, by Host and client_token; after head_read. */
-enum http_error head_admit(const struct exchange *x, const struct http_request *r);
+/* ---- exchange.c ---- */
 
-/* exchange.c */
+struct exchange *exchange_new(struct engine *e, struct http_conn *conn);
+/* Frees what it holds but the storage of its keys. */
+void exchange_clear(struct exchange *x);
+void exchange_free(struct exchange *x);
+void exchange_free_spare(struct engine *e);
+/* Ends the exchange of a task: counts it and drops it. After its reply. */
+void exchange_finish(struct exchange *x, int kind, enum outcome outcome);
+/* Ends any other exchange. */
+void exchange_drop(struct exchange *x);
 const struct kind_policy *exchange_policy(const struct exchange *x);
 struct task_figures *exchange_figures(struct exchange *x, int kind);
-/* Counts the exchange of a task and gives it back; the reply has been handed over before. */
-void exchange_finish(struct exchange *x, int kind, enum outcome outcome);
-/* Gives back an exchange that is no task. */
-void exchange_drop(struct exchange *x);
+/* Counts what an answer without a call of its own has saved. */
+void exchange_count_saved(struct exchange *x, int kind, usec_t model_time, int64_t tokens,
+                          int64_t cost);
 
-/* lookup.c, policy.c, complete.c, fly.c, pass.c */
-enum step step_raw(struct exchange *x);
-enum step step_classify(struct exchange *x);
-enum step step_policy(struct exchange *x);
-enum step step_meaning(struct exchange *x);
-enum step step_through(struct exchange *x);
-enum step step_flight(struct exchange *x);
-enum step step_relay(struct exchange *x);
-/* Refuses a task whose Origin is not allowed (STEP_OVER); otherwise STEP_POLICY. */
-enum step policy_origin(struct exchange *x);
-/* flight_hooks.landed, with the engine as ctx. */
-void fly_landed(void *ctx, const struct flight *f, struct flight_end *end);
-/* Keeps an answer if it is good, and counts whether it did; fills in what end says of the entry. */
-void fly_keep(struct engine *e, const struct flight_spec *spec, struct flight_end *end);
+/* ---- route.c ---- */
 
-/* lookup.c: makes the level-2 key: STEP_THROUGH: to be looked up, else the next step. */
-enum step lookup_prepare(struct exchange *x);
-/* Whether the hit is a title that is to be made anew. */
-bool lookup_wants_new(const struct exchange *x, const struct cache_hit *hit);
-/* lookup.c: answers a task whose call has failed with an answer that has expired, where its kind
- * allows that; true: the exchange is over. */
-bool lookup_stale(struct exchange *x);
-/* fly.c: headers for a call to that upstream; returns their number. out has room for all of the
- * client's and three more (EXCHANGE_HEADERS); key holds the upstream's own, as long as they are used. */
-size_t fly_headers(struct exchange *x, int upstream, struct http_header *out, struct buf *key);
-/* What a flight of this exchange is, but for what is sent. */
-void fly_spec(struct exchange *x, struct flight_spec *spec);
+/* Reads the head into x->head; HTTP_ERROR_NONE, or the error to answer. */
+enum http_error route_read(struct exchange *x, const struct http_request *r);
+/* Whether this lulld sent the request, and an upstream leads back here. */
+bool route_is_back(const struct exchange *x, const struct http_request *r);
+/* Whether the client may use the port, by Host and client_token; after route_read(). */
+enum http_error route_admit(const struct exchange *x, const struct http_request *r);
 
-/* complete.c */
-/* Fills x->completion, once; needs the request and its level-2 key. Does nothing for other kinds.
- */
-void complete_prepare(struct exchange *x);
-/* Whether the rest of a held suggestion would answer it; uses nothing. */
-bool complete_would_rest(struct exchange *x);
-/* The rest of a suggestion that is held, or was seen while observing. */
-bool complete_observe_rest(struct exchange *x, struct through_hit *hit);
-/* Whether type-through has nothing to gain from reading the entry behind a level-1 hit. */
-bool complete_is_held(struct exchange *x, int kind, const struct cache_hit *hit);
+/* ---- policy.c ---- */
+
+/* Whether the body is to be held before CLASSIFY. */
+bool policy_holds_body(const struct exchange *x, const struct http_request *r);
+/* Why the body is not read, as x->bypass; NULL: it is. */
+const char *policy_unread(const struct exchange *x, bool too_large);
+/* Parses the body unless x->bypass is set, and sets x->decision. */
+void policy_classify(struct exchange *x);
+/* Whether pages of the request's Origin may have tasks answered. */
+bool policy_allows_origin(const struct exchange *x);
+enum policy {
+    POLICY_GO_ON,
+    POLICY_FORWARD, /* x->bypass says why */
+    POLICY_SWITCHED_OFF,
+};
+/* Of a task, after policy_classify(). */
+enum policy policy_decide(struct exchange *x);
+
+/* ---- lookup.c ---- */
+
+enum lookup {
+    LOOKUP_MISS,    /* not stored; of lookup_key(): to be looked up */
+    LOOKUP_HIT,     /* stored: `found` is filled, and the cache pinned until cache_release() */
+    LOOKUP_REFRESH, /* stored, but asked again for a new answer: a title */
+    LOOKUP_BYPASS,  /* the cache is not read: x->bypass says why, or `no-cache` */
+    LOOKUP_NO_KEY,  /* JSON that parsers read differently: x->bypass is set */
+};
+enum lookup_use {
+    LOOKUP_SERVE,   /* to answer: counts as a use */
+    LOOKUP_LOOK,    /* explain: changes nothing */
+    LOOKUP_OBSERVE, /* the same, and finds what was stored while observing */
+};
+struct lookup_found {
+    struct cache_hit hit;
+    struct span model; /* to name in the reply */
+    int kind;
+    bool pending;      /* not yet written to disk */
+    bool exact_wanted; /* an exact record is to be stored for the request */
+};
+/* By the bytes of the request. MISS and BYPASS: the steps that follow decide. */
+enum lookup lookup_exact(struct exchange *x, struct lookup_found *found);
+/* Sets upstream, model, scope and the normalized key: MISS, BYPASS or NO_KEY. */
+enum lookup lookup_key(struct exchange *x);
+/* By the normalized key, after lookup_key() returned MISS: MISS, HIT or REFRESH (found->hit has the
+ * entry's values, without its texts). */
+enum lookup lookup_answer(struct exchange *x, enum lookup_use use, struct lookup_found *found);
+/* An expired answer that may stand in for an error of the upstream: MISS, HIT or BYPASS. */
+enum lookup lookup_stale(struct exchange *x, struct lookup_found *found);
+/* Stores the exact record that leads from the request's bytes to that entry. */
+void lookup_store_exact(struct exchange *x, struct hash_key id, int64_t seq, wall_t expires);
+
+/* ---- autocomplete.c ---- */
+
+/* Fills in x->completion, once; needs the request and its normalized key. Does nothing for other
+ * classes. */
+void autocomplete_prepare(struct exchange *x);
+/* Whether the remainder of a held suggestion answers it. */
+bool autocomplete_find(struct exchange *x, enum lookup_use use, struct through_hit *hit);
+/* Whether the suggestion behind an exact hit is held already, or is none. */
+bool autocomplete_is_known(struct exchange *x, int kind, const struct cache_hit *hit);
 /* flight_hooks.held, with the engine as ctx. */
-bool complete_held(void *ctx, const struct flight_spec *spec, struct buf *content,
-                   struct flight_end *end);
-/* Holds what was found in the cache, or what a call brought. */
-void complete_hit(struct exchange *x, const struct cache_hit *hit, const struct answer *answer);
-void complete_landed(struct engine *e, const struct flight_spec *spec,
-                     const struct flight_end *end);
-/* A chat of this exchange begins: autocompletes of the text it sends are over. */
-void complete_chat(struct exchange *x);
+bool autocomplete_held(void *ctx, const struct flight_spec *spec, struct buf *content,
+                       struct flight_end *end);
+/* Hold the suggestion of a cache entry, or of a call's answer. */
+void autocomplete_hold_hit(struct exchange *x, const struct cache_hit *hit);
+void autocomplete_hold_answer(struct engine *e, const struct flight_spec *spec,
+                              const struct flight_end *end);
+/* A chat begins: autocompletes of the text that it sends end. */
+void autocomplete_chat_sent(struct exchange *x);
 
-/* turn.c */
-/* The person behind the connection, whatever scope the kind's answers are shared in: always by key
- * and user id. */
-struct hash_key turn_person(struct exchange *x);
-/* The conversation, as far as the head says. */
-struct schedule_whose turn_whose(struct exchange *x);
-/* Which turn of it a task belongs to; the reply lies in x->plain. */
-struct flight_turn turn_of(struct exchange *x);
+/* ---- dispatch.c ---- */
 
-/* chat.c: what a person waits for, from before its request is sent to the end of its answer. */
-/* Begins: what runs in its way gives way, what it makes pointless is answered. */
+enum dispatch {
+    DISPATCH_JOINED, /* shares a flight of the same key */
+    DISPATCH_BEGUN,  /* has a flight of its own, which is neither debounced nor queued yet */
+    DISPATCH_NO_MEMORY,
+};
+/* x->waiter.done is set by the caller. */
+enum dispatch dispatch_begin(struct exchange *x);
+/* What the flight of this exchange is, without what it sends. */
+void dispatch_spec(struct exchange *x, struct flight_spec *spec);
+/* The headers of a call to that upstream; returns their number. out has room for EXCHANGE_HEADERS;
+ * key holds the upstream's own key for as long as they are used. */
+size_t dispatch_headers(struct exchange *x, int upstream, struct http_header *out, struct buf *key);
+/* flight_hooks.landed, with the engine as ctx. */
+void dispatch_completed(void *ctx, const struct flight *f, struct flight_end *end);
+/* Stores an answer if it is good, counts whether it did, and fills in end's entry. */
+void dispatch_store(struct engine *e, const struct flight_spec *spec, struct flight_end *end);
+
+/* ---- respond.c: replies to tasks, with X-Lull-Task and Cache-Status ---- */
+
+/* Status 200 with a JSON body. The exchange goes on. */
+void respond_task(struct exchange *x, int kind, const struct cache_status *status,
+                  struct span body);
+/* Writes the two header lines; returns their length. */
+size_t respond_lines(struct exchange *x, int kind, const struct cache_status *status, char *out,
+                     size_t size);
+/* How the call of this exchange is described; collapsed: it is another exchange's call. */
+struct cache_status respond_call_status(const struct exchange *x, bool collapsed);
+/* The outcome of a call that brought no answer to store. */
+enum outcome respond_call_outcome(const struct exchange *x);
+/* Render an answer, decoded or as stored, for the client's endpoint, into x->reply. */
+MUST_CHECK enum err respond_render(struct exchange *x, const struct answer *answer);
+MUST_CHECK enum err respond_render_stored(struct exchange *x, struct span answer,
+                                          struct span model);
+/* An error of lull's own. The exchange goes on. */
+void respond_error(struct exchange *x, enum outcome outcome, enum http_error error,
+                   const char *detail);
+
+/* These end the exchange. */
+/* Releases the cache. false: the entry cannot be read, and the exchange goes on. */
+bool respond_hit(struct exchange *x, const struct lookup_found *found);
+/* After a failed call, by an expired answer; false: there is none, and the exchange goes on. */
+bool respond_stale(struct exchange *x);
+/* The remainder of a suggestion; not ERR_OK: the exchange goes on. */
+MUST_CHECK enum err respond_remainder(struct exchange *x, const struct through_hit *hit);
+/* FLIGHT_ANSWER and FLIGHT_RAW. */
+void respond_answer(struct exchange *x, struct flight_end *end);
+void respond_raw(struct exchange *x, const struct flight_end *end);
+/* The kind's harmless answer. reason: detail of Cache-Status. */
+void respond_empty(struct exchange *x, enum outcome outcome, const char *reason);
+/* An error of lull's own, counted as `failed`. */
+void respond_failure(struct exchange *x, enum outcome outcome, enum http_error error,
+                     const char *detail);
+void respond_rejected(struct exchange *x, enum http_error error);
+/* Of a request that is not a task, or not classified. */
+void respond_refused(struct exchange *x, enum http_error error);
+/* The upstream leads back to this lulld. */
+void respond_loop(struct exchange *x);
+
+/* ---- conversation.c ---- */
+
+/* The user, by key and user id, whatever scope the kind's answers are shared in. */
+struct hash_key conversation_person(struct exchange *x);
+/* The conversation, as far as the head names it. */
+struct schedule_whose conversation_of(struct exchange *x);
+/* Which turn of it a task belongs to; its reply is in x->plain. */
+struct flight_turn conversation_turn(struct exchange *x);
+
+/* ---- chat.c: what a client waits for, from before its request is sent to the end of its answer ---- */
+
+/* Preempts what is in its way, and answers tasks that it makes obsolete. */
 void chat_begin(struct exchange *x);
 void chat_end(struct exchange *x);
-/* Looks at a chat's answer as it passes. */
+/* Watches a chat's answer. */
 extern const struct relay_tap chat_tap;
-/* The tap's part that begins to put the answer together, where it can be. */
+/* Of a tap: begins to assemble the answer, where that is possible. */
 void watch_head(void *ctx, int status, const struct http_header *headers, size_t count);
 
-/* observe.c: what would have been done with a task that passes through unchanged; only in
- * `mode = observe`. */
+/* ---- forward.c ---- */
+
+/* Whether the upstream leads back to this lulld, as far as probes and failures tell. */
+bool forward_is_loop(struct exchange *x);
+/* Passes the request on, or waits at the gate first. */
+void forward_begin(struct exchange *x);
+/* The client of a task that waits at the gate is gone. Ends the exchange. */
+void forward_leave(struct exchange *x);
+
+/* ---- watch.c: a task's answer while it is passed on ---- */
+
+extern const struct relay_tap watch_tap;
+/* The task's call is over: counts its model time. Before chat_end(). */
+void watch_ended(struct exchange *x, const struct relay_result *r);
+
+/* ---- observe.c: `mode = observe`: what would have been done with a task that is forwarded ---- */
+
 struct observe *observe_create(struct engine *e);
 void observe_destroy(struct observe *o);
 /* The suggestions that were seen. */
 struct through *observe_through(struct observe *o);
-/* A task with its level-2 key: looks it up, and begins its virtual call where nothing answers it. */
-void observe_task(struct exchange *x);
-/* Any task that is about to pass: what would have waited before it passed waits virtually. */
+/* A task, with what lookup_key() returned for it: looks it up, and begins its virtual call where
+ * nothing answers it. */
+void observe_task(struct exchange *x, enum lookup how);
+/* Any task before it is forwarded: one that would have waited first waits virtually. */
 void observe_passing(struct exchange *x);
-/* Its answer has come whole: x->watch's, whose texts are moved away, and what end says of it. */
+/* Its answer has come whole: the texts of x->watch's are moved away. */
 void observe_landed(struct exchange *x, const struct flight_end *end);
-/* Its call is over, however. */
+/* Its call has ended, with or without an answer. */
 void observe_ended(struct exchange *x, const struct relay_result *r);
 /* The same front as x->front, for virtual calls. */
 void observe_front_began(struct observe *o, struct exchange *x);
@@ -226,47 +347,21 @@ void observe_front_ended(struct observe *o, struct exchange *x);
 void observe_moved_on(struct observe *o, const struct schedule_whose *whose,
                       const struct dialect_request *chat);
 
-/* watch.c: looks at a task's answer as it passes. */
-extern const struct relay_tap task_tap;
-/* The task's call is over: counts its model time. Before chat_end(). */
-void watch_ended(struct exchange *x, const struct relay_result *r);
+/* ---- hints.c: how Open WebUI is set up; after CLASSIFY, and at the end ---- */
 
-/* pass.c: the client of a task that waits before it passes is gone. */
-void pass_leave(struct exchange *x);
-
-/* hints.c: counts how Open WebUI is set up; once an exchange is classified, and at its end. */
 void hints_begin(struct exchange *x);
 void hints_end(struct exchange *x);
 
-/* events.c: what the event of an exchange says; each does nothing without a listener. */
-/* Once its head is read. */
+/* ---- events.c: the event of an exchange; each does nothing without a listener ---- */
+
+/* After its head is read. */
 void event_begin(struct exchange *x, const struct http_request *r);
 void event_cache_status(struct exchange *x, const char *value);
 /* The model that is asked; copied. */
 void event_model(struct exchange *x, struct span model);
 void event_call(struct exchange *x, const struct flight_end *end);
 void event_first_token(struct exchange *x, usec_t after);
-/* Hands it to the listeners; the exchange is about to be dropped. */
+/* Calls the listeners; the exchange is about to be dropped. */
 void event_end(struct exchange *x);
-
-/* reply.c: the answer to a task: 200, JSON, with X-Lull-Task and Cache-Status. */
-void reply_task(struct exchange *x, int kind, const struct cache_status *status, struct span body);
-/* The lines for it: "X-Lull-Task: ...\r\nCache-Status: lull; ...\r\n"; returns the length. */
-size_t reply_task_lines(struct exchange *x, int kind, const struct cache_status *status, char *out,
-                        size_t size);
-/* How the call of this exchange is described; collapsed: it is the call of another one. */
-struct cache_status reply_call_status(const struct exchange *x, bool collapsed);
-/* An error of lull's own to a task, with both headers; the exchange goes on. */
-void reply_error(struct exchange *x, enum outcome outcome, enum http_error error,
-                 const char *detail);
-/* Renders an answer for this exchange's endpoint and model asked, into x->reply. */
-enum err reply_render(struct exchange *x, const struct answer *answer);
-/* The same for a stored answer (answer_encode), without decoding it. */
-enum err reply_stored(struct exchange *x, struct span answer, struct span model);
-/* The kind's harmless answer, and the end of the exchange. */
-enum step reply_empty(struct exchange *x, enum outcome outcome, const char *reason);
-/* An error of lull's own to a task, and the end of the exchange. */
-enum step reply_failure(struct exchange *x, enum outcome outcome, enum http_error error,
-                        const char *detail);
 
 #endif

@@ -1,6 +1,5 @@
-/* explain.c: what would be done with a request: the steps of the engine up to where something would
- * happen. It goes through the same functions as a request, on an exchange without a connection, and
- * looks where they would take.
+/* explain.c: what would be done with a request: the engine's steps on an exchange without a
+ * connection, by the same verbs, up to where a step would count, answer or call.
  */
 #include "path/exchange/exchange_priv.h"
 
@@ -18,82 +17,83 @@ static void decide(struct explanation *out, const char *decision, const char *de
 }
 
 /* A miss: what would become of it. */
-static void look_ahead(struct exchange *x, struct explanation *out)
+static void look_ahead(struct exchange *x, const char *detail, struct explanation *out)
 {
     struct flight_spec spec = {.body = x->body};
-    fly_spec(x, &spec);
+    dispatch_spec(x, &spec);
     struct flight_outlook ahead = flight_outlook(x->engine->flights, &spec);
     out->waits = schedule_why_name(ahead.why);
     out->joins = ahead.joins;
     out->follows = ahead.follows;
     out->window = exchange_policy(x)->cls == KIND_CLASS_COMPLETION ? ahead.window : -1;
-    decide(out, "miss", x->bypass != NULL ? x->bypass : x->head.no_cache ? "no-cache" : NULL);
+    decide(out, "miss", detail);
 }
 
-static bool look_in_cache(struct exchange *x, struct explanation *out)
+static void explain_key(const struct exchange *x, struct explanation *out)
 {
-    struct cache *cache = x->engine->parts.cache;
-    wall_t now = loop_wall(x->engine->parts.loop);
-    struct cache_key key = {
-        .hash = x->meaning.hash, .head = x->meaning.head, .body = x->meaning.body};
-    struct cache_hit hit;
-    enum cache_result found = cache_peek_answer(cache, &key, now, &hit);
-    if (found != CACHE_HIT && found != CACHE_PENDING) {
-        return false;
-    }
-    if (lookup_wants_new(x, &hit)) {
-        x->bypass = "regenerate";
-    } else {
-        out->ttl_s = wall_diff(hit.expires, now) / USEC_PER_S;
-        decide(out, found == CACHE_PENDING ? "pending" : "hit", NULL);
-    }
-    cache_release(cache);
-    return x->bypass == NULL;
-}
-
-static void look_up(struct exchange *x, struct explanation *out)
-{
-    enum step next = lookup_prepare(x);
-    if (x->meaning.head.len > 0) {
-        hash_key_hex(x->meaning.hash, out->fingerprint);
+    if (x->normalized.head.len > 0) {
+        hash_key_hex(x->normalized.hash, out->fingerprint);
         snprintf(out->scope, sizeof out->scope, "%02x%02x%02x%02x", x->scope.digest[0],
                  x->scope.digest[1], x->scope.digest[2], x->scope.digest[3]);
     }
     copy(out->upstream, sizeof out->upstream, span_of(x->settings->upstreams[x->upstream].name));
     copy(out->model, sizeof out->model, x->model);
-    if (next == STEP_RELAY) {
+}
+
+/* From NORMALIZED on. */
+static void explain_lookup(struct exchange *x, struct explanation *out)
+{
+    struct engine *e = x->engine;
+    struct lookup_found found;
+    struct through_hit remainder;
+    enum lookup how = lookup_key(x);
+    explain_key(x, out);
+    how = how == LOOKUP_MISS ? lookup_answer(x, LOOKUP_LOOK, &found) : how;
+    switch (how) {
+    case LOOKUP_NO_KEY:
         decide(out, "bypass", x->bypass);
-    } else if (next == STEP_THROUGH && look_in_cache(x, out)) {
-        return;
-    } else if (next == STEP_THROUGH && complete_would_rest(x)) {
-        decide(out, "type-through", NULL);
-    } else {
-        look_ahead(x, out);
+        break;
+    case LOOKUP_HIT:
+        out->ttl_s = wall_diff(found.hit.expires, loop_wall(e->parts.loop)) / USEC_PER_S;
+        decide(out, found.pending ? "pending" : "hit", NULL);
+        cache_release(e->parts.cache);
+        break;
+    case LOOKUP_REFRESH:
+        look_ahead(x, "regenerate", out);
+        break;
+    case LOOKUP_BYPASS:
+        look_ahead(x, x->bypass != NULL ? x->bypass : "no-cache", out);
+        break;
+    case LOOKUP_MISS:
+        if (autocomplete_find(x, LOOKUP_LOOK, &remainder)) {
+            decide(out, "type-through", NULL);
+        } else {
+            look_ahead(x, NULL, out);
+        }
+        break;
     }
 }
 
 static void explain_task(struct exchange *x, struct explanation *out)
 {
     copy(out->kind, sizeof out->kind, span_of(exchange_policy(x)->name));
-    if (!endpoint_assembles(x->head.endpoint)) {
-        decide(out, "bypass", "not-assembled");
-    } else if (x->body.len > (size_t)x->settings->server.max_task_body) {
-        decide(out, "bypass", "too-large");
-    } else if (!x->parsed) {
-        decide(out, "bypass", "ambiguous-json");
-    } else if (x->request.streamed) {
-        decide(out, "bypass", "stream");
-    } else if (!exchange_policy(x)->enabled && x->settings->mode == TASKS_ON) {
+    switch (policy_decide(x)) {
+    case POLICY_FORWARD:
+        decide(out, "bypass", x->bypass);
+        break;
+    case POLICY_SWITCHED_OFF:
         decide(out, "switched-off", NULL);
-    } else {
-        look_up(x, out);
+        break;
+    case POLICY_GO_ON:
+        explain_lookup(x, out);
+        break;
     }
 }
 
 static void explain(struct exchange *x, const struct http_request *r, struct explanation *out)
 {
     static const char *const classes[] = {"other", "chat", "task"};
-    enum http_error error = head_read(x, r);
+    enum http_error error = route_read(x, r);
     if (error != HTTP_ERROR_NONE) {
         out->refused = http_error_name(error);
         return;
@@ -104,11 +104,8 @@ static void explain(struct exchange *x, const struct http_request *r, struct exp
         out->why = "tasks are switched off: mode = off";
         return;
     }
-    x->parsed = endpoint_assembles(x->head.endpoint) &&
-                x->body.len <= (size_t)x->settings->server.max_task_body &&
-                dialect_request_parse(x->body, x->head.endpoint, &x->request);
-    x->decision = task_classify(x->settings, x->head.endpoint, x->head.header, x->head.header_value,
-                                x->parsed ? &x->request : NULL);
+    x->bypass = policy_unread(x, x->body.len > (size_t)x->settings->server.max_task_body);
+    policy_classify(x);
     out->cls = classes[x->decision.cls];
     out->why = x->decision.why;
     if (x->decision.cls == TASK_CLASS_TASK) {
@@ -136,11 +133,7 @@ void engine_explain(struct engine *e, const struct explain_request *in, struct e
     *out = (struct explanation){
         .cls = "other", .why = "", .waits = "", .decision = "pass", .ttl_s = -1, .window = -1};
     explain(&x, &r, out);
-    if (x.parsed) {
-        dialect_request_free(&x.request);
-    }
-    fingerprint_free(&x.meaning);
+    exchange_clear(&x);
+    fingerprint_free(&x.normalized);
     fingerprint_free(&x.context);
-    buf_free(&x.plain);
-    settings_unref(x.settings);
 }

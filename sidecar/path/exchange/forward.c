@@ -1,7 +1,7 @@
-/* forward.c: everything that passes through: chats, the rest of the port, and tasks that lull
- * leaves alone.
+/* forward.c: everything that passes through: chats, the other paths of the port, and tasks that lull
+ * does not answer.
  *
- * A chat's body and answer are not touched in any way; a task's answer gains its two headers.
+ * A chat's body and answer are passed on unchanged; a task's answer gains its two headers.
  */
 #include "path/exchange/exchange_priv.h"
 
@@ -45,7 +45,7 @@ static void count_chat_end(struct exchange *x, const struct relay_result *r)
     }
 }
 
-/* A chat says how the upstream is, for the breaker that keeps tasks away. */
+/* A chat's answer tells the breaker how the upstream is. */
 static void note_answered(struct exchange *x, const struct relay_result *r)
 {
     if (!r->client_gone) {
@@ -99,19 +99,19 @@ static void count_begin(struct exchange *x)
     } else {
         server->other_requests++;
     }
-    chat_begin(x);
 }
 
-static void pass(struct exchange *x)
+static void begin_relay(struct exchange *x)
 {
     char lines[512];
     size_t len = 0;
     if (x->decision.cls == TASK_CLASS_TASK) {
-        struct cache_status status = reply_call_status(x, false);
-        len = reply_task_lines(x, x->decision.kind, &status, lines, sizeof lines);
+        struct cache_status status = respond_call_status(x, false);
+        len = respond_lines(x, x->decision.kind, &status, lines, sizeof lines);
     }
     event_model(x, x->parsed ? x->request.model : SPAN_NONE);
     count_begin(x);
+    chat_begin(x);
     x->phase = PHASE_RELAY;
     x->watch.called = loop_now(x->engine->parts.loop);
     struct relay_options options = {
@@ -123,7 +123,7 @@ static void pass(struct exchange *x)
         .strip_authorization = x->settings->server.client_token[0] != '\0',
         .error_form = x->head.form,
         .tap = x->decision.cls == TASK_CLASS_CHAT   ? &chat_tap
-               : x->decision.cls == TASK_CLASS_TASK ? &task_tap
+               : x->decision.cls == TASK_CLASS_TASK ? &watch_tap
                                                     : NULL,
         .on_done = on_relay_done,
         .ctx = x,
@@ -137,62 +137,48 @@ static void count_wait(struct exchange *x)
         mono_diff(loop_now(x->engine->parts.loop), x->begun);
 }
 
-static void go(void *ctx)
+static void on_gate_open(void *ctx)
 {
     count_wait(ctx);
-    pass(ctx);
+    begin_relay(ctx);
 }
 
-void pass_leave(struct exchange *x)
+void forward_leave(struct exchange *x)
 {
     count_wait(x);
     gate_end(flight_gate(x->engine->flights), &x->ticket, false);
     exchange_finish(x, x->decision.kind, OUTCOME_ABANDONED);
 }
 
-static bool yield(void *ctx)
+/* Not called: the job is fixed. */
+static bool on_yield(void *ctx)
 {
     (void)ctx;
-    return false; /* never asked: the job is fixed */
+    return false;
 }
 
-/* A background task whose answer is passed on may wait before it begins, nothing else. One whose
- * body is not held goes at once. */
-static bool waits(const struct exchange *x)
+/* Only a background task with a held body waits at the gate before it is sent. */
+static bool waits_at_gate(const struct exchange *x)
 {
     return x->decision.cls == TASK_CLASS_TASK && x->body_held && x->settings->mode == TASKS_ON &&
            exchange_policy(x)->cls == KIND_CLASS_BACKGROUND;
 }
 
-/* What is sent to an upstream that leads back here would run in a circle. */
-static enum step refuse_loop(struct exchange *x)
-{
-    if (x->decision.cls == TASK_CLASS_TASK) {
-        return reply_failure(x, OUTCOME_BYPASSED, HTTP_ERROR_LOOP, "");
-    }
-    x->engine->bad_requests++;
-    http_reply_error(x->conn, HTTP_ERROR_LOOP, x->head.form, SPAN_NONE, SPAN_NONE);
-    exchange_drop(x);
-    return STEP_OVER;
-}
-
-enum step step_relay(struct exchange *x)
+bool forward_is_loop(struct exchange *x)
 {
     const struct upstream_figures *up = upstream_figures_of(x);
     struct probes *probes = flight_probes(x->engine->flights);
     probes_pass(probes, x->settings, x->head.upstream, up->finished + up->failed + up->aborted);
-    if (probes_loops(probes, up->name)) {
-        return refuse_loop(x);
+    return probes_loops(probes, up->name);
+}
+
+void forward_begin(struct exchange *x)
+{
+    if (!waits_at_gate(x)) {
+        begin_relay(x);
+        return;
     }
-    if (x->settings->mode == TASKS_OBSERVE && x->decision.cls == TASK_CLASS_TASK) {
-        observe_passing(x);
-        x->bypass = "observe";
-    }
-    if (!waits(x)) {
-        pass(x);
-        return STEP_WAIT;
-    }
-    struct flight_turn turn = turn_of(x);
+    struct flight_turn turn = conversation_turn(x);
     struct span model = x->parsed ? x->request.model : SPAN_NONE;
     x->ticket = (struct gate_ticket){.job = {.to = &x->settings->upstreams[x->head.upstream],
                                              .policy = exchange_policy(x),
@@ -202,10 +188,9 @@ enum step step_relay(struct exchange *x)
                                              .beside_reply = turn.beside_reply,
                                              .fixed = true,
                                              .expected = -1},
-                                     .go = go,
-                                     .yield = yield,
+                                     .go = on_gate_open,
+                                     .yield = on_yield,
                                      .ctx = x};
     x->phase = PHASE_GATE;
     gate_wait(flight_gate(x->engine->flights), &x->ticket);
-    return STEP_WAIT;
 }

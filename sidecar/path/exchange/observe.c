@@ -176,7 +176,7 @@ static void keep(struct observed *v)
     if (v->end.verdict == ANSWER_BAD && answer_repair(&v->answer, policy, v->spec.kind)) {
         v->end.verdict = answer_validate(&v->answer, policy, v->spec.kind);
     }
-    fly_keep(v->of->engine, &v->spec, &v->end);
+    dispatch_store(v->of->engine, &v->spec, &v->end);
     answer_free(&v->answer);
 }
 
@@ -365,40 +365,33 @@ static void place(struct observed *v)
     }
 }
 
-/* Whether the cache would have answered. anew: it has an answer, which is to be made anew. */
-static bool would_hit(struct exchange *x, bool *anew, bool *real)
+/* Whether the cache would have answered. *real: what it has is served in `mode = on`. */
+static enum lookup would_hit(struct exchange *x, bool *real)
 {
     struct engine *e = x->engine;
-    struct cache_key key = {.hash = x->meaning.hash,
-                            .head = x->meaning.head,
-                            .body = x->meaning.body,
-                            .observing = true};
-    struct cache_hit hit;
-    struct answer answer;
-    enum cache_result found =
-        cache_peek_answer(e->parts.cache, &key, loop_wall(e->parts.loop), &hit);
-    if (found != CACHE_HIT && found != CACHE_PENDING) {
-        return false;
+    struct lookup_found found;
+    enum lookup how = lookup_answer(x, LOOKUP_OBSERVE, &found);
+    *real = how != LOOKUP_MISS && (found.hit.flags & CACHE_FLAG_OBSERVED) == 0;
+    if (how != LOOKUP_HIT) {
+        return how;
     }
-    *anew = lookup_wants_new(x, &hit);
-    *real = (hit.flags & CACHE_FLAG_OBSERVED) == 0;
-    bool good = !*anew && answer_decode(hit.answer, &answer) == ERR_OK;
-    if (good) {
+    if (respond_render_stored(x, found.hit.answer, found.model) == ERR_OK) {
         struct task_figures *figures = exchange_figures(x, x->decision.kind);
-        complete_hit(x, &hit, &answer);
-        answer_free(&answer);
+        autocomplete_hold_hit(x, &found.hit);
         figures->would_hit++;
-        figures->would_save_us += hit.model_time;
+        figures->would_save_us += found.hit.model_time;
+    } else {
+        how = LOOKUP_MISS;
     }
     cache_release(e->parts.cache);
-    return good;
+    return how;
 }
 
 static bool would_type_through(struct exchange *x)
 {
     struct task_figures *figures = exchange_figures(x, x->decision.kind);
     struct through_hit hit;
-    if (!complete_observe_rest(x, &hit)) {
+    if (!autocomplete_find(x, LOOKUP_OBSERVE, &hit)) {
         return false;
     }
     figures->would_type_through++;
@@ -406,20 +399,19 @@ static bool would_type_through(struct exchange *x)
     return true;
 }
 
-void observe_task(struct exchange *x)
+void observe_task(struct exchange *x, enum lookup how)
 {
     struct flight_spec spec = {.headers = NULL};
-    bool read = x->bypass == NULL && !x->head.no_cache;
-    bool anew = false;
     bool real = false;
     x->observing = true;
     if (!exchange_policy(x)->enabled) {
         return; /* would have been answered empty at once */
     }
-    if (read && (would_hit(x, &anew, &real) || (!anew && would_type_through(x)))) {
+    how = how == LOOKUP_MISS ? would_hit(x, &real) : how;
+    if (how == LOOKUP_HIT || (how == LOOKUP_MISS && would_type_through(x))) {
         return;
     }
-    fly_spec(x, &spec);
+    dispatch_spec(x, &spec);
     spec.store = spec.store && !real; /* what is served in `mode = on` stays */
     struct observed *v = spec.join ? find_equal(x->engine->observe, &spec) : NULL;
     if (v != NULL) {
@@ -449,7 +441,7 @@ void observe_passing(struct exchange *x)
                                .upstream = x->head.upstream,
                                .endpoint = x->head.endpoint,
                                .model = x->parsed ? x->request.model : SPAN_NONE,
-                               .turn = turn_of(x)};
+                               .turn = conversation_turn(x)};
     struct observed *v = begin(x, &spec);
     if (v != NULL) {
         join(v, x);

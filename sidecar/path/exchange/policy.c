@@ -1,46 +1,54 @@
-/* policy.c: what a request is, and what holds for its kind before the cache is asked.
+/* policy.c: what a request is, whether its body is held, and what holds for its kind before the
+ * cache is asked.
  */
 #include "path/exchange/exchange_priv.h"
 
 #include "lull/http/guard.h"
 
-enum step step_classify(struct exchange *x)
+static struct task_decision classify(const struct exchange *x, const struct dialect_request *body)
 {
-    x->parsed = dialect_request_parse(x->body, x->head.endpoint, &x->request);
-    x->decision = task_classify(x->settings, x->head.endpoint, x->head.header, x->head.header_value,
-                                x->parsed ? &x->request : NULL);
-    hints_begin(x);
-    return x->decision.cls == TASK_CLASS_TASK ? STEP_POLICY : STEP_RELAY;
+    return task_classify(x->settings, x->head.endpoint, x->head.header, x->head.header_value, body);
 }
 
-enum step policy_origin(struct exchange *x)
+bool policy_holds_body(const struct exchange *x, const struct http_request *r)
 {
-    if (x->settings->mode != TASKS_OBSERVE &&
-        !guard_origin(&x->settings->server, x->head.origin, http_conn_request(x->conn)->host)) {
-        int kind = x->decision.kind;
-        reply_error(x, OUTCOME_REJECTED, HTTP_ERROR_FORBIDDEN_ORIGIN, "");
-        exchange_finish(x, kind, OUTCOME_REJECTED);
-        return STEP_OVER;
+    if (x->settings->mode == TASKS_OFF ||
+        (!r->chunked && r->content_length > x->settings->server.max_task_body)) {
+        return false;
     }
-    return STEP_POLICY;
+    /* a task in a form that is not assembled is held so that it can wait at the gate */
+    return endpoint_assembles(x->head.endpoint) ||
+           (x->settings->mode == TASKS_ON && x->head.endpoint != ENDPOINT_OTHER &&
+            classify(x, NULL).cls == TASK_CLASS_TASK);
 }
 
-enum step step_policy(struct exchange *x)
+const char *policy_unread(const struct exchange *x, bool too_large)
 {
-    const struct kind_policy *policy = exchange_policy(x);
-    if (policy_origin(x) == STEP_OVER) {
-        return STEP_OVER;
-    }
-    if (!x->parsed) {
-        x->bypass = "ambiguous-json"; /* only the header says that it is a task */
-        return STEP_RELAY;
-    }
-    if (x->request.streamed) {
+    return !endpoint_assembles(x->head.endpoint) ? "not-assembled" : too_large ? "too-large" : NULL;
+}
+
+void policy_classify(struct exchange *x)
+{
+    x->parsed = x->bypass == NULL && dialect_request_parse(x->body, x->head.endpoint, &x->request);
+    x->decision = classify(x, x->parsed ? &x->request : NULL);
+}
+
+bool policy_allows_origin(const struct exchange *x)
+{
+    return x->settings->mode == TASKS_OBSERVE ||
+           guard_origin(&x->settings->server, x->head.origin, http_conn_request(x->conn)->host);
+}
+
+enum policy policy_decide(struct exchange *x)
+{
+    if (x->bypass == NULL && !x->parsed) {
+        x->bypass = "ambiguous-json"; /* its header alone says that it is a task */
+    } else if (x->bypass == NULL && x->request.streamed) {
         x->bypass = "stream";
-        return STEP_RELAY;
     }
-    if (!policy->enabled && x->settings->mode == TASKS_ON) {
-        return reply_empty(x, OUTCOME_SWITCHED_OFF, "switched-off");
+    if (x->bypass != NULL) {
+        return POLICY_FORWARD;
     }
-    return STEP_MEANING;
+    bool off = !exchange_policy(x)->enabled && x->settings->mode == TASKS_ON;
+    return off ? POLICY_SWITCHED_OFF : POLICY_GO_ON;
 }

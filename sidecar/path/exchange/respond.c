@@ -2,8 +2,11 @@
  */
 #include "path/exchange/exchange_priv.h"
 
-size_t reply_task_lines(struct exchange *x, int kind, const struct cache_status *status, char *out,
-                        size_t size)
+#include "lull/path/dialect/convert.h"
+#include "lull/path/webui/suggestion.h"
+
+size_t respond_lines(struct exchange *x, int kind, const struct cache_status *status, char *out,
+                     size_t size)
 {
     char value[CACHE_STATUS_MAX];
     (void)cache_status_write(status, value);
@@ -20,14 +23,14 @@ size_t reply_task_lines(struct exchange *x, int kind, const struct cache_status 
     return len;
 }
 
-void reply_task(struct exchange *x, int kind, const struct cache_status *status, struct span body)
+void respond_task(struct exchange *x, int kind, const struct cache_status *status, struct span body)
 {
     char lines[512];
-    size_t len = reply_task_lines(x, kind, status, lines, sizeof lines);
+    size_t len = respond_lines(x, kind, status, lines, sizeof lines);
     http_reply_full(x->conn, 200, SPAN("application/json"), span_make(lines, len), body);
 }
 
-struct cache_status reply_call_status(const struct exchange *x, bool collapsed)
+struct cache_status respond_call_status(const struct exchange *x, bool collapsed)
 {
     struct cache_status s = {.from = CACHE_STATUS_CALL, .collapsed = collapsed};
     if (x->bypass != NULL || (x->regenerate && !x->waiter.joined)) {
@@ -39,7 +42,7 @@ struct cache_status reply_call_status(const struct exchange *x, bool collapsed)
     return s;
 }
 
-enum err reply_render(struct exchange *x, const struct answer *answer)
+enum err respond_render(struct exchange *x, const struct answer *answer)
 {
     buf_free(&x->reply);
     buf_init(&x->reply, EXCHANGE_REPLY_MAX);
@@ -47,7 +50,7 @@ enum err reply_render(struct exchange *x, const struct answer *answer)
                          loop_wall(x->engine->parts.loop), ++x->engine->serial, &x->reply);
 }
 
-enum err reply_stored(struct exchange *x, struct span answer, struct span model)
+enum err respond_render_stored(struct exchange *x, struct span answer, struct span model)
 {
     buf_free(&x->reply);
     buf_init(&x->reply, EXCHANGE_REPLY_MAX);
@@ -55,31 +58,52 @@ enum err reply_stored(struct exchange *x, struct span answer, struct span model)
                                 ++x->engine->serial, &x->reply);
 }
 
-void reply_error(struct exchange *x, enum outcome outcome, enum http_error error,
-                 const char *detail)
+void respond_error(struct exchange *x, enum outcome outcome, enum http_error error,
+                   const char *detail)
 {
     char lines[512];
-    struct cache_status status = reply_call_status(x, outcome == OUTCOME_COLLAPSED);
+    struct cache_status status = respond_call_status(x, outcome == OUTCOME_COLLAPSED);
     if (outcome == OUTCOME_REJECTED || error == HTTP_ERROR_BUSY) {
         status = (struct cache_status){
             .from = CACHE_STATUS_OWN,
             .detail = outcome == OUTCOME_REJECTED ? "rejected" : http_error_name(error)};
     }
-    size_t len = reply_task_lines(x, x->decision.kind, &status, lines, sizeof lines);
+    size_t len = respond_lines(x, x->decision.kind, &status, lines, sizeof lines);
     http_reply_error(x->conn, error, x->head.form, span_of(detail), span_make(lines, len));
 }
 
-enum step reply_failure(struct exchange *x, enum outcome outcome, enum http_error error,
-                        const char *detail)
+void respond_failure(struct exchange *x, enum outcome outcome, enum http_error error,
+                     const char *detail)
 {
     int kind = x->decision.kind;
     exchange_figures(x, kind)->failed++;
-    reply_error(x, outcome, error, detail);
+    respond_error(x, outcome, error, detail);
     exchange_finish(x, kind, outcome);
-    return STEP_OVER;
 }
 
-enum step reply_empty(struct exchange *x, enum outcome outcome, const char *reason)
+void respond_rejected(struct exchange *x, enum http_error error)
+{
+    respond_error(x, OUTCOME_REJECTED, error, "");
+    exchange_finish(x, x->decision.kind, OUTCOME_REJECTED);
+}
+
+void respond_refused(struct exchange *x, enum http_error error)
+{
+    x->engine->bad_requests++;
+    http_reply_error(x->conn, error, x->head.form, SPAN_NONE, SPAN_NONE);
+    exchange_drop(x);
+}
+
+void respond_loop(struct exchange *x)
+{
+    if (x->decision.cls == TASK_CLASS_TASK) {
+        respond_failure(x, OUTCOME_BYPASSED, HTTP_ERROR_LOOP, "");
+    } else {
+        respond_refused(x, HTTP_ERROR_LOOP);
+    }
+}
+
+void respond_empty(struct exchange *x, enum outcome outcome, const char *reason)
 {
     int kind = x->decision.kind;
     struct cache_status status = {.from = CACHE_STATUS_OWN, .detail = reason};
@@ -89,13 +113,197 @@ enum step reply_empty(struct exchange *x, enum outcome outcome, const char *reas
     enum err e = answer_empty_content(&x->settings->kinds[kind], kind,
                                       x->parsed ? &x->request : NULL, &empty.content);
     if (e == ERR_OK) {
-        e = reply_render(x, &empty);
+        e = respond_render(x, &empty);
     }
     answer_free(&empty);
     if (e != ERR_OK) {
-        return reply_failure(x, outcome, HTTP_ERROR_BUSY, err_name(e));
+        respond_failure(x, outcome, HTTP_ERROR_BUSY, err_name(e));
+        return;
     }
-    reply_task(x, kind, &status, buf_span(&x->reply));
+    respond_task(x, kind, &status, buf_span(&x->reply));
     exchange_finish(x, kind, outcome);
-    return STEP_OVER;
+}
+
+/* Whole seconds, rounded down; negative for every entry that has expired. */
+static int64_t seconds_left(usec_t left)
+{
+    if (left > 0) {
+        return left / USEC_PER_S;
+    }
+    int64_t over = (USEC_PER_S - 1 - left) / USEC_PER_S;
+    return over > 0 ? -over : -1;
+}
+
+bool respond_hit(struct exchange *x, const struct lookup_found *found)
+{
+    struct engine *e = x->engine;
+    const struct cache_hit *hit = &found->hit;
+    usec_t left = wall_diff(hit->expires, loop_wall(e->parts.loop));
+    bool rendered = respond_render_stored(x, hit->answer, found->model) == ERR_OK;
+    if (rendered && x->parsed) {
+        autocomplete_hold_hit(x, hit);
+    }
+    cache_release(e->parts.cache); /* from here on only the hit's values are used */
+    if (!rendered) {
+        return false;
+    }
+    if (found->exact_wanted) {
+        lookup_store_exact(x, hit->id, hit->seq, hit->expires);
+    }
+    struct cache_status status = {.from = CACHE_STATUS_HIT,
+                                  .ttl_s = seconds_left(left),
+                                  .detail = found->pending && left > 0 ? "pending" : NULL};
+    exchange_count_saved(x, found->kind, hit->model_time, hit->tokens, hit->cost);
+    respond_task(x, found->kind, &status, buf_span(&x->reply));
+    exchange_finish(x, found->kind, left > 0 ? OUTCOME_HIT : OUTCOME_STALE);
+    return true;
+}
+
+bool respond_stale(struct exchange *x)
+{
+    struct task_figures *figures = exchange_figures(x, x->decision.kind);
+    struct lookup_found found;
+    bool answered = lookup_stale(x, &found) == LOOKUP_HIT && respond_hit(x, &found);
+    figures->failed += answered ? 1 : 0;
+    return answered;
+}
+
+enum err respond_remainder(struct exchange *x, const struct through_hit *hit)
+{
+    int kind = x->decision.kind;
+    struct cache_status status = {.from = CACHE_STATUS_HIT, .detail = "type-through"};
+    struct answer answer;
+    answer_init(&answer);
+    answer.finish = FINISH_STOP;
+    enum err e = suggestion_write(hit->rest, &answer.content);
+    e = e == ERR_OK ? respond_render(x, &answer) : e;
+    answer_free(&answer);
+    if (e == ERR_OK) {
+        exchange_count_saved(x, kind, hit->model_time, hit->tokens, hit->cost);
+        respond_task(x, kind, &status, buf_span(&x->reply));
+        exchange_finish(x, kind, OUTCOME_TYPE_THROUGH);
+    }
+    return e;
+}
+
+/* ---- the end of a call ---- */
+
+/* The reply body for this exchange, rendered once for all waiters that asked for the same model. */
+static enum err shared_reply(struct exchange *x, struct flight_end *end, struct span *body)
+{
+    struct span model = x->request.model;
+    if (end->reply.len > 0 && span_eq(span_of(end->reply_model), model)) {
+        *body = buf_span(&end->reply);
+        return ERR_OK;
+    }
+    enum err e = respond_render(x, end->answer);
+    if (e != ERR_OK) {
+        return e;
+    }
+    *body = buf_span(&x->reply);
+    if (model.len > 0 && model.len < sizeof end->reply_model) {
+        buf_free(&end->reply);
+        buf_move(&end->reply, &x->reply);
+        memcpy(end->reply_model, model.ptr, model.len);
+        end->reply_model[model.len] = '\0';
+        *body = buf_span(&end->reply);
+    }
+    return ERR_OK;
+}
+
+/* How the answer of a call counts for this waiter; fills in its Cache-Status. */
+static enum outcome outcome_of_answer(const struct exchange *x, const struct flight_end *end,
+                                      struct cache_status *status)
+{
+    if (x->bypass != NULL || (x->regenerate && !x->waiter.joined)) {
+        bool uncached_kind = x->bypass != NULL && strcmp(x->bypass, "cache-off") == 0;
+        return x->regenerate || uncached_kind ? OUTCOME_MISS : OUTCOME_BYPASSED;
+    }
+    if (end->fell_back) {
+        status->fwd = CACHE_STATUS_BYPASS;
+        status->detail = "fallback";
+        return x->waiter.joined ? OUTCOME_COLLAPSED : OUTCOME_MISS;
+    }
+    if (end->held) {
+        *status = (struct cache_status){.from = CACHE_STATUS_HIT, .detail = "type-through"};
+        return OUTCOME_TYPE_THROUGH;
+    }
+    if (x->waiter.joined || end->rest) {
+        status->collapsed = true;
+        status->detail = end->rest ? "type-through" : NULL;
+        return OUTCOME_COLLAPSED;
+    }
+    status->stored = end->stored;
+    return OUTCOME_MISS;
+}
+
+void respond_answer(struct exchange *x, struct flight_end *end)
+{
+    int kind = x->decision.kind;
+    struct span body;
+    struct cache_status status = respond_call_status(x, false);
+    enum err e = shared_reply(x, end, &body);
+    if (e != ERR_OK) {
+        respond_failure(x, OUTCOME_MISS, HTTP_ERROR_UPSTREAM_BROKE, err_name(e));
+        return;
+    }
+    enum outcome outcome = outcome_of_answer(x, end, &status);
+    if (outcome == OUTCOME_COLLAPSED || outcome == OUTCOME_TYPE_THROUGH) {
+        exchange_count_saved(x, kind, end->model_time, end->tokens, end->cost);
+    }
+    if (end->stored && !hash_key_eq(end->alias_done, x->exact.hash)) {
+        /* before the reply, which ends the life of the request */
+        lookup_store_exact(x, end->entry_id, end->entry_seq, end->entry_expires);
+        end->alias_done = x->exact.hash;
+    }
+    respond_task(x, kind, &status, body);
+    exchange_finish(x, kind, outcome);
+}
+
+enum outcome respond_call_outcome(const struct exchange *x)
+{
+    if (x->waiter.joined) {
+        return OUTCOME_COLLAPSED;
+    }
+    bool bypassed = x->bypass != NULL && strcmp(x->bypass, "cache-off") != 0;
+    return bypassed ? OUTCOME_BYPASSED : OUTCOME_MISS;
+}
+
+/* Puts an error of the other dialect into the client's. */
+static void convert_error(struct exchange *x, struct flight_end *end, struct buf *body)
+{
+    enum dialect mine = endpoint_dialect(x->head.endpoint);
+    if (mine != end->raw_dialect && dialect_convert_error(end->raw_body, end->status, mine, body)) {
+        end->raw_headers = SPAN("Content-Type: application/json\r\n");
+        end->raw_body = buf_span(body);
+        end->raw_dialect = mine;
+    }
+}
+
+void respond_raw(struct exchange *x, const struct flight_end *given)
+{
+    int kind = x->decision.kind;
+    enum outcome outcome = respond_call_outcome(x);
+    struct flight_end copy = *given;
+    struct flight_end *end = &copy;
+    struct buf converted = {.max = 64 * 1024};
+    convert_error(x, end, &converted);
+    struct buf lines = {.max = end->raw_headers.len + 512};
+    char own[512];
+    struct cache_status status = respond_call_status(x, outcome == OUTCOME_COLLAPSED);
+    size_t own_len = respond_lines(x, kind, &status, own, sizeof own);
+    if (buf_append_span(&lines, end->raw_headers) == ERR_OK &&
+        buf_append(&lines, own, own_len) == ERR_OK) {
+        http_reply_full(x->conn, end->status, SPAN_NONE, buf_span(&lines), end->raw_body);
+    } else {
+        respond_error(x, outcome, HTTP_ERROR_UPSTREAM_BROKE, "");
+    }
+    buf_free(&lines);
+    buf_free(&converted);
+    if (end->upstream_failed) {
+        exchange_figures(x, kind)->failed++;
+    } else if (outcome == OUTCOME_COLLAPSED) {
+        exchange_figures(x, kind)->saved_us += end->model_time;
+    }
+    exchange_finish(x, kind, outcome);
 }

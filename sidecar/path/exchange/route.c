@@ -68,7 +68,7 @@ static enum http_error read_route(struct exchange *x, const struct http_request 
     return h->upstream < 0 ? HTTP_ERROR_NO_SUCH_UPSTREAM : HTTP_ERROR_NONE;
 }
 
-enum http_error head_read(struct exchange *x, const struct http_request *r)
+enum http_error route_read(struct exchange *x, const struct http_request *r)
 {
     read_headers(x, r);
     enum http_error e = read_route(x, r);
@@ -78,7 +78,7 @@ enum http_error head_read(struct exchange *x, const struct http_request *r)
     return e;
 }
 
-bool head_is_back(const struct exchange *x, const struct http_request *r)
+bool route_is_back(const struct exchange *x, const struct http_request *r)
 {
     bool back = false;
     for (size_t i = 0; i < r->header_count && !back; i++) {
@@ -88,7 +88,7 @@ bool head_is_back(const struct exchange *x, const struct http_request *r)
     return back;
 }
 
-enum http_error head_admit(const struct exchange *x, const struct http_request *r)
+enum http_error route_admit(const struct exchange *x, const struct http_request *r)
 {
     const struct server_settings *s = &x->settings->server;
     if (http_conn_is_loopback(x->conn) && r->host.len > 0 &&

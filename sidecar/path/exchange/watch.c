@@ -84,4 +84,4 @@ void watch_ended(struct exchange *x, const struct relay_result *r)
     stop(x);
 }
 
-const struct relay_tap task_tap = {.on_head = on_head, .on_data = on_data, .on_end = on_end};
+const struct relay_tap watch_tap = {.on_head = on_head, .on_data = on_data, .on_end = on_end};

@@ -188,14 +188,20 @@ bool completion_is_futile(struct flight *f)
     return true;
 }
 
-/* Held for what is left of its window, or started. */
-static void go_on(struct flight *f)
+/* Holds it for the remainder of its window; false: the window is over. */
+static bool hold(struct flight *f)
 {
     usec_t waited = mono_diff(loop_now(f->table->loop), f->begun);
     f->state = FLIGHT_HELD;
     if (f->window > waited) {
         loop_timer_start(f->timer, f->window - waited);
-    } else {
+    }
+    return f->window > waited;
+}
+
+static void go_on(struct flight *f)
+{
+    if (!hold(f)) {
         flight_start(f);
     }
 }
@@ -306,7 +312,7 @@ bool completion_landed(struct flight *f, const struct flight_end *end)
 
 /* ---- placing ---- */
 
-void completion_place(struct flight *f)
+bool completion_place(struct flight *f)
 {
     struct flight_table *t = f->table;
     struct flight_completion *c = &f->spec.completion;
@@ -329,9 +335,7 @@ void completion_place(struct flight *f)
         }
         supersede_older(f, leader);
     }
-    if (leader == NULL) {
-        go_on(f);
-    }
+    return leader != NULL || hold(f);
 }
 
 /* ---- the chat was sent ---- */

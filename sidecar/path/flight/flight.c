@@ -445,28 +445,37 @@ static struct flight *begin(struct flight_table *t, const struct flight_spec *sp
     return f;
 }
 
-void flight_submit(struct flight_table *t, const struct flight_spec *spec,
-                   struct flight_waiter *waiter)
+bool flight_join(struct flight_table *t, const struct flight_spec *spec,
+                 struct flight_waiter *waiter)
 {
     struct flight *f = spec->join ? flight_find_to_join(t, spec) : NULL;
     if (f != NULL) {
         add_waiter(f, waiter, true);
-        return;
     }
-    f = begin(t, spec);
+    return f != NULL;
+}
+
+void flight_begin(struct flight_table *t, const struct flight_spec *spec,
+                  struct flight_waiter *waiter)
+{
+    struct flight *f = begin(t, spec);
     add_waiter(f, waiter, false);
-    if (loop_timer_running(f->timer)) {
-        return;
-    }
-    if (spec->shared) {
+    f->state = FLIGHT_HELD;
+    if (spec->shared && !loop_timer_running(f->timer)) {
         list_append(bucket(t, spec->hash), &f->node);
     }
-    f->state = FLIGHT_HELD;
-    if (flight_policy(f)->cls == KIND_CLASS_COMPLETION) {
-        completion_place(f);
-    } else {
-        flight_start(f);
-    }
+}
+
+bool flight_debounce(struct flight_waiter *waiter)
+{
+    struct flight *f = waiter->flight;
+    bool out_of_memory = loop_timer_running(f->timer);
+    return out_of_memory || (is_completion(f) && completion_place(f));
+}
+
+void flight_enqueue(struct flight_waiter *waiter)
+{
+    flight_start(waiter->flight);
 }
 
 void flight_leave(struct flight_table *t, struct flight_waiter *waiter)

@@ -167,7 +167,7 @@ bool spec_copy(struct flight *f, const struct flight_spec *spec);
  * machine. */
 bool completion_is_futile(struct flight *f);
 /* A new flight of class completion: supersedes, follows, is held or started. */
-void completion_place(struct flight *f);
+bool completion_place(struct flight *f);
 /* The call under way that the completion could take the rest of; NULL: none. */
 struct flight *completion_leader(struct flight_table *t, const struct flight_completion *c);
 /* Before a call: whether it is not needed, because another one is under way that fits, or has

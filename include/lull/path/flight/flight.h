@@ -104,7 +104,7 @@ struct flight_turn {
 /* Of class completion: whose text it is. */
 struct flight_completion {
     bool usable;                   /* false: related to nobody, follows nobody */
-    struct typist_arrival who;     /* text copied; `now` is filled in by flight_submit */
+    struct typist_arrival who;     /* text copied; `now` is filled in by flight_debounce */
     struct typist_context context; /* material copied */
 };
 
@@ -166,9 +166,21 @@ struct flight_table *flight_table_create(struct loop *loop, struct upstream_pool
 /* Aborts what runs; waiters are not called. NULL is fine. */
 void flight_table_destroy(struct flight_table *t);
 
-/* Joins or begins a flight. waiter->done never comes before this returns. */
-void flight_submit(struct flight_table *t, const struct flight_spec *spec,
-                   struct flight_waiter *waiter);
+/* The way of a waiter into a call, in this order:
+ *   flight_join()      true: it waits at a flight of the same key; else
+ *   flight_begin()     a flight of its own, then
+ *   flight_debounce()  true: the flight waits for the next key, and goes to the queue by itself; else
+ *   flight_enqueue()   at the gate, and from there to its call.
+ * flight_enqueue() may call waiter->done before it returns, the others do not. Where memory is
+ * short, flight_debounce() holds the flight, which ends with an error from the loop. */
+bool flight_join(struct flight_table *t, const struct flight_spec *spec,
+                 struct flight_waiter *waiter);
+void flight_begin(struct flight_table *t, const struct flight_spec *spec,
+                  struct flight_waiter *waiter);
+/* Holds an autocomplete in its window, or behind a call for shorter text that still fits. Older
+ * autocompletes that it supersedes are answered empty before this returns. */
+bool flight_debounce(struct flight_waiter *waiter);
+void flight_enqueue(struct flight_waiter *waiter);
 /* The exchange leaves (its client is gone). Does nothing when it is not waiting. */
 void flight_leave(struct flight_table *t, struct flight_waiter *waiter);
 

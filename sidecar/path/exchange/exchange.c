@@ -1,0 +1,116 @@
+/* exchange.c: the exchange object: made with the head of a request, counted, and dropped once.
+ *
+ * A task ends with exchange_finish(), the only place that counts outcomes; everything else with
+ * exchange_drop(). Dropped structs are kept for reuse, with the storage of their keys, so that a hit
+ * allocates nothing.
+ */
+#include "path/exchange/exchange_priv.h"
+
+#include <stdlib.h>
+
+enum { SPARE_MAX = 32, SPARE_KEYS_MAX = 64 * 1024 };
+
+struct exchange *exchange_new(struct engine *e, struct http_conn *conn)
+{
+    struct exchange *x = e->spare;
+    if (x != NULL) {
+        e->spare = x->next_spare;
+        e->spare_count--;
+        struct fingerprint exact = x->exact;
+        struct fingerprint normalized = x->normalized;
+        struct fingerprint context = x->context;
+        memset(x, 0, sizeof *x);
+        x->exact = exact;
+        x->normalized = normalized;
+        x->context = context;
+    } else {
+        x = mem_new(sizeof *x);
+    }
+    x->engine = e;
+    x->settings = settings_ref(e->settings);
+    x->conn = conn;
+    x->begun = loop_now(e->parts.loop);
+    x->decision.kind = KIND_NONE;
+    http_conn_set_data(conn, x);
+    return x;
+}
+
+void exchange_clear(struct exchange *x)
+{
+    if (x->parsed) {
+        dialect_request_free(&x->request);
+    }
+    buf_free(&x->reply);
+    buf_free(&x->plain);
+    settings_unref(x->settings);
+}
+
+void exchange_free(struct exchange *x)
+{
+    fingerprint_free(&x->exact);
+    fingerprint_free(&x->normalized);
+    fingerprint_free(&x->context);
+    free(x);
+}
+
+void exchange_drop(struct exchange *x)
+{
+    struct engine *e = x->engine;
+    event_end(x);
+    hints_end(x);
+    if (x->conn != NULL && http_conn_data(x->conn) == x) {
+        http_conn_set_data(x->conn, NULL);
+    }
+    exchange_clear(x);
+    size_t keys = x->normalized.storage.cap + x->exact.storage.cap + x->context.storage.cap;
+    if (e->spare_count < SPARE_MAX && keys <= SPARE_KEYS_MAX) {
+        x->next_spare = e->spare;
+        e->spare = x;
+        e->spare_count++;
+    } else {
+        exchange_free(x);
+    }
+}
+
+void exchange_free_spare(struct engine *e)
+{
+    while (e->spare != NULL) {
+        struct exchange *x = e->spare;
+        e->spare = x->next_spare;
+        exchange_free(x);
+    }
+}
+
+const struct kind_policy *exchange_policy(const struct exchange *x)
+{
+    return &x->settings->kinds[x->decision.kind];
+}
+
+struct task_figures *exchange_figures(struct exchange *x, int kind)
+{
+    return figures_task(x->engine->parts.figures, x->settings->kinds[kind].name);
+}
+
+void exchange_count_saved(struct exchange *x, int kind, usec_t model_time, int64_t tokens,
+                          int64_t cost)
+{
+    struct task_figures *figures = exchange_figures(x, kind);
+    figures->saved_us += model_time;
+    figures->saved_tokens += tokens;
+    figures->saved_cost += cost;
+}
+
+void exchange_finish(struct exchange *x, int kind, enum outcome outcome)
+{
+    struct task_figures *figures = exchange_figures(x, kind);
+    mono_t now = loop_now(x->engine->parts.loop);
+    figures->requests++;
+    figures->outcomes[outcome]++;
+    x->finished = true;
+    x->outcome = outcome;
+    x->counted = kind;
+    if (outcome != OUTCOME_ABANDONED) {
+        figure_times_add(&figures->latency, now, mono_diff(now, x->begun));
+    }
+    exchange_drop(x);
+}
