@@ -13,7 +13,8 @@
 struct daemon {
     struct config *config;
     const struct config_sources *sources;
-    struct buf warned; /* what the last reading of the configuration warned of */
+    struct strings live; /* set over the control socket; a reload drops them */
+    struct buf warned;   /* what the last reading of the configuration warned of */
     struct loop *loop;
     struct figures *figures;
     struct cache *cache;

@@ -50,6 +50,7 @@ static void daemon_finish(struct daemon *d)
     loop_destroy(d->loop);
     config_destroy(d->config);
     buf_free(&d->warned);
+    strings_free(&d->live);
 }
 
 static void say_ready(const struct daemon *d)

@@ -68,7 +68,9 @@ static void warn_of(struct daemon *d, struct buf *warnings)
 struct config *lifecycle_read(struct daemon *d, struct buf *errors)
 {
     struct buf warnings = {.max = 1024 * 1024};
-    struct config *config = config_read(d->sources, errors, &warnings);
+    struct config_sources sources = *d->sources;
+    sources.live = d->live;
+    struct config *config = config_read(&sources, errors, &warnings);
     if (config == NULL) {
         buf_free(&warnings);
         return NULL;
@@ -93,23 +95,23 @@ static void swap_in(struct daemon *d, struct config *fresh)
 }
 
 /* Errors are lines; the log has one. */
-static bool refused(struct buf *text)
+static bool refused(const char *what, struct buf *text)
 {
     struct span all = span_trim(buf_span(text));
     char *line = mem_strndup(all.len > 0 ? all.ptr : "", all.len);
     for (char *c = line; *c != '\0'; c++) {
         *c = *c == '\n' ? ';' : *c;
     }
-    log_error("app", "not reloaded, the old configuration stays: %s", line);
+    log_error("app", "not %s, the old configuration stays: %s", what, line);
     free(line);
     return false;
 }
 
-static void say_reloaded(const struct buf *applied, const struct buf *fixed)
+static void say_applied(const char *what, const struct buf *applied, const struct buf *fixed)
 {
     bool any = applied->len > 0;
     bool waits = fixed->len > 0;
-    log_line(waits ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, "app", "reloaded; %s%.*s%s%.*s",
+    log_line(waits ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, "app", "%s; %s%.*s%s%.*s", what,
              any     ? "changed: "
              : waits ? ""
                      : "nothing changed",
@@ -118,30 +120,108 @@ static void say_reloaded(const struct buf *applied, const struct buf *fixed)
              waits ? fixed->data : "");
 }
 
-/* Reads the configuration again and swaps it in whole, or not at all; text gets the names of what
- * changed, one a line, or why nothing did. One line in the log says the same. */
-static bool reload_config(void *ctx, struct buf *text)
+/* Swaps a configuration in whole, or not at all; text gets the names of what changed, one a line, or
+ * why nothing did. One line in the log says the same; what: "reloaded" or "set". */
+static bool apply_config(struct daemon *d, const char *what, struct config *fresh, struct buf *text)
 {
-    struct daemon *d = ctx;
     struct buf applied = {.max = 4096};
     struct buf fixed = {.max = 2048};
     char why[512] = "";
-    struct config *fresh = lifecycle_read(d, text);
-    if (fresh == NULL) {
-        return refused(text);
-    }
     if (d->draining || edge_apply(d->edge, config_settings(fresh), why, sizeof why) != ERR_OK) {
         config_destroy(fresh);
         enum err e = buf_printf(text, "%s\n", d->draining ? "the daemon is stopping" : why);
         (void)e;
-        return refused(text);
+        return refused(what, text);
     }
     config_diff(d->config, fresh, text, &applied, &fixed);
     swap_in(d, fresh);
-    say_reloaded(&applied, &fixed);
+    say_applied(what, &applied, &fixed);
     buf_free(&applied);
     buf_free(&fixed);
     return true;
+}
+
+/* Reads the sources again. What was set over the control socket is dropped. */
+static bool reload_config(void *ctx, struct buf *text)
+{
+    struct daemon *d = ctx;
+    struct strings live = d->live;
+    d->live = (struct strings){0};
+    struct config *fresh = lifecycle_read(d, text);
+    bool done =
+        fresh != NULL ? apply_config(d, "reloaded", fresh, text) : refused("reloaded", text);
+    if (done) {
+        strings_free(&live);
+    } else {
+        d->live = live;
+    }
+    return done;
+}
+
+/* The name of "SECTION.KEY=VALUE". */
+static struct span set_name(const char *text)
+{
+    return span_make(text, strcspn(text, "="));
+}
+
+/* The list with these lines added; a line of the same name is replaced. */
+static struct strings live_with(const struct strings *old, const struct strings *lines)
+{
+    struct strings all = {mem_new((old->count + lines->count + 1) * sizeof *all.items), 0};
+    for (size_t i = 0; i < old->count; i++) {
+        bool again = false;
+        for (size_t k = 0; k < lines->count; k++) {
+            again = again || span_eq(set_name(old->items[i]), set_name(lines->items[k]));
+        }
+        if (!again) {
+            all.items[all.count++] = mem_strdup(old->items[i]);
+        }
+    }
+    for (size_t i = 0; i < lines->count; i++) {
+        all.items[all.count++] = mem_strdup(lines->items[i]);
+    }
+    return all;
+}
+
+/* Whether something of it waits for a restart; then text says so. */
+static bool needs_restart(struct daemon *d, const struct config *fresh, struct buf *text)
+{
+    struct buf names = {.max = 1024 * 1024}, applied = {.max = 4096}, fixed = {.max = 2048};
+    config_diff(d->config, fresh, &names, &applied, &fixed);
+    bool waits = fixed.len > 0;
+    if (waits) {
+        buf_text(text, "only a restart changes this, so write it into the file: %.*s\n",
+                 (int)fixed.len, fixed.data);
+    }
+    buf_free(&names);
+    buf_free(&applied);
+    buf_free(&fixed);
+    return waits;
+}
+
+/* Sets values over the control socket: all lines or none. */
+static bool set_live(void *ctx, const struct strings *lines, struct buf *text)
+{
+    struct daemon *d = ctx;
+    struct strings old = d->live;
+    d->live = live_with(&old, lines);
+    struct config *fresh = lifecycle_read(d, text);
+    bool done = false;
+    if (fresh == NULL) {
+        (void)refused("set", text);
+    } else if (needs_restart(d, fresh, text)) {
+        config_destroy(fresh);
+        (void)refused("set", text);
+    } else {
+        done = apply_config(d, "set", fresh, text);
+    }
+    if (done) {
+        strings_free(&old);
+    } else {
+        strings_free(&d->live);
+        d->live = old;
+    }
+    return done;
 }
 
 static void on_reload_signal(void *ctx)
@@ -180,6 +260,7 @@ struct control_parts lifecycle_parts(struct daemon *d)
                                   .draining = &d->draining,
                                   .started = d->started,
                                   .reload = reload_config,
+                                  .set = set_live,
                                   .drain = drain_daemon,
                                   .ctx = d};
 }

@@ -59,6 +59,12 @@ void config_say(const struct config *c, const char *name, const char *text, stru
     }
 }
 
+char *config_value(const struct config *c, const char *name)
+{
+    const struct value *v = value_find(c, name);
+    return v == NULL ? NULL : value_shown(v);
+}
+
 static void append_span(struct buf *out, struct span s)
 {
     enum err e = buf_append_span(out, s);

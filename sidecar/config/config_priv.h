@@ -55,7 +55,7 @@ const char *own_listener_of(const struct upstream_settings *u, const struct stri
 
 /* ---- assignments.c: everything that was written, and the messages about it ---- */
 
-enum source { SOURCE_DEFAULT, SOURCE_FILE, SOURCE_ENVIRONMENT, SOURCE_ARGUMENT };
+enum source { SOURCE_DEFAULT, SOURCE_FILE, SOURCE_ENVIRONMENT, SOURCE_ARGUMENT, SOURCE_LIVE };
 
 struct assignment {
     enum section section;

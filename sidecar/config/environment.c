@@ -269,7 +269,7 @@ void read_environment(struct assignments *r, char **environment)
 }
 
 /* SECTION.KEY=VALUE or SECTION.NAME.KEY=VALUE */
-static void read_set(struct assignments *r, const char *text)
+static void read_set(struct assignments *r, const char *text, enum source source)
 {
     struct span all = span_of(text);
     size_t equals = span_find(all, SPAN("="), 0);
@@ -277,24 +277,25 @@ static void read_set(struct assignments *r, const char *text)
     size_t first = span_find(left, SPAN("."), 0);
     size_t last = span_rfind(left, SPAN("."));
     char place[NAME_MAX_BYTES];
-    snprintf(place, sizeof place, "--set %.*s", (int)(left.len < 150 ? left.len : 150), left.ptr);
+    snprintf(place, sizeof place, "%s%.*s", source == SOURCE_ARGUMENT ? "--set " : "",
+             (int)(left.len < 150 ? left.len : 150), left.ptr);
     enum section section = SECTION_SERVER;
     if (first == SIZE_MAX || !section_parse(span_make(text, first), &section)) {
         report(
-            r->errors, SOURCE_ARGUMENT, place,
+            r->errors, source, place,
             "write SECTION.KEY=VALUE, as in server.log_level=debug, upstream.chat.url=http://host "
             "or task.title.ttl=2d");
         return;
     }
     struct span name = last > first ? span_make(text + first + 1, last - first - 1) : SPAN_NONE;
     if (section_is_named(section) ? !is_name(name) : name.len > 0) {
-        report(r->errors, SOURCE_ARGUMENT, place, "%s",
+        report(r->errors, source, place, "%s",
                section_is_named(section) ? "the section needs a name: task.title.ttl=2d"
                                          : "this section has no name: SECTION.KEY=VALUE");
         return;
     }
     char *owned = mem_strndup(name.len > 0 ? name.ptr : "", name.len);
-    struct assignment a = {.section = section, .name = owned, .source = SOURCE_ARGUMENT};
+    struct assignment a = {.section = section, .name = owned, .source = source};
     a.place = place;
     assignments_add(r, &a, span_make(text + last + 1, equals - last - 1),
                     span_make(text + equals + 1, all.len - equals - 1));
@@ -327,6 +328,9 @@ void read_arguments(struct assignments *r, const struct config_sources *s)
     assign_server(r, "data_dir", "--data-dir", s->data_dir);
     assign_server(r, "control", "--control", s->control);
     for (size_t i = 0; i < s->sets.count; i++) {
-        read_set(r, s->sets.items[i]);
+        read_set(r, s->sets.items[i], SOURCE_ARGUMENT);
+    }
+    for (size_t i = 0; i < s->live.count; i++) {
+        read_set(r, s->live.items[i], SOURCE_LIVE);
     }
 }

@@ -11,12 +11,21 @@ struct settings *settings_ref(struct settings *s)
     return s;
 }
 
-static void strings_free(struct strings *list)
+void strings_free(struct strings *list)
 {
     for (size_t i = 0; i < list->count; i++) {
         free(list->items[i]);
     }
     free(list->items);
+}
+
+struct strings strings_copy(const struct strings *list)
+{
+    struct strings copy = {mem_new((list->count + 1) * sizeof *copy.items), list->count};
+    for (size_t i = 0; i < list->count; i++) {
+        copy.items[i] = mem_strdup(list->items[i]);
+    }
+    return copy;
 }
 
 static void free_server(struct server_settings *s)

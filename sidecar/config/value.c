@@ -57,6 +57,8 @@ const char *value_place(const struct value *v)
         return "environment";
     case SOURCE_ARGUMENT:
         return "argument";
+    case SOURCE_LIVE:
+        return "control socket";
     default:
         return "default";
     }

@@ -21,6 +21,7 @@ enum {
     OUT_MAX = 64 * 1024 * 1024,
     CONNECTIONS_MAX = 64,
     EXPLAIN_MAX = 1024 * 1024,
+    SET_MAX = 64 * 1024,
     COMPARE_MAX = 16 * 1024,
 };
 
@@ -178,6 +179,9 @@ static const struct route routes[] = {
     {.method = HTTP_GET, .path = "/healthz", .serve = get_healthz},
     {.method = HTTP_GET, .path = "/readyz", .serve = get_readyz},
     {.method = HTTP_GET, .path = "/config", .serve = get_config},
+    {.method = HTTP_POST, .path = "/config", .serve = control_set, .body_max = SET_MAX},
+    {.method = HTTP_POST, .path = "/pause", .serve = control_pause},
+    {.method = HTTP_POST, .path = "/resume", .serve = control_resume},
     {.method = HTTP_GET, .path = "/flights", .serve = get_flights},
     {.method = HTTP_GET, .path = "/events", .serve = control_events},
     {.method = HTTP_GET, .path = "/doctor", .serve = get_doctor},

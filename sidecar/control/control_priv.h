@@ -101,6 +101,12 @@ void control_flights(struct control *ctl, struct http_conn *c, bool scopes);
 
 void control_explain(struct control *ctl, struct http_conn *c);
 
+/* ---- steer.c: POST /config (the body is held first), /pause, /resume ---- */
+
+void control_set(struct control *ctl, struct http_conn *c);
+void control_pause(struct control *ctl, struct http_conn *c);
+void control_resume(struct control *ctl, struct http_conn *c);
+
 /* ---- doctor.c: GET /doctor; texts: with the beginnings of chats ---- */
 
 void control_doctor(struct control *ctl, struct http_conn *c, bool texts);

@@ -61,6 +61,6 @@ void control_doctor(struct control *ctl, struct http_conn *c, bool texts)
     add_count(tree, "lookalike_count", h->lookalike_count);
     add_lookalikes(cJSON_AddArrayToObject(tree, "lookalikes"), h, texts);
     add_disk(tree, control_settings(&ctl->parts)->server.data_dir);
-    cJSON_AddNumberToObject(tree, "time_s", (double)(loop_wall(ctl->parts.loop).us / USEC_PER_S));
+    cJSON_AddNumberToObject(tree, "time_s", (double)loop_wall(ctl->parts.loop).us / 1e6);
     control_reply_tree(c, 200, tree);
 }

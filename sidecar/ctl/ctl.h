@@ -27,6 +27,7 @@ struct ctl_tail_filter {
 struct ctl {
     const char *socket;
     bool json;
+    bool changed; /* of config: only what was set live */
     struct ctl_tail_filter tail;
     struct ctl_compare compare;
 };
@@ -61,6 +62,8 @@ int ctl_tail(const struct ctl *ctl);
 int ctl_top(const struct ctl *ctl);
 /* lullctl doctor: 0 nothing to change, 1 something to change. */
 int ctl_doctor(const struct ctl *ctl);
+/* lullctl set SECTION.KEY=VALUE...; returns an exit status. */
+int ctl_set(const struct ctl *ctl, char **lines);
 /* Whether output goes to a terminal that shows colours, and NO_COLOR is not set. */
 bool ctl_has_colour(void);
 /* A member in milliseconds as "0.3 ms", "250 ms", "12.4 s"; "-" where it is no number. */
@@ -87,6 +90,9 @@ void ctl_print_flights(const cJSON *answer);
 void ctl_print_entries(const cJSON *page);
 void ctl_print_entry(const cJSON *entry);
 void ctl_print_config(const cJSON *config);
+/* Only what was set over the control socket, as lines of the configuration file. */
+void ctl_print_changed(const cJSON *config);
+void ctl_print_set(const cJSON *answer);
 void ctl_print_reload(const cJSON *answer);
 
 #endif

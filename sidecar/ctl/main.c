@@ -25,7 +25,11 @@ static const char USAGE[] =
     "  compare --kind KIND --model MODEL[@UPSTREAM]... [--last 50] [--show]\n"
     "                         try models on the stored requests of a kind; asks for\n"
     "                         --yes-send-stored-requests before they leave their upstream\n"
-    "  config                 every value and where it came from\n"
+    "  config [--changed]     every value and where it came from; --changed: only what was set "
+    "live\n"
+    "  set SECTION.KEY=VALUE...\n"
+    "                         change values at once, all or none; not written to the file\n"
+    "  pause [60s], resume    answer background tasks empty for a while; end that\n"
     "  reload                 read the configuration anew\n"
     "  drain                  stop when everything open is done\n"
     "\n"
@@ -39,6 +43,16 @@ static void print_purged(const cJSON *answer)
 {
     const cJSON *n = cJSON_GetObjectItemCaseSensitive(answer, "purged");
     printf("%.0f removed\n", cJSON_IsNumber(n) ? n->valuedouble : 0);
+}
+
+static void print_paused(const cJSON *answer)
+{
+    double left = ctl_number_of(answer, "paused_s");
+    if (left > 0) {
+        printf("background tasks are paused for %.0f s\n", left);
+    } else {
+        printf("background tasks go on\n");
+    }
 }
 
 static void print_draining(const cJSON *answer)
@@ -209,6 +223,22 @@ static int run_entry(const struct ctl *ctl, const char *method, const char *id, 
     return result;
 }
 
+static int run_pause(const struct ctl *ctl, const char *duration)
+{
+    struct buf target;
+    if (!is_duration(duration)) {
+        fprintf(stderr, "lullctl: pause takes a duration with its unit, as in pause 60s\n");
+        return CTL_USAGE;
+    }
+    buf_init(&target, 256);
+    require_ok(buf_append_span(&target, SPAN("/pause?for=")));
+    ctl_encode(&target, duration);
+    require_ok(buf_append_char(&target, '\0'));
+    int result = run(ctl, "POST", target.data, print_paused);
+    buf_free(&target);
+    return result;
+}
+
 static int remove_all(const struct ctl *ctl, char **ids)
 {
     int result = CTL_DONE;
@@ -228,7 +258,10 @@ enum form {
     FORM_COMPARE,
     FORM_TAIL,
     FORM_TOP,
-    FORM_DOCTOR
+    FORM_DOCTOR,
+    FORM_SET,
+    FORM_PAUSE,
+    FORM_CONFIG
 };
 static const struct {
     const char *verb;
@@ -248,11 +281,14 @@ static const struct {
     {"purge", FORM_CONDITIONS, {"POST", "/purge"}, print_purged},
     {"explain", FORM_EXPLAIN, {"POST", "/explain"}, NULL},
     {"compare", FORM_COMPARE, {"POST", "/compare"}, NULL},
-    {"config", FORM_PLAIN, {"GET", "/config"}, ctl_print_config},
+    {"config", FORM_CONFIG, {"GET", "/config"}, ctl_print_config},
     {"reload", FORM_PLAIN, {"POST", "/reload"}, ctl_print_reload},
     {"drain", FORM_PLAIN, {"POST", "/drain"}, print_draining},
+    {"set", FORM_SET, {"POST", "/config"}, ctl_print_set},
+    {"pause", FORM_PAUSE, {"POST", "/pause"}, print_paused},
+    {"resume", FORM_PLAIN, {"POST", "/resume"}, print_paused},
 };
-static const char *const later[] = {"set", "pause", "report"};
+static const char *const later[] = {"report"};
 
 static int usage(const char *text, const char *verb)
 {
@@ -274,12 +310,13 @@ static int run_verb(const struct ctl *ctl, const char *verb, char **arguments)
         bool filtered =
             ctl->tail.kind != NULL || ctl->tail.outcome != NULL || ctl->tail.slow != NULL;
         bool kind_only = ctl->tail.outcome == NULL && ctl->tail.slow == NULL;
-        if ((ctl->compare.given && form != FORM_COMPARE) ||
+        if ((ctl->changed && strcmp(verb, "config") != 0) ||
+            (ctl->compare.given && form != FORM_COMPARE) ||
             (filtered && form != FORM_TAIL && !(form == FORM_COMPARE && kind_only))) {
             return usage(" takes no such option", verb);
         }
-        bool plain =
-            form != FORM_CONDITIONS && form != FORM_ID && form != FORM_IDS && form != FORM_EXPLAIN;
+        bool plain = form != FORM_CONDITIONS && form != FORM_ID && form != FORM_IDS &&
+                     form != FORM_EXPLAIN && form != FORM_SET && form != FORM_PAUSE;
         if ((plain && count > 0) || (form == FORM_ID && count != 1) ||
             (form == FORM_IDS && count == 0)) {
             return usage(plain ? " takes no arguments" : " needs an id", verb);
@@ -304,6 +341,13 @@ static int run_verb(const struct ctl *ctl, const char *verb, char **arguments)
             return ctl_top(ctl);
         case FORM_DOCTOR:
             return ctl_doctor(ctl);
+        case FORM_CONFIG:
+            return run(ctl, "GET", "/config", ctl->changed ? ctl_print_changed : ctl_print_config);
+        case FORM_SET:
+            return count > 0 ? ctl_set(ctl, arguments) : usage(" needs SECTION.KEY=VALUE", verb);
+        case FORM_PAUSE:
+            return count <= 1 ? run_pause(ctl, count == 1 ? arguments[0] : "60s")
+                              : usage(" takes one duration, as in pause 60s", verb);
         default:
             return run(ctl, verbs[i].route[0], verbs[i].route[1], verbs[i].print);
         }
@@ -345,6 +389,7 @@ int main(int argc, char **argv)
                                             {"json", no_argument, NULL, 'j'},
                                             {"kind", required_argument, NULL, 'k'},
                                             {"outcome", required_argument, NULL, 'o'},
+                                            {"changed", no_argument, NULL, 'c'},
                                             {"slow", required_argument, NULL, 'S'},
                                             {"model", required_argument, NULL, 'm'},
                                             {"last", required_argument, NULL, 'l'},
@@ -372,6 +417,9 @@ int main(int argc, char **argv)
             return CTL_DONE;
         case '?':
             return CTL_USAGE;
+        case 'c':
+            ctl.changed = true;
+            break;
         case 'o':
             ctl.tail.outcome = optarg;
             break;

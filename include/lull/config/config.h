@@ -19,6 +19,7 @@ struct config_sources {
     const char *data_dir, *control; /* NULL: not given */
     struct strings
         sets; /* --set SECTION.KEY=VALUE, e.g. "upstream.chat.url=http://x", "task.title.ttl=2d" */
+    struct strings live;      /* the same, set over the control socket: they win over everything */
     int64_t most_connections; /* what the process has room for: max_connections is lowered to it,
                                  with a warning; 0: any number */
 };
@@ -43,6 +44,8 @@ void config_print(const struct config *c, struct buf *out);
 /* The same as a JSON object {"section.key":{"value","origin"}}, of the names that begin with
  * `section` ("": all), without that beginning. */
 void config_print_json(const struct config *c, const char *section, struct buf *out);
+/* The value of "section.key" as people may see it, NULL where it is none; free() it. */
+char *config_value(const struct config *c, const char *name);
 /* Every key of options.def: type, default, range, reload, help. */
 void config_help(struct buf *out);
 /* What a reload from a to b changes, each name once: "task.title.ttl"; "tasks.ttl" where [tasks]

@@ -16,6 +16,9 @@ struct strings {
     char **items;
     size_t count;
 };
+/* Frees the texts and the list, and makes it empty; a copy owns its own. */
+void strings_free(struct strings *list);
+struct strings strings_copy(const struct strings *list);
 
 enum tasks_mode { TASKS_ON, TASKS_OBSERVE, TASKS_OFF };
 enum dialect_choice { DIALECT_CHOICE_AUTO, DIALECT_CHOICE_OPENAI, DIALECT_CHOICE_OLLAMA };

@@ -31,6 +31,8 @@ struct control_parts {
     /* Reads the configuration again. true: text has the names that changed, one a line; false: it
      * says why nothing changed. */
     bool (*reload)(void *ctx, struct buf *text);
+    /* Applies lines "SECTION.KEY=VALUE", all or none; text as above. A reload drops them. */
+    bool (*set)(void *ctx, const struct strings *lines, struct buf *text);
     /* Begins to stop the daemon; does nothing when it is stopping already. */
     void (*drain)(void *ctx);
     void *ctx; /* of reload and drain */

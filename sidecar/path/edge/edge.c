@@ -33,24 +33,6 @@ static struct http_limits limits_of(const struct settings *settings)
     };
 }
 
-static void strings_free(struct strings *list)
-{
-    for (size_t i = 0; i < list->count; i++) {
-        free(list->items[i]);
-    }
-    free(list->items);
-    *list = (struct strings){0};
-}
-
-static struct strings strings_copy(const struct strings *list)
-{
-    struct strings copy = {mem_new((list->count + 1) * sizeof *copy.items), list->count};
-    for (size_t i = 0; i < list->count; i++) {
-        copy.items[i] = mem_strdup(list->items[i]);
-    }
-    return copy;
-}
-
 static bool listed(const struct strings *list, const char *address)
 {
     for (size_t i = 0; i < list->count; i++) {

@@ -10,7 +10,8 @@
  *                   no key, `mode = observe` ────────────────────────────────▶ FORWARD
  *                   cache not to be read, title asked again ─▶ JOIN
  *   TYPE_THROUGH    remainder of a suggestion ───────────────────────────────▶ type-through
- *   JOIN            an equal call is under way: waits for it ────────────────▶ collapsed
+ *   JOIN            paused (lullctl pause) ──────────────────────────────────▶ switched off
+ *                   an equal call is under way: waits for it ────────────────▶ collapsed
  *   DEBOUNCE        an autocomplete waits for the next key; newer text ──────▶ superseded
  *   QUEUE           waits at the gate until no chat is in its way, then the call:
  *                   on_flight_end ─────────────▶ miss, stale, busy, sent, obsolete
@@ -120,6 +121,10 @@ static enum step step_type_through(struct exchange *x)
 
 static enum step step_join(struct exchange *x)
 {
+    if (policy_is_paused(x)) {
+        respond_empty(x, OUTCOME_SWITCHED_OFF, "paused");
+        return STEP_OVER;
+    }
     x->waiter.done = on_flight_end;
     x->waiter.ctx = x;
     switch (dispatch_begin(x)) {
@@ -398,4 +403,16 @@ const char *engine_upstream_state(const struct engine *e, const char *upstream)
         return "up"; /* the last call reached it */
     }
     return reach == PROBE_REACHED ? "up" : reach == PROBE_UNREACHED ? "down" : "untried";
+}
+
+void engine_pause(struct engine *e, usec_t duration)
+{
+    mono_t now = loop_now(e->parts.loop);
+    e->paused_until.us = duration > 0 ? now.us + duration : 0;
+}
+
+usec_t engine_paused(const struct engine *e)
+{
+    usec_t left = e->paused_until.us - loop_now(e->parts.loop).us;
+    return e->paused_until.us != 0 && left > 0 ? left : 0;
 }

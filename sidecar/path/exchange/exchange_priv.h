@@ -131,6 +131,7 @@ struct engine {
     struct list listeners;
     uint64_t events; /* ids given to events */
     struct hints hints;
+    mono_t paused_until; /* zero: not paused */
     char hostname[256];
 };
 
@@ -177,6 +178,9 @@ enum policy {
 };
 /* Of a task, after policy_classify(). */
 enum policy policy_decide(struct exchange *x);
+/* Whether a pause keeps the task from the model: background kinds and completions that have an empty
+ * answer. */
+bool policy_is_paused(const struct exchange *x);
 
 /* ---- lookup.c ---- */
 

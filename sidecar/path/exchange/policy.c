@@ -52,3 +52,10 @@ enum policy policy_decide(struct exchange *x)
     bool off = !exchange_policy(x)->enabled && x->settings->mode == TASKS_ON;
     return off ? POLICY_SWITCHED_OFF : POLICY_GO_ON;
 }
+
+bool policy_is_paused(const struct exchange *x)
+{
+    const struct kind_policy *policy = exchange_policy(x);
+    return engine_paused(x->engine) > 0 && policy->cls != KIND_CLASS_FOREGROUND &&
+           policy->answer != NULL;
+}

@@ -53,6 +53,12 @@ const char *engine_upstream_state(const struct engine *e, const char *upstream);
 /* How Open WebUI is set up, as far as its requests showed it (hints.h). Valid as long as the engine. */
 const struct hints *engine_hints(const struct engine *e);
 
+/* Until then (0: no more) background tasks and completions that the cache cannot answer are answered
+ * empty; all else goes on. Kinds without an empty answer go on too. */
+void engine_pause(struct engine *e, usec_t duration);
+/* What is left of a pause; 0: there is none. */
+usec_t engine_paused(const struct engine *e);
+
 /* The handler to give to edge_create, with the engine as ctx. */
 extern const struct http_handler engine_handler;
 

@@ -1,0 +1,120 @@
+/* steer.c: what changes the running daemon: POST /config (lullctl set), /pause and /resume. */
+#include "control/control_priv.h"
+
+#include "lull/base/log.h"
+#include "lull/config/options.h"
+
+#include <stdlib.h>
+
+/* ---- values ---- */
+
+/* Lines SECTION.KEY=VALUE of the body as a list. */
+static struct strings body_lines(struct span body)
+{
+    struct strings lines = {mem_new((body.len + 1) * sizeof *lines.items), 0};
+    for (size_t at = 0; at < body.len;) {
+        size_t end = span_find(body, SPAN("\n"), at);
+        end = end == SIZE_MAX ? body.len : end;
+        struct span line = span_trim(span_make(body.ptr + at, end - at));
+        if (line.len > 0) {
+            lines.items[lines.count++] = mem_strndup(line.ptr, line.len);
+        }
+        at = end + 1;
+    }
+    return lines;
+}
+
+static char *value_before(struct control *ctl, const char *line)
+{
+    char *name = mem_strndup(line, strcspn(line, "="));
+    char *value = config_value(*ctl->parts.config, name);
+    free(name);
+    return value;
+}
+
+/* {"name", "old", "new"}; old and new only where the line names one value. */
+static cJSON *change_tree(struct control *ctl, const char *line, const char *old)
+{
+    cJSON *one = cJSON_CreateObject();
+    char *now = value_before(ctl, line);
+    control_add_span(one, "name", span_make(line, strcspn(line, "=")));
+    if (old != NULL && now != NULL) {
+        cJSON_AddStringToObject(one, "old", old);
+        cJSON_AddStringToObject(one, "new", now);
+    }
+    free(now);
+    return one;
+}
+
+void control_set(struct control *ctl, struct http_conn *c)
+{
+    struct strings lines = body_lines(http_body(c));
+    struct strings old = {mem_new((lines.count + 1) * sizeof *old.items), lines.count};
+    struct buf text = {.max = 1024 * 1024};
+    for (size_t i = 0; i < lines.count; i++) {
+        old.items[i] = value_before(ctl, lines.items[i]);
+    }
+    if (lines.count == 0) {
+        control_reply_error(c, 400, SPAN("the body has lines SECTION.KEY=VALUE"));
+    } else if (!ctl->parts.set(ctl->parts.ctx, &lines, &text)) {
+        control_reply_error(c, 409, span_trim(buf_span(&text)));
+    } else {
+        cJSON *tree = cJSON_CreateObject();
+        cJSON *set = cJSON_AddArrayToObject(tree, "set");
+        for (size_t i = 0; i < lines.count; i++) {
+            cJSON_AddItemToArray(set, change_tree(ctl, lines.items[i], old.items[i]));
+        }
+        control_reply_tree(c, 200, tree);
+    }
+    buf_free(&text);
+    strings_free(&lines);
+    strings_free(&old);
+}
+
+static void reply_paused(struct control *ctl, struct http_conn *c)
+{
+    cJSON *tree = cJSON_CreateObject();
+    control_add_seconds(tree, "paused_s", engine_paused(ctl->parts.engine));
+    control_reply_tree(c, 200, tree);
+}
+
+/* ---- pauses ---- */
+
+struct pausing {
+    int64_t us;
+    struct buf *why;
+};
+
+static bool take_pause(void *ctx, struct span name, struct span value)
+{
+    static const struct option duration = {
+        .type = TYPE_DURATION, .min = 1, .max = 24 * 3600 * USEC_PER_S};
+    struct pausing *p = ctx;
+    if (!span_eq(name, SPAN("for"))) {
+        buf_text(p->why, "pause takes for=60s");
+        return false;
+    }
+    return value_read(&duration, value.ptr, &p->us, p->why);
+}
+
+void control_pause(struct control *ctl, struct http_conn *c)
+{
+    struct buf why = {.max = 1024}, text = {.max = 1024};
+    struct pausing p = {60 * USEC_PER_S, &why};
+    if (control_query_walk(http_conn_request(c)->query, &text, take_pause, &p, &why)) {
+        engine_pause(ctl->parts.engine, p.us);
+        log_info("control", "background tasks are paused for %.0f s", (double)p.us / 1e6);
+        reply_paused(ctl, c);
+    } else {
+        control_reply_error(c, 400, buf_span(&why));
+    }
+    buf_free(&why);
+    buf_free(&text);
+}
+
+void control_resume(struct control *ctl, struct http_conn *c)
+{
+    engine_pause(ctl->parts.engine, 0);
+    log_info("control", "background tasks go on");
+    reply_paused(ctl, c);
+}

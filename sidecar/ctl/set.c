@@ -1,0 +1,105 @@
+/* set.c: lullctl set, and lullctl config --changed. */
+#include "ctl/ctl.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { LINES_MAX = 32 * 1024 };
+
+int ctl_set(const struct ctl *ctl, char **lines)
+{
+    struct buf body = {.max = LINES_MAX}, out;
+    enum err e = ERR_OK;
+    for (size_t i = 0; lines[i] != NULL && e == ERR_OK; i++) {
+        const char *equals = strchr(lines[i], '=');
+        if (equals == NULL || strchr(lines[i], '.') == NULL || strchr(lines[i], '.') > equals ||
+            strchr(lines[i], '\n') != NULL) {
+            fprintf(stderr,
+                    "lullctl: write SECTION.KEY=VALUE, as in task.autocomplete.debounce=300ms\n");
+            buf_free(&body);
+            return CTL_USAGE;
+        }
+        e = buf_append_span(&body, span_of(lines[i]));
+        e = e == ERR_OK ? buf_append_char(&body, '\n') : e;
+    }
+    if (e != ERR_OK) {
+        fprintf(stderr, "lullctl: that is more than fits into one request\n");
+        buf_free(&body);
+        return CTL_USAGE;
+    }
+    long status = ctl_send(ctl, "/config", NULL, 0, buf_span(&body), &out);
+    buf_free(&body);
+    return ctl_finish(ctl, status, &out, ctl_print_set);
+}
+
+void ctl_print_set(const cJSON *answer)
+{
+    const cJSON *one = NULL;
+    cJSON_ArrayForEach(one, cJSON_GetObjectItemCaseSensitive(answer, "set"))
+    {
+        ctl_print_text(ctl_text_of(one, "name"), false);
+        if (cJSON_GetObjectItemCaseSensitive(one, "new") != NULL) {
+            printf(": ");
+            ctl_print_text(ctl_text_of(one, "old"), false);
+            printf(" -> ");
+            ctl_print_text(ctl_text_of(one, "new"), false);
+        }
+        printf("\n");
+    }
+}
+
+/* "section.key" and "section.name.key": the section's head and the key. */
+static void split_name(const char *name, char *head, size_t size, const char **key)
+{
+    const char *first = strchr(name, '.');
+    const char *last = strrchr(name, '.');
+    *key = last == NULL ? name : last + 1;
+    if (first == NULL || first == last) {
+        snprintf(head, size, "[%.*s]", (int)(last == NULL ? 0 : last - name), name);
+    } else {
+        snprintf(head, size, "[%.*s %.*s]", (int)(first - name), name, (int)(last - first - 1),
+                 first + 1);
+    }
+}
+
+/* As the file reader takes it: in quotes where it has to be. */
+static void print_value(const char *value)
+{
+    bool plain = value[0] != '"' && value[0] != ' ' && strpbrk(value, "\n\t#") == NULL &&
+                 (value[0] == '\0' || value[strlen(value) - 1] != ' ');
+    if (plain) {
+        printf("%s", value);
+        return;
+    }
+    putchar('"');
+    for (; *value != '\0'; value++) {
+        if (*value == '\n' || *value == '\t') {
+            printf(*value == '\n' ? "\\n" : "\\t");
+        } else {
+            printf(*value == '"' || *value == '\\' ? "\\%c" : "%c", *value);
+        }
+    }
+    putchar('"');
+}
+
+void ctl_print_changed(const cJSON *config)
+{
+    char shown[256] = "", head[256];
+    const cJSON *one = NULL;
+    cJSON_ArrayForEach(one, config)
+    {
+        const char *key = NULL;
+        if (strcmp(ctl_text_of(one, "origin"), "control socket") != 0) {
+            continue;
+        }
+        split_name(one->string, head, sizeof head, &key);
+        if (strcmp(head, shown) != 0) {
+            printf("%s%s\n", shown[0] != '\0' ? "\n" : "", head);
+            snprintf(shown, sizeof shown, "%s", head);
+        }
+        bool secret = strcmp(ctl_text_of(one, "value"), "***") == 0;
+        printf("%s%s = ", secret ? "# secret, not shown: " : "", key);
+        print_value(ctl_text_of(one, "value"));
+        printf("\n");
+    }
+}

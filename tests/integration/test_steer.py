@@ -1,0 +1,112 @@
+#!/usr/bin/env python3
+"""What changes the running daemon: lullctl set, config --changed, pause, resume; and what a reload makes of
+values that were set."""
+import os
+import unittest
+
+import prompts
+from lull import LullTest
+
+
+class Set(LullTest):
+    def value(self, lull, name):
+        return lull.control("GET", "/config").json[name]
+
+    def test_at_once_and_all_or_nothing(self):
+        lull = self.lull(self.upstream())
+        done = lull.ctl("set", "task.title.ttl=2d", "tasks.settle=3s")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertIn("task.title.ttl: 7d -> 2d", done.stdout)
+        self.assertEqual(self.value(lull, "task.title.ttl"), {"value": "2d", "origin": "control socket"})
+        self.assertEqual(self.value(lull, "task.tags.settle")["value"], "3s")
+        for lines, why in ((["task.title.ttl=1d", "task.tags.ttl=soon"], "task.tags.ttl"),
+                           (["task.title.ttl=1d", "task.title.colour=red"], "colour"),
+                           (["task.title.ttl=1d", "server.data_dir=/elsewhere"], "restart"),
+                           (["task.title.ttl=1d", "nonsense.key=1"], "write SECTION.KEY=VALUE")):
+            with self.subTest(lines):
+                done = lull.ctl("set", *lines)
+                self.assertEqual(done.returncode, 1)
+                self.assertIn(why, done.stderr)
+                self.assertEqual(self.value(lull, "task.title.ttl")["value"], "2d")
+        self.assertIn("app: set; changed: ", lull.log_text())
+
+    def test_it_takes_effect_on_the_next_request(self):
+        lull = self.lull(self.upstream())
+        client = self.connect(lull)
+
+        def ask():
+            return client.post("/v1/chat/completions", prompts.body("title", "x"), prompts.headers(kind="title"))
+        self.assertEqual(ask().cache_status, "lull; fwd=miss; stored")
+        lull.ctl("set", "task.title.enabled=no")
+        self.assertEqual(ask().cache_status, "lull; detail=switched-off")
+        lull.ctl("set", "task.title.enabled=yes")
+        self.assertIn("hit", ask().cache_status)
+
+    def test_changed_can_be_pasted_and_a_reload_drops_it(self):
+        lull = self.lull(self.upstream())
+        self.assertEqual(lull.ctl("config", "--changed").stdout, "")
+        lull.ctl("set", "task.title.match=### Tarea: título\n".rstrip(), "server.log_level=debug")
+        text = lull.ctl("config", "--changed").stdout
+        self.assertEqual(text, '[server]\nlog_level = debug\n\n[task title]\nmatch = "### Tarea: título"\n')
+        path = os.path.join(lull.folder, "pasted.conf")
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(text + "\n[upstream default]\nurl = http://127.0.0.1:9\n")
+        self.assertEqual(lull.ctl("set", "task.title.match=").returncode, 0)
+        with open(lull.config_path, encoding="utf-8") as f:
+            before = f.read()
+        self.assertEqual(lull.reload().status, 200)
+        self.assertEqual(lull.ctl("config", "--changed").stdout, "")
+        with open(lull.config_path, encoding="utf-8") as f:
+            self.assertEqual(f.read(), before, "set writes nothing into the file")
+
+    def test_secrets_are_masked(self):
+        lull = self.lull(self.upstream())
+        done = lull.ctl("set", "upstream.default.api_key=sk-planted")
+        self.assertEqual(done.returncode, 0)
+        text = done.stdout + lull.ctl("config", "--changed").stdout + lull.ctl("config").stdout + lull.log_text()
+        self.assertNotIn("sk-planted", text)
+
+    def test_usage(self):
+        lull = self.lull(self.upstream())
+        for arguments in (("set",), ("set", "ttl"), ("set", "ttl=2d"), ("stats", "--changed"), ("pause", "soon"),
+                          ("pause", "1s", "2s"), ("resume", "x")):
+            with self.subTest(arguments):
+                self.assertEqual(lull.ctl(*arguments).returncode, 2)
+        for path, body in (("/config", ""), ("/pause?for=soon", ""), ("/pause?for=2d", ""), ("/pause?x=1", "")):
+            with self.subTest(path):
+                self.assertEqual(lull.control("POST", path, body).status, 400)
+
+
+class Pause(LullTest):
+    def test_background_tasks_are_answered_empty_and_all_else_goes_on(self):
+        up = self.upstream()
+        lull = self.lull(up)
+        client = self.connect(lull)
+
+        def ask(kind, text="x"):
+            return client.post("/v1/chat/completions", prompts.body(kind, text), prompts.headers(kind=kind))
+        self.assertEqual(ask("title", "known").status, 200)
+        self.assertEqual(lull.ctl("pause", "60s").returncode, 0)
+        for kind in ("title", "tags", "follow_up"):
+            with self.subTest(kind):
+                self.assertEqual(ask(kind).cache_status, "lull; detail=paused")
+        self.assertIn("hit", ask("title", "known").cache_status)
+        self.assertIn("fwd=miss", ask("query").cache_status)
+        self.assertEqual(client.post("/v1/chat/completions", prompts.chat_body("hi"), prompts.headers()).status, 200)
+        self.assertEqual(lull.task("tags")["switched_off"], 1)
+        self.assertEqual(lull.ctl("resume").returncode, 0)
+        self.assertIn("fwd=miss", ask("tags").cache_status)
+
+    def test_it_ends_by_itself(self):
+        lull = self.lull(self.upstream())
+        client = self.connect(lull)
+        self.assertEqual(lull.control("POST", "/pause?for=1ms").status, 200)
+        answers = []
+        while not answers or "paused" in answers[-1]:
+            answers.append(client.post("/v1/chat/completions", prompts.body("tags", str(len(answers))),
+                                       prompts.headers(kind="tags")).cache_status)
+            self.assertLess(len(answers), 1000)
+
+
+if __name__ == "__main__":
+    unittest.main()
