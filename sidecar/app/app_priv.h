@@ -19,6 +19,7 @@ struct daemon {
     struct figures *figures;
     struct cache *cache;
     struct upstream_pool *pool;
+    struct servers *servers;
     struct schedule *schedule;
     struct engine *engine;
     struct compare *compare;

@@ -22,10 +22,11 @@ static enum err daemon_init(struct daemon *d, char *why, size_t why_size)
     lifecycle_init(d);
     d->cache = cache_create(d->loop, &cache);
     d->pool = upstream_pool_create(d->loop);
-    d->schedule = schedule_create();
-    struct engine_parts parts = {d->loop, d->cache, d->pool, d->schedule, d->figures};
+    d->servers = servers_create(d->loop, d->pool, d->figures);
+    d->schedule = schedule_create(d->servers);
+    struct engine_parts parts = {d->loop, d->cache, d->pool, d->servers, d->schedule, d->figures};
     d->engine = engine_create(&parts, s);
-    d->compare = compare_create(d->loop, d->cache, engine_flights(d->engine));
+    d->compare = compare_create(d->loop, d->cache, d->servers, engine_flights(d->engine));
     access_log_setup(d);
     d->edge = edge_create(d->loop, s, &engine_handler, d->engine);
     struct control_parts control = lifecycle_parts(d);
@@ -43,6 +44,7 @@ static void daemon_finish(struct daemon *d)
     compare_destroy(d->compare);
     engine_destroy(d->engine);
     schedule_destroy(d->schedule);
+    servers_destroy(d->servers);
     upstream_pool_destroy(d->pool);
     cache_destroy(d->cache);
     lifecycle_finish(d);

@@ -255,6 +255,7 @@ struct control_parts lifecycle_parts(struct daemon *d)
                                   .cache = d->cache,
                                   .engine = d->engine,
                                   .compare = d->compare,
+                                  .servers = d->servers,
                                   .schedule = d->schedule,
                                   .edge = d->edge,
                                   .draining = &d->draining,

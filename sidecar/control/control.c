@@ -80,7 +80,7 @@ static void get_readyz(struct control *ctl, struct http_conn *c)
     cJSON *list = cJSON_AddObjectToObject(tree, "upstreams");
     for (size_t i = 0; i < s->upstream_count; i++) {
         const char *name = s->upstreams[i].name;
-        cJSON_AddStringToObject(list, name, engine_upstream_state(ctl->parts.engine, name));
+        cJSON_AddStringToObject(list, name, control_server_state(&ctl->parts, &s->upstreams[i]));
     }
     control_reply_tree(c, draining ? 503 : 200, tree);
 }

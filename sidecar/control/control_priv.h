@@ -133,6 +133,9 @@ cJSON *history_tree(const struct history *h);
 /* ---- stats.c ---- */
 
 /* The figures, with the gauges of connections and queues brought up to date. */
+/* The state of an upstream of the configuration in force, as people see it. */
+const char *control_server_state(const struct control_parts *parts,
+                                 const struct upstream_settings *to);
 struct figures *control_figures(const struct control_parts *parts);
 
 /* ---- page.c: GET / ---- */

@@ -3,6 +3,8 @@
  */
 #include "control/control_priv.h"
 
+#include "lull/path/server/refusal.h"
+
 #include <stdlib.h>
 
 struct listing {
@@ -82,7 +84,7 @@ struct refusals {
     wall_t now;
 };
 
-static void add_left_out(void *ctx, const struct flight_refusal_view *v)
+static void add_left_out(void *ctx, const struct refusal_view *v)
 {
     struct refusals *refusals = ctx;
     cJSON *one = cJSON_CreateObject();
@@ -103,6 +105,6 @@ void control_flights(struct control *ctl, struct http_conn *c, bool scopes)
     flight_each(flights, add_flight, &listing);
     add_machines(parts, cJSON_AddArrayToObject(tree, "machines"));
     struct refusals refusals = {cJSON_AddArrayToObject(tree, "left_out"), loop_wall(parts->loop)};
-    flight_refusals(flights, add_left_out, &refusals);
+    refusal_each(parts->servers, loop_now(parts->loop), add_left_out, &refusals);
     control_reply_tree(c, 200, tree);
 }

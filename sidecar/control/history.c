@@ -74,15 +74,6 @@ static struct totals totals_of(const struct figures *f)
     return now;
 }
 
-static int64_t queued_now(const struct history *h)
-{
-    size_t queued = 0;
-    for (size_t i = 0; i < h->figures->upstream_count; i++) {
-        queued += schedule_count(h->schedule, h->figures->upstreams[i]->name).waiting;
-    }
-    return (int64_t)queued;
-}
-
 static struct totals difference(const struct totals *a, const struct totals *b)
 {
     return (struct totals){
@@ -111,7 +102,7 @@ static void add_sample(struct history *h)
 static void on_look(void *ctx)
 {
     struct history *h = ctx;
-    int64_t queued = queued_now(h);
+    int64_t queued = (int64_t)schedule_waiting(h->schedule);
     h->queued = queued > h->queued ? queued : h->queued;
     h->looks++;
     if (h->looks == LOOKS) {

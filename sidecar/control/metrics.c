@@ -137,7 +137,7 @@ static void put_upstreams(struct buf *out, const struct control_parts *parts)
                              "0: the last call did not reach it, or tasks are kept away");
     for (size_t i = 0; i < s->upstream_count; i++) {
         char labels[NAME_MAX_BYTES];
-        const char *state = engine_upstream_state(parts->engine, s->upstreams[i].name);
+        const char *state = control_server_state(parts, &s->upstreams[i]);
         snprintf(labels, sizeof labels, "{upstream=\"%s\"}", s->upstreams[i].name);
         sample(out, &up, labels, strcmp(state, "up") == 0 || strcmp(state, "untried") == 0);
     }

@@ -41,12 +41,18 @@ static void add_task(cJSON *to, const struct task_figures *t, mono_t now)
     }
 }
 
+const char *control_server_state(const struct control_parts *parts,
+                                 const struct upstream_settings *to)
+{
+    return server_state_name(server_state(server_of(parts->servers, to), loop_now(parts->loop)));
+}
+
 static void add_upstream(cJSON *to, const struct control_parts *parts,
                          const struct upstream_settings *up, mono_t now)
 {
     const struct upstream_figures *u = figures_upstream(parts->figures, up->name);
     cJSON *o = cJSON_AddObjectToObject(to, up->name);
-    cJSON_AddStringToObject(o, "state", engine_upstream_state(parts->engine, up->name));
+    cJSON_AddStringToObject(o, "state", control_server_state(parts, up));
     cJSON_AddStringToObject(o, "dialect", choice_word(TYPE_DIALECT, (int)up->dialect));
     cJSON_AddNumberToObject(o, "slots", (double)schedule_slots(parts->schedule, up));
 #define UPSTREAM_FIGURE(field, name, unit, help) add_figure(o, name, FIGURE_##unit, u->field);
@@ -118,9 +124,11 @@ struct figures *control_figures(const struct control_parts *parts)
     f->server.connections_refused = (int64_t)counts.refused;
     f->server.connections_bad_requests =
         (int64_t)counts.bad_requests + engine_bad_requests(parts->engine);
-    for (size_t i = 0; i < f->upstream_count; i++) {
-        struct upstream_figures *up = f->upstreams[i];
-        up->queued = (int64_t)schedule_count(parts->schedule, up->name).waiting;
+    const struct settings *s = control_settings(parts);
+    for (size_t i = 0; i < s->upstream_count; i++) {
+        const struct upstream_settings *up = &s->upstreams[i];
+        server_of(parts->servers, up)->figures->queued =
+            (int64_t)schedule_count(parts->schedule, up).waiting;
     }
     return f;
 }

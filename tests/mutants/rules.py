@@ -10,7 +10,10 @@ SCHEDULE = "sidecar/path/schedule/schedule.c"
 ROWS = "sidecar/path/schedule/rows.c"
 VIEW = "sidecar/path/flight/outlook.c"
 FAILURE = "sidecar/path/flight/failure.c"
-REFUSAL = "sidecar/path/flight/refusal.c"
+REFUSAL = "sidecar/path/server/refusal.c"
+SERVER = "sidecar/path/server/server.c"
+BREAKER = "sidecar/path/server/breaker.c"
+THROTTLE = "sidecar/path/server/throttle.c"
 WIRE = "sidecar/path/flight/wire.c"
 GATE = "sidecar/path/schedule/gate.c"
 OBSOLETE = "sidecar/path/flight/obsolete.c"
@@ -40,10 +43,10 @@ def mutant(rule, what, file, old, new, tests):
 R = "1 slots"
 mutant(R, "auto is 0 for https", DECIDE, "if (to->tls) {\n        return 0;", "if (to->tls) {\n        return 1;", UNIT)
 mutant(R, "auto is what was found", DECIDE,
-       "return row != NULL && row->found_slots > 0 ? row->found_slots : 1;", "return row != NULL ? 1 : 1;", UNIT)
+       "return server->found_slots > 0 ? server->found_slots : 1;", "return server != NULL ? 1 : 1;", UNIT)
 mutant(R, "auto is what /props says", "sidecar/path/server/probe.c",
        "int64_t slots = dialect_props_slots(body);", "int64_t slots = body.len > 0 ? 0 : 0;", YIELD)
-mutant(R, "else auto is 1", DECIDE, "? row->found_slots : 1;", "? row->found_slots : 2;", UNIT)
+mutant(R, "else auto is 1", DECIDE, "? server->found_slots : 1;", "? server->found_slots : 2;", UNIT)
 mutant(R, "a set number holds", DECIDE, "if (to->slots != SLOTS_AUTO) {", "if (to->slots == 0) {", UNIT)
 mutant(R, "a machine is shared by upstreams", ROWS,
        "row->machine = machine_of(s, to->machine);", "row->machine = machine_of(s, to->name);", UNIT + YIELD)
@@ -100,12 +103,12 @@ R = "2 preempt"
 mutant(R, "a chat aborts what runs", GATE, "give_way(g, f->to);\n    gate_changed(g);", "gate_changed(g);", YIELD)
 mutant(R, "it is queued again, not lost", FLIGHT, "if (f->orphan) {\n        flight_drop(f);",
        "if (f != NULL) {\n        flight_drop(f);", YIELD)
-mutant(R, "it is queued again, not answered", FLIGHT, "call_abort(f);\n    probes_leave(&f->probe);\n    f->state = FLIGHT_QUEUED;",
+mutant(R, "it is queued again, not answered", FLIGHT, "call_abort(f);\n    probe_leave(&f->probe);\n    f->state = FLIGHT_QUEUED;",
        "flight_finish_empty(f, OUTCOME_BUSY);\n    if (f->state == FLIGHT_ENDING) {\n        return false;\n    }",
        YIELD)
 mutant(R, "all its waiters are kept", FLIGHT,
-       "f->held_from = f->held_from.us == 0 ? loop_now(f->table->loop) : f->held_from;\n    completion_release_all(f);",
-       "f->held_from = f->held_from.us == 0 ? loop_now(f->table->loop) : f->held_from;\n    completion_release_all(f);\n"
+       "f->held_from = f->held_from.us == 0 ? loop_now(f->table->parts.loop) : f->held_from;\n    completion_release_all(f);",
+       "f->held_from = f->held_from.us == 0 ? loop_now(f->table->parts.loop) : f->held_from;\n    completion_release_all(f);\n"
        "    if (f->waiters.next != f->waiters.prev) {\n"
        "        struct flight_waiter *w = list_item(f->waiters.prev, struct flight_waiter, node);\n"
        "        struct flight_end end = {.result = FLIGHT_EMPTY, .outcome = OUTCOME_BUSY};\n"
@@ -124,8 +127,8 @@ mutant(R, "its slot is taken for as long as aborts take", SCHEDULE, "if (aborted
        "if (aborted && now.us < 0) {\n        add_ghost", UNIT)
 mutant(R, "so it is after giving way", SCHEDULE, "leave_slot(s, j, now, true);\n    list_each",
        "leave_slot(s, j, now, false);\n    list_each", UNIT_BOUNDS)
-mutant(R, "so it is when a client left", FLIGHT, "gate_end(f->table->gate, &f->ticket, f->cut);",
-       "gate_end(f->table->gate, &f->ticket, false);", BOUNDS)
+mutant(R, "so it is when a client left", FLIGHT, "gate_end(f->table->parts.gate, &f->ticket, f->cut);",
+       "gate_end(f->table->parts.gate, &f->ticket, false);", BOUNDS)
 mutant(R, "how long aborts take is measured", SCHEDULE, "smooth(&f->row->abort_cost, late);", "(void)late;", UNIT)
 mutant(R, "against what a first token takes alone", SCHEDULE, "if (f->alone && !f->after_abort) {",
        "if (!f->after_abort) {", UNIT_BOUNDS)
@@ -321,9 +324,9 @@ mutant(R, "a data_dir that is there is in order", "sidecar/app/check.c",
        "if (status == 0 && !S_ISDIR(st.st_mode)) {", "if (status == 0) {", ("integration.config",))
 mutant(R, "one line for each exchange", "sidecar/path/exchange/exchange.c", "    event_end(x);\n", "",
        ("integration.config",))
-mutant(R, "an upstream's change is said once", "sidecar/path/flight/failure.c",
-       "} else if (!up->unreachable && !reached) {", "} else if (!reached) {", ("integration.config",))
-mutant(R, "the breaker's opening is said once", "sidecar/path/flight/failure.c",
+mutant(R, "an upstream's change is said once", SERVER,
+       "} else if (!reached && s->called != SERVER_REACH_UNREACHED) {", "} else if (!reached) {", ("integration.config",))
+mutant(R, "the breaker's opening is said once", BREAKER,
        "        if (b->open_until.us == 0) {\n            log_warn", "        if (b != NULL) {\n            log_warn",
        ("integration.config",))
 
@@ -356,8 +359,8 @@ mutant(R, "before max_hold is asked", DECIDE, "enum schedule_why why = ask_model
        "enum schedule_why why = hold_is_over(s, j, now, &hold) ? SCHEDULE_FREE : ask_model(j, now, until);", UNIT)
 mutant(R, "a chat's model is resident", SCHEDULE, "f->row->resident = f->model;", "", UNIT)
 mutant(R, "a task's model is resident", SCHEDULE, "j->row->resident = j->model;", "", UNIT_BOUNDS)
-mutant(R, "a chat says its model", CHAT, ".model = flight_key_of(x->engine->flights, model),", "", BOUNDS)
-mutant(R, "a task says its model", FLIGHT, ".model = flight_key_of(f->table, flight_way_model(f)),", "", BOUNDS)
+mutant(R, "a chat says its model", CHAT, ".model = servers_key(x->engine->parts.servers, model),", "", BOUNDS)
+mutant(R, "a task says its model", FLIGHT, ".model = servers_key(f->table->parts.servers, flight_way_model(f)),", "", BOUNDS)
 
 # ---- 8: rewarm ----
 
@@ -441,7 +444,7 @@ mutant(R, "it is the chat's too", SCHEDULE, "bool spared = must && loads_for(fro
 mutant(R, "of its own model", LOADS, "return j->row == front && hash_key_eq(j->model, front->front_model) &&", "return j->row == front &&", LOADING)
 mutant(R, "not where it is loaded", LOADS, "           !is_loaded(j->row, j->model, now);", "           j->row != NULL && now.us > 0;", LOADING)
 mutant(R, "for some minutes", "sidecar/path/schedule/schedule_priv.h", "STAYS_LOADED = 300 * USEC_PER_S;", "STAYS_LOADED = 3000 * USEC_PER_S;", LOADING)
-mutant(R, "a chat's token says that it is loaded", SCHEDULE, "        schedule_answered(s, f->to, f->model, now);\n", "", LOADING)
+mutant(R, "a chat's token says that it is loaded", SCHEDULE, "        server_model_answered(f->row->server, f->model, now);\n", "", LOADING)
 mutant(R, "until the first byte", "sidecar/path/schedule/gate.c", "while ((j = schedule_overdue(g->schedule, now)) != NULL) {", "while (now.us < 0 && (j = schedule_overdue(g->schedule, now)) != NULL) {", LOADING)
 mutant(R, "only where models are loaded on demand", LOADS, "j->state == SCHEDULE_RUNNING && j->loads &&", "j->state == SCHEDULE_RUNNING &&", LOADING)
 mutant(R, "one_model is such a server", CALL, "to->one_model || to->dialect", "to->dialect", LOADING)
@@ -457,29 +460,28 @@ REFUSED = ("scenario.test_refusal",)
 mutant(R, "once more where not one byte came", FAILURE, "if (transport && !received && !f->retried && !f->has_first && !f->orphan) {",
        "if (transport && !received && f->retried && !f->has_first) {", FAIL)
 mutant(R, "never more than once", FAILURE, "        f->retried = true;\n", "", FAIL)
-mutant(R, "the breaker opens", FAILURE, "if (b->failures >= to->breaker_failures) {", "if (b->failures < 0) {", FAIL)
-mutant(R, "an open breaker lets nothing pass", FAILURE, "if (b->open_until.us == 0) {\n        return true;",
-       "if (b->open_until.us >= 0) {\n        return true;", FAIL)
-mutant(R, "one task tries", FAILURE, "    b->probing = true;\n    f->probing = true;", "    f->probing = true;", FAIL)
-mutant(R, "whoever tries may leave", FAILURE, "breaker_of(f->table, flight_upstream(f)->name)->probing = false;",
-       ";", FAIL)
-mutant(R, "a chat that is answered closes it", FAILURE, "if (status > 0 && !counts(status)) {", "if (status > 999 && !counts(status)) {", FAIL)
-mutant(R, "4xx do not count", FAILURE, "return status >= 500 || status == 408 || status == 429;",
+mutant(R, "the breaker opens", BREAKER, "if (b->failures >= to->breaker_failures) {", "if (b->failures < 0) {", FAIL)
+mutant(R, "an open breaker lets nothing pass", BREAKER, "return b->open_until.us == 0 || *trial;",
+       "return b->open_until.us >= 0 || *trial;", FAIL)
+mutant(R, "one task tries", BREAKER, "b->half_open = b->half_open || *trial;", "", FAIL)
+mutant(R, "whoever tries may leave", BREAKER, "s->breaker.half_open = false;", "(void)s;", FAIL)
+mutant(R, "a chat that is answered closes it", "sidecar/path/exchange/forward.c", "if (r->whole && !breaker_counts(r->status)) {", "if (r->status > 999) {", FAIL)
+mutant(R, "4xx do not count", BREAKER, "return status >= 500 || status == 408 || status == 429;",
        "return status >= 400;", FAIL)
 mutant(R, "the fallback is asked", FAILURE, "if (end->upstream_failed && fall_back(f)) {", "if (end == NULL && fall_back(f)) {", FAIL)
 mutant(R, "once", FAILURE, "if (f->spec.fallback.upstream < 0 || f->fell_back || f->orphan) {", "if (f->spec.fallback.upstream < 0) {", FAIL)
 mutant(R, "its answer is not kept", "sidecar/path/exchange/dispatch.c", "keep && !end->fell_back &&", "keep &&", FAIL)
-mutant(R, "429 closes the door", FAILURE, "    schedule_close(t->schedule,", "    if (t == NULL) schedule_close(t->schedule,", FAIL)
+mutant(R, "429 closes the door", FAILURE, "    throttle_note(flight_server(f),", "    if (t == NULL) throttle_note(flight_server(f),", FAIL)
 mutant(R, "no longer than max_hold", DECIDE, "(bounded || since.us + patience(s, j) >= open.us)", "(bounded || since.us >= 0)", FAIL)
 mutant(R, "a person waits 3 s at a door at most", DECIDE, "return door < left ? door : left;", "return left + 0 * door;", FAIL)
 mutant(R, "a person's waits at the door add up", DECIDE, "FOREGROUND_DOOR - j->held;", "FOREGROUND_DOOR;", FAIL)
-mutant(R, "a person waits for a time that was said", DECIDE, "return person ? j->row->said_until : j->row->closed_until;",
-       "return j->row->closed_until;", FAIL)
-mutant(R, "a fraction of a second counts as one", FAILURE, "seconds += more ? 1 : 0;", "seconds += more ? 0 : 0;", FAIL)
-mutant(R, "a Retry-After that cannot be read is absent", FAILURE, "if (digits == 0 || *end != '\\0') {", "if (digits == 0) {", FAIL)
-mutant(R, "an hour at most", FAILURE, "return (seconds < most ? seconds : most) * USEC_PER_S;", "return seconds * USEC_PER_S + 0 * most;", FAIL)
-mutant(R, "a date in the past is now", FAILURE, "return left < 0 ? 0 : left > DOOR_MAX", "return left < 0 ? -1 : left > DOOR_MAX", FAIL)
-mutant(R, "a day that does not exist is no date", FAILURE, "if (when.tm_mday != day) {", "if (when.tm_mday > 31) {", FAIL)
+mutant(R, "a person waits for a time that was said", DECIDE, "return person ? server->said_until : server->throttled_until;",
+       "return person ? server->throttled_until : server->throttled_until;", FAIL)
+mutant(R, "a fraction of a second counts as one", THROTTLE, "seconds += more ? 1 : 0;", "seconds += more ? 0 : 0;", FAIL)
+mutant(R, "a Retry-After that cannot be read is absent", THROTTLE, "if (digits == 0 || *end != '\\0') {", "if (digits == 0) {", FAIL)
+mutant(R, "an hour at most", THROTTLE, "return (seconds < most ? seconds : most) * USEC_PER_S;", "return seconds * USEC_PER_S + 0 * most;", FAIL)
+mutant(R, "a date in the past is now", THROTTLE, "return left < 0 ? 0 : left > THROTTLE_MAX", "return left < 0 ? -1 : left > THROTTLE_MAX", FAIL)
+mutant(R, "a day that does not exist is no date", THROTTLE, "if (when.tm_mday != day) {", "if (when.tm_mday > 31) {", FAIL)
 mutant(R, "a flight without memory borrows nothing", "sidecar/path/flight/spec.c", "bare.target = bare.body = bare.material = bare.model = bare.scope = SPAN_NONE;", "",
        ("scenario.test_flight",))
 mutant(R, "not after a status about something else", CALL, "return status != 401 && status != 403 &&", "return status != 403 &&", REFUSED)
@@ -494,15 +496,15 @@ mutant(R, "the most suspicious first", REFUSAL, "return set & (~set + 1); /* the
 mutant(R, "the one that the error names", REFUSAL, "what->named != 0 ? what->named : most_suspicious(what->sent);", "most_suspicious(what->sent);", REFUSED)
 mutant(R, "a server without stream gets the next one bare", REFUSAL, "r->step = r->last == ADDITION_STREAM ? what->sent : r->last;", "r->step = r->last;", REFUSED)
 mutant(R, "what is not proven comes back", REFUSAL, "    unsigned last = 0;\n    for (unsigned i = ADDITIONS; i-- > 0 && !r->searching;) {", "    unsigned last = 0;\n    for (unsigned i = ADDITIONS; i-- > ADDITIONS && !r->searching;) {", REFUSED)
-mutant(R, "what comes back and is taken stays", REFUSAL, "        r->suspects &= ~f->trial;\n        expire", "        expire", REFUSED)
-mutant(R, "another kind's answer proves nothing", REFUSAL, "if (r->searching && all_else && (f->asked.left & r->last) != 0) {", "if (r->searching && all_else) {", REFUSED)
+mutant(R, "what comes back and is taken stays", REFUSAL, "        r->suspects &= ~trial;\n", "", REFUSED)
+mutant(R, "another kind's answer proves nothing", REFUSAL, "if (r->searching && all_else && (asked->left & r->last) != 0) {", "if (r->searching && all_else) {", REFUSED)
 mutant(R, "remembered for an hour", REFUSAL, "REMEMBERED = 3600 * USEC_PER_S", "REMEMBERED = 36000 * USEC_PER_S", REFUSED)
 mutant(R, "a 5xx is doubted", REFUSAL, "r->doubtful = what->status >= 500 && what->status != 501;", "r->doubtful = what->status >= 600;", REFUSED)
 mutant(R, "for five minutes", REFUSAL, "DOUBTED = 300 * USEC_PER_S", "DOUBTED = 3000 * USEC_PER_S", REFUSED)
-mutant(R, "for that model", REFUSAL, "    hash_update(&state, model.ptr, model.len);\n", "", REFUSED)
-mutant(R, "for that server", REFUSAL, "    hash_update(&state, url, strlen(url) + 1);\n", "", REFUSED)
-mutant(R, "a reload forgets it", "sidecar/path/exchange/engine.c", "    flight_forget_refusals(e->flights);\n", "", REFUSED)
-mutant(R, "an old refusal is explained by what is left out", REFUSAL, "(known != NULL && (what->sent & out_of(known) & ~what->trial) != 0)", "(known != NULL && known->upstream == NULL)", REFUSED)
+mutant(R, "for that model", SERVER, "if (hash_key_eq(s->models[i]->key, key)) {", "if (key.lo != 0) {", REFUSED)
+mutant(R, "for that server", SERVER, "return all->items[to->server - 1];", "return all->items[0];", REFUSED)
+mutant(R, "a reload forgets it", "sidecar/path/exchange/engine.c", "    refusal_forget(e->parts.servers);\n", "", REFUSED)
+mutant(R, "an old refusal is explained by what is left out", REFUSAL, "(known != NULL && (what->sent & out_of(known) & ~what->trial) != 0)", "(known != NULL && now.us < 0)", REFUSED)
 mutant(R, "a server's count of tokens is bounded", "sidecar/path/flight/cost.c", "return n < TOKENS_MOST ? n : TOKENS_MOST;", "return n;", ("scenario.test_flight",))
 mutant(R, "an old answer stands in", "sidecar/path/cache/cache.c", "wall_t kept = {put->expires.us + put->stale};",
        "wall_t kept = {put->expires.us};", FAIL)
@@ -512,7 +514,7 @@ mutant(R, "a wrong form is asked for once more", CALL, "if (!is_fit(f, &end)) {"
 mutant(R, "by the schema", WIRE, ".schema = f->shape_retried,", "", FAIL)
 mutant(R, "the first answer is kept for it", FAILURE, "    if (f->has_first) {\n        call_land_first(f);",
        "    if (f->has_first && f->status == 0) {\n        call_land_first(f);", FAIL)
-mutant(R, "a model that never gets it is not asked twice", CALL, "row->shape_lost >= FLIGHT_SHAPE_LOST", "row->shape_lost > 1000", FAIL)
+mutant(R, "a model that never gets it is not asked twice", CALL, "pace->shape_lost >= FLIGHT_SHAPE_LOST", "pace->shape_lost > 1000", FAIL)
 
 # ---- the cache ----
 
@@ -581,7 +583,7 @@ mutant(R, "hits save the model time of their call", RESPOND, "exchange_count_sav
 mutant(R, "so does who shares a call", RESPOND, "exchange_count_saved(x, kind, end->model_time,", "exchange_count_saved(x, kind, 0,", HOUR)
 mutant(R, "so does the rest of a suggestion", RESPOND, "exchange_count_saved(x, kind, hit->model_time,", "exchange_count_saved(x, kind, 0,", HOUR)
 mutant(R, "zeros of a server say nothing", CALL, "if (f->assembling && f->assembler.answer.model_time > 0) {", "if (f->assembling && f->assembler.answer.model_time >= 0) {", TIME)
-mutant(R, "who gives way is held again", FLIGHT, "f->held_from = f->held_from.us == 0 ? loop_now(f->table->loop) : f->held_from;\n    completion_release_all(f);", "completion_release_all(f);", YIELD + HOUR)
+mutant(R, "who gives way is held again", FLIGHT, "f->held_from = f->held_from.us == 0 ? loop_now(f->table->parts.loop) : f->held_from;\n    completion_release_all(f);", "completion_release_all(f);", YIELD + HOUR)
 mutant(R, "model time begins with the request", CALL, "return mono_diff(end, f->started);",
        "return mono_diff(end, f->first_data.us != 0 ? f->first_data : f->started);", TIME)
 mutant(R, "and ends with the last byte", CALL, "mono_t end = whole && f->last_data.us != 0 ? f->last_data :",
@@ -590,8 +592,8 @@ mutant(R, "the server's own durations come first", CALL, "if (f->assembling && f
        "if (f->assembling && f->assembler.answer.model_time < -1) {", TIME)
 mutant(R, "every call's time is spent", CALL, "flight_task_figures(f)->upstream_us += took;",
        "flight_task_figures(f)->upstream_us += f->cut ? 0 : took;", TIME)
-mutant(R, "a call that was not reached spends nothing", CALL, "up->unreachable ? 0 : model_time(f, whole)",
-       "model_time(f, whole) + (up->unreachable ? 1 : 0)", TIME)
+mutant(R, "a call that was not reached spends nothing", CALL, "reached ? model_time(f, whole) : 0",
+       "model_time(f, whole) + (reached ? 0 : 1)", TIME)
 mutant(R, "a failed call is wasted", CALL, "    call_wasted(f);\n    failure_end(f, &end, f->status != 0);",
        "    failure_end(f, &end, f->status != 0);", TIME)
 mutant(R, "an answer that nobody took is wasted", CALL, "if (!followed && list_empty(&f->waiters)) {",
@@ -762,13 +764,13 @@ PROBES = ("scenario.test_probes",)
 LOOPS = ("integration.loops",)
 mutant(R, "a probe ends", PROBE, "    loop_timer_start(row->limit, PROBE_LIMIT);\n", "", PROBES)
 mutant(R, "a mute server is not waited for", PROBE, "if (row->mute || !is_asking(row)) {", "if (!is_asking(row)) {", PROBES)
-mutant(R, "nothing is asked where all is set", PROBE, "return row->loops || (!to->tls && !set);",
-       "return row->loops || (!to->tls && set == set);", PROBES)
+mutant(R, "nothing is asked where all is set", PROBE, "return row->server->loops || (!to->tls && !set);",
+       "return row->server->loops || (!to->tls && set == set);", PROBES)
 mutant(R, "a set dialect says what it is", PROBE, "to->dialect == DIALECT_CHOICE_OLLAMA", "to->dialect == 99", PROBES)
-mutant(R, "another url is another server", PROBE, "row->url == NULL || strcmp(row->url, to->url) != 0",
-       "row->url == NULL", PROBES)
-mutant(R, "a refused probe says down", PROBE, "? PROBE_UNREACHED : PROBE_REACHED;", "? PROBE_UNTRIED : PROBE_REACHED;", PROBES)
-mutant(R, "untried is not up", "sidecar/path/exchange/engine.c", ': "untried";', ': "up";', PROBES)
+mutant(R, "another url is another server", SERVER, "if (s->url == NULL || strcmp(s->url, url) != 0) {",
+       "if (s->url == NULL) {", PROBES)
+mutant(R, "a refused probe says down", PROBE, "? SERVER_REACH_UNREACHED : SERVER_REACH_REACHED;", "? SERVER_REACH_UNTRIED : SERVER_REACH_REACHED;", PROBES)
+mutant(R, "untried is not up", SERVER, "? SERVER_STATE_UP : SERVER_STATE_UNTRIED;", "? SERVER_STATE_UP : SERVER_STATE_UP;", PROBES)
 mutant(R, "a marked request is refused", "sidecar/path/exchange/engine.c",
        "route_is_back(x, r) ? HTTP_ERROR_LOOP : route_admit(x, r)", "route_admit(x, r)", LOOPS)
 mutant(R, "what leads back is not sent to", "sidecar/path/exchange/engine.c", "if (forward_is_loop(x)) {",

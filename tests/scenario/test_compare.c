@@ -292,7 +292,7 @@ static void errors_are_results_and_close_nothing(void **state)
     assert_has(t.error,
                "the model server answered 500: {\"error\":{\"message\":\"no such model\"}}");
     assert_string_equal(t.stored, "{\"title\": \"Kept\"}");
-    assert_string_equal(engine_upstream_state(world_engine(w), "default"), "up");
+    assert_string_equal(world_server_state(w, "default"), "up");
     model_break(last(w), true);
     model_break(last(w), true);
     world_pass(w, 0);

@@ -124,7 +124,7 @@ static void tasks_are_kept_away_from_what_fails(void **state)
     struct world *w = world_begin(one);
     struct client *c = client_open(w);
     fails(w, c, 5, 500);
-    assert_string_equal(engine_upstream_state(world_engine(w), "default"), "down");
+    assert_string_equal(world_server_state(w, "default"), "down");
     size_t calls = model_calls(w);
     ask(c, "One more?");
     assert_int_equal(model_calls(w), calls);
@@ -134,7 +134,7 @@ static void tasks_are_kept_away_from_what_fails(void **state)
     chat(w, c, 503);
     assert_has(client_reply(c), "HTTP/1.1 503 ");
     world_pass(w, 11 * USEC_PER_S);
-    assert_string_equal(engine_upstream_state(world_engine(w), "default"), "probing");
+    assert_string_equal(world_server_state(w, "default"), "probing");
     /* one real task tries; others do not meanwhile */
     struct client *d = client_open(w);
     ask(c, "Now?");
@@ -144,7 +144,7 @@ static void tasks_are_kept_away_from_what_fails(void **state)
     assert_has(client_reply(d), "HTTP/1.1 502 ");
     model_answer(last(w), "{\"title\": \"Again\"}");
     assert_has(client_reply(c), "Again");
-    assert_string_equal(engine_upstream_state(world_engine(w), "default"), "up");
+    assert_string_equal(world_server_state(w, "default"), "up");
     ask(d, "Then?");
     model_answer(last(w), "{\"title\": \"Up\"}");
     assert_has(client_reply(d), "Up");
@@ -185,9 +185,9 @@ static void a_chat_that_is_answered_ends_it(void **state)
     fails(w, c, 3, 500);
     chat(w, c, 0); /* chats count too */
     chat(w, c, 502);
-    assert_string_equal(engine_upstream_state(world_engine(w), "default"), "down");
+    assert_string_equal(world_server_state(w, "default"), "down");
     chat(w, c, 200);
-    assert_string_equal(engine_upstream_state(world_engine(w), "default"), "up");
+    assert_string_equal(world_server_state(w, "default"), "up");
     world_pass(w, 2 * USEC_PER_S);
     ask(c, "Now?");
     model_answer(last(w), "{\"title\": \"Good\"}");
@@ -207,7 +207,7 @@ static void what_the_client_did_wrong_does_not_count(void **state)
         model_refuse(last(w), 401, "", "{\"error\":{\"message\":\"key\"}}");
         assert_has(client_reply(c), "HTTP/1.1 401 ");
     }
-    assert_string_equal(engine_upstream_state(world_engine(w), "default"), "up");
+    assert_string_equal(world_server_state(w, "default"), "up");
     world_end(w);
 }
 

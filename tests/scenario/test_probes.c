@@ -5,6 +5,7 @@
 
 #include "lull/path/exchange/exchange.h"
 #include "lull/path/flight/flight.h"
+#include "lull/path/server/probe.h"
 
 static const char *const PLAIN[] = {"tasks.settle=0", NULL};
 static const char *const SET[] = {"upstream.default.dialect=openai", "upstream.default.slots=64",
@@ -27,7 +28,7 @@ static void answer(struct world *w)
 
 static const char *state(struct world *w)
 {
-    return engine_upstream_state(world_engine(w), "default");
+    return world_server_state(w, "default");
 }
 
 static void a_mute_server_is_waited_for_once(void **ignored)
@@ -65,8 +66,7 @@ static void a_mute_server_is_waited_for_once(void **ignored)
     world_pass(w, 0);
     answer(w);
     world_pass(w, 0);
-    assert_int_equal(probes_sort(flight_probes(engine_flights(world_engine(w))),
-                                 &world_settings(w)->upstreams[0]),
+    assert_int_equal(probe_sort(world_server(w, "default"), &world_settings(w)->upstreams[0]),
                      SERVER_LLAMA_CPP);
     world_end(w);
 }
@@ -120,8 +120,7 @@ static void a_set_dialect_says_what_the_server_is(void **ignored)
                                        "upstream.default.slots=1", NULL};
     (void)ignored;
     struct world *w = world_begin(sets);
-    assert_int_equal(probes_sort(flight_probes(engine_flights(world_engine(w))),
-                                 &world_settings(w)->upstreams[0]),
+    assert_int_equal(probe_sort(world_server(w, "default"), &world_settings(w)->upstreams[0]),
                      SERVER_OLLAMA);
     world_end(w);
 }
@@ -147,8 +146,7 @@ static void another_url_is_another_server(void **ignored)
     world_pass(w, 0);
     answer(w);
     assert_int_equal(world_probe_count(w), before + 2);
-    assert_int_equal(probes_sort(flight_probes(engine_flights(world_engine(w))),
-                                 &world_settings(w)->upstreams[0]),
+    assert_int_equal(probe_sort(world_server(w, "default"), &world_settings(w)->upstreams[0]),
                      SERVER_OPENAI);
     world_end(w);
 }

@@ -6,6 +6,7 @@
 #include "lull/path/dialect/overrides.h"
 #include "lull/path/exchange/exchange.h"
 #include "lull/path/flight/flight.h"
+#include "lull/path/server/refusal.h"
 
 #define OPENAI "/v1/chat/completions"
 
@@ -114,7 +115,7 @@ struct seen {
     char text[512];
 };
 
-static void note(void *ctx, const struct flight_refusal_view *v)
+static void note(void *ctx, const struct refusal_view *v)
 {
     struct seen *s = ctx;
     size_t used = strlen(s->text);
@@ -126,7 +127,7 @@ static void note(void *ctx, const struct flight_refusal_view *v)
 static struct seen seen(struct world *w)
 {
     struct seen s = {0};
-    flight_refusals(engine_flights(world_engine(w)), note, &s);
+    refusal_each(world_servers(w), loop_now(world_loop(w)), note, &s);
     return s;
 }
 

@@ -54,6 +54,7 @@ struct world {
     struct cache *cache;
     struct upstream_pool *pool;
     struct model_script script;
+    struct servers *servers;
     struct schedule *schedule;
     struct engine *engine;
     struct compare *compare;
@@ -400,10 +401,11 @@ static void daemon_up(struct world *w)
     w->cache = cache_create(w->loop, &cache);
     w->pool = upstream_pool_create(w->loop);
     w->pool->script = w->script;
-    w->schedule = schedule_create();
-    struct engine_parts parts = {w->loop, w->cache, w->pool, w->schedule, w->figures};
+    w->servers = servers_create(w->loop, w->pool, w->figures);
+    w->schedule = schedule_create(w->servers);
+    struct engine_parts parts = {w->loop, w->cache, w->pool, w->servers, w->schedule, w->figures};
     w->engine = engine_create(&parts, s);
-    w->compare = compare_create(w->loop, w->cache, engine_flights(w->engine));
+    w->compare = compare_create(w->loop, w->cache, w->servers, engine_flights(w->engine));
     w->edge = edge_create(w->loop, s, &engine_handler, w->engine);
     require(edge_open(w->edge, s, why, sizeof why) == ERR_OK);
     world_pass(w, 0);
@@ -415,6 +417,7 @@ static void daemon_down(struct world *w)
     compare_destroy(w->compare);
     engine_destroy(w->engine);
     schedule_destroy(w->schedule);
+    servers_destroy(w->servers);
     upstream_pool_destroy(w->pool);
     cache_destroy(w->cache);
     figures_destroy(w->figures);
@@ -535,6 +538,24 @@ void world_props(struct world *w, int slots)
 void world_probes(struct world *w, enum world_probes how)
 {
     w->pool->probes = how;
+}
+
+struct servers *world_servers(struct world *w)
+{
+    return w->servers;
+}
+
+struct server *world_server(struct world *w, const char *upstream)
+{
+    const struct settings *s = config_settings(w->config);
+    int at = settings_find_upstream(s, span_of(upstream));
+    require(at >= 0);
+    return server_of(w->servers, &s->upstreams[at]);
+}
+
+const char *world_server_state(struct world *w, const char *upstream)
+{
+    return server_state_name(server_state(world_server(w, upstream), loop_now(w->loop)));
 }
 
 size_t world_probe_count(const struct world *w)

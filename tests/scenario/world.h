@@ -83,6 +83,10 @@ void world_props(struct world *w, int slots);
 /* How they are answered. MUTE: never, for good: the connection stands. */
 enum world_probes { PROBES_ANSWERED, PROBES_MUTE, PROBES_REFUSED };
 void world_probes(struct world *w, enum world_probes how);
+/* The record of an upstream that is configured; "up" ...: its state now. */
+struct server *world_server(struct world *w, const char *upstream);
+struct servers *world_servers(struct world *w);
+const char *world_server_state(struct world *w, const char *upstream);
 size_t world_probe_count(const struct world *w); /* calls, each step one */
 struct loop *world_loop(struct world *w);
 const char *world_port(const struct world *w); /* path of the socket that is listened on */

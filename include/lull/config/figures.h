@@ -61,7 +61,6 @@ struct upstream_figures {
     struct figure_times abort_cost; /* what a chat's first token was late by after an abort */
     /* first tokens of turns that go on a conversation: what came since the turn before */
     struct figure_times token_alone, token_after_tasks, token_after_rewarm;
-    bool unreachable; /* the last call did not reach it */
 };
 
 struct server_figures {

@@ -56,6 +56,7 @@ struct server_settings {
 
 struct upstream_settings {
     char *name;
+    unsigned server; /* number of its record, by servers_bind() (path/server/server.h); 0: none */
     char *url;
     enum dialect_choice dialect;
     char *api_key; /* "" = none; already read from api_key_file where that was given */

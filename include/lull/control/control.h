@@ -24,6 +24,7 @@ struct control_parts {
     struct cache *cache;
     struct engine *engine;
     struct compare *compare;
+    struct servers *servers;
     struct schedule *schedule;
     struct edge *edge;
     const bool *draining; /* the daemon is stopping */

@@ -9,6 +9,8 @@
 #include "lull/path/dialect/answer.h"
 #include "lull/path/dialect/overrides.h"
 
+#include "lull/path/server/probe.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -28,6 +30,7 @@ enum state { COLLECTING, CALLING, PAUSED, OVER };
 struct compare {
     struct loop *loop;
     struct cache *cache;
+    struct servers *servers;
     struct flight_table *flights;
     struct compare_run *run; /* NULL: none */
 };
@@ -86,10 +89,11 @@ void compare_stop(struct compare_run *run)
     }
 }
 
-struct compare *compare_create(struct loop *loop, struct cache *cache, struct flight_table *flights)
+struct compare *compare_create(struct loop *loop, struct cache *cache, struct servers *servers,
+                               struct flight_table *flights)
 {
     struct compare *c = mem_new(sizeof *c);
-    *c = (struct compare){.loop = loop, .cache = cache, .flights = flights};
+    *c = (struct compare){.loop = loop, .cache = cache, .servers = servers, .flights = flights};
     return c;
 }
 
@@ -231,9 +235,8 @@ static bool may_stream(const struct compare_item *item)
 static void submit(struct compare_run *run, struct span body)
 {
     const struct upstream_settings *to = &run->settings->upstreams[run->upstream];
-    struct http_header headers[3] = {
-        {SPAN("Content-Type"), SPAN("application/json")},
-        {SPAN("Via"), probes_via(flight_probes(run->owner->flights), to)}};
+    struct http_header headers[3] = {{SPAN("Content-Type"), SPAN("application/json")},
+                                     {SPAN("Via"), probe_via(server_of(run->owner->servers, to))}};
     struct buf key = {.max = 8 * 1024};
     struct flight_spec spec = {.settings = run->settings,
                                .kind = run->kind,

@@ -8,6 +8,8 @@
  */
 #include "path/exchange/exchange_priv.h"
 
+#include "lull/path/server/loads.h"
+
 #include "lull/path/webui/turn.h"
 
 static void begin_front(struct exchange *x, enum schedule_front_kind kind)
@@ -17,12 +19,12 @@ static void begin_front(struct exchange *x, enum schedule_front_kind kind)
         .to = &x->settings->upstreams[x->head.upstream],
         .kind = kind,
         .whose = conversation_of(x),
-        .model = flight_key_of(x->engine->flights, model),
+        .model = servers_key(x->engine->parts.servers, model),
         .size = x->body.len,
         .first_turn = x->parsed && task_is_first_turn(&x->request),
     };
     x->is_front = true;
-    gate_front_began(flight_gate(x->engine->flights), &x->front);
+    gate_front_began(x->engine->gate, &x->front);
     if (x->settings->mode == TASKS_OBSERVE && !x->observing) {
         observe_front_began(x->engine->observe, x);
     }
@@ -53,8 +55,9 @@ void chat_begin(struct exchange *x)
         x->watch.gap = rewarm_chat_began(x->engine->rewarm, to, &whose,
                                          !x->parsed || task_is_first_turn(&x->request));
         x->watch.keep = to->rewarm != REWARM_OFF && x->settings->mode != TASKS_OBSERVE;
-        if (x->parsed && x->request.has_input) {
-            flight_chat_loads(x->engine->flights, to, x->request.model, x->body, x->head.endpoint);
+        if (x->parsed && x->request.has_input && x->request.model.len > 0) {
+            loads_note(server_model(exchange_server(x), x->request.model), x->body,
+                       x->head.endpoint);
         }
         begin_front(x, SCHEDULE_CHAT);
     } else if (x->decision.cls == TASK_CLASS_TASK ? exchange_policy(x)->cls == KIND_CLASS_FOREGROUND
@@ -71,11 +74,9 @@ static void note_token(struct exchange *x)
     rewarm_chat_token(e->rewarm, &x->settings->upstreams[x->head.upstream], x->watch.gap,
                       mono_diff(now, x->begun));
     observe_front_token(e->observe, x);
-    usec_t late = schedule_front_token(e->parts.schedule, &x->front, now);
+    usec_t late = schedule_front_token(&x->front, now);
     if (late >= 0) {
-        struct upstream_figures *up =
-            figures_upstream(e->parts.figures, x->settings->upstreams[x->head.upstream].name);
-        figure_times_add(&up->abort_cost, now, late);
+        figure_times_add(&exchange_server(x)->figures->abort_cost, now, late);
     }
 }
 
@@ -153,7 +154,7 @@ void chat_end(struct exchange *x)
     }
     if (x->is_front) {
         x->is_front = false;
-        gate_front_ended(flight_gate(x->engine->flights), &x->front, x->watch.goes_on);
+        gate_front_ended(x->engine->gate, &x->front, x->watch.goes_on);
         observe_front_ended(x->engine->observe, x);
     }
 }

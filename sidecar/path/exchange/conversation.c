@@ -24,7 +24,7 @@ struct hash_key conversation_person(struct exchange *x)
 struct schedule_whose conversation_of(struct exchange *x)
 {
     return (struct schedule_whose){.person = conversation_person(x),
-                                   .chat = flight_key_of(x->engine->flights, x->head.chat)};
+                                   .chat = servers_key(x->engine->parts.servers, x->head.chat)};
 }
 
 /* Equal for the tasks of one reply, whatever each template keeps of the conversation. */

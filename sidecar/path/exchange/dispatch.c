@@ -6,6 +6,8 @@
  */
 #include "path/exchange/exchange_priv.h"
 
+#include "lull/path/server/probe.h"
+
 #include <stdio.h>
 
 static const usec_t EMPTY_TTL = 30 * USEC_PER_S; /* of an answer that says "nothing" */
@@ -31,7 +33,8 @@ size_t dispatch_headers(struct exchange *x, int upstream, struct http_header *ou
     if (own_key) {
         out[n++] = (struct http_header){SPAN("Authorization"), buf_span(key)};
     }
-    out[n++] = (struct http_header){SPAN("Via"), probes_via(flight_probes(x->engine->flights), to)};
+    out[n++] =
+        (struct http_header){SPAN("Via"), probe_via(server_of(x->engine->parts.servers, to))};
     return n;
 }
 

@@ -28,6 +28,10 @@
  */
 #include "path/exchange/exchange_priv.h"
 
+#include "lull/path/server/refusal.h"
+
+#include "lull/path/server/probe.h"
+
 #include "lull/http/guard.h"
 
 #include "lull/base/host.h"
@@ -184,8 +188,7 @@ static void on_flight_end(void *ctx, struct flight_end *end)
         return;
     case FLIGHT_FAILED:
         if (end->error == HTTP_ERROR_UPSTREAM_UNREACHABLE) {
-            probes_forget(flight_probes(x->engine->flights),
-                          x->settings->upstreams[x->upstream].name);
+            probe_forget(server_of(x->engine->parts.servers, &x->settings->upstreams[x->upstream]));
         }
         if (!respond_stale(x)) {
             respond_failure(x, respond_call_outcome(x), end->error, end->why);
@@ -335,10 +338,13 @@ struct engine *engine_create(const struct engine_parts *parts, struct settings *
     /* ids of answers differ between runs */
     e->serial = (uint64_t)loop_wall(parts->loop).us;
     struct flight_hooks hooks = {.landed = dispatch_completed, .held = autocomplete_held, .ctx = e};
-    e->flights =
-        flight_table_create(parts->loop, parts->pool, parts->schedule, parts->figures, &hooks);
+    servers_bind(parts->servers, settings->upstreams, settings->upstream_count);
+    e->gate = gate_create(parts->loop, parts->schedule);
+    const struct flight_parts flight_parts = {parts->loop,     parts->pool, parts->servers,
+                                              parts->schedule, e->gate,     parts->figures};
+    e->flights = flight_table_create(&flight_parts, &hooks);
     e->rewarm = rewarm_create(parts->loop, parts->pool, parts->schedule, parts->figures);
-    gate_watch(flight_gate(e->flights), rewarm_look, e->rewarm);
+    gate_watch(e->gate, rewarm_look, e->rewarm);
     e->through = through_create((size_t)settings->cache.type_through_entries);
     e->observe = observe_create(e);
     host_own_name(e->hostname, sizeof e->hostname);
@@ -350,10 +356,11 @@ void engine_destroy(struct engine *e)
     if (e == NULL) {
         return;
     }
-    gate_watch(flight_gate(e->flights), NULL, NULL);
+    gate_watch(e->gate, NULL, NULL);
     rewarm_destroy(e->rewarm);
     observe_destroy(e->observe);
     flight_table_destroy(e->flights);
+    gate_destroy(e->gate);
     through_destroy(e->through);
     exchange_free_spare(e);
     settings_unref(e->settings);
@@ -365,7 +372,8 @@ void engine_configure(struct engine *e, struct settings *settings)
     settings_ref(settings);
     settings_unref(e->settings);
     e->settings = settings;
-    flight_forget_refusals(e->flights);
+    servers_bind(e->parts.servers, settings->upstreams, settings->upstream_count);
+    refusal_forget(e->parts.servers);
     size_t entries =
         settings->cache.type_through ? (size_t)settings->cache.type_through_entries : 0;
     through_resize(e->through, entries);
@@ -387,22 +395,9 @@ int64_t engine_bad_requests(const struct engine *e)
     return e->bad_requests;
 }
 
-const char *engine_upstream_state(const struct engine *e, const char *upstream)
+struct server *exchange_server(const struct exchange *x)
 {
-    const char *state = flight_upstream_state(e->flights, upstream);
-    const struct upstream_figures *up = figures_upstream(e->parts.figures, upstream);
-    const struct probes *probes = flight_probes(e->flights);
-    enum probe_reach reach = probes_reach(probes, upstream);
-    if (strcmp(state, "up") != 0) {
-        return state;
-    }
-    if (up->unreachable || probes_loops(probes, upstream)) {
-        return "down";
-    }
-    if (up->finished + up->failed > 0) {
-        return "up"; /* the last call reached it */
-    }
-    return reach == PROBE_REACHED ? "up" : reach == PROBE_UNREACHED ? "down" : "untried";
+    return server_of(x->engine->parts.servers, &x->settings->upstreams[x->head.upstream]);
 }
 
 void engine_pause(struct engine *e, usec_t duration)

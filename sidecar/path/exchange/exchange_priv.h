@@ -119,6 +119,7 @@ struct observed;
 struct engine {
     struct engine_parts parts;
     struct settings *settings;
+    struct gate *gate; /* of parts.schedule */
     struct flight_table *flights;
     struct through *through;
     struct rewarm *rewarm;
@@ -147,6 +148,8 @@ void exchange_finish(struct exchange *x, int kind, enum outcome outcome);
 /* Ends any other exchange. */
 void exchange_drop(struct exchange *x);
 const struct kind_policy *exchange_policy(const struct exchange *x);
+/* The record of the server that the client addressed. */
+struct server *exchange_server(const struct exchange *x);
 struct task_figures *exchange_figures(struct exchange *x, int kind);
 /* Counts what an answer without a call of its own has saved. */
 void exchange_count_saved(struct exchange *x, int kind, usec_t model_time, int64_t tokens,

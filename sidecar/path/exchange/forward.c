@@ -5,21 +5,19 @@
  */
 #include "path/exchange/exchange_priv.h"
 
-static struct upstream_figures *upstream_figures_of(struct exchange *x)
-{
-    const char *name = x->settings->upstreams[x->head.upstream].name;
-    return figures_upstream(x->engine->parts.figures, name);
-}
+#include "lull/path/server/breaker.h"
+
+#include "lull/path/server/probe.h"
 
 static void count_call_end(struct exchange *x, const struct relay_result *r)
 {
-    struct upstream_figures *up = upstream_figures_of(x);
+    struct upstream_figures *up = exchange_server(x)->figures;
     up->running--;
     if (!r->client_gone) {
-        flight_note_reached(x->engine->flights, up->name, !r->own_error, r->why);
+        server_note_reached(exchange_server(x), !r->own_error, r->why);
     }
     if (r->own_error) {
-        probes_forget(flight_probes(x->engine->flights), up->name);
+        probe_forget(exchange_server(x));
     }
     if (r->client_gone) {
         up->aborted++;
@@ -49,8 +47,13 @@ static void count_chat_end(struct exchange *x, const struct relay_result *r)
 static void note_answered(struct exchange *x, const struct relay_result *r)
 {
     if (!r->client_gone) {
-        flight_chat_ended(x->engine->flights, &x->settings->upstreams[x->head.upstream],
-                          r->whole ? r->status : 0);
+        struct server *server = exchange_server(x);
+        if (r->whole && !breaker_counts(r->status)) {
+            breaker_success(server);
+        } else {
+            breaker_failure(server, &x->settings->upstreams[x->head.upstream],
+                            loop_now(x->engine->parts.loop));
+        }
     }
 }
 
@@ -64,7 +67,7 @@ static void on_relay_done(void *ctx, const struct relay_result *r)
         observe_ended(x, r);
     }
     chat_end(x);
-    gate_end(flight_gate(x->engine->flights), &x->ticket, r->client_gone);
+    gate_end(x->engine->gate, &x->ticket, r->client_gone);
     if (x->decision.cls == TASK_CLASS_TASK) {
         struct task_figures *figures = exchange_figures(x, x->decision.kind);
         if (!r->client_gone && (!r->whole || r->status >= 400 || x->watch.failed)) {
@@ -84,8 +87,8 @@ static void count_begin(struct exchange *x)
 {
     struct engine *e = x->engine;
     struct server_figures *server = &e->parts.figures->server;
-    upstream_figures_of(x)->calls++;
-    upstream_figures_of(x)->running++;
+    exchange_server(x)->figures->calls++;
+    exchange_server(x)->figures->running++;
     if (x->decision.unknown_header || x->decision.lookalike) {
         server->tasks_unrecognised++;
     }
@@ -146,7 +149,7 @@ static void on_gate_open(void *ctx)
 void forward_leave(struct exchange *x)
 {
     count_wait(x);
-    gate_end(flight_gate(x->engine->flights), &x->ticket, false);
+    gate_end(x->engine->gate, &x->ticket, false);
     exchange_finish(x, x->decision.kind, OUTCOME_ABANDONED);
 }
 
@@ -166,10 +169,8 @@ static bool waits_at_gate(const struct exchange *x)
 
 bool forward_is_loop(struct exchange *x)
 {
-    const struct upstream_figures *up = upstream_figures_of(x);
-    struct probes *probes = flight_probes(x->engine->flights);
-    probes_pass(probes, x->settings, x->head.upstream, up->finished + up->failed + up->aborted);
-    return probes_loops(probes, up->name);
+    probe_pass(x->engine->parts.servers, x->settings, x->head.upstream);
+    return exchange_server(x)->loops;
 }
 
 void forward_begin(struct exchange *x)
@@ -184,7 +185,7 @@ void forward_begin(struct exchange *x)
                                              .policy = exchange_policy(x),
                                              .whose = turn.whose,
                                              .turn = turn.turn,
-                                             .model = flight_key_of(x->engine->flights, model),
+                                             .model = servers_key(x->engine->parts.servers, model),
                                              .beside_reply = turn.beside_reply,
                                              .fixed = true,
                                              .expected = -1},
@@ -192,5 +193,5 @@ void forward_begin(struct exchange *x)
                                      .yield = on_yield,
                                      .ctx = x};
     x->phase = PHASE_GATE;
-    gate_wait(flight_gate(x->engine->flights), &x->ticket);
+    gate_wait(x->engine->gate, &x->ticket);
 }

@@ -6,6 +6,8 @@
  */
 #include "path/exchange/exchange_priv.h"
 
+#include "lull/path/server/probe.h"
+
 static const usec_t REFRESH_AFTER = 5 * USEC_PER_S;
 
 /* A title asked again for a conversation that already has a reply: a wish for a new title. */
@@ -79,7 +81,7 @@ static bool takes_dialect(const struct exchange *x, const struct normalized_body
     enum dialect asked = endpoint_dialect(x->head.endpoint);
     bool other = to->dialect == DIALECT_CHOICE_AUTO
                      ? asked == DIALECT_OLLAMA &&
-                           probes_sort(flight_probes(x->engine->flights), to) != SERVER_OLLAMA
+                           probe_sort(server_of(x->engine->parts.servers, to), to) != SERVER_OLLAMA
                      : (to->dialect == DIALECT_CHOICE_OLLAMA) != (asked == DIALECT_OLLAMA);
     return !other || x->upstream == x->head.upstream || body->converts;
 }

@@ -87,7 +87,7 @@ struct observe *observe_create(struct engine *e)
 {
     struct observe *o = mem_new(sizeof *o);
     o->engine = e;
-    o->schedule = schedule_create();
+    o->schedule = schedule_create(e->parts.servers);
     o->gate = gate_create(e->parts.loop, o->schedule);
     o->through = through_create((size_t)e->settings->cache.type_through_entries);
     o->typists = typist_table_create();
@@ -227,15 +227,12 @@ static void queue(struct observed *v)
 {
     struct observe *o = v->of;
     const struct upstream_settings *to = &v->spec.settings->upstreams[v->spec.upstream];
-    if (to->slots == SLOTS_AUTO && !to->tls) {
-        schedule_found_slots(o->schedule, to, schedule_slots(o->engine->parts.schedule, to));
-    }
     v->ticket =
         (struct gate_ticket){.job = {.to = to,
                                      .policy = policy_of(v),
                                      .whose = v->spec.turn.whose,
                                      .turn = v->spec.turn.turn,
-                                     .model = flight_key_of(o->engine->flights, v->spec.model),
+                                     .model = servers_key(o->engine->parts.servers, v->spec.model),
                                      .beside_reply = v->spec.turn.beside_reply,
                                      .elsewhere = v->spec.turn.elsewhere,
                                      .fixed = !has_key(v),
@@ -540,7 +537,7 @@ void observe_front_began(struct observe *o, struct exchange *x)
 void observe_front_token(struct observe *o, struct exchange *x)
 {
     if (x->is_observed_front) {
-        (void)schedule_front_token(o->schedule, &x->observed_front, now_of(o));
+        (void)schedule_front_token(&x->observed_front, now_of(o));
     }
 }
 

@@ -3,6 +3,8 @@
  */
 #include "path/exchange/exchange_priv.h"
 
+#include "lull/path/server/probe.h"
+
 #include "lull/http/guard.h"
 
 /* Open WebUI up to 0.9 sends the templates of its custom headers as they are written: the same for
@@ -83,7 +85,7 @@ bool route_is_back(const struct exchange *x, const struct http_request *r)
     bool back = false;
     for (size_t i = 0; i < r->header_count && !back; i++) {
         back = span_eq_nocase(r->headers[i].name, SPAN("Via")) &&
-               probes_is_back(flight_probes(x->engine->flights), r->headers[i].value);
+               probe_is_back(x->engine->parts.servers, r->headers[i].value);
     }
     return back;
 }

@@ -56,7 +56,6 @@ static void on_end(void *ctx)
 {
     struct exchange *x = ctx;
     const struct upstream_settings *to = &x->settings->upstreams[x->head.upstream];
-    struct figures *figures = x->engine->parts.figures;
     if (!x->watch.watching) {
         return;
     }
@@ -70,7 +69,7 @@ static void on_end(void *ctx)
                              .model_time = model_time(x, true),
                              .took = mono_diff(x->watch.last_data, x->watch.called)};
     flight_count_tokens(x->body.len, to, exchange_figures(x, x->decision.kind),
-                        figures_upstream(figures, to->name), &end);
+                        exchange_server(x)->figures, &end);
     observe_landed(x, &end);
 }
 

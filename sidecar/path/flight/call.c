@@ -50,15 +50,15 @@ void call_start(struct flight *f)
     struct upstream_request req;
     wire_make(f, &req);
     f->ticket.job.loads = to->one_model || to->dialect == DIALECT_CHOICE_OLLAMA ||
-                          probes_sort(t->probes, to) == SERVER_OLLAMA;
-    f->started = loop_now(t->loop);
-    flight_pace_row(t, &f->spec)->tried_at = f->started;
+                          probe_sort(flight_server(f), to) == SERVER_OLLAMA;
+    f->started = loop_now(t->parts.loop);
+    flight_pace(f)->tried_at = f->started;
     flight_task_figures(f)->upstream_calls++;
     flight_released(f);
-    flight_upstream_figures(f)->calls++;
-    flight_upstream_figures(f)->running++;
+    flight_server(f)->figures->calls++;
+    flight_server(f)->figures->running++;
     loop_timer_start(f->timer, to->first_byte_timeout);
-    f->call = upstream_start(t->pool, &req, &events, f);
+    f->call = upstream_start(t->parts.pool, &req, &events, f);
 }
 
 /* Model time of a call, whole or cut off: the server's own durations, which include the prompt;
@@ -69,7 +69,7 @@ static usec_t model_time(const struct flight *f, bool whole)
     if (f->assembling && f->assembler.answer.model_time > 0) { /* a server that says 0 says none */
         return f->assembler.answer.model_time;
     }
-    mono_t end = whole && f->last_data.us != 0 ? f->last_data : loop_now(f->table->loop);
+    mono_t end = whole && f->last_data.us != 0 ? f->last_data : loop_now(f->table->parts.loop);
     return mono_diff(end, f->started);
 }
 
@@ -81,7 +81,7 @@ static void call_ended(struct flight *f, int64_t *how, usec_t took)
     f->call = NULL;
     f->took = took;
     flight_task_figures(f)->upstream_us += took;
-    flight_upstream_figures(f)->running--;
+    flight_server(f)->figures->running--;
     loop_timer_stop(f->timer);
 }
 
@@ -94,11 +94,11 @@ void call_wasted(struct flight *f)
 /* A completion that was cut off says that such calls take at least that long. */
 static void note_slowness(struct flight *f)
 {
-    usec_t took = mono_diff(loop_now(f->table->loop), f->started);
+    usec_t took = mono_diff(loop_now(f->table->parts.loop), f->started);
     usec_t limit = flight_policy(f)->max_expected;
-    usec_t expected = flight_expected(f->table, &f->spec);
+    usec_t expected = pace_expected_for(flight_pace(f), f->spec.body.len);
     if (limit > 0 && took > limit && took > expected) {
-        flight_took(f->table, &f->spec, took);
+        pace_add(flight_pace(f), took, f->spec.body.len);
     }
 }
 
@@ -110,7 +110,7 @@ void call_abort(struct flight *f)
     upstream_abort(f->call);
     f->cut = true;
     note_slowness(f);
-    call_ended(f, &flight_upstream_figures(f)->aborted, model_time(f, false));
+    call_ended(f, &flight_server(f)->figures->aborted, model_time(f, false));
     call_wasted(f);
     failure_forget_probe(f);
 }
@@ -180,7 +180,7 @@ static void arm_silence(struct flight *f)
 static bool on_data(void *ctx, struct span piece)
 {
     struct flight *f = ctx;
-    mono_t now = loop_now(f->table->loop);
+    mono_t now = loop_now(f->table->parts.loop);
     if (f->first_data.us == 0) {
         f->first_data = now;
     }
@@ -189,7 +189,7 @@ static bool on_data(void *ctx, struct span piece)
         assembler_feed(&f->assembler, piece);
         f->ticket.job.answering = f->assembler.first_token_seen;
     }
-    gate_first_byte(f->table->gate, &f->ticket, f->assembling);
+    gate_first_byte(f->table->parts.gate, &f->ticket, f->assembling);
     arm_silence(f);
     /* Kept as it came where it may have to be passed on so: errors, and answers asked for as
      * written. */
@@ -241,7 +241,8 @@ static void note_schema(struct flight *f, int status)
 {
     unsigned more = f->asked.sent & ~f->first_sent;
     if (f->has_first && is_about_request(status) && (more & ADDITION_SCHEMA) != 0) {
-        refusal_certain(f, ADDITION_SCHEMA, status);
+        refusal_certain(flight_model(f), f->wire, ADDITION_SCHEMA, status,
+                        loop_now(f->table->parts.loop));
     }
 }
 
@@ -315,7 +316,7 @@ static void deliver(struct flight *f, struct flight_end *end)
 static bool is_fit(struct flight *f, struct flight_end *end)
 {
     const struct kind_policy *policy = flight_policy(f);
-    struct pace_row *row = flight_pace_row(f->table, &f->spec);
+    struct pace *pace = flight_pace(f);
     struct answer *a = &f->assembler.answer;
     end->verdict = answer_validate(a, policy, f->spec.kind);
     if (end->verdict == ANSWER_BAD && answer_repair(a, policy, f->spec.kind)) {
@@ -325,12 +326,13 @@ static bool is_fit(struct flight *f, struct flight_end *end)
     bool json = policy->shape != KIND_SHAPE_TEXT && policy->shape != KIND_SHAPE_EMOJI &&
                 policy->shape_member[0] != '\0';
     if (fit || f->shape_retried) {
-        row->shape_lost = fit ? 0 : row->shape_lost + 1;
+        pace->shape_lost = fit ? 0 : pace->shape_lost + 1;
         return true;
     }
     bool typed_on = !list_empty(&f->followers);
     return !json || policy->retry_shape == 0 || f->again || f->orphan || typed_on ||
-           row->shape_lost >= FLIGHT_SHAPE_LOST || refusal_has(f, ADDITION_SCHEMA);
+           pace->shape_lost >= FLIGHT_SHAPE_LOST ||
+           refusal_has(flight_model(f), f->wire, ADDITION_SCHEMA, loop_now(f->table->parts.loop));
 }
 
 static void ask_for_shape(struct flight *f, const struct flight_end *end)
@@ -356,23 +358,23 @@ void call_land_first(struct flight *f)
 
 static void land(struct flight *f)
 {
-    mono_t now = loop_now(f->table->loop);
+    mono_t now = loop_now(f->table->parts.loop);
     struct flight_end end = {.result = FLIGHT_ANSWER,
                              .answer = &f->assembler.answer,
                              .model_time = f->took,
                              .took = mono_diff(f->last_data, f->started)};
     failure_none(f);
     flight_count_tokens(f->shaped.len, flight_upstream(f), flight_task_figures(f),
-                        f->spec.aside ? NULL : flight_upstream_figures(f), &end);
+                        f->spec.aside ? NULL : flight_server(f)->figures, &end);
     if (f->again) {
-        refusal_proven(f, &f->refused);
+        refusal_proven(flight_model(f), f->wire, &f->refused, now);
     } else {
-        refusal_answered(f);
+        refusal_answered(flight_model(f), f->wire, &f->asked, f->trial, now);
     }
     if (!f->spec.aside) {
-        figure_times_add(&flight_upstream_figures(f)->latency, now, end.took);
+        figure_times_add(&flight_server(f)->figures->latency, now, end.took);
     }
-    flight_took(f->table, &f->spec, end.took);
+    pace_add(flight_pace(f), end.took, f->spec.body.len);
     if (!is_fit(f, &end)) {
         ask_for_shape(f, &end);
         return;
@@ -452,15 +454,15 @@ static void on_status(struct flight *f)
 static void on_done(void *ctx, const struct upstream_report *report)
 {
     struct flight *f = ctx;
-    struct upstream_figures *up = flight_upstream_figures(f);
+    struct server *server = flight_server(f);
+    struct upstream_figures *up = server->figures;
     bool whole = report->result == UPSTREAM_DONE;
     f->answer_begun = f->assembling && assembler_begun(&f->assembler);
     enum assembled how = f->assembling ? assembler_finish(&f->assembler, whole) : ASSEMBLED_WHOLE;
     const char *broke = whole ? why_broken(report, how) : report->why;
-    flight_note_reached(f->table, flight_upstream(f)->name, report->result != UPSTREAM_UNREACHABLE,
-                        report->why);
-    call_ended(f, broke == NULL ? &up->finished : &up->failed,
-               up->unreachable ? 0 : model_time(f, whole));
+    bool reached = report->result != UPSTREAM_UNREACHABLE;
+    server_note_reached(server, reached, report->why);
+    call_ended(f, broke == NULL ? &up->finished : &up->failed, reached ? model_time(f, whole) : 0);
     if (!whole) {
         on_broken(f, report);
         return;

@@ -44,7 +44,7 @@ usec_t flight_window(struct flight_table *t, const struct flight_spec *spec,
     if (window != WINDOW_AUTO || !flight_has(t, FLIGHT_PART_WINDOW)) {
         return window == WINDOW_AUTO ? 0 : window;
     }
-    return typist_window(v, pace_expected(flight_pace(t, spec)), 0);
+    return typist_window(v, pace_expected(flight_pace_of(t, spec)), 0);
 }
 
 static struct span typed_since(const struct flight *leader, const struct flight_completion *c)
@@ -106,11 +106,10 @@ static bool has_several_waiters(const struct flight *f)
 /* A call for older text that does not fit the newer one. */
 static void abandon(struct flight *f)
 {
-    usec_t elapsed = mono_diff(loop_now(f->table->loop), f->started);
+    usec_t elapsed = mono_diff(loop_now(f->table->parts.loop), f->started);
     bool others = !f->spec.completion.who.one_user && has_several_waiters(f);
     if (others || f->reader.closed || !list_empty(&f->followers) ||
-        !flight_has(f->table, FLIGHT_PART_ABORT) ||
-        pace_nearly_done(flight_pace(f->table, &f->spec), elapsed)) {
+        !flight_has(f->table, FLIGHT_PART_ABORT) || pace_nearly_done(flight_pace(f), elapsed)) {
         return;
     }
     if (!flight_leave_loading(f, OUTCOME_SUPERSEDED)) { /* the newer one needs the model, too */
@@ -156,7 +155,7 @@ static void supersede_older(struct flight *newer, const struct flight *leader)
 static void follow(struct flight *f, struct flight *leader)
 {
     f->state = FLIGHT_FOLLOWING;
-    f->followed = loop_now(f->table->loop);
+    f->followed = loop_now(f->table->parts.loop);
     f->leader = leader;
     list_append(&leader->followers, &f->follow);
 }
@@ -170,28 +169,30 @@ void completion_unfollow(struct flight *f)
 bool completion_is_futile(struct flight *f)
 {
     struct flight_table *t = f->table;
-    struct pace_row *row = flight_pace_row(t, &f->spec);
+    struct pace *pace = flight_pace(f);
     const struct upstream_settings *to = flight_upstream(f);
     usec_t limit = flight_policy(f)->max_expected;
-    mono_t now = loop_now(t->loop);
-    if (limit == 0 || !flight_has(t, FLIGHT_PART_BUSY) || schedule_slots(t->schedule, to) == 0 ||
-        !schedule_chatted(t->schedule, to, now)) {
+    mono_t now = loop_now(t->parts.loop);
+    if (limit == 0 || !flight_has(t, FLIGHT_PART_BUSY) ||
+        schedule_slots(t->parts.schedule, to) == 0 ||
+        !schedule_chatted(t->parts.schedule, to, now)) {
         return false;
     }
     usec_t expected = flight_expected(f->table, &f->spec);
-    expected = expected >= 0 ? expected : schedule_expects(t->schedule, to, f->spec.body.len, now);
-    bool rested = row->tried_at.us != 0 && mono_diff(now, row->tried_at) >= FUTILE_PAUSE;
+    expected =
+        expected >= 0 ? expected : schedule_expects(t->parts.schedule, to, f->spec.body.len, now);
+    bool rested = pace->tried_at.us != 0 && mono_diff(now, pace->tried_at) >= FUTILE_PAUSE;
     if (expected <= limit || rested) {
         return false;
     }
-    row->tried_at = row->tried_at.us == 0 ? now : row->tried_at;
+    pace->tried_at = pace->tried_at.us == 0 ? now : pace->tried_at;
     return true;
 }
 
 /* Holds it for the remainder of its window; false: the window is over. */
 static bool hold(struct flight *f)
 {
-    usec_t waited = mono_diff(loop_now(f->table->loop), f->begun);
+    usec_t waited = mono_diff(loop_now(f->table->parts.loop), f->begun);
     f->state = FLIGHT_HELD;
     if (f->window > waited) {
         loop_timer_start(f->timer, f->window - waited);
@@ -253,7 +254,7 @@ void completion_progress(struct flight *f)
         struct flight *follower = list_item(node, struct flight, follow);
         if (!may_fit(f, &follower->spec.completion)) {
             released = released || is_of_typist(f, follower);
-            usec_t waited = mono_diff(loop_now(f->table->loop), follower->begun);
+            usec_t waited = mono_diff(loop_now(f->table->parts.loop), follower->begun);
             completion_unfollow(follower);
             follower->state = FLIGHT_HELD;
             /* through the timer: not from inside the call's own callback */
@@ -317,8 +318,8 @@ bool completion_place(struct flight *f)
     struct flight_table *t = f->table;
     struct flight_completion *c = &f->spec.completion;
     struct flight *leader = NULL;
-    c->who.now = loop_now(t->loop);
-    schedule_typed(t->schedule, flight_upstream(f), f->spec.turn.whose.person, c->who.now);
+    c->who.now = loop_now(t->parts.loop);
+    schedule_typed(t->parts.schedule, flight_upstream(f), f->spec.turn.whose.person, c->who.now);
     struct typist_verdict v = {.lone = true};
     if (c->usable) {
         v = typist_note(t->typists, &c->who);
@@ -380,7 +381,7 @@ static usec_t deadline_of(struct flight *f)
     if (deadline != WINDOW_AUTO) {
         return deadline;
     }
-    usec_t usual = pace_deadline(flight_pace(f->table, &f->spec));
+    usec_t usual = pace_deadline(flight_pace(f));
     if (usual < 0) {
         return DEADLINE_MAX;
     }
@@ -391,7 +392,7 @@ static usec_t deadline_of(struct flight *f)
  */
 static usec_t answer_due(struct flight *f, usec_t deadline)
 {
-    mono_t now = loop_now(f->table->loop);
+    mono_t now = loop_now(f->table->parts.loop);
     while (!list_empty(&f->waiters)) {
         struct flight_waiter *w = list_item(f->waiters.next, struct flight_waiter, node);
         usec_t left = deadline - mono_diff(now, w->since);
@@ -439,7 +440,7 @@ void completion_arm_deadline(struct flight *f)
     usec_t deadline = deadline_of(f);
     if (deadline > 0) {
         if (f->deadline == NULL) {
-            f->deadline = loop_timer_create(f->table->loop, on_deadline, f);
+            f->deadline = loop_timer_create(f->table->parts.loop, on_deadline, f);
         }
         loop_timer_start(f->deadline, deadline);
     }

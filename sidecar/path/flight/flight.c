@@ -33,32 +33,29 @@ struct upstream_settings *flight_upstream(const struct flight *f)
     return &f->spec.settings->upstreams[at];
 }
 
+struct server *flight_server(const struct flight *f)
+{
+    return server_of(f->table->parts.servers, flight_upstream(f));
+}
+
+struct server_model *flight_model(const struct flight *f)
+{
+    return server_model(flight_server(f), flight_way_model(f));
+}
+
 struct task_figures *flight_task_figures(const struct flight *f)
 {
     return f->spec.aside ? &f->table->aside
-                         : figures_task(f->table->figures, flight_policy(f)->name);
+                         : figures_task(f->table->parts.figures, flight_policy(f)->name);
 }
 
-struct upstream_figures *flight_upstream_figures(const struct flight *f)
-{
-    return figures_upstream(f->table->figures, flight_upstream(f)->name);
-}
-
-struct flight_table *flight_table_create(struct loop *loop, struct upstream_pool *pool,
-                                         struct schedule *schedule, struct figures *figures,
+struct flight_table *flight_table_create(const struct flight_parts *parts,
                                          const struct flight_hooks *hooks)
 {
     struct flight_table *t = mem_new(sizeof *t);
-    t->loop = loop;
-    t->pool = pool;
-    t->schedule = schedule;
-    t->figures = figures;
+    t->parts = *parts;
     t->hooks = *hooks;
-    enum err e = hash_secret_generate(&t->secret);
-    require(e == ERR_OK);
     t->typists = typist_table_create();
-    t->gate = gate_create(loop, schedule);
-    t->probes = probes_create(loop, pool, schedule);
     list_init(&t->all);
     for (size_t i = 0; i < FLIGHT_TABLE_BUCKETS; i++) {
         list_init(&t->buckets[i]);
@@ -97,19 +94,12 @@ void flight_table_destroy(struct flight_table *t)
     {
         struct flight *f = list_item(node, struct flight, all);
         call_abort(f);
-        probes_leave(&f->probe);
-        gate_end(t->gate, &f->ticket, true);
-        loop_defer_cancel(t->loop, &f->gone);
+        probe_leave(&f->probe);
+        gate_end(t->parts.gate, &f->ticket, true);
+        loop_defer_cancel(t->parts.loop, &f->gone);
         flight_free(f);
     }
-    gate_destroy(t->gate);
-    probes_destroy(t->probes);
-    loads_free(t);
-    breakers_free(t);
     typist_table_destroy(t->typists);
-    flight_forget_refusals(t);
-    free(t->refusals);
-    free(t->paces);
     free(t);
 }
 
@@ -123,7 +113,7 @@ size_t flight_count(const struct flight_table *t)
 static usec_t held_for(const struct flight *f, const struct flight_waiter *w)
 {
     mono_t from = w->since.us > f->held_from.us ? w->since : f->held_from;
-    mono_t end = f->state == FLIGHT_FOLLOWING ? f->followed : loop_now(f->table->loop);
+    mono_t end = f->state == FLIGHT_FOLLOWING ? f->followed : loop_now(f->table->parts.loop);
     return f->held_from.us != 0 && end.us > from.us ? mono_diff(end, from) : 0;
 }
 
@@ -158,15 +148,15 @@ static void unlink_flight(struct flight *f)
         f->table->orphans--;
     }
     list_remove(&f->node);
-    probes_leave(&f->probe);
-    gate_end(f->table->gate, &f->ticket, f->cut);
+    probe_leave(&f->probe);
+    gate_end(f->table->parts.gate, &f->ticket, f->cut);
     loop_timer_stop(f->timer);
     if (f->deadline != NULL) {
         loop_timer_stop(f->deadline);
     }
     f->state = FLIGHT_ENDING;
     completion_release_all(f);
-    loop_defer(f->table->loop, &f->gone);
+    loop_defer(f->table->parts.loop, &f->gone);
 }
 
 /* Whether nobody wants the flight's answer any more. */
@@ -237,7 +227,7 @@ bool flight_leave_loading(struct flight *f, enum outcome outcome)
         return true;
     }
     if (f->call == NULL || t->orphans >= FLIGHT_ORPHANS || is_loaded_for(f) ||
-        !schedule_is_loading(&f->ticket.job, loop_now(t->loop))) {
+        !schedule_is_loading(&f->ticket.job, loop_now(t->parts.loop))) {
         return false;
     }
     f->orphan = true;
@@ -267,7 +257,7 @@ static void add_waiter(struct flight *f, struct flight_waiter *w, bool joined)
     }
     w->flight = f;
     w->joined = joined;
-    w->since = loop_now(f->table->loop);
+    w->since = loop_now(f->table->parts.loop);
     list_init(&w->node);
     list_append(&f->waiters, &w->node);
 }
@@ -309,7 +299,7 @@ static void go(void *ctx)
     struct flight *f = ctx;
     loop_timer_stop(f->timer);
     if (completion_spared(f)) {
-        gate_end(f->table->gate, &f->ticket, false);
+        gate_end(f->table->parts.gate, &f->ticket, false);
         return;
     }
     if (failure_blocked(f)) {
@@ -320,7 +310,7 @@ static void go(void *ctx)
     f->probe.fn = probed;
     f->probe.ctx = f;
     int at = f->fell_back ? f->spec.fallback.upstream : f->spec.upstream;
-    if (!probes_wait(f->table->probes, f->spec.settings, at, &f->probe)) {
+    if (!probe_wait(f->table->parts.servers, f->spec.settings, at, &f->probe)) {
         call_start(f);
     }
 }
@@ -335,9 +325,9 @@ static bool yield(void *ctx)
         return false;
     }
     call_abort(f);
-    probes_leave(&f->probe);
+    probe_leave(&f->probe);
     f->state = FLIGHT_QUEUED;
-    f->held_from = f->held_from.us == 0 ? loop_now(f->table->loop) : f->held_from;
+    f->held_from = f->held_from.us == 0 ? loop_now(f->table->parts.loop) : f->held_from;
     completion_release_all(f);
     arm_hold(f);
     return true;
@@ -349,9 +339,9 @@ void flight_queue(struct flight *f)
 {
     make_ticket(f);
     f->state = FLIGHT_QUEUED;
-    f->held_from = f->held_from.us == 0 ? loop_now(f->table->loop) : f->held_from;
+    f->held_from = f->held_from.us == 0 ? loop_now(f->table->parts.loop) : f->held_from;
     arm_hold(f);
-    gate_wait(f->table->gate, &f->ticket);
+    gate_wait(f->table->parts.gate, &f->ticket);
 }
 
 void flight_start(struct flight *f)
@@ -371,16 +361,6 @@ void flight_start(struct flight *f)
     if (!failure_is_certain(f)) {
         flight_queue(f);
     }
-}
-
-struct probes *flight_probes(const struct flight_table *t)
-{
-    return t->probes;
-}
-
-struct gate *flight_gate(const struct flight_table *t)
-{
-    return t->gate;
 }
 
 static void on_timer(void *ctx)
@@ -408,24 +388,25 @@ static void on_no_memory(void *ctx)
 
 static void make_ticket(struct flight *f)
 {
-    f->ticket = (struct gate_ticket){.job = {.to = flight_upstream(f),
-                                             .policy = flight_policy(f),
-                                             .whose = f->spec.turn.whose,
-                                             .turn = f->spec.turn.turn,
-                                             .model = flight_key_of(f->table, flight_way_model(f)),
-                                             .beside_reply = f->spec.turn.beside_reply,
-                                             .elsewhere = f->spec.turn.elsewhere,
-                                             .expected = -1},
-                                     .go = go,
-                                     .yield = yield,
-                                     .ctx = f};
+    f->ticket = (struct gate_ticket){
+        .job = {.to = flight_upstream(f),
+                .policy = flight_policy(f),
+                .whose = f->spec.turn.whose,
+                .turn = f->spec.turn.turn,
+                .model = servers_key(f->table->parts.servers, flight_way_model(f)),
+                .beside_reply = f->spec.turn.beside_reply,
+                .elsewhere = f->spec.turn.elsewhere,
+                .expected = -1},
+        .go = go,
+        .yield = yield,
+        .ctx = f};
 }
 
 static struct flight *begin(struct flight_table *t, const struct flight_spec *spec)
 {
     struct flight *f = mem_new(sizeof *f);
     f->table = t;
-    f->begun = loop_now(t->loop);
+    f->begun = loop_now(t->parts.loop);
     f->held_from = f->begun;
     list_init(&f->node);
     list_init(&f->waiters);
@@ -437,7 +418,7 @@ static struct flight *begin(struct flight_table *t, const struct flight_spec *sp
     f->gone.fn = flight_free;
     f->gone.ctx = f;
     bool copied = spec_copy(f, spec);
-    f->timer = loop_timer_create(t->loop, copied ? on_timer : on_no_memory, f);
+    f->timer = loop_timer_create(t->parts.loop, copied ? on_timer : on_no_memory, f);
     make_ticket(f);
     if (!copied) {
         loop_timer_start(f->timer, 0);

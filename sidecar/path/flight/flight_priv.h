@@ -13,6 +13,10 @@
 
 #include "lull/path/dialect/overrides.h"
 #include "lull/path/flight/flight.h"
+#include "lull/path/server/breaker.h"
+#include "lull/path/server/loads.h"
+#include "lull/path/server/pace.h"
+#include "lull/path/server/refusal.h"
 #include "lull/path/webui/repair.h"
 #include "lull/path/webui/suggestion.h"
 
@@ -20,29 +24,10 @@ enum flight_state { FLIGHT_HELD, FLIGHT_QUEUED, FLIGHT_FOLLOWING, FLIGHT_CALLING
 
 enum {
     FLIGHT_TABLE_BUCKETS = 1024,
-    FLIGHT_REFUSALS = 64,             /* upstream, endpoint and model: additions that it refuses */
-    FLIGHT_LOADS = 64,                /* upstream and model: how the last chat had it loaded */
     FLIGHT_SHAPE_LOST = 3,            /* second tries in vain after which there is none any more */
-    FLIGHT_PACES = 256,               /* upstream, model and kind: how long their calls take */
     FLIGHT_RAW_MAX = 4 * 1024 * 1024, /* of an answer kept as it came */
     FLIGHT_HEAD_MAX = 64 * 1024,
     FLIGHT_ORPHANS = 16, /* calls that go on after everybody was answered at the deadline */
-};
-
-/* A changed request that was refused by a status. */
-struct refused {
-    unsigned sent;  /* the additions it had; 0: there was none such */
-    unsigned trial; /* among them: one that came back, see refusal.c */
-    unsigned named; /* the one that the error's text names; 0: none */
-    int status;
-};
-
-struct pace_row {
-    struct hash_key of; /* upstream, model, kind */
-    struct pace pace;
-    int64_t size;        /* bytes of the requests behind it, smoothed */
-    mono_t tried_at;     /* a call last began, or was first not worth beginning; zero: never */
-    unsigned shape_lost; /* second tries for the form of an answer that were in vain, in a row */
 };
 
 struct flight {
@@ -105,36 +90,27 @@ struct flight {
     bool ending; /* all that the answer needs has come; the end of the body is waited for */
 };
 
-struct load_row;
-struct refusal;
-struct breaker;
-
 struct flight_table {
-    struct loop *loop;
-    struct upstream_pool *pool;
-    struct schedule *schedule;
-    struct gate *gate;
-    struct figures *figures;
+    struct flight_parts parts;
     struct flight_hooks hooks;
-    struct hash_secret secret; /* of the table's own keys */
     struct list buckets[FLIGHT_TABLE_BUCKETS];
     struct list all;
     size_t count, orphans;
     unsigned without;
     struct typist_table *typists;
-    struct refusal *refusals; /* FLIGHT_REFUSALS, made with the first one */
-    struct pace_row *paces;   /* FLIGHT_PACES, made with the first call */
-    struct probes *probes;
-    struct load_row *loads; /* FLIGHT_LOADS, made with the first chat that has some */
-    struct breaker *breakers;
     struct task_figures aside; /* of flights that are not counted: never shown */
 };
 
 /* flight.c */
 const struct kind_policy *flight_policy(const struct flight *f);
 struct upstream_settings *flight_upstream(const struct flight *f);
+/* The record of the server that it goes to now, and of the model that is asked for there. */
+struct server *flight_server(const struct flight *f);
+struct server_model *flight_model(const struct flight *f);
+/* How long calls like the spec's take, and like the flight's now. */
+struct pace *flight_pace_of(const struct flight_table *t, const struct flight_spec *spec);
+struct pace *flight_pace(const struct flight *f);
 struct task_figures *flight_task_figures(const struct flight *f);
-struct upstream_figures *flight_upstream_figures(const struct flight *f);
 /* Hands the end to every waiter and frees the flight at the end of the turn. Who follows it is
  * released. */
 void flight_finish(struct flight *f, struct flight_end *end);
@@ -184,16 +160,11 @@ void completion_unfollow(struct flight *f);
 /* Deadline of the flight's policy: started with its first waiter. */
 void completion_arm_deadline(struct flight *f);
 
-/* pace.c: how long calls take. */
-struct pace *flight_pace(struct flight_table *t, const struct flight_spec *spec);
-struct pace_row *flight_pace_row(struct flight_table *t, const struct flight_spec *spec);
-
 /* wire.c: what is sent. */
 /* Fills req, and of f: shaped, crossed, wire, asked, trial. */
 void wire_make(struct flight *f, struct upstream_request *req);
 /* The model that is asked for now. */
 struct span flight_way_model(const struct flight *f);
-void loads_free(struct flight_table *t);
 
 /* failure.c */
 /* Whether the breaker keeps the flight from its upstream: then it went to its fallback, or ended.
@@ -210,7 +181,6 @@ void failure_none(struct flight *f);
 void failure_end(struct flight *f, struct flight_end *end, bool received);
 /* The flight's call was cut off: it says nothing about the upstream. */
 void failure_forget_probe(struct flight *f);
-void breakers_free(struct flight_table *t);
 
 /* call.c */
 void call_start(struct flight *f);
@@ -221,17 +191,5 @@ void call_wasted(struct flight *f);
 /* The second try failed: the first answer is the answer. */
 void call_land_first(struct flight *f);
 void call_timer(struct flight *f);
-
-/* refusal.c: additions that a server refuses, by upstream, endpoint and model. */
-/* The additions that the next call leaves out; sets f->trial. */
-unsigned refusal_left_out(struct flight *f);
-/* Whether that one is left out. */
-bool refusal_has(struct flight *f, enum addition one);
-/* A request with those additions was refused, and answered as the client wrote it. */
-void refusal_proven(struct flight *f, const struct refused *what);
-/* The flight's call was answered, with f->asked. */
-void refusal_answered(struct flight *f);
-/* That addition alone was the difference between an answered and a refused request. */
-void refusal_certain(struct flight *f, enum addition one, int status);
 
 #endif

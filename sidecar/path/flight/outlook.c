@@ -14,14 +14,14 @@ static const char *state_name(const struct flight *f)
 /* How long until the call under way is expected to end. */
 static usec_t time_left(const struct flight *f, mono_t now)
 {
-    usec_t expected = f->call == NULL ? -1 : flight_expected(f->table, &f->spec);
+    usec_t expected = f->call == NULL ? -1 : pace_expected_for(flight_pace(f), f->spec.body.len);
     usec_t left = expected - mono_diff(now, f->started);
     return expected < 0 ? -1 : left > 0 ? left : 0;
 }
 
 void flight_each(struct flight_table *t, flight_view_fn fn, void *ctx)
 {
-    mono_t now = loop_now(t->loop);
+    mono_t now = loop_now(t->parts.loop);
     list_each(node, &t->all)
     {
         struct flight *f = list_item(node, struct flight, all);
@@ -35,7 +35,7 @@ void flight_each(struct flight_table *t, flight_view_fn fn, void *ctx)
             .age = mono_diff(now, f->begun),
             .waited = schedule_waited(&f->ticket.job, now),
             .left = time_left(f, now),
-            .position = schedule_position(t->schedule, &f->ticket.job),
+            .position = schedule_position(t->parts.schedule, &f->ticket.job),
             .requeued = f->ticket.job.requeued,
             .priority = flight_policy(f)->priority,
         };
@@ -49,6 +49,27 @@ void flight_each(struct flight_table *t, flight_view_fn fn, void *ctx)
     }
 }
 
+struct pace *flight_pace_of(const struct flight_table *t, const struct flight_spec *spec)
+{
+    struct server *s = server_of(t->parts.servers, &spec->settings->upstreams[spec->upstream]);
+    return pace_of(server_model(s, spec->model), spec->kind);
+}
+
+struct pace *flight_pace(const struct flight *f)
+{
+    return pace_of(flight_model(f), f->spec.kind);
+}
+
+void flight_took(struct flight_table *t, const struct flight_spec *spec, usec_t took)
+{
+    pace_add(flight_pace_of(t, spec), took, spec->body.len);
+}
+
+usec_t flight_expected(struct flight_table *t, const struct flight_spec *spec)
+{
+    return pace_expected_for(flight_pace_of(t, spec), spec->body.len);
+}
+
 struct flight_outlook flight_outlook(struct flight_table *t, const struct flight_spec *spec)
 {
     struct flight_outlook o = {.joins = spec->join && flight_find_to_join(t, spec) != NULL};
@@ -57,13 +78,13 @@ struct flight_outlook flight_outlook(struct flight_table *t, const struct flight
                                .policy = &spec->settings->kinds[spec->kind],
                                .whose = spec->turn.whose,
                                .turn = spec->turn.turn,
-                               .model = flight_key_of(t, spec->model),
+                               .model = servers_key(t->parts.servers, spec->model),
                                .beside_reply = spec->turn.beside_reply,
                                .elsewhere = spec->turn.elsewhere};
-    o.why = schedule_look(t->schedule, &job, loop_now(t->loop));
+    o.why = schedule_look(t->parts.schedule, &job, loop_now(t->parts.loop));
     if (spec->settings->kinds[spec->kind].cls == KIND_CLASS_COMPLETION) {
         struct typist_arrival who = c->who;
-        who.now = loop_now(t->loop);
+        who.now = loop_now(t->parts.loop);
         struct typist_verdict v = typist_look(t->typists, &who);
         o.window = flight_window(t, spec, &v);
         o.follows = c->usable && spec->join && completion_leader(t, c) != NULL;

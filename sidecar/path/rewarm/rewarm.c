@@ -88,7 +88,8 @@ static void call_over(struct row *row, bool finished, bool aborted)
     up->rewarm_us += mono_diff(loop_now(row->all->loop), row->began);
     row->call = NULL;
     row->rewarmed = finished;
-    row->started_then = schedule_count(row->all->schedule, row->upstream).started;
+    row->started_then =
+        schedule_count(row->all->schedule, &row->settings->upstreams[row->to]).started;
     if (!aborted || row->tries >= TRIES) {
         forget_request(row);
     }
@@ -252,9 +253,9 @@ enum turn_gap rewarm_chat_began(struct rewarm *r, const struct upstream_settings
     }
     stop(row);
     if (!first_turn && strcmp(row->upstream, to->name) == 0 && same(&row->whose, whose)) {
-        bool tasks = schedule_count(r->schedule, to->name).started != row->started;
+        bool tasks = schedule_count(r->schedule, to).started != row->started;
         bool rewarmed =
-            row->rewarmed && schedule_count(r->schedule, to->name).started == row->started_then;
+            row->rewarmed && schedule_count(r->schedule, to).started == row->started_then;
         gap = rewarmed ? TURN_AFTER_REWARM : tasks ? TURN_AFTER_TASKS : TURN_ALONE;
     }
     row_clear(row);
@@ -336,7 +337,7 @@ void rewarm_chat_ended(struct rewarm *r, const struct rewarm_chat *chat)
     row->upstream = mem_strdup(to->name);
     row->whose = chat->whose;
     row->used = loop_now(r->loop);
-    row->started = schedule_count(r->schedule, to->name).started;
+    row->started = schedule_count(r->schedule, to).started;
     row->rewarmed = false;
     row->tries = 0;
     if (to->rewarm != REWARM_OFF && chat->reply.len > 0 &&
@@ -367,7 +368,7 @@ static usec_t look_at(struct row *row)
         }
         return LONGEST - mono_diff(now, row->began);
     }
-    bool tasks = schedule_count(r->schedule, to->name).started != row->started;
+    bool tasks = schedule_count(r->schedule, to).started != row->started;
     if (m.idle < 0 || !tasks || !is_wanted(r, to)) {
         return -1;
     }

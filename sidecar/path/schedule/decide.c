@@ -22,7 +22,7 @@
 
 enum { YIELD_ALWAYS_UP_TO = 4 }; /* slots: a task on a second one halves the chat's pace */
 
-static int64_t slots_of(const struct schedule_upstream *row, const struct upstream_settings *to)
+static int64_t slots_of(const struct server *server, const struct upstream_settings *to)
 {
     if (to->slots != SLOTS_AUTO) {
         return to->slots;
@@ -30,17 +30,17 @@ static int64_t slots_of(const struct schedule_upstream *row, const struct upstre
     if (to->tls) {
         return 0;
     }
-    return row != NULL && row->found_slots > 0 ? row->found_slots : 1;
+    return server->found_slots > 0 ? server->found_slots : 1;
 }
 
-int64_t schedule_slots(struct schedule *s, const struct upstream_settings *to)
+int64_t schedule_slots(const struct schedule *s, const struct upstream_settings *to)
 {
-    return slots_of(row_find(s, to->name), to);
+    return slots_of(server_of(s->servers, to), to);
 }
 
 bool job_is_counted(const struct schedule_job *j)
 {
-    return slots_of(j->row, j->to) > 0;
+    return slots_of(j->row->server, j->to) > 0;
 }
 
 static enum yield_rule yield_of(const struct schedule_job *j)
@@ -48,7 +48,7 @@ static enum yield_rule yield_of(const struct schedule_job *j)
     if (j->policy->yield != YIELD_AUTO) {
         return j->policy->yield;
     }
-    return slots_of(j->row, j->to) <= YIELD_ALWAYS_UP_TO ? YIELD_ALWAYS : YIELD_WHEN_FULL;
+    return slots_of(j->row->server, j->to) <= YIELD_ALWAYS_UP_TO ? YIELD_ALWAYS : YIELD_WHEN_FULL;
 }
 
 static size_t fronts(const struct machine *m)
@@ -59,7 +59,7 @@ static size_t fronts(const struct machine *m)
 /* How many jobs may run at this upstream at once. */
 static int64_t job_slots(const struct schedule_job *j)
 {
-    int64_t slots = slots_of(j->row, j->to);
+    int64_t slots = slots_of(j->row->server, j->to);
     int64_t open = (int64_t)fronts(j->row->machine);
     switch (yield_of(j)) {
     case YIELD_NEVER:
@@ -190,7 +190,8 @@ static usec_t patience(const struct schedule *s, const struct schedule_job *j)
 static mono_t door_of(const struct schedule_job *j)
 {
     bool person = j->policy->cls == KIND_CLASS_FOREGROUND;
-    return person ? j->row->said_until : j->row->closed_until;
+    const struct server *server = j->row->server;
+    return person ? server->said_until : server->throttled_until;
 }
 
 bool waits_for_door(const struct schedule *s, const struct schedule_job *j, mono_t now)

@@ -121,7 +121,7 @@ void gate_end(struct gate *g, struct gate_ticket *t, bool aborted)
 
 void gate_first_byte(struct gate *g, struct gate_ticket *t, bool good)
 {
-    if (schedule_first_byte(g->schedule, &t->job, good, loop_now(g->loop))) {
+    if (schedule_first_byte(&t->job, good, loop_now(g->loop))) {
         gate_changed(g);
     }
 }

@@ -19,14 +19,14 @@ bool schedule_is_loading(const struct schedule_job *j, mono_t now)
            !is_loaded(j->row, j->model, now);
 }
 
-bool schedule_first_byte(struct schedule *s, struct schedule_job *j, bool good, mono_t now)
+bool schedule_first_byte(struct schedule_job *j, bool good, mono_t now)
 {
     if (j->state != SCHEDULE_RUNNING || j->first_byte) {
         return false;
     }
     j->first_byte = true;
     if (good && !key_is_zero(j->model)) {
-        schedule_answered(s, j->to, j->model, now);
+        server_model_answered(j->row->server, j->model, now);
     }
     return j->spared;
 }

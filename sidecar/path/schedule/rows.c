@@ -1,11 +1,13 @@
-/* rows.c: machines and upstreams, by name: what is known of each. */
+/* rows.c: machines, by name, and upstreams, by the number of their server. */
 #include "path/schedule/schedule_priv.h"
 
 #include <stdlib.h>
 
-struct schedule *schedule_create(void)
+struct schedule *schedule_create(const struct servers *servers)
 {
-    return mem_new(sizeof(struct schedule));
+    struct schedule *s = mem_new(sizeof *s);
+    s->servers = servers;
+    return s;
 }
 
 void schedule_destroy(struct schedule *s)
@@ -16,7 +18,6 @@ void schedule_destroy(struct schedule *s)
     while (s->upstreams != NULL) {
         struct schedule_upstream *row = s->upstreams;
         s->upstreams = row->next;
-        free(row->name);
         free(row);
     }
     while (s->machines != NULL) {
@@ -25,6 +26,7 @@ void schedule_destroy(struct schedule *s)
         free(m->name);
         free(m);
     }
+    free(s->by_number);
     free(s->turns);
     free(s);
 }
@@ -45,28 +47,35 @@ static struct machine *machine_of(struct schedule *s, const char *name)
     return m;
 }
 
-struct schedule_upstream *row_find(const struct schedule *s, const char *name)
+static struct schedule_upstream *row_make(struct schedule *s, struct server *server)
 {
-    struct schedule_upstream *row = s->upstreams;
-    while (row != NULL && strcmp(row->name, name) != 0) {
-        row = row->next;
+    struct schedule_upstream *row = mem_new(sizeof *row);
+    row->server = server;
+    row->usual_token = -1;
+    row->abort_cost = -1;
+    row->usual_size = -1;
+    list_init(&row->waiting);
+    list_init(&row->running);
+    row->next = s->upstreams;
+    s->upstreams = row;
+    if (server->number > s->numbers) {
+        s->by_number = realloc(s->by_number, server->number * sizeof *s->by_number);
+        require(s->by_number != NULL);
+        while (s->numbers < server->number) {
+            s->by_number[s->numbers++] = NULL;
+        }
     }
+    s->by_number[server->number - 1] = row;
     return row;
 }
 
 struct schedule_upstream *row_of(struct schedule *s, const struct upstream_settings *to)
 {
-    struct schedule_upstream *row = row_find(s, to->name);
+    struct server *server = server_of(s->servers, to);
+    struct schedule_upstream *row =
+        server->number <= s->numbers ? s->by_number[server->number - 1] : NULL;
     if (row == NULL) {
-        row = mem_new(sizeof *row);
-        row->name = mem_strdup(to->name);
-        row->usual_token = -1;
-        row->abort_cost = -1;
-        row->usual_size = -1;
-        list_init(&row->waiting);
-        list_init(&row->running);
-        row->next = s->upstreams;
-        s->upstreams = row;
+        row = row_make(s, server);
     }
     /* a reload may have moved it: what is on it keeps the machine it began on until it is empty */
     if (row->machine == NULL || (row->running_count == 0 && list_empty(&row->waiting) &&
@@ -76,44 +85,8 @@ struct schedule_upstream *row_of(struct schedule *s, const struct upstream_setti
     return row;
 }
 
-void schedule_found_slots(struct schedule *s, const struct upstream_settings *to, int64_t slots)
-{
-    row_of(s, to)->found_slots = slots;
-}
-
-bool schedule_is_closed(struct schedule *s, const struct upstream_settings *to, mono_t now)
-{
-    return row_of(s, to)->closed_until.us > now.us;
-}
-
-void schedule_close(struct schedule *s, const struct upstream_settings *to, mono_t until, bool said)
-{
-    struct schedule_upstream *row = row_of(s, to);
-    if (said && until.us > row->said_until.us) {
-        row->said_until = until;
-    }
-    row->closed_until = until.us > row->closed_until.us ? until : row->closed_until;
-}
-
-void schedule_answered(struct schedule *s, const struct upstream_settings *to,
-                       struct hash_key model, mono_t now)
-{
-    struct schedule_upstream *row = row_of(s, to);
-    struct answered *place = &row->answered[0];
-    for (size_t i = 0; i < SCHEDULE_MODELS && !hash_key_eq(place->model, model); i++) {
-        struct answered *a = &row->answered[i];
-        place = hash_key_eq(a->model, model) || a->at.us < place->at.us ? a : place;
-    }
-    *place = (struct answered){model, now};
-}
-
 bool is_loaded(const struct schedule_upstream *row, struct hash_key model, mono_t now)
 {
-    for (size_t i = 0; i < SCHEDULE_MODELS; i++) {
-        const struct answered *a = &row->answered[i];
-        if (hash_key_eq(a->model, model)) {
-            return a->at.us != 0 && mono_diff(now, a->at) < STAYS_LOADED;
-        }
-    }
-    return false;
+    mono_t at = server_model_answered_at(row->server, model);
+    return at.us != 0 && mono_diff(now, at) < STAYS_LOADED;
 }

@@ -1,8 +1,8 @@
 /* schedule.c: the state: fronts and jobs, and what happens to them. The rules are in decide.c,
  * machines and upstreams in rows.c.
  *
- * Upstreams and machines are known by name, so that what was learnt survives a reload; their number
- * is bounded by the configurations that were ever in force. Waiting jobs are few (`queue` per
+ * Upstreams are known by their server's number and machines by name, so that what was learnt survives
+ * a reload; their number is bounded by the configurations that were ever in force. Waiting jobs are few (`queue` per
  * upstream, and completions for max_hold), so who is next is found by looking at all of them.
  *
  * Rejected: a queue sorted by priority with a pointer to its head. What may start depends on the
@@ -118,14 +118,14 @@ static usec_t usual_for(const struct schedule_front *f)
     return times > 1 ? (usec_t)((double)row->usual_token * times) : row->usual_token;
 }
 
-usec_t schedule_front_token(struct schedule *s, struct schedule_front *f, mono_t now)
+usec_t schedule_front_token(struct schedule_front *f, mono_t now)
 {
     usec_t took = mono_diff(now, f->began);
     if (f->row == NULL || f->kind != SCHEDULE_CHAT) {
         return -1;
     }
     if (!key_is_zero(f->model)) {
-        schedule_answered(s, f->to, f->model, now);
+        server_model_answered(f->row->server, f->model, now);
     }
     if (f->after_abort && !f->had_slot) {
         return -1; /* it also waited for the chat before it, which says nothing about aborts */

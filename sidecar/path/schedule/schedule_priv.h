@@ -7,7 +7,6 @@
 enum {
     SCHEDULE_GHOSTS = 16, /* aborted calls whose slots may still be taken, per upstream */
     SCHEDULE_TYPING = 8,  /* people seen typing last, per machine */
-    SCHEDULE_MODELS = 8,  /* whose last answer is known, per upstream */
     SCHEDULE_TURNS = 512, /* whose waits are summed; the least recently used makes room */
 };
 
@@ -55,22 +54,15 @@ struct machine {
 
 struct schedule_upstream {
     struct schedule_upstream *next;
-    char *name;
+    struct server *server;
     struct machine *machine; /* of the settings last seen */
-    int64_t found_slots;     /* 0: not known */
     struct list waiting, running;
     size_t waiting_count, running_count; /* running: background and completions */
     uint64_t started;
     mono_t aborted_at;              /* the last call that was cut off */
     mono_t ghosts[SCHEDULE_GHOSTS]; /* until when an aborted call may hold its slot */
-    mono_t closed_until;            /* it asked to be left alone; zero: it did not */
-    mono_t said_until;              /* the same, where the server named the time itself */
     struct hash_key resident;       /* the model of the last call */
     struct hash_key front_model;    /* of the last front, as far as it is known */
-    struct answered {
-        struct hash_key model;
-        mono_t at;
-    } answered[SCHEDULE_MODELS];    /* when a model last gave a first byte */
     usec_t usual_token, abort_cost; /* smoothed; -1: not measured */
     int64_t usual_size;             /* bytes of the requests behind usual_token */
     double best_pace;               /* the least us per byte of a first turn's request that a first
@@ -84,16 +76,17 @@ struct turn_row {
 };
 
 struct schedule {
+    const struct servers *servers;
     struct machine *machines;
     struct schedule_upstream *upstreams;
+    struct schedule_upstream **by_number; /* of their servers; NULL: not used yet */
+    size_t numbers;
     struct turn_row *turns; /* SCHEDULE_TURNS, made with the first use */
 };
 
 bool key_is_zero(struct hash_key k);
 /* schedule.c: the row of an upstream, made on first use, with the machine it stands on now. */
 struct schedule_upstream *row_of(struct schedule *s, const struct upstream_settings *to);
-/* The same, found only. */
-struct schedule_upstream *row_find(const struct schedule *s, const char *name);
 
 /* Whether the model has answered there lately. */
 bool is_loaded(const struct schedule_upstream *row, struct hash_key model, mono_t now);

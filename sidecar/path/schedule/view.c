@@ -49,17 +49,25 @@ usec_t schedule_expects(struct schedule *s, const struct upstream_settings *to, 
     return known ? (usec_t)(row->best_pace * (double)size * ANSWER_TOO) : -1;
 }
 
-struct schedule_counts schedule_count(const struct schedule *s, const char *upstream)
+struct schedule_counts schedule_count(struct schedule *s, const struct upstream_settings *to)
 {
-    const struct schedule_upstream *row = row_find(s, upstream);
-    struct schedule_counts out = {0};
-    if (row != NULL) {
-        out.running = row->running_count;
-        out.started = row->started;
-        list_each(node, &row->waiting)
-        {
-            out.waiting++;
-        }
+    const struct schedule_upstream *row = row_of(s, to);
+    struct schedule_counts out = {.running = row->running_count, .started = row->started};
+    list_each(node, &row->waiting)
+    {
+        out.waiting++;
     }
     return out;
+}
+
+size_t schedule_waiting(const struct schedule *s)
+{
+    size_t waiting = 0;
+    for (const struct schedule_upstream *row = s->upstreams; row != NULL; row = row->next) {
+        list_each(node, &row->waiting)
+        {
+            waiting++;
+        }
+    }
+    return waiting;
 }

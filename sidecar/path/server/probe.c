@@ -1,10 +1,12 @@
-/* probe.c: see probe.h. One row per upstream name, asked step by step:
+/* probe.c: see probe.h. A server is asked step by step:
  *
  *   IDLE ──use──▶ VERSION ──it is Ollama──▶ KNOWN
  *     ▲              └─else──▶ PROPS ──answered──▶ KNOWN
  *     └──not reached, mute, 503 (loading a model), forgotten, the url changed
  */
 #include "lull/path/server/probe.h"
+
+#include "path/server/server_priv.h"
 
 #include "lull/base/log.h"
 #include "lull/path/dialect/props.h"
@@ -18,67 +20,32 @@ enum {
     PROBE_BODY_MAX = 256 * 1024,
     PROBE_KEY_MAX = 8192,
     PROBE_SUSPECT = 64, /* requests in a row that began and did not end: perhaps a circle */
-    PROBE_ID_MAX = 40,
     PROBE_VIA_MAX = 64
 };
 
 enum probe_state { PROBE_IDLE, PROBE_VERSION, PROBE_PROPS, PROBE_KNOWN };
 
 struct probe {
-    struct probe *next;
-    struct probes *all;
-    unsigned number; /* in its mark */
-    char *name, *url;
+    struct server *server;
     enum probe_state state;
     enum server_sort sort;
-    enum probe_reach reach;
+    enum server_reach reach;
     bool asked, mute;
     mono_t asked_at;
-    bool loops, came_back;      /* came_back: the mark was seen since the probe began */
-    int64_t ended, streak;      /* of requests that passed through: see probes_pass */
+    bool came_back;             /* the mark was seen since the probe began */
+    int64_t ended, streak;      /* of requests that passed through: see probe_pass */
     struct upstream_call *call; /* NULL: nothing is being asked */
     struct settings *settings;  /* of the call */
     const struct upstream_settings *to;
     int status;
     struct buf body, key;
-    char via[PROBE_VIA_MAX];
+    char via[PROBE_VIA_MAX]; /* its mark */
     struct list waiters;
     struct loop_timer *limit; /* of the probe */
     struct loop_deferred next_step;
 };
 
-struct probes {
-    struct loop *loop;
-    struct upstream_pool *pool;
-    struct schedule *schedule;
-    struct probe *rows;
-    unsigned count;
-    char id[PROBE_ID_MAX]; /* "lull-" and 128 random bits in hex */
-};
-
 static void ask(struct probe *row, struct span target);
-
-static void make_id(struct probes *p)
-{
-    struct hash_secret random;
-    enum err e = hash_secret_generate(&random);
-    size_t len = (size_t)snprintf(p->id, sizeof p->id, "lull-");
-    require(e == ERR_OK);
-    for (size_t i = 0; i < 16; i++) {
-        len += (size_t)snprintf(p->id + len, sizeof p->id - len, "%02x", random.bytes[i]);
-    }
-}
-
-struct probes *probes_create(struct loop *loop, struct upstream_pool *pool,
-                             struct schedule *schedule)
-{
-    struct probes *p = mem_new(sizeof *p);
-    p->loop = loop;
-    p->pool = pool;
-    p->schedule = schedule;
-    make_id(p);
-    return p;
-}
 
 static void call_over(struct probe *row)
 {
@@ -108,25 +75,35 @@ static void stop_asking(struct probe *row)
         call_over(row);
     }
     if (row->next_step.waiting) {
-        loop_defer_cancel(row->all->loop, &row->next_step);
+        loop_defer_cancel(row->server->all->loop, &row->next_step);
     }
     row->state = is_asking(row) ? PROBE_IDLE : row->state;
     asked_enough(row);
 }
 
-void probes_destroy(struct probes *p)
+void probe_destroy(struct probe *p)
 {
-    while (p != NULL && p->rows != NULL) {
-        struct probe *row = p->rows;
-        p->rows = row->next;
-        require(list_empty(&row->waiters));
-        stop_asking(row);
-        loop_timer_destroy(row->limit);
-        free(row->name);
-        free(row->url);
-        free(row);
+    if (p != NULL) {
+        require(list_empty(&p->waiters));
+        stop_asking(p);
+        loop_timer_destroy(p->limit);
+        free(p);
     }
-    free(p);
+}
+
+void probe_reset(struct probe *p)
+{
+    if (p == NULL) {
+        return;
+    }
+    stop_asking(p);
+    if (!list_empty(&p->waiters)) {
+        loop_timer_start(p->limit, 0); /* they go on from the loop */
+    }
+    p->state = PROBE_IDLE;
+    p->sort = SERVER_OPENAI;
+    p->reach = SERVER_REACH_UNTRIED;
+    p->asked = p->mute = p->came_back = false;
 }
 
 /* Nothing is waited for any longer. */
@@ -172,9 +149,7 @@ static void known(struct probe *row, enum server_sort sort, int64_t slots)
 {
     row->state = PROBE_KNOWN;
     row->sort = sort;
-    if (row->to->slots == SLOTS_AUTO) {
-        schedule_found_slots(row->all->schedule, row->to, slots);
-    }
+    row->server->found_slots = row->to->slots == SLOTS_AUTO ? slots : row->server->found_slots;
 }
 
 static void on_done(void *ctx, const struct upstream_report *report)
@@ -183,19 +158,20 @@ static void on_done(void *ctx, const struct upstream_report *report)
     bool answered = report->result == UPSTREAM_DONE && row->status != 503; /* loading a model */
     struct span body = row->status == 200 ? buf_span(&row->body) : SPAN_NONE;
     row->mute = false;
-    row->reach = report->result == UPSTREAM_UNREACHABLE ? PROBE_UNREACHED : PROBE_REACHED;
-    if (row->loops && !row->came_back) {
-        log_info("upstream", "[upstream %s] does not lead back any more", row->name);
+    row->reach =
+        report->result == UPSTREAM_UNREACHABLE ? SERVER_REACH_UNREACHED : SERVER_REACH_REACHED;
+    if (row->server->loops && !row->came_back) {
+        log_info("upstream", "[upstream %s] does not lead back any more", row->server->name);
     }
-    row->loops = row->came_back;
-    if (!answered || row->loops) {
+    row->server->loops = row->came_back;
+    if (!answered || row->server->loops) {
         row->state = PROBE_IDLE;
     } else if (row->state == PROBE_VERSION && dialect_is_version(body)) {
         known(row, SERVER_OLLAMA, 0);
     } else if (row->state == PROBE_VERSION) {
         call_over(row);
         row->state = PROBE_PROPS;
-        loop_defer(row->all->loop, &row->next_step);
+        loop_defer(row->server->all->loop, &row->next_step);
         return;
     } else {
         int64_t slots = dialect_props_slots(body);
@@ -229,7 +205,7 @@ static void ask(struct probe *row, struct span target)
                                        .content_length = -1,
                                        .no_body = true,
                                        .decode = true};
-    row->call = upstream_start(row->all->pool, &request, &events, row);
+    row->call = upstream_start(row->server->all->pool, &request, &events, row);
 }
 
 /* From the loop: a call may not begin inside the end of another. */
@@ -238,57 +214,32 @@ static void ask_props(void *ctx)
     ask(ctx, SPAN("/props"));
 }
 
-/* NULL: never used. */
-static struct probe *row_find(const struct probes *p, const char *name)
+/* Made when the server is first used. */
+static struct probe *probe_of(struct server *s)
 {
-    struct probe *row = p->rows;
-    while (row != NULL && strcmp(row->name, name) != 0) {
-        row = row->next;
-    }
-    return row;
-}
-
-static struct probe *row_of(struct probes *p, const char *name)
-{
-    struct probe *row = row_find(p, name);
+    struct probe *row = s->probe;
     if (row == NULL) {
-        row = mem_new(sizeof *row);
-        row->all = p;
-        row->name = mem_strdup(name);
-        row->next = p->rows;
+        row = s->probe = mem_new(sizeof *row);
+        row->server = s;
         list_init(&row->waiters);
-        row->limit = loop_timer_create(p->loop, too_slow, row);
-        row->number = p->count++;
-        snprintf(row->via, sizeof row->via, "1.1 %s.%u", p->id, row->number);
+        row->limit = loop_timer_create(s->all->loop, too_slow, row);
+        snprintf(row->via, sizeof row->via, "1.1 %s.%u", s->all->id, s->number);
         row->next_step = (struct loop_deferred){.fn = ask_props, .ctx = row};
-        p->rows = row;
     }
     return row;
 }
 
-/* The row of an upstream that is about to be used; one whose url has changed is another server. */
-static struct probe *row_in_use(struct probes *p, const struct upstream_settings *to)
+/* Whether these settings are of the server that the record is about now: those of a configuration
+ * before the last reload may have another url. */
+static bool is_same_server(const struct server *s, const struct upstream_settings *to)
 {
-    struct probe *row = row_of(p, to->name);
-    if (row->url == NULL || strcmp(row->url, to->url) != 0) {
-        stop_asking(row);
-        if (!list_empty(&row->waiters)) {
-            loop_timer_start(row->limit, 0); /* they go on from the loop */
-        }
-        free(row->url);
-        row->url = mem_strdup(to->url);
-        row->state = PROBE_IDLE;
-        row->sort = SERVER_OPENAI;
-        row->reach = PROBE_UNTRIED;
-        row->asked = row->mute = row->loops = row->came_back = false;
-    }
-    return row;
+    return to->url == NULL || strcmp(s->url, to->url) == 0;
 }
 
 static void begin(struct probe *row, struct settings *settings, const struct upstream_settings *to)
 {
     row->asked = true;
-    row->asked_at = loop_now(row->all->loop);
+    row->asked_at = loop_now(row->server->all->loop);
     row->state = PROBE_VERSION;
     row->came_back = false;
     row->streak = 0;
@@ -300,50 +251,54 @@ static void begin(struct probe *row, struct settings *settings, const struct ups
 
 static bool has_rested(const struct probe *row)
 {
-    return !row->asked || mono_diff(loop_now(row->all->loop), row->asked_at) >= PROBE_PAUSE;
+    return !row->asked || mono_diff(loop_now(row->server->all->loop), row->asked_at) >= PROBE_PAUSE;
 }
 
 /* Whether there is anything to find out. */
 static bool is_of_use(const struct probe *row, const struct upstream_settings *to)
 {
     bool set = to->dialect != DIALECT_CHOICE_AUTO && to->slots != SLOTS_AUTO;
-    return row->loops || (!to->tls && !set);
+    return row->server->loops || (!to->tls && !set);
 }
 
-void probes_use(struct probes *p, struct settings *settings, int upstream)
+void probe_use(struct servers *all, struct settings *settings, int upstream)
 {
     const struct upstream_settings *to = &settings->upstreams[upstream];
-    struct probe *row = row_in_use(p, to);
-    if (row->state == PROBE_IDLE && has_rested(row) && is_of_use(row, to)) {
+    struct probe *row = probe_of(server_of(all, to));
+    if (row->state == PROBE_IDLE && has_rested(row) && is_of_use(row, to) &&
+        is_same_server(row->server, to)) {
         begin(row, settings, to);
     }
 }
 
-void probes_pass(struct probes *p, struct settings *settings, int upstream, int64_t ended)
+void probe_pass(struct servers *all, struct settings *settings, int upstream)
 {
     const struct upstream_settings *to = &settings->upstreams[upstream];
-    struct probe *row = row_in_use(p, to);
-    if (to->slots == SLOTS_AUTO || row->loops) { /* a request that passes needs to know no more */
-        probes_use(p, settings, upstream);
+    struct server *s = server_of(all, to);
+    struct probe *row = probe_of(s);
+    int64_t ended = s->figures->finished + s->figures->failed + s->figures->aborted;
+    if (to->slots == SLOTS_AUTO || s->loops) { /* a request that passes needs to know no more */
+        probe_use(all, settings, upstream);
     }
     row->streak = row->ended == ended ? row->streak + 1 : 0;
     row->ended = ended;
-    if (row->streak >= PROBE_SUSPECT && !is_asking(row) && has_rested(row)) {
+    if (row->streak >= PROBE_SUSPECT && !is_asking(row) && has_rested(row) &&
+        is_same_server(s, to)) {
         begin(row, settings, to);
     }
 }
 
-void probes_forget(struct probes *p, const char *upstream)
+void probe_forget(struct server *s)
 {
-    struct probe *row = row_of(p, upstream);
+    struct probe *row = probe_of(s);
     if (row->state == PROBE_KNOWN) {
         row->state = PROBE_IDLE;
     }
 }
 
-enum server_sort probes_sort(struct probes *p, const struct upstream_settings *to)
+enum server_sort probe_sort(const struct server *s, const struct upstream_settings *to)
 {
-    const struct probe *row = row_find(p, to->name);
+    const struct probe *row = s->probe;
     if (to->tls) {
         return SERVER_HOSTED;
     }
@@ -351,66 +306,57 @@ enum server_sort probes_sort(struct probes *p, const struct upstream_settings *t
     return said ? row->sort : to->dialect == DIALECT_CHOICE_OLLAMA ? SERVER_OLLAMA : SERVER_OPENAI;
 }
 
-bool probes_known(struct probes *p, const struct upstream_settings *to)
+bool probe_known(const struct server *s, const struct upstream_settings *to)
 {
-    const struct probe *row = row_find(p, to->name);
-    return !to->tls && row != NULL && row->state == PROBE_KNOWN;
+    return !to->tls && s->probe != NULL && s->probe->state == PROBE_KNOWN;
 }
 
-enum probe_reach probes_reach(const struct probes *p, const char *upstream)
+enum server_reach probe_reach(const struct server *s)
 {
-    const struct probe *row = row_find(p, upstream);
-    return row == NULL ? PROBE_UNTRIED : row->reach;
+    return s->probe == NULL ? SERVER_REACH_UNTRIED : s->probe->reach;
 }
 
 /* ---- the mark ---- */
 
-struct span probes_via(struct probes *p, const struct upstream_settings *to)
+struct span probe_via(struct server *s)
 {
-    return span_of(row_of(p, to->name)->via);
+    return span_of(probe_of(s)->via);
 }
 
-static void note_loop(struct probe *row)
+static void note_loop(struct server *s)
 {
-    row->came_back = true;
-    if (!row->loops) {
-        row->loops = true;
+    probe_of(s)->came_back = true;
+    if (!s->loops) {
+        s->loops = true;
         log_error("upstream",
                   "[upstream %s] leads back to this lulld: what is sent there is answered 508; its "
                   "url must be that of the model server",
-                  row->name);
+                  s->name);
     }
 }
 
-bool probes_is_back(struct probes *p, struct span via)
+bool probe_is_back(struct servers *all, struct span via)
 {
-    struct span id = span_of(p->id);
+    struct span id = span_of(all->id);
     size_t at = span_find(via, id, 0);
     if (at == SIZE_MAX || at + id.len >= via.len || via.ptr[at + id.len] != '.') {
         return false;
     }
-    unsigned number = 0;
+    size_t number = 0;
     for (size_t i = at + id.len + 1; i < via.len && via.ptr[i] >= '0' && via.ptr[i] <= '9'; i++) {
-        number = number * 10 + (unsigned)(via.ptr[i] - '0');
+        number = number <= all->count ? number * 10 + (size_t)(via.ptr[i] - '0') : number;
     }
-    for (struct probe *row = p->rows; row != NULL; row = row->next) {
-        if (row->number == number) {
-            note_loop(row);
-        }
+    if (number > 0 && number <= all->count) {
+        note_loop(all->items[number - 1]);
     }
     return true;
 }
 
-bool probes_loops(const struct probes *p, const char *upstream)
+bool probe_wait(struct servers *all, struct settings *settings, int upstream,
+                struct probe_waiter *w)
 {
-    const struct probe *row = row_find(p, upstream);
-    return row != NULL && row->loops;
-}
-
-bool probes_wait(struct probes *p, struct settings *settings, int upstream, struct probe_waiter *w)
-{
-    probes_use(p, settings, upstream);
-    struct probe *row = row_of(p, settings->upstreams[upstream].name);
+    probe_use(all, settings, upstream);
+    struct probe *row = probe_of(server_of(all, &settings->upstreams[upstream]));
     if (row->mute || !is_asking(row)) {
         return false;
     }
@@ -419,7 +365,7 @@ bool probes_wait(struct probes *p, struct settings *settings, int upstream, stru
     return true;
 }
 
-void probes_leave(struct probe_waiter *w)
+void probe_leave(struct probe_waiter *w)
 {
     if (w->node.next != NULL) {
         list_remove(&w->node);

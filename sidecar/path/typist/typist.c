@@ -247,32 +247,3 @@ usec_t typist_window(const struct typist_verdict *v, usec_t latency, usec_t wait
     window = window > WINDOW_MAX ? WINDOW_MAX : window;
     return window > waited ? window - waited : 0;
 }
-
-/* ---- pace ---- */
-
-void pace_add(struct pace *p, usec_t took)
-{
-    if (p->count++ == 0) {
-        p->mean = took;
-        p->deviation = took / 2;
-        return;
-    }
-    usec_t off = took > p->mean ? took - p->mean : p->mean - took;
-    p->deviation += (off - p->deviation) / 4;
-    p->mean += (took - p->mean) / 8;
-}
-
-usec_t pace_expected(const struct pace *p)
-{
-    return p->count == 0 ? -1 : p->mean;
-}
-
-bool pace_nearly_done(const struct pace *p, usec_t elapsed)
-{
-    return p->count > 0 && elapsed < p->mean && p->mean - elapsed < p->mean / 16;
-}
-
-usec_t pace_deadline(const struct pace *p)
-{
-    return p->count == 0 ? -1 : p->mean + 4 * p->deviation;
-}

@@ -7,6 +7,7 @@
 struct world {
     struct loop *loop;
     struct figures *figures;
+    struct servers *servers;
     struct schedule *schedule;
     struct history *history;
 };
@@ -15,7 +16,8 @@ static void begin(struct world *w)
 {
     w->loop = loop_create();
     w->figures = figures_create();
-    w->schedule = schedule_create();
+    w->servers = servers_create(w->loop, NULL, w->figures);
+    w->schedule = schedule_create(w->servers);
     w->history = history_create(w->loop, w->figures, w->schedule);
 }
 
@@ -23,6 +25,7 @@ static void end(struct world *w)
 {
     history_destroy(w->history);
     schedule_destroy(w->schedule);
+    servers_destroy(w->servers);
     figures_destroy(w->figures);
     loop_destroy(w->loop);
 }
@@ -81,8 +84,8 @@ static void the_longest_queue_of_a_minute_is_kept(void **state)
     struct world w;
     (void)state;
     begin(&w);
-    (void)figures_upstream(w.figures, "a");
-    (void)figures_upstream(w.figures, "b");
+    servers_bind(w.servers, &a, 1);
+    servers_bind(w.servers, &b, 1);
     for (size_t i = 0; i < JOBS; i++) {
         jobs[i] = (struct schedule_job){.to = i < 2 ? &a : &b, .policy = &policy, .expected = -1};
         schedule_wait(w.schedule, &jobs[i], loop_now(w.loop));

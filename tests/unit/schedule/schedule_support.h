@@ -21,10 +21,36 @@ static inline struct hash_key key(uint64_t n)
     return (struct hash_key){.hi = n, .lo = n};
 }
 
+static struct servers *servers;
+static struct figures *figures;
+
+/* A schedule with servers of its own. */
+static inline struct schedule *begin(void)
+{
+    figures = figures_create();
+    servers = servers_create(NULL, NULL, figures);
+    return schedule_create(servers);
+}
+
+static inline void end(struct schedule *s)
+{
+    schedule_destroy(s);
+    servers_destroy(servers);
+    figures_destroy(figures);
+}
+
 static inline struct upstream_settings upstream(char *name, char *machine, int64_t slots)
 {
-    return (struct upstream_settings){
+    struct upstream_settings one = {
         .name = name, .machine = machine, .slots = slots, .swap_after = 60 * USEC_PER_S};
+    servers_bind(servers, &one, 1);
+    return one;
+}
+
+/* A server says how many slots it has. */
+static inline void found_slots(const struct upstream_settings *to, int64_t slots)
+{
+    server_of(servers, to)->found_slots = slots;
 }
 
 static inline struct kind_policy kind(enum kind_class cls, int64_t priority)

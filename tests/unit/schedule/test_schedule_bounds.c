@@ -9,7 +9,7 @@ static char distant[] = "distant", other[] = "other";
 static void no_slots_on_a_machine_with_some(void **state)
 {
     (void)state;
-    struct schedule *s = schedule_create();
+    struct schedule *s = begin();
     struct upstream_settings a = upstream(here, one, 1), b = upstream(hosted, one, 0);
     struct kind_policy tags = kind(KIND_CLASS_BACKGROUND, 5);
     struct schedule_job j = job(&a, &tags), k = job(&b, &tags), later = job(&a, &tags);
@@ -32,13 +32,13 @@ static void no_slots_on_a_machine_with_some(void **state)
     next_is(s, 5, &later);
     schedule_end(s, &later, at(6), false);
     schedule_end(s, &k, at(6), false);
-    schedule_destroy(s);
+    end(s);
 }
 
 static void a_title_beside_the_reply_shares_no_budget(void **state)
 {
     (void)state;
-    struct schedule *s = schedule_create();
+    struct schedule *s = begin();
     struct upstream_settings a = upstream(here, one, 1);
     struct kind_policy policy = kind(KIND_CLASS_BACKGROUND, 4);
     struct schedule_job title = job(&a, &policy), tags = job(&a, &policy), more = job(&a, &policy);
@@ -59,13 +59,13 @@ static void a_title_beside_the_reply_shares_no_budget(void **state)
     schedule_end(s, &title, at(60), false);
     schedule_wait(s, &more, at(60));
     next_is(s, 60, &more);
-    schedule_destroy(s);
+    end(s);
 }
 
 static void a_requeued_task_goes_on_with_its_budget(void **state)
 {
     (void)state;
-    struct schedule *s = schedule_create();
+    struct schedule *s = begin();
     struct upstream_settings a = upstream(here, one, 1);
     struct kind_policy policy = kind(KIND_CLASS_BACKGROUND, 4);
     struct schedule_job j = job(&a, &policy);
@@ -79,13 +79,13 @@ static void a_requeued_task_goes_on_with_its_budget(void **state)
     schedule_again(s, &j, at(13));
     waits(s, 20.9, &j, SCHEDULE_FOR_CHAT); /* 12 s are gone, by whichever turn */
     next_is(s, 21, &j);
-    schedule_destroy(s);
+    end(s);
 }
 
 static void the_resident_models_tasks_go_together(void **state)
 {
     (void)state;
-    struct schedule *s = schedule_create();
+    struct schedule *s = begin();
     struct upstream_settings a = upstream(here, one, 1);
     struct kind_policy first = kind(KIND_CLASS_BACKGROUND, 3),
                        last = kind(KIND_CLASS_BACKGROUND, 5);
@@ -108,31 +108,31 @@ static void the_resident_models_tasks_go_together(void **state)
         next_is(s, 3 + (double)i, order[i]); /* later and of less weight, but without a swap */
         schedule_end(s, order[i], at(3.5 + (double)i), false);
     }
-    schedule_destroy(s);
+    end(s);
 }
 
 static void an_abort_in_one_of_several_slots(void **state)
 {
     (void)state;
-    struct schedule *s = schedule_create();
+    struct schedule *s = begin();
     struct upstream_settings a = upstream(here, one, 2);
     struct kind_policy tags = kind(KIND_CLASS_BACKGROUND, 5);
     struct schedule_job j = job(&a, &tags);
     struct schedule_front f = chat(&a);
     tags.settle = 0;
     schedule_front_began(s, &f, at(0));
-    assert_int_equal(schedule_front_token(s, &f, at(0.5)), -1);
+    assert_int_equal(schedule_front_token(&f, at(0.5)), -1);
     schedule_front_ended(s, &f, at(1), false);
     schedule_wait(s, &j, at(1));
     next_is(s, 1, &j);
     f = chat(&a);
     schedule_front_began(s, &f, at(2));
-    assert_int_equal(schedule_front_token(s, &f, at(9)), -1); /* not alone: says nothing */
+    assert_int_equal(schedule_front_token(&f, at(9)), -1); /* not alone: says nothing */
     schedule_front_ended(s, &f, at(10), false);
     f = chat(&a);
     schedule_front_began(s, &f, at(11));
     schedule_again(s, &j, at(11));
-    assert_int_equal(schedule_front_token(s, &f, at(14.5)), 3 * USEC_PER_S);
+    assert_int_equal(schedule_front_token(&f, at(14.5)), 3 * USEC_PER_S);
     schedule_front_ended(s, &f, at(15), false);
     next_is(s, 15, &j);
     f = chat(&a);
@@ -143,20 +143,20 @@ static void an_abort_in_one_of_several_slots(void **state)
     due_in(s, 16.5, 2.5);
     f = chat(&a);
     schedule_front_began(s, &f, at(17)); /* nor is this one alone */
-    assert_int_equal(schedule_front_token(s, &f, at(25)), -1);
+    assert_int_equal(schedule_front_token(&f, at(25)), -1);
     schedule_front_ended(s, &f, at(25), false);
     next_is(s, 25, &j);
     f = chat(&a);
     schedule_front_began(s, &f, at(26));
     schedule_again(s, &j, at(26));
-    assert_int_equal(schedule_front_token(s, &f, at(27.5)), USEC_PER_S); /* still against 0.5 s */
-    schedule_destroy(s);
+    assert_int_equal(schedule_front_token(&f, at(27.5)), USEC_PER_S); /* still against 0.5 s */
+    end(s);
 }
 
 static void somebody_elses_query_says_nothing_of_my_title(void **state)
 {
     (void)state;
-    struct schedule *s = schedule_create();
+    struct schedule *s = begin();
     struct upstream_settings a = upstream(here, one, 1);
     struct kind_policy title = kind(KIND_CLASS_BACKGROUND, 3);
     struct kind_policy query = kind(KIND_CLASS_FOREGROUND, 1);
@@ -170,13 +170,13 @@ static void somebody_elses_query_says_nothing_of_my_title(void **state)
     schedule_end(s, &q, at(0.5), false);
     waits(s, 1.9, &j, SCHEDULE_FIRST_TURN);
     next_is(s, 2, &j);
-    schedule_destroy(s);
+    end(s);
 }
 
 static void what_is_queued_says_why_at_once(void **state)
 {
     (void)state;
-    struct schedule *s = schedule_create();
+    struct schedule *s = begin();
     struct upstream_settings a = upstream(here, one, 1);
     struct kind_policy tags = kind(KIND_CLASS_BACKGROUND, 5);
     struct schedule_job j = job(&a, &tags), title = job(&a, &tags);
@@ -191,13 +191,13 @@ static void what_is_queued_says_why_at_once(void **state)
     schedule_front_began(s, &f, at(1));
     schedule_again(s, &j, at(1));
     assert_int_equal(j.why, SCHEDULE_FOR_CHAT);
-    schedule_destroy(s);
+    end(s);
 }
 
 static void what_a_chat_makes_pointless_is_an_abort_too(void **state)
 {
     (void)state;
-    struct schedule *s = schedule_create();
+    struct schedule *s = begin();
     struct upstream_settings a = upstream(here, one, 1);
     struct kind_policy completion = kind(KIND_CLASS_COMPLETION, 2);
     struct kind_policy tags = kind(KIND_CLASS_BACKGROUND, 5);
@@ -205,14 +205,14 @@ static void what_a_chat_makes_pointless_is_an_abort_too(void **state)
     struct schedule_job j = job(&a, &completion), k = job(&a, &tags);
     struct schedule_front f = chat(&a);
     schedule_front_began(s, &f, at(1));
-    assert_int_equal(schedule_front_token(s, &f, at(1.5)), -1);
+    assert_int_equal(schedule_front_token(&f, at(1.5)), -1);
     schedule_front_ended(s, &f, at(2), false);
     schedule_wait(s, &j, at(3));
     next_is(s, 3, &j);
     schedule_end(s, &j, at(5), true); /* its text was sent ... */
     f = chat(&a);
     schedule_front_began(s, &f, at(5)); /* ... by this chat */
-    assert_int_equal(schedule_front_token(s, &f, at(7.5)), 2 * USEC_PER_S);
+    assert_int_equal(schedule_front_token(&f, at(7.5)), 2 * USEC_PER_S);
     schedule_front_ended(s, &f, at(8), false);
     schedule_wait(s, &k, at(8));
     next_is(s, 8, &k);
@@ -221,13 +221,13 @@ static void what_a_chat_makes_pointless_is_an_abort_too(void **state)
     waits(s, 9, &k, SCHEDULE_SLOTS);
     due_in(s, 9, 2);
     schedule_end(s, &k, at(9), false);
-    schedule_destroy(s);
+    end(s);
 }
 
 static void a_title_does_not_wait_for_a_chat_elsewhere(void **state)
 {
     (void)state;
-    struct schedule *s = schedule_create();
+    struct schedule *s = begin();
     static char there[] = "there", two[] = "two";
     struct upstream_settings a = upstream(here, one, 1), b = upstream(two, there, 1);
     struct kind_policy title = kind(KIND_CLASS_BACKGROUND, 3);
@@ -245,13 +245,13 @@ static void a_title_does_not_wait_for_a_chat_elsewhere(void **state)
     next_is(s, 3, &k);
     schedule_end(s, &k, at(4), false);
     schedule_front_ended(s, &f, at(5), false);
-    schedule_destroy(s);
+    end(s);
 }
 
 static void who_types_is_about_to_send(void **state)
 {
     (void)state;
-    struct schedule *s = schedule_create();
+    struct schedule *s = begin();
     struct upstream_settings a = upstream(here, one, 1);
     struct kind_policy tags = kind(KIND_CLASS_BACKGROUND, 5);
     struct schedule_job j = job(&a, &tags), k = job(&a, &tags);
@@ -282,13 +282,13 @@ static void who_types_is_about_to_send(void **state)
     schedule_wait(s, &j, at(13));
     next_is(s, 13, &j);
     schedule_end(s, &j, at(14), false);
-    schedule_destroy(s);
+    end(s);
 }
 
 static void a_waiting_job_has_a_position(void **state)
 {
     (void)state;
-    struct schedule *s = schedule_create();
+    struct schedule *s = begin();
     struct upstream_settings a = upstream(here, one, 1), b = upstream(hosted, one, 1);
     struct upstream_settings far = upstream(distant, other, 1);
     struct kind_policy tags = kind(KIND_CLASS_BACKGROUND, 5);
@@ -318,7 +318,7 @@ static void a_waiting_job_has_a_position(void **state)
         schedule_end(s, order[i], at(when), false);
     }
     schedule_end(s, &j[4], at(20), false);
-    schedule_destroy(s);
+    end(s);
 }
 
 int main(void)

@@ -134,7 +134,7 @@ static void step(struct play *p)
         if (p->open[f]) {
             p->open[f] = false;
             p->quiet[machine(p->fronts[f].to)] = p->now;
-            (void)schedule_front_token(p->s, &p->fronts[f], p->now);
+            (void)schedule_front_token(&p->fronts[f], p->now);
             schedule_front_ended(p->s, &p->fronts[f], p->now, pick(10) == 0);
         } else {
             p->open[f] = true;
@@ -169,7 +169,7 @@ static void step(struct play *p)
 static void play(uint64_t seed)
 {
     static char a[] = "a", b[] = "b", c[] = "c", one[] = "one", two[] = "two";
-    struct play p = {.s = schedule_create(), .now = at(0)};
+    struct play p = {.s = begin(), .now = at(0)};
     state_of_random = seed * 7919 + 17;
     p.up[0] = upstream(a, one, 1);
     p.up[1] = upstream(b, one, 1 + pick(4));
@@ -199,7 +199,7 @@ static void play(uint64_t seed)
         p.quiet[0] = p.quiet[1] = (mono_t){0};
         pump(&p);
     }
-    schedule_destroy(p.s);
+    end(p.s);
 }
 
 static void what_must_hold_holds(void **state)

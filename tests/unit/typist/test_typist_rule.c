@@ -1,5 +1,5 @@
 /* test_typist_rule.c: who is one typist, as a table of stories; when a request is held, and for how
- * long; runs of keys; the pace of models.
+ * long; runs of keys.
  */
 #include "unit/typist/typist_support.h"
 
@@ -225,28 +225,6 @@ static void more_people_than_rows_are_bounded(void **state)
     typist_table_destroy(t);
 }
 
-static void the_pace_of_a_model(void **state)
-{
-    (void)state;
-    struct pace p = {0};
-    assert_int_equal(pace_expected(&p), -1);
-    assert_int_equal(pace_deadline(&p), -1);
-    assert_false(pace_nearly_done(&p, USEC_PER_S));
-    for (int i = 0; i < 50; i++) {
-        pace_add(&p, 2 * USEC_PER_S);
-    }
-    assert_int_equal(pace_expected(&p), 2 * USEC_PER_S);
-    assert_in_range(pace_deadline(&p), 2 * USEC_PER_S, 2 * USEC_PER_S + 100);
-    assert_false(pace_nearly_done(&p, 1800 * USEC_PER_MS));
-    assert_true(pace_nearly_done(&p, 1900 * USEC_PER_MS));
-    assert_false(pace_nearly_done(&p, 2100 * USEC_PER_MS)); /* late: who knows when */
-    for (int i = 0; i < 8; i++) {
-        pace_add(&p, 10 * USEC_PER_S);
-    }
-    assert_true(pace_expected(&p) > 5 * USEC_PER_S); /* follows a change */
-    assert_true(pace_deadline(&p) > pace_expected(&p));
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -258,7 +236,6 @@ int main(void)
         cmocka_unit_test(another_persons_key_in_between_breaks_no_run),
         cmocka_unit_test(looking_changes_nothing),
         cmocka_unit_test(more_people_than_rows_are_bounded),
-        cmocka_unit_test(the_pace_of_a_model),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

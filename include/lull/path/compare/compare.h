@@ -20,7 +20,7 @@
 struct compare; /* runs comparisons, at most one at a time */
 
 /* Never NULL. Borrowed parts must outlive it. */
-struct compare *compare_create(struct loop *loop, struct cache *cache,
+struct compare *compare_create(struct loop *loop, struct cache *cache, struct servers *servers,
                                struct flight_table *flights);
 /* Ends a run without an event. NULL is fine. */
 void compare_destroy(struct compare *c);

@@ -24,7 +24,8 @@ struct engine_parts {
     struct loop *loop;
     struct cache *cache;
     struct upstream_pool *pool;
-    struct schedule *schedule;
+    struct servers *servers;
+    struct schedule *schedule; /* of these servers */
     struct figures *figures;
 };
 
@@ -46,10 +47,6 @@ void engine_without(struct engine *e, unsigned parts);
 
 /* Requests refused by the engine for their head alone (Host, token, unknown upstream). */
 int64_t engine_bad_requests(const struct engine *e);
-/* "up", "probing" or "down": whether the last call reached it and tasks are sent there. Before the
- * first call has ended: what a probe says, "untried" without one. */
-const char *engine_upstream_state(const struct engine *e, const char *upstream);
-
 /* How Open WebUI is set up, as far as its requests showed it (hints.h). Valid as long as the engine. */
 const struct hints *engine_hints(const struct engine *e);
 

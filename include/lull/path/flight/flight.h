@@ -159,9 +159,17 @@ struct flight_hooks {
     void *ctx;
 };
 
-/* Borrowed parts must outlive the table; hooks are copied. Never NULL. */
-struct flight_table *flight_table_create(struct loop *loop, struct upstream_pool *pool,
-                                         struct schedule *schedule, struct figures *figures,
+struct flight_parts {
+    struct loop *loop;
+    struct upstream_pool *pool;
+    struct servers *servers;
+    struct schedule *schedule;
+    struct gate *gate; /* of that schedule */
+    struct figures *figures;
+};
+
+/* Borrowed parts must outlive the table; parts and hooks are copied. Never NULL. */
+struct flight_table *flight_table_create(const struct flight_parts *parts,
                                          const struct flight_hooks *hooks);
 /* Aborts what runs; waiters are not called. NULL is fine. */
 void flight_table_destroy(struct flight_table *t);
@@ -194,25 +202,6 @@ void flight_chat_sent(struct flight_table *t, struct hash_key person, struct spa
  * chat: the request, NULL where its body is not held. */
 void flight_moved_on(struct flight_table *t, const struct schedule_whose *whose,
                      const struct dialect_request *chat);
-/* A text (a model, a chat id) as the schedule knows it; zero for an empty one. */
-struct hash_key flight_key_of(const struct flight_table *t, struct span text);
-/* What the servers are. */
-struct probes *flight_probes(const struct flight_table *t);
-/* A chat's call has ended, with that status (0: without a whole answer): an answer ends what
- * failures began. */
-void flight_chat_ended(struct flight_table *t, const struct upstream_settings *to, int status);
-/* A call reached the upstream, or did not (why: one phrase). Where that changes its state, a line is
- * logged. */
-void flight_note_reached(struct flight_table *t, const char *upstream, bool reached,
-                         const char *why);
-/* The load options of a chat in Ollama's dialect: tasks for that model there are sent with them. */
-void flight_chat_loads(struct flight_table *t, const struct upstream_settings *to,
-                       struct span model, struct span body, enum endpoint endpoint);
-/* "up", "probing" or "down": whether tasks are sent there. */
-const char *flight_upstream_state(const struct flight_table *t, const char *upstream);
-/* Where fronts and other jobs of the same machines are told. */
-struct gate *flight_gate(const struct flight_table *t);
-
 /* What a request like this is known for: its window, by the verdict of typist_note(); how long its
  * call may take, longer requests longer (-1: not known). */
 usec_t flight_window(struct flight_table *t, const struct flight_spec *spec,
@@ -261,18 +250,6 @@ struct flight_view {
 typedef void (*flight_view_fn)(void *ctx, const struct flight_view *v);
 /* All of them, oldest first. */
 void flight_each(struct flight_table *t, flight_view_fn fn, void *ctx);
-
-/* An addition (overrides.h) that tasks are sent without, because that server refused it for that
- * model. proven: else it is only suspected. Texts are valid during the call. */
-struct flight_refusal_view {
-    const char *upstream, *model, *addition;
-    bool proven;
-    usec_t age; /* since it was first left out */
-};
-typedef void (*flight_refusal_fn)(void *ctx, const struct flight_refusal_view *v);
-void flight_refusals(struct flight_table *t, flight_refusal_fn fn, void *ctx);
-/* The configuration has changed: all additions are tried again. */
-void flight_forget_refusals(struct flight_table *t);
 
 /* Flights that exist, from submit to the end of the turn in which they ended. */
 size_t flight_count(const struct flight_table *t);

@@ -23,37 +23,26 @@
 #include "lull/base/hash.h"
 #include "lull/base/list.h"
 #include "lull/config/settings.h"
+#include "lull/path/server/server.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 
 struct schedule;
-struct schedule_upstream; /* private: what is known of an upstream, by its name */
+struct schedule_upstream; /* private: what runs and waits at one */
 
-/* Nothing runs yet. Never NULL. */
-struct schedule *schedule_create(void);
+/* Nothing runs yet. Never NULL; servers must outlive it. All upstreams are bound (servers_bind()). */
+struct schedule *schedule_create(const struct servers *servers);
 void schedule_destroy(struct schedule *s); /* NULL is fine */
 
-/* What was found out about an upstream whose slots are `auto` (llama.cpp's /props); 0: it does not
- * say. Holds until it is told again. */
-void schedule_found_slots(struct schedule *s, const struct upstream_settings *to, int64_t slots);
-/* The slots in force: as set, as found, 0 for https, else 1. */
-int64_t schedule_slots(struct schedule *s, const struct upstream_settings *to);
+/* The slots in force: as set, as found out (server.h), 0 for https, else 1. */
+int64_t schedule_slots(const struct schedule *s, const struct upstream_settings *to);
 
 /* Whose conversation it is. All zero: not known. */
 struct schedule_whose {
     struct hash_key person; /* by Authorization and user id */
     struct hash_key chat;   /* by the chat header; zero: there was none */
 };
-
-/* The upstream wants no more tasks before `until` (429, Retry-After). A task whose max_hold ends
- * before that does not wait. said: the server named the time itself; foreground tasks wait for such
- * a time only, and 3 s in all, since a person waits for them. */
-void schedule_close(struct schedule *s, const struct upstream_settings *to, mono_t until,
-                    bool said);
-
-/* Whether it did. */
-bool schedule_is_closed(struct schedule *s, const struct upstream_settings *to, mono_t now);
 
 /* How long at least a request of this size may take there, by the first tokens of the chats of the
  * last ten minutes; -1: no chat says anything. */
@@ -88,7 +77,7 @@ struct schedule_front {
 void schedule_front_began(struct schedule *s, struct schedule_front *f, mono_t now);
 /* The first token came: what it was late by because something had to be aborted for it; -1: it had
  * not, or there is nothing to compare it with. */
-usec_t schedule_front_token(struct schedule *s, struct schedule_front *f, mono_t now);
+usec_t schedule_front_token(struct schedule_front *f, mono_t now);
 /* goes_on: it ended with tool calls, and the next part of the same reply is about to come. */
 void schedule_front_ended(struct schedule *s, struct schedule_front *f, mono_t now, bool goes_on);
 
@@ -151,12 +140,9 @@ void schedule_end(struct schedule *s, struct schedule_job *j, mono_t now, bool a
  * schedule_end(). */
 struct schedule_job *schedule_victim(struct schedule *s, const struct upstream_settings *to,
                                      mono_t now);
-/* A call for that model there, of a chat or of a job, has given its first byte: it is loaded. */
-void schedule_answered(struct schedule *s, const struct upstream_settings *to,
-                       struct hash_key model, mono_t now);
 /* The first byte for a running job has come; good: of an answer, not of an error. true: it was
  * spared, and schedule_overdue() may name it now. */
-bool schedule_first_byte(struct schedule *s, struct schedule_job *j, bool good, mono_t now);
+bool schedule_first_byte(struct schedule_job *j, bool good, mono_t now);
 /* Whether a running job's call is taken to be loading its model: its server loads models, none of
  * its answer has come, and no call for that model has been answered there for minutes. */
 bool schedule_is_loading(const struct schedule_job *j, mono_t now);
@@ -191,6 +177,8 @@ struct schedule_counts {
     size_t running, waiting;
     uint64_t started; /* jobs, ever */
 };
-struct schedule_counts schedule_count(const struct schedule *s, const char *upstream);
+struct schedule_counts schedule_count(struct schedule *s, const struct upstream_settings *to);
+/* Jobs that wait, everywhere. */
+size_t schedule_waiting(const struct schedule *s);
 
 #endif

@@ -16,42 +16,27 @@
 #define LULL_PATH_SERVER_PROBE_H
 
 #include "lull/base/list.h"
-#include "lull/base/loop.h"
 #include "lull/path/dialect/overrides.h"
-#include "lull/path/schedule/schedule.h"
-#include "lull/path/upstream/upstream.h"
+#include "lull/path/server/server.h"
 
-struct probes;
-
-/* Borrowed parts must outlive it. Slots found are told to the schedule. */
-struct probes *probes_create(struct loop *loop, struct upstream_pool *pool,
-                             struct schedule *schedule);
-/* Aborts what is being asked; nobody may wait. NULL is fine. */
-void probes_destroy(struct probes *p);
-/* The upstream is about to be used: asks it where something is not known. */
-void probes_use(struct probes *p, struct settings *settings, int upstream);
-/* A request is about to pass through to it, after `ended` calls there have ended: probes_use(), if
- * its slots are to be found out. When many began in a row and none ended, as in a circle, it is
- * asked whatever is known or set. */
-void probes_pass(struct probes *p, struct settings *settings, int upstream, int64_t ended);
-/* A call did not reach it. */
-void probes_forget(struct probes *p, const char *upstream);
+/* The upstream is about to be used: asks it where something is not known. Slots that it names go
+ * into the record. */
+void probe_use(struct servers *all, struct settings *settings, int upstream);
+/* A request is about to pass through to it: probe_use(), if its slots are to be found out. When
+ * many began in a row and none ended, as in a circle, it is asked whatever is known or set. */
+void probe_pass(struct servers *all, struct settings *settings, int upstream);
+/* A call did not reach it: it is asked again when it is next used. */
+void probe_forget(struct server *s);
 /* What answers there: as it said, else as its dialect is set, else SERVER_OPENAI. */
-enum server_sort probes_sort(struct probes *p, const struct upstream_settings *to);
+enum server_sort probe_sort(const struct server *s, const struct upstream_settings *to);
 /* Whether it has said what it is. Over https it is never asked, and never known. */
-bool probes_known(struct probes *p, const struct upstream_settings *to);
+bool probe_known(const struct server *s, const struct upstream_settings *to);
 
-/* What the last probe says about reaching it. */
-enum probe_reach { PROBE_UNTRIED, PROBE_REACHED, PROBE_UNREACHED };
-enum probe_reach probes_reach(const struct probes *p, const char *upstream);
-
-/* The value of Via for calls to that upstream; valid as long as the probes. */
-struct span probes_via(struct probes *p, const struct upstream_settings *to);
+/* The value of Via for calls to it; valid as long as the record. */
+struct span probe_via(struct server *s);
 /* Whether a Via value has the mark of this process: the request came back. Notes and logs the
- * upstream through which it did. */
-bool probes_is_back(struct probes *p, struct span via);
-/* Whether the upstream leads back to this lulld: nothing may be sent there but probes. */
-bool probes_loops(const struct probes *p, const char *upstream);
+ * server through which it did: server->loops, until a probe finds that it does not any more. */
+bool probe_is_back(struct servers *all, struct span via);
 
 /* The caller's; zeroed at first. */
 struct probe_waiter {
@@ -59,10 +44,11 @@ struct probe_waiter {
     void (*fn)(void *ctx);
     void *ctx;
 };
-/* probes_use(), and true if an answer is under way that is worth waiting for: then fn is called from
+/* probe_use(), and true if an answer is under way that is worth waiting for: then fn is called from
  * the loop when it is there, or when the probe ends, two seconds after it began. */
-bool probes_wait(struct probes *p, struct settings *settings, int upstream, struct probe_waiter *w);
+bool probe_wait(struct servers *all, struct settings *settings, int upstream,
+                struct probe_waiter *w);
 /* Waits no more. Does nothing if it does not wait. */
-void probes_leave(struct probe_waiter *w);
+void probe_leave(struct probe_waiter *w);
 
 #endif

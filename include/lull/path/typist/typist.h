@@ -64,21 +64,4 @@ bool typist_same(const struct typist_arrival *a, const struct typist_arrival *b)
  * model costs more), 0 to 1,000 ms, less what was waited already. */
 usec_t typist_window(const struct typist_verdict *v, usec_t latency, usec_t waited);
 
-/* ---- the pace of models ---- */
-
-/* How long calls take: mean and mean deviation, smoothed as RFC 6298 does for round trips. Zeroed:
- * nothing known. */
-struct pace {
-    usec_t mean, deviation;
-    uint64_t count;
-};
-void pace_add(struct pace *p, usec_t took);
-/* -1: not known. */
-usec_t pace_expected(const struct pace *p);
-/* Whether a call that has been running for `elapsed` is as good as done: less than a sixteenth of
- * the expected time is left. false when nothing is known or it is late already. */
-bool pace_nearly_done(const struct pace *p, usec_t elapsed);
-/* The deadline that `auto` stands for: what nearly all calls keep; -1: not known. */
-usec_t pace_deadline(const struct pace *p);
-
 #endif

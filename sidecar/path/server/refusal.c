@@ -26,17 +26,18 @@
  * A server that does not know even `stream`, by name, gets the next task bare: the one addition
  * that is worth a refused call is gone, and the others come back by step 4.
  *
- * A row is for an upstream's url, an endpoint and a model. Tasks of different kinds have different
+ * A record is for a model of a server, and an endpoint. Tasks of different kinds have different
  * additions: a task without the suspect proves nothing by being answered. Several flights may be
  * under way: a refusal that is explained by what has been left out since proves nothing either.
  *
  * A 5xx (but 501) may be a coincidence. What it convicts comes back by step 4 after five minutes,
  * not after an hour.
  *
- * A reload of the configuration forgets all rows. The table is small; the least recently used row
- * makes room.
+ * A reload of the configuration forgets all records.
  */
-#include "path/flight/flight_priv.h"
+#include "lull/path/server/refusal.h"
+
+#include "path/server/server_priv.h"
 
 #include <stdlib.h>
 
@@ -44,10 +45,6 @@ static const usec_t REMEMBERED = 3600 * USEC_PER_S;
 static const usec_t DOUBTED = 300 * USEC_PER_S; /* after a 5xx */
 
 struct refusal {
-    struct hash_key of; /* url, endpoint, model */
-    char *upstream;     /* its name; NULL: the row is free */
-    char *model;
-    mono_t used;
     unsigned suspects, culprits; /* both are left out */
     unsigned refused;            /* R */
     unsigned step;               /* what the last step left out */
@@ -59,28 +56,15 @@ struct refusal {
     } times[ADDITIONS];
 };
 
-static struct hash_key key_of(const struct flight *f)
-{
-    const char *url = flight_upstream(f)->url;
-    struct span model = flight_way_model(f);
-    struct hash_state state;
-    hash_begin(&state, &f->table->secret);
-    hash_update(&state, url, strlen(url) + 1);
-    hash_update(&state, &f->wire, sizeof f->wire);
-    hash_update(&state, model.ptr, model.len);
-    return hash_end(&state);
-}
+_Static_assert((int)ENDPOINT_OLLAMA_GENERATE < (int)SERVER_ENDPOINTS, "one record per endpoint");
 
-static void row_free(struct refusal *r)
+/* The record of that endpoint without what is over by now; NULL: nothing is refused there. */
+static struct refusal *find(struct server_model *m, enum endpoint endpoint, mono_t now)
 {
-    free(r->upstream);
-    free(r->model);
-    *r = (struct refusal){.upstream = NULL};
-}
-
-/* What is over is not left out any more. */
-static void expire(struct refusal *r, mono_t now)
-{
+    struct refusal *r = m->refusals[endpoint];
+    if (r == NULL) {
+        return NULL;
+    }
     for (unsigned i = 0; i < ADDITIONS; i++) {
         if (r->times[i].until.us <= now.us) {
             r->suspects &= ~(1U << i);
@@ -89,48 +73,26 @@ static void expire(struct refusal *r, mono_t now)
     }
     r->searching = r->searching && (r->suspects & r->last) != 0;
     if ((r->suspects | r->culprits) == 0) {
-        row_free(r);
+        free(r);
+        r = m->refusals[endpoint] = NULL;
     }
-}
-
-static struct refusal *find(struct flight_table *t, const struct flight *f)
-{
-    mono_t now = loop_now(t->loop);
-    struct hash_key of = key_of(f);
-    for (size_t i = 0; t->refusals != NULL && i < FLIGHT_REFUSALS; i++) {
-        struct refusal *r = &t->refusals[i];
-        if (r->upstream != NULL && hash_key_eq(r->of, of)) {
-            expire(r, now);
-            return r->upstream == NULL ? NULL : r;
-        }
-    }
-    return NULL;
-}
-
-static struct refusal *make(struct flight_table *t, const struct flight *f)
-{
-    struct refusal *r = find(t, f);
-    struct span model = flight_way_model(f);
-    if (t->refusals == NULL) {
-        t->refusals = mem_new(FLIGHT_REFUSALS * sizeof *t->refusals);
-    }
-    for (size_t i = 0; r == NULL && i < FLIGHT_REFUSALS; i++) {
-        r = t->refusals[i].upstream == NULL ? &t->refusals[i] : NULL;
-    }
-    if (r == NULL) {
-        r = &t->refusals[0];
-        for (size_t i = 1; i < FLIGHT_REFUSALS; i++) {
-            r = t->refusals[i].used.us < r->used.us ? &t->refusals[i] : r;
-        }
-        row_free(r);
-    }
-    if (r->upstream == NULL) {
-        r->of = key_of(f);
-        r->upstream = mem_strdup(flight_upstream(f)->name);
-        r->model = mem_strndup(model.len > 0 ? model.ptr : "", model.len);
-    }
-    r->used = loop_now(t->loop);
     return r;
+}
+
+static struct refusal *find_or_make(struct server_model *m, enum endpoint endpoint, mono_t now)
+{
+    if (find(m, endpoint, now) == NULL) {
+        m->refusals[endpoint] = mem_new(sizeof(struct refusal));
+    }
+    return m->refusals[endpoint];
+}
+
+void refusals_free(struct server_model *m)
+{
+    for (size_t i = 0; i < SERVER_ENDPOINTS; i++) {
+        free(m->refusals[i]);
+        m->refusals[i] = NULL;
+    }
 }
 
 /* ---- leaving out ---- */
@@ -158,20 +120,17 @@ static unsigned comes_back(const struct refusal *r, mono_t now)
     return last;
 }
 
-unsigned refusal_left_out(struct flight *f)
+unsigned refusal_left_out(struct server_model *m, enum endpoint endpoint, mono_t now,
+                          unsigned *trial)
 {
-    struct refusal *r = find(f->table, f);
-    if (r == NULL) {
-        return 0;
-    }
-    r->used = loop_now(f->table->loop);
-    f->trial = comes_back(r, r->used);
-    return out_of(r) & ~f->trial;
+    const struct refusal *r = find(m, endpoint, now);
+    *trial = r == NULL ? 0 : comes_back(r, now);
+    return r == NULL ? 0 : out_of(r) & ~*trial;
 }
 
-bool refusal_has(struct flight *f, enum addition one)
+bool refusal_has(struct server_model *m, enum endpoint endpoint, enum addition one, mono_t now)
 {
-    const struct refusal *r = find(f->table, f);
+    const struct refusal *r = find(m, endpoint, now);
     return r != NULL && (out_of(r) & (unsigned)one) != 0;
 }
 
@@ -208,15 +167,14 @@ static unsigned most_suspicious(unsigned set)
     return set & (~set + 1); /* the lowest bit */
 }
 
-void refusal_proven(struct flight *f, const struct refused *what)
+void refusal_proven(struct server_model *m, enum endpoint endpoint, const struct refused *what,
+                    mono_t now)
 {
-    struct flight_table *t = f->table;
-    mono_t now = loop_now(t->loop);
-    const struct refusal *known = find(t, f);
+    const struct refusal *known = find(m, endpoint, now);
     if (what->sent == 0 || (known != NULL && (what->sent & out_of(known) & ~what->trial) != 0)) {
         return;
     }
-    struct refusal *r = make(t, f);
+    struct refusal *r = find_or_make(m, endpoint, now);
     r->doubtful = what->status >= 500 && what->status != 501;
     if (what->trial != 0) {
         convict(r, what->trial, now);
@@ -234,61 +192,68 @@ void refusal_proven(struct flight *f, const struct refused *what)
     }
 }
 
-void refusal_answered(struct flight *f)
+void refusal_answered(struct server_model *m, enum endpoint endpoint, const struct additions *asked,
+                      unsigned trial, mono_t now)
 {
-    struct refusal *r = find(f->table, f);
+    struct refusal *r = find(m, endpoint, now);
     if (r == NULL) {
         return;
     }
-    if ((f->asked.sent & f->trial) != 0) {
-        r->suspects &= ~f->trial;
-        expire(r, loop_now(f->table->loop)); /* a row without any is free */
+    if ((asked->sent & trial) != 0) {
+        r->suspects &= ~trial;
         return;
     }
-    bool all_else = (r->refused & ~out_of(r) & ~f->asked.sent) == 0;
-    if (r->searching && all_else && (f->asked.left & r->last) != 0) {
+    bool all_else = (r->refused & ~out_of(r) & ~asked->sent) == 0;
+    if (r->searching && all_else && (asked->left & r->last) != 0) {
         r->searching = false;
         if (r->step == r->last) {
-            convict(r, r->last, loop_now(f->table->loop));
+            convict(r, r->last, now);
         }
     }
 }
 
-void refusal_certain(struct flight *f, enum addition one, int status)
+void refusal_certain(struct server_model *m, enum endpoint endpoint, enum addition one, int status,
+                     mono_t now)
 {
-    struct refusal *r = make(f->table, f);
+    struct refusal *r = find_or_make(m, endpoint, now);
     r->doubtful = status >= 500 && status != 501;
-    convict(r, (unsigned)one, loop_now(f->table->loop));
+    convict(r, (unsigned)one, now);
 }
 
 /* ---- for people ---- */
 
-void flight_refusals(struct flight_table *t, flight_refusal_fn fn, void *ctx)
+static void show(const struct server *s, struct server_model *m, const struct refusal *r,
+                 mono_t now, refusal_fn fn, void *ctx)
 {
-    mono_t now = loop_now(t->loop);
-    for (size_t i = 0; t->refusals != NULL && i < FLIGHT_REFUSALS; i++) {
-        struct refusal *r = &t->refusals[i];
-        if (r->upstream != NULL) {
-            expire(r, now);
+    for (unsigned bit = 0; r != NULL && bit < ADDITIONS; bit++) {
+        if ((out_of(r) & 1U << bit) != 0) {
+            struct refusal_view v = {.upstream = s->name,
+                                     .model = m->name,
+                                     .addition = addition_name(1U << bit),
+                                     .proven = (r->culprits & 1U << bit) != 0,
+                                     .age = mono_diff(now, r->times[bit].since)};
+            fn(ctx, &v);
         }
-        for (unsigned bit = 0; r->upstream != NULL && bit < ADDITIONS; bit++) {
-            if ((out_of(r) & 1U << bit) != 0) {
-                struct flight_refusal_view v = {
-                    .upstream = r->upstream,
-                    .model = r->model,
-                    .addition = addition_name(1U << bit),
-                    .proven = (r->culprits & 1U << bit) != 0,
-                    .age = mono_diff(now, r->times[bit].since),
-                };
-                fn(ctx, &v);
+    }
+}
+
+void refusal_each(struct servers *all, mono_t now, refusal_fn fn, void *ctx)
+{
+    for (size_t i = 0; i < all->count; i++) {
+        for (size_t k = 0; k < all->items[i]->model_count; k++) {
+            struct server_model *m = all->items[i]->models[k];
+            for (size_t e = 0; e < SERVER_ENDPOINTS; e++) {
+                show(all->items[i], m, find(m, (enum endpoint)e, now), now, fn, ctx);
             }
         }
     }
 }
 
-void flight_forget_refusals(struct flight_table *t)
+void refusal_forget(struct servers *all)
 {
-    for (size_t i = 0; t->refusals != NULL && i < FLIGHT_REFUSALS; i++) {
-        row_free(&t->refusals[i]);
+    for (size_t i = 0; i < all->count; i++) {
+        for (size_t k = 0; k < all->items[i]->model_count; k++) {
+            refusals_free(all->items[i]->models[k]);
+        }
     }
 }

@@ -1,0 +1,120 @@
+/* server.h: what is known of a model server: one record each, and one for each model in it.
+ *
+ * Who asks what:
+ *   may a task be sent there?      breaker.h (it failed too often), throttle.h (it answered 429)
+ *   what is it, does it answer?    probe.h; server_state() joins all of that into one word
+ *   how many calls at once?        found_slots, which the schedule reads
+ *   what does it refuse?           refusal.h, per model and endpoint
+ *   how long do its calls take?    pace.h, per model and kind
+ *   how did chats load the model?  loads.h, per model
+ *
+ * A record belongs to an upstream's name, so what was learnt survives a reload of the
+ * configuration. servers_bind() writes its number into the settings, and server_of() reads it: no
+ * look-up by name happens while requests are served. An upstream that keeps its name and gets
+ * another url is another server: only its counters go on.
+ *
+ * Bounds: records are as many as there were names in the configurations in force so far; a record
+ * keeps SERVER_MODELS models, and the least recently used one makes room.
+ */
+#ifndef LULL_PATH_SERVER_SERVER_H
+#define LULL_PATH_SERVER_SERVER_H
+
+#include "lull/base/buf.h"
+#include "lull/base/hash.h"
+#include "lull/base/loop.h"
+#include "lull/config/figures.h"
+#include "lull/config/settings.h"
+#include "lull/path/upstream/upstream.h"
+
+enum {
+    SERVER_MODELS = 64,
+    SERVER_MODEL_NAME_MAX = 256, /* of a model's name as people see it */
+    SERVER_ENDPOINTS = 16,       /* enum endpoint fits */
+};
+
+struct servers;
+struct server_model;
+struct refusal;
+struct probe;
+
+/* Whether it answers. */
+enum server_reach { SERVER_REACH_UNTRIED, SERVER_REACH_REACHED, SERVER_REACH_UNREACHED };
+
+struct server {
+    struct servers *all;
+    char *name, *url;
+    unsigned number;                  /* from 1, as in upstream_settings.server */
+    struct upstream_figures *figures; /* its counters, of the figures given to servers_create() */
+    enum server_reach called;         /* what its last call said */
+    struct breaker {
+        int64_t failures;  /* in a row */
+        mono_t open_until; /* zero: closed */
+        bool half_open;    /* open, and one task tries */
+    } breaker;
+    mono_t throttled_until; /* it asks for no more tasks before (429); zero: it did not */
+    mono_t said_until;      /* the same, where it named the time itself */
+    int64_t found_slots;    /* by llama.cpp's /props; 0: not known */
+    struct probe *probe;    /* NULL: never asked */
+    bool loops;             /* its url leads back to this lulld */
+    struct server_model *models[SERVER_MODELS];
+    size_t model_count;
+};
+
+/* How long the calls of one kind for one model take; see pace.h. Zeroed: nothing is known. */
+struct pace {
+    usec_t mean, deviation;
+    uint64_t count;
+    int64_t size;        /* bytes of the requests behind it, smoothed */
+    mono_t tried_at;     /* a call last began, or was first not worth beginning; zero: never */
+    unsigned shape_lost; /* second tries for the form of an answer that did not help, in a row */
+};
+
+struct server_model {
+    struct hash_key key;
+    char name[SERVER_MODEL_NAME_MAX]; /* cut; "": only its key is known */
+    mono_t used;
+    mono_t answered;    /* last gave a first byte; zero: never */
+    struct buf loads;   /* how the last chat had it loaded; see loads.h */
+    struct pace *paces; /* by kind, pace_count of them */
+    size_t pace_count;
+    struct refusal *refusals[SERVER_ENDPOINTS]; /* NULL: nothing is refused there */
+};
+
+/* No record yet. Never NULL; borrowed parts must outlive it. loop and pool may be NULL where
+ * probe.h is not used. */
+struct servers *servers_create(struct loop *loop, struct upstream_pool *pool,
+                               struct figures *figures);
+/* Aborts probes under way; nothing may wait for one. NULL is fine. */
+void servers_destroy(struct servers *all);
+
+/* Finds or makes the record of each upstream and writes its number into it. Called once for
+ * settings, before anything uses them. */
+void servers_bind(struct servers *all, struct upstream_settings *list, size_t count);
+/* The record of a bound upstream; valid as long as `all`. Never NULL. */
+struct server *server_of(const struct servers *all, const struct upstream_settings *to);
+/* The records, in the order in which they were made; NULL: there are not so many. */
+struct server *servers_at(const struct servers *all, size_t i);
+
+/* A text (a model, a chat id) as a key; zero for an empty one. Keys differ between processes. */
+struct hash_key servers_key(const struct servers *all, struct span text);
+/* The record of a model, found or made; valid until the next call for that server. */
+struct server_model *server_model(struct server *s, struct span name);
+/* A model has answered (given a first byte) now. */
+void server_model_answered(struct server *s, struct hash_key model, mono_t now);
+/* Since when it has answered last; zero: never, or that is forgotten. */
+mono_t server_model_answered_at(const struct server *s, struct hash_key model);
+
+/* Whether the server answers and tasks are sent there. */
+enum server_state {
+    SERVER_STATE_UNTRIED,
+    SERVER_STATE_UP,
+    SERVER_STATE_HALF_OPEN, /* it failed too often; one task tries, or may try */
+    SERVER_STATE_DOWN,      /* not reached, or tasks are kept away */
+};
+enum server_state server_state(const struct server *s, mono_t now);
+/* "untried", "up", "probing" or "down", as people see it. */
+const char *server_state_name(enum server_state state);
+
+/* A call reached the server, or did not (why: one phrase). A change is logged. */
+void server_note_reached(struct server *s, bool reached, const char *why);
+#endif

@@ -1,0 +1,218 @@
+/* server.c: the records of servers and models: made, bound to settings, found, forgotten; and what
+ * all that is known of a server amounts to.
+ */
+#include "path/server/server_priv.h"
+
+#include "lull/base/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static void make_id(struct servers *all)
+{
+    struct hash_secret random;
+    enum err e = hash_secret_generate(&random);
+    size_t len = (size_t)snprintf(all->id, sizeof all->id, "lull-");
+    require(e == ERR_OK);
+    for (size_t i = 0; i < 16; i++) {
+        len += (size_t)snprintf(all->id + len, sizeof all->id - len, "%02x", random.bytes[i]);
+    }
+}
+
+struct servers *servers_create(struct loop *loop, struct upstream_pool *pool,
+                               struct figures *figures)
+{
+    struct servers *all = mem_new(sizeof *all);
+    all->loop = loop;
+    all->pool = pool;
+    all->figures = figures;
+    enum err e = hash_secret_generate(&all->secret);
+    require(e == ERR_OK);
+    make_id(all);
+    return all;
+}
+
+static void model_free(struct server_model *m)
+{
+    refusals_free(m);
+    buf_free(&m->loads);
+    free(m->paces);
+    free(m);
+}
+
+static void models_free(struct server *s)
+{
+    while (s->model_count > 0) {
+        model_free(s->models[--s->model_count]);
+    }
+}
+
+void servers_destroy(struct servers *all)
+{
+    if (all == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < all->count; i++) {
+        struct server *s = all->items[i];
+        probe_destroy(s->probe);
+        models_free(s);
+        free(s->name);
+        free(s->url);
+        free(s);
+    }
+    free(all->items);
+    free(all);
+}
+
+/* ---- binding ---- */
+
+static struct server *make(struct servers *all, const char *name)
+{
+    struct server *s = mem_new(sizeof *s);
+    struct server **items = realloc(all->items, (all->count + 1) * sizeof *items);
+    require(items != NULL);
+    all->items = items;
+    all->items[all->count++] = s;
+    s->all = all;
+    s->name = mem_strdup(name);
+    s->number = (unsigned)all->count;
+    s->figures = figures_upstream(all->figures, name);
+    return s;
+}
+
+/* Another url is another server: what was learnt of the one before says nothing. */
+static void set_url(struct server *s, const char *url)
+{
+    probe_reset(s->probe);
+    models_free(s);
+    free(s->url);
+    s->url = mem_strdup(url);
+    s->called = SERVER_REACH_UNTRIED;
+    s->breaker = (struct breaker){.failures = 0};
+    s->throttled_until = s->said_until = (mono_t){0};
+    s->found_slots = 0;
+    s->loops = false;
+}
+
+void servers_bind(struct servers *all, struct upstream_settings *list, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct server *s = NULL;
+        const char *url = list[i].url == NULL ? "" : list[i].url;
+        for (size_t k = 0; k < all->count && s == NULL; k++) {
+            s = strcmp(all->items[k]->name, list[i].name) == 0 ? all->items[k] : NULL;
+        }
+        s = s == NULL ? make(all, list[i].name) : s;
+        if (s->url == NULL || strcmp(s->url, url) != 0) {
+            set_url(s, url);
+        }
+        list[i].server = s->number;
+    }
+}
+
+struct server *server_of(const struct servers *all, const struct upstream_settings *to)
+{
+    require(to->server > 0 && to->server <= all->count);
+    return all->items[to->server - 1];
+}
+
+struct server *servers_at(const struct servers *all, size_t i)
+{
+    return i < all->count ? all->items[i] : NULL;
+}
+
+/* ---- models ---- */
+
+struct hash_key servers_key(const struct servers *all, struct span text)
+{
+    return text.len == 0 ? (struct hash_key){0} : hash_key_of(&all->secret, text);
+}
+
+static struct server_model *find_model(const struct server *s, struct hash_key key)
+{
+    for (size_t i = 0; i < s->model_count; i++) {
+        if (hash_key_eq(s->models[i]->key, key)) {
+            return s->models[i];
+        }
+    }
+    return NULL;
+}
+
+/* Finds or makes; the least recently used makes room. */
+static struct server_model *use_model(struct server *s, struct hash_key key, mono_t now)
+{
+    struct server_model *m = find_model(s, key);
+    if (m == NULL) {
+        size_t at = s->model_count;
+        if (at == SERVER_MODELS) {
+            at = 0;
+            for (size_t i = 1; i < SERVER_MODELS; i++) {
+                at = s->models[i]->used.us < s->models[at]->used.us ? i : at;
+            }
+            model_free(s->models[at]);
+        } else {
+            s->model_count++;
+        }
+        m = s->models[at] = mem_new(sizeof *m);
+        m->key = key;
+    }
+    m->used = now;
+    return m;
+}
+
+struct server_model *server_model(struct server *s, struct span name)
+{
+    struct server_model *m = use_model(s, servers_key(s->all, name), loop_now(s->all->loop));
+    if (m->name[0] == '\0') {
+        snprintf(m->name, sizeof m->name, "%.*s",
+                 (int)(name.len < sizeof m->name ? name.len : sizeof m->name),
+                 name.len > 0 ? name.ptr : "");
+    }
+    return m;
+}
+
+void server_model_answered(struct server *s, struct hash_key model, mono_t now)
+{
+    use_model(s, model, now)->answered = now;
+}
+
+mono_t server_model_answered_at(const struct server *s, struct hash_key model)
+{
+    const struct server_model *m = find_model(s, model);
+    return m == NULL ? (mono_t){0} : m->answered;
+}
+
+/* ---- what it amounts to ---- */
+
+enum server_state server_state(const struct server *s, mono_t now)
+{
+    enum server_reach probed = probe_reach(s);
+    enum server_reach reach = s->called != SERVER_REACH_UNTRIED ? s->called : probed;
+    if (s->breaker.open_until.us != 0) {
+        bool waits = !s->breaker.half_open && s->breaker.open_until.us > now.us;
+        return waits ? SERVER_STATE_DOWN : SERVER_STATE_HALF_OPEN;
+    }
+    if (s->loops || reach == SERVER_REACH_UNREACHED) {
+        return SERVER_STATE_DOWN;
+    }
+    return reach == SERVER_REACH_REACHED ? SERVER_STATE_UP : SERVER_STATE_UNTRIED;
+}
+
+const char *server_state_name(enum server_state state)
+{
+    static const char *const names[] = {[SERVER_STATE_UNTRIED] = "untried",
+                                        [SERVER_STATE_UP] = "up",
+                                        [SERVER_STATE_HALF_OPEN] = "probing",
+                                        [SERVER_STATE_DOWN] = "down"};
+    return names[state];
+}
+
+void server_note_reached(struct server *s, bool reached, const char *why)
+{
+    if (reached && s->called == SERVER_REACH_UNREACHED) {
+        log_info("upstream", "%s is up again", s->name);
+    } else if (!reached && s->called != SERVER_REACH_UNREACHED) {
+        log_warn("upstream", "%s is down: %s", s->name, why);
+    }
+    s->called = reached ? SERVER_REACH_REACHED : SERVER_REACH_UNREACHED;
+}

@@ -1,0 +1,28 @@
+/* server_priv.h: what the files of server/ share. */
+#ifndef PATH_SERVER_SERVER_PRIV_H
+#define PATH_SERVER_SERVER_PRIV_H
+
+#include "lull/path/server/server.h"
+
+enum { SERVER_ID_MAX = 40 };
+
+struct servers {
+    struct loop *loop;
+    struct upstream_pool *pool;
+    struct figures *figures;
+    struct hash_secret secret;
+    char id[SERVER_ID_MAX]; /* of this process: "lull-" and 128 random bits in hex */
+    struct server **items;
+    size_t count;
+};
+
+/* probe.c: forgets what was asked, and asks no more; who waits goes on from the loop. NULL is fine. */
+void probe_reset(struct probe *p);
+void probe_destroy(struct probe *p); /* nothing may wait; NULL is fine */
+/* What the last probe said. */
+enum server_reach probe_reach(const struct server *s);
+
+/* refusal.c: forgets what a model refuses. */
+void refusals_free(struct server_model *m);
+
+#endif
