@@ -1,10 +1,10 @@
 /* pool.c: libcurl's multi interface on our loop.
  *
  * libcurl says which descriptors and which moment it waits for; the loop watches them and hands
- * back what happened (curl_multi_socket_action). After every such call the messages are drained: a
- * transfer that ended is told of nowhere else. libcurl must not be entered again from inside its
- * own callbacks; `in_curl` knows when we are inside, and whoever finds it set puts his work off to
- * the end of the turn.
+ * back what happened (curl_multi_socket_action). After every such call the messages are drained:
+ * libcurl reports the end of a transfer nowhere else. libcurl must not be entered again from inside
+ * its own callbacks: `in_curl` counts the calls we are inside of, and where it is not 0 the work is
+ * deferred to the end of the turn.
  *
  * The pool owns the multi handle, the watches, and a few idle easy handles. The connections are
  * libcurl's; they are kept per multi handle, so all calls share them.
@@ -18,7 +18,7 @@
 
 static const long MAX_IDLE_CONNECTIONS = 64;
 
-static void drain(struct upstream_pool *pool)
+static void report_ended(struct upstream_pool *pool)
 {
     int left = 0;
     for (;;) {
@@ -34,7 +34,7 @@ static void drain(struct upstream_pool *pool)
         struct upstream_call *call = NULL;
         curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, (char **)&call);
         require(call != NULL);
-        call_over(call, code);
+        pool->events->over(call, code);
     }
 }
 
@@ -45,7 +45,7 @@ void pool_action(struct upstream_pool *pool, curl_socket_t fd, int bits)
     CURLMcode code = curl_multi_socket_action(pool->multi, fd, bits, &running);
     pool->in_curl--;
     require(code == CURLM_OK || code == CURLM_BAD_SOCKET);
-    drain(pool);
+    report_ended(pool);
 }
 
 static void on_timer(void *ctx)
@@ -66,17 +66,19 @@ static int on_timeout(CURLM *multi, long ms, void *userp)
     return 0;
 }
 
-struct upstream_pool *upstream_pool_create(struct loop *loop)
+struct upstream_pool *pool_create(struct loop *loop, curl_socket_callback wanted,
+                                  const struct pool_events *events)
 {
     struct upstream_pool *pool = mem_new(sizeof *pool);
     CURLcode ready = curl_global_init(CURL_GLOBAL_DEFAULT);
     require(ready == CURLE_OK);
     pool->loop = loop;
+    pool->events = events;
     list_init(&pool->socks);
     pool->timer = loop_timer_create(loop, on_timer, pool);
     pool->multi = curl_multi_init();
     require(pool->multi != NULL);
-    curl_multi_setopt(pool->multi, CURLMOPT_SOCKETFUNCTION, sockets_wanted);
+    curl_multi_setopt(pool->multi, CURLMOPT_SOCKETFUNCTION, wanted);
     curl_multi_setopt(pool->multi, CURLMOPT_SOCKETDATA, pool);
     curl_multi_setopt(pool->multi, CURLMOPT_TIMERFUNCTION, on_timeout);
     curl_multi_setopt(pool->multi, CURLMOPT_TIMERDATA, pool);
@@ -85,11 +87,8 @@ struct upstream_pool *upstream_pool_create(struct loop *loop)
     return pool;
 }
 
-void upstream_pool_destroy(struct upstream_pool *pool)
+void pool_destroy(struct upstream_pool *pool)
 {
-    if (pool == NULL) {
-        return;
-    }
     require(pool->calls == 0);
     while (pool->idle_count > 0) {
         curl_easy_cleanup(pool->idle[--pool->idle_count]);

@@ -1,6 +1,6 @@
 /* response_head.c: collects the head of an answer from libcurl's header lines.
  *
- * libcurl hands out every line, those of 1xx heads and trailers too. Each status line begins anew,
+ * libcurl hands out every line, those of 1xx heads and trailers too. Each status line restarts,
  * and the first empty line after a status of 200 or more ends the head. Names, order, case and
  * values stay as they came; only what HTTP reserves for one connection is left out, and a folded
  * line is joined to the one before it, as a proxy must. Lines that are no header (no colon, bytes

@@ -1,10 +1,9 @@
 /* setup.c: one request as options of an easy handle.
  *
- * libcurl likes to help: it adds Accept, Content-Type and Expect, follows the environment's
- * proxies, tidies paths. Here every such habit is switched off, so that what the server gets is
- * what the caller gave: the target byte for byte (CURLOPT_REQUEST_TARGET), the headers in their
- * order and case. A header line "Name:" means "remove" to libcurl; an empty value is written
- * "Name;".
+ * libcurl's defaults that alter a request are disabled: it adds Accept, Content-Type and Expect,
+ * follows the environment's proxies, normalizes paths. The server gets what the caller gave: the
+ * target byte for byte (CURLOPT_REQUEST_TARGET), the headers in their order and case. A header line
+ * "Name:" means "remove" to libcurl; an empty value is written "Name;".
  *
  * All text of a request lives in one buffer of the call, and the header list in one array: libcurl
  * copies neither. A held body goes as POSTFIELDS (borrowed, sent together with the head where it is
@@ -17,13 +16,16 @@
 static const size_t MAX_REQUEST_TEXT = (size_t)1024 * 1024;
 static const long IO_BUFFER = 64L * 1024;
 
-/* Header lines that make libcurl keep its own to itself; the caller's of that name still go out. */
+/* Lines that suppress libcurl's own header of that name; the caller's of that name still go out. */
 static const char IDENTITY[] = "Accept-Encoding: identity";
-static const char *const silence[] = {"Accept:", "Content-Type:", "User-Agent:", "Expect:"};
-enum { SILENCE_COUNT = sizeof silence / sizeof silence[0], OWN_LINES = SILENCE_COUNT + 2 };
+static const char *const suppressed[] = {"Accept:", "Content-Type:", "User-Agent:", "Expect:"};
+enum {
+    SUPPRESSED_COUNT = sizeof suppressed / sizeof suppressed[0],
+    OWN_LINES = SUPPRESSED_COUNT + 2
+};
 
 /* Everything below has room reserved: see text_size. */
-static char *put(struct buf *text, const struct span *parts, size_t count)
+static char *text_add(struct buf *text, const struct span *parts, size_t count)
 {
     char *at = text->data + text->len;
     for (size_t i = 0; i < count; i++) {
@@ -47,14 +49,14 @@ static void add_line(struct upstream_call *call, char *line)
 static void add_headers(struct upstream_call *call, const struct upstream_request *req)
 {
     const struct span host[] = {SPAN("Host: "), span_of(req->to->host)};
-    add_line(call, put(&call->text, host, 2));
-    for (size_t i = 0; i < SILENCE_COUNT; i++) {
-        const struct span line = span_of(silence[i]);
-        add_line(call, put(&call->text, &line, 1));
+    add_line(call, text_add(&call->text, host, 2));
+    for (size_t i = 0; i < SUPPRESSED_COUNT; i++) {
+        const struct span line = span_of(suppressed[i]);
+        add_line(call, text_add(&call->text, &line, 1));
     }
     if (req->decode) {
         const struct span line = span_of(IDENTITY);
-        add_line(call, put(&call->text, &line, 1));
+        add_line(call, text_add(&call->text, &line, 1));
     }
     for (size_t i = 0; i < req->header_count; i++) {
         const struct http_header *h = &req->headers[i];
@@ -62,7 +64,7 @@ static void add_headers(struct upstream_call *call, const struct upstream_reques
             continue; /* it would end the line: never sent */
         }
         const struct span line[] = {h->name, h->value.len == 0 ? SPAN(";") : SPAN(": "), h->value};
-        add_line(call, put(&call->text, line, 3));
+        add_line(call, text_add(&call->text, line, 3));
     }
 }
 
@@ -70,8 +72,8 @@ static size_t text_size(const struct upstream_request *req)
 {
     size_t size = req->method.len + strlen(req->to->base_path) + req->target.len + 2;
     size += sizeof "Host: " + strlen(req->to->host) + sizeof IDENTITY;
-    for (size_t i = 0; i < SILENCE_COUNT; i++) {
-        size += strlen(silence[i]) + 1;
+    for (size_t i = 0; i < SUPPRESSED_COUNT; i++) {
+        size += strlen(suppressed[i]) + 1;
     }
     for (size_t i = 0; i < req->header_count; i++) {
         size += req->headers[i].name.len + req->headers[i].value.len + 3;
@@ -79,8 +81,8 @@ static size_t text_size(const struct upstream_request *req)
     return size;
 }
 
-/* A proxy is gone through by CONNECT, for http too: what it is told is where to, and nothing of the
- * request. */
+/* Requests go through a proxy by CONNECT, for http too: it learns the host and the port, and nothing
+ * of the request. */
 static void set_proxy(CURL *easy, const char *proxy)
 {
     curl_easy_setopt(easy, CURLOPT_PROXY, proxy);
@@ -119,8 +121,8 @@ static void set_connection(CURL *easy, const struct upstream_settings *to)
 }
 
 /* libcurl compares whole seconds of idle time with "older than": n - 1 there means "younger than n
- * seconds" here, and a server that closes after exactly n + 1 is not raced. What cannot be sent
- * twice never goes out on a connection that may turn out to be of no use. */
+ * seconds" here, and a server that closes after exactly n + 1 is not raced. A request that cannot
+ * be sent twice goes out on a fresh connection. */
 static void set_reuse(struct upstream_call *call)
 {
     CURL *easy = call->easy;
@@ -209,9 +211,9 @@ bool call_setup(struct upstream_call *call, const struct upstream_request *req)
     set_callbacks(call);
     set_body(call, req);
     const struct span target[] = {span_of(req->to->base_path), req->target};
-    curl_easy_setopt(call->easy, CURLOPT_CUSTOMREQUEST, put(&call->text, &req->method, 1));
+    curl_easy_setopt(call->easy, CURLOPT_CUSTOMREQUEST, text_add(&call->text, &req->method, 1));
     curl_easy_setopt(call->easy, CURLOPT_PATH_AS_IS, 1L);
-    curl_easy_setopt(call->easy, CURLOPT_REQUEST_TARGET, put(&call->text, target, 2));
+    curl_easy_setopt(call->easy, CURLOPT_REQUEST_TARGET, text_add(&call->text, target, 2));
     add_headers(call, req);
     curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER, call->lines);
     return true;

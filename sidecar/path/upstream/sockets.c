@@ -1,20 +1,32 @@
-/* sockets.c: the descriptors of libcurl's connections, and whether one may carry a request.
+/* sockets.c: the descriptors of libcurl's connections, and which connection may carry a request.
  *
- * HTTP/1.1 answers carry no name: what comes after a request is its answer. So a connection with
- * bytes that no request asked for must never carry another one. libcurl 7.88 keeps such connections
- * (it takes unread bytes for a sign of life), and libcurl picks the connection. Here:
+ * Why this file exists. libcurl picks the connection of a request from its cache. An HTTP/1.1 answer
+ * does not say which request it is for: the bytes after a request are its answer. Bytes that were on
+ * a connection before the request would be taken for the answer, and one client would read what is
+ * meant for another. libcurl does not prevent it: 7.88 takes unread bytes on an idle connection for
+ * a sign that it is alive, and drops what lies behind the last chunk of an answer. So a pooled
+ * connection must be silent, and that is checked at each of its stages:
  *
- *   idle     watched: the first byte, or the end, retires the connection
- *   picked   looked at once more right before the request is written (sockets_are_silent)
- *   written  an answer that begins before the request has left (answer_is_late), that is not HTTP
- *            or a 408 (call.c), is not its answer: the request goes out on a fresh connection
- *   answered bytes directly behind an answer: transfer.c, which forbids the reuse
+ *   stage      check                                                       where
+ *   answered   nothing came behind the answer, in the same read; where     transfer.c: end_is_seen,
+ *              that cannot be seen, the connection is not kept             give_chunks
+ *   idle       the socket is watched: a byte, or the end, retires it       on_watch
+ *   picked     all idle sockets are looked at once more, right before      sockets_are_silent, from
+ *              the request is written; one with bytes: the call retries    transfer_send
+ *   writing    an answer that begins before the request has left is not    answer_is_late
+ *              its answer: the call retries
+ *   reading    what is not HTTP, or is a 408, on a reused connection is    transfer.c:
+ *              not its answer: the call retries                            is_of_no_request,
+ *                                                                          upstream.c: may_retry_fresh
  *
- * Retired: its bytes are read and dropped and both directions shut down. libcurl then finds it
- * dead; nothing can be sent on it even where libcurl does not.
+ * To retire: its bytes are read and dropped and both directions are shut down. libcurl then finds it
+ * dead; nothing can be sent on it even where libcurl does not. To retry: the same request once more,
+ * with CURLOPT_FRESH_CONNECT. A body that cannot be sent twice never goes out on a pooled connection
+ * (setup.c: set_reuse).
  *
- * What cannot be told from an answer is a whole answer that comes after the request has arrived, so
- * a server that was seen to send unasked bytes is not trusted for a while (origin.c).
+ * One case stays: a whole answer that was not asked for and arrives after the next request looks
+ * like its answer. So a server that was seen to send unasked bytes gets no pooled connections for
+ * ten minutes (origin.c).
  */
 #include "path/upstream/upstream_priv.h"
 
@@ -33,19 +45,19 @@ struct sock {
     struct origin *origin;      /* of the last call */
     curl_socket_t fd;
     struct loop_watch *watch;
-    bool connection; /* has carried a request. Of others libcurl does not tell us the close */
+    bool connection; /* has carried a request. libcurl does not report the close of others */
     bool tls;
     bool idle;
     bool retired;
 };
 
-/* A server that ends an idle connection may say so (RFC 9110, 15.5.9). */
+/* A server may end an idle connection with a 408 (RFC 9110, 15.5.9). */
 static bool is_farewell(struct span bytes)
 {
     return span_starts(bytes, SPAN("HTTP/1.1 408")) || span_starts(bytes, SPAN("HTTP/1.0 408"));
 }
 
-static void retire(struct sock *sock)
+static void sock_retire(struct sock *sock)
 {
     enum { READS = 64 };
     char bytes[16 * 1024];
@@ -61,8 +73,7 @@ static void retire(struct sock *sock)
     sock->retired = true;
 }
 
-/* A TLS connection has bytes of its own to read: a farewell, a ticket. It is not worth telling them
- * apart. */
+/* TLS has records of its own (a close_notify, a session ticket). They retire the connection too. */
 static bool has_bytes_or_ended(const struct sock *sock)
 {
     char byte;
@@ -76,7 +87,7 @@ bool sockets_are_silent(struct upstream_pool *pool)
     {
         struct sock *sock = list_item(node, struct sock, node);
         if (sock->idle && !sock->retired && has_bytes_or_ended(sock)) {
-            retire(sock);
+            sock_retire(sock);
             silent = false;
         }
     }
@@ -123,7 +134,7 @@ static void on_watch(void *ctx, int events)
 {
     struct sock *sock = ctx;
     if (sock->idle) {
-        retire(sock);
+        sock_retire(sock);
         return;
     }
     if (answer_comes_first(sock, events)) {
@@ -131,7 +142,7 @@ static void on_watch(void *ctx, int events)
     }
     if ((events & LOOP_READ) != 0 && sock->call != NULL) {
         if (answer_is_late(sock)) {
-            call_fresh(sock->call);
+            sock->pool->events->late(sock->call);
             return;
         }
         count_head_bytes(sock);
@@ -141,7 +152,7 @@ static void on_watch(void *ctx, int events)
                     ((events & LOOP_WRITE) != 0 ? CURL_CSELECT_OUT : 0));
 }
 
-static struct sock *find(struct upstream_pool *pool, curl_socket_t fd)
+static struct sock *sock_find(struct upstream_pool *pool, curl_socket_t fd)
 {
     list_each(node, &pool->socks)
     {
@@ -153,7 +164,7 @@ static struct sock *find(struct upstream_pool *pool, curl_socket_t fd)
     return NULL;
 }
 
-static struct sock *new_sock(struct upstream_pool *pool, curl_socket_t fd)
+static struct sock *sock_add(struct upstream_pool *pool, curl_socket_t fd)
 {
     struct sock *sock = mem_new(sizeof *sock);
     sock->pool = pool;
@@ -163,7 +174,7 @@ static struct sock *new_sock(struct upstream_pool *pool, curl_socket_t fd)
     return sock;
 }
 
-static void forget(struct sock *sock)
+static void sock_remove(struct sock *sock)
 {
     loop_watch_destroy(sock->watch);
     list_remove(&sock->node);
@@ -172,54 +183,61 @@ static void forget(struct sock *sock)
 
 /* The server may have answered and reset while the request was being written. The answer is still on
  * the socket then. */
-static void keep_answer(const struct sock *sock)
+static void keep_unread_answer(const struct sock *sock)
 {
     struct upstream_call *call = sock->call;
     char bytes[16 * 1024];
     if (call == NULL || sock->tls || !sock->connection || call->reused || call->aborted ||
-        call->head.final || call->head_came > 0 || call->rest.len > 0) {
+        call->head.final || call->head_came > 0 || call->unread.len > 0) {
         return;
     }
-    buf_init(&call->rest, UPSTREAM_MAX_REST);
+    buf_init(&call->unread, UPSTREAM_MAX_UNREAD);
     ssize_t n = recv(sock->fd, bytes, sizeof bytes, MSG_DONTWAIT);
-    while (n > 0 && buf_append(&call->rest, bytes, (size_t)n) == ERR_OK) {
+    while (n > 0 && buf_append(&call->unread, bytes, (size_t)n) == ERR_OK) {
         n = recv(sock->fd, bytes, sizeof bytes, MSG_DONTWAIT);
     }
 }
 
 int sockets_closed(void *ctx, curl_socket_t fd)
 {
-    struct sock *sock = find(ctx, fd);
+    struct sock *sock = sock_find(ctx, fd);
     if (sock != NULL) {
-        keep_answer(sock);
-        forget(sock);
+        keep_unread_answer(sock);
+        sock_remove(sock);
     }
     return close(fd);
 }
 
-static void rest(struct sock *sock)
+static void sock_set_idle(struct sock *sock)
 {
     sock->idle = true;
     loop_watch_set(sock->watch, sock->retired ? 0 : LOOP_READ);
 }
 
 /* libcurl does not wait for the descriptor any more: the transfer is over, or paused. */
-static void unwanted(struct sock *sock, const struct upstream_call *call)
+static void sock_unwanted(struct sock *sock, const struct upstream_call *call)
 {
     bool paused = call != NULL && (call->recv_paused || call->send_paused);
     if (!sock->connection) {
-        forget(sock);
+        sock_remove(sock);
     } else if (call == NULL || (call->head.final && !paused)) {
-        rest(sock);
+        sock_set_idle(sock);
     } else {
         loop_watch_set(sock->watch, 0);
     }
 }
 
+bool sockets_answer_is_early(const struct upstream_call *call)
+{
+    bool reading = call->recv_paused || (call->what & CURL_POLL_IN) != 0;
+    bool sending = call->send_paused || (call->what & CURL_POLL_OUT) != 0;
+    return call->head.final && !call->finished && !reading && sending;
+}
+
 int sockets_wanted(CURL *easy, curl_socket_t fd, int what, void *userp, void *socketp)
 {
     struct upstream_pool *pool = userp;
-    struct sock *sock = find(pool, fd);
+    struct sock *sock = sock_find(pool, fd);
     struct upstream_call *call = NULL;
     (void)socketp;
     if (easy != NULL) {
@@ -227,18 +245,18 @@ int sockets_wanted(CURL *easy, curl_socket_t fd, int what, void *userp, void *so
     }
     if (call != NULL) {
         call->what = what == CURL_POLL_REMOVE ? CURL_POLL_NONE : what;
-        if (transfer_is_early(call)) {
+        if (sockets_answer_is_early(call)) {
             call_defer(call);
         }
     }
     if (what == CURL_POLL_REMOVE) {
         if (sock != NULL) {
-            unwanted(sock, call);
+            sock_unwanted(sock, call);
         }
         return 0;
     }
     if (sock == NULL) {
-        sock = new_sock(pool, fd);
+        sock = sock_add(pool, fd);
     }
     sock->idle = false;
     sock->call = call;
@@ -262,7 +280,7 @@ void sockets_release(struct upstream_pool *pool, const struct upstream_call *cal
         }
         sock->call = NULL;
         if (sock->connection) {
-            rest(sock);
+            sock_set_idle(sock);
         }
     }
 }

@@ -1,7 +1,7 @@
 /* transfer.c: what libcurl calls back during one transfer: header lines, data, the wish for more of
  * a streamed body, and the moment before a request goes out.
  *
- * Backpressure. Answer: when the receiver has had enough, the next piece is refused with PAUSE;
+ * Backpressure. Answer: after on_data returned false, the next piece is refused with PAUSE;
  * libcurl keeps that one piece (at most its 64 KB buffer) and stops reading. Request: when the
  * queue is empty, the read callback answers PAUSE until more is written.
  *
@@ -14,8 +14,8 @@
  * them off, and the connection is not kept.
  *
  * Early answers. With an answer below 300 libcurl goes on sending the request after the answer is
- * complete, for as long as it takes; nobody needs that. It does not say when the answer is
- * complete, but it stops asking for the socket to be read: transfer_is_early.
+ * complete, for as long as it takes, without use. It does not say when the answer is complete, but
+ * it stops asking for the socket to be read: sockets_answer_is_early().
  */
 #include "path/upstream/upstream_priv.h"
 
@@ -106,13 +106,13 @@ static bool is_within_bounds(struct upstream_call *call, size_t n)
 }
 
 /* Gives a piece to the caller. false: it ends the transfer. */
-static bool give(struct upstream_call *call, struct span piece)
+static bool give_piece(struct upstream_call *call, struct span piece)
 {
     call->held = !call->events->on_data(call->ctx, piece);
     return !call->aborted;
 }
 
-static size_t pause(struct upstream_call *call, size_t taken)
+static size_t pause_reading(struct upstream_call *call, size_t taken)
 {
     call->taken_of_piece = taken;
     call->recv_paused = true;
@@ -128,7 +128,7 @@ static size_t give_chunks(struct upstream_call *call, struct span bytes)
     size_t at = call->taken_of_piece, used = 0;
     while (at < bytes.len && !call->unchunked) {
         if (call->held) {
-            return pause(call, at);
+            return pause_reading(call, at);
         }
         enum http_chunk got =
             http_chunked_feed(&call->chunks, bytes.ptr + at, bytes.len - at, &used, &body);
@@ -138,7 +138,7 @@ static size_t give_chunks(struct upstream_call *call, struct span bytes)
             call->failed = "the answer has malformed chunks";
             return bytes.len + 1;
         }
-        if (got == HTTP_CHUNK_DATA && !give(call, body)) {
+        if (got == HTTP_CHUNK_DATA && !give_piece(call, body)) {
             return bytes.len + 1;
         }
     }
@@ -158,7 +158,7 @@ size_t transfer_data(char *data, size_t size, size_t count, void *arg)
         return n + 1;
     }
     if (call->held) {
-        return pause(call, call->taken_of_piece);
+        return pause_reading(call, call->taken_of_piece);
     }
     if (n == 0) {
         return 0;
@@ -168,10 +168,10 @@ size_t transfer_data(char *data, size_t size, size_t count, void *arg)
     }
     call->got += (int64_t)n;
     /* anything but n fails the transfer, and 0 of 0 would not */
-    return is_within_bounds(call, n) && give(call, span_make(data, n)) ? n : n + 1;
+    return is_within_bounds(call, n) && give_piece(call, span_make(data, n)) ? n : n + 1;
 }
 
-static void give_rest_of_body(struct upstream_call *call, struct span body)
+static void give_unread_body(struct upstream_call *call, struct span body)
 {
     if (call->unchunking) {
         while (give_chunks(call, body) == CURL_WRITEFUNC_PAUSE) {
@@ -180,18 +180,18 @@ static void give_rest_of_body(struct upstream_call *call, struct span body)
     } else if (call->length > 0 && body.len > 0) {
         size_t n = body.len < (uint64_t)call->length ? body.len : (size_t)call->length;
         call->got = (int64_t)n;
-        (void)give(call, span_make(body.ptr, n));
+        (void)give_piece(call, span_make(body.ptr, n));
     }
 }
 
-void transfer_rest(struct upstream_call *call)
+void transfer_unread(struct upstream_call *call)
 {
-    struct span rest = buf_span(&call->rest);
+    struct span unread = buf_span(&call->unread);
     size_t at = 0;
     while (!call->head.final) {
-        size_t lf = span_find(rest, SPAN("\n"), at);
+        size_t lf = span_find(unread, SPAN("\n"), at);
         if (lf == SIZE_MAX ||
-            head_line(&call->head, span_make(rest.ptr + at, lf + 1 - at)) == HEAD_REFUSE) {
+            head_line(&call->head, span_make(unread.ptr + at, lf + 1 - at)) == HEAD_REFUSE) {
             return;
         }
         at = lf + 1;
@@ -203,12 +203,12 @@ void transfer_rest(struct upstream_call *call)
     }
     give_head(call);
     if (!call->aborted && !call_has_no_body(call)) {
-        give_rest_of_body(call, span_make(rest.ptr + at, rest.len - at));
+        give_unread_body(call, span_make(unread.ptr + at, unread.len - at));
     }
 }
 
 /* Never more than was announced: the server would take the rest for the next request. */
-static size_t allowed(const struct upstream_call *call, size_t room)
+static size_t sendable(const struct upstream_call *call, size_t room)
 {
     size_t n = call->queue.len - call->queue_at;
     n = n < room ? n : room;
@@ -240,7 +240,7 @@ size_t transfer_read(char *out, size_t size, size_t count, void *arg)
     if (call->stream_length >= 0 && call->taken == call->stream_length) {
         return 0;
     }
-    size_t n = allowed(call, size * count);
+    size_t n = sendable(call, size * count);
     if (n == 0) {
         return queue_dry(call);
     }
@@ -302,11 +302,4 @@ int transfer_send(void *arg, char *to_ip, char *from_ip, int to_port, int from_p
         return CURL_PREREQFUNC_ABORT;
     }
     return CURL_PREREQFUNC_OK;
-}
-
-bool transfer_is_early(const struct upstream_call *call)
-{
-    bool reading = call->recv_paused || (call->what & CURL_POLL_IN) != 0;
-    bool sending = call->send_paused || (call->what & CURL_POLL_OUT) != 0;
-    return call->head.final && !call->finished && !reading && sending;
 }

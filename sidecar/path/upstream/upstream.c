@@ -1,27 +1,27 @@
-/* upstream.c: the life of one call: begun, fed, held, aborted, over.
+/* upstream.c: the life of one call: begun, fed, paused, aborted, over.
  *
- * Two rules make it safe. libcurl may not be entered from inside its callbacks, and our caller is
- * never called back from inside a function that he called; so whatever would break one of them is
- * noted in the call and done by `work` at the end of the turn (call_work). And a call is freed in
- * one place (call_free), reached from call_over, from call_work, or from upstream_abort outside
- * libcurl.
+ *   upstream_start ──▶ attached ──▶ call_over ──▶ call_end: on_done ──▶ freed
+ *                       ▲   │            │
+ *                       └───┘            └──▶ attached again: the connection was of no use
+ *                 call_work: paused        (call_retry_fresh), or the address (look_up_again)
+ *                 directions go on
  *
- * Removing an unfinished transfer from libcurl closes its connection at once. That is what we
- * want of an abort: servers notice a client that left, and nothing else.
+ * Two rules make it safe. libcurl is not entered from inside its callbacks, and our caller is not
+ * called back from inside a function of upstream.h. What would break one of them is noted in the
+ * call and done by call_work at the end of the turn. A call is freed in one place (call_free),
+ * reached from call_over, from call_work, or from upstream_abort outside libcurl.
+ *
+ * Removing an unfinished transfer from libcurl closes its connection at once. An abort needs that:
+ * model servers notice only a client whose connection is closed.
  */
 #include "path/upstream/upstream_priv.h"
 
 #include <stdlib.h>
 
-/* A queue of this size is a caller that never looked at upstream_body_write's answer. */
+/* Only a caller that ignores what upstream_body_write returns reaches it. */
 static const size_t MAX_QUEUE = (size_t)1 << 30;
 
-void call_defer(struct upstream_call *call)
-{
-    loop_defer(call->pool->loop, &call->work);
-}
-
-static void attach(struct upstream_call *call)
+static void call_attach(struct upstream_call *call)
 {
     /* its callbacks here are those of the pool (timer, sockets), never the caller's */
     call->pool->in_curl++;
@@ -31,7 +31,7 @@ static void attach(struct upstream_call *call)
     call->attached = true;
 }
 
-static void detach(struct upstream_call *call)
+static void call_detach(struct upstream_call *call)
 {
     if (call->attached) {
         call->pool->in_curl++;
@@ -45,54 +45,40 @@ static void detach(struct upstream_call *call)
 static void call_free(struct upstream_call *call)
 {
     struct upstream_pool *pool = call->pool;
-    detach(call);
+    call_detach(call);
     if (call->work.waiting) {
         loop_defer_cancel(pool->loop, &call->work);
     }
     pool_give_easy(pool, call->easy);
     buf_free(&call->text);
     buf_free(&call->queue);
-    buf_free(&call->rest);
+    buf_free(&call->unread);
     head_free(&call->head);
     free(call->lines);
     free(call);
     pool->calls--;
 }
 
-bool call_has_no_body(const struct upstream_call *call)
-{
-    return call->drop_body || call->head.status == 204 || call->head.status == 304;
-}
-
-static bool close_delimited(const struct upstream_call *call)
+static void call_end(struct upstream_call *call, enum upstream_result result)
 {
     const struct answer_head *h = &call->head;
-    return h->final && !h->chunked && !h->length && !call_has_no_body(call);
-}
-
-static void end(struct upstream_call *call, enum upstream_result result)
-{
     struct upstream_report report = {
         .result = result,
         .why = result == UPSTREAM_DONE ? "done" : call->why,
-        .got_head = call->head.final,
-        .close_delimited = close_delimited(call),
+        .got_head = h->final,
+        .close_delimited = h->final && !h->chunked && !h->length && !call_has_no_body(call),
     };
-    detach(call);
+    call_detach(call);
     call->finished = true; /* an abort from inside on_done finds nothing to do */
     call->events->on_done(call->ctx, &report);
     call_free(call);
 }
 
-bool call_is_repeatable(const struct upstream_call *call)
-{
-    return !call->stream || call->keeps_body;
-}
-
-void call_fresh(struct upstream_call *call)
+/* Gives the connection up and sends the request on a fresh one. Not inside libcurl. */
+static void call_retry_fresh(struct upstream_call *call)
 {
     call->again = true;
-    detach(call);
+    call_detach(call);
     head_free(&call->head);
     head_begin(&call->head);
     call->length = -1;
@@ -104,13 +90,13 @@ void call_fresh(struct upstream_call *call)
     call->queue_at = 0;
     call->taken = 0;
     curl_easy_setopt(call->easy, CURLOPT_FRESH_CONNECT, 1L);
-    attach(call);
+    call_attach(call);
 }
 
 /* libcurl sends again when a reused connection ends while it reads, not when it breaks while a long
  * body is being written, nor where the bytes on it are not an answer. The rule is the same: nothing
  * of an answer came, and the body is still there. */
-static bool is_worth_a_fresh_one(const struct upstream_call *call, CURLcode code)
+static bool may_retry_fresh(const struct upstream_call *call, CURLcode code)
 {
     bool died = code == CURLE_SEND_ERROR || code == CURLE_RECV_ERROR;
     bool junk = (code == CURLE_UNSUPPORTED_PROTOCOL || code == CURLE_WEIRD_SERVER_REPLY) &&
@@ -120,7 +106,7 @@ static bool is_worth_a_fresh_one(const struct upstream_call *call, CURLcode code
 }
 
 /* The server may have moved since its name was looked up. */
-static bool is_worth_a_look_up(const struct upstream_call *call, CURLcode code)
+static bool may_look_up_again(const struct upstream_call *call, CURLcode code)
 {
     return call->remembered && call->attempts == 0 &&
            (code == CURLE_COULDNT_CONNECT || code == CURLE_OPERATION_TIMEDOUT);
@@ -130,9 +116,9 @@ static void look_up_again(struct upstream_call *call)
 {
     call->remembered = false;
     call->origin->resolved = (mono_t){0}; /* without a cache time libcurl keeps nothing */
-    detach(call);
+    call_detach(call);
     curl_easy_setopt(call->easy, CURLOPT_DNS_CACHE_TIMEOUT, 0L);
-    attach(call);
+    call_attach(call);
 }
 
 /* Whether the end of the answer has come by what it says itself. */
@@ -143,28 +129,28 @@ static bool has_ended(const struct upstream_call *call)
             (call->length >= 0 && call->got >= call->length));
 }
 
-void call_over(struct upstream_call *call, CURLcode code)
+static void call_over(struct upstream_call *call, CURLcode code)
 {
-    if (code == CURLE_SEND_ERROR && call->rest.len > 0 && !call->aborted) {
-        transfer_rest(call);
+    if (code == CURLE_SEND_ERROR && call->unread.len > 0 && !call->aborted) {
+        transfer_unread(call);
     }
     bool whole = call->head.final && (!call->unchunking || call->unchunked);
     if (call->aborted) {
         call_free(call);
     } else if ((code == CURLE_OK && whole) || has_ended(call)) {
-        end(call, UPSTREAM_DONE); /* even if the rest of the request could not be sent */
-    } else if (call->failed == NULL && is_worth_a_fresh_one(call, code)) {
-        call_fresh(call);
-    } else if (call->failed == NULL && is_worth_a_look_up(call, code)) {
+        call_end(call, UPSTREAM_DONE); /* even if the rest of the request could not be sent */
+    } else if (call->failed == NULL && may_retry_fresh(call, code)) {
+        call_retry_fresh(call);
+    } else if (call->failed == NULL && may_look_up_again(call, code)) {
         look_up_again(call);
     } else {
         CURLcode unended = call->head.final ? CURLE_PARTIAL_FILE : CURLE_GOT_NOTHING;
-        end(call, why_failed(call, code == CURLE_OK ? unended : code));
+        call_end(call, why_failed(call, code == CURLE_OK ? unended : code));
     }
 }
 
-/* Sets both directions anew. The kept piece of the answer is handed out inside curl_easy_pause. */
-static CURLcode unpause(struct upstream_call *call)
+/* Lets the directions go on that may. curl_easy_pause() hands out the kept piece of the answer. */
+static CURLcode call_unpause(struct upstream_call *call)
 {
     bool recv = call->recv_paused && !call->held;
     bool send = call->send_paused && (call->queue.len > call->queue_at || call->body_ended);
@@ -188,20 +174,33 @@ static void call_work(void *ctx)
         return;
     }
     if (call->failed != NULL) {
-        end(call, why_failed(call, CURLE_FAILED_INIT));
+        call_end(call, why_failed(call, CURLE_FAILED_INIT));
         return;
     }
     if (!call->attached) {
-        attach(call);
+        call_attach(call);
         return;
     }
-    CURLcode code = unpause(call);
+    CURLcode code = call_unpause(call);
     if (call->aborted) { /* by a callback inside: libcurl does not end the transfer by itself */
         call_free(call);
     } else if (code != CURLE_OK) {
         call_over(call, code);
-    } else if (transfer_is_early(call)) {
-        end(call, UPSTREAM_DONE);
+    } else if (sockets_answer_is_early(call)) {
+        call_end(call, UPSTREAM_DONE);
+    }
+}
+
+struct upstream_pool *upstream_pool_create(struct loop *loop)
+{
+    static const struct pool_events events = {.over = call_over, .late = call_retry_fresh};
+    return pool_create(loop, sockets_wanted, &events);
+}
+
+void upstream_pool_destroy(struct upstream_pool *pool)
+{
+    if (pool != NULL) {
+        pool_destroy(pool);
     }
 }
 
@@ -224,7 +223,7 @@ struct upstream_call *upstream_start(struct upstream_pool *pool, const struct up
     } else if (pool->in_curl > 0) {
         call_defer(call);
     } else {
-        attach(call);
+        call_attach(call);
     }
     return call;
 }
@@ -250,8 +249,8 @@ void upstream_resume(struct upstream_call *call)
     }
 }
 
-/* Room at the front is won back once it is half of the whole: each byte moves at most once. */
-static void compact(struct upstream_call *call)
+/* Frees the front of the queue once it is half of the whole: each byte moves at most once. */
+static void queue_compact(struct upstream_call *call)
 {
     if (!call->keeps_body && call->queue_at > 0 && call->queue_at >= call->queue.len / 2) {
         buf_consume(&call->queue, call->queue_at);
@@ -264,7 +263,7 @@ bool upstream_body_write(struct upstream_call *call, struct span piece)
     if (call->aborted || call->finished || call->drop_body) {
         return true;
     }
-    compact(call);
+    queue_compact(call);
     if (buf_append_span(&call->queue, piece) != ERR_OK) {
         call->failed = "no memory for the request's body";
         call_defer(call);

@@ -1,4 +1,14 @@
 /* upstream_priv.h: what the files of this folder share: the pool, one call, and the answer's head.
+ * Each file calls those above it only; what happens below comes up through struct pool_events.
+ *
+ *   response_head.c  the head of an answer, line by line
+ *   origin.c         what is remembered of a server's address
+ *   why.c            libcurl's codes as results and phrases
+ *   pool.c           libcurl's multi interface on our loop
+ *   sockets.c        libcurl's descriptors, and which connection may carry a request: read this first
+ *   transfer.c       what libcurl calls back during one transfer
+ *   setup.c          one request as options of an easy handle
+ *   upstream.c       the life of a call
  */
 #ifndef PATH_UPSTREAM_UPSTREAM_PRIV_H
 #define PATH_UPSTREAM_UPSTREAM_PRIV_H
@@ -13,7 +23,8 @@ enum {
     UPSTREAM_MAX_HEADERS = 200,
     UPSTREAM_MAX_HEAD = 300 * 1024,
     UPSTREAM_QUEUE_HIGH = 256 * 1024, /* upstream_body_write says false above this ... */
-    UPSTREAM_MAX_REST = 256 * 1024, /* of an answer that came while the request was being written */
+    UPSTREAM_MAX_UNREAD =
+        256 * 1024,                 /* of an answer that came while the request was being written */
     UPSTREAM_KEPT_BODY = 64 * 1024, /* streamed bodies up to this can be sent again */
     UPSTREAM_QUEUE_LOW = 128 * 1024, /* ... and on_body_room comes at or below this */
     UPSTREAM_IDLE_EASIES = 16,
@@ -22,7 +33,7 @@ enum {
     UPSTREAM_DNS_SECONDS = 30, /* libcurl remembers addresses that long */
 };
 
-/* ---- origin.c: what is remembered of a server's address ---- */
+/* ---- origin.c ---- */
 
 struct origin {
     char *name;            /* the upstream's, for the log */
@@ -30,8 +41,17 @@ struct origin {
     mono_t used, resolved, distrusted_until;
 };
 
+/* What upstream.c does when something happens to a call. Not from inside libcurl. */
+struct pool_events {
+    /* libcurl says that the transfer is over. Frees the call, or begins it again. */
+    void (*over)(struct upstream_call *call, CURLcode code);
+    /* What came on its connection is not its answer: the request goes out on a fresh one. */
+    void (*late)(struct upstream_call *call);
+};
+
 struct upstream_pool {
     struct loop *loop;
+    const struct pool_events *events;
     CURLM *multi;
     struct loop_timer *timer;
     int in_curl; /* depth of calls into libcurl that may call us back */
@@ -52,7 +72,7 @@ bool origin_is_remembered(struct upstream_pool *pool, struct origin *row,
                           const struct upstream_settings *to);
 void origins_free(struct upstream_pool *pool);
 
-/* ---- head.c: the head of an answer, line by line ---- */
+/* ---- response_head.c ---- */
 
 enum head_step {
     HEAD_MORE,
@@ -119,16 +139,16 @@ struct upstream_call {
 
     /* the answer */
     struct answer_head head;
-    bool held;        /* on_data said false */
-    bool recv_paused; /* libcurl was told so: it keeps a piece for us */
-    struct buf rest;  /* what lay on the socket when libcurl closed it */
-    int64_t length;   /* of its body; -1: not said */
-    int64_t got;      /* bytes of its body that came */
-    bool decode;      /* the caller wants it without a Content-Encoding */
-    bool decoding;    /* it came with one: libcurl decodes */
-    size_t decoded;   /* bytes of it */
-    bool unchunking;  /* we take the chunks off, so that we see what lies behind the last */
-    bool unchunked;   /* the last chunk has come */
+    bool held;         /* on_data said false */
+    bool recv_paused;  /* libcurl keeps a piece for us */
+    struct buf unread; /* what lay on the socket when libcurl closed it */
+    int64_t length;    /* of its body; -1: not said */
+    int64_t got;       /* bytes of its body that came */
+    bool decode;       /* the caller wants it without a Content-Encoding */
+    bool decoding;     /* it came with one: libcurl decodes */
+    size_t decoded;    /* bytes of it */
+    bool unchunking;   /* we take the chunks off, so that we see what lies behind the last */
+    bool unchunked;    /* the last chunk has come */
     struct http_chunked chunks;
     size_t taken_of_piece; /* of the piece that libcurl keeps and gives again */
     size_t head_came;      /* bytes that waited on the socket while the head was being read ... */
@@ -152,6 +172,24 @@ struct upstream_call {
     char why[CURL_ERROR_SIZE];
 };
 
+/* `work` runs at the end of the turn: upstream.c goes on with the call, outside libcurl. */
+static inline void call_defer(struct upstream_call *call)
+{
+    loop_defer(call->pool->loop, &call->work);
+}
+
+/* Whether the whole request can be sent again. */
+static inline bool call_is_repeatable(const struct upstream_call *call)
+{
+    return !call->stream || call->keeps_body;
+}
+
+/* Whether the answer ends with its head. */
+static inline bool call_has_no_body(const struct upstream_call *call)
+{
+    return call->drop_body || call->head.status == 204 || call->head.status == 304;
+}
+
 /* ---- setup.c ---- */
 
 /* Sets every option of the easy handle. false: no memory for the headers. */
@@ -164,35 +202,27 @@ size_t transfer_data(char *data, size_t size, size_t count, void *arg);
 size_t transfer_read(char *out, size_t size, size_t count, void *arg);
 int transfer_seek(void *arg, curl_off_t offset, int origin);
 int transfer_send(void *arg, char *to_ip, char *from_ip, int to_port, int from_port);
-/* Gives the answer that lies in `rest`, as far as it came. Not inside libcurl. */
-void transfer_rest(struct upstream_call *call);
-/* Whether the answer is whole although the request is not yet; see transfer.c. */
-bool transfer_is_early(const struct upstream_call *call);
-
-/* ---- call.c ---- */
-
-/* libcurl says that the transfer is over. Frees the call, or begins it anew. */
-void call_over(struct upstream_call *call, CURLcode code);
-/* Gives the connection up and sends the request on a fresh one. Not inside libcurl. */
-void call_fresh(struct upstream_call *call);
-/* Whether the answer ends with its head. */
-bool call_has_no_body(const struct upstream_call *call);
-void call_defer(struct upstream_call *call);
-
-/* Whether the whole request can be sent again. */
-bool call_is_repeatable(const struct upstream_call *call);
+/* Gives the answer that lies in `unread`, as far as it came. Not inside libcurl. */
+void transfer_unread(struct upstream_call *call);
 
 /* ---- pool.c ---- */
 
+/* The pool without its events; `wanted` is libcurl's CURLMOPT_SOCKETFUNCTION. */
+struct upstream_pool *pool_create(struct loop *loop, curl_socket_callback wanted,
+                                  const struct pool_events *events);
+void pool_destroy(struct upstream_pool *pool);
+/* An easy handle without options; the caller gives it back. */
 CURL *pool_take_easy(struct upstream_pool *pool);
 void pool_give_easy(struct upstream_pool *pool, CURL *easy);
-/* Something happened on the descriptor: libcurl goes on. Ends calls. */
+/* Something happened on the descriptor: libcurl goes on. Calls pool_events. */
 void pool_action(struct upstream_pool *pool, curl_socket_t fd, int bits);
 
 /* ---- sockets.c: which connections may carry a request ---- */
 
 /* Retires idle connections that have unread bytes or have ended. false: there was one. */
 bool sockets_are_silent(struct upstream_pool *pool);
+/* Whether the answer is whole although the request has not left yet; see transfer.c. */
+bool sockets_answer_is_early(const struct upstream_call *call);
 /* The call does not use its connection any more: it is watched as an idle one. */
 void sockets_release(struct upstream_pool *pool, const struct upstream_call *call);
 /* libcurl's callbacks: CURLOPT_CLOSESOCKETFUNCTION, CURLMOPT_SOCKETFUNCTION. */

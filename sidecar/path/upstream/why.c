@@ -8,12 +8,12 @@
 #include <stdio.h>
 #include <string.h>
 
-static void say(struct upstream_call *call, const char *text)
+static void set_why(struct upstream_call *call, const char *text)
 {
     snprintf(call->why, sizeof call->why, "%s", text);
 }
 
-static const char *of_errno(int errnum)
+static const char *errno_phrase(int errnum)
 {
     switch (errnum) {
     case ECONNREFUSED:
@@ -36,17 +36,17 @@ static const char *of_errno(int errnum)
     }
 }
 
-static const char *system_reason(struct upstream_call *call, const char *otherwise)
+static const char *system_phrase(struct upstream_call *call, const char *otherwise)
 {
     long errnum = 0;
     curl_easy_getinfo(call->easy, CURLINFO_OS_ERRNO, &errnum);
-    const char *text = of_errno((int)errnum);
+    const char *text = errno_phrase((int)errnum);
     return text == NULL ? otherwise : text;
 }
 
-/* libcurl's own words about a certificate are good ("self-signed certificate"); they name hosts at
+/* libcurl's own text about a certificate is good ("self-signed certificate"); it names hosts at
  * most. */
-static void say_tls(struct upstream_call *call)
+static void set_why_tls(struct upstream_call *call)
 {
     const char *text = call->error;
     static const char *const lead[] = {"SSL certificate problem: ", "SSL: "};
@@ -59,21 +59,21 @@ static void say_tls(struct upstream_call *call)
              text[0] == '\0' ? "no common ground" : text);
 }
 
-static bool unreachable(struct upstream_call *call, CURLcode code)
+static bool set_why_unreachable(struct upstream_call *call, CURLcode code)
 {
     switch (code) {
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_RESOLVE_PROXY:
-        say(call, "name not found");
+        set_why(call, "name not found");
         return true;
     case CURLE_COULDNT_CONNECT:
-        say(call, system_reason(call, "no connection"));
+        set_why(call, system_phrase(call, "no connection"));
         return true;
     case CURLE_OPERATION_TIMEDOUT: /* the only time limit that libcurl has from us */
-        say(call, "no connection within connect_timeout");
+        set_why(call, "no connection within connect_timeout");
         return true;
     case CURLE_SSL_CACERT_BADFILE:
-        say(call, "ca_file cannot be read");
+        set_why(call, "ca_file cannot be read");
         return true;
     case CURLE_SSL_CONNECT_ERROR:
     case CURLE_PEER_FAILED_VERIFICATION:
@@ -82,18 +82,18 @@ static bool unreachable(struct upstream_call *call, CURLcode code)
     case CURLE_SSL_CIPHER:
     case CURLE_SSL_INVALIDCERTSTATUS:
     case CURLE_USE_SSL_FAILED:
-        say_tls(call);
+        set_why_tls(call);
         return true;
     case CURLE_URL_MALFORMAT:
     case CURLE_INTERFACE_FAILED:
-        say(call, "the url cannot be used");
+        set_why(call, "the url cannot be used");
         return true;
     default:
         return false;
     }
 }
 
-static const char *broke(struct upstream_call *call, CURLcode code)
+static const char *broken_phrase(struct upstream_call *call, CURLcode code)
 {
     switch (code) {
     case CURLE_GOT_NOTHING:
@@ -101,7 +101,7 @@ static const char *broke(struct upstream_call *call, CURLcode code)
     case CURLE_PARTIAL_FILE:
         return "the answer was cut off";
     case CURLE_RECV_ERROR:
-        return system_reason(call, "the connection broke");
+        return system_phrase(call, "the connection broke");
     case CURLE_SEND_ERROR:
     case CURLE_SEND_FAIL_REWIND:
         return "the connection broke while the request was being sent";
@@ -120,12 +120,12 @@ static const char *broke(struct upstream_call *call, CURLcode code)
 enum upstream_result why_failed(struct upstream_call *call, CURLcode code)
 {
     if (call->failed != NULL) {
-        say(call, call->failed);
+        set_why(call, call->failed);
         return UPSTREAM_BROKE;
     }
-    if (!call->head.final && unreachable(call, code)) {
+    if (!call->head.final && set_why_unreachable(call, code)) {
         return UPSTREAM_UNREACHABLE;
     }
-    say(call, broke(call, code));
+    set_why(call, broken_phrase(call, code));
     return UPSTREAM_BROKE;
 }

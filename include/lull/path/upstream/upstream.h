@@ -28,7 +28,7 @@ struct upstream_report {
     enum upstream_result result;
     const char *why; /* one phrase; for logs and error messages: "connection refused" */
     bool got_head;
-    bool close_delimited; /* the end of the answer was told only by the close: it may be cut */
+    bool close_delimited; /* only the close says where the answer ends: it may be cut */
 };
 
 struct upstream_request {
@@ -71,7 +71,7 @@ void upstream_pool_destroy(struct upstream_pool *pool);
  * on_done. */
 struct upstream_call *upstream_start(struct upstream_pool *pool, const struct upstream_request *req,
                                      const struct upstream_events *events, void *ctx);
-/* Ends it at once: the connection is closed, so that the server can notice. No callback comes
+/* Ends it at once, without on_done: the connection is closed, so that the server can notice. No callback comes
  * afterwards; the body is not needed any more. Allowed from inside its own callbacks. */
 void upstream_abort(struct upstream_call *call);
 
@@ -80,6 +80,7 @@ void upstream_resume(struct upstream_call *call);
 /* Streamed body: copies the piece into a queue; false: the queue is over 256 KB, wait for
  * on_body_room (the piece was taken). */
 bool upstream_body_write(struct upstream_call *call, struct span piece);
+/* The streamed body is complete. */
 void upstream_body_end(struct upstream_call *call);
 
 #endif
