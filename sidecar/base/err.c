@@ -46,7 +46,7 @@ enum err err_from_errno(int errnum)
     }
 }
 
-static void say(const char *text)
+static void write_stderr(const char *text)
 {
     ssize_t n = write(STDERR_FILENO, text, strlen(text));
     (void)n;
@@ -60,13 +60,13 @@ void require_failed(const char *what, const char *file, int line)
     for (int rest = line; at > 0 && (rest > 0 || at == sizeof number - 1); rest /= 10) {
         number[--at] = (char)('0' + rest % 10);
     }
-    say("lull: broken invariant: ");
-    say(what);
-    say(" at ");
-    say(file);
-    say(":");
-    say(number + at);
-    say("\n");
+    write_stderr("lull: broken invariant: ");
+    write_stderr(what);
+    write_stderr(" at ");
+    write_stderr(file);
+    write_stderr(":");
+    write_stderr(number + at);
+    write_stderr("\n");
     abort();
 }
 

@@ -104,7 +104,7 @@ struct loop *loop_create(void)
     return loop;
 }
 
-static void bury(struct loop *loop)
+static void free_dead(struct loop *loop)
 {
     while (loop->dead != NULL) {
         struct source *source = loop->dead;
@@ -127,7 +127,7 @@ void loop_destroy(struct loop *loop)
     if (loop == NULL) {
         return;
     }
-    bury(loop);
+    free_dead(loop);
     event_base_free(loop->base);
     free(loop);
 }
@@ -150,11 +150,11 @@ void loop_run(struct loop *loop)
             break;
         }
         run_deferred(loop);
-        bury(loop);
+        free_dead(loop);
         loop->clock_read = false;
     }
     run_deferred(loop);
-    bury(loop);
+    free_dead(loop);
 }
 
 void loop_stop(struct loop *loop)
@@ -163,8 +163,8 @@ void loop_stop(struct loop *loop)
     event_base_loopbreak(loop->base);
 }
 
-/* The clock is read once per turn, by whoever runs first. */
-static void turn(struct loop *loop)
+/* The first callback of a turn reads the clock. */
+static void begin_turn(struct loop *loop)
 {
     if (!loop->clock_read) {
         read_clocks(loop);
@@ -189,7 +189,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     if (!timer->source.dead && timer->running) {
-        turn(timer->source.loop);
+        begin_turn(timer->source.loop);
         timer->running = false;
         timer->fn(timer->ctx);
     }
@@ -251,7 +251,7 @@ static void on_watch(evutil_socket_t fd, short what, void *arg)
         ((what & EV_READ) != 0 ? LOOP_READ : 0) | ((what & EV_WRITE) != 0 ? LOOP_WRITE : 0);
     events &= watch->events;
     if (!watch->source.dead && events != 0) {
-        turn(watch->source.loop);
+        begin_turn(watch->source.loop);
         watch->fn(watch->ctx, events);
     }
 }
@@ -301,7 +301,7 @@ static void on_signal(evutil_socket_t signo, short what, void *arg)
     (void)signo;
     (void)what;
     if (!sig->source.dead) {
-        turn(sig->source.loop);
+        begin_turn(sig->source.loop);
         sig->fn(sig->ctx);
     }
 }
@@ -361,7 +361,7 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
     }
     while (read((int)fd, bytes, sizeof bytes) > 0) {
     }
-    turn(waker->source.loop);
+    begin_turn(waker->source.loop);
     waker->fn(waker->ctx);
 }
 

@@ -755,6 +755,14 @@ mutant(R, "a media type ends where its parameters begin", "sidecar/http/fields.c
        "(s.len == type.len || s.ptr[type.len] == ';' ||", "(s.len >= type.len || s.ptr[type.len] == ';' ||",
        ("unit.http.test_fields",))
 
+R = "relay"
+RELAY = "sidecar/path/relay/relay.c"
+RELAY_T = ("unit.relay.test_relay",)
+mutant(R, "a client that does not read stops the server", RELAY, "    return more;", "    return more || true;", RELAY_T)
+mutant(R, "a server that does not read stops the client", RELAY, "        http_body_pause(r->conn);\n", "        (void)r;\n", RELAY_T)
+mutant(R, "a broken answer is no whole one", RELAY, "        http_reply_cut(r->conn);", "        http_reply_end(r->conn);", RELAY_T)
+mutant(R, "a second Authorization does not pass", RELAY, "if (r->key.len > 0 && !key) {", "if (false) {", RELAY_T)
+
 # ---- probes and loops ----
 
 R = "probes"

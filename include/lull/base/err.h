@@ -19,7 +19,7 @@ enum err {
     ERR_NOT_FOUND, /* an ordinary "no" */
     ERR_FULL,      /* a bounded table or the map is full */
     ERR_CORRUPT,   /* stored bytes fail their checks */
-    ERR_BUSY,      /* held by somebody else */
+    ERR_BUSY,      /* in use */
     ERR_PERM,      /* permission denied */
     ERR_IO,        /* everything else the system said */
 };

@@ -2,7 +2,7 @@
  * SHA-256 where a collision must not be possible. The only home of xxHash and libcrypto.
  *
  * XXH3 is not collision resistant (library-facts: colliding pairs exist for many secrets): a key is
- * an address, never a proof. Whoever finds a record by a key compares the whole key material.
+ * an address, never a proof. A record that is found by a key counts only after its whole key material was compared.
  */
 #ifndef LULL_BASE_HASH_H
 #define LULL_BASE_HASH_H

@@ -23,7 +23,7 @@ bool host_is_wildcard(const struct host_address *a);
 bool host_is_loopback(const struct host_address *a);
 /* localhost, *.localhost, a loopback or wildcard address. */
 bool host_is_local(struct span host);
-/* Whether the name is `name` or `name` with ".local" behind it; an empty name is nobody's. */
+/* Whether the name is `name` or `name` with ".local" behind it; an empty name names no host. */
 bool host_is_named(struct span host, struct span name);
 /* Whether host is a name below the domain ("internal"): "a.internal", not "internal". */
 bool host_is_below(struct span host, const char *domain);

@@ -3,11 +3,10 @@
  * The client's request goes to the upstream with its headers in order and case, its body as it
  * comes; the answer comes back the same way. Each direction waits for the other end: a client that
  * does not read stops the reading of the upstream, an upstream that does not read stops the reading
- * of the client, so memory stays bounded whatever passes.
+ * of the client. So memory stays bounded.
  *
- * The relay belongs to nobody but its own end: `finish` notes the result and lets the loop tell the
- * owner at the end of the turn, since ends come from callbacks of the client's and the upstream's
- * side alike.
+ * A relay ends in a callback of the upstream's side or of the client's. relay_finish() defers
+ * on_done, and the freeing, to the end of the turn.
  *
  *   started ──head──▶ passing ──done──▶ over
  *      └─ no head: our own 502 ──────────▲
@@ -20,7 +19,7 @@
 
 enum { RELAY_HEADERS = HTTP_MAX_HEADERS + 2, RELAY_ANSWER_HEADERS = 256, RELAY_EXTRA = 16 };
 
-/* What an answer is made of, as far as its end can be told from it. */
+/* The form of an answer, as far as it shows whether the answer is at its end. */
 enum relay_body { RELAY_BODY_ANY, RELAY_BODY_LINES, RELAY_BODY_JSON };
 
 struct relay {
@@ -42,7 +41,7 @@ struct relay {
     struct loop_deferred work;
 };
 
-static void tell(void *arg)
+static void relay_report(void *arg)
 {
     struct relay *r = arg;
     r->on_done(r->ctx, &r->result);
@@ -51,7 +50,7 @@ static void tell(void *arg)
     free(r);
 }
 
-static void finish(struct relay *r)
+static void relay_finish(struct relay *r)
 {
     r->over = true;
     r->call = NULL;
@@ -84,7 +83,7 @@ static enum relay_body body_of(const struct http_header *headers, size_t count)
                                                           : RELAY_BODY_ANY;
 }
 
-static void note_ends(struct relay *r, struct span piece)
+static void read_ends(struct relay *r, struct span piece)
 {
     if (r->body == RELAY_BODY_ANY || piece.len == 0) {
         return;
@@ -97,8 +96,8 @@ static void note_ends(struct relay *r, struct span piece)
     }
 }
 
-/* An end that only the close of the connection says may be a cut. It is passed on as one where the
- * answer is not at an end: amid a line, amid a JSON value. */
+/* Where only the close of the connection ends an answer, it may be cut: amid a line, amid a JSON
+ * value. */
 static bool looks_cut(const struct relay *r)
 {
     bool value_ended = r->last == '}' || r->last == ']';
@@ -138,7 +137,7 @@ static bool on_data(void *ctx, struct span piece)
     if (r->result.first_data.us == 0) {
         r->result.first_data = loop_now(r->loop);
     }
-    note_ends(r, piece);
+    read_ends(r, piece);
     bool more = http_reply_data(r->conn, piece);
     if (r->tap != NULL) {
         r->tap->on_data(r->ctx, piece);
@@ -181,7 +180,7 @@ static void on_done(void *ctx, const struct upstream_report *report)
     } else {
         own_error(r, report);
     }
-    finish(r);
+    relay_finish(r);
 }
 
 static const struct upstream_events events = {
@@ -189,8 +188,9 @@ static const struct upstream_events events = {
 
 /* ---- the request ---- */
 
-/* The client's headers as they go on; returns their number. */
-static size_t pass_headers(struct relay *r, const struct relay_options *o, struct http_header *out)
+/* The client's headers as they are forwarded; returns their number. */
+static size_t forward_headers(struct relay *r, const struct relay_options *o,
+                              struct http_header *out)
 {
     const struct http_request *request = http_conn_request(o->conn);
     bool key = r->key.len > 0;
@@ -204,12 +204,12 @@ static size_t pass_headers(struct relay *r, const struct relay_options *o, struc
             if (!key && o->strip_authorization) {
                 continue;
             }
-            if (r->key.len > 0) {
-                if (!key) {
-                    continue; /* a second one */
-                }
-                h.value = buf_span(&r->key);
-                key = false; /* it stands in the client's place */
+            if (r->key.len > 0 && !key) {
+                continue; /* a second one */
+            }
+            if (key) {
+                h.value = buf_span(&r->key); /* in place of the client's */
+                key = false;
             }
         }
         out[n++] = h;
@@ -220,7 +220,7 @@ static size_t pass_headers(struct relay *r, const struct relay_options *o, struc
     return n;
 }
 
-static bool make_texts(struct relay *r, const struct relay_options *o)
+static bool copy_texts(struct relay *r, const struct relay_options *o)
 {
     buf_init(&r->extra, o->extra_headers.len + 1);
     buf_init(&r->key, 16 * 1024);
@@ -243,11 +243,11 @@ struct relay *relay_start(struct loop *loop, struct upstream_pool *pool,
     r->tap = o->tap;
     r->on_done = o->on_done;
     r->ctx = o->ctx;
-    r->work = (struct loop_deferred){.fn = tell, .ctx = r};
-    if (!make_texts(r, o)) {
+    r->work = (struct loop_deferred){.fn = relay_report, .ctx = r};
+    if (!copy_texts(r, o)) {
         struct upstream_report report = {.result = UPSTREAM_BROKE, .why = "out of memory"};
         own_error(r, &report);
-        finish(r);
+        relay_finish(r);
         return r;
     }
     bool has_body = request->chunked || request->content_length >= 0;
@@ -256,7 +256,7 @@ struct relay *relay_start(struct loop *loop, struct upstream_pool *pool,
         .method = request->method_name,
         .target = o->target,
         .headers = headers,
-        .header_count = pass_headers(r, o, headers),
+        .header_count = forward_headers(r, o, headers),
         .body = o->body_held ? http_body(o->conn) : SPAN_NONE,
         .stream_body = has_body && !o->body_held,
         .content_length = request->chunked ? -1 : request->content_length,
@@ -295,5 +295,5 @@ void relay_client_gone(struct relay *r)
     r->conn = NULL;
     r->result.client_gone = true;
     upstream_abort(r->call);
-    finish(r);
+    relay_finish(r);
 }

@@ -1,4 +1,4 @@
-/* probe.h: a caller of upstream.h that writes down what it was told.
+/* probe.h: a caller of upstream.h that records its callbacks.
  */
 #ifndef LULL_TESTS_UNIT_UPSTREAM_PROBE_H
 #define LULL_TESTS_UNIT_UPSTREAM_PROBE_H

@@ -251,7 +251,7 @@ static void a_408_on_a_fresh_connection_is_the_answer(void **state)
     assert_int_equal(w->server.requests, 1);
 }
 
-/* A whole answer that comes after the next request has arrived cannot be told from its answer. So a
+/* A whole answer that comes after the next request has arrived looks like its answer. So a
  * server that was seen to do such things gets a connection for each request. */
 static void a_server_that_sent_unasked_bytes_is_not_trusted(void **state)
 {
@@ -321,7 +321,7 @@ static void a_caller_may_stop_at_each_chunk(void **state)
     buf_free(&bytes);
 }
 
-/* A paused transfer's socket is nobody's idle connection. */
+/* A paused transfer's socket is not an idle connection. */
 static void a_paused_answer_goes_on(void **state)
 {
     static const struct answer answers[] = {

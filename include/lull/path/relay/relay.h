@@ -2,7 +2,7 @@
  * streamed both ways with backpressure, every byte of the body as it came.
  *
  * Kept: method, target, order and case of headers, body bytes, status, reason. Changed: hop-by-hop
- * headers are dropped, Host is the upstream's, framing is made anew, a key of the upstream replaces
+ * headers are dropped, Host is the upstream's, framing is made here, a key of the upstream replaces
  * Authorization, a client_token is not forwarded. Trouble before the answer's head becomes lull's
  * own 502; trouble after it cuts the client's connection so that the client can see it. There is no
  * time limit of ours.
@@ -50,11 +50,15 @@ struct relay_options {
     void *ctx;
 };
 
-/* Begins. The owner of conn's handler passes on what concerns the relay: */
+/* Begins; never NULL. The request of conn must be open. The owner of conn's handler hands what
+ * concerns the relay to the functions below; none of them calls back before it returns. */
 struct relay *relay_start(struct loop *loop, struct upstream_pool *pool,
                           const struct relay_options *options);
+/* A piece of a streamed body (on_body), and its end (on_body_end). Pauses conn where the upstream is
+ * slower. */
 void relay_body(struct relay *r, struct span piece);
 void relay_body_end(struct relay *r);
+/* conn can take more of the answer (on_writable). */
 void relay_writable(struct relay *r);
 /* The client is gone: the upstream call is aborted at once; on_done comes later, from the loop. */
 void relay_client_gone(struct relay *r);
