@@ -225,15 +225,19 @@ class Typing(DebounceTest):
         up, lull = self.one()
         up.when("*", say('{"text": " and so on"}'))
         rnd = random.Random(7)
-        clients, pauses = [], 1
+        clients, pauses, late = [], 1, 0
         for n in range(12, len(SENTENCE)):
             clients.append(self.start(lull, SENTENCE[:n]))
             long = SENTENCE[n - 1] == " " and rnd.random() < 0.4
             gap = 0.6 if long else rnd.uniform(0.06, 0.2)
             pauses += long
+            slept = time.monotonic()
             time.sleep(gap)
+            late = max(late, time.monotonic() - slept - gap)
         answers = [c.response() for c in clients]
         self.assertEqual({r.status for r in answers}, {200})
+        if late > 0.1:
+            self.skipTest(f"this machine stalled for {late:.2f} s: the intervals were not those of the input")
         t = lull.task("autocomplete")
         print(f"typing {len(clients)} keys at 60 to 200 ms with {pauses - 1} pauses, debounce = 300ms: "
               f"{t['requests']} requests, {up.count()} upstream calls, {t['superseded']} superseded")

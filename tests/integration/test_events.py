@@ -7,7 +7,7 @@ import unittest
 
 import prompts
 from client import Client
-from lull import LullTest, eventually
+from lull import SANITIZED, LullTest, eventually
 
 SECRETS = ("pelican", "sk-planted", "user-planted", "chat-planted", "cookie-planted", "query-planted", "answer-planted")
 
@@ -114,7 +114,8 @@ class Events(LullTest):
         self.assert_small(lull.rss_anon() - before)
 
     def assert_small(self, grown):
-        self.assertLess(grown, 4 << 20)
+        if not SANITIZED:  # sanitizers keep freed memory
+            self.assertLess(grown, 4 << 20)
 
     def test_readers_have_a_maximum_and_leave(self):
         lull = self.lull(self.upstream())

@@ -100,8 +100,14 @@ class Top(LullTest):
         row = next(line for line in frame if line.startswith("title"))
         self.assertEqual(row.split()[1], "2")
         self.assertIn("50.0%", row)
-        self.ask(lull, "tags")
-        frame = terminal.frame_with(lambda text: re.search(r"\d tags +misses", text) and "highest: 1" in text)
+
+        def listens():
+            """The stream of events begins at some time after the first frame."""
+            self.ask(lull, "tags")
+            terminal.read(0.2)
+            return re.search(r"\d tags +(misses|hits)", CONTROL.sub("", terminal.text))
+        eventually(listens)
+        terminal.frame_with(lambda text: re.search(r"highest: [1-9]", text))
         terminal.key("s")
         terminal.frame_with(lambda text: "KIND (by saved)" in text)
         terminal.key("?")

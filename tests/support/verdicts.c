@@ -36,7 +36,9 @@ static void say(struct answer *a, int kind)
     bool mended = answer_repair(a, &policy, kind);
     printf("%s %d %s %zu\n", names[before], mended, names[answer_validate(a, &policy, kind)],
            a->content.len);
-    fwrite(a->content.data, 1, a->content.len, stdout);
+    if (a->content.len > 0) {
+        fwrite(a->content.data, 1, a->content.len, stdout);
+    }
 }
 
 int main(void)
