@@ -25,6 +25,7 @@ LISTS = ("tags", "follow_up", "query")
 OPEN_TAGS = {"<think>": "</think>", "<thinking>": "</thinking>", "<reason>": "</reason>",
              "<reasoning>": "</reasoning>", "<thought>": "</thought>", "<Thought>": "</Thought>",
              "<|begin_of_thought|>": "<|end_of_thought|>", "\u25c1think\u25b7": "\u25c1/think\u25b7",
+             "[THINK]": "[/THINK]", "<seed:think>": "</seed:think>", "<|channel|>analysis<|message|>": "<|end|>",
              '<details type="reasoning"': "</details>"}
 
 NODE = r"""

@@ -1,9 +1,10 @@
-/* thoughts.c: thinking inside of an answer's content, between the tags that Open WebUI knows. A
- * thought that never ends reaches to the end of the text: a model that was cut off while it thought
+/* thoughts.c: thinking inside of an answer's content, between the tags that Open WebUI knows, and
+ * between those of models whose servers may leave them in (Magistral, Seed-OSS, gpt-oss). A thought
+ * that never ends reaches to the end of the text: a model that was cut off while it thought
  * has given no answer, whatever its thought holds. */
 #include "path/webui/webui_priv.h"
 
-/* As Open WebUI knows them; `alone`: the closing tag also ends a thought that began in the prompt's
+/* `alone`: the closing tag also ends a thought that began in the prompt's
  * template. */
 static const struct {
     const char *open, *close;
@@ -17,6 +18,9 @@ static const struct {
     {"<Thought>", "</Thought>", true},
     {"<|begin_of_thought|>", "<|end_of_thought|>", true},
     {"\xE2\x97\x81think\xE2\x96\xB7", "\xE2\x97\x81/think\xE2\x96\xB7", true},
+    {"[THINK]", "[/THINK]", true},
+    {"<seed:think>", "</seed:think>", true},
+    {"<|channel|>analysis<|message|>", "<|end|>", false},
     {"<details type=\"reasoning\"", "</details>", false},
 };
 
@@ -27,6 +31,11 @@ struct thinking {
     struct buf *text;
     size_t clean; /* before it nothing is left: it stood before a closing tag */
 };
+
+static bool may_begin(char c)
+{
+    return c == '<' || c == '[' || c == '\xE2';
+}
 
 static size_t blank(struct thinking *t, size_t from, size_t to)
 {
@@ -63,8 +72,7 @@ void thoughts_blank(struct buf *text)
     struct thinking t = {.text = text};
     size_t at = 0;
     while (at < text->len) {
-        char c = text->data[at];
-        at = c == '<' || c == '\xE2' ? blank_at(&t, at) : at + 1;
+        at = may_begin(text->data[at]) ? blank_at(&t, at) : at + 1;
     }
 }
 
@@ -73,8 +81,7 @@ size_t thoughts_unended(struct span text)
     size_t at = 0;
     while (at < text.len) {
         struct span rest = span_make(text.ptr + at, text.len - at);
-        bool maybe = rest.ptr[0] == '<' || rest.ptr[0] == '\xE2';
-        size_t i = maybe ? 0 : TAGS;
+        size_t i = may_begin(rest.ptr[0]) ? 0 : TAGS;
         while (i < TAGS && !begins(rest, tags[i].open)) {
             i++;
         }
