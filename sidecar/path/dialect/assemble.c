@@ -187,6 +187,7 @@ static bool has_nul(struct span json)
 static void event(struct assembler *a, struct span json, bool streamed)
 {
     cJSON *root = json_tree_parse(json);
+    a->event_seen = true;
     a->odd = a->odd || has_nul(json);
     if (!cJSON_IsObject(root)) {
         a->odd = true;
@@ -253,17 +254,41 @@ static void sniff(struct assembler *a, struct span piece)
     }
 }
 
+/* Whether the first line of an Ollama body ends inside of an object: the body is one object that is
+ * printed over several lines, no NDJSON. */
+static bool is_spread(const struct assembler *a, struct span line)
+{
+    struct span text = span_trim(line);
+    size_t looked = 0;
+    return a->format == FORMAT_NDJSON && !a->event_seen && text.len > 0 &&
+           json_extent(text, JSON_LOOSE, &looked) == JSON_CUT;
+}
+
+static void feed_object(struct assembler *a, struct span piece)
+{
+    if (buf_append_span(&a->line, piece) != ERR_OK) {
+        a->too_large = true;
+    }
+}
+
 static void feed_lines(struct assembler *a, struct span piece)
 {
     while (piece.len > 0 && !a->too_large) {
         const char *lf = memchr(piece.ptr, '\n', piece.len);
         size_t n = lf == NULL ? piece.len : (size_t)(lf - piece.ptr) + 1;
-        if (lf != NULL && a->line.len == 0) {
-            one_line(a, span_make(piece.ptr, n)); /* whole in this piece: no copy */
-        } else if (buf_append(&a->line, piece.ptr, n) != ERR_OK) {
+        bool copied = lf == NULL || a->line.len > 0;
+        if (copied && buf_append(&a->line, piece.ptr, n) != ERR_OK) {
             a->too_large = true;
-        } else if (lf != NULL) {
-            one_line(a, buf_span(&a->line));
+        }
+        struct span line = copied ? buf_span(&a->line) : span_make(piece.ptr, n);
+        if (lf != NULL && is_spread(a, line)) {
+            size_t had = copied ? n : 0;
+            a->format = FORMAT_JSON;
+            feed_object(a, span_make(piece.ptr + had, piece.len - had));
+            return;
+        }
+        if (lf != NULL && !a->too_large) {
+            one_line(a, line);
             buf_clear(&a->line);
         }
         piece = span_make(piece.ptr + n, piece.len - n);
@@ -293,8 +318,8 @@ void assembler_feed(struct assembler *a, struct span piece)
     }
     if (a->format == FORMAT_SSE || a->format == FORMAT_NDJSON) {
         feed_lines(a, piece);
-    } else if (a->format == FORMAT_JSON && buf_append_span(&a->line, piece) != ERR_OK) {
-        a->too_large = true;
+    } else if (a->format == FORMAT_JSON) {
+        feed_object(a, piece);
     }
 }
 

@@ -121,8 +121,12 @@ static bool is_object(const cJSON *item)
 
 static void take_choice(struct assembler *a, const cJSON *choice, bool streamed)
 {
-    const cJSON *message = get(choice, streamed ? "delta" : "message");
     size_t before = a->answer.content.len + a->answer.thinking.len;
+    const cJSON *delta = streamed ? get(choice, "delta") : NULL;
+    /* Some servers send the whole message as the only event of a stream. After deltas it would be
+     * said twice. */
+    bool takes_whole = delta == NULL && (!streamed || before == 0);
+    const cJSON *message = takes_whole ? get(choice, "message") : delta;
     if (!is_object(message) || (!streamed && !cJSON_IsObject(message))) {
         a->odd = true;
         return;
@@ -134,6 +138,13 @@ static void take_choice(struct assembler *a, const cJSON *choice, bool streamed)
     take_finish(a, get(choice, "finish_reason"));
 }
 
+/* An event that only keeps the connection alive: {} or {"type": "ping"}. */
+static bool is_ping(const cJSON *root)
+{
+    const cJSON *type = get(root, "type");
+    return root->child == NULL || (cJSON_IsString(type) && strcmp(type->valuestring, "ping") == 0);
+}
+
 void openai_event(struct assembler *a, const cJSON *root, bool streamed)
 {
     const cJSON *choices = get(root, "choices");
@@ -142,9 +153,13 @@ void openai_event(struct assembler *a, const cJSON *root, bool streamed)
         assemble_error(a, root, error);
         return;
     }
+    if (streamed && is_ping(root)) {
+        return;
+    }
     int count = cJSON_GetArraySize(choices);
     const cJSON *choice = cJSON_GetArrayItem(choices, 0);
-    if (!cJSON_IsArray(choices) || count > 1 || count_of(choice, "index") > 0 ||
+    bool list = cJSON_IsArray(choices) || (streamed && cJSON_IsNull(choices)); /* with usage */
+    if (!list || count > 1 || count_of(choice, "index") > 0 ||
         (streamed ? count == 1 && !cJSON_IsObject(choice) : count == 0)) {
         a->odd = true;
         return;
