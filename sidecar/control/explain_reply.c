@@ -42,14 +42,11 @@ static size_t error_place(struct span body, size_t at)
     return name && strchr(" \t\r\n0123456789\"[{,:", body.ptr[at - 1]) == NULL ? at - 1 : at;
 }
 
-/* "not JSON: line 2, column 9"; false: it is JSON, or empty. Columns count characters. */
+/* "not JSON: line 2, column 9"; false: it is JSON. Columns count characters. */
 static bool is_broken(struct span body, char *out, size_t size)
 {
     size_t line = 1, column = 1;
     const char *end = body.ptr;
-    if (body.len == 0) {
-        return false;
-    }
     cJSON *tree = cJSON_ParseWithLengthOpts(body.ptr, body.len, &end, false);
     size_t at = (size_t)(end - body.ptr);
     struct span rest = span_trim(span_make(end, body.len - at));
@@ -70,7 +67,8 @@ static void render(struct control *ctl, const struct explanation *e, struct span
                    struct buf *out)
 {
     char broken[64], why[96];
-    bool bad = is_broken(body, broken, sizeof broken);
+    bool bodiless = body.len == 0 && strcmp(e->cls, "other") == 0;
+    bool bad = !bodiless && is_broken(body, broken, sizeof broken);
     buf_text(out, "{\"class\":\"%s\"", e->cls);
     snprintf(why, sizeof why, "the body is %s", broken);
     put_string(out, "why", bad && strcmp(e->cls, "task") != 0 ? why : e->why);

@@ -289,7 +289,8 @@ class Ctl(LullTest):
         lull = self.lull(self.upstream())
         for text, line, column in (('{"model": "m",\n "messages": [}', 2, 15), ("nonsense", 1, 1),
                                    ('{"a": "título", x}', 1, 17), ('{"a": 1}\nmore', 2, 1), ('{"a": 1,}', 1, 9),
-                                   ("{'a': 1}", 1, 2), ("[1,2x]", 1, 5), ('{"a" 1}', 1, 6)):
+                                   ("{'a': 1}", 1, 2), ("[1,2x]", 1, 5), ('{"a" 1}', 1, 6), ("", 1, 1),
+                                   (" \n ", 2, 1)):
             p = lull.ctl("explain", "-", stdin=text)
             self.assertEqual(p.returncode, 2, p.stdout)
             self.assertIn(f"is not JSON: line {line}, column {column}", p.stdout + p.stderr)
