@@ -58,7 +58,7 @@ static bool line_char(struct http_chunked *c, char ch, int next, size_t max)
            ch != 0x7f;
 }
 
-static bool expect(struct http_chunked *c, char ch, char want, int next)
+static bool expect_char(struct http_chunked *c, char ch, char want, int next)
 {
     c->state = next;
     return ch == want;
@@ -71,9 +71,9 @@ static bool wants_lf(const struct http_chunked *c)
 }
 
 /* One byte outside the data; false: malformed. */
-static bool step(struct http_chunked *c, char ch)
+static bool chunk_step(struct http_chunked *c, char ch)
 {
-    if (c->lenient && ch == '\n' && !wants_lf(c) && !step(c, '\r')) {
+    if (c->lenient && ch == '\n' && !wants_lf(c) && !chunk_step(c, '\r')) {
         return false;
     }
     switch (c->state) {
@@ -84,11 +84,11 @@ static bool step(struct http_chunked *c, char ch)
         return line_char(c, ch, CHUNK_SIZE_LF, MAX_EXTENSION);
     case CHUNK_SIZE_LF:
         c->line_len = 0;
-        return expect(c, ch, '\n', c->left > 0 ? CHUNK_BODY : CHUNK_TRAILER);
+        return expect_char(c, ch, '\n', c->left > 0 ? CHUNK_BODY : CHUNK_TRAILER);
     case CHUNK_BODY_CR:
-        return expect(c, ch, '\r', CHUNK_BODY_LF);
+        return expect_char(c, ch, '\r', CHUNK_BODY_LF);
     case CHUNK_BODY_LF:
-        return expect(c, ch, '\n', CHUNK_SIZE);
+        return expect_char(c, ch, '\n', CHUNK_SIZE);
     case CHUNK_TRAILER:
         if (ch == '\r') {
             c->state = CHUNK_LAST_LF;
@@ -99,9 +99,9 @@ static bool step(struct http_chunked *c, char ch)
     case CHUNK_TRAILER_LINE:
         return line_char(c, ch, CHUNK_TRAILER_LF, MAX_TRAILERS);
     case CHUNK_TRAILER_LF:
-        return expect(c, ch, '\n', CHUNK_TRAILER);
+        return expect_char(c, ch, '\n', CHUNK_TRAILER);
     case CHUNK_LAST_LF:
-        return expect(c, ch, '\n', CHUNK_DONE);
+        return expect_char(c, ch, '\n', CHUNK_DONE);
     default:
         return false;
     }
@@ -120,7 +120,7 @@ enum http_chunk http_chunked_feed(struct http_chunked *c, const char *data, size
             c->state = c->left == 0 ? CHUNK_BODY_CR : CHUNK_BODY;
             return HTTP_CHUNK_DATA;
         }
-        if (!step(c, data[(*used)++])) {
+        if (!chunk_step(c, data[(*used)++])) {
             return HTTP_CHUNK_ERROR;
         }
         if (c->state == CHUNK_DONE) {

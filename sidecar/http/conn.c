@@ -85,7 +85,7 @@ bool conn_idle(const struct http_conn *c)
     return c->state == CONN_WAITING && c->in_len == 0 && c->out.len == 0;
 }
 
-static void expire(struct http_conn *c)
+static void deadline_expired(struct http_conn *c)
 {
     struct http_server *s = c->server;
     enum deadline what = c->deadline;
@@ -122,7 +122,7 @@ static void on_timer(void *ctx)
         return;
     }
     if (now.us >= c->deadline_at.us) {
-        expire(c);
+        deadline_expired(c);
         return;
     }
     c->timer_at = c->deadline_at;

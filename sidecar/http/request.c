@@ -22,7 +22,7 @@ struct parser {
     bool has_host;
 };
 
-static enum http_parse refuse(enum http_error *error, enum http_error which)
+static enum http_parse parse_fails(enum http_error *error, enum http_error which)
 {
     *error = which;
     return HTTP_PARSE_ERROR;
@@ -169,8 +169,8 @@ static bool host_is_valid(struct span host)
     return true;
 }
 
-/* Headers that decide about framing and life of the connection. */
-static enum http_error take_header(struct parser *p, struct span name, struct span value)
+/* Headers that decide about the framing, the host and 100-continue. */
+static enum http_error read_framing(struct parser *p, struct span name, struct span value)
 {
     struct http_request *r = p->out;
     switch (name.len) {
@@ -245,10 +245,10 @@ static enum http_error parse_field(struct parser *p, const char *line, size_t le
     struct http_header *h = &r->headers[r->header_count++];
     h->name = span_make(line, colon);
     h->value = span_trim(span_make(value, size));
-    return take_header(p, h->name, h->value);
+    return read_framing(p, h->name, h->value);
 }
 
-static enum http_error finish(struct parser *p)
+static enum http_error finish_head(struct parser *p)
 {
     struct http_request *r = p->out;
     if (!p->has_host && r->minor == 1) {
@@ -287,7 +287,7 @@ static enum http_error parse_whole(struct parser *p, size_t start)
         first = false;
         at += len + 2;
     }
-    return finish(p);
+    return finish_head(p);
 }
 
 static bool has_bare_lf(const char *data, size_t len)
@@ -339,15 +339,15 @@ enum http_parse http_parse_head(char *data, size_t len, size_t *scanned, struct 
     if (end == SIZE_MAX) {
         *scanned = len;
         enum http_error e = check_early(data, start, len);
-        return e == HTTP_ERROR_NONE ? HTTP_PARSE_MORE : refuse(error, e);
+        return e == HTTP_ERROR_NONE ? HTTP_PARSE_MORE : parse_fails(error, e);
     }
     if (end + 4 - start > HTTP_MAX_HEAD) {
-        return refuse(error, HTTP_ERROR_HEADER_TOO_LARGE);
+        return parse_fails(error, HTTP_ERROR_HEADER_TOO_LARGE);
     }
     memset(out, 0, offsetof(struct http_request, headers));
     out->content_length = -1;
     out->head_len = end + 4;
     struct parser p = {.data = data, .end = end + 2, .out = out};
     enum http_error e = parse_whole(&p, start);
-    return e == HTTP_ERROR_NONE ? HTTP_PARSE_OK : refuse(error, e);
+    return e == HTTP_ERROR_NONE ? HTTP_PARSE_OK : parse_fails(error, e);
 }

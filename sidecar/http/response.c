@@ -62,11 +62,6 @@ void reply_reset(struct http_conn *c)
     c->want_writable = false;
 }
 
-static size_t limit_or(size_t limit, size_t otherwise)
-{
-    return limit == 0 ? otherwise : limit;
-}
-
 static size_t unsent(const struct http_conn *c)
 {
     return c->out.len - c->out_at;
@@ -148,7 +143,7 @@ void reply_writable(struct http_conn *c)
         c->out_at = 0;
     }
     conn_update_watch(c);
-    if (c->want_writable && unsent(c) <= limit_or(s->limits.low_water, LOW_WATER)) {
+    if (c->want_writable && unsent(c) <= s->limits.low_water) {
         c->want_writable = false;
         s->handler.on_writable(c, s->ctx);
     }
@@ -394,7 +389,7 @@ bool http_reply_data(struct http_conn *c, struct span piece)
     } else {
         reply_send(c, piece, SPAN_NONE);
     }
-    if (unsent(c) > limit_or(c->server->limits.high_water, HIGH_WATER)) {
+    if (unsent(c) > c->server->limits.high_water) {
         c->want_writable = true;
         return false;
     }

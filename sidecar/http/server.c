@@ -90,12 +90,19 @@ static void on_accept(void *ctx, int events)
     }
 }
 
+static void set_limits(struct http_server *s, const struct http_limits *limits)
+{
+    s->limits = *limits;
+    s->limits.high_water = limits->high_water == 0 ? HIGH_WATER : limits->high_water;
+    s->limits.low_water = limits->low_water == 0 ? LOW_WATER : limits->low_water;
+}
+
 struct http_server *http_server_create(struct loop *loop, const struct http_limits *limits,
                                        const struct http_handler *handler, void *ctx)
 {
     struct http_server *s = mem_new(sizeof *s);
     s->loop = loop;
-    s->limits = *limits;
+    set_limits(s, limits);
     s->handler = *handler;
     s->ctx = ctx;
     s->accepting = true;
@@ -107,7 +114,7 @@ struct http_server *http_server_create(struct loop *loop, const struct http_limi
 
 void http_server_set_limits(struct http_server *s, const struct http_limits *limits)
 {
-    s->limits = *limits;
+    set_limits(s, limits);
     if (!s->draining) {
         set_accepting(s, s->counts.open < s->limits.max_connections);
     }
@@ -219,7 +226,7 @@ static void add_listener(struct http_server *s, int fd, const char *address, con
 }
 
 /* Whether a process answers at the socket. */
-static bool is_live(const struct sockaddr_un *a)
+static bool unix_socket_answers(const struct sockaddr_un *a)
 {
     int fd = os_socket(AF_UNIX, SOCK_STREAM);
     if (fd < 0) {
@@ -254,7 +261,7 @@ static enum err listen_unix(struct http_server *s, const char *address, mode_t m
                      address);
             return ERR_INVALID;
         }
-        if (is_live(&a)) {
+        if (unix_socket_answers(&a)) {
             snprintf(why, why_size, "cannot listen on %s: another process answers there", address);
             return ERR_BUSY;
         }

@@ -97,9 +97,12 @@ size_t http_server_cut(struct http_server *s);
 /* Counters since the server was created; `open` is now. */
 struct http_counts http_server_counts(const struct http_server *s);
 
-/* Connection */
-void http_conn_set_data(struct http_conn *c, void *data); /* one pointer for the handler's use */
+/* ---- connection ---- */
+
+/* One pointer for the handler's use; NULL when a request begins. The server does not free it. */
+void http_conn_set_data(struct http_conn *c, void *data);
 void *http_conn_data(const struct http_conn *c);
+/* The open request; it belongs to the connection. */
 const struct http_request *http_conn_request(const struct http_conn *c);
 /* Whether its listener is bound to a loopback address (false for Unix sockets, and for a wildcard
  * listener that was reached over loopback). */
@@ -110,16 +113,21 @@ int http_conn_fd(const struct http_conn *c); /* for peer credentials only */
 enum { HTTP_CONN_MEMO = 160 };
 void *http_conn_memo(struct http_conn *c);
 
-/* Body */
+/* ---- body ---- */
+
+/* Gathers the body, at most max bytes of it: then on_body_end, or on_body_too_large. */
 void http_body_hold(struct http_conn *c, size_t max);
+/* Hands on the body in pieces: on_body, then on_body_end. */
 void http_body_stream(struct http_conn *c);
-struct span http_body(const struct http_conn *c); /* held body so far, contiguous */
+/* The held body so far, contiguous. It belongs to the connection. */
+struct span http_body(const struct http_conn *c);
 /* Stops and resumes reading a streamed body (backpressure towards the client). While it is stopped
  * the client's leaving may be noticed late. */
 void http_body_pause(struct http_conn *c);
 void http_body_resume(struct http_conn *c);
 
-/* Reply. Connection: close is added where needed, and nothing else unless said here. Header values
+/* ---- reply ----
+ * Connection: close is added where needed, and nothing else unless said here. Header values
  * are checked for CR, LF and NUL: such a header is dropped. */
 
 /* Whole reply at once: "HTTP/1.1 STATUS reason", Content-Type (unless empty), Content-Length,

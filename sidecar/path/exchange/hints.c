@@ -1,6 +1,7 @@
 /* hints.c: see hints.h. */
 #include "path/exchange/exchange_priv.h"
 
+#include "lull/base/utf8.h"
 #include <stdio.h>
 
 enum { LOOKALIKE_CODE_POINTS = 60 };
@@ -26,7 +27,7 @@ static struct span text_beginning(struct span text)
     size_t at = 0;
     for (size_t n = 0; n < LOOKALIKE_CODE_POINTS && at < text.len; n++) {
         at++;
-        while (at < text.len && ((unsigned char)text.ptr[at] & 0xC0) == 0x80) {
+        while (at < text.len && utf8_continues(text.ptr[at])) {
             at++;
         }
     }

@@ -421,12 +421,19 @@ static void a_line_that_the_close_cuts_is_a_cut_one(void **state)
 static void a_server_that_is_not_there_is_our_own_502(void **state)
 {
     struct fixture *f = *state;
-    snprintf(f->w->server.origin, sizeof f->w->server.origin, "http://127.0.0.1:1");
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof in;
+    int bound = socket(AF_INET, SOCK_STREAM, 0); /* bound and not listening: it refuses */
+    assert_int_equal(bind(bound, (struct sockaddr *)&in, len), 0);
+    assert_int_equal(getsockname(bound, (struct sockaddr *)&in, &len), 0);
+    snprintf(f->w->server.origin, sizeof f->w->server.origin, "http://127.0.0.1:%d",
+             ntohs(in.sin_port));
     f->options.extra_headers = SPAN("X-Lull-Task: title\r\n");
     client_send(f, "GET / HTTP/1.1\r\nHost: l\r\nConnection: close\r\n\r\n", 0);
     run_to_end(f);
     assert_in(f, "HTTP/1.1 502 Bad Gateway\r\n");
     assert_in(f, "X-Lull-Task: title\r\n");
+    close(bound);
     assert_in(f, "scripted (connection refused)");
     assert_true(f->result.own_error && f->result.unreachable && !f->result.whole);
     assert_string_equal(f->result.why, "connection refused");
