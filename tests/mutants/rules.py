@@ -375,12 +375,12 @@ mutant(R, "idle for a second", REWARM, "return m.idle >= REST ? 0 : REST - m.idl
 mutant(R, "once a turn", REWARM, "if (!aborted || row->tries >= TRIES) {\n        forget_request(row);",
        "if (aborted && row->tries >= TRIES) {\n        forget_request(row);", WARM)
 mutant(R, "tried twice at most", REWARM, "if (!aborted || row->tries >= TRIES) {", "if (!aborted) {", WARM)
-mutant(R, "gives way to tasks and queries", REWARM, "if (m.idle < 0) {\n            give_way(row);\n            return -1;",
-       "if (m.idle < -1) {\n            give_way(row);\n            return -1;", WARM)
-mutant(R, "gives way to a chat before it is sent", REWARM, "    stop(row);\n    if (!first_turn",
+mutant(R, "gives way to tasks and queries", REWARM, "if (m.idle < 0) {\n            abort_call(row);\n            return -1;",
+       "if (m.idle < -1) {\n            abort_call(row);\n            return -1;", WARM)
+mutant(R, "gives way to a chat before it is sent", REWARM, "    drop_request(row);\n    if (!first_turn",
        "    if (row->call != NULL) {\n        return gap;\n    }\n    if (!first_turn", WARM_BOUNDS)
-mutant(R, "two minutes at most", REWARM, "if (mono_diff(now, row->began) >= LONGEST) {\n            stop(row);",
-       "if (row == NULL) {\n            stop(row);", WARM_BOUNDS)
+mutant(R, "two minutes at most", REWARM, "if (mono_diff(now, row->began) >= LONGEST) {\n            drop_request(row);",
+       "if (row == NULL) {\n            drop_request(row);", WARM_BOUNDS)
 mutant(R, "one token", "sidecar/path/dialect/warmup.c", '{SPAN("max_tokens"), SPAN("1")}',
        '{SPAN("max_tokens_"), SPAN("1")}', WARM)
 mutant(R, "one token of Ollama's", "sidecar/path/dialect/warmup.c", '{SPAN("num_predict"), SPAN("1")}',
@@ -619,7 +619,8 @@ mutant(R, "nothing is served", "sidecar/path/exchange/engine.c", "        observ
 mutant(R, "a real answer stays", OBSERVE, "spec.store = spec.store && !real;", "(void)real;", SEEN)
 mutant(R, "its suggestions are held apart", "sidecar/path/exchange/autocomplete.c", "hold(observed ? observe_through(e->observe) : e->through,",
        "hold(observed ? e->through : e->through,", SEEN)
-mutant(R, "a title asked again would be made anew", OBSERVE, "how == LOOKUP_HIT || (how == LOOKUP_MISS && would", "how == LOOKUP_HIT || how == LOOKUP_REFRESH || (how == LOOKUP_MISS && would", SEEN)
+mutant(R, "a title asked again would be made anew", "sidecar/path/exchange/lookup.c", "if (asks_refresh(x, &found->hit)) {\n        cache_release",
+       "if (use != LOOKUP_OBSERVE && asks_refresh(x, &found->hit)) {\n        cache_release", SEEN)
 mutant(R, "bad answers would not be kept", OBSERVE, "    dispatch_store(v->of->engine, &v->spec, &v->end);\n",
        "    v->spec.kind = KIND_CONTEXT_COMPACTION;\n    dispatch_store(v->of->engine, &v->spec, &v->end);\n", SEEN)
 mutant(R, "equal requests share", OBSERVE, "struct observed *v = spec.join ? find_equal(x->engine->observe, &spec) : NULL;",
@@ -627,7 +628,7 @@ mutant(R, "equal requests share", OBSERVE, "struct observed *v = spec.join ? fin
 mutant(R, "who left shares nothing", OBSERVE, "if (!first && !r->client_gone) {", "if (!first) {", SEEN)
 mutant(R, "a superseded answer is not kept", OBSERVE, "if (v->state == OBSERVED_RUNNING || !is_completion(v)) {",
        "if (v->state != OBSERVED_OVER) {", SEEN)
-mutant(R, "newer text supersedes", OBSERVE, "            over(older);\n", "", SEEN)
+mutant(R, "newer text supersedes", OBSERVE, "            end_call(older);\n", "", SEEN)
 mutant(R, "virtual calls wait for chats", "sidecar/path/exchange/chat.c", "        observe_front_began(x->engine->observe, x);\n", "", SEEN)
 mutant(R, "and no longer than they are open", "sidecar/path/exchange/chat.c", "        observe_front_ended(x->engine->observe, x);\n", "", SEEN)
 mutant(R, "obsolete work waits no longer", "sidecar/path/exchange/chat.c", "            observe_moved_on(x->engine->observe, &whose, request);\n", "", SEEN)

@@ -1,10 +1,10 @@
-/* chat.c: what a person waits for: chats, and requests that stand before a reply (foreground tasks
- * that pass through, embeddings).
+/* chat.c: chats, and other requests that a reply waits for (forwarded foreground tasks, embeddings).
  *
- * Before its request is sent, what it makes pointless is answered (autocompletes of the text it
- * sends, follow-ups to what came before) and what runs in its way is told to give way. Its answer
- * is looked at as it passes, after it was passed on: when the first token came (the head of a
- * stream says nothing: llama.cpp sends it before it has a slot), and whether it ends in tool calls.
+ * Before a chat is sent, tasks that it makes obsolete are answered (autocompletes of the text that
+ * it sends, follow-ups to an earlier turn) and calls in its way are preempted. Its answer is read
+ * after each piece was passed on, for two facts: when the first token came (the head of a stream
+ * does not tell: llama.cpp sends it before the request has a slot), and whether it ends in tool
+ * calls.
  */
 #include "path/exchange/exchange_priv.h"
 
@@ -31,7 +31,7 @@ static void begin_front(struct exchange *x, enum schedule_front_kind kind)
 }
 
 /* Cancels tasks that this chat makes obsolete. */
-static void answer_pointless(struct exchange *x)
+static void cancel_obsolete(struct exchange *x)
 {
     struct schedule_whose whose = conversation_of(x);
     const struct dialect_request *request = x->parsed ? &x->request : NULL;
@@ -51,7 +51,7 @@ void chat_begin(struct exchange *x)
     if (x->decision.cls == TASK_CLASS_CHAT) {
         struct schedule_whose whose = conversation_of(x);
         const struct upstream_settings *to = &x->settings->upstreams[x->head.upstream];
-        answer_pointless(x);
+        cancel_obsolete(x);
         x->watch.gap = rewarm_chat_began(x->engine->rewarm, to, &whose,
                                          !x->parsed || task_is_first_turn(&x->request));
         x->watch.keep = to->rewarm != REWARM_OFF && x->settings->mode != TASKS_OBSERVE;
@@ -108,8 +108,8 @@ static void on_data(void *ctx, struct span piece)
     buf_clear(&w->answer.answer.thinking);
 }
 
-/* The turn is whole: the conversation may be brought back later. */
-static void note_turn(struct exchange *x)
+/* The turn is complete: its conversation may be rewarmed later. */
+static void keep_for_rewarm(struct exchange *x)
 {
     struct http_header headers[EXCHANGE_HEADERS];
     struct buf key = {.max = 8 * 1024};
@@ -140,7 +140,7 @@ static void on_end(void *ctx)
                      w->answer.answer.tokens_in, w->answer.answer.cached_tokens);
     w->goes_on = how == ASSEMBLED_ODD && w->answer.calls;
     if (how == ASSEMBLED_WHOLE && x->settings->mode != TASKS_OBSERVE) {
-        note_turn(x);
+        keep_for_rewarm(x);
     }
 }
 

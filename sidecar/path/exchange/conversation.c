@@ -1,13 +1,13 @@
-/* conversation.c: whose conversation a request belongs to, and which turn of it a task is about. A
- * conversation is known by its chat id where Open WebUI sends one, else by the person and by what
- * the prompt ends with.
+/* conversation.c: the user and the conversation of a request, and the turn that a task is about. A
+ * conversation is identified by its chat id where Open WebUI sends one, else by the user and by the
+ * reply that the prompt ends with.
  */
 #include "path/exchange/exchange_priv.h"
 
 #include "lull/path/webui/turn.h"
 
 enum {
-    TURN_REPLY_BYTES = 256, /* of a reply that name its turn: fewer than Open WebUI ever cuts off */
+    TURN_REPLY_BYTES = 256, /* of a reply, identify its turn: fewer than Open WebUI truncates to */
     TURN_PLAIN_MAX = 4 * 1024 * 1024,
 };
 
@@ -27,7 +27,7 @@ struct schedule_whose conversation_of(struct exchange *x)
                                    .chat = servers_key(x->engine->parts.servers, x->head.chat)};
 }
 
-/* Equal for the tasks of one reply, whatever each template keeps of the conversation. */
+/* Equal for all tasks of one reply, however much of the conversation each template includes. */
 static struct hash_key turn_key(const struct exchange *x, const struct schedule_whose *whose,
                                 struct span reply)
 {

@@ -38,7 +38,7 @@ size_t dispatch_headers(struct exchange *x, int upstream, struct http_header *ou
     return n;
 }
 
-/* Where a call to that upstream goes: under the client's own path, if the client addressed it. */
+/* The target of a call to that upstream: the client's own, if the client addressed it. */
 static struct span call_target(const struct exchange *x, int upstream)
 {
     return upstream == x->head.upstream
@@ -46,7 +46,7 @@ static struct span call_target(const struct exchange *x, int upstream)
                : endpoint_task_path(x->head.endpoint, &x->settings->upstreams[upstream]);
 }
 
-/* Whose words a request is in, as a flag of its entry. */
+/* The API of a request, as a flag of its answer record. */
 static unsigned api_of(enum endpoint endpoint)
 {
     return endpoint == ENDPOINT_OLLAMA_CHAT       ? CACHE_FLAG_OLLAMA
@@ -100,7 +100,7 @@ static enum err with_model(struct exchange *x, struct span model, struct buf *ou
     return e;
 }
 
-/* What the fallback is sent. The upstream that the client addressed gets what the client wrote. */
+/* Memory of the fallback's request. */
 struct fallback_parts {
     struct http_header headers[EXCHANGE_HEADERS];
     struct buf key, body;

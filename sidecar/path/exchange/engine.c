@@ -6,7 +6,7 @@
  *   POLICY          Origin ──────────────────────────────────────────────────▶ rejected
  *                   kind switched off ───────────────────────────────────────▶ switched off
  *                   streamed, not readable, body not held ───────────────────▶ FORWARD
- *   NORMALIZED      the same in other words ─────────────────────────────────▶ hit
+ *   NORMALIZED      the same content, written otherwise ─────────────────────────────────▶ hit
  *                   no key, `mode = observe` ────────────────────────────────▶ FORWARD
  *                   cache not to be read, title asked again ─▶ JOIN
  *   TYPE_THROUGH    remainder of a suggestion ───────────────────────────────▶ type-through
@@ -14,7 +14,7 @@
  *                   an equal call is under way: waits for it ────────────────▶ collapsed
  *   DEBOUNCE        an autocomplete waits for the next key; newer text ──────▶ superseded
  *   QUEUE           waits at the gate until no chat is in its way, then the call:
- *                   on_flight_end ─────────────▶ miss, stale, busy, sent, obsolete
+ *                   on_flight_end ─────▶ miss, stale, busy, deadline, sent, obsolete
  *   FORWARD         passed through both ways unchanged ──────────────────────▶ bypassed, or a chat
  *
  * A step is one function. It returns the next step, STEP_WAIT (a callback continues: the flight's or

@@ -1,5 +1,5 @@
-/* events.c: see events.h. An exchange records what its event needs as it goes along, because its
- * request is gone when it ends. */
+/* events.c: see events.h. An exchange fills in its event step by step, because its request is gone
+ * when it ends. */
 #include "path/exchange/exchange_priv.h"
 
 #include <stdio.h>
@@ -75,7 +75,7 @@ void event_first_token(struct exchange *x, usec_t after)
     }
 }
 
-/* How what is no task ended. */
+/* The result of an exchange that is not a task. */
 static const char *result_of(const struct exchange *x, int status)
 {
     if (x->rejected) {

@@ -5,7 +5,7 @@
  *                  through                                    supersede
  *
  * A task that none of these would have answered has a virtual call (struct observed): it waits in
- * its window and at a gate of its own, over a schedule of its own that knows the same chats, and
+ * its window and at a gate of its own, over a schedule of its own that has the same chats, and
  * then runs for as long as the task's real call took. The real call is under way meanwhile, so the
  * virtual one may outlive the exchange. A good answer that passes is kept in the cache, marked so
  * that only look-ups of this mode find it, and its suggestion in a table of its own. A completion's
@@ -72,7 +72,7 @@ static struct task_figures *figures_of(const struct observed *v)
     return figures_task(v->of->engine->parts.figures, policy_of(v)->name);
 }
 
-/* Without one its answer is passed on as it comes in every mode. */
+/* Without a key its answer is forwarded unread in every mode. */
 static bool has_key(const struct observed *v)
 {
     return v->spec.material.len > 0;
@@ -133,29 +133,29 @@ struct through *observe_through(struct observe *o)
 
 /* ---- the wait ---- */
 
-/* The virtual call is held back no longer. */
-static void release(struct observed *v)
+/* Counts the wait of its members, which ends. */
+static void stop_waiting(struct observed *v)
 {
     if (v->state != OBSERVED_RUNNING) {
         figures_of(v)->would_wait_us += (int64_t)v->members * now_of(v->of).us - v->arrived;
     }
 }
 
-static void leave(struct exchange *x)
+static void leave_call(struct exchange *x)
 {
     list_remove(&x->observed_node);
     x->observed = NULL;
 }
 
-/* The virtual call is over; it is freed at the end of the turn. */
-static void over(struct observed *v)
+/* Ends the virtual call, which is freed at the end of the loop iteration. */
+static void end_call(struct observed *v)
 {
     if (v->state == OBSERVED_OVER) {
         return;
     }
-    release(v);
+    stop_waiting(v);
     while (!list_empty(&v->exchanges)) {
-        leave(list_item(v->exchanges.next, struct exchange, observed_node));
+        leave_call(list_item(v->exchanges.next, struct exchange, observed_node));
     }
     v->state = OBSERVED_OVER;
     loop_timer_stop(v->timer);
@@ -163,8 +163,8 @@ static void over(struct observed *v)
     loop_defer(v->of->engine->parts.loop, &v->gone);
 }
 
-/* Keeps the answer, once: from now on it would be found. */
-static void keep(struct observed *v)
+/* Stores the answer, once: later look-ups of this mode find it. */
+static void store_answer(struct observed *v)
 {
     const struct kind_policy *policy = policy_of(v);
     if (!v->answered) {
@@ -180,27 +180,27 @@ static void keep(struct observed *v)
     answer_free(&v->answer);
 }
 
-/* It runs for as long as the real call took. */
-static void run_out(struct observed *v)
+/* Runs for as long as the real call took. */
+static void run_remainder(struct observed *v)
 {
     usec_t left = v->took - mono_diff(now_of(v->of), v->started);
     if (left > 0) {
         loop_timer_start(v->timer, left);
     } else {
-        over(v);
+        end_call(v);
     }
 }
 
-static void go(void *ctx)
+static void on_gate_open(void *ctx)
 {
     struct observed *v = ctx;
     loop_timer_stop(v->timer);
-    release(v);
+    stop_waiting(v);
     v->state = OBSERVED_RUNNING;
     v->started = now_of(v->of);
-    keep(v);
+    store_answer(v);
     if (v->landed) {
-        run_out(v);
+        run_remainder(v);
     }
 }
 
@@ -212,8 +212,8 @@ static void arm_max_hold(struct observed *v)
     }
 }
 
-/* A chat would have had it aborted and queued again. */
-static bool yield(void *ctx)
+/* A chat would have preempted it: aborted, and queued again. */
+static bool on_preempted(void *ctx)
 {
     struct observed *v = ctx;
     v->queued = now_of(v->of);
@@ -223,7 +223,7 @@ static bool yield(void *ctx)
     return true;
 }
 
-static void queue(struct observed *v)
+static void enqueue(struct observed *v)
 {
     struct observe *o = v->of;
     const struct upstream_settings *to = &v->spec.settings->upstreams[v->spec.upstream];
@@ -237,8 +237,8 @@ static void queue(struct observed *v)
                                      .elsewhere = v->spec.turn.elsewhere,
                                      .fixed = !has_key(v),
                                      .expected = flight_expected(o->engine->flights, &v->spec)},
-                             .go = go,
-                             .yield = yield,
+                             .go = on_gate_open,
+                             .yield = on_preempted,
                              .ctx = v};
     arm_max_hold(v);
     gate_wait(o->gate, &v->ticket);
@@ -248,15 +248,16 @@ static void on_timer(void *ctx)
 {
     struct observed *v = ctx;
     if (v->state == OBSERVED_WINDOW) {
-        queue(v);
+        enqueue(v);
     } else {
-        over(v); /* a completion that would have been answered empty, or a call that has ended */
+        end_call(
+            v); /* a completion that would have been answered empty, or a call that has ended */
     }
 }
 
 /* ---- a task comes ---- */
 
-static struct span copy(struct buf *memory, struct span s)
+static struct span copy_text(struct buf *memory, struct span s)
 {
     size_t at = memory->len;
     if (s.len == 0 || buf_append_span(memory, s) != ERR_OK) {
@@ -265,8 +266,8 @@ static struct span copy(struct buf *memory, struct span s)
     return span_make(memory->data + at, s.len);
 }
 
-/* NULL: there is no room. */
-static struct observed *begin(struct exchange *x, const struct flight_spec *spec)
+/* NULL: the table is full. */
+static struct observed *begin_call(struct exchange *x, const struct flight_spec *spec)
 {
     struct observe *o = x->engine->observe;
     size_t need = spec->material.len + spec->model.len + spec->scope.len + spec->turn.reply.len +
@@ -284,12 +285,12 @@ static struct observed *begin(struct exchange *x, const struct flight_spec *spec
     v->spec = *spec;
     v->spec.settings = settings_ref(spec->settings);
     v->spec.flags |= CACHE_FLAG_OBSERVED;
-    v->spec.material = copy(&v->memory, spec->material);
-    v->spec.model = copy(&v->memory, spec->model);
-    v->spec.scope = copy(&v->memory, spec->scope);
-    v->spec.turn.reply = copy(&v->memory, spec->turn.reply);
-    v->spec.completion.who.text = copy(&v->memory, spec->completion.who.text);
-    v->spec.completion.context.material = copy(&v->memory, spec->completion.context.material);
+    v->spec.material = copy_text(&v->memory, spec->material);
+    v->spec.model = copy_text(&v->memory, spec->model);
+    v->spec.scope = copy_text(&v->memory, spec->scope);
+    v->spec.turn.reply = copy_text(&v->memory, spec->turn.reply);
+    v->spec.completion.who.text = copy_text(&v->memory, spec->completion.who.text);
+    v->spec.completion.context.material = copy_text(&v->memory, spec->completion.context.material);
     answer_init(&v->answer);
     list_init(&v->exchanges);
     list_append(&o->all, &v->node);
@@ -300,7 +301,7 @@ static struct observed *begin(struct exchange *x, const struct flight_spec *spec
     return v;
 }
 
-static void join(struct observed *v, struct exchange *x)
+static void join_call(struct observed *v, struct exchange *x)
 {
     list_append(&v->exchanges, &x->observed_node);
     x->observed = v;
@@ -308,7 +309,7 @@ static void join(struct observed *v, struct exchange *x)
     v->arrived += now_of(v->of).us;
 }
 
-/* The virtual call that an equal request would share. */
+/* The virtual call that an equal request would join. */
 static struct observed *find_equal(struct observe *o, const struct flight_spec *spec)
 {
     list_each(node, &o->all)
@@ -331,8 +332,8 @@ static bool is_superseded(const struct observed *v, const struct observed *newer
            (run || typist_same(&v->spec.completion.who, &newer->spec.completion.who));
 }
 
-/* A completion: what it supersedes, and its window. */
-static void place(struct observed *v)
+/* An autocomplete: supersedes older ones, and waits in its window. */
+static void debounce_call(struct observed *v)
 {
     struct observe *o = v->of;
     struct flight_completion *c = &v->spec.completion;
@@ -350,7 +351,7 @@ static void place(struct observed *v)
         struct observed *older = list_item(node, struct observed, node);
         if (c->usable && policy_of(v)->debounce != WINDOW_OFF && is_superseded(older, v)) {
             figures_of(older)->would_supersede += (int64_t)(older->members - older->shared);
-            over(older);
+            end_call(older);
         }
     }
     usec_t window = flight_window(o->engine->flights, &v->spec, &verdict);
@@ -358,7 +359,7 @@ static void place(struct observed *v)
     if (window > 0) {
         loop_timer_start(v->timer, window);
     } else {
-        queue(v);
+        enqueue(v);
     }
 }
 
@@ -412,18 +413,18 @@ void observe_task(struct exchange *x, enum lookup how)
     spec.store = spec.store && !real; /* what is served in `mode = on` stays */
     struct observed *v = spec.join ? find_equal(x->engine->observe, &spec) : NULL;
     if (v != NULL) {
-        join(v, x);
+        join_call(v, x);
         return;
     }
-    v = begin(x, &spec);
+    v = begin_call(x, &spec);
     if (v == NULL) {
         return;
     }
-    join(v, x);
+    join_call(v, x);
     if (is_completion(v)) {
-        place(v);
+        debounce_call(v);
     } else {
-        queue(v);
+        enqueue(v);
     }
 }
 
@@ -439,10 +440,10 @@ void observe_passing(struct exchange *x)
                                .endpoint = x->head.endpoint,
                                .model = x->parsed ? x->request.model : SPAN_NONE,
                                .turn = conversation_turn(x)};
-    struct observed *v = begin(x, &spec);
+    struct observed *v = begin_call(x, &spec);
     if (v != NULL) {
-        join(v, x);
-        queue(v);
+        join_call(v, x);
+        enqueue(v);
     }
 }
 
@@ -455,16 +456,16 @@ static void count_shared(struct observed *v, usec_t saved)
     figures_of(v)->would_save_us += saved;
 }
 
-/* The real call has come to its end: the virtual one takes as long. */
-static void land(struct observed *v, usec_t took)
+/* The real call has ended: the virtual one takes as long. */
+static void complete_call(struct observed *v, usec_t took)
 {
     v->landed = true;
     v->took = took;
     if (v->state == OBSERVED_RUNNING || !is_completion(v)) {
-        keep(v);
+        store_answer(v);
     }
     if (v->state == OBSERVED_RUNNING) {
-        run_out(v);
+        run_remainder(v);
     }
 }
 
@@ -480,12 +481,12 @@ void observe_landed(struct exchange *x, const struct flight_end *end)
     flight_took(x->engine->flights, &spec, end->took);
     if (v->exchanges.next != &x->observed_node || v->landed) {
         count_shared(v, v->landed ? v->end.model_time : end->model_time);
-        leave(x);
+        leave_call(x);
         return;
     }
-    leave(x);
-    while (!list_empty(&v->exchanges)) { /* who waits with it would have been answered now */
-        leave(list_item(v->exchanges.next, struct exchange, observed_node));
+    leave_call(x);
+    while (!list_empty(&v->exchanges)) { /* the others would have been answered now */
+        leave_call(list_item(v->exchanges.next, struct exchange, observed_node));
         count_shared(v, end->model_time);
     }
     answer_free(&v->answer);
@@ -495,7 +496,7 @@ void observe_landed(struct exchange *x, const struct flight_end *end)
     buf_init(&passed->thinking, ANSWER_MAX);
     v->answered = has_key(v);
     v->end = *end;
-    land(v, end->took);
+    complete_call(v, end->took);
 }
 
 void observe_ended(struct exchange *x, const struct relay_result *r)
@@ -513,14 +514,14 @@ void observe_ended(struct exchange *x, const struct relay_result *r)
         v->arrived -= since.us;
         v->members--;
     }
-    leave(x);
+    leave_call(x);
     if (!first && !r->client_gone) {
         count_shared(v, 0); /* of a call that failed */
     } else if (first && list_empty(&v->exchanges)) {
         if (r->client_gone) {
-            over(v); /* its last waiter has left */
+            end_call(v); /* its last member has left */
         } else {
-            land(v, mono_diff(now, x->watch.called));
+            complete_call(v, mono_diff(now, x->watch.called));
         }
     }
 }
@@ -558,7 +559,7 @@ void observe_moved_on(struct observe *o, const struct schedule_whose *whose,
         if (v->state == OBSERVED_WAITING && v->spec.kind == KIND_FOLLOW_UP &&
             policy_of(v)->obsolete == OBSOLETE_EMPTY &&
             flight_turn_is_over(&v->spec.turn, v->spec.turn.whose.chat, whose, chat)) {
-            over(v);
+            end_call(v);
         }
     }
 }

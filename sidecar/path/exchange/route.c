@@ -1,5 +1,5 @@
-/* route.c: reads from a request's head what the engine goes by: the upstream addressed, the
- * endpoint, the few headers that matter, and whether the request may speak to us at all.
+/* route.c: what the head of a request says: the upstream addressed, the endpoint, the headers that
+ * the engine uses, and whether the client may use the port.
  */
 #include "path/exchange/exchange_priv.h"
 
@@ -7,8 +7,8 @@
 
 #include "lull/http/guard.h"
 
-/* Open WebUI up to 0.9 sends the templates of its custom headers as they are written: the same for
- * all users and chats, so that it says nothing. */
+/* Open WebUI up to 0.9 sends templates in custom headers without filling them in: the same value for
+ * all users and chats, which identifies none. */
 static bool is_template(struct span value)
 {
     size_t open = span_find(value, SPAN("{{"), 0);
@@ -97,7 +97,7 @@ enum http_error route_admit(const struct exchange *x, const struct http_request 
         !guard_host(s, x->engine->hostname, r->host)) {
         return HTTP_ERROR_FORBIDDEN_HOST;
     }
-    /* browsers send no Authorization with the question whether they may */
+    /* browsers send no Authorization with a preflight request */
     bool preflight = r->method == HTTP_OPTIONS &&
                      http_header_get(r, SPAN("Access-Control-Request-Method")).len > 0 &&
                      guard_origin(s, x->head.origin, r->host);

@@ -1,14 +1,14 @@
-/* watch.c: a task's answer as it passes through: looked at on the side, after each piece was passed
- * on, for the model time and the tokens of its call.
+/* watch.c: a forwarded task's answer, read after each piece was passed on, for the model time and
+ * the tokens of its call.
  *
- * An answer that grows beyond WATCH_MAX, or comes while WATCH_ANSWERS others are looked at, is not
- * put together: its time is then measured from outside.
+ * An answer that grows beyond WATCH_MAX, or comes while WATCH_ANSWERS others are watched, is not
+ * assembled: its time is then measured from the transfer.
  */
 #include "path/exchange/exchange_priv.h"
 
 enum { WATCH_MAX = 1024 * 1024, WATCH_ANSWERS = 64 };
 
-static void stop(struct exchange *x)
+static void stop_watching(struct exchange *x)
 {
     if (x->watch.watching) {
         assembler_free(&x->watch.answer);
@@ -36,12 +36,12 @@ static void on_data(void *ctx, struct span piece)
     }
     assembler_feed(a, piece);
     if (a->line.len + a->answer.content.len + a->answer.thinking.len > WATCH_MAX) {
-        stop(x);
+        stop_watching(x);
     }
 }
 
-/* The server's own durations, else from the request's going out to the last byte of a whole answer,
- * or until now. */
+/* The server's own durations; else from the start of the call to the last byte of a whole answer, or
+ * until now. */
 static usec_t model_time(const struct exchange *x, bool whole)
 {
     const struct answer_watch *w = &x->watch;
@@ -80,7 +80,7 @@ void watch_ended(struct exchange *x, const struct relay_result *r)
     bool used = r->whole && !r->client_gone && r->status < 400 && !x->watch.failed;
     figures->upstream_us += took;
     figures->wasted_us += used ? 0 : took;
-    stop(x);
+    stop_watching(x);
 }
 
 const struct relay_tap watch_tap = {.on_head = on_head, .on_data = on_data, .on_end = on_end};

@@ -1,9 +1,9 @@
-/* rewarm.c: see rewarm.h. One row per machine: the conversation that ended last there, what has
- * happened since, and the call that is under way. Beside it, per upstream, how long first tokens
- * took alone, after tasks, and after a rewarm: that is what `auto` goes by.
+/* rewarm.c: see rewarm.h. One row per machine: the conversation that ended last there, the jobs
+ * since, and the rewarm call in progress. Per upstream, the time to first token of turns without
+ * tasks before them, after tasks, and after a rewarm: `auto` decides by these.
  *
- * `auto` begins when two turns have come after tasks; then one call is made as a trial, where
- * nothing is known of turns without tasks, and from then on only where the loss is real.
+ * `auto` starts after two turns that followed tasks. While no turn without tasks was measured, one
+ * call is made as a trial; from then on only where tasks were measured to delay the next turn.
  */
 #include "lull/path/rewarm/rewarm.h"
 
@@ -11,16 +11,16 @@
 
 #include <stdlib.h>
 
-static const usec_t REST = USEC_PER_S; /* idle for this long: the turn's tasks are over */
+static const usec_t REST = USEC_PER_S; /* idle for this long: the tasks of the turn have ended */
 static const usec_t LOSS_LEAST = 200 * USEC_PER_MS;
-static const usec_t LONGEST = 120 * USEC_PER_S; /* of the call */
+static const usec_t LONGEST = 120 * USEC_PER_S; /* of a call */
 enum { MACHINES = 16, UPSTREAMS = 32, TRIAL_AFTER = 2, TRIES = 2, REWARM_MAX = 4 * 1024 * 1024 };
 
 struct row {
     char *machine; /* NULL: free */
     mono_t used;
     struct rewarm *all;
-    /* the conversation that ended last */
+    /* the conversation that ended last there */
     char *upstream;
     struct schedule_whose whose;
     uint64_t started; /* jobs of its upstream that had started by then */
@@ -95,8 +95,8 @@ static void call_over(struct row *row, bool finished, bool aborted)
     }
 }
 
-/* What gave way to a task may be tried once more after it. */
-static void give_way(struct row *row)
+/* Its request stays: a call that was aborted for a task may be tried once more after it. */
+static void abort_call(struct row *row)
 {
     if (row->call != NULL) {
         upstream_abort(row->call);
@@ -104,9 +104,9 @@ static void give_way(struct row *row)
     }
 }
 
-static void stop(struct row *row)
+static void drop_request(struct row *row)
 {
-    give_way(row);
+    abort_call(row);
     forget_request(row);
 }
 
@@ -136,7 +136,7 @@ static void on_done(void *ctx, const struct upstream_report *report)
 static const struct upstream_events events = {
     .on_head = on_head, .on_data = on_data, .on_body_room = NULL, .on_done = on_done};
 
-static void begin(struct row *row)
+static void begin_call(struct row *row)
 {
     struct upstream_figures *up = figures_upstream(row->all->figures, row->upstream);
     struct upstream_request request = {.to = &row->settings->upstreams[row->to],
@@ -154,7 +154,7 @@ static void begin(struct row *row)
     row->call = upstream_start(row->all->pool, &request, &events, row);
 }
 
-/* ---- what is known ---- */
+/* ---- rows ---- */
 
 static struct row *row_find(struct rewarm *r, const char *machine)
 {
@@ -168,7 +168,7 @@ static struct row *row_find(struct rewarm *r, const char *machine)
 
 static void row_clear(struct row *row)
 {
-    stop(row);
+    drop_request(row);
     free(row->machine);
     free(row->upstream);
     *row = (struct row){.machine = NULL};
@@ -216,10 +216,10 @@ static struct measured *measured_of(struct rewarm *r, const char *upstream)
             return m;
         }
     }
-    return &r->measured[UPSTREAMS - 1]; /* more than anybody has: they share one */
+    return &r->measured[UPSTREAMS - 1]; /* upstreams beyond UPSTREAMS share the last row */
 }
 
-/* Whether tasks were seen to cost the next turn its prefix there. */
+/* Whether tasks there were measured to cost the next turn its cached prefix. */
 static bool is_lossy(struct rewarm *r, const char *upstream)
 {
     const struct measured *m = measured_of(r, upstream);
@@ -238,7 +238,7 @@ static bool is_wanted(struct rewarm *r, const struct upstream_settings *to)
 
 /* ---- chats ---- */
 
-static bool same(const struct schedule_whose *a, const struct schedule_whose *b)
+static bool is_same(const struct schedule_whose *a, const struct schedule_whose *b)
 {
     return hash_key_eq(a->person, b->person) && hash_key_eq(a->chat, b->chat);
 }
@@ -251,8 +251,8 @@ enum turn_gap rewarm_chat_began(struct rewarm *r, const struct upstream_settings
     if (row == NULL) {
         return gap;
     }
-    stop(row);
-    if (!first_turn && strcmp(row->upstream, to->name) == 0 && same(&row->whose, whose)) {
+    drop_request(row);
+    if (!first_turn && strcmp(row->upstream, to->name) == 0 && is_same(&row->whose, whose)) {
         bool tasks = schedule_count(r->schedule, to).started != row->started;
         bool rewarmed =
             row->rewarmed && schedule_count(r->schedule, to).started == row->started_then;
@@ -296,7 +296,7 @@ void rewarm_chat_read(struct rewarm *r, const struct upstream_settings *to, enum
     *kept += cached;
 }
 
-static struct span keep(struct row *row, struct span s)
+static struct span copy_text(struct row *row, struct span s)
 {
     size_t at = row->memory.len;
     if (s.len == 0 || buf_append_span(&row->memory, s) != ERR_OK) {
@@ -318,11 +318,11 @@ static void keep_request(struct row *row, const struct rewarm_chat *chat, struct
     row->headers = mem_new((chat->header_count + 1) * sizeof *row->headers);
     row->header_count = chat->header_count;
     for (size_t i = 0; i < chat->header_count; i++) {
-        row->headers[i].name = keep(row, chat->headers[i].name);
-        row->headers[i].value = keep(row, chat->headers[i].value);
+        row->headers[i].name = copy_text(row, chat->headers[i].name);
+        row->headers[i].value = copy_text(row, chat->headers[i].value);
     }
-    row->target = keep(row, chat->target);
-    row->body = keep(row, body);
+    row->target = copy_text(row, chat->target);
+    row->body = copy_text(row, body);
     row->to = chat->upstream;
     row->settings = settings_ref(chat->settings);
 }
@@ -332,7 +332,7 @@ void rewarm_chat_ended(struct rewarm *r, const struct rewarm_chat *chat)
     const struct upstream_settings *to = &chat->settings->upstreams[chat->upstream];
     struct row *row = row_of(r, to->machine);
     struct buf body = {.max = REWARM_MAX};
-    stop(row);
+    drop_request(row);
     free(row->upstream);
     row->upstream = mem_strdup(to->name);
     row->whose = chat->whose;
@@ -347,8 +347,9 @@ void rewarm_chat_ended(struct rewarm *r, const struct rewarm_chat *chat)
     buf_free(&body);
 }
 
-/* How long until it may begin: 0: now; -1: not by time alone. */
-static usec_t look_at(struct row *row)
+/* Time until its call may begin; 0: now; -1: no time decides. Aborts a call that is in the way or
+ * takes too long. */
+static usec_t due_in(struct row *row)
 {
     struct rewarm *r = row->all;
     if (row->machine == NULL || row->settings == NULL) {
@@ -359,11 +360,11 @@ static usec_t look_at(struct row *row)
     struct schedule_machine m = schedule_look_machine(r->schedule, to, now);
     if (row->call != NULL) {
         if (m.idle < 0) {
-            give_way(row);
+            abort_call(row);
             return -1;
         }
         if (mono_diff(now, row->began) >= LONGEST) {
-            stop(row);
+            drop_request(row);
             return -1;
         }
         return LONGEST - mono_diff(now, row->began);
@@ -380,9 +381,9 @@ void rewarm_look(void *ctx)
     struct rewarm *r = ctx;
     usec_t due = -1;
     for (size_t i = 0; i < MACHINES; i++) {
-        usec_t left = look_at(&r->rows[i]);
+        usec_t left = due_in(&r->rows[i]);
         if (left == 0) {
-            begin(&r->rows[i]);
+            begin_call(&r->rows[i]);
             left = LONGEST;
         }
         due = left > 0 && (due < 0 || left < due) ? left : due;

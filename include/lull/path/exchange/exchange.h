@@ -1,8 +1,23 @@
-/* exchange.h: the data path: one client request from its head to the last byte of its reply. The
- * engine joins the stages; it is the handler of the port's HTTP server.
+/* exchange.h: the data path: one client request, from its head to the last byte of its reply. The
+ * engine is the handler of the port's HTTP server.
  *
- * Steps are in steps.def; each is one function that returns the next step, or that the exchange
- * waits, or that it is over.
+ * A request takes the steps of steps.def, in order; sidecar/path/exchange/engine.c has them on one
+ * page. Each step decides by a fact:
+ *
+ *   EXACT          the same bytes are in the cache ──────────▶ outcome hits
+ *   CLASSIFY       no task ──────────────────────────────────▶ forwarded: chat, other
+ *   POLICY         Origin not allowed ───────────────────────▶ rejected
+ *                  kind switched off ────────────────────────▶ switched_off
+ *                  streamed, not readable, body not held ────▶ forwarded: bypassed
+ *   NORMALIZED     the same content is in the cache ─────────▶ hits
+ *   TYPE_THROUGH   a held suggestion goes on as was typed ───▶ type_through
+ *   JOIN           an equal request is being answered ───────▶ collapsed
+ *   DEBOUNCE       newer text comes first ───────────────────▶ superseded
+ *   QUEUE          waits too long ───────────────────────────▶ busy, deadline
+ *                  a chat makes it obsolete ─────────────────▶ obsolete, sent
+ *                  its call ─────────────────────────────────▶ misses; stale after a failure
+ *
+ * A client that leaves first ends its exchange as abandoned. outcomes.def describes the outcomes.
  */
 #ifndef LULL_PATH_EXCHANGE_EXCHANGE_H
 #define LULL_PATH_EXCHANGE_EXCHANGE_H
@@ -29,23 +44,26 @@ struct engine_parts {
     struct figures *figures;
 };
 
-/* Borrowed parts must outlive the engine; it takes a reference to settings. */
+/* Never NULL. Borrowed parts must outlive the engine; it takes a reference to settings. */
 struct engine *engine_create(const struct engine_parts *parts, struct settings *settings);
-/* No exchange may be open: destroy (or cut) the HTTP server first. NULL is fine. */
+/* No exchange may be open: destroy (or cut) the HTTP server first; nor a compare that uses its
+ * flights. NULL is fine. */
 void engine_destroy(struct engine *e);
-/* Settings for requests that begin from now on. */
+/* Settings for requests that begin from now on; takes a reference. Requests that have begun keep
+ * theirs. Refusals of servers are forgotten, and held suggestions are fitted to the new limit. */
 void engine_configure(struct engine *e, struct settings *settings);
 
-/* What would be done with a request now. Counts and changes nothing; out is filled. */
+/* What would be done with a request now, by the same steps. Counts and changes nothing. Fills in out,
+ * whose texts are copies or static. */
 void engine_explain(struct engine *e, const struct explain_request *in, struct explanation *out);
 
-/* The flights that run and wait, for people. */
+/* The table of flights. Valid as long as the engine. */
 struct flight_table *engine_flights(struct engine *e);
 
 /* For measurements only: see flight_without(). */
 void engine_without(struct engine *e, unsigned parts);
 
-/* Requests refused by the engine for their head alone (Host, token, unknown upstream). */
+/* Requests that were refused for their head (Host, token, unknown upstream), or for a loop. */
 int64_t engine_bad_requests(const struct engine *e);
 /* How Open WebUI is set up, as far as its requests showed it (hints.h). Valid as long as the engine. */
 const struct hints *engine_hints(const struct engine *e);

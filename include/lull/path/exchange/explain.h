@@ -1,5 +1,5 @@
 /* explain.h: what would be done with a request, as plain values: asked over the control socket,
- * answered by the data path. Changes nothing.
+ * answered by engine_explain().
  */
 #ifndef LULL_PATH_EXCHANGE_EXPLAIN_H
 #define LULL_PATH_EXCHANGE_EXPLAIN_H
@@ -27,10 +27,10 @@ struct explanation {
         *decision; /* "pass", "bypass", "switched-off", "hit", "pending", "type-through", "miss" */
     const char *detail; /* of a bypass, or of a miss that is not looked up; NULL: none */
     int64_t ttl_s;      /* of a hit; -1: none */
-    usec_t window;      /* completions that miss: how long held; -1: not one */
-    const char *waits;  /* of a miss: what it would wait for in the schedule; "": nothing */
+    usec_t window;      /* of an autocomplete that misses: its debounce; -1: else */
+    const char *waits;  /* of a miss: what it would wait for at the gate; "": nothing */
     bool joins;         /* an identical request is being answered: shares its call */
-    bool follows;       /* a call for shorter text is under way and still fits: takes its rest */
+    bool follows; /* a call for shorter text is under way and still fits: takes its remainder */
 };
 
 #endif

@@ -1,14 +1,15 @@
-/* rewarm.h: brings a chat's prompt cache back after the tasks of its turn have thrown it out.
+/* rewarm.h: reads a chat's prompt into the server's prompt cache again, after tasks have evicted it.
  *
- * A server with one slot keeps the prompt it read last. A task between two turns costs the next
- * one its prefix: first token 0.44 -> 2.74 s on Ollama, 0.48 s again after one call that reads the
- * conversation anew while nobody waits (model-servers.md §6).
+ * A server with one slot caches the prompt that it read last. A task between two turns evicts the
+ * conversation: measured on Ollama, the first token of the next turn took 2.74 s instead of 0.44 s,
+ * and 0.48 s after one call that had read the conversation again in idle time.
  *
- *   chat ends ──▶ KEPT ──tasks ran, machine idle for a second──▶ RUNNING ──▶ done, for this turn
- *                  └─────────── the next chat, or anything else ──┴──▶ aborted, forgotten
+ *   chat ends ──▶ KEPT ──tasks ran, machine idle for 1 s──▶ RUNNING ──▶ done, for this turn
+ *                  └────────── the next chat, or any other job ──┴──▶ aborted, forgotten
  *
- * The last conversation of each machine is kept, in memory only and bounded, and only where
- * `rewarm` is not off. It yields to everything. Its time is a figure of its own.
+ * The last conversation of each machine is kept, in memory only and bounded, and only where `rewarm`
+ * is not off. A rewarm call yields to every other job. Its time is counted in `rewarm_s`. No function
+ * calls back before it returns.
  */
 #ifndef LULL_PATH_REWARM_REWARM_H
 #define LULL_PATH_REWARM_REWARM_H
@@ -21,19 +22,20 @@
 
 struct rewarm;
 
-/* What came between a turn and the one before it, on the same upstream. */
+/* What came between a turn and the turn before it, on the same upstream. */
 enum turn_gap { TURN_UNKNOWN, TURN_ALONE, TURN_AFTER_TASKS, TURN_AFTER_REWARM };
 
-/* Never NULL; borrowed parts must outlive it. */
+/* Never NULL. Borrowed parts must outlive it. */
 struct rewarm *rewarm_create(struct loop *loop, struct upstream_pool *pool,
                              struct schedule *schedule, struct figures *figures);
-void rewarm_destroy(struct rewarm *r); /* NULL is fine */
+/* Aborts what runs. NULL is fine. */
+void rewarm_destroy(struct rewarm *r);
 
-/* A chat begins: whatever runs for its machine is aborted, what was kept is forgotten. Says what
- * came since the turn before, if that was of the same conversation. */
+/* A chat begins: a call to its machine is aborted, and the kept conversation is forgotten. Returns
+ * what came since the turn before; TURN_UNKNOWN: that was of another conversation. */
 enum turn_gap rewarm_chat_began(struct rewarm *r, const struct upstream_settings *to,
                                 const struct schedule_whose *whose, bool first_turn);
-/* Its prompt had so many tokens, of which the server had so many cached; -1: it does not say. */
+/* Its prompt had `tokens`, of which `cached` were in the server's cache; -1: not reported. */
 void rewarm_chat_read(struct rewarm *r, const struct upstream_settings *to, enum turn_gap gap,
                       int64_t tokens, int64_t cached);
 /* Its first token came after `took`. */
@@ -46,14 +48,15 @@ struct rewarm_chat {
     enum endpoint endpoint;
     struct schedule_whose whose;
     struct span target, body;
-    struct span reply; /* empty: nothing to bring back, only what comes between is noted */
+    struct span reply; /* empty: not rewarmed; the gap to the next turn is measured all the same */
     const struct http_header *headers;
     size_t header_count;
 };
-/* It ended well. Everything is copied. */
+/* A chat ended well. Everything is copied. */
 void rewarm_chat_ended(struct rewarm *r, const struct rewarm_chat *chat);
 
-/* What a machine does has changed: begins where one is idle, aborts where one is not. */
+/* For gate_watch(), with the rewarm as ctx: the state of a machine has changed. Begins a call where one
+ * is due, aborts one where its machine is not idle. */
 void rewarm_look(void *ctx);
 
 #endif
