@@ -14,6 +14,7 @@ install(FILES docs/man/lullctl.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
 install(FILES docs/man/lull.conf.5 DESTINATION ${CMAKE_INSTALL_MANDIR}/man5)
 install(FILES docs/man/lulld.8 DESTINATION ${CMAKE_INSTALL_MANDIR}/man8)
 install(FILES README.md CHANGELOG.md LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(PROGRAMS contrib/open-webui/setup DESTINATION ${CMAKE_INSTALL_DATADIR}/lull RENAME open-webui-setup)
 
 # The file that people edit: where lulld looks for it, whatever the prefix; never written over.
 install(CODE "

@@ -133,15 +133,15 @@ class Stage:
 
 
 class WebUI:
-    """An unmodified Open WebUI with its own data folder. urls: {label: URL of its connection}."""
+    """An unmodified Open WebUI with its own data folder. urls: {label: URL of its connection}; more: environment."""
 
-    def __init__(self, work, home, urls, stage, headers):
+    def __init__(self, work, home, urls, stage, headers, version=VERSION, **more):
         self.home = home
         data = os.path.join(home, "data")
         os.makedirs(data)
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        venv = os.path.join(work, f"owui-{VERSION}")
+        venv = os.path.join(work, f"owui-{version}")
         env = {"PATH": f"{venv}/bin:{os.environ['PATH']}", "HOME": home, "LANG": "C.UTF-8",
                "DATA_DIR": data, "WEBUI_SECRET_KEY": "end-to-end", "ENABLE_SIGNUP": "True",
                "OFFLINE_MODE": "True", "HF_HUB_OFFLINE": "1", "ENABLE_PERSISTENT_CONFIG": "False",
@@ -160,6 +160,7 @@ class WebUI:
             configs = json.dumps({"0": {"headers": HEADERS}})
             env.update(OPENAI_API_CONFIGS=configs, OLLAMA_API_CONFIGS=configs,
                        TITLE_GENERATION_PROMPT_TEMPLATE=OWN_TITLE)
+        env.update(more)
         self.log = open(os.path.join(home, "open-webui.log"), "wb")
         self.process = subprocess.Popen(
             [f"{venv}/bin/open-webui", "serve", "--host", "127.0.0.1", "--port", str(self.port)],

@@ -795,3 +795,11 @@ mutant(R, "what still comes is read", "sidecar/http/linger.c", "return !c->body_
 mutant(R, "the head says close", "sidecar/http/response.c", "bool large = r->chunked || c->body_left > DISCARD_MAX;",
        "bool large = r->chunked && c->body_left > DISCARD_MAX;", EARLY)
 mutant("origins", "a page may read our answers", "sidecar/http/response.c", "    head_put_cors(c, h, extra);\n", "", ("integration.http",))
+
+R = "Open WebUI's settings"
+SETUP, SETUP_TESTS = "contrib/open-webui/setup", ("integration.open_webui_setup",)
+mutant(R, "a key reaches its own server only", SETUP, "if fits is not False or own[0] is None:", "if True:", SETUP_TESTS)
+mutant(R, "never the server beside lull", SETUP, "if c not in chosen and base_of(c.url) in servers:", "if c is None:", SETUP_TESTS)
+mutant(R, "a save keeps configurations by URL", SETUP, "have.get(str(i), have.get(url))", "have.get(str(i))", SETUP_TESTS)
+mutant(R, "a changed header stays", SETUP, "if headers.get(name) != ours[name.lower()]:", "if name is None:", SETUP_TESTS)
+mutant(R, "the first value comes back", SETUP, "known[0] if known and known[1] == before else before", "before", SETUP_TESTS)

@@ -14,6 +14,7 @@ FILES = {
     "bin/lulld", "bin/lullctl", "lib/systemd/system/lulld.service", "lib/systemd/system/lulld.socket",
     "share/man/man1/lullctl.1", "share/man/man5/lull.conf.5", "share/man/man8/lulld.8",
     "share/doc/lull/README.md", "share/doc/lull/CHANGELOG.md", "share/doc/lull/LICENSE",
+    "share/lull/open-webui-setup",
 }
 
 
