@@ -101,14 +101,14 @@ mutant(R, "no more tasks than slots", DECIDE, "return taken < job_slots(j) ?", "
 
 R = "2 preempt"
 mutant(R, "a chat aborts what runs", GATE, "give_way(g, f->to);\n    gate_changed(g);", "gate_changed(g);", YIELD)
-mutant(R, "it is queued again, not lost", FLIGHT, "if (f->orphan) {\n        flight_drop(f);",
-       "if (f != NULL) {\n        flight_drop(f);", YIELD)
-mutant(R, "it is queued again, not answered", FLIGHT, "call_abort(f);\n    probe_leave(&f->probe);\n    f->state = FLIGHT_QUEUED;",
-       "flight_finish_empty(f, OUTCOME_BUSY);\n    if (f->state == FLIGHT_ENDING) {\n        return false;\n    }",
+mutant(R, "it is queued again, not lost", FLIGHT, "if (f->orphan) {\n        flight_drop(f, FLIGHT_EVENT_LEFT);",
+       "if (f != NULL) {\n        flight_drop(f, FLIGHT_EVENT_LEFT);", YIELD)
+mutant(R, "it is queued again, not answered", FLIGHT, "    flight_apply(f, FLIGHT_EVENT_PREEMPTED);\n    return true;",
+       "    flight_finish_empty(f, OUTCOME_SENT);\n    return false;",
        YIELD)
 mutant(R, "all its waiters are kept", FLIGHT,
-       "f->held_from = f->held_from.us == 0 ? loop_now(f->table->parts.loop) : f->held_from;\n    completion_release_all(f);",
-       "f->held_from = f->held_from.us == 0 ? loop_now(f->table->parts.loop) : f->held_from;\n    completion_release_all(f);\n"
+       "    hold_back(f);\n    completion_release_all(f);",
+       "    hold_back(f);\n    completion_release_all(f);\n"
        "    if (f->waiters.next != f->waiters.prev) {\n"
        "        struct flight_waiter *w = list_item(f->waiters.prev, struct flight_waiter, node);\n"
        "        struct flight_end end = {.result = FLIGHT_EMPTY, .outcome = OUTCOME_BUSY};\n"
@@ -137,7 +137,7 @@ mutant(R, "chats tell of their first token", CHAT, "if (w->answer.first_token_se
 mutant(R, "a nearly finished task is left to finish", DECIDE, " || ends_first(j, now)) {",
        ") {\n        (void)ends_first;", UNIT)
 mutant(R, "what a task takes is told", FLIGHT,
-       "f->ticket.job.expected = flight_expected(f->table, &f->spec);", "", BOUNDS)
+       "    f->ticket.job.expected = pace_expected_for(flight_pace(f), f->spec.body.len);\n", "", BOUNDS)
 mutant(R, "a slow server is left alone for longer", DECIDE, "settle > 0 ? slowness(s, m) : 0",
        "s == NULL ? slowness(s, m) : 0", UNIT)
 mutant(R, "who types is about to send", DECIDE, "typed.us > m->quiet_since.us ? typed : m->quiet_since",
@@ -162,7 +162,7 @@ mutant(R, "tool calls are seen in the stream", CHAT, "w->goes_on = how == ASSEMB
        "w->goes_on = false;", YIELD)
 mutant(R, "aborted work counts as preempted", FLIGHT, "flight_task_figures(f)->preempted++;", "", YIELD)
 mutant(R, "aborted work counts as wasted", CALL,
-       "    call_wasted(f);\n    failure_forget_probe(f);", "    failure_forget_probe(f);", YIELD)
+       "    call_wasted(f);\n    failure_forget_trial(f);", "    failure_forget_trial(f);", YIELD)
 
 # ---- 3: obsolete ----
 
@@ -207,8 +207,8 @@ mutant(R, "only those waiters", OBSOLETE, "            answer_obsolete(f, whose,
        "            const struct list *first = f->waiters.next;\n            answer_obsolete(f, whose, chat);\n"
        "            if (f->waiters.next != first) {\n                flight_finish_empty(f, OUTCOME_OBSOLETE);\n"
        "                continue;\n            }\n", YIELD)
-mutant(R, "its generation is aborted", OBSOLETE, "if (flight_is_idle(f)) {\n                flight_drop(f);",
-       "if (f == NULL) {\n                flight_drop(f);", YIELD)
+mutant(R, "its generation is aborted", OBSOLETE, "if (flight_is_idle(f)) {\n                flight_drop(f, FLIGHT_EVENT_OBSOLETE);",
+       "if (f == NULL) {\n                flight_drop(f, FLIGHT_EVENT_OBSOLETE);", YIELD)
 mutant(R, "a turn of tools is no new turn", CHAT, "flight_count(x->engine->flights) > 0 && !goes_on) {",
        "flight_count(x->engine->flights) > 0) {",
        BOUNDS)
@@ -331,8 +331,8 @@ mutant(R, "the breaker's opening is said once", BREAKER,
        ("integration.config",))
 
 R = "6 bounds"
-mutant(R, "then it is answered empty", FLIGHT, "} else if (f->state == FLIGHT_QUEUED) {\n        flight_finish_empty(f, OUTCOME_BUSY);",
-       "} else if (f->state == FLIGHT_QUEUED) {\n        call_start(f);", YIELD)
+mutant(R, "then it is answered empty", FLIGHT, "} else if (f->state == FLIGHT_STATE_QUEUED) {\n        flight_finish_empty(f, OUTCOME_BUSY);",
+       "} else if (f->state == FLIGHT_STATE_QUEUED) {\n        call_start(f);", YIELD)
 mutant(R, "so it is after giving way", FLIGHT, "completion_release_all(f);\n    arm_hold(f);",
        "completion_release_all(f);", YIELD)
 mutant(R, "priority goes first", SCHEDULE, "if (a->policy->priority != b->policy->priority) {", "if (a == b) {", UNIT)
@@ -405,9 +405,9 @@ mutant(R, "its call is no task's", REWARM, "    up->rewarms++;\n",
 
 R = "9 seen"
 mutant(R, "flights say why they wait", VIEW,
-       '.why = f->state == FLIGHT_QUEUED ? schedule_why_name(f->ticket.job.why) : "",', '.why = "",', BOUNDS)
+       '.why = f->state == FLIGHT_STATE_QUEUED ? schedule_why_name(f->ticket.job.why) : "",', '.why = "",', BOUNDS)
 mutant(R, "flights that run wait for nothing", VIEW,
-       '.why = f->state == FLIGHT_QUEUED ? schedule_why_name(f->ticket.job.why) : "",', '.why = "chat",', BOUNDS)
+       '.why = f->state == FLIGHT_STATE_QUEUED ? schedule_why_name(f->ticket.job.why) : "",', '.why = "chat",', BOUNDS)
 mutant(R, "flights say how long they have waited", VIEW, ".waited = schedule_waited(&f->ticket.job, now),", "",
        BOUNDS)
 mutant(R, "flights say how often they gave way", VIEW, ".requeued = f->ticket.job.requeued,", "", BOUNDS)
@@ -468,7 +468,9 @@ mutant(R, "whoever tries may leave", BREAKER, "s->breaker.half_open = false;", "
 mutant(R, "a chat that is answered closes it", "sidecar/path/exchange/forward.c", "if (r->whole && !breaker_counts(r->status)) {", "if (r->status > 999) {", FAIL)
 mutant(R, "4xx do not count", BREAKER, "return status >= 500 || status == 408 || status == 429;",
        "return status >= 400;", FAIL)
-mutant(R, "the fallback is asked", FAILURE, "if (end->upstream_failed && fall_back(f)) {", "if (end == NULL && fall_back(f)) {", FAIL)
+mutant(R, "a call that fell back goes on at the fallback", FLIGHT, "[FLIGHT_EVENT_FELL_BACK] = {HELD | QUEUED | CALLING, FLIGHT_STATE_QUEUED}",
+       "[FLIGHT_EVENT_FELL_BACK] = {HELD | QUEUED, FLIGHT_STATE_QUEUED}", ("unit.flight.test_states",) + FAIL)
+mutant(R, "the fallback is asked", FAILURE, "if (end->upstream_failed && falls_back(f)) {", "if (end == NULL && falls_back(f)) {", FAIL)
 mutant(R, "once", FAILURE, "if (f->spec.fallback.upstream < 0 || f->fell_back || f->orphan) {", "if (f->spec.fallback.upstream < 0) {", FAIL)
 mutant(R, "its answer is not kept", "sidecar/path/exchange/dispatch.c", "keep && !end->fell_back &&", "keep &&", FAIL)
 mutant(R, "429 closes the door", FAILURE, "    throttle_note(flight_server(f),", "    if (t == NULL) throttle_note(flight_server(f),", FAIL)
@@ -489,7 +491,7 @@ mutant(R, "no second call once a token has come", CALL, "may_ask_again(f, a->err
 mutant(R, "no second call for half an event", "sidecar/path/dialect/assemble.c", "return a->first_token_seen || event;", "return a->first_token_seen || (event && a == NULL);", REFUSED)
 mutant(R, "once more after a cut", CALL, "!f->answer_begun && may_ask_again(f, 0)) {", "f->answer_begun && may_ask_again(f, 0)) {", REFUSED)
 mutant(R, "once more after a broken connection", CALL, "if (reached && !f->answer_begun && may_ask_again(f, f->status)) {", "if (reached && f->answer_begun && may_ask_again(f, f->status)) {", REFUSED)
-mutant(R, "an error without a status teaches nothing", CALL, "        if (a->error_coded) {\n            call_again_refused", "        if (a->error_status > 0) {\n            call_again_refused", REFUSED)
+mutant(R, "an error without a status teaches nothing", CALL, "return a->error_coded ? ask_again_refused", "return a->error_status > 0 ? ask_again_refused", REFUSED)
 mutant(R, "the second try's schema alone is remembered", CALL, "(more & ADDITION_SCHEMA) != 0) {", "(more & ADDITION_SCHEMA) == 0) {", REFUSED)
 mutant(R, "one suspect at a time", REFUSAL, "r->step = r->last == ADDITION_STREAM ? what->sent : r->last;", "r->step = what->sent;", REFUSED)
 mutant(R, "the most suspicious first", REFUSAL, "return set & (~set + 1); /* the lowest bit */", "unsigned one = ADDITION_STREAM;\n    while ((set & one) == 0) {\n        one >>= 1;\n    }\n    return one;", REFUSED)
@@ -510,10 +512,10 @@ mutant(R, "an old answer stands in", "sidecar/path/cache/cache.c", "wall_t kept 
        "wall_t kept = {put->expires.us};", FAIL)
 mutant(R, "and is no hit", "sidecar/path/cache/cache.c", "(stale || v->fresh.us > now.us) &&",
        "(stale || v->fresh.us != 1) &&", FAIL)
-mutant(R, "a wrong form is asked for once more", CALL, "if (!is_fit(f, &end)) {", "if (is_fit(f, &end) && f == NULL) {", FAIL)
+mutant(R, "a wrong form is asked for once more", CALL, "if (!is_fit(f, end)) {", "if (is_fit(f, end) && f == NULL) {", FAIL)
 mutant(R, "by the schema", WIRE, ".schema = f->shape_retried,", "", FAIL)
-mutant(R, "the first answer is kept for it", FAILURE, "    if (f->has_first) {\n        call_land_first(f);",
-       "    if (f->has_first && f->status == 0) {\n        call_land_first(f);", FAIL)
+mutant(R, "the first answer is kept for it", FAILURE, "    if (f->has_first) {\n        return call_use_first(f);",
+       "    if (f->has_first && f->status == 0) {\n        return call_use_first(f);", FAIL)
 mutant(R, "a model that never gets it is not asked twice", CALL, "pace->shape_lost >= FLIGHT_SHAPE_LOST", "pace->shape_lost > 1000", FAIL)
 
 # ---- the cache ----
@@ -583,7 +585,7 @@ mutant(R, "hits save the model time of their call", RESPOND, "exchange_count_sav
 mutant(R, "so does who shares a call", RESPOND, "exchange_count_saved(x, kind, end->model_time,", "exchange_count_saved(x, kind, 0,", HOUR)
 mutant(R, "so does the rest of a suggestion", RESPOND, "exchange_count_saved(x, kind, hit->model_time,", "exchange_count_saved(x, kind, 0,", HOUR)
 mutant(R, "zeros of a server say nothing", CALL, "if (f->assembling && f->assembler.answer.model_time > 0) {", "if (f->assembling && f->assembler.answer.model_time >= 0) {", TIME)
-mutant(R, "who gives way is held again", FLIGHT, "f->held_from = f->held_from.us == 0 ? loop_now(f->table->parts.loop) : f->held_from;\n    completion_release_all(f);", "completion_release_all(f);", YIELD + HOUR)
+mutant(R, "who gives way is held again", FLIGHT, "    hold_back(f);\n    completion_release_all(f);", "completion_release_all(f);", YIELD + HOUR)
 mutant(R, "model time begins with the request", CALL, "return mono_diff(end, f->started);",
        "return mono_diff(end, f->first_data.us != 0 ? f->first_data : f->started);", TIME)
 mutant(R, "and ends with the last byte", CALL, "mono_t end = whole && f->last_data.us != 0 ? f->last_data :",
@@ -594,9 +596,9 @@ mutant(R, "every call's time is spent", CALL, "flight_task_figures(f)->upstream_
        "flight_task_figures(f)->upstream_us += f->cut ? 0 : took;", TIME)
 mutant(R, "a call that was not reached spends nothing", CALL, "reached ? model_time(f, whole) : 0",
        "model_time(f, whole) + (reached ? 0 : 1)", TIME)
-mutant(R, "a failed call is wasted", CALL, "    call_wasted(f);\n    failure_end(f, &end, f->status != 0);",
-       "    failure_end(f, &end, f->status != 0);", TIME)
-mutant(R, "an answer that nobody took is wasted", CALL, "if (!followed && list_empty(&f->waiters)) {",
+mutant(R, "a failed call is wasted", CALL, "    call_wasted(f);\n    return failure_next(f, f->status != 0);",
+       "    return failure_next(f, f->status != 0);", TIME)
+mutant(R, "an answer that nobody took is wasted", FLIGHT, "if (!followed && list_empty(&f->waiters)) {",
        "if (followed && list_empty(&f->waiters)) {", TIME)
 mutant(R, "a first try is wasted where it is not the answer", FLIGHT,
        "flight_task_figures(f)->wasted_us += f->first_end.model_time; /* 0 where it is used */", "", TIME)

@@ -44,7 +44,6 @@ void call_start(struct flight *f)
 {
     struct flight_table *t = f->table;
     struct upstream_settings *to = flight_upstream(f);
-    f->state = FLIGHT_CALLING;
     f->cut = false;
     reset_answer(f);
     struct upstream_request req;
@@ -112,35 +111,31 @@ void call_abort(struct flight *f)
     note_slowness(f);
     call_ended(f, &flight_server(f)->figures->aborted, model_time(f, false));
     call_wasted(f);
-    failure_forget_probe(f);
+    failure_forget_trial(f);
 }
 
-static void fail(struct flight *f, enum http_error error, const char *why)
+static enum flight_event fail(struct flight *f, enum http_error error, const char *why)
 {
-    struct flight_end end = {
+    f->end = (struct flight_end){
         .result = FLIGHT_FAILED, .error = error, .why = why, .upstream_failed = true};
     call_wasted(f);
-    failure_end(f, &end, f->status != 0);
+    return failure_next(f, f->status != 0);
 }
 
-/* All of the answer is there, and the server neither ends it nor goes on. */
-static void close_call(struct flight *f)
-{
-    const struct upstream_report report = {.result = UPSTREAM_DONE, .got_head = true};
-    upstream_abort(f->call);
-    on_done(f, &report);
-}
+static enum flight_event over(struct flight *f, const struct upstream_report *report);
 
-void call_timer(struct flight *f)
+enum flight_event call_timer(struct flight *f)
 {
-    if (f->ending) {
-        close_call(f);
-        return;
+    if (f->ending) { /* all of the answer is there, and the server neither ends it nor goes on */
+        const struct upstream_report report = {.result = UPSTREAM_DONE, .got_head = true};
+        upstream_abort(f->call);
+        return over(f, &report);
     }
     bool silent = f->first_data.us == 0;
     call_abort(f);
-    fail(f, HTTP_ERROR_UPSTREAM_TIMEOUT,
-         silent ? "no answer within first_byte_timeout" : "silence for longer than stall_timeout");
+    return fail(f, HTTP_ERROR_UPSTREAM_TIMEOUT,
+                silent ? "no answer within first_byte_timeout"
+                       : "silence for longer than stall_timeout");
 }
 
 /* Whether a body with an answer belongs to that status. */
@@ -198,7 +193,7 @@ static bool on_data(void *ctx, struct span piece)
     }
     completion_progress(f);
     if (f->orphan && f->for_load && list_empty(&f->followers)) {
-        flight_drop(f); /* the model is loaded */
+        flight_drop(f, FLIGHT_EVENT_LEFT); /* the model is loaded */
     }
     return true;
 }
@@ -216,15 +211,15 @@ static bool may_ask_again(const struct flight *f, int status)
     return f->asked.sent != 0 && !f->has_first && !f->orphan && is_about_request(status);
 }
 
-static void call_again(struct flight *f)
+static enum flight_event ask_again(struct flight *f)
 {
     call_wasted(f);
     f->again = true;
-    call_start(f);
+    return FLIGHT_EVENT_ASKED_AGAIN;
 }
 
 /* Once more, after a refusal by status. */
-static void call_again_refused(struct flight *f, int status, struct span text)
+static enum flight_event ask_again_refused(struct flight *f, int status, struct span text)
 {
     unsigned sent = f->asked.sent;
     struct span extra = span_of(flight_policy(f)->extra);
@@ -232,7 +227,7 @@ static void call_again_refused(struct flight *f, int status, struct span text)
                                   .trial = sent & f->trial,
                                   .named = addition_named(text, sent, extra),
                                   .status = status};
-    call_again(f);
+    return ask_again(f);
 }
 
 /* The second try for the form of an answer was refused: was it for the schema, which the first one
@@ -246,69 +241,48 @@ static void note_schema(struct flight *f, int status)
     }
 }
 
-static void pass_raw(struct flight *f)
+static enum flight_event pass_raw(struct flight *f)
 {
     if (f->raw_over) {
-        fail(f, HTTP_ERROR_UPSTREAM_BROKE, "the answer is larger than lull holds");
-        return;
+        return fail(f, HTTP_ERROR_UPSTREAM_BROKE, "the answer is larger than lull holds");
     }
-    struct flight_end end = {.result = FLIGHT_RAW,
-                             .status = f->status,
-                             .raw_dialect = endpoint_dialect(f->wire),
-                             .raw_headers = buf_span(&f->raw_headers),
-                             .raw_body = buf_span(&f->raw_body),
-                             .model_time = f->took,
-                             .upstream_failed = f->status >= 400 || failure_is_page(f)};
-    if (end.upstream_failed || list_empty(&f->waiters)) {
+    f->end = (struct flight_end){.result = FLIGHT_RAW,
+                                 .status = f->status,
+                                 .raw_dialect = endpoint_dialect(f->wire),
+                                 .raw_headers = buf_span(&f->raw_headers),
+                                 .raw_body = buf_span(&f->raw_body),
+                                 .model_time = f->took,
+                                 .upstream_failed = f->status >= 400 || failure_is_page(f)};
+    if (f->end.upstream_failed || list_empty(&f->waiters)) {
         call_wasted(f);
     }
-    if (end.upstream_failed) {
-        failure_end(f, &end, true);
-        return;
+    if (f->end.upstream_failed) {
+        return failure_next(f, true);
     }
-    failure_none(f);
+    failure_success(f);
     flight_task_figures(f)->not_stored++;
-    flight_finish(f, &end);
+    return FLIGHT_EVENT_ANSWERED;
 }
 
 /* An error object inside an answer of status 200: its own status, as JSON. */
-static void pass_error(struct flight *f)
+static enum flight_event pass_error(struct flight *f)
 {
     const struct assembler *a = &f->assembler;
     if (a->error_coded) {
         note_schema(f, a->error_status);
     }
     if (may_ask_again(f, a->error_status) && !a->first_token_seen) {
-        if (a->error_coded) {
-            call_again_refused(f, a->error_status, buf_span(&a->error));
-        } else {
-            call_again(f);
-        }
-        return;
+        return a->error_coded ? ask_again_refused(f, a->error_status, buf_span(&a->error))
+                              : ask_again(f);
     }
-    struct flight_end end = {.result = FLIGHT_RAW,
-                             .status = f->assembler.error_status,
-                             .raw_dialect = endpoint_dialect(f->wire),
-                             .raw_headers = SPAN("Content-Type: application/json\r\n"),
-                             .raw_body = buf_span(&f->assembler.error),
-                             .upstream_failed = true};
+    f->end = (struct flight_end){.result = FLIGHT_RAW,
+                                 .status = f->assembler.error_status,
+                                 .raw_dialect = endpoint_dialect(f->wire),
+                                 .raw_headers = SPAN("Content-Type: application/json\r\n"),
+                                 .raw_body = buf_span(&f->assembler.error),
+                                 .upstream_failed = true};
     call_wasted(f);
-    failure_end(f, &end, true);
-}
-
-/* Hands the answer out. */
-static void deliver(struct flight *f, struct flight_end *end)
-{
-    end->fell_back = f->fell_back;
-    if (!f->spec.aside) {
-        f->table->hooks.landed(f->table->hooks.ctx, f, end);
-    }
-    f->state = FLIGHT_ENDING; /* from here on it leads nobody */
-    bool followed = completion_landed(f, end);
-    if (!followed && list_empty(&f->waiters)) {
-        flight_task_figures(f)->wasted_us += end->model_time;
-    }
-    flight_finish(f, end);
+    return failure_next(f, true);
 }
 
 /* Whether the answer has the kind's form, or can be brought into it; otherwise it is asked for once
@@ -335,84 +309,74 @@ static bool is_fit(struct flight *f, struct flight_end *end)
            refusal_has(flight_model(f), f->wire, ADDITION_SCHEMA, loop_now(f->table->parts.loop));
 }
 
-static void ask_for_shape(struct flight *f, const struct flight_end *end)
+static enum flight_event ask_for_shape(struct flight *f)
 {
     f->shape_retried = true;
     f->has_first = true;
     f->first = f->assembler.answer;
-    f->first_end = *end;
+    f->first_end = f->end;
     f->first_end.answer = &f->first;
     f->took = 0; /* it is first_end's */
     f->first_sent = f->asked.sent;
     answer_init(&f->assembler.answer);
-    call_start(f);
+    return FLIGHT_EVENT_ASKED_AGAIN;
 }
 
-void call_land_first(struct flight *f)
+enum flight_event call_use_first(struct flight *f)
 {
-    struct flight_end end = f->first_end;
+    f->end = f->first_end;
     call_wasted(f);
     f->first_end.model_time = 0; /* used */
-    deliver(f, &end);
+    return FLIGHT_EVENT_ANSWERED;
 }
 
-static void land(struct flight *f)
+static enum flight_event use_answer(struct flight *f)
 {
     mono_t now = loop_now(f->table->parts.loop);
-    struct flight_end end = {.result = FLIGHT_ANSWER,
-                             .answer = &f->assembler.answer,
-                             .model_time = f->took,
-                             .took = mono_diff(f->last_data, f->started)};
-    failure_none(f);
+    struct flight_end *end = &f->end;
+    *end = (struct flight_end){.result = FLIGHT_ANSWER,
+                               .answer = &f->assembler.answer,
+                               .model_time = f->took,
+                               .took = mono_diff(f->last_data, f->started)};
+    failure_success(f);
     flight_count_tokens(f->shaped.len, flight_upstream(f), flight_task_figures(f),
-                        f->spec.aside ? NULL : flight_server(f)->figures, &end);
+                        f->spec.aside ? NULL : flight_server(f)->figures, end);
     if (f->again) {
         refusal_proven(flight_model(f), f->wire, &f->refused, now);
     } else {
         refusal_answered(flight_model(f), f->wire, &f->asked, f->trial, now);
     }
     if (!f->spec.aside) {
-        figure_times_add(&flight_server(f)->figures->latency, now, end.took);
+        figure_times_add(&flight_server(f)->figures->latency, now, end->took);
     }
-    pace_add(flight_pace(f), end.took, f->spec.body.len);
-    if (!is_fit(f, &end)) {
-        ask_for_shape(f, &end);
-        return;
+    pace_add(flight_pace(f), end->took, f->spec.body.len);
+    if (!is_fit(f, end)) {
+        return ask_for_shape(f);
     }
     /* used, if a waiter takes the answer; an answer before it is not: unlink_flight() */
     f->took = 0;
-    deliver(f, &end);
+    return FLIGHT_EVENT_ANSWERED;
 }
 
 /* The transport ended well; how: what the assembler says. */
-static void on_whole(struct flight *f, enum assembled how, const char *broke)
+static enum flight_event after_whole(struct flight *f, enum assembled how, const char *broke)
 {
     switch (how) {
     case ASSEMBLED_WHOLE:
-        land(f);
-        return;
+        return use_answer(f);
     case ASSEMBLED_ERROR:
-        pass_error(f);
-        return;
+        return pass_error(f);
     case ASSEMBLED_ODD:
-        if (f->has_first) {
-            call_land_first(f);
-        } else if (f->asked.sent != 0) {
-            call_again(f);
-        } else {
-            pass_raw(f);
-        }
-        return;
+        return f->has_first ? call_use_first(f) : f->asked.sent != 0 ? ask_again(f) : pass_raw(f);
     case ASSEMBLED_INCOMPLETE:
         if (f->assembler.any && !f->answer_begun && may_ask_again(f, 0)) {
-            call_again(f);
-            return;
+            return ask_again(f);
         }
         break; /* an empty body of a good status refuses nothing */
     case ASSEMBLED_TOO_LARGE:
         break;
     }
-    fail(f, HTTP_ERROR_UPSTREAM_BROKE, broke);
+    return fail(f, HTTP_ERROR_UPSTREAM_BROKE, broke);
 }
 
 /* Why an answer is no whole one though its transport ended well; NULL: it is. */
@@ -429,47 +393,45 @@ static const char *why_broken(const struct upstream_report *report, enum assembl
 }
 
 /* The connection broke, or was never made. */
-static void on_broken(struct flight *f, const struct upstream_report *report)
+static enum flight_event after_broken(struct flight *f, const struct upstream_report *report)
 {
     bool reached = report->result == UPSTREAM_BROKE;
     if (reached && !f->answer_begun && may_ask_again(f, f->status)) {
         f->retried = true; /* this is the one more try that a lost connection is worth */
-        call_again(f);
-        return;
+        return ask_again(f);
     }
-    fail(f, reached ? HTTP_ERROR_UPSTREAM_BROKE : HTTP_ERROR_UPSTREAM_UNREACHABLE, report->why);
+    return fail(f, reached ? HTTP_ERROR_UPSTREAM_BROKE : HTTP_ERROR_UPSTREAM_UNREACHABLE,
+                report->why);
 }
 
 /* An answer that is not assembled: a status of its own. */
-static void on_status(struct flight *f)
+static enum flight_event after_status(struct flight *f)
 {
     note_schema(f, f->status);
-    if (f->status >= 400 && may_ask_again(f, f->status)) {
-        call_again_refused(f, f->status, buf_span(&f->raw_body));
-    } else {
-        pass_raw(f);
+    return f->status >= 400 && may_ask_again(f, f->status)
+               ? ask_again_refused(f, f->status, buf_span(&f->raw_body))
+               : pass_raw(f);
+}
+
+/* The call is over: what comes of it. */
+static enum flight_event over(struct flight *f, const struct upstream_report *report)
+{
+    struct server *server = flight_server(f);
+    struct upstream_figures *up = server->figures;
+    bool whole = report->result == UPSTREAM_DONE;
+    bool reached = report->result != UPSTREAM_UNREACHABLE;
+    f->answer_begun = f->assembling && assembler_begun(&f->assembler);
+    enum assembled how = f->assembling ? assembler_finish(&f->assembler, whole) : ASSEMBLED_WHOLE;
+    const char *broke = whole ? why_broken(report, how) : report->why;
+    server_note_reached(server, reached, report->why);
+    call_ended(f, broke == NULL ? &up->finished : &up->failed, reached ? model_time(f, whole) : 0);
+    if (!whole) {
+        return after_broken(f, report);
     }
+    return f->assembling ? after_whole(f, how, broke) : after_status(f);
 }
 
 static void on_done(void *ctx, const struct upstream_report *report)
 {
-    struct flight *f = ctx;
-    struct server *server = flight_server(f);
-    struct upstream_figures *up = server->figures;
-    bool whole = report->result == UPSTREAM_DONE;
-    f->answer_begun = f->assembling && assembler_begun(&f->assembler);
-    enum assembled how = f->assembling ? assembler_finish(&f->assembler, whole) : ASSEMBLED_WHOLE;
-    const char *broke = whole ? why_broken(report, how) : report->why;
-    bool reached = report->result != UPSTREAM_UNREACHABLE;
-    server_note_reached(server, reached, report->why);
-    call_ended(f, broke == NULL ? &up->finished : &up->failed, reached ? model_time(f, whole) : 0);
-    if (!whole) {
-        on_broken(f, report);
-        return;
-    }
-    if (f->assembling) {
-        on_whole(f, how, broke);
-    } else {
-        on_status(f);
-    }
+    flight_apply(ctx, over(ctx, report));
 }

@@ -73,7 +73,7 @@ static bool may_fit(struct flight *leader, const struct flight_completion *c)
 static bool can_lead(struct flight *f, const struct flight_completion *c)
 {
     const struct flight_completion *own = &f->spec.completion;
-    return f->state == FLIGHT_CALLING && f->spec.shared && own->usable &&
+    return f->state == FLIGHT_STATE_CALLING && f->spec.shared && own->usable &&
            own->who.text.len < c->who.text.len && span_starts(c->who.text, own->who.text) &&
            hash_key_eq(own->context.hash, c->context.hash) &&
            span_eq(own->context.material, c->context.material) && may_fit(f, c);
@@ -127,7 +127,7 @@ static bool is_of_typist(const struct flight *f, const struct flight *newer)
 
 static bool is_older(const struct flight *f, const struct flight *newer)
 {
-    return f != newer && f->state != FLIGHT_ENDING && f->spec.completion.usable &&
+    return f != newer && f->state != FLIGHT_STATE_ENDING && f->spec.completion.usable &&
            is_of_typist(f, newer);
 }
 
@@ -137,14 +137,14 @@ static void supersede_older(struct flight *newer, const struct flight *leader)
     list_each(node, &newer->table->all)
     {
         struct flight *f = list_item(node, struct flight, all);
-        if (is_older(f, newer) && f->state != FLIGHT_CALLING) {
+        if (is_older(f, newer) && f->state != FLIGHT_STATE_CALLING) {
             flight_finish_empty(f, OUTCOME_SUPERSEDED);
         }
     }
     list_each(calling, &newer->table->all)
     {
         struct flight *f = list_item(calling, struct flight, all);
-        if (f != leader && is_older(f, newer) && f->state == FLIGHT_CALLING) {
+        if (f != leader && is_older(f, newer) && f->state == FLIGHT_STATE_CALLING) {
             abandon(f);
         }
     }
@@ -154,7 +154,7 @@ static void supersede_older(struct flight *newer, const struct flight *leader)
 
 static void follow(struct flight *f, struct flight *leader)
 {
-    f->state = FLIGHT_FOLLOWING;
+    flight_enter(f, FLIGHT_EVENT_LED);
     f->followed = loop_now(f->table->parts.loop);
     f->leader = leader;
     list_append(&leader->followers, &f->follow);
@@ -193,47 +193,51 @@ bool completion_is_futile(struct flight *f)
 static bool hold(struct flight *f)
 {
     usec_t waited = mono_diff(loop_now(f->table->parts.loop), f->begun);
-    f->state = FLIGHT_HELD;
     if (f->window > waited) {
         loop_timer_start(f->timer, f->window - waited);
     }
     return f->window > waited;
 }
 
-static void go_on(struct flight *f)
+static void hold_or_start(struct flight *f)
 {
     if (!hold(f)) {
         flight_start(f);
     }
 }
 
-bool completion_spared(struct flight *f)
+enum flight_event completion_try_join(struct flight *f)
 {
     struct flight_table *t = f->table;
     const struct flight_completion *c = &f->spec.completion;
     struct answer answer;
     struct flight_end end = {.result = FLIGHT_ANSWER, .answer = &answer, .held = true};
     if (!c->usable || !f->spec.join || is_off(&f->spec)) {
-        return false;
+        return FLIGHT_EVENT_NONE;
     }
     answer_init(&answer);
     answer.finish = FINISH_STOP;
     bool held = t->hooks.held(t->hooks.ctx, &f->spec, &answer.content, &end);
     if (held) {
-        flight_finish(f, &end);
+        flight_finish(f, FLIGHT_EVENT_REMAINDER, &end);
     }
     answer_free(&answer);
-    struct flight *leader = held ? NULL : completion_leader(t, c);
-    if (leader != NULL) {
-        follow(f, leader);
+    if (held) {
+        return FLIGHT_EVENT_REMAINDER;
     }
-    return held || leader != NULL;
+    struct flight *leader = completion_leader(t, c);
+    if (leader == NULL) {
+        return FLIGHT_EVENT_NONE;
+    }
+    follow(f, leader);
+    return FLIGHT_EVENT_LED;
 }
 
 static void release(struct flight *f)
 {
     completion_unfollow(f);
-    go_on(f);
+    flight_enter(f, FLIGHT_EVENT_RELEASED);
+    hold_or_start(f);
 }
 
 void completion_release_all(struct flight *f)
@@ -256,7 +260,7 @@ void completion_progress(struct flight *f)
             released = released || is_of_typist(f, follower);
             usec_t waited = mono_diff(loop_now(f->table->parts.loop), follower->begun);
             completion_unfollow(follower);
-            follower->state = FLIGHT_HELD;
+            flight_enter(follower, FLIGHT_EVENT_RELEASED);
             /* through the timer: not from inside the call's own callback */
             loop_timer_start(follower->timer, follower->window - waited);
         }
@@ -280,16 +284,15 @@ static bool land_follower(struct flight *f, struct span rest, const struct fligh
     answer.finish = FINISH_STOP;
     bool written = suggestion_write(rest, &answer.content) == ERR_OK;
     if (written) {
-        flight_finish(f, &end);
+        flight_finish(f, FLIGHT_EVENT_LEADER_ANSWERED, &end);
     } else {
-        completion_unfollow(f);
-        go_on(f);
+        release(f);
     }
     answer_free(&answer);
     return written;
 }
 
-bool completion_landed(struct flight *f, const struct flight_end *end)
+bool completion_completed(struct flight *f, const struct flight_end *end)
 {
     struct buf suggestion = {.max = ANSWER_MAX};
     if (list_empty(&f->followers)) {
@@ -345,7 +348,7 @@ static bool was_sent(const struct flight *f, struct hash_key person, struct span
 {
     const struct flight_completion *c = &f->spec.completion;
     struct span text = span_trim(c->who.text);
-    if (f->state == FLIGHT_ENDING || !c->usable || !hash_key_eq(c->who.person, person)) {
+    if (f->state == FLIGHT_STATE_ENDING || !c->usable || !hash_key_eq(c->who.person, person)) {
         return false;
     }
     return span_eq(text, paragraph) || (span_starts(paragraph, text) && utf8_count(text) >= 12);
@@ -360,7 +363,7 @@ void flight_chat_sent(struct flight_table *t, struct hash_key person, struct spa
     list_each(node, &t->all)
     {
         struct flight *f = list_item(node, struct flight, all);
-        if (f->state != FLIGHT_CALLING && was_sent(f, person, paragraph)) {
+        if (f->state != FLIGHT_STATE_CALLING && was_sent(f, person, paragraph)) {
             flight_finish_empty(f, OUTCOME_SENT);
         }
     }
@@ -411,27 +414,27 @@ static void on_deadline(void *ctx)
 {
     struct flight *f = ctx;
     struct flight_table *t = f->table;
-    if (f->state == FLIGHT_ENDING) {
+    if (f->state == FLIGHT_STATE_ENDING) {
         return;
     }
     if (f->orphan) {
-        flight_drop(f); /* it had its time */
+        flight_drop(f, FLIGHT_EVENT_DEADLINE); /* it had its time */
         return;
     }
     usec_t next = answer_due(f, deadline_of(f));
-    if (f->state == FLIGHT_ENDING) {
+    if (f->state == FLIGHT_STATE_ENDING) {
         return; /* ended by what a client sent next */
     }
     if (next > 0) {
         loop_timer_start(f->deadline, next);
     } else if (!list_empty(&f->followers)) {
         return; /* they keep it going */
-    } else if (f->state == FLIGHT_CALLING && f->spec.store && t->orphans < FLIGHT_ORPHANS) {
+    } else if (f->state == FLIGHT_STATE_CALLING && f->spec.store && t->orphans < FLIGHT_ORPHANS) {
         f->orphan = true;
         t->orphans++;
         loop_timer_start(f->deadline, ORPHAN_MAX);
     } else {
-        flight_drop(f);
+        flight_drop(f, FLIGHT_EVENT_DEADLINE);
     }
 }
 

@@ -15,23 +15,24 @@
  */
 #include "path/flight/flight_priv.h"
 
+#include "lull/http/fields.h"
 #include "lull/path/server/throttle.h"
 
 static const usec_t DOOR_USUAL = 2 * USEC_PER_S;    /* 429 without Retry-After */
 static const usec_t DOOR_LEAST = 500 * USEC_PER_MS; /* "at once" still is not the same moment */
 enum { DOOR_WAITS = 5, DOOR_WAITS_FOREGROUND = 2 }; /* of one flight */
 
-void failure_forget_probe(struct flight *f)
+void failure_forget_trial(struct flight *f)
 {
-    if (f->probing) {
-        f->probing = false;
+    if (f->trial_call) {
+        f->trial_call = false;
         breaker_end_trial(flight_server(f));
     }
 }
 
-void failure_none(struct flight *f)
+void failure_success(struct flight *f)
 {
-    f->probing = false;
+    f->trial_call = false;
     if (!f->spec.aside) {
         breaker_success(flight_server(f));
     }
@@ -41,9 +42,8 @@ void failure_none(struct flight *f)
 
 bool failure_is_page(const struct flight *f)
 {
-    struct span type = http_lines_field(buf_span(&f->raw_headers), SPAN("Content-Type"));
-    struct span html = SPAN("text/html");
-    return type.len >= html.len && span_eq_nocase(span_make(type.ptr, html.len), html);
+    struct span lines = buf_span(&f->raw_headers);
+    return http_is_type(http_lines_field(lines, SPAN("Content-Type")), SPAN("text/html"));
 }
 
 /* Whether the flight may wait at the door at all. */
@@ -56,9 +56,10 @@ static bool may_wait(const struct flight *f)
 }
 
 /* Whether it waits behind a closed door now. */
-static bool wait_for_door(struct flight *f, const struct flight_end *end)
+static bool waits_for_throttle(struct flight *f)
 {
     struct flight_table *t = f->table;
+    const struct flight_end *end = &f->end;
     if (end->result != FLIGHT_RAW || (end->status != 429 && end->status != 503)) {
         return false;
     }
@@ -74,80 +75,77 @@ static bool wait_for_door(struct flight *f, const struct flight_end *end)
         return false;
     }
     f->door_waits++;
-    f->state = FLIGHT_QUEUED;
-    f->held_from = loop_now(t->parts.loop);
     return true;
 }
 
 /* ---- the fallback ---- */
 
-static bool fall_back(struct flight *f)
+/* Whether it goes to its fallback; then it begins there as a new flight would. */
+static bool falls_back(struct flight *f)
 {
     if (f->spec.fallback.upstream < 0 || f->fell_back || f->orphan) {
         return false;
     }
-    gate_end(f->table->parts.gate, &f->ticket, false);
     f->fell_back = true;
     f->again = false;
     f->refused = (struct refused){.sent = 0};
     f->retried = false;
     f->shape_retried = false;
-    flight_queue(f);
     return true;
 }
 
-bool failure_is_certain(struct flight *f)
+enum flight_event failure_certain(struct flight *f)
 {
     const struct server *server = flight_server(f);
     mono_t now = loop_now(f->table->parts.loop);
     if (f->spec.fallback.upstream >= 0 && !f->fell_back && server->throttled_until.us > now.us) {
-        return fall_back(f);
+        return falls_back(f) ? FLIGHT_EVENT_FELL_BACK : FLIGHT_EVENT_NONE;
     }
-    return breaker_is_open(server, now) && failure_blocked(f);
+    return breaker_is_open(server, now) ? breaker_divert(f) : FLIGHT_EVENT_NONE;
 }
 
-bool failure_blocked(struct flight *f)
+enum flight_event breaker_divert(struct flight *f)
 {
-    struct flight_end end = {.result = FLIGHT_FAILED,
-                             .error = HTTP_ERROR_UPSTREAM_UNREACHABLE,
-                             .why = "it failed too often; the next task tries after breaker_open",
-                             .upstream_failed = true};
     mono_t now = loop_now(f->table->parts.loop);
-    if (f->spec.aside || breaker_admits(flight_server(f), now, &f->probing)) {
-        return false;
+    if (f->spec.aside || breaker_admits(flight_server(f), now, &f->trial_call)) {
+        return FLIGHT_EVENT_NONE;
     }
-    if (!fall_back(f)) {
-        flight_finish(f, &end);
+    if (falls_back(f)) {
+        return FLIGHT_EVENT_FELL_BACK;
     }
-    return true;
+    f->end =
+        (struct flight_end){.result = FLIGHT_FAILED,
+                            .error = HTTP_ERROR_UPSTREAM_UNREACHABLE,
+                            .why = "it failed too often; the next task tries after breaker_open",
+                            .upstream_failed = true};
+    return FLIGHT_EVENT_FAILED;
 }
 
-void failure_end(struct flight *f, struct flight_end *end, bool received)
+enum flight_event failure_next(struct flight *f, bool received)
 {
+    const struct flight_end *end = &f->end;
     bool answered = end->result == FLIGHT_RAW && end->status >= 400 && !breaker_counts(end->status);
-    if (!f->has_first && wait_for_door(f, end)) {
-        failure_forget_probe(f); /* the door does what the breaker would */
-        return;
+    if (!f->has_first && waits_for_throttle(f)) {
+        failure_forget_trial(f); /* the throttle does what the breaker would */
+        return FLIGHT_EVENT_THROTTLED;
     }
     if (answered) {
-        failure_none(f);
+        failure_success(f);
     } else if (!f->spec.aside) {
-        f->probing = false;
+        f->trial_call = false;
         breaker_failure(flight_server(f), flight_upstream(f), loop_now(f->table->parts.loop));
     }
     bool transport = end->result == FLIGHT_FAILED && end->error != HTTP_ERROR_UPSTREAM_TIMEOUT;
     if (transport && !received && !f->retried && !f->has_first && !f->orphan) {
         f->retried = true;
-        call_start(f);
-        return;
+        return FLIGHT_EVENT_ASKED_AGAIN;
     }
     if (f->has_first) {
-        call_land_first(f);
-        return;
+        return call_use_first(f);
     }
-    if (end->upstream_failed && fall_back(f)) {
-        return;
+    if (end->upstream_failed && falls_back(f)) {
+        return FLIGHT_EVENT_FELL_BACK;
     }
     flight_task_figures(f)->not_stored++;
-    flight_finish(f, end);
+    return FLIGHT_EVENT_FAILED;
 }

@@ -1,4 +1,5 @@
-/* flight.c: the table of flights: joining, beginning, leaving, ending.
+/* flight.c: the table of flights: joining, beginning, leaving, ending; and the state machine, which
+ * flight_priv.h draws.
  *
  * Flights that others may join are found by their level-2 key, with the whole material compared:
  * two requests share a call only if they are equal to the last byte. A flight owns copies of
@@ -11,6 +12,53 @@
 #include "path/flight/flight_priv.h"
 
 #include <stdlib.h>
+
+/* ---- the states ---- */
+
+enum flight_state flight_next_state(enum flight_state state, enum flight_event event)
+{
+    enum {
+        HELD = 1 << FLIGHT_STATE_HELD,
+        FOLLOWING = 1 << FLIGHT_STATE_FOLLOWING,
+        QUEUED = 1 << FLIGHT_STATE_QUEUED,
+        CALLING = 1 << FLIGHT_STATE_CALLING,
+        ANY = HELD | FOLLOWING | QUEUED | CALLING,
+    };
+    static const struct {
+        unsigned from;
+        enum flight_state to;
+    } rows[FLIGHT_EVENTS] = {
+        [FLIGHT_EVENT_LED] = {HELD | QUEUED, FLIGHT_STATE_FOLLOWING},
+        [FLIGHT_EVENT_RELEASED] = {FOLLOWING, FLIGHT_STATE_HELD},
+        [FLIGHT_EVENT_READY] = {HELD, FLIGHT_STATE_QUEUED},
+        [FLIGHT_EVENT_GATE_OPENED] = {QUEUED, FLIGHT_STATE_CALLING},
+        [FLIGHT_EVENT_ASKED_AGAIN] = {CALLING, FLIGHT_STATE_CALLING},
+        [FLIGHT_EVENT_PREEMPTED] = {CALLING, FLIGHT_STATE_QUEUED},
+        [FLIGHT_EVENT_THROTTLED] = {CALLING, FLIGHT_STATE_QUEUED},
+        [FLIGHT_EVENT_FELL_BACK] = {HELD | QUEUED | CALLING, FLIGHT_STATE_QUEUED},
+        [FLIGHT_EVENT_ANSWERED] = {CALLING, FLIGHT_STATE_ENDING},
+        [FLIGHT_EVENT_LEADER_ANSWERED] = {FOLLOWING, FLIGHT_STATE_ENDING},
+        [FLIGHT_EVENT_REMAINDER] = {HELD | QUEUED, FLIGHT_STATE_ENDING},
+        [FLIGHT_EVENT_FAILED] = {HELD | QUEUED | CALLING, FLIGHT_STATE_ENDING},
+        [FLIGHT_EVENT_BUSY] = {HELD | QUEUED, FLIGHT_STATE_ENDING},
+        [FLIGHT_EVENT_SUPERSEDED] = {ANY, FLIGHT_STATE_ENDING},
+        [FLIGHT_EVENT_SENT] = {ANY, FLIGHT_STATE_ENDING},
+        [FLIGHT_EVENT_OBSOLETE] = {ANY, FLIGHT_STATE_ENDING},
+        [FLIGHT_EVENT_DEADLINE] = {ANY, FLIGHT_STATE_ENDING},
+        [FLIGHT_EVENT_LEFT] = {ANY, FLIGHT_STATE_ENDING},
+    };
+    bool possible = (rows[event].from & 1U << state) != 0;
+    return possible ? rows[event].to : FLIGHT_STATES;
+}
+
+void flight_enter(struct flight *f, enum flight_event event)
+{
+    enum flight_state next = flight_next_state(f->state, event);
+    require(next != FLIGHT_STATES);
+    f->state = next;
+}
+
+/* ---- what a flight has ---- */
 
 static struct list *bucket(struct flight_table *t, struct hash_key key)
 {
@@ -113,7 +161,7 @@ size_t flight_count(const struct flight_table *t)
 static usec_t held_for(const struct flight *f, const struct flight_waiter *w)
 {
     mono_t from = w->since.us > f->held_from.us ? w->since : f->held_from;
-    mono_t end = f->state == FLIGHT_FOLLOWING ? f->followed : loop_now(f->table->parts.loop);
+    mono_t end = f->leader != NULL ? f->followed : loop_now(f->table->parts.loop);
     return f->held_from.us != 0 && end.us > from.us ? mono_diff(end, from) : 0;
 }
 
@@ -139,8 +187,8 @@ static void unlink_flight(struct flight *f)
     flight_released(f);
     flight_task_figures(f)->wasted_us += f->first_end.model_time; /* 0 where it is used */
     f->first_end.model_time = 0;
-    failure_forget_probe(f);
-    if (f->state == FLIGHT_FOLLOWING && f->leader != NULL) {
+    failure_forget_trial(f);
+    if (f->leader != NULL) {
         completion_unfollow(f);
     }
     if (f->orphan) {
@@ -154,7 +202,6 @@ static void unlink_flight(struct flight *f)
     if (f->deadline != NULL) {
         loop_timer_stop(f->deadline);
     }
-    f->state = FLIGHT_ENDING;
     completion_release_all(f);
     loop_defer(f->table->parts.loop, &f->gone);
 }
@@ -162,29 +209,31 @@ static void unlink_flight(struct flight *f)
 /* Whether nobody wants the flight's answer any more. */
 bool flight_is_idle(const struct flight *f)
 {
-    return f->state != FLIGHT_ENDING && list_empty(&f->waiters) && list_empty(&f->followers) &&
-           !f->orphan;
+    return f->state != FLIGHT_STATE_ENDING && list_empty(&f->waiters) &&
+           list_empty(&f->followers) && !f->orphan;
 }
 
-static void abort_and_unlink(struct flight *f)
+static void abort_and_unlink(struct flight *f, enum flight_event event)
 {
     if (f->call != NULL) {
         flight_task_figures(f)->cancelled++;
     }
     call_abort(f);
+    flight_enter(f, event);
     unlink_flight(f);
 }
 
-void flight_drop(struct flight *f)
+void flight_drop(struct flight *f, enum flight_event event)
 {
     struct flight *leader = f->leader;
-    abort_and_unlink(f);
+    abort_and_unlink(f, event);
     if (leader != NULL && flight_is_idle(leader)) {
-        abort_and_unlink(leader);
+        abort_and_unlink(leader, FLIGHT_EVENT_LEFT);
     }
 }
 
-void flight_finish(struct flight *f, struct flight_end *end)
+/* Of a flight that is ENDING. */
+static void finish(struct flight *f, struct flight_end *end)
 {
     unlink_flight(f);
     while (!list_empty(&f->waiters)) {
@@ -195,14 +244,23 @@ void flight_finish(struct flight *f, struct flight_end *end)
     buf_free(&end->reply);
 }
 
+void flight_finish(struct flight *f, enum flight_event event, struct flight_end *end)
+{
+    flight_enter(f, event);
+    finish(f, end);
+}
+
 void flight_finish_empty(struct flight *f, enum outcome outcome)
 {
     struct flight_end end = {.result = FLIGHT_EMPTY, .outcome = outcome};
     struct flight *leader = f->leader;
+    enum flight_event event = outcome == OUTCOME_SUPERSEDED ? FLIGHT_EVENT_SUPERSEDED
+                              : outcome == OUTCOME_SENT     ? FLIGHT_EVENT_SENT
+                                                            : FLIGHT_EVENT_BUSY;
     call_abort(f);
-    flight_finish(f, &end);
+    flight_finish(f, event, &end);
     if (leader != NULL && flight_is_idle(leader)) {
-        abort_and_unlink(leader);
+        abort_and_unlink(leader, FLIGHT_EVENT_LEFT);
     }
 }
 
@@ -294,59 +352,130 @@ static void probed(void *ctx)
 }
 
 /* The gate is open. */
-static void go(void *ctx)
+static void on_gate_open(void *ctx)
 {
     struct flight *f = ctx;
     loop_timer_stop(f->timer);
-    if (completion_spared(f)) {
+    enum flight_event event = completion_try_join(f);
+    if (event == FLIGHT_EVENT_LED) {
         gate_end(f->table->parts.gate, &f->ticket, false);
+    }
+    if (event != FLIGHT_EVENT_NONE) {
         return;
     }
-    if (failure_blocked(f)) {
-        return;
-    }
-    f->ticket.job.expected = flight_expected(f->table, &f->spec);
-    f->state = FLIGHT_CALLING;
-    f->probe.fn = probed;
-    f->probe.ctx = f;
-    int at = f->fell_back ? f->spec.fallback.upstream : f->spec.upstream;
-    if (!probe_wait(f->table->parts.servers, f->spec.settings, at, &f->probe)) {
-        call_start(f);
-    }
+    event = breaker_divert(f);
+    flight_apply(f, event == FLIGHT_EVENT_NONE ? FLIGHT_EVENT_GATE_OPENED : event);
 }
 
-/* A chat has come. Who follows goes his own way; an orphan is not worth another call. */
-static bool yield(void *ctx)
+/* A chat has come. What follows goes its own way; a call without waiters is not made again. */
+static bool on_preempt(void *ctx)
 {
     struct flight *f = ctx;
     flight_task_figures(f)->preempted++;
     if (f->orphan) {
-        flight_drop(f);
+        flight_drop(f, FLIGHT_EVENT_LEFT);
         return false;
     }
-    call_abort(f);
-    probe_leave(&f->probe);
-    f->state = FLIGHT_QUEUED;
-    f->held_from = f->held_from.us == 0 ? loop_now(f->table->parts.loop) : f->held_from;
-    completion_release_all(f);
-    arm_hold(f);
+    flight_apply(f, FLIGHT_EVENT_PREEMPTED);
     return true;
 }
 
 static void make_ticket(struct flight *f);
 
-void flight_queue(struct flight *f)
+/* Since when it is held back. */
+static void hold_back(struct flight *f)
+{
+    f->held_from = f->held_from.us == 0 ? loop_now(f->table->parts.loop) : f->held_from;
+}
+
+static void queue(struct flight *f)
 {
     make_ticket(f);
-    f->state = FLIGHT_QUEUED;
-    f->held_from = f->held_from.us == 0 ? loop_now(f->table->parts.loop) : f->held_from;
+    hold_back(f);
     arm_hold(f);
     gate_wait(f->table->parts.gate, &f->ticket);
 }
 
+static void begin_call(struct flight *f)
+{
+    int at = f->fell_back ? f->spec.fallback.upstream : f->spec.upstream;
+    f->ticket.job.expected = pace_expected_for(flight_pace(f), f->spec.body.len);
+    f->probe.fn = probed;
+    f->probe.ctx = f;
+    if (!probe_wait(f->table->parts.servers, f->spec.settings, at, &f->probe)) {
+        call_start(f);
+    }
+}
+
+static void preempt(struct flight *f)
+{
+    call_abort(f);
+    probe_leave(&f->probe);
+    flight_enter(f, FLIGHT_EVENT_PREEMPTED);
+    hold_back(f);
+    completion_release_all(f);
+    arm_hold(f);
+}
+
+/* Hands the answer out: to the cache first, then to what follows, then to its own waiters. */
+static void deliver(struct flight *f)
+{
+    struct flight_end end = f->end;
+    end.fell_back = f->fell_back && end.result == FLIGHT_ANSWER;
+    if (end.result == FLIGHT_ANSWER && !f->spec.aside) {
+        f->table->hooks.landed(f->table->hooks.ctx, f, &end);
+    }
+    flight_enter(f, FLIGHT_EVENT_ANSWERED); /* from here on it leads no other */
+    if (end.result == FLIGHT_ANSWER) {
+        bool followed = completion_completed(f, &end);
+        if (!followed && list_empty(&f->waiters)) {
+            flight_task_figures(f)->wasted_us += end.model_time;
+        }
+    }
+    finish(f, &end);
+}
+
+void flight_apply(struct flight *f, enum flight_event event)
+{
+    switch (event) {
+    case FLIGHT_EVENT_READY:
+        flight_enter(f, event);
+        queue(f);
+        return;
+    case FLIGHT_EVENT_GATE_OPENED:
+        flight_enter(f, event);
+        begin_call(f);
+        return;
+    case FLIGHT_EVENT_ASKED_AGAIN:
+        flight_enter(f, event);
+        call_start(f);
+        return;
+    case FLIGHT_EVENT_PREEMPTED:
+        preempt(f);
+        return;
+    case FLIGHT_EVENT_THROTTLED: /* its ticket waits again already */
+        flight_enter(f, event);
+        hold_back(f);
+        return;
+    case FLIGHT_EVENT_FELL_BACK:
+        gate_end(f->table->parts.gate, &f->ticket, false);
+        flight_enter(f, event);
+        queue(f);
+        return;
+    case FLIGHT_EVENT_ANSWERED:
+        deliver(f);
+        return;
+    case FLIGHT_EVENT_FAILED:
+        flight_finish(f, event, &f->end);
+        return;
+    default:
+        return; /* NONE, or done where it was found out */
+    }
+}
+
 void flight_start(struct flight *f)
 {
-    if (completion_spared(f)) {
+    if (completion_try_join(f) != FLIGHT_EVENT_NONE) {
         return;
     }
     if (is_completion(f) && completion_is_futile(f)) {
@@ -354,24 +483,25 @@ void flight_start(struct flight *f)
         return;
     }
     if (is_completion(f) && !flight_has(f->table, FLIGHT_PART_BUSY)) {
-        f->state = FLIGHT_CALLING;
+        make_ticket(f);
+        flight_enter(f, FLIGHT_EVENT_READY);
+        flight_enter(f, FLIGHT_EVENT_GATE_OPENED);
         call_start(f);
         return;
     }
-    if (!failure_is_certain(f)) {
-        flight_queue(f);
-    }
+    enum flight_event event = failure_certain(f);
+    flight_apply(f, event == FLIGHT_EVENT_NONE ? FLIGHT_EVENT_READY : event);
 }
 
 static void on_timer(void *ctx)
 {
     struct flight *f = ctx;
-    if (f->state == FLIGHT_HELD) {
+    if (f->state == FLIGHT_STATE_HELD) {
         flight_start(f);
-    } else if (f->state == FLIGHT_QUEUED) {
+    } else if (f->state == FLIGHT_STATE_QUEUED) {
         flight_finish_empty(f, OUTCOME_BUSY);
-    } else if (f->state == FLIGHT_CALLING) {
-        call_timer(f);
+    } else if (f->state == FLIGHT_STATE_CALLING) {
+        flight_apply(f, call_timer(f));
     }
 }
 
@@ -379,11 +509,11 @@ static void on_timer(void *ctx)
 static void on_no_memory(void *ctx)
 {
     struct flight *f = ctx;
-    struct flight_end end = {.result = FLIGHT_FAILED,
-                             .error = HTTP_ERROR_BUSY,
-                             .why = "out of memory",
-                             .upstream_failed = true};
-    flight_finish(f, &end);
+    f->end = (struct flight_end){.result = FLIGHT_FAILED,
+                                 .error = HTTP_ERROR_BUSY,
+                                 .why = "out of memory",
+                                 .upstream_failed = true};
+    flight_apply(f, FLIGHT_EVENT_FAILED);
 }
 
 static void make_ticket(struct flight *f)
@@ -397,8 +527,8 @@ static void make_ticket(struct flight *f)
                 .beside_reply = f->spec.turn.beside_reply,
                 .elsewhere = f->spec.turn.elsewhere,
                 .expected = -1},
-        .go = go,
-        .yield = yield,
+        .go = on_gate_open,
+        .yield = on_preempt,
         .ctx = f};
 }
 
@@ -441,7 +571,6 @@ void flight_begin(struct flight_table *t, const struct flight_spec *spec,
 {
     struct flight *f = begin(t, spec);
     add_waiter(f, waiter, false);
-    f->state = FLIGHT_HELD;
     if (spec->shared && !loop_timer_running(f->timer)) {
         list_append(bucket(t, spec->hash), &f->node);
     }
@@ -468,7 +597,7 @@ void flight_leave(struct flight_table *t, struct flight_waiter *waiter)
     }
     flight_detach(f, waiter);
     if (flight_is_idle(f)) {
-        flight_drop(f);
+        flight_drop(f, FLIGHT_EVENT_LEFT);
     }
 }
 

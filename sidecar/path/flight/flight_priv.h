@@ -1,12 +1,20 @@
-/* flight_priv.h: what the files of flight/ share.
+/* flight_priv.h: what the files of flight/ share, and the one state machine of a flight.
  *
- *   FOLLOWING ──the call fits──▶ answered with the rest
- *    │ it does not fit any more
+ *          LED, a call fits                  READY                GATE_OPENED
+ *  FOLLOWING ◀──────────────── HELD ─────────────────▶ QUEUED ─────────────────▶ CALLING ─┐ ASKED_AGAIN
+ *    │   ▲ └────RELEASED────────▲                      │ ▲ ▲ ▲                   │ │ ▲    │
+ *    │   └──────────────LED────────────────────────────┘ │ │ └──── PREEMPTED ────┘ │ └────┘
+ *    │                                        FELL_BACK ─┘ └────── THROTTLED ──────┘
+ *    │                                     (of HELD, QUEUED, CALLING)
  *    ▼
- *   HELD ──window over──▶ QUEUED ──gate──▶ CALLING ──answer whole──▶ ENDING ──▶ freed at the end
- *    │                       │ ▲              │ │ ▲ └─ once more as the client wrote it    of the
- * turn │                       │ └─a chat came──┘ │ └─superseded, sent, obsolete, busy, all
- * left──────────────────▶ ENDING
+ *  ENDING ◀── from CALLING: ANSWERED; from FOLLOWING: LEADER_ANSWERED; from HELD and QUEUED:
+ *             REMAINDER (a held suggestion answers it by now); from HELD, QUEUED and CALLING: FAILED;
+ *             from HELD and QUEUED: BUSY; from all four: SUPERSEDED, SENT, OBSOLETE, DEADLINE, LEFT
+ *
+ * flight_enter() is the only place that changes the state, by flight_next_state(). call.c,
+ * completion.c and failure.c decide what has happened and return it as an event; flight_apply()
+ * enters the next state and does what it takes. A flight that is ENDING has left the table, and is
+ * freed at the end of the loop iteration.
  */
 #ifndef PATH_FLIGHT_FLIGHT_PRIV_H
 #define PATH_FLIGHT_FLIGHT_PRIV_H
@@ -20,7 +28,39 @@
 #include "lull/path/webui/repair.h"
 #include "lull/path/webui/suggestion.h"
 
-enum flight_state { FLIGHT_HELD, FLIGHT_QUEUED, FLIGHT_FOLLOWING, FLIGHT_CALLING, FLIGHT_ENDING };
+enum flight_state {
+    FLIGHT_STATE_HELD, /* within its window, or about to be queued */
+    FLIGHT_STATE_FOLLOWING,
+    FLIGHT_STATE_QUEUED,
+    FLIGHT_STATE_CALLING, /* or about to, when it is known what the server is */
+    FLIGHT_STATE_ENDING,
+    FLIGHT_STATES
+};
+
+enum flight_event {
+    FLIGHT_EVENT_NONE, /* nothing has happened yet: it goes on as it is */
+    FLIGHT_EVENT_LED,
+    FLIGHT_EVENT_RELEASED, /* what it follows does not fit any more, or is over */
+    FLIGHT_EVENT_READY,    /* its window is over, and nothing else answers it */
+    FLIGHT_EVENT_GATE_OPENED,
+    FLIGHT_EVENT_ASKED_AGAIN,
+    FLIGHT_EVENT_PREEMPTED,
+    FLIGHT_EVENT_THROTTLED,
+    FLIGHT_EVENT_FELL_BACK,
+    FLIGHT_EVENT_ANSWERED,
+    FLIGHT_EVENT_LEADER_ANSWERED,
+    FLIGHT_EVENT_REMAINDER,
+    FLIGHT_EVENT_FAILED,
+    FLIGHT_EVENT_BUSY,
+    FLIGHT_EVENT_SUPERSEDED,
+    FLIGHT_EVENT_SENT,
+    FLIGHT_EVENT_OBSOLETE,
+    FLIGHT_EVENT_DEADLINE,
+    FLIGHT_EVENT_LEFT, /* no request waits for it any more */
+    FLIGHT_EVENTS
+};
+/* The state after the event; FLIGHT_STATES: it cannot happen in that state. */
+enum flight_state flight_next_state(enum flight_state state, enum flight_event event);
 
 enum {
     FLIGHT_TABLE_BUCKETS = 1024,
@@ -76,7 +116,7 @@ struct flight {
     bool has_first;            /* `first` is the answer before that, `first_end` what it cost */
     struct answer first;
     struct flight_end first_end;
-    bool probing; /* it tries for the breaker */
+    bool trial_call; /* it is the task that tries for the breaker */
     unsigned door_waits;
     int status;
     struct buf raw_headers, raw_body;
@@ -87,6 +127,8 @@ struct flight {
     bool cut;          /* its last call was aborted */
     mono_t started, first_data, last_data;
     usec_t took; /* model time of the call that ended last, until it is known whether it was used */
+    struct flight_end
+        end;     /* of ANSWERED and FAILED: what the waiters get; spans are the flight's */
     bool ending; /* all that the answer needs has come; the end of the body is waited for */
 };
 
@@ -111,9 +153,14 @@ struct server_model *flight_model(const struct flight *f);
 struct pace *flight_pace_of(const struct flight_table *t, const struct flight_spec *spec);
 struct pace *flight_pace(const struct flight *f);
 struct task_figures *flight_task_figures(const struct flight *f);
-/* Hands the end to every waiter and frees the flight at the end of the turn. Who follows it is
- * released. */
-void flight_finish(struct flight *f, struct flight_end *end);
+/* Enters the state after the event, which must be possible. Nothing else happens. */
+void flight_enter(struct flight *f, enum flight_event event);
+/* Enters it and does what it takes: begins the next call, queues it, or hands f->end to the
+ * waiters. */
+void flight_apply(struct flight *f, enum flight_event event);
+/* Hands the end to every waiter and frees the flight at the end of the turn. Flights that follow it
+ * are released. */
+void flight_finish(struct flight *f, enum flight_event event, struct flight_end *end);
 /* The flight is held back no longer: what its waiters waited is counted. */
 void flight_released(struct flight *f);
 /* Takes a waiter off its flight, and counts how long it was held back. */
@@ -124,13 +171,11 @@ void flight_finish_empty(struct flight *f, enum outcome outcome);
  * of what comes after it. false: it does not, or another such call does; nothing was done. */
 bool flight_leave_loading(struct flight *f, enum outcome outcome);
 /* Aborts and forgets a flight that nobody waits for. */
-void flight_drop(struct flight *f);
+void flight_drop(struct flight *f, enum flight_event event);
 /* Whether nobody wants the flight's answer any more. */
 bool flight_is_idle(const struct flight *f);
-/* Begins the call as soon as the gate opens. */
+/* Its window is over: queues it, unless it is answered or led otherwise. */
 void flight_start(struct flight *f);
-/* Queues it at the gate of its upstream. */
-void flight_queue(struct flight *f);
 struct flight *flight_find_to_join(struct flight_table *t, const struct flight_spec *spec);
 
 /* spec.c */
@@ -146,13 +191,13 @@ bool completion_is_futile(struct flight *f);
 bool completion_place(struct flight *f);
 /* The call under way that the completion could take the rest of; NULL: none. */
 struct flight *completion_leader(struct flight_table *t, const struct flight_completion *c);
-/* Before a call: whether it is not needed, because another one is under way that fits, or has
- * brought what fits meanwhile. Then f follows, or is answered. */
-bool completion_spared(struct flight *f);
+/* Before a call: REMAINDER when a held suggestion has answered f by now, LED when another call under
+ * way fits, NONE when f needs a call of its own. Both are done when it returns. */
+enum flight_event completion_try_join(struct flight *f);
 /* More of the answer has come: who follows and does not fit any more is released. */
 void completion_progress(struct flight *f);
-/* The answer is whole: who follows gets the rest, or is released. Whether a follower got one. */
-bool completion_landed(struct flight *f, const struct flight_end *end);
+/* The answer is whole: what follows gets the remainder, or is released. Whether a follower got one. */
+bool completion_completed(struct flight *f, const struct flight_end *end);
 /* All who follow f go their own way. */
 void completion_release_all(struct flight *f);
 /* f follows nobody any more. */
@@ -167,20 +212,19 @@ void wire_make(struct flight *f, struct upstream_request *req);
 struct span flight_way_model(const struct flight *f);
 
 /* failure.c */
-/* Whether the breaker keeps the flight from its upstream: then it went to its fallback, or ended.
- */
-bool failure_blocked(struct flight *f);
-/* The same before it is queued: no task of its kind tries for the breaker yet. */
-bool failure_is_certain(struct flight *f);
+/* Before a call: FELL_BACK or FAILED (f->end) when the breaker keeps the flight from its upstream. */
+enum flight_event breaker_divert(struct flight *f);
+/* The same before it is queued, where the breaker or a throttle leaves no doubt. */
+enum flight_event failure_certain(struct flight *f);
 /* Whether what came is a page for people: some proxy's, not the model server's. */
 bool failure_is_page(const struct flight *f);
 /* A call was answered. */
-void failure_none(struct flight *f);
-/* A call has failed; received: a byte of the answer came. Tries once more, waits, goes to the
- * fallback, or ends the flight with `end`. */
-void failure_end(struct flight *f, struct flight_end *end, bool received);
+void failure_success(struct flight *f);
+/* A call has failed as f->end says; received: a byte of the answer came. ASKED_AGAIN, THROTTLED,
+ * FELL_BACK, ANSWERED by the answer before it, or FAILED. */
+enum flight_event failure_next(struct flight *f, bool received);
 /* The flight's call was cut off: it says nothing about the upstream. */
-void failure_forget_probe(struct flight *f);
+void failure_forget_trial(struct flight *f);
 
 /* call.c */
 void call_start(struct flight *f);
@@ -188,8 +232,9 @@ void call_start(struct flight *f);
 void call_abort(struct flight *f);
 /* The model time of its last call was of no use. */
 void call_wasted(struct flight *f);
-/* The second try failed: the first answer is the answer. */
-void call_land_first(struct flight *f);
-void call_timer(struct flight *f);
+/* The second try failed: the first answer becomes f->end. */
+enum flight_event call_use_first(struct flight *f);
+/* The timer of a call: what comes of it. */
+enum flight_event call_timer(struct flight *f);
 
 #endif

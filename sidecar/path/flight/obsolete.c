@@ -41,11 +41,11 @@ void flight_moved_on(struct flight_table *t, const struct schedule_whose *whose,
     list_each(node, &t->all)
     {
         struct flight *f = list_item(node, struct flight, all);
-        if (f->state != FLIGHT_ENDING && f->spec.kind == KIND_FOLLOW_UP &&
+        if (f->state != FLIGHT_STATE_ENDING && f->spec.kind == KIND_FOLLOW_UP &&
             flight_policy(f)->obsolete == OBSOLETE_EMPTY) {
             answer_obsolete(f, whose, chat);
             if (flight_is_idle(f)) {
-                flight_drop(f);
+                flight_drop(f, FLIGHT_EVENT_OBSOLETE);
             }
         }
     }

@@ -3,11 +3,11 @@
 
 static const char *state_name(const struct flight *f)
 {
-    static const char *const names[] = {[FLIGHT_HELD] = "held",
-                                        [FLIGHT_QUEUED] = "waiting",
-                                        [FLIGHT_FOLLOWING] = "following",
-                                        [FLIGHT_CALLING] = "running",
-                                        [FLIGHT_ENDING] = "ending"};
+    static const char *const names[] = {[FLIGHT_STATE_HELD] = "held",
+                                        [FLIGHT_STATE_QUEUED] = "waiting",
+                                        [FLIGHT_STATE_FOLLOWING] = "following",
+                                        [FLIGHT_STATE_CALLING] = "running",
+                                        [FLIGHT_STATE_ENDING] = "ending"};
     return names[f->state];
 }
 
@@ -29,7 +29,7 @@ void flight_each(struct flight_table *t, flight_view_fn fn, void *ctx)
             .kind = flight_policy(f)->name,
             .upstream = flight_upstream(f)->name,
             .state = state_name(f),
-            .why = f->state == FLIGHT_QUEUED ? schedule_why_name(f->ticket.job.why) : "",
+            .why = f->state == FLIGHT_STATE_QUEUED ? schedule_why_name(f->ticket.job.why) : "",
             .model = f->spec.model,
             .scope = f->spec.scope,
             .age = mono_diff(now, f->begun),
@@ -43,7 +43,7 @@ void flight_each(struct flight_table *t, flight_view_fn fn, void *ctx)
         {
             v.waiters++;
         }
-        if (f->state != FLIGHT_ENDING) {
+        if (f->state != FLIGHT_STATE_ENDING) {
             fn(ctx, &v);
         }
     }
