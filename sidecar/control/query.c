@@ -5,8 +5,6 @@
 #include "lull/base/ascii.h"
 #include "lull/config/options.h"
 
-#include <stdlib.h>
-
 enum { LIMIT_DEFAULT = 100, LIMIT_MAX = 1000, DECODED_MAX = 16 * 1024 };
 
 /* Percent-decoding, "+" is a blank. Bytes stay in text, whose memory was reserved before. */
@@ -33,10 +31,14 @@ static bool decode(struct buf *text, struct span s, struct span *out)
 
 bool control_query_number(struct span s, int64_t max, int64_t *out)
 {
-    char *end = NULL;
-    long long n = s.len > 0 && s.len < 19 ? strtoll(s.ptr, &end, 10) : -1;
-    *out = n;
-    return n >= 0 && n <= max && end == s.ptr + s.len && s.ptr[0] != '+' && s.ptr[0] != '-';
+    int64_t n = 0;
+    bool good = s.len > 0 && s.len < 19; /* of that many digits, none overflows */
+    for (size_t i = 0; i < s.len && good; i++) {
+        good = ascii_is_digit(s.ptr[i]);
+        n = 10 * n + (s.ptr[i] - '0');
+    }
+    *out = good ? n : -1;
+    return good && n <= max;
 }
 
 static bool refuse(struct buf *why, const char *text, struct span word)

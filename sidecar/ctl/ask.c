@@ -1,4 +1,4 @@
-/* ask.c: one HTTP request over the control socket, with libcurl. */
+/* ask.c: HTTP requests over the control socket, with libcurl, and what an answer means. */
 #include "ctl/ctl.h"
 
 #include "lull/base/ascii.h"
@@ -26,7 +26,7 @@ void ctl_default_socket(char *out, size_t size)
     }
 }
 
-static size_t take(char *data, size_t size, size_t count, void *ctx)
+static size_t append_piece(char *data, size_t size, size_t count, void *ctx)
 {
     struct buf *out = ctx;
     return buf_append(out, data, size * count) == ERR_OK ? size * count : 0;
@@ -42,7 +42,7 @@ static void prepare(CURL *easy, const struct ctl *ctl, const char *method, const
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, 5000L);
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, 60000L);
-    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take);
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, append_piece);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, out);
     if (strcmp(method, "POST") == 0) {
         curl_easy_setopt(easy, CURLOPT_POSTFIELDS, "");
@@ -51,7 +51,7 @@ static void prepare(CURL *easy, const struct ctl *ctl, const char *method, const
 }
 
 /* Why there is no answer, and what to do about it. */
-static void say_unanswered(CURL *easy, CURLcode code, const char *path)
+static void report_unanswered(CURL *easy, CURLcode code, const char *path)
 {
     long errnum = 0;
     curl_easy_getinfo(easy, CURLINFO_OS_ERRNO, &errnum);
@@ -73,7 +73,7 @@ static long perform(CURL *easy, const struct ctl *ctl, bool quiet)
     CURLcode code = curl_easy_perform(easy);
     if (code != CURLE_OK) {
         if (!quiet) {
-            say_unanswered(easy, code, ctl->socket);
+            report_unanswered(easy, code, ctl->socket);
         }
     } else {
         curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
@@ -91,13 +91,16 @@ long ctl_ask(const struct ctl *ctl, const char *method, const char *target, stru
     return perform(easy, ctl, false);
 }
 
-long ctl_ask_quietly(const struct ctl *ctl, const char *target, struct buf *out)
+cJSON *ctl_fetch(const struct ctl *ctl, const char *target, bool quiet)
 {
     CURL *easy = curl_easy_init();
+    struct buf out = {.max = ANSWER_MAX};
     require(easy != NULL);
-    buf_init(out, ANSWER_MAX);
-    prepare(easy, ctl, "GET", target, out);
-    return perform(easy, ctl, true);
+    prepare(easy, ctl, "GET", target, &out);
+    bool answered = perform(easy, ctl, quiet) > 0;
+    cJSON *answer = answered ? cJSON_ParseWithLength(out.data, out.len) : NULL;
+    buf_free(&out);
+    return answer;
 }
 
 long ctl_send(const struct ctl *ctl, const char *target, char *const *lines, size_t count,
@@ -214,11 +217,53 @@ long ctl_stream(const struct ctl *ctl, const char *target, struct span body,
     return stream_run(ctl, s, out);
 }
 
-void ctl_encode(struct buf *out, const char *text)
+void ctl_encode(struct buf *out, struct span text)
 {
-    for (; *text != '\0'; text++) {
-        unsigned char c = (unsigned char)*text;
-        bool plain = ascii_is_alnum(*text) || c == '-' || c == '_' || c == '.';
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char)text.ptr[i];
+        bool plain = ascii_is_alnum(text.ptr[i]) || c == '-' || c == '_' || c == '.';
         require_ok(buf_printf(out, plain ? "%c" : "%%%02X", c));
     }
+}
+
+static void report_refusal(const cJSON *answer, long status)
+{
+    const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(answer, "error"));
+    fprintf(stderr, "lullctl: ");
+    if (text == NULL) {
+        fprintf(stderr, "lulld answered %ld", status);
+    }
+    while (text != NULL && *text != '\0') {
+        size_t control = *text == '\n' ? 0 : ctl_control_length(text);
+        fputc(control > 0 ? '?' : *text, stderr);
+        text += control > 0 ? control : 1;
+    }
+    fputc('\n', stderr);
+}
+
+int ctl_finish(const struct ctl *ctl, long status, struct buf *out, void (*print)(const cJSON *))
+{
+    cJSON *answer = out->len > 0 ? cJSON_ParseWithLength(out->data, out->len) : NULL;
+    int result = CTL_DONE;
+    if (status == 0) {
+        result = CTL_NO_DAEMON;
+    } else if (status >= 300 || (answer == NULL && status != 204)) {
+        report_refusal(answer, status);
+        result = CTL_REFUSED;
+    } else if (ctl->json && out->len > 0) {
+        printf("%.*s\n", (int)out->len, out->data);
+    } else if (print != NULL) {
+        print(answer);
+    }
+    cJSON_Delete(answer);
+    buf_free(out);
+    return result;
+}
+
+int ctl_run(const struct ctl *ctl, const char *method, const char *target,
+            void (*print)(const cJSON *answer))
+{
+    struct buf out;
+    long status = ctl_ask(ctl, method, target, &out);
+    return ctl_finish(ctl, status, &out, print);
 }

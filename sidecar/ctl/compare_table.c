@@ -1,6 +1,6 @@
-/* compare_table.c: lullctl compare: models tried on stored requests. What has come is counted on a
- * terminal's standard error; the table comes at the end, before it, with --show, what each model
- * said to each request.
+/* compare_table.c: lullctl compare: models tried on stored requests. The calls that have ended are
+ * counted on standard error where that is a terminal. At the end comes the table; before it, with
+ * --show, what each model answered to each request.
  */
 #include "ctl/ctl.h"
 
@@ -14,7 +14,7 @@ enum { RESULTS_MAX = CTL_MODELS * 1000 };
 
 struct comparison {
     const struct ctl *ctl;
-    bool progress; /* somebody looks */
+    bool progress; /* standard error is a terminal */
     cJSON **results;
     size_t count, room;
     cJSON *summary; /* the last line; NULL: it has not come */
@@ -27,7 +27,7 @@ static const cJSON *item_of(const cJSON *o, const char *name)
 
 /* ---- as it comes ---- */
 
-static void keep(struct comparison *c, cJSON *result)
+static void add_result(struct comparison *c, cJSON *result)
 {
     if (c->count == RESULTS_MAX) {
         cJSON_Delete(result);
@@ -64,30 +64,31 @@ static void on_line(void *ctx, char *text)
     if (c->ctl->json) {
         cJSON_Delete(line);
     } else {
-        keep(c, line);
+        add_result(c, line);
     }
 }
 
-/* ---- for people ---- */
+/* ---- the table ---- */
 
 /* How many columns a text takes, as far as code points tell. */
 static int width_of(const char *text)
 {
     int n = 0;
-    for (; *text != '\0'; text++) {
-        unsigned char c = (unsigned char)*text;
-        n += utf8_continues(*text) ? 0 : c < ' ' || c == 0x7f ? 4 : 1;
+    while (*text != '\0') {
+        size_t control = ctl_control_length(text);
+        n += control > 0 ? 4 * (int)control : utf8_continues(*text) ? 0 : 1;
+        text += control > 0 ? control : 1;
     }
     return n;
 }
 
-static void pad(const char *text, int width)
+static void print_padded(const char *text, int width)
 {
     ctl_print_text(text, false);
     printf("%*s", width > width_of(text) ? width - width_of(text) : 0, "");
 }
 
-static int widest(const struct comparison *c)
+static int widest_candidate(const struct comparison *c)
 {
     const cJSON *row = NULL;
     int width = (int)sizeof "candidate" - 1;
@@ -103,7 +104,7 @@ static int widest(const struct comparison *c)
 static void print_answer(const char *name, const char *answer, int width)
 {
     printf("  ");
-    pad(name, width);
+    print_padded(name, width);
     printf("  ");
     for (;;) {
         size_t len = strcspn(answer, "\n");
@@ -133,7 +134,7 @@ static void print_result(const cJSON *r, int width)
     buf_free(&text);
 }
 
-/* Per request: what is stored, and what each model said. */
+/* Per request: what is stored, and what each model answered. */
 static void print_answers(struct comparison *c, int width)
 {
     bool *shown = mem_new((c->count + 1) * sizeof *shown);
@@ -156,7 +157,8 @@ static void print_answers(struct comparison *c, int width)
     free(shown);
 }
 
-static void cell(const cJSON *o, const char *name, int width, double times, const char *format)
+static void print_cell(const cJSON *o, const char *name, int width, double times,
+                       const char *format)
 {
     char text[48] = "-";
     const cJSON *item = item_of(o, name);
@@ -181,15 +183,15 @@ static void print_table(const struct comparison *c, int width)
     cJSON_ArrayForEach(row, item_of(c->summary, "summary"))
     {
         const cJSON *ms = item_of(row, "latency_ms");
-        pad(ctl_text_of(row, "candidate"), width);
-        cell(row, "calls", 6, 1, "");
-        cell(row, "failed", 6, 1, "");
-        cell(row, "shape", 7, 100, "%");
-        cell(ms, "p50", 8, 1, "");
-        cell(ms, "p95", 8, 1, "");
-        cell(row, "tokens_in", 10, 1, "");
-        cell(row, "tokens_out", 10, 1, "");
-        cell(row, "cost_per_1000", 10, 1, "money");
+        print_padded(ctl_text_of(row, "candidate"), width);
+        print_cell(row, "calls", 6, 1, "");
+        print_cell(row, "failed", 6, 1, "");
+        print_cell(row, "shape", 7, 100, "%");
+        print_cell(ms, "p50", 8, 1, "");
+        print_cell(ms, "p95", 8, 1, "");
+        print_cell(row, "tokens_in", 10, 1, "");
+        print_cell(row, "tokens_out", 10, 1, "");
+        print_cell(row, "cost_per_1000", 10, 1, "money");
         printf("\n");
     }
 }
@@ -227,14 +229,14 @@ static void print_notes(const struct comparison *c)
     }
 }
 
-/* After the last line; returns an exit status. */
-static int finish(struct comparison *c)
+/* After the last line; returns the exit status. */
+static int print_comparison(struct comparison *c)
 {
     if (c->progress) {
         fprintf(stderr, "\r                    \r");
     }
     if (c->summary != NULL && !c->ctl->json) {
-        int width = widest(c);
+        int width = widest_candidate(c);
         if (c->ctl->compare.show) {
             print_answers(c, width);
         }
@@ -257,9 +259,11 @@ static bool is_count(const char *text)
     return n >= 1 && n <= 1000;
 }
 
-static bool is_complete(const struct ctl_compare *asked)
+/* The first thing that is wrong with the options goes to standard error. */
+static bool check_options(const struct ctl *ctl)
 {
-    const char *why = asked->kind == NULL ? "compare needs --kind, as in --kind title"
+    const struct ctl_compare *asked = &ctl->compare;
+    const char *why = ctl->kind == NULL   ? "compare needs --kind, as in --kind title"
                       : asked->count == 0 ? "compare needs --model MODEL or MODEL@UPSTREAM"
                       : asked->models[CTL_MODELS] != NULL ? "compare takes 16 models at most"
                                                           : NULL;
@@ -269,7 +273,7 @@ static bool is_complete(const struct ctl_compare *asked)
                   : NULL;
     }
     if (why == NULL &&
-        (strlen(asked->kind) > 1000 || (asked->last != NULL && strlen(asked->last) > 20))) {
+        (strlen(ctl->kind) > 1000 || (asked->last != NULL && strlen(asked->last) > 20))) {
         why = "that is too long";
     }
     if (why == NULL && asked->last != NULL && !is_count(asked->last)) {
@@ -281,13 +285,14 @@ static bool is_complete(const struct ctl_compare *asked)
     return why == NULL;
 }
 
-static void make(const struct ctl_compare *asked, struct buf *target, struct buf *body)
+static void build_request(const struct ctl *ctl, struct buf *target, struct buf *body)
 {
+    const struct ctl_compare *asked = &ctl->compare;
     require_ok(buf_printf(target, "/compare?kind="));
-    ctl_encode(target, asked->kind);
+    ctl_encode(target, span_of(ctl->kind));
     if (asked->last != NULL) {
         require_ok(buf_printf(target, "&last="));
-        ctl_encode(target, asked->last);
+        ctl_encode(target, span_of(asked->last));
     }
     require_ok(buf_printf(target, asked->yes ? "&yes=1%c" : "%c", '\0'));
     for (size_t i = 0; i < asked->count; i++) {
@@ -301,14 +306,14 @@ int ctl_compare(const struct ctl *ctl)
     struct buf target = {.max = 8192};
     struct buf body = {.max = 64 * 1024};
     struct buf out;
-    if (!is_complete(&ctl->compare)) {
+    if (!check_options(ctl)) {
         return CTL_USAGE;
     }
-    make(&ctl->compare, &target, &body);
+    build_request(ctl, &target, &body);
     long status = ctl_stream(ctl, target.data, buf_span(&body), on_line, &c, &out);
     int result = CTL_NO_DAEMON;
     if (status == 200) {
-        result = finish(&c);
+        result = print_comparison(&c);
         buf_free(&out);
     } else {
         result = ctl_finish(ctl, status, &out, NULL);

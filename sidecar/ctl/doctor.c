@@ -1,6 +1,6 @@
 /* doctor.c: lullctl doctor: what is wrong with the set-up, worst first, each with what to change.
  *
- * The daemon tells facts (/stats, /readyz, /config, /flights, /doctor); the rules are here, one
+ * The daemon has the facts (/stats, /readyz, /config, /flights, /doctor); the rules are here, one
  * function for each subject. A rule speaks only on evidence: it waits for enough requests before it
  * judges a share. Without a daemon, that is the first finding, and what can be seen from outside is
  * checked: the socket and its permissions.
@@ -350,17 +350,6 @@ static void check_socket(struct doctor *d)
 
 /* ---- the whole ---- */
 
-static cJSON *fetch(const struct ctl *ctl, const char *target)
-{
-    struct buf out;
-    cJSON *answer = NULL;
-    if (ctl_ask_quietly(ctl, target, &out) > 0) {
-        answer = cJSON_ParseWithLength(out.data, out.len);
-    }
-    buf_free(&out);
-    return answer;
-}
-
 /* Worst first; equal ones in the order in which they were found. */
 static void sort_findings(struct doctor *d)
 {
@@ -420,7 +409,7 @@ int ctl_doctor(const struct ctl *ctl)
     bool something = false;
     d->ctl = ctl;
     for (size_t i = 0; i < 5; i++) {
-        answers[i] = i > 0 && answers[0] == NULL ? NULL : fetch(ctl, targets[i]);
+        answers[i] = i > 0 && answers[0] == NULL ? NULL : ctl_fetch(ctl, targets[i], true);
     }
     d->stats = answers[0];
     d->ready = answers[1];

@@ -18,7 +18,7 @@ struct question {
     size_t count;
 };
 
-static bool read_all(const char *path, struct buf *out)
+static bool read_input(const char *path, struct buf *out)
 {
     char piece[65536];
     FILE *f = strcmp(path, "-") == 0 ? stdin : fopen(path, "rb");
@@ -40,7 +40,7 @@ static bool read_all(const char *path, struct buf *out)
     return good;
 }
 
-/* Keeps one header as X-Explain-NAME; what curl writes itself is left out. */
+/* One header as X-Explain-NAME; those that curl writes are left out. */
 static bool add_header(struct question *q, struct span line)
 {
     size_t colon = span_find(line, SPAN(":"), 0);
@@ -67,7 +67,7 @@ static void set_path(struct question *q, struct span path)
 }
 
 /* "POST /path HTTP/1.1" and what follows; false: not of that form. */
-static bool take_http(struct question *q)
+static bool read_http_request(struct question *q)
 {
     struct span rest = buf_span(&q->text);
     for (bool first = true;; first = false) {
@@ -94,7 +94,7 @@ static bool take_http(struct question *q)
     }
 }
 
-static void line_of(const cJSON *answer, const char *name)
+static void print_member(const cJSON *answer, const char *name)
 {
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(answer, name);
     if (cJSON_IsString(item) && item->valuestring[0] != '\0') {
@@ -108,14 +108,14 @@ static void line_of(const cJSON *answer, const char *name)
     }
 }
 
-static void print(const cJSON *answer)
+static void print_explanation(const cJSON *answer)
 {
     static const char *const names[] = {
         "class",   "kind",      "why",   "refused",  "decision", "detail", "ttl_s",       "joins",
         "follows", "window_ms", "waits", "upstream", "model",    "scope",  "fingerprint", "body"};
     const cJSON *value = NULL;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        line_of(answer, names[i]);
+        print_member(answer, names[i]);
     }
     cJSON_ArrayForEach(value, cJSON_GetObjectItemCaseSensitive(answer, "policy"))
     {
@@ -127,11 +127,11 @@ static void print(const cJSON *answer)
     }
 }
 
-static int ask(const struct ctl *ctl, struct question *q, const char *file, char **arguments)
+static int ask_about(const struct ctl *ctl, struct question *q, const char *file, char **arguments)
 {
     q->body = buf_span(&q->text);
     set_path(q, SPAN(""));
-    if (span_starts(q->body, SPAN("POST ")) && !take_http(q)) {
+    if (span_starts(q->body, SPAN("POST ")) && !read_http_request(q)) {
         fprintf(stderr, "lullctl: the file begins like an HTTP request and is none\n");
         return CTL_USAGE;
     }
@@ -151,7 +151,7 @@ static int ask(const struct ctl *ctl, struct question *q, const char *file, char
     char broken[64] = "";
     snprintf(broken, sizeof broken, "%s", ctl_text_of(answer, "body"));
     cJSON_Delete(answer);
-    int result = ctl_finish(ctl, status, &out, print);
+    int result = ctl_finish(ctl, status, &out, print_explanation);
     if (result == CTL_DONE && broken[0] != '\0') {
         fprintf(stderr, "lullctl: %s is %s\n", file, broken);
         return CTL_USAGE;
@@ -159,11 +159,12 @@ static int ask(const struct ctl *ctl, struct question *q, const char *file, char
     return result;
 }
 
-int ctl_explain(const struct ctl *ctl, char **arguments)
+int ctl_explain(const struct ctl *ctl)
 {
+    char **arguments = ctl->arguments;
     struct question q = {.text = {.max = FILE_MAX}, .target = {.max = FILE_MAX}};
-    int result =
-        read_all(arguments[0], &q.text) ? ask(ctl, &q, arguments[0], arguments + 1) : CTL_USAGE;
+    int result = read_input(arguments[0], &q.text) ? ask_about(ctl, &q, arguments[0], arguments + 1)
+                                                   : CTL_USAGE;
     while (q.count > 0) {
         free(q.lines[--q.count]);
     }

@@ -1,18 +1,31 @@
-/* print.c: the daemon's answers for people: aligned columns, nothing that a terminal would obey. */
+/* print.c: the daemon's answers as text: aligned columns, and no byte that controls a terminal. */
 #include "ctl/ctl.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
+
+size_t ctl_control_length(const char *text)
+{
+    unsigned char first = (unsigned char)text[0];
+    if (first < ' ' || first == 0x7f) {
+        return first == '\0' ? 0 : 1;
+    }
+    unsigned char second = (unsigned char)text[1]; /* U+0080 to U+009F: some terminals obey them */
+    return first == 0xc2 && second >= 0x80 && second < 0xa0 ? 2 : 0;
+}
 
 void ctl_print_text(const char *text, bool lines)
 {
-    for (; *text != '\0'; text++) {
-        unsigned char c = (unsigned char)*text;
-        if ((c < ' ' && !(lines && (c == '\n' || c == '\t'))) || c == 0x7f) {
-            printf("\\x%02x", c);
-        } else {
-            putchar(c);
+    while (*text != '\0') {
+        size_t control = lines && (*text == '\n' || *text == '\t') ? 0 : ctl_control_length(text);
+        for (size_t i = 0; i < control; i++) {
+            printf("\\x%02x", (unsigned char)text[i]);
         }
+        if (control == 0) {
+            putchar(*text);
+        }
+        text += control > 0 ? control : 1;
     }
 }
 
@@ -28,8 +41,29 @@ double ctl_number_of(const cJSON *o, const char *name)
     return cJSON_IsNumber(item) ? item->valuedouble : 0;
 }
 
+void ctl_format_ms(const cJSON *o, const char *name, char *out, size_t size)
+{
+    const cJSON *member = cJSON_GetObjectItemCaseSensitive(o, name);
+    double ms = cJSON_IsNumber(member) ? member->valuedouble : -1;
+    if (ms < 0) {
+        snprintf(out, size, "-");
+    } else if (ms < 1000) {
+        snprintf(out, size, "%.*f ms", ms < 10 ? 1 : 0, ms);
+    } else {
+        snprintf(out, size, ms < 100000 ? "%.1f s" : "%.0f s", ms / 1000);
+    }
+}
+
+bool ctl_has_colour(void)
+{
+    const char *off = getenv("NO_COLOR");
+    const char *term = getenv("TERM");
+    return isatty(STDOUT_FILENO) && (off == NULL || off[0] == '\0') && term != NULL &&
+           strcmp(term, "dumb") != 0;
+}
+
 /* A number or "-" in a column. */
-static void column(const cJSON *o, const char *name, int width, const char *format)
+static void print_column(const cJSON *o, const char *name, int width, const char *format)
 {
     char text[32];
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(o, name);
@@ -85,15 +119,15 @@ static void print_tasks(const cJSON *tasks)
     {
         printf("%-19s", task->string);
         for (size_t i = 0; i < count; i++) {
-            column(task, columns[i], (int)strlen(columns[i]), "");
+            print_column(task, columns[i], (int)strlen(columns[i]), "");
         }
-        column(task, "saved_s", 10, "ms");
-        column(cJSON_GetObjectItemCaseSensitive(task, "latency_ms"), "p50", 8, "ms");
+        print_column(task, "saved_s", 10, "ms");
+        print_column(cJSON_GetObjectItemCaseSensitive(task, "latency_ms"), "p50", 8, "ms");
         printf("\n");
     }
 }
 
-/* What calls took and cost; money only where somebody has set prices. */
+/* What calls took and cost; money only where prices are set. */
 static void print_costs(const cJSON *tasks)
 {
     const cJSON *task = NULL;
@@ -107,17 +141,17 @@ static void print_costs(const cJSON *tasks)
     cJSON_ArrayForEach(task, tasks)
     {
         printf("%-19s", task->string);
-        column(task, "upstream_s", 8, "ms");
-        column(task, "wasted_s", 8, "ms");
-        column(task, "wait_s", 8, "ms");
-        column(task, "preempted", 9, "");
-        column(task, "obsolete", 8, "");
-        column(task, "tokens_in", 9, "");
-        column(task, "tokens_out", 9, "");
-        column(task, "tokens_estimated", 9, "");
+        print_column(task, "upstream_s", 8, "ms");
+        print_column(task, "wasted_s", 8, "ms");
+        print_column(task, "wait_s", 8, "ms");
+        print_column(task, "preempted", 9, "");
+        print_column(task, "obsolete", 8, "");
+        print_column(task, "tokens_in", 9, "");
+        print_column(task, "tokens_out", 9, "");
+        print_column(task, "tokens_estimated", 9, "");
         if (money) {
-            column(task, "cost", 10, "money");
-            column(task, "saved_cost", 10, "money");
+            print_column(task, "cost", 10, "money");
+            print_column(task, "saved_cost", 10, "money");
         }
         printf("\n");
     }
@@ -157,11 +191,11 @@ static void print_upstreams(const cJSON *upstreams)
     cJSON_ArrayForEach(up, upstreams)
     {
         printf("%-19s %-7s %-7s", up->string, ctl_text_of(up, "state"), ctl_text_of(up, "dialect"));
-        column(up, "running", 8, "");
-        column(up, "calls", 8, "");
-        column(up, "finished", 8, "");
-        column(up, "failed", 8, "");
-        column(up, "aborted", 8, "");
+        print_column(up, "running", 8, "");
+        print_column(up, "calls", 8, "");
+        print_column(up, "finished", 8, "");
+        print_column(up, "failed", 8, "");
+        print_column(up, "aborted", 8, "");
         printf("\n");
     }
 }
@@ -232,11 +266,11 @@ void ctl_print_flights(const cJSON *answer)
     cJSON_ArrayForEach(f, cJSON_GetObjectItemCaseSensitive(answer, "machines"))
     {
         printf("%-19s", ctl_text_of(f, "machine"));
-        column(f, "chats", 7, "");
-        column(f, "foreground", 11, "");
-        column(f, "running", 8, "");
-        column(f, "waiting", 8, "");
-        column(f, "quiet_s", 8, "ms");
+        print_column(f, "chats", 7, "");
+        print_column(f, "foreground", 11, "");
+        print_column(f, "running", 8, "");
+        print_column(f, "waiting", 8, "");
+        print_column(f, "quiet_s", 8, "ms");
         printf("\n");
     }
     print_left_out(cJSON_GetObjectItemCaseSensitive(answer, "left_out"));
@@ -302,5 +336,41 @@ void ctl_print_reload(const cJSON *answer)
     }
     if (cJSON_GetArraySize(changed) + cJSON_GetArraySize(restart) == 0) {
         printf("nothing changed\n");
+    }
+}
+
+void ctl_print_health(const cJSON *answer)
+{
+    const cJSON *up = NULL;
+    const char *cache = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(answer, "cache"));
+    printf("ready; cache ");
+    ctl_print_text(cache == NULL ? "?" : cache, false);
+    cJSON_ArrayForEach(up, cJSON_GetObjectItemCaseSensitive(answer, "upstreams"))
+    {
+        const char *state = cJSON_IsString(up) ? up->valuestring : "?";
+        printf("; upstream %s %s", up->string,
+               strcmp(state, "untried") == 0 ? "not tried yet" : state);
+    }
+    printf("\n");
+}
+
+void ctl_print_purged(const cJSON *answer)
+{
+    printf("%.0f removed\n", ctl_number_of(answer, "purged"));
+}
+
+void ctl_print_draining(const cJSON *answer)
+{
+    (void)answer;
+    printf("draining\n");
+}
+
+void ctl_print_paused(const cJSON *answer)
+{
+    double left = ctl_number_of(answer, "paused_s");
+    if (left > 0) {
+        printf("background tasks are paused for %.0f s\n", left);
+    } else {
+        printf("background tasks go on\n");
     }
 }

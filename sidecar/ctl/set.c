@@ -6,8 +6,25 @@
 
 enum { LINES_MAX = 32 * 1024 };
 
-int ctl_set(const struct ctl *ctl, char **lines)
+static void print_set(const cJSON *answer)
 {
+    const cJSON *one = NULL;
+    cJSON_ArrayForEach(one, cJSON_GetObjectItemCaseSensitive(answer, "set"))
+    {
+        ctl_print_text(ctl_text_of(one, "name"), false);
+        if (cJSON_GetObjectItemCaseSensitive(one, "new") != NULL) {
+            printf(": ");
+            ctl_print_text(ctl_text_of(one, "old"), false);
+            printf(" -> ");
+            ctl_print_text(ctl_text_of(one, "new"), false);
+        }
+        printf("\n");
+    }
+}
+
+int ctl_set(const struct ctl *ctl)
+{
+    char **lines = ctl->arguments;
     struct buf body = {.max = LINES_MAX}, out;
     enum err e = ERR_OK;
     for (size_t i = 0; lines[i] != NULL && e == ERR_OK; i++) {
@@ -29,23 +46,7 @@ int ctl_set(const struct ctl *ctl, char **lines)
     }
     long status = ctl_send(ctl, "/config", NULL, 0, buf_span(&body), &out);
     buf_free(&body);
-    return ctl_finish(ctl, status, &out, ctl_print_set);
-}
-
-void ctl_print_set(const cJSON *answer)
-{
-    const cJSON *one = NULL;
-    cJSON_ArrayForEach(one, cJSON_GetObjectItemCaseSensitive(answer, "set"))
-    {
-        ctl_print_text(ctl_text_of(one, "name"), false);
-        if (cJSON_GetObjectItemCaseSensitive(one, "new") != NULL) {
-            printf(": ");
-            ctl_print_text(ctl_text_of(one, "old"), false);
-            printf(" -> ");
-            ctl_print_text(ctl_text_of(one, "new"), false);
-        }
-        printf("\n");
-    }
+    return ctl_finish(ctl, status, &out, print_set);
 }
 
 /* "section.key" and "section.name.key": the section's head and the key. */
@@ -82,7 +83,7 @@ static void print_value(const char *value)
     putchar('"');
 }
 
-void ctl_print_changed(const cJSON *config)
+static void print_changed(const cJSON *config)
 {
     char shown[256] = "", head[256];
     const cJSON *one = NULL;
@@ -102,4 +103,10 @@ void ctl_print_changed(const cJSON *config)
         print_value(ctl_text_of(one, "value"));
         printf("\n");
     }
+}
+
+int ctl_config(const struct ctl *ctl)
+{
+    bool changed = (ctl->given & CTL_OPTION_CHANGED) != 0;
+    return ctl_run(ctl, "GET", "/config", changed ? print_changed : ctl_print_config);
 }

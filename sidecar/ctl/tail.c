@@ -6,6 +6,8 @@
 #include <time.h>
 #include <unistd.h>
 
+enum { CONDITION_MAX = 255 };
+
 struct tail {
     const struct ctl *ctl;
     bool colour;
@@ -20,19 +22,6 @@ static const char *colour_of(const cJSON *event)
     bool model = cJSON_GetObjectItemCaseSensitive(event, "held_ms") != NULL;
     bool task = ctl_text_of(event, "kind")[0] != '\0';
     return !task ? "" : model ? "\033[33m" : "\033[32m";
-}
-
-void ctl_format_ms(const cJSON *o, const char *name, char *out, size_t size)
-{
-    const cJSON *member = cJSON_GetObjectItemCaseSensitive(o, name);
-    double ms = cJSON_IsNumber(member) ? member->valuedouble : -1;
-    if (ms < 0) {
-        snprintf(out, size, "-");
-    } else if (ms < 1000) {
-        snprintf(out, size, "%.*f ms", ms < 10 ? 1 : 0, ms);
-    } else {
-        snprintf(out, size, ms < 100000 ? "%.1f s" : "%.0f s", ms / 1000);
-    }
 }
 
 /* The local time of an event, to the second. */
@@ -77,7 +66,9 @@ static void print_event(const struct tail *tail, const cJSON *event)
         printf(" ");
         ctl_print_text(ctl_text_of(event, "path"), false);
     } else {
-        printf(" [%s]", ctl_text_of(event, "cache_status"));
+        printf(" [");
+        ctl_print_text(ctl_text_of(event, "cache_status"), false);
+        printf("]");
     }
     printf("\n");
 }
@@ -106,20 +97,25 @@ static void on_line(void *ctx, char *text)
 
 int ctl_tail(const struct ctl *ctl)
 {
-    const struct ctl_tail_filter *filter = &ctl->tail;
     const char *const given[][2] = {
-        {"kind", filter->kind}, {"outcome", filter->outcome}, {"slow", filter->slow}};
+        {"kind", ctl->kind}, {"outcome", ctl->outcome}, {"slow", ctl->slow}};
     struct tail tail = {.ctl = ctl, .colour = ctl_has_colour()};
     struct buf target, out;
     const char *separator = "?";
     buf_init(&target, 4096);
     require_ok(buf_append_span(&target, SPAN("/events")));
     for (size_t i = 0; i < sizeof given / sizeof given[0]; i++) {
-        if (given[i][1] != NULL && strlen(given[i][1]) < 256) {
-            require_ok(buf_printf(&target, "%s%s=", separator, given[i][0]));
-            ctl_encode(&target, given[i][1]);
-            separator = "&";
+        if (given[i][1] == NULL) {
+            continue;
         }
+        if (strlen(given[i][1]) > CONDITION_MAX) {
+            fprintf(stderr, "lullctl: --%s is too long\n", given[i][0]);
+            buf_free(&target);
+            return CTL_USAGE;
+        }
+        require_ok(buf_printf(&target, "%s%s=", separator, given[i][0]));
+        ctl_encode(&target, span_of(given[i][1]));
+        separator = "&";
     }
     require_ok(buf_append_char(&target, '\0'));
     long status = ctl_follow(ctl, target.data, on_line, &tail, &out);
@@ -129,12 +125,4 @@ int ctl_tail(const struct ctl *ctl)
         return CTL_DONE; /* the daemon ended the stream: it has stopped */
     }
     return ctl_finish(ctl, status, &out, NULL);
-}
-
-bool ctl_has_colour(void)
-{
-    const char *off = getenv("NO_COLOR");
-    const char *term = getenv("TERM");
-    return isatty(STDOUT_FILENO) && (off == NULL || off[0] == '\0') && term != NULL &&
-           strcmp(term, "dumb") != 0;
 }

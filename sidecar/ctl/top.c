@@ -1,7 +1,7 @@
 /* top.c: lullctl top: a live screen.
  *
  * One thread: libcurl's multi interface waits for the event stream and for keys at the same time, and
- * once a second the figures and flights are asked for and the screen is drawn anew. The terminal is
+ * once a second the figures and flights are asked for and the screen is drawn again. The terminal is
  * driven with plain ANSI sequences, since the image has no terminfo: alternate screen, cursor home,
  * clear to the end of each line. It is put back at every way out, signals included.
  *
@@ -90,7 +90,7 @@ static void show_line(const struct top *top)
 }
 
 /* false: quit. */
-static bool take_keys(struct top *top)
+static bool read_keys(struct top *top)
 {
     char keys[32];
     ssize_t n = read(STDIN_FILENO, keys, sizeof keys);
@@ -155,7 +155,7 @@ static int run(struct top *top, CURLM *multi, bool screen)
             show_screen(top);
         }
         wait_until(multi, next, screen);
-        if (stop_asked || (screen && !take_keys(top))) {
+        if (stop_asked || (screen && !read_keys(top))) {
             return CTL_DONE;
         }
     }

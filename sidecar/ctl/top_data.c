@@ -60,16 +60,6 @@ void top_take_line(void *ctx, char *line)
     cJSON_Delete(event);
 }
 
-/* Fetches a JSON document; NULL: there is none. */
-static cJSON *fetch(const struct ctl *ctl, const char *target)
-{
-    struct buf out;
-    long status = ctl_ask(ctl, "GET", target, &out);
-    cJSON *answer = status == 200 ? cJSON_ParseWithLength(out.data, out.len) : NULL;
-    buf_free(&out);
-    return answer;
-}
-
 static struct top_rate *rate_of(struct top *top, const char *kind)
 {
     for (size_t i = 0; i < top->rate_count; i++) {
@@ -85,7 +75,7 @@ static struct top_rate *rate_of(struct top *top, const char *kind)
     return rate;
 }
 
-static void keep_totals(struct top *top)
+static void add_totals(struct top *top)
 {
     const cJSON *task = NULL;
     top->at = (top->at + 1) % (TOP_WINDOW + 1);
@@ -104,8 +94,8 @@ bool top_sample(struct top *top)
     if (top->paused && top->stats != NULL) {
         return true;
     }
-    cJSON *stats = fetch(top->ctl, "/stats");
-    cJSON *flights = stats == NULL ? NULL : fetch(top->ctl, "/flights");
+    cJSON *stats = ctl_fetch(top->ctl, "/stats", false);
+    cJSON *flights = stats == NULL ? NULL : ctl_fetch(top->ctl, "/flights", false);
     if (flights == NULL) {
         cJSON_Delete(stats);
         return false;
@@ -113,7 +103,7 @@ bool top_sample(struct top *top)
     top_free(top);
     top->stats = stats;
     top->flights = flights;
-    keep_totals(top);
+    add_totals(top);
     return true;
 }
 

@@ -428,6 +428,11 @@ mutant(R, "GET /flights says what a machine does", "sidecar/control/flights.c", 
        WAITS)
 mutant(R, "GET /explain says what it would wait for", "sidecar/control/explain_reply.c",
        "e->waits[0] != '\\0' ? e->waits : NULL", "NULL", WAITS)
+mutant(R, "lullctl shows C1 controls as numbers", "sidecar/ctl/print.c",
+       "first == 0xc2 && second >= 0x80 && second < 0xa0 ? 2 : 0", "first == 0xc2 && second == 0 ? 2 : 0",
+       ("unit.ctl.test_print",))
+mutant(R, "lullctl takes no option of another verb", "sidecar/ctl/verbs.c", "(ctl->given & ~verb->options) != 0",
+       "ctl == NULL", ("unit.ctl.test_command_line",))
 mutant(R, "lullctl flights says why", "sidecar/ctl/print.c", 'ctl_text_of(f, "why"), ctl_number_of(f, "age_s")',
        '"", ctl_number_of(f, "age_s")', WAITS)
 mutant(R, "what is queued says why at once", SCHEDULE, "j->why = decide(s, j, now, &until);\n}",

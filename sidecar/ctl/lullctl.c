@@ -1,0 +1,19 @@
+/* lullctl.c: lullctl: one verb, one exit status. */
+#include "ctl/ctl.h"
+
+#include <curl/curl.h>
+#include <stdio.h>
+
+int main(int argc, char **argv)
+{
+    char socket_path[512];
+    struct ctl ctl = {.socket = socket_path};
+    ctl_default_socket(socket_path, sizeof socket_path);
+    int result = command_line_parse(argc, argv, &ctl);
+    if (result == CTL_GO_ON) {
+        curl_global_init(CURL_GLOBAL_DEFAULT);
+        result = verbs_run(&ctl);
+        curl_global_cleanup();
+    }
+    return fflush(stdout) == 0 ? result : CTL_REFUSED;
+}
