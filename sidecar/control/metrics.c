@@ -99,6 +99,13 @@ static void put_tasks(struct buf *out, const struct figures *f)
         snprintf(labels, sizeof labels, "kind=\"%s\"", f->tasks[i]->name);
         histogram(out, "lull_task_latency_seconds", labels, &f->tasks[i]->latency);
     }
+    histogram_head(out, "lull_task_window_seconds", "debounce window that completions were given");
+    for (size_t i = 0; i < f->task_count; i++) {
+        snprintf(labels, sizeof labels, "kind=\"%s\"", f->tasks[i]->name);
+        if (f->tasks[i]->window.count > 0) {
+            histogram(out, "lull_task_window_seconds", labels, &f->tasks[i]->window);
+        }
+    }
 }
 
 static void upstream_figure(struct buf *out, struct figures *f, const struct settings *s,
@@ -129,6 +136,28 @@ static void upstream_histogram(struct buf *out, struct figures *f, const struct 
     }
 }
 
+/* First tokens of turns that continue a conversation, by what ran between it and the turn before. */
+static void turn_histograms(struct buf *out, struct figures *f, const struct settings *s)
+{
+    static const char NAME[] = "lull_upstream_turn_ttft_seconds";
+    histogram_head(out, NAME, "first token of turns that continue a conversation");
+    for (size_t i = 0; i < s->upstream_count; i++) {
+        const struct upstream_figures *u = figures_upstream(f, s->upstreams[i].name);
+        const struct {
+            const char *after;
+            const struct figure_times *times;
+        } turns[] = {{"alone", &u->token_alone},
+                     {"tasks", &u->token_after_tasks},
+                     {"rewarm", &u->token_after_rewarm}};
+        for (size_t k = 0; k < sizeof turns / sizeof turns[0]; k++) {
+            char labels[NAME_MAX_BYTES];
+            snprintf(labels, sizeof labels, "upstream=\"%s\",after=\"%s\"", u->name,
+                     turns[k].after);
+            histogram(out, NAME, labels, turns[k].times);
+        }
+    }
+}
+
 static void put_upstreams(struct buf *out, const struct control_parts *parts)
 {
     const struct settings *s = control_settings(parts);
@@ -149,6 +178,7 @@ static void put_upstreams(struct buf *out, const struct control_parts *parts)
     upstream_histogram(out, f, s, offsetof(struct upstream_figures, abort_cost),
                        "lull_upstream_abort_cost_seconds",
                        "what the first token of a chat was late by after an abort");
+    turn_histograms(out, f, s);
 }
 
 static void put_one(struct buf *out, const char *group, const char *name, enum figure_unit unit,
@@ -182,6 +212,8 @@ static void put_cache(struct buf *out, struct cache *cache)
     put_one(out, "cache", "evicted", FIGURE_COUNT, "removed for room", (int64_t)c.evicted);
     put_one(out, "cache", "collisions", FIGURE_COUNT, "same hash, other request",
             (int64_t)c.collisions);
+    histogram_head(out, "lull_cache_commit_seconds", "duration of commits to disk");
+    histogram(out, "lull_cache_commit_seconds", "", cache_commit_times(cache));
     put_one(out, "cache", "errors", FIGURE_COUNT, "failed reads and writes", (int64_t)c.errors);
 }
 

@@ -44,6 +44,9 @@ class Dashboards(LullTest):
         for kind in ("title", "tags", "follow_up"):
             client.post("/v1/chat/completions", prompts.body(kind, "x"), prompts.headers(kind=kind))
         client.post("/v1/chat/completions", prompts.chat_body("hello"), prompts.headers())
+        client.post("/v1/chat/completions", prompts.body("autocomplete", "a text of more than 12 characters"),
+                    prompts.headers(kind="autocomplete"))
+        lull.committed()
         return lull.control("GET", "/metrics").body.decode()
 
     def test_every_name_exists(self):
@@ -66,6 +69,16 @@ class Dashboards(LullTest):
                     for one in value.split("|"):
                         self.assertIn(one, values[name, label], f"{where}: {expression}")
         self.assertGreater(seen, 30)
+
+    def test_every_duration_of_stats_has_a_histogram(self):
+        text = self.metrics()
+        for name in ("lull_task_latency_seconds", "lull_task_window_seconds", "lull_chat_ttft_seconds",
+                     "lull_upstream_latency_seconds", "lull_upstream_abort_cost_seconds", "lull_upstream_turn_ttft_seconds",
+                     "lull_cache_commit_seconds"):
+            self.assertIn(f"# TYPE {name} histogram", text)
+        self.assertRegex(text, r"lull_cache_commit_seconds_count [1-9]")
+        self.assertRegex(text, r'lull_task_window_seconds_count\{kind="autocomplete"\} 1')
+        self.assertIn('lull_upstream_turn_ttft_seconds_count{upstream="default",after="tasks"}', text)
 
     def test_promtool(self):
         promtool = shutil.which("promtool")

@@ -341,3 +341,8 @@ struct cache_stats cache_stats(struct cache *c)
     s.commit_p99 = figure_times_percentile(&c->commits, now, 99);
     return s;
 }
+
+const struct figure_times *cache_commit_times(const struct cache *c)
+{
+    return &c->commits;
+}

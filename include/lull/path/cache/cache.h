@@ -25,6 +25,7 @@
 #include <stdint.h>
 
 struct cache;
+struct figure_times;
 
 struct cache_options {
     const char *dir;
@@ -165,6 +166,9 @@ struct cache_stats {
     usec_t commit_p50, commit_p99; /* last five minutes; -1: none */
 };
 struct cache_stats cache_stats(struct cache *c);
+
+/* Durations of the commits, for the histogram. Valid as long as the cache. */
+const struct figure_times *cache_commit_times(const struct cache *c);
 
 /* For tests: holds the writer thread between two commits until released. */
 void cache_hold_writer(struct cache *c, bool hold);
