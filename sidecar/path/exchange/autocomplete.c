@@ -55,7 +55,7 @@ bool autocomplete_held(void *ctx, const struct flight_spec *spec, struct buf *co
     if (!spec->settings->cache.type_through || !spec->store ||
         !through_find(e->through, &c->context, c->who.text, cache_generation(e->parts.cache),
                       loop_wall(e->parts.loop), &hit) ||
-        suggestion_write(hit.rest, content) != ERR_OK) {
+        suggestion_write(hit.remainder, content) != ERR_OK) {
         return false;
     }
     end->model_time = hit.model_time;
@@ -80,7 +80,7 @@ bool autocomplete_find(struct exchange *x, enum lookup_use use, struct through_h
     if (use == LOOKUP_SERVE) {
         return through_find(e->through, &c->context, c->who.text, generation, now, hit);
     }
-    return through_look(e->through, &c->context, c->who.text, generation, now, hit) ||
+    return through_peek(e->through, &c->context, c->who.text, generation, now, hit) ||
            (use == LOOKUP_OBSERVE && through_find(observe_through(e->observe), &c->context,
                                                   c->who.text, generation, now, hit));
 }
@@ -92,7 +92,7 @@ bool autocomplete_is_known(struct exchange *x, int kind, const struct cache_hit 
                   x->settings->cache.type_through_entries > 0 &&
                   (hit->flags & CACHE_FLAG_EMPTY) == 0;
     return !wanted ||
-           through_knows(x->engine->through, hit->id, cache_generation(x->engine->parts.cache));
+           through_has(x->engine->through, hit->id, cache_generation(x->engine->parts.cache));
 }
 
 static void hold(struct through *to, struct span content, struct through_put *put)
@@ -116,7 +116,7 @@ void autocomplete_hold_hit(struct exchange *x, const struct cache_hit *hit)
     if (x->completion.usable && answer_decode(hit->answer, &answer) == ERR_OK) {
         struct through_put put = {.context = x->completion.context,
                                   .text = x->completion.who.text,
-                                  .entry = hit->id,
+                                  .answer = hit->id,
                                   .generation = cache_generation(e->parts.cache),
                                   .expires = hit->expires,
                                   .model_time = hit->model_time,
@@ -135,7 +135,7 @@ void autocomplete_hold_answer(struct engine *e, const struct flight_spec *spec,
     if (c->usable && spec->store && spec->settings->cache.type_through) {
         struct through_put put = {.context = c->context,
                                   .text = c->who.text,
-                                  .entry = spec->hash,
+                                  .answer = spec->hash,
                                   .generation = spec->generation,
                                   .expires = end->entry_expires,
                                   .model_time = end->model_time,

@@ -175,7 +175,7 @@ enum err respond_remainder(struct exchange *x, const struct through_hit *hit)
     struct answer answer;
     answer_init(&answer);
     answer.finish = FINISH_STOP;
-    enum err e = suggestion_write(hit->rest, &answer.content);
+    enum err e = suggestion_write(hit->remainder, &answer.content);
     e = e == ERR_OK ? respond_render(x, &answer) : e;
     answer_free(&answer);
     if (e == ERR_OK) {

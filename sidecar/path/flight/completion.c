@@ -66,7 +66,7 @@ static bool may_fit(struct flight *leader, const struct flight_completion *c)
     if (!r->begun || r->lost) {
         return true; /* nothing is known yet */
     }
-    return r->closed ? text_rest(text, buf_span(&r->text), typed, &rest)
+    return r->closed ? text_remainder(text, buf_span(&r->text), typed, &rest)
                      : text_may_fit(text, buf_span(&r->text), typed);
 }
 
@@ -304,7 +304,8 @@ bool completion_completed(struct flight *f, const struct flight_end *end)
         struct flight *follower = list_item(f->followers.next, struct flight, follow);
         struct span typed = typed_since(f, &follower->spec.completion);
         struct span rest;
-        if (good && text_rest(f->spec.completion.who.text, buf_span(&suggestion), typed, &rest)) {
+        if (good &&
+            text_remainder(f->spec.completion.who.text, buf_span(&suggestion), typed, &rest)) {
             taken = land_follower(follower, rest, end) || taken;
         } else {
             release(follower);

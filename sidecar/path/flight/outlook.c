@@ -85,7 +85,7 @@ struct flight_outlook flight_outlook(struct flight_table *t, const struct flight
     if (spec->settings->kinds[spec->kind].cls == KIND_CLASS_COMPLETION) {
         struct typist_arrival who = c->who;
         who.now = loop_now(t->parts.loop);
-        struct typist_verdict v = typist_look(t->typists, &who);
+        struct typist_verdict v = typist_peek(t->typists, &who);
         o.window = flight_window(t, spec, &v);
         o.follows = c->usable && spec->join && completion_leader(t, c) != NULL;
     }

@@ -1,17 +1,17 @@
 /* through.c: suggestions by the text they were made for.
  *
- * One hash table, keyed by context and text. A look-up walks back over the asked text: its hash is
- * taken once up to TEXT_WALK characters before the end, and from there a copy of the running state
- * is finished at each character boundary, so that 128 look-ups cost one pass over the text and 128
- * short digests (about 20 us), however many suggestions are held. Hashes only find: text and
- * context are compared whole.
+ * One hash table, keyed by context and text. A look-up walks back over the text of the request: it
+ * is hashed once up to TEXT_WALK characters before the end, and from there a copy of the running
+ * state is finished at each character boundary, so that 128 look-ups cost one pass over the text
+ * and 128 short digests (about 20 us), however many suggestions are kept. A hash only finds: text
+ * and context are compared whole.
  *
- * Contexts are long (template and history) and shared by all suggestions of one conversation: they
- * are kept once, counted.
+ * Contexts are long (template and history) and shared by all suggestions of one conversation: each
+ * is kept once, with a count of its users.
  *
  * Rejected: a trie over texts (Copilot's), which saves nothing at 128 characters; going back over
- * deleted characters ("Hello wor" answered with "rld" for "Hello wo"), which suggests what the
- * person has just taken away.
+ * deleted characters ("rld" for "Hello wo" after "Hello wor"), which suggests what the user has
+ * just deleted.
  */
 #include "lull/path/typist/through.h"
 
@@ -33,9 +33,9 @@ struct context {
 struct entry {
     struct list node; /* in a bucket */
     struct list age;  /* in table->ages: the least recently used first */
-    struct list id;   /* in a bucket by entry id */
+    struct list id;   /* in a bucket by answer */
     struct context *context;
-    struct hash_key key, from;
+    struct hash_key key, answer;
     uint64_t generation;
     wall_t expires;
     usec_t model_time;
@@ -47,7 +47,7 @@ struct entry {
 struct through {
     struct hash_secret secret;
     size_t max, count, bytes;
-    struct list *buckets; /* BUCKETS by key, then BUCKETS by entry id; NULL before the first put */
+    struct list *buckets; /* BUCKETS by key, then BUCKETS by answer; NULL before the first put */
     struct list ages, contexts;
 };
 
@@ -72,7 +72,7 @@ static void context_drop(struct through *t, struct context *c)
     }
 }
 
-static void drop(struct through *t, struct entry *e)
+static void drop_entry(struct through *t, struct entry *e)
 {
     t->count--;
     t->bytes -= e->bytes.len + ROOM_ENTRY;
@@ -87,7 +87,7 @@ static void drop(struct through *t, struct entry *e)
 static void make_room(struct through *t, size_t most, size_t bytes)
 {
     while (!list_empty(&t->ages) && (t->count > most || t->bytes > bytes)) {
-        drop(t, list_item(t->ages.next, struct entry, age));
+        drop_entry(t, list_item(t->ages.next, struct entry, age));
     }
 }
 
@@ -127,8 +127,8 @@ static struct span text_of(const struct entry *e)
     return span_make(e->bytes.data, e->text_len);
 }
 
-static struct entry *find(const struct through *t, struct hash_key key,
-                          const struct typist_context *context, struct span text)
+static struct entry *find_entry(const struct through *t, struct hash_key key,
+                                const struct typist_context *context, struct span text)
 {
     list_each(node, bucket(t, key))
     {
@@ -184,14 +184,14 @@ static void make_buckets(struct through *t)
     }
 }
 
-static void add(struct through *t, struct entry *e)
+static void link_entry(struct through *t, struct entry *e)
 {
     list_init(&e->node);
     list_init(&e->age);
     list_init(&e->id);
     list_append(bucket(t, e->key), &e->node);
     list_append(&t->ages, &e->age);
-    list_append(id_bucket(t, e->from), &e->id);
+    list_append(id_bucket(t, e->answer), &e->id);
     t->count++;
     t->bytes += e->bytes.len + ROOM_ENTRY;
 }
@@ -207,13 +207,13 @@ void through_put(struct through *t, const struct through_put *put)
     hash_context(t, &state, put->context.hash);
     hash_update(&state, put->text.ptr, put->text.len);
     struct hash_key key = hash_end(&state);
-    struct entry *old = find(t, key, &put->context, put->text);
+    struct entry *old = find_entry(t, key, &put->context, put->text);
     if (old != NULL) {
-        drop(t, old);
+        drop_entry(t, old);
     }
     struct entry *e = mem_new(sizeof *e);
     e->key = key;
-    e->from = put->entry;
+    e->answer = put->answer;
     e->generation = put->generation;
     e->expires = put->expires;
     e->model_time = put->model_time;
@@ -230,19 +230,19 @@ void through_put(struct through *t, const struct through_put *put)
         free(e);
         return;
     }
-    add(t, e);
+    link_entry(t, e);
     make_room(t, t->max, THROUGH_BYTES);
 }
 
-bool through_knows(const struct through *t, struct hash_key entry, uint64_t generation)
+bool through_has(const struct through *t, struct hash_key answer, uint64_t generation)
 {
     if (t->buckets == NULL) {
         return false;
     }
-    list_each(node, id_bucket(t, entry))
+    list_each(node, id_bucket(t, answer))
     {
         const struct entry *e = list_item(node, struct entry, id);
-        if (hash_key_eq(e->from, entry) && e->generation == generation) {
+        if (hash_key_eq(e->answer, answer) && e->generation == generation) {
             return true;
         }
     }
@@ -262,7 +262,7 @@ static size_t walk_from(struct span text)
     return at;
 }
 
-/* A look-up: who asks, when, and whether that uses what is found. */
+/* A look-up; use: what it finds counts as used, and void entries are dropped. */
 struct search {
     struct through *table;
     struct span text;
@@ -271,18 +271,18 @@ struct search {
     bool use;
 };
 
-/* Whether what e holds for the first `at` bytes of the text answers it. Void entries go. */
+/* Whether the suggestion of e, for the first `at` bytes of the text, fits the whole text. */
 static bool answers(const struct search *s, struct entry *e, size_t at, struct through_hit *hit)
 {
     if (e->expires.us <= s->now.us || e->generation != s->generation) {
         if (s->use) {
-            drop(s->table, e);
+            drop_entry(s->table, e);
         }
         return false;
     }
     struct span suggestion = span_make(e->bytes.data + e->text_len, e->bytes.len - e->text_len);
     struct span typed = span_make(s->text.ptr + at, s->text.len - at);
-    if (!text_rest(text_of(e), suggestion, typed, &hit->rest)) {
+    if (!text_remainder(text_of(e), suggestion, typed, &hit->remainder)) {
         return false;
     }
     if (s->use) {
@@ -321,7 +321,7 @@ static bool search(const struct search *s, const struct typist_context *context,
     }
     while (count-- > 0) { /* the longest first */
         struct span shorter = span_make(s->text.ptr, places[count]);
-        struct entry *e = find(s->table, keys[count], context, shorter);
+        struct entry *e = find_entry(s->table, keys[count], context, shorter);
         if (e != NULL && answers(s, e, places[count], hit)) {
             return true;
         }
@@ -336,7 +336,7 @@ bool through_find(struct through *t, const struct typist_context *context, struc
     return search(&s, context, hit);
 }
 
-bool through_look(struct through *t, const struct typist_context *context, struct span text,
+bool through_peek(struct through *t, const struct typist_context *context, struct span text,
                   uint64_t generation, wall_t now, struct through_hit *hit)
 {
     const struct search s = {t, text, generation, now, false};

@@ -1,14 +1,13 @@
 /* typed_text.c: where a text may be cut, and what is left of a suggestion.
  *
- * The space. A model asked to go on behind "How do" often answers "I ..." and not " I ..."; the
- * person types the space himself. So where neither side of the seam has white space, one typed
- * space is taken as typed before the suggestion. The other way round (a suggestion that begins with
- * a space behind a text that ends in one) nothing is forgiven: what would be shown is not what the
- * model said.
+ * The space. A model that completes "How do" often answers "I ..." and not " I ..."; the user types
+ * the space. So where neither side of the seam has white space, one typed space is taken as typed
+ * before the suggestion. In the opposite case (a suggestion that begins with a space behind a text
+ * that ends in one) it does not fit: the page would show other text than the model's.
  *
  * The table of marks is Unicode 15's Grapheme_Extend, Extended_Pictographic's modifiers and the
- * spacing marks of Indic scripts, by whole ranges: a range may hold a letter too many, which costs
- * a suggestion and never breaks a character.
+ * spacing marks of Indic scripts, in whole ranges: a range may have a letter too many, which costs
+ * a suggestion and never splits a grapheme.
  */
 #include "lull/path/typist/typed_text.h"
 
@@ -102,7 +101,7 @@ bool text_boundary(struct span s, size_t at)
            !(is_flag_half(before) && is_flag_half(next));
 }
 
-/* Whether the model may have left out a space that was typed: none on either side of the seam. */
+/* Whether a typed space may be one that the model left out: none on either side of the seam. */
 static bool space_left_out(struct span old_text, struct span suggestion, struct span typed)
 {
     return typed.len > 0 && typed.ptr[0] == ' ' && suggestion.len > 0 &&
@@ -115,23 +114,25 @@ static struct span behind(struct span s, size_t n)
     return span_make(s.ptr + n, s.len - n);
 }
 
-bool text_rest(struct span old_text, struct span suggestion, struct span typed, struct span *rest)
+bool text_remainder(struct span old_text, struct span suggestion, struct span typed,
+                    struct span *remainder)
 {
-    struct span said = typed;
-    if (!span_starts(suggestion, said)) {
+    struct span covered = typed; /* by the suggestion */
+    if (!span_starts(suggestion, covered)) {
         if (!space_left_out(old_text, suggestion, typed)) {
             return false;
         }
-        said = behind(typed, 1);
-        if (!span_starts(suggestion, said)) {
+        covered = behind(typed, 1);
+        if (!span_starts(suggestion, covered)) {
             return false;
         }
     }
-    if (!text_boundary(suggestion, said.len)) {
+    if (!text_boundary(suggestion, covered.len)) {
         return false;
     }
-    *rest = behind(suggestion, said.len);
-    return span_trim(*rest).len > 0 && !is_mark(code_point(typed.len == 0 ? *rest : typed, 0));
+    *remainder = behind(suggestion, covered.len);
+    return span_trim(*remainder).len > 0 &&
+           !is_mark(code_point(typed.len == 0 ? *remainder : typed, 0));
 }
 
 static bool either_begins(struct span a, struct span b)
@@ -147,7 +148,7 @@ bool text_may_fit(struct span old_text, struct span begun, struct span typed)
 
 struct span text_last_paragraph(struct span message)
 {
-    struct span rest = span_trim(message);
-    size_t end = span_rfind(rest, SPAN("\n"));
-    return end == SIZE_MAX ? rest : span_trim(behind(rest, end + 1));
+    struct span text = span_trim(message);
+    size_t end = span_rfind(text, SPAN("\n"));
+    return end == SIZE_MAX ? text : span_trim(behind(text, end + 1));
 }

@@ -1,18 +1,18 @@
 /* typist.c: rows of typists, streams of arrivals, the adaptive window.
  *
- * A front end that sends every key shows itself by related requests less than a second apart, which
- * Open WebUI's editor cannot send (it waits a second itself). Only such a stream is ever held: its
- * next request comes with the next key, and a call begun now is begun for a text that nobody wants
- * a moment later. For CHATTY after its last fast arrival a stream is held from its first key on.
+ * A client that sends every key shows itself by related requests less than a second apart, which
+ * Open WebUI's editor cannot send (it waits a second itself). Only such a stream is debounced: its
+ * next request comes with the next key, and a call that starts now is for a text that is obsolete a
+ * moment later. For CHATTY after its last fast arrival a stream is debounced from its first key on.
  *
- * The window. Keys come in a rhythm: intervals are spread about log-normally around their median,
- * and after twice the mean interval without a key most of what is left are pauses. A call begun too
- * early costs model time until the next key aborts it, at most the call's own length; a call begun
- * too late costs the person the wait. So the window grows from WINDOW_FAST to WINDOW_SLOW mean
+ * The window. Intervals between keys are spread about log-normally around their median, and after
+ * twice the mean interval without a key most of what is left are pauses. A call that starts too
+ * early costs model time until the next key aborts it, at most the call's own length; one that
+ * starts too late makes the user wait. So the window grows from WINDOW_FAST to WINDOW_SLOW mean
  * intervals with the model's latency. The constants are those that tests/bench/typing favours: with
  * 6 mean intervals for a fast model too, less is shown than without lull; with 2.8 for a slow one,
  * an eighth more model time is spent. (Tabby's 1.5 to 3 times the mean interval and Cotabby's steps
- * by latency are the neighbours.)
+ * by latency are close to this.)
  */
 #include "lull/path/typist/typist.h"
 
@@ -25,8 +25,7 @@
 static const usec_t FAST = USEC_PER_S; /* related arrivals closer than this: every key is sent */
 static const usec_t CHATTY = 10 * USEC_PER_S; /* how long that is remembered */
 static const usec_t WINDOW_MAX = USEC_PER_S;
-static const usec_t RHYTHM_DEFAULT =
-    200 * USEC_PER_MS; /* of people who type: about 60 words a minute */
+static const usec_t RHYTHM_DEFAULT = 200 * USEC_PER_MS; /* about 60 words a minute */
 static const usec_t LATENCY_DEFAULT = USEC_PER_S;
 static const usec_t LATENCY_HALF = USEC_PER_S; /* half way between the two: */
 enum { WINDOW_FAST = 16, WINDOW_SLOW = 60 };   /* tenths of a mean interval */
@@ -80,7 +79,7 @@ bool typist_same(const struct typist_arrival *a, const struct typist_arrival *b)
            task_same_typist(a->text, b->text, a->one_user, a->history_empty);
 }
 
-/* The row of the typist; NULL: he is not known. */
+/* The newest row of the typist; NULL: there is none. */
 static const struct typist *own_row(const struct typist_table *t, const struct typist_arrival *a)
 {
     const struct typist *own = NULL;
@@ -95,7 +94,7 @@ static const struct typist *own_row(const struct typist_table *t, const struct t
 }
 
 /* A free row, else the least recently seen. */
-static size_t row_to_take(const struct typist_table *t)
+static size_t row_to_replace(const struct typist_table *t)
 {
     size_t take = 0;
     for (size_t i = 0; i < TYPISTS && t->rows[take].used; i++) {
@@ -113,7 +112,7 @@ static bool keep_text(struct buf *to, struct span text)
     return buf_append_span(to, text) == ERR_OK;
 }
 
-/* The stream of that person; TYPIST_STREAMS: none yet. */
+/* Index of the user's stream; TYPIST_STREAMS: none yet. */
 static size_t own_stream(const struct typist_table *t, const struct typist_arrival *a)
 {
     size_t i = 0;
@@ -142,7 +141,7 @@ static struct stream *stream_for(struct typist_table *t, const struct typist_arr
 }
 
 /* Whether a's text goes on from the stream's last, however short they are. */
-static bool goes_on(const struct stream *s, const struct typist_arrival *a)
+static bool continues_stream(const struct stream *s, const struct typist_arrival *a)
 {
     struct span last = buf_span(&s->text);
     return s->seen.us != 0 && hash_key_eq(s->context, a->context) && last.len > 0 &&
@@ -153,7 +152,7 @@ static bool goes_on(const struct stream *s, const struct typist_arrival *a)
 static usec_t key_interval(const struct stream *s, const struct typist_arrival *a)
 {
     usec_t since = s->seen.us == 0 ? FAST : mono_diff(a->now, s->seen);
-    return since < FAST && goes_on(s, a) ? since : -1;
+    return since < FAST && continues_stream(s, a) ? since : -1;
 }
 
 static struct typist_verdict verdict(const struct stream *s, const struct typist_arrival *a)
@@ -169,7 +168,8 @@ static bool is_one_key(const struct stream *s, const struct typist_arrival *a)
     struct span last = buf_span(&s->text);
     struct span longer = last.len > a->text.len ? last : a->text;
     size_t common = last.len > a->text.len ? a->text.len : last.len;
-    return goes_on(s, a) && utf8_count(span_make(longer.ptr + common, longer.len - common)) == 1;
+    return continues_stream(s, a) &&
+           utf8_count(span_make(longer.ptr + common, longer.len - common)) == 1;
 }
 
 static void note_run(struct typist_table *t, struct stream *s, const struct typist_arrival *a)
@@ -201,7 +201,7 @@ static bool is_usable(const struct typist_arrival *a)
     return a->text.len > 0 && a->text.len <= TYPIST_TEXT_MAX;
 }
 
-struct typist_verdict typist_look(const struct typist_table *t, const struct typist_arrival *a)
+struct typist_verdict typist_peek(const struct typist_table *t, const struct typist_arrival *a)
 {
     struct typist_verdict v = {.lone = true};
     if (!is_usable(a)) {
@@ -217,12 +217,12 @@ struct typist_verdict typist_look(const struct typist_table *t, const struct typ
 
 struct typist_verdict typist_note(struct typist_table *t, const struct typist_arrival *a)
 {
-    struct typist_verdict v = typist_look(t, a);
+    struct typist_verdict v = typist_peek(t, a);
     if (!is_usable(a)) {
         return v;
     }
     const struct typist *own = own_row(t, a);
-    struct typist *row = &t->rows[own != NULL ? (size_t)(own - t->rows) : row_to_take(t)];
+    struct typist *row = &t->rows[own != NULL ? (size_t)(own - t->rows) : row_to_replace(t)];
     row->used = keep_text(&row->text, a->text);
     row->last = *a;
     row->last.text = buf_span(&row->text);

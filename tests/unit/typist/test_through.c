@@ -22,7 +22,7 @@ static void put(struct through *t, const char *context, const char *text, const 
     struct through_put p = {.context = context_of(context),
                             .text = span_of(text),
                             .suggestion = span_of(suggestion),
-                            .entry = {id, id},
+                            .answer = {id, id},
                             .generation = generation,
                             .expires = {NOW.us + 60 * USEC_PER_S},
                             .model_time = 5,
@@ -42,7 +42,7 @@ static const char *find_at(struct through *t, const char *context, const char *t
     }
     assert_int_equal(hit.model_time, 5);
     assert_int_equal(hit.tokens, 9);
-    snprintf(out, sizeof out, "%.*s", (int)hit.rest.len, hit.rest.ptr);
+    snprintf(out, sizeof out, "%.*s", (int)hit.remainder.len, hit.remainder.ptr);
     return out;
 }
 
@@ -82,9 +82,9 @@ static void nothing_crosses_a_context_a_generation_or_its_end(void **state)
     assert_null(find(t, "ann, chat 2", "How do I"));
     assert_null(find(t, "ann, chat", "How do I"));
     assert_null(find(t, "ann, chat 1 ", "How do I"));
-    assert_true(through_knows(t, (struct hash_key){1, 1}, 1));
-    assert_false(through_knows(t, (struct hash_key){1, 1}, 2));
-    assert_false(through_knows(t, (struct hash_key){2, 1}, 1));
+    assert_true(through_has(t, (struct hash_key){1, 1}, 1));
+    assert_false(through_has(t, (struct hash_key){1, 1}, 2));
+    assert_false(through_has(t, (struct hash_key){2, 1}, 1));
     assert_null(find_at(t, "ann, chat 1", "How do", 2, NOW)); /* purged since: gone for good */
     assert_int_equal(through_count(t), 0);
     put(t, "ann, chat 1", "How do", " I make bread?", 1, 2);

@@ -22,7 +22,7 @@ static void rests(void **state)
         {"How do", " I make bread? ", " I make bread?", NULL}, /* only a blank is */
         {"How do", "I make bread?", " I", " make bread?"},     /* the model left the space out */
         {"How do", "I make bread?", " ", "I make bread?"},
-        {"How do", "I make bread?", "I", " make bread?"}, /* and so did the person */
+        {"How do", "I make bread?", "I", " make bread?"}, /* so did the user */
         {"How do", "I make bread?", "  I", NULL},         /* one space, not two */
         {"How do ", "I make bread?", " I", NULL},         /* none was missing */
         {"How do ", " I make bread?", "I", NULL},
@@ -40,8 +40,8 @@ static void rests(void **state)
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct span rest = SPAN_NONE;
-        bool fits = text_rest(span_of(rows[i].old), span_of(rows[i].suggestion),
-                              span_of(rows[i].typed), &rest);
+        bool fits = text_remainder(span_of(rows[i].old), span_of(rows[i].suggestion),
+                                   span_of(rows[i].typed), &rest);
         bool right = rows[i].rest == NULL ? !fits : fits && span_eq(rest, span_of(rows[i].rest));
         if (!right) {
             fail_msg("row %zu: %s | %s | %s -> %.*s", i, rows[i].old, rows[i].suggestion,
@@ -135,7 +135,7 @@ static void typed_and_rest_are_what_was_suggested(void **state)
             size_t cut = pick((unsigned)said.len + 1);
             join(&typed, pick(4) == 0 ? SPAN(" ") : SPAN(""), span_make(said.data, cut), SPAN(""));
         }
-        if (!text_rest(buf_span(&old), buf_span(&said), buf_span(&typed), &rest)) {
+        if (!text_remainder(buf_span(&old), buf_span(&said), buf_span(&typed), &rest)) {
             continue;
         }
         fitting++;

@@ -1,5 +1,5 @@
-/* test_typist_rule.c: who is one typist, as a table of stories; when a request is held, and for how
- * long; runs of keys.
+/* test_typist_rule.c: which requests are of one typist, as a table; when one is debounced, and for
+ * how long; runs of keys.
  */
 #include "unit/typist/typist_support.h"
 
@@ -170,7 +170,7 @@ static void a_run_of_keys_is_one_typists(void **state)
     uint64_t run = v.run;
     v = type(t, ANN, "Tell me ", 8, &now);
     assert_int_not_equal(v.run, run);
-    v = type(t, SHARED_KEY, "Tell me more", 1, &now); /* who knows whose keys they are */
+    v = type(t, SHARED_KEY, "Tell me more", 1, &now); /* a shared key: of several users perhaps */
     assert_int_equal(v.run, 0);
     assert_false(v.settled);
     typist_table_destroy(t);
@@ -200,10 +200,10 @@ static void looking_changes_nothing(void **state)
     struct typist_table *t = typist_table_create();
     struct typist_arrival a = arrival(ANN, 1, "How do I write a daemon", USEC_PER_S);
     for (int i = 0; i < 3; i++) {
-        assert_false(typist_look(t, &a).known);
+        assert_false(typist_peek(t, &a).known);
     }
     (void)typist_note(t, &a);
-    assert_true(typist_look(t, &a).known);
+    assert_true(typist_peek(t, &a).known);
     typist_table_destroy(t);
 }
 
@@ -219,9 +219,9 @@ static void more_people_than_rows_are_bounded(void **state)
         a.person.hi = (uint64_t)i;
         assert_false(typist_note(t, &a).known);
     }
-    assert_true(typist_look(t, &a).known); /* the newest is remembered */
+    assert_true(typist_peek(t, &a).known); /* the newest is remembered */
     a.text = SPAN("a text of typist number 1000");
-    assert_false(typist_look(t, &a).known); /* the oldest made room */
+    assert_false(typist_peek(t, &a).known); /* the oldest made room */
     typist_table_destroy(t);
 }
 

@@ -1,10 +1,10 @@
-/* typist.h: who types, how fast, and how long it is worth waiting for his next key. Decisions over
- * plain values; time is a parameter.
+/* typist.h: the typing rate of each user, and the debounce delay derived from it. Decisions over
+ * plain values; time is a parameter. Nothing calls back.
  *
- * Two autocompletes belong to one typist only where their context is equal and one text extends or
- * truncates the other by the rule of task_same_typist(). In doubt they are two people. What only
- * measures (the rhythm of keys, whether a front end sends every key) may be looser, since it can
- * lose nobody's suggestion: it belongs to a stream, all that comes from one person's scope.
+ * Two autocompletes are of one typist only if their contexts are equal and one text extends or
+ * truncates the other by the rule of task_same_typist(); in doubt they are of two. What only
+ * measures (the rhythm of keys, whether a client sends every key) may be looser, since it loses no
+ * suggestion: it belongs to a stream, which is all that comes from the scope of one user.
  */
 #ifndef LULL_PATH_TYPIST_TYPIST_H
 #define LULL_PATH_TYPIST_TYPIST_H
@@ -22,14 +22,14 @@ enum {
 };
 
 struct typist_table;
-struct typist; /* one row; valid until the next typist_note() */
+struct typist;
 
-/* Nobody is known yet. Never NULL. */
+/* An empty table. Never NULL. */
 struct typist_table *typist_table_create(void);
 void typist_table_destroy(struct typist_table *t); /* NULL is fine */
 
 struct typist_arrival {
-    struct hash_key context; /* everything but the text: see fingerprint_context() */
+    struct hash_key context; /* see fingerprint_context() */
     struct hash_key person;  /* the scope by Authorization and user id */
     struct span text;
     bool one_user;      /* a user id is in the scope */
@@ -38,30 +38,30 @@ struct typist_arrival {
 };
 
 struct typist_verdict {
-    bool known;    /* related to what this typist asked before */
-    bool lone;     /* nothing of his came lately: not to be held */
-    usec_t rhythm; /* mean interval between his keys; 0: not known */
-    uint64_t run; /* one person's keys, one by one: equal in all arrivals of a run; 0: not in one */
-    bool settled; /* ... and that is beyond doubt: TYPIST_RUN keys have come so */
+    bool known;    /* related to an earlier arrival */
+    bool lone;     /* no recent request from this user: no debounce */
+    usec_t rhythm; /* mean interval between the user's keys; 0: not known */
+    uint64_t run;  /* id of the run: equal in all its arrivals; 0: not in a run */
+    bool settled;  /* TYPIST_RUN keys of the run have come */
 };
-/* Notes an arrival and says what it is.
+/* Records an arrival and returns what it is.
  *
  * A run: arrivals of one user (a user id is in the scope), in one context, each less than a second
  * behind the one before and differing from it by a single character at its end. Once TYPIST_RUN of
- * them have come, all texts of the run are one typist's however short they are: without this, a
- * front end that sends every key has each of the first eleven texts of every message called, more
- * calls than for all the rest (tests/bench/typing, design.md's rule alone: 86 of 139). */
+ * them have come, all texts of the run are of one typist however short they are: without this, a
+ * client that sends every key causes a call for each of the first eleven texts of every message,
+ * more than for the remainder of it (tests/bench/typing: 86 of 139). */
 struct typist_verdict typist_note(struct typist_table *t, const struct typist_arrival *a);
 
-/* What typist_note() would say; notes nothing. */
-struct typist_verdict typist_look(const struct typist_table *t, const struct typist_arrival *a);
+/* What typist_note() would return, but for run and settled; records nothing. */
+struct typist_verdict typist_peek(const struct typist_table *t, const struct typist_arrival *a);
 
-/* Whether a and b are one typist's: equal context, related texts. */
+/* Whether a and b are of one typist: equal context, related texts. */
 bool typist_same(const struct typist_arrival *a, const struct typist_arrival *b);
 
-/* The adaptive window: how long to wait for newer text before a call that takes `latency` (-1: not
- * known) is begun. 0 for a lone request; else from the rhythm and the latency (a mistake on a slow
- * model costs more), 0 to 1,000 ms, less what was waited already. */
+/* The debounce delay: how long to wait for newer text before a call that takes `latency` (-1: not
+ * known) starts. 0 for a lone request; else from the rhythm and the latency (an unneeded call of a
+ * slow model costs more), 0 to 1,000 ms, less `waited`. */
 usec_t typist_window(const struct typist_verdict *v, usec_t latency, usec_t waited);
 
 #endif
