@@ -209,6 +209,10 @@ bool read_whole_file(struct assignments *r, enum source source, const char *plac
                    strerror(errnum));
         }
     }
+    if (ok && key != NULL && out->len > 0 && memchr(out->data, '\0', out->len) != NULL) {
+        report(r->errors, source, place, "%s: %s holds a NUL byte, so it is no text", key, path);
+        ok = false; /* the value would end there */
+    }
     if (fd >= 0) {
         close(fd);
     }

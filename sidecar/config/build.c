@@ -5,14 +5,13 @@
 
 #include "lull/base/os.h"
 
-#include <errno.h>
 #include <grp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { VALUE_NAME_MAX = 192, PATH_TEXT_MAX = 4096 };
+enum { VALUE_NAME_MAX = 192, PATH_TEXT_MAX = 4096, CA_FILE_MAX = 16 * 1024 * 1024 };
 
 /* data_dir where it is not set: the service manager's directory; else the system's for root, and
  * the XDG one for other users. */
@@ -155,6 +154,18 @@ static void load_key(struct upstream_settings *u, struct assignments *r)
     buf_free(&why);
 }
 
+/* A file without a certificate would fail every call. */
+static void check_certificates(const struct upstream_settings *u, const struct assignment *ca,
+                               struct assignments *r)
+{
+    struct buf text = {.max = CA_FILE_MAX};
+    if (read_whole_file(r, ca->source, ca->place, "ca_file", u->ca_file, &text) &&
+        span_find(buf_span(&text), SPAN("CERTIFICATE-----"), 0) == SIZE_MAX) {
+        report_error(r, ca, "ca_file: %.200s has no certificate in PEM form", u->ca_file);
+    }
+    buf_free(&text);
+}
+
 static void check_upstream(struct upstream_settings *u, struct assignments *r)
 {
     const struct assignment *url = assignments_find_key(r, SECTION_UPSTREAM, u->name, "url");
@@ -168,9 +179,8 @@ static void check_upstream(struct upstream_settings *u, struct assignments *r)
     } else if (u->url != NULL && url_is_doubtful(u, &why)) {
         report_warning(r, url, "url: %.*s", (int)why.len, why.data);
     }
-    if (ca != NULL && u->ca_file != NULL && u->ca_file[0] != '\0' &&
-        access(u->ca_file, R_OK) != 0) {
-        report_error(r, ca, "ca_file: %.200s cannot be read: %s", u->ca_file, strerror(errno));
+    if (ca != NULL && u->ca_file != NULL && u->ca_file[0] != '\0') {
+        check_certificates(u, ca, r);
     }
     load_key(u, r);
     buf_free(&why);

@@ -99,7 +99,7 @@ void report_error(struct assignments *r, const struct assignment *a, const char 
 void report_warning(struct assignments *r, const struct assignment *a, const char *fmt, ...)
     PRINTF_LIKE(3, 4);
 /* Whole file into out (whose max holds); false: an error under source and place names key and path.
- * key NULL: the place is the file itself. */
+ * key NULL: the place is the file itself; else a NUL byte is an error, too. */
 bool read_whole_file(struct assignments *r, enum source source, const char *place, const char *key,
                      const char *path, struct buf *out);
 

@@ -206,6 +206,36 @@ static void files_that_cannot_be_read_are_named(void **state)
                    ":3: ca_file: /nonexistent/ca cannot be read: No such file");
 }
 
+/* A file that can be read, but holds nothing of use, is named at once, not by failing calls. */
+static void assert_file_refused(const char *key, const char *bytes, size_t len, const char *wanted)
+{
+    char path[] = "/tmp/lull-test-XXXXXX", file[256];
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, bytes, len), len);
+    close(fd);
+    snprintf(file, sizeof file, "[upstream default]\nurl = http://x\n%s = %s\n", key, path);
+    struct tried t = try_config(file, NULL, NULL);
+    unlink(path);
+    assert_int_equal(t.config == NULL, wanted != NULL);
+    if (wanted != NULL) {
+        assert_says(&t.errors, wanted);
+    }
+    tried_free(&t);
+}
+
+static void files_that_hold_nothing_of_use_are_named(void **state)
+{
+    static const char pem[] = "-----BEGIN CERTIFICATE-----\n";
+    (void)state;
+    assert_file_refused("api_key_file", "key\n", 4, NULL);
+    assert_file_refused("api_key_file", "k\0e\0y\0", 6, "holds a NUL byte, so it is no text");
+    assert_file_refused("ca_file", pem, sizeof pem - 1, NULL);
+    assert_file_refused("ca_file", "-----BEGIN PRIVATE KEY-----\n", 28,
+                        "has no certificate in PEM form");
+    assert_file_refused("ca_file", "", 0, "has no certificate in PEM form");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -218,6 +248,7 @@ int main(void)
         cmocka_unit_test(urls_that_cannot_work),
         cmocka_unit_test(paths_that_a_shell_would_expand),
         cmocka_unit_test(files_that_cannot_be_read_are_named),
+        cmocka_unit_test(files_that_hold_nothing_of_use_are_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
