@@ -352,6 +352,21 @@ class Recognition(TaskTest):
         absent = json.loads(body("title", "absent"))
         del absent["stream"]
         self.missed(self.ask(lull, "title", "", raw=json.dumps(absent)), "title")
+        null = {**absent, "stream": None, "seed": 1}
+        self.missed(self.ask(lull, "title", "", raw=json.dumps(null)), "title")
+
+    def test_a_stream_member_that_is_no_boolean_counts_as_streamed(self):
+        up = self.upstream()
+        lull = self.lull(up)
+        for value in (1, "true", "false", [], {}):
+            raw = body("title", "odd", stream=value)
+            r = self.ask(lull, "title", "", raw=raw)
+            self.assertEqual((r.status, r.task), (200, None), value)  # without the header: a chat
+            self.assertEqual(up.matching()[-1].body, raw.encode(), value)
+            with lull.client() as c:
+                r = c.post("/v1/chat/completions", raw, headers(kind="title"))
+            self.assertIn("detail=stream", r.cache_status, value)
+            self.assertEqual(up.matching()[-1].body, raw.encode(), value)
 
     def test_header_speaks_before_the_text(self):
         up = self.upstream()

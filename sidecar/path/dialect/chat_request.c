@@ -215,8 +215,11 @@ static void read_prompt(struct dialect_request *r, const cJSON *root)
 static bool is_streamed(const cJSON *root, enum endpoint endpoint)
 {
     const cJSON *stream = get(root, "stream");
-    return endpoint_dialect(endpoint) == DIALECT_OLLAMA ? !cJSON_IsFalse(stream)
-                                                        : cJSON_IsTrue(stream);
+    if (endpoint_dialect(endpoint) == DIALECT_OLLAMA) {
+        return !cJSON_IsFalse(stream);
+    }
+    /* 1 and "true" are true to some servers: in doubt it is streamed */
+    return stream != NULL && !cJSON_IsFalse(stream) && !cJSON_IsNull(stream);
 }
 
 static bool has_items(const cJSON *root, const char *name)

@@ -39,8 +39,9 @@ bool endpoint_assembles(enum endpoint e);
 struct dialect_request {
     enum endpoint endpoint;
     struct span model; /* decoded; empty when absent or not a string */
-    bool streamed;  /* the answer will be a stream: openai stream true, ollama stream not false */
-    bool has_tools; /* a non-empty tools or functions array, or tool_choice */
+    bool streamed;     /* the answer will be a stream: openai stream not false, null or absent;
+                       ollama stream not false */
+    bool has_tools;    /* a non-empty tools or functions array, or tool_choice */
     bool
         plain_only; /* logprobs, top_logprobs, n over 1, best_of: must not be changed to a stream */
     bool has_input; /* messages with at least one entry, or a non-empty prompt: else it is a load or
