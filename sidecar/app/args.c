@@ -1,6 +1,5 @@
-/* args.c: the command line of lulld. Has no side effects but printing: what asks only for text
- * (--help,
- * --version, --check, --print-config, --help-config) is answered here.
+/* args.c: the command line of lulld. Options that ask only for text (--help, --version, --check,
+ * --print-config, --help-config) are answered here, without other side effects.
  */
 #include "lull/app/daemon.h"
 
@@ -62,7 +61,7 @@ static const struct option OPTIONS[] = {
     {NULL, 0, NULL, 0},
 };
 
-static void add(struct strings *list, char *item)
+static void strings_add(struct strings *list, char *item)
 {
     char **items = mem_new((list->count + 1) * sizeof *items);
     for (size_t i = 0; i < list->count; i++) {
@@ -127,7 +126,7 @@ static void take_option(int option, struct config_sources *s, struct parsed *p)
         s->file_optional = false;
         break;
     case ARG_LISTEN:
-        add(&s->listen, optarg);
+        strings_add(&s->listen, optarg);
         break;
     case ARG_UPSTREAM:
         s->upstream = optarg;
@@ -139,7 +138,7 @@ static void take_option(int option, struct config_sources *s, struct parsed *p)
         s->control = optarg;
         break;
     case ARG_SET:
-        add(&s->sets, optarg);
+        strings_add(&s->sets, optarg);
         break;
     case 't':
         p->check = true;

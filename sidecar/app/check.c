@@ -58,7 +58,7 @@ bool app_data_dir_usable(const char *dir, char *why, size_t why_size)
 
 /* ---- files that the daemon's user has to read ---- */
 
-static bool may(const struct stat *st, uid_t uid, mode_t owner, mode_t group, mode_t other)
+static bool is_permitted(const struct stat *st, uid_t uid, mode_t owner, mode_t group, mode_t other)
 {
     if (st->st_uid == uid) {
         return (st->st_mode & owner) != 0;
@@ -73,10 +73,10 @@ static bool can_read(const char *path, uid_t uid)
     char part[4096];
     struct stat st;
     snprintf(part, sizeof part, "%s", path);
-    bool ok = stat(part, &st) != 0 || may(&st, uid, S_IRUSR, S_IRGRP, S_IROTH);
+    bool ok = stat(part, &st) != 0 || is_permitted(&st, uid, S_IRUSR, S_IRGRP, S_IROTH);
     for (char *slash = NULL; ok && (slash = strrchr(part, '/')) != NULL && slash != part;) {
         *slash = '\0';
-        ok = stat(part, &st) != 0 || may(&st, uid, S_IXUSR, S_IXGRP, S_IXOTH);
+        ok = stat(part, &st) != 0 || is_permitted(&st, uid, S_IXUSR, S_IXGRP, S_IXOTH);
     }
     return ok;
 }
@@ -120,7 +120,7 @@ static void check_files(const struct config *c, struct buf *out)
     }
 }
 
-static void say_ok(const struct settings *s, const char *file)
+static void print_ok(const struct settings *s, const char *file)
 {
     printf("%s: ok", file != NULL && access(file, F_OK) == 0 ? file : "lulld");
     for (size_t i = 0; i < s->upstream_count; i++) {
@@ -144,6 +144,6 @@ int app_check(const struct config *config, const char *file)
     if (!usable) {
         return EXIT_USAGE;
     }
-    say_ok(s, file);
+    print_ok(s, file);
     return fflush(stdout) == 0 ? EXIT_STOPPED : EXIT_FAILED;
 }

@@ -1,8 +1,8 @@
 /* daemon.c: the order in which the daemon comes up, and its mirror.
  *
  * The control socket comes before the port, since a live one belongs to another daemon and ends
- * this one; readiness is told last. Whatever has been made is taken down by daemon_finish in
- * reverse, however far starting got: every destroy accepts NULL.
+ * this one; readiness is reported last. daemon_finish destroys
+ * in reverse what has been made, however far starting got: every destroy accepts NULL.
  */
 #include "app/app_priv.h"
 

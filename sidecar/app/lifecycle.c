@@ -51,7 +51,7 @@ static void stop_daemon(struct daemon *d)
     http_server_drain(edge_server(d->edge), on_drained, d);
 }
 
-static void warn_of(struct daemon *d, struct buf *warnings)
+static void report_warnings(struct daemon *d, struct buf *warnings)
 {
     struct span all = buf_span(warnings);
     bool known = span_eq(all, buf_span(&d->warned));
@@ -79,11 +79,11 @@ struct config *lifecycle_read(struct daemon *d, struct buf *errors)
     if (d->config == NULL) {
         log_setup(s->log_level, s->log_format);
     }
-    warn_of(d, &warnings);
+    report_warnings(d, &warnings);
     return config;
 }
 
-static void swap_in(struct daemon *d, struct config *fresh)
+static void use_config(struct daemon *d, struct config *fresh)
 {
     struct settings *s = config_settings(fresh);
     log_setup(s->server.log_level, s->server.log_format);
@@ -95,7 +95,7 @@ static void swap_in(struct daemon *d, struct config *fresh)
 }
 
 /* Errors are lines; the log has one. */
-static bool refused(const char *what, struct buf *text)
+static bool report_refused(const char *what, struct buf *text)
 {
     struct span all = span_trim(buf_span(text));
     char *line = mem_strndup(all.len > 0 ? all.ptr : "", all.len);
@@ -107,7 +107,7 @@ static bool refused(const char *what, struct buf *text)
     return false;
 }
 
-static void say_applied(const char *what, const struct buf *applied, const struct buf *fixed)
+static void report_applied(const char *what, const struct buf *applied, const struct buf *fixed)
 {
     bool any = applied->len > 0;
     bool waits = fixed->len > 0;
@@ -131,11 +131,11 @@ static bool apply_config(struct daemon *d, const char *what, struct config *fres
         config_destroy(fresh);
         enum err e = buf_printf(text, "%s\n", d->draining ? "the daemon is stopping" : why);
         (void)e;
-        return refused(what, text);
+        return report_refused(what, text);
     }
     config_diff(d->config, fresh, text, &applied, &fixed);
-    swap_in(d, fresh);
-    say_applied(what, &applied, &fixed);
+    use_config(d, fresh);
+    report_applied(what, &applied, &fixed);
     buf_free(&applied);
     buf_free(&fixed);
     return true;
@@ -149,7 +149,7 @@ static bool reload_config(void *ctx, struct buf *text)
     d->live = (struct strings){0};
     struct config *fresh = lifecycle_read(d, text);
     bool done =
-        fresh != NULL ? apply_config(d, "reloaded", fresh, text) : refused("reloaded", text);
+        fresh != NULL ? apply_config(d, "reloaded", fresh, text) : report_refused("reloaded", text);
     if (done) {
         strings_free(&live);
     } else {
@@ -208,10 +208,10 @@ static bool set_live(void *ctx, const struct strings *lines, struct buf *text)
     struct config *fresh = lifecycle_read(d, text);
     bool done = false;
     if (fresh == NULL) {
-        (void)refused("set", text);
+        (void)report_refused("set", text);
     } else if (needs_restart(d, fresh, text)) {
         config_destroy(fresh);
-        (void)refused("set", text);
+        (void)report_refused("set", text);
     } else {
         done = apply_config(d, "set", fresh, text);
     }

@@ -73,8 +73,7 @@ static void append_span(struct buf *out, struct span s)
     }
 }
 
-/* As the file reader would take it: quoted where it has to be. */
-static void append_quoted(struct buf *out, const char *text)
+void config_quote(const char *text, struct buf *out)
 {
     struct span s = span_of(text);
     bool plain = span_trim(s).len == s.len && strpbrk(text, "\n\t#") == NULL && text[0] != '"';
@@ -98,7 +97,7 @@ void config_print(const struct config *c, struct buf *out)
     for (size_t i = 0; i < c->count; i++) {
         char *shown = value_shown(&c->values[i]);
         buf_text(out, "%s = ", c->values[i].name);
-        append_quoted(out, shown);
+        config_quote(shown, out);
         free(shown);
         buf_text(out, "  (%s)\n", value_place(&c->values[i]));
     }

@@ -1,5 +1,5 @@
-/* value_types.c: one reader for each type of option: text in, field out. No reader guesses: a number ends
- * where the text ends, a duration has its unit, a word is one of choices.def.
+/* value_types.c: one reader for each type of option: text in, field out. Readers are strict: a
+ * number ends where the text ends, a duration has its unit, a word is one of choices.def.
  */
 #include "config/config_priv.h"
 

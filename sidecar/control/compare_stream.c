@@ -1,8 +1,8 @@
 /* compare_stream.c: POST /compare: tries models on stored requests. The body names them, one a
  * line; each call that has ended is a JSON object in a line of its own, and the last line sums up.
  *
- * Only root and the daemon's own uid may: the answers show what people wrote, and the requests are
- * sent in their name. The run ends when its client goes away.
+ * Only root and the daemon's own uid may: the answers show what users wrote, and the requests are
+ * sent on their behalf. The run ends when its client goes away.
  */
 #include "control/control_priv.h"
 
@@ -16,7 +16,7 @@ struct question {
     struct buf why; /* what is wrong with it */
 };
 
-static bool wrong(struct question *q, size_t line, const char *what, struct span word)
+static bool refuse_line(struct question *q, size_t line, const char *what, struct span word)
 {
     buf_text(&q->why, "line %zu: %s%.*s", line, what, (int)(word.len < 64 ? word.len : 64),
              word.ptr == NULL ? "" : word.ptr);
@@ -24,7 +24,7 @@ static bool wrong(struct question *q, size_t line, const char *what, struct span
 }
 
 /* Whether it could be the name of an upstream: what follows an @ in a model's own name is not. */
-static bool may_be_name(struct span s)
+static bool is_upstream_name(struct span s)
 {
     for (size_t i = 0; i < s.len; i++) {
         bool letter = s.ptr[i] >= 'a' && s.ptr[i] <= 'z';
@@ -37,49 +37,49 @@ static bool may_be_name(struct span s)
 }
 
 /* MODEL[@UPSTREAM] */
-static bool take_line(struct question *q, struct span text, size_t line)
+static bool read_line(struct question *q, struct span text, size_t line)
 {
     size_t at = span_rfind(text, SPAN("@"));
     struct compare_candidate c = {.text = text, .model = text, .upstream = -1};
-    if (at != SIZE_MAX && may_be_name(span_make(text.ptr + at + 1, text.len - at - 1))) {
+    if (at != SIZE_MAX && is_upstream_name(span_make(text.ptr + at + 1, text.len - at - 1))) {
         struct span name = span_make(text.ptr + at + 1, text.len - at - 1);
         c.model = span_make(text.ptr, at);
         c.upstream = settings_find_upstream(q->spec.settings, name);
         if (c.upstream < 0) {
-            return wrong(q, line, "there is no upstream named ", name);
+            return refuse_line(q, line, "there is no upstream named ", name);
         }
     }
     if (c.model.len == 0) {
-        return wrong(q, line, "no model; write MODEL or MODEL@UPSTREAM", SPAN_NONE);
+        return refuse_line(q, line, "no model; write MODEL or MODEL@UPSTREAM", SPAN_NONE);
     }
     if (c.model.len > MODEL_MAX || span_find(text, SPAN("\0"), 0) != SIZE_MAX) {
-        return wrong(q, line, "that is no model", SPAN_NONE);
+        return refuse_line(q, line, "that is no model", SPAN_NONE);
     }
     if (q->spec.count == COMPARE_CANDIDATES) {
-        return wrong(q, line, "16 models at most", SPAN_NONE);
+        return refuse_line(q, line, "16 models at most", SPAN_NONE);
     }
     for (size_t i = 0; i < q->spec.count; i++) {
         if (span_eq(q->candidates[i].text, text)) {
-            return wrong(q, line, "named twice: ", text);
+            return refuse_line(q, line, "named twice: ", text);
         }
     }
     q->candidates[q->spec.count++] = c;
     return true;
 }
 
-static bool take_lines(struct question *q, struct span body)
+static bool read_lines(struct question *q, struct span body)
 {
     size_t line = 1;
     for (size_t at = 0; at < body.len; line++) {
         size_t end = span_find(body, SPAN("\n"), at);
         end = end == SIZE_MAX ? body.len : end;
-        if (!take_line(q, span_trim(span_make(body.ptr + at, end - at)), line)) {
+        if (!read_line(q, span_trim(span_make(body.ptr + at, end - at)), line)) {
             return false;
         }
         at = end + 1;
     }
     return q->spec.count > 0 ||
-           wrong(q, line, "no model; write MODEL or MODEL@UPSTREAM", SPAN_NONE);
+           refuse_line(q, line, "no model; write MODEL or MODEL@UPSTREAM", SPAN_NONE);
 }
 
 static bool take_parameter(void *ctx, struct span name, struct span value)
@@ -172,7 +172,7 @@ static void add_summary(cJSON *list, const struct compare_summary *s)
 }
 
 /* The run is gone; returns whose it was. */
-static struct http_conn *forget(struct control *ctl)
+static struct http_conn *detach_run(struct control *ctl)
 {
     struct http_conn *c = ctl->compare.conn;
     ctl->compare.conn = NULL;
@@ -182,7 +182,7 @@ static struct http_conn *forget(struct control *ctl)
 
 static void on_ended(void *ctx, const struct compare_summary *rows, size_t count, const char *why)
 {
-    struct http_conn *c = forget(ctx);
+    struct http_conn *c = detach_run(ctx);
     cJSON *o = cJSON_CreateObject();
     if (why != NULL) {
         cJSON_AddStringToObject(o, "error", why);
@@ -196,7 +196,7 @@ static void on_ended(void *ctx, const struct compare_summary *rows, size_t count
 }
 
 /* What would be sent elsewhere, and how to say yes. */
-static void ask_for_yes(struct http_conn *c, const struct compare_refusal *refusal)
+static void reply_needs_yes(struct http_conn *c, const struct compare_refusal *refusal)
 {
     struct buf text = {.max = 64 * 1024};
     const struct compare_transfer *first = &refusal->transfers[0];
@@ -221,9 +221,9 @@ static void ask_for_yes(struct http_conn *c, const struct compare_refusal *refus
 
 static void on_refused(void *ctx, const struct compare_refusal *refusal)
 {
-    struct http_conn *c = forget(ctx);
+    struct http_conn *c = detach_run(ctx);
     if (refusal->count > 0) {
-        ask_for_yes(c, refusal);
+        reply_needs_yes(c, refusal);
     } else {
         control_reply_error(c, 409, span_of(refusal->why));
     }
@@ -234,7 +234,7 @@ static const struct compare_events events = {
 
 /* ---- the request ---- */
 
-static void start(struct control *ctl, struct http_conn *c, const struct compare_spec *spec)
+static void start_run(struct control *ctl, struct http_conn *c, const struct compare_spec *spec)
 {
     if (*ctl->parts.draining) {
         control_reply_error(c, 409, SPAN("the daemon is stopping"));
@@ -262,8 +262,8 @@ void control_compare(struct control *ctl, struct http_conn *c)
         buf_text(&q.why, "say which kind, as in kind=title");
         good = false;
     }
-    if (good && take_lines(&q, http_body(c))) {
-        start(ctl, c, &q.spec);
+    if (good && read_lines(&q, http_body(c))) {
+        start_run(ctl, c, &q.spec);
     } else {
         control_reply_error(c, 400, buf_span(&q.why));
     }
@@ -282,7 +282,7 @@ void control_compare_gone(struct control *ctl, const struct http_conn *c)
 {
     if (ctl->compare.conn != NULL && (c == NULL || ctl->compare.conn == c)) {
         struct compare_run *run = ctl->compare.run;
-        (void)forget(ctl);
+        (void)detach_run(ctl);
         compare_stop(run);
     }
 }

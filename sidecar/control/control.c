@@ -138,7 +138,7 @@ static struct span entry_id(struct http_conn *c)
     return span_make(path.ptr + skip, path.len - skip);
 }
 
-/* Whether the other end may see what people wrote. */
+/* Whether the other end may see the texts of requests and answers. */
 static bool may_see_texts(struct control *ctl, struct http_conn *c)
 {
     return !control_settings(&ctl->parts)->server.control_private || is_trusted(c);

@@ -133,7 +133,7 @@ cJSON *history_tree(const struct history *h);
 /* ---- stats.c ---- */
 
 /* The figures, with the gauges of connections and queues brought up to date. */
-/* The state of an upstream of the configuration in force, as people see it. */
+/* The state of an upstream of the configuration in force as a word. */
 const char *control_server_state(const struct control_parts *parts,
                                  const struct upstream_settings *to);
 struct figures *control_figures(const struct control_parts *parts);

@@ -83,7 +83,7 @@ static bool is_wanted(const struct tail *t, const struct exchange_event *e)
            (t->outcome[0] == '\0' || strcmp(t->outcome, e->outcome) == 0) && e->took >= t->slow;
 }
 
-static void send(struct tail *t, struct span piece)
+static void tail_send(struct tail *t, struct span piece)
 {
     t->blocked = !http_reply_data(t->conn, piece);
 }
@@ -100,7 +100,7 @@ static void on_event(void *ctx, const struct exchange_event *e)
     }
     struct buf out = {.max = EVENT_MAX};
     control_events_render(&out, e);
-    send(t, buf_span(&out));
+    tail_send(t, buf_span(&out));
     buf_free(&out);
 }
 
@@ -109,7 +109,7 @@ static void on_keepalive(void *ctx)
     struct tail *t = ctx;
     loop_timer_start(t->keepalive, KEEPALIVE);
     if (!t->blocked) {
-        send(t, SPAN(": \n\n"));
+        tail_send(t, SPAN(": \n\n"));
     }
 }
 
@@ -144,7 +144,7 @@ void control_events_writable(struct control *ctl, struct http_conn *c)
         struct buf out = {.max = EVENT_MAX};
         buf_text(&out, "event: lost\ndata: {\"lost\":%" PRIu64 "}\n\n", t->lost);
         t->lost = 0;
-        send(t, buf_span(&out));
+        tail_send(t, buf_span(&out));
         buf_free(&out);
     }
 }
@@ -208,7 +208,7 @@ static bool take_filter(void *ctx, struct span name, struct span value)
     return false;
 }
 
-static void begin(struct tail *t)
+static void tail_begin(struct tail *t)
 {
     const struct http_header headers[] = {{SPAN("Content-Type"), SPAN("text/event-stream")},
                                           {SPAN("Cache-Control"), SPAN("no-store")}};
@@ -218,7 +218,7 @@ static void begin(struct tail *t)
     list_append(&t->ctl->tails, &t->node);
     t->ctl->tail_count++;
     http_reply_begin(t->conn, 200, SPAN_NONE, headers, sizeof headers / sizeof headers[0], -1);
-    send(t, SPAN(": \n\n"));
+    tail_send(t, SPAN(": \n\n"));
     engine_listen(t->ctl->parts.engine, &t->listener);
 }
 
@@ -236,7 +236,7 @@ void control_events(struct control *ctl, struct http_conn *c)
         control_reply_error(c, 503, SPAN("16 clients read the events already"));
         free(t);
     } else {
-        begin(t);
+        tail_begin(t);
     }
     buf_free(&why);
     buf_free(&text);

@@ -18,8 +18,8 @@ struct family {
     enum figure_unit unit;
 };
 
-static struct family begin(struct buf *out, const char *group, const char *figure,
-                           enum figure_unit unit, const char *help)
+static struct family family_begin(struct buf *out, const char *group, const char *figure,
+                                  enum figure_unit unit, const char *help)
 {
     struct family f = {.unit = unit};
     size_t len = strlen(figure);
@@ -32,7 +32,8 @@ static struct family begin(struct buf *out, const char *group, const char *figur
     return f;
 }
 
-static void sample(struct buf *out, const struct family *f, const char *labels, int64_t value)
+static void family_sample(struct buf *out, const struct family *f, const char *labels,
+                          int64_t value)
 {
     if (f->unit == FIGURE_SECONDS || f->unit == FIGURE_MONEY) {
         buf_text(out, "%s%s %.6f\n", f->name, labels, (double)value / 1e6);
@@ -42,8 +43,8 @@ static void sample(struct buf *out, const struct family *f, const char *labels, 
 }
 
 /* label: "kind=\"title\"" or empty. */
-static void histogram(struct buf *out, const char *name, const char *label,
-                      const struct figure_times *t)
+static void put_histogram(struct buf *out, const char *name, const char *label,
+                          const struct figure_times *t)
 {
     const char *comma = label[0] != '\0' ? "," : "";
     uint64_t sum = 0;
@@ -60,7 +61,7 @@ static void histogram(struct buf *out, const char *name, const char *label,
     buf_text(out, "%s_count%s%s%s %llu\n", name, open, label, close, (unsigned long long)t->count);
 }
 
-static void histogram_head(struct buf *out, const char *name, const char *help)
+static void put_histogram_head(struct buf *out, const char *name, const char *help)
 {
     buf_text(out, "# HELP %s %s\n# TYPE %s histogram\n", name, help, name);
 }
@@ -68,13 +69,13 @@ static void histogram_head(struct buf *out, const char *name, const char *help)
 static void task_figure(struct buf *out, const struct figures *f, size_t offset, const char *name,
                         enum figure_unit unit, const char *help)
 {
-    struct family family = begin(out, "task", name, unit, help);
+    struct family family = family_begin(out, "task", name, unit, help);
     for (size_t i = 0; i < f->task_count; i++) {
         char labels[NAME_MAX_BYTES];
         int64_t value = 0;
         memcpy(&value, (const char *)f->tasks[i] + offset, sizeof value);
         snprintf(labels, sizeof labels, "{kind=\"%s\"}", f->tasks[i]->name);
-        sample(out, &family, labels, value);
+        family_sample(out, &family, labels, value);
     }
 }
 
@@ -83,27 +84,29 @@ static void put_tasks(struct buf *out, const struct figures *f)
     char labels[NAME_MAX_BYTES];
     task_figure(out, f, offsetof(struct task_figures, requests), "requests", FIGURE_COUNT,
                 "finished requests of a kind");
-    struct family family = begin(out, "task", "outcomes", FIGURE_COUNT, "how requests ended");
+    struct family family =
+        family_begin(out, "task", "outcomes", FIGURE_COUNT, "how requests ended");
     for (size_t i = 0; i < f->task_count; i++) {
         for (int o = 0; o < OUTCOME_COUNT; o++) {
             snprintf(labels, sizeof labels, "{kind=\"%s\",outcome=\"%s\"}", f->tasks[i]->name,
                      outcome_name((enum outcome)o));
-            sample(out, &family, labels, (int64_t)f->tasks[i]->outcomes[o]);
+            family_sample(out, &family, labels, (int64_t)f->tasks[i]->outcomes[o]);
         }
     }
 #define TASK_FIGURE(field, name, unit, help)                                                       \
     task_figure(out, f, offsetof(struct task_figures, field), name, FIGURE_##unit, help);
 #include "lull/config/figures.def"
-    histogram_head(out, "lull_task_latency_seconds", "time to answer a request of a kind");
+    put_histogram_head(out, "lull_task_latency_seconds", "time to answer a request of a kind");
     for (size_t i = 0; i < f->task_count; i++) {
         snprintf(labels, sizeof labels, "kind=\"%s\"", f->tasks[i]->name);
-        histogram(out, "lull_task_latency_seconds", labels, &f->tasks[i]->latency);
+        put_histogram(out, "lull_task_latency_seconds", labels, &f->tasks[i]->latency);
     }
-    histogram_head(out, "lull_task_window_seconds", "debounce window that completions were given");
+    put_histogram_head(out, "lull_task_window_seconds",
+                       "debounce window that completions were given");
     for (size_t i = 0; i < f->task_count; i++) {
         snprintf(labels, sizeof labels, "kind=\"%s\"", f->tasks[i]->name);
         if (f->tasks[i]->window.count > 0) {
-            histogram(out, "lull_task_window_seconds", labels, &f->tasks[i]->window);
+            put_histogram(out, "lull_task_window_seconds", labels, &f->tasks[i]->window);
         }
     }
 }
@@ -112,27 +115,27 @@ static void upstream_figure(struct buf *out, struct figures *f, const struct set
                             size_t offset, const char *name, enum figure_unit unit,
                             const char *help)
 {
-    struct family family = begin(out, "upstream", name, unit, help);
+    struct family family = family_begin(out, "upstream", name, unit, help);
     for (size_t i = 0; i < s->upstream_count; i++) {
         char labels[NAME_MAX_BYTES];
         int64_t value = 0;
         const struct upstream_figures *u = figures_upstream(f, s->upstreams[i].name);
         memcpy(&value, (const char *)u + offset, sizeof value);
         snprintf(labels, sizeof labels, "{upstream=\"%s\"}", s->upstreams[i].name);
-        sample(out, &family, labels, value);
+        family_sample(out, &family, labels, value);
     }
 }
 
 static void upstream_histogram(struct buf *out, struct figures *f, const struct settings *s,
                                size_t offset, const char *name, const char *help)
 {
-    histogram_head(out, name, help);
+    put_histogram_head(out, name, help);
     for (size_t i = 0; i < s->upstream_count; i++) {
         char labels[NAME_MAX_BYTES];
         const struct upstream_figures *u = figures_upstream(f, s->upstreams[i].name);
         snprintf(labels, sizeof labels, "upstream=\"%s\"", u->name);
-        histogram(out, name, labels,
-                  (const struct figure_times *)(const void *)((const char *)u + offset));
+        put_histogram(out, name, labels,
+                      (const struct figure_times *)(const void *)((const char *)u + offset));
     }
 }
 
@@ -140,7 +143,7 @@ static void upstream_histogram(struct buf *out, struct figures *f, const struct 
 static void turn_histograms(struct buf *out, struct figures *f, const struct settings *s)
 {
     static const char NAME[] = "lull_upstream_turn_ttft_seconds";
-    histogram_head(out, NAME, "first token of turns that continue a conversation");
+    put_histogram_head(out, NAME, "first token of turns that continue a conversation");
     for (size_t i = 0; i < s->upstream_count; i++) {
         const struct upstream_figures *u = figures_upstream(f, s->upstreams[i].name);
         const struct {
@@ -153,7 +156,7 @@ static void turn_histograms(struct buf *out, struct figures *f, const struct set
             char labels[NAME_MAX_BYTES];
             snprintf(labels, sizeof labels, "upstream=\"%s\",after=\"%s\"", u->name,
                      turns[k].after);
-            histogram(out, NAME, labels, turns[k].times);
+            put_histogram(out, NAME, labels, turns[k].times);
         }
     }
 }
@@ -162,13 +165,13 @@ static void put_upstreams(struct buf *out, const struct control_parts *parts)
 {
     const struct settings *s = control_settings(parts);
     struct figures *f = parts->figures;
-    struct family up = begin(out, "upstream", "up", FIGURE_GAUGE,
-                             "0: the last call did not reach it, or tasks are kept away");
+    struct family up = family_begin(out, "upstream", "up", FIGURE_GAUGE,
+                                    "0: the last call did not reach it, or tasks are kept away");
     for (size_t i = 0; i < s->upstream_count; i++) {
         char labels[NAME_MAX_BYTES];
         const char *state = control_server_state(parts, &s->upstreams[i]);
         snprintf(labels, sizeof labels, "{upstream=\"%s\"}", s->upstreams[i].name);
-        sample(out, &up, labels, strcmp(state, "up") == 0 || strcmp(state, "untried") == 0);
+        family_sample(out, &up, labels, strcmp(state, "up") == 0 || strcmp(state, "untried") == 0);
     }
 #define UPSTREAM_FIGURE(field, name, unit, help)                                                   \
     upstream_figure(out, f, s, offsetof(struct upstream_figures, field), name, FIGURE_##unit, help);
@@ -184,8 +187,8 @@ static void put_upstreams(struct buf *out, const struct control_parts *parts)
 static void put_one(struct buf *out, const char *group, const char *name, enum figure_unit unit,
                     const char *help, int64_t value)
 {
-    struct family family = begin(out, group, name, unit, help);
-    sample(out, &family, "", value);
+    struct family family = family_begin(out, group, name, unit, help);
+    family_sample(out, &family, "", value);
 }
 
 static void put_server(struct buf *out, const struct server_figures *s)
@@ -193,8 +196,8 @@ static void put_server(struct buf *out, const struct server_figures *s)
 #define SERVER_FIGURE(group, field, name, unit, help)                                              \
     put_one(out, #group, name, FIGURE_##unit, help, s->group##_##field);
 #include "lull/config/figures.def"
-    histogram_head(out, "lull_chat_ttft_seconds", "time to the first byte of a chat's answer");
-    histogram(out, "lull_chat_ttft_seconds", "", &s->chat_ttft);
+    put_histogram_head(out, "lull_chat_ttft_seconds", "time to the first byte of a chat's answer");
+    put_histogram(out, "lull_chat_ttft_seconds", "", &s->chat_ttft);
 }
 
 static void put_cache(struct buf *out, struct cache *cache)
@@ -212,8 +215,8 @@ static void put_cache(struct buf *out, struct cache *cache)
     put_one(out, "cache", "evicted", FIGURE_COUNT, "removed for room", (int64_t)c.evicted);
     put_one(out, "cache", "collisions", FIGURE_COUNT, "same hash, other request",
             (int64_t)c.collisions);
-    histogram_head(out, "lull_cache_commit_seconds", "duration of commits to disk");
-    histogram(out, "lull_cache_commit_seconds", "", cache_commit_times(cache));
+    put_histogram_head(out, "lull_cache_commit_seconds", "duration of commits to disk");
+    put_histogram(out, "lull_cache_commit_seconds", "", cache_commit_times(cache));
     put_one(out, "cache", "errors", FIGURE_COUNT, "failed reads and writes", (int64_t)c.errors);
 }
 

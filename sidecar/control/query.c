@@ -8,7 +8,7 @@
 enum { LIMIT_DEFAULT = 100, LIMIT_MAX = 1000, DECODED_MAX = 16 * 1024 };
 
 /* Percent-decoding, "+" is a blank. Bytes stay in text, whose memory was reserved before. */
-static bool decode(struct buf *text, struct span s, struct span *out)
+static bool decode_value(struct buf *text, struct span s, struct span *out)
 {
     size_t start = text->len;
     for (size_t i = 0; i < s.len; i++) {
@@ -41,7 +41,7 @@ bool control_query_number(struct span s, int64_t max, int64_t *out)
     return good && n <= max;
 }
 
-static bool refuse(struct buf *why, const char *text, struct span word)
+static bool refuse_word(struct buf *why, const char *text, struct span word)
 {
     buf_text(why, "%s%.*s", text, (int)(word.len < 64 ? word.len : 64), word.ptr);
     return false;
@@ -91,20 +91,20 @@ static bool take_parameter(void *ctx, struct span name, struct span value)
         bool ok = control_query_number(value, INT32_MAX, &n);
         q->page = true;
         q->limit = n > LIMIT_MAX ? LIMIT_MAX : (size_t)(ok ? n : 0);
-        return ok || refuse(why, "limit is a number, not ", value);
+        return ok || refuse_word(why, "limit is a number, not ", value);
     }
     if (span_eq(name, SPAN("after"))) {
         q->page = true;
         return control_query_number(value, INT64_MAX, &q->after) ||
-               refuse(why, "after is a number, not ", value);
+               refuse_word(why, "after is a number, not ", value);
     }
     if (span_eq(name, SPAN("all"))) {
         q->all = span_eq(value, SPAN("yes"));
-        return q->all || refuse(why, "write all=yes, not ", value);
+        return q->all || refuse_word(why, "write all=yes, not ", value);
     }
     q->any = true;
     if (value.len == 0) {
-        return refuse(why, "empty condition: ", name);
+        return refuse_word(why, "empty condition: ", name);
     }
     if (span_eq(name, SPAN("older"))) {
         bool ok = control_query_duration(value, &n, why);
@@ -119,7 +119,8 @@ static bool take_parameter(void *ctx, struct span name, struct span value)
                          : span_eq(name, SPAN("model")) ? &q->filter.model
                                                         : NULL;
     if (field == NULL) {
-        return refuse(why, "there are kind, scope, model, older, limit, after and all; not ", name);
+        return refuse_word(why, "there are kind, scope, model, older, limit, after and all; not ",
+                           name);
     }
     *field = value;
     return true;
@@ -130,7 +131,7 @@ bool control_query_walk(struct span query, struct buf *text,
                         struct buf *why)
 {
     if (buf_reserve(text, query.len * 2 + 16) != ERR_OK) {
-        return refuse(why, "the query is too long", SPAN(""));
+        return refuse_word(why, "the query is too long", SPAN(""));
     }
     for (size_t at = 0; at < query.len;) {
         size_t end = span_find(query, SPAN("&"), at);
@@ -143,8 +144,8 @@ bool control_query_walk(struct span query, struct buf *text,
             continue;
         }
         if (equals == SIZE_MAX ||
-            !decode(text, span_make(part.ptr + equals + 1, part.len - equals - 1), &value)) {
-            return refuse(why, "not NAME=VALUE: ", part);
+            !decode_value(text, span_make(part.ptr + equals + 1, part.len - equals - 1), &value)) {
+            return refuse_word(why, "not NAME=VALUE: ", part);
         }
         if (!take(ctx, span_make(part.ptr, equals), value)) {
             return false;

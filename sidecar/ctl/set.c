@@ -1,10 +1,12 @@
 /* set.c: lullctl set, and lullctl config --changed. */
 #include "ctl/ctl.h"
 
+#include "lull/config/config.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { LINES_MAX = 32 * 1024 };
+enum { LINES_MAX = 32 * 1024, VALUE_MAX = 4 * 1024 * 1024 };
 
 static void print_set(const cJSON *answer)
 {
@@ -63,24 +65,13 @@ static void split_name(const char *name, char *head, size_t size, const char **k
     }
 }
 
-/* As the file reader takes it: in quotes where it has to be. */
 static void print_value(const char *value)
 {
-    bool plain = value[0] != '"' && value[0] != ' ' && strpbrk(value, "\n\t#") == NULL &&
-                 (value[0] == '\0' || value[strlen(value) - 1] != ' ');
-    if (plain) {
-        printf("%s", value);
-        return;
-    }
-    putchar('"');
-    for (; *value != '\0'; value++) {
-        if (*value == '\n' || *value == '\t') {
-            printf(*value == '\n' ? "\\n" : "\\t");
-        } else {
-            printf(*value == '"' || *value == '\\' ? "\\%c" : "%c", *value);
-        }
-    }
-    putchar('"');
+    struct buf quoted = {.max = VALUE_MAX};
+    config_quote(value, &quoted);
+    require_ok(buf_append_char(&quoted, '\0'));
+    ctl_print_text(quoted.data, false);
+    buf_free(&quoted);
 }
 
 static void print_changed(const cJSON *config)

@@ -44,7 +44,9 @@ void config_print(const struct config *c, struct buf *out);
 /* The same as a JSON object {"section.key":{"value","origin"}}, of the names that begin with
  * `section` ("": all), without that beginning. */
 void config_print_json(const struct config *c, const char *section, struct buf *out);
-/* The value of "section.key" as people may see it, NULL where it is none; free() it. */
+/* Appends a value as the configuration file has it: in quotes where it has to be. */
+void config_quote(const char *text, struct buf *out);
+/* The value of "section.key" with secrets masked; NULL where it is none; free() it. */
 char *config_value(const struct config *c, const char *name);
 /* Every key of options.def: type, default, range, reload, help. */
 void config_help(struct buf *out);
