@@ -3,6 +3,7 @@
 #include "lull/base/buf.h"
 
 #include "lull/base/ascii.h"
+#include "lull/base/utf8.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -173,46 +174,95 @@ void buf_text(struct buf *b, const char *fmt, ...)
     }
 }
 
-size_t buf_json_escape(unsigned char c, char out[6])
+static bool is_plain(unsigned char c)
+{
+    return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
+}
+
+size_t json_room(struct span s)
+{
+    enum { WIDEST = 6, SHORT = 2048 };
+    size_t room = WIDEST * s.len;
+    if (s.len > SHORT) {
+        room = s.len;
+        for (size_t i = 0; i < s.len; i++) {
+            room += is_plain((unsigned char)s.ptr[i]) ? 0 : WIDEST - 1;
+        }
+    }
+    return room;
+}
+
+static char *write_escape(char *at, unsigned char c)
 {
     static const char named[] = {
         ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r'};
-    out[0] = '\\';
-    if (c == '"' || c == '\\') {
-        out[1] = (char)c;
-        return 2;
+    *at++ = '\\';
+    if (c >= 0x20) { /* a quote or a backslash */
+        *at++ = (char)c;
+    } else if (c < sizeof named && named[c] != 0) {
+        *at++ = named[c];
+    } else {
+        memcpy(at, "u00", 3);
+        at[3] = ascii_hex_digit(c >> 4);
+        at[4] = ascii_hex_digit(c);
+        at += 5;
     }
-    if (c < sizeof named && named[c] != 0) {
-        out[1] = named[c];
-        return 2;
+    return at;
+}
+
+char *json_write(char *at, struct span s)
+{
+    for (size_t i = 0; i < s.len;) {
+        unsigned char c = (unsigned char)s.ptr[i];
+        size_t n = is_plain(c) ? 1 : utf8_length(s.ptr + i, s.len - i);
+        if (is_plain(c)) {
+            *at++ = (char)c;
+        } else if (n == 0) {
+            memcpy(at, "\xEF\xBF\xBD", 3);
+            at += 3;
+            n = 1;
+        } else if (n == 1) {
+            at = write_escape(at, c);
+        } else {
+            memcpy(at, s.ptr + i, n);
+            at += n;
+        }
+        i += n;
     }
-    memcpy(out + 1, "u00", 3);
-    out[4] = ascii_hex_digit(c >> 4);
-    out[5] = ascii_hex_digit(c);
-    return 6;
+    return at;
 }
 
 enum err buf_append_json(struct buf *b, struct span s)
 {
+    char piece[8];
     size_t old = b->len;
-    size_t from = 0;
+    size_t room = json_room(s);
     enum err e = ERR_OK;
-    for (size_t i = 0; i < s.len && e == ERR_OK; i++) {
-        unsigned char c = (unsigned char)s.ptr[i];
-        if (c >= 0x20 && c != '"' && c != '\\') {
-            continue;
+    if (room <= b->max - b->len) { /* one reservation, one pass */
+        e = buf_reserve(b, room);
+        if (e == ERR_OK && s.len > 0) {
+            b->len = (size_t)(json_write(b->data + b->len, s) - b->data);
         }
-        char escaped[6];
-        size_t n = buf_json_escape(c, escaped);
-        e = buf_append(b, s.ptr + from, i - from);
-        if (e == ERR_OK) {
-            e = buf_append(b, escaped, n);
-        }
-        from = i + 1;
+        return e;
     }
-    if (e == ERR_OK && s.len > from) {
-        e = buf_append(b, s.ptr + from, s.len - from);
+    for (size_t i = 0, n = 0; i < s.len && e == ERR_OK; i += n) {
+        size_t left = s.len - i;
+        n = utf8_length(s.ptr + i, left);
+        n = n == 0 ? 1 : n;
+        e = buf_append(b, piece, (size_t)(json_write(piece, span_make(s.ptr + i, n)) - piece));
     }
+    if (e != ERR_OK) {
+        b->len = old;
+    }
+    return e;
+}
+
+enum err buf_append_json_string(struct buf *b, struct span s)
+{
+    size_t old = b->len;
+    enum err e = buf_append_char(b, '"');
+    e = e == ERR_OK ? buf_append_json(b, s) : e;
+    e = e == ERR_OK ? buf_append_char(b, '"') : e;
     if (e != ERR_OK) {
         b->len = old;
     }

@@ -59,7 +59,7 @@ static size_t parse(size_t i)
     return good;
 }
 
-static size_t cross(size_t i)
+static size_t convert(size_t i)
 {
     struct span body = span_of(requests[i].body);
     struct buf out = {.max = 4 * body.len + 4096};
@@ -69,16 +69,22 @@ static size_t cross(size_t i)
     return e == ERR_OK ? 1 : 0;
 }
 
-static size_t neutral(size_t i)
+static size_t normalize(size_t i)
 {
     struct span body = span_of(requests[i].body);
     struct buf out = {.max = 4 * body.len + 4096};
-    bool can = dialect_request_neutral(body, requests[i].endpoint, NULL, &out, NULL);
+    struct dialect_request request;
+    bool can = false;
+    if (dialect_request_parse(body, requests[i].endpoint, &request)) {
+        enum err e = dialect_normalize(&request, &out, &can);
+        can = can && e == ERR_OK;
+        dialect_request_free(&request);
+    }
     buf_free(&out);
     return can ? 1 : 0;
 }
 
-static size_t shape(size_t i)
+static size_t override(size_t i)
 {
     static char none[] = "";
     struct kind_policy policy = {.shape = KIND_SHAPE_TEXT,
@@ -102,9 +108,9 @@ int main(int argc, char **argv)
         const char *name;
         size_t (*fn)(size_t i);
     } rows[] = {{"cJSON parse (peer)", parse},
-                {"cross to the other dialect", cross},
-                {"neutral form for the key", neutral},
-                {"shape (stream, think off)", shape}};
+                {"convert to the other dialect", convert},
+                {"read, normalized form for the key", normalize},
+                {"overrides (stream, think off)", override}};
     long rounds = argc > 1 ? strtol(argv[1], NULL, 10) : 200;
     size_t bytes = 0;
     load(LULL_SOURCE_DIR "/tests/fixtures/requests/open-webui.jsonl");

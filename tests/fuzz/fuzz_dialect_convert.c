@@ -1,6 +1,6 @@
 /* fuzz_dialect_convert.c: a request of any bytes put into the other dialect. Input: one byte
  * (endpoint), the body. What comes out is a request of the other dialect with the same messages
- * that crosses back, and is the same from then on; the neutral form is JSON where the body was; any
+ * that converts back, and is the same from then on; the normalized form is canonical; any
  * bytes as an error.
  */
 #include "lull/path/dialect/convert.h"
@@ -66,19 +66,31 @@ static void check_return(struct span made, enum endpoint from, enum endpoint to)
     buf_free(&back_again);
 }
 
-static void check_neutral(struct span body, enum endpoint from, bool crosses)
+/* The normalized form is canonical, and of an OpenAI body the same again. */
+static void check_normalized(struct span body, enum endpoint from, bool converts)
 {
     struct buf once = {.max = SIZE_MAX};
     struct buf twice = {.max = SIZE_MAX};
-    bool good = dialect_request_neutral(body, from, NULL, &once, NULL);
-    bool valid = body.len > 0 && json_canonical(body, NULL, 0, NULL) != JSON_INVALID;
-    require(valid ==
-            (once.len > 0 && json_canonical(buf_span(&once), NULL, 0, NULL) != JSON_INVALID));
-    require(good || span_eq(buf_span(&once), body));
-    require(good || !crosses);
-    if (good && from == ENDPOINT_CHAT) {
-        require(dialect_request_neutral(buf_span(&once), from, NULL, &twice, NULL));
+    struct dialect_request r;
+    bool converted = false;
+    if (!dialect_request_parse(body, from, &r)) {
+        require(!converts);
+        return;
+    }
+    enum err e = dialect_normalize(&r, &once, &converted);
+    require((e == ERR_OK) == (json_canonical(body, NULL, 0, NULL) == JSON_OK));
+    require(converted || !converts);
+    dialect_request_free(&r);
+    if (e == ERR_OK) {
+        require(json_canonical(buf_span(&once), NULL, 0, &twice) == JSON_OK);
         require(span_eq(buf_span(&once), buf_span(&twice)));
+    }
+    if (converted && from == ENDPOINT_CHAT) {
+        buf_clear(&twice);
+        require(dialect_request_parse(buf_span(&once), from, &r));
+        require(dialect_normalize(&r, &twice, &converted) == ERR_OK && converted);
+        require(span_eq(buf_span(&once), buf_span(&twice)));
+        dialect_request_free(&r);
     }
     buf_free(&once);
     buf_free(&twice);
@@ -122,7 +134,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_same(body, from, buf_span(&out), to);
         check_return(buf_span(&out), from, to);
     }
-    check_neutral(body, from, e == ERR_OK);
+    check_normalized(body, from, e == ERR_OK);
     check_error(body);
     buf_free(&out);
     return 0;

@@ -61,8 +61,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (task_reply_is_in(buf_span(&plain), &chat)) {
             require(code_points(buf_span(&plain)) >= TASK_REPLY_MIN);
         }
-        (void)task_is_first_turn(&chat);
-        (void)task_is_tool_turn(&chat);
         dialect_request_walk(&chat, find_itself, &chat);
     }
     dialect_request_free(&chat);

@@ -319,7 +319,7 @@ mutant(R, "a proxy's password is masked", "sidecar/config/value.c", "if (at != N
 mutant(R, "a change of [tasks] is one name", "sidecar/config/config.c",
        "if (v->of_tasks || (other != NULL && other->of_tasks)) {", "if (d == NULL) {", (KEYS,))
 mutant(R, "num_ctx as a value is sent", "sidecar/path/dialect/overrides.c",
-       "if (s->ollama && s->policy->num_ctx == MATCH_VALUE) {", "if (s == NULL) {", ("unit.dialect.test_overrides",))
+       "if (o->ollama && o->policy->num_ctx == MATCH_VALUE) {", "if (o == NULL) {", ("unit.dialect.test_overrides",))
 mutant(R, "a data_dir that is there is in order", "sidecar/app/check.c",
        "if (status == 0 && !S_ISDIR(st.st_mode)) {", "if (status == 0) {", ("integration.config",))
 mutant(R, "one line for each exchange", "sidecar/path/exchange/exchange.c", "    event_end(x);\n", "",
@@ -687,9 +687,9 @@ EVENTS_C = "sidecar/path/dialect/events.c"
 ASSEMBLE_T = ("unit.dialect.test_assemble",)
 FLIGHT_T = ("scenario.test_flight",)
 mutant(R, "content that is no text is odd", ASSEMBLE_C,
-       "} else if (text != NULL && !cJSON_IsNull(text)) {\n        a->odd = true;",
-       "} else if (text != NULL && !cJSON_IsNull(text)) {\n        a->odd = a->odd;", ASSEMBLE_T)
-mutant(R, "U+0000 is odd", ASSEMBLE_C, "a->odd = a->odd || has_nul(json);", "(void)has_nul;", ASSEMBLE_T)
+       "} else if (text != NULL && text->type != JSON_NULL) {\n        a->odd = true;",
+       "} else if (text != NULL && text->type != JSON_NULL) {\n        a->odd = a->odd;", ASSEMBLE_T)
+mutant(R, "U+0000 is odd", ASSEMBLE_C, "a->odd = a->odd || !full;", "(void)full;", ASSEMBLE_T)
 mutant(R, "what is cut off is incomplete", ASSEMBLE_C, "if (!transport_whole || (cut && !ended)) {",
        "if (!transport_whole) {", ASSEMBLE_T)
 mutant(R, "a finish reason ends an answer", ASSEMBLE_C, "bool ended = a->ended || a->finish_seen;",
@@ -712,8 +712,8 @@ JSON_READ = "sidecar/path/json/json_read.c"
 JUDGE_T = ("unit.webui.test_validate",)
 REPAIR_T = ("unit.webui.test_repair",)
 mutant(R, "no raw control characters", JSON_READ, "(c == 0 || r->as != JSON_LOOSE)", "c == 0", JUDGE_T)
-mutant(R, "NaN is no JavaScript", JSON_READ, "return python && json_word(&r->at, r->end, \"NaN\");",
-       "return json_word(&r->at, r->end, \"NaN\");", JUDGE_T)
+mutant(R, "NaN is no JavaScript", JSON_READ, "good = python && json_word(&r->at, r->end, \"NaN\");",
+       "good = json_word(&r->at, r->end, \"NaN\");", JUDGE_T)
 mutant(R, "NaN is Python", JSON_READ, "bool python = r->as != JSON_JAVASCRIPT;", "bool python = false;", JUDGE_T)
 mutant(R, "image prompts are read from the last brace", VALIDATE, "kind == KIND_QUERY || kind == KIND_IMAGE_PROMPT",
        "kind == KIND_QUERY", JUDGE_T)

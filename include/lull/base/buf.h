@@ -67,11 +67,14 @@ MUST_CHECK enum err buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(
 /* Appends at most 4 KB of text; what does not fit is left out, and so is all that follows. For
  * messages and listings whose reader needs no error. */
 void buf_text(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
-/* Appends s as the inside of a JSON string (no quotes): `"`, `\` and controls escaped, the rest as
- * it is. */
+/* Appends s as the inside of a JSON string (no quotes): `"`, `\` and controls escaped; a byte that
+ * is not UTF-8 becomes U+FFFD. The other one adds the quotes. */
 MUST_CHECK enum err buf_append_json(struct buf *b, struct span s);
-/* Writes the escape of c, a quote, a backslash or a control, in a JSON string; returns its bytes. */
-size_t buf_json_escape(unsigned char c, char out[6]);
+MUST_CHECK enum err buf_append_json_string(struct buf *b, struct span s);
+/* The same for a writer that has reserved its room: at most json_room(s) bytes; returns what is
+ * behind them. */
+size_t json_room(struct span s);
+char *json_write(char *at, struct span s);
 
 /* Drops n bytes from the front; n must be <= len. */
 void buf_consume(struct buf *b, size_t n);

@@ -9,7 +9,7 @@
 
 #include "lull/base/ascii.h"
 #include "lull/path/dialect/overrides.h"
-#include "lull/path/json/tree.h"
+#include "lull/path/json/reader.h"
 
 enum { TEXT_LOOKED_AT = 8 * 1024 };
 
@@ -105,17 +105,20 @@ static size_t find_name(struct span text, struct span name, bool plain)
 /* The first place of any member of `extra`. */
 static size_t find_extra(struct span text, struct span extra)
 {
-    cJSON *parsed = extra.len == 0 ? NULL : json_tree_parse(extra);
-    const cJSON *item = NULL;
+    struct json_doc doc;
+    struct buf name = {.max = extra.len};
+    const struct json_node *root = json_read(extra, &doc);
     size_t first = SIZE_MAX;
-    cJSON_ArrayForEach(item, parsed)
+    JSON_EACH(member, root)
     {
-        size_t at = item->string == NULL || item->string[0] == '\0'
-                        ? SIZE_MAX
-                        : find_name(text, span_of(item->string), true);
-        first = at < first ? at : first;
+        buf_clear(&name);
+        if (json_text(member->name, &name) && name.len > 0) {
+            size_t at = find_name(text, buf_span(&name), true);
+            first = at < first ? at : first;
+        }
     }
-    cJSON_Delete(parsed);
+    buf_free(&name);
+    json_doc_free(&doc);
     return first;
 }
 

@@ -26,84 +26,68 @@ void answer_free(struct answer *a)
     buf_free(&a->thinking);
 }
 
-static void append(struct assembler *a, struct buf *to, struct span s)
+/* Appends a string's text. */
+static void append_text(struct assembler *a, struct buf *to, const struct json_node *text)
 {
-    if (s.len == 0) {
-        return;
-    }
-    a->first_token_seen = true;
-    if (a->answer.content.len + a->answer.thinking.len + s.len > ANSWER_MAX ||
-        buf_append_span(to, s) != ERR_OK) {
+    size_t before = to->len;
+    if (!json_append_text(text, to)) {
+        bool full = text->raw.len > to->max - before;
+        a->too_large = a->too_large || full;
+        a->odd = a->odd || !full; /* it has no text in UTF-8 */
+    } else if (a->answer.content.len + a->answer.thinking.len > ANSWER_MAX) {
+        to->len = before;
         a->too_large = true;
     }
+    a->first_token_seen = a->first_token_seen || to->len > before;
 }
 
-/* A list of parts that are text. */
-static void take_parts(struct assembler *a, struct buf *to, const cJSON *list)
+void assemble_text(struct assembler *a, struct buf *to, const struct json_node *text)
 {
-    const cJSON *part = NULL;
-    cJSON_ArrayForEach(part, list)
-    {
-        const cJSON *type = cJSON_GetObjectItemCaseSensitive(part, "type");
-        const cJSON *text = cJSON_GetObjectItemCaseSensitive(part, "text");
-        bool plain =
-            type == NULL || (cJSON_IsString(type) && strcmp(type->valuestring, "text") == 0);
-        if (!plain || !cJSON_IsString(text)) {
-            a->odd = true;
-            return;
+    if (json_is(text, JSON_STRING)) {
+        append_text(a, to, text);
+    } else if (json_is(text, JSON_ARRAY)) {
+        JSON_EACH(part, text)
+        {
+            const struct json_node *type = json_get(part, SPAN("type"));
+            const struct json_node *piece = json_get(part, SPAN("text"));
+            if ((type != NULL && !json_is_text(type, SPAN("text"))) ||
+                !json_is(piece, JSON_STRING)) {
+                a->odd = true;
+                return;
+            }
+            append_text(a, to, piece);
         }
-        append(a, to, span_of(text->valuestring));
-    }
-}
-
-static void take_text(struct assembler *a, struct buf *to, const cJSON *text)
-{
-    if (cJSON_IsString(text)) {
-        append(a, to, span_of(text->valuestring));
-    } else if (cJSON_IsArray(text)) {
-        take_parts(a, to, text);
-    } else if (text != NULL && !cJSON_IsNull(text)) {
+    } else if (text != NULL && text->type != JSON_NULL) {
         a->odd = true;
     }
 }
 
-void assemble_content(struct assembler *a, const cJSON *text)
+/* The status that a value states, as a number or its digits; 0: none that is an error's. */
+static int status_of(const struct json_node *value)
 {
-    take_text(a, &a->answer.content, text);
-}
-
-void assemble_thinking(struct assembler *a, const cJSON *text)
-{
-    take_text(a, &a->answer.thinking, text);
-}
-
-/* The status an item states, as a number or its digits; 0: none that is an error's. */
-static int status_of(const cJSON *item)
-{
-    int status = 0;
-    if (cJSON_IsNumber(item) && item->valuedouble >= 400 && item->valuedouble < 600) {
-        status = (int)item->valuedouble;
-    } else if (cJSON_IsString(item)) {
-        struct span s = span_trim(span_of(item->valuestring));
-        bool digits = s.len == 3;
-        for (size_t i = 0; digits && i < s.len; i++) {
-            digits = s.ptr[i] >= '0' && s.ptr[i] <= '9';
-            status = status * 10 + (s.ptr[i] - '0');
-        }
-        status = digits ? status : 0;
+    struct span s = value == NULL ? SPAN_NONE : value->raw;
+    if (json_is(value, JSON_NUMBER)) {
+        double n = json_number_of(value);
+        return n >= 400 && n < 600 ? (int)n : 0;
     }
-    return status >= 400 && status < 600 ? status : 0;
+    if (!json_is(value, JSON_STRING)) {
+        return 0;
+    }
+    s = span_trim(span_make(s.ptr + 1, s.len - 2));
+    bool digits = s.len == 3 && (s.ptr[0] == '4' || s.ptr[0] == '5') && s.ptr[1] >= '0' &&
+                  s.ptr[1] <= '9' && s.ptr[2] >= '0' && s.ptr[2] <= '9';
+    return digits ? (s.ptr[0] - '0') * 100 + (s.ptr[1] - '0') * 10 + (s.ptr[2] - '0') : 0;
 }
 
 /* The status of an error, where any server puts it; 0: it has none. */
-static int error_status(const cJSON *root, const cJSON *error)
+static int error_status(const struct json_node *root, const struct json_node *error)
 {
-    static const char *const names[] = {"code", "status", "status_code", "http_status"};
-    const cJSON *inner = cJSON_GetObjectItemCaseSensitive(error, "error");
-    const cJSON *const places[] = {error, inner, root};
+    static const struct span names[] = {
+        {"code", 4}, {"status", 6}, {"status_code", 11}, {"http_status", 11}};
+    const struct json_node *const places[] = {error, json_get(error, SPAN("error")), root};
     for (size_t p = 0; p < sizeof places / sizeof places[0]; p++) {
         for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-            int status = status_of(cJSON_GetObjectItemCaseSensitive(places[p], names[i]));
+            int status = status_of(json_get(places[p], names[i]));
             if (status != 0) {
                 return status;
             }
@@ -112,22 +96,21 @@ static int error_status(const cJSON *root, const cJSON *error)
     return 0;
 }
 
-const cJSON *find_error(const cJSON *root)
+const struct json_node *find_error(const struct json_node *root)
 {
-    const cJSON *error = cJSON_GetObjectItemCaseSensitive(root, "error");
-    const cJSON *object = cJSON_GetObjectItemCaseSensitive(root, "object");
-    bool empty = error == NULL || cJSON_IsNull(error) || cJSON_IsFalse(error) ||
-                 (cJSON_IsString(error) && error->valuestring[0] == '\0') ||
-                 (cJSON_IsNumber(error) && error->valuedouble == 0) ||
-                 ((cJSON_IsObject(error) || cJSON_IsArray(error)) && error->child == NULL);
+    const struct json_node *error = json_given(root, SPAN("error"));
+    bool empty = error == NULL || error->type == JSON_FALSE || json_is_text(error, SPAN("")) ||
+                 (error->type == JSON_NUMBER && json_number_of(error) == 0) ||
+                 ((error->type == JSON_OBJECT || error->type == JSON_ARRAY) && error->size == 1);
     if (!empty) {
         return error;
     }
-    bool is_one = cJSON_IsString(object) && strcmp(object->valuestring, "error") == 0;
+    bool is_one = json_is_text(json_get(root, SPAN("object")), SPAN("error"));
     return is_one ? root : NULL; /* vLLM: {"object": "error", "message", "code"} */
 }
 
-void assemble_error(struct assembler *a, const cJSON *root, const cJSON *error)
+void assemble_error(struct assembler *a, const struct json_node *root,
+                    const struct json_node *error)
 {
     if (a->failed) {
         return;
@@ -136,13 +119,12 @@ void assemble_error(struct assembler *a, const cJSON *root, const cJSON *error)
     int status = error_status(root, error);
     a->error_coded = status != 0;
     a->error_status = status != 0 ? status : 500;
-    char *text = cJSON_PrintUnformatted(error);
-    if (text == NULL || buf_printf(&a->error, "{\"error\":%s}", text) != ERR_OK) {
+    if (buf_append_span(&a->error, SPAN("{\"error\":")) != ERR_OK ||
+        !json_append_plain(error, &a->error) || buf_append_char(&a->error, '}') != ERR_OK) {
         buf_clear(&a->error);
         enum err e = buf_append_span(&a->error, SPAN("{\"error\":\"unknown\"}"));
         (void)e;
     }
-    cJSON_free(text);
 }
 
 void assembler_init(struct assembler *a, enum endpoint endpoint, struct span content_type)
@@ -165,41 +147,22 @@ void assembler_free(struct assembler *a)
     buf_free(&a->error);
 }
 
-/* Whether a string of the document holds U+0000, which cJSON takes for the string's end. */
-static bool has_nul(struct span json)
+static void read_event(struct assembler *a, struct span json, bool streamed)
 {
-    if (memchr(json.ptr, '\0', json.len) != NULL) {
-        return true;
-    }
-    struct span nul = SPAN("\\u0000");
-    for (size_t at = 0; (at = span_find(json, nul, at)) != SIZE_MAX; at += nul.len) {
-        size_t before = at;
-        while (before > 0 && json.ptr[before - 1] == '\\') {
-            before--;
-        }
-        if ((at - before) % 2 == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void event(struct assembler *a, struct span json, bool streamed)
-{
-    cJSON *root = json_tree_parse(json);
+    struct json_doc doc;
+    const struct json_node *root = json_read(json, &doc);
     a->event_seen = true;
-    a->odd = a->odd || has_nul(json);
-    if (!cJSON_IsObject(root)) {
+    if (!doc.whole || !json_is(root, JSON_OBJECT)) {
         a->odd = true;
     } else if (endpoint_dialect(a->endpoint) == DIALECT_OLLAMA) {
         ollama_event(a, root);
     } else {
         openai_event(a, root, streamed);
     }
-    cJSON_Delete(root);
+    json_doc_free(&doc);
 }
 
-static struct span after(struct span line, size_t n)
+static struct span behind(struct span line, size_t n)
 {
     return span_trim(span_make(line.ptr + n, line.len - n));
 }
@@ -207,18 +170,18 @@ static struct span after(struct span line, size_t n)
 static void sse_line(struct assembler *a, struct span line)
 {
     if (span_starts(line, SPAN("data:"))) {
-        struct span data = after(line, 5);
+        struct span data = behind(line, 5);
         if (span_eq(data, SPAN("[DONE]"))) {
             a->ended = true;
         } else if (data.len > 0 && !a->ended) {
-            event(a, data, true);
+            read_event(a, data, true);
         }
     } else if (span_starts(line, SPAN("error:"))) {
         /* llama.cpp up to 2025 sent errors of a stream as a line of their own */
         struct buf wrapped = {.max = ERROR_MAX};
-        struct span data = after(line, 6);
+        struct span data = behind(line, 6);
         if (buf_printf(&wrapped, "{\"error\":%.*s}", (int)data.len, data.ptr) == ERR_OK) {
-            event(a, buf_span(&wrapped), true);
+            read_event(a, buf_span(&wrapped), true);
         }
         buf_free(&wrapped);
     }
@@ -234,7 +197,7 @@ static void one_line(struct assembler *a, struct span line)
     if (a->format == FORMAT_SSE) {
         sse_line(a, line);
     } else if (!a->ended) {
-        event(a, line, true);
+        read_event(a, line, true);
     }
 }
 
@@ -338,14 +301,14 @@ static bool take_rest(struct assembler *a)
     if (a->format == FORMAT_SSE) {
         bool data = span_starts(rest, SPAN("data:"));
         bool error = span_starts(rest, SPAN("error:"));
-        said = data ? after(rest, 5) : error ? after(rest, 6) : SPAN_NONE;
+        said = data ? behind(rest, 5) : error ? behind(rest, 6) : SPAN_NONE;
     }
     bool mark = said.len < 6 && span_starts(SPAN("[DONE]"), said);
     if (said.len > 0 && (mark || json_extent(said, JSON_LOOSE, &looked) == JSON_CUT)) {
         return true;
     }
     if (a->format == FORMAT_JSON) {
-        event(a, rest, false);
+        read_event(a, rest, false);
     } else {
         one_line(a, rest);
     }

@@ -1,24 +1,14 @@
-/* chat_request.c: what a generation request asks, in neutral words.
+/* chat_request.c: which endpoint a path is, and what a generation request asks for.
  *
- * cJSON reads the fields; names are compared with their case (cJSON_GetObjectItem would take
- * "Stream" for "stream"). Documents that cJSON and the scanner disagree about never get here as
- * tasks: the scanner's verdict decides about keys. The parsed tree owns all texts; texts made of
- * several parts are kept beside it.
+ * The body is read once; everything else is looked up in its nodes. Names are compared with their
+ * case. The texts that are asked for most are decoded into one buffer, whose size is known before,
+ * so that the spans into it stay valid.
  */
 #include "lull/path/dialect/chat_request.h"
 
 #include "lull/path/dialect/overrides.h"
-#include "path/dialect/dialect_priv.h"
 
-#include <stdlib.h>
-
-enum { JOINED_MAX = 16 * 1024 * 1024, OWN_TEXTS = 3 };
-
-struct request_doc {
-    cJSON *root;
-    char *own[OWN_TEXTS];
-    size_t own_count;
-};
+enum { JOINED_MAX = 16 * 1024 * 1024 };
 
 /* ---- endpoints ---- */
 
@@ -114,212 +104,188 @@ bool endpoint_assembles(enum endpoint e)
     return e == ENDPOINT_CHAT || e == ENDPOINT_OLLAMA_CHAT || e == ENDPOINT_OLLAMA_GENERATE;
 }
 
-const cJSON *dialect_request_root(const struct dialect_request *r)
-{
-    const struct request_doc *doc = r->doc;
-    return doc == NULL ? NULL : doc->root;
-}
-
 /* ---- texts ---- */
 
-static const cJSON *get(const cJSON *object, const char *name)
+/* Appends a message's content: a string, or the text parts of a list one after the other. false:
+ * out is full, or a text has no UTF-8. */
+static bool append_content(const struct json_node *content, struct buf *out)
 {
-    return cJSON_GetObjectItemCaseSensitive(object, name);
-}
-
-static struct span text_value(const cJSON *item)
-{
-    return cJSON_IsString(item) ? span_of(item->valuestring) : SPAN_NONE;
-}
-
-/* The text parts of a content array, one after the other. */
-static enum err join_parts(const cJSON *parts, struct buf *out)
-{
-    const cJSON *part = NULL;
-    cJSON_ArrayForEach(part, parts)
+    if (!json_is(content, JSON_ARRAY)) {
+        return !json_is(content, JSON_STRING) || json_append_text(content, out);
+    }
+    JSON_EACH(part, content)
     {
-        struct span type = text_value(get(part, "type"));
-        struct span piece = text_value(get(part, "text"));
-        if (type.len > 0 && !span_eq(type, SPAN("text")) && !span_eq(type, SPAN("input_text"))) {
-            continue;
-        }
-        enum err e = buf_append_span(out, piece);
-        if (e != ERR_OK) {
-            return e;
+        const struct json_node *type = json_get(part, SPAN("type"));
+        const struct json_node *text = json_get(part, SPAN("text"));
+        bool is_text = !json_is(type, JSON_STRING) || json_is_text(type, SPAN("")) ||
+                       json_is_text(type, SPAN("text")) || json_is_text(type, SPAN("input_text"));
+        if (is_text && json_is(text, JSON_STRING) && !json_append_text(text, out)) {
+            return false;
         }
     }
-    return ERR_OK;
+    return true;
 }
 
-static struct span joined_parts(struct request_doc *doc, const cJSON *parts)
+/* The decoded text of a content, in r->texts; empty where it has none. */
+static struct span content_text(struct dialect_request *r, const struct json_node *content)
 {
-    struct buf text = {.max = JOINED_MAX};
-    if (join_parts(parts, &text) != ERR_OK || doc->own_count == OWN_TEXTS || text.len == 0) {
-        buf_free(&text);
-        return SPAN_NONE;
+    size_t from = r->texts.len;
+    if (!append_content(content, &r->texts)) {
+        r->texts.len = from;
     }
-    doc->own[doc->own_count++] = text.data;
-    return buf_span(&text);
+    return r->texts.len == from ? SPAN_NONE : span_make(r->texts.data + from, r->texts.len - from);
 }
 
-static struct span content_of(struct request_doc *doc, const cJSON *message)
+/* What a request's texts are taken from; NULL where there is none. */
+struct sources {
+    const struct json_node *model, *system, *last, *first_user;
+};
+
+static bool has_role(const struct json_node *message, struct span role)
 {
-    const cJSON *content = get(message, "content");
-    return cJSON_IsArray(content) ? joined_parts(doc, content) : text_value(content);
+    return json_is_text(json_get(message, SPAN("role")), role);
 }
 
-static bool has_role(const cJSON *message, const char *role)
+static void find_in_messages(struct dialect_request *r, struct sources *found)
 {
-    return span_eq(text_value(get(message, "role")), span_of(role));
-}
-
-static void read_messages(struct dialect_request *r, struct request_doc *doc, const cJSON *list)
-{
-    const cJSON *message = NULL;
-    const cJSON *first_user = NULL;
-    const cJSON *last = NULL;
-    cJSON_ArrayForEach(message, list)
+    const struct json_node *last = NULL;
+    const struct json_node *list = json_get(r->json.nodes, SPAN("messages"));
+    JSON_EACH(message, list)
     {
-        bool system = has_role(message, "system") || has_role(message, "developer");
-        if (r->message_count == 0 && system) {
-            r->system = content_of(doc, message);
+        bool user = has_role(message, SPAN("user"));
+        if (r->message_count == 0 &&
+            (has_role(message, SPAN("system")) || has_role(message, SPAN("developer")))) {
+            found->system = json_get(message, SPAN("content"));
         }
-        if (first_user == NULL && has_role(message, "user")) {
-            first_user = message;
+        if (found->first_user == NULL && user) {
+            found->first_user = json_get(message, SPAN("content"));
         }
-        last = message;
+        last = user ? message : NULL;
+        r->answered = r->answered || has_role(message, SPAN("assistant"));
+        r->after_tool = has_role(message, SPAN("tool"));
         r->message_count++;
     }
-    if (last != NULL && has_role(last, "user")) {
-        r->last_text = content_of(doc, last);
-    }
-    if (first_user != NULL) {
-        r->first_user = first_user == last ? r->last_text : content_of(doc, first_user);
-    }
+    found->last = json_get(last, SPAN("content"));
     r->has_input = r->message_count > 0;
 }
 
-static void read_prompt(struct dialect_request *r, const cJSON *root)
+static void find_prompt(struct dialect_request *r, struct sources *found)
 {
-    r->last_text = text_value(get(root, "prompt"));
-    r->first_user = r->last_text;
-    r->system = text_value(get(root, "system"));
-    r->message_count = r->last_text.len > 0 ? 1 : 0;
-    r->message_count += r->system.len > 0 && r->last_text.len > 0 ? 1 : 0;
-    const cJSON *images = get(root, "images");
-    r->has_input = r->last_text.len > 0 || cJSON_GetArraySize(images) > 0;
+    const struct json_node *root = r->json.nodes;
+    const struct json_node *prompt = json_get(root, SPAN("prompt"));
+    const struct json_node *system = json_get(root, SPAN("system"));
+    bool some = json_is(prompt, JSON_STRING) && prompt->raw.len > 2;
+    found->last = json_is(prompt, JSON_STRING) ? prompt : NULL;
+    found->first_user = found->last;
+    found->system = json_is(system, JSON_STRING) ? system : NULL;
+    r->message_count = !some ? 0 : found->system != NULL && system->raw.len > 2 ? 2 : 1;
+    r->has_input = some || json_first(json_get(root, SPAN("images"))) != NULL;
+}
+
+static bool decode_texts(struct dialect_request *r, const struct sources *from)
+{
+    const struct json_node *const all[] = {from->model, from->system, from->last, from->first_user};
+    size_t room = 1;
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        room += all[i] == NULL ? 0 : all[i]->raw.len;
+    }
+    buf_init(&r->texts, room);
+    if (buf_reserve(&r->texts, room) != ERR_OK) {
+        return false;
+    }
+    r->model = json_is(from->model, JSON_STRING) ? content_text(r, from->model) : SPAN_NONE;
+    r->system = content_text(r, from->system);
+    r->last_text = content_text(r, from->last);
+    r->first_user =
+        from->first_user == from->last ? r->last_text : content_text(r, from->first_user);
+    return true;
 }
 
 /* ---- flags ---- */
 
-static bool is_streamed(const cJSON *root, enum endpoint endpoint)
+static bool is_streamed(const struct json_node *root, enum endpoint endpoint)
 {
-    const cJSON *stream = get(root, "stream");
+    const struct json_node *stream = json_get(root, SPAN("stream"));
     if (endpoint_dialect(endpoint) == DIALECT_OLLAMA) {
-        return !cJSON_IsFalse(stream);
+        return !json_is(stream, JSON_FALSE);
     }
     /* 1 and "true" are true to some servers: in doubt it is streamed */
-    return stream != NULL && !cJSON_IsFalse(stream) && !cJSON_IsNull(stream);
+    return stream != NULL && stream->type != JSON_FALSE && stream->type != JSON_NULL;
 }
 
-static bool has_items(const cJSON *root, const char *name)
+static bool has_items(const struct json_node *root, struct span name)
 {
-    const cJSON *list = get(root, name);
-    return cJSON_IsArray(list) && cJSON_GetArraySize(list) > 0;
+    const struct json_node *list = json_get(root, name);
+    return json_is(list, JSON_ARRAY) && json_first(list) != NULL;
 }
 
-static bool above_one(const cJSON *root, const char *name)
+static bool is_plain_only(const struct json_node *root)
 {
-    const cJSON *n = get(root, name);
-    return cJSON_IsNumber(n) && n->valuedouble > 1;
-}
-
-static bool is_plain_only(const cJSON *root)
-{
-    const cJSON *logprobs = get(root, "logprobs");
-    bool wanted = cJSON_IsTrue(logprobs) || (cJSON_IsNumber(logprobs) && logprobs->valuedouble > 0);
-    return wanted || cJSON_IsNumber(get(root, "top_logprobs")) || above_one(root, "n") ||
-           above_one(root, "best_of");
-}
-
-static bool has_tools(const cJSON *root)
-{
-    const cJSON *choice = get(root, "tool_choice");
-    return has_items(root, "tools") || has_items(root, "functions") ||
-           (choice != NULL && !cJSON_IsNull(choice));
+    const struct json_node *logprobs = json_get(root, SPAN("logprobs"));
+    return json_is(logprobs, JSON_TRUE) || json_number_of(logprobs) > 0 ||
+           json_is(json_get(root, SPAN("top_logprobs")), JSON_NUMBER) ||
+           json_number_of(json_get(root, SPAN("n"))) > 1 ||
+           json_number_of(json_get(root, SPAN("best_of"))) > 1;
 }
 
 bool dialect_request_parse(struct span body, enum endpoint endpoint, struct dialect_request *out)
 {
+    struct sources found = {.model = NULL};
     *out = (struct dialect_request){.endpoint = endpoint};
-    cJSON *root = body.len == 0 ? NULL : cJSON_ParseWithLength(body.ptr, body.len);
-    if (!cJSON_IsObject(root)) {
-        cJSON_Delete(root);
+    const struct json_node *root = json_read(body, &out->json);
+    if (!json_is(root, JSON_OBJECT)) {
+        json_doc_free(&out->json);
         return false;
     }
-    struct request_doc *doc = mem_new(sizeof *doc);
-    doc->root = root;
-    out->doc = doc;
-    out->model = text_value(get(root, "model"));
     out->streamed = is_streamed(root, endpoint);
-    out->has_tools = has_tools(root);
+    out->has_tools = has_items(root, SPAN("tools")) || has_items(root, SPAN("functions")) ||
+                     json_given(root, SPAN("tool_choice")) != NULL;
     out->plain_only = is_plain_only(root);
+    found.model = json_get(root, SPAN("model"));
     if (endpoint == ENDPOINT_OLLAMA_GENERATE || endpoint == ENDPOINT_COMPLETIONS) {
-        read_prompt(out, root);
+        find_prompt(out, &found);
     } else if (endpoint == ENDPOINT_RESPONSES) {
         out->has_input = true;
     } else {
-        read_messages(out, doc, get(root, "messages"));
+        find_in_messages(out, &found);
+    }
+    if (!decode_texts(out, &found)) {
+        dialect_request_free(out);
+        out->endpoint = endpoint;
+        return false;
     }
     return true;
 }
 
 void dialect_request_free(struct dialect_request *r)
 {
-    struct request_doc *doc = r->doc;
-    if (doc != NULL) {
-        for (size_t i = 0; i < doc->own_count; i++) {
-            free(doc->own[i]);
-        }
-        cJSON_Delete(doc->root);
-        free(doc);
-    }
+    json_doc_free(&r->json);
+    buf_free(&r->texts);
     *r = (struct dialect_request){0};
-}
-
-static bool walk_message(const cJSON *message,
-                         bool (*fn)(void *ctx, struct span role, struct span text), void *ctx)
-{
-    const cJSON *content = get(message, "content");
-    struct span role = text_value(get(message, "role"));
-    struct buf joined = {.max = JOINED_MAX};
-    if (!cJSON_IsArray(content)) {
-        return fn(ctx, role, text_value(content));
-    }
-    enum err e = join_parts(content, &joined);
-    bool more = fn(ctx, role, e == ERR_OK ? buf_span(&joined) : SPAN_NONE);
-    buf_free(&joined);
-    return more;
 }
 
 void dialect_request_walk(const struct dialect_request *r,
                           bool (*fn)(void *ctx, struct span role, struct span text), void *ctx)
 {
-    const struct request_doc *doc = r->doc;
-    const cJSON *message = NULL;
-    if (doc == NULL) {
-        return;
-    }
-    const cJSON *list = get(doc->root, "messages");
+    const struct json_node *list =
+        r->json.count == 0 ? NULL : json_get(r->json.nodes, SPAN("messages"));
     if (list == NULL && r->last_text.len > 0) {
         (void)fn(ctx, SPAN("user"), r->last_text);
     }
-    cJSON_ArrayForEach(message, list)
+    struct buf role = {.max = JOINED_MAX};
+    struct buf text = {.max = JOINED_MAX};
+    bool more = true;
+    JSON_EACH(message, list)
     {
-        if (!walk_message(message, fn, ctx)) {
-            return;
+        const struct json_node *content = json_get(message, SPAN("content"));
+        struct span said = json_text_of(content, &text);
+        if (json_is(content, JSON_ARRAY) && append_content(content, &text)) {
+            said = buf_span(&text);
         }
+        more = more && fn(ctx, json_text_of(json_get(message, SPAN("role")), &role), said);
     }
+    buf_free(&role);
+    buf_free(&text);
 }
 
 /* ---- overrides ---- */

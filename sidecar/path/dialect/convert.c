@@ -1,39 +1,43 @@
-/* convert.c: a task asked in one dialect, put into the words of the other; and what it means.
+/* convert.c: a task asked in one dialect, converted to the other; and its normalized form.
  *
  * A table per dialect (convert_openai.c, convert_ollama.c) names every member that is understood and
  * what becomes of it. A member that is not in the table stops the conversion: a request that only
  * nearly says the same would get an answer that only nearly fits, and its own server is still
- * there. So the table grows by what somebody has looked at, never by itself.
+ * there. A row is added for a member whose meaning on both sides has been checked.
  *
- * The body is read twice at once: cJSON says what a value is, json_next() beside it says how it was
- * written, and what is moved is moved as it was written (0.10 stays 0.10). Documents that the two
- * could read differently are refused first, by the scanner's verdict. Writing goes into lists of
- * members and the first failure ends it, so that no step has to look at the one before.
+ * The body's nodes say what a value is and how it was written, and what is moved is moved as it was
+ * written (0.10 stays 0.10). Documents that parsers read differently are refused first, by the
+ * reader's verdict. Members are written into lists, and the first failure ends the writing, so that
+ * no step has to look at the one before.
  *
- * The neutral form is for keys, and has to keep apart more than the conversion does: two requests
- * that a server of their own dialect could answer differently must not meet in it. A body of CHAT
- * is therefore kept as it is, member by member, but for four things: members that only say how the
- * answer is sent or who asks, members that are null, a list of one text part (the text), and one
- * stop text (a list of it). It is not brought to one of two spellings where a server might know
- * only one: Ollama's /v1 reads max_tokens and not max_completion_tokens, llama-server
- * chat_template_kwargs and not think. A body of Ollama is converted, and what the conversion leaves out
- * is kept in a member of its own, "lull.ollama", which no client sends. So an Ollama request equals
- * an OpenAI one only where that one is spelled as the conversion would spell it, which is how Open
- * WebUI does.
+ * The normalized form is for keys, and has to keep apart more than the conversion does: two requests
+ * that a server of their own dialect could answer differently must not get the same one. A body of
+ * CHAT is therefore kept as it is, member by member, but for five things: the model, members that
+ * only say how the answer is sent or who asks, members that are null, a list of one text part (the
+ * text), and one stop text (a list of it). It is not brought to one of two spellings where a server
+ * might know only one: Ollama's /v1 reads max_tokens and not max_completion_tokens, llama-server
+ * chat_template_kwargs and not think. A body of Ollama is converted, and what the conversion leaves
+ * out is kept in a member of its own, "lull.ollama", which no client sends. So an Ollama request
+ * equals an OpenAI one only where that one is spelled as the conversion would spell it, which is how
+ * Open WebUI does. The form is written canonically at once: values from their nodes, members of the
+ * objects that are put together in the order of their names.
  *
  * Open WebUI's parameters for the task model reach an OpenAI type server as think and
  * chat_template_kwargs, and Ollama as think and options.chat_template_kwargs (which it ignores).
  * That pair is moved as a pair, so that it comes back as it was.
  *
  * Rejected: converting through a neutral struct of fields (every field needs a place, a default and
- * two printers, and numbers lose how they were written); one normal form for the words of thinking
- * and of the cap (see above).
+ * two printers, and numbers lose how they were written); one normal form for the members about
+ * thinking and the cap (see above).
  */
 #include "path/dialect/convert_priv.h"
 
-#include "lull/path/json/json.h"
-
 enum { ROOM = 4096 }; /* for what is written beside what was there */
+
+/* Members that say how the answer is to be sent or who asks, not what is asked; and the model. */
+static const struct span outside[] = {
+    {"model", 5}, {"stream", 6}, {"stream_options", 14}, {"user", 4}, {"metadata", 8},
+};
 
 enum endpoint dialect_task_endpoint(enum endpoint from, enum dialect dialect)
 {
@@ -65,211 +69,239 @@ void convert_put(struct conversion *c, struct buf *to, struct span text)
     }
 }
 
-void convert_put_member(struct conversion *c, struct buf *to, const char *name, struct span raw)
+void convert_put_value(struct conversion *c, struct buf *to, const struct json_node *value)
 {
-    convert_put(c, to, SPAN(",\""));
-    convert_put(c, to, span_of(name));
-    convert_put(c, to, SPAN("\":"));
-    convert_put(c, to, raw);
+    if (!c->normalized) {
+        convert_put(c, to, value->raw);
+    } else if (c->e == ERR_OK && !json_append_canonical(value, NULL, 0, to)) {
+        c->e = ERR_TOO_LARGE;
+    }
 }
 
-static const struct word *word_of(const struct words *words, const char *name)
+void convert_members_init(struct members *m, size_t max)
 {
-    for (size_t i = 0; i < words->count; i++) {
-        if (strcmp(words->at[i].name, name) == 0) {
-            return &words->at[i];
+    m->count = 0;
+    buf_init(&m->text, max);
+}
+
+void convert_open_member(struct conversion *c, struct members *to, const char *name)
+{
+    require(to->count < MEMBERS_MAX);
+    to->at[to->count].name = name;
+    to->at[to->count++].from = to->text.len;
+    convert_put(c, &to->text, SPAN(",\""));
+    convert_put(c, &to->text, span_of(name));
+    convert_put(c, &to->text, SPAN("\":"));
+}
+
+void convert_put_text_member(struct conversion *c, struct members *to, const char *name,
+                             struct span text)
+{
+    convert_open_member(c, to, name);
+    convert_put(c, &to->text, text);
+}
+
+void convert_put_member(struct conversion *c, struct members *to, const char *name,
+                        const struct json_node *value)
+{
+    convert_open_member(c, to, name);
+    convert_put_value(c, &to->text, value);
+}
+
+/* The index of the member with the next name behind `last`, in the order of names. */
+static size_t next_by_name(const struct members *m, const char *last)
+{
+    size_t next = m->count;
+    for (size_t i = 0; i < m->count; i++) {
+        bool later = last == NULL || strcmp(m->at[i].name, last) > 0;
+        if (later && (next == m->count || strcmp(m->at[i].name, m->at[next].name) < 0)) {
+            next = i;
         }
     }
-    return NULL;
+    return next;
 }
 
-void convert_members(struct conversion *c, const struct member *object, const struct words *words,
-                     struct buf *kept)
+void convert_put_object(struct conversion *c, struct buf *to, const struct members *members)
 {
-    const cJSON *item = NULL;
-    size_t at = 0;
-    cJSON_ArrayForEach(item, object->item)
+    const char *last = NULL;
+    convert_put(c, to, SPAN("{"));
+    for (size_t n = 0; n < members->count; n++) {
+        size_t i = c->normalized ? next_by_name(members, last) : n;
+        require(i < members->count);                          /* no name stands twice */
+        size_t from = members->at[i].from + (n == 0 ? 1 : 0); /* without the comma */
+        size_t end = i + 1 < members->count ? members->at[i + 1].from : members->text.len;
+        last = members->at[i].name;
+        if (c->e == ERR_OK) {
+            convert_put(c, to, span_make(members->text.data + from, end - from));
+        }
+    }
+    convert_put(c, to, SPAN("}"));
+}
+
+void convert_members(struct conversion *c, const struct json_node *object,
+                     const struct known_members *known, struct members *kept)
+{
+    JSON_EACH(value, object)
     {
-        struct member m = {.item = item};
-        if (!json_next(object->raw, &at, &m.raw)) {
-            convert_invalid(c);
-        }
-        if (cJSON_IsNull(item) || c->e != ERR_OK) {
+        size_t i = 0;
+        if (value->type == JSON_NULL || c->e != ERR_OK) {
             continue;
         }
-        const struct word *word = word_of(words, item->string);
-        if (word == NULL) {
-            convert_cannot(c, words->unknown);
+        while (i < known->count && !json_named(value, span_of(known->at[i].name))) {
+            i++;
+        }
+        if (i == known->count) {
+            convert_cannot(c, known->unknown);
             continue;
         }
-        m.name = word->name;
-        if (word->take != NULL) {
-            word->take(c, &m);
+        const struct known_member *row = &known->at[i];
+        if (row->take != NULL) {
+            row->take(c, row->name, value);
         }
-        if (word->kept && c->neutral) {
-            convert_put_member(c, kept, m.name, m.raw);
+        if (row->kept && c->normalized) {
+            convert_put_member(c, kept, row->name, value);
         }
     }
 }
 
-void convert_if_empty(struct conversion *c, const struct member *m)
+void convert_if_empty(struct conversion *c, const char *name, const struct json_node *value)
 {
-    bool list = cJSON_IsArray(m->item) || cJSON_IsObject(m->item);
-    bool empty =
-        list ? m->item->child == NULL : cJSON_IsString(m->item) && m->item->valuestring[0] == '\0';
-    if (!empty) {
-        convert_cannot(c, m->name);
+    bool list = value->type == JSON_ARRAY || value->type == JSON_OBJECT;
+    if (!(list ? value->size == 1 : json_is_text(value, SPAN("")))) {
+        convert_cannot(c, name);
     }
 }
 
-void convert_if_false(struct conversion *c, const struct member *m)
+void convert_if_false(struct conversion *c, const char *name, const struct json_node *value)
 {
-    if (!cJSON_IsFalse(m->item)) {
-        convert_cannot(c, m->name);
+    if (value->type != JSON_FALSE) {
+        convert_cannot(c, name);
     }
 }
 
-void convert_never(struct conversion *c, const struct member *m)
+void convert_never(struct conversion *c, const char *name, const struct json_node *value)
 {
-    convert_cannot(c, m->name);
+    (void)value;
+    convert_cannot(c, name);
 }
 
-void convert_model(struct conversion *c, const struct member *m)
+void convert_model(struct conversion *c, const char *name, const struct json_node *value)
 {
-    if (!cJSON_IsString(m->item)) {
+    if (value->type != JSON_STRING) {
         convert_invalid(c);
     }
-    convert_put_member(c, &c->root, "model", m->raw);
+    if (!c->normalized) {
+        convert_put_member(c, &c->root, name, value);
+    }
 }
 
-void convert_think(struct conversion *c, const struct member *m)
+enum thought convert_level(const struct json_node *value, const struct thought_level *levels,
+                           size_t count)
 {
-    static const struct {
-        const char *level;
-        enum thought said;
-    } levels[] = {{"low", THOUGHT_LOW}, {"medium", THOUGHT_MEDIUM}, {"high", THOUGHT_HIGH}};
-    if (cJSON_IsBool(m->item)) {
-        c->think = cJSON_IsTrue(m->item) ? THOUGHT_ON : THOUGHT_OFF;
-        return;
-    }
-    for (size_t i = 0; cJSON_IsString(m->item) && i < sizeof levels / sizeof levels[0]; i++) {
-        if (strcmp(m->item->valuestring, levels[i].level) == 0) {
-            c->think = levels[i].said;
-            return;
+    for (size_t i = 0; i < count; i++) {
+        if (json_is_text(value, levels[i].level)) {
+            return levels[i].said;
         }
     }
-    convert_cannot(c, m->name);
+    return THOUGHT_UNSAID;
 }
 
-bool convert_kwargs(const cJSON *object, enum thought *said)
+void convert_think(struct conversion *c, const char *name, const struct json_node *value)
 {
-    const cJSON *only = cJSON_IsObject(object) ? object->child : NULL;
-    if (only == NULL || only->next != NULL || strcmp(only->string, "enable_thinking") != 0 ||
-        !cJSON_IsBool(only)) {
+    static const struct thought_level levels[] = {
+        {{"low", 3}, THOUGHT_LOW}, {{"medium", 6}, THOUGHT_MEDIUM}, {{"high", 4}, THOUGHT_HIGH}};
+    c->think = value->type == JSON_TRUE    ? THOUGHT_ON
+               : value->type == JSON_FALSE ? THOUGHT_OFF
+                                           : convert_level(value, levels, 3);
+    if (c->think == THOUGHT_UNSAID) {
+        convert_cannot(c, name);
+    }
+}
+
+bool convert_kwargs(const struct json_node *object, enum thought *said)
+{
+    const struct json_node *only = json_is(object, JSON_OBJECT) ? json_first(object) : NULL;
+    if (only == NULL || json_after(object, only) != NULL ||
+        !json_named(only, SPAN("enable_thinking")) ||
+        (only->type != JSON_TRUE && only->type != JSON_FALSE)) {
         return false;
     }
-    *said = cJSON_IsTrue(only) ? THOUGHT_ON : THOUGHT_OFF;
+    *said = only->type == JSON_TRUE ? THOUGHT_ON : THOUGHT_OFF;
     return true;
 }
 
-bool convert_is_stop(const cJSON *list)
+bool convert_is_stop(const struct json_node *list)
 {
-    const cJSON *text = NULL;
-    cJSON_ArrayForEach(text, list)
+    JSON_EACH(text, list)
     {
         /* Ollama stops at once at an empty one */
-        if (!cJSON_IsString(text) || text->valuestring[0] == '\0') {
+        if (text->type != JSON_STRING || json_is_text(text, SPAN(""))) {
             return false;
         }
     }
-    return cJSON_IsArray(list);
+    return json_is(list, JSON_ARRAY);
 }
 
 /* ---- from a body to the lists, from the lists to a body ---- */
 
-static struct span without_comma(const struct buf *list)
+/* false: c->e and c->what say why. convert_end() frees the lists either way. */
+static bool convert_begin(struct conversion *c, const struct json_doc *body, enum endpoint from,
+                          bool normalized)
 {
-    return list->len == 0 ? SPAN_NONE : span_make(list->data + 1, list->len - 1);
-}
-
-static void put_object(struct conversion *c, struct buf *to, const char *name,
-                       const struct buf *list)
-{
-    if (list->len > 0) {
-        convert_put_member(c, to, name, SPAN("{"));
-        convert_put(c, to, without_comma(list));
-        convert_put(c, to, SPAN("}"));
-    }
-}
-
-/* Reads the body, whose tree is that of `parsed` where the caller has it. false: c->e and c->what
- * say why. The lists have to be freed either way. */
-static bool convert_begin(struct conversion *c, struct span body, enum endpoint from,
-                          const struct dialect_request *parsed, enum json_verdict *verdict)
-{
-    c->from = from;
-    struct buf *lists[] = {&c->root, &c->options, &c->kept, &c->kept_options};
+    const struct json_node *root = body->count > 0 ? body->nodes : NULL;
+    size_t max = 2 * (root == NULL ? 0 : root->raw.len) + ROOM;
+    *c = (struct conversion){.from = from, .normalized = normalized};
+    struct members *lists[] = {&c->root, &c->options, &c->kept, &c->kept_options};
     for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
-        buf_init(lists[i], 2 * body.len + ROOM);
+        convert_members_init(lists[i], max);
     }
-    *verdict = body.len == 0 ? JSON_INVALID : json_canonical(body, NULL, 0, NULL);
-    if (!endpoint_assembles(from) || *verdict == JSON_INVALID || *verdict == JSON_TOO_LARGE) {
+    if (!endpoint_assembles(from) || body->verdict == JSON_INVALID ||
+        body->verdict == JSON_TOO_LARGE) {
         convert_invalid(c);
-        return false;
-    }
-    if (*verdict == JSON_AMBIGUOUS) {
+    } else if (body->verdict == JSON_AMBIGUOUS) {
         convert_cannot(c, "JSON that parsers read differently");
-        return false;
-    }
-    cJSON *own = parsed != NULL ? NULL : cJSON_ParseWithLength(body.ptr, body.len);
-    const cJSON *root = parsed != NULL ? dialect_request_root(parsed) : own;
-    struct member whole = {.item = root, .raw = body};
-    if (!cJSON_IsObject(root)) {
+    } else if (!json_is(root, JSON_OBJECT)) {
         convert_invalid(c);
     } else if (from == ENDPOINT_CHAT) {
-        convert_from_openai(c, &whole);
+        convert_from_openai(c, root);
     } else {
-        convert_from_ollama(c, &whole);
+        convert_from_ollama(c, root);
     }
     if (!c->has_input) {
         convert_invalid(c);
     }
-    cJSON_Delete(own);
     return c->e == ERR_OK;
 }
 
 static void convert_end(struct conversion *c)
 {
-    buf_free(&c->root);
-    buf_free(&c->options);
-    buf_free(&c->kept);
-    buf_free(&c->kept_options);
+    buf_free(&c->root.text);
+    buf_free(&c->options.text);
+    buf_free(&c->kept.text);
+    buf_free(&c->kept_options.text);
 }
 
-static void put_body(struct conversion *c, const struct buf *list, struct buf *out)
+static void put_object_member(struct conversion *c, struct members *to, const char *name,
+                              const struct members *object)
 {
-    convert_put(c, out, SPAN("{"));
-    convert_put(c, out, without_comma(list));
-    convert_put(c, out, SPAN("}"));
+    if (object->count > 0) {
+        convert_open_member(c, to, name);
+        convert_put_object(c, &to->text, object);
+    }
 }
 
-enum err dialect_convert_request(struct span body, enum endpoint from, enum endpoint to,
-                                 struct buf *out, const char **what)
+static enum err convert_doc(const struct json_doc *body, enum endpoint from, enum endpoint to,
+                            struct buf *out, const char **what)
 {
-    struct conversion c = {.neutral = false};
-    enum json_verdict verdict;
+    static const struct json_doc none = {.verdict = JSON_INVALID};
+    struct conversion c;
     size_t before = out->len;
     bool other = (to == ENDPOINT_CHAT || to == ENDPOINT_OLLAMA_CHAT) &&
                  endpoint_dialect(from) != endpoint_dialect(to);
-    if (convert_begin(&c, other ? body : SPAN_NONE, from, NULL, &verdict)) {
-        put_object(&c, &c.root, "options", &c.options);
-        convert_put_member(&c, &c.root, "stream", SPAN("false"));
-        put_body(&c, &c.root, out);
-        /* a schema lies deeper there than here */
-        if (c.e == ERR_OK && json_canonical(span_make(out->data + before, out->len - before), NULL,
-                                            0, NULL) != JSON_OK) {
-            convert_cannot(&c, "JSON that is nested too deep");
-        }
+    if (convert_begin(&c, other ? body : &none, from, false)) {
+        put_object_member(&c, &c.root, "options", &c.options);
+        convert_put_text_member(&c, &c.root, "stream", SPAN("false"));
+        convert_put_object(&c, out, &c.root);
     }
     convert_end(&c);
     if (c.e != ERR_OK) {
@@ -281,27 +313,38 @@ enum err dialect_convert_request(struct span body, enum endpoint from, enum endp
     return c.e;
 }
 
-bool dialect_request_neutral(struct span body, enum endpoint from,
-                             const struct dialect_request *parsed, struct buf *out,
-                             enum json_verdict *verdict)
+enum err dialect_convert_request(struct span body, enum endpoint from, enum endpoint to,
+                                 struct buf *out, const char **what)
 {
-    struct conversion c = {.neutral = true};
-    enum json_verdict found;
+    struct json_doc doc;
+    (void)json_read(body, &doc);
+    enum err e = convert_doc(&doc, from, to, out, what);
+    json_doc_free(&doc);
+    return e;
+}
+
+enum err dialect_normalize(const struct dialect_request *request, struct buf *out, bool *converted)
+{
+    struct conversion c;
+    const struct json_doc *body = &request->json;
     size_t before = out->len;
-    bool good = convert_begin(&c, body, from, parsed, verdict != NULL ? verdict : &found);
-    if (good && from == ENDPOINT_CHAT) {
-        put_body(&c, &c.kept, out);
-    } else if (good) {
-        put_object(&c, &c.kept, "options", &c.kept_options);
-        put_object(&c, &c.root, "lull.ollama", &c.kept);
-        put_body(&c, &c.root, out);
+    if (convert_begin(&c, body, request->endpoint, true)) {
+        if (request->endpoint != ENDPOINT_CHAT) {
+            put_object_member(&c, &c.kept, "options", &c.kept_options);
+            put_object_member(&c, &c.root, "lull.ollama", &c.kept);
+        }
+        convert_put_object(&c, out, request->endpoint == ENDPOINT_CHAT ? &c.kept : &c.root);
     }
     convert_end(&c);
-    if (c.e == ERR_OK) {
-        return true;
+    *converted = c.e == ERR_OK;
+    if (*converted) {
+        return ERR_OK;
     }
     out->len = before;
-    enum err e = buf_append_span(out, body);
-    (void)e; /* no room: nothing is appended */
-    return false;
+    if (body->verdict != JSON_OK || body->count == 0) {
+        return ERR_INVALID;
+    }
+    return json_append_canonical(body->nodes, outside, sizeof outside / sizeof outside[0], out)
+               ? ERR_OK
+               : ERR_TOO_LARGE;
 }

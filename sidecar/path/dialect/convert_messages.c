@@ -1,192 +1,178 @@
-/* convert_messages.c: messages in the other dialect's form, and for the neutral form. Both dialects
- * have the same list of role and content; they differ in what content may be and in what may stand
- * beside it.
+/* convert_messages.c: messages in the other dialect's form, and for the normalized form. Both
+ * dialects have the same list of role and content; they differ in what content may be and in what
+ * may stand beside it.
  */
 #include "path/dialect/convert_priv.h"
 
-/* One message, taken apart. */
-struct message {
-    struct member role, content;
-    struct buf beside; /* other members that are written, as a list */
-};
-
-static bool is_text(const cJSON *item, const char *text)
-{
-    return cJSON_IsString(item) && strcmp(item->valuestring, text) == 0;
-}
-
-/* Beside role and content. What a model thought is not shown to it again. */
-static void take_beside(struct conversion *c, const struct member *m, struct buf *beside)
+/* A member of a message beside role and content. What a model thought is not shown to it again. */
+static void put_beside(struct conversion *c, const struct json_node *value, struct members *message)
 {
     static const char *const thoughts[] = {"thinking", "reasoning_content", "reasoning"};
-    bool moved = strcmp(m->name, "name") == 0;
-    bool known = moved;
+    const char *name = json_named(value, SPAN("name")) ? "name" : NULL;
+    bool moved = name != NULL;
     for (size_t i = 0; i < sizeof thoughts / sizeof thoughts[0]; i++) {
-        known = known || strcmp(m->name, thoughts[i]) == 0;
+        name = json_named(value, span_of(thoughts[i])) ? thoughts[i] : name;
     }
-    if (known && !cJSON_IsString(m->item)) {
+    if (name != NULL && value->type != JSON_STRING) {
         convert_cannot(c, moved ? "name" : "reasoning_content");
-    } else if (strcmp(m->name, "tool_calls") == 0) {
-        convert_if_empty(c, &(struct member){"tool_calls", m->item, m->raw});
-    } else if (strcmp(m->name, "images") == 0) {
-        convert_if_empty(c, &(struct member){"images", m->item, m->raw});
-    } else if (!known) {
+    } else if (json_named(value, SPAN("tool_calls"))) {
+        name = "tool_calls";
+        convert_if_empty(c, name, value);
+    } else if (json_named(value, SPAN("images"))) {
+        name = "images";
+        convert_if_empty(c, name, value);
+    } else if (name == NULL) {
         convert_cannot(c, "unknown member of a message");
     }
-    if (c->neutral || moved) {
-        convert_put_member(c, beside, m->name, m->raw);
+    if (name != NULL && (c->normalized || moved)) {
+        convert_put_member(c, message, name, value);
     }
 }
 
-static void take_apart(struct conversion *c, const cJSON *item, struct span raw,
-                       struct message *message)
+static void put_role(struct conversion *c, const struct json_node *role, struct members *message)
 {
-    const cJSON *child = NULL;
-    size_t at = 0;
-    cJSON_ArrayForEach(child, item)
-    {
-        struct member m = {.name = child->string, .item = child};
-        if (!json_next(raw, &at, &m.raw)) {
-            convert_invalid(c);
-        }
-        if (strcmp(m.name, "role") == 0) {
-            message->role = m;
-        } else if (strcmp(m.name, "content") == 0) {
-            message->content = m;
-        } else if (!cJSON_IsNull(child)) {
-            take_beside(c, &m, &message->beside);
-        }
-    }
-}
-
-static void put_role(struct conversion *c, const struct member *role, struct buf *out)
-{
-    bool developer = c->from == ENDPOINT_CHAT && is_text(role->item, "developer");
-    if (!cJSON_IsString(role->item)) {
+    bool developer = c->from == ENDPOINT_CHAT && json_is_text(role, SPAN("developer"));
+    if (!json_is(role, JSON_STRING)) {
         convert_invalid(c);
-    } else if (!developer && !is_text(role->item, "user") && !is_text(role->item, "system") &&
-               !is_text(role->item, "assistant")) {
+        return;
+    }
+    if (!developer && !json_is_text(role, SPAN("user")) && !json_is_text(role, SPAN("system")) &&
+        !json_is_text(role, SPAN("assistant"))) {
         convert_cannot(c, "role");
     }
-    convert_put(c, out, SPAN("{\"role\":"));
-    convert_put(c, out, developer && !c->neutral ? SPAN("\"system\"") : role->raw);
+    if (developer && !c->normalized) {
+        convert_put_text_member(c, message, "role", SPAN("\"system\""));
+    } else {
+        convert_put_member(c, message, "role", role);
+    }
 }
 
-/* Raw text of a part's text, with quotes; SPAN_NONE where it is none or not only that. */
-static struct span part_text(const cJSON *part, struct span raw)
+/* The text of a part, which is nothing else; NULL: it is more, or no text. */
+static const struct json_node *part_text(const struct json_node *part)
 {
-    const cJSON *child = NULL;
-    size_t at = 0;
-    struct span value = SPAN_NONE;
-    struct span text = SPAN_NONE;
+    const struct json_node *text = NULL;
     bool typed = false;
-    cJSON_ArrayForEach(child, part)
+    JSON_EACH(value, part)
     {
-        if (!json_next(raw, &at, &value)) {
-            return SPAN_NONE;
-        }
-        if (strcmp(child->string, "type") == 0 && is_text(child, "text")) {
+        if (json_named(value, SPAN("type")) && json_is_text(value, SPAN("text"))) {
             typed = true;
-        } else if (strcmp(child->string, "text") == 0 && cJSON_IsString(child)) {
+        } else if (json_named(value, SPAN("text")) && value->type == JSON_STRING) {
             text = value;
-        } else if (!cJSON_IsNull(child)) {
-            return SPAN_NONE;
+        } else if (value->type != JSON_NULL) {
+            return NULL;
         }
     }
-    return typed && cJSON_IsObject(part) ? text : SPAN_NONE;
+    return typed && part->type == JSON_OBJECT ? text : NULL;
 }
 
-/* Text parts as one string, as dialect_request reads them. */
-static void put_parts(struct conversion *c, const struct member *content, struct buf *out)
+/* Text parts as one string, as chat_request.c reads them. The normalized form has several as they
+ * are. */
+static void put_parts(struct conversion *c, const struct json_node *parts, struct buf *out)
 {
-    const cJSON *part = NULL;
-    size_t at = 0;
-    struct span raw = SPAN_NONE;
-    bool as_they_are =
-        c->neutral && (content->item->child == NULL || content->item->child->next != NULL);
-    convert_put(c, out, as_they_are ? content->raw : SPAN("\""));
-    cJSON_ArrayForEach(part, content->item)
-    {
-        struct span text = json_next(content->raw, &at, &raw) ? part_text(part, raw) : SPAN_NONE;
-        if (text.len < 2) {
-            convert_cannot(c, "content that is not text");
-        } else if (!as_they_are) {
-            convert_put(c, out, span_make(text.ptr + 1, text.len - 2));
-        }
-    }
+    const struct json_node *first = json_first(parts);
+    bool as_they_are = c->normalized && (first == NULL || json_after(parts, first) != NULL);
     convert_put(c, out, as_they_are ? SPAN_NONE : SPAN("\""));
+    JSON_EACH(part, parts)
+    {
+        const struct json_node *text = part_text(part);
+        if (text == NULL) {
+            convert_cannot(c, "content that is not text");
+        } else if (as_they_are || c->e != ERR_OK) {
+            continue;
+        } else if (!c->normalized) {
+            convert_put(c, out, span_make(text->raw.ptr + 1, text->raw.len - 2));
+        } else if (!json_append_canonical_text(text, out)) {
+            c->e = ERR_TOO_LARGE;
+        }
+    }
+    if (as_they_are) {
+        convert_put_value(c, out, parts);
+    } else {
+        convert_put(c, out, SPAN("\""));
+    }
 }
 
-static void put_content(struct conversion *c, const struct member *content, struct buf *out)
+static void put_content(struct conversion *c, const struct json_node *content,
+                        struct members *message)
 {
-    bool none = content->item == NULL || cJSON_IsNull(content->item);
     bool openai = c->from == ENDPOINT_CHAT;
-    if (c->neutral && openai && content->item == NULL) {
+    if (c->normalized && openai && content == NULL) {
         return; /* a server may refuse what it takes when it is "" */
     }
-    convert_put(c, out, SPAN(",\"content\":"));
-    if (cJSON_IsString(content->item)) {
-        convert_put(c, out, content->raw);
-    } else if (none) {
-        convert_put(c, out, c->neutral && openai ? SPAN("null") : SPAN("\"\""));
-    } else if (openai && cJSON_IsArray(content->item)) {
-        put_parts(c, content, out);
+    convert_open_member(c, message, "content");
+    if (json_is(content, JSON_STRING)) {
+        convert_put_value(c, &message->text, content);
+    } else if (content == NULL || content->type == JSON_NULL) {
+        convert_put(c, &message->text, c->normalized && openai ? SPAN("null") : SPAN("\"\""));
+    } else if (openai && content->type == JSON_ARRAY) {
+        put_parts(c, content, &message->text);
     } else {
         convert_cannot(c, "content that is not text");
     }
 }
 
-static void put_message(struct conversion *c, const cJSON *item, struct span raw, struct buf *out)
+static void put_message(struct conversion *c, const struct json_node *message, struct buf *out)
 {
-    struct message message = {.beside = {.max = out->max}};
-    if (!cJSON_IsObject(item)) {
+    struct members members;
+    if (message->type != JSON_OBJECT) {
         convert_invalid(c);
         return;
     }
-    take_apart(c, item, raw, &message);
-    put_role(c, &message.role, out);
-    put_content(c, &message.content, out);
-    convert_put(c, out, buf_span(&message.beside));
-    convert_put(c, out, SPAN("}"));
-    buf_free(&message.beside);
+    convert_members_init(&members, out->max);
+    put_role(c, json_get(message, SPAN("role")), &members);
+    put_content(c, json_get(message, SPAN("content")), &members);
+    JSON_EACH(value, message)
+    {
+        bool own = json_named(value, SPAN("role")) || json_named(value, SPAN("content"));
+        if (!own && value->type != JSON_NULL && c->e == ERR_OK) {
+            put_beside(c, value, &members);
+        }
+    }
+    convert_put_object(c, out, &members);
+    buf_free(&members.text);
 }
 
-void convert_messages(struct conversion *c, const struct member *m)
+void convert_messages(struct conversion *c, const char *name, const struct json_node *list)
 {
-    const cJSON *item = NULL;
-    size_t at = 0;
-    struct span raw = SPAN_NONE;
-    struct buf *to = c->neutral && c->from == ENDPOINT_CHAT ? &c->kept : &c->root;
-    if (!cJSON_IsArray(m->item)) {
+    struct members *to = c->normalized && c->from == ENDPOINT_CHAT ? &c->kept : &c->root;
+    if (list->type != JSON_ARRAY) {
         convert_invalid(c);
         return;
     }
-    convert_put_member(c, to, "messages", SPAN("["));
-    cJSON_ArrayForEach(item, m->item)
+    convert_open_member(c, to, name);
+    convert_put(c, &to->text, SPAN("["));
+    JSON_EACH(message, list)
     {
-        if (!json_next(m->raw, &at, &raw)) {
-            convert_invalid(c);
-        }
-        convert_put(c, to, c->has_input ? SPAN(",") : SPAN_NONE);
-        put_message(c, item, raw, to);
+        convert_put(c, &to->text, c->has_input ? SPAN(",") : SPAN_NONE);
+        put_message(c, message, &to->text);
         c->has_input = true;
     }
-    convert_put(c, to, SPAN("]"));
+    convert_put(c, &to->text, SPAN("]"));
+}
+
+static void put_prompt_message(struct conversion *c, struct span role,
+                               const struct json_node *content)
+{
+    struct members message;
+    convert_members_init(&message, c->root.text.max);
+    convert_put_text_member(c, &message, "role", role);
+    convert_put_member(c, &message, "content", content);
+    convert_put_object(c, &c->root.text, &message);
+    buf_free(&message.text);
 }
 
 void convert_prompt(struct conversion *c)
 {
-    if (c->prompt.len <= 2) {
+    if (c->prompt == NULL || json_is_text(c->prompt, SPAN(""))) {
         return; /* no prompt: the model is to be loaded or unloaded */
     }
     c->has_input = true;
-    convert_put_member(c, &c->root, "messages", SPAN("["));
-    if (c->system.len > 2) {
-        convert_put(c, &c->root, SPAN("{\"role\":\"system\",\"content\":"));
-        convert_put(c, &c->root, c->system);
-        convert_put(c, &c->root, SPAN("},"));
+    convert_open_member(c, &c->root, "messages");
+    convert_put(c, &c->root.text, SPAN("["));
+    if (c->system != NULL && !json_is_text(c->system, SPAN(""))) {
+        put_prompt_message(c, SPAN("\"system\""), c->system);
+        convert_put(c, &c->root.text, SPAN(","));
     }
-    convert_put(c, &c->root, SPAN("{\"role\":\"user\",\"content\":"));
-    convert_put(c, &c->root, c->prompt);
-    convert_put(c, &c->root, SPAN("}]"));
+    put_prompt_message(c, SPAN("\"user\""), c->prompt);
+    convert_put(c, &c->root.text, SPAN("]"));
 }

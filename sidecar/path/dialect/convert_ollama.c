@@ -1,43 +1,44 @@
-/* convert_ollama.c: the members of Ollama's chat and generate that are understood, in the words of
- * chat completions. */
+/* convert_ollama.c: the members of Ollama's chat and generate that are understood, and their
+ * counterparts in chat completions. */
 #include "path/dialect/convert_priv.h"
 
-static void take_number(struct conversion *c, const struct member *m)
+static void take_number(struct conversion *c, const char *name, const struct json_node *value)
 {
-    if (!cJSON_IsNumber(m->item)) {
-        convert_cannot(c, m->name);
+    if (value->type != JSON_NUMBER) {
+        convert_cannot(c, name);
     }
-    convert_put_member(c, &c->root, m->name, m->raw);
+    convert_put_member(c, &c->root, name, value);
 }
 
 /* Below one it is no cap: 0 and -1 for "no limit", -2 for "until the context is full". */
-static void take_limit(struct conversion *c, const struct member *m)
+static void take_limit(struct conversion *c, const char *name, const struct json_node *value)
 {
-    if (!cJSON_IsNumber(m->item)) {
-        convert_cannot(c, m->name);
-    } else if (m->item->valuedouble >= 1) {
-        convert_put_member(c, &c->root, "max_tokens", m->raw);
+    if (value->type != JSON_NUMBER) {
+        convert_cannot(c, name);
+    } else if (json_number_of(value) >= 1) {
+        convert_put_member(c, &c->root, "max_tokens", value);
     } else {
-        convert_put_member(c, &c->kept_options, m->name, m->raw);
+        convert_put_member(c, &c->kept_options, name, value);
     }
 }
 
-static void take_stop(struct conversion *c, const struct member *m)
+static void take_stop(struct conversion *c, const char *name, const struct json_node *value)
 {
-    if (!convert_is_stop(m->item)) {
-        convert_cannot(c, m->name);
+    if (!convert_is_stop(value)) {
+        convert_cannot(c, name);
     }
-    convert_put_member(c, &c->root, "stop", m->raw);
+    convert_put_member(c, &c->root, name, value);
 }
 
 /* Ollama ignores it; Open WebUI sends it beside think (see convert.c). */
-static void take_kwargs(struct conversion *c, const struct member *m)
+static void take_kwargs(struct conversion *c, const char *name, const struct json_node *value)
 {
-    (void)convert_kwargs(m->item, &c->kwargs);
-    c->kwargs_raw = m->raw;
+    (void)name;
+    (void)convert_kwargs(value, &c->kwargs);
+    c->kwargs_node = value;
 }
 
-static const struct word words_of_options[] = {
+static const struct known_member known_options[] = {
     /* samplers */
     {"temperature", take_number, false},
     {"top_p", take_number, false},
@@ -73,69 +74,80 @@ static const struct word words_of_options[] = {
     {"penalize_newline", convert_never, false},
 };
 
-static void take_options(struct conversion *c, const struct member *m)
+static void take_options(struct conversion *c, const char *name, const struct json_node *value)
 {
-    const struct words words = {
-        words_of_options, sizeof words_of_options / sizeof words_of_options[0], "unknown option"};
-    if (!cJSON_IsObject(m->item)) {
-        convert_cannot(c, m->name);
+    const struct known_members known = {
+        known_options, sizeof known_options / sizeof known_options[0], "unknown option"};
+    if (value->type != JSON_OBJECT) {
+        convert_cannot(c, name);
         return;
     }
-    convert_members(c, m, &words, &c->kept_options);
+    convert_members(c, value, &known, &c->kept_options);
 }
 
-static void take_format(struct conversion *c, const struct member *m)
+static void take_format(struct conversion *c, const char *name, const struct json_node *value)
 {
-    bool word = cJSON_IsString(m->item);
-    if (word && strcmp(m->item->valuestring, "json") == 0) {
-        convert_put_member(c, &c->root, "response_format", SPAN("{\"type\":\"json_object\"}"));
-    } else if (cJSON_IsObject(m->item)) {
-        convert_put_member(c, &c->root, "response_format",
-                           SPAN("{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"answer\","
-                                "\"strict\":true,\"schema\":"));
-        convert_put(c, &c->root, m->raw);
-        convert_put(c, &c->root, SPAN("}}"));
-    } else if (!word || m->item->valuestring[0] != '\0') {
-        convert_cannot(c, m->name);
+    enum { BELOW = 3 }; /* the root, response_format, json_schema */
+    struct buf *to = &c->root.text;
+    if (json_depth(value) + BELOW >= JSON_SAFE_DEPTH) {
+        convert_cannot(c, "JSON that is nested too deep");
+    } else if (json_is_text(value, SPAN("json"))) {
+        convert_put_text_member(c, &c->root, "response_format", SPAN("{\"type\":\"json_object\"}"));
+    } else if (value->type == JSON_OBJECT) {
+        convert_open_member(c, &c->root, "response_format");
+        convert_put(c, to,
+                    c->normalized ? SPAN("{\"json_schema\":{\"name\":\"answer\",\"schema\":")
+                                  : SPAN("{\"type\":\"json_schema\",\"json_schema\":{\"name\":"
+                                         "\"answer\",\"strict\":true,\"schema\":"));
+        convert_put_value(c, to, value);
+        convert_put(c, to,
+                    c->normalized ? SPAN(",\"strict\":true},\"type\":\"json_schema\"}")
+                                  : SPAN("}}"));
+    } else if (!json_is_text(value, SPAN(""))) {
+        convert_cannot(c, name);
     }
 }
 
-static void take_keep_alive(struct conversion *c, const struct member *m)
+static void take_keep_alive(struct conversion *c, const char *name, const struct json_node *value)
 {
-    if (c->neutral) {
-        convert_put_member(c, &c->root, m->name, m->raw);
+    if (c->normalized) {
+        convert_put_member(c, &c->root, name, value);
     }
 }
 
-static void take_prompt(struct conversion *c, const struct member *m)
+/* A text of /api/generate. */
+static void take_text(struct conversion *c, const struct json_node *value,
+                      const struct json_node **to)
 {
     if (c->from != ENDPOINT_OLLAMA_GENERATE) {
         convert_cannot(c, "unknown member");
-    } else if (!cJSON_IsString(m->item)) {
+    } else if (value->type != JSON_STRING) {
         convert_invalid(c);
     }
-    c->prompt = m->raw;
+    *to = value;
 }
 
-static void take_system(struct conversion *c, const struct member *m)
+static void take_prompt(struct conversion *c, const char *name, const struct json_node *value)
 {
-    if (c->from != ENDPOINT_OLLAMA_GENERATE) {
-        convert_cannot(c, "unknown member");
-    } else if (!cJSON_IsString(m->item)) {
-        convert_invalid(c);
-    }
-    c->system = m->raw;
+    (void)name;
+    take_text(c, value, &c->prompt);
 }
 
-static void take_messages(struct conversion *c, const struct member *m)
+static void take_system(struct conversion *c, const char *name, const struct json_node *value)
+{
+    (void)name;
+    take_text(c, value, &c->system);
+}
+
+static void take_messages(struct conversion *c, const char *name, const struct json_node *value)
 {
     if (c->from != ENDPOINT_OLLAMA_CHAT) {
         convert_cannot(c, "unknown member");
     }
-    convert_messages(c, m);
+    convert_messages(c, name, value);
 }
 
-static const struct word words_at_root[] = {
+static const struct known_member known_at_root[] = {
     {"model", convert_model, false},
     {"messages", take_messages, false},
     {"prompt", take_prompt, false},
@@ -175,24 +187,24 @@ static void put_think(struct conversion *c)
     bool on = c->think == THOUGHT_ON;
     bool pair = c->kwargs == c->think && (on || c->think == THOUGHT_OFF);
     if (c->think > THOUGHT_ON) {
-        convert_put_member(c, &c->root, "reasoning_effort", levels[c->think]);
+        convert_put_text_member(c, &c->root, "reasoning_effort", levels[c->think]);
     } else if (c->think != THOUGHT_UNSAID) {
-        convert_put_member(c, &c->root, "chat_template_kwargs",
-                           on ? SPAN("{\"enable_thinking\":true}")
-                              : SPAN("{\"enable_thinking\":false}"));
+        convert_put_text_member(c, &c->root, "chat_template_kwargs",
+                                on ? SPAN("{\"enable_thinking\":true}")
+                                   : SPAN("{\"enable_thinking\":false}"));
     }
     if (pair) {
-        convert_put_member(c, &c->root, "think", on ? SPAN("true") : SPAN("false"));
-    } else if (c->kwargs_raw.ptr != NULL) {
-        convert_put_member(c, &c->kept_options, "chat_template_kwargs", c->kwargs_raw);
+        convert_put_text_member(c, &c->root, "think", on ? SPAN("true") : SPAN("false"));
+    } else if (c->kwargs_node != NULL) {
+        convert_put_member(c, &c->kept_options, "chat_template_kwargs", c->kwargs_node);
     }
 }
 
-void convert_from_ollama(struct conversion *c, const struct member *body)
+void convert_from_ollama(struct conversion *c, const struct json_node *body)
 {
-    const struct words words = {words_at_root, sizeof words_at_root / sizeof words_at_root[0],
-                                "unknown member"};
-    convert_members(c, body, &words, &c->kept);
+    const struct known_members known = {
+        known_at_root, sizeof known_at_root / sizeof known_at_root[0], "unknown member"};
+    convert_members(c, body, &known, &c->kept);
     put_think(c);
     convert_prompt(c);
 }

@@ -1,146 +1,128 @@
-/* convert_openai.c: the members of a chat completion that are understood, in Ollama's words. A cap
- * of zero becomes one: Ollama takes zero for "no limit" (model-servers.md §1). */
+/* convert_openai.c: the members of a chat completion that are understood, and their
+ * counterparts in Ollama. A cap of zero becomes one: Ollama takes zero for "no limit". */
 #include "path/dialect/convert_priv.h"
 
-#include "lull/path/json/json.h"
-
-static void take_number(struct conversion *c, const struct member *m)
+static void take_number(struct conversion *c, const char *name, const struct json_node *value)
 {
-    if (!cJSON_IsNumber(m->item)) {
-        convert_cannot(c, m->name);
+    if (value->type != JSON_NUMBER) {
+        convert_cannot(c, name);
     }
-    convert_put_member(c, &c->options, m->name, m->raw);
+    convert_put_member(c, &c->options, name, value);
 }
 
 /* Three names for one cap. Which of two wins is not the same everywhere. */
-static void take_limit(struct conversion *c, const struct member *m)
+static void take_limit(struct conversion *c, const char *name, const struct json_node *value)
 {
-    bool second = c->limit.ptr != NULL && !span_eq(c->limit, m->raw);
-    if (!cJSON_IsNumber(m->item) || second) {
-        convert_cannot(c, m->name);
+    bool second = c->limit != NULL && !span_eq(c->limit->raw, value->raw);
+    if (value->type != JSON_NUMBER || second) {
+        convert_cannot(c, name);
     }
-    c->limit = m->raw;
-    c->limit_value = m->item->valuedouble;
+    c->limit = value;
 }
 
-static void put_list_of(struct conversion *c, struct buf *to, struct span raw)
+/* One text is a list of it. */
+static void put_stop(struct conversion *c, const char *name, const struct json_node *value,
+                     struct members *to)
 {
-    convert_put_member(c, to, "stop", SPAN("["));
-    convert_put(c, to, raw);
-    convert_put(c, to, SPAN("]"));
+    bool one = value->type == JSON_STRING;
+    convert_open_member(c, to, name);
+    convert_put(c, &to->text, one ? SPAN("[") : SPAN_NONE);
+    convert_put_value(c, &to->text, value);
+    convert_put(c, &to->text, one ? SPAN("]") : SPAN_NONE);
 }
 
-static void take_stop(struct conversion *c, const struct member *m)
+static void take_stop(struct conversion *c, const char *name, const struct json_node *value)
 {
-    bool one = cJSON_IsString(m->item) && m->item->valuestring[0] != '\0';
-    if (one) {
-        put_list_of(c, &c->options, m->raw);
-        put_list_of(c, &c->kept, m->raw);
-    } else if (convert_is_stop(m->item)) {
-        convert_put_member(c, &c->options, "stop", m->raw);
-        convert_put_member(c, &c->kept, "stop", m->raw);
-    } else {
-        convert_cannot(c, m->name);
+    bool one = value->type == JSON_STRING && !json_is_text(value, SPAN(""));
+    if (!one && !convert_is_stop(value)) {
+        convert_cannot(c, name);
     }
+    put_stop(c, name, value, &c->options);
+    put_stop(c, name, value, &c->kept);
 }
 
-/* Whether an object has only members of these names (and nulls). */
-static bool has_only(const cJSON *object, const char *const *names, size_t count)
+/* Whether it is an object that has only members of these names (and nulls). */
+static bool has_only(const struct json_node *object, const struct span *names, size_t count)
 {
-    const cJSON *child = NULL;
-    cJSON_ArrayForEach(child, object)
+    JSON_EACH(value, object)
     {
-        bool named = cJSON_IsNull(child);
+        bool named = value->type == JSON_NULL;
         for (size_t i = 0; i < count; i++) {
-            named = named || strcmp(child->string, names[i]) == 0;
+            named = named || json_named(value, names[i]);
         }
         if (!named) {
             return false;
         }
     }
-    return cJSON_IsObject(object);
+    return json_is(object, JSON_OBJECT);
 }
 
-/* The schema in `raw`, the text of `object`; none where something else is in it too. */
-static bool schema_in(const cJSON *object, struct span raw, const char *const *names, size_t count,
-                      struct span *schema)
+static void take_format(struct conversion *c, const char *name, const struct json_node *value)
 {
-    return has_only(object, names, count) &&
-           cJSON_IsObject(cJSON_GetObjectItemCaseSensitive(object, "schema")) &&
-           json_member(raw, SPAN("schema"), schema);
-}
-
-static void take_format(struct conversion *c, const struct member *m)
-{
-    static const char *const plain[] = {"type"};
-    static const char *const object[] = {"type", "schema"};
-    static const char *const nested[] = {"type", "json_schema"};
-    static const char *const inner[] = {"name", "strict", "schema"};
-    const cJSON *type = cJSON_GetObjectItemCaseSensitive(m->item, "type");
-    const cJSON *in = cJSON_GetObjectItemCaseSensitive(m->item, "json_schema");
-    struct span of_type = cJSON_IsString(type) ? span_of(type->valuestring) : SPAN_NONE;
-    struct span raw = SPAN_NONE;
-    struct span schema = SPAN_NONE;
-    if (span_eq(of_type, SPAN("text")) && has_only(m->item, plain, 1)) {
+    static const struct span names[] = {{"type", 4}, {"schema", 6}};
+    static const struct span nested[] = {{"type", 4}, {"json_schema", 11}};
+    static const struct span inner[] = {{"name", 4}, {"strict", 6}, {"schema", 6}};
+    const struct json_node *type = json_get(value, SPAN("type"));
+    const struct json_node *in = json_get(value, SPAN("json_schema"));
+    const struct json_node *schema = NULL;
+    bool alone = has_only(value, names, 1);
+    if (alone && json_is_text(type, SPAN("text"))) {
         return;
     }
-    if (span_eq(of_type, SPAN("json_object")) && has_only(m->item, plain, 1)) {
-        convert_put_member(c, &c->root, "format", SPAN("\"json\""));
-    } else if ((span_eq(of_type, SPAN("json_object")) &&
-                schema_in(m->item, m->raw, object, 2, &schema)) ||
-               (span_eq(of_type, SPAN("json_schema")) && has_only(m->item, nested, 2) &&
-                json_member(m->raw, SPAN("json_schema"), &raw) &&
-                schema_in(in, raw, inner, 3, &schema))) {
+    if (alone && json_is_text(type, SPAN("json_object"))) {
+        convert_put_text_member(c, &c->root, "format", SPAN("\"json\""));
+        return;
+    }
+    if (json_is_text(type, SPAN("json_object")) && has_only(value, names, 2)) {
+        schema = json_get(value, SPAN("schema"));
+    } else if (json_is_text(type, SPAN("json_schema")) && has_only(value, nested, 2) &&
+               has_only(in, inner, 3)) {
+        schema = json_get(in, SPAN("schema"));
+    }
+    if (json_is(schema, JSON_OBJECT)) {
         convert_put_member(c, &c->root, "format", schema);
     } else {
-        convert_cannot(c, m->name);
+        convert_cannot(c, name);
     }
 }
 
-static void take_kwargs(struct conversion *c, const struct member *m)
+static void take_kwargs(struct conversion *c, const char *name, const struct json_node *value)
 {
-    c->kwargs_raw = m->raw;
-    if (!convert_kwargs(m->item, &c->kwargs) &&
-        !(cJSON_IsObject(m->item) && m->item->child == NULL)) {
-        convert_cannot(c, m->name);
+    c->kwargs_node = value;
+    if (!convert_kwargs(value, &c->kwargs) && !(value->type == JSON_OBJECT && value->size == 1)) {
+        convert_cannot(c, name);
     }
 }
 
-static void take_effort(struct conversion *c, const struct member *m)
+static void take_effort(struct conversion *c, const char *name, const struct json_node *value)
 {
-    static const struct {
-        const char *effort;
-        enum thought said;
-    } efforts[] = {{"none", THOUGHT_OFF},
-                   {"minimal", THOUGHT_LOW},
-                   {"low", THOUGHT_LOW},
-                   {"medium", THOUGHT_MEDIUM},
-                   {"high", THOUGHT_HIGH}};
-    for (size_t i = 0; cJSON_IsString(m->item) && i < sizeof efforts / sizeof efforts[0]; i++) {
-        if (strcmp(m->item->valuestring, efforts[i].effort) == 0) {
-            c->effort = efforts[i].said;
-            return;
-        }
+    static const struct thought_level levels[] = {{{"none", 4}, THOUGHT_OFF},
+                                                  {{"minimal", 7}, THOUGHT_LOW},
+                                                  {{"low", 3}, THOUGHT_LOW},
+                                                  {{"medium", 6}, THOUGHT_MEDIUM},
+                                                  {{"high", 4}, THOUGHT_HIGH}};
+    c->effort = convert_level(value, levels, sizeof levels / sizeof levels[0]);
+    if (c->effort == THOUGHT_UNSAID) {
+        convert_cannot(c, name);
     }
-    convert_cannot(c, m->name);
 }
 
-static void take_keep_alive(struct conversion *c, const struct member *m)
+static void take_keep_alive(struct conversion *c, const char *name, const struct json_node *value)
 {
-    if (!cJSON_IsString(m->item) && !cJSON_IsNumber(m->item)) {
-        convert_cannot(c, m->name);
+    if (value->type != JSON_STRING && value->type != JSON_NUMBER) {
+        convert_cannot(c, name);
     }
-    convert_put_member(c, &c->root, m->name, m->raw);
+    convert_put_member(c, &c->root, name, value);
 }
 
-static void take_count(struct conversion *c, const struct member *m)
+static void take_count(struct conversion *c, const char *name, const struct json_node *value)
 {
-    if (!cJSON_IsNumber(m->item) || m->item->valuedouble > 1) {
-        convert_cannot(c, m->name);
+    if (value->type != JSON_NUMBER || json_number_of(value) > 1) {
+        convert_cannot(c, name);
     }
 }
 
-/* What several words about thinking say together; they must not contradict each other. */
+/* What several members about thinking say together; they must not contradict each other. */
 static enum thought together(struct conversion *c)
 {
     const enum thought all[] = {c->think, c->kwargs, c->effort};
@@ -160,22 +142,22 @@ static enum thought together(struct conversion *c)
 
 static void put_think(struct conversion *c)
 {
-    static const struct span words[] = {
+    static const struct span values[] = {
         [THOUGHT_OFF] = {"false", 5},     [THOUGHT_ON] = {"true", 4},
         [THOUGHT_LOW] = {"\"low\"", 5},   [THOUGHT_MEDIUM] = {"\"medium\"", 8},
         [THOUGHT_HIGH] = {"\"high\"", 6},
     };
     enum thought said = together(c);
     if (said != THOUGHT_UNSAID) {
-        convert_put_member(c, &c->root, "think", words[said]);
+        convert_put_text_member(c, &c->root, "think", values[said]);
     }
     if (c->think == said && c->kwargs == said && said != THOUGHT_UNSAID) {
-        convert_put_member(c, &c->options, "chat_template_kwargs", c->kwargs_raw);
+        convert_put_member(c, &c->options, "chat_template_kwargs", c->kwargs_node);
     }
 }
 
-static const struct word words_at_root[] = {
-    {"model", convert_model, true},
+static const struct known_member known_at_root[] = {
+    {"model", convert_model, false},
     {"messages", convert_messages, false},
     /* how the answer is sent, and who asks */
     {"stream", NULL, false},
@@ -222,14 +204,15 @@ static const struct word words_at_root[] = {
     {"grammar", convert_never, true},
 };
 
-void convert_from_openai(struct conversion *c, const struct member *body)
+void convert_from_openai(struct conversion *c, const struct json_node *body)
 {
-    const struct words words = {words_at_root, sizeof words_at_root / sizeof words_at_root[0],
-                                "unknown member"};
-    convert_members(c, body, &words, &c->kept);
-    if (c->limit.ptr != NULL) {
-        bool none = c->limit_value >= 0 && c->limit_value < 1;
-        convert_put_member(c, &c->options, "num_predict", none ? SPAN("1") : c->limit);
+    const struct known_members known = {
+        known_at_root, sizeof known_at_root / sizeof known_at_root[0], "unknown member"};
+    convert_members(c, body, &known, &c->kept);
+    if (c->limit != NULL) {
+        double cap = json_number_of(c->limit);
+        convert_put_text_member(c, &c->options, "num_predict",
+                                cap >= 0 && cap < 1 ? SPAN("1") : c->limit->raw);
     }
     put_think(c);
 }

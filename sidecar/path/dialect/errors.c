@@ -1,59 +1,55 @@
-/* errors.c: a server's error in the other dialect. Every server has its own form of it
- * (model-servers.md §2), so the text is looked for where any of them puts it. */
+/* errors.c: a server's error in the other dialect. Every server has its own form of it, so the text
+ * is looked for where any of them puts it. */
 #include "path/dialect/dialect_priv.h"
 
 #include "lull/path/dialect/convert.h"
 
 enum { TEXT_MAX = 1024 * 1024 };
 
-static struct span text_at(const cJSON *object, const char *name)
-{
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, name);
-    return cJSON_IsString(item) ? span_of(item->valuestring) : SPAN_NONE;
-}
-
 /* FastAPI says what is wrong with a body in a list of {"loc", "msg", "type"}. */
-static enum err join_details(const cJSON *list, struct buf *text)
+static bool join_details(const struct json_node *list, struct buf *text)
 {
-    const cJSON *item = NULL;
-    enum err e = ERR_OK;
-    cJSON_ArrayForEach(item, list)
+    JSON_EACH(item, list)
     {
-        struct span msg = cJSON_IsString(item) ? span_of(item->valuestring) : text_at(item, "msg");
-        if (msg.len > 0 && text->len > 0 && e == ERR_OK) {
-            e = buf_append_span(text, SPAN("; "));
-        }
-        e = e == ERR_OK ? buf_append_span(text, msg) : e;
+        const struct json_node *msg =
+            item->type == JSON_STRING ? item : json_get(item, SPAN("msg"));
+        size_t before = text->len;
+        bool good = json_is(msg, JSON_STRING) &&
+                    (before == 0 || buf_append_span(text, SPAN("; ")) == ERR_OK);
+        size_t from = text->len;
+        good = good && json_append_text(msg, text) && text->len > from;
+        text->len = good ? text->len : before;
     }
-    return e;
+    return text->len > 0;
 }
 
-static enum err find_text(const cJSON *root, struct buf *text)
+/* Appends the error's text from where any server puts it. false: it is nowhere, or empty. */
+static bool find_text(const struct json_node *root, struct buf *text)
 {
-    const cJSON *error = cJSON_GetObjectItemCaseSensitive(root, "error");
-    const cJSON *detail = cJSON_GetObjectItemCaseSensitive(root, "detail");
-    const struct span places[] = {
-        text_at(error, "message"),  text_at(root, "error"),   text_at(root, "detail"),
-        text_at(detail, "message"), text_at(root, "message"),
+    const struct json_node *error = json_get(root, SPAN("error"));
+    const struct json_node *detail = json_get(root, SPAN("detail"));
+    const struct json_node *const places[] = {
+        json_get(error, SPAN("message")), error, detail, json_get(detail, SPAN("message")),
+        json_get(root, SPAN("message")),
     };
     for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
-        if (places[i].len > 0) {
-            return buf_append_span(text, places[i]);
+        if (json_append_text(places[i], text) && text->len > 0) {
+            return true;
         }
     }
-    return cJSON_IsArray(detail) ? join_details(detail, text) : ERR_OK;
+    return json_is(detail, JSON_ARRAY) && join_details(detail, text);
 }
 
 static enum err put_error(struct span text, int status, enum dialect to, struct buf *out)
 {
     if (to == DIALECT_OLLAMA) {
         enum err e = buf_append_span(out, SPAN("{\"error\":"));
-        e = e == ERR_OK ? put_string(out, text) : e;
+        e = e == ERR_OK ? buf_append_json_string(out, text) : e;
         return e == ERR_OK ? buf_append_char(out, '}') : e;
     }
     bool client = status >= 400 && status < 500;
     enum err e = buf_append_span(out, SPAN("{\"error\":{\"message\":"));
-    e = e == ERR_OK ? put_string(out, text) : e;
+    e = e == ERR_OK ? buf_append_json_string(out, text) : e;
     return e == ERR_OK ? buf_printf(out, ",\"type\":\"%s\",\"code\":%d}}",
                                     client ? "invalid_request_error" : "server_error", status)
                        : e;
@@ -63,13 +59,14 @@ bool dialect_convert_error(struct span body, int status, enum dialect to, struct
 {
     struct buf text = {.max = TEXT_MAX};
     size_t before = out->len;
-    cJSON *root = body.len == 0 ? NULL : json_tree_parse(body);
-    bool good = cJSON_IsObject(root) && find_text(root, &text) == ERR_OK && text.len > 0 &&
+    struct json_doc doc;
+    const struct json_node *root = json_read(body, &doc);
+    bool good = doc.whole && json_is(root, JSON_OBJECT) && find_text(root, &text) &&
                 put_error(buf_span(&text), status, to, out) == ERR_OK;
     if (!good) {
         out->len = before;
     }
     buf_free(&text);
-    cJSON_Delete(root);
+    json_doc_free(&doc);
     return good;
 }

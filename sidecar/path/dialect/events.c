@@ -1,27 +1,25 @@
 /* events.c: one event of each dialect's stream, or its whole answer, into the neutral answer. */
 #include "path/dialect/dialect_priv.h"
 
-static const cJSON *get(const cJSON *object, const char *name)
-{
-    return cJSON_GetObjectItemCaseSensitive(object, name);
-}
+enum { REASON_MAX = 64 };
 
 /* A number that a server says, times factor, below a bound that no real one reaches; -1: none. */
-static int64_t number_of(const cJSON *object, const char *name, double factor, double bound)
+static int64_t number_of(const struct json_node *object, struct span name, double factor,
+                         double bound)
 {
-    const cJSON *n = get(object, name);
-    double d = cJSON_IsNumber(n) ? n->valuedouble * factor : -1;
+    const struct json_node *n = json_get(object, name);
+    double d = json_is(n, JSON_NUMBER) ? json_number_of(n) * factor : -1;
     return d >= 0 && d < bound ? (int64_t)d : -1;
 }
 
 /* Tokens: sums and prices of them stay far inside of an int64_t. */
-static int64_t count_of(const cJSON *object, const char *name)
+static int64_t count_of(const struct json_node *object, struct span name)
 {
     return number_of(object, name, 1, 1e12);
 }
 
 /* A duration in microseconds, of which the server's unit has `us`. */
-static usec_t duration_of(const cJSON *object, const char *name, double us)
+static usec_t duration_of(const struct json_node *object, struct span name, double us)
 {
     return number_of(object, name, us, 1e12);
 }
@@ -60,74 +58,71 @@ static const struct {
 };
 
 /* A word that is not known says nothing: what ends such an answer is its end mark. */
-static void take_finish(struct assembler *a, const cJSON *reason)
+static void take_finish(struct assembler *a, const struct json_node *reason)
 {
-    struct span word = span_of(cJSON_IsString(reason) ? reason->valuestring : NULL);
+    struct buf scratch = {.max = REASON_MAX};
+    struct span word = json_text_of(reason, &scratch);
     for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++) {
         if (span_eq_nocase(word, span_of(reasons[i].word))) {
             a->answer.finish = reasons[i].finish;
             a->finish_seen = true;
-            return;
+            break;
         }
     }
+    buf_free(&scratch);
 }
 
-static bool has_calls(const cJSON *message)
+static bool has_calls(const struct json_node *message)
 {
-    const cJSON *function = get(message, "function_call");
-    return cJSON_GetArraySize(get(message, "tool_calls")) > 0 ||
-           (function != NULL && !cJSON_IsNull(function));
+    return json_first(json_get(message, SPAN("tool_calls"))) != NULL ||
+           json_given(message, SPAN("function_call")) != NULL;
 }
 
-static void take_message(struct assembler *a, const cJSON *message)
+static void take_message(struct assembler *a, const struct json_node *message)
 {
-    const cJSON *thinking = get(message, "reasoning_content");
+    const struct json_node *thinking = json_given(message, SPAN("reasoning_content"));
     a->calls = a->calls || has_calls(message);
     a->odd = a->odd || a->calls;
-    assemble_content(a, get(message, "content"));
-    bool there = thinking != NULL && !cJSON_IsNull(thinking);
-    assemble_thinking(a, there ? thinking : get(message, "reasoning"));
+    assemble_text(a, &a->answer.content, json_get(message, SPAN("content")));
+    assemble_text(a, &a->answer.thinking,
+                  thinking != NULL ? thinking : json_get(message, SPAN("reasoning")));
 }
 
-static void take_usage(struct assembler *a, const cJSON *root)
+static void take_usage(struct assembler *a, const struct json_node *root)
 {
-    const cJSON *usage = get(root, "usage");
-    const cJSON *timings = get(root, "timings");
-    take_count(&a->answer.tokens_in, count_of(usage, "prompt_tokens"));
-    take_count(&a->answer.tokens_out, count_of(usage, "completion_tokens"));
+    const struct json_node *usage = json_get(root, SPAN("usage"));
+    const struct json_node *timings = json_get(root, SPAN("timings"));
+    take_count(&a->answer.tokens_in, count_of(usage, SPAN("prompt_tokens")));
+    take_count(&a->answer.tokens_out, count_of(usage, SPAN("completion_tokens")));
     take_count(&a->answer.cached_tokens,
-               count_of(get(usage, "prompt_tokens_details"), "cached_tokens"));
+               count_of(json_get(usage, SPAN("prompt_tokens_details")), SPAN("cached_tokens")));
     /* llama.cpp says it with the last event, also where no usage was asked for */
-    int64_t cached = count_of(timings, "cache_n");
-    int64_t read = count_of(timings, "prompt_n");
+    int64_t cached = count_of(timings, SPAN("cache_n"));
+    int64_t read = count_of(timings, SPAN("prompt_n"));
     take_count(&a->answer.cached_tokens, cached);
     if (a->answer.tokens_in < 0 && cached >= 0 && read >= 0) {
         a->answer.tokens_in = cached + read;
     }
     if (a->answer.tokens_out < 0) {
-        take_count(&a->answer.tokens_out, count_of(timings, "predicted_n"));
+        take_count(&a->answer.tokens_out, count_of(timings, SPAN("predicted_n")));
     }
-    usec_t prompt = duration_of(timings, "prompt_ms", 1000);
-    usec_t predicted = duration_of(timings, "predicted_ms", 1000);
+    usec_t prompt = duration_of(timings, SPAN("prompt_ms"), 1000);
+    usec_t predicted = duration_of(timings, SPAN("predicted_ms"), 1000);
     if (prompt >= 0 && predicted >= 0) {
         a->answer.model_time = prompt + predicted;
     }
 }
 
-static bool is_object(const cJSON *item)
-{
-    return item == NULL || cJSON_IsNull(item) || cJSON_IsObject(item);
-}
-
-static void take_choice(struct assembler *a, const cJSON *choice, bool streamed)
+static void take_choice(struct assembler *a, const struct json_node *choice, bool streamed)
 {
     size_t before = a->answer.content.len + a->answer.thinking.len;
-    const cJSON *delta = streamed ? get(choice, "delta") : NULL;
+    const struct json_node *delta = streamed ? json_get(choice, SPAN("delta")) : NULL;
     /* Some servers send the whole message as the only event of a stream. After deltas it would be
      * said twice. */
     bool takes_whole = delta == NULL && (!streamed || before == 0);
-    const cJSON *message = takes_whole ? get(choice, "message") : delta;
-    if (!is_object(message) || (!streamed && !cJSON_IsObject(message))) {
+    const struct json_node *message =
+        takes_whole ? json_given(choice, SPAN("message")) : json_given(choice, SPAN("delta"));
+    if (!json_is(message, JSON_OBJECT) && (!streamed || message != NULL)) {
         a->odd = true;
         return;
     }
@@ -135,20 +130,19 @@ static void take_choice(struct assembler *a, const cJSON *choice, bool streamed)
     if (a->answer.content.len + a->answer.thinking.len > before) {
         a->finish_seen = false; /* it was not the end */
     }
-    take_finish(a, get(choice, "finish_reason"));
+    take_finish(a, json_get(choice, SPAN("finish_reason")));
 }
 
 /* An event that only keeps the connection alive: {} or {"type": "ping"}. */
-static bool is_ping(const cJSON *root)
+static bool is_ping(const struct json_node *root)
 {
-    const cJSON *type = get(root, "type");
-    return root->child == NULL || (cJSON_IsString(type) && strcmp(type->valuestring, "ping") == 0);
+    return root->size == 1 || json_is_text(json_get(root, SPAN("type")), SPAN("ping"));
 }
 
-void openai_event(struct assembler *a, const cJSON *root, bool streamed)
+void openai_event(struct assembler *a, const struct json_node *root, bool streamed)
 {
-    const cJSON *choices = get(root, "choices");
-    const cJSON *error = find_error(root);
+    const struct json_node *choices = json_get(root, SPAN("choices"));
+    const struct json_node *error = find_error(root);
     if (error != NULL) {
         assemble_error(a, root, error);
         return;
@@ -156,11 +150,12 @@ void openai_event(struct assembler *a, const cJSON *root, bool streamed)
     if (streamed && is_ping(root)) {
         return;
     }
-    int count = cJSON_GetArraySize(choices);
-    const cJSON *choice = cJSON_GetArrayItem(choices, 0);
-    bool list = cJSON_IsArray(choices) || (streamed && cJSON_IsNull(choices)); /* with usage */
-    if (!list || count > 1 || count_of(choice, "index") > 0 ||
-        (streamed ? count == 1 && !cJSON_IsObject(choice) : count == 0)) {
+    const struct json_node *choice = json_first(choices);
+    bool list = json_is(choices, JSON_ARRAY) ||
+                (streamed && json_is(choices, JSON_NULL)); /* null: with usage */
+    bool several = choice != NULL && json_after(choices, choice) != NULL;
+    bool readable = choice == NULL ? streamed : !streamed || choice->type == JSON_OBJECT;
+    if (!list || several || !readable || count_of(choice, SPAN("index")) > 0) {
         a->odd = true;
         return;
     }
@@ -171,41 +166,41 @@ void openai_event(struct assembler *a, const cJSON *root, bool streamed)
     a->ended = a->ended || !streamed;
 }
 
-static void take_ollama_figures(struct answer *to, const cJSON *root)
+static void take_ollama_figures(struct answer *to, const struct json_node *root)
 {
-    take_count(&to->tokens_in, count_of(root, "prompt_eval_count"));
-    take_count(&to->tokens_out, count_of(root, "eval_count"));
-    usec_t prompt = duration_of(root, "prompt_eval_duration", 0.001);
-    usec_t eval = duration_of(root, "eval_duration", 0.001);
-    usec_t load = duration_of(root, "load_duration", 0.001);
+    take_count(&to->tokens_in, count_of(root, SPAN("prompt_eval_count")));
+    take_count(&to->tokens_out, count_of(root, SPAN("eval_count")));
+    usec_t prompt = duration_of(root, SPAN("prompt_eval_duration"), 0.001);
+    usec_t eval = duration_of(root, SPAN("eval_duration"), 0.001);
+    usec_t load = duration_of(root, SPAN("load_duration"), 0.001);
     if (eval >= 0) {
         to->model_time = eval + (prompt > 0 ? prompt : 0) + (load > 0 ? load : 0);
     } else {
-        take_count(&to->model_time, duration_of(root, "total_duration", 0.001));
+        take_count(&to->model_time, duration_of(root, SPAN("total_duration"), 0.001));
     }
 }
 
-void ollama_event(struct assembler *a, const cJSON *root)
+void ollama_event(struct assembler *a, const struct json_node *root)
 {
-    const cJSON *message = get(root, "message");
-    const cJSON *response = get(root, "response");
-    const cJSON *error = find_error(root);
+    const struct json_node *message = json_given(root, SPAN("message"));
+    const struct json_node *response = json_get(root, SPAN("response"));
+    const struct json_node *error = find_error(root);
     if (error != NULL) {
         assemble_error(a, root, error);
         return;
     }
-    if (!is_object(message) || (!cJSON_IsObject(message) && response == NULL)) {
+    bool chat = json_is(message, JSON_OBJECT);
+    if (!chat && (message != NULL || response == NULL)) {
         a->odd = true;
         return;
     }
-    bool chat = cJSON_IsObject(message);
     a->calls = a->calls || has_calls(message);
     a->odd = a->odd || a->calls;
-    assemble_content(a, chat ? get(message, "content") : response);
-    assemble_thinking(a, get(chat ? message : root, "thinking"));
-    if (cJSON_IsTrue(get(root, "done"))) {
+    assemble_text(a, &a->answer.content, chat ? json_get(message, SPAN("content")) : response);
+    assemble_text(a, &a->answer.thinking, json_get(chat ? message : root, SPAN("thinking")));
+    if (json_is(json_get(root, SPAN("done")), JSON_TRUE)) {
         a->ended = true;
-        take_finish(a, get(root, "done_reason"));
+        take_finish(a, json_get(root, SPAN("done_reason")));
         take_ollama_figures(&a->answer, root);
     }
 }

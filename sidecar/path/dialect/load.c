@@ -1,4 +1,4 @@
-/* load.c: what a chat has Ollama load its model with (see shape.h).
+/* load.c: what a chat has Ollama load its model with (see overrides.h).
  *
  * Ollama loads a model again when one of six options changes, and takes how long it stays from
  * keep_alive. Only plain values are taken: anything else makes Ollama refuse the chat, so no model
@@ -9,63 +9,57 @@
 #include "lull/path/json/json.h"
 #include "path/dialect/dialect_priv.h"
 
-const char *const load_options[LOAD_OPTIONS] = {"num_ctx",  "num_batch", "num_gpu",
-                                                "main_gpu", "use_mmap",  "num_thread"};
+const struct span load_options[LOAD_OPTIONS] = {{"num_ctx", 7},  {"num_batch", 9},
+                                                {"num_gpu", 7},  {"main_gpu", 8},
+                                                {"use_mmap", 8}, {"num_thread", 10}};
 
-static bool has_items(struct span body, struct span name)
+static bool has_items(const struct json_node *list)
 {
-    struct span list = SPAN_NONE;
-    return json_member(body, name, &list) && span_starts(list, SPAN("[")) &&
-           !span_starts(span_trim(span_make(list.ptr + 1, list.len - 1)), SPAN("]"));
-}
-
-static bool has_text(struct span body, struct span name)
-{
-    struct span text = SPAN_NONE;
-    return json_member(body, name, &text) && text.len > 2 && text.ptr[0] == '"';
+    return json_is(list, JSON_ARRAY) && json_first(list) != NULL;
 }
 
 /* A request without input is Ollama's way to load or unload a model. */
-static bool is_chat(struct span body, enum endpoint endpoint)
+static bool is_chat(const struct json_node *body, enum endpoint endpoint)
 {
+    const struct json_node *prompt = json_get(body, SPAN("prompt"));
     return endpoint == ENDPOINT_OLLAMA_CHAT
-               ? has_items(body, SPAN("messages"))
+               ? has_items(json_get(body, SPAN("messages")))
                : endpoint == ENDPOINT_OLLAMA_GENERATE &&
-                     (has_text(body, SPAN("prompt")) || has_items(body, SPAN("images")));
+                     ((json_is(prompt, JSON_STRING) && !json_is_text(prompt, SPAN(""))) ||
+                      has_items(json_get(body, SPAN("images"))));
 }
 
-static bool is_plain(struct span value)
+/* Appends a member of the object, if it has a plain value. */
+static enum err append_plain(const struct json_node *object, struct span name, struct buf *out)
 {
-    return value.len > 0 && value.ptr[0] != '{' && value.ptr[0] != '[' &&
-           !span_eq(value, SPAN("null")) && json_canonical(value, NULL, 0, NULL) == JSON_OK;
-}
-
-/* Takes a member over, if the object has it. */
-static enum err take(struct span object, const char *name, struct buf *out)
-{
-    struct span value = SPAN_NONE;
-    if (!json_member(object, span_of(name), &value) || !is_plain(value)) {
+    const struct json_node *value = json_given(object, name);
+    struct json_doc doc;
+    if (value == NULL || value->type == JSON_ARRAY || value->type == JSON_OBJECT) {
         return ERR_OK;
     }
-    enum err e = buf_printf(out, "%s\"%s\":", out->len > 1 ? "," : "", name);
-    return e == ERR_OK ? buf_append_span(out, value) : e;
+    bool good = json_read(value->raw, &doc) != NULL && doc.verdict == JSON_OK;
+    json_doc_free(&doc);
+    if (!good) {
+        return ERR_OK;
+    }
+    enum err e = buf_printf(out, "%s\"%.*s\":", out->len > 1 ? "," : "", (int)name.len, name.ptr);
+    return e == ERR_OK ? buf_append_span(out, value->raw) : e;
 }
 
 enum err dialect_load_of(struct span body, enum endpoint endpoint, struct buf *out)
 {
     struct buf load = {.max = DIALECT_LOAD_MAX};
-    struct span options = SPAN_NONE;
-    if (!is_chat(body, endpoint)) {
-        return ERR_NOT_FOUND;
+    struct json_doc doc;
+    const struct json_node *root = json_read(body, &doc);
+    const struct json_node *options = json_get(root, SPAN("options"));
+    enum err e = is_chat(root, endpoint) ? buf_append_char(&load, '{') : ERR_NOT_FOUND;
+    for (size_t i = 0; e == ERR_OK && i < LOAD_OPTIONS; i++) {
+        e = append_plain(options, load_options[i], &load);
     }
-    bool some = json_member(body, SPAN("options"), &options);
-    enum err e = buf_append_char(&load, '{');
-    for (size_t i = 0; some && e == ERR_OK && i < LOAD_OPTIONS; i++) {
-        e = take(options, load_options[i], &load);
-    }
-    e = e == ERR_OK ? take(body, "keep_alive", &load) : e;
+    e = e == ERR_OK ? append_plain(root, SPAN("keep_alive"), &load) : e;
     e = e == ERR_OK ? buf_append_char(&load, '}') : e;
     e = e == ERR_OK ? buf_append_span(out, buf_span(&load)) : e;
     buf_free(&load);
+    json_doc_free(&doc);
     return e;
 }

@@ -4,8 +4,6 @@
  * answer. Content that is not valid UTF-8 is repaired (U+FFFD), so that the object is valid
  * whatever the model said.
  */
-#include "lull/base/utf8.h"
-
 #include "lull/base/ascii.h"
 #include "path/dialect/dialect_priv.h"
 
@@ -31,44 +29,10 @@ static void write_bytes(struct pen *p, const char *bytes, size_t len)
 
 #define WRITE(pen, literal) write_bytes((pen), "" literal, sizeof(literal) - 1)
 
-enum { JSON_WIDEST = 6, JSON_SHORT = 2048 };
-
-static bool is_plain(unsigned char c)
-{
-    return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
-}
-
-/* What a string may take at most, quotes included. */
-static size_t string_room(struct span s)
-{
-    size_t room = 2 + JSON_WIDEST * s.len;
-    if (s.len > JSON_SHORT) {
-        room = 2 + s.len;
-        for (size_t i = 0; i < s.len; i++) {
-            room += is_plain((unsigned char)s.ptr[i]) ? 0 : JSON_WIDEST - 1;
-        }
-    }
-    return room;
-}
-
 static void write_string(struct pen *p, struct span s)
 {
     *p->at++ = '"';
-    for (size_t at = 0; at < s.len;) {
-        unsigned char c = (unsigned char)s.ptr[at];
-        size_t n = is_plain(c) ? 1 : utf8_length(s.ptr + at, s.len - at);
-        if (is_plain(c)) {
-            *p->at++ = (char)c;
-        } else if (n == 0) {
-            WRITE(p, "\xEF\xBF\xBD");
-            n = 1;
-        } else if (n == 1) {
-            p->at += buf_json_escape(c, p->at);
-        } else {
-            write_bytes(p, s.ptr + at, n);
-        }
-        at += n;
-    }
+    p->at = json_write(p->at, s);
     *p->at++ = '"';
 }
 
@@ -198,23 +162,12 @@ static void write_ollama(struct pen *p, const struct parts *a, bool generate, st
     WRITE(p, "}");
 }
 
-enum err put_string(struct buf *out, struct span s)
-{
-    enum err e = buf_reserve(out, string_room(s));
-    if (e == ERR_OK) {
-        struct pen p = {out->data + out->len};
-        write_string(&p, s);
-        out->len = (size_t)(p.at - out->data);
-    }
-    return e;
-}
-
 static enum err render(const struct parts *a, enum endpoint endpoint, struct span model,
                        wall_t created, uint64_t serial, struct buf *out)
 {
-    enum { FIXED = 512 }; /* over all names and numbers */
-    enum err e = buf_reserve(out, FIXED + string_room(model) + string_room(a->content) +
-                                      string_room(a->thinking));
+    enum { FIXED = 512 }; /* over all names, numbers and quotes */
+    enum err e =
+        buf_reserve(out, FIXED + json_room(model) + json_room(a->content) + json_room(a->thinking));
     if (e != ERR_OK) {
         return e;
     }

@@ -21,7 +21,7 @@ static void begin_front(struct exchange *x, enum schedule_front_kind kind)
         .whose = conversation_of(x),
         .model = servers_key(x->engine->parts.servers, model),
         .size = x->body.len,
-        .first_turn = x->parsed && task_is_first_turn(&x->request),
+        .first_turn = x->parsed && !x->request.answered,
     };
     x->is_front = true;
     gate_front_began(x->engine->gate, &x->front);
@@ -35,7 +35,7 @@ static void cancel_obsolete(struct exchange *x)
 {
     struct schedule_whose whose = conversation_of(x);
     const struct dialect_request *request = x->parsed ? &x->request : NULL;
-    bool goes_on = request != NULL && task_is_tool_turn(request);
+    bool goes_on = request != NULL && request->after_tool;
     autocomplete_chat_sent(x);
     if (x->settings->mode == TASKS_OBSERVE) {
         if (!goes_on) {
@@ -52,8 +52,8 @@ void chat_begin(struct exchange *x)
         struct schedule_whose whose = conversation_of(x);
         const struct upstream_settings *to = &x->settings->upstreams[x->head.upstream];
         cancel_obsolete(x);
-        x->watch.gap = rewarm_chat_began(x->engine->rewarm, to, &whose,
-                                         !x->parsed || task_is_first_turn(&x->request));
+        x->watch.gap =
+            rewarm_chat_began(x->engine->rewarm, to, &whose, !x->parsed || !x->request.answered);
         x->watch.keep = to->rewarm != REWARM_OFF && x->settings->mode != TASKS_OBSERVE;
         if (x->parsed && x->request.has_input && x->request.model.len > 0) {
             loads_note(server_model(exchange_server(x), x->request.model), x->body,

@@ -26,13 +26,7 @@ enum {
     LENGTH_BYTES = 8,
     /* more than HTTP lets a client put into a head */
     HEAD_MAX = HTTP_MAX_HEAD + HTTP_MAX_TARGET + 80 * 1024, /* `extra` may have 64 KB */
-    NEUTRAL_MORE = 4096, /* the neutral form of a body is at most so much longer than twice it */
-};
-
-/* Members that say how the answer is sent or which user asks, not what is asked; the model stands
- * in the head. */
-static const struct span left_out[] = {
-    {"model", 5}, {"stream", 6}, {"stream_options", 14}, {"user", 4}, {"metadata", 8},
+    NORMALIZED_MORE = 4096, /* the normalized form is at most so much longer than twice the body */
 };
 
 /* Unrolled, so that the compiler makes it one store. */
@@ -134,10 +128,13 @@ void fingerprint_exact(const struct fingerprint_exact *in, const struct hash_sec
 void normalized_body_read(struct span body, const struct dialect_request *request,
                           struct normalized_body *out)
 {
-    out->len = body.len;
-    buf_init(&out->text, 2 * body.len + NEUTRAL_MORE);
-    out->converts =
-        dialect_request_neutral(body, request->endpoint, request, &out->text, &out->verdict);
+    *out = (struct normalized_body){.len = body.len};
+    buf_init(&out->text, 2 * body.len + NORMALIZED_MORE);
+    out->verdict = request->json.verdict;
+    if (out->verdict == JSON_OK &&
+        dialect_normalize(request, &out->text, &out->converts) != ERR_OK) {
+        out->verdict = JSON_TOO_LARGE;
+    }
 }
 
 void normalized_body_free(struct normalized_body *b)
@@ -173,21 +170,16 @@ enum json_verdict fingerprint_normalized(const struct fingerprint_normalized *in
         span_of(policy->extra),
     };
     /* the model's name may be as long as the body; the canonical form is no longer than the text */
-    reset(f, HEAD_MAX + 3 * body->len + NEUTRAL_MORE);
+    reset(f, HEAD_MAX + 3 * body->len + NORMALIZED_MORE);
     if (body->verdict != JSON_OK) {
         return body->verdict;
     }
-    if (body->text.len == 0 ||
-        write_head(&f->storage, fields, sizeof fields / sizeof fields[0]) != ERR_OK) {
+    enum err e = write_head(&f->storage, fields, sizeof fields / sizeof fields[0]);
+    size_t head_len = f->storage.len;
+    e = e == ERR_OK ? buf_append_span(&f->storage, buf_span(&body->text)) : e;
+    if (e != ERR_OK) {
         buf_clear(&f->storage);
         return JSON_TOO_LARGE;
-    }
-    size_t head_len = f->storage.len;
-    enum json_verdict verdict = json_canonical(buf_span(&body->text), left_out,
-                                               sizeof left_out / sizeof left_out[0], &f->storage);
-    if (verdict != JSON_OK) {
-        buf_clear(&f->storage);
-        return verdict;
     }
     seal(f, head_len, span_make(f->storage.data + head_len, f->storage.len - head_len), secret);
     return JSON_OK;

@@ -67,9 +67,34 @@ bool json_word(const char **at, const char *end, const char *word)
     return true;
 }
 
-/* A \u escape, or a pair of them, at *at (behind the 'u'). 0: half of a pair, U+0000, or no hex. */
-static unsigned code_point(const char **at, const char *end)
+char json_escaped(char c)
 {
+    switch (c) {
+    case '"':
+    case '\\':
+    case '/':
+        return c;
+    case 'b':
+        return '\b';
+    case 'f':
+        return '\f';
+    case 'n':
+        return '\n';
+    case 'r':
+        return '\r';
+    case 't':
+        return '\t';
+    default:
+        return '\0';
+    }
+}
+
+unsigned json_code_point(const char **at, const char *end)
+{
+    char c = *at < end ? *(*at)++ : '\0';
+    if (c != 'u') {
+        return (unsigned char)json_escaped(c);
+    }
     int cp = end - *at >= 4 ? json_hex4(*at) : -1;
     *at += cp < 0 ? 0 : 4;
     if (cp >= 0xD800 && cp < 0xDC00) {
@@ -82,21 +107,6 @@ static unsigned code_point(const char **at, const char *end)
     return cp < 0 || (cp >= 0xDC00 && cp < 0xE000) ? 0 : (unsigned)cp;
 }
 
-/* The character of an escape at *at (behind the backslash), appended. */
-static bool put_escaped(const char **at, const char *end, struct buf *out)
-{
-    static const char names[] = "\"\\/bfnrt";
-    static const char means[] = "\"\\/\b\f\n\r\t";
-    char c = *at < end ? *(*at)++ : '\0';
-    char utf8[4];
-    if (c == 'u') {
-        unsigned cp = code_point(at, end);
-        return cp != 0 && buf_append(out, utf8, utf8_encode(cp, utf8)) == ERR_OK;
-    }
-    const char *which = c == '\0' ? NULL : strchr(names, c);
-    return which != NULL && buf_append(out, &means[which - names], 1) == ERR_OK;
-}
-
 bool json_text(struct span raw, struct buf *out)
 {
     size_t before = out->len;
@@ -106,13 +116,14 @@ bool json_text(struct span raw, struct buf *out)
     bool good = true;
     while (good && at < end) {
         const char *from = at;
-        while (at < end && *at != '\\') {
-            at++;
-        }
+        const char *slash = memchr(at, '\\', (size_t)(end - at));
+        at = slash == NULL ? end : slash;
         good = buf_append(out, from, (size_t)(at - from)) == ERR_OK;
         if (good && at < end) {
+            char utf8[4];
             at++;
-            good = put_escaped(&at, end, out);
+            unsigned cp = json_code_point(&at, end);
+            good = cp != 0 && buf_append(out, utf8, utf8_encode(cp, utf8)) == ERR_OK;
         }
     }
     if (!good) {

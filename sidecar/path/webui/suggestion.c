@@ -66,8 +66,6 @@ static size_t unit(struct span s)
 /* One unit inside the wanted string. */
 static void take_unit(struct suggestion_reader *r, struct span u)
 {
-    static const char from[] = "\"\\/bfnrt";
-    static const char to[] = "\"\\/\b\f\n\r\t";
     if (u.ptr[0] != '\\') {
         if (r->high != 0) {
             lose(r);
@@ -80,12 +78,12 @@ static void take_unit(struct suggestion_reader *r, struct span u)
         unicode(r, u.ptr + 2);
         return;
     }
-    const char *known = memchr(from, u.ptr[1], sizeof from - 1);
-    if (known == NULL || r->high != 0) {
+    char escaped = json_escaped(u.ptr[1]);
+    if (escaped == '\0' || r->high != 0) {
         lose(r);
         return;
     }
-    put(r, &to[known - from], 1);
+    put(r, &escaped, 1);
 }
 
 static void name_ended(struct suggestion_reader *r)
@@ -196,18 +194,18 @@ void suggestion_reader_free(struct suggestion_reader *r)
 
 bool suggestion_of(struct span content, struct buf *out)
 {
-    struct span value;
+    struct json_doc doc;
     size_t before = out->len;
     struct span json = answer_slice(content, false);
     bool thought = json.len > 0 && (size_t)(json.ptr - content.ptr) > thoughts_unended(content);
-    bool good = !thought && json_is_whole(json, JSON_JAVASCRIPT) &&
-                json_member(json, SPAN("text"), &value) && value.ptr[0] == '"' &&
-                json_text(value, out);
+    const struct json_node *root = json_read_exactly(json, JSON_JAVASCRIPT, &doc);
+    bool good = !thought && json_append_text(json_get(root, SPAN("text")), out);
     if (good && (out->len == before ||
                  validate_is_blank(span_make(out->data + before, out->len - before)))) {
         out->len = before;
         good = false;
     }
+    json_doc_free(&doc);
     return good;
 }
 

@@ -170,33 +170,3 @@ bool task_reply_is_in(struct span reply, const struct dialect_request *chat)
     dialect_request_walk(chat, look_at, &s);
     return s.found;
 }
-
-static bool note_roles(void *ctx, struct span role, struct span text)
-{
-    bool *answered = ctx;
-    (void)text;
-    *answered = *answered || span_eq(role, SPAN("assistant"));
-    return !*answered;
-}
-
-bool task_is_first_turn(const struct dialect_request *chat)
-{
-    bool answered = false;
-    dialect_request_walk(chat, note_roles, &answered);
-    return !answered;
-}
-
-static bool last_role(void *ctx, struct span role, struct span text)
-{
-    struct span *last = ctx;
-    (void)text;
-    *last = role;
-    return true;
-}
-
-bool task_is_tool_turn(const struct dialect_request *chat)
-{
-    struct span last = SPAN_NONE;
-    dialect_request_walk(chat, last_role, &last);
-    return span_eq(last, SPAN("tool"));
-}

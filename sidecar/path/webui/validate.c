@@ -47,50 +47,48 @@ bool validate_is_blank(struct span s)
     return true;
 }
 
-static enum answer_verdict validate_string(struct span value)
+static enum answer_verdict validate_string(const struct json_node *value)
 {
-    struct buf text = {.max = value.len};
-    if (value.ptr[0] != '"') {
-        return ANSWER_BAD;
-    }
-    bool blank = json_text(value, &text) && validate_is_blank(buf_span(&text));
-    buf_free(&text);
-    return blank ? ANSWER_EMPTY : ANSWER_GOOD;
+    struct buf scratch = {.max = ANSWER_MAX};
+    struct span text = json_text_of(value, &scratch);
+    bool blank = text.ptr != NULL && validate_is_blank(text);
+    buf_free(&scratch);
+    return value->type != JSON_STRING ? ANSWER_BAD : blank ? ANSWER_EMPTY : ANSWER_GOOD;
 }
 
-static enum answer_verdict validate_array(struct span list, bool strings)
+static enum answer_verdict validate_array(const struct json_node *list, bool strings)
 {
-    struct span item;
-    size_t at = 0;
-    bool any = false;
-    if (list.ptr[0] != '[') {
+    if (list->type != JSON_ARRAY) {
         return ANSWER_BAD;
     }
-    while (json_next(list, &at, &item)) {
-        any = true;
-        if (strings && item.ptr[0] != '"') {
+    JSON_EACH(item, list)
+    {
+        if (strings && item->type != JSON_STRING) {
             return ANSWER_BAD; /* Open WebUI drops the whole list */
         }
     }
-    return any ? ANSWER_GOOD : ANSWER_EMPTY;
+    return json_first(list) != NULL ? ANSWER_GOOD : ANSWER_EMPTY;
 }
 
 enum answer_verdict validate_object(struct span json, const struct kind_policy *policy, int kind)
 {
     bool browser = kind == KIND_AUTOCOMPLETE || policy->cls == KIND_CLASS_COMPLETION;
     bool strings = kind == KIND_TAGS || kind == KIND_QUERY || policy->shape == KIND_SHAPE_STRINGS;
-    struct span member = SPAN_NONE;
-    if (!json_is_whole(json, browser ? JSON_JAVASCRIPT : JSON_PYTHON) || !utf8_valid(json)) {
-        return ANSWER_BAD;
+    enum answer_verdict verdict = ANSWER_BAD;
+    struct json_doc doc;
+    const struct json_node *root =
+        json_read_exactly(json, browser ? JSON_JAVASCRIPT : JSON_PYTHON, &doc);
+    const struct json_node *member = json_get(root, span_of(policy->shape_member));
+    if (root == NULL || !utf8_valid(json)) {
+        verdict = ANSWER_BAD;
+    } else if (policy->shape == KIND_SHAPE_JSON) {
+        verdict = ANSWER_GOOD;
+    } else if (member != NULL) {
+        verdict = policy->shape == KIND_SHAPE_STRING ? validate_string(member)
+                                                     : validate_array(member, strings);
     }
-    if (policy->shape == KIND_SHAPE_JSON) {
-        return ANSWER_GOOD;
-    }
-    if (!json_member(json, span_of(policy->shape_member), &member)) {
-        return ANSWER_BAD;
-    }
-    return policy->shape == KIND_SHAPE_STRING ? validate_string(member)
-                                              : validate_array(member, strings);
+    json_doc_free(&doc);
+    return verdict;
 }
 
 static enum answer_verdict validate_json(const struct answer *a, const struct kind_policy *policy,

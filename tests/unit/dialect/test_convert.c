@@ -35,14 +35,42 @@ static struct buf crossed(const char *body, enum endpoint from)
     return out;
 }
 
-/* As the fingerprint makes it, but with the model. */
+/* Whether it is converted for the key. What is not is the body without what says how the answer is
+ * sent, and the model. */
+static bool normalized(struct span body, enum endpoint from, struct buf *out)
+{
+    static const struct span outside[] = {
+        {"model", 5}, {"stream", 6}, {"stream_options", 14}, {"user", 4}, {"metadata", 8}};
+    struct dialect_request request;
+    bool converted = false;
+    struct buf plain = {.max = SIZE_MAX};
+    if (!dialect_request_parse(body, from, &request)) {
+        return false;
+    }
+    enum json_verdict verdict = json_canonical(body, outside, 5, &plain);
+    assert_int_equal(verdict, request.json.verdict);
+    enum err e = dialect_normalize(&request, out, &converted);
+    assert_int_equal(e == ERR_INVALID, verdict != JSON_OK);
+    if (e == ERR_OK && !converted) {
+        assert_true(span_eq(buf_span(out), buf_span(&plain)));
+    }
+    buf_free(&plain);
+    dialect_request_free(&request);
+    return e == ERR_OK && converted;
+}
+
+/* As the fingerprint makes it. */
 static struct buf meaning(struct span body, enum endpoint from, bool *crossable)
 {
-    struct buf neutral = {.max = SIZE_MAX};
     struct buf out = {.max = SIZE_MAX};
-    *crossable = dialect_request_neutral(body, from, NULL, &neutral, NULL);
-    assert_int_equal(json_canonical(buf_span(&neutral), NULL, 0, &out), JSON_OK);
-    buf_free(&neutral);
+    struct buf again = {.max = SIZE_MAX};
+    struct dialect_request request;
+    assert_true(dialect_request_parse(body, from, &request));
+    assert_int_equal(dialect_normalize(&request, &out, crossable), ERR_OK);
+    assert_int_equal(json_canonical(buf_span(&out), NULL, 0, &again), JSON_OK);
+    assert_true(span_eq(buf_span(&out), buf_span(&again))); /* it is canonical already */
+    dialect_request_free(&request);
+    buf_free(&again);
     return out;
 }
 
@@ -206,8 +234,7 @@ static void check_refused(const char *body, enum endpoint from, enum err wanted,
     assert_span(buf_span(&out), "before");
     assert_int_equal(dialect_convert_request(span_of(body), from, other_of(from), &out, NULL),
                      wanted);
-    assert_false(dialect_request_neutral(span_of(body), from, NULL, &same, NULL));
-    assert_span(buf_span(&same), body);
+    assert_false(normalized(span_of(body), from, &same));
     buf_free(&out);
     buf_free(&same);
 }
@@ -350,7 +377,7 @@ static void what_is_no_request_is_refused(void **state)
                      ERR_INVALID);
     assert_int_equal(dialect_convert_request(SPAN(O("")), CHAT, GENERATE, &out, NULL), ERR_INVALID);
     assert_int_equal(dialect_convert_request(SPAN(O("")), CHAT, OCHAT, &full, NULL), ERR_TOO_LARGE);
-    assert_false(dialect_request_neutral(SPAN(O("")), CHAT, NULL, &full, NULL));
+    assert_false(normalized(SPAN(O("")), CHAT, &full));
     assert_int_equal(out.len + full.len, 0);
     buf_free(&out);
     buf_free(&full);
@@ -407,6 +434,8 @@ static void what_means_the_same_is_the_same(void **state)
 {
     static const struct pair rows[] = {
         {CHAT, O(",\"stream\":false"), OCHAT, O(",\"stream\":true")},
+        /* the key has the model that is asked, beside it */
+        {CHAT, O(",\"model\":\"a\""), OCHAT, O(",\"model\":\"b\"")},
         {CHAT, O(",\"stream\":true,\"stream_options\":{},\"user\":\"u\",\"metadata\":{}"), CHAT,
          O(",\"seed\":null")},
         {CHAT, O(",\"max_tokens\":50,\"temperature\":0.1"), OCHAT,
@@ -444,7 +473,6 @@ static void what_means_the_same_is_the_same(void **state)
 static void what_a_server_could_answer_differently_differs(void **state)
 {
     static const struct pair rows[] = {
-        {CHAT, O(",\"model\":\"a\""), CHAT, O(",\"model\":\"b\"")},
         {CHAT, O(",\"seed\":1"), CHAT, O(",\"seed\":1.0")},
         {CHAT, O(",\"max_tokens\":9"), CHAT, O(",\"max_completion_tokens\":9")},
         {CHAT, O(",\"max_tokens\":9"), CHAT, O(",\"n_predict\":9")},
@@ -501,19 +529,19 @@ static void the_neutral_form_of_it_is_itself(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct buf once = {.max = SIZE_MAX};
         struct buf twice = {.max = SIZE_MAX};
-        assert_true(dialect_request_neutral(span_of(rows[i]), CHAT, NULL, &once, NULL));
-        assert_true(dialect_request_neutral(buf_span(&once), CHAT, NULL, &twice, NULL));
+        assert_true(normalized(span_of(rows[i]), CHAT, &once));
+        assert_true(normalized(buf_span(&once), CHAT, &twice));
         assert_true(span_eq(buf_span(&once), buf_span(&twice)));
         buf_free(&once);
         buf_free(&twice);
     }
     struct buf out = {.max = SIZE_MAX};
-    assert_true(dialect_request_neutral(
+    assert_true(normalized(
         SPAN(O(",\"keep_alive\":1,\"num_predict\":2,\"options\":{\"num_ctx\":3,\"seed\":4}")),
-        OCHAT, NULL, &out, NULL));
-    assert_span(buf_span(&out),
-                O(",\"keep_alive\":1,\"seed\":4,\"lull.ollama\":{\"num_predict\":2,\"options\":"
-                  "{\"num_ctx\":3}}"));
+        OCHAT, &out));
+    assert_span(buf_span(&out), "{\"keep_alive\":1,\"lull.ollama\":{\"num_predict\":2,\"options\":"
+                                "{\"num_ctx\":3}},\"messages\":[{\"content\":\"q\",\"role\":"
+                                "\"user\"}],\"seed\":4}");
     buf_free(&out);
     assert_int_equal(dialect_task_endpoint(CHAT, DIALECT_OPENAI), CHAT);
     assert_int_equal(dialect_task_endpoint(CHAT, DIALECT_OLLAMA), OCHAT);
@@ -567,7 +595,7 @@ static void check_return(const char *body, enum endpoint from)
 static void note_capture(struct captures *all, const char *body, enum endpoint from)
 {
     struct buf neutral = {.max = SIZE_MAX};
-    assert_true(dialect_request_neutral(span_of(body), from, NULL, &neutral, NULL));
+    assert_true(normalized(span_of(body), from, &neutral));
     all->at = realloc(all->at, (all->count + 1) * sizeof *all->at);
     assert_non_null(all->at);
     all->at[all->count++] =

@@ -205,8 +205,8 @@ static void where_a_chat_stands(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct dialect_request chat;
         assert_true(dialect_request_parse(span_of(rows[i].body), ENDPOINT_CHAT, &chat));
-        assert_int_equal(task_is_first_turn(&chat), rows[i].first);
-        assert_int_equal(task_is_tool_turn(&chat), rows[i].tool);
+        assert_int_equal(!chat.answered, rows[i].first);
+        assert_int_equal(chat.after_tool, rows[i].tool);
         dialect_request_free(&chat);
     }
 }

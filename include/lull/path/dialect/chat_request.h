@@ -1,10 +1,22 @@
-/* chat_request.h: what a generation request asks, in neutral words.
+/* chat_request.h: the neutral request: what a generation request asks for, whichever API it is
+ * written in.
+ *
+ * dialect_request_parse() reads a body once. What most of lull asks for is in the fields; the rest
+ * (the key's normalized form, conversion, the messages) is looked up in the nodes that the reading
+ * left. Three owners:
+ * - The body is the caller's. The nodes point into it, so it must stay as it is until
+ *   dialect_request_free().
+ * - The request owns its nodes and the decoded texts. `model`, `system`, `last_text` and
+ *   `first_user` point to memory of the request, not into the body, and are valid until
+ *   dialect_request_free().
+ * - The struct may be copied or moved; one copy is freed.
  */
 #ifndef LULL_PATH_DIALECT_CHAT_REQUEST_H
 #define LULL_PATH_DIALECT_CHAT_REQUEST_H
 
 #include "lull/config/kinds.h"
 #include "lull/config/settings.h"
+#include "lull/path/json/json.h"
 
 enum endpoint {
     ENDPOINT_OTHER,           /* not a generation (model lists, anything) */
@@ -45,21 +57,24 @@ struct dialect_request {
     bool
         plain_only; /* logprobs, top_logprobs, n over 1, best_of: must not be changed to a stream */
     bool has_input; /* messages with at least one entry, or a non-empty prompt: else it is a load or
-                       unload call of Ollama, which is not a chat */
+                          unload call of Ollama, which is not a chat */
+    bool answered;  /* a message of the assistant is in it: not the first turn */
+    bool after_tool; /* the last message is a tool's: the chat goes on within a reply */
     size_t message_count;
     struct span system;     /* text of the leading system (or developer) message; empty without */
     struct span last_text;  /* text of the last message, if its role is user; text parts joined by
                                nothing; /api/generate: the prompt */
     struct span first_user; /* text of the first user message */
-    void *doc;              /* private: owns all texts */
+    struct json_doc json;   /* the body's nodes, and whether parsers read it alike */
+    struct buf texts;       /* private: what the spans above point to */
 };
 
-/* Parses body. false: not a JSON object that such a request could be (out is zeroed but endpoint);
- * the request is passed on as it is. Works for every endpoint but OTHER and EMBEDDINGS; for
- * COMPLETIONS the prompt counts as last_text, for RESPONSES only model and streamed are filled,
- * has_input true. */
+/* Reads body. false: not a JSON object that such a request could be (out is zeroed but endpoint, and
+ * need not be freed); the request is passed on as it is. Works for every endpoint but OTHER and
+ * EMBEDDINGS; for COMPLETIONS the prompt counts as last_text, for RESPONSES only model and streamed
+ * are filled, has_input true. */
 bool dialect_request_parse(struct span body, enum endpoint endpoint, struct dialect_request *out);
-void dialect_request_free(struct dialect_request *r);
+void dialect_request_free(struct dialect_request *r); /* zeroed struct is fine */
 
 /* Calls fn for every message, first to last, until it returns false. text: its text parts joined by
  * nothing; both spans are valid during the call. /api/generate: the prompt, as role user. */

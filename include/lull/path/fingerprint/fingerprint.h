@@ -66,11 +66,11 @@ void fingerprint_exact(const struct fingerprint_exact *in, const struct hash_sec
  * it is sent is part of its key. */
 struct normalized_body {
     enum json_verdict verdict; /* of the body as it came */
-    bool converts;             /* to the other dialect: see dialect_request_neutral() */
+    bool converts;             /* to the other dialect: see dialect_normalize() */
     size_t len;                /* of the body */
-    struct buf text;           /* neutral form; empty: there was no memory */
+    struct buf text;           /* canonical; empty unless the verdict is JSON_OK */
 };
-/* request: the body, parsed. out must be zeroed; the caller frees it. */
+/* request: the body, parsed. The caller frees out. */
 void normalized_body_read(struct span body, const struct dialect_request *request,
                           struct normalized_body *out);
 void normalized_body_free(struct normalized_body *b);

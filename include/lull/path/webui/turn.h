@@ -25,9 +25,4 @@ MUST_CHECK enum err task_plain(struct span message, struct buf *out);
  * characters (open-webui-capture.md §2.2). A reply of fewer than TASK_REPLY_MIN matches nothing. */
 bool task_reply_is_in(struct span reply, const struct dialect_request *chat);
 
-/* Whether nothing was answered yet in the chat: it has no message of the assistant's. */
-bool task_is_first_turn(const struct dialect_request *chat);
-/* Whether the chat goes on within a reply: its last message is a tool's. */
-bool task_is_tool_turn(const struct dialect_request *chat);
-
 #endif
