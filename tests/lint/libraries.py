@@ -11,7 +11,7 @@ HOMES = [
     ("LMDB", re.compile(r"^lmdb\.h"), ("sidecar/path/store/",)),
     ("xxHash", re.compile(r"^xxh"), ("sidecar/base/hash.c",)),
     ("libcrypto", re.compile(r"^openssl/"), ("sidecar/base/hash.c",)),
-    ("cJSON", re.compile(r"^(cjson/|cJSON)"), ("sidecar/path/json/", "sidecar/path/dialect/", "sidecar/path/webui/", "sidecar/config/", "sidecar/control/", "sidecar/ctl/")),
+    ("cJSON", re.compile(r"^(cjson/|cJSON)"), ("sidecar/config/", "sidecar/control/", "sidecar/ctl/")),
 ]
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*["<]([^">\n]+)[">]', re.M)
 

@@ -19,9 +19,6 @@ const struct json_node *find_error(const struct json_node *root);
 void assemble_error(struct assembler *a, const struct json_node *root,
                     const struct json_node *error);
 
-/* chat_request.c: the parsed body; NULL: it could not be parsed. Owned by the request. */
-const cJSON *dialect_request_root(const struct dialect_request *r);
-
 /* load.c: the options that Ollama loads a model again for. */
 enum { LOAD_OPTIONS = 6 };
 extern const struct span load_options[LOAD_OPTIONS];
