@@ -11,3 +11,6 @@ foreach(source ${scenario_tests})
   add_test(NAME scenario.${name} COMMAND ${name})
   set_tests_properties(scenario.${name} PROPERTIES TIMEOUT 120)
 endforeach()
+# It counts calls of the JSON readers.
+target_link_options(test_reading PRIVATE LINKER:--wrap=json_canonical LINKER:--wrap=json_edit
+  LINKER:--wrap=json_member LINKER:--wrap=cJSON_ParseWithLength)

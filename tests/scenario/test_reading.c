@@ -1,17 +1,64 @@
-/* test_reading.c: how often a plain miss reads its body and its answer, in bytes that go through the
- * reader of JSON (json.h). */
+/* test_reading.c: how often a plain miss reads its body and its answer: in bytes that go through the
+ * reader of JSON (json.h), and in calls that would read a whole body once more. The linker replaces
+ * these by functions that count and go on (scenario.cmake). */
 #include "scenario/scenario.h"
 
 #include "lull/path/json/json.h"
 
 #include <cJSON.h>
 
+enum { LONG = 8191 };
+
 static const char ANSWER[] = "{\"title\": \"Greeting\"}";
+
+static struct {
+    size_t least; /* texts of that many bytes count as a whole body */
+    int parses, scans, edits, members;
+} seen;
+
+cJSON *__real_cJSON_ParseWithLength(const char *text, size_t len);
+cJSON *__wrap_cJSON_ParseWithLength(const char *text, size_t len);
+enum json_verdict __real_json_canonical(struct span text, const struct span *omit, size_t count,
+                                        struct buf *out);
+enum json_verdict __wrap_json_canonical(struct span text, const struct span *omit, size_t count,
+                                        struct buf *out);
+enum err __real_json_edit(struct span text, const struct json_edit *edits, size_t count,
+                          struct buf *out);
+enum err __wrap_json_edit(struct span text, const struct json_edit *edits, size_t count,
+                          struct buf *out);
+bool __real_json_member(struct span text, struct span name, struct span *value);
+bool __wrap_json_member(struct span text, struct span name, struct span *value);
+
+cJSON *__wrap_cJSON_ParseWithLength(const char *text, size_t len)
+{
+    seen.parses += len >= seen.least;
+    return __real_cJSON_ParseWithLength(text, len);
+}
+
+enum json_verdict __wrap_json_canonical(struct span text, const struct span *omit, size_t count,
+                                        struct buf *out)
+{
+    seen.scans += text.len >= seen.least;
+    return __real_json_canonical(text, omit, count, out);
+}
+
+enum err __wrap_json_edit(struct span text, const struct json_edit *edits, size_t count,
+                          struct buf *out)
+{
+    seen.edits += text.len >= seen.least;
+    return __real_json_edit(text, edits, count, out);
+}
+
+bool __wrap_json_member(struct span text, struct span name, struct span *value)
+{
+    seen.members += text.len >= seen.least;
+    return __real_json_member(text, name, value);
+}
 
 /* A title's prompt, long beside everything else that is read. */
 static const char *long_task(void)
 {
-    static char question[8192];
+    static char question[LONG + 1];
     memset(question, 'q', sizeof question - 1);
     return ask_title(question, "");
 }
@@ -27,8 +74,11 @@ static void a_miss_reads_its_body_twice_and_its_answer_once(void **state)
     struct client *a = client_open(w);
     const char *body = long_task();
     uint64_t before = json_bytes_read();
+    memset(&seen, 0, sizeof seen);
+    seen.least = LONG;
     client_post(a, "/v1/chat/completions", "", body);
     assert_int_equal(model_calls(w), 1);
+    assert_int_equal(seen.parses + seen.scans + seen.edits + seen.members, 0);
     assert_int_equal(json_bytes_read() - before, 2 * strlen(body));
     before = json_bytes_read();
     model_answer(model_call(w, 0), ANSWER);
@@ -55,8 +105,11 @@ static void a_conversion_is_made_once(void **state)
     struct client *a = client_open(w);
     const char *body = long_task();
     uint64_t before = json_bytes_read();
+    memset(&seen, 0, sizeof seen);
+    seen.least = LONG;
     client_post(a, "/v1/chat/completions", "", body);
     assert_int_equal(model_calls(w), 1);
+    assert_int_equal(seen.parses + seen.scans + seen.edits + seen.members, 0);
     assert_in_range(json_bytes_read() - before, 2 * strlen(body), 3 * strlen(body) + 256);
     world_end(w);
 }
