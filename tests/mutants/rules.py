@@ -77,13 +77,13 @@ mutant(R, "auto is when_full above 4 slots", DECIDE, "enum { YIELD_ALWAYS_UP_TO 
        "enum { YIELD_ALWAYS_UP_TO = 5 };", UNIT)
 mutant(R, "what is set goes before auto", DECIDE, "if (j->policy->yield != YIELD_AUTO) {", "if (j->policy == NULL) {",
        UNIT)
-mutant(R, "always: not while a chat is answered", DECIDE, "if (fronts(m) > 0) {\n        return m->chats > 0",
-       "if (fronts(m) > 99) {\n        return m->chats > 0", UNIT + YIELD)
+mutant(R, "always: not while a chat is answered", DECIDE, "if (open_interactive(m) > 0) {\n        return m->chats > 0",
+       "if (open_interactive(m) > 99) {\n        return m->chats > 0", UNIT + YIELD)
 mutant(R, "when_full: one slot is left beside open chats", DECIDE,
        "if (slots - 1 - open > 0) {\n            return slots - 1 - open;",
        "if (slots - open > 0) {\n            return slots - open;", UNIT)
 mutant(R, "when_full: open chats count", DECIDE,
-       "int64_t open = (int64_t)fronts(j->row->machine);", "int64_t open = (int64_t)fronts(j->row->machine) * 0;", UNIT)
+       "int64_t open = (int64_t)open_interactive(j->row->machine);", "int64_t open = (int64_t)open_interactive(j->row->machine) * 0;", UNIT)
 mutant(R, "when_full: none beside a chat in the only slot", DECIDE, "return open == 0 ? 1 : 0;", "return 1;", UNIT)
 mutant(R, "when_full: no more give way than needed", DECIDE,
        "return (int64_t)j->row->running_count > job_slots(j);", "return true;", UNIT + YIELD)
@@ -100,8 +100,8 @@ mutant(R, "no more tasks than slots", DECIDE, "return taken < job_slots(j) ?", "
 # ---- 2: a chat takes the slot ----
 
 R = "2 preempt"
-mutant(R, "a chat aborts what runs", GATE, "give_way(g, f->to);\n    gate_changed(g);", "gate_changed(g);", YIELD)
-mutant(R, "it is queued again, not lost", FLIGHT, "if (f->orphan) {\n        flight_drop(f, FLIGHT_EVENT_LEFT);",
+mutant(R, "a chat aborts what runs", GATE, "preempt_for(g, f->to);\n    gate_changed(g);", "gate_changed(g);", YIELD)
+mutant(R, "it is queued again, not lost", FLIGHT, "if (f->detached) {\n        flight_drop(f, FLIGHT_EVENT_LEFT);",
        "if (f != NULL) {\n        flight_drop(f, FLIGHT_EVENT_LEFT);", YIELD)
 mutant(R, "it is queued again, not answered", FLIGHT, "    flight_apply(f, FLIGHT_EVENT_PREEMPTED);\n    return true;",
        "    flight_finish_empty(f, OUTCOME_SENT);\n    return false;",
@@ -111,7 +111,7 @@ mutant(R, "all its waiters are kept", FLIGHT,
        "    hold_back(f);\n    completion_release_all(f);\n"
        "    if (f->waiters.next != f->waiters.prev) {\n"
        "        struct flight_waiter *w = list_item(f->waiters.prev, struct flight_waiter, node);\n"
-       "        struct flight_end end = {.result = FLIGHT_EMPTY, .outcome = OUTCOME_BUSY};\n"
+       "        struct flight_end end = {.result = FLIGHT_RESULT_EMPTY, .outcome = OUTCOME_BUSY};\n"
        "        list_remove(&w->node);\n        w->flight = NULL;\n        w->done(w->ctx, &end);\n"
        "        buf_free(&end.reply);\n    }", YIELD)
 mutant(R, "at most max_requeue times", DECIDE, "(int64_t)j->requeued >= j->policy->max_requeue || ", "", UNIT + YIELD)
@@ -121,10 +121,10 @@ mutant(R, "a requeued task keeps its age", SCHEDULE,
        "j->requeued++;\n    enqueue(s, j, now);", "j->requeued++;\n    j->born = now;\n    enqueue(s, j, now);", UNIT)
 mutant(R, "what cannot be aborted is not", DECIDE, "|| j->fixed || j->forced ||", "|| j->forced ||", UNIT + YIELD)
 mutant(R, "an aborted call counts as taking its slot", SCHEDULE,
-       "if (row->ghosts[i].us > now.us) {\n            return true;",
-       "if (row->ghosts[i].us > now.us) {\n            return false;", UNIT_BOUNDS)
-mutant(R, "its slot is taken for as long as aborts take", SCHEDULE, "if (aborted) {\n        add_ghost",
-       "if (aborted && now.us < 0) {\n        add_ghost", UNIT)
+       "if (row->draining[i].us > now.us) {\n            return true;",
+       "if (row->draining[i].us > now.us) {\n            return false;", UNIT_BOUNDS)
+mutant(R, "its slot is taken for as long as aborts take", SCHEDULE, "if (aborted) {\n        add_draining",
+       "if (aborted && now.us < 0) {\n        add_draining", UNIT)
 mutant(R, "so it is after giving way", SCHEDULE, "leave_slot(s, j, now, true);\n    list_each",
        "leave_slot(s, j, now, false);\n    list_each", UNIT_BOUNDS)
 mutant(R, "so it is when a client left", FLIGHT, "gate_end(f->table->parts.gate, &f->ticket, f->cut);",
@@ -144,7 +144,7 @@ mutant(R, "who types is about to send", DECIDE, "typed.us > m->quiet_since.us ? 
        "typed.us > INT64_MAX - 1 ? typed : m->quiet_since", UNIT_BOUNDS)
 mutant(R, "but for the typing itself", DECIDE, "i < SCHEDULE_TYPING && !typing; i++", "i < SCHEDULE_TYPING && typing != 7; i++",
        UNIT_BOUNDS)
-mutant(R, "whose task it is", DECIDE, "if (hash_key_eq(m->typing[i].person, j->whose.person)) {",
+mutant(R, "whose task it is", DECIDE, "if (hash_key_eq(m->typing[i].person, j->conversation.person)) {",
        "if (m->typing[i].at.us != 0) {", UNIT_BOUNDS)
 mutant(R, "one long prompt is not what is usual", DECIDE, "return slow < SLOWNESS_MAX ? slow : SLOWNESS_MAX;",
        "return slow;", UNIT)
@@ -172,7 +172,7 @@ mutant(R, "follow-ups of the same chat id", OBSOLETE, "return hash_key_eq(task_c
 mutant(R, "not those of another chat id", OBSOLETE, "return hash_key_eq(task_chat, whose->chat);",
        "return hash_key_eq(task_chat, whose->chat) ||\n"
        "               (chat != NULL && task_reply_is_in(turn->reply, chat));", YIELD)
-mutant(R, "the same person's", OBSOLETE, "if (!hash_key_eq(turn->whose.person, whose->person)) {",
+mutant(R, "the same person's", OBSOLETE, "if (!hash_key_eq(turn->conversation.person, whose->person)) {",
        "if (turn == NULL) {", YIELD)
 mutant(R, "those whose reply the chat has", OBSOLETE,
        "return chat != NULL && task_reply_is_in(turn->reply, chat);", "return false;", YIELD)
@@ -233,14 +233,14 @@ mutant(R, "it is known by its prompt", WHOSE,
 mutant(R, "a title after a reply does not wait", WHOSE, " && found.known && found.reply.len == 0;",
        " && found.known;", YIELD)
 mutant(R, "counted anew after a foreground task", SCHEDULE,
-       "m->quiet_since = now;\n        wait_anew(s, &j->whose, m, now);", "m->quiet_since = now;", UNIT)
+       "m->quiet_since = now;\n        restart_first_turn_wait(s, &j->conversation, m, now);", "m->quiet_since = now;", UNIT)
 mutant(R, "counted anew after one that passed through", SCHEDULE,
-       "m->foreground--;\n        wait_anew(s, &f->whose, m, now);", "m->foreground--;", BOUNDS)
-mutant(R, "of the same conversation", SCHEDULE, "if (j->not_before.us != 0 && same_conversation(&j->whose, whose)) {",
+       "m->foreground--;\n        restart_first_turn_wait(s, &f->conversation, m, now);", "m->foreground--;", BOUNDS)
+mutant(R, "of the same conversation", SCHEDULE, "if (j->not_before.us != 0 && same_conversation(&j->conversation, whose)) {",
        "if (j->not_before.us != 0) {\n                (void)whose;", UNIT_BOUNDS)
 mutant(R, "yields to its chat when it comes", SCHEDULE, "            chat_has_come(row, f);\n",
        "            (void)chat_has_come;\n", UNIT)
-mutant(R, "to its own chat", SCHEDULE, "if (j->not_before.us != 0 && same_conversation(&j->whose, &f->whose) &&",
+mutant(R, "to its own chat", SCHEDULE, "if (j->not_before.us != 0 && same_conversation(&j->conversation, &f->conversation) &&",
        "if (j->not_before.us != 0 &&", UNIT)
 mutant(R, "a later turn is not its chat", SCHEDULE, "(told || f->first_turn)) {", "(told || f != NULL)) {", BOUNDS)
 
@@ -250,7 +250,7 @@ R = "5 foreground"
 mutant(R, "never waits", DECIDE, "j->policy->cls == KIND_CLASS_FOREGROUND || j->forced) {", "j->forced) {",
        UNIT + YIELD)
 mutant(R, "never gives way", DECIDE, "j->policy->cls == KIND_CLASS_FOREGROUND || j->fixed ||", "j->fixed ||", UNIT)
-mutant(R, "preempts background work", GATE, "give_way(g, j->to);", "(void)t;", YIELD)
+mutant(R, "preempts background work", GATE, "preempt_for(g, j->to);", "(void)t;", YIELD)
 mutant(R, "holds background work", DECIDE, "return m->chats + m->foreground;", "return m->chats;", UNIT)
 mutant(R, "what passes through too", CHAT, "exchange_policy(x)->cls == KIND_CLASS_FOREGROUND",
        "exchange_policy(x) == NULL", BOUNDS)
@@ -266,7 +266,7 @@ mutant(R, "max_hold wakes by itself", DECIDE, "if (why != SCHEDULE_FREE && hold.
 mutant(R, "the waits of a turn are summed", DECIDE,
        "j->beside_reply || key_is_zero(j->turn) ? j->held : turn_waited(s, j->turn);", "s != NULL ? j->held : 0;",
        UNIT)
-mutant(R, "by the turn's own key", WHOSE, "turn.turn = turn_key(x, &turn.whose, turn.reply);", "(void)turn_key;",
+mutant(R, "by the turn's own key", WHOSE, "turn.turn = turn_key(x, &turn.conversation, turn.reply);", "(void)turn_key;",
        BOUNDS)
 mutant(R, "whichever task of the turn it is", WHOSE, "reply.len < TURN_REPLY_BYTES ? reply.len : TURN_REPLY_BYTES",
        "reply.len", BOUNDS)
@@ -350,7 +350,7 @@ R = "7 one_model"
 mutant(R, "another model waits", DECIDE, "if (!j->to->one_model ||", "if (j->to->one_model ||", UNIT)
 mutant(R, "only where it is set", DECIDE, "if (!j->to->one_model || key_is_zero(row->resident)",
        "if (key_is_zero(row->resident)", BOUNDS)
-mutant(R, "not while something runs", DECIDE, "if (fronts(row->machine) > 0 || row->running_count > 0) {",
+mutant(R, "not while something runs", DECIDE, "if (open_interactive(row->machine) > 0 || row->running_count > 0) {",
        "if (row->machine == NULL) {", UNIT_BOUNDS)
 mutant(R, "until quiet for swap_after", DECIDE, "quiet_since.us + j->to->swap_after}", "quiet_since.us}", UNIT)
 mutant(R, "those of the resident model go together", SCHEDULE, "if (swap_a != swap_b) {", "if (a == b) {", UNIT_BOUNDS)
@@ -417,8 +417,8 @@ mutant(R, "explain says what it would wait for", "sidecar/path/exchange/explain.
 mutant(R, "explain knows what the turn has spent", SCHEDULE, "probe.state = SCHEDULE_WAITING;",
        "probe.state = SCHEDULE_IDLE;", BOUNDS)
 mutant(R, "explain knows which turn it is", VIEW,
-       ".whose = spec->turn.whose,\n                               .turn = spec->turn.turn,",
-       ".whose = spec->turn.whose,", BOUNDS)
+       ".conversation = spec->turn.conversation,\n                               .turn = spec->turn.turn,",
+       ".conversation = spec->turn.conversation,", BOUNDS)
 mutant(R, "GET /flights says why", "sidecar/control/flights.c", 'cJSON_AddStringToObject(one, "why", f->why);', "",
        WAITS)
 mutant(R, "the place in the queue is the schedule's", SCHEDULE, "position += before(other, j)",
@@ -446,7 +446,7 @@ R = "load"
 LOADING = ("scenario.test_loading",)
 LOADS = "sidecar/path/schedule/loading.c"
 mutant(R, "it is the chat's too", SCHEDULE, "bool spared = must && loads_for(front, j, now);", "bool spared = must && j->spared && loads_for(front, j, now);", LOADING)
-mutant(R, "of its own model", LOADS, "return j->row == front && hash_key_eq(j->model, front->front_model) &&", "return j->row == front &&", LOADING)
+mutant(R, "of its own model", LOADS, "return j->row == front && hash_key_eq(j->model, front->interactive_model) &&", "return j->row == front &&", LOADING)
 mutant(R, "not where it is loaded", LOADS, "           !is_loaded(j->row, j->model, now);", "           j->row != NULL && now.us > 0;", LOADING)
 mutant(R, "for some minutes", "sidecar/path/schedule/schedule_priv.h", "STAYS_LOADED = 300 * USEC_PER_S;", "STAYS_LOADED = 3000 * USEC_PER_S;", LOADING)
 mutant(R, "a chat's token says that it is loaded", SCHEDULE, "        server_model_answered(f->row->server, f->model, now);\n", "", LOADING)
@@ -455,14 +455,14 @@ mutant(R, "only where models are loaded on demand", LOADS, "j->state == SCHEDULE
 mutant(R, "one_model is such a server", CALL, "to->one_model || to->dialect", "to->dialect", LOADING)
 mutant(R, "what was sent leaves its load", "sidecar/path/flight/completion.c", "was_sent(f, person, paragraph) && !flight_leave_loading(f, OUTCOME_SENT)) {", "was_sent(f, person, paragraph)) {", LOADING)
 mutant(R, "what is superseded leaves its load", "sidecar/path/flight/completion.c", "if (!flight_leave_loading(f, OUTCOME_SUPERSEDED)) {", "if (f->call != NULL) {", LOADING)
-mutant(R, "and ends with its first byte", CALL, "if (f->orphan && f->for_load && list_empty(&f->followers)) {", "if (f->orphan && f->call == NULL) {", LOADING)
+mutant(R, "and ends with its first byte", CALL, "if (f->detached && f->for_load && list_empty(&f->followers)) {", "if (f->detached && f->call == NULL) {", LOADING)
 
 # ---- 10: failures of model servers ----
 
 R = "10 failure"
 FAIL = ("scenario.test_failure",)
 REFUSED = ("scenario.test_refusal",)
-mutant(R, "once more where not one byte came", FAILURE, "if (transport && !received && !f->retried && !f->has_first && !f->orphan) {",
+mutant(R, "once more where not one byte came", FAILURE, "if (transport && !received && !f->retried && !f->has_first && !f->detached) {",
        "if (transport && !received && f->retried && !f->has_first) {", FAIL)
 mutant(R, "never more than once", FAILURE, "        f->retried = true;\n", "", FAIL)
 mutant(R, "the breaker opens", BREAKER, "if (b->failures >= to->breaker_failures) {", "if (b->failures < 0) {", FAIL)
@@ -476,12 +476,12 @@ mutant(R, "4xx do not count", BREAKER, "return status >= 500 || status == 408 ||
 mutant(R, "a call that fell back goes on at the fallback", FLIGHT, "[FLIGHT_EVENT_FELL_BACK] = {HELD | QUEUED | CALLING, FLIGHT_STATE_QUEUED}",
        "[FLIGHT_EVENT_FELL_BACK] = {HELD | QUEUED, FLIGHT_STATE_QUEUED}", ("unit.flight.test_states",) + FAIL)
 mutant(R, "the fallback is asked", FAILURE, "if (end->upstream_failed && falls_back(f)) {", "if (end == NULL && falls_back(f)) {", FAIL)
-mutant(R, "once", FAILURE, "if (f->spec.fallback.upstream < 0 || f->fell_back || f->orphan) {", "if (f->spec.fallback.upstream < 0) {", FAIL)
+mutant(R, "once", FAILURE, "if (f->spec.fallback.upstream < 0 || f->fell_back || f->detached) {", "if (f->spec.fallback.upstream < 0) {", FAIL)
 mutant(R, "its answer is not kept", "sidecar/path/exchange/dispatch.c", "keep && !end->fell_back &&", "keep &&", FAIL)
 mutant(R, "429 closes the door", FAILURE, "    throttle_note(flight_server(f),", "    if (t == NULL) throttle_note(flight_server(f),", FAIL)
 mutant(R, "no longer than max_hold", DECIDE, "(bounded || since.us + patience(s, j) >= open.us)", "(bounded || since.us >= 0)", FAIL)
-mutant(R, "a person waits 3 s at a door at most", DECIDE, "return door < left ? door : left;", "return left + 0 * door;", FAIL)
-mutant(R, "a person's waits at the door add up", DECIDE, "FOREGROUND_DOOR - j->held;", "FOREGROUND_DOOR;", FAIL)
+mutant(R, "a person waits 3 s at a door at most", DECIDE, "return throttle < left ? throttle : left;", "return left + 0 * throttle;", FAIL)
+mutant(R, "a person's waits at the door add up", DECIDE, "FOREGROUND_THROTTLE - j->held;", "FOREGROUND_THROTTLE;", FAIL)
 mutant(R, "a person waits for a time that was said", DECIDE, "return person ? server->said_until : server->throttled_until;",
        "return person ? server->throttled_until : server->throttled_until;", FAIL)
 mutant(R, "a fraction of a second counts as one", THROTTLE, "seconds += more ? 1 : 0;", "seconds += more ? 0 : 0;", FAIL)

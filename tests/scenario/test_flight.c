@@ -327,7 +327,7 @@ static void no_server_brings_a_figure_near_its_end(void **state)
 static void on_failed(void *ctx, struct flight_end *end)
 {
     unsigned *failed = ctx;
-    assert_int_equal(end->result, FLIGHT_FAILED);
+    assert_int_equal(end->result, FLIGHT_RESULT_FAILED);
     (*failed)++;
 }
 
@@ -371,7 +371,7 @@ static void a_flight_without_memory_keeps_nothing_of_the_callers(void **state)
         }
         memset(texts, 'x', sizeof texts);
     }
-    struct schedule_whose whose = {0};
+    struct schedule_conversation whose = {0};
     flight_each(t, view_without_texts, &seen);
     flight_moved_on(t, &whose, NULL);
     flight_chat_sent(t, (struct hash_key){0}, SPAN("Fine."));

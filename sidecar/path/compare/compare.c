@@ -196,7 +196,7 @@ static void on_end(void *ctx, struct flight_end *end)
     char error[ERROR_TEXT + 64];
     struct compare_result r = {.error = error};
     switch (end->result) {
-    case FLIGHT_ANSWER:
+    case FLIGHT_RESULT_ANSWER:
         r = (struct compare_result){.shape = end->verdict != ANSWER_BAD,
                                     .latency = end->took,
                                     .tokens_in = end->tokens_in,
@@ -205,13 +205,13 @@ static void on_end(void *ctx, struct flight_end *end)
                                     .cost = end->cost,
                                     .answer = buf_span(&end->answer->content)};
         break;
-    case FLIGHT_RAW:
+    case FLIGHT_RESULT_RAW:
         write_status(end, error, sizeof error);
         break;
-    case FLIGHT_FAILED:
+    case FLIGHT_RESULT_FAILED:
         snprintf(error, sizeof error, "%s", end->why);
         break;
-    case FLIGHT_EMPTY:
+    case FLIGHT_RESULT_EMPTY:
         snprintf(error, sizeof error, "not asked");
         break;
     }
@@ -248,7 +248,7 @@ static void submit(struct compare_run *run, struct span body)
                                .header_count = 1,
                                .body = body,
                                .may_stream = may_stream(run->item),
-                               .aside = true,
+                               .untracked = true,
                                .fallback = {.upstream = -1},
                                .model = run->asked->c.model,
                                .scope = SPAN("compare")};

@@ -12,19 +12,19 @@
 
 #include "lull/path/webui/turn.h"
 
-static void begin_front(struct exchange *x, enum schedule_front_kind kind)
+static void begin_front(struct exchange *x, enum schedule_interactive_kind kind)
 {
     struct span model = x->parsed ? x->request.model : SPAN_NONE;
-    x->front = (struct schedule_front){
+    x->front = (struct schedule_interactive){
         .to = &x->settings->upstreams[x->head.upstream],
         .kind = kind,
-        .whose = conversation_of(x),
+        .conversation = conversation_of(x),
         .model = servers_key(x->engine->parts.servers, model),
         .size = x->body.len,
         .first_turn = x->parsed && !x->request.answered,
     };
     x->is_front = true;
-    gate_front_began(x->engine->gate, &x->front);
+    gate_interactive_began(x->engine->gate, &x->front);
     if (x->settings->mode == TASKS_OBSERVE && !x->observing) {
         observe_front_began(x->engine->observe, x);
     }
@@ -33,7 +33,7 @@ static void begin_front(struct exchange *x, enum schedule_front_kind kind)
 /* Cancels tasks that this chat makes obsolete. */
 static void cancel_obsolete(struct exchange *x)
 {
-    struct schedule_whose whose = conversation_of(x);
+    struct schedule_conversation whose = conversation_of(x);
     const struct dialect_request *request = x->parsed ? &x->request : NULL;
     bool goes_on = request != NULL && request->after_tool;
     autocomplete_chat_sent(x);
@@ -49,7 +49,7 @@ static void cancel_obsolete(struct exchange *x)
 void chat_begin(struct exchange *x)
 {
     if (x->decision.cls == TASK_CLASS_CHAT) {
-        struct schedule_whose whose = conversation_of(x);
+        struct schedule_conversation whose = conversation_of(x);
         const struct upstream_settings *to = &x->settings->upstreams[x->head.upstream];
         cancel_obsolete(x);
         x->watch.gap =
@@ -74,7 +74,7 @@ static void note_token(struct exchange *x)
     rewarm_chat_token(e->rewarm, &x->settings->upstreams[x->head.upstream], x->watch.gap,
                       mono_diff(now, x->begun));
     observe_front_token(e->observe, x);
-    usec_t late = schedule_front_token(&x->front, now);
+    usec_t late = schedule_interactive_token(&x->front, now);
     if (late >= 0) {
         figure_times_add(&exchange_server(x)->figures->abort_cost, now, late);
     }
@@ -116,7 +116,7 @@ static void keep_for_rewarm(struct exchange *x)
     struct rewarm_chat chat = {.settings = x->settings,
                                .upstream = x->head.upstream,
                                .endpoint = x->head.endpoint,
-                               .whose = x->front.whose,
+                               .conversation = x->front.conversation,
                                .target = x->head.target,
                                .body = x->body,
                                .headers = headers};
@@ -154,7 +154,7 @@ void chat_end(struct exchange *x)
     }
     if (x->is_front) {
         x->is_front = false;
-        gate_front_ended(x->engine->gate, &x->front, x->watch.goes_on);
+        gate_interactive_ended(x->engine->gate, &x->front, x->watch.goes_on);
         observe_front_ended(x->engine->observe, x);
     }
 }

@@ -21,14 +21,15 @@ struct hash_key conversation_person(struct exchange *x)
     return key;
 }
 
-struct schedule_whose conversation_of(struct exchange *x)
+struct schedule_conversation conversation_of(struct exchange *x)
 {
-    return (struct schedule_whose){.person = conversation_person(x),
-                                   .chat = servers_key(x->engine->parts.servers, x->head.chat)};
+    return (struct schedule_conversation){.person = conversation_person(x),
+                                          .chat =
+                                              servers_key(x->engine->parts.servers, x->head.chat)};
 }
 
 /* Equal for all tasks of one reply, however much of the conversation each template includes. */
-static struct hash_key turn_key(const struct exchange *x, const struct schedule_whose *whose,
+static struct hash_key turn_key(const struct exchange *x, const struct schedule_conversation *whose,
                                 struct span reply)
 {
     struct hash_state state;
@@ -40,7 +41,7 @@ static struct hash_key turn_key(const struct exchange *x, const struct schedule_
 
 struct flight_turn conversation_turn(struct exchange *x)
 {
-    struct flight_turn turn = {.whose = conversation_of(x)};
+    struct flight_turn turn = {.conversation = conversation_of(x)};
     if (exchange_policy(x)->cls != KIND_CLASS_BACKGROUND || !x->parsed) {
         return turn;
     }
@@ -50,7 +51,7 @@ struct flight_turn conversation_turn(struct exchange *x)
     buf_init(&x->plain, TURN_PLAIN_MAX);
     if (!turn.beside_reply && task_plain(found.reply, &x->plain) == ERR_OK) {
         turn.reply = buf_span(&x->plain);
-        turn.turn = turn_key(x, &turn.whose, turn.reply);
+        turn.turn = turn_key(x, &turn.conversation, turn.reply);
     }
     return turn;
 }

@@ -82,7 +82,7 @@ void dispatch_spec(struct exchange *x, struct flight_spec *spec)
     snprintf(x->scope_text, sizeof x->scope_text, "%02x%02x%02x%02x", x->scope.digest[0],
              x->scope.digest[1], x->scope.digest[2], x->scope.digest[3]);
     spec->scope = span_of(x->scope_text);
-    x->waiter.chat = spec->turn.whose.chat;
+    x->waiter.chat = spec->turn.conversation.chat;
 }
 
 /* The body with the model that is to be asked. ERR_OK: out holds it, or it is x->body. */
@@ -165,7 +165,7 @@ void dispatch_store(struct engine *e, const struct flight_spec *spec, struct fli
     end->entry_id = spec->hash;
     end->entry_expires.us = now.us + ttl;
     bool keep = end->verdict == ANSWER_GOOD ||
-                (end->verdict == ANSWER_EMPTY && flight_has(e->flights, FLIGHT_PART_EMPTY));
+                (end->verdict == ANSWER_EMPTY && flight_has(FLIGHT_PART_EMPTY));
     if (spec->store && keep && !end->fell_back && answer_encode(end->answer, &encoded) == ERR_OK) {
         struct cache_put put = {
             .key = {.hash = spec->hash, .head = spec->material},

@@ -175,18 +175,18 @@ static void on_flight_end(void *ctx, struct flight_end *end)
     struct exchange *x = ctx;
     event_call(x, end);
     switch (end->result) {
-    case FLIGHT_ANSWER:
+    case FLIGHT_RESULT_ANSWER:
         respond_answer(x, end);
         return;
-    case FLIGHT_EMPTY:
+    case FLIGHT_RESULT_EMPTY:
         respond_empty(x, end->outcome, outcome_name(end->outcome));
         return;
-    case FLIGHT_RAW:
+    case FLIGHT_RESULT_RAW:
         if (!end->upstream_failed || !respond_stale(x)) {
             respond_raw(x, end);
         }
         return;
-    case FLIGHT_FAILED:
+    case FLIGHT_RESULT_FAILED:
         if (end->error == HTTP_ERROR_UPSTREAM_UNREACHABLE) {
             probe_forget(server_of(x->engine->parts.servers, &x->settings->upstreams[x->upstream]));
         }
@@ -337,7 +337,8 @@ struct engine *engine_create(const struct engine_parts *parts, struct settings *
     list_init(&e->listeners);
     /* ids of answers differ between runs */
     e->serial = (uint64_t)loop_wall(parts->loop).us;
-    struct flight_hooks hooks = {.landed = dispatch_completed, .held = autocomplete_held, .ctx = e};
+    struct flight_hooks hooks = {
+        .completed = dispatch_completed, .held = autocomplete_held, .ctx = e};
     servers_bind(parts->servers, settings->upstreams, settings->upstream_count);
     e->gate = gate_create(parts->loop, parts->schedule);
     const struct flight_parts flight_parts = {parts->loop,     parts->pool, parts->servers,
@@ -378,11 +379,6 @@ void engine_configure(struct engine *e, struct settings *settings)
         settings->cache.type_through ? (size_t)settings->cache.type_through_entries : 0;
     through_resize(e->through, entries);
     through_resize(observe_through(e->observe), entries);
-}
-
-void engine_without(struct engine *e, unsigned parts)
-{
-    flight_without(e->flights, parts);
 }
 
 struct flight_table *engine_flights(struct engine *e)

@@ -56,7 +56,7 @@ void event_model(struct exchange *x, struct span model)
 void event_call(struct exchange *x, const struct flight_end *end)
 {
     struct exchange_event *e = x->event;
-    if (e == NULL || end->result != FLIGHT_ANSWER) {
+    if (e == NULL || end->result != FLIGHT_RESULT_ANSWER) {
         return;
     }
     e->model_time = end->model_time;

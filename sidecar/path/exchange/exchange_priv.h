@@ -91,8 +91,8 @@ struct exchange {
 
     /* FORWARD */
     struct relay *relay;
-    struct gate_ticket ticket;   /* of a task that is forwarded */
-    struct schedule_front front; /* of a chat, or another request that a client waits for */
+    struct gate_ticket ticket;         /* of a task that is forwarded */
+    struct schedule_interactive front; /* of a chat, or another request that a client waits for */
     bool is_front;
     struct answer_watch watch;
 
@@ -109,7 +109,7 @@ struct exchange {
     bool observing;            /* a task that could have been answered */
     struct observed *observed; /* its virtual call; NULL: none, or over */
     struct list observed_node;
-    struct schedule_front observed_front;
+    struct schedule_interactive observed_front;
     bool is_observed_front;
 };
 
@@ -251,7 +251,7 @@ void dispatch_spec(struct exchange *x, struct flight_spec *spec);
 /* The headers of a call to that upstream; returns their number. out has room for EXCHANGE_HEADERS;
  * key holds the upstream's own key for as long as they are used. */
 size_t dispatch_headers(struct exchange *x, int upstream, struct http_header *out, struct buf *key);
-/* flight_hooks.landed, with the engine as ctx. */
+/* flight_hooks.completed, with the engine as ctx. */
 void dispatch_completed(void *ctx, const struct flight *f, struct flight_end *end);
 /* Stores an answer if it is good, counts whether it did, and fills in end's entry. */
 void dispatch_store(struct engine *e, const struct flight_spec *spec, struct flight_end *end);
@@ -283,7 +283,7 @@ bool respond_hit(struct exchange *x, const struct lookup_found *found);
 bool respond_stale(struct exchange *x);
 /* The remainder of a suggestion; not ERR_OK: the exchange goes on. */
 MUST_CHECK enum err respond_remainder(struct exchange *x, const struct through_hit *hit);
-/* FLIGHT_ANSWER and FLIGHT_RAW. */
+/* FLIGHT_RESULT_ANSWER and FLIGHT_RESULT_RAW. */
 void respond_answer(struct exchange *x, struct flight_end *end);
 void respond_raw(struct exchange *x, const struct flight_end *end);
 /* The kind's harmless answer. reason: detail of Cache-Status. */
@@ -302,7 +302,7 @@ void respond_loop(struct exchange *x);
 /* The user, by key and user id, whatever scope the kind's answers are shared in. */
 struct hash_key conversation_person(struct exchange *x);
 /* The conversation, as far as the head names it. */
-struct schedule_whose conversation_of(struct exchange *x);
+struct schedule_conversation conversation_of(struct exchange *x);
 /* Which turn of it a task belongs to; its reply is in x->plain. */
 struct flight_turn conversation_turn(struct exchange *x);
 
@@ -351,7 +351,7 @@ void observe_front_began(struct observe *o, struct exchange *x);
 void observe_front_token(struct observe *o, struct exchange *x);
 void observe_front_ended(struct observe *o, struct exchange *x);
 /* A chat goes on from a reply: see flight_moved_on(). */
-void observe_moved_on(struct observe *o, const struct schedule_whose *whose,
+void observe_moved_on(struct observe *o, const struct schedule_conversation *whose,
                       const struct dialect_request *chat);
 
 /* ---- hints.c: how Open WebUI is set up; after CLASSIFY, and at the end ---- */

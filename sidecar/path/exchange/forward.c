@@ -183,14 +183,14 @@ void forward_begin(struct exchange *x)
     struct span model = x->parsed ? x->request.model : SPAN_NONE;
     x->ticket = (struct gate_ticket){.job = {.to = &x->settings->upstreams[x->head.upstream],
                                              .policy = exchange_policy(x),
-                                             .whose = turn.whose,
+                                             .conversation = turn.conversation,
                                              .turn = turn.turn,
                                              .model = servers_key(x->engine->parts.servers, model),
                                              .beside_reply = turn.beside_reply,
                                              .fixed = true,
                                              .expected = -1},
-                                     .go = on_gate_open,
-                                     .yield = on_yield,
+                                     .start = on_gate_open,
+                                     .preempt = on_yield,
                                      .ctx = x};
     x->phase = PHASE_GATE;
     gate_wait(x->engine->gate, &x->ticket);

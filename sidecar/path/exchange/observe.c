@@ -230,15 +230,15 @@ static void enqueue(struct observed *v)
     v->ticket =
         (struct gate_ticket){.job = {.to = to,
                                      .policy = policy_of(v),
-                                     .whose = v->spec.turn.whose,
+                                     .conversation = v->spec.turn.conversation,
                                      .turn = v->spec.turn.turn,
                                      .model = servers_key(o->engine->parts.servers, v->spec.model),
                                      .beside_reply = v->spec.turn.beside_reply,
                                      .elsewhere = v->spec.turn.elsewhere,
                                      .fixed = !has_key(v),
                                      .expected = flight_expected(o->engine->flights, &v->spec)},
-                             .go = on_gate_open,
-                             .yield = on_preempted,
+                             .start = on_gate_open,
+                             .preempt = on_preempted,
                              .ctx = v};
     arm_max_hold(v);
     gate_wait(o->gate, &v->ticket);
@@ -340,7 +340,7 @@ static void debounce_call(struct observed *v)
     struct typist_verdict verdict = {.lone = true};
     c->who.now = now_of(o);
     schedule_typed(o->schedule, &v->spec.settings->upstreams[v->spec.upstream],
-                   v->spec.turn.whose.person, c->who.now);
+                   v->spec.turn.conversation.person, c->who.now);
     if (c->usable) {
         verdict = typist_note(o->typists, &c->who);
     }
@@ -531,14 +531,14 @@ void observe_ended(struct exchange *x, const struct relay_result *r)
 void observe_front_began(struct observe *o, struct exchange *x)
 {
     x->observed_front = x->front;
-    gate_front_began(o->gate, &x->observed_front);
+    gate_interactive_began(o->gate, &x->observed_front);
     x->is_observed_front = true;
 }
 
 void observe_front_token(struct observe *o, struct exchange *x)
 {
     if (x->is_observed_front) {
-        (void)schedule_front_token(&x->observed_front, now_of(o));
+        (void)schedule_interactive_token(&x->observed_front, now_of(o));
     }
 }
 
@@ -546,11 +546,11 @@ void observe_front_ended(struct observe *o, struct exchange *x)
 {
     if (x->is_observed_front) {
         x->is_observed_front = false;
-        gate_front_ended(o->gate, &x->observed_front, x->watch.goes_on);
+        gate_interactive_ended(o->gate, &x->observed_front, x->watch.goes_on);
     }
 }
 
-void observe_moved_on(struct observe *o, const struct schedule_whose *whose,
+void observe_moved_on(struct observe *o, const struct schedule_conversation *whose,
                       const struct dialect_request *chat)
 {
     list_each(node, &o->all)
@@ -558,7 +558,7 @@ void observe_moved_on(struct observe *o, const struct schedule_whose *whose,
         struct observed *v = list_item(node, struct observed, node);
         if (v->state == OBSERVED_WAITING && v->spec.kind == KIND_FOLLOW_UP &&
             policy_of(v)->obsolete == OBSOLETE_EMPTY &&
-            flight_turn_is_over(&v->spec.turn, v->spec.turn.whose.chat, whose, chat)) {
+            flight_turn_is_over(&v->spec.turn, v->spec.turn.conversation.chat, whose, chat)) {
             end_call(v);
         }
     }

@@ -64,7 +64,7 @@ static void on_end(void *ctx)
     if (how != ASSEMBLED_WHOLE) {
         return;
     }
-    struct flight_end end = {.result = FLIGHT_ANSWER,
+    struct flight_end end = {.result = FLIGHT_RESULT_ANSWER,
                              .answer = &x->watch.answer.answer,
                              .model_time = model_time(x, true),
                              .took = mono_diff(x->watch.last_data, x->watch.called)};

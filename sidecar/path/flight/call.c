@@ -117,7 +117,7 @@ void call_abort(struct flight *f)
 static enum flight_event fail(struct flight *f, enum http_error error, const char *why)
 {
     f->end = (struct flight_end){
-        .result = FLIGHT_FAILED, .error = error, .why = why, .upstream_failed = true};
+        .result = FLIGHT_RESULT_FAILED, .error = error, .why = why, .upstream_failed = true};
     call_wasted(f);
     return failure_next(f, f->status != 0);
 }
@@ -192,7 +192,7 @@ static bool on_data(void *ctx, struct span piece)
         f->raw_over = buf_append_span(&f->raw_body, piece) != ERR_OK;
     }
     completion_progress(f);
-    if (f->orphan && f->for_load && list_empty(&f->followers)) {
+    if (f->detached && f->for_load && list_empty(&f->followers)) {
         flight_drop(f, FLIGHT_EVENT_LEFT); /* the model is loaded */
     }
     return true;
@@ -208,7 +208,7 @@ static bool is_about_request(int status)
  * wrote it. */
 static bool may_ask_again(const struct flight *f, int status)
 {
-    return f->asked.sent != 0 && !f->has_first && !f->orphan && is_about_request(status);
+    return f->asked.sent != 0 && !f->has_first && !f->detached && is_about_request(status);
 }
 
 static enum flight_event ask_again(struct flight *f)
@@ -246,7 +246,7 @@ static enum flight_event pass_raw(struct flight *f)
     if (f->raw_over) {
         return fail(f, HTTP_ERROR_UPSTREAM_BROKE, "the answer is larger than lull holds");
     }
-    f->end = (struct flight_end){.result = FLIGHT_RAW,
+    f->end = (struct flight_end){.result = FLIGHT_RESULT_RAW,
                                  .status = f->status,
                                  .raw_dialect = endpoint_dialect(f->wire),
                                  .raw_headers = buf_span(&f->raw_headers),
@@ -275,7 +275,7 @@ static enum flight_event pass_error(struct flight *f)
         return a->error_coded ? ask_again_refused(f, a->error_status, buf_span(&a->error))
                               : ask_again(f);
     }
-    f->end = (struct flight_end){.result = FLIGHT_RAW,
+    f->end = (struct flight_end){.result = FLIGHT_RESULT_RAW,
                                  .status = f->assembler.error_status,
                                  .raw_dialect = endpoint_dialect(f->wire),
                                  .raw_headers = SPAN("Content-Type: application/json\r\n"),
@@ -304,7 +304,7 @@ static bool is_fit(struct flight *f, struct flight_end *end)
         return true;
     }
     bool typed_on = !list_empty(&f->followers);
-    return !json || policy->retry_shape == 0 || f->again || f->orphan || typed_on ||
+    return !json || policy->retry_shape == 0 || f->again || f->detached || typed_on ||
            pace->shape_lost >= FLIGHT_SHAPE_LOST ||
            refusal_has(flight_model(f), f->wire, ADDITION_SCHEMA, loop_now(f->table->parts.loop));
 }
@@ -334,19 +334,19 @@ static enum flight_event use_answer(struct flight *f)
 {
     mono_t now = loop_now(f->table->parts.loop);
     struct flight_end *end = &f->end;
-    *end = (struct flight_end){.result = FLIGHT_ANSWER,
+    *end = (struct flight_end){.result = FLIGHT_RESULT_ANSWER,
                                .answer = &f->assembler.answer,
                                .model_time = f->took,
                                .took = mono_diff(f->last_data, f->started)};
     failure_success(f);
     flight_count_tokens(f->shaped.len, flight_upstream(f), flight_task_figures(f),
-                        f->spec.aside ? NULL : flight_server(f)->figures, end);
+                        f->spec.untracked ? NULL : flight_server(f)->figures, end);
     if (f->again) {
         refusal_proven(flight_model(f), f->wire, &f->refused, now);
     } else {
         refusal_answered(flight_model(f), f->wire, &f->asked, f->trial, now);
     }
-    if (!f->spec.aside) {
+    if (!f->spec.untracked) {
         figure_times_add(&flight_server(f)->figures->latency, now, end->took);
     }
     pace_add(flight_pace(f), end->took, f->spec.body.len);

@@ -28,7 +28,7 @@
 #include "lull/path/typist/typed_text.h"
 
 static const usec_t FUTILE_PAUSE = 60 * USEC_PER_S;
-static const usec_t ORPHAN_MAX = 30 * USEC_PER_S;
+static const usec_t DETACHED_MAX = 30 * USEC_PER_S;
 static const usec_t DEADLINE_MIN = USEC_PER_S; /* of `auto`: below it nobody has given up waiting */
 static const usec_t DEADLINE_MAX = 5 * USEC_PER_S;
 
@@ -41,7 +41,7 @@ usec_t flight_window(struct flight_table *t, const struct flight_spec *spec,
                      const struct typist_verdict *v)
 {
     usec_t window = spec->settings->kinds[spec->kind].debounce;
-    if (window != WINDOW_AUTO || !flight_has(t, FLIGHT_PART_WINDOW)) {
+    if (window != WINDOW_AUTO || !flight_has(FLIGHT_PART_WINDOW)) {
         return window == WINDOW_AUTO ? 0 : window;
     }
     return typist_window(v, pace_expected(flight_pace_of(t, spec)), 0);
@@ -82,7 +82,7 @@ static bool can_lead(struct flight *f, const struct flight_completion *c)
 struct flight *completion_leader(struct flight_table *t, const struct flight_completion *c)
 {
     struct flight *best = NULL;
-    if (!flight_has(t, FLIGHT_PART_FOLLOW)) {
+    if (!flight_has(FLIGHT_PART_FOLLOW)) {
         return NULL;
     }
     list_each(node, &t->all)
@@ -109,7 +109,7 @@ static void abandon(struct flight *f)
     usec_t elapsed = mono_diff(loop_now(f->table->parts.loop), f->started);
     bool others = !f->spec.completion.who.one_user && has_several_waiters(f);
     if (others || f->reader.closed || !list_empty(&f->followers) ||
-        !flight_has(f->table, FLIGHT_PART_ABORT) || pace_nearly_done(flight_pace(f), elapsed)) {
+        !flight_has(FLIGHT_PART_ABORT) || pace_nearly_done(flight_pace(f), elapsed)) {
         return;
     }
     if (!flight_leave_loading(f, OUTCOME_SUPERSEDED)) { /* the newer one needs the model, too */
@@ -173,8 +173,7 @@ bool completion_is_futile(struct flight *f)
     const struct upstream_settings *to = flight_upstream(f);
     usec_t limit = flight_policy(f)->max_expected;
     mono_t now = loop_now(t->parts.loop);
-    if (limit == 0 || !flight_has(t, FLIGHT_PART_BUSY) ||
-        schedule_slots(t->parts.schedule, to) == 0 ||
+    if (limit == 0 || !flight_has(FLIGHT_PART_BUSY) || schedule_slots(t->parts.schedule, to) == 0 ||
         !schedule_chatted(t->parts.schedule, to, now)) {
         return false;
     }
@@ -211,7 +210,7 @@ enum flight_event completion_try_join(struct flight *f)
     struct flight_table *t = f->table;
     const struct flight_completion *c = &f->spec.completion;
     struct answer answer;
-    struct flight_end end = {.result = FLIGHT_ANSWER, .answer = &answer, .held = true};
+    struct flight_end end = {.result = FLIGHT_RESULT_ANSWER, .answer = &answer, .held = true};
     if (!c->usable || !f->spec.join || is_off(&f->spec)) {
         return FLIGHT_EVENT_NONE;
     }
@@ -274,7 +273,7 @@ void completion_progress(struct flight *f)
 static bool land_follower(struct flight *f, struct span rest, const struct flight_end *from)
 {
     struct answer answer;
-    struct flight_end end = {.result = FLIGHT_ANSWER,
+    struct flight_end end = {.result = FLIGHT_RESULT_ANSWER,
                              .answer = &answer,
                              .model_time = from->model_time,
                              .tokens = from->tokens,
@@ -323,7 +322,8 @@ bool completion_place(struct flight *f)
     struct flight_completion *c = &f->spec.completion;
     struct flight *leader = NULL;
     c->who.now = loop_now(t->parts.loop);
-    schedule_typed(t->parts.schedule, flight_upstream(f), f->spec.turn.whose.person, c->who.now);
+    schedule_typed(t->parts.schedule, flight_upstream(f), f->spec.turn.conversation.person,
+                   c->who.now);
     struct typist_verdict v = {.lone = true};
     if (c->usable) {
         v = typist_note(t->typists, &c->who);
@@ -357,7 +357,7 @@ static bool was_sent(const struct flight *f, struct hash_key person, struct span
 
 void flight_chat_sent(struct flight_table *t, struct hash_key person, struct span paragraph)
 {
-    if (paragraph.len == 0 || !flight_has(t, FLIGHT_PART_SENT)) {
+    if (paragraph.len == 0 || !flight_has(FLIGHT_PART_SENT)) {
         return;
     }
     /* who only waits goes first: it must not begin a call when the one it follows ends */
@@ -403,8 +403,8 @@ static usec_t answer_due(struct flight *f, usec_t deadline)
         if (left > 0) {
             return left;
         }
-        struct flight_end end = {.result = FLIGHT_EMPTY, .outcome = OUTCOME_DEADLINE};
-        flight_detach(f, w);
+        struct flight_end end = {.result = FLIGHT_RESULT_EMPTY, .outcome = OUTCOME_DEADLINE};
+        flight_remove_waiter(f, w);
         w->done(w->ctx, &end);
         buf_free(&end.reply);
     }
@@ -418,7 +418,7 @@ static void on_deadline(void *ctx)
     if (f->state == FLIGHT_STATE_ENDING) {
         return;
     }
-    if (f->orphan) {
+    if (f->detached) {
         flight_drop(f, FLIGHT_EVENT_DEADLINE); /* it had its time */
         return;
     }
@@ -430,10 +430,11 @@ static void on_deadline(void *ctx)
         loop_timer_start(f->deadline, next);
     } else if (!list_empty(&f->followers)) {
         return; /* they keep it going */
-    } else if (f->state == FLIGHT_STATE_CALLING && f->spec.store && t->orphans < FLIGHT_ORPHANS) {
-        f->orphan = true;
-        t->orphans++;
-        loop_timer_start(f->deadline, ORPHAN_MAX);
+    } else if (f->state == FLIGHT_STATE_CALLING && f->spec.store &&
+               t->detached_count < FLIGHT_DETACHED) {
+        f->detached = true;
+        t->detached_count++;
+        loop_timer_start(f->deadline, DETACHED_MAX);
     } else {
         flight_drop(f, FLIGHT_EVENT_DEADLINE);
     }

@@ -18,9 +18,9 @@
 #include "lull/http/fields.h"
 #include "lull/path/server/throttle.h"
 
-static const usec_t DOOR_USUAL = 2 * USEC_PER_S;    /* 429 without Retry-After */
-static const usec_t DOOR_LEAST = 500 * USEC_PER_MS; /* "at once" still is not the same moment */
-enum { DOOR_WAITS = 5, DOOR_WAITS_FOREGROUND = 2 }; /* of one flight */
+static const usec_t THROTTLE_USUAL = 2 * USEC_PER_S;    /* 429 without Retry-After */
+static const usec_t THROTTLE_LEAST = 500 * USEC_PER_MS; /* "at once" still is not the same moment */
+enum { THROTTLE_WAITS = 5, THROTTLE_WAITS_FOREGROUND = 2 }; /* of one flight */
 
 void failure_forget_trial(struct flight *f)
 {
@@ -33,7 +33,7 @@ void failure_forget_trial(struct flight *f)
 void failure_success(struct flight *f)
 {
     f->trial_call = false;
-    if (!f->spec.aside) {
+    if (!f->spec.untracked) {
         breaker_success(flight_server(f));
     }
 }
@@ -50,9 +50,9 @@ bool failure_is_page(const struct flight *f)
 static bool may_wait(const struct flight *f)
 {
     enum kind_class cls = flight_policy(f)->cls;
-    unsigned most = cls == KIND_CLASS_FOREGROUND ? DOOR_WAITS_FOREGROUND : DOOR_WAITS;
-    return cls != KIND_CLASS_COMPLETION && f->spec.fallback.upstream < 0 && !f->orphan &&
-           f->door_waits < most;
+    unsigned most = cls == KIND_CLASS_FOREGROUND ? THROTTLE_WAITS_FOREGROUND : THROTTLE_WAITS;
+    return cls != KIND_CLASS_COMPLETION && f->spec.fallback.upstream < 0 && !f->detached &&
+           f->throttle_waits < most;
 }
 
 /* Whether it waits behind a closed door now. */
@@ -60,7 +60,7 @@ static bool waits_for_throttle(struct flight *f)
 {
     struct flight_table *t = f->table;
     const struct flight_end *end = &f->end;
-    if (end->result != FLIGHT_RAW || (end->status != 429 && end->status != 503)) {
+    if (end->result != FLIGHT_RESULT_RAW || (end->status != 429 && end->status != 503)) {
         return false;
     }
     usec_t said = throttle_retry_after(
@@ -68,13 +68,13 @@ static bool waits_for_throttle(struct flight *f)
     if (said < 0 && end->status == 503) {
         return false;
     }
-    usec_t left = said < 0 ? DOOR_USUAL : said < DOOR_LEAST ? DOOR_LEAST : said;
+    usec_t left = said < 0 ? THROTTLE_USUAL : said < THROTTLE_LEAST ? THROTTLE_LEAST : said;
     mono_t until = {loop_now(t->parts.loop).us + left};
     throttle_note(flight_server(f), until, said >= 0);
-    if (!may_wait(f) || !gate_back(t->parts.gate, &f->ticket)) {
+    if (!may_wait(f) || !gate_requeue_throttled(t->parts.gate, &f->ticket)) {
         return false;
     }
-    f->door_waits++;
+    f->throttle_waits++;
     return true;
 }
 
@@ -83,7 +83,7 @@ static bool waits_for_throttle(struct flight *f)
 /* Whether it goes to its fallback; then it begins there as a new flight would. */
 static bool falls_back(struct flight *f)
 {
-    if (f->spec.fallback.upstream < 0 || f->fell_back || f->orphan) {
+    if (f->spec.fallback.upstream < 0 || f->fell_back || f->detached) {
         return false;
     }
     f->fell_back = true;
@@ -107,14 +107,14 @@ enum flight_event failure_certain(struct flight *f)
 enum flight_event breaker_divert(struct flight *f)
 {
     mono_t now = loop_now(f->table->parts.loop);
-    if (f->spec.aside || breaker_admits(flight_server(f), now, &f->trial_call)) {
+    if (f->spec.untracked || breaker_admits(flight_server(f), now, &f->trial_call)) {
         return FLIGHT_EVENT_NONE;
     }
     if (falls_back(f)) {
         return FLIGHT_EVENT_FELL_BACK;
     }
     f->end =
-        (struct flight_end){.result = FLIGHT_FAILED,
+        (struct flight_end){.result = FLIGHT_RESULT_FAILED,
                             .error = HTTP_ERROR_UPSTREAM_UNREACHABLE,
                             .why = "it failed too often; the next task tries after breaker_open",
                             .upstream_failed = true};
@@ -124,19 +124,21 @@ enum flight_event breaker_divert(struct flight *f)
 enum flight_event failure_next(struct flight *f, bool received)
 {
     const struct flight_end *end = &f->end;
-    bool answered = end->result == FLIGHT_RAW && end->status >= 400 && !breaker_counts(end->status);
+    bool answered =
+        end->result == FLIGHT_RESULT_RAW && end->status >= 400 && !breaker_counts(end->status);
     if (!f->has_first && waits_for_throttle(f)) {
         failure_forget_trial(f); /* the throttle does what the breaker would */
         return FLIGHT_EVENT_THROTTLED;
     }
     if (answered) {
         failure_success(f);
-    } else if (!f->spec.aside) {
+    } else if (!f->spec.untracked) {
         f->trial_call = false;
         breaker_failure(flight_server(f), flight_upstream(f), loop_now(f->table->parts.loop));
     }
-    bool transport = end->result == FLIGHT_FAILED && end->error != HTTP_ERROR_UPSTREAM_TIMEOUT;
-    if (transport && !received && !f->retried && !f->has_first && !f->orphan) {
+    bool transport =
+        end->result == FLIGHT_RESULT_FAILED && end->error != HTTP_ERROR_UPSTREAM_TIMEOUT;
+    if (transport && !received && !f->retried && !f->has_first && !f->detached) {
         f->retried = true;
         return FLIGHT_EVENT_ASKED_AGAIN;
     }

@@ -93,8 +93,8 @@ struct server_model *flight_model(const struct flight *f)
 
 struct task_figures *flight_task_figures(const struct flight *f)
 {
-    return f->spec.aside ? &f->table->aside
-                         : figures_task(f->table->parts.figures, flight_policy(f)->name);
+    return f->spec.untracked ? &f->table->untracked
+                             : figures_task(f->table->parts.figures, flight_policy(f)->name);
 }
 
 struct flight_table *flight_table_create(const struct flight_parts *parts,
@@ -174,7 +174,7 @@ void flight_released(struct flight *f)
     f->held_from = (mono_t){0};
 }
 
-void flight_detach(struct flight *f, struct flight_waiter *w)
+void flight_remove_waiter(struct flight *f, struct flight_waiter *w)
 {
     flight_task_figures(f)->wait_us += held_for(f, w);
     list_remove(&w->node);
@@ -191,9 +191,9 @@ static void unlink_flight(struct flight *f)
     if (f->leader != NULL) {
         completion_unfollow(f);
     }
-    if (f->orphan) {
-        f->orphan = false;
-        f->table->orphans--;
+    if (f->detached) {
+        f->detached = false;
+        f->table->detached_count--;
     }
     list_remove(&f->node);
     probe_leave(&f->probe);
@@ -210,7 +210,7 @@ static void unlink_flight(struct flight *f)
 bool flight_is_idle(const struct flight *f)
 {
     return f->state != FLIGHT_STATE_ENDING && list_empty(&f->waiters) &&
-           list_empty(&f->followers) && !f->orphan;
+           list_empty(&f->followers) && !f->detached;
 }
 
 static void abort_and_unlink(struct flight *f, enum flight_event event)
@@ -238,7 +238,7 @@ static void finish(struct flight *f, struct flight_end *end)
     unlink_flight(f);
     while (!list_empty(&f->waiters)) {
         struct flight_waiter *w = list_item(f->waiters.next, struct flight_waiter, node);
-        flight_detach(f, w);
+        flight_remove_waiter(f, w);
         w->done(w->ctx, end);
     }
     buf_free(&end->reply);
@@ -252,7 +252,7 @@ void flight_finish(struct flight *f, enum flight_event event, struct flight_end 
 
 void flight_finish_empty(struct flight *f, enum outcome outcome)
 {
-    struct flight_end end = {.result = FLIGHT_EMPTY, .outcome = outcome};
+    struct flight_end end = {.result = FLIGHT_RESULT_EMPTY, .outcome = outcome};
     struct flight *leader = f->leader;
     enum flight_event event = outcome == OUTCOME_SUPERSEDED ? FLIGHT_EVENT_SUPERSEDED
                               : outcome == OUTCOME_SENT     ? FLIGHT_EVENT_SENT
@@ -270,7 +270,7 @@ static bool is_loaded_for(const struct flight *f)
     list_each(node, &f->table->all)
     {
         const struct flight *o = list_item(node, struct flight, all);
-        if (o != f && o->orphan && o->for_load && flight_upstream(o) == flight_upstream(f) &&
+        if (o != f && o->detached && o->for_load && flight_upstream(o) == flight_upstream(f) &&
             hash_key_eq(o->ticket.job.model, f->ticket.job.model)) {
             return true;
         }
@@ -281,16 +281,16 @@ static bool is_loaded_for(const struct flight *f)
 bool flight_leave_loading(struct flight *f, enum outcome outcome)
 {
     struct flight_table *t = f->table;
-    if (f->orphan && f->for_load) {
+    if (f->detached && f->for_load) {
         return true;
     }
-    if (f->call == NULL || t->orphans >= FLIGHT_ORPHANS || is_loaded_for(f) ||
+    if (f->call == NULL || t->detached_count >= FLIGHT_DETACHED || is_loaded_for(f) ||
         !schedule_is_loading(&f->ticket.job, loop_now(t->parts.loop))) {
         return false;
     }
-    f->orphan = true;
+    f->detached = true;
     f->for_load = true;
-    t->orphans++;
+    t->detached_count++;
     list_remove(&f->node); /* no request joins it */
     if (f->deadline != NULL) {
         loop_timer_stop(f->deadline);
@@ -298,8 +298,8 @@ bool flight_leave_loading(struct flight *f, enum outcome outcome)
     completion_release_all(f);
     while (!list_empty(&f->waiters)) {
         struct flight_waiter *w = list_item(f->waiters.next, struct flight_waiter, node);
-        struct flight_end end = {.result = FLIGHT_EMPTY, .outcome = outcome};
-        flight_detach(f, w);
+        struct flight_end end = {.result = FLIGHT_RESULT_EMPTY, .outcome = outcome};
+        flight_remove_waiter(f, w);
         w->done(w->ctx, &end);
         buf_free(&end.reply);
     }
@@ -308,9 +308,9 @@ bool flight_leave_loading(struct flight *f, enum outcome outcome)
 
 static void add_waiter(struct flight *f, struct flight_waiter *w, bool joined)
 {
-    if (f->orphan) {
-        f->orphan = false;
-        f->table->orphans--;
+    if (f->detached) {
+        f->detached = false;
+        f->table->detached_count--;
         completion_arm_deadline(f);
     }
     w->flight = f;
@@ -372,7 +372,7 @@ static bool on_preempt(void *ctx)
 {
     struct flight *f = ctx;
     flight_task_figures(f)->preempted++;
-    if (f->orphan) {
+    if (f->detached) {
         flight_drop(f, FLIGHT_EVENT_LEFT);
         return false;
     }
@@ -421,12 +421,12 @@ static void preempt(struct flight *f)
 static void deliver(struct flight *f)
 {
     struct flight_end end = f->end;
-    end.fell_back = f->fell_back && end.result == FLIGHT_ANSWER;
-    if (end.result == FLIGHT_ANSWER && !f->spec.aside) {
-        f->table->hooks.landed(f->table->hooks.ctx, f, &end);
+    end.fell_back = f->fell_back && end.result == FLIGHT_RESULT_ANSWER;
+    if (end.result == FLIGHT_RESULT_ANSWER && !f->spec.untracked) {
+        f->table->hooks.completed(f->table->hooks.ctx, f, &end);
     }
     flight_enter(f, FLIGHT_EVENT_ANSWERED); /* from here on it leads no other */
-    if (end.result == FLIGHT_ANSWER) {
+    if (end.result == FLIGHT_RESULT_ANSWER) {
         bool followed = completion_completed(f, &end);
         if (!followed && list_empty(&f->waiters)) {
             flight_task_figures(f)->wasted_us += end.model_time;
@@ -482,7 +482,7 @@ void flight_start(struct flight *f)
         flight_finish_empty(f, OUTCOME_BUSY);
         return;
     }
-    if (is_completion(f) && !flight_has(f->table, FLIGHT_PART_BUSY)) {
+    if (is_completion(f) && !flight_has(FLIGHT_PART_BUSY)) {
         make_ticket(f);
         flight_enter(f, FLIGHT_EVENT_READY);
         flight_enter(f, FLIGHT_EVENT_GATE_OPENED);
@@ -509,7 +509,7 @@ static void on_timer(void *ctx)
 static void on_no_memory(void *ctx)
 {
     struct flight *f = ctx;
-    f->end = (struct flight_end){.result = FLIGHT_FAILED,
+    f->end = (struct flight_end){.result = FLIGHT_RESULT_FAILED,
                                  .error = HTTP_ERROR_BUSY,
                                  .why = "out of memory",
                                  .upstream_failed = true};
@@ -521,14 +521,14 @@ static void make_ticket(struct flight *f)
     f->ticket = (struct gate_ticket){
         .job = {.to = flight_upstream(f),
                 .policy = flight_policy(f),
-                .whose = f->spec.turn.whose,
+                .conversation = f->spec.turn.conversation,
                 .turn = f->spec.turn.turn,
                 .model = servers_key(f->table->parts.servers, flight_way_model(f)),
                 .beside_reply = f->spec.turn.beside_reply,
                 .elsewhere = f->spec.turn.elsewhere,
                 .expected = -1},
-        .go = on_gate_open,
-        .yield = on_preempt,
+        .start = on_gate_open,
+        .preempt = on_preempt,
         .ctx = f};
 }
 
@@ -595,18 +595,8 @@ void flight_leave(struct flight_table *t, struct flight_waiter *waiter)
     if (f == NULL) {
         return;
     }
-    flight_detach(f, waiter);
+    flight_remove_waiter(f, waiter);
     if (flight_is_idle(f)) {
         flight_drop(f, FLIGHT_EVENT_LEFT);
     }
-}
-
-void flight_without(struct flight_table *t, unsigned parts)
-{
-    t->without = parts;
-}
-
-bool flight_has(const struct flight_table *t, enum flight_part part)
-{
-    return (t->without & (unsigned)part) == 0;
 }

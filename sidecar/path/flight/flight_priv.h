@@ -67,7 +67,7 @@ enum {
     FLIGHT_SHAPE_LOST = 3,            /* second tries in vain after which there is none any more */
     FLIGHT_RAW_MAX = 4 * 1024 * 1024, /* of an answer kept as it came */
     FLIGHT_HEAD_MAX = 64 * 1024,
-    FLIGHT_ORPHANS = 16, /* calls that go on after everybody was answered at the deadline */
+    FLIGHT_DETACHED = 16, /* calls that go on after everybody was answered at the deadline */
 };
 
 struct flight {
@@ -96,7 +96,7 @@ struct flight {
     struct list followers;
     struct suggestion_reader reader; /* of the answer so far, while somebody follows */
     struct loop_timer *deadline;     /* NULL: none */
-    bool orphan;                     /* goes on without waiters */
+    bool detached;                   /* goes on without waiters */
     bool for_load;                   /* until its first byte: for the load of its model */
 
     /* the call */
@@ -117,7 +117,7 @@ struct flight {
     struct answer first;
     struct flight_end first_end;
     bool trial_call; /* it is the task that tries for the breaker */
-    unsigned door_waits;
+    unsigned throttle_waits;
     int status;
     struct buf raw_headers, raw_body;
     bool raw_over;
@@ -137,10 +137,9 @@ struct flight_table {
     struct flight_hooks hooks;
     struct list buckets[FLIGHT_TABLE_BUCKETS];
     struct list all;
-    size_t count, orphans;
-    unsigned without;
+    size_t count, detached_count;
     struct typist_table *typists;
-    struct task_figures aside; /* of flights that are not counted: never shown */
+    struct task_figures untracked; /* of flights that are not counted: never shown */
 };
 
 /* flight.c */
@@ -164,7 +163,7 @@ void flight_finish(struct flight *f, enum flight_event event, struct flight_end 
 /* The flight is held back no longer: what its waiters waited is counted. */
 void flight_released(struct flight *f);
 /* Takes a waiter off its flight, and counts how long it was held back. */
-void flight_detach(struct flight *f, struct flight_waiter *w);
+void flight_remove_waiter(struct flight *f, struct flight_waiter *w);
 /* Aborts its call, if any, and answers everybody empty. */
 void flight_finish_empty(struct flight *f, enum outcome outcome);
 /* Answers everybody empty, and leaves the call to itself until its first byte: it loads the model

@@ -7,10 +7,11 @@
 #include "lull/path/webui/turn.h"
 
 bool flight_turn_is_over(const struct flight_turn *turn, struct hash_key task_chat,
-                         const struct schedule_whose *whose, const struct dialect_request *chat)
+                         const struct schedule_conversation *whose,
+                         const struct dialect_request *chat)
 {
     static const struct hash_key none;
-    if (!hash_key_eq(turn->whose.person, whose->person)) {
+    if (!hash_key_eq(turn->conversation.person, whose->person)) {
         return false;
     }
     if (!hash_key_eq(task_chat, none) && !hash_key_eq(whose->chat, none)) {
@@ -20,22 +21,22 @@ bool flight_turn_is_over(const struct flight_turn *turn, struct hash_key task_ch
 }
 
 /* Answers those of its waiters whose conversation has moved on. */
-static void answer_obsolete(struct flight *f, const struct schedule_whose *whose,
+static void answer_obsolete(struct flight *f, const struct schedule_conversation *whose,
                             const struct dialect_request *chat)
 {
     list_each(node, &f->waiters)
     {
         struct flight_waiter *w = list_item(node, struct flight_waiter, node);
         if (flight_turn_is_over(&f->spec.turn, w->chat, whose, chat)) {
-            struct flight_end end = {.result = FLIGHT_EMPTY, .outcome = OUTCOME_OBSOLETE};
-            flight_detach(f, w);
+            struct flight_end end = {.result = FLIGHT_RESULT_EMPTY, .outcome = OUTCOME_OBSOLETE};
+            flight_remove_waiter(f, w);
             w->done(w->ctx, &end);
             buf_free(&end.reply);
         }
     }
 }
 
-void flight_moved_on(struct flight_table *t, const struct schedule_whose *whose,
+void flight_moved_on(struct flight_table *t, const struct schedule_conversation *whose,
                      const struct dialect_request *chat)
 {
     list_each(node, &t->all)

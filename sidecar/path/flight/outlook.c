@@ -76,7 +76,7 @@ struct flight_outlook flight_outlook(struct flight_table *t, const struct flight
     const struct flight_completion *c = &spec->completion;
     struct schedule_job job = {.to = &spec->settings->upstreams[spec->upstream],
                                .policy = &spec->settings->kinds[spec->kind],
-                               .whose = spec->turn.whose,
+                               .conversation = spec->turn.conversation,
                                .turn = spec->turn.turn,
                                .model = servers_key(t->parts.servers, spec->model),
                                .beside_reply = spec->turn.beside_reply,

@@ -22,7 +22,7 @@ struct row {
     struct rewarm *all;
     /* the conversation that ended last there */
     char *upstream;
-    struct schedule_whose whose;
+    struct schedule_conversation conversation;
     uint64_t started; /* jobs of its upstream that had started by then */
     bool rewarmed;
     uint64_t started_then; /* jobs that had started when it was rewarmed */
@@ -238,13 +238,13 @@ static bool is_wanted(struct rewarm *r, const struct upstream_settings *to)
 
 /* ---- chats ---- */
 
-static bool is_same(const struct schedule_whose *a, const struct schedule_whose *b)
+static bool is_same(const struct schedule_conversation *a, const struct schedule_conversation *b)
 {
     return hash_key_eq(a->person, b->person) && hash_key_eq(a->chat, b->chat);
 }
 
 enum turn_gap rewarm_chat_began(struct rewarm *r, const struct upstream_settings *to,
-                                const struct schedule_whose *whose, bool first_turn)
+                                const struct schedule_conversation *whose, bool first_turn)
 {
     struct row *row = row_find(r, to->machine);
     enum turn_gap gap = TURN_UNKNOWN;
@@ -252,7 +252,7 @@ enum turn_gap rewarm_chat_began(struct rewarm *r, const struct upstream_settings
         return gap;
     }
     drop_request(row);
-    if (!first_turn && strcmp(row->upstream, to->name) == 0 && is_same(&row->whose, whose)) {
+    if (!first_turn && strcmp(row->upstream, to->name) == 0 && is_same(&row->conversation, whose)) {
         bool tasks = schedule_count(r->schedule, to).started != row->started;
         bool rewarmed =
             row->rewarmed && schedule_count(r->schedule, to).started == row->started_then;
@@ -335,7 +335,7 @@ void rewarm_chat_ended(struct rewarm *r, const struct rewarm_chat *chat)
     drop_request(row);
     free(row->upstream);
     row->upstream = mem_strdup(to->name);
-    row->whose = chat->whose;
+    row->conversation = chat->conversation;
     row->used = loop_now(r->loop);
     row->started = schedule_count(r->schedule, to).started;
     row->rewarmed = false;

@@ -51,7 +51,7 @@ static enum yield_rule yield_of(const struct schedule_job *j)
     return slots_of(j->row->server, j->to) <= YIELD_ALWAYS_UP_TO ? YIELD_ALWAYS : YIELD_WHEN_FULL;
 }
 
-static size_t fronts(const struct machine *m)
+static size_t open_interactive(const struct machine *m)
 {
     return m->chats + m->foreground;
 }
@@ -60,7 +60,7 @@ static size_t fronts(const struct machine *m)
 static int64_t job_slots(const struct schedule_job *j)
 {
     int64_t slots = slots_of(j->row->server, j->to);
-    int64_t open = (int64_t)fronts(j->row->machine);
+    int64_t open = (int64_t)open_interactive(j->row->machine);
     switch (yield_of(j)) {
     case YIELD_NEVER:
         return slots;
@@ -85,10 +85,10 @@ static enum schedule_why ask_slots(const struct schedule_job *j, mono_t now, mon
 {
     const struct schedule_upstream *row = j->row;
     int64_t taken = (int64_t)row->running_count;
-    for (size_t i = 0; i < SCHEDULE_GHOSTS && j->policy->cls != KIND_CLASS_COMPLETION; i++) {
-        if (row->ghosts[i].us > now.us) {
+    for (size_t i = 0; i < SCHEDULE_DRAINING && j->policy->cls != KIND_CLASS_COMPLETION; i++) {
+        if (row->draining[i].us > now.us) {
             taken++;
-            sooner(until, row->ghosts[i]);
+            sooner(until, row->draining[i]);
         }
     }
     return taken < job_slots(j) ? SCHEDULE_FREE : SCHEDULE_SLOTS;
@@ -110,21 +110,21 @@ static mono_t typed_at(const struct schedule_job *j)
     const struct machine *m = j->row->machine;
     bool typing = j->policy->cls == KIND_CLASS_COMPLETION; /* it is the typing itself */
     for (size_t i = 0; i < SCHEDULE_TYPING && !typing; i++) {
-        if (hash_key_eq(m->typing[i].person, j->whose.person)) {
+        if (hash_key_eq(m->typing[i].person, j->conversation.person)) {
             return m->typing[i].at;
         }
     }
     return (mono_t){0};
 }
 
-static enum schedule_why ask_fronts(const struct schedule *s, const struct schedule_job *j,
-                                    mono_t now, mono_t *until)
+static enum schedule_why ask_interactive(const struct schedule *s, const struct schedule_job *j,
+                                         mono_t now, mono_t *until)
 {
     const struct machine *m = j->row->machine;
     if (yield_of(j) != YIELD_ALWAYS) {
         return SCHEDULE_FREE;
     }
-    if (fronts(m) > 0) {
+    if (open_interactive(m) > 0) {
         return m->chats > 0 ? SCHEDULE_FOR_CHAT : SCHEDULE_FOR_FOREGROUND;
     }
     if (m->goes_on_until.us > now.us) {
@@ -150,7 +150,7 @@ static enum schedule_why ask_model(const struct schedule_job *j, mono_t now, mon
         hash_key_eq(row->resident, j->model)) {
         return SCHEDULE_FREE;
     }
-    if (fronts(row->machine) > 0 || row->running_count > 0) {
+    if (open_interactive(row->machine) > 0 || row->running_count > 0) {
         return SCHEDULE_MODEL;
     }
     mono_t quiet = {row->machine->quiet_since.us + j->to->swap_after};
@@ -182,21 +182,21 @@ static usec_t patience(const struct schedule *s, const struct schedule_job *j)
     if (j->policy->cls != KIND_CLASS_FOREGROUND) {
         return left;
     }
-    usec_t door = FOREGROUND_DOOR - j->held; /* it waits for nothing else */
-    return door < left ? door : left;
+    usec_t throttle = FOREGROUND_THROTTLE - j->held; /* it waits for nothing else */
+    return throttle < left ? throttle : left;
 }
 
 /* When the door of a job's upstream opens for it; zero: it is open. */
-static mono_t door_of(const struct schedule_job *j)
+static mono_t throttle_of(const struct schedule_job *j)
 {
     bool person = j->policy->cls == KIND_CLASS_FOREGROUND;
     const struct server *server = j->row->server;
     return person ? server->said_until : server->throttled_until;
 }
 
-bool waits_for_door(const struct schedule *s, const struct schedule_job *j, mono_t now)
+bool waits_for_throttle(const struct schedule *s, const struct schedule_job *j, mono_t now)
 {
-    mono_t open = door_of(j);
+    mono_t open = throttle_of(j);
     mono_t since = j->state == SCHEDULE_WAITING ? j->since : now;
     bool bounded =
         j->policy->cls == KIND_CLASS_COMPLETION; /* by the flight, which answers it empty */
@@ -217,9 +217,9 @@ enum schedule_why decide(struct schedule *s, const struct schedule_job *j, mono_
 {
     mono_t hold = {0};
     *until = (mono_t){0};
-    if (waits_for_door(s, j, now)) {
-        *until = door_of(j);
-        return SCHEDULE_CLOSED;
+    if (waits_for_throttle(s, j, now)) {
+        *until = throttle_of(j);
+        return SCHEDULE_THROTTLED;
     }
     if (!job_is_counted(j) || j->policy->cls == KIND_CLASS_FOREGROUND || j->forced) {
         return SCHEDULE_FREE;
@@ -235,7 +235,7 @@ enum schedule_why decide(struct schedule *s, const struct schedule_job *j, mono_
         *until = j->not_before;
         why = SCHEDULE_FIRST_TURN;
     }
-    why = why == SCHEDULE_FREE ? ask_fronts(s, j, now, until) : why;
+    why = why == SCHEDULE_FREE ? ask_interactive(s, j, now, until) : why;
     why = why == SCHEDULE_FREE ? ask_slots(j, now, until) : why;
     if (why != SCHEDULE_FREE && hold.us > 0) {
         sooner(until, hold);
@@ -252,7 +252,7 @@ static bool ends_first(const struct schedule_job *j, mono_t now)
     return j->expected >= 0 && left > 0 && left < cost;
 }
 
-bool must_yield(const struct schedule_job *j, mono_t now)
+bool must_preempt(const struct schedule_job *j, mono_t now)
 {
     if (!job_is_counted(j) || j->policy->cls == KIND_CLASS_FOREGROUND || j->fixed || j->forced ||
         (int64_t)j->requeued >= j->policy->max_requeue || ends_first(j, now)) {

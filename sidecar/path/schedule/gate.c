@@ -23,13 +23,13 @@ static struct gate_ticket *ticket_of(struct schedule_job *j)
 static void preempt(struct gate *g, struct schedule_job *j)
 {
     struct gate_ticket *t = ticket_of(j);
-    if (t->yield(t->ctx)) {
-        schedule_again(g->schedule, j, loop_now(g->loop));
+    if (t->preempt(t->ctx)) {
+        schedule_requeue_preempted(g->schedule, j, loop_now(g->loop));
     }
     gate_changed(g);
 }
 
-static void give_way(struct gate *g, const struct upstream_settings *to)
+static void preempt_for(struct gate *g, const struct upstream_settings *to)
 {
     struct schedule_job *j = NULL;
     while ((j = schedule_victim(g->schedule, to, loop_now(g->loop))) != NULL) {
@@ -37,7 +37,7 @@ static void give_way(struct gate *g, const struct upstream_settings *to)
     }
 }
 
-static void pump(void *ctx)
+static void start_all(void *ctx)
 {
     struct gate *g = ctx;
     mono_t now = loop_now(g->loop);
@@ -48,9 +48,9 @@ static void pump(void *ctx)
     while ((j = schedule_next(g->schedule, now)) != NULL) {
         struct gate_ticket *t = ticket_of(j);
         if (j->policy->cls == KIND_CLASS_FOREGROUND) {
-            give_way(g, j->to);
+            preempt_for(g, j->to);
         }
-        t->go(t->ctx);
+        t->start(t->ctx);
     }
     usec_t due = schedule_due(g->schedule, now);
     if (due >= 0) {
@@ -74,8 +74,8 @@ struct gate *gate_create(struct loop *loop, struct schedule *schedule)
     struct gate *g = mem_new(sizeof *g);
     g->loop = loop;
     g->schedule = schedule;
-    g->work = (struct loop_deferred){.fn = pump, .ctx = g};
-    g->timer = loop_timer_create(loop, pump, g);
+    g->work = (struct loop_deferred){.fn = start_all, .ctx = g};
+    g->timer = loop_timer_create(loop, start_all, g);
     return g;
 }
 
@@ -102,9 +102,9 @@ void gate_wait(struct gate *g, struct gate_ticket *t)
     gate_changed(g);
 }
 
-bool gate_back(struct gate *g, struct gate_ticket *t)
+bool gate_requeue_throttled(struct gate *g, struct gate_ticket *t)
 {
-    bool waits = schedule_back(g->schedule, &t->job, loop_now(g->loop));
+    bool waits = schedule_requeue_throttled(g->schedule, &t->job, loop_now(g->loop));
     if (waits) {
         gate_changed(g);
     }
@@ -126,15 +126,15 @@ void gate_first_byte(struct gate *g, struct gate_ticket *t, bool good)
     }
 }
 
-void gate_front_began(struct gate *g, struct schedule_front *f)
+void gate_interactive_began(struct gate *g, struct schedule_interactive *f)
 {
-    schedule_front_began(g->schedule, f, loop_now(g->loop));
-    give_way(g, f->to);
+    schedule_interactive_began(g->schedule, f, loop_now(g->loop));
+    preempt_for(g, f->to);
     gate_changed(g);
 }
 
-void gate_front_ended(struct gate *g, struct schedule_front *f, bool goes_on)
+void gate_interactive_ended(struct gate *g, struct schedule_interactive *f, bool goes_on)
 {
-    schedule_front_ended(g->schedule, f, loop_now(g->loop), goes_on);
+    schedule_interactive_ended(g->schedule, f, loop_now(g->loop), goes_on);
     gate_changed(g);
 }

@@ -9,7 +9,7 @@
 
 bool loads_for(const struct schedule_upstream *front, const struct schedule_job *j, mono_t now)
 {
-    return j->row == front && hash_key_eq(j->model, front->front_model) &&
+    return j->row == front && hash_key_eq(j->model, front->interactive_model) &&
            schedule_is_loading(j, now);
 }
 
@@ -41,7 +41,7 @@ struct schedule_job *schedule_overdue(struct schedule *s, mono_t now)
                 continue;
             }
             j->spared = false;
-            if (row->machine->chats + row->machine->foreground > 0 && must_yield(j, now)) {
+            if (row->machine->chats + row->machine->foreground > 0 && must_preempt(j, now)) {
                 return j;
             }
         }

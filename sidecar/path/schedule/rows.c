@@ -40,7 +40,7 @@ static struct machine *machine_of(struct schedule *s, const char *name)
     if (m == NULL) {
         m = mem_new(sizeof *m);
         m->name = mem_strdup(name);
-        list_init(&m->fronts);
+        list_init(&m->interactive);
         m->next = s->machines;
         s->machines = m;
     }

@@ -13,7 +13,8 @@
 
 /* ---- fronts ---- */
 
-static bool same_conversation(const struct schedule_whose *a, const struct schedule_whose *b)
+static bool same_conversation(const struct schedule_conversation *a,
+                              const struct schedule_conversation *b)
 {
     if (!hash_key_eq(a->person, b->person)) {
         return false;
@@ -22,13 +23,13 @@ static bool same_conversation(const struct schedule_whose *a, const struct sched
 }
 
 /* The title that waits for this chat now yields to it like any other. */
-static void chat_has_come(struct schedule_upstream *row, const struct schedule_front *f)
+static void chat_has_come(struct schedule_upstream *row, const struct schedule_interactive *f)
 {
     list_each(node, &row->waiting)
     {
         struct schedule_job *j = list_item(node, struct schedule_job, node);
-        bool told = !key_is_zero(j->whose.chat) && !key_is_zero(f->whose.chat);
-        if (j->not_before.us != 0 && same_conversation(&j->whose, &f->whose) &&
+        bool told = !key_is_zero(j->conversation.chat) && !key_is_zero(f->conversation.chat);
+        if (j->not_before.us != 0 && same_conversation(&j->conversation, &f->conversation) &&
             (told || f->first_turn)) {
             j->not_before = (mono_t){0};
         }
@@ -36,8 +37,8 @@ static void chat_has_come(struct schedule_upstream *row, const struct schedule_f
 }
 
 /* A foreground task of a conversation says that its chat is still to come. */
-static void wait_anew(struct schedule *s, const struct schedule_whose *whose,
-                      const struct machine *m, mono_t now)
+static void restart_first_turn_wait(struct schedule *s, const struct schedule_conversation *whose,
+                                    const struct machine *m, mono_t now)
 {
     for (struct schedule_upstream *row = s->upstreams; row != NULL; row = row->next) {
         if (row->machine != m) {
@@ -46,7 +47,7 @@ static void wait_anew(struct schedule *s, const struct schedule_whose *whose,
         list_each(node, &row->waiting)
         {
             struct schedule_job *j = list_item(node, struct schedule_job, node);
-            if (j->not_before.us != 0 && same_conversation(&j->whose, whose)) {
+            if (j->not_before.us != 0 && same_conversation(&j->conversation, whose)) {
                 j->not_before = (mono_t){now.us + j->policy->first_turn_wait};
             }
         }
@@ -63,17 +64,17 @@ static bool anything_runs(const struct schedule *s, const struct machine *m)
     return m->chats + m->foreground > 0;
 }
 
-static bool has_ghosts(const struct schedule_upstream *row, mono_t now)
+static bool has_draining(const struct schedule_upstream *row, mono_t now)
 {
-    for (size_t i = 0; i < SCHEDULE_GHOSTS; i++) {
-        if (row->ghosts[i].us > now.us) {
+    for (size_t i = 0; i < SCHEDULE_DRAINING; i++) {
+        if (row->draining[i].us > now.us) {
             return true;
         }
     }
     return false;
 }
 
-void schedule_front_began(struct schedule *s, struct schedule_front *f, mono_t now)
+void schedule_interactive_began(struct schedule *s, struct schedule_interactive *f, mono_t now)
 {
     f->row = row_of(s, f->to);
     f->began = now;
@@ -83,11 +84,11 @@ void schedule_front_began(struct schedule *s, struct schedule_front *f, mono_t n
         return;
     }
     struct machine *m = f->row->machine;
-    f->alone = !anything_runs(s, m) && !has_ghosts(f->row, now);
+    f->alone = !anything_runs(s, m) && !has_draining(f->row, now);
     f->had_slot = (int64_t)(m->chats + m->foreground) < schedule_slots(s, f->to);
     /* what it made pointless was cut off a moment before */
     f->after_abort = f->row->aborted_at.us == now.us && now.us != 0;
-    list_append(&m->fronts, &f->node);
+    list_append(&m->interactive, &f->node);
     m->goes_on_until = (mono_t){0};
     if (f->kind == SCHEDULE_CHAT) {
         m->chatted_at = now;
@@ -98,7 +99,7 @@ void schedule_front_began(struct schedule *s, struct schedule_front *f, mono_t n
     } else {
         m->foreground++;
     }
-    f->row->front_model = f->model;
+    f->row->interactive_model = f->model;
     if (!key_is_zero(f->model)) {
         f->row->resident = f->model;
     }
@@ -111,14 +112,14 @@ static void smooth(usec_t *mean, usec_t value)
 
 /* The first token that a request of this size may be expected to have without an abort before it:
  * longer ones take longer. */
-static usec_t usual_for(const struct schedule_front *f)
+static usec_t usual_for(const struct schedule_interactive *f)
 {
     const struct schedule_upstream *row = f->row;
     double times = row->usual_size > 0 ? (double)f->size / (double)row->usual_size : 1;
     return times > 1 ? (usec_t)((double)row->usual_token * times) : row->usual_token;
 }
 
-usec_t schedule_front_token(struct schedule_front *f, mono_t now)
+usec_t schedule_interactive_token(struct schedule_interactive *f, mono_t now)
 {
     usec_t took = mono_diff(now, f->began);
     if (f->row == NULL || f->kind != SCHEDULE_CHAT) {
@@ -147,7 +148,8 @@ usec_t schedule_front_token(struct schedule_front *f, mono_t now)
     return -1;
 }
 
-void schedule_front_ended(struct schedule *s, struct schedule_front *f, mono_t now, bool goes_on)
+void schedule_interactive_ended(struct schedule *s, struct schedule_interactive *f, mono_t now,
+                                bool goes_on)
 {
     if (f->row == NULL) {
         return;
@@ -162,7 +164,7 @@ void schedule_front_ended(struct schedule *s, struct schedule_front *f, mono_t n
         m->goes_on_until = (mono_t){goes_on ? now.us + GOES_ON : 0};
     } else {
         m->foreground--;
-        wait_anew(s, &f->whose, m, now);
+        restart_first_turn_wait(s, &f->conversation, m, now);
     }
     f->row = NULL;
 }
@@ -227,10 +229,11 @@ static void enqueue(struct schedule *s, struct schedule_job *j, mono_t now)
 static bool chat_is_here(const struct schedule *s, const struct schedule_job *j)
 {
     for (const struct machine *m = s->machines; m != NULL; m = m->next) {
-        list_each(node, &m->fronts)
+        list_each(node, &m->interactive)
         {
-            const struct schedule_front *f = list_item(node, struct schedule_front, node);
-            if (f->kind == SCHEDULE_CHAT && same_conversation(&j->whose, &f->whose)) {
+            const struct schedule_interactive *f =
+                list_item(node, struct schedule_interactive, node);
+            if (f->kind == SCHEDULE_CHAT && same_conversation(&j->conversation, &f->conversation)) {
                 return true;
             }
         }
@@ -292,7 +295,7 @@ static void start(struct schedule *s, struct schedule_job *j, mono_t now)
     j->row->started++;
     if (j->policy->cls == KIND_CLASS_FOREGROUND && job_is_counted(j)) {
         j->row->machine->foreground++;
-        j->row->front_model = j->model;
+        j->row->interactive_model = j->model;
     } else {
         j->row->running_count++;
     }
@@ -388,15 +391,15 @@ usec_t schedule_due(struct schedule *s, mono_t now)
     return due;
 }
 
-static void add_ghost(struct schedule_upstream *row, mono_t now)
+static void add_draining(struct schedule_upstream *row, mono_t now)
 {
     size_t oldest = 0;
     row->aborted_at = now;
-    for (size_t i = 1; i < SCHEDULE_GHOSTS; i++) {
-        oldest = row->ghosts[i].us < row->ghosts[oldest].us ? i : oldest;
+    for (size_t i = 1; i < SCHEDULE_DRAINING; i++) {
+        oldest = row->draining[i].us < row->draining[oldest].us ? i : oldest;
     }
     usec_t cost = row->abort_cost < ABORT_COST_MAX ? row->abort_cost : ABORT_COST_MAX;
-    row->ghosts[oldest] = (mono_t){now.us + (cost > 0 ? cost : 0)};
+    row->draining[oldest] = (mono_t){now.us + (cost > 0 ? cost : 0)};
 }
 
 static void leave_slot(struct schedule *s, struct schedule_job *j, mono_t now, bool aborted)
@@ -407,12 +410,12 @@ static void leave_slot(struct schedule *s, struct schedule_job *j, mono_t now, b
     if (j->policy->cls == KIND_CLASS_FOREGROUND && job_is_counted(j)) {
         m->foreground--;
         m->quiet_since = now;
-        wait_anew(s, &j->whose, m, now);
+        restart_first_turn_wait(s, &j->conversation, m, now);
     } else {
         j->row->running_count--;
     }
     if (aborted) {
-        add_ghost(j->row, now);
+        add_draining(j->row, now);
     }
 }
 
@@ -437,7 +440,7 @@ struct schedule_job *schedule_victim(struct schedule *s, const struct upstream_s
         }
         for (struct list *n = row->running.prev; n != &row->running; n = n->prev) {
             struct schedule_job *j = list_item(n, struct schedule_job, node);
-            bool must = must_yield(j, now);
+            bool must = must_preempt(j, now);
             bool spared = must && loads_for(front, j, now);
             j->spared = j->spared || spared;
             if (must && !spared) {
@@ -448,10 +451,10 @@ struct schedule_job *schedule_victim(struct schedule *s, const struct upstream_s
     return NULL;
 }
 
-bool schedule_back(struct schedule *s, struct schedule_job *j, mono_t now)
+bool schedule_requeue_throttled(struct schedule *s, struct schedule_job *j, mono_t now)
 {
     require(j->state == SCHEDULE_RUNNING);
-    if (!waits_for_door(s, j, now)) {
+    if (!waits_for_throttle(s, j, now)) {
         return false;
     }
     leave_slot(s, j, now, false);
@@ -460,13 +463,13 @@ bool schedule_back(struct schedule *s, struct schedule_job *j, mono_t now)
     return true;
 }
 
-void schedule_again(struct schedule *s, struct schedule_job *j, mono_t now)
+void schedule_requeue_preempted(struct schedule *s, struct schedule_job *j, mono_t now)
 {
     require(j->state == SCHEDULE_RUNNING);
     leave_slot(s, j, now, true);
-    list_each(node, &j->row->machine->fronts)
+    list_each(node, &j->row->machine->interactive)
     {
-        struct schedule_front *f = list_item(node, struct schedule_front, node);
+        struct schedule_interactive *f = list_item(node, struct schedule_interactive, node);
         f->after_abort = f->after_abort || f->began.us == now.us;
     }
     j->requeued++;

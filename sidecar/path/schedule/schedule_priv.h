@@ -5,9 +5,9 @@
 #include "lull/path/schedule/schedule.h"
 
 enum {
-    SCHEDULE_GHOSTS = 16, /* aborted calls whose slots may still be taken, per upstream */
-    SCHEDULE_TYPING = 8,  /* people seen typing last, per machine */
-    SCHEDULE_TURNS = 512, /* whose waits are summed; the least recently used makes room */
+    SCHEDULE_DRAINING = 16, /* aborted calls whose slots may still be taken, per upstream */
+    SCHEDULE_TYPING = 8,    /* people seen typing last, per machine */
+    SCHEDULE_TURNS = 512,   /* whose waits are summed; the least recently used makes room */
 };
 
 /* A reply that ended with tool calls goes on as soon as the tools have answered: measured within 20
@@ -27,7 +27,7 @@ enum { PACE_LEAST = 512 };
  * calls took 7 to 15 s where 4 to 7 s were read off the chats. */
 static const double ANSWER_TOO = 1.5;
 /* What a foreground task waits at a closed door, all in all. */
-static const usec_t FOREGROUND_DOOR = 3 * USEC_PER_S;
+static const usec_t FOREGROUND_THROTTLE = 3 * USEC_PER_S;
 /* A model that has answered within this time is loaded: Ollama unloads after five minutes. */
 static const usec_t STAYS_LOADED = 300 * USEC_PER_S;
 /* People who have chatted within this time are likely to send a message. */
@@ -43,7 +43,7 @@ struct typing {
 struct machine {
     struct machine *next;
     char *name;
-    struct list fronts;
+    struct list interactive;
     struct typing typing[SCHEDULE_TYPING];
     size_t chats, foreground; /* among them; foreground jobs too */
     mono_t chatted_at;        /* the last chat began or ended; zero: there was none */
@@ -59,13 +59,13 @@ struct schedule_upstream {
     struct list waiting, running;
     size_t waiting_count, running_count; /* running: background and completions */
     uint64_t started;
-    mono_t aborted_at;              /* the last call that was cut off */
-    mono_t ghosts[SCHEDULE_GHOSTS]; /* until when an aborted call may hold its slot */
-    struct hash_key resident;       /* the model of the last call */
-    struct hash_key front_model;    /* of the last front, as far as it is known */
-    usec_t usual_token, abort_cost; /* smoothed; -1: not measured */
-    int64_t usual_size;             /* bytes of the requests behind usual_token */
-    double best_pace;               /* the least us per byte of a first turn's request that a first
+    mono_t aborted_at;                  /* the last call that was cut off */
+    mono_t draining[SCHEDULE_DRAINING]; /* until when an aborted call may hold its slot */
+    struct hash_key resident;           /* the model of the last call */
+    struct hash_key interactive_model;  /* of the last front, as far as it is known */
+    usec_t usual_token, abort_cost;     /* smoothed; -1: not measured */
+    int64_t usual_size;                 /* bytes of the requests behind usual_token */
+    double best_pace; /* the least us per byte of a first turn's request that a first
                                        token took; 0: not measured */
 };
 
@@ -105,9 +105,9 @@ enum schedule_why decide(struct schedule *s, const struct schedule_job *j, mono_
 /* Whether max_hold is over; *at: when it will be. */
 bool hold_is_over(const struct schedule *s, const struct schedule_job *j, mono_t now, mono_t *at);
 /* Whether the upstream's door is closed, and opens before the job's hold is over. */
-bool waits_for_door(const struct schedule *s, const struct schedule_job *j, mono_t now);
+bool waits_for_throttle(const struct schedule *s, const struct schedule_job *j, mono_t now);
 /* Whether a running job has to give way. */
-bool must_yield(const struct schedule_job *j, mono_t now);
+bool must_preempt(const struct schedule_job *j, mono_t now);
 /* Whether another model than its own is resident, and has to stay. */
 bool waits_for_model(const struct schedule_job *j, mono_t now);
 /* Whether the yield rule of a job holds at all. */

@@ -7,7 +7,7 @@ const char *schedule_why_name(enum schedule_why why)
         [SCHEDULE_FREE] = "",         [SCHEDULE_FIRST_TURN] = "first-turn",
         [SCHEDULE_FOR_CHAT] = "chat", [SCHEDULE_FOR_FOREGROUND] = "foreground",
         [SCHEDULE_SETTLE] = "settle", [SCHEDULE_SLOTS] = "slots",
-        [SCHEDULE_MODEL] = "model",   [SCHEDULE_CLOSED] = "retry-after"};
+        [SCHEDULE_MODEL] = "model",   [SCHEDULE_THROTTLED] = "retry-after"};
     return names[why];
 }
 

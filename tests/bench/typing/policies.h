@@ -32,7 +32,7 @@ enum { POLICY_AUTO = 0, POLICIES_MAX = 32 };
 size_t policy_find(const char *name); /* SIZE_MAX: unknown */
 
 /* Switches the mechanisms in the mask off in that daemon. */
-void bench_without(struct world *w, unsigned mask);
+void bench_without(unsigned mask);
 /* Whether this daemon has the keys that the policy sets; ends nothing. */
 bool policy_possible(const struct policy *policy);
 

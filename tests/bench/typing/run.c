@@ -65,7 +65,7 @@ static struct result with_lull(const struct run_setup *setup, struct model_setup
         sets[3 + i] = policy->sets[i];
     }
     struct world *w = world_begin(sets);
-    bench_without(w, policy->without);
+    bench_without(policy->without);
     model_setup->loop = world_loop(w);
     d->model = model_create(model_setup);
     struct model_script script = model_as_upstream(d->model);

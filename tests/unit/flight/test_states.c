@@ -195,7 +195,7 @@ static void begin(struct world *w)
     w->gate = gate_create(w->loop, w->schedule);
     const struct flight_parts parts = {w->loop,     &w->pool, w->servers,
                                        w->schedule, w->gate,  w->figures};
-    const struct flight_hooks hooks = {.landed = completed, .held = no_remainder};
+    const struct flight_hooks hooks = {.completed = completed, .held = no_remainder};
     w->flights = flight_table_create(&parts, &hooks);
 }
 
@@ -297,7 +297,7 @@ static void called_and_answered(void **state)
     is_in(&w, "running");
     answer(&w);
     is_in(&w, "none");
-    assert_int_equal(w.end.result, FLIGHT_ANSWER);
+    assert_int_equal(w.end.result, FLIGHT_RESULT_ANSWER);
     assert_true(w.end.stored);
     end(&w);
 }
@@ -308,12 +308,12 @@ static void preempted_and_called_again(void **state)
     struct world w;
     begin(&w);
     submit(&w, -1);
-    struct schedule_front chat = {.to = &w.upstreams[0], .kind = SCHEDULE_CHAT};
-    gate_front_began(w.gate, &chat);
+    struct schedule_interactive chat = {.to = &w.upstreams[0], .kind = SCHEDULE_CHAT};
+    gate_interactive_began(w.gate, &chat);
     assert_true(w.pool.calls[0]->aborted);
     is_in(&w, "waiting");
     assert_int_equal(w.ended, 0);
-    gate_front_ended(w.gate, &chat, false);
+    gate_interactive_ended(w.gate, &chat, false);
     is_in(&w, "running");
     answer(&w);
     assert_int_equal(w.pool.count, 2);
@@ -330,7 +330,7 @@ static void asked_again_and_failed(void **state)
     is_in(&w, "running"); /* once more on another connection */
     refuse_connection(&w);
     is_in(&w, "none");
-    assert_int_equal(w.end.result, FLIGHT_FAILED);
+    assert_int_equal(w.end.result, FLIGHT_RESULT_FAILED);
     assert_int_equal(w.end.error, HTTP_ERROR_UPSTREAM_UNREACHABLE);
     end(&w);
 }
@@ -346,7 +346,7 @@ static void throttled_and_called_later(void **state)
     fake_loop_advance(w.loop, 5 * USEC_PER_S);
     is_in(&w, "running");
     answer(&w);
-    assert_int_equal(w.end.result, FLIGHT_ANSWER);
+    assert_int_equal(w.end.result, FLIGHT_RESULT_ANSWER);
     end(&w);
 }
 
@@ -384,21 +384,21 @@ static void fell_back_and_failed_in_the_queue(void **state)
     for (int fallback = -1; fallback <= 1; fallback += 2) {
         struct world w;
         begin(&w);
-        struct schedule_front chat = {.to = &w.upstreams[0], .kind = SCHEDULE_CHAT};
-        gate_front_began(w.gate, &chat);
+        struct schedule_interactive chat = {.to = &w.upstreams[0], .kind = SCHEDULE_CHAT};
+        gate_interactive_began(w.gate, &chat);
         submit(&w, fallback);
         is_in(&w, "waiting");
         for (int i = 0; i < 3; i++) {
             breaker_failure(server_of(w.servers, &w.upstreams[0]), &w.upstreams[0],
                             loop_now(w.loop));
         }
-        gate_front_ended(w.gate, &chat, false);
+        gate_interactive_ended(w.gate, &chat, false);
         fake_loop_advance(w.loop, 0);
         if (fallback >= 0) {
             assert_string_equal(last(&w)->upstream, "there");
             answer(&w);
         } else {
-            assert_int_equal(w.end.result, FLIGHT_FAILED);
+            assert_int_equal(w.end.result, FLIGHT_RESULT_FAILED);
             assert_int_equal(w.pool.count, 0);
         }
         end(&w);
@@ -411,9 +411,9 @@ static void left_in_the_queue_and_in_a_call(void **state)
     for (int calling = 0; calling <= 1; calling++) {
         struct world w;
         begin(&w);
-        struct schedule_front chat = {.to = &w.upstreams[0], .kind = SCHEDULE_CHAT};
+        struct schedule_interactive chat = {.to = &w.upstreams[0], .kind = SCHEDULE_CHAT};
         if (!calling) {
-            gate_front_began(w.gate, &chat);
+            gate_interactive_began(w.gate, &chat);
         }
         submit(&w, -1);
         is_in(&w, calling ? "running" : "waiting");
@@ -423,7 +423,7 @@ static void left_in_the_queue_and_in_a_call(void **state)
         assert_int_equal(w.ended, 0);
         w.ended = 1; /* what end() expects of the others */
         if (!calling) {
-            gate_front_ended(w.gate, &chat, false);
+            gate_interactive_ended(w.gate, &chat, false);
         }
         end(&w);
     }

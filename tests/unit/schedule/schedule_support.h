@@ -73,9 +73,9 @@ static inline struct schedule_job job(const struct upstream_settings *to,
     return (struct schedule_job){.to = to, .policy = policy, .expected = -1};
 }
 
-static inline struct schedule_front chat(const struct upstream_settings *to)
+static inline struct schedule_interactive chat(const struct upstream_settings *to)
 {
-    return (struct schedule_front){.to = to, .kind = SCHEDULE_CHAT};
+    return (struct schedule_interactive){.to = to, .kind = SCHEDULE_CHAT};
 }
 
 /* The only job that may start at that time is j (NULL: none may). */

@@ -91,16 +91,16 @@ static void a_chat_on_the_machine_holds_background_work(void **state)
     struct upstream_settings c = upstream(other, three, 1);
     struct kind_policy tags = kind(KIND_CLASS_BACKGROUND, 5);
     struct kind_policy complete = kind(KIND_CLASS_COMPLETION, 2);
-    struct schedule_front f = chat(&a);
+    struct schedule_interactive f = chat(&a);
     struct schedule_job j = job(&b, &tags), k = job(&b, &complete), l = job(&c, &tags);
-    schedule_front_began(s, &f, at(0));
+    schedule_interactive_began(s, &f, at(0));
     schedule_wait(s, &j, at(1));
     schedule_wait(s, &k, at(1));
     schedule_wait(s, &l, at(1));
     next_is(s, 1, &l); /* another machine */
     waits(s, 1, &j, SCHEDULE_FOR_CHAT);
     assert_int_equal(k.why, SCHEDULE_FOR_CHAT);
-    schedule_front_ended(s, &f, at(5), false);
+    schedule_interactive_ended(s, &f, at(5), false);
     next_is(s, 5, &k); /* completions do not settle */
     schedule_end(s, &k, at(5.1), false);
     waits(s, 5.1, &j, SCHEDULE_SETTLE);
@@ -117,16 +117,16 @@ static void a_reply_that_calls_tools_goes_on(void **state)
     struct schedule *s = begin();
     struct upstream_settings a = upstream(here, one, 1);
     struct kind_policy tags = kind(KIND_CLASS_BACKGROUND, 5);
-    struct schedule_front f = chat(&a), g = chat(&a);
+    struct schedule_interactive f = chat(&a), g = chat(&a);
     struct schedule_job j = job(&a, &tags);
     tags.settle = 0;
-    schedule_front_began(s, &f, at(0));
+    schedule_interactive_began(s, &f, at(0));
     schedule_wait(s, &j, at(0));
-    schedule_front_ended(s, &f, at(1), true);
+    schedule_interactive_ended(s, &f, at(1), true);
     waits(s, 1, &j, SCHEDULE_FOR_CHAT);
     due_in(s, 1, 5);
-    schedule_front_began(s, &g, at(1.02));
-    schedule_front_ended(s, &g, at(2), false);
+    schedule_interactive_began(s, &g, at(1.02));
+    schedule_interactive_ended(s, &g, at(2), false);
     next_is(s, 2, &j);
     schedule_end(s, &j, at(3), false);
     end(s);
@@ -153,7 +153,7 @@ static void yield_rules(void **state)
         struct upstream_settings a = upstream(here, one, rows[i].slots);
         struct kind_policy policy = kind(KIND_CLASS_BACKGROUND, 5);
         struct kind_policy careless = kind(KIND_CLASS_BACKGROUND, 5);
-        struct schedule_front fronts[9];
+        struct schedule_interactive fronts[9];
         struct schedule_job running[9], j = job(&a, &policy);
         policy.yield = rows[i].rule;
         careless.yield = YIELD_NEVER;
@@ -164,7 +164,7 @@ static void yield_rules(void **state)
         }
         for (size_t n = 0; n < rows[i].chats; n++) {
             fronts[n] = chat(&a);
-            schedule_front_began(s, &fronts[n], at(1));
+            schedule_interactive_began(s, &fronts[n], at(1));
         }
         assert_int_equal(schedule_look(s, &j, at(2)), rows[i].why);
         schedule_wait(s, &j, at(2));
@@ -187,20 +187,20 @@ static void a_chat_preempts_what_runs(void **state)
     schedule_wait(s, &j, at(0));
     next_is(s, 0, &j);
     for (int turn = 0; turn < 2; turn++) {
-        struct schedule_front f = chat(&a);
+        struct schedule_interactive f = chat(&a);
         double t = 10.0 * turn;
-        schedule_front_began(s, &f, at(t + 1));
+        schedule_interactive_began(s, &f, at(t + 1));
         assert_ptr_equal(schedule_victim(s, &a, at(t + 1)), &j);
-        schedule_again(s, &j, at(t + 1));
+        schedule_requeue_preempted(s, &j, at(t + 1));
         assert_null(schedule_victim(s, &a, at(t + 1)));
         waits(s, t + 1, &j, SCHEDULE_FOR_CHAT);
-        schedule_front_ended(s, &f, at(t + 2), false);
+        schedule_interactive_ended(s, &f, at(t + 2), false);
         next_is(s, t + 3, &j);
     }
-    struct schedule_front f = chat(&a); /* the third time it is left to finish */
-    schedule_front_began(s, &f, at(30));
+    struct schedule_interactive f = chat(&a); /* the third time it is left to finish */
+    schedule_interactive_began(s, &f, at(30));
     assert_null(schedule_victim(s, &a, at(30)));
-    schedule_front_ended(s, &f, at(31), false);
+    schedule_interactive_ended(s, &f, at(31), false);
     schedule_end(s, &j, at(32), false);
     end(s);
 }
@@ -221,18 +221,18 @@ static void what_gives_way_to_nobody(void **state)
         schedule_wait(s, &j[i], at(0));
         assert_non_null(schedule_next(s, at(0)));
     }
-    struct schedule_front f = chat(&a), g = chat(&hosted);
-    schedule_front_began(s, &f, at(1));
-    schedule_front_began(s, &g, at(1));
+    struct schedule_interactive f = chat(&a), g = chat(&hosted);
+    schedule_interactive_began(s, &f, at(1));
+    schedule_interactive_began(s, &g, at(1));
     assert_null(schedule_victim(s, &a, at(1)));
     assert_null(schedule_victim(s, &hosted, at(1)));
-    schedule_front_ended(s, &f, at(2), false);
-    schedule_front_ended(s, &g, at(2), false);
+    schedule_interactive_ended(s, &f, at(2), false);
+    schedule_interactive_ended(s, &g, at(2), false);
     schedule_end(s, &j[0], at(2), false);
     schedule_end(s, &j[1], at(2), false);
     schedule_wait(s, &j[3], at(4));
     next_is(s, 4, &j[3]);
-    schedule_front_began(s, &f, at(5));
+    schedule_interactive_began(s, &f, at(5));
     assert_null(schedule_victim(s, &a, at(5)));
     end(s);
 }
@@ -249,11 +249,11 @@ static void when_full_only_as_many_give_way_as_needed(void **state)
         schedule_wait(s, &j[i], at(0));
         next_is(s, 0, &j[i]);
     }
-    struct schedule_front f = chat(&a);
-    schedule_front_began(s, &f, at(1));
+    struct schedule_interactive f = chat(&a);
+    schedule_interactive_began(s, &f, at(1));
     struct schedule_job *v = schedule_victim(s, &a, at(1));
     assert_ptr_equal(v, &j[3]); /* the youngest */
-    schedule_again(s, v, at(1));
+    schedule_requeue_preempted(s, v, at(1));
     assert_null(schedule_victim(s, &a, at(1)));
     end(s);
 }
@@ -266,20 +266,20 @@ static void foreground_work_counts_as_what_a_person_waits_for(void **state)
     struct kind_policy tags = kind(KIND_CLASS_BACKGROUND, 5);
     struct kind_policy query = kind(KIND_CLASS_FOREGROUND, 1);
     struct schedule_job j = job(&a, &tags), q = job(&a, &query), later = job(&a, &query);
-    struct schedule_front f = chat(&a);
+    struct schedule_interactive f = chat(&a);
     schedule_wait(s, &j, at(0));
     next_is(s, 0, &j);
     schedule_wait(s, &q, at(1));
     next_is(s, 1, &q); /* never waits for a slot */
     assert_ptr_equal(schedule_victim(s, &a, at(1)), &j);
-    schedule_again(s, &j, at(1));
+    schedule_requeue_preempted(s, &j, at(1));
     waits(s, 1, &j, SCHEDULE_FOR_FOREGROUND);
-    schedule_front_began(s, &f, at(2));
+    schedule_interactive_began(s, &f, at(2));
     schedule_wait(s, &later, at(2)); /* never waits for a chat */
     next_is(s, 2, &later);
     schedule_end(s, &q, at(3), false);
     schedule_end(s, &later, at(3), false);
-    schedule_front_ended(s, &f, at(3), false);
+    schedule_interactive_ended(s, &f, at(3), false);
     waits(s, 3, &j, SCHEDULE_SETTLE);
     next_is(s, 4, &j);
     schedule_end(s, &j, at(5), false);
@@ -294,20 +294,20 @@ static void a_chat_behind_a_chat_does_not_measure_aborts(void **state)
     struct kind_policy tags = kind(KIND_CLASS_BACKGROUND, 5);
     tags.settle = 0;
     struct schedule_job j = job(&a, &tags);
-    struct schedule_front f = chat(&a), g = chat(&a);
-    schedule_front_began(s, &f, at(0));
-    assert_int_equal(schedule_front_token(&f, at(0.5)), -1);
-    schedule_front_ended(s, &f, at(1), false);
+    struct schedule_interactive f = chat(&a), g = chat(&a);
+    schedule_interactive_began(s, &f, at(0));
+    assert_int_equal(schedule_interactive_token(&f, at(0.5)), -1);
+    schedule_interactive_ended(s, &f, at(1), false);
     schedule_wait(s, &j, at(2));
     next_is(s, 2, &j);
     f = chat(&a);
-    schedule_front_began(s, &f, at(3)); /* the job is left to end, and does not */
-    schedule_front_began(s, &g, at(4));
-    schedule_again(s, &j, at(4));
-    assert_int_equal(schedule_front_token(&f, at(5)), -1);
-    schedule_front_ended(s, &f, at(13), false);
-    assert_int_equal(schedule_front_token(&g, at(14)), -1); /* 9 s of it were f's reply */
-    schedule_front_ended(s, &g, at(15), false);
+    schedule_interactive_began(s, &f, at(3)); /* the job is left to end, and does not */
+    schedule_interactive_began(s, &g, at(4));
+    schedule_requeue_preempted(s, &j, at(4));
+    assert_int_equal(schedule_interactive_token(&f, at(5)), -1);
+    schedule_interactive_ended(s, &f, at(13), false);
+    assert_int_equal(schedule_interactive_token(&g, at(14)), -1); /* 9 s of it were f's reply */
+    schedule_interactive_ended(s, &g, at(15), false);
     next_is(s, 16, &j);
     j.expected = 5 * USEC_PER_S;
     assert_ptr_equal(schedule_victim(s, &a, at(20)), &j); /* an abort is not known to cost much */
@@ -323,19 +323,19 @@ static void an_answer_that_is_being_written_notices_at_once(void **state)
     struct kind_policy tags = kind(KIND_CLASS_BACKGROUND, 5);
     tags.settle = 0;
     struct schedule_job j = job(&a, &tags);
-    struct schedule_front f = chat(&a);
+    struct schedule_interactive f = chat(&a);
     f.size = 1000;
-    schedule_front_began(s, &f, at(0));
-    assert_int_equal(schedule_front_token(&f, at(0.5)), -1);
-    schedule_front_ended(s, &f, at(1), false);
+    schedule_interactive_began(s, &f, at(0));
+    assert_int_equal(schedule_interactive_token(&f, at(0.5)), -1);
+    schedule_interactive_ended(s, &f, at(1), false);
     schedule_wait(s, &j, at(2));
     next_is(s, 2, &j);
     f = chat(&a);
     f.size = 4000; /* four times the prompt: 2 s of the 5 s are its own */
-    schedule_front_began(s, &f, at(3));
-    schedule_again(s, &j, at(3));
-    assert_int_equal(schedule_front_token(&f, at(8)), 3 * USEC_PER_S);
-    schedule_front_ended(s, &f, at(9), false);
+    schedule_interactive_began(s, &f, at(3));
+    schedule_requeue_preempted(s, &j, at(3));
+    assert_int_equal(schedule_interactive_token(&f, at(8)), 3 * USEC_PER_S);
+    schedule_interactive_ended(s, &f, at(9), false);
     next_is(s, 13, &j);
     j.expected = 5 * USEC_PER_S;
     assert_null(schedule_victim(s, &a, at(16))); /* 2 s to go, noticed after 3 */
@@ -354,17 +354,17 @@ static void an_abort_is_a_request_not_a_fact(void **state)
     struct kind_policy tags = kind(KIND_CLASS_BACKGROUND, 5);
     tags.settle = 0;
     struct schedule_job j = job(&a, &tags), k = job(&a, &tags);
-    struct schedule_front f = chat(&a);
-    schedule_front_began(s, &f, at(0));
-    assert_int_equal(schedule_front_token(&f, at(0.5)), -1); /* this is what is usual */
-    schedule_front_ended(s, &f, at(1), false);
+    struct schedule_interactive f = chat(&a);
+    schedule_interactive_began(s, &f, at(0));
+    assert_int_equal(schedule_interactive_token(&f, at(0.5)), -1); /* this is what is usual */
+    schedule_interactive_ended(s, &f, at(1), false);
     schedule_wait(s, &j, at(2));
     next_is(s, 2, &j);
     f = chat(&a);
-    schedule_front_began(s, &f, at(3));
-    schedule_again(s, &j, at(3));
-    assert_int_equal(schedule_front_token(&f, at(5.5)), 2 * USEC_PER_S);
-    schedule_front_ended(s, &f, at(6), false);
+    schedule_interactive_began(s, &f, at(3));
+    schedule_requeue_preempted(s, &j, at(3));
+    assert_int_equal(schedule_interactive_token(&f, at(5.5)), 2 * USEC_PER_S);
+    schedule_interactive_ended(s, &f, at(6), false);
     next_is(s, 7, &j);
     schedule_end(s, &j, at(8), true); /* its client left: the server may be busy for 2 s */
     schedule_wait(s, &k, at(8));
@@ -386,20 +386,20 @@ static void a_slow_server_is_left_alone_for_longer(void **state)
     struct upstream_settings a = upstream(here, one, 1);
     struct kind_policy tags = kind(KIND_CLASS_BACKGROUND, 5);
     struct schedule_job j = job(&a, &tags);
-    struct schedule_front f = chat(&a);
-    schedule_front_began(s, &f, at(0));
-    (void)schedule_front_token(&f, at(1.5));
+    struct schedule_interactive f = chat(&a);
+    schedule_interactive_began(s, &f, at(0));
+    (void)schedule_interactive_token(&f, at(1.5));
     schedule_wait(s, &j, at(2));
-    schedule_front_ended(s, &f, at(3), false);
+    schedule_interactive_ended(s, &f, at(3), false);
     waits(s, 4, &j, SCHEDULE_SETTLE); /* 1 s, and the 1.5 s of a first token */
     due_in(s, 4, 1.5);
     next_is(s, 5.5, &j);
     schedule_end(s, &j, at(6), false);
     f = chat(&a);
-    schedule_front_began(s, &f, at(7));
-    (void)schedule_front_token(&f, at(107)); /* one very long prompt is not what is usual */
+    schedule_interactive_began(s, &f, at(7));
+    (void)schedule_interactive_token(&f, at(107)); /* one very long prompt is not what is usual */
     schedule_wait(s, &j, at(108));
-    schedule_front_ended(s, &f, at(110), false);
+    schedule_interactive_ended(s, &f, at(110), false);
     due_in(s, 110, 4);
     next_is(s, 114, &j);
     schedule_end(s, &j, at(115), false);
@@ -413,30 +413,30 @@ static void a_first_title_waits_for_its_chat(void **state)
     struct upstream_settings a = upstream(here, one, 1);
     struct kind_policy title = kind(KIND_CLASS_BACKGROUND, 3);
     struct kind_policy query = kind(KIND_CLASS_FOREGROUND, 1);
-    struct schedule_whose me = {key(1), key(7)}, you = {key(2), key(8)};
+    struct schedule_conversation me = {key(1), key(7)}, you = {key(2), key(8)};
     struct schedule_job j = job(&a, &title), q = job(&a, &query);
     j.beside_reply = true;
-    j.whose = me;
-    q.whose = me;
+    j.conversation = me;
+    q.conversation = me;
     schedule_wait(s, &j, at(0));
     waits(s, 0, &j, SCHEDULE_FIRST_TURN);
     due_in(s, 0, 2);
-    struct schedule_front other = chat(&a);
-    other.whose = you;
+    struct schedule_interactive other = chat(&a);
+    other.conversation = you;
     other.first_turn = true;
-    schedule_front_began(s, &other, at(0.1));
-    schedule_front_ended(s, &other, at(0.2), false);
+    schedule_interactive_began(s, &other, at(0.1));
+    schedule_interactive_ended(s, &other, at(0.2), false);
     waits(s, 1.3, &j, SCHEDULE_FIRST_TURN); /* somebody else's */
     schedule_wait(s, &q, at(1.3));
     next_is(s, 1.3, &q);
     schedule_end(s, &q, at(3), false); /* counted anew from here */
     waits(s, 3, &j, SCHEDULE_FIRST_TURN);
     due_in(s, 3, 2);
-    struct schedule_front f = chat(&a);
-    f.whose = me;
-    schedule_front_began(s, &f, at(3.5));
+    struct schedule_interactive f = chat(&a);
+    f.conversation = me;
+    schedule_interactive_began(s, &f, at(3.5));
     waits(s, 3.5, &j, SCHEDULE_FOR_CHAT);
-    schedule_front_ended(s, &f, at(9), false);
+    schedule_interactive_ended(s, &f, at(9), false);
     next_is(s, 10, &j);
     schedule_end(s, &j, at(11), false);
     /* without its chat it goes after first_turn_wait */
@@ -445,10 +445,10 @@ static void a_first_title_waits_for_its_chat(void **state)
     next_is(s, 22, &j);
     schedule_end(s, &j, at(23), false);
     /* and where the chat is there already, it does not wait for another one */
-    schedule_front_began(s, &f, at(30));
+    schedule_interactive_began(s, &f, at(30));
     schedule_wait(s, &j, at(30));
     waits(s, 30, &j, SCHEDULE_FOR_CHAT);
-    schedule_front_ended(s, &f, at(30.5), false);
+    schedule_interactive_ended(s, &f, at(30.5), false);
     next_is(s, 31.5, &j);
     schedule_end(s, &j, at(32), false);
     end(s);
@@ -464,14 +464,14 @@ static void max_hold_bounds_the_waits_of_a_turn(void **state)
     title.max_hold = 60 * USEC_PER_S;
     struct schedule_job follow = job(&a, &policy), tags = job(&a, &policy),
                         other = job(&a, &policy), beside = job(&a, &title);
-    struct schedule_front f = chat(&a);
+    struct schedule_interactive f = chat(&a);
     follow.turn = tags.turn = key(1);
     other.turn = key(2);
     beside.beside_reply = true;
     schedule_wait(s, &follow, at(0));
     next_is(s, 0, &follow);
-    schedule_front_began(s, &f, at(1));
-    schedule_again(s, &follow, at(1));
+    schedule_interactive_began(s, &f, at(1));
+    schedule_requeue_preempted(s, &follow, at(1));
     schedule_wait(s, &beside, at(1));
     waits(s, 20.9, &follow, SCHEDULE_FOR_CHAT);
     due_in(s, 20.9, 0.1);
@@ -497,14 +497,14 @@ static void who_goes_first(void **state)
     struct kind_policy first = kind(KIND_CLASS_BACKGROUND, 3),
                        last = kind(KIND_CLASS_BACKGROUND, 5);
     struct schedule_job old = job(&a, &last), young = job(&a, &last), title = job(&a, &first);
-    struct schedule_front f = chat(&a);
+    struct schedule_interactive f = chat(&a);
     schedule_wait(s, &old, at(0));
     next_is(s, 0, &old);
-    schedule_front_began(s, &f, at(1));
-    schedule_again(s, &old, at(1)); /* keeps its age */
+    schedule_interactive_began(s, &f, at(1));
+    schedule_requeue_preempted(s, &old, at(1)); /* keeps its age */
     schedule_wait(s, &young, at(0.5));
     schedule_wait(s, &title, at(3));
-    schedule_front_ended(s, &f, at(4), false);
+    schedule_interactive_ended(s, &f, at(4), false);
     struct schedule_job *const order[] = {&title, &old, &young};
     for (size_t i = 0; i < 3; i++) {
         next_is(s, 6 + (double)i, order[i]);
@@ -521,9 +521,9 @@ static void a_full_queue_lets_the_oldest_go(void **state)
     struct kind_policy policy = kind(KIND_CLASS_BACKGROUND, 5);
     struct kind_policy complete = kind(KIND_CLASS_COMPLETION, 2);
     struct schedule_job j[4], k = job(&a, &complete);
-    struct schedule_front f = chat(&a);
+    struct schedule_interactive f = chat(&a);
     policy.queue = 3;
-    schedule_front_began(s, &f, at(0));
+    schedule_interactive_began(s, &f, at(0));
     schedule_wait(s, &k, at(0)); /* completions are never queued, so they take no place */
     for (size_t i = 0; i < 3; i++) {
         j[i] = job(&a, &policy);
@@ -546,15 +546,15 @@ static void one_model_at_a_time(void **state)
     struct kind_policy title = kind(KIND_CLASS_BACKGROUND, 3),
                        tags = kind(KIND_CLASS_BACKGROUND, 5);
     struct schedule_job big = job(&a, &tags), small = job(&a, &title), more = job(&a, &tags);
-    struct schedule_front f = chat(&a);
+    struct schedule_interactive f = chat(&a);
     a.one_model = true;
     f.model = big.model = key(1);
     small.model = more.model = key(2);
-    schedule_front_began(s, &f, at(0));
+    schedule_interactive_began(s, &f, at(0));
     schedule_wait(s, &big, at(0));
     schedule_wait(s, &small, at(0));
     schedule_wait(s, &more, at(0));
-    schedule_front_ended(s, &f, at(5), false);
+    schedule_interactive_ended(s, &f, at(5), false);
     next_is(s, 6, &big); /* the resident model's, whatever the priority */
     schedule_end(s, &big, at(7), false);
     waits(s, 64.9, &small, SCHEDULE_MODEL); /* long after max_hold */
@@ -574,9 +574,9 @@ static void for_people(void **state)
     struct upstream_settings a = upstream(here, one, 1), b = upstream(there, one, 1);
     struct kind_policy tags = kind(KIND_CLASS_BACKGROUND, 5);
     struct schedule_job j = job(&b, &tags);
-    struct schedule_front f = chat(&a);
+    struct schedule_interactive f = chat(&a);
     assert_int_equal(schedule_look_machine(s, &a, at(0)).idle, INT64_MAX);
-    schedule_front_began(s, &f, at(0));
+    schedule_interactive_began(s, &f, at(0));
     schedule_wait(s, &j, at(0));
     struct schedule_machine m = schedule_look_machine(s, &b, at(1));
     assert_string_equal(m.name, "one");
@@ -584,7 +584,7 @@ static void for_people(void **state)
     assert_int_equal(m.waiting, 1);
     assert_int_equal(m.quiet, -1);
     assert_int_equal(m.idle, -1);
-    schedule_front_ended(s, &f, at(2), false);
+    schedule_interactive_ended(s, &f, at(2), false);
     assert_int_equal(schedule_look_machine(s, &b, at(3)).quiet, USEC_PER_S);
     next_is(s, 3, &j);
     schedule_end(s, &j, at(4), false);

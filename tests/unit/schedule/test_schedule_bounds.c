@@ -13,22 +13,22 @@ static void no_slots_on_a_machine_with_some(void **state)
     struct upstream_settings a = upstream(here, one, 1), b = upstream(hosted, one, 0);
     struct kind_policy tags = kind(KIND_CLASS_BACKGROUND, 5);
     struct schedule_job j = job(&a, &tags), k = job(&b, &tags), later = job(&a, &tags);
-    struct schedule_front there = chat(&b), f = chat(&a);
+    struct schedule_interactive there = chat(&b), f = chat(&a);
     schedule_wait(s, &j, at(0));
     schedule_wait(s, &k, at(0));
     assert_non_null(schedule_next(s, at(0)));
     assert_non_null(schedule_next(s, at(0)));
-    schedule_front_began(s, &there, at(1)); /* nothing gives way to it ... */
+    schedule_interactive_began(s, &there, at(1)); /* nothing gives way to it ... */
     assert_null(schedule_victim(s, &b, at(1)));
     schedule_end(s, &j, at(2), false);
     schedule_wait(s, &later, at(2)); /* ... nor waits for it */
     next_is(s, 2, &later);
-    schedule_front_began(s, &f, at(3));
+    schedule_interactive_began(s, &f, at(3));
     assert_ptr_equal(schedule_victim(s, &a, at(3)), &later);
-    schedule_again(s, &later, at(3));
+    schedule_requeue_preempted(s, &later, at(3));
     assert_null(schedule_victim(s, &a, at(3))); /* what runs at none is in nobody's way */
-    schedule_front_ended(s, &there, at(3.5), false);
-    schedule_front_ended(s, &f, at(4), false);
+    schedule_interactive_ended(s, &there, at(3.5), false);
+    schedule_interactive_ended(s, &f, at(4), false);
     next_is(s, 5, &later);
     schedule_end(s, &later, at(6), false);
     schedule_end(s, &k, at(6), false);
@@ -42,10 +42,10 @@ static void a_title_beside_the_reply_shares_no_budget(void **state)
     struct upstream_settings a = upstream(here, one, 1);
     struct kind_policy policy = kind(KIND_CLASS_BACKGROUND, 4);
     struct schedule_job title = job(&a, &policy), tags = job(&a, &policy), more = job(&a, &policy);
-    struct schedule_front f = chat(&a);
+    struct schedule_interactive f = chat(&a);
     title.turn = tags.turn = more.turn = key(1);
     title.beside_reply = true;
-    schedule_front_began(s, &f, at(0));
+    schedule_interactive_began(s, &f, at(0));
     schedule_wait(s, &title, at(0));
     next_is(s, 20, &title);
     schedule_end(s, &title, at(20), false);
@@ -69,14 +69,14 @@ static void a_requeued_task_goes_on_with_its_budget(void **state)
     struct upstream_settings a = upstream(here, one, 1);
     struct kind_policy policy = kind(KIND_CLASS_BACKGROUND, 4);
     struct schedule_job j = job(&a, &policy);
-    struct schedule_front f = chat(&a);
-    schedule_front_began(s, &f, at(0));
+    struct schedule_interactive f = chat(&a);
+    schedule_interactive_began(s, &f, at(0));
     schedule_wait(s, &j, at(0));
-    schedule_front_ended(s, &f, at(11), false);
+    schedule_interactive_ended(s, &f, at(11), false);
     next_is(s, 12, &j);
     f = chat(&a);
-    schedule_front_began(s, &f, at(13));
-    schedule_again(s, &j, at(13));
+    schedule_interactive_began(s, &f, at(13));
+    schedule_requeue_preempted(s, &j, at(13));
     waits(s, 20.9, &j, SCHEDULE_FOR_CHAT); /* 12 s are gone, by whichever turn */
     next_is(s, 21, &j);
     end(s);
@@ -118,38 +118,40 @@ static void an_abort_in_one_of_several_slots(void **state)
     struct upstream_settings a = upstream(here, one, 2);
     struct kind_policy tags = kind(KIND_CLASS_BACKGROUND, 5);
     struct schedule_job j = job(&a, &tags);
-    struct schedule_front f = chat(&a);
+    struct schedule_interactive f = chat(&a);
     tags.settle = 0;
-    schedule_front_began(s, &f, at(0));
-    assert_int_equal(schedule_front_token(&f, at(0.5)), -1);
-    schedule_front_ended(s, &f, at(1), false);
+    schedule_interactive_began(s, &f, at(0));
+    assert_int_equal(schedule_interactive_token(&f, at(0.5)), -1);
+    schedule_interactive_ended(s, &f, at(1), false);
     schedule_wait(s, &j, at(1));
     next_is(s, 1, &j);
     f = chat(&a);
-    schedule_front_began(s, &f, at(2));
-    assert_int_equal(schedule_front_token(&f, at(9)), -1); /* not alone: says nothing */
-    schedule_front_ended(s, &f, at(10), false);
+    schedule_interactive_began(s, &f, at(2));
+    assert_int_equal(schedule_interactive_token(&f, at(9)), -1); /* not alone: says nothing */
+    schedule_interactive_ended(s, &f, at(10), false);
     f = chat(&a);
-    schedule_front_began(s, &f, at(11));
-    schedule_again(s, &j, at(11));
-    assert_int_equal(schedule_front_token(&f, at(14.5)), 3 * USEC_PER_S);
-    schedule_front_ended(s, &f, at(15), false);
+    schedule_interactive_began(s, &f, at(11));
+    schedule_requeue_preempted(s, &j, at(11));
+    assert_int_equal(schedule_interactive_token(&f, at(14.5)), 3 * USEC_PER_S);
+    schedule_interactive_ended(s, &f, at(15), false);
     next_is(s, 15, &j);
     f = chat(&a);
-    schedule_front_began(s, &f, at(16));
-    schedule_again(s, &j, at(16));
-    schedule_front_ended(s, &f, at(16.5), false); /* a short reply: the slot is not free yet */
+    schedule_interactive_began(s, &f, at(16));
+    schedule_requeue_preempted(s, &j, at(16));
+    schedule_interactive_ended(s, &f, at(16.5),
+                               false); /* a short reply: the slot is not free yet */
     waits(s, 16.5, &j, SCHEDULE_SLOTS);
     due_in(s, 16.5, 2.5);
     f = chat(&a);
-    schedule_front_began(s, &f, at(17)); /* nor is this one alone */
-    assert_int_equal(schedule_front_token(&f, at(25)), -1);
-    schedule_front_ended(s, &f, at(25), false);
+    schedule_interactive_began(s, &f, at(17)); /* nor is this one alone */
+    assert_int_equal(schedule_interactive_token(&f, at(25)), -1);
+    schedule_interactive_ended(s, &f, at(25), false);
     next_is(s, 25, &j);
     f = chat(&a);
-    schedule_front_began(s, &f, at(26));
-    schedule_again(s, &j, at(26));
-    assert_int_equal(schedule_front_token(&f, at(27.5)), USEC_PER_S); /* still against 0.5 s */
+    schedule_interactive_began(s, &f, at(26));
+    schedule_requeue_preempted(s, &j, at(26));
+    assert_int_equal(schedule_interactive_token(&f, at(27.5)),
+                     USEC_PER_S); /* still against 0.5 s */
     end(s);
 }
 
@@ -162,8 +164,8 @@ static void somebody_elses_query_says_nothing_of_my_title(void **state)
     struct kind_policy query = kind(KIND_CLASS_FOREGROUND, 1);
     struct schedule_job j = job(&a, &title), q = job(&a, &query);
     j.beside_reply = true;
-    j.whose = (struct schedule_whose){key(1), key(7)};
-    q.whose = (struct schedule_whose){key(1), key(8)};
+    j.conversation = (struct schedule_conversation){key(1), key(7)};
+    q.conversation = (struct schedule_conversation){key(1), key(8)};
     schedule_wait(s, &j, at(0));
     schedule_wait(s, &q, at(0.4));
     next_is(s, 0.4, &q);
@@ -180,16 +182,16 @@ static void what_is_queued_says_why_at_once(void **state)
     struct upstream_settings a = upstream(here, one, 1);
     struct kind_policy tags = kind(KIND_CLASS_BACKGROUND, 5);
     struct schedule_job j = job(&a, &tags), title = job(&a, &tags);
-    struct schedule_front f = chat(&a);
+    struct schedule_interactive f = chat(&a);
     title.beside_reply = true;
-    title.whose.person = key(1);
+    title.conversation.person = key(1);
     schedule_wait(s, &title, at(0));
     assert_int_equal(title.why, SCHEDULE_FIRST_TURN);
     schedule_wait(s, &j, at(0));
     assert_int_equal(j.why, SCHEDULE_FREE);
     next_is(s, 0, &j);
-    schedule_front_began(s, &f, at(1));
-    schedule_again(s, &j, at(1));
+    schedule_interactive_began(s, &f, at(1));
+    schedule_requeue_preempted(s, &j, at(1));
     assert_int_equal(j.why, SCHEDULE_FOR_CHAT);
     end(s);
 }
@@ -203,17 +205,17 @@ static void what_a_chat_makes_pointless_is_an_abort_too(void **state)
     struct kind_policy tags = kind(KIND_CLASS_BACKGROUND, 5);
     tags.settle = 0;
     struct schedule_job j = job(&a, &completion), k = job(&a, &tags);
-    struct schedule_front f = chat(&a);
-    schedule_front_began(s, &f, at(1));
-    assert_int_equal(schedule_front_token(&f, at(1.5)), -1);
-    schedule_front_ended(s, &f, at(2), false);
+    struct schedule_interactive f = chat(&a);
+    schedule_interactive_began(s, &f, at(1));
+    assert_int_equal(schedule_interactive_token(&f, at(1.5)), -1);
+    schedule_interactive_ended(s, &f, at(2), false);
     schedule_wait(s, &j, at(3));
     next_is(s, 3, &j);
     schedule_end(s, &j, at(5), true); /* its text was sent ... */
     f = chat(&a);
-    schedule_front_began(s, &f, at(5)); /* ... by this chat */
-    assert_int_equal(schedule_front_token(&f, at(7.5)), 2 * USEC_PER_S);
-    schedule_front_ended(s, &f, at(8), false);
+    schedule_interactive_began(s, &f, at(5)); /* ... by this chat */
+    assert_int_equal(schedule_interactive_token(&f, at(7.5)), 2 * USEC_PER_S);
+    schedule_interactive_ended(s, &f, at(8), false);
     schedule_wait(s, &k, at(8));
     next_is(s, 8, &k);
     schedule_end(s, &k, at(9), true);
@@ -232,19 +234,19 @@ static void a_title_does_not_wait_for_a_chat_elsewhere(void **state)
     struct upstream_settings a = upstream(here, one, 1), b = upstream(two, there, 1);
     struct kind_policy title = kind(KIND_CLASS_BACKGROUND, 3);
     struct schedule_job j = job(&b, &title), k = job(&b, &title);
-    struct schedule_front f = chat(&a);
+    struct schedule_interactive f = chat(&a);
     title.first_turn_wait = 2 * USEC_PER_S;
     j.beside_reply = true;
     j.elsewhere = true;
     schedule_wait(s, &j, at(1));
     next_is(s, 1, &j);
     schedule_end(s, &j, at(2), false);
-    schedule_front_began(s, &f, at(3)); /* it is here, on another machine */
+    schedule_interactive_began(s, &f, at(3)); /* it is here, on another machine */
     k.beside_reply = true;
     schedule_wait(s, &k, at(3));
     next_is(s, 3, &k);
     schedule_end(s, &k, at(4), false);
-    schedule_front_ended(s, &f, at(5), false);
+    schedule_interactive_ended(s, &f, at(5), false);
     end(s);
 }
 
@@ -256,8 +258,8 @@ static void who_types_is_about_to_send(void **state)
     struct kind_policy tags = kind(KIND_CLASS_BACKGROUND, 5);
     struct schedule_job j = job(&a, &tags), k = job(&a, &tags);
     struct hash_key ann = {.hi = 1, .lo = 2}, bob = {.hi = 3, .lo = 4};
-    j.whose.person = ann;
-    k.whose.person = bob;
+    j.conversation.person = ann;
+    k.conversation.person = bob;
     schedule_typed(s, &a, ann, at(10));
     schedule_wait(s, &j, at(10.5));
     waits(s, 10.5, &j, SCHEDULE_SETTLE);
@@ -272,7 +274,7 @@ static void who_types_is_about_to_send(void **state)
     struct kind_policy completion = kind(KIND_CLASS_COMPLETION, 2);
     completion.settle = USEC_PER_S; /* set for all kinds */
     struct schedule_job c = job(&a, &completion);
-    c.whose.person = ann;
+    c.conversation.person = ann;
     schedule_typed(s, &a, ann, at(12.5));
     schedule_wait(s, &c, at(12.5)); /* the typing itself */
     next_is(s, 12.5, &c);
@@ -293,10 +295,10 @@ static void a_waiting_job_has_a_position(void **state)
     struct upstream_settings far = upstream(distant, other, 1);
     struct kind_policy tags = kind(KIND_CLASS_BACKGROUND, 5);
     struct kind_policy title = kind(KIND_CLASS_BACKGROUND, 3);
-    struct schedule_front f = chat(&a);
+    struct schedule_interactive f = chat(&a);
     struct schedule_job j[5] = {job(&a, &tags), job(&b, &tags), job(&a, &tags), job(&b, &title),
                                 job(&far, &title)};
-    schedule_front_began(s, &f, at(0));
+    schedule_interactive_began(s, &f, at(0));
     for (size_t i = 0; i < 5; i++) {
         assert_int_equal(schedule_position(s, &j[i]), 0);
         schedule_wait(s, &j[i], at(i == 0 ? 0 : 1)); /* j[2] is as old as j[1] */
@@ -307,7 +309,7 @@ static void a_waiting_job_has_a_position(void **state)
     assert_int_equal(schedule_position(s, &j[4]), 1); /* another machine */
     next_is(s, 2, &j[4]);
     assert_int_equal(schedule_position(s, &j[4]), 0); /* it runs */
-    schedule_front_ended(s, &f, at(3), false);
+    schedule_interactive_ended(s, &f, at(3), false);
     /* they start in the order of their places */
     size_t second = schedule_position(s, &j[1]) < schedule_position(s, &j[2]) ? 1 : 2;
     struct schedule_job *order[4] = {&j[3], &j[0], &j[second], &j[3 - second]};

@@ -20,7 +20,7 @@ struct play {
     struct upstream_settings up[UPSTREAMS];
     struct kind_policy background, completion, foreground;
     struct schedule_job jobs[JOBS];
-    struct schedule_front fronts[FRONTS];
+    struct schedule_interactive fronts[FRONTS];
     bool open[FRONTS];
     mono_t now, quiet[2];
 };
@@ -73,7 +73,7 @@ static void give_way(struct play *p, const struct upstream_settings *to)
     while ((v = schedule_victim(p->s, to, p->now)) != NULL) {
         assert_ptr_not_equal(v->policy, &p->foreground);
         assert_false(v->forced);
-        schedule_again(p->s, v, p->now);
+        schedule_requeue_preempted(p->s, v, p->now);
     }
 }
 
@@ -119,7 +119,7 @@ static void a_job_comes(struct play *p, struct schedule_job *j)
     *j = job(&p->up[pick(UPSTREAMS)], policies[pick(4)]);
     j->turn = key((uint64_t)(p->now.us / (100 * USEC_PER_S)) * 4 + pick(4));
     j->beside_reply = pick(4) == 0;
-    j->whose.person = key(1 + pick(2));
+    j->conversation.person = key(1 + pick(2));
     j->expected = pick(3) == 0 ? (usec_t)pick(5000) * USEC_PER_MS : -1;
     schedule_wait(p->s, j, p->now);
 }
@@ -134,14 +134,14 @@ static void step(struct play *p)
         if (p->open[f]) {
             p->open[f] = false;
             p->quiet[machine(p->fronts[f].to)] = p->now;
-            (void)schedule_front_token(&p->fronts[f], p->now);
-            schedule_front_ended(p->s, &p->fronts[f], p->now, pick(10) == 0);
+            (void)schedule_interactive_token(&p->fronts[f], p->now);
+            schedule_interactive_ended(p->s, &p->fronts[f], p->now, pick(10) == 0);
         } else {
             p->open[f] = true;
             p->fronts[f] = chat(&p->up[pick(UPSTREAMS)]);
-            p->fronts[f].whose.person = key(1 + pick(2));
+            p->fronts[f].conversation.person = key(1 + pick(2));
             p->fronts[f].first_turn = pick(2) == 0;
-            schedule_front_began(p->s, &p->fronts[f], p->now);
+            schedule_interactive_began(p->s, &p->fronts[f], p->now);
             give_way(p, p->fronts[f].to);
         }
         break;
@@ -182,7 +182,7 @@ static void play(uint64_t seed)
     }
     for (size_t i = 0; i < FRONTS; i++) {
         if (p.open[i]) {
-            schedule_front_ended(p.s, &p.fronts[i], p.now, false);
+            schedule_interactive_ended(p.s, &p.fronts[i], p.now, false);
         }
         p.open[i] = false;
     }

@@ -60,9 +60,6 @@ void engine_explain(struct engine *e, const struct explain_request *in, struct e
 /* The table of flights. Valid as long as the engine. */
 struct flight_table *engine_flights(struct engine *e);
 
-/* For measurements only: see flight_without(). */
-void engine_without(struct engine *e, unsigned parts);
-
 /* Requests that were refused for their head (Host, token, unknown upstream), or for a loop. */
 int64_t engine_bad_requests(const struct engine *e);
 /* How Open WebUI is set up, as far as its requests showed it (hints.h). Valid as long as the engine. */

@@ -35,35 +35,37 @@ struct flight_table;
 struct flight;
 
 enum flight_result {
-    FLIGHT_ANSWER, /* `answer`, in neutral form */
-    FLIGHT_EMPTY,  /* answer the kind's harmless content; `outcome` says why */
-    FLIGHT_RAW,    /* what the server sent, as it came: an error of its own, or an odd answer */
-    FLIGHT_FAILED, /* lull's own error */
+    FLIGHT_RESULT_ANSWER, /* `answer`, in neutral form */
+    FLIGHT_RESULT_EMPTY,  /* answer the kind's harmless content; `outcome` says why */
+    FLIGHT_RESULT_RAW, /* what the server sent, as it came: an error of its own, or an odd answer */
+    FLIGHT_RESULT_FAILED, /* lull's own error */
 };
 
 struct flight_end {
     enum flight_result result;
-    enum outcome outcome;        /* FLIGHT_EMPTY: which */
-    const struct answer *answer; /* FLIGHT_ANSWER */
+    enum outcome outcome;        /* FLIGHT_RESULT_EMPTY: which */
+    const struct answer *answer; /* FLIGHT_RESULT_ANSWER */
     enum answer_verdict
-        verdict;              /* FLIGHT_ANSWER of a call: of answer_validate(), repaired or not */
-    int status;               /* FLIGHT_RAW */
-    enum dialect raw_dialect; /* FLIGHT_RAW: whose words raw_body is in */
-    struct span raw_headers;  /* FLIGHT_RAW: lines "Name: value\r\n", without framing */
+        verdict; /* FLIGHT_RESULT_ANSWER of a call: of answer_validate(), repaired or not */
+    int status;  /* FLIGHT_RESULT_RAW */
+    enum dialect raw_dialect; /* FLIGHT_RESULT_RAW: whose words raw_body is in */
+    struct span raw_headers;  /* FLIGHT_RESULT_RAW: lines "Name: value\r\n", without framing */
     struct span raw_body;
-    enum http_error error; /* FLIGHT_FAILED */
-    const char *why;       /* FLIGHT_FAILED: one phrase */
-    bool rest;      /* FLIGHT_ANSWER: the rest of a suggestion that another request's call made */
-    bool held;      /* FLIGHT_ANSWER: the rest of a suggestion that was held by then */
-    bool fell_back; /* the answer is the fallback's: not kept */
+    enum http_error error; /* FLIGHT_RESULT_FAILED */
+    const char *why;       /* FLIGHT_RESULT_FAILED: one phrase */
+    bool rest; /* FLIGHT_RESULT_ANSWER: the rest of a suggestion that another request's call made */
+    bool held; /* FLIGHT_RESULT_ANSWER: the rest of a suggestion that was held by then */
+    bool fell_back;       /* the answer is the fallback's: not kept */
     bool upstream_failed; /* RAW with an error status, or FAILED: counts as `failed` */
-    usec_t model_time; /* FLIGHT_ANSWER, FLIGHT_RAW: measured model time of the call that made it */
-    usec_t took;       /* FLIGHT_ANSWER: from the start of the call to its end */
-    int64_t tokens;    /* FLIGHT_ANSWER: in and out, 0 when unknown */
-    int64_t tokens_in, tokens_out; /* FLIGHT_ANSWER of a call: the same, of this call alone */
-    bool estimated;                /* some of them: from the bytes */
-    int64_t cost;                  /* FLIGHT_ANSWER: of the call, in millionths of money */
-    /* For whoever answers several waiters alike; set by the hook `landed` (stored) and by waiters.
+    usec_t
+        model_time; /* FLIGHT_RESULT_ANSWER, FLIGHT_RESULT_RAW: measured model time of the call that made it */
+    usec_t took;    /* FLIGHT_RESULT_ANSWER: from the start of the call to its end */
+    int64_t tokens; /* FLIGHT_RESULT_ANSWER: in and out, 0 when unknown */
+    int64_t tokens_in,
+        tokens_out; /* FLIGHT_RESULT_ANSWER of a call: the same, of this call alone */
+    bool estimated; /* some of them: from the bytes */
+    int64_t cost;   /* FLIGHT_RESULT_ANSWER: of the call, in millionths of money */
+    /* For whoever answers several waiters alike; set by the hook `completed` (stored) and by waiters.
      */
     bool stored;
     struct hash_key entry_id;
@@ -94,7 +96,7 @@ struct flight_waiter {
 
 /* Which conversation a task belongs to, and where in it. */
 struct flight_turn {
-    struct schedule_whose whose;
+    struct schedule_conversation conversation;
     struct hash_key turn; /* of the after-reply tasks of one reply; zero: none */
     bool beside_reply;    /* a title asked before the first reply */
     bool elsewhere;       /* its chat goes to another machine */
@@ -128,7 +130,8 @@ struct flight_spec {
     size_t header_count;
     struct span body; /* with the effective model, otherwise as the client wrote it; copied */
     bool may_stream;  /* whether a streamed answer may be asked for instead */
-    bool aside; /* nobody's task: counted in the upstream's calls only, not kept, and the breaker
+    bool
+        untracked; /* nobody's task: counted in the upstream's calls only, not kept, and the breaker
                    neither asked nor told */
     struct flight_fallback fallback;
     /* Identity: the level-2 key. */
@@ -151,7 +154,7 @@ const struct flight_spec *flight_spec(const struct flight *f);
 struct flight_hooks {
     /* A complete answer has come; called once, before the waiters. May keep it and say so in end.
      */
-    void (*landed)(void *ctx, const struct flight *f, struct flight_end *end);
+    void (*completed)(void *ctx, const struct flight *f, struct flight_end *end);
     /* A completion is to be called: whether what is left of a held suggestion answers it by now.
      * true: content is filled, and model_time and tokens of end. */
     bool (*held)(void *ctx, const struct flight_spec *spec, struct buf *content,
@@ -200,7 +203,7 @@ void flight_chat_sent(struct flight_table *t, struct hash_key person, struct spa
 /* A chat that goes on from a reply: follow-ups to what came before are answered empty (`obsolete`)
  * unless their kind keeps them, since Open WebUI shows follow-ups only under the last message.
  * chat: the request, NULL where its body is not held. */
-void flight_moved_on(struct flight_table *t, const struct schedule_whose *whose,
+void flight_moved_on(struct flight_table *t, const struct schedule_conversation *whose,
                      const struct dialect_request *chat);
 /* What a request like this is known for: its window, by the verdict of typist_note(); how long its
  * call may take, longer requests longer (-1: not known). */
@@ -212,9 +215,10 @@ void flight_took(struct flight_table *t, const struct flight_spec *spec, usec_t 
 /* Whether a follow-up to that turn is obsolete once this chat comes. task_chat: the follow-up's own
  * conversation, zero where it is not known; chat: NULL where its body is not held. */
 bool flight_turn_is_over(const struct flight_turn *turn, struct hash_key task_chat,
-                         const struct schedule_whose *whose, const struct dialect_request *chat);
+                         const struct schedule_conversation *whose,
+                         const struct dialect_request *chat);
 
-/* Switches parts off, to measure what they bring (tests/bench/typing). Not for use. */
+/* Mechanisms that a benchmark measures by switching each off. */
 enum flight_part {
     FLIGHT_PART_FOLLOW = 1, /* longer text waits for a call under way */
     FLIGHT_PART_WINDOW = 2, /* `auto` adapts; without: no window */
@@ -223,8 +227,8 @@ enum flight_part {
     FLIGHT_PART_EMPTY = 16, /* empty suggestions are kept */
     FLIGHT_PART_BUSY = 32,  /* completions wait for chats, at most max_hold */
 };
-void flight_without(struct flight_table *t, unsigned parts);
-bool flight_has(const struct flight_table *t, enum flight_part part);
+/* Always true. tests/bench/typing links another definition in its place. */
+bool flight_has(enum flight_part part);
 
 /* For people: the window that a request like this would be held for now, and whether a call under
  * way would be followed. Changes nothing. */

@@ -34,7 +34,7 @@ void rewarm_destroy(struct rewarm *r);
 /* A chat begins: a call to its machine is aborted, and the kept conversation is forgotten. Returns
  * what came since the turn before; TURN_UNKNOWN: that was of another conversation. */
 enum turn_gap rewarm_chat_began(struct rewarm *r, const struct upstream_settings *to,
-                                const struct schedule_whose *whose, bool first_turn);
+                                const struct schedule_conversation *whose, bool first_turn);
 /* Its prompt had `tokens`, of which `cached` were in the server's cache; -1: not reported. */
 void rewarm_chat_read(struct rewarm *r, const struct upstream_settings *to, enum turn_gap gap,
                       int64_t tokens, int64_t cached);
@@ -46,7 +46,7 @@ struct rewarm_chat {
     struct settings *settings;
     int upstream;
     enum endpoint endpoint;
-    struct schedule_whose whose;
+    struct schedule_conversation conversation;
     struct span target, body;
     struct span reply; /* empty: not rewarmed; the gap to the next turn is measured all the same */
     const struct http_header *headers;

@@ -14,9 +14,9 @@ struct gate;
  * two functions filled in. */
 struct gate_ticket {
     struct schedule_job job;
-    void (*go)(void *ctx); /* it may start now: from the loop, never from inside gate_wait() */
+    void (*start)(void *ctx); /* it may start now: from the loop, never from inside gate_wait() */
     /* It has to give way: aborts its call. true: it is to be queued again; false: it has ended. */
-    bool (*yield)(void *ctx);
+    bool (*preempt)(void *ctx);
     void *ctx;
 };
 
@@ -26,8 +26,8 @@ void gate_destroy(struct gate *g); /* no ticket may wait or run; NULL is fine */
 
 /* Queues an idle ticket. */
 void gate_wait(struct gate *g, struct gate_ticket *t);
-/* schedule_back() for a running ticket. */
-bool gate_back(struct gate *g, struct gate_ticket *t);
+/* schedule_requeue_throttled() for a running ticket. */
+bool gate_requeue_throttled(struct gate *g, struct gate_ticket *t);
 /* It waits or runs no more. aborted: its call was cut off. Does nothing to an idle one. */
 void gate_end(struct gate *g, struct gate_ticket *t, bool aborted);
 
@@ -36,8 +36,8 @@ void gate_end(struct gate *g, struct gate_ticket *t, bool aborted);
 void gate_first_byte(struct gate *g, struct gate_ticket *t, bool good);
 
 /* A chat or its like begins or ends; what runs in its way is told to give way at once. */
-void gate_front_began(struct gate *g, struct schedule_front *f);
-void gate_front_ended(struct gate *g, struct schedule_front *f, bool goes_on);
+void gate_interactive_began(struct gate *g, struct schedule_interactive *f);
+void gate_interactive_ended(struct gate *g, struct schedule_interactive *f, bool goes_on);
 /* Told after every change, for what is done in idle time; one at most. */
 void gate_watch(struct gate *g, void (*fn)(void *ctx), void *ctx);
 /* What the schedule knows has changed. */

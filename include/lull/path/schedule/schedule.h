@@ -39,7 +39,7 @@ void schedule_destroy(struct schedule *s); /* NULL is fine */
 int64_t schedule_slots(const struct schedule *s, const struct upstream_settings *to);
 
 /* Whose conversation it is. All zero: not known. */
-struct schedule_whose {
+struct schedule_conversation {
     struct hash_key person; /* by Authorization and user id */
     struct hash_key chat;   /* by the chat header; zero: there was none */
 };
@@ -58,12 +58,12 @@ void schedule_typed(struct schedule *s, const struct upstream_settings *to, stru
 
 /* ---- fronts ---- */
 
-enum schedule_front_kind { SCHEDULE_CHAT, SCHEDULE_FOREGROUND };
+enum schedule_interactive_kind { SCHEDULE_CHAT, SCHEDULE_FOREGROUND };
 
-struct schedule_front {
+struct schedule_interactive {
     const struct upstream_settings *to;
-    enum schedule_front_kind kind;
-    struct schedule_whose whose;
+    enum schedule_interactive_kind kind;
+    struct schedule_conversation conversation;
     struct hash_key model; /* what will be resident; zero: not known */
     size_t size;           /* bytes of its request; 0: not known */
     bool first_turn;       /* of a chat: nothing was answered in it yet */
@@ -74,12 +74,13 @@ struct schedule_front {
     bool after_abort, alone;
     bool had_slot; /* no other front was before it in a queue for slots */
 };
-void schedule_front_began(struct schedule *s, struct schedule_front *f, mono_t now);
+void schedule_interactive_began(struct schedule *s, struct schedule_interactive *f, mono_t now);
 /* The first token came: what it was late by because something had to be aborted for it; -1: it had
  * not, or there is nothing to compare it with. */
-usec_t schedule_front_token(struct schedule_front *f, mono_t now);
+usec_t schedule_interactive_token(struct schedule_interactive *f, mono_t now);
 /* goes_on: it ended with tool calls, and the next part of the same reply is about to come. */
-void schedule_front_ended(struct schedule *s, struct schedule_front *f, mono_t now, bool goes_on);
+void schedule_interactive_ended(struct schedule *s, struct schedule_interactive *f, mono_t now,
+                                bool goes_on);
 
 /* ---- jobs ---- */
 
@@ -88,10 +89,10 @@ enum schedule_why {
     SCHEDULE_FIRST_TURN, /* waits for the chat it belongs to */
     SCHEDULE_FOR_CHAT,
     SCHEDULE_FOR_FOREGROUND,
-    SCHEDULE_SETTLE, /* a reply has just ended */
-    SCHEDULE_SLOTS,  /* all slots are taken */
-    SCHEDULE_MODEL,  /* another model is resident */
-    SCHEDULE_CLOSED, /* the upstream asked to be left alone */
+    SCHEDULE_SETTLE,    /* a reply has just ended */
+    SCHEDULE_SLOTS,     /* all slots are taken */
+    SCHEDULE_MODEL,     /* another model is resident */
+    SCHEDULE_THROTTLED, /* the upstream asked to be left alone */
 };
 /* "chat", "slots" ...; "" for SCHEDULE_FREE. */
 const char *schedule_why_name(enum schedule_why why);
@@ -101,7 +102,7 @@ enum schedule_state { SCHEDULE_IDLE, SCHEDULE_WAITING, SCHEDULE_RUNNING };
 struct schedule_job {
     const struct upstream_settings *to;
     const struct kind_policy *policy;
-    struct schedule_whose whose;
+    struct schedule_conversation conversation;
     struct hash_key turn;  /* its waits are summed under it; zero: of no turn */
     struct hash_key model; /* zero: not known */
     bool beside_reply;     /* a title asked before the first reply: a budget of its own */
@@ -136,7 +137,7 @@ usec_t schedule_due(struct schedule *s, mono_t now);
 void schedule_end(struct schedule *s, struct schedule_job *j, mono_t now, bool aborted);
 /* A running job that has to give way to what has just begun at that upstream: a front, or a
  * foreground job; NULL: no more. A job that loads the front's own model is spared until its first
- * byte: the load is the front's, too, and would begin again. The caller aborts its call and then says schedule_again(), or
+ * byte: the load is the front's, too, and would begin again. The caller aborts its call and then says schedule_requeue_preempted(), or
  * schedule_end(). */
 struct schedule_job *schedule_victim(struct schedule *s, const struct upstream_settings *to,
                                      mono_t now);
@@ -151,9 +152,9 @@ bool schedule_is_loading(const struct schedule_job *j, mono_t now);
 struct schedule_job *schedule_overdue(struct schedule *s, mono_t now);
 /* Queues a job again whose call was refused with a closed door, if it is worth waiting; its waits
  * go on to be counted. false: it is not, and it runs on. */
-bool schedule_back(struct schedule *s, struct schedule_job *j, mono_t now);
+bool schedule_requeue_throttled(struct schedule *s, struct schedule_job *j, mono_t now);
 /* Queues a victim again. */
-void schedule_again(struct schedule *s, struct schedule_job *j, mono_t now);
+void schedule_requeue_preempted(struct schedule *s, struct schedule_job *j, mono_t now);
 /* How long it has waited, all in all. */
 usec_t schedule_waited(const struct schedule_job *j, mono_t now);
 /* The place of a waiting job among all that wait for its machine, in the order in which they would
