@@ -112,9 +112,9 @@ static void damaged_files_are_set_aside_and_begun_anew(void **state)
         assert_int_equal(check_all(s), 0);
         assert_true(exists("data.mdb.bad"));
         assert_false(exists("crashed"));
-        put(s, STORE_ANSWER, 7, SPAN("anew"), FAR);
+        put(s, STORE_ANSWER, 7, SPAN("new"), FAR);
         settle(s);
-        assert_string_equal(get(s, 7), "anew");
+        assert_string_equal(get(s, 7), "new");
         store_close(s);
         assert_int_equal(unlink(path), 0);
     }
@@ -227,7 +227,7 @@ static void start_and_stop(void)
     _exit(0);
 }
 
-/* Whatever is wrong with the pages, at most one start dies of it: the next one begins anew. */
+/* Any damage of the pages kills one start at most: the next one begins with a new file. */
 static void damage_that_kills_while_opening_kills_once(void **state)
 {
     static const unsigned char fills[] = {0xFF, 0x00, 0x5A};
