@@ -10,6 +10,20 @@ configure_file(contrib/systemd/lulld.socket ${CMAKE_BINARY_DIR}/systemd/lulld.so
 install(FILES ${CMAKE_BINARY_DIR}/systemd/lulld.service ${CMAKE_BINARY_DIR}/systemd/lulld.socket
   DESTINATION ${systemd_dir})
 
+# shell completion, written by lullctl itself
+foreach(shell bash zsh fish)
+  add_custom_command(OUTPUT ${CMAKE_BINARY_DIR}/completion.${shell}
+    COMMAND lullctl completion ${shell} > ${CMAKE_BINARY_DIR}/completion.${shell} DEPENDS lullctl VERBATIM)
+endforeach()
+add_custom_target(completion ALL DEPENDS ${CMAKE_BINARY_DIR}/completion.bash ${CMAKE_BINARY_DIR}/completion.zsh
+  ${CMAKE_BINARY_DIR}/completion.fish)
+install(FILES ${CMAKE_BINARY_DIR}/completion.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions
+  RENAME lullctl)
+install(FILES ${CMAKE_BINARY_DIR}/completion.zsh DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/vendor-completions
+  RENAME _lullctl)
+install(FILES ${CMAKE_BINARY_DIR}/completion.fish DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d
+  RENAME lullctl.fish)
+
 install(FILES docs/man/lullctl.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
 install(FILES docs/man/lull.conf.5 DESTINATION ${CMAKE_INSTALL_MANDIR}/man5)
 install(FILES docs/man/lulld.8 DESTINATION ${CMAKE_INSTALL_MANDIR}/man8)

@@ -28,6 +28,7 @@ static const char USAGE[] =
     "  set SECTION.KEY=VALUE...\n"
     "                         change values at once, all or none; not written to the file\n"
     "  pause [60s], resume    answer background tasks empty for a while; end that\n"
+    "  completion SHELL       a completion script for bash, zsh or fish\n"
     "  reload                 read the configuration again\n"
     "  drain                  stop when everything open is done\n"
     "\n"

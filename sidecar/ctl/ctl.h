@@ -41,6 +41,8 @@ struct ctl {
 int command_line_parse(int argc, char **argv, struct ctl *ctl);
 /* Runs the verb; returns the exit status. */
 int verbs_run(const struct ctl *ctl);
+/* The i-th verb of the table; NULL past the end. */
+const char *verbs_name(size_t i);
 
 /* ---- conditions.c ---- */
 
@@ -117,6 +119,7 @@ void ctl_print_draining(const cJSON *answer);
 int ctl_tail(const struct ctl *ctl);
 int ctl_top(const struct ctl *ctl);
 int ctl_doctor(const struct ctl *ctl);
+int ctl_completion(const struct ctl *ctl);
 /* SECTION.KEY=VALUE..., at least one argument. */
 int ctl_set(const struct ctl *ctl);
 /* GET /config; --changed: only what was set over the control socket, as lines of the file. */

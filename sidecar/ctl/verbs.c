@@ -123,6 +123,12 @@ static int run_doctor(const struct ctl *ctl, const struct verb *verb)
     return ctl_doctor(ctl);
 }
 
+static int run_completion(const struct ctl *ctl, const struct verb *verb)
+{
+    (void)verb;
+    return ctl_completion(ctl);
+}
+
 #define PLAIN(name, method, target, print)                                                         \
     {                                                                                              \
         name, run_plain, method, target, print, 0, 0, NO_ARGUMENTS, 0                              \
@@ -149,10 +155,16 @@ static const struct verb verbs[] = {
     {"tail", run_tail, "GET", "/events", NULL, 0, 0, NO_ARGUMENTS,
      CTL_OPTION_KIND | CTL_OPTION_FILTER},
     {"top", run_top, "GET", "/stats", NULL, 0, 0, NO_ARGUMENTS, 0},
+    {"completion", run_completion, "", "", NULL, 1, 1, " needs a shell: bash, zsh or fish", 0},
     {"doctor", run_doctor, "GET", "/doctor", NULL, 0, 0, NO_ARGUMENTS, 0},
 };
 #undef PLAIN
 static const char *const later[] = {"report"};
+
+const char *verbs_name(size_t i)
+{
+    return i < sizeof verbs / sizeof verbs[0] ? verbs[i].name : NULL;
+}
 
 int verbs_run(const struct ctl *ctl)
 {
