@@ -25,6 +25,10 @@ class ScheduleTest(LullTest):
         c.start("POST", PATH["openai"], headers(kind=kind, **more), prompts.body(kind, text).encode())
         return c
 
+    def load_model(self, lull):
+        """Has the model answer once: a call that may still load it is not aborted before its first byte."""
+        self.assertEqual(self.start_task(lull, "query", "Is it loaded?").response().status, 200)
+
     def start_chat(self, lull, text="Hello", **more):
         c = self.connect(lull)
         c.start("POST", PATH["openai"], headers(**more), prompts.chat_body(text, tools=False).encode())
@@ -70,6 +74,7 @@ class ScheduleTest(LullTest):
         up.when("tags", good(gate=first, hold_at=1), times=1)
         up.when("chat", good(gate=chat_gate, hold_at=-1))
         lull = self.one_slot(up)
+        self.load_model(lull)
         waiting = [self.start_task(lull, "tags"), self.start_task(lull, "tags")]
         aborted = up.wait_for(1, "tags")[0]
         lull.wait_stats(lambda s: s["upstreams"]["default"]["running"] == 1)
@@ -119,6 +124,7 @@ class ScheduleTest(LullTest):
         up.when("tags", good(gate=tags_gate, hold_at=1), times=1)
         up.when("chat", good(gate=chat_gate, hold_at=-1))
         lull = self.one_slot(up)
+        self.load_model(lull)
         tags = self.start_task(lull, "tags")
         aborted = up.wait_for(1, "tags")[0]
         self.assertEqual(self.start_task(lull, "query").response().status, 200)
