@@ -83,9 +83,9 @@ class SelfTest(unittest.TestCase):
         self.finds(c, "ctl may not include path/dialect",
                    {"include/lull/path/dialect/answer.h": "/* */\n",
                     "sidecar/ctl/c.c": '/* */\n#include "lull/path/dialect/answer.h"\n'})
-        self.finds(c, "path/store may not include path/schedule",
-                   {"include/lull/path/schedule/t.h": "/* */\n",
-                    "sidecar/path/store/s.c": '/* */\n#include "lull/path/schedule/t.h"\n'})
+        self.finds(c, "path/store may not include path/upstream",
+                   {"include/lull/path/upstream/t.h": "/* */\n",
+                    "sidecar/path/store/s.c": '/* */\n#include "lull/path/upstream/t.h"\n'})
         self.finds(c, "private to base", {"sidecar/http/s.c": '/* */\n#include "base/priv.h"\n'})
         self.finds(c, "neither a contract", {"sidecar/base/u.c": '/* */\n#include "../http/x.h"\n'})
         self.finds(c, "with quotes", {"sidecar/base/u.c": "/* */\n#include <lull/base/buf.h>\n"})
@@ -93,7 +93,7 @@ class SelfTest(unittest.TestCase):
         self.finds(c, "in a ring", {"include/lull/base/up.h": up,
                                     "sidecar/http/s.c": '/* */\n#include "lull/base/buf.h"\n'})
         self.finds(c, "out of order", {"CMakeLists.txt": "lull_folder(http http)\nlull_folder(base base)\n"})
-        self.finds(c, "may not be linked", {"CMakeLists.txt": "lull_folder(store path/store)\nlull_folder(schedule path/schedule lull_store)\n"})
+        self.finds(c, "may not be linked", {"CMakeLists.txt": "lull_folder(store path/store)\nlull_folder(upstream path/upstream lull_store)\n"})
         self.finds(c, "blind", {"CMakeLists.txt": "\n"})
 
     def test_libraries(self):

@@ -15,6 +15,8 @@ FILES = {
     "share/man/man1/lullctl.1", "share/man/man5/lull.conf.5", "share/man/man8/lulld.8",
     "share/doc/lull/README.md", "share/doc/lull/CHANGELOG.md", "share/doc/lull/LICENSE",
     "share/lull/open-webui-setup",
+    "share/bash-completion/completions/lullctl", "share/zsh/vendor-completions/_lullctl",
+    "share/fish/vendor_completions.d/lullctl.fish",
 }
 
 

@@ -255,12 +255,10 @@ static bool convert_begin(struct conversion *c, const struct json_doc *body, enu
     for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
         convert_members_init(lists[i], max);
     }
-    if (!endpoint_assembles(from) || body->verdict == JSON_INVALID ||
-        body->verdict == JSON_TOO_LARGE) {
-        convert_invalid(c);
-    } else if (body->verdict == JSON_AMBIGUOUS) {
+    bool readable = body->verdict == JSON_OK || body->verdict == JSON_AMBIGUOUS;
+    if (endpoint_assembles(from) && body->verdict == JSON_AMBIGUOUS) {
         convert_cannot(c, "JSON that parsers read differently");
-    } else if (!json_is(root, JSON_OBJECT)) {
+    } else if (!endpoint_assembles(from) || !readable || !json_is(root, JSON_OBJECT)) {
         convert_invalid(c);
     } else if (from == ENDPOINT_CHAT) {
         convert_from_openai(c, root);

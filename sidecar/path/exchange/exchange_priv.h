@@ -285,7 +285,7 @@ bool respond_stale(struct exchange *x);
 MUST_CHECK enum err respond_remainder(struct exchange *x, const struct through_hit *hit);
 /* FLIGHT_RESULT_ANSWER and FLIGHT_RESULT_RAW. */
 void respond_answer(struct exchange *x, struct flight_end *end);
-void respond_raw(struct exchange *x, const struct flight_end *end);
+void respond_raw(struct exchange *x, const struct flight_end *given);
 /* The kind's harmless answer. reason: detail of Cache-Status. */
 void respond_empty(struct exchange *x, enum outcome outcome, const char *reason);
 /* An error of lull's own, counted as `failed`. */
