@@ -710,6 +710,23 @@ VALIDATE = "sidecar/path/webui/validate.c"
 REPAIR = "sidecar/path/webui/repair.c"
 JSON_READ = "sidecar/path/json/json_read.c"
 JUDGE_T = ("unit.webui.test_validate",)
+JSON_T = ("unit.json.test_json",)
+CONVERT_T = ("unit.dialect.test_convert",)
+mutant(R, "one name twice is ambiguous", JSON_READ, "if (node->type == JSON_OBJECT && json_has_twins(node)) {",
+       "if (node->type == JSON_OBJECT && node == NULL) {", JSON_T)
+mutant(R, "the last of one name counts", "sidecar/path/json/json_members.c", "found = json_named(member, name) ? member : found;",
+       "found = found == NULL && json_named(member, name) ? member : found;", JSON_T)
+mutant(R, "nested too deep is ambiguous", JSON_READ, "worse(r, r->open.len >= JSON_SAFE_DEPTH ? JSON_AMBIGUOUS : JSON_OK);",
+       "worse(r, JSON_OK);", JSON_T)
+mutant(R, "a key is written in order", "sidecar/path/dialect/convert.c", "size_t i = c->normalized ? next_by_name(members, last) : n;",
+       "size_t i = last == NULL || n > 0 ? n : 0;", CONVERT_T)
+mutant(R, "the model stands beside the key", "sidecar/path/dialect/convert.c",
+       "if (!c->normalized) {\n        convert_put_member(c, &c->root, name, value);",
+       "if (c != NULL) {\n        convert_put_member(c, &c->root, name, value);", CONVERT_T)
+mutant(R, "a schema lies deeper in the other dialect", "sidecar/path/dialect/convert_ollama.c",
+       "if (json_depth(value) + BELOW >= JSON_SAFE_DEPTH) {", "if (json_depth(value) >= JSON_SAFE_DEPTH) {", CONVERT_T)
+mutant(R, "what is no UTF-8 is repaired", "sidecar/base/buf.c", 'memcpy(at, "\\xEF\\xBF\\xBD", 3);',
+       'memcpy(at, "\\xFF\\xBF\\xBD", 3);', ("unit.base.test_buf",))
 REPAIR_T = ("unit.webui.test_repair",)
 mutant(R, "no raw control characters", JSON_READ, "(c == 0 || r->as != JSON_LOOSE)", "c == 0", JUDGE_T)
 mutant(R, "NaN is no JavaScript", JSON_READ, "good = python && json_word(&r->at, r->end, \"NaN\");",

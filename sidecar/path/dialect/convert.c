@@ -1,8 +1,8 @@
 /* convert.c: a task asked in one dialect, converted to the other; and its normalized form.
  *
- * A table per dialect (convert_openai.c, convert_ollama.c) names every member that is understood and
- * what becomes of it. A member that is not in the table stops the conversion: a request that only
- * nearly says the same would get an answer that only nearly fits, and its own server is still
+ * A table per dialect (convert_openai.c, convert_ollama.c) names every member that is understood
+ * and what becomes of it. A member that is not in the table stops the conversion: a request that
+ * only nearly says the same would get an answer that only nearly fits, and its own server is still
  * there. A row is added for a member whose meaning on both sides has been checked.
  *
  * The body's nodes say what a value is and how it was written, and what is moved is moved as it was
@@ -10,17 +10,17 @@
  * reader's verdict. Members are written into lists, and the first failure ends the writing, so that
  * no step has to look at the one before.
  *
- * The normalized form is for keys, and has to keep apart more than the conversion does: two requests
- * that a server of their own dialect could answer differently must not get the same one. A body of
- * CHAT is therefore kept as it is, member by member, but for five things: the model, members that
- * only say how the answer is sent or who asks, members that are null, a list of one text part (the
- * text), and one stop text (a list of it). It is not brought to one of two spellings where a server
- * might know only one: Ollama's /v1 reads max_tokens and not max_completion_tokens, llama-server
- * chat_template_kwargs and not think. A body of Ollama is converted, and what the conversion leaves
- * out is kept in a member of its own, "lull.ollama", which no client sends. So an Ollama request
- * equals an OpenAI one only where that one is spelled as the conversion would spell it, which is how
- * Open WebUI does. The form is written canonically at once: values from their nodes, members of the
- * objects that are put together in the order of their names.
+ * The normalized form is for keys, and has to keep apart more than the conversion does: two
+ * requests that a server of their own dialect could answer differently must not get the same one. A
+ * body of CHAT is therefore kept as it is, member by member, but for five things: the model,
+ * members that only say how the answer is sent or who asks, members that are null, a list of one
+ * text part (the text), and one stop text (a list of it). It is not brought to one of two spellings
+ * where a server might know only one: Ollama's /v1 reads max_tokens and not max_completion_tokens,
+ * llama-server chat_template_kwargs and not think. A body of Ollama is converted, and what the
+ * conversion leaves out is kept in a member of its own, "lull.ollama", which no client sends. So an
+ * Ollama request equals an OpenAI one only where that one is spelled as the conversion would spell
+ * it, which is how Open WebUI does. The form is written canonically at once: values from their
+ * nodes, members of the objects that are put together in the order of their names.
  *
  * Open WebUI's parameters for the task model reach an OpenAI type server as think and
  * chat_template_kwargs, and Ollama as think and options.chat_template_kwargs (which it ignores).

@@ -16,8 +16,8 @@ struct writer {
 static bool write_value(const struct writer *w, const struct json_node *node,
                         const struct span *omit, size_t omit_count);
 
-/* The escape at *at (its backslash), as briefly as can be. What has no text in UTF-8 becomes U+FFFD;
- * a backslash that begins no escape stands for itself. */
+/* The escape at *at (its backslash), as briefly as can be. What has no text in UTF-8 becomes
+ * U+FFFD; a backslash that begins no escape stands for itself. */
 static enum err write_escape(const char **at, const char *end, struct buf *out)
 {
     char utf8[4];

@@ -23,8 +23,8 @@ static enum err append_new(struct buf *out, const struct json_edit *edit, bool c
     return e == ERR_OK ? buf_append_span(out, edit->value) : e;
 }
 
-/* The members, each from the comma before it to the comma behind it, with replaced values; a removed
- * one takes its comma along. *any: a member was copied. */
+/* The members, each from the comma before it to the comma behind it, with replaced values; a
+ * removed one takes its comma along. *any: a member was copied. */
 static enum err copy_members(const struct json_node *object, const struct json_edit *edits,
                              size_t count, struct buf *out, bool *any)
 {

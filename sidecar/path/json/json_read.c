@@ -16,9 +16,9 @@
  *               models write
  *
  * The reader is a loop. The brackets that are open are kept in a buffer; the node of an open array
- * or object holds the index of the one around it in `size` until it closes. The verdict is strict in
- * every grammar. Nodes and the verdict's tests of names cost nothing where only the extent is asked
- * for.
+ * or object holds the index of the one around it in `size` until it closes. The verdict is strict
+ * in every grammar. Nodes and the verdict's tests of names cost nothing where only the extent is
+ * asked for.
  */
 #include "lull/base/ascii.h"
 #include "lull/base/utf8.h"

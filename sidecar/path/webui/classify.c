@@ -1,15 +1,15 @@
 /* classify.c: a task, a chat, or something else?
  *
- * Two witnesses. The task header, where Open WebUI was told to send it, is believed as it stands:
- * its values are a closed set, and an empty one says "chat". Without it the text speaks (text.c),
- * and only where every other sign agrees: an endpoint whose answers can be assembled, an answer
- * that is not streamed, no tools, one message beside the system's. Whatever is doubtful is a chat,
- * because a chat taken for a task can be delayed, answered from memory or answered empty, and a
- * task taken for a chat only costs what lull would have saved.
+ * Two sources. The task header, where Open WebUI is configured to send it, decides: its values are
+ * a closed set, and an empty one means a chat. Without it the text decides (signatures.c), and only
+ * where all else agrees: an endpoint whose answers can be assembled, an answer that is not
+ * streamed, no tools, one message beside the system's. In doubt a request is a chat: a chat taken
+ * for a task can be delayed, answered from the cache or answered empty; a task taken for a chat
+ * only costs what lull would have saved.
  *
  * No state and no ownership: all values are borrowed, `why` points to static text.
  *
- * Rejected: believing the text against an empty header (people paste prompts); taking the order of
+ * Rejected: believing the text against an empty header (users paste prompts); taking the order of
  * JSON members as a sign (it differs between dialects and clients).
  */
 #include "path/webui/webui_priv.h"

@@ -1,24 +1,24 @@
 /* repair.c: see repair.h.
  *
- * Thinking is overwritten with NUL in a copy, so places in the copy are places in the content and no
- * object reaches across a thought. Then the copy is read once from the front: at each '{' the reader
- * of JSON, in its loose form, looks whether a whole object begins there; one that does is a
- * candidate and is stepped over, so objects inside of it are none, and braces of prose (LaTeX, code)
- * fail at their first byte. The last candidates are tried from the last to the first, those in the
- * last fence marked as JSON before all others: models that think aloud put the answer last.
+ * Thinking is overwritten with NUL in a copy, so places in the copy are places in the content and
+ * no object reaches across a thought. Then the copy is read once from the front: at each '{' the
+ * reader of JSON, in its loose form, looks whether a whole object begins there; one that does is a
+ * candidate and is stepped over, so objects inside of it are none, and braces of prose (LaTeX,
+ * code) fail at their first byte. The last candidates are tried from the last to the first, those
+ * in the last fence marked as JSON before all others: models that think aloud put the answer last.
  *
- * A candidate is written so that Open WebUI's parsers take it: raw control characters in its strings
- * are escaped, a backslash that begins no escape is doubled, and what a parser of the kind would cut
- * the text at or replace (braces, quotes) is written as \u. Then it is judged.
+ * A candidate is written so that Open WebUI's parsers accept it: raw control characters in its
+ * strings are escaped, a backslash that begins no escape is doubled, and what a parser of the kind
+ * would cut the text at or replace (braces, quotes) is written as \u. Then it is validated.
  *
- * What the reader looks at in vain is bounded for the whole content: text made to fail late at
- * every brace is given up on.
+ * What the reader reads without finding an object is bounded for the whole content: a text that
+ * fails late at every brace is left as it is.
  */
 #include "lull/path/webui/repair.h"
 
 #include "path/webui/webui_priv.h"
 
-enum { CANDIDATES = 16, VAIN_MIN = 64 * 1024, VAIN_FACTOR = 2 };
+enum { CANDIDATES = 16, WASTE_MIN = 64 * 1024, WASTE_FACTOR = 2 };
 
 /* ---- an object as Open WebUI reads it ---- */
 
@@ -112,17 +112,17 @@ static size_t object_at(struct span s, size_t *looked)
 static bool collect(struct span text, struct candidates *out)
 {
     const char *end = text.ptr + text.len;
-    size_t vain = VAIN_MIN + VAIN_FACTOR * text.len;
+    size_t waste = WASTE_MIN + WASTE_FACTOR * text.len;
     const char *p = text.ptr;
     while (p < end) {
         size_t looked = 0;
         size_t len = may_begin(p, end) ? object_at(span_make(p, (size_t)(end - p)), &looked) : 0;
         if (len > 0) {
             out->items[out->count++ % CANDIDATES] = span_make(p, len);
-        } else if (looked > vain) {
+        } else if (looked > waste) {
             return false;
         } else {
-            vain -= looked;
+            waste -= looked;
         }
         p += len > 0 ? len : 1;
     }
@@ -183,7 +183,7 @@ static void find_object(struct span text, const struct kind_policy *policy, int 
     }
 }
 
-static bool is_mendable(const struct answer *a, const struct kind_policy *policy, int kind)
+static bool is_repairable(const struct answer *a, const struct kind_policy *policy, int kind)
 {
     bool json = policy->shape == KIND_SHAPE_STRING || policy->shape == KIND_SHAPE_STRINGS ||
                 policy->shape == KIND_SHAPE_ARRAY || policy->shape == KIND_SHAPE_JSON;
@@ -195,7 +195,7 @@ bool answer_repair(struct answer *a, const struct kind_policy *policy, int kind)
 {
     struct buf text = {.max = ANSWER_MAX};
     struct buf best = {.max = ANSWER_MAX};
-    if (!is_mendable(a, policy, kind)) {
+    if (!is_repairable(a, policy, kind)) {
         return false;
     }
     if (buf_append_span(&text, buf_span(&a->content)) == ERR_OK) {

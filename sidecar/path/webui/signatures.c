@@ -1,15 +1,14 @@
-/* signatures.c: what the words of a request say about its kind.
+/* signatures.c: which kind of task the text of a request is.
  *
- * Open WebUI's tasks are prompts like any other; before 0.10 nothing else tells them from a chat.
- * The prompts are admin's property, change with releases, and people paste them into chats to talk
- * about them. So a text counts only where its beginning and its ending (or, where a prompt ends in
- * the person's own words, a second fixed part) are there, in order and without overlap. The table
- * is data (signatures.def).
+ * Before 0.10, nothing but its prompt tells a task of Open WebUI's from a chat. Administrators edit
+ * these prompts, releases change them, and users paste them into chats. So a text matches only
+ * where its beginning and its ending (or, where a prompt ends in the user's own text, a second
+ * fixed part) are there, in order and without overlap. The table is data: signatures.def.
  *
- * Rejected: scores and fuzzy matching (a wrong yes delays or empties a person's chat, a wrong no
- * only costs the saving); looking for the beginning anywhere in the user text (people quote
- * prompts). In the system message a line's beginning will do, because Open WebUI itself puts a
- * model's saved system prompt before its own.
+ * Rejected: scores and fuzzy matching (a wrong match delays or empties a user's chat, a missed one
+ * only costs the saving); looking for the beginning anywhere in the user text (users quote
+ * prompts). In the system message a line's beginning is enough, because Open WebUI puts a model's
+ * saved system prompt before its own.
  */
 #include "path/webui/webui_priv.h"
 
@@ -94,8 +93,7 @@ static bool user_fits(const struct task_text *t, struct span user)
     return take(&rest, t->then) && take(&rest, t->then2) && span_ends(rest, t->ends);
 }
 
-/* Begins like a row of the table: its user text for the rows that are told by it alone, else its
- * system text. */
+/* Begins like a row of the table: its system text where the row has one, else its user text. */
 static bool begins_like(const struct task_text *t, struct span system, struct span user)
 {
     if (t->system.len != 0) {

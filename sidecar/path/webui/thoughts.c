@@ -1,27 +1,15 @@
-/* thoughts.c: thinking inside of an answer's content, between the tags that Open WebUI knows, and
- * between those of models whose servers may leave them in (Magistral, Seed-OSS, gpt-oss). A thought
- * that never ends reaches to the end of the text: a model that was cut off while it thought
- * has given no answer, whatever its thought holds. */
+/* thoughts.c: thinking inside of an answer's content, between the tags of thinking.def. A thought
+ * that never ends reaches to the end of the text: a model that was cut off while it thought has
+ * given no answer, whatever its thought holds. */
 #include "path/webui/webui_priv.h"
 
-/* `alone`: the closing tag also ends a thought that began in the prompt's
- * template. */
 static const struct {
     const char *open, *close;
     bool alone;
 } tags[] = {
-    {"<think>", "</think>", true},
-    {"<thinking>", "</thinking>", true},
-    {"<reason>", "</reason>", true},
-    {"<reasoning>", "</reasoning>", true},
-    {"<thought>", "</thought>", true},
-    {"<Thought>", "</Thought>", true},
-    {"<|begin_of_thought|>", "<|end_of_thought|>", true},
-    {"\xE2\x97\x81think\xE2\x96\xB7", "\xE2\x97\x81/think\xE2\x96\xB7", true},
-    {"[THINK]", "[/THINK]", true},
-    {"<seed:think>", "</seed:think>", true},
-    {"<|channel|>analysis<|message|>", "<|end|>", false},
-    {"<details type=\"reasoning\"", "</details>", false},
+#define THINKING(open, close, alone, prompts) {open, close, alone},
+#include "lull/path/webui/thinking.def"
+#undef THINKING
 };
 
 enum { TAGS = sizeof tags / sizeof tags[0] };
@@ -37,7 +25,7 @@ static bool may_begin(char c)
     return c == '<' || c == '[' || c == '\xE2';
 }
 
-static size_t blank(struct thinking *t, size_t from, size_t to)
+static size_t blank_between(struct thinking *t, size_t from, size_t to)
 {
     memset(t->text->data + from, 0, to - from);
     return to;
@@ -56,12 +44,12 @@ static size_t blank_at(struct thinking *t, size_t at)
     struct span rest = span_make(all.ptr + at, all.len - at);
     for (size_t i = 0; i < TAGS; i++) {
         if (tags[i].alone && begins(rest, tags[i].close)) {
-            t->clean = blank(t, t->clean, at + strlen(tags[i].close));
+            t->clean = blank_between(t, t->clean, at + strlen(tags[i].close));
             return t->clean;
         }
         if (begins(rest, tags[i].open)) {
             size_t end = span_find(all, span_of(tags[i].close), at);
-            return blank(t, at, end == SIZE_MAX ? all.len : end + strlen(tags[i].close));
+            return blank_between(t, at, end == SIZE_MAX ? all.len : end + strlen(tags[i].close));
         }
     }
     return at + 1;

@@ -1,7 +1,8 @@
-/* turn.c: the reply that a task's prompt ends with, and whether a chat goes on from it.
+/* turn.c: the reply that a task's prompt ends with, and whether a chat continues from it.
  *
- * Thinking comes as <think>…</think> and its like from models, and as <details type="reasoning">
- * from Open WebUI; a block that is not closed is left in, since nobody can say where it ends.
+ * A task's prompt has messages without thinking (thinking.def) and images, and cuts long ones in
+ * the middle. So both sides are compared in that form. A block of thinking that is not closed is
+ * left in, since its end is unknown.
  */
 #include "lull/path/webui/turn.h"
 
@@ -24,11 +25,13 @@ struct task_turn task_turn_of(const struct dialect_request *request)
 /* ---- plain text ---- */
 
 static const struct {
-    const char *open, *close;
+    struct span open, close;
+    bool prompts;
 } blocks[] = {
-    {"<think>", "</think>"},     {"<thinking>", "</thinking>"},
-    {"<reason>", "</reason>"},   {"<reasoning>", "</reasoning>"},
-    {"<thought>", "</thought>"}, {"<details type=\"reasoning\"", "</details>"},
+#define THINKING(open, close, alone, prompts)                                                      \
+    {{open, sizeof(open) - 1}, {close, sizeof(close) - 1}, prompts},
+#include "lull/path/webui/thinking.def"
+#undef THINKING
 };
 
 enum { BLOCKS = sizeof blocks / sizeof blocks[0] };
@@ -43,10 +46,10 @@ static size_t thinking_at(struct span s, size_t at, struct ahead *ahead)
 {
     struct span rest = span_make(s.ptr + at, s.len - at);
     for (size_t i = 0; i < BLOCKS; i++) {
-        if (!ahead->no_close[i] && span_starts(rest, span_of(blocks[i].open))) {
-            size_t end = span_find(rest, span_of(blocks[i].close), 0);
+        if (blocks[i].prompts && !ahead->no_close[i] && span_starts(rest, blocks[i].open)) {
+            size_t end = span_find(rest, blocks[i].close, 0);
             ahead->no_close[i] = end == SIZE_MAX;
-            return end == SIZE_MAX ? 0 : end + strlen(blocks[i].close);
+            return end == SIZE_MAX ? 0 : end + blocks[i].close.len;
         }
     }
     return 0;

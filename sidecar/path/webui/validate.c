@@ -1,8 +1,8 @@
 /* validate.c: is an answer worth keeping, and what is the harmless answer of a kind?
  *
- * An answer is judged as Open WebUI's own parser of the kind reads it (utils/middleware.py of its
- * backend, src/lib/apis/index.ts of its browser part): from the first '{' to the last '}' of the
- * content, for queries and image prompts from the last '{'; then JSON, JSON.parse's for
+ * An answer is validated as Open WebUI's own parser of the kind reads it (utils/middleware.py of
+ * its backend, src/lib/apis/index.ts of its browser part): from the first '{' to the last '}' of
+ * the content, for queries and image prompts from the last '{'; then JSON, JSON.parse's for
  * autocompletes and Python's for the others; then the kind's member of the right type. Titles, tags
  * and follow-ups are read from the thinking where the content is empty. What that parser cannot
  * read is served as it came, since Open WebUI may still show it or search for it, and not kept. One
@@ -130,7 +130,7 @@ enum answer_verdict answer_validate(const struct answer *a, const struct kind_po
     return good ? ANSWER_GOOD : ANSWER_BAD;
 }
 
-/* The last thing the user said in a prompt's history; empty when it cannot be told. */
+/* The last thing the user said in a prompt's history; empty where the prompt has no such line. */
 static struct span last_user_message(struct span prompt)
 {
     struct span open = SPAN("<chat_history>\n");

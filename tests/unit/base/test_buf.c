@@ -54,6 +54,16 @@ static void json_is_escaped(void **state)
     buf_clear(&b);
     assert_int_equal(buf_append_json(&b, span_make("\0", 1)), ERR_OK);
     assert_span(buf_span(&b), "\\u0000");
+    buf_clear(&b);
+    assert_int_equal(buf_append_json_string(&b, SPAN("a\xff\xc3\x7f")), ERR_OK);
+    assert_span(buf_span(&b), "\"a\xEF\xBF\xBD\xEF\xBF\xBD\x7f\"");
+    buf_free(&b);
+    /* where the room is scarce, what fits is not refused */
+    buf_init(&b, 8);
+    assert_int_equal(buf_append_json(&b, SPAN("1234\xff")), ERR_OK);
+    assert_span(buf_span(&b), "1234\xEF\xBF\xBD");
+    assert_int_equal(buf_append_json(&b, SPAN("\n")), ERR_TOO_LARGE);
+    assert_int_equal(b.len, 7);
     buf_free(&b);
 }
 

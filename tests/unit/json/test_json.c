@@ -108,6 +108,92 @@ static void edits_keep_every_other_byte(void **state)
     buf_free(&out);
 }
 
+/* What stands where in a document, from one reading. */
+static void nodes_say_where_everything_stands(void **state)
+{
+    (void)state;
+    struct span text = SPAN(" {\"a\": [1, {\"b\": \"x\\ny\"}, []] ,\"\\u006d\":null,\"a\":2} ");
+    struct json_doc doc;
+    struct buf scratch = {.max = 64};
+    const struct json_node *root = json_read(text, &doc);
+    assert_true(json_is(root, JSON_OBJECT) && doc.whole);
+    assert_int_equal(doc.verdict, JSON_AMBIGUOUS); /* a stands twice */
+    assert_int_equal(root->size, doc.count);
+    const struct json_node *a = json_first(root);
+    assert_span(a->name, "a");
+    assert_span(a->raw, "[1, {\"b\": \"x\\ny\"}, []]");
+    assert_int_equal(json_depth(root), 3);
+    const struct json_node *one = json_first(a);
+    const struct json_node *object = json_after(a, one);
+    const struct json_node *empty = json_after(a, object);
+    assert_true(json_number_of(one) == 1);
+    assert_span(json_text_of(json_get(object, SPAN("b")), &scratch), "x\ny");
+    assert_null(json_first(empty));
+    assert_null(json_after(a, empty));
+    assert_span(json_get(root, SPAN("a"))->raw, "2"); /* the last one */
+    assert_non_null(json_get(root, SPAN("m")));
+    assert_null(json_given(root, SPAN("m")));
+    assert_null(json_get(a, SPAN("b")));
+    assert_null(json_get(NULL, SPAN("b")));
+    buf_free(&scratch);
+    json_doc_free(&doc);
+}
+
+/* Read as a model or a server writes it, and written so that every parser takes it. */
+static void what_is_read_loosely_is_written_plainly(void **state)
+{
+    static const struct {
+        const char *text, *plain; /* NULL: it cannot be read */
+    } rows[] = {
+        {" { \"b\" : 1 , \"a\" : [ ] } ", "{\"b\":1,\"a\":[]}"},
+        {"{\"a\":\"x\ny\"}", "{\"a\":\"x\\ny\"}"},
+        {"[NaN,-Infinity,\"\\ud800\",\"\xFF\",\"\\q\"]",
+         "[null,null,\"\xEF\xBF\xBD\",\"\xEF\xBF\xBD\",\"\\\\q\"]"},
+        {"{\"a\":1} x", "{\"a\":1}"},
+        {"{\"a\":1", NULL},
+        {"", NULL},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct json_doc doc;
+        struct buf out = {.max = 256};
+        const struct json_node *root = json_read(span_of(rows[i].text), &doc);
+        assert_int_equal(root != NULL, rows[i].plain != NULL);
+        if (root != NULL) {
+            assert_true(json_append_plain(root, &out));
+            assert_span(buf_span(&out), rows[i].plain);
+        }
+        buf_free(&out);
+        json_doc_free(&doc);
+    }
+}
+
+/* 512 arrays may stand around nothing; a value inside of so many is one that parsers may refuse. */
+static void depth_is_bounded(void **state)
+{
+    static const struct {
+        int depth;
+        const char *inside;
+        enum json_verdict verdict;
+    } rows[] = {{512, "", JSON_OK},
+                {511, "1", JSON_OK},
+                {512, "1", JSON_AMBIGUOUS},
+                {513, "", JSON_AMBIGUOUS},
+                {5000, "", JSON_AMBIGUOUS}};
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct buf text = {.max = 16384};
+        for (int n = 0; n < 2 * rows[i].depth; n++) {
+            if (n == rows[i].depth) {
+                assert_int_equal(buf_append_span(&text, span_of(rows[i].inside)), ERR_OK);
+            }
+            assert_int_equal(buf_append_char(&text, n < rows[i].depth ? '[' : ']'), ERR_OK);
+        }
+        assert_int_equal(json_canonical(buf_span(&text), NULL, 0, NULL), rows[i].verdict);
+        buf_free(&text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -116,6 +202,9 @@ int main(void)
         cmocka_unit_test(verdicts),
         cmocka_unit_test(members_are_left_out_at_the_top_only),
         cmocka_unit_test(edits_keep_every_other_byte),
+        cmocka_unit_test(nodes_say_where_everything_stands),
+        cmocka_unit_test(what_is_read_loosely_is_written_plainly),
+        cmocka_unit_test(depth_is_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

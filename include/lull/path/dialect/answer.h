@@ -1,5 +1,5 @@
 /* answer.h: the neutral answer: put together from a model server's stream (SSE, NDJSON) or plain
- * JSON object, judged, stored, and rendered as the one JSON object that the client wants.
+ * JSON object, validated, stored, and rendered as the one JSON object that the client wants.
  */
 #ifndef LULL_PATH_DIALECT_ANSWER_H
 #define LULL_PATH_DIALECT_ANSWER_H
@@ -46,7 +46,7 @@ enum assembled {
     ASSEMBLED_INCOMPLETE, /* the transport ended without them, or inside of a line or an object; or
                              there was no body */
     ASSEMBLED_ERROR,      /* an error object: inside a stream of status 200, or as the body */
-    ASSEMBLED_ODD,        /* whole, but cannot be told as one plain answer: tool calls, several
+    ASSEMBLED_ODD,        /* whole, but is not one plain answer: tool calls, several
                              choices, content that is no text, not JSON, unknown form */
     ASSEMBLED_TOO_LARGE,
 };
@@ -82,7 +82,8 @@ enum assembled assembler_finish(struct assembler *a, bool transport_whole);
 bool assembler_begun(const struct assembler *a);
 void assembler_free(struct assembler *a);
 
-/* Whether an answer is worth keeping, judged as Open WebUI's own parser of that kind reads it. */
+/* Whether an answer is worth storing, validated as Open WebUI's own parser of that kind reads it.
+ * */
 enum answer_verdict {
     ANSWER_GOOD,
     ANSWER_EMPTY, /* good, and it says "nothing" (an empty suggestion): kept for a short time */

@@ -69,8 +69,8 @@ struct dialect_request {
     struct buf texts;       /* private: what the spans above point to */
 };
 
-/* Reads body. false: not a JSON object that such a request could be (out is zeroed but endpoint, and
- * need not be freed); the request is passed on as it is. Works for every endpoint but OTHER and
+/* Reads body. false: not a JSON object that such a request could be (out is zeroed but endpoint,
+ * and need not be freed); the request is passed on as it is. Works for every endpoint but OTHER and
  * EMBEDDINGS; for COMPLETIONS the prompt counts as last_text, for RESPONSES only model and streamed
  * are filled, has_input true. */
 bool dialect_request_parse(struct span body, enum endpoint endpoint, struct dialect_request *out);

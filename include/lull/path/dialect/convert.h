@@ -23,8 +23,8 @@ enum endpoint dialect_task_endpoint(enum endpoint from, enum dialect dialect);
 MUST_CHECK enum err dialect_convert_request(struct span body, enum endpoint from, enum endpoint to,
                                             struct buf *out, const char **what);
 
-/* The normalized form of a request, for keys: appends its canonical text (json.h) as CHAT has it, and
- * sets *converted, if it can be put so; otherwise the canonical text of the body as it is. Two
+/* The normalized form of a request, for keys: appends its canonical text (json.h) as CHAT has it,
+ * and sets *converted, if it can be put so; otherwise the canonical text of the body as it is. Two
  * requests of different dialects that ask for the same get the same text, and two that a server of
  * their own dialect could answer differently never do:
  * - Gone: model (the key has the one that is asked), stream, stream_options, user, metadata, and

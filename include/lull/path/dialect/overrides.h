@@ -7,7 +7,7 @@
 #include "lull/config/settings.h"
 #include "lull/path/dialect/chat_request.h"
 
-/* What answers there, as far as it is known: how it is told not to think differs. */
+/* What kind of server it is, as far as that is known: they switch thinking off differently. */
 enum server_sort {
     SERVER_OPENAI,    /* of OpenAI's type, nothing else known: vLLM, LM Studio, LocalAI ... */
     SERVER_LLAMA_CPP, /* it has /props */
@@ -64,7 +64,7 @@ MUST_CHECK enum err dialect_override(struct span body, enum endpoint endpoint,
                                      struct additions *added);
 
 /* The JSON schema of a kind's answer, as JSON text; false: the kind has none. No lengths and no
- * constants in it: they make grammars crawl (model-servers.md §3). */
+ * constants in it: they make grammars crawl. */
 bool dialect_schema(const struct kind_policy *policy, struct buf *out);
 
 /* The load options of a chat in Ollama's dialect, as a small JSON object for overrides.load:

@@ -91,8 +91,8 @@ struct span json_text_of(const struct json_node *node, struct buf *scratch);
 double json_number_of(const struct json_node *node);
 
 /* Appends the canonical form: no white space, members of every object sorted by their decoded name
- * (bytewise), strings with the shortest escapes in raw UTF-8, numbers as written. Two values get the
- * same text only if every parser reads them equal; member order, white space and escapes do not
+ * (bytewise), strings with the shortest escapes in raw UTF-8, numbers as written. Two values get
+ * the same text only if every parser reads them equal; member order, white space and escapes do not
  * matter. 1 and 1.0 differ. Members of the root named in omit are left out (omit may be NULL). The
  * node's document must have the verdict JSON_OK. false: out is full, and unchanged. */
 bool json_append_canonical(const struct json_node *node, const struct span *omit, size_t omit_count,
@@ -103,16 +103,16 @@ bool json_append_canonical_text(const struct json_node *node, struct buf *out);
  * their order, NaN and infinities as null, strings repaired. false: out is full, and unchanged. */
 bool json_append_plain(const struct json_node *node, struct buf *out);
 
-/* Reads text and appends its canonical form; out may be NULL for the verdict alone. out is unchanged
- * unless the verdict is JSON_OK. */
+/* Reads text and appends its canonical form; out may be NULL for the verdict alone. out is
+ * unchanged unless the verdict is JSON_OK. */
 enum json_verdict json_canonical(struct span text, const struct span *omit, size_t omit_count,
                                  struct buf *out);
 
 /* Reads text and gives the raw value of a member of its root. */
 bool json_member(struct span text, struct span name, struct span *value);
 
-/* One change of a member: value is raw JSON put in place of the old value, or appended as a new last
- * member; value.ptr NULL removes the member. No name stands twice among edits. */
+/* One change of a member: value is raw JSON put in place of the old value, or appended as a new
+ * last member; value.ptr NULL removes the member. No name stands twice among edits. */
 struct json_edit {
     struct span name;
     struct span value;

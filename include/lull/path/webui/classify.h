@@ -28,17 +28,17 @@ struct task_decision {
     const char *why;     /* one phrase for explain and debug, static */
 };
 
-/* The rule of design.md §3 Classify. endpoint: of a POST (ENDPOINT_OTHER otherwise). request:
- * parsed body, NULL where the body is not held or not JSON (then only the header speaks). header
- * value is compared exactly, after trimming. moa_response_generation is a chat. A known header
- * value on a POST makes a task whatever the endpoint (forms that cannot be assembled are passed on
- * by the caller). */
+/* The task header decides; without it the text does, in doubt it is a chat (classify.c). endpoint:
+ * of a POST (ENDPOINT_OTHER otherwise). request: parsed body, NULL where the body is not held or
+ * not JSON (then only the header speaks). header value is compared exactly, after trimming.
+ * moa_response_generation is a chat. A known header value on a POST makes a task whatever the
+ * endpoint (forms that cannot be assembled are passed on by the caller). */
 struct task_decision task_classify(const struct settings *settings, enum endpoint endpoint,
                                    enum task_header header, struct span header_value,
                                    const struct dialect_request *request);
 
 /* For titles: whether the conversation in the prompt already has a reply (a non-blank ASSISTANT
- * line in its history); false when it cannot be told. */
+ * line in its history); false where the prompt has no history. */
 bool task_title_has_reply(const struct dialect_request *request);
 
 /* For kinds of class completion: the text being completed. Where the default template is not found

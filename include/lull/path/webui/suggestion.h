@@ -1,5 +1,5 @@
 /* suggestion.h: the text of an autocomplete inside a model's content: {"text": "..."}. Read while
- * it is still being written, and written anew for another request.
+ * it is still being written, and written for another request.
  */
 #ifndef LULL_PATH_WEBUI_SUGGESTION_H
 #define LULL_PATH_WEBUI_SUGGESTION_H

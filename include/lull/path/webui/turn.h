@@ -22,7 +22,7 @@ MUST_CHECK enum err task_plain(struct span message, struct buf *out);
 
 /* Whether a reply (by task_plain) is found in a message of the chat: whole, or as its first 498 and
  * last 499 characters with "..." between, which is how Open WebUI cuts messages over 1,000
- * characters (open-webui-capture.md §2.2). A reply of fewer than TASK_REPLY_MIN matches nothing. */
+ * characters. A reply of fewer than TASK_REPLY_MIN matches nothing. */
 bool task_reply_is_in(struct span reply, const struct dialect_request *chat);
 
 #endif
