@@ -167,12 +167,12 @@ mutant(R, "aborted work counts as wasted", CALL,
 # ---- 3: obsolete ----
 
 R = "3 obsolete"
-mutant(R, "follow-ups of the same chat id", OBSOLETE, "return hash_key_eq(task_chat, whose->chat);", "return false;",
+mutant(R, "follow-ups of the same chat id", OBSOLETE, "return hash_key_eq(task_chat, conversation->chat);", "return false;",
        YIELD)
-mutant(R, "not those of another chat id", OBSOLETE, "return hash_key_eq(task_chat, whose->chat);",
-       "return hash_key_eq(task_chat, whose->chat) ||\n"
+mutant(R, "not those of another chat id", OBSOLETE, "return hash_key_eq(task_chat, conversation->chat);",
+       "return hash_key_eq(task_chat, conversation->chat) ||\n"
        "               (chat != NULL && task_reply_is_in(turn->reply, chat));", YIELD)
-mutant(R, "the same person's", OBSOLETE, "if (!hash_key_eq(turn->conversation.person, whose->person)) {",
+mutant(R, "the same person's", OBSOLETE, "if (!hash_key_eq(turn->conversation.person, conversation->person)) {",
        "if (turn == NULL) {", YIELD)
 mutant(R, "those whose reply the chat has", OBSOLETE,
        "return chat != NULL && task_reply_is_in(turn->reply, chat);", "return false;", YIELD)
@@ -203,8 +203,8 @@ mutant(R, "keep", OBSOLETE,
        "f->spec.kind == KIND_FOLLOW_UP &&\n            flight_policy(f)->obsolete == OBSOLETE_EMPTY) {",
        "f->spec.kind == KIND_FOLLOW_UP) {", YIELD)
 mutant(R, "follow-ups only", OBSOLETE, "f->spec.kind == KIND_FOLLOW_UP &&", "", BOUNDS)
-mutant(R, "only those waiters", OBSOLETE, "            answer_obsolete(f, whose, chat);\n",
-       "            const struct list *first = f->waiters.next;\n            answer_obsolete(f, whose, chat);\n"
+mutant(R, "only those waiters", OBSOLETE, "            answer_obsolete(f, conversation, chat);\n",
+       "            const struct list *first = f->waiters.next;\n            answer_obsolete(f, conversation, chat);\n"
        "            if (f->waiters.next != first) {\n                flight_finish_empty(f, OUTCOME_OBSOLETE);\n"
        "                continue;\n            }\n", YIELD)
 mutant(R, "its generation is aborted", OBSOLETE, "if (flight_is_idle(f)) {\n                flight_drop(f, FLIGHT_EVENT_OBSOLETE);",
@@ -236,13 +236,13 @@ mutant(R, "counted anew after a foreground task", SCHEDULE,
        "m->quiet_since = now;\n        restart_first_turn_wait(s, &j->conversation, m, now);", "m->quiet_since = now;", UNIT)
 mutant(R, "counted anew after one that passed through", SCHEDULE,
        "m->foreground--;\n        restart_first_turn_wait(s, &f->conversation, m, now);", "m->foreground--;", BOUNDS)
-mutant(R, "of the same conversation", SCHEDULE, "if (j->not_before.us != 0 && same_conversation(&j->conversation, whose)) {",
+mutant(R, "of the same conversation", SCHEDULE, "if (j->not_before.us != 0 && same_conversation(&j->conversation, conversation)) {",
        "if (j->not_before.us != 0) {\n                (void)whose;", UNIT_BOUNDS)
 mutant(R, "yields to its chat when it comes", SCHEDULE, "            chat_has_come(row, f);\n",
        "            (void)chat_has_come;\n", UNIT)
 mutant(R, "to its own chat", SCHEDULE, "if (j->not_before.us != 0 && same_conversation(&j->conversation, &f->conversation) &&",
        "if (j->not_before.us != 0 &&", UNIT)
-mutant(R, "a later turn is not its chat", SCHEDULE, "(told || f->first_turn)) {", "(told || f != NULL)) {", BOUNDS)
+mutant(R, "a later turn is not its chat", SCHEDULE, "(named || f->first_turn)) {", "(named || f != NULL)) {", BOUNDS)
 
 # ---- 5: foreground ----
 
@@ -445,8 +445,8 @@ mutant(R, "machines say what is open", "sidecar/path/schedule/view.c", ".chats =
 R = "load"
 LOADING = ("scenario.test_loading",)
 LOADS = "sidecar/path/schedule/loading.c"
-mutant(R, "it is the chat's too", SCHEDULE, "bool spared = must && loads_for(front, j, now);", "bool spared = must && j->spared && loads_for(front, j, now);", LOADING)
-mutant(R, "of its own model", LOADS, "return j->row == front && hash_key_eq(j->model, front->interactive_model) &&", "return j->row == front &&", LOADING)
+mutant(R, "it is the chat's too", SCHEDULE, "bool spared = must && loads_for(origin, j, now);", "bool spared = must && j->spared && loads_for(origin, j, now);", LOADING)
+mutant(R, "of its own model", LOADS, "return j->row == origin && hash_key_eq(j->model, origin->interactive_model) &&", "return j->row == origin &&", LOADING)
 mutant(R, "not where it is loaded", LOADS, "           !is_loaded(j->row, j->model, now);", "           j->row != NULL && now.us > 0;", LOADING)
 mutant(R, "for some minutes", "sidecar/path/schedule/schedule_priv.h", "STAYS_LOADED = 300 * USEC_PER_S;", "STAYS_LOADED = 3000 * USEC_PER_S;", LOADING)
 mutant(R, "a chat's token says that it is loaded", SCHEDULE, "        server_model_answered(f->row->server, f->model, now);\n", "", LOADING)

@@ -60,7 +60,7 @@ void event_call(struct exchange *x, const struct flight_end *end)
         return;
     }
     e->model_time = end->model_time;
-    if (!x->waiter.joined && !end->rest) {
+    if (!x->waiter.joined && !end->remainder) {
         mono_t now = loop_now(x->engine->parts.loop);
         e->held = mono_diff(now, x->begun) - end->took;
         e->tokens_in = end->tokens_in;

@@ -228,9 +228,9 @@ static enum outcome outcome_of_answer(const struct exchange *x, const struct fli
         *status = (struct cache_status){.from = CACHE_STATUS_HIT, .detail = "type-through"};
         return OUTCOME_TYPE_THROUGH;
     }
-    if (x->waiter.joined || end->rest) {
+    if (x->waiter.joined || end->remainder) {
         status->collapsed = true;
-        status->detail = end->rest ? "type-through" : NULL;
+        status->detail = end->remainder ? "type-through" : NULL;
         return OUTCOME_COLLAPSED;
     }
     status->stored = end->stored;

@@ -2,10 +2,10 @@
  *
  * Tasks are asked for as a stream where that is possible, because a model server notices a closed
  * client only when it writes, and put together again (dialect/answer.h). Nothing reaches a client
- * before the stream has ended, so an error inside it becomes a proper status. What was added to the
- * request is lull's risk: where a changed request fails before its first token, in whatever way but
- * silence and an empty body of a good status, or is answered in a form that cannot be told as one plain answer, it is asked once more
- * exactly as the client wrote it. What is remembered of that is in refusal.c.
+ * before the stream has ended, so an error inside it becomes a proper status. A request that
+ * lull changed and that fails before its first token is asked once more exactly as the client wrote
+ * it, unless the failure is silence or an empty body of a good status; so is one whose answer
+ * cannot be shown as one plain answer. server/refusal.c remembers what was refused.
  *
  * Timers are ours, in the loop's time: first_byte_timeout until the first piece of the answer's
  * body (llama.cpp sends the head of a stream before it has a slot, so the head says nothing), then

@@ -9,7 +9,7 @@
  * still fits what was typed since: T follows it, and takes the rest when it lands. Else it is
  * aborted and answered empty, unless it is nearly done, or others may wait for it too
  *
- * Following needs no typist: the rest of an answer is right for whoever asks under the same
+ * Following needs no typist: the remainder of an answer is right for any request under the same
  * context, as an exact hit would be. Superseding and aborting take something away and need one. A
  * follower that stops fitting (decided on the streamed tokens) goes back to what is left of its
  * window, at once where nothing is.
@@ -29,7 +29,7 @@
 
 static const usec_t FUTILE_PAUSE = 60 * USEC_PER_S;
 static const usec_t DETACHED_MAX = 30 * USEC_PER_S;
-static const usec_t DEADLINE_MIN = USEC_PER_S; /* of `auto`: below it nobody has given up waiting */
+static const usec_t DEADLINE_MIN = USEC_PER_S; /* of `auto`: shorter waits are not given up */
 static const usec_t DEADLINE_MAX = 5 * USEC_PER_S;
 
 static bool is_off(const struct flight_spec *spec)
@@ -278,7 +278,7 @@ static bool land_follower(struct flight *f, struct span rest, const struct fligh
                              .model_time = from->model_time,
                              .tokens = from->tokens,
                              .cost = from->cost,
-                             .rest = true};
+                             .remainder = true};
     answer_init(&answer);
     answer.finish = FINISH_STOP;
     bool written = suggestion_write(rest, &answer.content) == ERR_OK;
@@ -392,7 +392,8 @@ static usec_t deadline_of(struct flight *f)
     return usual < DEADLINE_MIN ? DEADLINE_MIN : usual > DEADLINE_MAX ? DEADLINE_MAX : usual;
 }
 
-/* Answers whoever has waited for `deadline`; returns how long until the next, -1: nobody is left.
+/* Answers waiters that have waited for `deadline`; returns how long until the next, -1: none is
+ * left.
  */
 static usec_t answer_due(struct flight *f, usec_t deadline)
 {

@@ -1,17 +1,15 @@
 /* failure.c: what happens when a call fails.
  *
- *   not one byte came ──▶ once more on another connection (call.c: as the client wrote it, where
- *                         something had been added)
- *   429, or 503 with Retry-After ──▶ the door is closed: it waits there, if max_hold allows that; a
- *                                    foreground kind only for a Retry-After, 3 s in all
- * (schedule.h) a fallback is configured ──▶ it is asked, once, behind its own gate else ──▶ whoever
- * waits is told (fly.c may have a stale answer)
+ *   no byte of an answer came             once more on another connection (call.c: as the client
+ *                                         wrote it, where something had been added)
+ *   429, or 503 with Retry-After          it waits at the gate until then, if max_hold allows that;
+ *                                         a foreground kind only for a Retry-After, 3 s in all
+ *   a fallback is configured              it is asked, once, behind its own gate
+ *   else                                  the waiters get the error (the engine may have a stale
+ *                                         answer)
  *
- * The breaker of an upstream counts failures in a row: of tasks and of chats, not 4xx but 408 and
- * 429. When there are breaker_failures of them, tasks are kept away for breaker_open; then one of
- * them tries. Chats are always tried, and one that is answered closes it. Calls that are nobody's
- * task are always tried as well, and change nothing: whoever tries out a model must not keep real
- * tasks away from the others.
+ * A call of an untracked flight (a comparison) is always tried and does not change the breaker: to
+ * try out a model must not keep real tasks away from the others.
  */
 #include "path/flight/flight_priv.h"
 
@@ -38,7 +36,7 @@ void failure_success(struct flight *f)
     }
 }
 
-/* ---- the door ---- */
+/* ---- throttled ---- */
 
 bool failure_is_page(const struct flight *f)
 {
@@ -46,7 +44,7 @@ bool failure_is_page(const struct flight *f)
     return http_is_type(http_lines_field(lines, SPAN("Content-Type")), SPAN("text/html"));
 }
 
-/* Whether the flight may wait at the door at all. */
+/* Whether the flight may wait until a throttled server takes tasks again. */
 static bool may_wait(const struct flight *f)
 {
     enum kind_class cls = flight_policy(f)->cls;
@@ -55,7 +53,7 @@ static bool may_wait(const struct flight *f)
            f->throttle_waits < most;
 }
 
-/* Whether it waits behind a closed door now. */
+/* Whether it waits for that now. */
 static bool waits_for_throttle(struct flight *f)
 {
     struct flight_table *t = f->table;

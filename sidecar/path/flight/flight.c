@@ -206,7 +206,7 @@ static void unlink_flight(struct flight *f)
     loop_defer(f->table->parts.loop, &f->gone);
 }
 
-/* Whether nobody wants the flight's answer any more. */
+/* Whether no request wants the flight's answer any more. */
 bool flight_is_idle(const struct flight *f)
 {
     return f->state != FLIGHT_STATE_ENDING && list_empty(&f->waiters) &&

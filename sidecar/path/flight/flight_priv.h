@@ -1,15 +1,20 @@
 /* flight_priv.h: what the files of flight/ share, and the one state machine of a flight.
  *
- *          LED, a call fits                  READY                GATE_OPENED
- *  FOLLOWING ◀──────────────── HELD ─────────────────▶ QUEUED ─────────────────▶ CALLING ─┐ ASKED_AGAIN
- *    │   ▲ └────RELEASED────────▲                      │ ▲ ▲ ▲                   │ │ ▲    │
- *    │   └──────────────LED────────────────────────────┘ │ │ └──── PREEMPTED ────┘ │ └────┘
- *    │                                        FELL_BACK ─┘ └────── THROTTLED ──────┘
- *    │                                     (of HELD, QUEUED, CALLING)
+ *   FOLLOWING ◀──LED──── HELD ───READY──▶ QUEUED ───GATE_OPENED──▶ CALLING ──▶ ENDING
+ *    │      │             ▲                │   ▲                   │  │  ▲
+ *    │      └──RELEASED───┘                │   ├─────PREEMPTED─────┤  └──┘ ASKED_AGAIN
+ *    │                                     │   └─────THROTTLED─────┘
+ *    │ ◀────────────────LED────────────────┘
  *    ▼
- *  ENDING ◀── from CALLING: ANSWERED; from FOLLOWING: LEADER_ANSWERED; from HELD and QUEUED:
- *             REMAINDER (a held suggestion answers it by now); from HELD, QUEUED and CALLING: FAILED;
- *             from HELD and QUEUED: BUSY; from all four: SUPERSEDED, SENT, OBSOLETE, DEADLINE, LEFT
+ *   ENDING
+ *
+ *   FELL_BACK        HELD, QUEUED, CALLING ──▶ QUEUED, at the gate of the fallback
+ *   ANSWERED         CALLING   ──▶ ENDING
+ *   LEADER_ANSWERED  FOLLOWING ──▶ ENDING, with the remainder of the leader's suggestion
+ *   REMAINDER        HELD, QUEUED ──▶ ENDING: a held suggestion answers it by now
+ *   BUSY             HELD, QUEUED ──▶ ENDING: max_hold is over, or a call would take too long
+ *   FAILED           HELD, QUEUED, CALLING ──▶ ENDING
+ *   SUPERSEDED, SENT, OBSOLETE, DEADLINE, LEFT: from each of the four ──▶ ENDING
  *
  * flight_enter() is the only place that changes the state, by flight_next_state(). call.c,
  * completion.c and failure.c decide what has happened and return it as an event; flight_apply()
@@ -64,10 +69,10 @@ enum flight_state flight_next_state(enum flight_state state, enum flight_event e
 
 enum {
     FLIGHT_TABLE_BUCKETS = 1024,
-    FLIGHT_SHAPE_LOST = 3,            /* second tries in vain after which there is none any more */
+    FLIGHT_SHAPE_LOST = 3,            /* second tries without success; then there are none */
     FLIGHT_RAW_MAX = 4 * 1024 * 1024, /* of an answer kept as it came */
     FLIGHT_HEAD_MAX = 64 * 1024,
-    FLIGHT_DETACHED = 16, /* calls that go on after everybody was answered at the deadline */
+    FLIGHT_DETACHED = 16, /* calls that go on after their waiters were answered at the deadline */
 };
 
 struct flight {
@@ -91,10 +96,10 @@ struct flight {
     usec_t window; /* it was to be held for this long, counted from `begun` */
     uint64_t run;  /* of keys that it came in; see typist_note() */
     bool settled;
-    struct flight *leader; /* FOLLOWING: whose rest it waits for */
+    struct flight *leader; /* FOLLOWING: it waits for the remainder of its suggestion */
     struct list follow;    /* in leader->followers */
     struct list followers;
-    struct suggestion_reader reader; /* of the answer so far, while somebody follows */
+    struct suggestion_reader reader; /* of the answer so far, while another flight follows */
     struct loop_timer *deadline;     /* NULL: none */
     bool detached;                   /* goes on without waiters */
     bool for_load;                   /* until its first byte: for the load of its model */
@@ -169,9 +174,9 @@ void flight_finish_empty(struct flight *f, enum outcome outcome);
 /* Answers everybody empty, and leaves the call to itself until its first byte: it loads the model
  * of what comes after it. false: it does not, or another such call does; nothing was done. */
 bool flight_leave_loading(struct flight *f, enum outcome outcome);
-/* Aborts and forgets a flight that nobody waits for. */
+/* Aborts and forgets a flight that no request waits for. */
 void flight_drop(struct flight *f, enum flight_event event);
-/* Whether nobody wants the flight's answer any more. */
+/* Whether no request wants the flight's answer any more. */
 bool flight_is_idle(const struct flight *f);
 /* Its window is over: queues it, unless it is answered or led otherwise. */
 void flight_start(struct flight *f);
@@ -190,16 +195,17 @@ bool completion_is_futile(struct flight *f);
 bool completion_place(struct flight *f);
 /* The call under way that the completion could take the rest of; NULL: none. */
 struct flight *completion_leader(struct flight_table *t, const struct flight_completion *c);
-/* Before a call: REMAINDER when a held suggestion has answered f by now, LED when another call under
- * way fits, NONE when f needs a call of its own. Both are done when it returns. */
+/* Before a call: REMAINDER when a held suggestion has answered f by now, LED when another call
+ * under way fits, NONE when f needs a call of its own. Both are done when it returns. */
 enum flight_event completion_try_join(struct flight *f);
 /* More of the answer has come: who follows and does not fit any more is released. */
 void completion_progress(struct flight *f);
-/* The answer is whole: what follows gets the remainder, or is released. Whether a follower got one. */
+/* The answer is whole: what follows gets the remainder, or is released. Whether a follower got
+ * one. */
 bool completion_completed(struct flight *f, const struct flight_end *end);
 /* All who follow f go their own way. */
 void completion_release_all(struct flight *f);
-/* f follows nobody any more. */
+/* f does not follow any more. */
 void completion_unfollow(struct flight *f);
 /* Deadline of the flight's policy: started with its first waiter. */
 void completion_arm_deadline(struct flight *f);
@@ -211,7 +217,8 @@ void wire_make(struct flight *f, struct upstream_request *req);
 struct span flight_way_model(const struct flight *f);
 
 /* failure.c */
-/* Before a call: FELL_BACK or FAILED (f->end) when the breaker keeps the flight from its upstream. */
+/* Before a call: FELL_BACK or FAILED (f->end) when the breaker keeps the flight from its upstream.
+ * */
 enum flight_event breaker_divert(struct flight *f);
 /* The same before it is queued, where the breaker or a throttle leaves no doubt. */
 enum flight_event failure_certain(struct flight *f);

@@ -1,33 +1,33 @@
 /* obsolete.c: follow-ups of conversations that have moved on. Open WebUI shows follow-ups only
- * under the last message, so nobody would see them: they are answered empty, and their call is
- * aborted when nobody else waits for it.
+ * under the last message, so these would not be shown: they are answered empty, and their call is
+ * aborted when no other request waits for it.
  */
 #include "path/flight/flight_priv.h"
 
 #include "lull/path/webui/turn.h"
 
 bool flight_turn_is_over(const struct flight_turn *turn, struct hash_key task_chat,
-                         const struct schedule_conversation *whose,
+                         const struct schedule_conversation *conversation,
                          const struct dialect_request *chat)
 {
     static const struct hash_key none;
-    if (!hash_key_eq(turn->conversation.person, whose->person)) {
+    if (!hash_key_eq(turn->conversation.person, conversation->person)) {
         return false;
     }
-    if (!hash_key_eq(task_chat, none) && !hash_key_eq(whose->chat, none)) {
-        return hash_key_eq(task_chat, whose->chat);
+    if (!hash_key_eq(task_chat, none) && !hash_key_eq(conversation->chat, none)) {
+        return hash_key_eq(task_chat, conversation->chat);
     }
     return chat != NULL && task_reply_is_in(turn->reply, chat);
 }
 
 /* Answers those of its waiters whose conversation has moved on. */
-static void answer_obsolete(struct flight *f, const struct schedule_conversation *whose,
+static void answer_obsolete(struct flight *f, const struct schedule_conversation *conversation,
                             const struct dialect_request *chat)
 {
     list_each(node, &f->waiters)
     {
         struct flight_waiter *w = list_item(node, struct flight_waiter, node);
-        if (flight_turn_is_over(&f->spec.turn, w->chat, whose, chat)) {
+        if (flight_turn_is_over(&f->spec.turn, w->chat, conversation, chat)) {
             struct flight_end end = {.result = FLIGHT_RESULT_EMPTY, .outcome = OUTCOME_OBSOLETE};
             flight_remove_waiter(f, w);
             w->done(w->ctx, &end);
@@ -36,7 +36,7 @@ static void answer_obsolete(struct flight *f, const struct schedule_conversation
     }
 }
 
-void flight_moved_on(struct flight_table *t, const struct schedule_conversation *whose,
+void flight_moved_on(struct flight_table *t, const struct schedule_conversation *conversation,
                      const struct dialect_request *chat)
 {
     list_each(node, &t->all)
@@ -44,7 +44,7 @@ void flight_moved_on(struct flight_table *t, const struct schedule_conversation 
         struct flight *f = list_item(node, struct flight, all);
         if (f->state != FLIGHT_STATE_ENDING && f->spec.kind == KIND_FOLLOW_UP &&
             flight_policy(f)->obsolete == OBSOLETE_EMPTY) {
-            answer_obsolete(f, whose, chat);
+            answer_obsolete(f, conversation, chat);
             if (flight_is_idle(f)) {
                 flight_drop(f, FLIGHT_EVENT_OBSOLETE);
             }

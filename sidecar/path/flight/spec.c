@@ -1,5 +1,5 @@
-/* spec.c: a flight's own copy of what it was asked. All texts lie in one buffer, reserved at once: a
- * flight that gets no memory for them has none at all, and is answered so.
+/* spec.c: a flight's own copy of what it was asked. All texts lie in one buffer, reserved at once:
+ * a flight that gets no memory for them has none at all, and is answered so.
  */
 #include "path/flight/flight_priv.h"
 

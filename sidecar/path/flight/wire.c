@@ -1,4 +1,4 @@
-/* wire.c: what a call sends: in whose words, to which path, with which additions.
+/* wire.c: what a call sends: in which API, to which path, with which additions.
  *
  *   the client's words ──cross, if the server has others──▶ its words ──shape──▶ what is sent
  *
@@ -7,14 +7,14 @@
  * server's words is sent as the client wrote it; fly.c sees to it that a task is not sent elsewhere
  * at all then.
  *
- * Additions are what the server may not know: a streamed answer, thinking off, a schema, caps. Those
- * that it has refused are left out (refusal.c); a second call has none of them.
+ * Additions are what the server may not know: a streamed answer, thinking off, a schema, caps.
+ * Those that it has refused are left out (refusal.c); a second call has none of them.
  */
 #include "path/flight/flight_priv.h"
 
 #include "lull/path/dialect/convert.h"
 
-/* ---- whose words ---- */
+/* ---- the API ---- */
 
 struct span flight_way_model(const struct flight *f)
 {

@@ -1,6 +1,7 @@
 /* budget.c: how long the after-reply tasks of one turn have waited together. Open WebUI asks for
  * them one after another (follow-ups, tags, memory review) and the chat looks busy until the last
- * is answered, so one budget holds for all. A fixed table; a forgotten turn begins anew.
+ * is answered, so one budget holds for all. A fixed table; a forgotten turn begins with nothing
+ * spent.
  */
 #include "path/schedule/schedule_priv.h"
 

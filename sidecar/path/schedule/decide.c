@@ -1,19 +1,20 @@
 /* decide.c: the rules. Each reads the state and a job, and changes nothing.
  *
  * In the order in which they are asked:
- *   door           the upstream asked to be left alone until then, and max_hold allows that
+ *   throttle       the server asked for no more tasks until then, and max_hold allows that
  *   not counted    upstreams with 0 slots, and foreground kinds, wait for nothing
  *   model          one_model: another model is resident; outside max_hold
  *   hold           max_hold is over: it runs beside the chat
  *   first turn     a title asked before the first reply waits for its chat to come
- *   fronts         yield = always: none may be open on the machine, and none have been for `settle`
+ *   interactive    yield = always: none may be open on the machine, and none have been for `settle`
  *                  and what the machine takes to begin an answer
  *   slots          what runs already, and what was aborted and may still be running
  *
  * `settle` is longer on slow machines: the slower one reads prompts, the more a chat loses by a
  * task that began a moment before it. Measured (llama.cpp, one slot, 165 tokens/s, the next message
  * 1 s after the reply): 1 s alone made the session wait 1.6 times as long as without tasks, 2 s 1.0
- * times. And who is seen typing is about to send: his own tasks settle anew with each autocomplete.
+ * times. A person who is typing is about to send: each autocomplete restarts the settle time of
+ * that person's tasks.
  *
  * With several slots one is left to chats even while none is open: the next one then keeps the slot
  * that holds its prefix.
@@ -104,7 +105,7 @@ static usec_t slowness(const struct schedule *s, const struct machine *m)
     return slow < SLOWNESS_MAX ? slow : SLOWNESS_MAX;
 }
 
-/* When the person whose job it is was last seen typing; zero: not lately. */
+/* When the person of the job was last seen typing; zero: not lately. */
 static mono_t typed_at(const struct schedule_job *j)
 {
     const struct machine *m = j->row->machine;
@@ -175,7 +176,7 @@ static usec_t hold_left(const struct schedule *s, const struct schedule_job *j)
     return left > 0 ? left : 0;
 }
 
-/* What is left of the time that a job may wait at a closed door. */
+/* What is left of the time that a job may wait for a throttled server. */
 static usec_t patience(const struct schedule *s, const struct schedule_job *j)
 {
     usec_t left = hold_left(s, j);
@@ -186,7 +187,7 @@ static usec_t patience(const struct schedule *s, const struct schedule_job *j)
     return throttle < left ? throttle : left;
 }
 
-/* When the door of a job's upstream opens for it; zero: it is open. */
+/* When a job's server takes it again; zero: now. */
 static mono_t throttle_of(const struct schedule_job *j)
 {
     bool person = j->policy->cls == KIND_CLASS_FOREGROUND;

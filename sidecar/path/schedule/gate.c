@@ -1,6 +1,6 @@
-/* gate.c: starting is always left to the end of the turn, so that all that arrives in one turn is
- * ordered before anything goes, and no owner is called from inside his own call. Giving way is not:
- * it must be done before the chat's own request is sent.
+/* gate.c: starts are deferred to the end of the loop iteration, so that all jobs that arrive in one
+ * iteration are ordered before one starts, and no callback runs inside gate_wait(). Preemption is
+ * not deferred: it must happen before the chat's own request is sent.
  */
 #include "lull/path/schedule/gate.h"
 
@@ -11,7 +11,7 @@ struct gate {
     struct schedule *schedule;
     struct loop_timer *timer;
     struct loop_deferred work;
-    void (*watch)(void *ctx); /* NULL: nobody */
+    void (*watch)(void *ctx); /* NULL: none */
     void *watch_ctx;
 };
 

@@ -1,9 +1,10 @@
-/* schedule.c: the state: fronts and jobs, and what happens to them. The rules are in decide.c,
- * machines and upstreams in rows.c.
+/* schedule.c: the state: interactive requests and jobs, and what happens to them. The rules are in
+ * decide.c, machines and upstreams in rows.c.
  *
- * Upstreams are known by their server's number and machines by name, so that what was learnt survives
- * a reload; their number is bounded by the configurations that were ever in force. Waiting jobs are few (`queue` per
- * upstream, and completions for max_hold), so who is next is found by looking at all of them.
+ * Upstreams are known by their server's number and machines by name, so that what was learnt
+ * survives a reload; their number is bounded by the configurations that were ever in force.
+ * Waiting jobs are few (`queue` per upstream, and completions for max_hold), so who is next is
+ * found by looking at all of them.
  *
  * Rejected: a queue sorted by priority with a pointer to its head. What may start depends on the
  * kind's own yield rule, the model and the turn, so the first in order is often not the first that
@@ -11,7 +12,7 @@
  */
 #include "path/schedule/schedule_priv.h"
 
-/* ---- fronts ---- */
+/* ---- interactive requests ---- */
 
 static bool same_conversation(const struct schedule_conversation *a,
                               const struct schedule_conversation *b)
@@ -28,16 +29,17 @@ static void chat_has_come(struct schedule_upstream *row, const struct schedule_i
     list_each(node, &row->waiting)
     {
         struct schedule_job *j = list_item(node, struct schedule_job, node);
-        bool told = !key_is_zero(j->conversation.chat) && !key_is_zero(f->conversation.chat);
+        bool named = !key_is_zero(j->conversation.chat) && !key_is_zero(f->conversation.chat);
         if (j->not_before.us != 0 && same_conversation(&j->conversation, &f->conversation) &&
-            (told || f->first_turn)) {
+            (named || f->first_turn)) {
             j->not_before = (mono_t){0};
         }
     }
 }
 
 /* A foreground task of a conversation says that its chat is still to come. */
-static void restart_first_turn_wait(struct schedule *s, const struct schedule_conversation *whose,
+static void restart_first_turn_wait(struct schedule *s,
+                                    const struct schedule_conversation *conversation,
                                     const struct machine *m, mono_t now)
 {
     for (struct schedule_upstream *row = s->upstreams; row != NULL; row = row->next) {
@@ -47,7 +49,7 @@ static void restart_first_turn_wait(struct schedule *s, const struct schedule_co
         list_each(node, &row->waiting)
         {
             struct schedule_job *j = list_item(node, struct schedule_job, node);
-            if (j->not_before.us != 0 && same_conversation(&j->conversation, whose)) {
+            if (j->not_before.us != 0 && same_conversation(&j->conversation, conversation)) {
                 j->not_before = (mono_t){now.us + j->policy->first_turn_wait};
             }
         }
@@ -187,7 +189,7 @@ void schedule_typed(struct schedule *s, const struct upstream_settings *to, stru
 
 /* ---- jobs ---- */
 
-/* Whether it counts towards `queue`; a queue of 0 is that of jobs which nobody waits for. */
+/* Whether it counts towards `queue`; a queue of 0 is that of jobs that no client waits for. */
 static bool is_queued(const struct schedule_job *j)
 {
     return !j->forced && j->policy->queue > 0 && j->policy->cls != KIND_CLASS_COMPLETION;
@@ -432,8 +434,8 @@ void schedule_end(struct schedule *s, struct schedule_job *j, mono_t now, bool a
 struct schedule_job *schedule_victim(struct schedule *s, const struct upstream_settings *to,
                                      mono_t now)
 {
-    const struct schedule_upstream *front = row_of(s, to);
-    const struct machine *m = front->machine;
+    const struct schedule_upstream *origin = row_of(s, to);
+    const struct machine *m = origin->machine;
     for (struct schedule_upstream *row = s->upstreams; row != NULL; row = row->next) {
         if (row->machine != m || schedule_slots(s, to) == 0) {
             continue;
@@ -441,7 +443,7 @@ struct schedule_job *schedule_victim(struct schedule *s, const struct upstream_s
         for (struct list *n = row->running.prev; n != &row->running; n = n->prev) {
             struct schedule_job *j = list_item(n, struct schedule_job, node);
             bool must = must_preempt(j, now);
-            bool spared = must && loads_for(front, j, now);
+            bool spared = must && loads_for(origin, j, now);
             j->spared = j->spared || spared;
             if (must && !spared) {
                 return j;

@@ -26,7 +26,7 @@ enum { PACE_LEAST = 512 };
 /* The answer takes its time too, and of a chat's bytes more are envelope than of a task's: such
  * calls took 7 to 15 s where 4 to 7 s were read off the chats. */
 static const double ANSWER_TOO = 1.5;
-/* What a foreground task waits at a closed door, all in all. */
+/* What a foreground task waits for a throttled server, all in all. */
 static const usec_t FOREGROUND_THROTTLE = 3 * USEC_PER_S;
 /* A model that has answered within this time is loaded: Ollama unloads after five minutes. */
 static const usec_t STAYS_LOADED = 300 * USEC_PER_S;
@@ -47,7 +47,7 @@ struct machine {
     struct typing typing[SCHEDULE_TYPING];
     size_t chats, foreground; /* among them; foreground jobs too */
     mono_t chatted_at;        /* the last chat began or ended; zero: there was none */
-    mono_t quiet_since;       /* the last front ended; zero: there was none */
+    mono_t quiet_since;       /* the last interactive request ended; zero: there was none */
     mono_t goes_on_until;
     mono_t active; /* anything ended last; zero: nothing did */
 };
@@ -62,7 +62,7 @@ struct schedule_upstream {
     mono_t aborted_at;                  /* the last call that was cut off */
     mono_t draining[SCHEDULE_DRAINING]; /* until when an aborted call may hold its slot */
     struct hash_key resident;           /* the model of the last call */
-    struct hash_key interactive_model;  /* of the last front, as far as it is known */
+    struct hash_key interactive_model;  /* of the last interactive request, as far as it is known */
     usec_t usual_token, abort_cost;     /* smoothed; -1: not measured */
     int64_t usual_size;                 /* bytes of the requests behind usual_token */
     double best_pace; /* the least us per byte of a first turn's request that a first
@@ -91,8 +91,9 @@ struct schedule_upstream *row_of(struct schedule *s, const struct upstream_setti
 /* Whether the model has answered there lately. */
 bool is_loaded(const struct schedule_upstream *row, struct hash_key model, mono_t now);
 
-/* loading.c: whether the job loads the model that the last front at that upstream is for. */
-bool loads_for(const struct schedule_upstream *front, const struct schedule_job *j, mono_t now);
+/* loading.c: whether the job loads the model that the last interactive request at that upstream is
+ * for. */
+bool loads_for(const struct schedule_upstream *origin, const struct schedule_job *j, mono_t now);
 
 /* turn.c */
 usec_t turn_waited(const struct schedule *s, struct hash_key turn);
@@ -104,7 +105,7 @@ enum schedule_why decide(struct schedule *s, const struct schedule_job *j, mono_
                          mono_t *until);
 /* Whether max_hold is over; *at: when it will be. */
 bool hold_is_over(const struct schedule *s, const struct schedule_job *j, mono_t now, mono_t *at);
-/* Whether the upstream's door is closed, and opens before the job's hold is over. */
+/* Whether the server is throttled, and takes tasks again before the job's hold is over. */
 bool waits_for_throttle(const struct schedule *s, const struct schedule_job *j, mono_t now);
 /* Whether a running job has to give way. */
 bool must_preempt(const struct schedule_job *j, mono_t now);

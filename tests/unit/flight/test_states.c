@@ -117,10 +117,11 @@ struct world {
     struct flight_table *flights;
     struct settings settings;
     struct upstream_settings upstreams[2];
-    struct kind_policy kind;
+    struct kind_policy kinds[KIND_BUILTIN_COUNT];
     struct flight_waiter waiter;
     struct flight_end end;
     unsigned ended;
+    bool held;
 };
 
 static void completed(void *ctx, const struct flight *f, struct flight_end *end)
@@ -130,14 +131,14 @@ static void completed(void *ctx, const struct flight *f, struct flight_end *end)
     end->stored = true;
 }
 
-static bool no_remainder(void *ctx, const struct flight_spec *spec, struct buf *content,
-                         struct flight_end *end)
+/* ctx: whether a held suggestion answers the next completion. */
+static bool held_answer(void *ctx, const struct flight_spec *spec, struct buf *content,
+                        struct flight_end *end)
 {
-    (void)ctx;
+    const bool *held = ctx;
     (void)spec;
-    (void)content;
     (void)end;
-    return false;
+    return *held && buf_append_span(content, SPAN("{\"text\": \"held\"}")) == ERR_OK;
 }
 
 static void on_end(void *ctx, struct flight_end *end)
@@ -170,24 +171,30 @@ static void begin(struct world *w)
     *w = (struct world){.loop = loop_create(), .figures = figures_create()};
     w->upstreams[0] = upstream(here, first_url);
     w->upstreams[1] = upstream(there, other_url);
-    w->kind = (struct kind_policy){.name = kind,
-                                   .cls = KIND_CLASS_BACKGROUND,
-                                   .max_hold = 20 * USEC_PER_S,
-                                   .max_requeue = 2,
-                                   .queue = 64,
-                                   .max_tokens = UNSET,
-                                   .id_slot = UNSET,
-                                   .temperature = none,
-                                   .extra = none,
-                                   .shape = KIND_SHAPE_TEXT,
-                                   .shape_member = none,
-                                   .think = THINK_AS_ASKED,
-                                   .keep_alive = MATCH_AS_ASKED,
-                                   .num_ctx = MATCH_AS_ASKED};
+    for (size_t i = 0; i < KIND_BUILTIN_COUNT; i++) {
+        w->kinds[i] = (struct kind_policy){.name = kind,
+                                           .cls = KIND_CLASS_BACKGROUND,
+                                           .max_hold = 20 * USEC_PER_S,
+                                           .max_requeue = 2,
+                                           .queue = 64,
+                                           .max_tokens = UNSET,
+                                           .id_slot = UNSET,
+                                           .temperature = none,
+                                           .extra = none,
+                                           .shape = KIND_SHAPE_TEXT,
+                                           .shape_member = none,
+                                           .think = THINK_AS_ASKED,
+                                           .keep_alive = MATCH_AS_ASKED,
+                                           .num_ctx = MATCH_AS_ASKED};
+    }
+    struct kind_policy *completion = &w->kinds[KIND_AUTOCOMPLETE];
+    completion->cls = KIND_CLASS_COMPLETION;
+    completion->debounce = 500 * USEC_PER_MS;
+    completion->max_hold = 300 * USEC_PER_MS;
     w->settings = (struct settings){.upstreams = w->upstreams,
                                     .upstream_count = 2,
-                                    .kinds = &w->kind,
-                                    .kind_count = 1,
+                                    .kinds = w->kinds,
+                                    .kind_count = KIND_BUILTIN_COUNT,
                                     .refs = 1};
     w->servers = servers_create(w->loop, &w->pool, w->figures);
     servers_bind(w->servers, w->upstreams, 2);
@@ -195,7 +202,8 @@ static void begin(struct world *w)
     w->gate = gate_create(w->loop, w->schedule);
     const struct flight_parts parts = {w->loop,     &w->pool, w->servers,
                                        w->schedule, w->gate,  w->figures};
-    const struct flight_hooks hooks = {.completed = completed, .held = no_remainder};
+    const struct flight_hooks hooks = {
+        .completed = completed, .held = held_answer, .ctx = &w->held};
     w->flights = flight_table_create(&parts, &hooks);
 }
 
@@ -216,25 +224,51 @@ static void end(struct world *w)
     }
 }
 
-static void submit(struct world *w, int fallback)
+static struct flight_spec spec_of(struct world *w, int kind)
 {
-    struct flight_spec spec = {.settings = &w->settings,
-                               .upstream = 0,
-                               .endpoint = ENDPOINT_CHAT,
-                               .target = SPAN("/v1/chat/completions"),
-                               .body = SPAN("{\"model\":\"m\",\"messages\":[{\"role\":\"user\","
-                                            "\"content\":\"x\"}]}"),
-                               .model = SPAN("m"),
-                               .fallback = {.upstream = fallback,
-                                            .target = SPAN("/v1/chat/completions"),
-                                            .body = SPAN("{\"model\":\"n\"}"),
-                                            .model = SPAN("n")}};
-    w->waiter = (struct flight_waiter){.done = on_end, .ctx = w};
-    flight_begin(w->flights, &spec, &w->waiter);
-    if (!flight_debounce(&w->waiter)) {
-        flight_enqueue(&w->waiter);
+    return (struct flight_spec){.settings = &w->settings,
+                                .kind = kind,
+                                .upstream = 0,
+                                .endpoint = ENDPOINT_CHAT,
+                                .target = SPAN("/v1/chat/completions"),
+                                .body = SPAN("{\"model\":\"m\",\"messages\":[{\"role\":\"user\","
+                                             "\"content\":\"x\"}]}"),
+                                .model = SPAN("m"),
+                                .fallback = {.upstream = -1}};
+}
+
+static void send(struct world *w, const struct flight_spec *spec, struct flight_waiter *waiter)
+{
+    *waiter = (struct flight_waiter){.done = on_end, .ctx = w};
+    flight_begin(w->flights, spec, waiter);
+    if (!flight_debounce(waiter)) {
+        flight_enqueue(waiter);
     }
     fake_loop_advance(w->loop, 0);
+}
+
+static void submit(struct world *w, int fallback)
+{
+    struct flight_spec spec = spec_of(w, KIND_TAGS);
+    spec.fallback = (struct flight_fallback){.upstream = fallback,
+                                             .target = SPAN("/v1/chat/completions"),
+                                             .body = SPAN("{\"model\":\"n\"}"),
+                                             .model = SPAN("n")};
+    send(w, &spec, &w->waiter);
+}
+
+static const struct hash_key ann = {.hi = 1, .lo = 1};
+
+static void type(struct world *w, const char *text, struct flight_waiter *waiter)
+{
+    struct flight_spec spec = spec_of(w, KIND_AUTOCOMPLETE);
+    spec.shared = spec.join = spec.store = true;
+    spec.completion.usable = true;
+    spec.completion.who =
+        (struct typist_arrival){.person = ann, .text = span_of(text), .one_user = true};
+    spec.hash = (struct hash_key){.hi = strlen(text), .lo = 7};
+    spec.material = span_of(text);
+    send(w, &spec, waiter);
 }
 
 static void note_state(void *ctx, const struct flight_view *v)
@@ -429,6 +463,151 @@ static void left_in_the_queue_and_in_a_call(void **state)
     }
 }
 
+/* It was answered empty, and no flight is left. */
+static void typed_ends(struct world *w, enum outcome outcome)
+{
+    is_in(w, "none");
+    assert_int_equal(w->end.result, FLIGHT_RESULT_EMPTY);
+    assert_int_equal(w->end.outcome, outcome);
+    end(w);
+}
+
+static void held_and_sent(void **state)
+{
+    (void)state;
+    struct world w;
+    begin(&w);
+    type(&w, "How do I write", &w.waiter);
+    is_in(&w, "held");
+    flight_chat_sent(w.flights, ann, SPAN("How do I write"));
+    typed_ends(&w, OUTCOME_SENT);
+}
+
+static void held_and_superseded(void **state)
+{
+    (void)state;
+    struct world w;
+    struct flight_waiter newer;
+    begin(&w);
+    type(&w, "How do I write", &w.waiter);
+    type(&w, "How do I write a", &newer);
+    assert_int_equal(w.ended, 1);
+    assert_int_equal(w.end.outcome, OUTCOME_SUPERSEDED);
+    is_in(&w, "held");
+    flight_leave(w.flights, &newer); /* left while it is held */
+    is_in(&w, "none");
+    end(&w);
+}
+
+static void queued_and_busy(void **state)
+{
+    (void)state;
+    struct world w;
+    begin(&w);
+    struct schedule_interactive chat = {.to = &w.upstreams[0], .kind = SCHEDULE_CHAT};
+    gate_interactive_began(w.gate, &chat);
+    type(&w, "How do I write", &w.waiter);
+    fake_loop_advance(w.loop, 500 * USEC_PER_MS);
+    is_in(&w, "waiting");
+    fake_loop_advance(w.loop, 300 * USEC_PER_MS);
+    gate_interactive_ended(w.gate, &chat, false);
+    typed_ends(&w, OUTCOME_BUSY);
+}
+
+static void held_and_answered_by_a_remainder(void **state)
+{
+    (void)state;
+    struct world w;
+    begin(&w);
+    type(&w, "How do I write", &w.waiter);
+    w.held = true;
+    fake_loop_advance(w.loop, 500 * USEC_PER_MS);
+    is_in(&w, "none");
+    assert_int_equal(w.end.result, FLIGHT_RESULT_ANSWER);
+    assert_true(w.end.held);
+    end(&w);
+}
+
+static void called_and_past_the_deadline(void **state)
+{
+    (void)state;
+    struct world w;
+    begin(&w);
+    w.kinds[KIND_AUTOCOMPLETE].deadline = 2 * USEC_PER_S;
+    type(&w, "How do I write", &w.waiter);
+    fake_loop_advance(w.loop, 600 * USEC_PER_MS);
+    is_in(&w, "running");
+    fake_loop_advance(w.loop, 2 * USEC_PER_S);
+    assert_int_equal(w.ended, 1);
+    assert_int_equal(w.end.outcome, OUTCOME_DEADLINE);
+    is_in(&w, "running"); /* detached: its answer is kept */
+    fake_loop_advance(w.loop, 30 * USEC_PER_S);
+    typed_ends(&w, OUTCOME_DEADLINE);
+}
+
+/* A call under way, and a longer text that follows it. */
+static void lead(struct world *w, struct flight_waiter *follower)
+{
+    begin(w);
+    type(w, "How do I write", &w->waiter);
+    fake_loop_advance(w->loop, 500 * USEC_PER_MS);
+    is_in(w, "running");
+    type(w, "How do I write a", follower);
+    is_in(w, "following"); /* the newest */
+    assert_int_equal(w->pool.count, 1);
+}
+
+#define SUGGESTION(text)                                                                           \
+    "{\"choices\":[{\"message\":{\"role\":\"assistant\",\"content\":\"{\\\"text\\\": \\\"" text    \
+    "\\\"}\"},\"finish_reason\":\"stop\"}]}"
+
+static void followed_and_answered(void **state)
+{
+    (void)state;
+    struct world w;
+    struct flight_waiter follower;
+    lead(&w, &follower);
+    reply(&w, 200, "X-Other", "", SUGGESTION(" a parser"));
+    is_in(&w, "none");
+    assert_int_equal(w.ended, 2); /* both */
+    w.ended = 1;
+    end(&w);
+}
+
+static void followed_and_released(void **state)
+{
+    (void)state;
+    struct world w;
+    struct flight_waiter follower;
+    lead(&w, &follower);
+    reply(&w, 200, "X-Other", "", SUGGESTION(" the parser"));
+    assert_int_equal(w.ended, 1);
+    is_in(&w, "held"); /* the remainder of its own window */
+    fake_loop_advance(w.loop, 500 * USEC_PER_MS);
+    is_in(&w, "running");
+    reply(&w, 200, "X-Other", "", SUGGESTION(" parser"));
+    assert_int_equal(w.pool.count, 2);
+    assert_int_equal(w.ended, 2);
+    w.ended = 1;
+    end(&w);
+}
+
+static void a_follow_up_is_obsolete(void **state)
+{
+    (void)state;
+    struct world w;
+    begin(&w);
+    struct flight_spec spec = spec_of(&w, KIND_FOLLOW_UP);
+    const struct schedule_conversation chat = {.person = ann, .chat = {.hi = 5, .lo = 5}};
+    spec.turn.conversation = chat;
+    w.waiter = (struct flight_waiter){.done = on_end, .ctx = &w, .chat = chat.chat};
+    flight_begin(w.flights, &spec, &w.waiter);
+    flight_enqueue(&w.waiter);
+    is_in(&w, "running");
+    flight_moved_on(w.flights, &chat, NULL);
+    typed_ends(&w, OUTCOME_OBSOLETE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -442,6 +621,14 @@ int main(void)
         cmocka_unit_test(fell_back_before_it_was_queued),
         cmocka_unit_test(fell_back_and_failed_in_the_queue),
         cmocka_unit_test(left_in_the_queue_and_in_a_call),
+        cmocka_unit_test(held_and_sent),
+        cmocka_unit_test(held_and_superseded),
+        cmocka_unit_test(queued_and_busy),
+        cmocka_unit_test(held_and_answered_by_a_remainder),
+        cmocka_unit_test(called_and_past_the_deadline),
+        cmocka_unit_test(followed_and_answered),
+        cmocka_unit_test(followed_and_released),
+        cmocka_unit_test(a_follow_up_is_obsolete),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

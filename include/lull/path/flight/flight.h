@@ -1,18 +1,16 @@
 /* flight.h: one upstream call, any number of waiting exchanges. A flight belongs to the table, not
- * to the first client: whoever leaves takes only his place away; the call is aborted when nobody is
- * left.
+ * to the client that began it: a waiter that leaves does not affect the others, and the call is
+ * aborted when none is left.
  *
- *   submit ──▶ join a flight of the same key ──────────────────────────▶ wait
- *          └─▶ new flight: debounce (class completion) ▸ gate ▸ call ▸ landed ▸ all waiters
- *                             │                            ▲     └ gives way to a chat
- *                             │                            └──────┘
- *                             │ newer related text            ▲
- *                             ├▶ superseded: answered empty   │ it does not fit any more: own call
- *                             └▶ a call for a shorter text runs and still fits: follow it, take the
- * rest
+ *   join ──▶ a flight of the same key ──────────────────────────────────────▶ wait
+ *   begin ─▶ debounce (class completion) ─▶ gate ─▶ call ─▶ completed ─▶ all waiters
+ *              │                             ▲        │
+ *              │                             └────────┘ preempted by a chat, throttled, fallback
+ *              ├▶ newer related text: superseded, answered empty
+ *              └▶ a call for a shorter text runs and still fits: follows it, takes the remainder
  *
- * All waiters of a flight are called in one turn of the loop, each exactly once, in the order in
- * which they came, unless they left before.
+ * All waiters of a flight are called in one iteration of the loop, each exactly once, in the order
+ * in which they came, unless they left before. flight_priv.h draws the states.
  */
 #ifndef LULL_PATH_FLIGHT_FLIGHT_H
 #define LULL_PATH_FLIGHT_FLIGHT_H
@@ -43,37 +41,38 @@ enum flight_result {
 
 struct flight_end {
     enum flight_result result;
-    enum outcome outcome;        /* FLIGHT_RESULT_EMPTY: which */
-    const struct answer *answer; /* FLIGHT_RESULT_ANSWER */
-    enum answer_verdict
-        verdict; /* FLIGHT_RESULT_ANSWER of a call: of answer_validate(), repaired or not */
-    int status;  /* FLIGHT_RESULT_RAW */
-    enum dialect raw_dialect; /* FLIGHT_RESULT_RAW: whose words raw_body is in */
-    struct span raw_headers;  /* FLIGHT_RESULT_RAW: lines "Name: value\r\n", without framing */
-    struct span raw_body;
-    enum http_error error; /* FLIGHT_RESULT_FAILED */
-    const char *why;       /* FLIGHT_RESULT_FAILED: one phrase */
-    bool rest; /* FLIGHT_RESULT_ANSWER: the rest of a suggestion that another request's call made */
-    bool held; /* FLIGHT_RESULT_ANSWER: the rest of a suggestion that was held by then */
     bool fell_back;       /* the answer is the fallback's: not kept */
     bool upstream_failed; /* RAW with an error status, or FAILED: counts as `failed` */
-    usec_t
-        model_time; /* FLIGHT_RESULT_ANSWER, FLIGHT_RESULT_RAW: measured model time of the call that made it */
-    usec_t took;    /* FLIGHT_RESULT_ANSWER: from the start of the call to its end */
-    int64_t tokens; /* FLIGHT_RESULT_ANSWER: in and out, 0 when unknown */
-    int64_t tokens_in,
-        tokens_out; /* FLIGHT_RESULT_ANSWER of a call: the same, of this call alone */
-    bool estimated; /* some of them: from the bytes */
-    int64_t cost;   /* FLIGHT_RESULT_ANSWER: of the call, in millionths of money */
-    /* For whoever answers several waiters alike; set by the hook `completed` (stored) and by waiters.
-     */
+    /* EMPTY: why. */
+    enum outcome outcome;
+    /* ANSWER. Of a call: verdict by answer_validate(), repaired or not; times and tokens. */
+    const struct answer *answer;
+    enum answer_verdict verdict;
+    bool remainder;                /* of a suggestion that another request's call made */
+    bool held;                     /* the remainder of a suggestion that was held by then */
+    usec_t model_time;             /* of the call that made it, measured; of RAW too */
+    usec_t took;                   /* from the start of the call to its end */
+    int64_t tokens;                /* in and out, 0 when unknown */
+    int64_t tokens_in, tokens_out; /* the same, of this call alone */
+    bool estimated;                /* some of them: from the bytes */
+    int64_t cost;                  /* of the call, in millionths of money */
+    /* RAW. */
+    int status;
+    enum dialect raw_dialect; /* the API that raw_body is of */
+    struct span raw_headers;  /* lines "Name: value\r\n", without framing */
+    struct span raw_body;
+    /* FAILED. */
+    enum http_error error;
+    const char *why; /* one phrase */
+    /* Shared by waiters that are answered alike; set by the hook `completed` (stored) and by
+     * waiters. */
     bool stored;
     struct hash_key entry_id;
     int64_t entry_seq;
     wall_t entry_expires;
     struct buf reply;           /* the last rendered reply ... */
     char reply_model[256];      /* ... and the model name it was rendered with; "": none */
-    struct hash_key alias_done; /* the last alias that was stored */
+    struct hash_key alias_done; /* the last exact record that was stored */
 };
 
 /* Counts the tokens of end->answer, as the server said or, where it did not, by the bytes of the
@@ -103,9 +102,9 @@ struct flight_turn {
     struct span reply;    /* the last reply in its prompt, by task_plain(); copied */
 };
 
-/* Of class completion: whose text it is. */
+/* Of class completion: the text, and its typist. */
 struct flight_completion {
-    bool usable;                   /* false: related to nobody, follows nobody */
+    bool usable;                   /* false: related to no other, follows none */
     struct typist_arrival who;     /* text copied; `now` is filled in by flight_debounce */
     struct typist_context context; /* material copied */
 };
@@ -130,9 +129,8 @@ struct flight_spec {
     size_t header_count;
     struct span body; /* with the effective model, otherwise as the client wrote it; copied */
     bool may_stream;  /* whether a streamed answer may be asked for instead */
-    bool
-        untracked; /* nobody's task: counted in the upstream's calls only, not kept, and the breaker
-                   neither asked nor told */
+    bool untracked;   /* no client's task: counted in the upstream's calls only, not kept, and the
+                      breaker neither decides nor learns */
     struct flight_fallback fallback;
     /* Identity: the level-2 key. */
     struct hash_key hash;
@@ -180,7 +178,7 @@ void flight_table_destroy(struct flight_table *t);
 /* The way of a waiter into a call, in this order:
  *   flight_join()      true: it waits at a flight of the same key; else
  *   flight_begin()     a flight of its own, then
- *   flight_debounce()  true: the flight waits for the next key, and goes to the queue by itself; else
+ *   flight_debounce()  true: it waits for the next key, and goes to the queue by itself; else
  *   flight_enqueue()   at the gate, and from there to its call.
  * flight_enqueue() may call waiter->done before it returns, the others do not. Where memory is
  * short, flight_debounce() holds the flight, which ends with an error from the loop. */
@@ -203,7 +201,7 @@ void flight_chat_sent(struct flight_table *t, struct hash_key person, struct spa
 /* A chat that goes on from a reply: follow-ups to what came before are answered empty (`obsolete`)
  * unless their kind keeps them, since Open WebUI shows follow-ups only under the last message.
  * chat: the request, NULL where its body is not held. */
-void flight_moved_on(struct flight_table *t, const struct schedule_conversation *whose,
+void flight_moved_on(struct flight_table *t, const struct schedule_conversation *conversation,
                      const struct dialect_request *chat);
 /* What a request like this is known for: its window, by the verdict of typist_note(); how long its
  * call may take, longer requests longer (-1: not known). */
@@ -215,7 +213,7 @@ void flight_took(struct flight_table *t, const struct flight_spec *spec, usec_t 
 /* Whether a follow-up to that turn is obsolete once this chat comes. task_chat: the follow-up's own
  * conversation, zero where it is not known; chat: NULL where its body is not held. */
 bool flight_turn_is_over(const struct flight_turn *turn, struct hash_key task_chat,
-                         const struct schedule_conversation *whose,
+                         const struct schedule_conversation *conversation,
                          const struct dialect_request *chat);
 
 /* Mechanisms that a benchmark measures by switching each off. */

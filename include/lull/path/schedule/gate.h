@@ -1,6 +1,6 @@
-/* gate.h: the schedule put to work: jobs that wait at it are started in the order that the schedule
- * says, and give way when something begins that a person waits for. It owns the one timer and the
- * one deferred turn that this takes.
+/* gate.h: runs a schedule. Jobs wait at the gate and are started in the order of the schedule; they
+ * are preempted when something begins that a person waits for. The gate owns the one timer and the
+ * one deferred call of the loop that this takes.
  */
 #ifndef LULL_PATH_SCHEDULE_GATE_H
 #define LULL_PATH_SCHEDULE_GATE_H
@@ -15,7 +15,7 @@ struct gate;
 struct gate_ticket {
     struct schedule_job job;
     void (*start)(void *ctx); /* it may start now: from the loop, never from inside gate_wait() */
-    /* It has to give way: aborts its call. true: it is to be queued again; false: it has ended. */
+    /* It is preempted: aborts its call. true: it is to be queued again; false: it has ended. */
     bool (*preempt)(void *ctx);
     void *ctx;
 };
@@ -31,14 +31,14 @@ bool gate_requeue_throttled(struct gate *g, struct gate_ticket *t);
 /* It waits or runs no more. aborted: its call was cut off. Does nothing to an idle one. */
 void gate_end(struct gate *g, struct gate_ticket *t, bool aborted);
 
-/* The first byte for a running ticket has come; good: of an answer. May have it give way at the end
- * of the turn. */
+/* The first byte for a running ticket has come; good: of an answer. It may be preempted at the end
+ * of the loop iteration. */
 void gate_first_byte(struct gate *g, struct gate_ticket *t, bool good);
 
-/* A chat or its like begins or ends; what runs in its way is told to give way at once. */
+/* A chat or its like begins or ends; what runs in its way is preempted before this returns. */
 void gate_interactive_began(struct gate *g, struct schedule_interactive *f);
 void gate_interactive_ended(struct gate *g, struct schedule_interactive *f, bool goes_on);
-/* Told after every change, for what is done in idle time; one at most. */
+/* Called after every change, for what is done in idle time; one at most. */
 void gate_watch(struct gate *g, void (*fn)(void *ctx), void *ctx);
 /* What the schedule knows has changed. */
 void gate_changed(struct gate *g);

@@ -1,21 +1,21 @@
-/* schedule.h: may a task go upstream now, who goes first, and who gives way? Pure decisions over
- * plain values: it is told what happens and answers questions; it starts nothing, knows no clock
- * and calls nobody.
+/* schedule.h: may a task go upstream now, which goes first, and which is preempted? Decisions over
+ * plain values: the caller reports what happens and asks; the schedule starts nothing, reads no
+ * clock and calls no one back.
  *
  * Upstreams on one machine share yielding. On a machine there are
- *   fronts   what a person waits for: chats, foreground tasks, embeddings. Never queued.
- *   jobs     tasks of lull's: they wait here, in order of priority and age, until they may start,
- *            and run in one of their upstream's slots.
- * A job that runs when a front arrives is named as a victim: its owner aborts it and queues it
- * again. An abort is a request, not a fact: servers notice a closed client late, so the slot counts
- * as taken for what chats were measured to lose by it.
+ *   interactive   a person waits for it: chats, foreground tasks, embeddings. Never queued.
+ *   jobs          lull's tasks: they wait here, in order of priority and age, until they may
+ *                 start, and run in one of their upstream's slots.
+ * A job that runs when an interactive request arrives is preempted: its owner aborts it and queues
+ * it again. An abort is a request, not a fact: servers notice a closed client late, so the slot
+ * counts as taken (draining) for as long as chats were measured to lose by it.
  *
  *   idle ──wait──▶ WAITING ──next──▶ RUNNING ──end──▶ idle
- *            ▲        └──────end──────────────────────▲
- *            └────────again (a victim)──┘
+ *            ▲        └───────end────┼───────────▲
+ *            └─requeue───────────────┘ (preempted, throttled)
  *
- * Structs are the caller's: plain values in front of the mark, zeroed behind it; they must not move
- * while they are known here. What `to` and `policy` point to must live as long.
+ * Structs are the caller's: plain values in front of the mark `private`, zeroed behind it; they
+ * must not move while they are known here. What `to` and `policy` point to must live as long.
  */
 #ifndef LULL_PATH_SCHEDULE_SCHEDULE_H
 #define LULL_PATH_SCHEDULE_SCHEDULE_H
@@ -31,7 +31,8 @@
 struct schedule;
 struct schedule_upstream; /* private: what runs and waits at one */
 
-/* Nothing runs yet. Never NULL; servers must outlive it. All upstreams are bound (servers_bind()). */
+/* Nothing runs yet. Never NULL; servers must outlive it. All upstreams are bound (servers_bind()).
+ * */
 struct schedule *schedule_create(const struct servers *servers);
 void schedule_destroy(struct schedule *s); /* NULL is fine */
 
@@ -51,12 +52,12 @@ usec_t schedule_expects(struct schedule *s, const struct upstream_settings *to, 
 /* Whether people have been chatting on the machine within the last ten minutes. */
 bool schedule_chatted(struct schedule *s, const struct upstream_settings *to, mono_t now);
 
-/* The person is typing at that machine: his next message is near, so his own background work
- * settles anew, as after a reply. */
+/* The person is typing at that machine and is likely to send soon: the settle time of that
+ * person's background work begins again, as after a reply. */
 void schedule_typed(struct schedule *s, const struct upstream_settings *to, struct hash_key person,
                     mono_t now);
 
-/* ---- fronts ---- */
+/* ---- interactive requests ---- */
 
 enum schedule_interactive_kind { SCHEDULE_CHAT, SCHEDULE_FOREGROUND };
 
@@ -72,7 +73,7 @@ struct schedule_interactive {
     struct schedule_upstream *row;
     mono_t began;
     bool after_abort, alone;
-    bool had_slot; /* no other front was before it in a queue for slots */
+    bool had_slot; /* no other interactive request was before it in a queue for slots */
 };
 void schedule_interactive_began(struct schedule *s, struct schedule_interactive *f, mono_t now);
 /* The first token came: what it was late by because something had to be aborted for it; -1: it had
@@ -122,7 +123,7 @@ struct schedule_job {
     usec_t held;        /* of that, what counts towards max_hold */
     unsigned requeued;
     bool first_byte; /* of its answer has come */
-    bool spared;     /* it loads the model of a front, and so did not give way to it */
+    bool spared;     /* it loads the model of an interactive request, so it was not preempted */
     bool forced;     /* waits no more, yields no more */
     bool swapping;   /* waits for a swap of models: outside max_hold */
 };
@@ -135,10 +136,10 @@ struct schedule_job *schedule_next(struct schedule *s, mono_t now);
 usec_t schedule_due(struct schedule *s, mono_t now);
 /* It waits or runs no more; aborted: its call was cut off. Does nothing to an idle job. */
 void schedule_end(struct schedule *s, struct schedule_job *j, mono_t now, bool aborted);
-/* A running job that has to give way to what has just begun at that upstream: a front, or a
- * foreground job; NULL: no more. A job that loads the front's own model is spared until its first
- * byte: the load is the front's, too, and would begin again. The caller aborts its call and then says schedule_requeue_preempted(), or
- * schedule_end(). */
+/* A running job to preempt for what has just begun at that upstream: an interactive request, or a
+ * foreground job; NULL: no more. A job that loads the model of that request is spared until its
+ * first byte: the load serves both, and an abort would begin it again. The caller aborts its call,
+ * then calls schedule_requeue_preempted() or schedule_end(). */
 struct schedule_job *schedule_victim(struct schedule *s, const struct upstream_settings *to,
                                      mono_t now);
 /* The first byte for a running job has come; good: of an answer, not of an error. true: it was
@@ -148,9 +149,9 @@ bool schedule_first_byte(struct schedule_job *j, bool good, mono_t now);
  * its answer has come, and no call for that model has been answered there for minutes. */
 bool schedule_is_loading(const struct schedule_job *j, mono_t now);
 /* A running job that was spared for the load, and has to give way now, since its server answers and
- * a front is open; NULL: no more. The caller goes on as for schedule_victim(). */
+ * an interactive request is open; NULL: no more. The caller goes on as for schedule_victim(). */
 struct schedule_job *schedule_overdue(struct schedule *s, mono_t now);
-/* Queues a job again whose call was refused with a closed door, if it is worth waiting; its waits
+/* Queues a job again whose server is throttled, if it is worth waiting; its waits
  * go on to be counted. false: it is not, and it runs on. */
 bool schedule_requeue_throttled(struct schedule *s, struct schedule_job *j, mono_t now);
 /* Queues a victim again. */
@@ -168,8 +169,9 @@ enum schedule_why schedule_look(struct schedule *s, const struct schedule_job *j
 struct schedule_machine {
     const char *name;
     size_t chats, foreground, running, waiting; /* of all its upstreams */
-    usec_t quiet; /* since the last front ended; -1: one is open; INT64_MAX: there was none */
-    usec_t idle;  /* since anything ended; -1: something is open, runs or waits */
+    usec_t
+        quiet; /* since the last interactive request ended; -1: one is open; INT64_MAX: none yet */
+    usec_t idle; /* since anything ended; -1: something is open, runs or waits */
 };
 /* The machine of an upstream. */
 struct schedule_machine schedule_look_machine(struct schedule *s,

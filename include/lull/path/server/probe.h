@@ -1,8 +1,8 @@
 /* probe.h: what is asked of model servers themselves: GET /api/version (is it Ollama?), else GET
  * /props (is it llama.cpp, and how many slots has it?). Asked when the upstream is first used, and
  * again after it could not be reached (it may be another one now); never more than once in ten
- * seconds, since each answer postpones llama.cpp's look at clients that left. A probe ends after two
- * seconds: the server is mute then, and requests do not wait for later probes until one is
+ * seconds, since each answer postpones llama.cpp's look at clients that left. A probe ends after
+ * two seconds: the server is mute then, and requests do not wait for later probes until one is
  * answered. Over https nothing is asked, nor where dialect and slots are set. Not counted among the
  * calls.
  *

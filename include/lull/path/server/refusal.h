@@ -1,5 +1,5 @@
-/* refusal.h: which additions (overrides.h) a model server refuses, per model and endpoint; the rules
- * are explained in refusal.c. A reload of the configuration forgets all.
+/* refusal.h: which additions (overrides.h) a model server refuses, per model and endpoint; the
+ * rules are explained in refusal.c. A reload of the configuration forgets all.
  */
 #ifndef LULL_PATH_SERVER_REFUSAL_H
 #define LULL_PATH_SERVER_REFUSAL_H
@@ -15,7 +15,8 @@ struct refused {
     int status;
 };
 
-/* The additions that the next request leaves out. *trial: the one that comes back with it; 0: none. */
+/* The additions that the next request leaves out. *trial: the one that comes back with it; 0:
+ * none. */
 unsigned refusal_left_out(struct server_model *m, enum endpoint endpoint, mono_t now,
                           unsigned *trial);
 /* Whether that one is left out. */
