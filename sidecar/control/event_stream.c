@@ -74,6 +74,7 @@ void control_events_render(struct buf *out, const struct exchange_event *e)
     add_text(out, "upstream", e->upstream);
     add_text(out, "model", e->model);
     add_text(out, "cache_status", e->cache_status);
+    add_text(out, "request_id", e->request_id);
     buf_text(out, "}\n\n");
 }
 

@@ -74,6 +74,21 @@ class Events(LullTest):
         self.assertEqual(refused["status"], 404)
         self.assertEqual([e["id"] for e in (miss, hit, chat, other, refused)], list(range(miss["id"], miss["id"] + 5)))
 
+    def test_request_ids(self):
+        """A task's answer and its event carry the client's id; the call upstream does, too."""
+        up = self.upstream()
+        lull = self.lull(up)
+        stream = self.stream(lull)
+        client = self.connect(lull)
+        for value, echoed in (("abc-1", "abc-1"), ("abc-2", "abc-2"), ("x" * 200, None)):
+            with self.subTest(value):
+                answer = client.post("/v1/chat/completions", prompts.body("title", "one"),
+                                     [*prompts.headers(kind="title"), ("X-Request-Id", value)])
+                self.assertEqual(answer.header("X-Request-Id"), echoed)
+                self.assertEqual(stream.events(1)[0]["request_id"], value[:63])
+        calls = [e for e in up.records if e.path.endswith("/chat/completions")]
+        self.assertEqual(calls[0].header("X-Request-Id"), "abc-1")
+
     def test_filters(self):
         lull = self.lull(self.upstream())
         tags, hits, slow = (self.stream(lull, q) for q in ("?kind=tags", "?outcome=hits", "?slow=1h"))

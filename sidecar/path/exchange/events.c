@@ -34,6 +34,7 @@ void event_begin(struct exchange *x, const struct http_request *r)
     e->id = ++x->engine->events;
     copy_span(e->method, sizeof e->method, r->method_name);
     copy_span(e->path, sizeof e->path, r->path);
+    copy_span(e->request_id, sizeof e->request_id, http_header_get(r, SPAN("X-Request-Id")));
     e->first_token = e->held = e->model_time = -1;
     e->tokens_in = e->tokens_out = -1;
     x->event = e;

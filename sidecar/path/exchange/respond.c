@@ -5,6 +5,10 @@
 #include "lull/path/dialect/convert.h"
 #include "lull/path/webui/suggestion.h"
 
+#include <stdio.h>
+
+enum { REQUEST_ID_MAX = 128 };
+
 size_t respond_lines(struct exchange *x, int kind, const struct cache_status *status, char *out,
                      size_t size)
 {
@@ -23,10 +27,25 @@ size_t respond_lines(struct exchange *x, int kind, const struct cache_status *st
     return len;
 }
 
+/* Appends the client's X-Request-Id, so that its log and lull's can be compared; returns the new
+ * length. Left out where it is longer than REQUEST_ID_MAX or not visible ASCII. */
+static size_t append_request_id(const struct exchange *x, char *lines, size_t len, size_t size)
+{
+    struct span id = http_header_get(http_conn_request(x->conn), SPAN("X-Request-Id"));
+    bool good = id.len > 0 && id.len <= REQUEST_ID_MAX;
+    for (size_t i = 0; i < id.len && good; i++) {
+        good = id.ptr[i] > ' ' && id.ptr[i] < 127;
+    }
+    int more =
+        good ? snprintf(lines + len, size - len, "X-Request-Id: %.*s\r\n", (int)id.len, id.ptr) : 0;
+    return more > 0 && (size_t)more < size - len ? len + (size_t)more : len;
+}
+
 void respond_task(struct exchange *x, int kind, const struct cache_status *status, struct span body)
 {
     char lines[512];
     size_t len = respond_lines(x, kind, status, lines, sizeof lines);
+    len = append_request_id(x, lines, len, sizeof lines);
     http_reply_full(x->conn, 200, SPAN("application/json"), span_make(lines, len), body);
 }
 
@@ -69,6 +88,7 @@ void respond_error(struct exchange *x, enum outcome outcome, enum http_error err
             .detail = outcome == OUTCOME_REJECTED ? "rejected" : http_error_name(error)};
     }
     size_t len = respond_lines(x, x->decision.kind, &status, lines, sizeof lines);
+    len = append_request_id(x, lines, len, sizeof lines);
     http_reply_error(x->conn, error, x->head.form, span_of(detail), span_make(lines, len));
 }
 

@@ -13,7 +13,13 @@
 
 struct engine;
 
-enum { EVENT_METHOD_MAX = 24, EVENT_PATH_MAX = 160, EVENT_MODEL_MAX = 128, EVENT_STATUS_MAX = 128 };
+enum {
+    EVENT_METHOD_MAX = 24,
+    EVENT_PATH_MAX = 160,
+    EVENT_ID_MAX = 64,
+    EVENT_MODEL_MAX = 128,
+    EVENT_STATUS_MAX = 128
+};
 
 /* Texts never hold a query, a body, a header value of the client or a scope. Pointers are valid
  * during the call. Durations and tokens: -1 where they are not known. */
@@ -28,6 +34,7 @@ struct exchange_event {
     const char *outcome;                 /* else: passed, failed, rejected or abandoned */
     int status;                          /* of the reply; 0: none was sent */
     char cache_status[EVENT_STATUS_MAX]; /* of a task; else "" */
+    char request_id[EVENT_ID_MAX];       /* the client's X-Request-Id, cut; "": none */
     const char *upstream;                /* that was addressed, or that a task was meant for */
     char model[EVENT_MODEL_MAX];         /* as asked for upstream; "": not known */
     usec_t took;        /* from the whole request (without a held body: its head) to the end */
