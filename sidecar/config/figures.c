@@ -133,6 +133,7 @@ void figures_destroy(struct figures *f)
     figure_times_free(&f->server.chat_ttft);
     free(f->tasks);
     free(f->upstreams);
+    free(f->users);
     free(f);
 }
 
@@ -180,4 +181,72 @@ struct upstream_figures *figures_upstream(struct figures *f, const char *name)
     f->upstreams = array_grow(f->upstreams, f->upstream_count);
     f->upstreams[f->upstream_count++] = row;
     return row;
+}
+
+void savings_add(struct savings *to, const struct savings *s)
+{
+#define SAVINGS_ADD(field, name, unit) to->field += s->field;
+    SAVINGS_FIGURES(SAVINGS_ADD)
+#undef SAVINGS_ADD
+}
+
+void savings_subtract(struct savings *from, const struct savings *s)
+{
+#define SAVINGS_SUBTRACT(field, name, unit) from->field -= s->field;
+    SAVINGS_FIGURES(SAVINGS_SUBTRACT)
+#undef SAVINGS_SUBTRACT
+}
+
+bool figures_is_without_call(enum outcome outcome)
+{
+    static const enum outcome without[] = {
+        OUTCOME_HIT,        OUTCOME_TYPE_THROUGH, OUTCOME_STALE, OUTCOME_COLLAPSED,
+        OUTCOME_SUPERSEDED, OUTCOME_DEADLINE,     OUTCOME_BUSY,  OUTCOME_OBSOLETE,
+        OUTCOME_SENT,       OUTCOME_SWITCHED_OFF};
+    for (size_t i = 0; i < sizeof without / sizeof without[0]; i++) {
+        if (without[i] == outcome) {
+            return true;
+        }
+    }
+    return false;
+}
+
+struct savings figures_savings(const struct task_figures *t)
+{
+    struct savings s = {.requests = (int64_t)t->requests,
+                        .saved_us = t->saved_us,
+                        .spent_us = t->upstream_us,
+                        .wasted_us = t->wasted_us,
+                        .wait_us = t->wait_us,
+                        .saved_tokens = t->saved_tokens,
+                        .cost = t->cost,
+                        .saved_cost = t->saved_cost};
+    for (int i = 0; i < OUTCOME_COUNT; i++) {
+        s.without_call += figures_is_without_call((enum outcome)i) ? (int64_t)t->outcomes[i] : 0;
+    }
+    return s;
+}
+
+struct savings *figures_user(struct figures *f, uint32_t user)
+{
+    for (size_t i = 0; i < f->user_count; i++) {
+        if (f->users[i].user == user) {
+            return &f->users[i].sum;
+        }
+    }
+    if (f->user_count >= FIGURE_USERS_MOST && user != FIGURE_USER_NONE &&
+        user != FIGURE_USER_OTHERS) {
+        return figures_user(f, FIGURE_USER_OTHERS);
+    }
+    if (f->users == NULL) {
+        f->users = mem_new((FIGURE_USERS_MOST + 2) * sizeof *f->users);
+    }
+    struct user_figures *row = &f->users[f->user_count++];
+    *row = (struct user_figures){.user = user};
+    return &row->sum;
+}
+
+void figures_users_clear(struct figures *f)
+{
+    f->user_count = 0;
 }

@@ -53,7 +53,9 @@ static void get_metrics(struct control *ctl, struct http_conn *c)
 
 static void get_history(struct control *ctl, struct http_conn *c)
 {
-    control_reply_tree(c, 200, history_tree(ctl->history));
+    cJSON *tree = history_tree(ctl->history);
+    cJSON_AddItemToObject(tree, "days", report_history(ctl->ledger));
+    control_reply_tree(c, 200, tree);
 }
 
 static void get_config(struct control *ctl, struct http_conn *c)
@@ -176,6 +178,7 @@ static const struct route routes[] = {
     {.method = HTTP_GET, .path = "/stats", .serve = get_stats},
     {.method = HTTP_GET, .path = "/metrics", .serve = get_metrics},
     {.method = HTTP_GET, .path = "/history", .serve = get_history},
+    {.method = HTTP_GET, .path = "/report", .serve = control_report},
     {.method = HTTP_GET, .path = "/healthz", .serve = get_healthz},
     {.method = HTTP_GET, .path = "/readyz", .serve = get_readyz},
     {.method = HTTP_GET, .path = "/config", .serve = get_config},
@@ -421,6 +424,7 @@ enum err control_create(const struct control_parts *parts, struct control **out,
     ctl->server = http_server_create(parts->loop, &limits, &handler, ctl);
     ctl->public_server = http_server_create(parts->loop, &limits, &public_handler, ctl);
     ctl->history = history_create(parts->loop, parts->figures, parts->schedule);
+    ctl->ledger = ledger_create(parts->loop, parts->figures, parts->cache);
     if (gethostname(ctl->hostname, sizeof ctl->hostname - 1) != 0) {
         ctl->hostname[0] = '\0';
     }
@@ -444,5 +448,6 @@ void control_destroy(struct control *ctl)
     http_server_destroy(ctl->server);
     http_server_destroy(ctl->public_server);
     history_destroy(ctl->history);
+    ledger_destroy(ctl->ledger);
     free(ctl);
 }

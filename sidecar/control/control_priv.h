@@ -4,6 +4,7 @@
 #ifndef CONTROL_CONTROL_PRIV_H
 #define CONTROL_CONTROL_PRIV_H
 
+#include "control/days.h"
 #include "lull/base/list.h"
 #include "lull/control/control.h"
 #include "lull/http/server.h"
@@ -12,12 +13,14 @@
 #include <cjson/cJSON.h>
 
 struct history;
+struct ledger;
 
 struct control {
     struct control_parts parts;
     struct http_server *server;
     struct http_server *public_server; /* of metrics_listen */
     struct history *history;
+    struct ledger *ledger;
     char hostname[256];
     struct list tails; /* clients of /events */
     size_t tail_count;
@@ -50,6 +53,8 @@ void control_add_time(cJSON *to, const char *name, wall_t t);
 /* milliseconds with two decimals (null for a negative value), seconds with three, */
 void control_add_ms(cJSON *to, const char *name, usec_t us);
 void control_add_seconds(cJSON *to, const char *name, usec_t us);
+/* a figure by its unit: seconds and money of millionths, */
+void control_add_figure(cJSON *to, const char *name, enum figure_unit unit, int64_t value);
 /* or a quotient rounded to that many decimals; null where the divisor is 0. */
 void control_add_quotient(cJSON *to, const char *name, double value, double divisor, int decimals);
 
@@ -127,8 +132,28 @@ void control_events_render(struct buf *out, const struct exchange_event *e);
 struct history *history_create(struct loop *loop, const struct figures *figures,
                                const struct schedule *schedule);
 void history_destroy(struct history *h); /* NULL is fine */
-/* The body of GET /history; the caller deletes it. */
+/* The body of GET /history, without its days; the caller deletes it. */
 cJSON *history_tree(const struct history *h);
+
+/* ---- ledger.c: the savings of each day ---- */
+
+/* Counts from now on, with what the cache has kept. The parts outlive it. */
+struct ledger *ledger_create(struct loop *loop, struct figures *figures, struct cache *cache);
+/* Stores what is not stored yet; the cache commits it. NULL is fine. */
+void ledger_destroy(struct ledger *l);
+/* The last `days` days (1 to DAYS_KEPT) that have a record, oldest first; the last one is today,
+ * brought up to date. Valid until the next call for the ledger, or the next turn of the loop. */
+struct day *const *ledger_days(struct ledger *l, int days, size_t *count);
+
+/* ---- report_reply.c: GET /report ---- */
+
+void control_report(struct control *ctl, struct http_conn *c);
+/* Its body as JSON, which the caller deletes, */
+cJSON *report_tree(struct ledger *l, int days, bool by_user);
+/* and as CSV, appended to out. */
+void report_csv(struct ledger *l, int days, bool by_user, struct buf *out);
+/* The days of GET /history; the caller deletes them. */
+cJSON *report_history(struct ledger *l);
 
 /* ---- stats.c ---- */
 

@@ -3,7 +3,8 @@
  * A sample is the difference of the figures' totals over its minute; the number of waiting tasks is
  * the highest of the minute's looks, one every LOOK. First-token times are means over the minute,
  * apart for turns that followed tasks and turns that followed none, so that the plot shows what
- * tasks cost the chat. The ring lives in memory and begins empty at the start of the daemon.
+ * tasks cost the chat. The ring lives in memory and begins empty at the start of the daemon. The
+ * days beside it are ledger.c's.
  */
 #include "control/control_priv.h"
 
@@ -14,8 +15,7 @@ static const usec_t LOOK = 10 * USEC_PER_S;
 
 /* Totals since the start of the daemon. */
 struct totals {
-    int64_t saved_us, spent_us;
-    uint64_t requests, without_call;
+    struct savings tasks;
     struct {
         uint64_t count;
         int64_t sum_us;
@@ -40,29 +40,12 @@ struct history {
     int64_t queued;
 };
 
-/* Outcomes for which no model call was made on behalf of the exchange. */
-static uint64_t answered_without_call(const struct task_figures *t)
-{
-    static const enum outcome without[] = {
-        OUTCOME_HIT,        OUTCOME_TYPE_THROUGH, OUTCOME_STALE, OUTCOME_COLLAPSED,
-        OUTCOME_SUPERSEDED, OUTCOME_DEADLINE,     OUTCOME_BUSY,  OUTCOME_OBSOLETE,
-        OUTCOME_SENT,       OUTCOME_SWITCHED_OFF};
-    uint64_t sum = 0;
-    for (size_t i = 0; i < sizeof without / sizeof without[0]; i++) {
-        sum += t->outcomes[without[i]];
-    }
-    return sum;
-}
-
 static struct totals totals_of(const struct figures *f)
 {
     struct totals now = {0};
     for (size_t i = 0; i < f->task_count; i++) {
-        const struct task_figures *t = f->tasks[i];
-        now.saved_us += t->saved_us;
-        now.spent_us += t->upstream_us;
-        now.requests += t->requests;
-        now.without_call += answered_without_call(t);
+        struct savings s = figures_savings(f->tasks[i]);
+        savings_add(&now.tasks, &s);
     }
     for (size_t i = 0; i < f->upstream_count; i++) {
         const struct upstream_figures *u = f->upstreams[i];
@@ -76,15 +59,13 @@ static struct totals totals_of(const struct figures *f)
 
 static struct totals difference(const struct totals *a, const struct totals *b)
 {
-    return (struct totals){
-        .saved_us = a->saved_us - b->saved_us,
-        .spent_us = a->spent_us - b->spent_us,
-        .requests = a->requests - b->requests,
-        .without_call = a->without_call - b->without_call,
-        .alone = {a->alone.count - b->alone.count, a->alone.sum_us - b->alone.sum_us},
-        .after_tasks = {a->after_tasks.count - b->after_tasks.count,
-                        a->after_tasks.sum_us - b->after_tasks.sum_us},
-    };
+    struct totals d = *a;
+    savings_subtract(&d.tasks, &b->tasks);
+    d.alone.count -= b->alone.count;
+    d.alone.sum_us -= b->alone.sum_us;
+    d.after_tasks.count -= b->after_tasks.count;
+    d.after_tasks.sum_us -= b->after_tasks.sum_us;
+    return d;
 }
 
 static void add_sample(struct history *h)
@@ -137,10 +118,10 @@ static cJSON *sample_tree(const struct sample *s)
     const struct totals *d = &s->delta;
     cJSON *one = cJSON_CreateObject();
     cJSON_AddNumberToObject(one, "t", (double)s->at_s);
-    control_add_seconds(one, "saved_s", d->saved_us);
-    control_add_seconds(one, "spent_s", d->spent_us);
-    cJSON_AddNumberToObject(one, "requests", (double)d->requests);
-    cJSON_AddNumberToObject(one, "without_call", (double)d->without_call);
+    control_add_seconds(one, "saved_s", d->tasks.saved_us);
+    control_add_seconds(one, "spent_s", d->tasks.spent_us);
+    cJSON_AddNumberToObject(one, "requests", (double)d->tasks.requests);
+    cJSON_AddNumberToObject(one, "without_call", (double)d->tasks.without_call);
     control_add_quotient(one, "ttft_alone_ms", (double)d->alone.sum_us,
                          1e3 * (double)d->alone.count, 1);
     control_add_quotient(one, "ttft_after_tasks_ms", (double)d->after_tasks.sum_us,
@@ -157,6 +138,5 @@ cJSON *history_tree(const struct history *h)
         size_t at = (h->next + SAMPLES - h->count + i) % SAMPLES;
         cJSON_AddItemToArray(minutes, sample_tree(&h->samples[at]));
     }
-    cJSON_AddArrayToObject(tree, "days");
     return tree;
 }

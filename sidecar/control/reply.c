@@ -60,6 +60,12 @@ void control_add_seconds(cJSON *to, const char *name, usec_t us)
     control_add_quotient(to, name, (double)us, 1e6, 3);
 }
 
+void control_add_figure(cJSON *to, const char *name, enum figure_unit unit, int64_t value)
+{
+    bool millionths = unit == FIGURE_SECONDS || unit == FIGURE_MONEY;
+    cJSON_AddNumberToObject(to, name, millionths ? (double)value / 1e6 : (double)value);
+}
+
 void control_add_quotient(cJSON *to, const char *name, double value, double divisor, int decimals)
 {
     double scale = pow(10, decimals);

@@ -9,12 +9,6 @@
 #include <math.h>
 #include <unistd.h>
 
-static void add_figure(cJSON *to, const char *name, enum figure_unit unit, int64_t value)
-{
-    bool millionths = unit == FIGURE_SECONDS || unit == FIGURE_MONEY;
-    cJSON_AddNumberToObject(to, name, millionths ? (double)value / 1e6 : (double)value);
-}
-
 static void add_times(cJSON *to, const char *name, const struct figure_times *t, mono_t now)
 {
     cJSON *o = cJSON_AddObjectToObject(to, name);
@@ -32,7 +26,7 @@ static void add_task(cJSON *to, const struct task_figures *t, mono_t now)
     }
 #define TASK_FIGURE(field, name, unit, help)                                                       \
     if (t->observed || strncmp(name, "would_", strlen("would_")) != 0) {                           \
-        add_figure(o, name, FIGURE_##unit, t->field);                                              \
+        control_add_figure(o, name, FIGURE_##unit, t->field);                                      \
     }
 #include "lull/config/figures.def"
     add_times(o, "latency_ms", &t->latency, now);
@@ -55,7 +49,8 @@ static void add_upstream(cJSON *to, const struct control_parts *parts,
     cJSON_AddStringToObject(o, "state", control_server_state(parts, up));
     cJSON_AddStringToObject(o, "dialect", choice_word(TYPE_DIALECT, (int)up->dialect));
     cJSON_AddNumberToObject(o, "slots", (double)schedule_slots(parts->schedule, up));
-#define UPSTREAM_FIGURE(field, name, unit, help) add_figure(o, name, FIGURE_##unit, u->field);
+#define UPSTREAM_FIGURE(field, name, unit, help)                                                   \
+    control_add_figure(o, name, FIGURE_##unit, u->field);
 #include "lull/config/figures.def"
     add_times(o, "latency_ms", &u->latency, now);
     add_times(o, "abort_cost_ms", &u->abort_cost, now);
@@ -77,7 +72,7 @@ static void add_server(cJSON *root, const struct server_figures *s)
         if (to == NULL && !top) {                                                                  \
             to = cJSON_AddObjectToObject(root, #group);                                            \
         }                                                                                          \
-        add_figure(top ? root : to, name, FIGURE_##unit, s->group##_##field);                      \
+        control_add_figure(top ? root : to, name, FIGURE_##unit, s->group##_##field);              \
     }
 #include "lull/config/figures.def"
 }

@@ -91,6 +91,21 @@ long ctl_ask(const struct ctl *ctl, const char *method, const char *target, stru
     return perform(easy, ctl, false);
 }
 
+long ctl_ask_as(const struct ctl *ctl, const char *target, const char *type, struct buf *out)
+{
+    char line[128];
+    snprintf(line, sizeof line, "Accept: %s", type);
+    struct curl_slist *list = curl_slist_append(NULL, line);
+    CURL *easy = curl_easy_init();
+    require(easy != NULL && list != NULL);
+    buf_init(out, ANSWER_MAX);
+    prepare(easy, ctl, "GET", target, out);
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, list);
+    long status = perform(easy, ctl, false);
+    curl_slist_free_all(list);
+    return status;
+}
+
 cJSON *ctl_fetch(const struct ctl *ctl, const char *target, bool quiet)
 {
     CURL *easy = curl_easy_init();

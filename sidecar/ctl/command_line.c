@@ -11,6 +11,8 @@ static const char USAGE[] =
     "  top                    a live screen: servers, tasks, kinds, the last exchanges\n"
     "  tail [--kind KIND] [--outcome OUTCOME] [--slow 1s]\n"
     "                         finished exchanges as they end, one a line\n"
+    "  report [--days 35] [--by user] [--csv]\n"
+    "                         savings per day and kind, or per user\n"
     "  flights                what runs and waits now, and why\n"
     "  doctor                 what is wrong with the set-up, worst first, and what to change\n"
     "  health                 whether it is alive and ready\n"
@@ -56,6 +58,18 @@ static void take_option(struct ctl *ctl, int o, const char *value)
     case 'c':
         ctl->given |= CTL_OPTION_CHANGED;
         return;
+    case 'd':
+        ctl->days = value;
+        ctl->given |= CTL_OPTION_REPORT;
+        return;
+    case 'b':
+        ctl->by = value;
+        ctl->given |= CTL_OPTION_REPORT;
+        return;
+    case 'C':
+        ctl->csv = true;
+        ctl->given |= CTL_OPTION_REPORT;
+        return;
     case 'm':
         c->models[c->count] = value;
         c->count += c->count < CTL_MODELS ? 1 : 0;
@@ -85,6 +99,9 @@ int command_line_parse(int argc, char **argv, struct ctl *ctl)
                                             {"last", required_argument, NULL, 'l'},
                                             {"show", no_argument, NULL, 'w'},
                                             {"yes-send-stored-requests", no_argument, NULL, 'y'},
+                                            {"days", required_argument, NULL, 'd'},
+                                            {"by", required_argument, NULL, 'b'},
+                                            {"csv", no_argument, NULL, 'C'},
                                             {"version", no_argument, NULL, 'V'},
                                             {"help", no_argument, NULL, 'h'},
                                             {NULL, 0, NULL, 0}};

@@ -14,8 +14,14 @@ enum { CTL_GO_ON = -1, CTL_DONE = 0, CTL_REFUSED = 1, CTL_USAGE = 2, CTL_NO_DAEM
 enum { CTL_MODELS = 16 };
 
 /* Options that only some verbs take: --kind; --outcome, --slow; those of struct ctl_compare;
- * --changed. */
-enum { CTL_OPTION_KIND = 1, CTL_OPTION_FILTER = 2, CTL_OPTION_COMPARE = 4, CTL_OPTION_CHANGED = 8 };
+ * --changed; --days, --by, --csv. */
+enum {
+    CTL_OPTION_KIND = 1,
+    CTL_OPTION_FILTER = 2,
+    CTL_OPTION_COMPARE = 4,
+    CTL_OPTION_CHANGED = 8,
+    CTL_OPTION_REPORT = 16,
+};
 
 struct ctl_compare {
     const char *last;                   /* NULL: not given */
@@ -32,6 +38,8 @@ struct ctl {
     unsigned given;                    /* CTL_OPTION_... */
     const char *kind, *outcome, *slow; /* NULL: not given */
     struct ctl_compare compare;
+    const char *days, *by; /* NULL: not given */
+    bool csv;
 };
 
 /* ---- command_line.c, verbs.c ---- */
@@ -60,6 +68,8 @@ void ctl_default_socket(char *out, size_t size);
 /* One request; the body of the answer is appended to out (bounded). Returns the HTTP status; 0 when
  * there is no daemon, after a message on standard error. */
 long ctl_ask(const struct ctl *ctl, const char *method, const char *target, struct buf *out);
+/* GETs it in a media type, such as "text/csv". */
+long ctl_ask_as(const struct ctl *ctl, const char *target, const char *type, struct buf *out);
 /* The same with a body and further headers, lines "Name: value", count of them. */
 long ctl_send(const struct ctl *ctl, const char *target, char *const *lines, size_t count,
               struct span body, struct buf *out);
@@ -120,6 +130,8 @@ int ctl_tail(const struct ctl *ctl);
 int ctl_top(const struct ctl *ctl);
 int ctl_doctor(const struct ctl *ctl);
 int ctl_completion(const struct ctl *ctl);
+/* --days, --by and --csv are not checked before. */
+int ctl_report(const struct ctl *ctl);
 /* SECTION.KEY=VALUE..., at least one argument. */
 int ctl_set(const struct ctl *ctl);
 /* GET /config; --changed: only what was set over the control socket, as lines of the file. */

@@ -69,7 +69,10 @@ class MetricsListen(LullTest):
     def test_the_control_socket_serves_the_page_too(self):
         lull = self.open()
         self.assertEqual(lull.control("GET", "/").status, 200)
-        self.assertEqual(lull.control("GET", "/history").json, {"minutes": [], "days": []})
+        history = lull.control("GET", "/history").json
+        self.assertEqual(history["minutes"], [])
+        self.assertRegex(history["days"][0].pop("day"), r"^\d{4}-\d\d-\d\d$")
+        self.assertEqual(history["days"], [{"saved_s": 0, "spent_s": 0, "requests": 0, "without_call": 0}])
 
 
 if __name__ == "__main__":

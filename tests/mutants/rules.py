@@ -607,7 +607,7 @@ mutant(R, "an answer that nobody took is wasted", FLIGHT, "if (!followed && list
        "if (followed && list_empty(&f->waiters)) {", TIME)
 mutant(R, "a first try is wasted where it is not the answer", FLIGHT,
        "flight_task_figures(f)->wasted_us += f->first_end.model_time; /* 0 where it is used */", "", TIME)
-mutant(R, "who is answered while held back was held", FLIGHT, "    flight_task_figures(f)->wait_us += held_for(f, w);\n", "", TIME)
+mutant(R, "who is answered while held back was held", FLIGHT, "    count_wait(f, w);\n    list_remove", "    list_remove", TIME)
 mutant(R, "a joined waiter was held since it came", FLIGHT, "w->since.us > f->held_from.us ? w->since : f->held_from;",
        "w->since.us < 0 ? w->since : f->held_from;", TIME)
 mutant(R, "passing tasks spend model time", WATCH, "    figures->upstream_us += took;\n", "", TIME)

@@ -8,6 +8,7 @@
 #include "lull/base/clock.h"
 #include "lull/config/kinds.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* How a scalar figure is shown. */
@@ -53,6 +54,26 @@ struct task_figures {
     struct figure_times window; /* of completions: how long they were to be held; else never used */
 };
 
+/* What the report counts of a kind, a user and a day: X(field, "name", UNIT). */
+#define SAVINGS_FIGURES(X)                                                                         \
+    X(requests, "requests", COUNT)                                                                 \
+    X(without_call, "without_call", COUNT)                                                         \
+    X(saved_us, "saved_s", SECONDS)                                                                \
+    X(spent_us, "spent_s", SECONDS)                                                                \
+    X(wasted_us, "wasted_s", SECONDS)                                                              \
+    X(wait_us, "wait_s", SECONDS)                                                                  \
+    X(saved_tokens, "saved_tokens", COUNT)                                                         \
+    X(cost, "cost", MONEY)                                                                         \
+    X(saved_cost, "saved_cost", MONEY)
+struct savings {
+#define SAVINGS_FIELD(field, name, unit) int64_t field;
+    SAVINGS_FIGURES(SAVINGS_FIELD)
+#undef SAVINGS_FIELD
+};
+/* Adds, or subtracts, field by field. */
+void savings_add(struct savings *to, const struct savings *s);
+void savings_subtract(struct savings *from, const struct savings *s);
+
 struct upstream_figures {
     char *name;
 #define UPSTREAM_FIGURE(field, name, unit, help) int64_t field;
@@ -75,6 +96,18 @@ struct figures {
     size_t task_count;
     struct upstream_figures **upstreams;
     size_t upstream_count;
+    struct user_figures *users; /* FIGURE_USERS_MOST and two, made with the first */
+    size_t user_count;
+};
+
+/* The same for each user, since figures_users_clear(). A user is known by 32 bits of a digest, never
+ * by an id. The sums over all users are those over all kinds. */
+enum { FIGURE_USERS_MOST = 256 };
+#define FIGURE_USER_NONE 0U           /* requests without a user id */
+#define FIGURE_USER_OTHERS UINT32_MAX /* users beyond FIGURE_USERS_MOST */
+struct user_figures {
+    uint32_t user;
+    struct savings sum;
 };
 
 /* All zero; the caller destroys it with all its rows. */
@@ -83,6 +116,14 @@ void figures_destroy(struct figures *f);
 /* The row of that name, made on first use; valid as long as the figures. */
 struct task_figures *figures_task(struct figures *f, const char *name);
 struct upstream_figures *figures_upstream(struct figures *f, const char *name);
+/* The row of that user, or FIGURE_USER_OTHERS' where there is no room; valid as long as the figures,
+ * for this user until figures_users_clear(). */
+struct savings *figures_user(struct figures *f, uint32_t user);
+void figures_users_clear(struct figures *f);
+/* Whether an exchange that ends so had no model call made on its behalf. */
+bool figures_is_without_call(enum outcome outcome);
+/* The totals of a kind since the start. */
+struct savings figures_savings(const struct task_figures *t);
 /* NULL when never used. */
 const struct task_figures *figures_find_task(const struct figures *f, const char *name);
 

@@ -63,6 +63,7 @@ static void set_state(struct cache *c, const char *why)
     } else if (changed && !was_on && c->state[0] != '\0') {
         log_info("cache", "%s: the cache is on again", c->dir);
     }
+    c->openings += why == NULL && !was_on ? 1 : 0;
     memcpy(c->state, state, sizeof state);
     if (why == NULL) {
         loop_timer_stop(c->retry);
@@ -110,6 +111,7 @@ static void replace_store(struct cache *c, bool damaged)
     c->evicted_before += s.evicted;
     c->errors_before += s.errors;
     c->store = NULL;
+    c->openings += strcmp(c->state, "on") == 0 ? 1 : 0; /* try_open() finds no change */
     if (damaged) {
         store_close_damaged(store);
     } else {
@@ -481,6 +483,55 @@ enum err cache_store_exact(struct cache *c, const struct cache_key *key, struct 
         return e;
     }
     return submit_put(c, job);
+}
+
+/* ---- notes ---- */
+
+_Static_assert((int)CACHE_NOTE_NAME == STORE_NOTE_NAME && (int)CACHE_NOTE_MAX == STORE_NOTE_MAX,
+               "the notes of the cache are those of the store");
+
+static void note_done(struct store_job *job, enum err result, uint64_t count)
+{
+    (void)result;
+    (void)count;
+    store_job_free(job);
+}
+
+enum err cache_store_note(struct cache *c, const char *name, struct span value, wall_t expires)
+{
+    enum err e = check_storable(c, c->generation);
+    if (e != ERR_OK) {
+        return e;
+    }
+    struct store_job *job = store_job_new(STORE_NOTE);
+    job->value.max = STORE_NOTE_MAX;
+    job->expires = expires;
+    job->now = loop_wall(c->loop);
+    job->done = note_done;
+    int len = snprintf(job->name, sizeof job->name, "%s", name);
+    require(len > 0 && (size_t)len < sizeof job->name);
+    e = buf_append_span(&job->value, value);
+    if (e != ERR_OK) {
+        store_job_free(job);
+        return e;
+    }
+    store_submit(c->store, job);
+    return ERR_OK;
+}
+
+void cache_each_note(struct cache *c, void (*fn)(void *ctx, const char *name, struct span value),
+                     void *ctx)
+{
+    if (c->store != NULL) {
+        store_read_begin(c->store);
+        store_each_note(c->store, loop_wall(c->loop), fn, ctx);
+        store_read_end(c->store);
+    }
+}
+
+uint64_t cache_openings(const struct cache *c)
+{
+    return c->openings;
 }
 
 void cache_hold_writer(struct cache *c, bool hold)

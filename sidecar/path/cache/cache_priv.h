@@ -94,7 +94,7 @@ struct cache {
     char state[320];
     struct loop_waker *waker;
     struct loop_timer *retry, *touch;
-    uint64_t generation;
+    uint64_t generation, openings;
     struct pending_table pending;
     struct touched touched[CACHE_TOUCHED];
     struct cache_stats counts; /* inserted, collisions, and errors found by reading */

@@ -83,6 +83,7 @@ void dispatch_spec(struct exchange *x, struct flight_spec *spec)
              x->scope.digest[1], x->scope.digest[2], x->scope.digest[3]);
     spec->scope = span_of(x->scope_text);
     x->waiter.chat = spec->turn.conversation.chat;
+    x->waiter.user = spec->user = x->user;
 }
 
 /* The body with the model that is to be asked. ERR_OK: out holds it, or it is x->body. */

@@ -214,6 +214,7 @@ static void on_request(struct http_conn *c, void *ctx)
     struct exchange *x = exchange_new(e, c);
     const struct http_request *r = http_conn_request(c);
     enum http_error route = route_read(x, r);
+    x->user = conversation_user(x);
     event_begin(x, r);
     enum http_error error = route_is_back(x, r) ? HTTP_ERROR_LOOP : route_admit(x, r);
     error = error == HTTP_ERROR_NONE ? route : error;

@@ -91,6 +91,11 @@ struct task_figures *exchange_figures(struct exchange *x, int kind)
     return figures_task(x->engine->parts.figures, x->settings->kinds[kind].name);
 }
 
+struct savings *exchange_user_figures(struct exchange *x)
+{
+    return figures_user(x->engine->parts.figures, x->user);
+}
+
 void exchange_count_saved(struct exchange *x, int kind, usec_t model_time, int64_t tokens,
                           int64_t cost)
 {
@@ -98,6 +103,10 @@ void exchange_count_saved(struct exchange *x, int kind, usec_t model_time, int64
     figures->saved_us += model_time;
     figures->saved_tokens += tokens;
     figures->saved_cost += cost;
+    struct savings *user = exchange_user_figures(x);
+    user->saved_us += model_time;
+    user->saved_tokens += tokens;
+    user->saved_cost += cost;
 }
 
 void exchange_finish(struct exchange *x, int kind, enum outcome outcome)
@@ -106,6 +115,9 @@ void exchange_finish(struct exchange *x, int kind, enum outcome outcome)
     mono_t now = loop_now(x->engine->parts.loop);
     figures->requests++;
     figures->outcomes[outcome]++;
+    struct savings *user = exchange_user_figures(x);
+    user->requests++;
+    user->without_call += figures_is_without_call(outcome) ? 1 : 0;
     x->finished = true;
     x->outcome = outcome;
     x->counted = kind;

@@ -60,6 +60,7 @@ struct exchange {
     enum exchange_phase phase;
     mono_t begun; /* the request was complete (or, with a streamed body, its head) */
     struct exchange_head head;
+    uint32_t user; /* conversation_user() */
     bool body_held;
     struct span body; /* held and whole; empty before */
 
@@ -151,6 +152,8 @@ const struct kind_policy *exchange_policy(const struct exchange *x);
 /* The record of the server that the client addressed. */
 struct server *exchange_server(const struct exchange *x);
 struct task_figures *exchange_figures(struct exchange *x, int kind);
+/* The row of its user. */
+struct savings *exchange_user_figures(struct exchange *x);
 /* Counts what an answer without a call of its own has saved. */
 void exchange_count_saved(struct exchange *x, int kind, usec_t model_time, int64_t tokens,
                           int64_t cost);
@@ -301,6 +304,9 @@ void respond_loop(struct exchange *x);
 
 /* The user, by key and user id, whatever scope the kind's answers are shared in. */
 struct hash_key conversation_person(struct exchange *x);
+/* The user for the report: the first 32 bits of the scope `auto`, as `lullctl ls` shows it; or
+ * FIGURE_USER_NONE where the head has no user id. */
+uint32_t conversation_user(struct exchange *x);
 /* The conversation, as far as the head names it. */
 struct schedule_conversation conversation_of(struct exchange *x);
 /* Which turn of it a task belongs to; its reply is in x->plain. */

@@ -136,8 +136,9 @@ static void begin_relay(struct exchange *x)
 
 static void count_wait(struct exchange *x)
 {
-    exchange_figures(x, x->decision.kind)->wait_us +=
-        mono_diff(loop_now(x->engine->parts.loop), x->begun);
+    usec_t waited = mono_diff(loop_now(x->engine->parts.loop), x->begun);
+    exchange_figures(x, x->decision.kind)->wait_us += waited;
+    exchange_user_figures(x)->wait_us += waited;
 }
 
 static void on_gate_open(void *ctx)

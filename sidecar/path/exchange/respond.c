@@ -323,7 +323,7 @@ void respond_raw(struct exchange *x, const struct flight_end *given)
     if (end->upstream_failed) {
         exchange_figures(x, kind)->failed++;
     } else if (outcome == OUTCOME_COLLAPSED) {
-        exchange_figures(x, kind)->saved_us += end->model_time;
+        exchange_count_saved(x, kind, end->model_time, 0, 0);
     }
     exchange_finish(x, kind, outcome);
 }

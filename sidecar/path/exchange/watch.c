@@ -70,6 +70,7 @@ static void on_end(void *ctx)
                              .took = mono_diff(x->watch.last_data, x->watch.called)};
     flight_count_tokens(x->body.len, to, exchange_figures(x, x->decision.kind),
                         exchange_server(x)->figures, &end);
+    exchange_user_figures(x)->cost += end.cost;
     observe_landed(x, &end);
 }
 
@@ -80,6 +81,9 @@ void watch_ended(struct exchange *x, const struct relay_result *r)
     bool used = r->whole && !r->client_gone && r->status < 400 && !x->watch.failed;
     figures->upstream_us += took;
     figures->wasted_us += used ? 0 : took;
+    struct savings *user = exchange_user_figures(x);
+    user->spent_us += took;
+    user->wasted_us += used ? 0 : took;
     stop_watching(x);
 }
 

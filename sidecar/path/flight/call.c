@@ -80,6 +80,7 @@ static void call_ended(struct flight *f, int64_t *how, usec_t took)
     f->call = NULL;
     f->took = took;
     flight_task_figures(f)->upstream_us += took;
+    flight_user_figures(f, f->spec.user)->spent_us += took;
     flight_server(f)->figures->running--;
     loop_timer_stop(f->timer);
 }
@@ -87,6 +88,7 @@ static void call_ended(struct flight *f, int64_t *how, usec_t took)
 void call_wasted(struct flight *f)
 {
     flight_task_figures(f)->wasted_us += f->took;
+    flight_user_figures(f, f->spec.user)->wasted_us += f->took;
     f->took = 0;
 }
 
@@ -341,6 +343,7 @@ static enum flight_event use_answer(struct flight *f)
     failure_success(f);
     flight_count_tokens(f->shaped.len, flight_upstream(f), flight_task_figures(f),
                         f->spec.untracked ? NULL : flight_server(f)->figures, end);
+    flight_user_figures(f, f->spec.user)->cost += end->cost;
     if (f->again) {
         refusal_proven(flight_model(f), f->wire, &f->refused, now);
     } else {

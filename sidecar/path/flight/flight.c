@@ -97,6 +97,11 @@ struct task_figures *flight_task_figures(const struct flight *f)
                              : figures_task(f->table->parts.figures, flight_policy(f)->name);
 }
 
+struct savings *flight_user_figures(const struct flight *f, uint32_t user)
+{
+    return f->spec.untracked ? &f->table->untracked_user : figures_user(f->table->parts.figures, user);
+}
+
 struct flight_table *flight_table_create(const struct flight_parts *parts,
                                          const struct flight_hooks *hooks)
 {
@@ -165,18 +170,25 @@ static usec_t held_for(const struct flight *f, const struct flight_waiter *w)
     return f->held_from.us != 0 && end.us > from.us ? mono_diff(end, from) : 0;
 }
 
+static void count_wait(const struct flight *f, const struct flight_waiter *w)
+{
+    usec_t waited = held_for(f, w);
+    flight_task_figures(f)->wait_us += waited;
+    flight_user_figures(f, w->user)->wait_us += waited;
+}
+
 void flight_released(struct flight *f)
 {
     list_each(node, &f->waiters)
     {
-        flight_task_figures(f)->wait_us += held_for(f, list_item(node, struct flight_waiter, node));
+        count_wait(f, list_item(node, struct flight_waiter, node));
     }
     f->held_from = (mono_t){0};
 }
 
 void flight_remove_waiter(struct flight *f, struct flight_waiter *w)
 {
-    flight_task_figures(f)->wait_us += held_for(f, w);
+    count_wait(f, w);
     list_remove(&w->node);
     w->flight = NULL;
 }
@@ -186,6 +198,7 @@ static void unlink_flight(struct flight *f)
 {
     flight_released(f);
     flight_task_figures(f)->wasted_us += f->first_end.model_time; /* 0 where it is used */
+    flight_user_figures(f, f->spec.user)->wasted_us += f->first_end.model_time;
     f->first_end.model_time = 0;
     failure_forget_trial(f);
     if (f->leader != NULL) {
@@ -430,6 +443,7 @@ static void deliver(struct flight *f)
         bool followed = completion_completed(f, &end);
         if (!followed && list_empty(&f->waiters)) {
             flight_task_figures(f)->wasted_us += end.model_time;
+            flight_user_figures(f, f->spec.user)->wasted_us += end.model_time;
         }
     }
     finish(f, &end);

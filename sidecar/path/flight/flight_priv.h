@@ -145,6 +145,7 @@ struct flight_table {
     size_t count, detached_count;
     struct typist_table *typists;
     struct task_figures untracked; /* of flights that are not counted: never shown */
+    struct savings untracked_user;
 };
 
 /* flight.c */
@@ -157,6 +158,8 @@ struct server_model *flight_model(const struct flight *f);
 struct pace *flight_pace_of(const struct flight_table *t, const struct flight_spec *spec);
 struct pace *flight_pace(const struct flight *f);
 struct task_figures *flight_task_figures(const struct flight *f);
+/* The row of a user, of the one that its calls are counted for or of one that waits. */
+struct savings *flight_user_figures(const struct flight *f, uint32_t user);
 /* Enters the state after the event, which must be possible. Nothing else happens. */
 void flight_enter(struct flight *f, enum flight_event event);
 /* Enters it and does what it takes: begins the next call, queues it, or hands f->end to the

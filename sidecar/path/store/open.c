@@ -39,6 +39,7 @@ static int open_tables(struct store *s, MDB_txn *txn)
     int rc = mdb_dbi_open(txn, "meta", MDB_CREATE, &s->meta);
     rc = rc == 0 ? mdb_dbi_open(txn, "entry", MDB_CREATE, &s->tables[STORE_ANSWER]) : rc;
     rc = rc == 0 ? mdb_dbi_open(txn, "alias", MDB_CREATE, &s->tables[STORE_EXACT]) : rc;
+    rc = rc == 0 ? mdb_dbi_open(txn, "note", MDB_CREATE, &s->notes) : rc;
     return rc == 0 ? mdb_dbi_open(txn, "log", MDB_CREATE | MDB_INTEGERKEY, &s->log) : rc;
 }
 

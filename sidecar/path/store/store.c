@@ -1,11 +1,12 @@
 /* store.c: the life of a store, reading, and handing jobs to the writer.
  *
- * FORMAT. One LMDB file, data.mdb, with four tables:
+ * FORMAT. One LMDB file, data.mdb, with five tables:
  *
  *   meta    name           -> format, secret, seq
  *   entry   key, 16 bytes  -> index_row: where the answer record of that key is, and its hits
  *   alias   key, 16 bytes  -> index_row: where the exact record is, and its answer record
  *   log     position       -> a piece of a record of either sort
+ *   note    name           -> a note (notes.c); no other table leads to it
  *
  * A position is a number that grows with every record written: so the order of `log` is the order
  * of age. Appending fills its pages, and eviction takes records from its front and frees whole

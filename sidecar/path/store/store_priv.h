@@ -58,7 +58,7 @@ struct store {
     dev_t file_dev; /* of data.mdb as opened */
     ino_t file_ino;
     MDB_env *env;
-    MDB_dbi tables[2], log, meta;
+    MDB_dbi tables[2], log, meta, notes;
     MDB_txn *reader;
     MDB_cursor *read_log;
     bool reading, renewed;       /* renewed: read_log belongs to this reading */

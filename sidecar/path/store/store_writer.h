@@ -38,6 +38,9 @@ int change_evict(struct change *c, uint64_t goal, size_t most);
 int change_evict_all(struct store *s, uint64_t goal);
 int change_sweep(struct change *c, wall_t now);
 
+/* notes.c: applies a STORE_NOTE, and returns an LMDB code. */
+int notes_put(struct change *c, const struct store_job *job);
+
 /* removal.c: the jobs that remove, in transactions of their own. */
 int removal_run(struct store *s, struct store_job *job);
 

@@ -37,6 +37,8 @@ static int apply_job(struct change *c, struct store_job *job)
         return change_touch(c, job);
     case STORE_SWEEP:
         return change_sweep(c, job->now);
+    case STORE_NOTE:
+        return notes_put(c, job);
     case STORE_REMOVE:
     case STORE_PURGE:
         break;

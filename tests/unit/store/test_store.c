@@ -507,6 +507,92 @@ static void other_sizes_hold_without_opening_again(void **state)
     store_close(s);
 }
 
+/* ---- notes ---- */
+
+static void note(struct store *s, const char *name, struct span value, int64_t expires, int64_t now)
+{
+    struct store_job *job = store_job_new(STORE_NOTE);
+    snprintf(job->name, sizeof job->name, "%s", name);
+    job->expires.us = expires;
+    job->now.us = now;
+    job->value.max = STORE_NOTE_MAX;
+    job->done = store_job_done;
+    assert_int_equal(buf_append_span(&job->value, value), ERR_OK);
+    store_submit(s, job);
+}
+
+static void append_note(void *ctx, const char *name, struct span value)
+{
+    buf_text(ctx, "%s=%.*s;", name, (int)value.len, value.ptr);
+}
+
+static void assert_notes(struct store *s, int64_t now, const char *expected)
+{
+    struct buf out = {.max = 4096};
+    store_read_begin(s);
+    store_each_note(s, (wall_t){now}, append_note, &out);
+    store_read_end(s);
+    assert_int_equal(buf_append_char(&out, '\0'), ERR_OK);
+    assert_string_equal(out.data, expected);
+    buf_free(&out);
+}
+
+static bool match_all(const void *filter, struct span value)
+{
+    (void)filter;
+    (void)value;
+    return true;
+}
+
+static void notes_outlive_eviction_purge_sweep_and_restart(void **state)
+{
+    enum { SMALL = 1024 * 1024 };
+    static char block[64 * 1024];
+    (void)state;
+    struct store *s = store_begin(SMALL);
+    note(s, "day/1", SPAN("one"), FAR, 0);
+    note(s, "day/2", SPAN("two"), FAR, 0);
+    settle(s);
+    for (uint64_t i = 0; i < 64; i++) {
+        put(s, STORE_ANSWER, i, span_make(block, sizeof block), FAR);
+        settle(s);
+    }
+    assert_true(store_stats(s).evicted > 0);
+    assert_notes(s, 1, "day/1=one;day/2=two;");
+    struct store_job *sweep = store_job_new(STORE_SWEEP);
+    sweep->now.us = FAR;
+    sweep->done = store_job_done;
+    store_submit(s, sweep);
+    struct store_job *purge = store_job_new(STORE_PURGE);
+    purge->match = match_all;
+    purge->done = store_job_done;
+    store_submit(s, purge);
+    settle(s);
+    assert_int_equal(store_stats(s).entries, 0);
+    assert_notes(s, 1, "day/1=one;day/2=two;");
+    note(s, "day/1", SPAN("uno"), FAR, 0);
+    store_close(s);
+    s = store_begin(SMALL / 8); /* compacted */
+    assert_notes(s, 1, "day/1=uno;day/2=two;");
+    store_close(s);
+    assert_int_equal(store_results[1], 0);
+}
+
+static void a_note_is_kept_until_it_expires(void **state)
+{
+    (void)state;
+    struct store *s = store_begin(SIZE);
+    note(s, "a", SPAN("1"), 100, 0);
+    note(s, "b", SPAN(""), 200, 0);
+    settle(s);
+    assert_notes(s, 99, "a=1;b=;");
+    assert_notes(s, 100, "b=;");
+    note(s, "c", SPAN("3"), 300, 150);
+    settle(s);
+    assert_notes(s, 0, "b=;c=3;"); /* removed, not only passed over */
+    store_close(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -521,6 +607,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_file_that_is_too_large_is_compacted_at_the_start,
                                         store_setup, store_teardown),
         cmocka_unit_test_setup_teardown(other_sizes_hold_without_opening_again, store_setup,
+                                        store_teardown),
+        cmocka_unit_test_setup_teardown(notes_outlive_eviction_purge_sweep_and_restart, store_setup,
+                                        store_teardown),
+        cmocka_unit_test_setup_teardown(a_note_is_kept_until_it_expires, store_setup,
                                         store_teardown),
         cmocka_unit_test_setup_teardown(close_commits_what_is_queued, store_setup, store_teardown),
         cmocka_unit_test_setup_teardown(the_writer_can_be_held, store_setup, store_teardown),

@@ -159,6 +159,21 @@ void cache_list(struct cache *c, const struct cache_filter *filter, size_t limit
 MUST_CHECK enum err cache_get(struct cache *c, struct hash_key id,
                               void (*fn)(void *ctx, const struct cache_info *info), void *ctx);
 
+/* Notes: small values that are no answers, in the same file. Eviction, removals and purges leave
+ * them. Stores a note over one of that name, and removes those that have expired; name (shorter than
+ * CACHE_NOTE_NAME) and value are copied. ERR_IO: the cache is off; ERR_FULL: the disk takes no data;
+ * ERR_TOO_LARGE: larger than CACHE_NOTE_MAX. A commit that fails later turns the cache off. */
+enum { CACHE_NOTE_NAME = 32, CACHE_NOTE_MAX = 256 * 1024 };
+MUST_CHECK enum err cache_store_note(struct cache *c, const char *name, struct span value,
+                                     wall_t expires);
+/* Calls fn for each committed note that has not expired, before it returns; for none while the
+ * data directory cannot be used. fn must not call the cache. */
+void cache_each_note(struct cache *c, void (*fn)(void *ctx, const char *name, struct span value),
+                     void *ctx);
+/* How often the cache came on, at its creation or later; 0: never. What was stored before may be
+ * lost when it rises: store notes again then. */
+uint64_t cache_openings(const struct cache *c);
+
 /* entries and bytes: with those that wait to be committed. */
 struct cache_stats {
     uint64_t entries, bytes, max_bytes, inserted, expired, evicted, collisions, errors,

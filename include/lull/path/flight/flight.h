@@ -88,6 +88,7 @@ struct flight_waiter {
     struct flight *flight;                           /* private; NULL when not waiting */
     bool joined;                                     /* shares a call that another exchange began */
     struct hash_key chat;                            /* its conversation; zero: not known */
+    uint32_t user;                                   /* see figures_user() */
     mono_t since;                                    /* private */
     void (*done)(void *ctx, struct flight_end *end); /* called once; end is valid during the call */
     void *ctx;
@@ -144,6 +145,7 @@ struct flight_spec {
     struct span scope;    /* scope as shown to people; copied */
     struct flight_completion completion;
     struct flight_turn turn;
+    uint32_t user; /* that its calls are counted for: see figures_user() */
 };
 
 /* What a flight is, for the hook and for people. */

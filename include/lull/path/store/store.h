@@ -95,6 +95,10 @@ bool store_has(struct store *s, enum store_table table, struct hash_key key);
 int64_t store_walk(struct store *s, int64_t before, size_t most,
                    bool (*fn)(void *ctx, struct hash_key key, const struct store_record *r),
                    void *ctx);
+/* Calls fn for every note that has not expired, in the order of their names, before it returns. One
+ * whose checksum is wrong is passed over. name and value are valid during the call. */
+void store_each_note(struct store *s, wall_t now,
+                     void (*fn)(void *ctx, const char *name, struct span value), void *ctx);
 void store_read_end(struct store *s);
 
 /* Jobs for the writer thread. */
@@ -104,7 +108,12 @@ enum store_job_kind {
     STORE_PURGE,  /* removes the answer records that match, and exact records without an answer */
     STORE_TOUCH,  /* adds hits: eviction spares the record once */
     STORE_SWEEP,  /* removes some of what expired before `now` */
+    STORE_NOTE,   /* writes the note `name`, over one of that name, and removes what notes expired
+                     before `now` */
 };
+/* A note is a small value under a name, for what is no answer. It is in no order of age and counts
+ * for no size: eviction, purges and sweeps leave it. It is lost with its file only. */
+enum { STORE_NOTE_NAME = 32, STORE_NOTE_MAX = 256 * 1024 };
 struct store_job {
     enum store_job_kind kind;
     enum store_table table;
@@ -112,7 +121,8 @@ struct store_job {
     int64_t seq;
     wall_t expires, now;
     uint64_t hits;
-    struct buf value; /* STORE_PUT: owned by the job */
+    struct buf value;           /* STORE_PUT, STORE_NOTE: owned by the job */
+    char name[STORE_NOTE_NAME]; /* STORE_NOTE: terminated, not empty */
     /* STORE_PURGE: called on the writer thread with the values of answer records; pure. */
     bool (*match)(const void *filter, struct span value);
     void *filter;
