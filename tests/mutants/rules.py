@@ -587,7 +587,7 @@ RESPOND = "sidecar/path/exchange/respond.c"
 TIME = ("scenario.test_model_time",)
 HOUR = ("scenario.test_hour",)
 mutant(R, "hits save the model time of their call", RESPOND, "exchange_count_saved(x, found->kind, hit->model_time,", "exchange_count_saved(x, found->kind, hit->model_time / 2,", HOUR)
-mutant(R, "so does who shares a call", RESPOND, "exchange_count_saved(x, kind, end->model_time,", "exchange_count_saved(x, kind, 0,", HOUR)
+mutant(R, "so does who shares a call", RESPOND, "exchange_count_saved(x, kind, end->model_time, end->tokens,", "exchange_count_saved(x, kind, 0, end->tokens,", HOUR)
 mutant(R, "so does the rest of a suggestion", RESPOND, "exchange_count_saved(x, kind, hit->model_time,", "exchange_count_saved(x, kind, 0,", HOUR)
 mutant(R, "zeros of a server say nothing", CALL, "if (f->assembling && f->assembler.answer.model_time > 0) {", "if (f->assembling && f->assembler.answer.model_time >= 0) {", TIME)
 mutant(R, "who gives way is held again", FLIGHT, "    hold_back(f);\n    completion_release_all(f);", "completion_release_all(f);", YIELD + HOUR)
