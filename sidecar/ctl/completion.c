@@ -69,6 +69,7 @@ static void print_cases(void)
         "    purge) words=\"%s all=yes\" ;;\n"
         "    tail) words=\"--kind --outcome --slow --json\" ;;\n"
         "    compare) words=\"--kind --model --last --show --yes-send-stored-requests --json\" ;;\n"
+        "    report) words=\"--days --by --csv --json\" ;;\n"
         "    config) words=\"--changed --json\" ;;\n"
         "    pause) words=\"30s 60s 5m\" ;;\n"
         "    completion) words=\"bash zsh fish\" ;;\n"
@@ -97,6 +98,7 @@ static void print_bash(void)
            "    --outcome) mapfile -t COMPREPLY < <(compgen -W \"");
     print_outcomes();
     printf("\" -- \"$cur\"); return ;;\n"
+           "    --by) mapfile -t COMPREPLY < <(compgen -W \"user kind\" -- \"$cur\"); return ;;\n"
            "    --socket | -s) mapfile -t COMPREPLY < <(compgen -f -- \"$cur\"); return ;;\n"
            "    esac\n"
            "    case $verb in\n"
@@ -133,7 +135,8 @@ static void print_zsh(void)
     print_kinds();
     printf("; return ;;\n--outcome) compadd -- ");
     print_outcomes();
-    printf("; return ;;\n--socket | -s) _files; return ;;\nesac\n"
+    printf("; return ;;\n--by) compadd -- user kind; return ;;\n--socket | -s) _files; return "
+           ";;\nesac\n"
            "case $verb in\n"
            "    '') words=\"");
     print_verbs();
@@ -165,6 +168,9 @@ static void print_fish(void)
            "complete -c lullctl -n '__fish_seen_subcommand_from compare' -l last -x\n"
            "complete -c lullctl -n '__fish_seen_subcommand_from compare' -l show\n"
            "complete -c lullctl -n '__fish_seen_subcommand_from config' -l changed\n"
+           "complete -c lullctl -n '__fish_seen_subcommand_from report' -l days -x\n"
+           "complete -c lullctl -n '__fish_seen_subcommand_from report' -l by -x -a 'user kind'\n"
+           "complete -c lullctl -n '__fish_seen_subcommand_from report' -l csv\n"
            "complete -c lullctl -n '__fish_seen_subcommand_from explain' -F\n"
            "complete -c lullctl -n '__fish_seen_subcommand_from completion' -a 'bash zsh fish'\n"
            "complete -c lullctl -n '__fish_seen_subcommand_from ls purge' -a '%s'\n"

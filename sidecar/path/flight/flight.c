@@ -99,7 +99,8 @@ struct task_figures *flight_task_figures(const struct flight *f)
 
 struct savings *flight_user_figures(const struct flight *f, uint32_t user)
 {
-    return f->spec.untracked ? &f->table->untracked_user : figures_user(f->table->parts.figures, user);
+    return f->spec.untracked ? &f->table->untracked_user
+                             : figures_user(f->table->parts.figures, user);
 }
 
 struct flight_table *flight_table_create(const struct flight_parts *parts,
