@@ -156,6 +156,11 @@ static void get_doctor(struct control *ctl, struct http_conn *c)
     control_doctor(ctl, c, may_see_texts(ctl, c));
 }
 
+static void post_explain(struct control *ctl, struct http_conn *c)
+{
+    control_explain(ctl, c, may_see_texts(ctl, c));
+}
+
 static void delete_entry(struct control *ctl, struct http_conn *c)
 {
     control_entries_remove(ctl, c, entry_id(c));
@@ -194,8 +199,8 @@ static const struct route routes[] = {
     {.method = HTTP_POST, .path = "/purge", .serve = control_entries_purge},
     {.method = HTTP_POST, .path = "/reload", .serve = post_reload},
     {.method = HTTP_POST, .path = "/drain", .serve = post_drain},
-    {.method = HTTP_POST, .path = "/explain", .serve = control_explain, .body_max = EXPLAIN_MAX},
-    {.method = HTTP_POST, .path = "/explain/", .serve = control_explain, .body_max = EXPLAIN_MAX},
+    {.method = HTTP_POST, .path = "/explain", .serve = post_explain, .body_max = EXPLAIN_MAX},
+    {.method = HTTP_POST, .path = "/explain/", .serve = post_explain, .body_max = EXPLAIN_MAX},
     {.method = HTTP_POST,
      .path = "/compare",
      .serve = control_compare,

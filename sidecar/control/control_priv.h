@@ -104,7 +104,21 @@ void control_flights(struct control *ctl, struct http_conn *c, bool scopes);
 
 /* ---- explain_reply.c: POST /explain and what is below it; the body is held first ---- */
 
-void control_explain(struct control *ctl, struct http_conn *c);
+/* trusted: may ask about the last missed request, and sees texts of stored ones. */
+void control_explain(struct control *ctl, struct http_conn *c, bool trusted);
+
+/* ---- nearest_entry.c: the stored request that is most like one that was missed ---- */
+
+struct control_nearest {
+    const struct explanation *about; /* has kind, scope, model, upstream and endpoint */
+    struct span body;
+    wall_t before; /* a miss in the past: entries stored since do not count; 0: it is one of now */
+    bool texts;    /* shows excerpts */
+};
+enum { CONTROL_NEAREST_BODY = 256 * 1024 }; /* larger requests are not compared */
+/* Looks at the newest 512 entries of that kind and scope, within the bounds that nearest_entry.c
+ * has. The caller deletes the tree; NULL: there is none. */
+cJSON *control_nearest(struct control *ctl, const struct control_nearest *in);
 
 /* ---- steer.c: POST /config (the body is held first), /pause, /resume ---- */
 

@@ -20,8 +20,11 @@ static const char USAGE[] =
     "  get ID                 one of them, with its request\n"
     "  rm ID...               remove them\n"
     "  purge CONDITION...     remove all that match\n"
-    "  explain FILE|- [PATH] [HEADER...]\n"
-    "                         what would be done with a request\n"
+    "  explain [--all] FILE|- [PATH] [HEADER...]\n"
+    "                         what would be done with a request; of a miss the nearest\n"
+    "                         stored request, and what differs; --all: with every value\n"
+    "  explain --last-miss KIND\n"
+    "                         the same of the last missed request of a kind\n"
     "  compare --kind KIND --model MODEL[@UPSTREAM]... [--last 50] [--show]\n"
     "                         try models on the stored requests of a kind; asks for\n"
     "                         --yes-send-stored-requests before they leave their upstream\n"
@@ -70,6 +73,14 @@ static void take_option(struct ctl *ctl, int o, const char *value)
         ctl->csv = true;
         ctl->given |= CTL_OPTION_REPORT;
         return;
+    case 'M':
+        ctl->last_miss = value;
+        ctl->given |= CTL_OPTION_EXPLAIN;
+        return;
+    case 'a':
+        ctl->all = true;
+        ctl->given |= CTL_OPTION_EXPLAIN;
+        return;
     case 'm':
         c->models[c->count] = value;
         c->count += c->count < CTL_MODELS ? 1 : 0;
@@ -95,6 +106,8 @@ int command_line_parse(int argc, char **argv, struct ctl *ctl)
                                             {"outcome", required_argument, NULL, 'o'},
                                             {"changed", no_argument, NULL, 'c'},
                                             {"slow", required_argument, NULL, 'S'},
+                                            {"last-miss", required_argument, NULL, 'M'},
+                                            {"all", no_argument, NULL, 'a'},
                                             {"model", required_argument, NULL, 'm'},
                                             {"last", required_argument, NULL, 'l'},
                                             {"show", no_argument, NULL, 'w'},

@@ -92,7 +92,7 @@ static void print_bash(void)
         "        esac\n"
         "    done\n"
         "    case $prev in\n"
-        "    --kind) mapfile -t COMPREPLY < <(compgen -W \"");
+        "    --kind | --last-miss) mapfile -t COMPREPLY < <(compgen -W \"");
     print_kinds();
     printf("\" -- \"$cur\"); return ;;\n"
            "    --outcome) mapfile -t COMPREPLY < <(compgen -W \"");
@@ -104,9 +104,12 @@ static void print_bash(void)
            "    case $verb in\n"
            "    '') words=\"");
     print_verbs();
-    printf(" %s\" ;;\n"
-           "    explain) mapfile -t COMPREPLY < <(compgen -f -- \"$cur\"); return ;;\n",
-           OPTIONS);
+    printf(
+        " %s\" ;;\n"
+        "    explain)\n"
+        "        [[ $cur != -* ]] && mapfile -t COMPREPLY < <(compgen -f -- \"$cur\") && return\n"
+        "        words=\"--last-miss --all --json\" ;;\n",
+        OPTIONS);
     print_cases();
     printf("    esac\n"
            "    mapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$cur\")\n"
@@ -131,7 +134,7 @@ static void print_zsh(void)
            "    esac\n"
            "done\n"
            "case ${list[CURRENT-1]} in\n"
-           "--kind) compadd -- ");
+           "--kind | --last-miss) compadd -- ");
     print_kinds();
     printf("; return ;;\n--outcome) compadd -- ");
     print_outcomes();
@@ -140,7 +143,10 @@ static void print_zsh(void)
            "case $verb in\n"
            "    '') words=\"");
     print_verbs();
-    printf(" %s\" ;;\n    explain) _files; return ;;\n", OPTIONS);
+    printf(" %s\" ;;\n    explain)\n"
+           "        [[ $PREFIX != -* ]] && { _files; return; }\n"
+           "        words=\"--last-miss --all --json\" ;;\n",
+           OPTIONS);
     print_cases();
     printf("esac\n"
            "for i in ${=words}; do\n"
@@ -172,6 +178,10 @@ static void print_fish(void)
            "complete -c lullctl -n '__fish_seen_subcommand_from report' -l by -x -a 'user kind'\n"
            "complete -c lullctl -n '__fish_seen_subcommand_from report' -l csv\n"
            "complete -c lullctl -n '__fish_seen_subcommand_from explain' -F\n"
+           "complete -c lullctl -n '__fish_seen_subcommand_from explain' -l all\n"
+           "complete -c lullctl -n '__fish_seen_subcommand_from explain' -l last-miss -x -a '");
+    print_kinds();
+    printf("'\n"
            "complete -c lullctl -n '__fish_seen_subcommand_from completion' -a 'bash zsh fish'\n"
            "complete -c lullctl -n '__fish_seen_subcommand_from ls purge' -a '%s'\n"
            "complete -c lullctl -n '__fish_seen_subcommand_from set' -a '",

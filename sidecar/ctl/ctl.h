@@ -14,13 +14,14 @@ enum { CTL_GO_ON = -1, CTL_DONE = 0, CTL_REFUSED = 1, CTL_USAGE = 2, CTL_NO_DAEM
 enum { CTL_MODELS = 16 };
 
 /* Options that only some verbs take: --kind; --outcome, --slow; those of struct ctl_compare;
- * --changed; --days, --by, --csv. */
+ * --changed; --days, --by, --csv; --last-miss, --all. */
 enum {
     CTL_OPTION_KIND = 1,
     CTL_OPTION_FILTER = 2,
     CTL_OPTION_COMPARE = 4,
     CTL_OPTION_CHANGED = 8,
     CTL_OPTION_REPORT = 16,
+    CTL_OPTION_EXPLAIN = 32,
 };
 
 struct ctl_compare {
@@ -37,6 +38,8 @@ struct ctl {
     char **arguments;                  /* ends with NULL */
     unsigned given;                    /* CTL_OPTION_... */
     const char *kind, *outcome, *slow; /* NULL: not given */
+    const char *last_miss;             /* a kind; NULL: not given */
+    bool all;
     struct ctl_compare compare;
     const char *days, *by; /* NULL: not given */
     bool csv;
@@ -138,7 +141,13 @@ int ctl_set(const struct ctl *ctl);
 int ctl_config(const struct ctl *ctl);
 /* --kind and ctl->compare are checked first. */
 int ctl_compare(const struct ctl *ctl);
-/* FILE|- [PATH] [HEADER...], at least one argument. */
+/* FILE|- [PATH] [HEADER...], or --last-miss without arguments. */
 int ctl_explain(const struct ctl *ctl);
+
+/* ---- explanation.c ---- */
+
+/* The answer to an explain, with the values that decided, or with all. */
+void ctl_print_explanation(const cJSON *answer);
+void ctl_print_explanation_all(const cJSON *answer);
 
 #endif

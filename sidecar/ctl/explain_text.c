@@ -2,7 +2,7 @@
  *
  * The file is a JSON body, or a whole HTTP request as a proxy's log has it ("POST /path HTTP/1.1",
  * headers, an empty line, the body). After the file, what begins with a slash is the path, what has
- * a colon is a header.
+ * a colon is a header. With --last-miss the daemon has the request.
  */
 #include "ctl/ctl.h"
 
@@ -94,37 +94,9 @@ static bool read_http_request(struct question *q)
     }
 }
 
-static void print_member(const cJSON *answer, const char *name)
+static void (*printer_of(const struct ctl *ctl))(const cJSON *)
 {
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(answer, name);
-    if (cJSON_IsString(item) && item->valuestring[0] != '\0') {
-        printf("%-12s ", name);
-        ctl_print_text(item->valuestring, false);
-        printf("\n");
-    } else if (cJSON_IsNumber(item)) {
-        printf("%-12s %.0f\n", name, item->valuedouble);
-    } else if (cJSON_IsTrue(item)) {
-        printf("%-12s yes\n", name);
-    }
-}
-
-static void print_explanation(const cJSON *answer)
-{
-    static const char *const names[] = {
-        "class",   "kind",      "why",   "refused",  "decision", "detail", "ttl_s",       "joins",
-        "follows", "window_ms", "waits", "upstream", "model",    "scope",  "fingerprint", "body"};
-    const cJSON *value = NULL;
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        print_member(answer, names[i]);
-    }
-    cJSON_ArrayForEach(value, cJSON_GetObjectItemCaseSensitive(answer, "policy"))
-    {
-        const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(value, "value"));
-        const char *from = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(value, "origin"));
-        printf("  %-15s ", value->string);
-        ctl_print_text(text == NULL ? "" : text, false);
-        printf("  (%s)\n", from == NULL ? "?" : from);
-    }
+    return ctl->all ? ctl_print_explanation_all : ctl_print_explanation;
 }
 
 static int ask_about(const struct ctl *ctl, struct question *q, const char *file, char **arguments)
@@ -151,7 +123,7 @@ static int ask_about(const struct ctl *ctl, struct question *q, const char *file
     char broken[64] = "";
     snprintf(broken, sizeof broken, "%s", ctl_text_of(answer, "body"));
     cJSON_Delete(answer);
-    int result = ctl_finish(ctl, status, &out, print_explanation);
+    int result = ctl_finish(ctl, status, &out, printer_of(ctl));
     if (result == CTL_DONE && broken[0] != '\0') {
         fprintf(stderr, "lullctl: %s is %s\n", file, broken);
         return CTL_USAGE;
@@ -159,10 +131,24 @@ static int ask_about(const struct ctl *ctl, struct question *q, const char *file
     return result;
 }
 
+static int ask_last_miss(const struct ctl *ctl)
+{
+    struct buf target = {.max = FILE_MAX}, out;
+    require_ok(buf_printf(&target, "/explain?last-miss="));
+    ctl_encode(&target, span_of(ctl->last_miss));
+    require_ok(buf_append_char(&target, '\0'));
+    long status = ctl_send(ctl, target.data, NULL, 0, SPAN_NONE, &out);
+    buf_free(&target);
+    return ctl_finish(ctl, status, &out, printer_of(ctl));
+}
+
 int ctl_explain(const struct ctl *ctl)
 {
     char **arguments = ctl->arguments;
     struct question q = {.text = {.max = FILE_MAX}, .target = {.max = FILE_MAX}};
+    if (ctl->last_miss != NULL) {
+        return ask_last_miss(ctl);
+    }
     int result = read_input(arguments[0], &q.text) ? ask_about(ctl, &q, arguments[0], arguments + 1)
                                                    : CTL_USAGE;
     while (q.count > 0) {

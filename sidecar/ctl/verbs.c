@@ -69,7 +69,13 @@ static int run_entries(const struct ctl *ctl, const struct verb *verb)
 
 static int run_explain(const struct ctl *ctl, const struct verb *verb)
 {
-    (void)verb;
+    bool has_file = ctl->arguments[0] != NULL;
+    if (ctl->last_miss != NULL && has_file) {
+        return usage(" --last-miss takes no file", verb->name);
+    }
+    if (ctl->last_miss == NULL && !has_file) {
+        return usage(verb->wrong_count, verb->name);
+    }
     return ctl_explain(ctl);
 }
 
@@ -155,7 +161,8 @@ static const struct verb verbs[] = {
     {"rm", run_entries, "DELETE", "", NULL, 1, INT_MAX, AN_ID, 0},
     {"purge", run_query, "POST", "/purge", ctl_print_purged, 1, INT_MAX,
      " needs a condition, or all=yes for everything", 0},
-    {"explain", run_explain, "POST", "/explain", NULL, 1, INT_MAX, " needs a file, or -", 0},
+    {"explain", run_explain, "POST", "/explain", NULL, 0, INT_MAX, " needs a file, or -",
+     CTL_OPTION_EXPLAIN},
     {"compare", run_compare, "POST", "/compare", NULL, 0, 0, NO_ARGUMENTS,
      CTL_OPTION_KIND | CTL_OPTION_COMPARE},
     {"tail", run_tail, "GET", "/events", NULL, 0, 0, NO_ARGUMENTS,

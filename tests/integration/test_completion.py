@@ -41,6 +41,8 @@ class Completion(unittest.TestCase):
         self.assertEqual(complete("tail", "--kind", "follow"), ["follow_up"])
         self.assertEqual(complete("tail", "--outcome", "type"), ["type_through"])
         self.assertEqual(complete("config", "--ch"), ["--changed"])
+        self.assertEqual(complete("explain", "--la"), ["--last-miss"])
+        self.assertIn("title", complete("explain", "--last-miss", "ti"))
         self.assertEqual(complete("--socket", "/tmp/x", "he"), ["health"])
         self.assertEqual(complete("purge", "al"), ["all=yes"])
         self.assertEqual(complete("set", "server.data_"), [], "only a restart changes it")

@@ -27,13 +27,6 @@ void compare_items_free(struct compare_items *items)
     *items = (struct compare_items){0};
 }
 
-static enum endpoint endpoint_of_flags(unsigned flags)
-{
-    return (flags & CACHE_FLAG_OLLAMA) != 0     ? ENDPOINT_OLLAMA_CHAT
-           : (flags & CACHE_FLAG_GENERATE) != 0 ? ENDPOINT_OLLAMA_GENERATE
-                                                : ENDPOINT_CHAT;
-}
-
 static bool copy_item(struct compare_item *item, struct span body, struct span answer)
 {
     buf_init(&item->memory, body.len + answer.len);
@@ -53,7 +46,7 @@ static void collect(void *ctx, const struct cache_info *info)
     struct compare_items *items = ctx;
     struct answer answer;
     struct compare_item item = {.upstream = settings_find_upstream(items->settings, info->upstream),
-                                .endpoint = endpoint_of_flags(info->flags)};
+                                .endpoint = engine_entry_endpoint(info->flags)};
     if (info->request.len == 0 || items->full || items->count == items->most ||
         answer_decode(info->answer, &answer) != ERR_OK) {
         return;

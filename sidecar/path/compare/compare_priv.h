@@ -4,6 +4,7 @@
 
 #include "lull/path/compare/compare.h"
 #include "lull/path/dialect/chat_request.h"
+#include "lull/path/exchange/exchange.h"
 
 /* A stored request. */
 struct compare_item {

@@ -54,6 +54,13 @@ static unsigned api_of(enum endpoint endpoint)
                                                   : 0;
 }
 
+enum endpoint engine_entry_endpoint(unsigned flags)
+{
+    return (flags & CACHE_FLAG_OLLAMA) != 0     ? ENDPOINT_OLLAMA_CHAT
+           : (flags & CACHE_FLAG_GENERATE) != 0 ? ENDPOINT_OLLAMA_GENERATE
+                                                : ENDPOINT_CHAT;
+}
+
 void dispatch_spec(struct exchange *x, struct flight_spec *spec)
 {
     autocomplete_prepare(x);

@@ -135,6 +135,7 @@ static enum step step_join(struct exchange *x)
     case DISPATCH_JOINED:
         return STEP_WAIT;
     case DISPATCH_BEGUN:
+        misses_keep(x);
         return STEP_DEBOUNCE;
     case DISPATCH_NO_MEMORY:
         break;
@@ -349,6 +350,7 @@ struct engine *engine_create(const struct engine_parts *parts, struct settings *
     gate_watch(e->gate, rewarm_look, e->rewarm);
     e->through = through_create((size_t)settings->cache.type_through_entries);
     e->observe = observe_create(e);
+    e->misses = misses_create();
     host_own_name(e->hostname, sizeof e->hostname);
     return e;
 }
@@ -361,6 +363,7 @@ void engine_destroy(struct engine *e)
     gate_watch(e->gate, NULL, NULL);
     rewarm_destroy(e->rewarm);
     observe_destroy(e->observe);
+    misses_destroy(e->misses);
     flight_table_destroy(e->flights);
     gate_destroy(e->gate);
     through_destroy(e->through);
@@ -376,6 +379,9 @@ void engine_configure(struct engine *e, struct settings *settings)
     e->settings = settings;
     servers_bind(e->parts.servers, settings->upstreams, settings->upstream_count);
     refusal_forget(e->parts.servers);
+    if (!settings->cache.keep_requests) {
+        misses_clear(e->misses);
+    }
     size_t entries =
         settings->cache.type_through ? (size_t)settings->cache.type_through_entries : 0;
     through_resize(e->through, entries);

@@ -72,6 +72,7 @@ struct exchange {
     bool regenerate;    /* LOOKUP_REFRESH: the stored answer is not served, and is replaced */
 
     /* EXACT, NORMALIZED */
+    const struct scope *scope_given; /* of explain, for a kept request; NULL: the head decides */
     struct scope scope;
     char scope_text[9]; /* as shown to people */
     struct fingerprint exact;
@@ -116,6 +117,7 @@ struct exchange {
 
 struct observe;
 struct observed;
+struct misses;
 
 struct engine {
     struct engine_parts parts;
@@ -125,6 +127,7 @@ struct engine {
     struct through *through;
     struct rewarm *rewarm;
     struct observe *observe;
+    struct misses *misses;
     size_t watched; /* forwarded tasks whose answers are being assembled */
     struct exchange *spare;
     size_t spare_count;
@@ -359,6 +362,15 @@ void observe_front_ended(struct observe *o, struct exchange *x);
 /* A chat goes on from a reply: see flight_moved_on(). */
 void observe_moved_on(struct observe *o, const struct schedule_conversation *whose,
                       const struct dialect_request *chat);
+
+/* ---- misses.c: the last missed request of each kind, for explain ---- */
+
+struct misses *misses_create(void);
+void misses_destroy(struct misses *m);
+/* A task that the cache was asked for and did not answer: keeps it, over an earlier one of its kind. */
+void misses_keep(struct exchange *x);
+/* Forgets all of them. */
+void misses_clear(struct misses *m);
 
 /* ---- hints.c: how Open WebUI is set up; after CLASSIFY, and at the end ---- */
 

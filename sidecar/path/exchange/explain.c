@@ -48,6 +48,7 @@ static void explain_lookup(struct exchange *x, struct explanation *out)
     struct through_hit remainder;
     enum lookup how = lookup_key(x);
     explain_key(x, out);
+    out->endpoint = x->head.endpoint;
     how = how == LOOKUP_MISS ? lookup_answer(x, LOOKUP_LOOK, &found) : how;
     switch (how) {
     case LOOKUP_NO_KEY:
@@ -121,11 +122,13 @@ void engine_explain(struct engine *e, const struct explain_request *in, struct e
                              .method_name = SPAN("POST"),
                              .target = in->path,
                              .path = in->path,
+                             .query = in->query,
                              .minor = 1,
                              .content_length = (int64_t)in->body.len};
     struct exchange x = {.engine = e,
                          .settings = settings_ref(e->settings),
                          .body = in->body,
+                         .scope_given = in->scope,
                          .decision = {.kind = KIND_NONE}};
     for (size_t i = 0; i < in->header_count && i < HTTP_MAX_HEADERS; i++) {
         r.headers[r.header_count++] = in->headers[i];

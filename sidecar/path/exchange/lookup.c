@@ -108,7 +108,9 @@ enum lookup lookup_key(struct exchange *x)
     struct normalized_body body = {0};
     x->upstream = policy->upstream_index >= 0 ? policy->upstream_index : x->head.upstream;
     x->model = policy->model[0] != '\0' ? span_of(policy->model) : x->request.model;
-    x->scope = scope_of(policy->scope, x->head.auth, x->head.user, secret, NULL);
+    x->scope = x->scope_given != NULL
+                   ? *x->scope_given
+                   : scope_of(policy->scope, x->head.auth, x->head.user, secret, NULL);
     normalized_body_read(x->body, &x->request, &body);
     bool taken = takes_dialect(x, &body);
     if (!taken) {

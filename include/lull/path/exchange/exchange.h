@@ -57,6 +57,14 @@ void engine_configure(struct engine *e, struct settings *settings);
  * whose texts are copies or static. */
 void engine_explain(struct engine *e, const struct explain_request *in, struct explanation *out);
 
+/* The last request of that kind that the cache did not answer. Kept in memory only, while
+ * keep_requests = yes and until an answer is removed or purged: one for each kind, bodies up to
+ * 256 KB, 2 MB of them together. false: none is kept. */
+bool engine_last_miss(struct engine *e, struct span kind, struct explain_miss *out);
+
+/* The endpoint of a kept request, by the flags of its answer record. */
+enum endpoint engine_entry_endpoint(unsigned flags);
+
 /* The table of flights. Valid as long as the engine. */
 struct flight_table *engine_flights(struct engine *e);
 

@@ -6,13 +6,23 @@
 
 #include "lull/base/clock.h"
 #include "lull/http/request.h"
+#include "lull/path/fingerprint/fingerprint.h"
 
 /* A request as a client would POST it. */
 struct explain_request {
-    struct span path; /* may begin with /@NAME */
+    struct span path;  /* may begin with /@NAME */
+    struct span query; /* without '?' */
     const struct http_header *headers;
     size_t header_count; /* those over HTTP_MAX_HEADERS are left out */
     struct span body;
+    const struct scope *scope; /* stands in for that of the headers; NULL: those decide */
+};
+
+/* A missed request that is kept. Its memory is valid until the engine handles the next request. */
+struct explain_miss {
+    wall_t at;
+    wall_t expired; /* when its stored answer had expired; 0: there was none */
+    struct explain_request request;
 };
 
 /* Static texts and copies: valid without the request. */
@@ -22,6 +32,7 @@ struct explanation {
     const char *why;     /* one phrase: what made it that */
     char kind[65];       /* of a task; else "" */
     char upstream[65], model[256];
+    enum endpoint endpoint;
     char scope[9], fingerprint[33]; /* "": it has none */
     const char
         *decision; /* "pass", "bypass", "switched-off", "hit", "pending", "type-through", "miss" */
