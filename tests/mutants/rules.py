@@ -827,3 +827,29 @@ mutant(R, "never the server beside lull", SETUP, "if c not in chosen and base_of
 mutant(R, "a save keeps configurations by URL", SETUP, "have.get(str(i), have.get(url))", "have.get(str(i))", SETUP_TESTS)
 mutant(R, "a changed header stays", SETUP, "if headers.get(name) != ours[name.lower()]:", "if name is None:", SETUP_TESTS)
 mutant(R, "the first value comes back", SETUP, "known[0] if known and known[1] == before else before", "before", SETUP_TESTS)
+
+# ---- the report ----
+
+R = "report"
+LEDGER = "sidecar/control/ledger.c"
+DAYS = "sidecar/control/days.c"
+NOTES = "sidecar/path/store/notes.c"
+REPORT = ("unit.control.test_report",)
+STORE_TEST = ("unit.store.test_store",)
+mutant(R, "a minute is written", LEDGER, "    update(l);\n    write_days(l);\n    loop_timer_start", "    update(l);\n    loop_timer_start", REPORT)
+mutant(R, "a stop writes", LEDGER, "    write_days(l);\n    loop_timer_destroy", "    loop_timer_destroy", REPORT)
+mutant(R, "only growth counts", LEDGER, "        l->last[i] = now;\n", "        l->last[i] = growth;\n", REPORT)
+mutant(R, "the file is read once", LEDGER, "    if (l->openings == 0) {", "    if (openings > 0) {", REPORT)
+mutant(R, "a new file gets every day", LEDGER, "            l->days.items[i]->dirty = true;\n", "            (void)l;\n", REPORT)
+mutant(R, "35 days are kept", DAYS, "day_date(now, DAYS_KEPT - 1, first);", "day_date(now, DAYS_KEPT, first);", REPORT)
+mutant(R, "a date is the local one", DAYS, "tm.tm_mday -= back;", "tm.tm_mday -= back + 1;", REPORT)
+mutant(R, "days of a wrong clock are bounded", DAYS, "        if (at == days->count) {\n            return NULL;",
+       "        if (at == days->count) {\n            at--;", REPORT)
+mutant(R, "rows of a day are bounded", DAYS, "rows->count >= DAY_ROWS_MOST", "rows->count >= 10 * DAY_ROWS_MOST", REPORT)
+mutant(R, "users of a minute are bounded", "sidecar/config/figures.c", "return figures_user(f, FIGURE_USER_OTHERS);",
+       "return &f->users[0].sum;", REPORT)
+mutant(R, "an expired note is removed", NOTES, "            rc = mdb_cursor_del(cursor, 0);\n", "            rc = 0;\n", STORE_TEST)
+mutant(R, "an expired note is not found", NOTES, "!note_head_read(data, &head) || head.expires <= now.us ||\n            key",
+       "!note_head_read(data, &head) ||\n            key", STORE_TEST)
+mutant(R, "another format keeps the notes", "sidecar/path/store/store.c", "            notes_save(s, &notes);\n", "            (void)notes;\n",
+       ("unit.store.test_store_faults",))

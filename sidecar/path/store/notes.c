@@ -84,3 +84,53 @@ void store_each_note(struct store *s, wall_t now,
     store_at_work--;
     mdb_cursor_close(cursor);
 }
+
+/* ---- from a file of another format ---- */
+
+struct saved_note {
+    size_t name, data; /* lengths; both follow */
+};
+
+void notes_save(struct store *s, struct buf *out)
+{
+    MDB_txn *txn = NULL;
+    MDB_cursor *cursor = NULL;
+    MDB_dbi notes;
+    MDB_val name, data;
+    if (mdb_txn_begin(s->env, NULL, MDB_RDONLY, &txn) != 0) {
+        return;
+    }
+    if (mdb_dbi_open(txn, "note", 0, &notes) == 0 && mdb_cursor_open(txn, notes, &cursor) == 0) {
+        while (mdb_cursor_get(cursor, &name, &data, MDB_NEXT) == 0) {
+            struct saved_note one = {name.mv_size, data.mv_size};
+            if (buf_reserve(out, sizeof one + one.name + one.data) == ERR_OK) {
+                require_ok(buf_append(out, &one, sizeof one));
+                require_ok(buf_append(out, name.mv_data, one.name));
+                require_ok(buf_append(out, data.mv_data, one.data));
+            }
+        }
+        mdb_cursor_close(cursor);
+    }
+    mdb_txn_abort(txn);
+}
+
+int notes_restore(struct store *s, const struct buf *saved)
+{
+    MDB_txn *txn = NULL;
+    int rc = saved->len > 0 ? mdb_txn_begin(s->env, NULL, 0, &txn) : 0;
+    for (size_t at = 0; rc == 0 && at < saved->len;) {
+        struct saved_note one;
+        memcpy(&one, saved->data + at, sizeof one);
+        at += sizeof one;
+        MDB_val name = {one.name, saved->data + at};
+        MDB_val data = {one.data, saved->data + at + one.name};
+        rc = mdb_put(txn, s->notes, &name, &data, 0);
+        at += one.name + one.data;
+    }
+    if (txn != NULL && rc != 0) {
+        mdb_txn_abort(txn);
+    } else if (txn != NULL) {
+        rc = mdb_txn_commit(txn);
+    }
+    return rc;
+}

@@ -69,7 +69,8 @@ static int read_meta(struct store *s, MDB_txn *txn)
 {
     uint32_t format = 0;
     int rc = meta_get(s, txn, "format", &format, sizeof format);
-    if (rc == 0 && format != STORE_FORMAT) {
+    s->other_format = rc == 0 && format != STORE_FORMAT;
+    if (s->other_format) {
         return MDB_VERSION_MISMATCH;
     }
     if (rc == 0) {
@@ -124,6 +125,7 @@ int open_all(struct store *s)
     MDB_envinfo info;
     int dead = 0;
     s->next_seq = 0;
+    s->other_format = false;
     store_at_work++;
     int rc = open_env(s);
     rc = rc == 0 && files_too_short(s) ? MDB_CORRUPTED : rc;

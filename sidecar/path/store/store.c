@@ -98,16 +98,23 @@ static void init_sync(struct store *s)
     pthread_condattr_destroy(&attr);
 }
 
-/* Opens the file; a damaged one, or one of another format, is set aside and made again. */
+/* Opens the file; a damaged one, or one of another format, is set aside and made again, with the
+ * notes of the latter. */
 static int open_or_replace(struct store *s)
 {
+    struct buf notes = {.max = 32 * 1024 * 1024};
     int rc = open_all(s);
     if (store_error(rc) == ERR_CORRUPT) {
+        if (s->other_format) {
+            notes_save(s, &notes);
+        }
         open_close(s);
         files_set_aside(s->dir, rc == MDB_VERSION_MISMATCH ? "a file of another version"
                                                            : mdb_strerror(rc));
         rc = open_all(s);
+        rc = rc == 0 ? notes_restore(s, &notes) : rc;
     }
+    buf_free(&notes);
     return rc;
 }
 

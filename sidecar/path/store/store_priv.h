@@ -67,6 +67,7 @@ struct store {
     char read_room[2][STORE_RUN];
     struct hash_secret secret;
     int64_t next_seq;
+    bool other_format; /* open_all() failed at records of another STORE_FORMAT */
     store_target_fn target_fn;
 
     pthread_t thread;
@@ -103,6 +104,12 @@ int open_all(struct store *s);
 void open_close(struct store *s);
 /* Size of the map, and largest size of the file. */
 size_t open_map_size(int64_t max_size);
+
+/* notes.c: take the notes of a file whose records have another format into the next one. save after
+ * open_all() set other_format, before open_close(); restore after the next open_all(): an LMDB code,
+ * 0 where nothing was saved. */
+void notes_save(struct store *s, struct buf *out);
+int notes_restore(struct store *s, const struct buf *saved);
 
 /* record.c */
 MDB_val record_key(const struct hash_key *key);

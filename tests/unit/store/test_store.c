@@ -509,34 +509,6 @@ static void other_sizes_hold_without_opening_again(void **state)
 
 /* ---- notes ---- */
 
-static void note(struct store *s, const char *name, struct span value, int64_t expires, int64_t now)
-{
-    struct store_job *job = store_job_new(STORE_NOTE);
-    snprintf(job->name, sizeof job->name, "%s", name);
-    job->expires.us = expires;
-    job->now.us = now;
-    job->value.max = STORE_NOTE_MAX;
-    job->done = store_job_done;
-    assert_int_equal(buf_append_span(&job->value, value), ERR_OK);
-    store_submit(s, job);
-}
-
-static void append_note(void *ctx, const char *name, struct span value)
-{
-    buf_text(ctx, "%s=%.*s;", name, (int)value.len, value.ptr);
-}
-
-static void assert_notes(struct store *s, int64_t now, const char *expected)
-{
-    struct buf out = {.max = 4096};
-    store_read_begin(s);
-    store_each_note(s, (wall_t){now}, append_note, &out);
-    store_read_end(s);
-    assert_int_equal(buf_append_char(&out, '\0'), ERR_OK);
-    assert_string_equal(out.data, expected);
-    buf_free(&out);
-}
-
 static bool match_all(const void *filter, struct span value)
 {
     (void)filter;

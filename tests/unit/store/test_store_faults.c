@@ -321,7 +321,7 @@ static void only_signals_of_the_store_leave_a_mark(void **state)
 }
 
 /* Found by the bytes of its name and number in the meta table. */
-static void a_file_of_another_format_is_set_aside(void **state)
+static void a_file_of_another_format_is_set_aside_but_for_its_notes(void **state)
 {
     static const char mark[] = {'f', 'o', 'r', 'm', 'a', 't', STORE_FORMAT, 0, 0, 0};
     static char file[8 * 1024 * 1024];
@@ -329,6 +329,10 @@ static void a_file_of_another_format_is_set_aside(void **state)
     size_t changed = 0;
     (void)state;
     fill();
+    struct store *s = store_begin(SIZE);
+    note(s, "day/1", SPAN("one"), INT64_MAX, 0);
+    note(s, "day/2", SPAN("two"), INT64_MAX, 0);
+    store_close(s);
     path_in(path, sizeof path, "data.mdb");
     FILE *f = fopen(path, "r+b");
     assert_non_null(f);
@@ -342,8 +346,9 @@ static void a_file_of_another_format_is_set_aside(void **state)
     }
     assert_int_equal(fclose(f), 0);
     assert_true(changed > 0);
-    struct store *s = store_begin(SIZE);
+    s = store_begin(SIZE);
     assert_int_equal(check_all(s), 0);
+    assert_notes(s, 0, "day/1=one;day/2=two;");
     assert_true(exists("data.mdb.bad"));
     store_close(s);
 }
@@ -485,7 +490,7 @@ int main(void)
         FAULT(what_was_committed_survives_kill_9_at_any_moment),
         FAULT(damage_that_kills_while_opening_kills_once),
         FAULT(only_signals_of_the_store_leave_a_mark),
-        FAULT(a_file_of_another_format_is_set_aside),
+        FAULT(a_file_of_another_format_is_set_aside_but_for_its_notes),
         FAULT(a_lock_that_cannot_be_had_is_told_from_one_that_is_taken),
         FAULT(what_the_disk_refuses_is_trouble_until_it_takes_data_again),
         cmocka_unit_test_setup_teardown(a_full_disk_is_called_so, store_setup,

@@ -112,7 +112,8 @@ enum store_job_kind {
                      before `now` */
 };
 /* A note is a small value under a name, for what is no answer. It is in no order of age and counts
- * for no size: eviction, purges and sweeps leave it. It is lost with its file only. */
+ * for no size: eviction, purges and sweeps leave it, and so does another STORE_FORMAT. It is lost
+ * with a damaged file only. */
 enum { STORE_NOTE_NAME = 32, STORE_NOTE_MAX = 256 * 1024 };
 struct store_job {
     enum store_job_kind kind;
