@@ -853,3 +853,12 @@ mutant(R, "an expired note is not found", NOTES, "!note_head_read(data, &head) |
        "!note_head_read(data, &head) ||\n            key", STORE_TEST)
 mutant(R, "another format keeps the notes", "sidecar/path/store/store.c", "            notes_save(s, &notes);\n", "            (void)notes;\n",
        ("unit.store.test_store_faults",))
+USERS = ("scenario.test_model_time", "scenario.test_hour", "scenario.test_flight", "scenario.test_compare", "scenario.test_failure",
+         "scenario.test_observe", "scenario.test_yield")
+EXCHANGE = "sidecar/path/exchange/exchange.c"
+mutant(R, "users: every call's time is a user's", CALL, "    flight_user_figures(f, f->spec.user)->spent_us += took;\n", "", USERS)
+mutant(R, "users: a wasted call is a user's", CALL, "    flight_user_figures(f, f->spec.user)->wasted_us += f->took;\n", "", USERS)
+mutant(R, "users: a wait is a user's", FLIGHT, "    flight_user_figures(f, w->user)->wait_us += waited;\n", "", USERS)
+mutant(R, "users: a passing task's time is a user's", WATCH, "    user->spent_us += took;\n", "", USERS)
+mutant(R, "users: what is saved is a user's", EXCHANGE, "    user->saved_us += model_time;\n", "", USERS)
+mutant(R, "users: a call that is not counted is no user's", FLIGHT, "return f->spec.untracked ? &f->table->untracked_user", "return f->spec.untracked && f->table == NULL ? &f->table->untracked_user", USERS)

@@ -1,5 +1,6 @@
 /* world.c: see world.h. */
 #include "scenario/world.h"
+#include "scenario/check_figures.h"
 
 #include "support/fake_loop.h"
 
@@ -463,26 +464,9 @@ static void forget_clients(struct world *w)
     w->client_count = 0;
 }
 
-/* The equations of the figures, when nothing runs any more. */
-static void check_figures(struct world *w)
-{
-    const struct figures *f = w->figures;
-    for (size_t i = 0; i < f->task_count; i++) {
-        uint64_t sum = 0;
-        for (size_t o = 0; o < OUTCOME_COUNT; o++) {
-            sum += f->tasks[i]->outcomes[o];
-        }
-        require(sum == f->tasks[i]->requests);
-    }
-    for (size_t i = 0; i < f->upstream_count; i++) {
-        const struct upstream_figures *u = f->upstreams[i];
-        require(u->calls == u->finished + u->failed + u->aborted + u->running);
-    }
-}
-
 void world_restart(struct world *w)
 {
-    check_figures(w);
+    check_figures(w->figures);
     forget_clients(w);
     world_pass(w, 0);
     daemon_down(w);
@@ -493,10 +477,10 @@ void world_end(struct world *w)
 {
     char command[128];
     world_pass(w, 0);
-    check_figures(w);
+    check_figures(w->figures);
     forget_clients(w);
     world_pass(w, 0);
-    check_figures(w);
+    check_figures(w->figures);
     for (size_t i = 0; i < w->figures->upstream_count; i++) {
         require(w->figures->upstreams[i]->running == 0); /* nobody waits, nothing runs */
     }
