@@ -5,7 +5,7 @@
  *
  * Most stored requests of a client are the same text but for the inside of one string, the prompt:
  * these are compared byte by byte. Any other is read as JSON. The work is bounded: 512 entries in
- * four pages of the list (16,384 records), 2 MB of requests, 256 KB of them read as JSON.
+ * four pages of the list (16,384 records), 2 MB of requests, twice 128 KB of them read as JSON.
  */
 #include "control/control_priv.h"
 
@@ -17,7 +17,8 @@
 
 enum { PAGE = 128, PAGES_MAX = 4 };
 static const size_t BYTES_MAX = (size_t)2 * 1024 * 1024; /* of requests compared */
-static const size_t JSON_MAX = CONTROL_NEAREST_BODY;     /* of them read as JSON */
+static const size_t JSON_SHARE =
+    (size_t)128 * 1024; /* of them read as JSON, for each of two sorts */
 static const size_t READ_MAX = (size_t)32 * 1024 * 1024; /* of entries read */
 
 struct search {
@@ -25,7 +26,8 @@ struct search {
     struct normalized_body mine;
     char own_id[HASH_KEY_HEX + 1];
     wall_t now;
-    size_t compared, read, parsed;   /* bytes: of requests, of whole entries, of requests as JSON */
+    size_t compared, read;           /* bytes, of requests and of whole entries */
+    size_t parsed[2];                /* bytes of requests read as JSON: without the text, with it */
     struct span before, text, after; /* the body, around the inside of its longest text */
     size_t values;                   /* in the body, in the form of its key */
     bool found;
@@ -57,7 +59,7 @@ static bool is_candidate(const struct search *s, const struct cache_info *info)
     bool later = s->in->before.us != 0 && info->created.us > s->in->before.us;
     bool own = s->in->before.us != 0 && is_same_key(s, info); /* the answer to the miss */
     return !later && !own && (info->flags & CACHE_FLAG_OBSERVED) == 0 && info->request.len > 0 &&
-           info->request.len <= JSON_MAX;
+           info->request.len <= CONTROL_NEAREST_BODY;
 }
 
 /* Finds the longest text of the messages in the body as it is written. */
@@ -103,12 +105,22 @@ static bool compare_text(const struct search *s, const struct cache_info *info,
     return true;
 }
 
+/* Whether a request may be read as JSON still. Those that have the text somewhere have a share of
+ * their own, so that one with another value beside an equal text is found among many others. */
+static bool has_room(struct search *s, struct span stored)
+{
+    bool alike = s->text.len > 0 && span_find(stored, s->text, 0) != SIZE_MAX;
+    size_t *parsed = &s->parsed[alike ? 1 : 0];
+    bool room = *parsed == 0 || *parsed + stored.len <= JSON_SHARE;
+    *parsed += room ? stored.len : 0;
+    return room;
+}
+
 static bool compare_json(struct search *s, const struct cache_info *info, struct json_likeness *out)
 {
     struct normalized_body stored = {0};
-    bool readable = s->parsed + info->request.len <= JSON_MAX &&
+    bool readable = has_room(s, info->request) &&
                     read_body(info->request, engine_entry_endpoint(info->flags), &stored);
-    s->parsed += info->request.len;
     if (readable) {
         json_diff_likeness(buf_span(&s->mine.text), buf_span(&stored.text), out);
     }
@@ -216,7 +228,7 @@ cJSON *control_nearest(struct control *ctl, const struct control_nearest *in)
     struct search s = {.in = in, .now = loop_wall(ctl->parts.loop)};
     struct reply r = {.search = &s};
     snprintf(s.own_id, sizeof s.own_id, "%s", in->about->fingerprint);
-    if (in->body.len <= JSON_MAX && read_body(in->body, in->about->endpoint, &s.mine)) {
+    if (in->body.len <= CONTROL_NEAREST_BODY && read_body(in->body, in->about->endpoint, &s.mine)) {
         json_diff_likeness(buf_span(&s.mine.text), buf_span(&s.mine.text), &s.likeness);
         s.values = s.likeness.equal;
         find_text(&s);

@@ -19,7 +19,8 @@ WEBUI = set("""
     FORWARD_USER_INFO_HEADER_JWT_SECRET
 """.split())
 OTHERS = set("OLLAMA_HOST OLLAMA_NUM_PARALLEL OLLAMA_MAX_LOADED_MODELS TASK_API_URL".split())  # Ollama; contrib/compose
-TEMPLATES = {"{{TASK}}", "{{USER_ID}}", "{{CHAT_ID}}"}  # of Open WebUI's connection headers
+TEMPLATES = {"{{TASK}}", "{{USER_ID}}", "{{CHAT_ID}}",  # of Open WebUI's connection headers
+             "{{CURRENT_TIME}}", "{{CURRENT_DATETIME}}"}  # of its prompt templates
 PLATFORM = re.compile(r"LULL_(PORT(_\w+)?|SERVICE_\w+|\w+_PORT_\w+)$")  # container platforms set these
 PLACEHOLDERS = {"LULL_SECTION_KEY", "LULL_SECTION_NAME_KEY", "LULL_"}
 VARIABLE = re.compile(r"\b(?:ENABLE|OLLAMA|OPENAI|TASK|FORWARD|RESET|AUTOCOMPLETE)_[A-Z][A-Z_]*\b")

@@ -36,7 +36,7 @@ class Completion(unittest.TestCase):
         self.assertEqual(subprocess.run([LULLCTL, "completion", "tcsh"], capture_output=True, check=False).returncode, 2)
 
     def test_bash(self):
-        self.assertEqual(complete("re"), ["reload", "resume"])
+        self.assertEqual(complete("re"), ["reload", "resume", "report"])
         self.assertEqual(complete("set", "task.autocomplete.deb"), ["task.autocomplete.debounce="])
         self.assertEqual(complete("tail", "--kind", "follow"), ["follow_up"])
         self.assertEqual(complete("tail", "--outcome", "type"), ["type_through"])

@@ -190,6 +190,16 @@ class NearestTest(LullTest):
         self.assertEqual(e["nearest"]["differences"],
                          [{"path": "model", "position": 6, "mine": "qwen3-4b", "stored": "qwen3-8b"}])
 
+    def test_an_equal_text_is_found_behind_many_others(self):
+        lull = self.begin()
+        body = self.title("How long do I knead bread?", temperature=0.2)
+        self.ask(body)
+        for i in range(20):
+            self.ask(self.title(f"Question {i} " + "and so on " * 2000, temperature=0.2))
+        lull.committed()
+        e = self.explain(lull, {**body, "temperature": 0.7})
+        self.assertEqual([x["path"] for x in e["nearest"]["differences"]], ["temperature"])
+
     def test_more_equal_values_count_before_a_likelier_text(self):
         lull = self.begin()
         self.ask(self.title("How long do I knead bread with dry yeast?", temperature=0.2))
@@ -277,6 +287,8 @@ class NearestTest(LullTest):
         if child == 0:
             out = b"failed"
             try:
+                os.chdir(lull.folder)  # the folders above it may be private
+                lull.control_path = os.path.relpath(lull.control_path, lull.folder)
                 os.setgid(65534)
                 os.setuid(65534)
                 out = json.dumps([self.explain(lull, mine),

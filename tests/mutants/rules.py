@@ -32,6 +32,9 @@ UNIT_BOUNDS = ("unit.schedule.test_schedule_bounds",)
 WARM = ("scenario.test_rewarm",)
 WARM_BOUNDS = ("scenario.test_rewarm_bounds",)
 WAITS = ("integration.waits",)
+NEAREST = "sidecar/control/nearest_entry.c"
+MISSES = "sidecar/path/exchange/misses.c"
+DIFF = "sidecar/path/json/json_diff.c"
 
 
 def mutant(rule, what, file, old, new, tests):
@@ -428,6 +431,30 @@ mutant(R, "GET /flights says what a machine does", "sidecar/control/flights.c", 
        WAITS)
 mutant(R, "GET /explain says what it would wait for", "sidecar/control/explain_reply.c",
        "e->waits[0] != '\\0' ? e->waits : NULL", "NULL", WAITS)
+mutant(R, "a later answer is not near an earlier miss", NEAREST, "!later && !own && (", "(",
+       ("integration.explain",))
+mutant(R, "an equal text has a share of its own", NEAREST, "&s->parsed[alike ? 1 : 0]", "&s->parsed[alike ? 0 : 0]",
+       ("integration.explain",))
+mutant(R, "texts of stored requests are for the trusted", NEAREST, "if (texts && line->in_stored) {",
+       "if (line->in_stored) {", ("integration.explain",))
+mutant(R, "a text ends where the stored one does", NEAREST, "looked != token.len", "looked > token.len",
+       ("integration.explain",))
+mutant(R, "the last miss is for the trusted", "sidecar/control/explain_reply.c", "if (!q->trusted) {",
+       "if (ctl == NULL) {", ("integration.explain",))
+mutant(R, "a purge forgets the missed requests", MISSES,
+       "miss != NULL && miss->generation != cache_generation(e->parts.cache)", "miss == NULL && e == NULL",
+       ("integration.explain",))
+mutant(R, "no missed request is kept with keep_requests = no", MISSES, "!x->settings->cache.keep_requests ||", "",
+       ("integration.explain",))
+mutant(R, "large missed requests are not kept", MISSES, "x->body.len > BODY_MAX ||", "", ("integration.explain",))
+mutant(R, "missed requests are forgotten with keep_requests = no", "sidecar/path/exchange/engine.c",
+       "if (!settings->cache.keep_requests) {", "if (settings == NULL) {", ("integration.explain",))
+mutant(R, "more equal values come before a likelier text", DIFF, "a->equal != b->equal ? a->equal > b->equal : ", "",
+       ("unit.json.test_json_diff",))
+mutant(R, "the ends of a text are counted once", DIFF, "(a.len < b.len ? a.len : b.len) - prefix",
+       "(a.len < b.len ? a.len : b.len) - prefix * 0", ("unit.json.test_json_diff",))
+mutant(R, "a position is at the beginning of a character", DIFF, "    while (n > 0 &&\n", "    while (n > a.len &&\n",
+       ("unit.json.test_json_diff",))
 mutant(R, "lullctl shows C1 controls as numbers", "sidecar/ctl/print.c",
        "first == 0xc2 && second >= 0x80 && second < 0xa0 ? 2 : 0", "first == 0xc2 && second == 0 ? 2 : 0",
        ("unit.ctl.test_print",))
