@@ -37,6 +37,8 @@ class Completion(unittest.TestCase):
 
     def test_bash(self):
         self.assertEqual(complete("re"), ["reload", "resume", "report"])
+        self.assertEqual(complete("report", "--d"), ["--days"])
+        self.assertEqual(complete("report", "--by", "u"), ["user"])
         self.assertEqual(complete("set", "task.autocomplete.deb"), ["task.autocomplete.debounce="])
         self.assertEqual(complete("tail", "--kind", "follow"), ["follow_up"])
         self.assertEqual(complete("tail", "--outcome", "type"), ["type_through"])
