@@ -1,7 +1,7 @@
 /* hash.h: the digests: keyed 128-bit XXH3 for table keys, XXH3-64 as checksum of stored records,
  * SHA-256 where a collision must not be possible. The only home of xxHash and libcrypto.
  *
- * XXH3 is not collision resistant (library-facts: colliding pairs exist for many secrets): a key is
+ * XXH3 is not collision resistant (colliding pairs are known for many secrets): a key is
  * an address, never a proof. A record that is found by a key counts only after its whole key material was compared.
  */
 #ifndef LULL_BASE_HASH_H

@@ -1,8 +1,8 @@
 /* config.h: from file, environment and arguments to struct settings. One table, options.def, drives
  * the parser, --check, --print-config, --help-config, the man page and the tests.
  *
- * Precedence: default < file < environment < argument. Nothing half-read ever counts: all errors
- * are collected and said, and settings exist only when there are none.
+ * Precedence: default < file < environment < argument < set over the control socket. All errors are
+ * collected and reported; settings exist only when there are none.
  */
 #ifndef LULL_CONFIG_CONFIG_H
 #define LULL_CONFIG_CONFIG_H

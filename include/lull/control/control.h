@@ -36,7 +36,7 @@ struct control_parts {
     bool (*set)(void *ctx, const struct strings *lines, struct buf *text);
     /* Begins to stop the daemon; does nothing when it is stopping already. */
     void (*drain)(void *ctx);
-    void *ctx; /* of reload and drain */
+    void *ctx; /* of reload, set and drain */
 };
 
 struct control;

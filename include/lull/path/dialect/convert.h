@@ -1,4 +1,4 @@
-/* convert.h: a task asked in one dialect, converted to the other. docs/dialects.md has the table of
+/* convert.h: a task asked in one of the two dialects, converted to the other. docs/dialects.md has the table of
  * what maps to what.
  *
  * Values that are only moved keep every byte (numbers as written). What has no

@@ -255,7 +255,7 @@ typedef void (*flight_view_fn)(void *ctx, const struct flight_view *v);
 /* All of them, oldest first. */
 void flight_each(struct flight_table *t, flight_view_fn fn, void *ctx);
 
-/* Flights that exist, from submit to the end of the turn in which they ended. */
+/* Flights that exist, from flight_begin() to the end of the loop iteration in which they ended. */
 size_t flight_count(const struct flight_table *t);
 
 #endif

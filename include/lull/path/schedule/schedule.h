@@ -3,8 +3,10 @@
  * clock and calls no one back.
  *
  * Upstreams on one machine share yielding. On a machine there are
- *   interactive   a person waits for it: chats, foreground tasks, embeddings. Never queued.
- *   jobs          lull's tasks: they wait here, in order of priority and age, until they may
+ *   interactive   a person waits for it: chats, embeddings, foreground tasks that are passed
+ *                 through. Never queued.
+ *   jobs          tasks that lull answers: they wait here (foreground kinds only for a free slot
+ *                 that a server refuses until a time it named), in order of priority and age, until they may
  *                 start, and run in one of their upstream's slots.
  * A job that runs when an interactive request arrives is preempted: its owner aborts it and queues
  * it again. An abort is a request, not a fact: servers notice a closed client late, so the slot

@@ -5,8 +5,8 @@
  *     │                                    └──────────────────────────────┘
  *     └──────────────── a task or a chat is answered ─────────────────────┘
  *
- * Calls of tasks and of chats count. Chats are always tried. Statuses below 500 do not count, but
- * for 408 and 429.
+ * Calls of tasks and of chats count. Chats are always tried. Statuses below 500 do not count, except
+ * 408 and 429.
  */
 #ifndef LULL_PATH_SERVER_BREAKER_H
 #define LULL_PATH_SERVER_BREAKER_H

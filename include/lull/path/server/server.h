@@ -101,7 +101,7 @@ struct hash_key servers_key(const struct servers *all, struct span text);
 struct server_model *server_model(struct server *s, struct span name);
 /* A model has answered (given a first byte) now. */
 void server_model_answered(struct server *s, struct hash_key model, mono_t now);
-/* Since when it has answered last; zero: never, or that is forgotten. */
+/* When it last answered; zero: never, or that is forgotten. */
 mono_t server_model_answered_at(const struct server *s, struct hash_key model);
 
 /* Whether the server answers and tasks are sent there. */
