@@ -433,12 +433,8 @@ mutant(R, "GET /explain says what it would wait for", "sidecar/control/explain_r
        "e->waits[0] != '\\0' ? e->waits : NULL", "NULL", WAITS)
 mutant(R, "a later answer is not near an earlier miss", NEAREST, "!later && !own && (", "(",
        ("integration.explain",))
-mutant(R, "an equal text has a share of its own", NEAREST, "&s->parsed[alike ? 1 : 0]", "&s->parsed[alike ? 0 : 0]",
-       ("integration.explain",))
 mutant(R, "texts of stored requests are for the trusted", NEAREST, "if (texts && line->in_stored) {",
        "if (line->in_stored) {", ("integration.explain",))
-mutant(R, "a text ends where the stored one does", NEAREST, "looked != token.len", "looked > token.len",
-       ("integration.explain",))
 mutant(R, "the last miss is for the trusted", "sidecar/control/explain_reply.c", "if (!q->trusted) {",
        "if (ctl == NULL) {", ("integration.explain",))
 mutant(R, "a purge forgets the missed requests", MISSES,
