@@ -141,6 +141,20 @@ static bool apply_config(struct daemon *d, const char *what, struct config *fres
     return true;
 }
 
+/* What was set over the control socket and is not any more. */
+static void say_dropped(const struct strings *live)
+{
+    struct buf names = {.max = 2048};
+    for (size_t i = 0; i < live->count; i++) {
+        buf_text(&names, "%s%.*s", i > 0 ? ", " : "", (int)strcspn(live->items[i], "="),
+                 live->items[i]);
+    }
+    if (live->count > 0) {
+        log_info("app", "the reload dropped what was set live: %.*s", (int)names.len, names.data);
+    }
+    buf_free(&names);
+}
+
 /* Reads the sources again. What was set over the control socket is dropped. */
 static bool reload_config(void *ctx, struct buf *text)
 {
@@ -151,6 +165,7 @@ static bool reload_config(void *ctx, struct buf *text)
     bool done =
         fresh != NULL ? apply_config(d, "reloaded", fresh, text) : report_refused("reloaded", text);
     if (done) {
+        say_dropped(&live);
         strings_free(&live);
     } else {
         d->live = live;

@@ -74,6 +74,13 @@ class Events(LullTest):
         self.assertEqual(refused["status"], 404)
         self.assertEqual([e["id"] for e in (miss, hit, chat, other, refused)], list(range(miss["id"], miss["id"] + 5)))
 
+    def test_the_first_task_header_is_said_once(self):
+        lull = self.lull(self.upstream())
+        client = self.connect(lull)
+        self.ask(client, "title", "one")
+        self.ask(client, "title", "two")
+        self.assertEqual(lull.log_text().count("name their task in X-OpenWebUI-Task"), 1)
+
     def test_request_ids(self):
         """A task's answer and its event carry the client's id; the call upstream does, too."""
         up = self.upstream()

@@ -56,6 +56,7 @@ class Set(LullTest):
             before = f.read()
         self.assertEqual(lull.reload().status, 200)
         self.assertEqual(lull.ctl("config", "--changed").stdout, "")
+        self.assertIn("the reload dropped what was set live: server.log_level, task.title.match", lull.log_text())
         with open(lull.config_path, encoding="utf-8") as f:
             self.assertEqual(f.read(), before, "set writes nothing into the file")
 

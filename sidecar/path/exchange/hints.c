@@ -1,6 +1,8 @@
 /* hints.c: see hints.h. */
 #include "path/exchange/exchange_priv.h"
 
+#include "lull/base/log.h"
+
 #include "lull/base/utf8.h"
 #include <stdio.h>
 
@@ -50,6 +52,11 @@ void hints_begin(struct exchange *x)
     struct hints_upstream *row = hints_row(h, x->settings->upstreams[x->head.upstream].name);
     if (row == NULL || x->decision.cls == TASK_CLASS_OTHER) {
         return;
+    }
+    if (x->head.header != TASK_HEADER_ABSENT && !row->header_seen) {
+        row->header_seen = true;
+        log_info("webui", "requests to upstream %s name their task in %s", row->name,
+                 x->settings->server.task_header);
     }
     bool has_user = x->head.user.ptr != NULL;
     *(has_user ? &row->with_user : &row->without_user) += 1;

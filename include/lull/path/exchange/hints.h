@@ -19,6 +19,7 @@ enum {
 
 struct hints_upstream {
     char name[65];
+    bool header_seen; /* with any value: said once in the log */
     uint64_t tasks_by_header, tasks_by_text;
     uint64_t chats_with_header;       /* the task header was there, and empty */
     uint64_t chats_without_header;    /* it was absent */
