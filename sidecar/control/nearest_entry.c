@@ -165,11 +165,17 @@ static void search_list(struct control *ctl, struct search *s)
 
 /* ---- the reply ---- */
 
+/* Without texts also without a position: by asking again and again with one character changed, a
+ * position would give the stored text away. */
 static void add_line(cJSON *lines, const struct json_difference *line, bool texts)
 {
     cJSON *o = cJSON_CreateObject();
     cJSON_AddStringToObject(o, "path", line->path);
-    cJSON_AddNumberToObject(o, "position", (double)line->position);
+    if (texts) {
+        cJSON_AddNumberToObject(o, "position", (double)line->position);
+    } else {
+        cJSON_AddNullToObject(o, "position");
+    }
     if (texts && line->in_mine) {
         cJSON_AddStringToObject(o, "mine", line->mine);
     } else {
