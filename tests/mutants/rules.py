@@ -343,9 +343,9 @@ mutant(R, "the lower number goes first", SCHEDULE, "return a->policy->priority <
        "return a->policy->priority > b->policy->priority;", UNIT)
 mutant(R, "then the oldest", SCHEDULE, "return a->born.us < b->born.us;", "return a->born.us > b->born.us;", UNIT)
 mutant(R, "who joins late has waited as long as the first", FLIGHT, "add_waiter(f, waiter, true);\n",
-       "add_waiter(f, waiter, true);\n        if (f->state == FLIGHT_QUEUED) {\n"
-       "            gate_end(t->gate, &f->ticket, false);\n"
-       "            gate_wait(t->gate, &f->ticket);\n        }\n", BOUNDS)
+       "add_waiter(f, waiter, true);\n        if (f->state == FLIGHT_STATE_QUEUED) {\n"
+       "            gate_end(t->parts.gate, &f->ticket, false);\n"
+       "            gate_wait(t->parts.gate, &f->ticket);\n        }\n", BOUNDS)
 
 # ---- 7: one model ----
 
