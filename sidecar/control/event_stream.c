@@ -13,8 +13,9 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-enum { TAILS_MAX = 16, EVENT_MAX = 4096 };
+enum { TAILS_MAX = 16, EVENT_MAX = 4096, OUT_MAX = 64 * 1024 };
 static const usec_t KEEPALIVE = 15 * USEC_PER_S;
+static const usec_t FLUSH_DELAY = 50 * USEC_PER_MS;
 
 /* One client of /events. */
 struct tail {
@@ -23,59 +24,113 @@ struct tail {
     struct http_conn *conn;
     struct exchange_listener listener;
     struct loop_timer *keepalive;
+    struct loop_timer *flush; /* of `out`: events are sent together, FLUSH_DELAY after the first */
+    struct buf out;
     char kind[65], outcome[32]; /* "": all */
     usec_t slow;                /* 0: all */
     bool blocked;               /* until the client reads again */
     uint64_t lost;
 };
 
-static void add_ms(struct buf *out, const char *name, usec_t us)
+/* An event is far below EVENT_MAX; what does not fit is left out. Nothing here is formatted by
+ * printf: an attached reader is to cost a cache hit little. */
+static void put(struct buf *out, struct span s)
+{
+    if (s.len <= out->cap - out->len) { /* control_events_render() has made room */
+        memcpy(out->data + out->len, s.ptr, s.len);
+        out->len += s.len;
+    }
+}
+
+static void put_number(struct buf *out, uint64_t n)
+{
+    char digits[20];
+    size_t at = sizeof digits;
+    do {
+        digits[--at] = (char)('0' + n % 10);
+        n /= 10;
+    } while (n > 0);
+    put(out, span_make(digits + at, sizeof digits - at));
+}
+
+/* n thousandths, with three decimals. */
+static void put_thousandths(struct buf *out, uint64_t n)
+{
+    unsigned fraction = (unsigned)(n % 1000);
+    char decimals[4] = {'.', (char)('0' + fraction / 100), (char)('0' + fraction / 10 % 10),
+                        (char)('0' + fraction % 10)};
+    put_number(out, n / 1000);
+    put(out, span_make(decimals, sizeof decimals));
+}
+
+/* before: the comma, the name and the colon. Negative values are left out. */
+static void add_ms(struct buf *out, struct span before, usec_t us)
 {
     if (us >= 0) {
-        buf_text(out, ",\"%s\":%.3f", name, (double)us / 1e3);
+        put(out, before);
+        put_thousandths(out, (uint64_t)us);
     }
 }
 
-static void add_text(struct buf *out, const char *name, const char *text)
-{
-    enum err e = ERR_OK;
-    if (text[0] != '\0') {
-        buf_text(out, ",\"%s\":\"", name);
-        e = buf_append_json(out, span_of(text));
-        buf_text(out, "\"");
-    }
-    (void)e; /* an event is far below EVENT_MAX */
-}
-
-static void add_number(struct buf *out, const char *name, int64_t n)
+static void add_number(struct buf *out, struct span before, int64_t n)
 {
     if (n >= 0) {
-        buf_text(out, ",\"%s\":%" PRId64, name, n);
+        put(out, before);
+        put_number(out, (uint64_t)n);
+    }
+}
+
+/* A word of lull's own, with nothing to escape. Empty ones are left out. */
+static void add_word(struct buf *out, struct span before, const char *word)
+{
+    if (word[0] != '\0') {
+        put(out, before);
+        put(out, SPAN("\""));
+        put(out, span_of(word));
+        put(out, SPAN("\""));
+    }
+}
+
+/* Empty texts are left out. */
+static void add_text(struct buf *out, struct span before, const char *text)
+{
+    if (text[0] != '\0') {
+        put(out, before);
+        put(out, SPAN("\""));
+        enum err e = buf_append_json(out, span_of(text));
+        (void)e;
+        put(out, SPAN("\""));
     }
 }
 
 /* Members that do not apply to the exchange are left out. */
 void control_events_render(struct buf *out, const struct exchange_event *e)
 {
-    buf_text(out, "data: {\"time\":%.3f,\"id\":%" PRIu64, (double)e->at.us / 1e6, e->id);
-    add_text(out, "what", e->what);
-    add_text(out, "kind", e->kind);
-    add_text(out, "why", e->why);
-    add_text(out, "outcome", e->outcome);
-    add_text(out, "method", e->method);
-    add_text(out, "path", e->path);
-    buf_text(out, ",\"status\":%d", e->status);
-    add_ms(out, "ms", e->took);
-    add_ms(out, "held_ms", e->held);
-    add_ms(out, "model_ms", e->model_time);
-    add_ms(out, "first_token_ms", e->first_token);
-    add_number(out, "tokens_in", e->tokens_in);
-    add_number(out, "tokens_out", e->tokens_out);
-    add_text(out, "upstream", e->upstream);
-    add_text(out, "model", e->model);
-    add_text(out, "cache_status", e->cache_status);
-    add_text(out, "request_id", e->request_id);
-    buf_text(out, "}\n\n");
+    if (buf_reserve(out, EVENT_MAX) != ERR_OK) {
+        return;
+    }
+    put(out, SPAN("data: {\"time\":"));
+    put_thousandths(out, (uint64_t)(e->at.us / 1000));
+    put(out, SPAN(",\"id\":"));
+    put_number(out, e->id);
+    add_word(out, SPAN(",\"what\":"), e->what);
+    add_word(out, SPAN(",\"kind\":"), e->kind);
+    add_text(out, SPAN(",\"why\":"), e->why);
+    add_word(out, SPAN(",\"outcome\":"), e->outcome);
+    add_text(out, SPAN(",\"method\":"), e->method);
+    add_text(out, SPAN(",\"path\":"), e->path);
+    add_number(out, SPAN(",\"status\":"), e->status);
+    add_ms(out, SPAN(",\"ms\":"), e->took);
+    add_ms(out, SPAN(",\"held_ms\":"), e->held);
+    add_ms(out, SPAN(",\"model_ms\":"), e->model_time);
+    add_ms(out, SPAN(",\"first_token_ms\":"), e->first_token);
+    add_number(out, SPAN(",\"tokens_in\":"), e->tokens_in);
+    add_number(out, SPAN(",\"tokens_out\":"), e->tokens_out);
+    add_word(out, SPAN(",\"upstream\":"), e->upstream);
+    add_text(out, SPAN(",\"model\":"), e->model);
+    add_word(out, SPAN(",\"cache_status\":"), e->cache_status);
+    add_text(out, SPAN(",\"request_id\":"), e->request_id);
+    put(out, SPAN("}\n\n"));
 }
 
 static bool is_wanted(const struct tail *t, const struct exchange_event *e)
@@ -89,20 +144,27 @@ static void tail_send(struct tail *t, struct span piece)
     t->blocked = !http_reply_data(t->conn, piece);
 }
 
+static void on_flush(void *ctx)
+{
+    struct tail *t = ctx;
+    tail_send(t, buf_span(&t->out));
+    buf_clear(&t->out);
+}
+
 static void on_event(void *ctx, const struct exchange_event *e)
 {
     struct tail *t = ctx;
     if (!is_wanted(t, e)) {
         return;
     }
-    if (t->blocked) {
+    if (t->blocked || t->out.len + EVENT_MAX > t->out.max) {
         t->lost++;
         return;
     }
-    struct buf out = {.max = EVENT_MAX};
-    control_events_render(&out, e);
-    tail_send(t, buf_span(&out));
-    buf_free(&out);
+    if (t->out.len == 0) {
+        loop_timer_start(t->flush, FLUSH_DELAY);
+    }
+    control_events_render(&t->out, e);
 }
 
 static void on_keepalive(void *ctx)
@@ -131,6 +193,8 @@ static void tail_free(struct tail *t)
     list_remove(&t->node);
     t->ctl->tail_count--;
     loop_timer_destroy(t->keepalive);
+    loop_timer_destroy(t->flush);
+    buf_free(&t->out);
     free(t);
 }
 
@@ -214,6 +278,8 @@ static void tail_begin(struct tail *t)
     const struct http_header headers[] = {{SPAN("Content-Type"), SPAN("text/event-stream")},
                                           {SPAN("Cache-Control"), SPAN("no-store")}};
     t->listener = (struct exchange_listener){.fn = on_event, .ctx = t};
+    buf_init(&t->out, OUT_MAX);
+    t->flush = loop_timer_create(t->ctl->parts.loop, on_flush, t);
     t->keepalive = loop_timer_create(t->ctl->parts.loop, on_keepalive, t);
     loop_timer_start(t->keepalive, KEEPALIVE);
     list_append(&t->ctl->tails, &t->node);
