@@ -30,7 +30,7 @@ class Model(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         self.rfile.read(int(self.headers["Content-Length"]))
         calls[0] += 1
-        time.sleep(0.5)  # the model thinks
+        time.sleep(0.5)  # the model's time to answer
         body = ('data: {"choices":[{"index":0,"delta":{"content":"{\\"title\\": \\"A title\\"}"},"finish_reason":"stop"}]}\n\n'
                 "data: [DONE]\n\n").encode()
         self.send_response(200)

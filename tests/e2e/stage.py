@@ -23,7 +23,7 @@ MODELS = {"openai": "qwen3-8b", "ollama": "llama3.2:3b"}  # by the label of thei
 TASKS = ("title", "tags", "follow_up", "query", "autocomplete")
 HEADERS = {"X-OpenWebUI-Task": "{{TASK}}", "X-OpenWebUI-User-Id": "{{USER_ID}}",
            "X-OpenWebUI-Chat-Id": "{{CHAT_ID}}"}
-# a title prompt that somebody translated: nothing but the task header tells that it is one
+# a translated title prompt: only the task header identifies it
 OWN_TITLE = ("### Aufgabe:\nGib dem Gespr\u00e4ch einen kurzen Titel.\n### Ausgabe:\n"
              'JSON: { "title": "dein Titel" }\n<chat_history>\n{{MESSAGES:END:2}}\n</chat_history>')
 upstream.SIGNATURES.append(("title", OWN_TITLE[:40]))

@@ -104,8 +104,8 @@ class WhatItSays(CompareTest):
         self.assertRegex(shown[2], rf'^  {SMALL} +\{{"title": "Title \d+"\}}$')
         self.assertEqual(shown[3], "")
         p = lull.ctl("--json", "compare", "--kind", "title", "--model", SMALL)
-        told = [json.loads(line) for line in p.stdout.splitlines()]
-        self.assertEqual((p.returncode, len(told), told[-1]["summary"][0]["calls"]), (0, 4, 3))
+        lines = [json.loads(line) for line in p.stdout.splitlines()]
+        self.assertEqual((p.returncode, len(lines), lines[-1]["summary"][0]["calls"]), (0, 4, 3))
 
     def test_usage(self):
         lull = self.two()
@@ -212,7 +212,7 @@ class WhoAndWhat(CompareTest):
 
     def test_only_root_and_the_daemons_own_user(self):
         if os.getuid() != 0:
-            self.skipTest("needs root, to be somebody else")
+            self.skipTest("needs root, to run as another user")
         lull = self.two(server="control_mode = 0666\ncontrol_private = no")
         self.fill(lull, 1)
         os.chmod(lull.folder, 0o755)
@@ -232,9 +232,9 @@ class WhoAndWhat(CompareTest):
                 os._exit(0)
         os.waitpid(child, 0)
         os.close(write)
-        told = os.read(read, 65536)
+        reported = os.read(read, 65536)
         os.close(read)
-        seen, code, answer = json.loads(told)
+        seen, code, answer = json.loads(reported)
         self.assertEqual((seen, code), (200, 403))
         self.assertIn("root", answer["error"])
         self.assertEqual(self.here.count(), 1)

@@ -118,7 +118,7 @@ class ExplainTest(LullTest):
             self.assertRegex(p.stdout, r"(?m)^  enabled +no  \(.*:\d+\)$")
             p = lull.ctl("explain", path, "X-OpenWebUI-Task: tags_generation")
             self.assertRegex(p.stdout, r"(?m)^kind +tags$")
-        streams = title.replace(',"stream":false', "")  # which is what Ollama does unless told otherwise
+        streams = title.replace(',"stream":false', "")  # the default of Ollama's API
         http = f"POST /api/chat HTTP/1.1\r\nHost: x\r\nX-OpenWebUI-Task: query_generation\r\n\r\n{streams}"
         p = lull.ctl("--json", "explain", "-", stdin=http)
         e = json.loads(p.stdout)

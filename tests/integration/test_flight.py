@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Flights: identical requests in progress share one call, and nobody harms anybody."""
+"""Flights: identical requests in progress share one call, and no client affects the others."""
 import select
 import time
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Start, reload, drain and end; the command line; what happens when something is in the way."""
+"""Start, reload, drain and end; the command line; faults at the start and on the disk."""
 import os
 import shutil
 import signal
@@ -324,7 +324,7 @@ class Activation(LullTest):
 
 
 class Disk(LullTest):
-    """What the disk under data_dir does, told in /stats, health and the log."""
+    """Faults of the disk under data_dir, as /stats, health and the log report them."""
 
     def tmpfs(self, size):
         folder = tempfile.mkdtemp(prefix="lull-")

@@ -9,7 +9,7 @@ from prompts import PATH, body, chat_body, headers
 
 
 class Forwarder:
-    """A TCP port that is another one: nobody can see that from an address."""
+    """A TCP port that forwards to another one; its address does not show that."""
 
     def __init__(self, port):
         self.to = port

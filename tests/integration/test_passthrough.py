@@ -501,7 +501,7 @@ class Streaming(LullTest):
     def test_stalled_model_server_stops_the_upload(self):
         up = self.upstream(keep_bodies=False)
         lull = self.lull(up)
-        up.accepting.clear()  # connected by the kernel, but nobody reads
+        up.accepting.clear()  # the kernel connects, but the server does not read
         before = lull.rss_anon()
         c = self.connect(lull)
         c.start("POST", "/api/blobs/sha256:1", [("Content-Length", str(BIG))])
@@ -675,7 +675,7 @@ class Trouble(LullTest):
                     else:
                         c.close()
                     self.assertTrue(record.gone.wait(3 if not SANITIZED else 15),
-                                    "the model server was not told")
+                                    "the call to the model server is still open")
                     stats = lull.wait_stats(lambda s: s["chat"]["open"] == 0)
                     self.assertEqual(stats["upstreams"]["default"]["aborted"], 1)
 

@@ -43,10 +43,10 @@ class Places(LullTest):
 
     def test_a_socket_that_one_may_not_use_is_not_a_missing_daemon(self):
         if os.geteuid() != 0:
-            self.skipTest("needs root, to become somebody else")
+            self.skipTest("needs root, to run as another user")
         lull = self.lull(self.upstream(), server="control_mode = 0600")
         os.chmod(lull.folder, 0o755)
-        program = shutil.copy(LULLCTL, lull.folder)  # where anybody may run it
+        program = shutil.copy(LULLCTL, lull.folder)  # in a folder that every user may enter
         done = subprocess.run([program, "--socket", lull.control_path, "health"], capture_output=True, text=True,
                               timeout=DEADLINE, env=clean_environment(), check=False, user=65534, group=65534)
         self.assertEqual(done.returncode, 3)

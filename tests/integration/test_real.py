@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Against real model servers, where somebody has started them:
+"""Against real model servers, if these variables name running ones:
 
     LULL_TEST_LLAMA=http://127.0.0.1:18080 LULL_TEST_OLLAMA=http://127.0.0.1:11500 LULL_TEST_MODEL=gemma3-270m
 

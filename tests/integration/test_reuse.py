@@ -206,7 +206,7 @@ class Encoded(LullTest):
 
 
 class Misbehaving:
-    """A server that answers each request with its id, and in 1 % of its answers writes what nobody asked for."""
+    """A server that answers each request with its id, and with 1 % of its answers writes unrequested bytes."""
 
     def __init__(self, context=None):
         self.random = random.Random(7)

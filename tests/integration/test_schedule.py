@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """The chat first, with the real daemon on real sockets: background work waits, gives way, comes back;
-who waits is told by /flights, lullctl and explain."""
+/flights, lullctl and explain report what waits."""
 import json
 import signal
 
@@ -57,9 +57,9 @@ class ScheduleTest(LullTest):
         machine = seen["machines"][0]
         self.assertEqual((machine["chats"], machine["running"], machine["waiting"], machine["quiet_s"]),
                          (1, 0, 1, None))
-        told = lull.ctl("flights")
-        self.assertEqual(told.returncode, 0, told.stderr)
-        self.assertRegex(told.stdout, r"tags +waiting +chat ")
+        shown = lull.ctl("flights")
+        self.assertEqual(shown.returncode, 0, shown.stderr)
+        self.assertRegex(shown.stdout, r"tags +waiting +chat ")
         explained = lull.control("POST", "/explain", prompts.body("follow_up", "x").encode()).json
         self.assertEqual(explained["waits"], "chat")
         self.assertEqual(lull.stats()["upstreams"]["default"]["queued"], 1)

@@ -83,7 +83,7 @@ OPENING = re.compile("|".join(map(re.escape, OPEN_TAGS)))
 
 
 def unended_thought(text):
-    """Where a thought begins that has no end; the length of the text: nowhere."""
+    """The offset of a reasoning block without an end; the length of the text if there is none."""
     at = 0
     while (tag := OPENING.search(text, at)) is not None:
         end = text.find(OPEN_TAGS[tag.group()], tag.start())

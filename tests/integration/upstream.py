@@ -437,7 +437,7 @@ def error_in_stream(after=2):
 
 
 def refuse_changes(allowed=("model", "messages", "max_tokens", "options"), code=400):
-    """A rule: a strict server that knows neither streaming nor stream_options."""
+    """A rule: a strict server that accepts neither streaming nor stream_options."""
     def rule(exchange):
         unknown = [k for k in exchange.json if k not in allowed
                    and not (k == "stream" and exchange.json[k] is False)]

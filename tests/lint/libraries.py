@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""One library, one home: who may include the headers of a library. Contracts include none."""
+"""One library, one home: which folders may include the headers of a library. Contracts include none."""
 import re
 
 from common import code_only, files, line_of, read, run

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Who may include whom. The ranks are those of the design: a folder includes its own headers and what
-stands below it, never its equals and never what is above. Private headers stay in their folder.
+"""Which folder may include which. Folders have ranks: a folder includes its own headers and those of
+lower ranks, never those of an equal or a higher rank. Private headers stay in their folder.
 CMakeLists.txt must link the folders in the same order.
 """
 import re

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""`cmake --install` with DESTDIR: what lands where; a lull.conf that somebody edited stays; manual pages
-that groff takes without a word; one version everywhere; programs that are hardened."""
+"""`cmake --install` with DESTDIR: the installed files; an edited lull.conf stays; manual pages that groff
+formats without a warning; the same version everywhere; hardened programs."""
 import glob
 import os
 import re

@@ -1,5 +1,5 @@
-/* test_compare.c: models tried on stored requests: they wait for chats and for whoever waits, give
- * way and come back, and leave no trace but in the upstream's calls.
+/* test_compare.c: models tried on stored requests: they wait for chats and for tasks with a
+ * waiter, give way and are queued again, and only the upstream's calls count them.
  */
 #include "scenario/scenario.h"
 
@@ -20,8 +20,8 @@ static const char *const TWO[] = {"tasks.settle=0",
                                   "upstream.other.price_out=10",
                                   NULL};
 
-/* What the run has told so far. */
-struct told {
+/* What the run has reported so far. */
+struct seen {
     struct world *world;
     struct compare_run *run;
     char why[64], upstream[16], host[64], answer[64], stored[64], error[128];
@@ -38,7 +38,7 @@ static void copy(char *out, size_t size, struct span s)
 
 static void on_refused(void *ctx, const struct compare_refusal *r)
 {
-    struct told *t = ctx;
+    struct seen *t = ctx;
     t->refused = true;
     t->transfers = r->count;
     if (r->count == 0) {
@@ -53,7 +53,7 @@ static void on_refused(void *ctx, const struct compare_refusal *r)
 
 static bool on_result(void *ctx, const struct compare_result *r)
 {
-    struct told *t = ctx;
+    struct seen *t = ctx;
     t->results++;
     t->ok += r->error == NULL ? 1 : 0;
     t->shaped += r->error == NULL && r->shape ? 1 : 0;
@@ -66,7 +66,7 @@ static bool on_result(void *ctx, const struct compare_result *r)
 
 static void on_ended(void *ctx, const struct compare_summary *rows, size_t count, const char *why)
 {
-    struct told *t = ctx;
+    struct seen *t = ctx;
     t->ended = true;
     copy(t->why, sizeof t->why, span_of(why == NULL ? "" : why));
     memcpy(t->rows, rows, count * sizeof *rows);
@@ -76,7 +76,7 @@ static void on_ended(void *ctx, const struct compare_summary *rows, size_t count
 static const struct compare_events EVENTS = {
     .refused = on_refused, .result = on_result, .ended = on_ended};
 
-static struct compare_run *begin(struct world *w, int kind, struct told *t,
+static struct compare_run *begin(struct world *w, int kind, struct seen *t,
                                  const struct compare_candidate *candidates, size_t count, bool yes)
 {
     struct compare_spec spec = {.settings = world_settings(w),
@@ -85,7 +85,7 @@ static struct compare_run *begin(struct world *w, int kind, struct told *t,
                                 .count = count,
                                 .last = COMPARE_LAST_DEFAULT,
                                 .yes = yes};
-    *t = (struct told){.world = w};
+    *t = (struct seen){.world = w};
     t->run = compare_start(world_compare(w), &spec, &EVENTS, t);
     if (t->run != NULL) {
         world_pass(w, 0);
@@ -94,7 +94,7 @@ static struct compare_run *begin(struct world *w, int kind, struct told *t,
 }
 
 /* One candidate, where the requests were stored from. */
-static struct compare_run *begin_one(struct world *w, struct told *t)
+static struct compare_run *begin_one(struct world *w, struct seen *t)
 {
     const struct compare_candidate c = {SPAN("small"), SPAN("small"), -1};
     return begin(w, KIND_TITLE, t, &c, 1, false);
@@ -133,7 +133,7 @@ static void each_request_goes_to_each_model_and_leaves_no_trace(void **state)
 {
     (void)state;
     struct world *w = world_begin(ONE);
-    struct told t;
+    struct seen t;
     size_t calls = fill(w, 2);
     const struct task_figures before = *world_task(w, "title");
     const struct compare_candidate c[] = {{SPAN("a"), SPAN("a"), -1}, {SPAN("b@"), SPAN("b"), 0}};
@@ -184,7 +184,7 @@ static void the_chat_and_all_tasks_go_first(void **state)
 {
     (void)state;
     struct world *w = world_begin(ONE);
-    struct told t;
+    struct seen t;
     size_t calls = fill(w, 1);
     (void)post(w, ANN, ask_chat(HELLO));
     assert_non_null(begin_one(w, &t));
@@ -197,7 +197,7 @@ static void the_chat_and_all_tasks_go_first(void **state)
     struct client *later = post(w, BOB, ask_follow_up("Hello", "Hello"));
     model_answer(model_call(w, calls), "Hi");
     world_pass(w, 10 * USEC_PER_S);
-    assert_has(model_body(last(w)), "follow_ups"); /* somebody waits for it */
+    assert_has(model_body(last(w)), "follow_ups"); /* it has a waiter */
     model_answer(last(w), "{\"follow_ups\": []}");
     world_pass(w, 10 * USEC_PER_S);
     assert_true(client_answered(later));
@@ -226,7 +226,7 @@ static void a_full_queue_does_not_push_it_forward(void **state)
     static const char *const sets[] = {"tasks.settle=0", "tasks.queue=2", NULL};
     (void)state;
     struct world *w = world_begin(sets);
-    struct told t;
+    struct seen t;
     size_t calls = fill(w, 1);
     (void)post(w, ANN, ask_chat(HELLO));
     assert_non_null(begin_one(w, &t));
@@ -236,7 +236,7 @@ static void a_full_queue_does_not_push_it_forward(void **state)
         (void)post(w, BOB, ask_follow_up(user, "Hi"));
     }
     world_pass(w, 0);
-    assert_int_equal(model_calls(w), calls + 2); /* the oldest of those that somebody waits for */
+    assert_int_equal(model_calls(w), calls + 2); /* the oldest task that has a waiter */
     assert_has(model_body(last(w)), "Hello 0");
     compare_stop(t.run);
     world_end(w);
@@ -246,7 +246,7 @@ static void to_another_upstream_only_with_yes(void **state)
 {
     (void)state;
     struct world *w = world_begin(TWO);
-    struct told t;
+    struct seen t;
     size_t calls = fill(w, 3);
     int other = settings_find_upstream(world_settings(w), SPAN("other"));
     const struct compare_candidate c[] = {{SPAN("a"), SPAN("a"), -1},
@@ -280,7 +280,7 @@ static void errors_are_results_and_close_nothing(void **state)
 {
     (void)state;
     struct world *w = world_begin(ONE);
-    struct told t;
+    struct seen t;
     fill(w, 4);
     assert_non_null(begin_one(w, &t));
     for (size_t i = 0; i < 7; i++) {
@@ -312,8 +312,8 @@ static void one_run_at_a_time_and_it_can_be_ended(void **state)
 {
     (void)state;
     struct world *w = world_begin(ONE);
-    struct told t;
-    struct told second;
+    struct seen t;
+    struct seen second;
     size_t calls = fill(w, 2);
     assert_non_null(begin_one(w, &t));
     assert_null(begin_one(w, &second));
@@ -350,7 +350,7 @@ static void with_nothing_to_send_it_says_so(void **state)
     static const char *const none[] = {"cache.keep_requests=no", NULL};
     (void)state;
     struct world *w = world_begin(ONE);
-    struct told t;
+    struct seen t;
     const struct compare_candidate c = {SPAN("a"), SPAN("a"), -1};
     fill(w, 1);
     assert_non_null(begin(w, KIND_TAGS, &t, &c, 1, true));
@@ -368,7 +368,7 @@ static void a_reload_does_not_change_a_run(void **state)
                                           NULL};
     (void)state;
     struct world *w = world_begin(TWO);
-    struct told t;
+    struct seen t;
     fill(w, 1);
     int other = settings_find_upstream(world_settings(w), SPAN("other"));
     const struct compare_candidate c = {SPAN("b@other"), SPAN("b"), other};
@@ -390,7 +390,7 @@ static void what_came_from_an_upstream_that_is_gone_is_skipped(void **state)
                                        "upstream.other.url=http://other.test", NULL};
     (void)state;
     struct world *w = world_begin(sets);
-    struct told t;
+    struct seen t;
     size_t calls = fill(w, 1);
     world_reload(w, ONE);
     assert_non_null(begin_one(w, &t));
@@ -419,7 +419,7 @@ static void requests_in_ollamas_words(void **state)
         "{\"model\":\"m\",\"stream\":false,\"prompt\":\"" PROMPT("y") "\"}"};
     (void)state;
     struct world *w = world_begin(ollama);
-    struct told t;
+    struct seen t;
     struct client *c = client_open(w);
     for (size_t i = 0; i < 2; i++) {
         client_clear(c);
@@ -431,7 +431,7 @@ static void requests_in_ollamas_words(void **state)
     world_pass(w, 0);
     size_t calls = model_calls(w);
     for (size_t i = 0; i < 4; i++) {
-        bool crossed = i >= 2; /* to a server that knows only OpenAI's */
+        bool crossed = i >= 2; /* to a server with only OpenAI's API */
         if (i % 2 == 0) {
             world_reload(w, crossed ? openai : ollama);
             assert_non_null(begin_one(w, &t));
@@ -453,7 +453,7 @@ static void autocompletes_are_asked_like_everything_else(void **state)
 {
     (void)state;
     struct world *w = world_begin(ONE);
-    struct told t;
+    struct seen t;
     struct client *c = post(w, ANN, ask_autocomplete("The quick brown fox jumps"));
     world_pass(w, USEC_PER_S);
     model_answer(last(w), "{\"text\": \" over\"}");

@@ -86,7 +86,7 @@ static void a_held_suggestion_answers_longer_text(void **state)
     struct client *b = complete(w, ANN, T2);
     assert_has(client_reply(b), "Cache-Status: lull; hit; detail=type-through\r\n");
     assert_has(client_reply(b), "{\\\"text\\\": \\\" with libevent\\\"}");
-    struct client *c = client_open(w); /* in the caller's dialect, whoever asked first */
+    struct client *c = client_open(w); /* in the caller's dialect, not the first request's */
     client_post(c, "/api/chat", ANN, ask_autocomplete(T3));
     assert_has(client_reply(c), "\"done\":true");
     assert_has(client_reply(c), "{\\\"text\\\": \\\" libevent\\\"}");
@@ -104,7 +104,7 @@ static void nobody_elses_suggestion_is_given(void **state)
     (void)complete(w, ANN, T1);
     model_answer(called(w, 0, T1), "{\"text\": \" in C with libevent\"}");
     struct client *bob = complete(w, BOB, T2);
-    struct client *nobody = complete(w, "", T2);
+    struct client *unnamed = complete(w, "", T2);
     struct client *key = complete(w, "X-OpenWebUI-User-Id: ann\r\nAuthorization: Bearer k\r\n", T2);
     world_pass(w, 100 * USEC_PER_MS);
     assert_int_equal(model_calls(w), 4);
@@ -112,7 +112,7 @@ static void nobody_elses_suggestion_is_given(void **state)
         model_answer(model_call(w, i), "{\"text\": \" own\"}");
     }
     assert_has(client_reply(bob), " own");
-    assert_has(client_reply(nobody), " own");
+    assert_has(client_reply(unnamed), " own");
     assert_has(client_reply(key), " own");
     world_end(w);
 }
@@ -437,7 +437,7 @@ static void the_last_wish_of_two_in_one_burst_is_spared_a_call(void **state)
 {
     (void)state;
     struct world *w = world_begin(FIXED);
-    struct client *a = complete(w, "", "Hello");    /* nobody's: too short */
+    struct client *a = complete(w, "", "Hello");    /* too short to attribute to a user */
     struct client *b = complete(w, "", "Hello wo"); /* held beside it */
     model_answer(called(w, 0, "Hello"), "{\"text\": \" world\"}");
     assert_has(client_reply(a), " world");

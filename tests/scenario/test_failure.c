@@ -170,7 +170,7 @@ static void whoever_tries_may_fail_or_leave(void **state)
     client_close(d);
     world_pass(w, 0);
     assert_true(model_aborted(last(w)));
-    ask(c, "Who else?"); /* nothing was learnt: the next one tries */
+    ask(c, "Who else?"); /* no result: the next request is the trial */
     assert_int_equal(model_calls(w), calls + 2);
     model_answer(last(w), "{\"title\": \"Good\"}");
     assert_has(client_reply(c), "Good");
@@ -306,7 +306,7 @@ static void an_old_answer_stands_in_for_an_error(void **state)
     assert_has(client_reply(c), "Old");
     assert_has(client_reply(c), "Cache-Status: lull; hit; ttl=-1\r\n");
     assert_int_equal(world_task(w, "follow_up")->outcomes[OUTCOME_STALE], 1);
-    follow(c); /* it is asked anew each time */
+    follow(c); /* each request asks the model server again */
     assert_int_equal(model_calls(w), 4);
     model_answer(last(w), "{\"follow_ups\": [\"New\"]}");
     assert_has(client_reply(c), "New");
@@ -526,7 +526,7 @@ static void a_wrong_form_is_asked_for_once_more(void **state)
     model_answer(last(w), "no again");
     assert_has(client_reply(c), "no again");
     assert_int_equal(model_calls(w), 4);
-    ask(c, "And then?"); /* a server that knows no schemas: the first answer is the answer */
+    ask(c, "And then?"); /* a server without schemas: no second call */
     model_answer(last(w), "plain words");
     model_refuse(last(w), 400, "", "{\"error\":{\"message\":\"unknown field\"}}");
     assert_has(client_reply(c), "plain words");

@@ -1,4 +1,4 @@
-/* test_flight.c: one call, many waiters; who leaves, what fails, what is kept. */
+/* test_flight.c: one call, many waiters; waiters leave, calls fail, answers are kept. */
 #include "scenario/scenario.h"
 
 #include "lull/path/exchange/exchange.h"

@@ -51,9 +51,9 @@ static void a_slow_server_is_left_to_the_chat(void **state)
     seconds(w, 8);
     model_answer(last(w), "{\"text\": \" in C\"}");
     assert_has(client_reply(c), " in C");
-    c = complete(w, "Which of them is the better one"); /* it took 8 s: as was thought */
+    c = complete(w, "Which of them is the better one"); /* it took 8 s, as predicted */
     assert_int_equal(model_calls(w), 2);
-    seconds(w, 600); /* nobody chats any more */
+    seconds(w, 600); /* no chats any more */
     c = complete(w, "Which of them is the worse one");
     assert_int_equal(model_calls(w), 3);
     model_answer(last(w), "{\"text\": \"?\"}");

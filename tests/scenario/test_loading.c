@@ -17,7 +17,7 @@ struct loader {
     bool loaded, loading;
     mono_t ready;
     size_t loads;
-    int told; /* tokens of the call that is being answered: the first that is open */
+    int sent; /* tokens of the call that is being answered: the first that is open */
 };
 
 static struct upstream_call *first_open(struct loader *l)
@@ -50,8 +50,8 @@ static void goes_on(void *ctx)
     if (call == NULL) {
         return;
     }
-    l->told = model_has_head(call) ? l->told + 1 : 1;
-    line(call, l->told > TOKENS);
+    l->sent = model_has_head(call) ? l->sent + 1 : 1;
+    line(call, l->sent > TOKENS);
     loop_timer_start(l->timer, TOKEN);
 }
 
@@ -73,7 +73,7 @@ static void aborted(void *ctx, struct upstream_call *call)
     struct loader *l = ctx;
     (void)call;
     if (l->loading && first_open(l) == NULL) {
-        l->loading = false; /* nobody wants the model any more */
+        l->loading = false; /* no call for the model is open */
         loop_timer_stop(l->timer);
     }
 }

@@ -203,7 +203,7 @@ static void of_two_tries_the_used_one_is_not_wasted(void **state)
     world_end(w);
 }
 
-/* An odd answer is passed on as it is: used by those who share it. */
+/* An odd answer is passed on as it is: the requests that share it use it. */
 static void an_answer_passed_on_is_used(void **state)
 {
     (void)state;
@@ -235,7 +235,7 @@ static void an_answer_that_nobody_took_is_wasted(void **state)
     world_end(w);
 }
 
-/* Who asks for a new title while one is being made shares it. */
+/* A request for a new title shares the call that already makes one. */
 static void a_new_title_is_shared(void **state)
 {
     (void)state;

@@ -130,7 +130,7 @@ static void what_was_seen_is_never_served(void **state)
     c = post(w, PATHS[0], ANN, ask_title("Hello", "Fine."));
     assert_int_equal(world_task(w, "title")->would_hit, 1);
     ms(w, 6000);
-    c = post(w, PATHS[0], ANN, ask_title("Hello", "Fine.")); /* would be made anew, by now */
+    c = post(w, PATHS[0], ANN, ask_title("Hello", "Fine.")); /* now it would be a miss */
     assert_int_equal(world_task(w, "title")->would_hit, 1);
     answer_after(w, last(w), 1000, "{\"title\": \"Seen\"}");
     model_answer(model_call(w, 4), "{\"title\": \"Seen\"}");

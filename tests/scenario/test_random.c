@@ -67,7 +67,7 @@ static const char sentence[] = "How do I write a daemon in C with libevent and s
 static const char *body_of(char *chat, size_t size)
 {
     char text[64];
-    /* often a key more or less than somebody else's */
+    /* often one key more or less than another client's text */
     size_t len = pick(4) == 0 ? pick(sizeof sentence) : 22 + pick(10);
     snprintf(text, sizeof text, "%.*s", (int)len, sentence);
     switch (pick(8)) {

@@ -1,5 +1,5 @@
-/* test_yield.c: the chat comes first, through the whole daemon: who waits, who gives way, what is
- * answered because nobody needs it any more. One slot unless a test says otherwise.
+/* test_yield.c: the chat comes first, through the whole daemon: what waits, what gives way, what is
+ * answered because it is obsolete. One slot unless a test says otherwise.
  */
 #include "scenario/scenario.h"
 
@@ -108,7 +108,7 @@ static void a_chat_takes_the_slot_and_the_task_comes_back(void **state)
     assert_int_equal(t->wasted_us, 3 * USEC_PER_S); /* wasted, never saved ... */
     assert_int_equal(t->outcomes[OUTCOME_MISS], 1);
     assert_int_equal(t->outcomes[OUTCOME_COLLAPSED],
-                     1); /* ... but for who joined the second call */
+                     1); /* ... except for the waiter that joined the second call */
     world_end(w);
 }
 
@@ -245,7 +245,7 @@ static void follow_ups_nobody_would_see(void **state)
         {ANN, ANN, REPLY, true},                     /* by the text */
         {ANN, ANN, "<think>So?</think>\n" REPLY "\n![x](http://y/z.png)", true},
         {ANN, ANN, "", false},          /* no text matches nothing */
-        {BOB, ANN, REPLY, false},       /* somebody else */
+        {BOB, ANN, REPLY, false},       /* another user */
         {ANN, ANN, "terminal.", false}, /* fewer than 12 characters */
         {ANN CHAT, ANN, REPLY, true},   /* only one of them says an id */
     };

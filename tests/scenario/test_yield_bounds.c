@@ -40,7 +40,7 @@ static void answer(struct world *w)
     world_pass(w, 0);
 }
 
-/* A chat that nothing is in the way of: its first token comes after half a second. */
+/* A chat that nothing delays: its first token comes after half a second. */
 static void usual_chat(struct world *w)
 {
     (void)post(w, BOB, ask_chat(FIRST));
@@ -170,7 +170,7 @@ static void a_foreground_task_that_passes_through(void **state)
     seconds(w, 1);
     answer(w);
     assert_int_equal(model_calls(w), 4);
-    seconds(w, 1.9); /* counted anew */
+    seconds(w, 1.9); /* the wait has restarted */
     assert_int_equal(model_calls(w), 4);
     seconds(w, 0.1);
     assert_int_equal(model_calls(w), 5);

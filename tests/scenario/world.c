@@ -482,7 +482,7 @@ void world_end(struct world *w)
     world_pass(w, 0);
     check_figures(w->figures);
     for (size_t i = 0; i < w->figures->upstream_count; i++) {
-        require(w->figures->upstreams[i]->running == 0); /* nobody waits, nothing runs */
+        require(w->figures->upstreams[i]->running == 0); /* no client waits, so no call runs */
     }
     daemon_down(w);
     config_destroy(w->config);

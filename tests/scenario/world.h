@@ -66,9 +66,9 @@ void model_refuse(struct upstream_call *call, int status, const char *line, cons
  */
 void model_answer(struct upstream_call *call, const char *content);
 
-/* A model that plays by itself, on the world's loop, in place of a test that moves it by hand. Told
- * of each call as it begins, when nothing may be answered yet (start a timer), and when it is
- * aborted. NULL: none again. Copied. */
+/* A model that runs by itself on the world's loop, in place of a test that answers each call. began
+ * is called for each new call and must not answer it (start a timer); aborted, when a call is
+ * aborted. NULL removes the script. Copied. */
 struct model_script {
     void (*began)(void *ctx, struct upstream_call *call);
     void (*aborted)(void *ctx, struct upstream_call *call);
@@ -80,7 +80,7 @@ void model_forget(struct upstream_call *call);
 /* What the model servers answer to GET /props, which, like GET /api/version (404), is not listed
  * among the calls; 0: 404. */
 void world_props(struct world *w, int slots);
-/* How they are answered. MUTE: never, for good: the connection stands. */
+/* How they are answered. MUTE: never; the connection stays open. */
 enum world_probes { PROBES_ANSWERED, PROBES_MUTE, PROBES_REFUSED };
 void world_probes(struct world *w, enum world_probes how);
 /* The record of an upstream that is configured; "up" ...: its state now. */

@@ -377,7 +377,7 @@ usec_t fake_loop_next_timer(const struct loop *loop)
     return t == NULL ? -1 : (t->due > loop->now ? t->due - loop->now : 0);
 }
 
-/* Calls the watch for what it wants of that; whether it was called. */
+/* Calls the watch with those events that it asked for; whether it was called. */
 static bool call_watch(struct loop_watch *watch, bool in, bool out, bool bad)
 {
     int events = (in || bad ? LOOP_READ : 0) | (out || bad ? LOOP_WRITE : 0);

@@ -1,4 +1,4 @@
-/* verdicts.c: what lull thinks of contents, for the comparison with Open WebUI's parsers
+/* verdicts.c: lull's verdicts on contents, for the comparison with Open WebUI's parsers
  * (tests/integration/test_webui_parsers.py). Reads records from stdin: a line "KIND CONTENT_BYTES
  * THINKING_BYTES", then these bytes. Writes for each a line "VERDICT MENDED VERDICT_THEN BYTES",
  * then the content as it is served.

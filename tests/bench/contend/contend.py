@@ -90,7 +90,7 @@ def run_cell(a, mode, people, variant):
 
 
 def stop(*_):
-    """Told to stop: each run stops what it started."""
+    """Signal handler: stops every run; each run stops what it started."""
     for p in RUNNING:
         p.terminate()
     sys.exit(143)

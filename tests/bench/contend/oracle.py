@@ -1,5 +1,5 @@
 """The reference that no proxy can be: it has read the script. A task runs only while no chat is open, one at
-a time, and only if it will be over before anybody's next message."""
+a time, and only if it ends before the next message of any person."""
 import asyncio
 import math
 
@@ -12,7 +12,7 @@ class Oracle:
     def __init__(self, clock, physics, people, second):
         self.clock, self.second = clock, second
         self.physics = physics.faster(physics.task_speed) if second else physics
-        self.next = [0.0] * people  # when each will send; while a chat of his is open: now
+        self.next = [0.0] * people  # when each person sends next; while a chat of that person is open: now
         self.busy, self.wake = False, asyncio.Event()
 
     def tell(self, person, when):

@@ -94,7 +94,7 @@ class Person:
         for before, partial in turn.typed if "autocomplete" in world.tasks else ():
             at = when - before
             if at < world.clock.now():
-                continue  # he had no time for it
+                continue  # the turn left no time for this pause
             await world.clock.until(at)
             self.typed = partial
             if not self.editor_busy:
@@ -111,7 +111,7 @@ class Person:
         world, clock = self.world, self.world.clock
         messages = task_messages(kind, history, partial)
 
-        def passed_by():  # nobody would see its answer
+        def passed_by():  # its answer would not be shown
             return self.typed != partial if kind == "autocomplete" else sent is not None and self.sent > sent
 
         row = {"kind": kind, "digest": digest(messages), "sent": clock.now(), "end": None, "status": 200,

@@ -25,7 +25,7 @@ def behind(cell, chat, kinds):
 
 
 def own_waits(cell, first):
-    """Without what a chat waited for another person's chat, which is nobody's fault."""
+    """The waits of chats without the time behind another person's chat, which no policy can avoid."""
     return {(c["person"], c["session"], c["turn"]): c["first"] - c["sent"] - behind(cell, c, ("chat",))
             for c in cell["chats"] if c["first"] is not None and (c["turn"] == 0) == first}
 
@@ -55,7 +55,7 @@ def chat_figures(cell):
 
 
 def kind_figures(cell, kind):
-    """delivered: an answer that somebody saw; late: an answer that came when it could not be used any more."""
+    """delivered: an answer that was shown; late: an answer that came when it could not be used any more."""
     rows = [t for t in cell["tasks"] if t["kind"] == kind]
     late = [t for t in rows if not t["empty"] and t["passed_by"]]
     good = [t for t in rows if not t["empty"] and not t["passed_by"]]
@@ -66,7 +66,7 @@ def kind_figures(cell, kind):
 
 
 def model_figures(cell):
-    """Wasted: made for calls that were cut off, and for answers that came when nobody could use them."""
+    """Wasted: made for calls that were cut off, and for answers that came too late to be used."""
     unused = {t["digest"] for t in cell["tasks"] if t["passed_by"] and not t["empty"]}
     tasks = [r for r in cell["records"] if r["kind"] in KINDS]
     rewarm = [r for r in cell["records"] if r["kind"] == "rewarm"]

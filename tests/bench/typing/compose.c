@@ -36,7 +36,7 @@ static const struct quantiles review_pause = {{300,  360,  438,  499,  552,  600
                                                777,  820,  864,  909,  954,  1001, 1049, 1100, 1153,
                                                1209, 1268, 1332, 1400, 1475, 1557, 1649, 1753, 1873,
                                                2016, 2194, 2426, 2762, 3363, 4000}};
-/* a long thought, or a look out of the window: median 7 s, sigma 0.40, from 4 s to 15 s */
+/* a long pause: median 7 s, sigma 0.40, from 4 s to 15 s */
 static const struct quantiles long_thought = {
     {4000, 4000, 4000, 4132, 4418, 4674,  4909,  5131,  5345,  5553,  5757,
      5960, 6162, 6366, 6573, 6784, 7000,  7223,  7455,  7697,  7952,  8222,

@@ -53,7 +53,7 @@ struct desk {
     struct typist typists[PEOPLE_MAX];
 };
 
-/* Starts everybody; the port's tally and the model's figures grow from here on. */
+/* Starts every person; the port's tally and the model's figures grow from here on. */
 void desk_begin(struct desk *d);
 /* Every key has been pressed and every request answered. */
 bool desk_done(const struct desk *d);

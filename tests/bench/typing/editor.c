@@ -3,7 +3,7 @@
  * (a) is Open WebUI's editor as captured: a second after the last key it asks for the paragraph's
  * text, if the caret is at its end; one request at a time, what is due meanwhile is lost; an answer
  * is thrown away when text or caret have changed since; any key but Tab clears what is shown and
- * starts the second anew, so that a bare Shift asks for the same text again; the mouse clears it
+ * restarts the second, so that a bare Shift asks for the same text again; the mouse clears it
  * and asks for nothing.
  *
  * (b) asks at every change of the text before the caret and never takes a request back. It shows

@@ -14,7 +14,7 @@ struct job {
     struct list node;
     bool looked_at, chat, stream, gone;
     struct record *record;      /* of an autocomplete, once it has arrived */
-    struct upstream_call *call; /* NULL: it came by the plain door */
+    struct upstream_call *call; /* NULL: it came through model_ask() */
     model_done_fn done;
     void *ctx;
     size_t context;
@@ -390,7 +390,7 @@ static void send_end(const struct model *m, struct job *job)
     }
 }
 
-/* The slot is free again; whole: the answer was made to its end and somebody took it. */
+/* The slot is free again; whole: the answer was made to its end and was taken. */
 static void leave_slot(struct model *m, struct job *job, bool whole)
 {
     usec_t spent = now_of(m) - job->begun;

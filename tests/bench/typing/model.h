@@ -3,10 +3,10 @@
  * tokens, one after the other at an even pace. The head of a stream goes out at once, as
  * llama-server's does. A caller that closes is noticed when the next token is written, in the
  * prompt phase not before the first token; one that closes while it waits costs nothing. A call
- * that was not asked for as a stream is made to its end, whoever has left. The queue is bounded
- * (Ollama's 512): what comes then gets a 503.
+ * that was not asked for as a stream is made to its end, even if its caller has left. The queue is
+ * bounded (Ollama's 512): what comes then gets a 503.
  *
- * Two doors: as the upstream of a world (lull's calls), and plain, for clients without lull.
+ * Two interfaces: the upstream of a world (lull's calls), and functions for clients without lull.
  */
 #ifndef TESTS_BENCH_TYPING_MODEL_H
 #define TESTS_BENCH_TYPING_MODEL_H
@@ -26,7 +26,7 @@ struct model_setup {
     struct loop *loop;
     const struct cast *cast;
     const struct paths *paths;
-    const struct wire *wire; /* NULL: no door for lull */
+    const struct wire *wire; /* NULL: lull cannot call it */
     unsigned match;
     usec_t latency;
 };
@@ -35,7 +35,7 @@ struct model_setup {
 struct model_figures {
     size_t calls, refused, aborted, chats;
     usec_t spent;     /* of the slot, by autocompletes; aborted ones until that was noticed */
-    usec_t used;      /* of whole answers that somebody saw */
+    usec_t used;      /* of whole answers that were shown */
     size_t avoidable; /* calls whose answer was there, or was being made, in a suggestion for a
                          shorter text */
 };
@@ -51,13 +51,13 @@ usec_t model_latency(const struct model *m);
 /* When the slot would be free for a call that came now. */
 usec_t model_free_at(const struct model *m);
 
-/* The plain door. done comes from the loop, never from inside; suggestion.ptr NULL: refused. */
+/* Without lull. done is called from the loop, not before return; suggestion.ptr NULL: refused. */
 typedef void (*model_done_fn)(void *ctx, struct span suggestion);
 void model_ask(struct model *m, size_t context, struct span text, model_done_fn done, void *ctx);
 /* done at the first token of the reply; ptr NULL: refused. */
 void model_ask_chat(struct model *m, model_done_fn done, void *ctx);
 
-/* Somebody saw this suggestion with that text before the caret. */
+/* This suggestion was shown with that text before the caret. */
 void model_seen(struct model *m, size_t context, struct span text, struct span shown);
 
 #endif

@@ -20,9 +20,9 @@ struct asking {
 };
 
 struct port {
-    /* done comes once, from the loop, never from inside. */
+    /* done is called once, from the loop, not before return. */
     void (*ask)(struct port *port, struct asking *asking);
-    /* A message is sent; the reply is read by nobody, its first piece is timed. */
+    /* Sends a message. The reply is discarded; only its first piece is timed. */
     void (*chat)(struct port *port, size_t person, size_t message);
     /* Ends it; nothing may be under way. */
     void (*destroy)(struct port *port);

@@ -71,7 +71,7 @@ static struct waiting *wait_new(struct plain_port *p, struct asking *asking)
     return w;
 }
 
-/* Those who wait for the call that ended get the rest of its suggestion. */
+/* Answers the requests that wait for the call that ended with the rest of its suggestion. */
 static void answer_waiters(struct plain_port *p, const struct record *source)
 {
     list_each(node, &p->waiters)

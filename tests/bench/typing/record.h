@@ -1,5 +1,5 @@
 /* record.h: every text that the model was asked to continue in a run, what came of it, and whether
- * anybody saw it. Two questions are answered by looking at the texts themselves, whatever lull
+ * it was shown. Two questions are answered by looking at the texts themselves, whatever lull
  * says: which call a shown suggestion comes from, and whether a call was avoidable because a
  * suggestion that was there (or was being made) holds the answer.
  */
@@ -8,7 +8,7 @@
 
 #include "bench/typing/suggest.h"
 
-enum { WALK_BACK = 128 }; /* characters by which the text may be longer: design.md, peers.md §2.1 */
+enum { WALK_BACK = 128 }; /* characters a text may have beyond the text of a reused suggestion */
 extern const usec_t SUGGESTION_TTL;
 
 struct record {
@@ -28,7 +28,7 @@ void records_free(struct records *r);
 /* The record of that text, made on first use; valid as long as the register. */
 struct record *records_of(struct records *r, size_t context, struct span text,
                           struct span suggestion);
-/* NULL when nobody asked for it. */
+/* NULL: no call asked for it. */
 struct record *records_find(const struct records *r, size_t context, struct span text);
 
 /* What is left of a suggestion for `shorter` when `longer` is before the caret; ptr NULL: it does

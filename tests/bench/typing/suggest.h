@@ -12,12 +12,13 @@
 
 enum { SUGGESTION_MAX = 512 };
 
-struct paths; /* every text that somebody has before the caret on the way to what he means to write
-               */
+/* Every text before the caret, of every person of the cast, and the text that the person goes on to
+ * write. */
+struct paths;
 
 struct paths *paths_create(const struct cast *cast);
 void paths_free(struct paths *p);
-/* What `text` is the beginning of; ptr NULL: nobody means to go on from it. Where several people
+/* What `text` is the beginning of; ptr NULL: no person goes on from it. Where several people
  * do, the first in the cast's order decides, so that equal requests get equal suggestions. */
 struct span paths_goal(const struct paths *p, size_t context, struct span text);
 

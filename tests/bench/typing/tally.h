@@ -7,7 +7,7 @@
 
 /* A pause: the person touches neither keyboard nor mouse for at least PAUSE while there is text in
  * the box and the caret is at its end. A suggestion that is not visible for at least SEEN before
- * the next key has been seen by nobody. */
+ * the next key does not count as seen. */
 extern const usec_t PAUSE, SEEN;
 
 struct result {
@@ -36,7 +36,7 @@ void tally_chat(struct tally *t, usec_t wait);
 /* Fills in the percentiles and what the model did, and frees the lists. */
 struct result tally_close(struct tally *t, const struct model_figures *model);
 
-/* The pauses in which the person had what he could have: a suggestion, or text that came by Tab. */
+/* The pauses in which the person had a suggestion, or text that came by Tab. */
 static inline size_t result_served(const struct result *r)
 {
     return r->shown + r->by_tab;

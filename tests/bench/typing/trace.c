@@ -1,6 +1,6 @@
 /* trace.c: the people of a run, what each of them writes in which chat, and the memory behind it.
  *
- * Each person has a language, a pace and a source of random numbers of his own, all from the run's
+ * Each person has a language, a pace and its own source of random numbers, all from the run's
  * seed. Messages come from the corpus; strangers share a few of them, because strangers do ask the
  * same things. The person with two tabs leaves one sentence for the other in the middle.
  */

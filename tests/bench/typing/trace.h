@@ -11,7 +11,7 @@
 #include "lull/base/buf.h"
 #include "lull/base/clock.h"
 
-/* Who sits at the keyboards. */
+/* The people who type. */
 enum people {
     PEOPLE_SOLO,      /* one person, one tab, a chat that grows; user header */
     PEOPLE_TABS,      /* one person, two tabs with a chat each, one keyboard; user header */
@@ -32,7 +32,7 @@ enum key_kind {
     KEY_SEND,      /* Enter */
 };
 
-/* The first turn of the chats of PEOPLE_SHARED is message 0, which nobody types. */
+/* The first turn of the chats of PEOPLE_SHARED is message 0, which no person types. */
 struct message {
     struct span text; /* as it is sent; paragraphs end with \n */
     int previous;     /* the message before it in its chat; -1: it begins one */

@@ -128,7 +128,7 @@ static void a_url_is_not_lulls_own_address(void **state)
         {"0.0.0.0:11435", "http://127.9.9.9:11435", true},
         {"0.0.0.0:11435", "http://localhost:11435", true},
         {"0.0.0.0:11435", "http://[::1]:11435", false},
-        {"0.0.0.0:11435", "http://192.0.2.1:11435", false}, /* no address of anybody */
+        {"0.0.0.0:11435", "http://192.0.2.1:11435", false}, /* another machine's */
         {"[::]:11435", "http://127.0.0.1:11435", true},
         {"[::]:11435", "http://[::1]:11435", true},
         {"0.0.0.0:80", "http://127.0.0.1", true},

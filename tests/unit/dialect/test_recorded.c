@@ -119,7 +119,7 @@ static void recorded_answers_are_never_whole_before_their_end(void **state)
     size_t seen = 0;
     (void)state;
     if (glob(LULL_SOURCE_DIR "/../shared/traffic/model-servers/*.rec", 0, NULL, &g) != 0) {
-        print_message("skipped: no ../shared/traffic/model-servers\n");
+        print_message("skipped: no recorded traffic of model servers\n");
         skip();
     }
     for (size_t i = 0; i < g.gl_pathc; i++) {

@@ -374,7 +374,7 @@ static void an_abort_is_a_request_not_a_fact(void **state)
     k.expected = 5 * USEC_PER_S;
     assert_ptr_equal(schedule_victim(s, &a, at(12)), &k); /* 3 s to go: worth it */
     assert_null(schedule_victim(s, &a, at(14)));          /* over before it would be noticed */
-    assert_ptr_equal(schedule_victim(s, &a, at(16)), &k); /* late: nobody knows */
+    assert_ptr_equal(schedule_victim(s, &a, at(16)), &k); /* late: its end is unknown */
     schedule_end(s, &k, at(16), false);
     end(s);
 }
@@ -426,10 +426,10 @@ static void a_first_title_waits_for_its_chat(void **state)
     other.first_turn = true;
     schedule_interactive_began(s, &other, at(0.1));
     schedule_interactive_ended(s, &other, at(0.2), false);
-    waits(s, 1.3, &j, SCHEDULE_FIRST_TURN); /* somebody else's */
+    waits(s, 1.3, &j, SCHEDULE_FIRST_TURN); /* another conversation's */
     schedule_wait(s, &q, at(1.3));
     next_is(s, 1.3, &q);
-    schedule_end(s, &q, at(3), false); /* counted anew from here */
+    schedule_end(s, &q, at(3), false); /* the wait restarts here */
     waits(s, 3, &j, SCHEDULE_FIRST_TURN);
     due_in(s, 3, 2);
     struct schedule_interactive f = chat(&a);

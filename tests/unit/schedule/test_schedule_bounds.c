@@ -26,7 +26,7 @@ static void no_slots_on_a_machine_with_some(void **state)
     schedule_interactive_began(s, &f, at(3));
     assert_ptr_equal(schedule_victim(s, &a, at(3)), &later);
     schedule_requeue_preempted(s, &later, at(3));
-    assert_null(schedule_victim(s, &a, at(3))); /* what runs at none is in nobody's way */
+    assert_null(schedule_victim(s, &a, at(3))); /* k: slots = 0, so it delays no chat */
     schedule_interactive_ended(s, &there, at(3.5), false);
     schedule_interactive_ended(s, &f, at(4), false);
     next_is(s, 5, &later);
@@ -266,7 +266,7 @@ static void who_types_is_about_to_send(void **state)
     due_in(s, 10.5, 0.5);
     schedule_typed(s, &a, ann, at(10.9));
     waits(s, 11, &j, SCHEDULE_SETTLE);
-    schedule_wait(s, &k, at(11)); /* somebody else's */
+    schedule_wait(s, &k, at(11)); /* another user's */
     next_is(s, 11, &k);
     schedule_end(s, &k, at(11.5), false);
     next_is(s, 11.9, &j);

@@ -1,5 +1,5 @@
-/* test_schedule_random.c: random schedules from fixed seeds, played by an owner who does what he is
- * told. At every moment: background jobs that began by the rule are no more than the free slots,
+/* test_schedule_random.c: random schedules from fixed seeds, with an owner that follows each
+ * decision. At every moment: background jobs that began by the rule are no more than the free slots,
  * none began while a front was open or settling, none has waited longer than max_hold, and a front
  * never waits at all (there is nothing it could wait for). In the end every job has run.
  */

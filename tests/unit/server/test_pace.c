@@ -19,7 +19,7 @@ static void the_pace_of_a_model(void **state)
     assert_in_range(pace_deadline(&p), 2 * USEC_PER_S, 2 * USEC_PER_S + 100);
     assert_false(pace_nearly_done(&p, 1800 * USEC_PER_MS));
     assert_true(pace_nearly_done(&p, 1900 * USEC_PER_MS));
-    assert_false(pace_nearly_done(&p, 2100 * USEC_PER_MS)); /* late: who knows when */
+    assert_false(pace_nearly_done(&p, 2100 * USEC_PER_MS)); /* late: its end is unknown */
     for (int i = 0; i < 8; i++) {
         pace_add(&p, 10 * USEC_PER_S, 1000);
     }

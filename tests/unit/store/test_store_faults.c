@@ -365,7 +365,7 @@ static void a_lock_that_cannot_be_had_is_told_from_one_that_is_taken(void **stat
     assert_non_null(strstr(why, "local file system"));
 }
 
-/* Writes of every file end at a size: what a disk that takes no more looks like to anybody. */
+/* Limits the size of every file, so that writes fail as on a full disk. */
 static void limit_files(rlim_t size)
 {
     struct rlimit limit;

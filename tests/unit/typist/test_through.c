@@ -85,7 +85,7 @@ static void nothing_crosses_a_context_a_generation_or_its_end(void **state)
     assert_true(through_has(t, (struct hash_key){1, 1}, 1));
     assert_false(through_has(t, (struct hash_key){1, 1}, 2));
     assert_false(through_has(t, (struct hash_key){2, 1}, 1));
-    assert_null(find_at(t, "ann, chat 1", "How do", 2, NOW)); /* purged since: gone for good */
+    assert_null(find_at(t, "ann, chat 1", "How do", 2, NOW)); /* purged since: deleted */
     assert_int_equal(through_count(t), 0);
     put(t, "ann, chat 1", "How do", " I make bread?", 1, 2);
     wall_t late = {NOW.us + 61 * USEC_PER_S};
