@@ -240,7 +240,7 @@ mutant(R, "counted anew after a foreground task", SCHEDULE,
 mutant(R, "counted anew after one that passed through", SCHEDULE,
        "m->foreground--;\n        restart_first_turn_wait(s, &f->conversation, m, now);", "m->foreground--;", BOUNDS)
 mutant(R, "of the same conversation", SCHEDULE, "if (j->not_before.us != 0 && same_conversation(&j->conversation, conversation)) {",
-       "if (j->not_before.us != 0) {\n                (void)whose;", UNIT_BOUNDS)
+       "if (j->not_before.us != 0) {\n                (void)conversation;", UNIT_BOUNDS)
 mutant(R, "yields to its chat when it comes", SCHEDULE, "            chat_has_come(row, f);\n",
        "            (void)chat_has_come;\n", UNIT)
 mutant(R, "to its own chat", SCHEDULE, "if (j->not_before.us != 0 && same_conversation(&j->conversation, &f->conversation) &&",
