@@ -274,6 +274,7 @@ struct control_parts lifecycle_parts(struct daemon *d)
                                   .schedule = d->schedule,
                                   .edge = d->edge,
                                   .draining = &d->draining,
+                                  .warnings = &d->warned,
                                   .started = d->started,
                                   .reload = reload_config,
                                   .set = set_live,

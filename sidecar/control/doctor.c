@@ -4,6 +4,7 @@
 
 #include "lull/path/exchange/hints.h"
 
+#include <stdlib.h>
 #include <sys/statvfs.h>
 
 static void add_count(cJSON *to, const char *name, uint64_t n)
@@ -53,11 +54,24 @@ static void add_disk(cJSON *to, const char *dir)
     }
 }
 
+static void add_warnings(cJSON *to, struct span lines)
+{
+    for (size_t at = 0; at < lines.len;) {
+        size_t end = span_find(lines, SPAN("\n"), at);
+        end = end == SIZE_MAX ? lines.len : end;
+        char *line = mem_strndup(lines.ptr + at, end - at);
+        cJSON_AddItemToArray(to, cJSON_CreateString(line));
+        free(line);
+        at = end + 1;
+    }
+}
+
 void control_doctor(struct control *ctl, struct http_conn *c, bool texts)
 {
     const struct hints *h = engine_hints(ctl->parts.engine);
     cJSON *tree = cJSON_CreateObject();
     add_upstreams(cJSON_AddObjectToObject(tree, "upstreams"), h);
+    add_warnings(cJSON_AddArrayToObject(tree, "config_warnings"), buf_span(ctl->parts.warnings));
     add_count(tree, "lookalike_count", h->lookalike_count);
     add_lookalikes(cJSON_AddArrayToObject(tree, "lookalikes"), h, texts);
     add_disk(tree, control_settings(&ctl->parts)->server.data_dir);

@@ -119,6 +119,19 @@ static void check_daemon(struct doctor *d)
     }
 }
 
+/* What --check warns of: said in the log when the configuration was read. */
+static void check_config(struct doctor *d)
+{
+    const cJSON *warning = NULL;
+    cJSON_ArrayForEach(warning, member(d->facts, "config_warnings"))
+    {
+        if (cJSON_IsString(warning)) {
+            add_finding(d, WARNING, "lulld --check names it too; lullctl reload applies a change.",
+                        "%s", warning->valuestring);
+        }
+    }
+}
+
 /* ---- model servers ---- */
 
 /* url of an upstream without user and password. */
@@ -420,6 +433,7 @@ int ctl_doctor(const struct ctl *ctl)
         check_socket(d);
     } else {
         check_daemon(d);
+        check_config(d);
         check_upstreams(d);
         check_refusals(d);
         check_traffic(d);

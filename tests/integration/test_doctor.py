@@ -124,6 +124,13 @@ class Doctor(LullTest):
         self.assertEqual(len(facts["lookalikes"]), 1)
         self.assertLessEqual(len(facts["lookalikes"][0]["text"]), 60)
 
+    def test_what_the_configuration_warns_of(self):
+        lull = self.lull(self.upstream())
+        lull.stop()
+        lull.environment["LULL_PORT_80_TCP_ADDR"] = "10.0.0.1"  # a container platform's
+        lull.start()
+        self.finds(lull, "LULL_PORT_80_TCP_ADDR", "warning")
+
     def test_observe(self):
         lull = self.lull(self.upstream(), tasks="mode = observe")
         self.finds(lull, "mode = observe", "note")

@@ -27,7 +27,8 @@ struct control_parts {
     struct servers *servers;
     struct schedule *schedule;
     struct edge *edge;
-    const bool *draining; /* the daemon is stopping */
+    const bool *draining;       /* the daemon is stopping */
+    const struct buf *warnings; /* of the configuration in force, one a line */
     mono_t started;
     /* Reads the configuration again. true: text has the names that changed, one a line; false: it
      * says why nothing changed. */
