@@ -176,6 +176,8 @@ struct route {
     const char *deny; /* what other users than root and the daemon's own are answered; NULL: any */
 };
 
+/* A user who may set a url or control_private can read what people write. */
+static const char DENY_SET[] = "only root and the daemon's own user may change values";
 static const char DENY_COMPARE[] = "only root and the daemon's own user may send stored requests";
 
 static const struct route routes[] = {
@@ -187,7 +189,11 @@ static const struct route routes[] = {
     {.method = HTTP_GET, .path = "/healthz", .serve = get_healthz},
     {.method = HTTP_GET, .path = "/readyz", .serve = get_readyz},
     {.method = HTTP_GET, .path = "/config", .serve = get_config},
-    {.method = HTTP_POST, .path = "/config", .serve = control_set, .body_max = SET_MAX},
+    {.method = HTTP_POST,
+     .path = "/config",
+     .serve = control_set,
+     .body_max = SET_MAX,
+     .deny = DENY_SET},
     {.method = HTTP_POST, .path = "/pause", .serve = control_pause},
     {.method = HTTP_POST, .path = "/resume", .serve = control_resume},
     {.method = HTTP_GET, .path = "/flights", .serve = get_flights},

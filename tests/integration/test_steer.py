@@ -67,6 +67,27 @@ class Set(LullTest):
         text = done.stdout + lull.ctl("config", "--changed").stdout + lull.ctl("config").stdout + lull.log_text()
         self.assertNotIn("sk-planted", text)
 
+    def test_other_users_may_not_set(self):
+        """A member of the socket's group could else send the requests of all to a server of its own."""
+        if os.geteuid() != 0:
+            self.skipTest("needs root, to be another user")
+        lull = self.lull(self.upstream(), server="control_mode = 0666")
+        read, write = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.chdir(lull.folder)  # the folders above it may be private
+            lull.control_path = "c.sock"
+            os.chmod(".", 0o755)
+            os.setuid(65534)
+            seen = [lull.control("POST", "/config", "task.title.ttl=1d").status, lull.control("GET", "/stats").status]
+            os.write(write, repr(seen).encode())
+            os._exit(0)
+        os.close(write)
+        with os.fdopen(read, "rb") as f:
+            self.assertEqual(f.read(), b"[403, 200]")
+        os.waitpid(child, 0)
+        self.assertEqual(self.value(lull, "task.title.ttl")["value"], "7d")
+
     def test_usage(self):
         lull = self.lull(self.upstream())
         for arguments in (("set",), ("set", "ttl"), ("set", "ttl=2d"), ("stats", "--changed"), ("pause", "soon"),
