@@ -10,6 +10,8 @@
  */
 #include "control/control_priv.h"
 
+#include "lull/base/ascii.h"
+
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -44,12 +46,8 @@ static void put(struct buf *out, struct span s)
 
 static void put_number(struct buf *out, uint64_t n)
 {
-    char digits[20];
-    size_t at = sizeof digits;
-    do {
-        digits[--at] = (char)('0' + n % 10);
-        n /= 10;
-    } while (n > 0);
+    char digits[ASCII_DECIMAL_MAX];
+    size_t at = ascii_decimal(n, digits);
     put(out, span_make(digits + at, sizeof digits - at));
 }
 

@@ -2,6 +2,8 @@
  * cut and cleaned, so that it can neither break a line nor reach the terminal as a command. */
 #include "ctl/top.h"
 
+#include "lull/config/figures.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -162,12 +164,10 @@ static void add_flights(struct screen *s, int most)
 
 static double without_call(const cJSON *task)
 {
-    static const char *const outcomes[] = {"hits",       "type_through", "stale", "collapsed",
-                                           "superseded", "deadline",     "busy",  "obsolete",
-                                           "sent",       "switched_off"};
     double sum = 0;
-    for (size_t i = 0; i < sizeof outcomes / sizeof outcomes[0]; i++) {
-        sum += ctl_number_of(task, outcomes[i]);
+    for (int i = 0; i < OUTCOME_COUNT; i++) {
+        enum outcome outcome = (enum outcome)i;
+        sum += figures_is_without_call(outcome) ? ctl_number_of(task, outcome_name(outcome)) : 0;
     }
     return sum;
 }

@@ -174,12 +174,8 @@ static void head_put(struct head *h, struct span s)
 
 static void head_put_number(struct head *h, uint64_t n)
 {
-    char digits[24];
-    size_t at = sizeof digits;
-    do {
-        digits[--at] = (char)('0' + n % 10);
-        n /= 10;
-    } while (n > 0);
+    char digits[ASCII_DECIMAL_MAX];
+    size_t at = ascii_decimal(n, digits);
     head_put(h, span_make(digits + at, sizeof digits - at));
 }
 

@@ -1,9 +1,12 @@
-/* ascii.h: what a byte is in ASCII, independent of the locale. Bytes over 0x7F are none of it.
+/* ascii.h: what a byte is in ASCII, independent of the locale. Bytes over 0x7F belong to no
+ * class.
  */
 #ifndef LULL_BASE_ASCII_H
 #define LULL_BASE_ASCII_H
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 
 /* White space of JSON, and of what span_trim() removes: space, tab, CR, LF. */
@@ -44,6 +47,20 @@ static inline int ascii_hex_value(char c)
 static inline char ascii_hex_digit(unsigned n)
 {
     return "0123456789abcdef"[n & 15];
+}
+
+enum { ASCII_DECIMAL_MAX = 20 };
+
+/* Writes n in decimal at the end of digits, without a terminator; returns where it begins. For hot
+ * paths, where printf costs more than the rest. */
+static inline size_t ascii_decimal(uint64_t n, char digits[ASCII_DECIMAL_MAX])
+{
+    size_t at = ASCII_DECIMAL_MAX;
+    do {
+        digits[--at] = (char)('0' + n % 10);
+        n /= 10;
+    } while (n > 0);
+    return at;
 }
 
 #endif

@@ -22,6 +22,21 @@ static void every_byte_is_sorted_as_in_c(void **state)
     }
 }
 
+static void numbers_are_written_in_decimal(void **state)
+{
+    static const struct {
+        uint64_t n;
+        const char *text;
+    } rows[] = {
+        {0, "0"}, {9, "9"}, {10, "10"}, {1234567, "1234567"}, {UINT64_MAX, "18446744073709551615"}};
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char digits[ASCII_DECIMAL_MAX];
+        size_t at = ascii_decimal(rows[i].n, digits);
+        assert_span(span_make(digits + at, sizeof digits - at), rows[i].text);
+    }
+}
+
 static void hex_digits_go_there_and_back(void **state)
 {
     (void)state;
@@ -45,6 +60,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_byte_is_sorted_as_in_c),
         cmocka_unit_test(hex_digits_go_there_and_back),
+        cmocka_unit_test(numbers_are_written_in_decimal),
         cmocka_unit_test(tokens_have_no_separators),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
