@@ -1,0 +1,202 @@
+#!/usr/bin/env python3
+"""User instructions of lulld per exact hit and per miss, by callgrind: figures that repeat.
+
+usage: LULL_BIN_DIR=build tests/bench/instructions.py [--top N] [--only NAME] [--check | --write]
+
+A figure is the difference between two runs, with COUNT and with 2 x COUNT requests over one kept-open
+connection, divided by COUNT: start, stop and the first request fall out. The loop's thread and the
+writer's thread are counted apart. Exact hits are of entries that are on disk. --top prints the
+functions that cost most. --write keeps the figures in instructions.json; --check compares with that
+file, and fails where the loop's thread needs over 3 % more. Exit status 77: valgrind is missing, or
+the kept figures are of another compiler or another library.
+"""
+import argparse
+import collections
+import json
+import os
+import pathlib
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "integration"))
+import stub
+from lull import BIN, LULLD, clean_environment, eventually, free_port
+
+KEPT = HERE / "instructions.json"
+SLACK = 0.03
+BODIES = 16  # distinct entries that hits go round
+ROWS = {  # name: (what, bytes of the body, requests)
+    "hit_2k": ("hit", 2048, 200),
+    "hit_8k": ("hit", 8192, 200),
+    "miss_2k": ("miss", 2048, 60),
+    "miss_8k": ("miss", 8192, 60),
+}
+THREADS = ("loop", "writer")
+
+
+def environment():
+    """What the figures depend on besides the source."""
+    cache = pathlib.Path(BIN, "CMakeCache.txt").read_text(encoding="utf-8")
+    build = re.search(r"^CMAKE_BUILD_TYPE:\w+=(.*)$", cache, re.M).group(1)
+    compiler = re.search(r"^CMAKE_C_COMPILER:\w+=(.*)$", cache, re.M).group(1)
+    first = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True).stdout.split("\n")[0]
+    valgrind = subprocess.run(["valgrind", "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    curl = subprocess.run(["pkg-config", "--modversion", "libcurl"], capture_output=True, text=True, check=False)
+    return {"machine": platform.machine(), "build": build, "compiler": re.sub(r"^\S+", pathlib.Path(compiler).name, first),
+            "libc": " ".join(platform.libc_ver()), "libcurl": curl.stdout.strip(), "valgrind": valgrind}
+
+
+class Daemon:
+    """lulld on a folder that outlives it, under callgrind or not."""
+
+    def __init__(self, folder, model, out=None):
+        self.port, self.out = free_port(), out
+        command = [LULLD, "-c", "/dev/null", "--upstream", model.url, "--listen", f"127.0.0.1:{self.port}",
+                   "--data-dir", str(folder / "data"), "--control", str(folder / "control.sock")]
+        if out is not None:
+            command = ["valgrind", "--tool=callgrind", "--separate-threads=yes", f"--callgrind-out-file={out}", *command]
+        self.log = open(folder / "log", "ab")
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
+                                        env=clean_environment(LULL_UPSTREAM_DEFAULT_SLOTS="0"))
+        self.client = eventually(self.connect, 30)
+
+    def connect(self):
+        if self.process.poll() is not None:
+            sys.exit(f"lulld ended with {self.process.returncode}")
+        try:
+            return stub.Asker(self.port)
+        except OSError:
+            return None
+
+    def stop(self):
+        self.client.close()
+        self.process.terminate()
+        status = self.process.wait(60)
+        self.log.close()
+        if status != 0:
+            sys.exit(f"lulld ended with {status}")
+
+
+class Profile:
+    """The costs of one thread by function, from a file of callgrind."""
+
+    def __init__(self):
+        self.total, self.own, self.inclusive = 0, collections.Counter(), collections.Counter()
+
+    def read(self, path):
+        names, function, called = {}, None, False
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith(("fn=", "cfn=")):
+                number, _, name = line.partition("=")[2].partition(" ")
+                names.setdefault(number, name)
+                function = names[number] if line.startswith("fn=") else function
+            elif line.startswith("calls="):
+                called = True
+            elif line[:1].isdigit() or line[:1] in "+-*":
+                _, _, cost = line.partition(" ")
+                cost = int(cost or 0)
+                self.inclusive[function] += cost
+                if not called:
+                    self.own[function] += cost
+                    self.total += cost
+                called = False
+        return self
+
+    def less(self, other, count):
+        d = Profile()
+        d.total = (self.total - other.total) / count
+        for mine, theirs, out in ((self.own, other.own, d.own), (self.inclusive, other.inclusive, d.inclusive)):
+            for name in mine:
+                out[name] = (mine[name] - theirs[name]) / count
+        return d
+
+
+def run(what, size, count, folder, model):
+    """One daemon that answers `count` requests; the profile of each thread."""
+    out = folder / "callgrind.out"
+    for old in folder.glob("callgrind.out*"):
+        old.unlink()
+    daemon = Daemon(folder, model, out)
+    for i in range(count):
+        number = i % BODIES if what == "hit" else i
+        answer = daemon.client.ask(stub.title(size, number))
+        if f"lull; {'hit' if what == 'hit' else 'fwd'}".encode() not in answer:
+            sys.exit(f"not a {what}: {answer[:300]!r}")
+    daemon.stop()
+    return {name: Profile().read(pathlib.Path(f"{out}-{i:02d}")) for i, name in enumerate(THREADS, 1)}
+
+
+def fill(size, folder, model):
+    daemon = Daemon(folder, model)
+    for i in range(BODIES):
+        daemon.client.ask(stub.title(size, i))
+    daemon.stop()
+
+
+def measure(name, model):
+    what, size, count = ROWS[name]
+    profiles = []
+    with tempfile.TemporaryDirectory(prefix="lull-instructions-") as place:
+        for n in (count, 2 * count):
+            folder = pathlib.Path(place, str(n))
+            (folder / "data").mkdir(parents=True)
+            if what == "hit":
+                fill(size, folder, model)
+            profiles.append(run(what, size, n, folder, model))
+    return {thread: profiles[1][thread].less(profiles[0][thread], count) for thread in THREADS}
+
+
+def report(name, profile, top):
+    loop, writer = (profile[t] for t in THREADS)
+    print(f"{name:8} {loop.total:>10,.0f} instructions in the loop's thread, {writer.total:>9,.0f} in the writer's", flush=True)
+    for title, costs in (("own", loop.own), ("inclusive", loop.inclusive), ("own, writer", writer.own)):
+        if top:
+            print(f"  {title}")
+        for function, cost in costs.most_common(top):
+            print(f"  {cost:>10,.0f}  {function}")
+
+
+def check(found, kept):
+    status = 0
+    for name, figures in found.items():
+        was = kept["rows"][name]["loop"]
+        off = figures["loop"] / was - 1
+        note = "  <- over 3 % more" if off > SLACK else "  (less: keep it with --write)" if off < -SLACK else ""
+        status = 1 if off > SLACK else status
+        print(f"{name:8} {figures['loop']:>8,} now, {was:>8,} kept, {100 * off:+.1f} %{note}")
+    return status
+
+
+def main():
+    ap = argparse.ArgumentParser()
+    ap.add_argument("--top", type=int, default=0)
+    ap.add_argument("--only", choices=ROWS)
+    ap.add_argument("--check", action="store_true")
+    ap.add_argument("--write", action="store_true")
+    a = ap.parse_args()
+    if shutil.which("valgrind") is None or not os.access(LULLD, os.X_OK):
+        print(f"skipped: valgrind is not installed, or there is no {LULLD}")
+        return 77
+    here = environment()
+    kept = json.loads(KEPT.read_text(encoding="utf-8")) if a.check else None
+    if a.check and kept["environment"] != here:
+        print(f"skipped: the kept figures are of {kept['environment']}, this is {here}")
+        return 77
+    found = {}
+    with stub.Model() as model:
+        for name in [a.only] if a.only else ROWS:
+            profile = measure(name, model)
+            found[name] = {t: round(profile[t].total) for t in THREADS}
+            report(name, profile, a.top)
+    if a.write:
+        KEPT.write_text(json.dumps({"environment": here, "rows": found}, indent=2) + "\n", encoding="utf-8")
+    return check(found, kept) if a.check else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
