@@ -3,6 +3,7 @@
 #include "lull/base/buf.h"
 
 #include "lull/base/ascii.h"
+#include "lull/base/scan.h"
 #include "lull/base/utf8.h"
 
 #include <stdarg.h>
@@ -174,33 +175,45 @@ void buf_text(struct buf *b, const char *fmt, ...)
     }
 }
 
-static bool is_plain(unsigned char c)
+static const char named_escapes[] = {
+    ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r'};
+
+/* Whether an ASCII character is escaped by one letter. */
+static bool has_short_escape(unsigned char c)
 {
-    return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
+    return c >= 0x20 || (c < sizeof named_escapes && named_escapes[c] != 0);
+}
+
+/* The character at p, where a run of plain ones ends, in bytes; *room: bytes that json_write() makes
+ * of it. */
+static size_t json_char(const char *p, size_t left, size_t *room)
+{
+    enum { REPLACEMENT = 3, SHORT = 2, LONG = 6 };
+    size_t n = utf8_length(p, left);
+    *room = n == 0 ? REPLACEMENT : n > 1 ? n : (has_short_escape((unsigned char)*p) ? SHORT : LONG);
+    return n == 0 ? 1 : n;
 }
 
 size_t json_room(struct span s)
 {
-    enum { WIDEST = 6, SHORT = 2048 };
-    size_t room = WIDEST * s.len;
-    if (s.len > SHORT) {
-        room = s.len;
-        for (size_t i = 0; i < s.len; i++) {
-            room += is_plain((unsigned char)s.ptr[i]) ? 0 : WIDEST - 1;
-        }
+    size_t room = 0;
+    for (size_t i = 0; i < s.len;) {
+        size_t run = scan_json_plain(s.ptr + i, s.len - i);
+        size_t more = 0;
+        i += run;
+        i += i < s.len ? json_char(s.ptr + i, s.len - i, &more) : 0;
+        room += run + more;
     }
     return room;
 }
 
 static char *write_escape(char *at, unsigned char c)
 {
-    static const char named[] = {
-        ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r'};
     *at++ = '\\';
     if (c >= 0x20) { /* a quote or a backslash */
         *at++ = (char)c;
-    } else if (c < sizeof named && named[c] != 0) {
-        *at++ = named[c];
+    } else if (has_short_escape(c)) {
+        *at++ = named_escapes[c];
     } else {
         memcpy(at, "u00", 3);
         at[3] = ascii_hex_digit(c >> 4);
@@ -210,49 +223,41 @@ static char *write_escape(char *at, unsigned char c)
     return at;
 }
 
+/* The character at p, of n bytes; n = 0: a byte that is not UTF-8. */
+static char *write_char(char *at, const char *p, size_t n)
+{
+    if (n == 1) {
+        return write_escape(at, (unsigned char)*p);
+    }
+    if (n == 0) {
+        memcpy(at, "\xEF\xBF\xBD", 3);
+        return at + 3;
+    }
+    memcpy(at, p, n);
+    return at + n;
+}
+
 char *json_write(char *at, struct span s)
 {
     for (size_t i = 0; i < s.len;) {
-        unsigned char c = (unsigned char)s.ptr[i];
-        size_t n = is_plain(c) ? 1 : utf8_length(s.ptr + i, s.len - i);
-        if (is_plain(c)) {
-            *at++ = (char)c;
-        } else if (n == 0) {
-            memcpy(at, "\xEF\xBF\xBD", 3);
-            at += 3;
-            n = 1;
-        } else if (n == 1) {
-            at = write_escape(at, c);
-        } else {
-            memcpy(at, s.ptr + i, n);
-            at += n;
+        size_t run = scan_json_plain(s.ptr + i, s.len - i);
+        memcpy(at, s.ptr + i, run);
+        at += run;
+        i += run;
+        if (i < s.len) {
+            size_t n = utf8_length(s.ptr + i, s.len - i);
+            at = write_char(at, s.ptr + i, n);
+            i += n == 0 ? 1 : n;
         }
-        i += n;
     }
     return at;
 }
 
 enum err buf_append_json(struct buf *b, struct span s)
 {
-    char piece[8];
-    size_t old = b->len;
-    size_t room = json_room(s);
-    enum err e = ERR_OK;
-    if (room <= b->max - b->len) { /* one reservation, one pass */
-        e = buf_reserve(b, room);
-        if (e == ERR_OK && s.len > 0) {
-            b->len = (size_t)(json_write(b->data + b->len, s) - b->data);
-        }
-        return e;
-    }
-    for (size_t i = 0, n = 0; i < s.len && e == ERR_OK; i += n) {
-        size_t left = s.len - i;
-        n = utf8_length(s.ptr + i, left);
-        n = n == 0 ? 1 : n;
-        e = buf_append(b, piece, (size_t)(json_write(piece, span_make(s.ptr + i, n)) - piece));
-    }
-    if (e != ERR_OK) {
-        b->len = old;
+    enum err e = buf_reserve(b, json_room(s));
+    if (e == ERR_OK && s.len > 0) {
+        b->len = (size_t)(json_write(b->data + b->len, s) - b->data);
     }
     return e;
 }

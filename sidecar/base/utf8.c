@@ -1,6 +1,8 @@
 /* utf8.c: UTF-8 sequences: their lengths, and code points there and back. */
 #include "lull/base/utf8.h"
 
+#include "lull/base/scan.h"
+
 size_t utf8_expected(char first)
 {
     unsigned char c = (unsigned char)first;
@@ -49,9 +51,10 @@ size_t utf8_encode(unsigned cp, char out[4])
 bool utf8_valid(struct span s)
 {
     for (size_t at = 0; at < s.len;) {
-        size_t n = utf8_length(s.ptr + at, s.len - at);
+        at += scan_ascii(s.ptr + at, s.len - at);
+        size_t n = at < s.len ? utf8_length(s.ptr + at, s.len - at) : 0;
         if (n == 0) {
-            return false;
+            return at == s.len;
         }
         at += n;
     }

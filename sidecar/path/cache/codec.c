@@ -9,6 +9,8 @@
  */
 #include "path/cache/cache_priv.h"
 
+#include "lull/base/scan.h"
+
 enum { CODEC_VERSION = 3, ANSWER_PARTS = 6, EXACT_PARTS = 3 };
 
 struct answer_head {
@@ -182,14 +184,8 @@ bool exact_record_share(struct exact_record *v, const struct cache_key *key, str
 {
     struct span body = key->body;
     size_t most = body.len < request.len ? body.len : request.len;
-    size_t first = 0, last = 0;
-    while (first < most && body.ptr[first] == request.ptr[first]) {
-        first++;
-    }
-    while (last < most - first &&
-           body.ptr[body.len - 1 - last] == request.ptr[request.len - 1 - last]) {
-        last++;
-    }
+    size_t first = scan_common(body.ptr, request.ptr, most);
+    size_t last = scan_common_back(body.ptr + body.len, request.ptr + request.len, most - first);
     v->first = first;
     v->last = last;
     v->middle = span_make(body.ptr + first, body.len - first - last);

@@ -21,6 +21,7 @@
  * asked for.
  */
 #include "lull/base/ascii.h"
+#include "lull/base/scan.h"
 #include "lull/base/utf8.h"
 #include "path/json/json_priv.h"
 
@@ -105,7 +106,11 @@ static bool read_string(struct reader *r, bool *escaped)
     if (!skip_char(r, '"')) {
         return false;
     }
-    while (r->at < r->end && *r->at != '"') {
+    for (;;) {
+        r->at += scan_json_plain(r->at, (size_t)(r->end - r->at));
+        if (r->at == r->end || *r->at == '"') {
+            break;
+        }
         unsigned char c = (unsigned char)*r->at;
         if (c >= 0x80) {
             size_t n = utf8_length(r->at, (size_t)(r->end - r->at));
