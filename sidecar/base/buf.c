@@ -12,13 +12,10 @@
 
 static const size_t BUF_FIRST = 64;
 
-bool span_eq_nocase(struct span a, struct span b)
+bool ascii_same(const char *a, const char *b, size_t n)
 {
-    if (a.len != b.len) {
-        return false;
-    }
-    for (size_t i = 0; i < a.len; i++) {
-        if (ascii_lower(a.ptr[i]) != ascii_lower(b.ptr[i])) {
+    for (size_t i = 0; i < n; i++) {
+        if (a[i] != b[i] && ascii_lower(a[i]) != ascii_lower(b[i])) {
             return false;
         }
     }
@@ -44,7 +41,9 @@ size_t span_find(struct span hay, struct span needle, size_t from)
     if (needle.len == 0) {
         return from;
     }
-    const char *at = memmem(hay.ptr + from, hay.len - from, needle.ptr, needle.len);
+    const char *at = needle.len == 1
+                         ? memchr(hay.ptr + from, needle.ptr[0], hay.len - from)
+                         : memmem(hay.ptr + from, hay.len - from, needle.ptr, needle.len);
     return at == NULL ? SIZE_MAX : (size_t)(at - hay.ptr);
 }
 

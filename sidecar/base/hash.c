@@ -11,6 +11,9 @@
 #include <sys/random.h>
 #define XXH_STATIC_LINKING_ONLY
 #include <xxhash.h>
+#ifdef LULL_HAS_XXH_DISPATCH
+#include <xxh_x86dispatch.h> /* puts its functions in place of those of xxhash.h */
+#endif
 
 _Static_assert(sizeof(XXH3_state_t) <= sizeof(((struct hash_state *)NULL)->opaque),
                "hash_state holds an XXH3 state");

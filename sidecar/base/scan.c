@@ -1,14 +1,12 @@
-/* scan.c: vectors of 16 bytes, which gcc and clang have on every machine. A block in which a byte
- * ends the run, and the last bytes that fill no block, are read byte by byte. Comparisons are
- * signed, so that every byte over 0x7F is less than a blank.
+/* scan.c: vectors of 16 bytes, which gcc and clang have on every machine. The last bytes, which fill
+ * no block, are read byte by byte. Comparisons are signed, so that every byte over 0x7F is less
+ * than a blank.
  */
 #include "lull/base/scan.h"
 
-#include <stdbool.h>
-#include <stdint.h>
-#include <string.h>
+#include "lull/base/ascii.h"
 
-enum { BLOCK = 16 };
+enum { BLOCK = 16, HALF = 8 };
 
 typedef signed char block __attribute__((vector_size(BLOCK)));
 typedef uint64_t halves __attribute__((vector_size(BLOCK)));
@@ -20,23 +18,47 @@ static inline block block_at(const char *p)
     return b;
 }
 
-/* Whether a comparison was true for one byte at least. */
-static inline bool any(block found)
+/* The place of the first byte that is not 0 in the bytes of a word in memory; it is not 0. */
+static inline size_t first_byte(uint64_t half)
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    return (size_t)__builtin_ctzll(half) / 8;
+#else
+    return (size_t)__builtin_clzll(half) / 8;
+#endif
+}
+
+static inline size_t last_byte(uint64_t half)
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    return HALF - 1 - (size_t)__builtin_clzll(half) / 8;
+#else
+    return HALF - 1 - (size_t)__builtin_ctzll(half) / 8;
+#endif
+}
+
+/* The first byte for which a comparison was true; BLOCK: none. */
+static inline size_t first(block found)
 {
     halves h = (halves)found;
-    return (h[0] | h[1]) != 0;
+    return h[0] != 0 ? first_byte(h[0]) : h[1] != 0 ? HALF + first_byte(h[1]) : BLOCK;
 }
+
+/* Goes on over whole blocks up to the first byte for which `ends` is true. */
+#define SCAN_BLOCKS(i, p, len, ends)                                                               \
+    while ((len) - (i) >= BLOCK) {                                                                 \
+        block b = block_at((p) + (i));                                                             \
+        size_t n = first((block)(ends));                                                           \
+        (i) += n;                                                                                  \
+        if (n < BLOCK) {                                                                           \
+            return (i);                                                                            \
+        }                                                                                          \
+    }
 
 size_t scan_json_plain(const char *p, size_t len)
 {
     size_t i = 0;
-    while (len - i >= BLOCK) {
-        block b = block_at(p + i);
-        if (any((b < 0x20) | (b == '"') | (b == '\\'))) {
-            break;
-        }
-        i += BLOCK;
-    }
+    SCAN_BLOCKS(i, p, len, (b < 0x20) | (b == '"') | (b == '\\'))
     while (i < len && (signed char)p[i] >= 0x20 && p[i] != '"' && p[i] != '\\') {
         i++;
     }
@@ -46,9 +68,7 @@ size_t scan_json_plain(const char *p, size_t len)
 size_t scan_ascii(const char *p, size_t len)
 {
     size_t i = 0;
-    while (len - i >= BLOCK && !any(block_at(p + i) < 0)) {
-        i += BLOCK;
-    }
+    SCAN_BLOCKS(i, p, len, b < 0)
     while (i < len && (signed char)p[i] >= 0) {
         i++;
     }
@@ -58,14 +78,27 @@ size_t scan_ascii(const char *p, size_t len)
 size_t scan_field_value(const char *p, size_t len)
 {
     size_t i = 0;
-    while (len - i >= BLOCK) {
-        block b = block_at(p + i);
-        if (any(((b < 0x20) & (b >= 0) & (b != '\t')) | (b == 0x7F))) {
-            break;
-        }
-        i += BLOCK;
-    }
+    SCAN_BLOCKS(i, p, len, ((b < 0x20) & (b >= 0) & (b != '\t')) | (b == 0x7F))
     while (i < len && ((unsigned char)p[i] >= 0x20 || p[i] == '\t') && p[i] != 0x7F) {
+        i++;
+    }
+    return i;
+}
+
+/* Where the letters, digits and hyphens end that most tokens are of. */
+static size_t scan_word(const char *p, size_t len)
+{
+    size_t i = 0;
+    SCAN_BLOCKS(i, p, len,
+                ~(((b | 0x20) >= 'a') & ((b | 0x20) <= 'z')) & ~((b >= '0') & (b <= '9')) &
+                    (b != '-'))
+    return i;
+}
+
+size_t scan_token(const char *p, size_t len)
+{
+    size_t i = scan_word(p, len);
+    while (i < len && ascii_is_token(p[i])) {
         i++;
     }
     return i;
@@ -74,8 +107,12 @@ size_t scan_field_value(const char *p, size_t len)
 size_t scan_common(const char *a, const char *b, size_t len)
 {
     size_t i = 0;
-    while (len - i >= BLOCK && !any(block_at(a + i) ^ block_at(b + i))) {
-        i += BLOCK;
+    while (len - i >= BLOCK) {
+        size_t n = first(block_at(a + i) ^ block_at(b + i));
+        i += n;
+        if (n < BLOCK) {
+            return i;
+        }
     }
     while (i < len && a[i] == b[i]) {
         i++;
@@ -86,7 +123,14 @@ size_t scan_common(const char *a, const char *b, size_t len)
 size_t scan_common_back(const char *a_end, const char *b_end, size_t len)
 {
     size_t i = 0;
-    while (len - i >= BLOCK && !any(block_at(a_end - i - BLOCK) ^ block_at(b_end - i - BLOCK))) {
+    while (len - i >= BLOCK) {
+        halves h = (halves)(block_at(a_end - i - BLOCK) ^ block_at(b_end - i - BLOCK));
+        if (h[1] != 0) {
+            return i + HALF - 1 - last_byte(h[1]);
+        }
+        if (h[0] != 0) {
+            return i + BLOCK - 1 - last_byte(h[0]);
+        }
         i += BLOCK;
     }
     while (i < len && *(a_end - i - 1) == *(b_end - i - 1)) {

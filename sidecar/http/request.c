@@ -10,6 +10,7 @@
 #include "lull/http/request.h"
 
 #include "lull/base/ascii.h"
+#include "lull/base/scan.h"
 
 #include <stddef.h>
 
@@ -31,13 +32,14 @@ static enum http_parse parse_fails(enum http_error *error, enum http_error which
 static enum http_method method_of(struct span name)
 {
     static const struct {
-        const char *name;
+        struct span name;
         enum http_method method;
-    } methods[] = {{"GET", HTTP_GET},        {"HEAD", HTTP_HEAD},     {"POST", HTTP_POST},
-                   {"PUT", HTTP_PUT},        {"DELETE", HTTP_DELETE}, {"PATCH", HTTP_PATCH},
-                   {"OPTIONS", HTTP_OPTIONS}};
+    } methods[] = {{{"GET", 3}, HTTP_GET},        {{"HEAD", 4}, HTTP_HEAD},
+                   {{"POST", 4}, HTTP_POST},      {{"PUT", 3}, HTTP_PUT},
+                   {{"DELETE", 6}, HTTP_DELETE},  {{"PATCH", 5}, HTTP_PATCH},
+                   {{"OPTIONS", 7}, HTTP_OPTIONS}};
     for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++) {
-        if (span_eq(name, span_of(methods[i].name))) {
+        if (span_eq(name, methods[i].name)) {
             return methods[i].method;
         }
     }
@@ -74,7 +76,11 @@ static void merge_slashes(char *target, size_t *len)
 {
     size_t to = 0;
     bool query = false;
-    for (size_t from = 0; from < *len; from++) {
+    while (to + 1 < *len && !(target[to] == '/' && target[to + 1] == '/')) {
+        query = query || target[to] == '?';
+        to++;
+    }
+    for (size_t from = to; from < *len; from++) {
         query = query || target[from] == '?';
         if (!query && target[from] == '/' && to > 0 && target[to - 1] == '/') {
             continue;
@@ -121,14 +127,18 @@ static enum http_error parse_line(struct http_request *r, char *line, size_t len
 {
     struct span all = span_make(line, len);
     size_t first = span_find(all, SPAN(" "), 0);
-    size_t last = span_rfind(all, SPAN(" "));
-    if (first == SIZE_MAX || first == 0 || last == first) {
+    if (first == SIZE_MAX || first == 0) {
         return HTTP_ERROR_BAD_REQUEST;
     }
-    for (size_t i = 0; i < first; i++) {
-        if (!ascii_is_token(line[i])) {
-            return HTTP_ERROR_BAD_REQUEST;
-        }
+    size_t last = len - 1;
+    while (line[last] != ' ') {
+        last--;
+    }
+    if (last == first) {
+        return HTTP_ERROR_BAD_REQUEST;
+    }
+    if (scan_token(line, first) < first) {
+        return HTTP_ERROR_BAD_REQUEST;
     }
     r->method_name = span_make(line, first);
     r->method = method_of(r->method_name);
@@ -213,38 +223,29 @@ static enum http_error read_framing(struct parser *p, struct span name, struct s
     return HTTP_ERROR_NONE;
 }
 
-static bool value_is_clean(const char *ptr, size_t len)
-{
-    for (size_t i = 0; i < len; i++) {
-        unsigned char c = (unsigned char)ptr[i];
-        if ((c < 0x20 && c != '\t') || c == 0x7f) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static enum http_error parse_field(struct parser *p, const char *line, size_t len)
+/* The field whose line begins at *at, which moves behind it. A line ends at CR LF; any other control
+ * byte, CR or LF is refused. */
+static enum http_error parse_field(struct parser *p, size_t *at)
 {
     struct http_request *r = p->out;
-    size_t colon = 0;
-    while (colon < len && ascii_is_token(line[colon])) {
-        colon++;
-    }
-    if (colon == 0 || colon == len || line[colon] != ':') {
+    const char *line = p->data + *at;
+    size_t left = p->end - *at;
+    size_t colon = scan_token(line, left);
+    if (colon == 0 || colon == left || line[colon] != ':') {
         return HTTP_ERROR_BAD_REQUEST; /* folding, a blank before the colon, no name */
     }
     if (r->header_count == HTTP_MAX_HEADERS) {
         return HTTP_ERROR_HEADER_TOO_LARGE;
     }
     const char *value = line + colon + 1;
-    size_t size = len - colon - 1;
-    if (!value_is_clean(value, size)) {
+    size_t size = scan_field_value(value, left - colon - 1);
+    if (left - colon - 1 - size < 2 || value[size] != '\r' || value[size + 1] != '\n') {
         return HTTP_ERROR_BAD_REQUEST;
     }
     struct http_header *h = &r->headers[r->header_count++];
     h->name = span_make(line, colon);
     h->value = span_trim(span_make(value, size));
+    *at += colon + 1 + size + 2;
     return read_framing(p, h->name, h->value);
 }
 
@@ -267,27 +268,40 @@ static enum http_error finish_head(struct parser *p)
 /* The whole head is there: data[start..end), end at the final empty line. */
 static enum http_error parse_whole(struct parser *p, size_t start)
 {
-    size_t at = start;
-    bool first = true;
-    while (at < p->end) {
-        char *line = p->data + at;
-        char *lf = memchr(line, '\n', p->end - at);
-        require(lf != NULL);
-        if (lf == line || lf[-1] != '\r') {
-            return HTTP_ERROR_BAD_REQUEST;
-        }
-        size_t len = (size_t)(lf - line) - 1;
-        if (memchr(line, '\r', len) != NULL) {
-            return HTTP_ERROR_BAD_REQUEST;
-        }
-        enum http_error e = first ? parse_line(p->out, line, len) : parse_field(p, line, len);
-        if (e != HTTP_ERROR_NONE) {
-            return e;
-        }
-        first = false;
-        at += len + 2;
+    char *line = p->data + start;
+    char *lf = memchr(line, '\n', p->end - start);
+    require(lf != NULL);
+    if (lf == line || lf[-1] != '\r') {
+        return HTTP_ERROR_BAD_REQUEST;
     }
-    return finish_head(p);
+    size_t len = (size_t)(lf - line) - 1;
+    if (memchr(line, '\r', len) != NULL) {
+        return HTTP_ERROR_BAD_REQUEST;
+    }
+    enum http_error e = parse_line(p->out, line, len);
+    size_t at = start + len + 2;
+    while (e == HTTP_ERROR_NONE && at < p->end) {
+        e = parse_field(p, &at);
+    }
+    return e == HTTP_ERROR_NONE ? finish_head(p) : e;
+}
+
+/* Where the CR LF CR LF at the end of a head begins, at or after `from`; SIZE_MAX: not there. */
+static size_t find_end(const char *data, size_t len, size_t from)
+{
+    static const char before[3] = {'\r', '\n', '\r'}; /* the last LF */
+    size_t at = from + sizeof before;
+    while (at < len) {
+        const char *lf = memchr(data + at, '\n', len - at);
+        if (lf == NULL) {
+            return SIZE_MAX;
+        }
+        if (memcmp(lf - sizeof before, before, sizeof before) == 0) {
+            return (size_t)(lf - data) - sizeof before;
+        }
+        at = (size_t)(lf - data) + 1;
+    }
+    return SIZE_MAX;
 }
 
 static bool has_bare_lf(const char *data, size_t len)
@@ -335,7 +349,7 @@ enum http_parse http_parse_head(char *data, size_t len, size_t *scanned, struct 
         return HTTP_PARSE_MORE;
     }
     size_t from = *scanned > start + 3 ? *scanned - 3 : start;
-    size_t end = span_find(span_make(data, len), SPAN("\r\n\r\n"), from);
+    size_t end = find_end(data, len, from);
     if (end == SIZE_MAX) {
         *scanned = len;
         enum http_error e = check_early(data, start, len);

@@ -35,7 +35,16 @@ static inline bool span_eq(struct span a, struct span b)
     return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
 }
 
-bool span_eq_nocase(struct span a, struct span b); /* ASCII only */
+/* Whether n bytes are the same but for the case of ASCII letters. */
+bool ascii_same(const char *a, const char *b, size_t n);
+
+/* ASCII only. */
+static inline bool span_eq_nocase(struct span a, struct span b)
+{
+    return a.len == b.len && ascii_same(a.ptr, b.ptr, a.len);
+}
+
+/* Whether s begins, or ends, with those bytes. */
 bool span_starts(struct span s, struct span prefix);
 bool span_ends(struct span s, struct span suffix);
 /* First place of needle in hay at or after `from`; SIZE_MAX when absent. */

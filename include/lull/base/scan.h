@@ -12,6 +12,8 @@
 size_t scan_json_plain(const char *p, size_t len);
 /* How many bytes from p on are ASCII. */
 size_t scan_ascii(const char *p, size_t len);
+/* How many bytes from p on make a token of HTTP (ascii_is_token). */
+size_t scan_token(const char *p, size_t len);
 /* How many bytes from p on may stand in the value of a field of HTTP: no control byte but tab. */
 size_t scan_field_value(const char *p, size_t len);
 

@@ -1,6 +1,7 @@
 /* test_scan.c: every byte at every place of a run, beside a loop over single bytes. */
 #include "support/check.h"
 
+#include "lull/base/ascii.h"
 #include "lull/base/scan.h"
 
 #include <string.h>
@@ -17,6 +18,11 @@ static bool is_ascii(unsigned char c)
     return c < 0x80;
 }
 
+static bool is_token(unsigned char c)
+{
+    return ascii_is_token((char)c);
+}
+
 static bool is_field_value(unsigned char c)
 {
     return (c >= 0x20 || c == '\t') && c != 0x7F;
@@ -29,6 +35,7 @@ static void every_byte_ends_its_runs_at_every_place(void **state)
         bool (*goes_on)(unsigned char c);
     } rows[] = {{scan_json_plain, is_json_plain},
                 {scan_ascii, is_ascii},
+                {scan_token, is_token},
                 {scan_field_value, is_field_value}};
     char text[LONGEST];
     (void)state;
