@@ -32,3 +32,8 @@ if(TARGET lull_dialect)
   target_compile_definitions(bench_cross PRIVATE LULL_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
   target_link_libraries(bench_cross PRIVATE lull_dialect PkgConfig::CJSON)
 endif()
+
+if(TARGET lull_base)
+  add_executable(bench_bare EXCLUDE_FROM_ALL ${CMAKE_CURRENT_LIST_DIR}/bare.c)
+  target_link_libraries(bench_bare PRIVATE lull_base)
+endif()

@@ -22,6 +22,13 @@ def title(size, number=0):
     return body(words).encode()
 
 
+def chat(size):
+    """The body of a streamed chat."""
+    text = f"{0:08d} " + ("word " * (size // 5))
+    return json.dumps({"model": "m", "messages": [{"role": "user", "content": text[:size - 80]}], "stream": True},
+                      separators=(",", ":")).encode()
+
+
 def chunk(delta, finish=None):
     return ("data: " + json.dumps({"id": "c", "object": "chat.completion.chunk", "model": "m",
                                    "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}) + "\n\n").encode()

@@ -1,0 +1,257 @@
+/* bare.c: what a benchmark needs beside lull, in one thread over epoll.
+ *
+ * usage: bench_bare table PORT    the limit of a cache: a body is hashed, looked up, compared, and
+ *                                 its answer is sent. Nothing is parsed but the length; a body that
+ *                                 is not there is put in.
+ *        bench_bare model PORT    a model server: a task is answered at once, whole or as events as
+ *                                 it asks; a chat by CHUNKS chunks, one a millisecond.
+ *
+ * Binds 127.0.0.1. Trusts its client: this is no server.
+ */
+#include "lull/base/hash.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { CONNS = 1024, ROOM = 64 * 1024, SLOTS = 1 << 18, CHUNKS = 40, EVENTS = 64 };
+
+struct conn {
+    int chunks; /* of a chat that are still to be sent */
+    size_t len;
+    char data[ROOM];
+};
+
+struct row {
+    struct hash_key key;
+    size_t len;
+    char *body; /* NULL: free */
+};
+
+static struct conn *conns[CONNS];
+static struct row *rows;
+static struct hash_secret secret;
+static int streams;
+static bool is_model;
+
+#define ANSWER                                                                                     \
+    "{\"id\":\"c\",\"object\":\"chat.completion\",\"model\":\"m\",\"choices\":[{\"index\":0,"      \
+    "\"message\":{\"role\":\"assistant\",\"content\":\"{\\\"title\\\": \\\"A title\\\"}\"},"       \
+    "\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":9,"         \
+    "\"total_tokens\":18}}"
+#define EVENT(delta, finish)                                                                       \
+    "data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"model\":\"m\",\"choices\":["       \
+    "{\"index\":0,\"delta\":{" delta "},\"finish_reason\":" finish "}]}\n\n"
+#define TASK_EVENTS                                                                                \
+    EVENT("\"role\":\"assistant\",\"content\":\"\"", "null")                                       \
+    EVENT("\"content\":\"{\\\"title\\\": \\\"A title\\\"}\"", "null")                              \
+    EVENT("", "\"stop\"") "data: [DONE]\n\n"
+static const char HEAD_OF_STREAM[] = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+                                     "Transfer-Encoding: chunked\r\n\r\n";
+
+static void send_all(int fd, const char *data, size_t len)
+{
+    ssize_t n = send(fd, data, len, MSG_NOSIGNAL);
+    if (n >= 0 && (size_t)n != len) {
+        fprintf(stderr, "a client does not read\n");
+        exit(1);
+    }
+}
+
+static void send_answer(int fd, const char *status, const char *type, const char *body)
+{
+    char out[2048];
+    int n = snprintf(out, sizeof out,
+                     "HTTP/1.1 %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n\r\n%s", status,
+                     type, strlen(body), body);
+    send_all(fd, out, (size_t)n);
+}
+
+static void send_chunk(int fd, const char *event)
+{
+    char out[1024];
+    int n = snprintf(out, sizeof out, "%zx\r\n%s\r\n", strlen(event), event);
+    send_all(fd, out, (size_t)n);
+}
+
+/* ---- the two roles ---- */
+
+/* Finds the body, or puts it in. */
+static void look_up(struct span body)
+{
+    struct hash_key key = hash_key_of(&secret, body);
+    size_t at = key.lo % SLOTS;
+    while (rows[at].body != NULL && !(hash_key_eq(rows[at].key, key) &&
+                                      span_eq(span_make(rows[at].body, rows[at].len), body))) {
+        at = (at + 1) % SLOTS;
+    }
+    if (rows[at].body == NULL) {
+        rows[at] = (struct row){key, body.len, mem_new(body.len)};
+        memcpy(rows[at].body, body.ptr, body.len);
+    }
+}
+
+static void answer_as_model(int fd, struct span head, struct span body)
+{
+    bool streamed = span_find(body, SPAN("\"stream\":true"), 0) != SIZE_MAX;
+    if (!span_starts(head, SPAN("POST "))) {
+        send_answer(fd, "404 Not Found", "application/json", "{}");
+    } else if (!streamed) {
+        send_answer(fd, "200 OK", "application/json", ANSWER);
+    } else if (span_find(body, SPAN("### Task"), 0) != SIZE_MAX) {
+        send_answer(fd, "200 OK", "text/event-stream", TASK_EVENTS);
+    } else {
+        send_all(fd, HEAD_OF_STREAM, sizeof HEAD_OF_STREAM - 1);
+        conns[fd]->chunks = CHUNKS;
+        streams++;
+    }
+}
+
+static void next_chunk(int fd)
+{
+    struct conn *c = conns[fd];
+    if (--c->chunks > 0) {
+        send_chunk(fd, EVENT("\"content\":\" word\"", "null"));
+        return;
+    }
+    send_chunk(fd, EVENT("", "\"stop\"") "data: [DONE]\n\n");
+    send_all(fd, "0\r\n\r\n", 5);
+    streams--;
+}
+
+/* ---- connections ---- */
+
+/* The first request in the connection's bytes; false: it is not whole. */
+static bool take_request(int fd)
+{
+    struct conn *c = conns[fd];
+    struct span all = span_make(c->data, c->len);
+    size_t end = span_find(all, SPAN("\r\n\r\n"), 0);
+    if (end == SIZE_MAX) {
+        return false;
+    }
+    struct span head = span_make(c->data, end);
+    size_t field = span_find(head, SPAN("\r\nContent-Length: "), 0);
+    field = field == SIZE_MAX ? span_find(head, SPAN("\r\ncontent-length: "), 0) : field;
+    size_t length = field == SIZE_MAX ? 0 : strtoul(c->data + field + 18, NULL, 10);
+    size_t whole = end + 4 + length;
+    if (c->len < whole) {
+        return false;
+    }
+    struct span body = span_make(c->data + end + 4, length);
+    if (is_model) {
+        answer_as_model(fd, head, body);
+    } else {
+        look_up(body);
+        send_answer(fd, "200 OK", "application/json", ANSWER);
+    }
+    c->len -= whole;
+    memmove(c->data, c->data + whole, c->len);
+    return true;
+}
+
+static void drop(int fd)
+{
+    streams -= conns[fd]->chunks > 0 ? 1 : 0;
+    free(conns[fd]);
+    conns[fd] = NULL;
+    close(fd);
+}
+
+static void on_readable(int fd)
+{
+    struct conn *c = conns[fd];
+    ssize_t n = recv(fd, c->data + c->len, ROOM - c->len, 0);
+    if (n <= 0) {
+        drop(fd);
+        return;
+    }
+    c->len += (size_t)n;
+    while (c->len > 0 && take_request(fd)) {
+    }
+}
+
+static void take_connection(int epoll, int listener)
+{
+    int on = 1;
+    int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
+    if (fd < 0 || fd >= CONNS) {
+        fprintf(stderr, "too many connections\n");
+        exit(1);
+    }
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    conns[fd] = mem_new(sizeof **conns);
+    struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
+    epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
+}
+
+static int64_t now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static void stream_on(int64_t *last)
+{
+    int64_t now = now_ms();
+    if (streams == 0 || now == *last) {
+        return;
+    }
+    *last = now;
+    for (int fd = 0; fd < CONNS; fd++) {
+        if (conns[fd] != NULL && conns[fd]->chunks > 0) {
+            next_chunk(fd);
+        }
+    }
+}
+
+static int listen_on(const char *port)
+{
+    int on = 1;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    struct sockaddr_in at = {.sin_family = AF_INET,
+                             .sin_port = htons((uint16_t)strtoul(port, NULL, 10)),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (bind(fd, (const struct sockaddr *)&at, sizeof at) != 0 || listen(fd, 512) != 0) {
+        perror("bench_bare");
+        exit(1);
+    }
+    return fd;
+}
+
+int main(int argc, char **argv)
+{
+    struct epoll_event events[EVENTS];
+    int64_t last = 0;
+    if (argc != 3 || (strcmp(argv[1], "table") != 0 && strcmp(argv[1], "model") != 0)) {
+        fprintf(stderr, "usage: bench_bare table|model PORT\n");
+        return 2;
+    }
+    is_model = strcmp(argv[1], "model") == 0;
+    rows = mem_new(SLOTS * sizeof *rows);
+    require_ok(hash_secret_generate(&secret));
+    int listener = listen_on(argv[2]);
+    int epoll = epoll_create1(0);
+    struct epoll_event event = {.events = EPOLLIN, .data.fd = listener};
+    epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &event);
+    for (;;) {
+        int n = epoll_wait(epoll, events, EVENTS, streams > 0 ? 1 : -1);
+        for (int i = 0; i < n; i++) {
+            int fd = events[i].data.fd;
+            if (fd == listener) {
+                take_connection(epoll, listener);
+            } else {
+                on_readable(fd);
+            }
+        }
+        stream_on(&last);
+    }
+}
