@@ -144,6 +144,7 @@ static void run_deferred(struct loop *loop)
 void loop_run(struct loop *loop)
 {
     loop->stop = false;
+    run_deferred(loop); /* of what was done before */
     while (!loop->stop) {
         if (event_base_loop(loop->base, EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY) < 0) {
             log_error("loop", "the event loop failed");

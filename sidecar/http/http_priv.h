@@ -205,8 +205,10 @@ void linger_drain(struct http_conn *c);
 
 /* response.c */
 void reply_writable(struct http_conn *c);
-/* Sends or queues bytes; two spans, so that head and body leave in one call. */
-void reply_send(struct http_conn *c, struct span a, struct span b);
+/* Sends or queues bytes. At most REPLY_PARTS spans, so that a head and its body, or a chunk and its
+ * frame, leave in one call: each call is a packet of its own to a client. */
+enum { REPLY_PARTS = 3 };
+void reply_send(struct http_conn *c, const struct span *parts, size_t count);
 void reply_reset(struct http_conn *c);
 
 #endif

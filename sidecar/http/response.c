@@ -86,10 +86,15 @@ static void queue_output(struct http_conn *c, struct span s)
 }
 
 /* Writes as much as the socket takes; returns how much, or -1. */
-static ssize_t write_socket(struct http_conn *c, struct span a, struct span b)
+static ssize_t write_socket(struct http_conn *c, const struct span *parts, size_t count)
 {
-    struct iovec iov[2] = {{(void *)(uintptr_t)a.ptr, a.len}, {(void *)(uintptr_t)b.ptr, b.len}};
-    struct msghdr msg = {.msg_iov = iov, .msg_iovlen = b.len > 0 ? 2 : 1};
+    struct iovec iov[REPLY_PARTS];
+    struct msghdr msg = {.msg_iov = iov};
+    for (size_t i = 0; i < count; i++) {
+        if (parts[i].len > 0) {
+            iov[msg.msg_iovlen++] = (struct iovec){(void *)(uintptr_t)parts[i].ptr, parts[i].len};
+        }
+    }
     ssize_t n = sendmsg(c->fd, &msg, MSG_NOSIGNAL);
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
         return 0;
@@ -97,29 +102,33 @@ static ssize_t write_socket(struct http_conn *c, struct span a, struct span b)
     return n;
 }
 
-void reply_send(struct http_conn *c, struct span a, struct span b)
+void reply_send(struct http_conn *c, const struct span *parts, size_t count)
 {
-    size_t sent = 0;
+    size_t sent = 0, all = 0;
+    require(count <= REPLY_PARTS);
+    for (size_t i = 0; i < count; i++) {
+        all += parts[i].len;
+    }
     if (c->broken || c->state == CONN_CLOSED) {
         return;
     }
-    if (unsent(c) == 0 && a.len + b.len > 0) {
-        ssize_t n = write_socket(c, a, b);
+    if (unsent(c) == 0 && all > 0) {
+        ssize_t n = write_socket(c, parts, count);
         if (n < 0) {
             reply_broke(c);
             return;
         }
         sent = (size_t)n;
     }
-    if (sent == a.len + b.len) {
+    if (sent == all) {
         return;
     }
-    if (sent < a.len) {
-        queue_output(c, span_make(a.ptr + sent, a.len - sent));
-        sent = a.len;
-    }
-    if (b.len > 0) {
-        queue_output(c, span_make(b.ptr + (sent - a.len), b.len - (sent - a.len)));
+    for (size_t i = 0; i < count; i++) {
+        size_t gone = sent < parts[i].len ? sent : parts[i].len;
+        if (gone < parts[i].len) {
+            queue_output(c, span_make(parts[i].ptr + gone, parts[i].len - gone));
+        }
+        sent -= gone;
     }
     conn_update_watch(c);
 }
@@ -128,7 +137,8 @@ void reply_writable(struct http_conn *c)
 {
     struct http_server *s = c->server;
     if (unsent(c) > 0) {
-        ssize_t n = write_socket(c, span_make(c->out.data + c->out_at, unsent(c)), SPAN_NONE);
+        const struct span rest = span_make(c->out.data + c->out_at, unsent(c));
+        ssize_t n = write_socket(c, &rest, 1);
         if (n < 0) {
             conn_gone(c);
             return;
@@ -266,7 +276,8 @@ static void send_full(struct http_conn *c, struct head *h, int status, struct sp
         reply_broke(c);
         return;
     }
-    reply_send(c, span_make(start, (size_t)(h->at - start)), bodiless ? SPAN_NONE : body);
+    const struct span parts[] = {span_make(start, (size_t)(h->at - start)), body};
+    reply_send(c, parts, bodiless ? 1 : 2);
 }
 
 void http_reply_full(struct http_conn *c, int status, struct span content_type, struct span extra,
@@ -363,7 +374,8 @@ void http_reply_begin(struct http_conn *c, int status, struct span reason,
     if (h.over) {
         reply_broke(c);
     } else {
-        reply_send(c, span_make(head.data, (size_t)(h.at - head.data)), SPAN_NONE);
+        const struct span all = span_make(head.data, (size_t)(h.at - head.data));
+        reply_send(c, &all, 1);
     }
     buf_free(&head);
 }
@@ -380,10 +392,10 @@ bool http_reply_data(struct http_conn *c, struct span piece)
         for (uint64_t n = piece.len; n > 0; n >>= 4) {
             size[--at] = ascii_hex_digit((unsigned)n);
         }
-        reply_send(c, span_make(size + at, sizeof size - at), piece);
-        reply_send(c, SPAN("\r\n"), SPAN_NONE);
+        const struct span chunk[] = {span_make(size + at, sizeof size - at), piece, SPAN("\r\n")};
+        reply_send(c, chunk, 3);
     } else {
-        reply_send(c, piece, SPAN_NONE);
+        reply_send(c, &piece, 1);
     }
     if (unsent(c) > c->server->limits.high_water) {
         c->want_writable = true;
@@ -396,7 +408,8 @@ void http_reply_end(struct http_conn *c)
 {
     require(c->state == CONN_REQUEST && c->reply_status != 0);
     if (c->framing == FRAMING_CHUNKED) {
-        reply_send(c, SPAN("0\r\n\r\n"), SPAN_NONE);
+        const struct span last = SPAN("0\r\n\r\n");
+        reply_send(c, &last, 1);
     }
     c->paused = false;
     c->want_writable = false;

@@ -778,8 +778,8 @@ SOCKETS = "sidecar/path/upstream/sockets.c"
 TRANSFER = "sidecar/path/upstream/transfer.c"
 REUSE = ("unit.upstream.test_upstream_reuse",)
 mutant(R, "an idle one is looked at before a request goes out on it", SOCKETS,
-       "if (sock->idle && !sock->retired && has_bytes_or_ended(sock)) {",
-       "if (sock->idle && sock->retired && has_bytes_or_ended(sock)) {", REUSE)
+       "if (!sock->idle || sock->retired) {",
+       "if (!sock->idle || !sock->retired) {", REUSE)
 mutant(R, "what begins before the request has left is not its answer", SOCKETS,
        "return sending;", "return false;", REUSE)
 mutant(R, "what is not HTTP is not the answer", "sidecar/path/upstream/upstream.c",

@@ -27,7 +27,7 @@ struct loop *loop_create(void);
 /* All timers, watches, signals and wakers must have been destroyed before. NULL is fine. */
 void loop_destroy(struct loop *loop);
 
-/* Runs until loop_stop(). */
+/* Runs until loop_stop(). Work that was deferred before runs first. */
 void loop_run(struct loop *loop);
 /* Ends loop_run() after the current turn, deferred work included. */
 void loop_stop(struct loop *loop);

@@ -413,6 +413,14 @@ void store_job_free(struct store_job *job)
     free(job);
 }
 
+/* Whether the writer has something to do that it would not find at the end of its wait: the first
+ * job, a group that is full, or one that a client waits for. */
+static bool must_wake_writer(const struct store *s)
+{
+    return s->queued == 1 || s->hurry || s->queued == STORE_GROUP_JOBS ||
+           s->queued_bytes >= STORE_GROUP_BYTES;
+}
+
 void store_submit(struct store *s, struct store_job *job)
 {
     pthread_mutex_lock(&s->mutex);
@@ -427,8 +435,11 @@ void store_submit(struct store *s, struct store_job *job)
     s->queued_bytes += job->value.len;
     /* a client of the control socket waits for a removal */
     s->hurry = s->hurry || job->kind == STORE_REMOVE || job->kind == STORE_PURGE;
-    pthread_cond_signal(&s->wake_writer);
+    bool wake = must_wake_writer(s);
     pthread_mutex_unlock(&s->mutex);
+    if (wake) {
+        pthread_cond_signal(&s->wake_writer);
+    }
 }
 
 /* On the loop thread. The map may move: not while it is read. The mutex is held. */

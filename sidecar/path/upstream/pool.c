@@ -53,15 +53,18 @@ static void on_timer(void *ctx)
     pool_action(ctx, CURL_SOCKET_TIMEOUT, 0);
 }
 
-/* Never acts at once, even for 0: that would enter libcurl from its own callback. */
+/* Never acts at once: that would enter libcurl from its own callback. 0, as at the begin of every
+ * transfer, is the end of this turn of the loop: a timer would be a turn of its own. */
 static int on_timeout(CURLM *multi, long ms, void *userp)
 {
     struct upstream_pool *pool = userp;
     (void)multi;
-    if (ms < 0) {
-        loop_timer_stop(pool->timer);
-    } else {
+    loop_timer_stop(pool->timer);
+    loop_defer_cancel(pool->loop, &pool->soon);
+    if (ms > 0) {
         loop_timer_start(pool->timer, (usec_t)ms * USEC_PER_MS);
+    } else if (ms == 0) {
+        loop_defer(pool->loop, &pool->soon);
     }
     return 0;
 }
@@ -76,6 +79,7 @@ struct upstream_pool *pool_create(struct loop *loop, curl_socket_callback wanted
     pool->events = events;
     list_init(&pool->socks);
     pool->timer = loop_timer_create(loop, on_timer, pool);
+    pool->soon = (struct loop_deferred){.fn = on_timer, .ctx = pool};
     pool->multi = curl_multi_init();
     require(pool->multi != NULL);
     curl_multi_setopt(pool->multi, CURLMOPT_SOCKETFUNCTION, wanted);
@@ -97,6 +101,7 @@ void pool_destroy(struct upstream_pool *pool)
     require(list_empty(&pool->socks));
     origins_free(pool);
     loop_timer_destroy(pool->timer);
+    loop_defer_cancel(pool->loop, &pool->soon);
     free(pool);
     curl_global_cleanup();
 }

@@ -12,7 +12,8 @@
  *              that cannot be seen, the connection is not kept             give_chunks
  *   idle       the socket is watched: a byte, or the end, retires it       on_watch
  *   picked     all idle sockets are looked at once more, right before      sockets_are_silent, from
- *              the request is written; one with bytes: the call retries    transfer_send
+ *              the request is written (libcurl does not say which it has   transfer_send
+ *              picked); one with bytes: the call retries
  *   writing    an answer that begins before the request has left is not    answer_is_late
  *              its answer: the call retries
  *   reading    what is not HTTP, or is a 408, on a reused connection is    transfer.c:
@@ -32,6 +33,7 @@
 
 #include "lull/base/os.h"
 
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -80,18 +82,43 @@ static bool has_bytes_or_ended(const struct sock *sock)
     return recv(sock->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0;
 }
 
-bool sockets_are_silent(struct upstream_pool *pool)
+/* Looks at a batch of idle sockets, and retires those that are not silent. */
+static bool batch_is_silent(struct sock *const *batch, struct pollfd *fds, size_t count)
 {
     bool silent = true;
-    list_each(node, &pool->socks)
-    {
-        struct sock *sock = list_item(node, struct sock, node);
-        if (sock->idle && !sock->retired && has_bytes_or_ended(sock)) {
-            sock_retire(sock);
+    if (count == 0 || poll(fds, count, 0) == 0) {
+        return true;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (has_bytes_or_ended(batch[i])) {
+            sock_retire(batch[i]);
             silent = false;
         }
     }
     return silent;
+}
+
+bool sockets_are_silent(struct upstream_pool *pool)
+{
+    enum { BATCH = 64 };
+    struct sock *batch[BATCH];
+    struct pollfd fds[BATCH];
+    size_t count = 0;
+    bool silent = true;
+    list_each(node, &pool->socks)
+    {
+        struct sock *sock = list_item(node, struct sock, node);
+        if (!sock->idle || sock->retired) {
+            continue;
+        }
+        batch[count] = sock;
+        fds[count++] = (struct pollfd){.fd = sock->fd, .events = POLLIN};
+        if (count == BATCH) {
+            silent = batch_is_silent(batch, fds, count) && silent;
+            count = 0;
+        }
+    }
+    return batch_is_silent(batch, fds, count) && silent;
 }
 
 /* Whether the first bytes on a reused connection came before the request had left. Notes that an

@@ -53,8 +53,9 @@ struct upstream_pool {
     struct loop *loop;
     const struct pool_events *events;
     CURLM *multi;
-    struct loop_timer *timer;
-    int in_curl; /* depth of calls into libcurl that may call us back */
+    struct loop_timer *timer;  /* when libcurl wants to act, unless nothing happens before */
+    struct loop_deferred soon; /* the same, at the end of this turn */
+    int in_curl;               /* depth of calls into libcurl that may call us back */
     size_t calls;
     CURL *idle[UPSTREAM_IDLE_EASIES];
     size_t idle_count;

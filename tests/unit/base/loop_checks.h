@@ -189,6 +189,18 @@ static void cancelled_work_does_not_run(void **state)
     loop_destroy(t.loop);
 }
 
+/* Without a timer or a descriptor that would begin a turn. */
+static void work_deferred_before_the_loop_runs_is_done(void **state)
+{
+    (void)state;
+    struct trace t = {.loop = loop_create()};
+    struct loop_deferred work = {.fn = stop, .ctx = &t};
+    loop_defer(t.loop, &work);
+    loop_run(t.loop);
+    assert_string_equal(t.text, "stop ");
+    loop_destroy(t.loop);
+}
+
 /* A queue that is walked for each cancel needs minutes for these. */
 static void cancelling_does_not_depend_on_the_length_of_the_queue(void **state)
 {
@@ -223,6 +235,7 @@ int main(void)
         cmocka_unit_test(a_destroyed_watch_makes_no_call),
         cmocka_unit_test(a_waker_wakes),
         cmocka_unit_test(cancelled_work_does_not_run),
+        cmocka_unit_test(work_deferred_before_the_loop_runs_is_done),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

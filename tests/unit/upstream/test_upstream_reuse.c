@@ -67,14 +67,14 @@ static void say(void *ctx)
     scripted_say(&s->w->server, 0, s->bytes);
 }
 
-/* In the turn in which the next request goes out, after the loop has looked at its descriptors. */
+/* In the turn in which the next request goes out, after the loop has looked at its descriptors: the
+ * request goes out with the work that is deferred in it. */
 static void assert_not_reused_in_the_same_turn(struct world *w, const struct late *late)
 {
     struct saying saying = {w, late->bytes};
-    struct loop_timer *timer = loop_timer_create(w->loop, say, &saying);
-    loop_timer_start(timer, 0);
+    struct loop_deferred work = {.fn = say, .ctx = &saying};
+    loop_defer(w->loop, &work);
     assert_not_reused(w, late->name);
-    loop_timer_destroy(timer);
 }
 
 static void late_bytes_on_an_idle_connection_end_it(void **state)
