@@ -70,13 +70,17 @@ void require_failed(const char *what, const char *file, int line)
     abort();
 }
 
-void *mem_new(size_t size)
+void *mem_have(void *p)
 {
-    void *p = calloc(1, size == 0 ? 1 : size);
     if (p == NULL) {
         require_failed("memory for a small allocation", __FILE__, __LINE__);
     }
     return p;
+}
+
+void *mem_new(size_t size)
+{
+    return mem_have(calloc(1, size == 0 ? 1 : size));
 }
 
 char *mem_strdup(const char *s)

@@ -101,10 +101,10 @@ uint64_t hash_checksum(const void *data, size_t len)
 
 void hash_sha256(const struct span *parts, size_t count, uint8_t out[HASH_SHA256_BYTES])
 {
-    EVP_MD_CTX *md = EVP_MD_CTX_new();
+    EVP_MD_CTX *md = mem_have(EVP_MD_CTX_new());
     unsigned len = 0;
-    require(md != NULL);
     int ok = EVP_DigestInit_ex(md, EVP_sha256(), NULL);
+    (void)mem_have(ok == 1 ? md : NULL); /* it fails for want of memory only */
     for (size_t i = 0; i < count && ok == 1; i++) {
         ok = parts[i].len == 0 ? 1 : EVP_DigestUpdate(md, parts[i].ptr, parts[i].len);
     }

@@ -9,19 +9,29 @@
  * unlinked from libevent when they are destroyed; their memory is given back at the end of the
  * turn.
  *
+ * The kernel can refuse to watch a descriptor (ENOMEM, ENOSPC: fs.epoll.max_user_watches), and
+ * libevent can have no memory for an event. A source that was refused is tried again after each
+ * turn; until all are taken the loop does not wait for longer than RETRY_MS. A connection that is
+ * not watched would hang, and so would a listener, for ever.
+ *
  * Each waker is a non-blocking pipe: one byte wakes, all bytes are read at once. (eventfd would
  * save a descriptor, and is Linux only.)
  */
 #include "lull/base/loop.h"
 
+#include "lull/base/list.h"
 #include "lull/base/log.h"
 #include "lull/base/os.h"
 
+#include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
+
+enum { RETRY_MS = 5 };
+static const usec_t WARN_EVERY = 10 * USEC_PER_S;
 
 /* The head of everything that libevent calls back. */
 struct source {
@@ -29,6 +39,9 @@ struct source {
     struct event *event;
     bool dead;
     struct source *next_dead;
+    struct list refused; /* in loop->refused while `is_refused` */
+    bool is_refused;
+    struct timeval delay; /* of a timer that was refused */
 };
 
 struct loop {
@@ -39,6 +52,8 @@ struct loop {
     wall_t wall;
     struct loop_deferred *first, *last;
     struct source *dead;
+    struct list refused; /* sources to be added once more */
+    mono_t warned;
 };
 
 struct loop_timer {
@@ -83,9 +98,10 @@ static void read_clocks(struct loop *loop)
     loop->clock_read = true;
 }
 
+/* Its warnings come with every attempt to add a source; source_add() says the same once. */
 static void from_libevent(int severity, const char *message)
 {
-    log_line(severity >= EVENT_LOG_ERR ? LOG_LEVEL_ERROR : LOG_LEVEL_WARN, "libevent", "%s",
+    log_line(severity >= EVENT_LOG_ERR ? LOG_LEVEL_ERROR : LOG_LEVEL_DEBUG, "libevent", "%s",
              message);
 }
 
@@ -93,13 +109,12 @@ struct loop *loop_create(void)
 {
     struct loop *loop = mem_new(sizeof *loop);
     event_set_log_callback(from_libevent);
-    struct event_config *config = event_config_new();
-    require(config != NULL);
+    struct event_config *config = mem_have(event_config_new());
     event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
     event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER);
-    loop->base = event_base_new_with_config(config);
+    loop->base = mem_have(event_base_new_with_config(config));
     event_config_free(config);
-    require(loop->base != NULL);
+    list_init(&loop->refused);
     read_clocks(loop);
     return loop;
 }
@@ -114,9 +129,60 @@ static void free_dead(struct loop *loop)
     }
 }
 
-static void kill_source(struct source *source)
+/* ---- sources that were refused ---- */
+
+/* delay: of a timer; NULL otherwise. */
+static void source_add(struct source *source, const struct timeval *delay)
+{
+    struct loop *loop = source->loop;
+    if (event_add(source->event, delay) == 0) {
+        return;
+    }
+    source->delay = delay == NULL ? (struct timeval){0} : *delay;
+    if (!source->is_refused) {
+        source->is_refused = true;
+        list_append(&loop->refused, &source->refused);
+    }
+    if (loop->warned.us == 0 || mono_diff(loop->now, loop->warned) >= WARN_EVERY) {
+        loop->warned = loop->now;
+        log_warn("loop", "the system refuses to watch a descriptor or a timer: trying again");
+    }
+}
+
+static void source_del(struct source *source)
 {
     event_del(source->event);
+    if (source->is_refused) {
+        source->is_refused = false;
+        list_remove(&source->refused);
+    }
+}
+
+/* Each one once: those that are refused again wait for the next turn. */
+static void retry_refused(struct loop *loop)
+{
+    struct list again;
+    list_init(&again);
+    while (!list_empty(&loop->refused)) {
+        struct source *source = list_item(loop->refused.next, struct source, refused);
+        bool timer = event_get_fd(source->event) < 0;
+        list_remove(&source->refused);
+        if (event_add(source->event, timer ? &source->delay : NULL) == 0) {
+            source->is_refused = false;
+        } else {
+            list_append(&again, &source->refused);
+        }
+    }
+    while (!list_empty(&again)) {
+        struct list *node = again.next;
+        list_remove(node);
+        list_append(&loop->refused, node);
+    }
+}
+
+static void kill_source(struct source *source)
+{
+    source_del(source);
     source->dead = true;
     source->next_dead = source->loop->dead;
     source->loop->dead = source;
@@ -141,17 +207,30 @@ static void run_deferred(struct loop *loop)
     }
 }
 
+/* Needs no memory, unlike a timer. */
+static void pause_for_memory(void)
+{
+    struct timespec t = {.tv_nsec = RETRY_MS * 1000000L};
+    nanosleep(&t, NULL);
+}
+
 void loop_run(struct loop *loop)
 {
     loop->stop = false;
     run_deferred(loop); /* of what was done before */
     while (!loop->stop) {
-        if (event_base_loop(loop->base, EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY) < 0) {
+        int flags = EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY;
+        if (!list_empty(&loop->refused)) {
+            pause_for_memory();
+            flags = EVLOOP_NONBLOCK | EVLOOP_NO_EXIT_ON_EMPTY;
+        }
+        if (event_base_loop(loop->base, flags) < 0) {
             log_error("loop", "the event loop failed");
             break;
         }
         run_deferred(loop);
         free_dead(loop);
+        retry_refused(loop);
         loop->clock_read = false;
     }
     run_deferred(loop);
@@ -198,9 +277,8 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 
 static void source_init(struct source *source, struct loop *loop, struct event *event)
 {
-    require(event != NULL);
     source->loop = loop;
-    source->event = event;
+    source->event = mem_have(event);
 }
 
 struct loop_timer *loop_timer_create(struct loop *loop, loop_fn fn, void *ctx)
@@ -226,14 +304,14 @@ void loop_timer_start(struct loop_timer *timer, usec_t delay)
     struct timeval tv = {.tv_sec = (time_t)(us / USEC_PER_S),
                          .tv_usec = (suseconds_t)(us % USEC_PER_S)};
     timer->running = true;
-    event_add(timer->source.event, &tv);
+    source_add(&timer->source, &tv);
 }
 
 void loop_timer_stop(struct loop_timer *timer)
 {
     if (timer->running) {
         timer->running = false;
-        event_del(timer->source.event);
+        source_del(&timer->source);
     }
 }
 
@@ -284,13 +362,13 @@ void loop_watch_set(struct loop_watch *watch, int events)
     bits = (short)(bits | ((events & LOOP_READ) != 0 ? EV_READ : 0));
     bits = (short)(bits | ((events & LOOP_WRITE) != 0 ? EV_WRITE : 0));
     if (watch->events != 0) {
-        event_del(watch->source.event);
+        source_del(&watch->source);
     }
     watch->events = events;
     if (events != 0) {
         event_assign(watch->source.event, watch->source.loop->base, watch->fd, bits, on_watch,
                      watch);
-        event_add(watch->source.event, NULL);
+        source_add(&watch->source, NULL);
     }
 }
 
@@ -314,7 +392,7 @@ struct loop_signal *loop_signal_create(struct loop *loop, int signo, loop_fn fn,
     sig->ctx = ctx;
     source_init(&sig->source, loop,
                 event_new(loop->base, signo, EV_SIGNAL | EV_PERSIST, on_signal, sig));
-    event_add(sig->source.event, NULL);
+    source_add(&sig->source, NULL);
     return sig;
 }
 
@@ -377,7 +455,7 @@ struct loop_waker *loop_waker_create(struct loop *loop, loop_fn fn, void *ctx)
     require_ok(os_set_nonblocking(waker->pipe[1]));
     source_init(&waker->source, loop,
                 event_new(loop->base, waker->pipe[0], EV_READ | EV_PERSIST, on_wake, waker));
-    event_add(waker->source.event, NULL);
+    source_add(&waker->source, NULL);
     return waker;
 }
 
@@ -392,6 +470,6 @@ void loop_waker_destroy(struct loop_waker *waker)
 
 void loop_wake(struct loop_waker *waker)
 {
-    ssize_t n = write(waker->pipe[1], "", 1);
-    (void)n; /* a full pipe has woken it already */
+    while (write(waker->pipe[1], "", 1) < 0 && errno == EINTR) {
+    } /* a full pipe has woken it already */
 }

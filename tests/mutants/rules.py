@@ -70,7 +70,7 @@ mutant(R, "0 slots: a chat there holds nothing", SCHEDULE,
        "if (schedule_slots(s, f->to) == 0) {", "if (schedule_slots(s, f->to) < 0) {", UNIT_BOUNDS)
 mutant(R, "0 slots: a chat there preempts nothing", SCHEDULE,
        "if (row->machine != m || schedule_slots(s, to) == 0) {", "if (row->machine != m) {", UNIT_BOUNDS)
-mutant(R, "observe keeps nobody waiting", "sidecar/path/exchange/forward.c",
+mutant(R, "in mode observe no request waits", "sidecar/path/exchange/forward.c",
        "x->body_held && x->settings->mode == TASKS_ON &&", "x->body_held &&", YIELD)
 
 R = "1 yield"
@@ -492,7 +492,7 @@ mutant(R, "the breaker opens", BREAKER, "if (b->failures >= to->breaker_failures
 mutant(R, "an open breaker lets nothing pass", BREAKER, "return b->open_until.us == 0 || *trial;",
        "return b->open_until.us >= 0 || *trial;", FAIL)
 mutant(R, "one task tries", BREAKER, "b->half_open = b->half_open || *trial;", "", FAIL)
-mutant(R, "whoever tries may leave", BREAKER, "s->breaker.half_open = false;", "(void)s;", FAIL)
+mutant(R, "a client that leaves ends the trial of a half-open breaker", BREAKER, "s->breaker.half_open = false;", "(void)s;", FAIL)
 mutant(R, "a chat that is answered closes it", "sidecar/path/exchange/forward.c", "if (r->whole && !breaker_counts(r->status)) {", "if (r->status > 999) {", FAIL)
 mutant(R, "4xx do not count", BREAKER, "return status >= 500 || status == 408 || status == 429;",
        "return status >= 400;", FAIL)
@@ -885,3 +885,12 @@ mutant(R, "users: a wait is a user's", FLIGHT, "    flight_user_figures(f, w->us
 mutant(R, "users: a passing task's time is a user's", WATCH, "    user->spent_us += took;\n", "", USERS)
 mutant(R, "users: what is saved is a user's", EXCHANGE, "    user->saved_us += model_time;\n", "", USERS)
 mutant(R, "users: a call that is not counted is no user's", FLIGHT, "return f->spec.untracked ? &f->table->untracked_user", "return f->spec.untracked && f->table == NULL ? &f->table->untracked_user", USERS)
+
+# ---- faults of the system ----
+
+R = "faults"
+REFUSED_WATCH = ("unit.base.test_loop_refused",)
+mutant(R, "a refused descriptor is tried again", "sidecar/base/loop.c",
+       "        free_dead(loop);\n        retry_refused(loop);", "        free_dead(loop);", REFUSED_WATCH)
+mutant(R, "a refused descriptor is given up with its source", "sidecar/base/loop.c",
+       "    if (source->is_refused) {\n        source->is_refused = false;", "    if (source->dead) {\n        source->is_refused = false;", REFUSED_WATCH)

@@ -45,8 +45,12 @@ static inline void require_ok_at(enum err e, const char *what, const char *file,
     }
 }
 
-/* Small fixed-size allocations: never NULL, abort when memory is gone. Zeroed. Free with free(). */
+/* Small allocations whose size the program or the configuration fixes: never NULL, abort when memory
+ * is gone. Zeroed. Free with free(). What a peer can make large (bodies, heads, answers, lists of
+ * entries) is allocated with malloc() or a struct buf, and its absence is an answer. */
 void *mem_new(size_t size);
+/* p, which a library has allocated in the same way; aborts where it is NULL. */
+void *mem_have(void *p);
 char *mem_strdup(const char *s);
 char *mem_strndup(const char *s, size_t len);
 
