@@ -17,6 +17,7 @@
 #include <stdlib.h>
 
 static const long MAX_IDLE_CONNECTIONS = 64;
+static const usec_t RETRY = 10 * USEC_PER_MS;
 
 static void report_ended(struct upstream_pool *pool)
 {
@@ -44,7 +45,9 @@ void pool_action(struct upstream_pool *pool, curl_socket_t fd, int bits)
     pool->in_curl++;
     CURLMcode code = curl_multi_socket_action(pool->multi, fd, bits, &running);
     pool->in_curl--;
-    require(code == CURLM_OK || code == CURLM_BAD_SOCKET);
+    if (code != CURLM_OK && code != CURLM_BAD_SOCKET) { /* no memory: the timer may be lost */
+        loop_timer_start(pool->timer, RETRY);
+    }
     report_ended(pool);
 }
 
@@ -81,7 +84,7 @@ struct upstream_pool *pool_create(struct loop *loop, curl_socket_callback wanted
     pool->timer = loop_timer_create(loop, on_timer, pool);
     pool->soon = (struct loop_deferred){.fn = on_timer, .ctx = pool};
     pool->multi = curl_multi_init();
-    require(pool->multi != NULL);
+    (void)mem_have(pool->multi);
     curl_multi_setopt(pool->multi, CURLMOPT_SOCKETFUNCTION, wanted);
     curl_multi_setopt(pool->multi, CURLMOPT_SOCKETDATA, pool);
     curl_multi_setopt(pool->multi, CURLMOPT_TIMERFUNCTION, on_timeout);
@@ -111,14 +114,12 @@ CURL *pool_take_easy(struct upstream_pool *pool)
     if (pool->idle_count > 0) {
         return pool->idle[--pool->idle_count];
     }
-    CURL *easy = curl_easy_init();
-    require(easy != NULL);
-    return easy;
+    return mem_have(curl_easy_init());
 }
 
-void pool_give_easy(struct upstream_pool *pool, CURL *easy)
+void pool_give_easy(struct upstream_pool *pool, CURL *easy, bool reusable)
 {
-    if (pool->idle_count == UPSTREAM_IDLE_EASIES) {
+    if (!reusable || pool->idle_count == UPSTREAM_IDLE_EASIES) {
         curl_easy_cleanup(easy);
         return;
     }

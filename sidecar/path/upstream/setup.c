@@ -81,42 +81,47 @@ static size_t text_size(const struct upstream_request *req)
     return size;
 }
 
+/* An option that was not taken (no memory for its text) would send the request to another server,
+ * with another method or another target: the call fails then. */
+#define SET(call, option, value)                                                                   \
+    ((call)->not_set = (call)->not_set || curl_easy_setopt((call)->easy, option, value) != CURLE_OK)
+
 /* Requests go through a proxy by CONNECT, for http too: it learns the host and the port, and nothing
  * of the request. */
-static void set_proxy(CURL *easy, const char *proxy)
+static void set_proxy(struct upstream_call *call, const char *proxy)
 {
-    curl_easy_setopt(easy, CURLOPT_PROXY, proxy);
+    SET(call, CURLOPT_PROXY, proxy);
     if (proxy[0] == '\0') {
-        curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
+        SET(call, CURLOPT_NOPROXY, "*");
         return;
     }
-    curl_easy_setopt(easy, CURLOPT_NOPROXY, "");
-    curl_easy_setopt(easy, CURLOPT_HTTPPROXYTUNNEL, 1L);
-    curl_easy_setopt(easy, CURLOPT_HEADEROPT, (long)CURLHEADER_SEPARATE);
-    curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+    SET(call, CURLOPT_NOPROXY, "");
+    SET(call, CURLOPT_HTTPPROXYTUNNEL, 1L);
+    SET(call, CURLOPT_HEADEROPT, (long)CURLHEADER_SEPARATE);
+    SET(call, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
 }
 
-static void set_connection(CURL *easy, const struct upstream_settings *to)
+static void set_connection(struct upstream_call *call, const struct upstream_settings *to)
 {
-    curl_easy_setopt(easy, CURLOPT_URL, to->origin);
+    SET(call, CURLOPT_URL, to->origin);
     if (to->unix_socket[0] != '\0') {
-        curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, to->unix_socket);
+        SET(call, CURLOPT_UNIX_SOCKET_PATH, to->unix_socket);
     }
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-    set_proxy(easy, to->proxy);
-    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
-    curl_easy_setopt(easy, CURLOPT_DNS_CACHE_TIMEOUT, (long)UPSTREAM_DNS_SECONDS);
-    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)(to->connect_timeout / USEC_PER_MS));
-    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
-    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
+    SET(call, CURLOPT_PROTOCOLS_STR, "http,https");
+    SET(call, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    set_proxy(call, to->proxy);
+    SET(call, CURLOPT_NOSIGNAL, 1L);
+    SET(call, CURLOPT_TCP_KEEPALIVE, 1L);
+    SET(call, CURLOPT_DNS_CACHE_TIMEOUT, (long)UPSTREAM_DNS_SECONDS);
+    SET(call, CURLOPT_CONNECTTIMEOUT_MS, (long)(to->connect_timeout / USEC_PER_MS));
+    SET(call, CURLOPT_SSL_VERIFYPEER, 1L);
+    SET(call, CURLOPT_SSL_VERIFYHOST, 2L);
     if (to->ca_file[0] != '\0') {
-        curl_easy_setopt(easy, CURLOPT_CAINFO, to->ca_file);
+        SET(call, CURLOPT_CAINFO, to->ca_file);
     }
 #if LIBCURL_VERSION_NUM >= 0x075700
     /* an aborted call must not wait for its name's look-up thread */
-    curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
+    SET(call, CURLOPT_QUICK_EXIT, 1L);
 #endif
 }
 
@@ -125,65 +130,65 @@ static void set_connection(CURL *easy, const struct upstream_settings *to)
  * be sent twice goes out on a fresh connection. */
 static void set_reuse(struct upstream_call *call)
 {
-    CURL *easy = call->easy;
     long seconds = (long)(call->to->keepalive / USEC_PER_S);
     bool keep = seconds >= 1 && !origin_is_distrusted(call->pool, call->origin);
-    curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, keep && call_is_repeatable(call) ? 0L : 1L);
-    curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, keep ? 0L : 1L);
-    curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, keep ? seconds - 1 : 0L);
-    curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, sockets_closed);
-    curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, call->pool);
+    SET(call, CURLOPT_FRESH_CONNECT, keep && call_is_repeatable(call) ? 0L : 1L);
+    SET(call, CURLOPT_FORBID_REUSE, keep ? 0L : 1L);
+    SET(call, CURLOPT_MAXAGE_CONN, keep ? seconds - 1 : 0L);
+    SET(call, CURLOPT_CLOSESOCKETFUNCTION, sockets_closed);
+    SET(call, CURLOPT_CLOSESOCKETDATA, call->pool);
 }
 
 /* The chunks come as they are, until the head says otherwise (transfer.c). "" stands for all
  * encodings that libcurl knows; our own header line tells the server that none is wanted. */
 static void set_decoding(struct upstream_call *call)
 {
-    curl_easy_setopt(call->easy, CURLOPT_HTTP_TRANSFER_DECODING, 0L);
+    SET(call, CURLOPT_HTTP_TRANSFER_DECODING, 0L);
     if (call->decode) {
-        curl_easy_setopt(call->easy, CURLOPT_ACCEPT_ENCODING, "");
+        SET(call, CURLOPT_ACCEPT_ENCODING, "");
     }
 }
 
 static void set_callbacks(struct upstream_call *call)
 {
-    CURL *easy = call->easy;
-    curl_easy_setopt(easy, CURLOPT_PRIVATE, call);
-    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->error);
-    curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, IO_BUFFER);
-    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, transfer_header);
-    curl_easy_setopt(easy, CURLOPT_HEADERDATA, call);
-    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, transfer_data);
-    curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
-    curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, transfer_send);
-    curl_easy_setopt(easy, CURLOPT_PREREQDATA, call);
+    SET(call, CURLOPT_PRIVATE, call);
+    SET(call, CURLOPT_ERRORBUFFER, call->error);
+    SET(call, CURLOPT_BUFFERSIZE, IO_BUFFER);
+    /* curl_easy_reset() leaves these at 0 where it finds no memory, and does not say so */
+    SET(call, CURLOPT_UPLOAD_BUFFERSIZE, IO_BUFFER);
+    SET(call, CURLOPT_TCP_NODELAY, 1L);
+    SET(call, CURLOPT_HAPPY_EYEBALLS_TIMEOUT_MS, (long)CURL_HET_DEFAULT);
+    SET(call, CURLOPT_HEADERFUNCTION, transfer_header);
+    SET(call, CURLOPT_HEADERDATA, call);
+    SET(call, CURLOPT_WRITEFUNCTION, transfer_data);
+    SET(call, CURLOPT_WRITEDATA, call);
+    SET(call, CURLOPT_PREREQFUNCTION, transfer_send);
+    SET(call, CURLOPT_PREREQDATA, call);
 }
 
 static void set_stream(struct upstream_call *call)
 {
-    CURL *easy = call->easy;
-    curl_easy_setopt(easy, CURLOPT_UPLOAD, 1L);
-    curl_easy_setopt(easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)call->stream_length);
-    curl_easy_setopt(easy, CURLOPT_READFUNCTION, transfer_read);
-    curl_easy_setopt(easy, CURLOPT_READDATA, call);
-    curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, transfer_seek);
-    curl_easy_setopt(easy, CURLOPT_SEEKDATA, call);
+    SET(call, CURLOPT_UPLOAD, 1L);
+    SET(call, CURLOPT_INFILESIZE_LARGE, (curl_off_t)call->stream_length);
+    SET(call, CURLOPT_READFUNCTION, transfer_read);
+    SET(call, CURLOPT_READDATA, call);
+    SET(call, CURLOPT_SEEKFUNCTION, transfer_seek);
+    SET(call, CURLOPT_SEEKDATA, call);
 }
 
 static void set_body(struct upstream_call *call, const struct upstream_request *req)
 {
-    CURL *easy = call->easy;
     if (span_eq(req->method, SPAN("HEAD"))) {
-        curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
+        SET(call, CURLOPT_NOBODY, 1L);
         call->drop_body = true;
     } else if (req->stream_body) {
         set_stream(call);
     } else if (req->no_body) {
-        curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);
+        SET(call, CURLOPT_HTTPGET, 1L);
     } else {
-        curl_easy_setopt(easy, CURLOPT_POST, 1L);
-        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)req->body.len);
-        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, req->body.len == 0 ? "" : req->body.ptr);
+        SET(call, CURLOPT_POST, 1L);
+        SET(call, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)req->body.len);
+        SET(call, CURLOPT_POSTFIELDS, req->body.len == 0 ? "" : req->body.ptr);
     }
 }
 
@@ -205,16 +210,16 @@ bool call_setup(struct upstream_call *call, const struct upstream_request *req)
     call->stream = req->stream_body;
     call->stream_length = req->stream_body ? req->content_length : -1;
     call->keeps_body = call->stream_length >= 0 && call->stream_length <= UPSTREAM_KEPT_BODY;
-    set_connection(call->easy, req->to);
+    set_connection(call, req->to);
     set_reuse(call);
     set_decoding(call);
     set_callbacks(call);
     set_body(call, req);
     const struct span target[] = {span_of(req->to->base_path), req->target};
-    curl_easy_setopt(call->easy, CURLOPT_CUSTOMREQUEST, text_add(&call->text, &req->method, 1));
-    curl_easy_setopt(call->easy, CURLOPT_PATH_AS_IS, 1L);
-    curl_easy_setopt(call->easy, CURLOPT_REQUEST_TARGET, text_add(&call->text, target, 2));
+    SET(call, CURLOPT_CUSTOMREQUEST, text_add(&call->text, &req->method, 1));
+    SET(call, CURLOPT_PATH_AS_IS, 1L);
+    SET(call, CURLOPT_REQUEST_TARGET, text_add(&call->text, target, 2));
     add_headers(call, req);
-    curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER, call->lines);
-    return true;
+    SET(call, CURLOPT_HTTPHEADER, call->lines);
+    return !call->not_set;
 }

@@ -27,8 +27,12 @@ static void call_attach(struct upstream_call *call)
     call->pool->in_curl++;
     CURLMcode code = curl_multi_add_handle(call->pool->multi, call->easy);
     call->pool->in_curl--;
-    require(code == CURLM_OK);
-    call->attached = true;
+    call->attached = code == CURLM_OK;
+    if (!call->attached) {
+        call->failed = "no memory for the request";
+        call->broke = true;
+        call_defer(call);
+    }
 }
 
 static void call_detach(struct upstream_call *call)
@@ -49,7 +53,7 @@ static void call_free(struct upstream_call *call)
     if (call->work.waiting) {
         loop_defer_cancel(pool->loop, &call->work);
     }
-    pool_give_easy(pool, call->easy);
+    pool_give_easy(pool, call->easy, !call->not_set && !call->broke);
     buf_free(&call->text);
     buf_free(&call->queue);
     buf_free(&call->unread);
@@ -131,6 +135,7 @@ static bool has_ended(const struct upstream_call *call)
 
 static void call_over(struct upstream_call *call, CURLcode code)
 {
+    call->broke = call->broke || code != CURLE_OK;
     if (code == CURLE_SEND_ERROR && call->unread.len > 0 && !call->aborted) {
         transfer_unread(call);
     }

@@ -169,6 +169,9 @@ struct upstream_call {
     bool finished;
     bool early;         /* the answer is whole while the request is still being sent */
     const char *failed; /* ended by us: why */
+    bool not_set;       /* libcurl did not take an option */
+    bool broke;         /* libcurl reported an error: after one for want of memory, 7.88 leaves a
+                         * buffer in the handle and refuses options for ever */
     char error[CURL_ERROR_SIZE];
     char why[CURL_ERROR_SIZE];
 };
@@ -212,9 +215,9 @@ void transfer_unread(struct upstream_call *call);
 struct upstream_pool *pool_create(struct loop *loop, curl_socket_callback wanted,
                                   const struct pool_events *events);
 void pool_destroy(struct upstream_pool *pool);
-/* An easy handle without options; the caller gives it back. */
+/* An easy handle without options; the caller gives it back, and says whether it may be used again. */
 CURL *pool_take_easy(struct upstream_pool *pool);
-void pool_give_easy(struct upstream_pool *pool, CURL *easy);
+void pool_give_easy(struct upstream_pool *pool, CURL *easy, bool reusable);
 /* Something happened on the descriptor: libcurl goes on. Calls pool_events. */
 void pool_action(struct upstream_pool *pool, curl_socket_t fd, int bits);
 
