@@ -81,8 +81,7 @@ static void append_item(struct assignments *r, const struct assignment *a)
     }
     if (r->count == r->capacity) {
         r->capacity = r->capacity == 0 ? 64 : r->capacity * 2;
-        r->items = realloc(r->items, r->capacity * sizeof *r->items);
-        require(r->items != NULL);
+        r->items = mem_have(realloc(r->items, r->capacity * sizeof *r->items));
     }
     r->items[r->count++] = *a;
 }

@@ -189,8 +189,7 @@ static void check_upstream(struct upstream_settings *u, struct assignments *r)
 static struct upstream_settings *add_upstream(struct settings *s, const char *name)
 {
     size_t size = (s->upstream_count + 1) * sizeof *s->upstreams;
-    s->upstreams = realloc(s->upstreams, size);
-    require(s->upstreams != NULL);
+    s->upstreams = mem_have(realloc(s->upstreams, size));
     struct upstream_settings *u = &s->upstreams[s->upstream_count++];
     *u = (struct upstream_settings){.name = mem_strdup(name)};
     return u;

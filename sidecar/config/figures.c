@@ -140,8 +140,7 @@ void figures_destroy(struct figures *f)
 /* Room for one more pointer in an array of count. */
 static void *array_grow(void *array, size_t count)
 {
-    void *more = realloc(array, (count + 1) * sizeof(void *));
-    require(more != NULL);
+    void *more = mem_have(realloc(array, (count + 1) * sizeof(void *)));
     return more;
 }
 

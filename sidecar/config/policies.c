@@ -236,8 +236,7 @@ static void check_match(struct assignments *r, const char *name, const char *key
 static struct kind_policy *add_kind(struct settings *s, const char *name, bool builtin,
                                     enum kind_class cls)
 {
-    s->kinds = realloc(s->kinds, (s->kind_count + 1) * sizeof *s->kinds);
-    require(s->kinds != NULL);
+    s->kinds = mem_have(realloc(s->kinds, (s->kind_count + 1) * sizeof *s->kinds));
     struct kind_policy *k = &s->kinds[s->kind_count++];
     *k = (struct kind_policy){.name = mem_strdup(name), .builtin = builtin, .cls = cls};
     return k;

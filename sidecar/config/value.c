@@ -12,8 +12,7 @@ static void record(struct config *c, const char *prefix, const struct option *o,
     char name[VALUE_NAME_MAX];
     if (c->count == c->capacity) {
         c->capacity = c->capacity == 0 ? 256 : c->capacity * 2;
-        c->values = realloc(c->values, c->capacity * sizeof *c->values);
-        require(c->values != NULL);
+        c->values = mem_have(realloc(c->values, c->capacity * sizeof *c->values));
     }
     snprintf(name, sizeof name, "%s.%s", prefix, o->key);
     c->values[c->count++] = (struct value){.name = mem_strdup(name),

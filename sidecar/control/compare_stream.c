@@ -112,11 +112,13 @@ static bool send_line(struct http_conn *c, cJSON *tree)
 {
     static const struct http_header type = {{"Content-Type", 12}, {"application/x-ndjson", 20}};
     char *text = cJSON_PrintUnformatted(tree);
-    require(text != NULL);
+    bool whole = text != NULL && control_json_whole();
+    struct span line = whole ? span_of(text) : SPAN("{\"error\":\"out of memory\"}");
+    control_json_begin();
     if (!http_reply_begun(c)) {
         http_reply_begin(c, 200, SPAN_NONE, &type, 1, -1);
     }
-    bool before = http_reply_data(c, span_of(text));
+    bool before = http_reply_data(c, line);
     bool after = http_reply_data(c, SPAN("\n"));
     cJSON_free(text);
     cJSON_Delete(tree);

@@ -38,7 +38,7 @@ static void get_stats(struct control *ctl, struct http_conn *c)
 {
     struct buf out = {.max = OUT_MAX};
     control_stats_json(&ctl->parts, &out);
-    control_reply_json(c, 200, buf_span(&out));
+    control_reply_buf(c, SPAN("application/json"), &out, OUT_MAX);
     buf_free(&out);
 }
 
@@ -46,8 +46,7 @@ static void get_metrics(struct control *ctl, struct http_conn *c)
 {
     struct buf out = {.max = OUT_MAX};
     control_metrics(&ctl->parts, &out);
-    http_reply_full(c, 200, SPAN("text/plain; version=0.0.4; charset=utf-8"), SPAN_NONE,
-                    buf_span(&out));
+    control_reply_buf(c, SPAN("text/plain; version=0.0.4; charset=utf-8"), &out, OUT_MAX);
     buf_free(&out);
 }
 
@@ -62,7 +61,7 @@ static void get_config(struct control *ctl, struct http_conn *c)
 {
     struct buf out = {.max = OUT_MAX};
     config_print_json(*ctl->parts.config, "", &out);
-    control_reply_json(c, 200, buf_span(&out));
+    control_reply_buf(c, SPAN("application/json"), &out, OUT_MAX);
     buf_free(&out);
 }
 
@@ -262,6 +261,7 @@ static void on_request(struct http_conn *c, void *ctx)
     const struct server_settings *s = &control_settings(&ctl->parts)->server;
     bool known = false;
     http_conn_set_data(c, NULL);
+    control_json_begin();
     if (!guard_origin(s, http_header_get(r, SPAN("Origin")), r->host)) {
         control_reply_error(c, 403, SPAN("this Origin is not allowed"));
         return;
@@ -285,6 +285,7 @@ static void on_body_end(struct http_conn *c, void *ctx)
     bool known = false;
     const struct route *route = private_route(http_conn_request(c), &known);
     require(route != NULL);
+    control_json_begin();
     route->serve(ctx, c);
 }
 
@@ -297,6 +298,7 @@ static void on_public_request(struct http_conn *c, void *ctx)
     const struct server_settings *s = &control_settings(&ctl->parts)->server;
     bool known = false;
     http_conn_set_data(c, NULL);
+    control_json_begin();
     if (http_conn_is_loopback(c) && r->host.len > 0 && !guard_host(s, ctl->hostname, r->host)) {
         control_reply_error(c, 403, SPAN("this Host is not allowed; see [server] hosts"));
         return;
@@ -429,6 +431,7 @@ enum err control_create(const struct control_parts *parts, struct control **out,
                                  .max_buffered = 4 * EXPLAIN_MAX,
                                  .max_body = 4 * EXPLAIN_MAX};
     struct control *ctl = mem_new(sizeof *ctl);
+    control_json_watch();
     ctl->parts = *parts;
     list_init(&ctl->pending);
     list_init(&ctl->tails);

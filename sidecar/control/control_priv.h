@@ -39,6 +39,14 @@ static inline struct settings *control_settings(const struct control_parts *part
 
 /* ---- reply.c: whole replies, and members of the JSON in them ---- */
 
+/* Every allocation of cJSON is watched from now on: */
+void control_json_watch(void);
+/* begins a reply; whether none has failed since. The replies below check it and answer 503 instead. */
+void control_json_begin(void);
+bool control_json_whole(void);
+/* Replies 200 with the contents of a buffer that was made with that max; 503 where something did not
+ * fit or found no memory. */
+void control_reply_buf(struct http_conn *c, struct span type, const struct buf *out, size_t max);
 /* Replies with a JSON body. */
 void control_reply_json(struct http_conn *c, int status, struct span json);
 /* The same from a tree, which is freed. */

@@ -9,6 +9,8 @@
  */
 #include "control/days.h"
 
+#include "control/control_priv.h"
+
 #include <cjson/cJSON.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -81,8 +83,7 @@ void day_rows_add(struct day_rows *rows, const char *name, const struct savings 
         row = find_row(rows, name);
     }
     if (row == NULL) {
-        rows->items = realloc(rows->items, (rows->count + 1) * sizeof *rows->items);
-        require(rows->items != NULL);
+        rows->items = mem_have(realloc(rows->items, (rows->count + 1) * sizeof *rows->items));
         row = &rows->items[rows->count++];
         *row = (struct day_row){0};
         snprintf(row->name, sizeof row->name, "%s", name);
@@ -185,12 +186,12 @@ static void add_rows(cJSON *to, const char *name, const struct day_rows *rows)
 
 void day_encode(const struct day *d, struct buf *out)
 {
+    control_json_begin();
     cJSON *tree = cJSON_CreateObject();
     add_rows(tree, "kinds", &d->kinds);
     add_rows(tree, "users", &d->users);
     char *text = cJSON_PrintUnformatted(tree);
-    require(text != NULL);
-    if (buf_append_span(out, span_of(text)) != ERR_OK) {
+    if (text == NULL || !control_json_whole() || buf_append_span(out, span_of(text)) != ERR_OK) {
         buf_clear(out);
     }
     cJSON_free(text);

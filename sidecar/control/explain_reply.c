@@ -290,11 +290,13 @@ static int find_miss(struct control *ctl, struct span kind, struct question *q, 
     return 0;
 }
 
+enum { OUT_MAX = 1024 * 1024 };
+
 void control_explain(struct control *ctl, struct http_conn *c, bool trusted)
 {
     struct http_header headers[HTTP_MAX_HEADERS];
     struct wanted_miss wanted = {.kind = SPAN_NONE};
-    struct buf why = {.max = 1024}, text = {.max = 16 * 1024}, out = {.max = 1024 * 1024};
+    struct buf why = {.max = 1024}, text = {.max = 16 * 1024}, out = {.max = OUT_MAX};
     struct question q = {.request = request_of(c, headers), .trusted = trusted};
     struct span query = http_conn_request(c)->query;
     int status = 0;
@@ -309,7 +311,7 @@ void control_explain(struct control *ctl, struct http_conn *c, bool trusted)
     if (status == 0) {
         engine_explain(ctl->parts.engine, &q.request, &q.answer);
         render(ctl, &q, &out);
-        control_reply_json(c, 200, buf_span(&out));
+        control_reply_buf(c, SPAN("application/json"), &out, OUT_MAX);
     } else {
         control_reply_error(c, status, buf_span(&why));
     }

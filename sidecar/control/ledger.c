@@ -74,8 +74,7 @@ static void add_growth(struct ledger *l, struct day *today)
 {
     const struct figures *f = l->figures;
     if (l->last_count < f->task_count) {
-        l->last = realloc(l->last, f->task_count * sizeof *l->last);
-        require(l->last != NULL);
+        l->last = mem_have(realloc(l->last, f->task_count * sizeof *l->last));
         memset(l->last + l->last_count, 0, (f->task_count - l->last_count) * sizeof *l->last);
         l->last_count = f->task_count;
     }
@@ -135,8 +134,8 @@ static void write_days(struct ledger *l)
         }
         day_encode(d, &text);
         require_ok(buf_printf(&name, "%s%s%c", PREFIX, d->date, '\0'));
-        d->dirty =
-            cache_store_note(l->cache, name.data, buf_span(&text), day_expires(d->date)) != ERR_OK;
+        d->dirty = text.len == 0 || cache_store_note(l->cache, name.data, buf_span(&text),
+                                                     day_expires(d->date)) != ERR_OK;
         buf_free(&text);
         buf_free(&name);
     }

@@ -6,18 +6,61 @@
 #include <stdlib.h>
 #include <time.h>
 
+/* cJSON leaves a member out where it finds no memory for it, and its caller does not see it. */
+static bool json_is_short;
+
+static void *json_alloc(size_t size)
+{
+    void *p = malloc(size);
+    json_is_short = json_is_short || p == NULL;
+    return p;
+}
+
+void control_json_watch(void)
+{
+    cJSON_Hooks hooks = {.malloc_fn = json_alloc, .free_fn = free};
+    cJSON_InitHooks(&hooks);
+}
+
+void control_json_begin(void)
+{
+    json_is_short = false;
+}
+
+bool control_json_whole(void)
+{
+    return !json_is_short;
+}
+
 void control_reply_json(struct http_conn *c, int status, struct span json)
 {
     http_reply_full(c, status, SPAN("application/json"), SPAN_NONE, json);
 }
 
+static void reply_short(struct http_conn *c)
+{
+    control_reply_json(c, 503, SPAN("{\"error\":\"out of memory\"}"));
+}
+
 void control_reply_tree(struct http_conn *c, int status, cJSON *tree)
 {
     char *text = cJSON_PrintUnformatted(tree);
-    require(text != NULL);
-    control_reply_json(c, status, span_of(text));
+    if (text != NULL && control_json_whole()) {
+        control_reply_json(c, status, span_of(text));
+    } else {
+        reply_short(c);
+    }
     cJSON_free(text);
     cJSON_Delete(tree);
+}
+
+void control_reply_buf(struct http_conn *c, struct span type, const struct buf *out, size_t max)
+{
+    if (out->len > 0 && out->max == max && control_json_whole()) {
+        http_reply_full(c, 200, type, SPAN_NONE, buf_span(out));
+    } else {
+        reply_short(c);
+    }
 }
 
 void control_reply_error(struct http_conn *c, int status, struct span text)
@@ -32,9 +75,12 @@ void control_reply_error(struct http_conn *c, int status, struct span text)
 
 void control_add_span(cJSON *to, const char *name, struct span s)
 {
-    char *text = mem_strndup(s.len > 0 ? s.ptr : "", s.len);
-    const cJSON *added = cJSON_AddStringToObject(to, name, text);
-    require(added != NULL);
+    char *text = json_alloc(s.len + 1);
+    if (text != NULL) {
+        memcpy(text, s.len > 0 ? s.ptr : "", s.len);
+        text[s.len] = '\0';
+        (void)cJSON_AddStringToObject(to, name, text);
+    }
     free(text);
 }
 

@@ -104,17 +104,19 @@ cJSON *report_history(struct ledger *l)
     return days;
 }
 
+enum { CSV_MAX = 16 * 1024 * 1024 };
+
 void control_report(struct control *ctl, struct http_conn *c)
 {
     const struct http_request *r = http_conn_request(c);
-    struct buf text = {.max = 16 * 1024}, why = {.max = 1024}, out = {.max = 16 * 1024 * 1024};
+    struct buf text = {.max = 16 * 1024}, why = {.max = 1024}, out = {.max = CSV_MAX};
     struct report_query q = {.days = DAYS_KEPT, .why = &why};
     struct span accept = http_header_get(r, SPAN("Accept"));
     if (!control_query_walk(r->query, &text, take_parameter, &q, &why)) {
         control_reply_error(c, 400, buf_span(&why));
     } else if (span_find(accept, SPAN("text/csv"), 0) != SIZE_MAX) {
         report_csv(ctl->ledger, q.days, q.by_user, &out);
-        http_reply_full(c, 200, SPAN("text/csv; charset=utf-8"), SPAN_NONE, buf_span(&out));
+        control_reply_buf(c, SPAN("text/csv; charset=utf-8"), &out, CSV_MAX);
     } else {
         control_reply_tree(c, 200, report_tree(ctl->ledger, q.days, q.by_user));
     }
