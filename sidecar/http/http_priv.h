@@ -163,7 +163,7 @@ struct http_conn {
 
 /* server.c */
 void server_conn_closed(struct http_server *s);
-struct slot *server_slot(struct http_server *s);
+struct slot *server_slot(struct http_server *s); /* NULL: no memory */
 void server_slot_back(struct http_server *s, struct slot *slot);
 
 /* conn.c */

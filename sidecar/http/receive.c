@@ -377,6 +377,10 @@ void receive_readable(struct http_conn *c)
     }
     if (c->slot == NULL) {
         c->slot = server_slot(c->server);
+        if (c->slot == NULL) {
+            conn_gone(c); /* as where descriptors run out: no request was read */
+            return;
+        }
         c->in_len = 0;
         c->body_at = 0;
         c->scanned = 0;

@@ -168,8 +168,9 @@ struct slot *server_slot(struct http_server *s)
         return slot;
     }
     slot = malloc(sizeof *slot);
-    require(slot != NULL);
-    slot->request.header_count = 0;
+    if (slot != NULL) {
+        slot->request.header_count = 0;
+    }
     return slot;
 }
 

@@ -92,12 +92,16 @@ static wall_t expiry_of(const struct exchange *x)
     return past ? expired : (wall_t){0};
 }
 
+/* NULL: no memory for the request's text. */
 static struct miss *miss_new(const struct exchange *x, struct span kind, struct span target)
 {
     struct span name = span_of(x->settings->server.task_header);
     size_t size = sizeof(struct miss) + kind.len + target.len + x->head.query.len + name.len +
                   x->head.header_value.len + x->body.len;
-    struct miss *miss = mem_new(size);
+    struct miss *miss = calloc(1, size);
+    if (miss == NULL) {
+        return NULL;
+    }
     char *at = (char *)(miss + 1);
     miss->size = size;
     miss->generation = cache_generation(x->engine->parts.cache);
@@ -138,6 +142,9 @@ void misses_keep(struct exchange *x)
         return;
     }
     struct miss *miss = miss_new(x, kind, span_make(target, (size_t)n));
+    if (miss == NULL) {
+        return; /* explained less, answered all the same */
+    }
     list_append(&m->list, &miss->node);
     m->total += miss->size;
     while (m->total > TOTAL_MAX) {

@@ -59,8 +59,7 @@ static struct schedule_upstream *row_make(struct schedule *s, struct server *ser
     row->next = s->upstreams;
     s->upstreams = row;
     if (server->number > s->numbers) {
-        s->by_number = realloc(s->by_number, server->number * sizeof *s->by_number);
-        require(s->by_number != NULL);
+        s->by_number = mem_have(realloc(s->by_number, server->number * sizeof *s->by_number));
         while (s->numbers < server->number) {
             s->by_number[s->numbers++] = NULL;
         }

@@ -7,8 +7,7 @@ struct pace *pace_of(struct server_model *m, int kind)
 {
     size_t at = (size_t)kind;
     if (at >= m->pace_count) {
-        struct pace *more = realloc(m->paces, (at + 1) * sizeof *more);
-        require(more != NULL);
+        struct pace *more = mem_have(realloc(m->paces, (at + 1) * sizeof *more));
         memset(more + m->pace_count, 0, (at + 1 - m->pace_count) * sizeof *more);
         m->paces = more;
         m->pace_count = at + 1;

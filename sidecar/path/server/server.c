@@ -69,8 +69,7 @@ void servers_destroy(struct servers *all)
 static struct server *make(struct servers *all, const char *name)
 {
     struct server *s = mem_new(sizeof *s);
-    struct server **items = realloc(all->items, (all->count + 1) * sizeof *items);
-    require(items != NULL);
+    struct server **items = mem_have(realloc(all->items, (all->count + 1) * sizeof *items));
     all->items = items;
     all->items[all->count++] = s;
     s->all = all;
