@@ -1,66 +1,8 @@
-/* admin.c: what the control socket does with the cache: delete, purge, list, get, count; and the
- * counting of hits.
+/* admin.c: what the control socket does with the cache: delete, purge, list, get, count.
  */
 #include "path/cache/cache_priv.h"
 
 #include <stdlib.h>
-
-/* ---- hits: counted in memory, written every few seconds ---- */
-
-static void free_job(struct store_job *job, enum err result, uint64_t count)
-{
-    (void)result;
-    (void)count;
-    store_job_free(job);
-}
-
-static void write_hits(struct cache *c, struct touched *t)
-{
-    if (t->hits > 0 && c->store != NULL) {
-        struct store_job *job = store_job_new(STORE_TOUCH);
-        job->table = STORE_ANSWER;
-        job->key = t->key;
-        job->seq = t->seq;
-        job->hits = t->hits;
-        job->done = free_job;
-        store_submit(c->store, job);
-    }
-    t->hits = 0;
-}
-
-void cache_touch(struct cache *c, struct hash_key key, int64_t seq)
-{
-    struct touched *t = &c->touched[key.lo % CACHE_TOUCHED];
-    if (!hash_key_eq(t->key, key) || t->seq != seq) {
-        write_hits(c, t); /* another record in the same place */
-        t->key = key;
-        t->seq = seq;
-    }
-    t->hits++;
-}
-
-/* Hits that are not written yet. */
-static uint64_t touched_hits(const struct cache *c, struct hash_key key, int64_t seq)
-{
-    const struct touched *t = &c->touched[key.lo % CACHE_TOUCHED];
-    return hash_key_eq(t->key, key) && t->seq == seq ? t->hits : 0;
-}
-
-void cache_flush_touches(struct cache *c)
-{
-    if (c->store == NULL) {
-        return;
-    }
-    for (size_t i = 0; i < CACHE_TOUCHED; i++) {
-        write_hits(c, &c->touched[i]);
-    }
-    if (store_stats(c->store).entries > 0) {
-        struct store_job *sweep = store_job_new(STORE_SWEEP);
-        sweep->now = loop_wall(c->loop);
-        sweep->done = free_job;
-        store_submit(c->store, sweep);
-    }
-}
 
 /* ---- removals ---- */
 
@@ -202,7 +144,7 @@ static bool info_of(const struct cache *c, struct hash_key key, const struct sto
         .created = v->created,
         .expires = v->fresh,
         .bytes = r->position > CACHE_PENDING_PLACE ? r->value.len : store_room(r->value.len),
-        .hits = r->hits + touched_hits(c, key, r->seq),
+        .hits = r->hits + cache_touched_hits(c, key, r->seq),
         .flags = v->flags,
         .request = v->request,
         .answer = v->answer};

@@ -188,6 +188,7 @@ void cache_destroy(struct cache *c)
     loop_timer_destroy(c->touch);
     loop_waker_destroy(c->waker);
     figure_times_free(&c->commits);
+    touches_free(&c->touches);
     free(c->dir);
     free(c);
 }

@@ -10,7 +10,7 @@ enum {
     CACHE_PENDING_MAX = 4096,
     CACHE_PENDING_BYTES = 32 * 1024 * 1024,
     CACHE_PENDING_BUCKETS = 1024,
-    CACHE_TOUCHED = 1024, /* answer records whose hits wait to be written */
+    CACHE_TOUCHES_MAX = 32 * 1024, /* rows for answer records whose hits wait to be written: 1 MB */
     CACHE_LIST_ROWS = 4096,
     CACHE_EXACT_MIDDLE = 128, /* an exact record with more text of its own has a SHA-256 */
 };
@@ -78,11 +78,10 @@ void pending_drop_if(struct pending_table *t,
  * many. */
 size_t pending_answers(const struct pending_table *t, struct store_job **out);
 
-/* Hits of an answer record that are not written yet. */
-struct touched {
-    struct hash_key key;
-    int64_t seq;
-    uint64_t hits;
+/* Hits of answer records that are not written yet. */
+struct touches {
+    struct store_touch *rows; /* NULL while room is 0 */
+    size_t room, count;       /* room: a power of two */
 };
 
 struct cache {
@@ -96,16 +95,19 @@ struct cache {
     struct loop_timer *retry, *touch;
     uint64_t generation, openings;
     struct pending_table pending;
-    struct touched touched[CACHE_TOUCHED];
+    struct touches touches;
     struct cache_stats counts; /* inserted, collisions, and errors found by reading */
     uint64_t expired_before, evicted_before, errors_before; /* of stores closed since */
     struct figure_times commits;
 };
 
-/* admin.c */
+/* ---- touches.c ---- */
 /* Queues the counted hits, and a sweep of expired records. */
 void cache_flush_touches(struct cache *c);
 /* Counts a hit of an answer record, in memory. */
 void cache_touch(struct cache *c, struct hash_key key, int64_t seq);
+/* Its hits that are not written yet. */
+uint64_t cache_touched_hits(const struct cache *c, struct hash_key key, int64_t seq);
+void touches_free(struct touches *t);
 
 #endif

@@ -213,20 +213,31 @@ int change_put(struct change *c, const struct store_job *job)
     return write_new(c, &job->key, &head, job->value.data, 0);
 }
 
-int change_touch(struct change *c, const struct store_job *job)
+static int touch_record(struct change *c, const struct store_touch *t)
 {
     struct record_head head;
     struct index_row row;
-    int rc = record_find(c->txn, c->s->tables[job->table], &job->key, &row);
-    if (rc != 0 || record_head(c->log, row.position, &head) != 0 || head.seq != job->seq) {
+    int rc = record_find(c->txn, c->s->tables[STORE_ANSWER], &t->key, &row);
+    if (rc != 0 || record_head(c->log, row.position, &head) != 0 || head.seq != t->seq) {
         return rc == MDB_NOTFOUND ? 0 : rc; /* removed since, or replaced */
     }
-    uint64_t hits = row.hits + job->hits;
+    uint64_t hits = row.hits + t->hits;
     row.hits = hits < UINT32_MAX ? (uint32_t)hits : UINT32_MAX;
     row.chance = 1;
-    MDB_val k = record_key(&job->key);
+    MDB_val k = record_key(&t->key);
     MDB_val v = {sizeof row, &row};
-    return mdb_put(c->txn, c->s->tables[job->table], &k, &v, 0);
+    return mdb_put(c->txn, c->s->tables[STORE_ANSWER], &k, &v, 0);
+}
+
+int change_touch(struct change *c, const struct store_job *job)
+{
+    struct store_touch touch;
+    int rc = 0;
+    for (size_t at = 0; rc == 0 && at < job->value.len; at += sizeof touch) {
+        memcpy(&touch, job->value.data + at, sizeof touch);
+        rc = touch_record(c, &touch);
+    }
+    return rc;
 }
 
 int change_next(struct change *c, int64_t from, struct record_head *head)

@@ -393,6 +393,55 @@ static void pending_answers_are_listed_and_counted(void **state)
     cache_destroy(c);
 }
 
+static void on_counted(void *ctx, const struct cache_info *info)
+{
+    uint64_t *each = ctx;
+    assert_true(*each == 0 || info->hits == *each);
+    *each = info->hits;
+}
+
+static uint64_t hits_of_each(struct cache *c)
+{
+    struct cache_filter all = {.older = {0}};
+    uint64_t each = 0;
+    int64_t next = 0;
+    do {
+        cache_list(c, &all, 500, next, on_counted, &each, &next);
+    } while (next != 0);
+    return each;
+}
+
+/* More records than the table of hits has room for at first, hit in turn; and beyond its end. */
+static void hits_of_many_records_are_counted(void **state)
+{
+    enum { N = 3000, ROUNDS = 3 };
+    char name[16];
+    int64_t seq = 0;
+    (void)state;
+    struct cache *c = begin(false);
+    for (int i = 0; i < N; i++) {
+        snprintf(name, sizeof name, "%d", i);
+        assert_int_equal(store_as(c, key(c, name), "title", "a", &seq), ERR_OK);
+    }
+    cache_flush(c);
+    for (int i = 0; i < N * ROUNDS; i++) {
+        snprintf(name, sizeof name, "%d", i % N);
+        expect(c, key(c, name), CACHE_HIT, "a");
+    }
+    assert_int_equal(hits_of_each(c), ROUNDS);
+    cache_flush_touches(c);
+    cache_flush(c);
+    assert_int_equal(hits_of_each(c), ROUNDS);
+    for (int64_t i = 0; i < 2 * CACHE_TOUCHES_MAX; i++) { /* of records that are not there */
+        cache_touch(c, (struct hash_key){.lo = (uint64_t)i}, i);
+    }
+    assert_true(c->touches.count <= CACHE_TOUCHES_MAX);
+    cache_flush_touches(c);
+    cache_flush(c);
+    assert_int_equal(hits_of_each(c), ROUNDS);
+    cache_destroy(c);
+}
+
 /* Exact records whose bytes are nearly, or not at all, those of the stored request. */
 static void an_exact_record_stands_for_its_own_bytes_only(void **state)
 {
@@ -566,6 +615,7 @@ int main(void)
         CACHE_TEST(what_is_pending_has_a_bound),
         CACHE_TEST(other_sizes_take_effect_and_nothing_pending_is_lost),
         CACHE_TEST(pending_answers_are_listed_and_counted),
+        CACHE_TEST(hits_of_many_records_are_counted),
         CACHE_TEST(an_exact_record_stands_for_its_own_bytes_only),
         CACHE_TEST(an_exact_record_holds_no_text_of_its_own),
         CACHE_TEST(an_exact_record_without_an_answer_is_not_kept),

@@ -90,6 +90,17 @@ static void one_commit_at_most_goes_by_under_a_reading(void **state)
     store_close(s);
 }
 
+static void touch_record(struct store *s, uint64_t n, int64_t seq, uint64_t hits)
+{
+    struct store_touch touch = {.key = key_of(n), .seq = seq, .hits = hits};
+    struct store_job *job = store_job_new(STORE_TOUCH);
+    job->value.max = sizeof touch;
+    assert_int_equal(buf_append(&job->value, &touch, sizeof touch), ERR_OK);
+    job->done = store_job_done;
+    store_submit(s, job);
+    settle(s);
+}
+
 /* Live bytes stay under the bound, the oldest go first, and what was touched stays. */
 static void the_bound_is_kept_by_evicting_the_oldest(void **state)
 {
@@ -107,13 +118,7 @@ static void the_bound_is_kept_by_evicting_the_oldest(void **state)
             assert_int_equal(store_get(s, STORE_ANSWER, key_of(0), &r), ERR_OK);
             int64_t seq = r.seq;
             store_read_end(s);
-            struct store_job *touch = store_job_new(STORE_TOUCH);
-            touch->key = key_of(0);
-            touch->seq = seq;
-            touch->hits = 1;
-            touch->done = store_job_done;
-            store_submit(s, touch);
-            settle(s);
+            touch_record(s, 0, seq, 1);
             assert_true(store_stats(s).bytes <= MAX);
         }
     }
@@ -333,13 +338,7 @@ static struct store_record record_of(struct store *s, uint64_t n)
 
 static void touch(struct store *s, uint64_t n, uint64_t hits)
 {
-    struct store_job *job = store_job_new(STORE_TOUCH);
-    job->key = key_of(n);
-    job->seq = record_of(s, n).seq;
-    job->hits = hits;
-    job->done = store_job_done;
-    store_submit(s, job);
-    settle(s);
+    touch_record(s, n, record_of(s, n).seq, hits);
 }
 
 /* A hit is counted beside the record, which is not written again for it. */

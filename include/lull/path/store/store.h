@@ -106,7 +106,7 @@ enum store_job_kind {
     STORE_PUT,    /* writes a record, over one of the same key */
     STORE_REMOVE, /* removes an answer record, and the exact records that lead to it */
     STORE_PURGE,  /* removes the answer records that match, and exact records without an answer */
-    STORE_TOUCH,  /* adds hits: eviction spares the record once */
+    STORE_TOUCH,  /* adds hits to answer records: eviction spares each once */
     STORE_SWEEP,  /* removes some of what expired before `now` */
     STORE_NOTE,   /* writes the note `name`, over one of that name, and removes what notes expired
                      before `now` */
@@ -115,14 +115,21 @@ enum store_job_kind {
  * for no size: eviction, purges and sweeps leave it, and so does another STORE_FORMAT. It is lost
  * with a damaged file only. */
 enum { STORE_NOTE_NAME = 32, STORE_NOTE_MAX = 256 * 1024 };
+/* Hits of the answer record that has this key and this sequence number. */
+struct store_touch {
+    struct hash_key key;
+    int64_t seq;
+    uint64_t hits;
+};
 struct store_job {
     enum store_job_kind kind;
     enum store_table table;
     struct hash_key key;
     int64_t seq;
     wall_t expires, now;
-    uint64_t hits;
-    struct buf value;           /* STORE_PUT, STORE_NOTE: owned by the job */
+    /* STORE_PUT, STORE_NOTE: the value; STORE_TOUCH: the touches, one after the other. Owned by the
+     * job. */
+    struct buf value;
     char name[STORE_NOTE_NAME]; /* STORE_NOTE: terminated, not empty */
     /* STORE_PURGE: called on the writer thread with the values of answer records; pure. */
     bool (*match)(const void *filter, struct span value);
