@@ -223,10 +223,17 @@ uint64_t cache_generation(const struct cache *c)
 /* What stands under a hash. */
 struct found {
     struct span value;
+    uint64_t rest, rest_checksum;
     int64_t seq, target; /* target: store_record.target */
     wall_t expires;
     bool pending;
 };
+
+static void report_damaged(struct cache *c)
+{
+    c->counts.errors++;
+    log_error("cache", "a stored record is damaged; it is not used");
+}
 
 /* Reads what stands under a hash, pending or committed; at: where it was committed, 0: not known.
  * */
@@ -244,13 +251,14 @@ static bool read_value(struct cache *c, enum store_table table, struct hash_key 
     }
     enum err e = store_get_at(c->store, table, hash, at, &record);
     if (e == ERR_CORRUPT) {
-        c->counts.errors++;
-        log_error("cache", "a stored record is damaged; it is not used");
+        report_damaged(c);
     }
     if (e != ERR_OK) {
         return false;
     }
     *f = (struct found){.value = record.value,
+                        .rest = record.rest,
+                        .rest_checksum = record.rest_checksum,
                         .seq = record.seq,
                         .target = record.target,
                         .expires = record.expires};
@@ -333,7 +341,8 @@ enum cache_result cache_find_stale(struct cache *c, const struct cache_key *key,
     return find_answer(c, key, now, FIND_STALE, hit);
 }
 
-/* The answer record is read at the position that the exact record's row names: one look-up less. */
+/* The answer record is read at the position that the exact record's row names: one look-up less. Its
+ * request needs no checksum: it is compared with the key, byte for byte. */
 enum cache_result cache_find_exact(struct cache *c, const struct cache_key *key, wall_t now,
                                    struct cache_hit *hit)
 {
@@ -353,7 +362,11 @@ enum cache_result cache_find_exact(struct cache *c, const struct cache_key *key,
         return miss(c);
     }
     if (!exact_record_matches(&exact, &v, key)) {
-        c->counts.collisions++;
+        if (store_rest_is_good(answer.value, answer.rest, answer.rest_checksum)) {
+            c->counts.collisions++;
+        } else {
+            report_damaged(c);
+        }
         return miss(c);
     }
     fill_hit(hit, exact.answer, &answer, &v);
@@ -443,6 +456,7 @@ enum err cache_store_answer(struct cache *c, const struct cache_put *put, uint64
     material_digest(&put->key, v.digest);
     struct store_job *job = new_put(c, STORE_ANSWER, put->key.hash, kept);
     e = answer_record_encode(&v, &job->value);
+    job->rest = v.request.len;
     if (e != ERR_OK) {
         store_job_free(job);
         return e;

@@ -1,5 +1,6 @@
 /* codec.c: the values of the two sorts of records: a fixed head, then the parts one after the
- * other. The store verified the checksum; lengths are checked all the same before any is used.
+ * other. The store verified the checksum; lengths are checked all the same before any is used. The
+ * request is the last part of an answer record, since it has a checksum of its own.
  *
  * The text of a request stands once, in the answer record. The material of that record's own key is
  * kept as its SHA-256. An exact record keeps the head of its key's material; the body is compared

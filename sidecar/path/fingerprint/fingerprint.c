@@ -74,13 +74,9 @@ static void seal(struct fingerprint *f, size_t head_len, struct span body,
     write_length(f->storage.data + head_len - LENGTH_BYTES, body.len);
     f->head = span_make(f->storage.data, head_len);
     f->body = body;
-    struct hash_state state;
-    hash_begin(&state, secret);
-    hash_update(&state, f->head.ptr, f->head.len);
-    if (body.len != 0) {
-        hash_update(&state, body.ptr, body.len);
-    }
-    f->hash = hash_end(&state);
+    /* a hash of two hashes: each part is hashed where it stands, at once */
+    const struct hash_key parts[] = {hash_key_of(secret, f->head), hash_key_of(secret, body)};
+    f->hash = hash_key_of(secret, span_make((const char *)parts, sizeof parts));
 }
 
 static void reset(struct fingerprint *f, size_t max)

@@ -170,6 +170,8 @@ static int write_new(struct change *c, const struct hash_key *key, struct record
     size_t sizes[STORE_STEP];
     c->position += STORE_STEP;
     head->position = c->position;
+    const char *rest = (const char *)value + (head->length - head->rest);
+    head->rest_checksum = head->rest > 0 ? hash_checksum(rest, (size_t)head->rest) : 0;
     head->checksum = record_checksum(head, value);
     size_t count = record_pieces(sizeof *head + (size_t)head->length, sizes);
     size_t at = 0;
@@ -203,7 +205,8 @@ int change_put(struct change *c, const struct store_job *job)
                                .expires = job->expires.us,
                                .hi = job->key.hi,
                                .lo = job->key.lo,
-                               .length = job->value.len};
+                               .length = job->value.len,
+                               .rest = job->rest};
     bool found = false;
     int rc = change_remove_key(c, job->table, &job->key, &found);
     if (rc != 0) {
@@ -296,7 +299,7 @@ static int spare_oldest(struct change *c, const struct record_head *at, bool *sp
     struct buf copy = {.max = SIZE_MAX};
     *spared = record_find(c->txn, c->s->tables[at->table], &key, &row) == 0 &&
               row.position == at->position && (at->table == STORE_EXACT || row.chance != 0) &&
-              record_read(c->log, at->position, c->s->write_room, &head, &value) == ERR_OK &&
+              record_read_whole(c->log, at->position, c->s->write_room, &head, &value) == ERR_OK &&
               (at->table == STORE_ANSWER || leads_to_younger(c, at->position, value)) &&
               buf_append_span(&copy, value) == ERR_OK;
     int rc = 0;

@@ -3,7 +3,7 @@
  */
 #include "path/store/store_priv.h"
 
-_Static_assert(sizeof(struct record_head) == 64, "the head has no holes");
+_Static_assert(sizeof(struct record_head) == 80, "the head has no holes");
 _Static_assert(sizeof(struct index_row) == 16, "the row has no holes");
 _Static_assert(sizeof(size_t) == 8, "MDB_INTEGERKEY takes 8 bytes");
 _Static_assert((STORE_RUN / STORE_WHOLE) + STORE_PAGE / STORE_LEAF + 2 <= STORE_STEP,
@@ -13,7 +13,8 @@ uint64_t record_checksum(const struct record_head *head, const void *value)
 {
     struct record_head clear = *head;
     clear.checksum = 0;
-    uint64_t sums[2] = {hash_checksum(&clear, sizeof clear), hash_checksum(value, head->length)};
+    uint64_t sums[2] = {hash_checksum(&clear, sizeof clear),
+                        hash_checksum(value, (size_t)(head->length - head->rest))};
     return hash_checksum(sums, sizeof sums);
 }
 
@@ -89,7 +90,8 @@ enum err record_read(MDB_cursor *log, int64_t position, char *room, struct recor
                      struct span *value)
 {
     MDB_val raw;
-    if (first_piece(log, position, head, &raw) != 0 || head->length > SIZE_MAX - sizeof *head) {
+    if (first_piece(log, position, head, &raw) != 0 || head->length > SIZE_MAX - sizeof *head ||
+        head->rest > head->length) {
         return ERR_CORRUPT;
     }
     size_t total = sizeof *head + (size_t)head->length;
@@ -102,6 +104,20 @@ enum err record_read(MDB_cursor *log, int64_t position, char *room, struct recor
     }
     *value = span_make(data + sizeof *head, (size_t)head->length);
     return head->checksum == record_checksum(head, value->ptr) ? ERR_OK : ERR_CORRUPT;
+}
+
+enum err record_read_whole(MDB_cursor *log, int64_t position, char *room, struct record_head *head,
+                           struct span *value)
+{
+    enum err e = record_read(log, position, room, head, value);
+    return e == ERR_OK && !store_rest_is_good(*value, head->rest, head->rest_checksum) ? ERR_CORRUPT
+                                                                                       : e;
+}
+
+bool store_rest_is_good(struct span value, uint64_t rest, uint64_t checksum)
+{
+    return rest == 0 ||
+           hash_checksum(value.ptr + (value.len - (size_t)rest), (size_t)rest) == checksum;
 }
 
 size_t record_pieces(size_t total, size_t sizes[STORE_STEP])

@@ -282,7 +282,8 @@ void store_read_end(struct store *s)
     }
 }
 
-/* The record of a key at a position. ERR_CORRUPT: damaged, or another one is there. */
+/* The record of a key at a position, verified but for its rest. ERR_CORRUPT: damaged, or another one
+ * is there. */
 static enum err read_at(struct store *s, enum store_table table, const struct hash_key *key,
                         int64_t position, struct store_record *out)
 {
@@ -298,6 +299,8 @@ static enum err read_at(struct store *s, enum store_table table, const struct ha
     }
     out->seq = head.seq;
     out->expires.us = head.expires;
+    out->rest = head.rest;
+    out->rest_checksum = head.rest_checksum;
     out->position = position;
     out->hits = 0;
     out->target = 0;
@@ -321,11 +324,20 @@ static enum err read_record(struct store *s, enum store_table table, const struc
     return e;
 }
 
+static enum err read_whole(struct store *s, enum store_table table, const struct hash_key *key,
+                           struct store_record *out)
+{
+    enum err e = read_record(s, table, key, out);
+    return e == ERR_OK && !store_rest_is_good(out->value, out->rest, out->rest_checksum)
+               ? ERR_CORRUPT
+               : e;
+}
+
 enum err store_get(struct store *s, enum store_table table, struct hash_key key,
                    struct store_record *out)
 {
     store_at_work++;
-    enum err e = read_record(s, table, &key, out);
+    enum err e = read_whole(s, table, &key, out);
     store_at_work--;
     return e;
 }
@@ -387,7 +399,7 @@ int64_t store_walk(struct store *s, int64_t before, size_t most,
     for (size_t i = 0; more && last_before(log, at, &at); i++) {
         struct hash_key key;
         struct store_record record;
-        if (is_answer(s, log, at, &key) && read_record(s, STORE_ANSWER, &key, &record) == ERR_OK) {
+        if (is_answer(s, log, at, &key) && read_whole(s, STORE_ANSWER, &key, &record) == ERR_OK) {
             more = fn(ctx, key, &record);
         }
         more = more && i + 1 < most;

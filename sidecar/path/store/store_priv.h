@@ -26,8 +26,9 @@ enum {
     STORE_SPARED = 256,    /* records that one eviction may spare before it spares none */
 };
 
-/* The head of a record: 64 bytes, in the byte order of the machine (a data directory does not move
- * to a machine of another one). The checksum covers the head with checksum 0, and the value. */
+/* The head of a record: 80 bytes, in the byte order of the machine (a data directory does not move
+ * to a machine of another one). The checksum covers the head with checksum 0, and the value but for
+ * its last `rest` bytes; these have their own. */
 struct record_head {
     uint32_t format;
     uint32_t table;
@@ -37,6 +38,7 @@ struct record_head {
     int64_t expires;
     uint64_t hi, lo; /* the key */
     uint64_t length; /* of the value */
+    uint64_t rest, rest_checksum;
 };
 
 /* The value of a key in the two tables of keys. */
@@ -117,9 +119,13 @@ MDB_val record_key(const struct hash_key *key);
 int record_find(MDB_txn *txn, MDB_dbi index, const struct hash_key *key, struct index_row *out);
 /* The head alone, not verified; `log` then stands at the record. MDB_CORRUPTED: it is none. */
 int record_head(MDB_cursor *log, int64_t position, struct record_head *head);
-/* The record, verified. The value is in the map or in room (STORE_RUN bytes). */
+/* The record, verified but for the rest of its value. The value is in the map or in room (STORE_RUN
+ * bytes). */
 enum err record_read(MDB_cursor *log, int64_t position, char *room, struct record_head *head,
                      struct span *value);
+/* The same, all of it verified. */
+enum err record_read_whole(MDB_cursor *log, int64_t position, char *room, struct record_head *head,
+                           struct span *value);
 uint64_t record_checksum(const struct record_head *head, const void *value);
 /* Sizes of the pieces of a record; returns how many. */
 size_t record_pieces(size_t total, size_t sizes[STORE_STEP]);

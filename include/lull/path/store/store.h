@@ -2,7 +2,8 @@
  *
  * Two tables of records by 128-bit key (answer records and exact records, see cache.h), in one
  * order of age. The caller encodes the value of a record; the store keeps its sequence number, its
- * expiry, its hits, and a checksum over all of it that is verified on every read.
+ * expiry, its hits, and a checksum over all of it that is verified on every read (of a part that the
+ * caller compares itself, where it says so).
  *
  * The loop thread only reads. Every write is a job for the one writer thread, which commits jobs in
  * groups: after 200 ms, 64 jobs or 4 MB, whichever comes first. Then it calls `wake`, and the loop
@@ -26,7 +27,7 @@
 struct store;
 
 enum store_table { STORE_ANSWER, STORE_EXACT };
-enum { STORE_FORMAT = 3 };
+enum { STORE_FORMAT = 4 };
 
 struct store_options {
     const char *dir;
@@ -76,15 +77,18 @@ struct store_record {
     /* In the map; a record of several pieces: in memory of the store, valid until the next record
      * of that table is read. */
     struct span value;
+    uint64_t rest, rest_checksum; /* for store_rest_is_good() */
 };
 void store_read_begin(struct store *s);
 /* Reads a record. ERR_NOT_FOUND; ERR_CORRUPT: its checksum is wrong. */
 MUST_CHECK enum err store_get(struct store *s, enum store_table table, struct hash_key key,
                               struct store_record *out);
 /* The same for a record that was at `position` once (0: not known). If it is still there, its key
- * is not looked up, and hits is 0. */
+ * is not looked up, and hits is 0. The rest of its value (struct store_job) is not verified. */
 MUST_CHECK enum err store_get_at(struct store *s, enum store_table table, struct hash_key key,
                                  int64_t position, struct store_record *out);
+/* Whether the rest of a record's value is as it was written. */
+bool store_rest_is_good(struct span value, uint64_t rest, uint64_t checksum);
 /* About what a record with a value of that length takes in the file, its key's row included. */
 uint64_t store_room(size_t length);
 /* Whether there is a record; it is not read. */
@@ -130,6 +134,9 @@ struct store_job {
     /* STORE_PUT, STORE_NOTE: the value; STORE_TOUCH: the touches, one after the other. Owned by the
      * job. */
     struct buf value;
+    /* STORE_PUT: so many bytes at the end of the value have a checksum of their own: a reader that
+     * compares them with what it has needs none. */
+    size_t rest;
     char name[STORE_NOTE_NAME]; /* STORE_NOTE: terminated, not empty */
     /* STORE_PURGE: called on the writer thread with the values of answer records; pure. */
     bool (*match)(const void *filter, struct span value);
