@@ -113,7 +113,7 @@ enum err buf_reserve(struct buf *b, size_t more)
     return ERR_OK;
 }
 
-enum err buf_append(struct buf *b, const void *data, size_t len)
+enum err buf_grow_and_append(struct buf *b, const void *data, size_t len)
 {
     enum err e = buf_reserve(b, len);
     if (e == ERR_OK && len > 0) {
@@ -121,16 +121,6 @@ enum err buf_append(struct buf *b, const void *data, size_t len)
         b->len += len;
     }
     return e;
-}
-
-enum err buf_append_span(struct buf *b, struct span s)
-{
-    return buf_append(b, s.ptr, s.len);
-}
-
-enum err buf_append_char(struct buf *b, char c)
-{
-    return buf_append(b, &c, 1);
 }
 
 static enum err vprintf_into(struct buf *b, const char *fmt, va_list args)
@@ -174,6 +164,8 @@ void buf_text(struct buf *b, const char *fmt, ...)
     }
 }
 
+enum { JSON_WIDEST = 6 }; /* what a byte can become */
+
 static const char named_escapes[] = {
     ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r'};
 
@@ -187,9 +179,11 @@ static bool has_short_escape(unsigned char c)
  * of it. */
 static size_t json_char(const char *p, size_t left, size_t *room)
 {
-    enum { REPLACEMENT = 3, SHORT = 2, LONG = 6 };
+    enum { REPLACEMENT = 3, SHORT = 2 };
     size_t n = utf8_length(p, left);
-    *room = n == 0 ? REPLACEMENT : n > 1 ? n : (has_short_escape((unsigned char)*p) ? SHORT : LONG);
+    *room = n == 0  ? REPLACEMENT
+            : n > 1 ? n
+                    : (has_short_escape((unsigned char)*p) ? SHORT : JSON_WIDEST);
     return n == 0 ? 1 : n;
 }
 
@@ -254,7 +248,8 @@ char *json_write(char *at, struct span s)
 
 enum err buf_append_json(struct buf *b, struct span s)
 {
-    enum err e = buf_reserve(b, json_room(s));
+    bool widest_fits = s.len <= (b->cap - b->len) / JSON_WIDEST; /* no need to look */
+    enum err e = widest_fits ? ERR_OK : buf_reserve(b, json_room(s));
     if (e == ERR_OK && s.len > 0) {
         b->len = (size_t)(json_write(b->data + b->len, s) - b->data);
     }

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <openssl/evp.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/random.h>
 #define XXH_STATIC_LINKING_ONLY
@@ -99,11 +100,22 @@ uint64_t hash_checksum(const void *data, size_t len)
     return XXH3_64bits(data, len);
 }
 
+static EVP_MD *sha256;
+static pthread_once_t sha256_once = PTHREAD_ONCE_INIT;
+
+/* Looked up once: EVP_sha256() is looked up by libcrypto in every digest, which costs as much as a
+ * digest of 200 bytes. */
+static void find_sha256(void)
+{
+    sha256 = mem_have(EVP_MD_fetch(NULL, "SHA256", NULL));
+}
+
 void hash_sha256(const struct span *parts, size_t count, uint8_t out[HASH_SHA256_BYTES])
 {
     EVP_MD_CTX *md = mem_have(EVP_MD_CTX_new());
     unsigned len = 0;
-    int ok = EVP_DigestInit_ex(md, EVP_sha256(), NULL);
+    (void)pthread_once(&sha256_once, find_sha256);
+    int ok = EVP_DigestInit_ex(md, sha256, NULL);
     (void)mem_have(ok == 1 ? md : NULL); /* it fails for want of memory only */
     for (size_t i = 0; i < count && ok == 1; i++) {
         ok = parts[i].len == 0 ? 1 : EVP_DigestUpdate(md, parts[i].ptr, parts[i].len);

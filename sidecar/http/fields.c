@@ -2,6 +2,7 @@
 #include "lull/http/fields.h"
 
 #include "lull/base/ascii.h"
+#include "lull/base/scan.h"
 
 struct span http_field(const struct http_header *fields, size_t count, struct span name)
 {
@@ -38,10 +39,10 @@ bool http_field_has_token(const struct http_header *fields, size_t count, struct
     return false;
 }
 
-static bool is_one_of(struct span name, const char *const *names, size_t count)
+static bool is_one_of(struct span name, const struct span *names, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        if (span_eq_nocase(name, span_of(names[i]))) {
+        if (span_eq_nocase(name, names[i])) {
             return true;
         }
     }
@@ -50,23 +51,23 @@ static bool is_one_of(struct span name, const char *const *names, size_t count)
 
 bool http_is_hop_by_hop(const struct http_header *fields, size_t count, struct span name)
 {
-    static const char *const names[] = {"Connection",
-                                        "Keep-Alive",
-                                        "Proxy-Connection",
-                                        "Proxy-Authenticate",
-                                        "Proxy-Authorization",
-                                        "TE",
-                                        "Trailer",
-                                        "Transfer-Encoding",
-                                        "Upgrade",
-                                        "HTTP2-Settings"};
+    const struct span names[] = {SPAN("Connection"),
+                                 SPAN("Keep-Alive"),
+                                 SPAN("Proxy-Connection"),
+                                 SPAN("Proxy-Authenticate"),
+                                 SPAN("Proxy-Authorization"),
+                                 SPAN("TE"),
+                                 SPAN("Trailer"),
+                                 SPAN("Transfer-Encoding"),
+                                 SPAN("Upgrade"),
+                                 SPAN("HTTP2-Settings")};
     return is_one_of(name, names, sizeof names / sizeof names[0]) ||
            http_field_has_token(fields, count, SPAN("Connection"), name);
 }
 
 bool http_is_forwarded(const struct http_header *fields, size_t count, struct span name)
 {
-    static const char *const written_here[] = {"Host", "Content-Length", "Expect"};
+    const struct span written_here[] = {SPAN("Host"), SPAN("Content-Length"), SPAN("Expect")};
     return !is_one_of(name, written_here, sizeof written_here / sizeof written_here[0]) &&
            !http_is_hop_by_hop(fields, count, name);
 }
@@ -128,7 +129,7 @@ struct span http_bearer_token(struct span authorization)
 
 bool http_is_one_line(struct span text)
 {
-    for (size_t i = 0; i < text.len; i++) {
+    for (size_t i = scan_field_value(text.ptr, text.len); i < text.len; i++) {
         if (text.ptr[i] == '\r' || text.ptr[i] == '\n' || text.ptr[i] == '\0') {
             return false;
         }

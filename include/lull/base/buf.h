@@ -69,9 +69,29 @@ void buf_clear(struct buf *b); /* len = 0, keeps the memory */
 
 /* All fail with ERR_TOO_LARGE (over max) or ERR_NOMEM and then change nothing. */
 MUST_CHECK enum err buf_reserve(struct buf *b, size_t more);
-MUST_CHECK enum err buf_append(struct buf *b, const void *data, size_t len);
-MUST_CHECK enum err buf_append_span(struct buf *b, struct span s);
-MUST_CHECK enum err buf_append_char(struct buf *b, char c);
+/* The same where cap has no room: grows, and appends. */
+MUST_CHECK enum err buf_grow_and_append(struct buf *b, const void *data, size_t len);
+
+MUST_CHECK static inline enum err buf_append(struct buf *b, const void *data, size_t len)
+{
+    if (len == 0 || len > b->cap - b->len) {
+        return buf_grow_and_append(b, data, len);
+    }
+    memcpy(b->data + b->len, data, len);
+    b->len += len;
+    return ERR_OK;
+}
+
+MUST_CHECK static inline enum err buf_append_span(struct buf *b, struct span s)
+{
+    return buf_append(b, s.ptr, s.len);
+}
+
+MUST_CHECK static inline enum err buf_append_char(struct buf *b, char c)
+{
+    return buf_append(b, &c, 1);
+}
+
 MUST_CHECK enum err buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* Appends at most 4 KB of text; what does not fit is left out, and so is all that follows. For
  * messages and listings whose reader needs no error. */

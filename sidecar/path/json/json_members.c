@@ -3,17 +3,6 @@
 
 #include <stdlib.h>
 
-const struct json_node *json_first(const struct json_node *parent)
-{
-    return parent != NULL && parent->size > 1 ? parent + 1 : NULL;
-}
-
-const struct json_node *json_after(const struct json_node *parent, const struct json_node *child)
-{
-    const struct json_node *next = child + child->size;
-    return next < parent + parent->size ? next : NULL;
-}
-
 size_t json_depth(const struct json_node *node)
 {
     size_t deepest = 0;
@@ -25,11 +14,8 @@ size_t json_depth(const struct json_node *node)
     return deepest;
 }
 
-bool json_named(const struct json_node *member, struct span name)
+bool json_named_decoded(const struct json_node *member, struct span name)
 {
-    if (!member->name_escaped) {
-        return span_eq(member->name, name);
-    }
     struct buf decoded = {.max = member->name.len};
     bool same = json_text(member->name, &decoded) && span_eq(buf_span(&decoded), name);
     buf_free(&decoded);
@@ -53,11 +39,6 @@ const struct json_node *json_given(const struct json_node *object, struct span n
 {
     const struct json_node *member = json_get(object, name);
     return json_is(member, JSON_NULL) ? NULL : member;
-}
-
-bool json_is(const struct json_node *node, enum json_type type)
-{
-    return node != NULL && node->type == type;
 }
 
 bool json_is_text(const struct json_node *node, struct span text)
@@ -158,9 +139,40 @@ void json_sorted_free(struct json_sorted *s)
     buf_free(&s->names);
 }
 
+/* Whether no name has escapes, and there are few: then each pair is compared. */
+static bool has_few_plain_names(const struct json_node *object)
+{
+    enum { FEW = 12 };
+    size_t count = 0;
+    bool plain = true;
+    JSON_EACH(member, object)
+    {
+        plain = plain && !member->name_escaped;
+        count++;
+    }
+    return plain && count <= FEW;
+}
+
+static bool has_plain_twins(const struct json_node *object)
+{
+    JSON_EACH(a, object)
+    {
+        for (const struct json_node *b = json_after(object, a); b != NULL;
+             b = json_after(object, b)) {
+            if (span_eq(a->name, b->name)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 bool json_has_twins(const struct json_node *object)
 {
     struct json_sorted members;
+    if (has_few_plain_names(object)) {
+        return has_plain_twins(object);
+    }
     bool twins = !json_sort(object, &members); /* no memory: not known to be plain */
     for (size_t i = 1; !twins && i < members.count; i++) {
         twins = by_name(&members.items[i - 1], &members.items[i]) == 0;

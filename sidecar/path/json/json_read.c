@@ -27,7 +27,11 @@
 
 #include <stdlib.h>
 
-enum { PYTHON_DEPTH = 900, PYTHON_DIGITS = 4300 };
+enum {
+    PYTHON_DEPTH = 900,
+    PYTHON_DIGITS = 4300,
+    SAFE_DIGITS = 15, /* every integer of so many digits is below 2^53 */
+};
 
 struct reader {
     const char *at, *end;
@@ -169,7 +173,8 @@ static bool read_number(struct reader *r)
         r->at = from;
         return false;
     }
-    worse(r, is_safe_number(token) ? JSON_OK : JSON_AMBIGUOUS);
+    bool short_integer = integer && len <= SAFE_DIGITS;
+    worse(r, short_integer || is_safe_number(token) ? JSON_OK : JSON_AMBIGUOUS);
     return true;
 }
 

@@ -9,6 +9,9 @@
 #include "path/upstream/upstream_priv.h"
 
 #include "lull/base/ascii.h"
+#include "lull/base/scan.h"
+
+#include <stdlib.h>
 
 static void restart(struct answer_head *h)
 {
@@ -33,6 +36,27 @@ void head_begin(struct answer_head *h)
 void head_free(struct answer_head *h)
 {
     buf_free(&h->text);
+    free(h->fields);
+    h->fields = NULL;
+    h->count = h->room = 0;
+}
+
+/* Room for one field more; false: there are too many, or no memory. */
+static bool make_room(struct answer_head *h)
+{
+    enum { FIRST = 16 };
+    if (h->count < h->room) {
+        return true;
+    }
+    size_t room = h->room == 0 ? FIRST : 2 * h->room;
+    room = room < UPSTREAM_MAX_HEADERS ? room : UPSTREAM_MAX_HEADERS;
+    struct head_field *fields = room > h->room ? realloc(h->fields, room * sizeof *fields) : NULL;
+    if (fields == NULL) {
+        return false;
+    }
+    h->fields = fields;
+    h->room = room;
+    return true;
 }
 
 /* "HTTP/1.1 200 Fine": the number, and the rest of the line as it is. */
@@ -56,12 +80,7 @@ static enum head_step status_line(struct answer_head *h, struct span line)
 
 static bool is_name(struct span name)
 {
-    for (size_t i = 0; i < name.len; i++) {
-        if (!ascii_is_token(name.ptr[i])) {
-            return false;
-        }
-    }
-    return name.len > 0;
+    return name.len > 0 && scan_token(name.ptr, name.len) == name.len;
 }
 
 static void read_framing(struct answer_head *h, const struct http_header *field)
@@ -85,7 +104,7 @@ static enum head_step header_line(struct answer_head *h, struct span line)
         return HEAD_MORE;
     }
     size_t at = h->text.len;
-    if (h->count == UPSTREAM_MAX_HEADERS || buf_append_span(&h->text, field.name) != ERR_OK ||
+    if (!make_room(h) || buf_append_span(&h->text, field.name) != ERR_OK ||
         buf_append_span(&h->text, field.value) != ERR_OK) {
         return HEAD_REFUSE;
     }

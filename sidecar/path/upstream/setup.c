@@ -14,7 +14,8 @@
 #include <stdlib.h>
 
 static const size_t MAX_REQUEST_TEXT = (size_t)1024 * 1024;
-static const long IO_BUFFER = 64L * 1024;
+/* libcurl allocates one for each transfer. A task's answer is short; a model that is pulled is not. */
+static const long TASK_BUFFER = 16L * 1024, STREAM_BUFFER = 64L * 1024;
 
 /* Lines that suppress libcurl's own header of that name; the caller's of that name still go out. */
 static const char IDENTITY[] = "Accept-Encoding: identity";
@@ -153,9 +154,9 @@ static void set_callbacks(struct upstream_call *call)
 {
     SET(call, CURLOPT_PRIVATE, call);
     SET(call, CURLOPT_ERRORBUFFER, call->error);
-    SET(call, CURLOPT_BUFFERSIZE, IO_BUFFER);
+    SET(call, CURLOPT_BUFFERSIZE, call->decode ? TASK_BUFFER : STREAM_BUFFER);
     /* curl_easy_reset() leaves these at 0 where it finds no memory, and does not say so */
-    SET(call, CURLOPT_UPLOAD_BUFFERSIZE, IO_BUFFER);
+    SET(call, CURLOPT_UPLOAD_BUFFERSIZE, STREAM_BUFFER);
     SET(call, CURLOPT_TCP_NODELAY, 1L);
     SET(call, CURLOPT_HAPPY_EYEBALLS_TIMEOUT_MS, (long)CURL_HET_DEFAULT);
     SET(call, CURLOPT_HEADERFUNCTION, transfer_header);

@@ -88,8 +88,8 @@ struct head_field {
 
 struct answer_head {
     struct buf text;
-    struct head_field fields[UPSTREAM_MAX_HEADERS];
-    size_t count;
+    struct head_field *fields;
+    size_t count, room;
     size_t reason, reason_len;
     int status;
     bool final; /* the final head was complete: what comes later are trailers */

@@ -58,8 +58,18 @@ uint64_t json_bytes_read(void);
 
 /* The first value in an array or object, and the one behind `child`; NULL: there is none. parent
  * may be NULL. */
-const struct json_node *json_first(const struct json_node *parent);
-const struct json_node *json_after(const struct json_node *parent, const struct json_node *child);
+static inline const struct json_node *json_first(const struct json_node *parent)
+{
+    return parent != NULL && parent->size > 1 ? parent + 1 : NULL;
+}
+
+static inline const struct json_node *json_after(const struct json_node *parent,
+                                                 const struct json_node *child)
+{
+    const struct json_node *next = child + child->size;
+    return next < parent + parent->size ? next : NULL;
+}
+
 #define JSON_EACH(child, parent)                                                                   \
     for (const struct json_node *child = json_first(parent); child != NULL;                        \
          child = json_after((parent), child))
@@ -74,11 +84,21 @@ enum { JSON_SAFE_DEPTH = 512 };
 const struct json_node *json_get(const struct json_node *object, struct span name);
 /* The same, but a member that is null counts as none. */
 const struct json_node *json_given(const struct json_node *object, struct span name);
+/* Whether a member's name, which has escapes, is that. */
+bool json_named_decoded(const struct json_node *member, struct span name);
+
 /* Whether a member has that name, decoded: "mo\u0064el" is "model". */
-bool json_named(const struct json_node *member, struct span name);
+static inline bool json_named(const struct json_node *member, struct span name)
+{
+    return member->name_escaped ? json_named_decoded(member, name) : span_eq(member->name, name);
+}
 
 /* The type of a node; false for NULL. */
-bool json_is(const struct json_node *node, enum json_type type);
+static inline bool json_is(const struct json_node *node, enum json_type type)
+{
+    return node != NULL && node->type == type;
+}
+
 /* Whether it is a string of that text. */
 bool json_is_text(const struct json_node *node, struct span text);
 /* Appends a string's text, decoded. false, and out is unchanged: it is no string, has no text in
