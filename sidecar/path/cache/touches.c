@@ -19,17 +19,22 @@ static struct store_touch *row_of(const struct touches *t, struct hash_key key, 
     return &t->rows[at];
 }
 
-static void touches_grow(struct touches *t)
+/* false: no memory, and nothing has changed. */
+static bool touches_grow(struct touches *t)
 {
-    struct touches old = *t;
-    t->room = old.room == 0 ? FIRST_ROOM : 2 * old.room;
-    t->rows = mem_new(t->room * sizeof *t->rows);
-    for (size_t i = 0; i < old.room; i++) {
-        if (old.rows[i].hits > 0) {
-            *row_of(t, old.rows[i].key, old.rows[i].seq) = old.rows[i];
+    struct touches new = {.room = t->room == 0 ? FIRST_ROOM : 2 * t->room, .count = t->count};
+    new.rows = calloc(new.room, sizeof *new.rows);
+    if (new.rows == NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < t->room; i++) {
+        if (t->rows[i].hits > 0) {
+            *row_of(&new, t->rows[i].key, t->rows[i].seq) = t->rows[i];
         }
     }
-    free(old.rows);
+    free(t->rows);
+    *t = new;
+    return true;
 }
 
 void touches_free(struct touches *t)
@@ -51,14 +56,16 @@ static void submit(struct cache *c, struct store_job *job)
     store_submit(c->store, job);
 }
 
-/* Takes the next rows with hits from *at on. */
+/* A job with the next rows with hits, from *at on; NULL: no memory. */
 static struct store_job *next_job(const struct touches *t, size_t *at)
 {
     struct store_job *job = store_job_new(STORE_TOUCH);
-    job->value.max = JOB_ROWS * sizeof *t->rows;
-    require_ok(buf_reserve(&job->value,
-                           t->count < JOB_ROWS ? t->count * sizeof *t->rows : job->value.max));
-    for (; *at < t->room && job->value.len < job->value.cap; (*at)++) {
+    job->value.max = (t->count < JOB_ROWS ? t->count : JOB_ROWS) * sizeof *t->rows;
+    if (buf_reserve(&job->value, job->value.max) != ERR_OK) {
+        store_job_free(job);
+        return NULL;
+    }
+    for (; *at < t->room && job->value.len < job->value.max; (*at)++) {
         if (t->rows[*at].hits > 0) {
             require_ok(buf_append(&job->value, &t->rows[*at], sizeof *t->rows));
         }
@@ -66,26 +73,32 @@ static struct store_job *next_job(const struct touches *t, size_t *at)
     return job;
 }
 
+/* What there is no memory for is not counted. */
 static void write_touches(struct cache *c)
 {
     struct touches *t = &c->touches;
+    struct store_job *job = NULL;
     size_t at = 0;
-    while (t->count > 0 && c->store != NULL) {
-        struct store_job *job = next_job(t, &at);
+    while (t->count > 0 && c->store != NULL && (job = next_job(t, &at)) != NULL) {
         t->count -= job->value.len / sizeof *t->rows;
         submit(c, job);
     }
     touches_free(t);
 }
 
+static bool is_full(const struct touches *t)
+{
+    return t->count >= t->room / 4 * 3;
+}
+
 void cache_touch(struct cache *c, struct hash_key key, int64_t seq)
 {
     struct touches *t = &c->touches;
-    if (t->count >= t->room / 4 * 3 && t->room == CACHE_TOUCHES_MAX) {
+    if (is_full(t) && (t->room == CACHE_TOUCHES_MAX || !touches_grow(t))) {
         write_touches(c);
     }
-    if (t->count >= t->room / 4 * 3) {
-        touches_grow(t);
+    if (t->room == 0 && !touches_grow(t)) {
+        return;
     }
     struct store_touch *row = row_of(t, key, seq);
     if (row->hits == 0) {
