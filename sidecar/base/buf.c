@@ -248,7 +248,9 @@ char *json_write(char *at, struct span s)
 
 enum err buf_append_json(struct buf *b, struct span s)
 {
-    bool widest_fits = s.len <= (b->cap - b->len) / JSON_WIDEST; /* no need to look */
+    size_t most = b->cap < b->max ? b->cap : b->max;
+    bool widest_fits =
+        b->len <= most && s.len <= (most - b->len) / JSON_WIDEST; /* no need to look */
     enum err e = widest_fits ? ERR_OK : buf_reserve(b, json_room(s));
     if (e == ERR_OK && s.len > 0) {
         b->len = (size_t)(json_write(b->data + b->len, s) - b->data);

@@ -72,9 +72,11 @@ MUST_CHECK enum err buf_reserve(struct buf *b, size_t more);
 /* The same where cap has no room: grows, and appends. */
 MUST_CHECK enum err buf_grow_and_append(struct buf *b, const void *data, size_t len);
 
+/* len bytes, another buffer's, or one byte. */
 MUST_CHECK static inline enum err buf_append(struct buf *b, const void *data, size_t len)
 {
-    if (len == 0 || len > b->cap - b->len) {
+    size_t most = b->cap < b->max ? b->cap : b->max; /* max may have been lowered */
+    if (len == 0 || b->len > most || len > most - b->len) {
         return buf_grow_and_append(b, data, len);
     }
     memcpy(b->data + b->len, data, len);

@@ -42,6 +42,18 @@ static void a_full_buffer_refuses_and_changes_nothing(void **state)
     assert_span(buf_span(&b), "1234567890");
     buf_free(&b);
     assert_int_equal(b.max, 10);
+    /* a maximum that is lowered counts, whatever room there is */
+    buf_init(&b, 100);
+    assert_int_equal(buf_append_span(&b, SPAN("12345678")), ERR_OK);
+    b.max = 9;
+    assert_int_equal(buf_append_span(&b, SPAN("ab")), ERR_TOO_LARGE);
+    assert_int_equal(buf_append_json(&b, SPAN("ab")), ERR_TOO_LARGE);
+    assert_int_equal(buf_append_char(&b, 'a'), ERR_OK);
+    b.max = 1;
+    assert_int_equal(buf_append_char(&b, 'b'), ERR_TOO_LARGE);
+    assert_int_equal(buf_append_json(&b, SPAN("b")), ERR_TOO_LARGE);
+    assert_span(buf_span(&b), "12345678a");
+    buf_free(&b);
 }
 
 static void json_is_escaped(void **state)
