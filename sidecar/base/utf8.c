@@ -69,3 +69,16 @@ size_t utf8_count(struct span s)
     }
     return count;
 }
+
+size_t utf8_offset(struct span s, size_t n)
+{
+    size_t at = 0;
+    while (at < s.len && (n > 0 || utf8_continues(s.ptr[at]))) {
+        n -= utf8_continues(s.ptr[at]) ? 0 : 1;
+        at++;
+        while (at < s.len && utf8_continues(s.ptr[at])) {
+            at++;
+        }
+    }
+    return at;
+}

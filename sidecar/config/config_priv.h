@@ -139,6 +139,12 @@ const char *value_place(const struct value *v);
 char *value_shown(const struct value *v);
 void values_free(struct config *c);
 
+/* ---- value_headers.c ---- */
+
+/* Reads "NAME: value; NAME: value" as lines of a head, which the caller frees. false: why says what
+ * is wrong. */
+bool value_read_headers(const struct option *o, const char *text, char **out, struct buf *why);
+
 /* ---- policies.c: what holds for each kind ---- */
 
 void policies_build(struct config *c, struct assignments *r);

@@ -89,11 +89,11 @@ static void append_upper(struct buf *out, struct span s)
 static void append_variable(const struct option *o, const char *kind, struct buf *out)
 {
     static const char *const sections[] = {
-        [OPTION_SERVER] = "server_",    [OPTION_UPSTREAM] = "upstream_default_",
-        [OPTION_TASKS] = "tasks_",      [OPTION_KIND] = "tasks_",
-        [OPTION_OWN] = "task_title_",   [OPTION_COMPLETION] = "task_autocomplete_",
-        [OPTION_TITLE] = "task_title_", [OPTION_FOLLOW_UP] = "task_follow_up_",
-        [OPTION_CACHE] = "cache_",
+        [OPTION_SERVER] = "server_",     [OPTION_UPSTREAM] = "upstream_default_",
+        [OPTION_TASKS] = "tasks_",       [OPTION_KIND] = "tasks_",
+        [OPTION_OWN] = "task_title_",    [OPTION_COMPLETION] = "task_autocomplete_",
+        [OPTION_TITLE] = "task_title_",  [OPTION_FOLLOW_UP] = "task_follow_up_",
+        [OPTION_PREFIX] = "task_title_", [OPTION_CACHE] = "cache_",
     };
     buf_clear(out);
     buf_text(out, "LULL_");

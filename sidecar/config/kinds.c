@@ -37,3 +37,24 @@ const char *outcome_help(enum outcome o)
     require((size_t)o < sizeof helps / sizeof helps[0]);
     return helps[o];
 }
+
+static const struct {
+    const char *name, *help;
+} reasons[] = {
+    {"", ""},
+#define PREFIX_REASON(id, name, help) {name, help},
+#include "lull/config/prefix_reasons.def"
+#undef PREFIX_REASON
+};
+
+const char *prefix_reason_name(enum prefix_reason r)
+{
+    require((size_t)r < sizeof reasons / sizeof reasons[0]);
+    return reasons[r].name;
+}
+
+const char *prefix_reason_help(enum prefix_reason r)
+{
+    require((size_t)r < sizeof reasons / sizeof reasons[0]);
+    return reasons[r].help;
+}

@@ -9,6 +9,7 @@
 #define FIELD_COMPLETION(field) offsetof(struct kind_policy, field)
 #define FIELD_TITLE(field) offsetof(struct kind_policy, field)
 #define FIELD_FOLLOW_UP(field) offsetof(struct kind_policy, field)
+#define FIELD_PREFIX(field) offsetof(struct kind_policy, field)
 #define FIELD_CACHE(field) offsetof(struct cache_settings, field)
 #define RELOAD_YES true
 #define RELOAD_NO false
@@ -50,11 +51,12 @@ bool section_has(enum section section, const struct option *o)
     case SECTION_UPSTREAM:
         return o->section == OPTION_UPSTREAM;
     case SECTION_TASKS:
-        return o->section == OPTION_TASKS || o->section == OPTION_KIND;
+        return o->section == OPTION_TASKS || o->section == OPTION_KIND ||
+               o->section == OPTION_PREFIX;
     case SECTION_TASK:
         return o->section == OPTION_KIND || o->section == OPTION_OWN ||
                o->section == OPTION_COMPLETION || o->section == OPTION_TITLE ||
-               o->section == OPTION_FOLLOW_UP;
+               o->section == OPTION_FOLLOW_UP || o->section == OPTION_PREFIX;
     case SECTION_CACHE:
         return o->section == OPTION_CACHE;
     }
@@ -72,6 +74,7 @@ const char *option_place(const struct option *o)
         [OPTION_COMPLETION] = "[task autocomplete] and own kinds of class completion",
         [OPTION_TITLE] = "[task title]",
         [OPTION_FOLLOW_UP] = "[task follow_up]",
+        [OPTION_PREFIX] = "[tasks] and [task follow_up], [task tags], [task title], [task query]",
         [OPTION_CACHE] = "[cache]",
     };
     return places[o->section];
@@ -180,6 +183,7 @@ void option_describe(const struct option *o, struct buf *out)
         [TYPE_DECIMAL] = "as-asked or a number such as 0.7",
         [TYPE_DURATION] = "duration",
         [TYPE_HEADER] = "header name or -",
+        [TYPE_HEADERS] = "NAME: value; NAME: value",
         [TYPE_INT] = "number",
         [TYPE_JSON] = "a JSON object",
         [TYPE_LIST] = "list",

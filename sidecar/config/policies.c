@@ -64,6 +64,9 @@ static bool kind_has(const struct kind_info *k, const struct option *o)
         return is_kind(k, KIND_TITLE);
     case OPTION_FOLLOW_UP:
         return is_kind(k, KIND_FOLLOW_UP);
+    case OPTION_PREFIX:
+        return is_kind(k, KIND_FOLLOW_UP) || is_kind(k, KIND_TAGS) || is_kind(k, KIND_TITLE) ||
+               is_kind(k, KIND_QUERY);
     default:
         return section_has(SECTION_TASK, o);
     }
@@ -144,8 +147,10 @@ static void check_misplaced_keys(struct assignments *r, const struct kind_policy
             report_error(r, a, "%s: only for %s", o->key,
                          o->section == OPTION_TITLE       ? "the kind title"
                          : o->section == OPTION_FOLLOW_UP ? "the kind follow_up"
-                                                          : "autocomplete and own kinds of class "
-                                                            "completion");
+                         : o->section == OPTION_PREFIX
+                             ? "the kinds follow_up, tags, title and query"
+                             : "autocomplete and own kinds of class "
+                               "completion");
         }
     }
 }

@@ -44,7 +44,7 @@ static void free_upstream(struct upstream_settings *u)
 {
     char *const texts[] = {u->name,        u->url,     u->api_key, u->api_key_file,
                            u->ca_file,     u->origin,  u->host,    u->base_path,
-                           u->unix_socket, u->machine, u->proxy};
+                           u->unix_socket, u->machine, u->proxy,   u->task_header};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         free(texts[i]);
     }

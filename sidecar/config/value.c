@@ -20,7 +20,7 @@ static void record(struct config *c, const char *prefix, const struct option *o,
                                            .text = mem_strdup(text),
                                            .source = a == NULL ? SOURCE_DEFAULT : a->source,
                                            .place = mem_strdup(a == NULL ? "" : a->place),
-                                           .of_tasks = a != NULL && o->section == OPTION_KIND &&
+                                           .of_tasks = a != NULL && o->section != OPTION_TASKS &&
                                                        a->section == SECTION_TASKS};
 }
 

@@ -441,6 +441,8 @@ bool value_read(const struct option *o, const char *text, void *base, struct buf
         return read_num_ctx(o, text, base, why);
     case TYPE_KEEP_ALIVE:
         return read_keep_alive(text, base, why);
+    case TYPE_HEADERS:
+        return value_read_headers(o, text, field, why);
     case TYPE_SHAPE:
         return read_shape(text, base, why);
     case TYPE_TEXT:

@@ -439,6 +439,7 @@ enum err control_create(const struct control_parts *parts, struct control **out,
     ctl->public_server = http_server_create(parts->loop, &limits, &public_handler, ctl);
     ctl->history = history_create(parts->loop, parts->figures, parts->schedule);
     ctl->ledger = ledger_create(parts->loop, parts->figures, parts->cache);
+    ctl->learnt = learnt_create(parts->loop, parts->servers, parts->cache);
     if (gethostname(ctl->hostname, sizeof ctl->hostname - 1) != 0) {
         ctl->hostname[0] = '\0';
     }
@@ -463,5 +464,6 @@ void control_destroy(struct control *ctl)
     http_server_destroy(ctl->public_server);
     history_destroy(ctl->history);
     ledger_destroy(ctl->ledger);
+    learnt_destroy(ctl->learnt);
     free(ctl);
 }

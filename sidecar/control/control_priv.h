@@ -14,6 +14,7 @@
 
 struct history;
 struct ledger;
+struct learnt;
 
 struct control {
     struct control_parts parts;
@@ -21,6 +22,7 @@ struct control {
     struct http_server *public_server; /* of metrics_listen */
     struct history *history;
     struct ledger *ledger;
+    struct learnt *learnt;
     char hostname[256];
     struct list tails; /* clients of /events */
     size_t tail_count;
@@ -166,6 +168,15 @@ void ledger_destroy(struct ledger *l);
 /* The last `days` days (1 to DAYS_KEPT) that have a record, oldest first; the last one is today,
  * brought up to date. Valid until the next call for the ledger, or the next turn of the loop. */
 struct day *const *ledger_days(struct ledger *l, int days, size_t *count);
+
+/* ---- learnt.c: what was learnt of tasks behind their conversation ---- */
+
+/* Reads what the cache has kept, and keeps what is learnt from now on. The parts outlive it. */
+struct learnt *learnt_create(struct loop *loop, struct servers *servers, struct cache *cache);
+/* Stores what is not stored yet; the cache commits it. NULL is fine. */
+void learnt_destroy(struct learnt *l);
+/* Adds one object for each model to the array. */
+void learnt_show(struct servers *servers, cJSON *to);
 
 /* ---- report_reply.c: GET /report ---- */
 

@@ -91,7 +91,8 @@ static bool has_decided(const struct explanation *e, const char *decision, const
     }
     return (e->detail == NULL && AMONG(asked)) || (no_user && strcmp(key, "scope") == 0) ||
            (cache_off && strcmp(key, "cache") == 0) || (value[0] != '\0' && AMONG(sent)) ||
-           (e->window >= 0 && AMONG(typed)) || (e->waits[0] != '\0' && AMONG(waited));
+           (e->may_prefix && strcmp(key, "prefix") == 0) || (e->window >= 0 && AMONG(typed)) ||
+           (e->waits[0] != '\0' && AMONG(waited));
 #undef AMONG
 }
 
@@ -224,6 +225,11 @@ static void render(struct control *ctl, const struct question *q, struct buf *ou
         buf_text(out, ",\"window_ms\":%lld,\"follows\":%s",
                  (long long)((e->window + USEC_PER_MS - 1) / USEC_PER_MS),
                  e->follows ? "true" : "false");
+    }
+    if (e->may_prefix) {
+        bool used = e->prefix_not == PREFIX_REASON_NONE;
+        put_string(out, "prefix", used ? "chat" : "as-asked");
+        put_string(out, "prefix_not", used ? NULL : prefix_reason_name(e->prefix_not));
     }
     put_string(out, "waits", e->waits[0] != '\0' ? e->waits : NULL);
     buf_text(out, ",\"joins\":%s", e->joins ? "true" : "false");

@@ -1,5 +1,6 @@
-/* flights.c: GET /flights: what runs and waits now, with the reason; what each machine does; and
- * which additions tasks are sent without because a server refused them.
+/* flights.c: GET /flights: what runs and waits now, with the reason; what each machine does; which
+ * additions tasks are sent without because a server refused them; and where tasks are asked behind
+ * their conversation.
  */
 #include "control/control_priv.h"
 
@@ -106,5 +107,6 @@ void control_flights(struct control *ctl, struct http_conn *c, bool scopes)
     add_machines(parts, cJSON_AddArrayToObject(tree, "machines"));
     struct refusals refusals = {cJSON_AddArrayToObject(tree, "left_out"), loop_wall(parts->loop)};
     refusal_each(parts->servers, loop_now(parts->loop), add_left_out, &refusals);
+    learnt_show(parts->servers, cJSON_AddArrayToObject(tree, "prefix"));
     control_reply_tree(c, 200, tree);
 }

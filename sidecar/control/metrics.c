@@ -93,6 +93,17 @@ static void put_tasks(struct buf *out, const struct figures *f)
             family_sample(out, &family, labels, (int64_t)f->tasks[i]->outcomes[o]);
         }
     }
+    family = family_begin(out, "task", "prefix_not", FIGURE_COUNT,
+                          "calls that were not made behind their conversation, by reason");
+    for (size_t i = 0; i < f->task_count; i++) {
+        for (int r = PREFIX_REASON_NONE + 1; r < PREFIX_REASON_COUNT; r++) {
+            snprintf(labels, sizeof labels, "{kind=\"%s\",reason=\"%s\"}", f->tasks[i]->name,
+                     prefix_reason_name((enum prefix_reason)r));
+            if (f->tasks[i]->prefix_not[r] > 0) {
+                family_sample(out, &family, labels, f->tasks[i]->prefix_not[r]);
+            }
+        }
+    }
 #define TASK_FIGURE(field, name, unit, help)                                                       \
     task_figure(out, f, offsetof(struct task_figures, field), name, FIGURE_##unit, help);
 #include "lull/config/figures.def"

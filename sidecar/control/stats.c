@@ -29,6 +29,13 @@ static void add_task(cJSON *to, const struct task_figures *t, mono_t now)
         control_add_figure(o, name, FIGURE_##unit, t->field);                                      \
     }
 #include "lull/config/figures.def"
+    cJSON *not = cJSON_AddObjectToObject(o, "prefix_not");
+    for (int i = PREFIX_REASON_NONE + 1; i < PREFIX_REASON_COUNT; i++) {
+        if (t->prefix_not[i] > 0) {
+            cJSON_AddNumberToObject(not, prefix_reason_name((enum prefix_reason)i),
+                                    (double)t->prefix_not[i]);
+        }
+    }
     add_times(o, "latency_ms", &t->latency, now);
     if (t->window.count > 0) {
         add_times(o, "window_ms", &t->window, now);

@@ -247,6 +247,30 @@ static void print_left_out(const cJSON *list)
     }
 }
 
+/* What was learnt of tasks behind their conversation: "on: 289 of 871 tokens read". */
+static void print_prefix(const cJSON *list)
+{
+    static const char *const states[] = {"first", "after_own", "after_others"};
+    const cJSON *one = NULL;
+    if (cJSON_GetArraySize(list) > 0) {
+        printf("\n%-19s %-28s %-28s %-28s %s\n", "behind the chat", states[0], states[1], states[2],
+               "model");
+    }
+    cJSON_ArrayForEach(one, list)
+    {
+        printf("%-19s ", ctl_text_of(one, "upstream"));
+        for (size_t i = 0; i < sizeof states / sizeof states[0]; i++) {
+            const cJSON *gain = cJSON_GetObjectItemCaseSensitive(one, states[i]);
+            char text[64];
+            snprintf(text, sizeof text, "%.16s: %.0f of %.0f read", ctl_text_of(gain, "state"),
+                     ctl_number_of(gain, "tokens_read"), ctl_number_of(gain, "tokens"));
+            printf("%-28s ", text);
+        }
+        ctl_print_text(ctl_text_of(one, "model"), false);
+        printf("\n");
+    }
+}
+
 void ctl_print_flights(const cJSON *answer)
 {
     const cJSON *f = NULL;
@@ -274,6 +298,7 @@ void ctl_print_flights(const cJSON *answer)
         printf("\n");
     }
     print_left_out(cJSON_GetObjectItemCaseSensitive(answer, "left_out"));
+    print_prefix(cJSON_GetObjectItemCaseSensitive(answer, "prefix"));
 }
 
 void ctl_print_entries(const cJSON *page)

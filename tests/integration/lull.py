@@ -313,7 +313,7 @@ class Lull:
 
 
 KNOWN_TASK_FIGURES = set(OUTCOMES) | set(
-    "requests failed stored not_stored upstream_calls preempted cancelled regenerated upstream_s "
+    "requests failed stored not_stored upstream_calls prefix_used prefix_not preempted cancelled regenerated upstream_s "
     "saved_s wasted_s saved_tokens tokens_in tokens_out tokens_estimated cost saved_cost wait_s "
     "latency_ms window_ms would_hit would_type_through would_collapse would_supersede would_wait_s would_save_s".split())
 

@@ -39,6 +39,9 @@ MODELS = {"openai": ["qwen3-8b", "gemma3-4b", "qwen3-0.6b"], "ollama": ["llama3.
 DEADLINE = 30.0
 
 
+BEHIND = "This is a separate task about the conversation above"
+
+
 class Gone(Exception):
     """The other side went away while we were answering."""
 
@@ -95,8 +98,10 @@ def kind_of(path, document):
     for kind, text in SYSTEM_SIGNATURES:
         if messages[0].get("role") in ("system", "developer") and first.startswith(text):
             return kind
+    behind = last.startswith(BEHIND)  # the instruction behind a conversation
+    last = last[last.index("\n\n") + 2:] if behind else last
     for kind, text in SIGNATURES:
-        if last.startswith(text) and len(messages) <= 2:
+        if last.startswith(text) and (behind or len(messages) <= 2):
             return kind
     return "chat"
 

@@ -15,7 +15,7 @@ RANKS = {
     "path/json": 3,
     "path/dialect": 4,
     "path/webui": 5, "path/store": 5, "path/upstream": 5,
-    "path/server": 6, "path/typist": 6,
+    "path/server": 6, "path/typist": 6, "path/transcript": 6,
     "path/schedule": 7,
     "path/fingerprint": 8, "path/cache": 8, "path/rewarm": 8, "path/flight": 8,
     "path/relay": 9, "path/edge": 9,

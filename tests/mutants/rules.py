@@ -540,7 +540,7 @@ mutant(R, "an old answer stands in", "sidecar/path/cache/cache.c", "wall_t kept 
        "wall_t kept = {put->expires.us};", FAIL)
 mutant(R, "and is no hit", "sidecar/path/cache/cache.c", "(stale || v->fresh.us > now.us) &&",
        "(stale || v->fresh.us != 1) &&", FAIL)
-mutant(R, "a wrong form is asked for once more", CALL, "if (!is_fit(f, end)) {", "if (is_fit(f, end) && f == NULL) {", FAIL)
+mutant(R, "a wrong form is asked for once more", CALL, "    if (!fit) {\n        return ask_for_shape(f);", "    if (!fit && f == NULL) {\n        return ask_for_shape(f);", FAIL)
 mutant(R, "by the schema", WIRE, ".schema = f->shape_retried,", "", FAIL)
 mutant(R, "the first answer is kept for it", FAILURE, "    if (f->has_first) {\n        return call_use_first(f);",
        "    if (f->has_first && f->status == 0) {\n        return call_use_first(f);", FAIL)
@@ -894,3 +894,50 @@ mutant(R, "a refused descriptor is tried again", "sidecar/base/loop.c",
        "        free_dead(loop);\n        retry_refused(loop);", "        free_dead(loop);", REFUSED_WATCH)
 mutant(R, "a refused descriptor is given up with its source", "sidecar/base/loop.c",
        "    if (source->is_refused) {\n        source->is_refused = false;", "    if (source->dead) {\n        source->is_refused = false;", REFUSED_WATCH)
+
+# ---- behind the chat ----
+BEHIND = ("scenario.test_prefix",)
+HELD = ("unit.transcript.test_transcript",)
+LEARNT = ("unit.server.test_prefix_learnt",)
+HISTORY = ("unit.webui.test_chat_history",)
+PREFIX = "sidecar/path/server/prefix.c"
+CHOICE = "sidecar/path/exchange/prefix_choice.c"
+PREFIX_CALL = "sidecar/path/flight/prefix_call.c"
+TRANSCRIPT = "sidecar/path/transcript/transcript.c"
+CHAT_HISTORY = "sidecar/path/webui/chat_history.c"
+SEQUEL = "sidecar/path/dialect/behind.c"
+R = "behind the chat"
+mutant(R, "the conversation is part of the key", "sidecar/path/fingerprint/fingerprint.c",
+       "        f->head = buf_span(&f->storage);\n        f->body = SPAN_NONE;\n        f->hash = hash_key_of(secret, f->head);",
+       "        f->storage.len -= HASH_SHA256_BYTES;\n        (void)secret;", BEHIND)
+mutant(R, "another user's is not found", TRANSCRIPT, "return hash_key_eq(a->person, b->person) && a->server == b->server &&",
+       "return a->server == b->server &&", HELD)
+mutant(R, "another model's is not found", TRANSCRIPT, "           span_eq(a->model, b->model);", "           true;", HELD)
+mutant(R, "another chat's is not found", TRANSCRIPT,
+       "    return same_place(&t->place, place) && (!is_known(chat) || hash_key_eq(t->chat, chat));",
+       "    (void)chat;\n    return same_place(&t->place, place);", HELD)
+mutant(R, "two beginnings are ambiguous", TRANSCRIPT, "            return TRANSCRIPT_AMBIGUOUS;", "            break;", HELD)
+mutant(R, "two models at once are not certain", TRANSCRIPT,
+       "    t->changes = t->changes || has_rival(all, t);\n", "    (void)has_rival;\n", HELD)
+mutant(R, "what changed is not certain", CHOICE, "    if (t->changes) {\n        return PREFIX_REASON_CHANGES;\n    }\n", "", BEHIND)
+mutant(R, "it must fit the context", CHOICE, "return need <= prefix_context(model_of(q), stated);",
+       "return need <= prefix_context(model_of(q), stated) + 100000;", BEHIND)
+mutant(R, "no exact record leads to it", "sidecar/path/exchange/respond.c", "end->stored && !end->behind &&", "end->stored &&", BEHIND)
+mutant(R, "a title that waits for two chats is asked as it came", PREFIX_CALL,
+       "        if (!same || (!named && count > 0)) {", "        if (!same && count > 100) {", BEHIND)
+mutant(R, "a refused one is left out before the additions", "sidecar/path/flight/call.c",
+       "    if (f->is_behind) { /* first without the conversation, and with the rest */", "    if (f->is_behind && f->again) {", BEHIND)
+mutant(R, "thinking is not switched off where the chat does not think", WIRE,
+       "policy.think = THINK_AS_ASKED; /*", "policy.think = THINK_OFF; /*", BEHIND)
+mutant(R, "without a gain it is off", PREFIX, "    if (g->off || g->without >= WITHOUT_MOST || g->unknown >= UNKNOWN_MOST) {",
+       "    if (g->off || g->without > 100 || g->unknown >= UNKNOWN_MOST) {", BEHIND)
+mutant(R, "for a day", PREFIX, "    return age >= DAY || age < 0;", "    return age >= 30 * DAY || age < 0;", BEHIND)
+mutant(R, "wrong forms switch it off", PREFIX, "(k->behind.wrong & 3U) == 3U", "(k->behind.wrong & 7U) == 8U", BEHIND)
+mutant(R, "the history ends the conversation", CHAT_HISTORY, "        if (is_blank(rest) || is_first_user(h, rest, i)) {",
+       "        if (rest.len > 0 || is_first_user(h, rest, i)) {", HISTORY)
+mutant(R, "unknown members are not guessed at", SEQUEL, "all = all && same != NULL && span_eq(same->raw, member->raw);",
+       "all = all && (same == NULL || span_eq(same->raw, member->raw));", ("unit.dialect.test_behind",))
+mutant(R, "sampling is the task's", SEQUEL, "            edits[count++] = (struct json_edit){name, SPAN_NONE};", "            (void)name;",
+       ("unit.dialect.test_behind",))
+mutant(R, "tasks that keep the cache need no rewarm", SCHEDULE, "    j->row->displacing += j->keeps_cache ? 0 : 1;",
+       "    j->row->displacing++;", BEHIND)

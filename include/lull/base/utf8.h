@@ -22,5 +22,7 @@ size_t utf8_encode(unsigned cp, char out[4]);
 bool utf8_valid(struct span s);
 /* Code points in s: its bytes that do not continue a sequence. */
 size_t utf8_count(struct span s);
+/* Byte offset of code point n, counted from 0; the length where s has no more than n. */
+size_t utf8_offset(struct span s, size_t n);
 
 #endif

@@ -48,6 +48,7 @@ struct task_figures {
     bool observed; /* a request came in `mode = observe`: the figures would_... mean something */
     uint64_t requests; /* finished exchanges: equals the sum of outcomes at every moment */
     uint64_t outcomes[OUTCOME_COUNT];
+    int64_t prefix_not[PREFIX_REASON_COUNT]; /* calls not made behind a conversation, by reason */
 #define TASK_FIGURE(field, name, unit, help) int64_t field;
 #include "lull/config/figures.def"
     struct figure_times latency;

@@ -50,6 +50,17 @@ enum outcome {
 const char *outcome_name(enum outcome o);
 const char *outcome_help(enum outcome o);
 
+/* Why a task was not asked behind its conversation. */
+enum prefix_reason {
+    PREFIX_REASON_NONE, /* it was */
+#define PREFIX_REASON(id, name, help) PREFIX_REASON_##id,
+#include "lull/config/prefix_reasons.def"
+    PREFIX_REASON_COUNT
+};
+/* Name as in /stats, and one sentence about it. Static, never NULL; "" for NONE. */
+const char *prefix_reason_name(enum prefix_reason r);
+const char *prefix_reason_help(enum prefix_reason r);
+
 enum dialect { DIALECT_OPENAI, DIALECT_OLLAMA };
 
 #endif

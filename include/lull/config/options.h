@@ -14,6 +14,7 @@ enum option_section {
     OPTION_COMPLETION,
     OPTION_TITLE,
     OPTION_FOLLOW_UP,
+    OPTION_PREFIX,
     OPTION_CACHE
 };
 
@@ -26,6 +27,7 @@ enum option_type {
     TYPE_DURABILITY,
     TYPE_DURATION,
     TYPE_HEADER,
+    TYPE_HEADERS,
     TYPE_INT,
     TYPE_KEEP_ALIVE,
     TYPE_JSON,
@@ -37,6 +39,7 @@ enum option_type {
     TYPE_NUM_CTX,
     TYPE_OBSOLETE,
     TYPE_PATH,
+    TYPE_PREFIX,
     TYPE_PRICE,
     TYPE_PROXY,
     TYPE_REWARM,

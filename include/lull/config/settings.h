@@ -29,6 +29,8 @@ enum obsolete_rule { OBSOLETE_EMPTY, OBSOLETE_KEEP };
 enum think_rule { THINK_AUTO, THINK_AS_ASKED, THINK_OFF, THINK_ON };
 /* keep_alive, num_ctx: as the last chat had it, as the request has it, or a value */
 enum match_rule { MATCH_CHAT, MATCH_AS_ASKED, MATCH_VALUE };
+/* how a task is asked that belongs to a conversation; the kinds that have no such key: as asked */
+enum prefix_rule { PREFIX_AS_ASKED, PREFIX_AUTO, PREFIX_CHAT };
 enum durability { DURABILITY_GROUP, DURABILITY_OS };
 
 /* debounce, deadline: a fixed time in us, or one of these */
@@ -68,7 +70,8 @@ struct upstream_settings {
     bool one_model;
     usec_t swap_after;
     enum rewarm_rule rewarm;
-    char *proxy; /* "" = none */
+    char *proxy;       /* "" = none */
+    char *task_header; /* lines "Name: value\r\n", sent with tasks; "" = none */
     int64_t breaker_failures;
     usec_t breaker_open;
     double price_in, price_out; /* money for a million tokens */
@@ -114,6 +117,7 @@ struct kind_policy {
     int64_t id_slot;                        /* UNSET: none */
     char *extra; /* a JSON object of members to set, null removes one; "" = none */
     int64_t retry_shape;
+    enum prefix_rule prefix;
     char *match;        /* beginning of the prompt; "" = none (built-ins: only their own texts) */
     char *system_match; /* beginning of the system message; "" = none */
     char *answer;       /* content of the harmless answer; NULL = none */

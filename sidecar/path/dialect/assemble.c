@@ -15,7 +15,11 @@ enum { LINE_MAX_BYTES = 8 * 1024 * 1024, ERROR_MAX = 1024 * 1024 };
 
 void answer_init(struct answer *a)
 {
-    *a = (struct answer){.tokens_in = -1, .tokens_out = -1, .cached_tokens = -1, .model_time = -1};
+    *a = (struct answer){.tokens_in = -1,
+                         .tokens_out = -1,
+                         .cached_tokens = -1,
+                         .prompt_time = -1,
+                         .model_time = -1};
     buf_init(&a->content, ANSWER_MAX);
     buf_init(&a->thinking, ANSWER_MAX);
 }

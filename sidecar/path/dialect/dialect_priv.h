@@ -23,6 +23,15 @@ void assemble_error(struct assembler *a, const struct json_node *root,
 enum { LOAD_OPTIONS = 6 };
 extern const struct span load_options[LOAD_OPTIONS];
 
+/* behind.c: appends an array of messages with `count` more. ERR_CORRUPT: it is none, or empty. */
+struct dialect_message {
+    const char *role;
+    struct span text;
+};
+MUST_CHECK enum err dialect_put_longer(const struct json_node *messages,
+                                       const struct dialect_message *more, size_t count,
+                                       struct buf *out);
+
 /* overrides.c: appends an object as the client gave it, {} where it is none, with these edits. */
 MUST_CHECK enum err dialect_edit_given(const struct json_node *object,
                                        const struct json_edit *edits, size_t count,

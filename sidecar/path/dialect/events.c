@@ -108,6 +108,7 @@ static void take_usage(struct assembler *a, const struct json_node *root)
     }
     usec_t prompt = duration_of(timings, SPAN("prompt_ms"), 1000);
     usec_t predicted = duration_of(timings, SPAN("predicted_ms"), 1000);
+    take_count(&a->answer.prompt_time, prompt);
     if (prompt >= 0 && predicted >= 0) {
         a->answer.model_time = prompt + predicted;
     }
@@ -173,6 +174,7 @@ static void take_ollama_figures(struct answer *to, const struct json_node *root)
     usec_t prompt = duration_of(root, SPAN("prompt_eval_duration"), 0.001);
     usec_t eval = duration_of(root, SPAN("eval_duration"), 0.001);
     usec_t load = duration_of(root, SPAN("load_duration"), 0.001);
+    take_count(&to->prompt_time, prompt);
     if (eval >= 0) {
         to->model_time = eval + (prompt > 0 ? prompt : 0) + (load > 0 ? load : 0);
     } else {

@@ -4,30 +4,17 @@
 #include "lull/path/json/json.h"
 #include "path/dialect/dialect_priv.h"
 
-/* The messages with one more. */
-static enum err put_longer(const struct json_node *messages, struct span reply, struct buf *out)
-{
-    if (!json_is(messages, JSON_ARRAY) || json_first(messages) == NULL) {
-        return ERR_CORRUPT;
-    }
-    struct span inside = span_trim(span_make(messages->raw.ptr + 1, messages->raw.len - 2));
-    enum err e = buf_append_char(out, '[');
-    e = e == ERR_OK ? buf_append_span(out, inside) : e;
-    e = e == ERR_OK ? buf_append_span(out, SPAN(",{\"role\":\"assistant\",\"content\":")) : e;
-    e = e == ERR_OK ? buf_append_json_string(out, reply) : e;
-    return e == ERR_OK ? buf_append_span(out, SPAN("}]")) : e;
-}
-
 enum err dialect_warmup_request(struct span body, enum endpoint endpoint, struct span reply,
                                 struct buf *out)
 {
+    const struct dialect_message more = {"assistant", reply};
     struct buf list = {.max = body.len + 6 * reply.len + 64};
     struct buf options = {.max = body.len + 64};
     struct json_doc doc;
     const struct json_node *root = json_read(body, &doc);
     bool chat = endpoint == ENDPOINT_CHAT || endpoint == ENDPOINT_OLLAMA_CHAT;
     enum err e = chat && doc.verdict == JSON_OK
-                     ? put_longer(json_get(root, SPAN("messages")), reply, &list)
+                     ? dialect_put_longer(json_get(root, SPAN("messages")), &more, 1, &list)
                      : ERR_CORRUPT;
     struct json_edit edits[] = {{SPAN("messages"), buf_span(&list)},
                                 {SPAN("max_tokens"), SPAN("1")}};

@@ -52,9 +52,11 @@ void chat_begin(struct exchange *x)
         struct schedule_conversation whose = conversation_of(x);
         const struct upstream_settings *to = &x->settings->upstreams[x->head.upstream];
         cancel_obsolete(x);
+        behind_chat_began(x);
         x->watch.gap =
             rewarm_chat_began(x->engine->rewarm, to, &whose, !x->parsed || !x->request.answered);
-        x->watch.keep = to->rewarm != REWARM_OFF && x->settings->mode != TASKS_OBSERVE;
+        x->watch.keep = (to->rewarm != REWARM_OFF && x->settings->mode != TASKS_OBSERVE) ||
+                        behind_keeps_chats(x->settings);
         if (x->parsed && x->request.has_input && x->request.model.len > 0) {
             loads_note(server_model(exchange_server(x), x->request.model), x->body,
                        x->head.endpoint);
@@ -105,6 +107,7 @@ static void on_data(void *ctx, struct span piece)
     if (!w->keep) {
         buf_clear(&w->answer.answer.content);
     }
+    w->thought = w->thought || w->answer.answer.thinking.len > 0;
     buf_clear(&w->answer.answer.thinking);
 }
 
@@ -142,12 +145,16 @@ static void on_end(void *ctx)
     if (how == ASSEMBLED_WHOLE && x->settings->mode != TASKS_OBSERVE) {
         keep_for_rewarm(x);
     }
+    w->whole = how == ASSEMBLED_WHOLE;
 }
 
 const struct relay_tap chat_tap = {.on_head = watch_head, .on_data = on_data, .on_end = on_end};
 
 void chat_end(struct exchange *x)
 {
+    if (x->decision.cls == TASK_CLASS_CHAT) {
+        behind_chat_ended(x, x->watch.whole);
+    }
     if (x->watch.watching) {
         assembler_free(&x->watch.answer);
         x->watch.watching = false;

@@ -84,6 +84,7 @@ void dispatch_spec(struct exchange *x, struct flight_spec *spec)
     spec->model = x->model;
     spec->completion = x->completion;
     spec->turn = conversation_turn(x);
+    spec->behind = x->behind;
     spec->turn.elsewhere = strcmp(x->settings->upstreams[x->upstream].machine,
                                   x->settings->upstreams[x->head.upstream].machine) != 0;
     snprintf(x->scope_text, sizeof x->scope_text, "%02x%02x%02x%02x", x->scope.digest[0],

@@ -339,8 +339,10 @@ struct engine *engine_create(const struct engine_parts *parts, struct settings *
     list_init(&e->listeners);
     /* ids of answers differ between runs */
     e->serial = (uint64_t)loop_wall(parts->loop).us;
-    struct flight_hooks hooks = {
-        .completed = dispatch_completed, .held = autocomplete_held, .ctx = e};
+    struct flight_hooks hooks = {.completed = dispatch_completed,
+                                 .held = autocomplete_held,
+                                 .behind = behind_found_later,
+                                 .ctx = e};
     servers_bind(parts->servers, settings->upstreams, settings->upstream_count);
     e->gate = gate_create(parts->loop, parts->schedule);
     const struct flight_parts flight_parts = {parts->loop,     parts->pool, parts->servers,
@@ -349,6 +351,7 @@ struct engine *engine_create(const struct engine_parts *parts, struct settings *
     e->rewarm = rewarm_create(parts->loop, parts->pool, parts->schedule, parts->figures);
     gate_watch(e->gate, rewarm_look, e->rewarm);
     e->through = through_create((size_t)settings->cache.type_through_entries);
+    e->transcripts = transcripts_create();
     e->observe = observe_create(e);
     e->misses = misses_create();
     host_own_name(e->hostname, sizeof e->hostname);
@@ -362,6 +365,9 @@ void engine_destroy(struct engine *e)
     }
     gate_watch(e->gate, NULL, NULL);
     rewarm_destroy(e->rewarm);
+    transcripts_destroy(e->transcripts);
+    fingerprint_free(&e->later_key);
+    buf_free(&e->later_instruction);
     observe_destroy(e->observe);
     misses_destroy(e->misses);
     flight_table_destroy(e->flights);
@@ -379,6 +385,9 @@ void engine_configure(struct engine *e, struct settings *settings)
     e->settings = settings;
     servers_bind(e->parts.servers, settings->upstreams, settings->upstream_count);
     refusal_forget(e->parts.servers);
+    if (!behind_keeps_chats(settings)) {
+        transcripts_clear(e->transcripts);
+    }
     if (!settings->cache.keep_requests) {
         misses_clear(e->misses);
     }

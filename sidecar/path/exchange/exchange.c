@@ -42,6 +42,7 @@ void exchange_clear(struct exchange *x)
     }
     buf_free(&x->reply);
     buf_free(&x->plain);
+    behind_forget(x);
     settings_unref(x->settings);
 }
 

@@ -47,6 +47,8 @@ struct answer_watch {
     struct assembler answer;
     bool watching, keep; /* keep: the text of the reply is needed */
     bool goes_on;        /* it ended in tool calls */
+    bool whole;          /* of a chat: a whole answer has come */
+    bool thought;        /* thinking came beside the answer */
     bool failed;         /* an error inside a stream of status 200 */
     mono_t called, first_token, last_data;
     enum turn_gap gap;
@@ -78,8 +80,10 @@ struct exchange {
     struct fingerprint exact;
     bool exact_made;
     struct fingerprint normalized;
-    int upstream;      /* that a call goes to */
-    struct span model; /* that it asks for */
+    int upstream;                /* that a call goes to */
+    struct span model;           /* that it asks for */
+    struct flight_behind behind; /* the conversation that it is asked behind */
+    struct buf instruction;      /* its message there */
 
     /* TYPE_THROUGH; of class completion */
     struct fingerprint context;          /* the normalized key without the text */
@@ -126,6 +130,9 @@ struct engine {
     struct flight_table *flights;
     struct through *through;
     struct rewarm *rewarm;
+    struct transcripts *transcripts;
+    struct fingerprint later_key; /* behind_found_later() */
+    struct buf later_instruction;
     struct observe *observe;
     struct misses *misses;
     size_t watched; /* forwarded tasks whose answers are being assembled */
@@ -223,6 +230,22 @@ enum lookup lookup_answer(struct exchange *x, enum lookup_use use, struct lookup
 enum lookup lookup_stale(struct exchange *x, struct lookup_found *found);
 /* Stores the exact record that leads from the request's bytes to that entry. */
 void lookup_store_exact(struct exchange *x, struct hash_key id, int64_t seq, wall_t expires);
+
+/* ---- prefix_choice.c ---- */
+
+/* Whether any kind is asked behind its conversation, so that chats are kept. */
+bool behind_keeps_chats(const struct settings *s);
+/* A chat is about to be sent. */
+void behind_chat_began(struct exchange *x);
+/* A chat is over; whole: with a whole answer, which is in x->watch. */
+void behind_chat_ended(struct exchange *x, bool whole);
+/* Sets x->behind of a task and, where that has a transcript, the normalized key; after both were
+ * made as asked. */
+void behind_find(struct exchange *x);
+/* Frees what behind_find() has set. */
+void behind_forget(struct exchange *x);
+/* flight_hooks.behind, with the engine as ctx. */
+void behind_found_later(void *ctx, const struct flight_spec *spec, struct flight_found *found);
 
 /* ---- autocomplete.c ---- */
 

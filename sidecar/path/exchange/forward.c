@@ -123,6 +123,7 @@ static void begin_relay(struct exchange *x)
         .target = x->head.target,
         .body_held = x->body_held,
         .extra_headers = span_make(lines, len),
+        .task = x->decision.cls == TASK_CLASS_TASK && x->settings->mode == TASKS_ON,
         .strip_authorization = x->settings->server.client_token[0] != '\0',
         .error_form = x->head.form,
         .tap = x->decision.cls == TASK_CLASS_CHAT   ? &chat_tap

@@ -123,6 +123,7 @@ enum lookup lookup_key(struct exchange *x)
         x->bypass = "ambiguous-json";
         return LOOKUP_NO_KEY;
     }
+    behind_find(x);
     x->bypass = !taken             ? "dialect"
                 : x->head.no_store ? "no-store"
                 : !x->scope.usable ? "no-user"
@@ -145,7 +146,7 @@ enum lookup lookup_answer(struct exchange *x, enum lookup_use use, struct lookup
         return LOOKUP_MISS;
     }
     found->pending = result == CACHE_PENDING;
-    found->exact_wanted = true;
+    found->exact_wanted = x->behind.transcript == NULL;
     if (asks_refresh(x, &found->hit)) {
         cache_release(cache);
         return LOOKUP_REFRESH;

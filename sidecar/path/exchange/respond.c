@@ -271,7 +271,7 @@ void respond_answer(struct exchange *x, struct flight_end *end)
     if (outcome == OUTCOME_COLLAPSED || outcome == OUTCOME_TYPE_THROUGH) {
         exchange_count_saved(x, kind, end->model_time, end->tokens, end->cost);
     }
-    if (end->stored && !hash_key_eq(end->alias_done, x->exact.hash)) {
+    if (end->stored && !end->behind && !hash_key_eq(end->alias_done, x->exact.hash)) {
         /* before the reply, which ends the life of the request */
         lookup_store_exact(x, end->entry_id, end->entry_seq, end->entry_expires);
         end->alias_done = x->exact.hash;

@@ -181,6 +181,20 @@ enum json_verdict fingerprint_normalized(const struct fingerprint_normalized *in
     return JSON_OK;
 }
 
+/* Material says its own length, so nothing that is not such a key is longer by a digest. */
+enum err fingerprint_behind(struct fingerprint *f, const uint8_t digest[HASH_SHA256_BYTES],
+                            const struct hash_secret *secret)
+{
+    f->storage.max += HASH_SHA256_BYTES;
+    enum err e = buf_append(&f->storage, digest, HASH_SHA256_BYTES);
+    if (e == ERR_OK) {
+        f->head = buf_span(&f->storage);
+        f->body = SPAN_NONE;
+        f->hash = hash_key_of(secret, f->head);
+    }
+    return e;
+}
+
 /* Offset of the decoded prompt, as JSON, in the canonical body; SIZE_MAX: not found. The JSON is
  * written into `escaped`. */
 static size_t find_prompt(struct span body, struct span prompt, struct buf *escaped)

@@ -53,6 +53,7 @@ void call_start(struct flight *f)
     f->started = loop_now(t->parts.loop);
     flight_pace(f)->tried_at = f->started;
     flight_task_figures(f)->upstream_calls++;
+    behind_called(f);
     flight_released(f);
     flight_server(f)->figures->calls++;
     flight_server(f)->figures->running++;
@@ -206,30 +207,44 @@ static bool is_about_request(int status)
     return status != 401 && status != 403 && status != 408 && status != 429 && status != 503;
 }
 
+/* Whether the call asks otherwise than the client wrote. */
+static bool is_changed(const struct flight *f)
+{
+    return f->asked.sent != 0 || f->is_behind;
+}
+
 /* Whether the call that failed with that status (0: with none) is asked once more as the client
  * wrote it. */
 static bool may_ask_again(const struct flight *f, int status)
 {
-    return f->asked.sent != 0 && !f->has_first && !f->detached && is_about_request(status);
+    return is_changed(f) && !f->has_first && !f->detached && is_about_request(status);
 }
 
-static enum flight_event ask_again(struct flight *f)
+/* broken: the connection, which says nothing about what was asked. */
+static enum flight_event ask_again(struct flight *f, bool broken)
 {
     call_wasted(f);
-    f->again = true;
+    if (f->is_behind) { /* first without the conversation, and with the rest */
+        behind_failed(f, broken);
+    } else {
+        f->again = true;
+    }
     return FLIGHT_EVENT_ASKED_AGAIN;
 }
 
 /* Once more, after a refusal by status. */
 static enum flight_event ask_again_refused(struct flight *f, int status, struct span text)
 {
+    if (f->is_behind) {
+        return ask_again(f, false);
+    }
     unsigned sent = f->asked.sent;
     struct span extra = span_of(flight_policy(f)->extra);
     f->refused = (struct refused){.sent = sent,
                                   .trial = sent & f->trial,
                                   .named = addition_named(text, sent, extra),
                                   .status = status};
-    return ask_again(f);
+    return ask_again(f, false);
 }
 
 /* The second try for the form of an answer was refused: was it for the schema, which the first one
@@ -275,7 +290,7 @@ static enum flight_event pass_error(struct flight *f)
     }
     if (may_ask_again(f, a->error_status) && !a->first_token_seen) {
         return a->error_coded ? ask_again_refused(f, a->error_status, buf_span(&a->error))
-                              : ask_again(f);
+                              : ask_again(f, false);
     }
     f->end = (struct flight_end){.result = FLIGHT_RESULT_RAW,
                                  .status = f->assembler.error_status,
@@ -353,7 +368,9 @@ static enum flight_event use_answer(struct flight *f)
         figure_times_add(&flight_server(f)->figures->latency, now, end->took);
     }
     pace_add(flight_pace(f), end->took, f->spec.body.len);
-    if (!is_fit(f, end)) {
+    bool fit = is_fit(f, end);
+    behind_answered(f, end->verdict == ANSWER_BAD);
+    if (!fit) {
         return ask_for_shape(f);
     }
     /* used, if a waiter takes the answer; an answer before it is not: unlink_flight() */
@@ -370,10 +387,10 @@ static enum flight_event after_whole(struct flight *f, enum assembled how, const
     case ASSEMBLED_ERROR:
         return pass_error(f);
     case ASSEMBLED_ODD:
-        return f->has_first ? call_use_first(f) : f->asked.sent != 0 ? ask_again(f) : pass_raw(f);
+        return f->has_first ? call_use_first(f) : is_changed(f) ? ask_again(f, false) : pass_raw(f);
     case ASSEMBLED_INCOMPLETE:
         if (f->assembler.any && !f->answer_begun && may_ask_again(f, 0)) {
-            return ask_again(f);
+            return ask_again(f, false);
         }
         break; /* an empty body of a good status refuses nothing */
     case ASSEMBLED_TOO_LARGE:
@@ -401,7 +418,7 @@ static enum flight_event after_broken(struct flight *f, const struct upstream_re
     bool reached = report->result == UPSTREAM_BROKE;
     if (reached && !f->answer_begun && may_ask_again(f, f->status)) {
         f->retried = true; /* this is the one more try that a lost connection is worth */
-        return ask_again(f);
+        return ask_again(f, true);
     }
     return fail(f, reached ? HTTP_ERROR_UPSTREAM_BROKE : HTTP_ERROR_UPSTREAM_UNREACHABLE,
                 report->why);

@@ -23,10 +23,9 @@ void flight_count_tokens(size_t asked, const struct upstream_settings *to,
                          struct task_figures *task, struct upstream_figures *up,
                          struct flight_end *end)
 {
-    enum { BYTES_PER_TOKEN = 4 };
     const struct answer *a = end->answer;
-    int64_t in = (int64_t)asked / BYTES_PER_TOKEN;
-    int64_t out = (int64_t)(a->content.len + a->thinking.len) / BYTES_PER_TOKEN;
+    int64_t in = (int64_t)asked / FLIGHT_BYTES_PER_TOKEN;
+    int64_t out = (int64_t)(a->content.len + a->thinking.len) / FLIGHT_BYTES_PER_TOKEN;
     int64_t guessed = (a->tokens_in < 0 ? in : 0) + (a->tokens_out < 0 ? out : 0);
     in = tokens_said(a->tokens_in, in);
     out = tokens_said(a->tokens_out, out);

@@ -129,6 +129,9 @@ static void flight_free(void *ctx)
     answer_free(&f->first);
     buf_free(&f->shaped);
     buf_free(&f->crossed);
+    buf_free(&f->behind);
+    buf_free(&f->found);
+    transcript_unref(f->spec.behind.transcript);
     buf_free(&f->raw_headers);
     buf_free(&f->raw_body);
     buf_free(&f->memory);
@@ -346,6 +349,16 @@ struct flight *flight_find_to_join(struct flight_table *t, const struct flight_s
     return NULL;
 }
 
+void flight_set_key(struct flight *f, struct hash_key hash)
+{
+    bool listed = !list_empty(&f->node);
+    f->spec.hash = hash;
+    if (listed) {
+        list_remove(&f->node);
+        list_append(bucket(f->table, hash), &f->node);
+    }
+}
+
 static bool is_completion(const struct flight *f)
 {
     return flight_policy(f)->cls == KIND_CLASS_COMPLETION;
@@ -413,6 +426,7 @@ static void queue(struct flight *f)
 static void begin_call(struct flight *f)
 {
     int at = f->fell_back ? f->spec.fallback.upstream : f->spec.upstream;
+    behind_look(f);
     f->ticket.job.expected = pace_expected_for(flight_pace(f), f->spec.body.len);
     f->probe.fn = probed;
     f->probe.ctx = f;
@@ -435,6 +449,7 @@ static void preempt(struct flight *f)
 static void deliver(struct flight *f)
 {
     struct flight_end end = f->end;
+    end.behind = f->spec.behind.transcript != NULL;
     end.fell_back = f->fell_back && end.result == FLIGHT_RESULT_ANSWER;
     if (end.result == FLIGHT_RESULT_ANSWER && !f->spec.untracked) {
         f->table->hooks.completed(f->table->hooks.ctx, f, &end);
@@ -545,6 +560,7 @@ static void make_ticket(struct flight *f)
         .start = on_gate_open,
         .preempt = on_preempt,
         .ctx = f};
+    behind_schedule(f);
 }
 
 static struct flight *begin(struct flight_table *t, const struct flight_spec *spec)

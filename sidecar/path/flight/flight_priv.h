@@ -106,19 +106,25 @@ struct flight {
 
     /* the call */
     struct upstream_call *call;
-    struct buf shaped;         /* the body that asks for a stream; empty: as written */
-    struct additions asked;    /* what the call under way adds, which a server may refuse */
-    unsigned first_sent;       /* what the call had whose answer is in `first` */
-    unsigned trial;            /* the addition that comes back with it; see refusal.c */
-    struct refused refused;    /* what a call of this flight had that was refused before */
-    bool again;                /* it is the second one, as the client wrote it */
-    enum endpoint wire;        /* that it asks for */
-    struct buf crossed;        /* the body in the words of `wire` */
-    struct probe_waiter probe; /* what the server is, is being asked */
-    bool fell_back;            /* it goes to the fallback */
-    bool retried;              /* after a call of which not one byte came */
-    bool shape_retried;        /* asked once more for the kind's form */
-    bool has_first;            /* `first` is the answer before that, `first_end` what it cost */
+    struct buf shaped;      /* the body that asks for a stream; empty: as written */
+    struct additions asked; /* what the call under way adds, which a server may refuse */
+    unsigned first_sent;    /* what the call had whose answer is in `first` */
+    unsigned trial;         /* the addition that comes back with it; see refusal.c */
+    struct refused refused; /* what a call of this flight had that was refused before */
+    bool again;             /* it is the second one, as the client wrote it */
+    enum endpoint wire;     /* that it asks for */
+    struct buf crossed;     /* the body in the words of `wire` */
+    struct buf behind;      /* the body behind the conversation */
+    bool is_behind;         /* the call under way is asked so, in state `when` */
+    bool behind_refused;    /* such a call failed: asked as it came */
+    enum prefix_when when;
+    enum prefix_reason why_not; /* of a call that is not */
+    struct buf found;           /* texts of a conversation that was found later */
+    struct probe_waiter probe;  /* what the server is, is being asked */
+    bool fell_back;             /* it goes to the fallback */
+    bool retried;               /* after a call of which not one byte came */
+    bool shape_retried;         /* asked once more for the kind's form */
+    bool has_first;             /* `first` is the answer before that, `first_end` what it cost */
     struct answer first;
     struct flight_end first_end;
     bool trial_call; /* it is the task that tries for the breaker */
@@ -170,6 +176,8 @@ void flight_apply(struct flight *f, enum flight_event event);
 void flight_finish(struct flight *f, enum flight_event event, struct flight_end *end);
 /* The flight is held back no longer: what its waiters waited is counted. */
 void flight_released(struct flight *f);
+/* Gives it another key; its material is set before. */
+void flight_set_key(struct flight *f, struct hash_key hash);
 /* Takes a waiter off its flight, and counts how long it was held back. */
 void flight_remove_waiter(struct flight *f, struct flight_waiter *w);
 /* Aborts its call, if any, and answers everybody empty. */
@@ -214,10 +222,26 @@ void completion_unfollow(struct flight *f);
 void completion_arm_deadline(struct flight *f);
 
 /* wire.c: what is sent. */
-/* Fills req, and of f: shaped, crossed, wire, asked, trial. */
+/* Fills req, and of f: shaped, crossed, behind, is_behind, when, why_not, wire, asked, trial. */
 void wire_make(struct flight *f, struct upstream_request *req);
 /* The model that is asked for now. */
 struct span flight_way_model(const struct flight *f);
+
+/* prefix_call.c: tasks that are asked behind their conversation. */
+/* Before a flight is called: looks for its conversation, if that was not known before. */
+void behind_look(struct flight *f);
+/* The body behind the conversation; SPAN_NONE: it is asked as it came, f->why_not says why. Sets
+ * is_behind and when. */
+struct span behind_body(struct flight *f);
+/* A call begins: counts how it is asked, and notes what the server's cache holds from now on. */
+void behind_called(struct flight *f);
+/* A call was answered, in the right form or not. */
+void behind_answered(struct flight *f, bool wrong_form);
+/* A call behind the conversation failed: it is asked again as it came. broken: the connection was,
+ * which is not the conversation's fault. */
+void behind_failed(struct flight *f, bool broken);
+/* Of a flight that is about to be queued: job's behind, keeps_cache and cost. */
+void behind_schedule(struct flight *f);
 
 /* failure.c */
 /* Before a call: FELL_BACK or FAILED (f->end) when the breaker keeps the flight from its upstream.

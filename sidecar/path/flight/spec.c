@@ -38,9 +38,10 @@ static size_t texts_size(const struct flight_spec *spec)
 {
     const struct flight_fallback *other = &spec->fallback;
     return spec->target.len + spec->body.len + spec->material.len + spec->model.len +
-           spec->scope.len + spec->turn.reply.len + spec->completion.who.text.len +
-           spec->completion.context.material.len + other->target.len + other->body.len +
-           other->model.len + headers_size(spec->headers, spec->header_count) +
+           spec->scope.len + spec->turn.reply.len + spec->behind.instruction.len +
+           spec->completion.who.text.len + spec->completion.context.material.len +
+           other->target.len + other->body.len + other->model.len +
+           headers_size(spec->headers, spec->header_count) +
            headers_size(other->headers, other->header_count);
 }
 
@@ -52,6 +53,8 @@ static struct flight_spec without_texts(const struct flight_spec *spec)
     bare.header_count = 0;
     bare.target = bare.body = bare.material = bare.model = bare.scope = SPAN_NONE;
     bare.turn.reply = SPAN_NONE;
+    bare.behind.transcript = NULL;
+    bare.behind.instruction = SPAN_NONE;
     bare.completion.usable = false;
     bare.completion.who.text = bare.completion.context.material = SPAN_NONE;
     bare.fallback = (struct flight_fallback){.upstream = -1};
@@ -79,6 +82,8 @@ bool spec_copy(struct flight *f, const struct flight_spec *spec)
     f->spec.model = keep(f, spec->model);
     f->spec.scope = keep(f, spec->scope);
     f->spec.turn.reply = keep(f, spec->turn.reply);
+    f->spec.behind.transcript = transcript_ref(spec->behind.transcript);
+    f->spec.behind.instruction = keep(f, spec->behind.instruction);
     f->spec.completion = spec->completion;
     f->spec.completion.who.text = keep(f, spec->completion.who.text);
     f->spec.completion.context.material = keep(f, spec->completion.context.material);

@@ -72,11 +72,19 @@ void wire_make(struct flight *f, struct upstream_request *req)
     const struct upstream_settings *to = flight_upstream(f);
     struct server_model *model = flight_model(f);
     struct span body = cross(f);
+    struct span behind = behind_body(f);
+    struct kind_policy policy = *flight_policy(f);
+    if (f->is_behind) {
+        body = behind;
+        if (policy.think == THINK_AUTO && !f->spec.behind.transcript->thought) {
+            policy.think = THINK_AS_ASKED; /* the prompt stays laid out as the chat's */
+        }
+    }
     f->trial = 0;
     unsigned without =
         f->again ? (unsigned)ADDITION_ALL
                  : refusal_left_out(model, f->wire, loop_now(f->table->parts.loop), &f->trial);
-    struct overrides how = {.policy = flight_policy(f),
+    struct overrides how = {.policy = &policy,
                             .sort = probe_sort(flight_server(f), to),
                             .schema = f->shape_retried,
                             .load = loads_of(model),
@@ -91,6 +99,7 @@ void wire_make(struct flight *f, struct upstream_request *req)
         .target = target_of(f),
         .headers = f->fell_back ? f->fallback_headers : f->headers,
         .header_count = f->fell_back ? f->spec.fallback.header_count : f->spec.header_count,
+        .task = true,
         .body = e == ERR_OK ? buf_span(&f->shaped) : body,
         .content_length = -1,
         .decode = true,

@@ -23,9 +23,9 @@ struct row {
     /* the conversation that ended last there */
     char *upstream;
     struct schedule_conversation conversation;
-    uint64_t started; /* jobs of its upstream that had started by then */
+    uint64_t displacing; /* jobs of its upstream that displace what is cached, by then */
     bool rewarmed;
-    uint64_t started_then; /* jobs that had started when it was rewarmed */
+    uint64_t displacing_then; /* the same when it was rewarmed */
     unsigned tries;
     /* its request; settings NULL: not kept */
     struct settings *settings;
@@ -88,8 +88,8 @@ static void call_over(struct row *row, bool finished, bool aborted)
     up->rewarm_us += mono_diff(loop_now(row->all->loop), row->began);
     row->call = NULL;
     row->rewarmed = finished;
-    row->started_then =
-        schedule_count(row->all->schedule, &row->settings->upstreams[row->to]).started;
+    row->displacing_then =
+        schedule_count(row->all->schedule, &row->settings->upstreams[row->to]).displacing;
     if (!aborted || row->tries >= TRIES) {
         forget_request(row);
     }
@@ -253,9 +253,9 @@ enum turn_gap rewarm_chat_began(struct rewarm *r, const struct upstream_settings
     }
     drop_request(row);
     if (!first_turn && strcmp(row->upstream, to->name) == 0 && is_same(&row->conversation, whose)) {
-        bool tasks = schedule_count(r->schedule, to).started != row->started;
+        bool tasks = schedule_count(r->schedule, to).displacing != row->displacing;
         bool rewarmed =
-            row->rewarmed && schedule_count(r->schedule, to).started == row->started_then;
+            row->rewarmed && schedule_count(r->schedule, to).displacing == row->displacing_then;
         gap = rewarmed ? TURN_AFTER_REWARM : tasks ? TURN_AFTER_TASKS : TURN_ALONE;
     }
     row_clear(row);
@@ -337,7 +337,7 @@ void rewarm_chat_ended(struct rewarm *r, const struct rewarm_chat *chat)
     row->upstream = mem_strdup(to->name);
     row->conversation = chat->conversation;
     row->used = loop_now(r->loop);
-    row->started = schedule_count(r->schedule, to).started;
+    row->displacing = schedule_count(r->schedule, to).displacing;
     row->rewarmed = false;
     row->tries = 0;
     if (to->rewarm != REWARM_OFF && chat->reply.len > 0 &&
@@ -369,7 +369,7 @@ static usec_t due_in(struct row *row)
         }
         return LONGEST - mono_diff(now, row->began);
     }
-    bool tasks = schedule_count(r->schedule, to).started != row->started;
+    bool tasks = schedule_count(r->schedule, to).displacing != row->displacing;
     if (m.idle < 0 || !tasks || !is_wanted(r, to)) {
         return -1;
     }

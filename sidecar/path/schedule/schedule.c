@@ -295,6 +295,7 @@ static void start(struct schedule *s, struct schedule_job *j, mono_t now)
     j->since = now;
     list_append(&j->row->running, &j->node);
     j->row->started++;
+    j->row->displacing += j->keeps_cache ? 0 : 1;
     if (j->policy->cls == KIND_CLASS_FOREGROUND && job_is_counted(j)) {
         j->row->machine->foreground++;
         j->row->interactive_model = j->model;
@@ -306,6 +307,24 @@ static void start(struct schedule *s, struct schedule_job *j, mono_t now)
     }
 }
 
+void schedule_keeps_cache(struct schedule_job *j)
+{
+    if (!j->keeps_cache) {
+        j->keeps_cache = true;
+        j->row->displacing--;
+    }
+}
+
+/* Whether both are asked behind the same conversation and their costs tell which goes first: the
+ * cheapest. Of costs alike (0 where a server cannot go back behind a task, so that only the first
+ * one finds the conversation cached) the older. */
+static bool orders_by_cost(const struct schedule_job *a, const struct schedule_job *b)
+{
+    return a->behind && b->behind && a->cost >= 0 && b->cost >= 0 &&
+           hash_key_eq(a->conversation.person, b->conversation.person) &&
+           hash_key_eq(a->conversation.chat, b->conversation.chat) && hash_key_eq(a->turn, b->turn);
+}
+
 /* Whether a goes before b: the resident model first where there is only one, then priority, then
  * age. */
 static bool before(const struct schedule_job *a, const struct schedule_job *b)
@@ -314,6 +333,9 @@ static bool before(const struct schedule_job *a, const struct schedule_job *b)
     bool swap_b = b->to->one_model && !hash_key_eq(b->model, b->row->resident);
     if (swap_a != swap_b) {
         return swap_b;
+    }
+    if (orders_by_cost(a, b)) {
+        return a->cost != b->cost ? a->cost < b->cost : a->born.us < b->born.us;
     }
     if (a->policy->priority != b->policy->priority) {
         return a->policy->priority < b->policy->priority;

@@ -52,7 +52,8 @@ usec_t schedule_expects(struct schedule *s, const struct upstream_settings *to, 
 struct schedule_counts schedule_count(struct schedule *s, const struct upstream_settings *to)
 {
     const struct schedule_upstream *row = row_of(s, to);
-    struct schedule_counts out = {.running = row->running_count, .started = row->started};
+    struct schedule_counts out = {
+        .running = row->running_count, .started = row->started, .displacing = row->displacing};
     list_each(node, &row->waiting)
     {
         out.waiting++;

@@ -175,6 +175,7 @@ static void on_done(void *ctx, const struct upstream_report *report)
         return;
     } else {
         int64_t slots = dialect_props_slots(body);
+        row->server->found_context = dialect_props_context(body);
         known(row, slots > 0 ? SERVER_LLAMA_CPP : SERVER_OPENAI, slots);
     }
     call_over(row);

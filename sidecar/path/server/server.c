@@ -37,6 +37,7 @@ static void model_free(struct server_model *m)
     refusals_free(m);
     buf_free(&m->loads);
     free(m->paces);
+    free(m->prefix);
     free(m);
 }
 
@@ -90,6 +91,7 @@ static void set_url(struct server *s, const char *url)
     s->breaker = (struct breaker){.failures = 0};
     s->throttled_until = s->said_until = (mono_t){0};
     s->found_slots = 0;
+    s->found_context = 0;
     s->loops = false;
 }
 

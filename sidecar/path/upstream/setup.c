@@ -22,7 +22,7 @@ static const char IDENTITY[] = "Accept-Encoding: identity";
 static const char *const suppressed[] = {"Accept:", "Content-Type:", "User-Agent:", "Expect:"};
 enum {
     SUPPRESSED_COUNT = sizeof suppressed / sizeof suppressed[0],
-    OWN_LINES = SUPPRESSED_COUNT + 2
+    OWN_LINES = SUPPRESSED_COUNT + 2 + 8 /* task_header has 8 at most */
 };
 
 /* Everything below has room reserved: see text_size. */
@@ -47,8 +47,22 @@ static void add_line(struct upstream_call *call, char *line)
     call->line_count++;
 }
 
+static void add_header(struct upstream_call *call, const struct http_header *h)
+{
+    const struct span line[] = {h->name, h->value.len == 0 ? SPAN(";") : SPAN(": "), h->value};
+    add_line(call, text_add(&call->text, line, 3));
+}
+
+/* Lines of the configuration for this request. */
+static struct span task_lines(const struct upstream_request *req)
+{
+    return req->task && req->to->task_header != NULL ? span_of(req->to->task_header) : SPAN_NONE;
+}
+
 static void add_headers(struct upstream_call *call, const struct upstream_request *req)
 {
+    struct span lines = task_lines(req);
+    struct http_header own;
     const struct span host[] = {SPAN("Host: "), span_of(req->to->host)};
     add_line(call, text_add(&call->text, host, 2));
     for (size_t i = 0; i < SUPPRESSED_COUNT; i++) {
@@ -61,11 +75,13 @@ static void add_headers(struct upstream_call *call, const struct upstream_reques
     }
     for (size_t i = 0; i < req->header_count; i++) {
         const struct http_header *h = &req->headers[i];
-        if (!http_is_one_line(h->name) || !http_is_one_line(h->value)) {
-            continue; /* it would end the line: never sent */
+        bool one_line = http_is_one_line(h->name) && http_is_one_line(h->value);
+        if (one_line && http_lines_field(lines, h->name).ptr == NULL) {
+            add_header(call, h); /* another one would end the line: never sent */
         }
-        const struct span line[] = {h->name, h->value.len == 0 ? SPAN(";") : SPAN(": "), h->value};
-        add_line(call, text_add(&call->text, line, 3));
+    }
+    while (http_lines_next(&lines, &own)) {
+        add_header(call, &own);
     }
 }
 
@@ -79,7 +95,7 @@ static size_t text_size(const struct upstream_request *req)
     for (size_t i = 0; i < req->header_count; i++) {
         size += req->headers[i].name.len + req->headers[i].value.len + 3;
     }
-    return size;
+    return size + task_lines(req).len;
 }
 
 /* An option that was not taken (no memory for its text) would send the request to another server,

@@ -12,7 +12,7 @@ static const struct {
 #undef THINKING
 };
 
-enum { TAGS = sizeof tags / sizeof tags[0] };
+enum { TAGS = sizeof tags / sizeof tags[0], TAGS_OF_OPEN_WEBUI = 8 /* the first rows */ };
 
 /* A text whose thinking is being blanked out. */
 struct thinking {
@@ -80,4 +80,16 @@ size_t thoughts_unended(struct span text)
         at = i < TAGS ? end + strlen(tags[i].close) : at + 1;
     }
     return SIZE_MAX;
+}
+
+size_t thoughts_leading(struct span reply)
+{
+    for (size_t i = 0; i < TAGS_OF_OPEN_WEBUI; i++) {
+        size_t end =
+            begins(reply, tags[i].open) ? span_find(reply, span_of(tags[i].close), 0) : SIZE_MAX;
+        if (end != SIZE_MAX) {
+            return end + strlen(tags[i].close);
+        }
+    }
+    return 0;
 }

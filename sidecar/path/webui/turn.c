@@ -112,20 +112,6 @@ enum err task_plain(struct span message, struct buf *out)
 
 /* ---- finding a reply ---- */
 
-/* Byte offset of code point n (n <= their number). */
-static size_t offset_of(struct span s, size_t n)
-{
-    size_t at = 0;
-    while (at < s.len && (n > 0 || utf8_continues(s.ptr[at]))) {
-        n -= utf8_continues(s.ptr[at]) ? 0 : 1;
-        at++;
-        while (at < s.len && utf8_continues(s.ptr[at])) {
-            at++;
-        }
-    }
-    return at;
-}
-
 /* The two halves of a reply that Open WebUI cut. */
 static bool split_cut(struct span reply, struct span *head, struct span *tail)
 {
@@ -133,7 +119,7 @@ static bool split_cut(struct span reply, struct span *head, struct span *tail)
     if (utf8_count(reply) != CUT_HEAD + dots.len + CUT_TAIL) {
         return false;
     }
-    size_t at = offset_of(reply, CUT_HEAD);
+    size_t at = utf8_offset(reply, CUT_HEAD);
     if (!span_starts(span_make(reply.ptr + at, reply.len - at), dots)) {
         return false;
     }

@@ -45,6 +45,8 @@ bool validate_is_blank(struct span s);
 
 /* thoughts.c: overwrites thinking with NUL, so that places in the text stay what they are. */
 void thoughts_blank(struct buf *text);
+/* thoughts.c: length of the thought that a reply begins with and Open WebUI takes off; 0: none. */
+size_t thoughts_leading(struct span reply);
 /* thoughts.c: where a thought begins that never ends; SIZE_MAX: nowhere. */
 size_t thoughts_unended(struct span text);
 

@@ -41,6 +41,51 @@ static void a_renamed_key_names_the_new_one(void **state)
     tried_free(&t);
 }
 
+static void prefix_is_of_four_kinds(void **state)
+{
+    (void)state;
+    assert_taken(NULL, "\ntask.follow_up.prefix = auto  (default)\n");
+    assert_taken("[tasks]\nprefix = chat\n", "\ntask.query.prefix = chat  (/");
+    assert_taken("[tasks]\nprefix = chat\n[task tags]\nprefix = as-asked\n",
+                 "\ntask.tags.prefix = as-asked  (/");
+    assert_refused("[task autocomplete]\nprefix = chat\n",
+                   ":2: prefix: only for the kinds follow_up, tags, title and query\n");
+    assert_refused("[tasks]\nprefix = yes\n", ":2: prefix: write auto, as-asked or chat\n");
+}
+
+static void task_header_is_a_list_of_headers(void **state)
+{
+    (void)state;
+    static const char *const bad[][2] = {
+        {"X-Priority", "write NAME: value"},
+        {"X-Priority:", "write NAME: value"},
+        {": 10", "write NAME: value"},
+        {"X Priority: 10", "write NAME: value"},
+        {"X: \xC3\xA4", "write NAME: value"},
+        {"Host: other", "Host cannot be set"},
+        {"content-length: 3", "cannot be set"},
+        {"Authorization: Bearer x", "cannot be set"},
+        {"A:1;B:1;C:1;D:1;E:1;F:1;G:1;H:1;I:1", "at most 8 headers"},
+    };
+    char file[256];
+    snprintf(file, sizeof file, "%s",
+             "[upstream default]\nurl = http://127.0.0.1:1\ntask_header = X-SMG-Priority: 10; "
+             "X-Class:  low ;\n");
+    struct tried t = try_config(file, NULL, NULL);
+    assert_string_equal(t.errors.data, "");
+    assert_string_equal(config_settings(t.config)->upstreams[0].task_header,
+                        "X-SMG-Priority: 10\r\nX-Class: low\r\n");
+    tried_free(&t);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        snprintf(file, sizeof file,
+                 "[upstream default]\nurl = http://127.0.0.1:1\ntask_header = %s\n", bad[i][0]);
+        t = try_config(file, NULL, NULL);
+        assert_says(&t.errors, ":3: task_header: ");
+        assert_says(&t.errors, bad[i][1]);
+        tried_free(&t);
+    }
+}
+
 static void keep_alive_and_num_ctx_take_values(void **state)
 {
     static const char *const rows[][3] = {
@@ -211,6 +256,8 @@ int main(void)
         cmocka_unit_test(max_hold_of_a_completion_is_short),
         cmocka_unit_test(max_hold_of_tasks_makes_no_completion_wait_longer),
         cmocka_unit_test(a_renamed_key_names_the_new_one),
+        cmocka_unit_test(prefix_is_of_four_kinds),
+        cmocka_unit_test(task_header_is_a_list_of_headers),
         cmocka_unit_test(keep_alive_and_num_ctx_take_values),
         cmocka_unit_test(words_set_their_enum),
         cmocka_unit_test(max_connections_fits_the_process),

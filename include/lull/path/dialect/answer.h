@@ -18,7 +18,8 @@ struct answer {
     enum finish finish;
     int64_t tokens_in, tokens_out; /* -1: the server did not say */
     int64_t cached_tokens;         /* -1: the server did not say */
-    usec_t model_time; /* the server's own durations (timings, total_duration); -1: none */
+    usec_t prompt_time; /* of that: reading the prompt; -1: the server did not say. Not stored */
+    usec_t model_time;  /* the server's own durations (timings, total_duration); -1: none */
 };
 void answer_init(struct answer *a); /* content and thinking bounded at ANSWER_MAX together */
 void answer_free(struct answer *a);

@@ -36,11 +36,13 @@ struct explanation {
     char scope[9], fingerprint[33]; /* "": it has none */
     const char
         *decision; /* "pass", "bypass", "switched-off", "hit", "pending", "type-through", "miss" */
-    const char *detail; /* of a bypass, or of a miss that is not looked up; NULL: none */
-    int64_t ttl_s;      /* of a hit; -1: none */
-    usec_t window;      /* of an autocomplete that misses: its debounce; -1: else */
-    const char *waits;  /* of a miss: what it would wait for at the gate; "": nothing */
-    bool joins;         /* an identical request is being answered: shares its call */
+    const char *detail;            /* of a bypass, or of a miss that is not looked up; NULL: none */
+    int64_t ttl_s;                 /* of a hit; -1: none */
+    usec_t window;                 /* of an autocomplete that misses: its debounce; -1: else */
+    const char *waits;             /* of a miss: what it would wait for at the gate; "": nothing */
+    bool may_prefix;               /* of a miss: the kind may be asked behind its conversation */
+    enum prefix_reason prefix_not; /* why it would not be; NONE: it would */
+    bool joins;                    /* an identical request is being answered: shares its call */
     bool follows; /* a call for shorter text is under way and still fits: takes its remainder */
 };
 

@@ -93,6 +93,14 @@ struct fingerprint_normalized {
 enum json_verdict fingerprint_normalized(const struct fingerprint_normalized *in,
                                          const struct hash_secret *secret, struct fingerprint *f);
 
+/* Adds the digest of the conversation that the request is asked behind: an answer made behind one
+ * conversation answers no request behind another, and none as asked. f->storage: the material of a
+ * normalized key; f is a key of that and the digest then, all of it in head. ERR_NOMEM: f is
+ * unchanged. */
+MUST_CHECK enum err fingerprint_behind(struct fingerprint *f,
+                                       const uint8_t digest[HASH_SHA256_BYTES],
+                                       const struct hash_secret *secret);
+
 /* The context of a completed text: everything of a normalized key but the text itself, so that
  * requests with equal contexts differ in nothing else. text: the completed text inside of prompt,
  * both decoded, prompt being a whole string of the request. false: the text cannot be cut out of

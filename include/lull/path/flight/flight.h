@@ -24,7 +24,9 @@
 #include "lull/path/dialect/answer.h"
 #include "lull/path/schedule/gate.h"
 #include "lull/path/schedule/schedule.h"
+#include "lull/path/server/prefix.h"
 #include "lull/path/server/probe.h"
+#include "lull/path/transcript/transcript.h"
 #include "lull/path/typist/through.h"
 #include "lull/path/typist/typist.h"
 #include "lull/path/upstream/upstream.h"
@@ -39,9 +41,12 @@ enum flight_result {
     FLIGHT_RESULT_FAILED, /* lull's own error */
 };
 
+enum { FLIGHT_BYTES_PER_TOKEN = 4 }; /* where a server does not count tokens */
+
 struct flight_end {
     enum flight_result result;
     bool fell_back;       /* the answer is the fallback's: not kept */
+    bool behind;          /* its key holds a conversation: no exact record leads to it */
     bool upstream_failed; /* RAW with an error status, or FAILED: counts as `failed` */
     /* EMPTY: why. */
     enum outcome outcome;
@@ -110,6 +115,15 @@ struct flight_completion {
     struct typist_context context; /* material copied */
 };
 
+/* The conversation that a task is asked behind; see transcript.h. */
+struct flight_behind {
+    bool wanted; /* the kind is to be asked so where that is certain: counted either way */
+    bool later;  /* its chat has no reply yet: looked for again when the call begins */
+    enum prefix_reason why; /* why it is asked as it came; NONE where there is a transcript */
+    struct transcript *transcript; /* NULL: none; the flight takes a reference */
+    struct span instruction;       /* its message behind the conversation; copied */
+};
+
 /* Another upstream that answers when the first cannot. */
 struct flight_fallback {
     int upstream;                      /* -1: none */
@@ -145,11 +159,18 @@ struct flight_spec {
     struct span scope;    /* scope as shown to people; copied */
     struct flight_completion completion;
     struct flight_turn turn;
+    struct flight_behind behind;
     uint32_t user; /* that its calls are counted for: see figures_user() */
 };
 
 /* What a flight is, for the hook and for people. */
 const struct flight_spec *flight_spec(const struct flight *f);
+
+struct flight_found {
+    struct flight_behind behind;
+    struct hash_key hash;
+    struct span material;
+};
 
 struct flight_hooks {
     /* A complete answer has come; called once, before the waiters. May keep it and say so in end.
@@ -159,6 +180,10 @@ struct flight_hooks {
      * true: content is filled, and model_time and tokens of end. */
     bool (*held)(void *ctx, const struct flight_spec *spec, struct buf *content,
                  struct flight_end *end);
+    /* A flight is to be called whose conversation was not known before (behind.later), and all that
+     * wait for it are of one chat: looks for the conversation, and for the key of the answer then.
+     * Fills in found; its spans are valid until the next call. */
+    void (*behind)(void *ctx, const struct flight_spec *spec, struct flight_found *found);
     void *ctx;
 };
 

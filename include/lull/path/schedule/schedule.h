@@ -114,6 +114,9 @@ struct schedule_job {
     usec_t expected;       /* how long its call takes; -1: not known */
     bool answering;        /* its answer has begun: the server writes, so it notices an abort */
     bool loads;            /* its server loads a model when it is first asked for it */
+    bool behind;           /* asked behind its conversation: see `cost` */
+    bool keeps_cache;      /* takes nothing of what the server has cached of its conversation */
+    usec_t cost; /* of jobs behind one conversation the cheapest goes first; -1: not known */
     /* private */
     struct list node;
     struct schedule_upstream *row;
@@ -158,6 +161,8 @@ struct schedule_job *schedule_overdue(struct schedule *s, mono_t now);
 bool schedule_requeue_throttled(struct schedule *s, struct schedule_job *j, mono_t now);
 /* Queues a victim again. */
 void schedule_requeue_preempted(struct schedule *s, struct schedule_job *j, mono_t now);
+/* A running job was found to keep the cache only after it had started. */
+void schedule_keeps_cache(struct schedule_job *j);
 /* How long it has waited, all in all. */
 usec_t schedule_waited(const struct schedule_job *j, mono_t now);
 /* The place of a waiting job among all that wait for its machine, in the order in which they would
@@ -180,7 +185,8 @@ struct schedule_machine schedule_look_machine(struct schedule *s,
                                               const struct upstream_settings *to, mono_t now);
 struct schedule_counts {
     size_t running, waiting;
-    uint64_t started; /* jobs, ever */
+    uint64_t started;    /* jobs, ever */
+    uint64_t displacing; /* of these: all that do not keep the cache */
 };
 struct schedule_counts schedule_count(struct schedule *s, const struct upstream_settings *to);
 /* Jobs that wait, everywhere. */

@@ -36,6 +36,7 @@ struct servers;
 struct server_model;
 struct refusal;
 struct probe;
+struct prefix;
 
 /* Whether it answers. */
 enum server_reach { SERVER_REACH_UNTRIED, SERVER_REACH_REACHED, SERVER_REACH_UNREACHED };
@@ -54,6 +55,7 @@ struct server {
     mono_t throttled_until; /* it asks for no more tasks before (429); zero: it did not */
     mono_t said_until;      /* the same, where it named the time itself */
     int64_t found_slots;    /* by llama.cpp's /props; 0: not known */
+    int64_t found_context;  /* tokens of a slot's context, by the same; 0: not known */
     struct probe *probe;    /* NULL: never asked */
     bool loops;             /* its url leads back to this lulld */
     struct server_model *models[SERVER_MODELS];
@@ -77,6 +79,7 @@ struct server_model {
     struct buf loads;   /* how the last chat had it loaded; see loads.h */
     struct pace *paces; /* by kind, pace_count of them */
     size_t pace_count;
+    struct prefix *prefix;                      /* NULL: nothing is learnt; see prefix.h */
     struct refusal *refusals[SERVER_ENDPOINTS]; /* NULL: nothing is refused there */
 };
 

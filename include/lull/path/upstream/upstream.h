@@ -38,6 +38,7 @@ struct upstream_request {
     const struct http_header *headers; /* sent in this order after Host; no hop-by-hop ones, no
                                           Host, no Content-Length. Copied */
     size_t header_count;
+    bool task; /* the headers of task_header are sent too, in place of others of those names */
     struct span body;       /* held body: borrowed until the end of the call */
     bool stream_body;       /* instead: the body comes through upstream_body_write */
     int64_t content_length; /* of a streamed body; -1: chunked */

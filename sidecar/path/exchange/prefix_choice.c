@@ -1,0 +1,286 @@
+/* prefix_choice.c: which tasks are asked behind their conversation (option prefix), and the chats that are
+ * kept for it.
+ *
+ *   a chat's answer is whole ──▶ transcript
+ *   a follow-up, tags, title, query ──▶ its conversation's transcript, where all of this is certain:
+ *       the same server and model, API, path, key and user as that chat's
+ *       its history is the end of the conversation, word by word
+ *       conversation, instruction and answer fit the model's context
+ *   and, with `auto`, where the model was seen to gain by it
+ *
+ * The conversation's digest becomes part of the key; the rest is flight/prefix_call.c's.
+ */
+#include "path/exchange/exchange_priv.h"
+
+#include "lull/path/server/loads.h"
+
+#include <stdlib.h>
+
+enum { INSTRUCTION_MAX = 256 * 1024, ANSWER_TOKENS = 512, TOKENS_OF_BYTES = 3 };
+
+/* ---- chats ---- */
+
+bool behind_keeps_chats(const struct settings *s)
+{
+    for (size_t i = 0; i < s->kind_count; i++) {
+        if (s->kinds[i].prefix != PREFIX_AS_ASKED && s->kinds[i].enabled) {
+            return s->mode == TASKS_ON;
+        }
+    }
+    return false;
+}
+
+static struct transcript_place place_of(struct exchange *x)
+{
+    return (struct transcript_place){.person = conversation_person(x),
+                                     .server = x->settings->upstreams[x->head.upstream].server,
+                                     .endpoint = x->head.endpoint,
+                                     .target = x->head.target,
+                                     .model = x->request.model};
+}
+
+static int64_t slots_of(struct exchange *x)
+{
+    return schedule_slots(x->engine->parts.schedule, &x->settings->upstreams[x->head.upstream]);
+}
+
+void behind_chat_began(struct exchange *x)
+{
+    if (x->parsed && behind_keeps_chats(x->settings)) {
+        transcript_chat_began(x->engine->transcripts, conversation_person(x), &x->request,
+                              x->begun);
+    }
+}
+
+void behind_chat_ended(struct exchange *x, bool whole)
+{
+    struct engine *e = x->engine;
+    const struct answer_watch *w = &x->watch;
+    const struct answer *a = &w->answer.answer;
+    uint64_t conversation = 0;
+    if (!x->parsed || !behind_keeps_chats(x->settings)) {
+        return;
+    }
+    struct server_model *model = server_model(exchange_server(x), x->request.model);
+    if (whole && w->keep && x->body_held) {
+        int64_t tokens = a->tokens_in > 0 && a->tokens_out > 0 ? a->tokens_in + a->tokens_out : -1;
+        const struct transcript_chat chat = {.place = place_of(x),
+                                             .chat = conversation_of(x).chat,
+                                             .request = &x->request,
+                                             .body = x->body,
+                                             .reply = buf_span(&a->content),
+                                             .thought = w->thought,
+                                             .tokens = tokens,
+                                             .begun = x->begun};
+        conversation = transcript_keep(e->transcripts, &chat, loop_now(e->parts.loop));
+        prefix_note_size(model, tokens);
+    }
+    prefix_read_chat(model, slots_of(x), conversation);
+}
+
+/* ---- tasks ---- */
+
+/* What is asked, of an exchange or of a flight. */
+struct question {
+    struct engine *engine;
+    const struct settings *settings;
+    int kind;
+    const struct upstream_settings *to;
+    struct hash_key chat;
+    struct transcript_place place;
+    const struct dialect_request *request;
+    struct buf *instruction; /* where the instruction is written */
+};
+
+static const struct kind_policy *policy_of(const struct question *q)
+{
+    return &q->settings->kinds[q->kind];
+}
+
+static struct server_model *model_of(const struct question *q)
+{
+    return server_model(server_of(q->engine->parts.servers, q->to), q->place.model);
+}
+
+/* Whether the chat itself says how its model thinks. */
+static bool configures_thinking(const struct transcript *t)
+{
+    struct json_doc doc;
+    const struct json_node *root = json_read(t->body, &doc);
+    bool does = json_given(root, SPAN("think")) != NULL ||
+                json_given(root, SPAN("reasoning_effort")) != NULL ||
+                json_given(root, SPAN("chat_template_kwargs")) != NULL;
+    json_doc_free(&doc);
+    return does;
+}
+
+/* Tokens of the context, as the server or the model's last chat states them; 0: not stated. */
+static int64_t stated_context(const struct question *q)
+{
+    const struct server *server = server_of(q->engine->parts.servers, q->to);
+    struct span loads = loads_of(model_of(q));
+    struct span value = SPAN_NONE;
+    char digits[16] = "";
+    if (server->found_context > 0) {
+        return server->found_context;
+    }
+    if (loads.len > 0 && json_member(loads, SPAN("num_ctx"), &value) && value.len < sizeof digits) {
+        memcpy(digits, value.ptr, value.len);
+    }
+    return strtoll(digits, NULL, 10);
+}
+
+static bool fits_context(const struct question *q, const struct transcript *t)
+{
+    int64_t guess = (int64_t)(t->body.len + t->reply.len) / TOKENS_OF_BYTES;
+    int64_t stated = stated_context(q);
+    int64_t need = t->tokens > 0 ? t->tokens : guess;
+    if (stated == 0 && t->tokens <= 0) {
+        return true; /* nothing is known of either: the server says if it does not fit */
+    }
+    need += (int64_t)q->instruction->len / TOKENS_OF_BYTES;
+    need += policy_of(q)->max_tokens > 0 ? policy_of(q)->max_tokens : ANSWER_TOKENS;
+    return need <= prefix_context(model_of(q), stated);
+}
+
+static enum prefix_reason reason_of(enum transcript_found found)
+{
+    static const enum prefix_reason reasons[] = {[TRANSCRIPT_FOUND] = PREFIX_REASON_NONE,
+                                                 [TRANSCRIPT_NONE] = PREFIX_REASON_NOT_HELD,
+                                                 [TRANSCRIPT_DIFFERS] = PREFIX_REASON_DIFFERS,
+                                                 [TRANSCRIPT_AMBIGUOUS] = PREFIX_REASON_AMBIGUOUS};
+    return reasons[found];
+}
+
+static unsigned forms_of(int kind)
+{
+    return kind == KIND_TITLE   ? CHAT_HISTORY_AWAITS_REPLY
+           : kind == KIND_QUERY ? CHAT_HISTORY_NEW_MESSAGE
+                                : CHAT_HISTORY_END;
+}
+
+/* Whether the conversation that was found may be asked behind. */
+static enum prefix_reason rule_out_transcript(const struct question *q, const struct transcript *t,
+                                              const struct chat_history_place *where)
+{
+    if (t->changes) {
+        return PREFIX_REASON_CHANGES;
+    }
+    if (t->thought && policy_of(q)->think == THINK_AUTO && configures_thinking(t)) {
+        return PREFIX_REASON_THINKS;
+    }
+    buf_free(q->instruction);
+    buf_init(q->instruction, INSTRUCTION_MAX);
+    if (chat_history_instruction(where, q->instruction) != ERR_OK || !fits_context(q, t)) {
+        return PREFIX_REASON_CONTEXT;
+    }
+    return prefix_look(model_of(q), q->kind, prefix_when_of(model_of(q), t->conversation),
+                       policy_of(q)->prefix, loop_wall(q->engine->parts.loop));
+}
+
+/* Looks for the conversation. *t: its transcript, where the reason is NONE. */
+static enum prefix_reason find(const struct question *q, struct transcript **t)
+{
+    struct chat_history_place where;
+    enum transcript_found found =
+        transcript_find(q->engine->transcripts, &q->place, q->chat, q->request->last_text,
+                        forms_of(q->kind), loop_now(q->engine->parts.loop), t, &where);
+    if (found != TRANSCRIPT_FOUND) {
+        bool first = q->kind == KIND_TITLE && !task_title_has_reply(q->request);
+        return first ? PREFIX_REASON_NO_REPLY : reason_of(found);
+    }
+    return rule_out_transcript(q, *t, &where);
+}
+
+/* ---- of an exchange ---- */
+
+/* What rules it out before any conversation is looked for. */
+static enum prefix_reason rule_out(struct exchange *x)
+{
+    bool single = x->request.message_count == 1 && x->request.last_text.len > 0;
+    if (x->upstream != x->head.upstream || !span_eq(x->model, x->request.model)) {
+        return PREFIX_REASON_ELSEWHERE;
+    }
+    if (exchange_policy(x)->prefix == PREFIX_AUTO && slots_of(x) == 0) {
+        return PREFIX_REASON_HOSTED;
+    }
+    if (x->head.endpoint != ENDPOINT_CHAT && x->head.endpoint != ENDPOINT_OLLAMA_CHAT) {
+        return PREFIX_REASON_DIALECT;
+    }
+    return single && chat_history_has(x->request.last_text) ? PREFIX_REASON_NONE
+                                                            : PREFIX_REASON_NO_HISTORY;
+}
+
+void behind_forget(struct exchange *x)
+{
+    transcript_unref(x->behind.transcript);
+    x->behind = (struct flight_behind){.wanted = false};
+    buf_free(&x->instruction);
+}
+
+void behind_find(struct exchange *x)
+{
+    const struct hash_secret *secret = cache_secret(x->engine->parts.cache);
+    struct transcript *t = NULL;
+    behind_forget(x);
+    if (exchange_policy(x)->prefix == PREFIX_AS_ASKED || x->settings->mode != TASKS_ON) {
+        return;
+    }
+    struct question q = {.engine = x->engine,
+                         .settings = x->settings,
+                         .kind = x->decision.kind,
+                         .to = &x->settings->upstreams[x->head.upstream],
+                         .chat = conversation_of(x).chat,
+                         .place = place_of(x),
+                         .request = &x->request,
+                         .instruction = &x->instruction};
+    x->behind.wanted = true;
+    x->behind.why = rule_out(x);
+    x->behind.why = x->behind.why == PREFIX_REASON_NONE ? find(&q, &t) : x->behind.why;
+    x->behind.later = x->behind.why == PREFIX_REASON_NO_REPLY;
+    if (x->behind.why == PREFIX_REASON_NONE &&
+        fingerprint_behind(&x->normalized, t->digest, secret) == ERR_OK) {
+        x->behind.transcript = transcript_ref(t);
+        x->behind.instruction = buf_span(&x->instruction);
+    }
+}
+
+/* ---- of a flight, when its call begins ---- */
+
+void behind_found_later(void *ctx, const struct flight_spec *spec, struct flight_found *found)
+{
+    struct engine *e = ctx;
+    const struct upstream_settings *to = &spec->settings->upstreams[spec->upstream];
+    struct fingerprint *key = &e->later_key;
+    struct dialect_request request;
+    struct transcript *t = NULL;
+    *found = (struct flight_found){.behind = {.wanted = true, .why = PREFIX_REASON_NO_REPLY}};
+    struct question q = {.engine = e,
+                         .settings = spec->settings,
+                         .kind = spec->kind,
+                         .to = to,
+                         .chat = spec->turn.conversation.chat,
+                         .place = {.person = spec->turn.conversation.person,
+                                   .server = to->server,
+                                   .endpoint = spec->endpoint,
+                                   .target = spec->target,
+                                   .model = spec->model},
+                         .request = &request,
+                         .instruction = &e->later_instruction};
+    if (!transcript_may_be(e->transcripts, &q.place, q.chat) ||
+        !dialect_request_parse(spec->body, spec->endpoint, &request)) {
+        return;
+    }
+    found->behind.why = find(&q, &t);
+    fingerprint_free(key);
+    key->storage.max = spec->material.len;
+    if (found->behind.why == PREFIX_REASON_NONE &&
+        buf_append_span(&key->storage, spec->material) == ERR_OK &&
+        fingerprint_behind(key, t->digest, cache_secret(e->parts.cache)) == ERR_OK) {
+        found->behind.transcript = t;
+        found->behind.instruction = buf_span(&e->later_instruction);
+        found->hash = key->hash;
+        found->material = key->head;
+    }
+    dialect_request_free(&request);
+}

@@ -1,0 +1,355 @@
+/* transcript.c: see transcript.h. Conversations are few (hundreds) and looked for once a task or a
+ * chat, so they stand in one list, the most recently used last.
+ */
+#include "lull/path/transcript/transcript.h"
+
+#include "lull/base/list.h"
+#include "lull/base/utf8.h"
+#include "lull/path/webui/turn.h"
+
+#include <stdlib.h>
+
+enum { PLACES = 64, CHANGED_MOST = 2, BEGUN = 64 };
+
+static const usec_t TOGETHER = 2 * USEC_PER_S; /* Open WebUI sends them within milliseconds */
+static const usec_t IDLE = (usec_t)TRANSCRIPT_IDLE_S * USEC_PER_S;
+
+struct item {
+    struct list node;
+    struct transcript *t;
+};
+
+/* How many conversations in a row did not go on as expected, of one person with one model. */
+struct place_record {
+    uint64_t key; /* 0: free */
+    unsigned changed;
+    mono_t used;
+};
+
+struct transcripts {
+    struct transcript_rival begun[BEGUN]; /* the last chats, in a ring */
+    size_t begun_next;
+    struct list items;
+    size_t count, bytes;
+    uint64_t conversations;
+    struct place_record places[PLACES];
+};
+
+struct transcripts *transcripts_create(void)
+{
+    struct transcripts *all = mem_new(sizeof *all);
+    list_init(&all->items);
+    return all;
+}
+
+struct transcript *transcript_ref(struct transcript *t)
+{
+    if (t != NULL) {
+        t->refs++;
+    }
+    return t;
+}
+
+void transcript_unref(struct transcript *t)
+{
+    if (t == NULL || --t->refs > 0) {
+        return;
+    }
+    buf_free(&t->memory);
+    chat_history_free(&t->history);
+    free(t);
+}
+
+static void drop(struct transcripts *all, struct item *item)
+{
+    list_remove(&item->node);
+    all->count--;
+    all->bytes -= item->t->size;
+    transcript_unref(item->t);
+    free(item);
+}
+
+void transcripts_clear(struct transcripts *all)
+{
+    list_each(node, &all->items)
+    {
+        drop(all, list_item(node, struct item, node));
+    }
+}
+
+void transcripts_destroy(struct transcripts *all)
+{
+    if (all != NULL) {
+        transcripts_clear(all);
+        free(all);
+    }
+}
+
+size_t transcripts_count(const struct transcripts *all, size_t *bytes)
+{
+    *bytes = all->bytes;
+    return all->count;
+}
+
+/* From the least recently used on, until the rest fits and none has been idle for too long. */
+static void make_room(struct transcripts *all, mono_t now)
+{
+    list_each(node, &all->items)
+    {
+        struct item *item = list_item(node, struct item, node);
+        bool full = all->bytes > TRANSCRIPTS_MAX || all->count > TRANSCRIPTS_MOST;
+        if (!full && mono_diff(now, item->t->used) < IDLE) {
+            return;
+        }
+        drop(all, item);
+    }
+}
+
+static void use(struct transcripts *all, struct item *item, mono_t now)
+{
+    item->t->used = now;
+    list_remove(&item->node);
+    list_append(&all->items, &item->node);
+}
+
+static bool same_place(const struct transcript_place *a, const struct transcript_place *b)
+{
+    return hash_key_eq(a->person, b->person) && a->server == b->server &&
+           a->endpoint == b->endpoint && span_eq(a->target, b->target) &&
+           span_eq(a->model, b->model);
+}
+
+static bool is_known(struct hash_key key)
+{
+    return key.hi != 0 || key.lo != 0;
+}
+
+/* ---- whether requests go on as expected ---- */
+
+static struct place_record *record_of(struct transcripts *all, const struct transcript_place *place,
+                                      mono_t now)
+{
+    const uint64_t parts[] = {place->person.hi, place->person.lo, place->server,
+                              hash_checksum(place->model.ptr, place->model.len)};
+    uint64_t key = hash_checksum(parts, sizeof parts) | 1;
+    struct place_record *found = &all->places[0];
+    for (size_t i = 0; i < PLACES && found->key != key; i++) {
+        struct place_record *r = &all->places[i];
+        found = r->key == key || r->used.us < found->used.us ? r : found;
+    }
+    if (found->key != key) {
+        *found = (struct place_record){.key = key};
+    }
+    found->used = now;
+    return found;
+}
+
+static struct transcript_rival rival_of(struct hash_key person,
+                                        const struct dialect_request *request, mono_t begun)
+{
+    const struct json_node *root = request->json.count > 0 ? request->json.nodes : NULL;
+    const struct json_node *messages = json_get(root, SPAN("messages"));
+    struct span raw = messages == NULL ? SPAN("") : messages->raw;
+    struct span model = request->model.len > 0 ? request->model : SPAN("");
+    return (struct transcript_rival){person, hash_checksum(raw.ptr, raw.len),
+                                     hash_checksum(model.ptr, model.len), begun};
+}
+
+static bool are_rivals(const struct transcript_rival *a, const struct transcript_rival *b)
+{
+    usec_t apart = mono_diff(a->begun, b->begun);
+    bool together = hash_key_eq(a->person, b->person) || (apart < TOGETHER && apart > -TOGETHER);
+    return together && a->messages == b->messages && a->model != b->model;
+}
+
+void transcript_chat_began(struct transcripts *all, struct hash_key person,
+                           const struct dialect_request *request, mono_t now)
+{
+    struct transcript_rival own = rival_of(person, request, now);
+    all->begun[all->begun_next] = own;
+    all->begun_next = (all->begun_next + 1) % BEGUN;
+    list_each(node, &all->items)
+    {
+        struct transcript *t = list_item(node, struct item, node)->t;
+        t->changes = t->changes || are_rivals(&own, &t->rival);
+    }
+}
+
+static bool has_rival(const struct transcripts *all, const struct transcript *t)
+{
+    for (size_t i = 0; i < BEGUN; i++) {
+        if (are_rivals(&all->begun[i], &t->rival)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The transcript that the chat goes on from, or asks again for; NULL: none. */
+static struct item *predecessor(struct transcripts *all, const struct transcript_chat *chat,
+                                enum dialect_sequel *sequel)
+{
+    struct item *found = NULL;
+    list_each(node, &all->items)
+    {
+        struct item *item = list_item(node, struct item, node);
+        const struct transcript *t = item->t;
+        bool repeats = false;
+        if (!same_place(&t->place, &chat->place) ||
+            (is_known(chat->chat) && !hash_key_eq(t->chat, chat->chat))) {
+            continue;
+        }
+        enum dialect_sequel s = dialect_sequel_of(t->body, t->reply, chat->request, &repeats);
+        bool same = is_known(chat->chat) || s == DIALECT_SEQUEL_CONTINUES ||
+                    (repeats && utf8_count(t->reply) >= TASK_REPLY_MIN);
+        if (same && (found == NULL || s == DIALECT_SEQUEL_CONTINUES)) {
+            found = item;
+            *sequel = s;
+        }
+    }
+    return found;
+}
+
+/* Takes over what is known of the conversation; its earlier transcript is forgotten. */
+static void follow_up_on(struct transcripts *all, const struct transcript_chat *chat,
+                         struct transcript *t, mono_t now)
+{
+    enum dialect_sequel sequel = DIALECT_SEQUEL_BRANCHES;
+    struct item *before = predecessor(all, chat, &sequel);
+    struct place_record *record = record_of(all, &chat->place, now);
+    if (before == NULL) {
+        t->conversation = ++all->conversations;
+        t->changes = record->changed >= CHANGED_MOST;
+        return;
+    }
+    t->conversation = before->t->conversation;
+    t->changes = before->t->changes;
+    if (sequel == DIALECT_SEQUEL_CONTINUES) {
+        t->changes = false;
+        record->changed = 0;
+    } else if (sequel == DIALECT_SEQUEL_CHANGED) {
+        t->changes = true;
+        record->changed++;
+    }
+    drop(all, before);
+}
+
+/* ---- keeping ---- */
+
+static struct span copy(struct buf *memory, struct span s)
+{
+    size_t at = memory->len;
+    if (s.len > 0) {
+        require_ok(buf_append_span(memory, s)); /* reserved */
+    }
+    return span_make(memory->data + at, s.len);
+}
+
+/* Copies the texts. ERR_INVALID: what the next turn begins with is not certain. */
+static enum err fill(struct transcript *t, const struct transcript_chat *chat)
+{
+    struct buf reply = {.max = TRANSCRIPT_MAX};
+    const struct transcript_place *p = &chat->place;
+    bool ended = chat->request->last_text.len > 0 || chat->request->after_tool;
+    bool whole = (p->endpoint == ENDPOINT_CHAT || p->endpoint == ENDPOINT_OLLAMA_CHAT) && ended &&
+                 chat->request->json.verdict == JSON_OK && chat->body.len <= TRANSCRIPT_MAX;
+    enum err e = whole ? chat_history_repeated_reply(chat->reply, chat->request->streamed, &reply)
+                       : ERR_INVALID;
+    e = e == ERR_OK && span_trim(buf_span(&reply)).len == 0 ? ERR_INVALID : e;
+    e = e == ERR_OK ? chat_history_read(chat->request, buf_span(&reply), &t->history) : e;
+    size_t need = p->target.len + p->model.len + chat->body.len + reply.len + 1;
+    buf_init(&t->memory, need);
+    e = e == ERR_OK ? buf_reserve(&t->memory, need) : e;
+    if (e == ERR_OK) {
+        t->place = *p;
+        t->place.target = copy(&t->memory, p->target);
+        t->place.model = copy(&t->memory, p->model);
+        t->body = copy(&t->memory, chat->body);
+        t->reply = copy(&t->memory, buf_span(&reply));
+        t->thought = chat->thought || reply.len < span_trim(chat->reply).len;
+        t->size =
+            sizeof *t + need + t->history.texts.len + t->history.count * sizeof *t->history.lines;
+        e = t->size <= 2 * (size_t)TRANSCRIPT_MAX ? ERR_OK : ERR_TOO_LARGE;
+    }
+    buf_free(&reply);
+    return e;
+}
+
+uint64_t transcript_keep(struct transcripts *all, const struct transcript_chat *chat, mono_t now)
+{
+    struct transcript *t = mem_new(sizeof *t);
+    t->refs = 1;
+    t->chat = chat->chat;
+    t->tokens = chat->tokens;
+    t->used = now;
+    follow_up_on(all, chat, t, now);
+    t->rival = rival_of(chat->place.person, chat->request, chat->begun);
+    t->changes = t->changes || has_rival(all, t);
+    if (fill(t, chat) != ERR_OK) {
+        transcript_unref(t);
+        return 0;
+    }
+    const struct span parts[] = {t->body, t->reply};
+    hash_sha256(parts, 2, t->digest);
+    struct item *item = mem_new(sizeof *item);
+    item->t = t;
+    list_init(&item->node);
+    list_append(&all->items, &item->node);
+    all->count++;
+    all->bytes += t->size;
+    make_room(all, now);
+    return t->conversation;
+}
+
+/* ---- finding ---- */
+
+static bool may_be(const struct transcript *t, const struct transcript_place *place,
+                   struct hash_key chat)
+{
+    return same_place(&t->place, place) && (!is_known(chat) || hash_key_eq(t->chat, chat));
+}
+
+bool transcript_may_be(const struct transcripts *all, const struct transcript_place *place,
+                       struct hash_key chat)
+{
+    list_each(node, &all->items)
+    {
+        if (may_be(list_item(node, struct item, node)->t, place, chat)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+enum transcript_found transcript_find(struct transcripts *all, const struct transcript_place *place,
+                                      struct hash_key chat, struct span prompt, unsigned forms,
+                                      mono_t now, struct transcript **out,
+                                      struct chat_history_place *where)
+{
+    struct item *found = NULL;
+    struct chat_history_place here;
+    bool any = false;
+    make_room(all, now);
+    list_each(node, &all->items)
+    {
+        struct item *item = list_item(node, struct item, node);
+        if (!may_be(item->t, place, chat)) {
+            continue;
+        }
+        any = true;
+        if (!chat_history_fits(&item->t->history, prompt, forms, &here)) {
+            continue;
+        }
+        if (found != NULL && memcmp(found->t->digest, item->t->digest, HASH_SHA256_BYTES) != 0) {
+            return TRANSCRIPT_AMBIGUOUS;
+        }
+        found = item;
+        *where = here;
+    }
+    if (found == NULL) {
+        return any ? TRANSCRIPT_DIFFERS : TRANSCRIPT_NONE;
+    }
+    use(all, found, now);
+    *out = found->t;
+    return TRANSCRIPT_FOUND;
+}

@@ -1,0 +1,550 @@
+/* test_prefix.c: tasks that are asked behind their conversation: what is sent, which answers they
+ * share, where they are asked as they came instead, and what is learnt of it. */
+#include "scenario/scenario.h"
+
+#include "lull/path/server/prefix.h"
+
+#define ANN "X-OpenWebUI-User-Id: ann\r\nAuthorization: Bearer k\r\n"
+#define BOB "X-OpenWebUI-User-Id: bob\r\nAuthorization: Bearer k\r\n"
+#define CHAT_1 ANN "X-OpenWebUI-Chat-Id: one\r\n"
+#define CHAT_2 ANN "X-OpenWebUI-Chat-Id: two\r\n"
+#define PATH "/v1/chat/completions"
+
+static const char USER[] = "What is a daemon?";
+static const char REPLY[] = "A daemon is a program without a \"terminal\".";
+static const char FOLLOW_UPS[] = "{\"follow_ups\": [\"Why?\"]}";
+static const char *const CHAT[] = {"tasks.prefix=chat", NULL};
+static const char *const AUTO[] = {"tasks.prefix=auto", NULL};
+static const char *const FIRST[] = {USER, NULL};
+
+/* What a chat's messages and its reply are for the server, up to the next message. */
+static const char BEGINNING[] =
+    "\"messages\":[{\"role\":\"user\",\"content\":\"What is a daemon?\"},"
+    "{\"role\":\"assistant\",\"content\":\"A daemon is a program without a \\\"terminal\\\".\"},";
+
+static void seconds(struct world *w, double s)
+{
+    world_pass(w, (usec_t)(s * 1e6));
+}
+
+static struct upstream_call *last_call(struct world *w)
+{
+    return model_call(w, model_calls(w) - 1);
+}
+
+static struct client *post(struct world *w, const char *path, const char *headers, const char *body)
+{
+    struct client *c = client_open(w);
+    client_post(c, path, headers, body);
+    return c;
+}
+
+/* A whole answer, with what the server says of its cache; cached -1: nothing. */
+static void answer(struct upstream_call *call, const char *content, int prompt, int cached)
+{
+    static char text[65536];
+    char escaped[8192];
+    char details[64] = "";
+    size_t n = 0;
+    for (const char *c = content; *c != '\0'; c++) {
+        n += *c == '"' || *c == '\\' ? (size_t)snprintf(escaped + n, 3, "\\%c", *c)
+             : *c == '\n'            ? (size_t)snprintf(escaped + n, 3, "\\n")
+                                     : (size_t)snprintf(escaped + n, 2, "%c", *c);
+    }
+    escaped[n] = '\0';
+    if (cached >= 0) {
+        snprintf(details, sizeof details, ",\"prompt_tokens_details\":{\"cached_tokens\":%d}",
+                 cached);
+    }
+    bool stream = strstr(model_body(call), "\"stream\":true") != NULL;
+    model_head(call, 200, stream ? "text/event-stream" : "application/json");
+    snprintf(text, sizeof text,
+             "%s{\"choices\":[{\"index\":0,\"%s\":{\"role\":\"assistant\",\"content\":\"%s\"},"
+             "\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":%d,"
+             "\"completion_tokens\":20%s}}%s",
+             stream ? "data: " : "", stream ? "delta" : "message", escaped, prompt, details,
+             stream ? "\n\ndata: [DONE]\n\n" : "");
+    model_data(call, text);
+    model_end(call);
+}
+
+/* A turn's chat, answered. */
+static void chat(struct world *w, const char *headers, const char *const *turns, const char *reply)
+{
+    (void)post(w, PATH, headers, ask_chat(turns));
+    seconds(w, 0.2);
+    answer(last_call(w), reply, 500, -1);
+    seconds(w, 3); /* settle */
+}
+
+/* A task after it: its call, or NULL where it was answered without one. */
+static struct upstream_call *task(struct world *w, const char *headers, const char *body)
+{
+    size_t before = model_calls(w);
+    (void)post(w, PATH, headers, body);
+    seconds(w, 3);
+    return model_calls(w) > before ? last_call(w) : NULL;
+}
+
+static int64_t used(struct world *w, const char *kind)
+{
+    const struct task_figures *t = world_task(w, kind);
+    return t == NULL ? 0 : t->prefix_used;
+}
+
+static int64_t not_used(struct world *w, const char *kind, enum prefix_reason why)
+{
+    const struct task_figures *t = world_task(w, kind);
+    return t == NULL ? 0 : t->prefix_not[why];
+}
+
+static void a_task_is_asked_behind_its_conversation(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(CHAT);
+    chat(w, CHAT_1, FIRST, REPLY);
+    struct upstream_call *call = task(w, CHAT_1, ask_follow_up(USER, REPLY));
+    assert_has(model_body(call), BEGINNING);
+    assert_has(model_body(call), "{\"role\":\"user\",\"content\":\"This is a separate task");
+    assert_has(model_body(call), "<chat_history>\\n(the conversation above)\\n</chat_history>\"}]");
+    assert_has_not(model_body(call), "USER: What");
+    assert_has(model_headers(call), "Authorization: Bearer k");
+    answer(call, FOLLOW_UPS, 800, 500);
+    assert_int_equal(used(w, "follow_up"), 1);
+    assert_int_equal(world_task(w, "follow_up")->stored, 1);
+    /* again: from the cache, by its conversation */
+    assert_null(task(w, CHAT_1, ask_follow_up(USER, REPLY)));
+    assert_int_equal(world_task(w, "follow_up")->outcomes[OUTCOME_HIT], 1);
+    world_end(w);
+}
+
+static void other_kinds_are_asked_as_they_came(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(CHAT);
+    chat(w, CHAT_1, FIRST, REPLY);
+    struct upstream_call *call = task(w, CHAT_1, ask_autocomplete("What is a unit and a"));
+    assert_has_not(model_body(call), BEGINNING);
+    assert_int_equal(used(w, "autocomplete"), 0);
+    for (int why = 0; why < PREFIX_REASON_COUNT; why++) {
+        assert_int_equal(not_used(w, "autocomplete", (enum prefix_reason)why), 0);
+    }
+    model_answer(call, "{\"text\": \"x\"}");
+    world_end(w);
+}
+
+static void the_conversation_is_part_of_the_key(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(CHAT);
+    static const char *const longer[] = {"Hello", "Hi.", USER, NULL};
+    chat(w, CHAT_1, FIRST, REPLY);
+    answer(task(w, CHAT_1, ask_follow_up(USER, REPLY)), FOLLOW_UPS, 800, 500);
+    /* the same request of another chat, whose conversation begins otherwise */
+    chat(w, CHAT_2, longer, REPLY);
+    struct upstream_call *call = task(w, CHAT_2, ask_follow_up(USER, REPLY));
+    assert_non_null(call);
+    assert_has(model_body(call), "\"content\":\"Hello\"");
+    answer(call, "{\"follow_ups\": [\"Other?\"]}", 800, 500);
+    /* each finds its own, and a chat that is not held none */
+    struct client *a = post(w, PATH, CHAT_1, ask_follow_up(USER, REPLY));
+    struct client *b = post(w, PATH, CHAT_2, ask_follow_up(USER, REPLY));
+    seconds(w, 0.1);
+    assert_has(client_reply(a), "Why?");
+    assert_has(client_reply(b), "Other?");
+    call = task(w, ANN "X-OpenWebUI-Chat-Id: three\r\n", ask_follow_up(USER, REPLY));
+    assert_has_not(model_body(call), BEGINNING);
+    answer(call, "{\"follow_ups\": [\"Third?\"]}", 800, 0);
+    assert_int_equal(not_used(w, "follow_up", PREFIX_REASON_NOT_HELD), 1);
+    world_end(w);
+}
+
+static void equal_tasks_of_two_conversations_share_no_call(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(CHAT);
+    static const char *const longer[] = {"Hello", "Hi.", USER, NULL};
+    chat(w, CHAT_1, FIRST, REPLY);
+    chat(w, CHAT_2, longer, REPLY);
+    size_t before = model_calls(w);
+    struct client *a = post(w, PATH, CHAT_1, ask_follow_up(USER, REPLY));
+    struct client *b = post(w, PATH, CHAT_2, ask_follow_up(USER, REPLY));
+    seconds(w, 3);
+    answer(last_call(w), "{\"follow_ups\": [\"First?\"]}", 800, 500);
+    seconds(w, 3);
+    assert_int_equal(model_calls(w), before + 2);
+    answer(last_call(w), "{\"follow_ups\": [\"Second?\"]}", 800, 500);
+    seconds(w, 0.1);
+    assert_has(client_reply(a), "First?");
+    assert_has(client_reply(b), "Second?");
+    world_end(w);
+}
+
+static void no_other_user_gets_behind_it(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(CHAT);
+    chat(w, ANN, FIRST, REPLY);
+    struct upstream_call *call = task(w, BOB, ask_follow_up(USER, REPLY));
+    assert_has_not(model_body(call), BEGINNING);
+    answer(call, FOLLOW_UPS, 800, 0);
+    assert_int_equal(not_used(w, "follow_up", PREFIX_REASON_NOT_HELD), 1);
+    world_end(w);
+}
+
+static void without_chat_ids_it_is_found_by_its_texts(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(CHAT);
+    static const char *const other[] = {"Something else", NULL};
+    chat(w, ANN, FIRST, REPLY);
+    chat(w, ANN, other, "Other reply.");
+    struct upstream_call *call = task(w, ANN, ask_follow_up(USER, REPLY));
+    assert_has(model_body(call), BEGINNING);
+    answer(call, FOLLOW_UPS, 800, 500);
+    /* two conversations that end alike and begin differently: neither is certain */
+    static const char *const longer[] = {"Hello", "Hi.", USER, NULL};
+    chat(w, ANN, longer, REPLY);
+    call = task(w, ANN, ask_follow_up(USER, REPLY));
+    assert_has_not(model_body(call), BEGINNING);
+    answer(call, FOLLOW_UPS, 800, 0);
+    assert_int_equal(not_used(w, "follow_up", PREFIX_REASON_AMBIGUOUS), 1);
+    world_end(w);
+}
+
+static void the_history_must_be_the_end_of_the_conversation(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(CHAT);
+    chat(w, CHAT_1, FIRST, REPLY);
+    struct upstream_call *call = task(w, CHAT_1, ask_follow_up(USER, "Another reply."));
+    assert_has_not(model_body(call), BEGINNING);
+    answer(call, FOLLOW_UPS, 800, 0);
+    assert_int_equal(not_used(w, "follow_up", PREFIX_REASON_DIFFERS), 1);
+    world_end(w);
+}
+
+static void a_title_before_the_reply_is_asked_behind_it(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(CHAT);
+    struct client *title = post(w, PATH, CHAT_1, ask_title(USER, ""));
+    seconds(w, 0.01);
+    (void)post(w, PATH, CHAT_1, ask_chat(FIRST));
+    assert_int_equal(model_calls(w), 1);
+    seconds(w, 2);
+    answer(last_call(w), REPLY, 500, -1);
+    seconds(w, 6);
+    assert_int_equal(model_calls(w), 2);
+    assert_has(model_body(last_call(w)), BEGINNING);
+    answer(last_call(w), "{\"title\": \"Daemons\"}", 800, 500);
+    seconds(w, 0.1);
+    assert_has(client_reply(title), "Daemons");
+    assert_int_equal(used(w, "title"), 1);
+    /* the same first message in another chat gets no title of this one */
+    struct upstream_call *call = task(w, CHAT_2, ask_title(USER, ""));
+    assert_non_null(call);
+    answer(call, "{\"title\": \"Others\"}", 300, 0);
+    world_end(w);
+}
+
+static void titles_of_two_chats_that_wait_together_are_asked_as_they_came(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(CHAT);
+    struct client *a = post(w, PATH, CHAT_1, ask_title(USER, ""));
+    (void)post(w, PATH, CHAT_1, ask_chat(FIRST));
+    struct client *b = post(w, PATH, CHAT_2, ask_title(USER, ""));
+    seconds(w, 1);
+    answer(last_call(w), REPLY, 500, -1);
+    seconds(w, 6);
+    assert_int_equal(model_calls(w), 2);
+    assert_has_not(model_body(last_call(w)), BEGINNING);
+    answer(last_call(w), "{\"title\": \"Daemons\"}", 800, 0);
+    seconds(w, 0.1);
+    assert_has(client_reply(a), "Daemons");
+    assert_has(client_reply(b), "Daemons");
+    assert_int_equal(not_used(w, "title", PREFIX_REASON_AMBIGUOUS), 1);
+    world_end(w);
+}
+
+static void a_query_is_asked_behind_the_earlier_turns(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(CHAT);
+    chat(w, CHAT_1, FIRST, REPLY);
+    struct upstream_call *call =
+        task(w, CHAT_1,
+             ask_query("What is a daemon?\nASSISTANT: A daemon is a program without a "
+                       "\"terminal\".\nUSER: And who wrote the first one?"));
+    assert_has(model_body(call), BEGINNING);
+    assert_has(model_body(call),
+               "(the conversation above)\\nUSER: And who wrote the first one?\\n");
+    answer(call, "{\"queries\": [\"first daemon\"]}", 800, 500);
+    world_end(w);
+}
+
+static void a_refused_conversation_is_left_out_first(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(CHAT);
+    chat(w, CHAT_1, FIRST, REPLY);
+    (void)post(w, PATH, CHAT_1, ask_follow_up(USER, REPLY));
+    seconds(w, 3);
+    assert_has(model_body(last_call(w)), BEGINNING);
+    model_refuse(last_call(w), 400, "", "{\"error\":{\"message\":\"too long\"}}");
+    assert_has_not(model_body(last_call(w)), BEGINNING);
+    assert_has(model_body(last_call(w)), "\"stream\":true"); /* the other additions stay */
+    answer(last_call(w), FOLLOW_UPS, 300, 0);
+    assert_int_equal(world_task(w, "follow_up")->stored, 1);
+    assert_int_equal(used(w, "follow_up"), 1);
+    world_end(w);
+}
+
+static void the_prompt_stays_laid_out_as_the_chat_s(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(CHAT);
+    static const char body[] =
+        "{\"model\":\"m\",\"messages\":[{\"role\":\"system\",\"content\":\"Be brief.\"},"
+        "{\"role\":\"user\",\"content\":\"What is a daemon?\"}],\"stream\":true,"
+        "\"temperature\":1.5,\"max_tokens\":9,\"tools\":[{\"type\":\"function\"}],\"odd\":7}";
+    (void)post(w, PATH, CHAT_1, body);
+    seconds(w, 0.2);
+    answer(last_call(w), REPLY, 500, -1);
+    seconds(w, 3);
+    struct upstream_call *call = task(w, CHAT_1, ask_follow_up(USER, REPLY));
+    assert_has(model_body(call), "{\"role\":\"system\",\"content\":\"Be brief.\"}");
+    assert_has(model_body(call), "\"tools\":[{\"type\":\"function\"}]");
+    assert_has(model_body(call), "\"odd\":7");
+    assert_has_not(model_body(call), "temperature");
+    assert_has_not(model_body(call), "\"max_tokens\":9");
+    assert_has_not(model_body(call), "enable_thinking");
+    answer(call, FOLLOW_UPS, 800, 500);
+    world_end(w);
+}
+
+/* ---- what is learnt ---- */
+
+static void turn(struct world *w, unsigned n, int prompt, int cached, const char *content)
+{
+    char user[32], reply[64];
+    const char *turns[] = {user, NULL};
+    char headers[160];
+    snprintf(user, sizeof user, "Question %u", n);
+    snprintf(reply, sizeof reply, "The answer to that is number %u.", n);
+    snprintf(headers, sizeof headers, ANN "X-OpenWebUI-Chat-Id: c%u\r\n", n);
+    chat(w, headers, turns, reply);
+    struct upstream_call *call = task(w, headers, ask_follow_up(user, reply));
+    assert_non_null(call);
+    answer(call, content, prompt, cached);
+    seconds(w, 1);
+}
+
+static void without_a_gain_it_is_off_for_a_day(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(AUTO);
+    for (unsigned i = 0; i < 4; i++) {
+        turn(w, i, 900, 0, FOLLOW_UPS);
+    }
+    assert_int_equal(used(w, "follow_up"), 2);
+    assert_int_equal(not_used(w, "follow_up", PREFIX_REASON_NO_GAIN), 2);
+    seconds(w, 86400);
+    turn(w, 10, 900, 0, FOLLOW_UPS); /* one try */
+    turn(w, 11, 900, 0, FOLLOW_UPS);
+    assert_int_equal(used(w, "follow_up"), 3);
+    seconds(w, 86400);
+    turn(w, 12, 900, 600, FOLLOW_UPS);
+    turn(w, 13, 900, 600, FOLLOW_UPS);
+    assert_int_equal(used(w, "follow_up"), 5);
+    world_end(w);
+}
+
+static void a_server_without_figures_is_asked_as_it_came(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(AUTO);
+    for (unsigned i = 0; i < 5; i++) {
+        turn(w, i, 900, -1, FOLLOW_UPS);
+    }
+    assert_int_equal(used(w, "follow_up"), 3);
+    assert_int_equal(not_used(w, "follow_up", PREFIX_REASON_NO_FIGURES), 2);
+    world_end(w);
+}
+
+static void two_wrong_forms_in_a_row_switch_it_off(void **state)
+{
+    (void)state;
+    static const char *const sets[] = {"tasks.prefix=auto", "tasks.retry_shape=0", NULL};
+    struct world *w = world_begin(sets);
+    turn(w, 0, 900, 600, FOLLOW_UPS);
+    turn(w, 1, 900, 600, "Arr, matey!");
+    turn(w, 2, 900, 600, FOLLOW_UPS);
+    turn(w, 3, 900, 600, "Arr, matey!");
+    turn(w, 4, 900, 600, "Arr, matey!");
+    turn(w, 5, 900, 0, FOLLOW_UPS);
+    assert_int_equal(used(w, "follow_up"), 5);
+    assert_int_equal(not_used(w, "follow_up", PREFIX_REASON_FORM), 1);
+    world_end(w);
+}
+
+static void a_server_that_cannot_go_back_gets_one_task_a_turn(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(AUTO);
+    for (unsigned i = 0; i < 4; i++) {
+        char user[32], reply[64], headers[160];
+        const char *turns[] = {user, NULL};
+        snprintf(user, sizeof user, "Question %u", i);
+        snprintf(reply, sizeof reply, "The answer to that is number %u.", i);
+        snprintf(headers, sizeof headers, ANN "X-OpenWebUI-Chat-Id: c%u\r\n", i);
+        chat(w, headers, turns, reply);
+        answer(task(w, headers, ask_title(user, reply)), "{\"title\": \"T\"}", 900, 600);
+        answer(task(w, headers, ask_follow_up(user, reply)), FOLLOW_UPS, 900, 0);
+        seconds(w, 1);
+    }
+    assert_int_equal(used(w, "title"), 4);
+    assert_int_equal(used(w, "follow_up"), 2);
+    assert_int_equal(not_used(w, "follow_up", PREFIX_REASON_NO_GAIN), 2);
+    world_end(w);
+}
+
+static void a_prompt_s_time_tells_as_well(void **state)
+{
+    (void)state;
+    static const char *const sets[] = {"tasks.prefix=auto", "upstream.default.dialect=ollama",
+                                       NULL};
+    struct world *w = world_begin(sets);
+    static const char plain[] =
+        "{\"model\":\"m\",\"message\":{\"role\":\"assistant\",\"content\":\"%s\"},\"done\":true,"
+        "\"done_reason\":\"stop\",\"prompt_eval_count\":%d,\"prompt_eval_duration\":%d000000,"
+        "\"eval_count\":20,\"eval_duration\":100000000}\n";
+    static char line[1024];
+    const int times[] = {8000, 3000, 3000, 8000, 8000, 8000}; /* 1,000 tokens take 8 s */
+    for (unsigned i = 0; i < 6; i++) {
+        char user[32], reply[64], headers[160];
+        const char *turns[] = {user, NULL};
+        snprintf(user, sizeof user, "Question %u", i);
+        snprintf(reply, sizeof reply, "The answer to that is number %u.", i);
+        snprintf(headers, sizeof headers, ANN "X-OpenWebUI-Chat-Id: c%u\r\n", i);
+        (void)post(w, "/api/chat", headers, ask_chat(turns));
+        seconds(w, 0.2);
+        model_head(last_call(w), 200, "application/x-ndjson");
+        snprintf(line, sizeof line, plain, reply, 700, 100);
+        model_data(last_call(w), line);
+        model_end(last_call(w));
+        seconds(w, 3);
+        /* the first is of a chat that is not held: it tells how long a token takes */
+        (void)post(w, "/api/chat", i == 0 ? ANN "X-OpenWebUI-Chat-Id: no\r\n" : headers,
+                   ask_follow_up(user, reply));
+        seconds(w, 3);
+        model_head(last_call(w), 200, "application/x-ndjson");
+        snprintf(line, sizeof line, plain, "{\\\"follow_ups\\\": [\\\"Why?\\\"]}", 1000, times[i]);
+        model_data(last_call(w), line);
+        model_end(last_call(w));
+        seconds(w, 1);
+    }
+    assert_int_equal(used(w, "follow_up"), 4);
+    assert_int_equal(not_used(w, "follow_up", PREFIX_REASON_NO_GAIN), 1);
+    world_end(w);
+}
+
+static void chats_that_begin_otherwise_are_not_certain(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(CHAT);
+    static const char form[] =
+        "{\"model\":\"m\",\"messages\":[{\"role\":\"system\",\"content\":\"It is %u o'clock.\"},"
+        "{\"role\":\"user\",\"content\":\"What is a daemon?\"}%s],\"stream\":true}";
+    static const char more[] = ",{\"role\":\"assistant\",\"content\":\"A daemon is a program "
+                               "without a \\\"terminal\\\".\"},{\"role\":\"user\",\"content\":"
+                               "\"And?\"}";
+    static const char headers[] = ANN "X-OpenWebUI-Chat-Id: c%u\r\n";
+    char head[160], body[1024], because[32];
+    for (unsigned i = 0; i < 3; i++) {
+        snprintf(head, sizeof head, headers, i);
+        snprintf(body, sizeof body, form, 2 * i, "");
+        (void)post(w, PATH, head, body);
+        seconds(w, 0.2);
+        answer(last_call(w), REPLY, 500, -1);
+        seconds(w, 3);
+        struct upstream_call *call = task(w, head, ask_follow_up(USER, REPLY));
+        /* two conversations have shown it: the third is not tried */
+        assert_int_equal(strstr(model_body(call), "o'clock") != NULL, i < 2);
+        answer(call, FOLLOW_UPS, 800, 500);
+        snprintf(body, sizeof body, form, 2 * i + 1, more);
+        (void)post(w, PATH, head, body);
+        seconds(w, 0.2);
+        snprintf(because, sizeof because, "Because of %u.", i);
+        answer(last_call(w), because, 500, -1);
+        seconds(w, 3);
+        call = task(w, head, ask_follow_up("And?", because));
+        assert_has_not(model_body(call), "o'clock");
+        answer(call, FOLLOW_UPS, 800, 0);
+        seconds(w, 1);
+    }
+    assert_int_equal(not_used(w, "follow_up", PREFIX_REASON_CHANGES), 4);
+    world_end(w);
+}
+
+static void what_would_not_fit_the_context_is_asked_as_it_came(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(CHAT);
+    (void)post(w, PATH, CHAT_1, ask_chat(FIRST));
+    seconds(w, 0.2);
+    answer(last_call(w), REPLY, 2000, -1); /* 2,020 tokens are known to fit: 2,048 */
+    seconds(w, 3);
+    struct upstream_call *call = task(w, CHAT_1, ask_follow_up(USER, REPLY));
+    assert_has_not(model_body(call), BEGINNING);
+    answer(call, FOLLOW_UPS, 800, 0);
+    assert_int_equal(not_used(w, "follow_up", PREFIX_REASON_CONTEXT), 1);
+    world_end(w);
+}
+
+static void rewarm_has_nothing_to_bring_back(void **state)
+{
+    (void)state;
+    static const char *const sets[] = {"tasks.prefix=auto", "upstream.default.rewarm=on", NULL};
+    struct world *w = world_begin(sets);
+    chat(w, CHAT_1, FIRST, REPLY);
+    answer(task(w, CHAT_1, ask_title(USER, REPLY)), "{\"title\": \"T\"}", 900, 600);
+    answer(task(w, CHAT_1, ask_follow_up(USER, REPLY)), FOLLOW_UPS, 900, 600);
+    seconds(w, 2);
+    model_answer(last_call(w), "x"); /* the server is not known to go back yet */
+    assert_int_equal(world_figures(w)->upstreams[0]->rewarms, 1);
+    static const char *const other[] = {"What is a unit?", NULL};
+    chat(w, CHAT_2, other, REPLY);
+    answer(task(w, CHAT_2, ask_follow_up(other[0], REPLY)), FOLLOW_UPS, 900, 600);
+    seconds(w, 60);
+    assert_int_equal(world_figures(w)->upstreams[0]->rewarms, 1);
+    world_end(w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_task_is_asked_behind_its_conversation),
+        cmocka_unit_test(other_kinds_are_asked_as_they_came),
+        cmocka_unit_test(the_conversation_is_part_of_the_key),
+        cmocka_unit_test(equal_tasks_of_two_conversations_share_no_call),
+        cmocka_unit_test(no_other_user_gets_behind_it),
+        cmocka_unit_test(without_chat_ids_it_is_found_by_its_texts),
+        cmocka_unit_test(the_history_must_be_the_end_of_the_conversation),
+        cmocka_unit_test(a_title_before_the_reply_is_asked_behind_it),
+        cmocka_unit_test(titles_of_two_chats_that_wait_together_are_asked_as_they_came),
+        cmocka_unit_test(a_query_is_asked_behind_the_earlier_turns),
+        cmocka_unit_test(a_refused_conversation_is_left_out_first),
+        cmocka_unit_test(the_prompt_stays_laid_out_as_the_chat_s),
+        cmocka_unit_test(without_a_gain_it_is_off_for_a_day),
+        cmocka_unit_test(a_server_without_figures_is_asked_as_it_came),
+        cmocka_unit_test(two_wrong_forms_in_a_row_switch_it_off),
+        cmocka_unit_test(a_server_that_cannot_go_back_gets_one_task_a_turn),
+        cmocka_unit_test(a_prompt_s_time_tells_as_well),
+        cmocka_unit_test(chats_that_begin_otherwise_are_not_certain),
+        cmocka_unit_test(what_would_not_fit_the_context_is_asked_as_it_came),
+        cmocka_unit_test(rewarm_has_nothing_to_bring_back),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

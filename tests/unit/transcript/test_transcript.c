@@ -1,0 +1,274 @@
+/* test_transcript.c: which conversations are held, for how long, and which one is found. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "lull/path/transcript/transcript.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct hash_key ANN = {1, 1}, BOB = {2, 2}, CHAT_1 = {3, 1}, CHAT_2 = {3, 2}, NO = {0};
+static const mono_t START = {1000000};
+
+static struct transcript_place place(struct hash_key person)
+{
+    return (struct transcript_place){.person = person,
+                                     .server = 1,
+                                     .endpoint = ENDPOINT_CHAT,
+                                     .target = SPAN("/v1/chat/completions"),
+                                     .model = SPAN("m")};
+}
+
+static uint64_t keep_at(struct transcripts *all, struct hash_key person, struct hash_key chat,
+                        const char *body, const char *reply, mono_t now)
+{
+    struct dialect_request request;
+    assert_true(dialect_request_parse(span_of(body), ENDPOINT_CHAT, &request));
+    const struct transcript_chat c = {.place = place(person),
+                                      .chat = chat,
+                                      .request = &request,
+                                      .body = span_of(body),
+                                      .reply = span_of(reply),
+                                      .tokens = 50,
+                                      .begun = now};
+    uint64_t id = transcript_keep(all, &c, now);
+    dialect_request_free(&request);
+    return id;
+}
+
+static uint64_t keep(struct transcripts *all, struct hash_key person, struct hash_key chat,
+                     const char *body, const char *reply)
+{
+    return keep_at(all, person, chat, body, reply, START);
+}
+
+static enum transcript_found find_at(struct transcripts *all, const struct transcript_place *where,
+                                     struct hash_key chat, const char *history, mono_t now,
+                                     struct transcript **out)
+{
+    char prompt[1024];
+    struct chat_history_place p;
+    snprintf(prompt, sizeof prompt, "Do.\n<chat_history>\n%s\n</chat_history>", history);
+    return transcript_find(all, where, chat, span_of(prompt), CHAT_HISTORY_END, now, out, &p);
+}
+
+static enum transcript_found find(struct transcripts *all, struct hash_key person,
+                                  struct hash_key chat, const char *history)
+{
+    struct transcript *t = NULL;
+    const struct transcript_place where = place(person);
+    return find_at(all, &where, chat, history, START, &t);
+}
+
+static size_t count(const struct transcripts *all)
+{
+    size_t bytes = 0;
+    return transcripts_count(all, &bytes);
+}
+
+#define HI "{\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}]}"
+#define HI_2                                                                                       \
+    "{\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"},{\"role\":\"assistant\",\"content\":"   \
+    "\"Hello there, person.\"},{\"role\":\"user\",\"content\":\"And?\"}]}"
+#define ODD_2                                                                                      \
+    "{\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"},{\"role\":\"assistant\",\"content\":"   \
+    "\"Hello.\"},{\"role\":\"user\",\"content\":\"And?\"}]}"
+#define REPLY "Hello there, person."
+
+static void every_part_of_the_place_counts(void **state)
+{
+    (void)state;
+    struct transcripts *all = transcripts_create();
+    struct transcript *t = NULL;
+    assert_int_not_equal(keep(all, ANN, CHAT_1, HI, REPLY), 0);
+    assert_int_equal(find(all, ANN, CHAT_1, "USER: Hi\nASSISTANT: " REPLY), TRANSCRIPT_FOUND);
+    assert_int_equal(find(all, ANN, NO, "USER: Hi\nASSISTANT: " REPLY), TRANSCRIPT_FOUND);
+    assert_int_equal(find(all, ANN, CHAT_2, "USER: Hi\nASSISTANT: " REPLY), TRANSCRIPT_NONE);
+    assert_int_equal(find(all, BOB, CHAT_1, "USER: Hi\nASSISTANT: " REPLY), TRANSCRIPT_NONE);
+    assert_int_equal(find(all, ANN, CHAT_1, "USER: Ho\nASSISTANT: " REPLY), TRANSCRIPT_DIFFERS);
+    struct transcript_place other[] = {place(ANN), place(ANN), place(ANN), place(ANN)};
+    other[0].server = 2;
+    other[1].endpoint = ENDPOINT_OLLAMA_CHAT;
+    other[2].target = SPAN("/v1/chat/completions?x=1");
+    other[3].model = SPAN("n");
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(find_at(all, &other[i], CHAT_1, "USER: Hi\nASSISTANT: " REPLY, START, &t),
+                         TRANSCRIPT_NONE);
+        assert_false(transcript_may_be(all, &other[i], CHAT_1));
+    }
+    transcripts_destroy(all);
+}
+
+static void a_conversation_goes_on(void **state)
+{
+    (void)state;
+    struct transcripts *all = transcripts_create();
+    uint64_t first = keep(all, ANN, CHAT_1, HI, REPLY);
+    struct transcript *t = NULL;
+    const struct transcript_place where = place(ANN);
+    assert_int_equal(find_at(all, &where, CHAT_1, "USER: Hi\nASSISTANT: " REPLY, START, &t),
+                     TRANSCRIPT_FOUND);
+    transcript_ref(t);
+    assert_int_equal(keep(all, ANN, CHAT_1, HI_2, "Yes."), first);
+    assert_int_equal(count(all), 1);
+    assert_int_equal(find(all, ANN, CHAT_1, "USER: And?\nASSISTANT: Yes."), TRANSCRIPT_FOUND);
+    assert_true(span_eq(t->reply, SPAN(REPLY))); /* what is referenced lives on */
+    transcript_unref(t);
+    /* without chat ids the texts tell */
+    first = keep(all, BOB, NO, HI, REPLY);
+    assert_int_equal(keep(all, BOB, NO, HI_2, "Yes."), first);
+    assert_int_not_equal(keep(all, BOB, NO, HI, REPLY), first);
+    transcripts_destroy(all);
+}
+
+static bool changes(struct transcripts *all, struct hash_key chat, const char *history)
+{
+    struct transcript *t = NULL;
+    const struct transcript_place where = place(ANN);
+    assert_int_equal(find_at(all, &where, chat, history, START, &t), TRANSCRIPT_FOUND);
+    return t->changes;
+}
+
+static void what_does_not_go_on_as_expected_is_marked(void **state)
+{
+    (void)state;
+    struct transcripts *all = transcripts_create();
+    for (uint64_t i = 1; i <= 3; i++) {
+        const struct hash_key chat = {9, i};
+        keep(all, ANN, chat, HI, REPLY);
+        assert_int_equal(changes(all, chat, "USER: Hi\nASSISTANT: " REPLY), i > 2);
+        keep(all, ANN, chat, ODD_2, "Yes.");
+        assert_true(changes(all, chat, "USER: And?\nASSISTANT: Yes."));
+    }
+    /* one that goes on as expected ends it */
+    keep(all, ANN, CHAT_1, HI, REPLY);
+    assert_true(changes(all, CHAT_1, "USER: Hi\nASSISTANT: " REPLY));
+    keep(all, ANN, CHAT_1, HI_2, "Yes.");
+    assert_false(changes(all, CHAT_1, "USER: And?\nASSISTANT: Yes."));
+    keep(all, ANN, CHAT_2, HI, REPLY);
+    assert_false(changes(all, CHAT_2, "USER: Hi\nASSISTANT: " REPLY));
+    transcripts_destroy(all);
+}
+
+static bool bob_changes(struct transcripts *all)
+{
+    struct transcript *t = NULL;
+    const struct transcript_place where = place(BOB);
+    assert_int_equal(find_at(all, &where, NO, "USER: Hi\nASSISTANT: " REPLY, START, &t),
+                     TRANSCRIPT_FOUND);
+    return t->changes;
+}
+
+static void of_two_models_neither_reply_is_certain(void **state)
+{
+    (void)state;
+    struct transcripts *all = transcripts_create();
+    struct dialect_request request;
+    static const char other[] = "{\"model\":\"n\",\"messages\":[{\"role\":\"user\",\"content\":"
+                                "\"Hi\"}]}";
+    assert_true(dialect_request_parse(span_of(other), ENDPOINT_CHAT, &request));
+    transcript_chat_began(all, BOB, &request, (mono_t){START.us - 2 * USEC_PER_S});
+    keep(all, ANN, CHAT_1, HI, REPLY);
+    assert_false(changes(all, CHAT_1, "USER: Hi\nASSISTANT: " REPLY));
+    transcript_chat_began(all, ANN, &request, (mono_t){0}); /* after the reply, or before it */
+    assert_true(changes(all, CHAT_1, "USER: Hi\nASSISTANT: " REPLY));
+    keep(all, ANN, (struct hash_key){3, 3}, HI, REPLY);
+    assert_true(changes(all, (struct hash_key){3, 3}, "USER: Hi\nASSISTANT: " REPLY));
+    keep(all, BOB, CHAT_1, HI, REPLY);
+    transcript_chat_began(all, ANN, &request, START);
+    assert_true(bob_changes(all));
+    keep(all, ANN, CHAT_2, HI_2, "Yes.");
+    assert_false(changes(all, CHAT_2, "USER: And?\nASSISTANT: Yes."));
+    dialect_request_free(&request);
+    transcripts_destroy(all);
+}
+
+static void what_is_not_certain_is_not_kept(void **state)
+{
+    (void)state;
+    static const char unfinished[] =
+        "{\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"},{\"role\":\"assistant\","
+        "\"content\":\"Hel\"}]}";
+    static const char twice[] = "{\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}],\"a\":1,"
+                                "\"a\":2}";
+    struct transcripts *all = transcripts_create();
+    assert_int_equal(keep(all, ANN, CHAT_1, HI, ""), 0);
+    assert_int_equal(keep(all, ANN, CHAT_1, HI, "<think>a</think>"), 0);
+    assert_int_equal(keep(all, ANN, CHAT_1, HI, "So <think>a</think> it is"), 0);
+    assert_int_equal(keep(all, ANN, CHAT_1, unfinished, "lo"), 0);
+    assert_int_equal(keep(all, ANN, CHAT_1, twice, REPLY), 0);
+    assert_int_equal(count(all), 0);
+    /* and what was kept before of that conversation is forgotten */
+    keep(all, ANN, CHAT_1, HI, REPLY);
+    assert_int_equal(keep(all, ANN, CHAT_1, HI_2, ""), 0);
+    assert_int_equal(count(all), 0);
+    transcripts_destroy(all);
+}
+
+static void the_least_recently_used_make_room(void **state)
+{
+    (void)state;
+    struct transcripts *all = transcripts_create();
+    struct transcript *t = NULL;
+    const struct transcript_place where = place(ANN);
+    size_t size = 1024 * 1024, bytes = 0;
+    char *body = malloc(size + 128);
+    memset(body, 'x', size);
+    static const char begin[] = "{\"messages\":[{\"role\":\"user\",\"content\":\"";
+    memcpy(body, begin, strlen(begin));
+    memcpy(body + size, "\"}]}", sizeof "\"}]}");
+    for (uint64_t i = 1; i <= 40; i++) {
+        keep(all, ANN, (struct hash_key){8, i}, body, REPLY);
+        /* the first is used */
+        (void)find_at(all, &where, (struct hash_key){8, 1}, "ASSISTANT: " REPLY, START, &t);
+    }
+    assert_true(transcripts_count(all, &bytes) < 40);
+    assert_true(bytes <= TRANSCRIPTS_MAX);
+    assert_true(transcript_may_be(all, &where, (struct hash_key){8, 1}));
+    assert_false(transcript_may_be(all, &where, (struct hash_key){8, 2}));
+    assert_true(transcript_may_be(all, &where, (struct hash_key){8, 40}));
+    free(body);
+    transcripts_clear(all);
+    for (uint64_t i = 1; i <= TRANSCRIPTS_MOST + 10; i++) {
+        keep(all, ANN, (struct hash_key){8, i}, HI, REPLY);
+    }
+    assert_int_equal(count(all), TRANSCRIPTS_MOST);
+    mono_t later = {START.us + (usec_t)TRANSCRIPT_IDLE_S * USEC_PER_S};
+    keep_at(all, BOB, CHAT_1, HI, REPLY, later);
+    assert_int_equal(count(all), 1);
+    transcripts_destroy(all);
+}
+
+static void equal_ends_of_different_beginnings_are_ambiguous(void **state)
+{
+    (void)state;
+    struct transcripts *all = transcripts_create();
+    static const char system[] = "{\"messages\":[{\"role\":\"system\",\"content\":\"s\"},"
+                                 "{\"role\":\"user\",\"content\":\"Hi\"}]}";
+    keep(all, ANN, CHAT_1, HI, REPLY);
+    keep(all, ANN, CHAT_2, HI, REPLY);
+    assert_int_equal(find(all, ANN, NO, "USER: Hi\nASSISTANT: " REPLY), TRANSCRIPT_FOUND);
+    keep(all, ANN, CHAT_2, system, REPLY);
+    assert_int_equal(find(all, ANN, NO, "USER: Hi\nASSISTANT: " REPLY), TRANSCRIPT_AMBIGUOUS);
+    assert_int_equal(find(all, ANN, CHAT_2, "USER: Hi\nASSISTANT: " REPLY), TRANSCRIPT_FOUND);
+    transcripts_destroy(all);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_part_of_the_place_counts),
+        cmocka_unit_test(a_conversation_goes_on),
+        cmocka_unit_test(what_does_not_go_on_as_expected_is_marked),
+        cmocka_unit_test(of_two_models_neither_reply_is_certain),
+        cmocka_unit_test(what_is_not_certain_is_not_kept),
+        cmocka_unit_test(the_least_recently_used_make_room),
+        cmocka_unit_test(equal_ends_of_different_beginnings_are_ambiguous),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
