@@ -67,6 +67,21 @@ static bool is_one_of(const char *text, const char *const *list, size_t count)
     return false;
 }
 
+/* Whether the rule of `prefix`, and not something else, says how a task is asked. */
+static bool rules_prefix(const struct explanation *e)
+{
+    switch (e->prefix_not) {
+    case PREFIX_REASON_NONE:
+    case PREFIX_REASON_HOSTED:
+    case PREFIX_REASON_NO_GAIN:
+    case PREFIX_REASON_NO_FIGURES:
+    case PREFIX_REASON_FORM:
+        return e->may_prefix;
+    default:
+        return false;
+    }
+}
+
 /* Whether the value of that key decided what would be done. */
 static bool has_decided(const struct explanation *e, const char *decision, const char *key,
                         const char *value)
@@ -91,7 +106,7 @@ static bool has_decided(const struct explanation *e, const char *decision, const
     }
     return (e->detail == NULL && AMONG(asked)) || (no_user && strcmp(key, "scope") == 0) ||
            (cache_off && strcmp(key, "cache") == 0) || (value[0] != '\0' && AMONG(sent)) ||
-           (e->may_prefix && strcmp(key, "prefix") == 0) || (e->window >= 0 && AMONG(typed)) ||
+           (rules_prefix(e) && strcmp(key, "prefix") == 0) || (e->window >= 0 && AMONG(typed)) ||
            (e->waits[0] != '\0' && AMONG(waited));
 #undef AMONG
 }
