@@ -7,6 +7,7 @@ if(TARGET lulld AND Python3_FOUND AND CMAKE_SYSTEM_NAME STREQUAL "Linux" AND NOT
   target_compile_options(fault PRIVATE -Wall -Wextra -Wconversion -Wshadow -fno-builtin)
   target_link_libraries(fault PRIVATE ${CMAKE_DL_LIBS})
   add_test(NAME integration.torture COMMAND ${Python3_EXECUTABLE} -B ${CMAKE_CURRENT_LIST_DIR}/torture.py)
-  set_tests_properties(integration.torture PROPERTIES LABELS integration TIMEOUT 600
+  add_test(NAME integration.torture_store COMMAND ${Python3_EXECUTABLE} -B ${CMAKE_CURRENT_LIST_DIR}/store.py)
+  set_tests_properties(integration.torture integration.torture_store PROPERTIES LABELS integration TIMEOUT 600
     ENVIRONMENT "LULL_BIN_DIR=${CMAKE_BINARY_DIR};LULL_SANITIZE=${LULL_SANITIZE};PYTHONUNBUFFERED=1")
 endif()

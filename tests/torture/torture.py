@@ -11,7 +11,8 @@ in the scene fails, then the second, and so on; the short form takes a sample. W
   an error                               the same answer, or an error of lull's own (JSON, 5xx), or, where
                                          the client's own connection failed or the answer had begun, its end
   no memory for a small, fixed object    the daemon may abort (mem_new() in base/err.h says so); the next
-                                         one serves from the same files
+                                         one serves from the same files. libcurl 7.88 ends with SIGFPE where
+                                         its table of a socket's transfers (416 bytes) found no memory
 
 Never: another byte, a second answer, a second generation, no answer, a crash, figures that do not add
 up, a descriptor or a flight that stays. Then the start and the stop are tortured in the same way.
@@ -230,6 +231,7 @@ class Torture:
         self.outcomes = collections.Counter()
         self.aborts = collections.Counter()
         self.problems = []
+        self.slow = []
 
     # ---- one fault ----------------------------------------------------------------------------------
     def problem(self, where, what):
@@ -247,7 +249,9 @@ class Torture:
         size = self.fault.page.size
         last = log.strip().splitlines()[-1:] or [""]
         small = "memory for a small allocation" in last[0] and size <= SMALL
-        if small and status == -signal.SIGABRT:
+        chain = self.world.modules.chain(self.fault.callers())
+        theirs = status == -signal.SIGFPE and 0 < size <= SMALL and "libcurl" in chain[0][0]
+        if (small and status == -signal.SIGABRT) or theirs:
             self.aborts[self.world.modules.names(self.fault.callers())] += 1
         else:
             self.problem(where, f"lulld ended with {status}, {size} bytes: {log[-600:]}")
@@ -261,6 +265,7 @@ class Torture:
 
     def run(self, scene):
         """Runs a scene; how it ended."""
+        began = time.monotonic()
         try:
             scene(self.world)
             return "served"
@@ -268,6 +273,7 @@ class Torture:
             return error
         finally:
             self.world.close_sessions()
+            self.took = time.monotonic() - began
 
     def one(self, scene, call, how, skip):
         """One fault; False when the scene ended before it."""
@@ -283,6 +289,8 @@ class Torture:
         self.fault.disarm()
         self.world.calls = 1
         hit = self.fault.page.hits > 0
+        if self.took > 2:
+            self.slow.append((self.took, where, self.world.modules.names(self.fault.callers())))
         if hit:
             self.failed[call] += 1
             self.places[call].add(self.world.modules.chain(self.fault.callers()))
@@ -436,6 +444,8 @@ class Torture:
         if self.options.long:
             for names, n in self.aborts.most_common():
                 print(f"  {n:5} {names}")
+        for took, where, names in sorted(self.slow, reverse=True)[:20]:
+            print(f"  {took:4.1f} s {where} {names}")
         for text in self.problems:
             print("PROBLEM", text)
         print(f"{len(self.problems)} problems")
