@@ -941,3 +941,38 @@ mutant(R, "sampling is the task's", SEQUEL, "            edits[count++] = (struc
        ("unit.dialect.test_behind",))
 mutant(R, "tasks that keep the cache need no rewarm", SCHEDULE, "    j->row->displacing += j->keeps_cache ? 0 : 1;",
        "    j->row->displacing++;", BEHIND)
+
+# ---- requests on the wire ----
+
+R = "wire"
+REQUEST = "sidecar/http/request.c"
+CHUNKED = "sidecar/http/chunked.c"
+HEAD_TEST = ("unit.http.test_request",)
+mutant(R, "one Content-Length", REQUEST, "            if (r->content_length >= 0) {", "            if (r->content_length > INT64_MAX / 2) {", HEAD_TEST)
+mutant(R, "one Transfer-Encoding", REQUEST, "            if (r->chunked) {\n", "            if (r->chunked && r->minor == 7) {\n", HEAD_TEST)
+mutant(R, "not both of them", REQUEST, "if (r->chunked && (r->content_length >= 0 || r->minor == 0)) {", "if (r->chunked && r->minor == 0) {", HEAD_TEST)
+mutant(R, "no chunks in HTTP/1.0", REQUEST, "if (r->chunked && (r->content_length >= 0 || r->minor == 0)) {", "if (r->chunked && r->content_length >= 0) {", HEAD_TEST)
+mutant(R, "no coding but chunked", REQUEST, 'if (!span_eq_nocase(value, SPAN("chunked"))) {', 'if (value.len == 0) {', HEAD_TEST)
+mutant(R, "one Host", REQUEST, "if (p->has_host || !host_is_valid(value)) {", "if (!host_is_valid(value)) {", HEAD_TEST)
+mutant(R, "a Host", REQUEST, "if (!p->has_host && r->minor == 1) {", "if (!p->has_host && r->minor == 7) {", HEAD_TEST)
+mutant(R, "a name ends at its colon", REQUEST, "if (colon == 0 || colon == left || line[colon] != ':') {", "if (colon == 0 || colon == left) {", HEAD_TEST)
+mutant(R, "a chunk's size is bounded", CHUNKED, "if (c->line_len > 16 || c->left >> 58 != 0) {", "if (c->line_len > 99) {", ("integration.http",))
+mutant(R, "a chunk ends with CR LF", CHUNKED, "    return ch == want;", "    return ch == want || ch > 0;", ("integration.http",))
+mutant(R, "the token is compared whole", "sidecar/http/guard.c", "unsigned difference = got.len == want.len ? 0 : 1;", "unsigned difference = 0;", ("unit.http.test_guard",))
+mutant(R, "an Origin that is no origin is refused", "sidecar/http/guard.c", "        return false; /* \"null\", or not an origin at all */", "        return true;", ("unit.http.test_guard",))
+
+# ---- keys ----
+
+R = "keys"
+KEYS = ("unit.fingerprint.test_fingerprint_keys",)
+SCOPE = ("unit.fingerprint.test_fingerprint_scope",)
+PRINT = "sidecar/path/fingerprint/fingerprint.c"
+SCOPES = "sidecar/path/fingerprint/scope.c"
+mutant(R, "a key has its scope", PRINT, "        span_make((const char *)in->scope->digest, sizeof in->scope->digest),\n        in->header ==", "        SPAN_NONE,\n        in->header ==", KEYS)
+mutant(R, "a normalized key too", PRINT, "        span_make((const char *)in->scope->digest, sizeof in->scope->digest),\n        span_of(policy->name),", "        SPAN_NONE,\n        span_of(policy->name),", KEYS)
+mutant(R, "the kind", PRINT, "        span_of(policy->name),\n", "        SPAN_NONE,\n", KEYS)
+mutant(R, "the model", PRINT, "        in->model,\n        span_of(shaping),", "        SPAN_NONE,\n        span_of(shaping),", KEYS)
+mutant(R, "the policy's own members", PRINT, "        span_of(policy->extra),\n", "        SPAN_NONE,\n", KEYS)
+mutant(R, "a document of two meanings has no key", PRINT, "    if (body->verdict != JSON_OK) {\n        return body->verdict;", "    if (body->verdict == JSON_TOO_LARGE) {\n        return body->verdict;", KEYS)
+mutant(R, "a scope has the user", SCOPES, "        {(const char *)user_len, sizeof user_len},\n        user,\n", "        {(const char *)user_len, sizeof user_len},\n", SCOPE)
+mutant(R, "scope user needs a user", SCOPES, ".usable = rule != SCOPE_USER || user.ptr != NULL};", ".usable = true};", SCOPE)

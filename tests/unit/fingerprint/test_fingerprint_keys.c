@@ -320,6 +320,10 @@ static void test_normalized_differs_in_every_part_beside_the_body(void **state)
     fixture_init(&shaped);
     shaped.kinds[0].extra = TEXT("{\"top_k\":1}");
     FLIP(b.settings = &shaped.settings);
+    fixture_init(&shaped); /* two kinds that differ in nothing but their names */
+    shaped.kinds[1] = shaped.kinds[0];
+    shaped.kinds[1].name = TEXT("another");
+    FLIP((b.settings = &shaped.settings, b.kind = 1));
     fixture_init(&shaped); /* does not change the answer */
     shaped.kinds[0].num_ctx = MATCH_AS_ASKED;
     b = a;
