@@ -15,6 +15,7 @@ enum chunk_state {
     CHUNK_BODY_CR,
     CHUNK_BODY_LF,
     CHUNK_TRAILER, /* at the beginning of a trailer line */
+    CHUNK_TRAILER_NAME,
     CHUNK_TRAILER_LINE,
     CHUNK_TRAILER_LF,
     CHUNK_LAST_LF,
@@ -58,6 +59,18 @@ static bool line_char(struct http_chunked *c, char ch, int next, size_t max)
            ch != 0x7f;
 }
 
+/* A trailer of a request is a name and a colon: what looks like a request is none. Those of answers
+ * are dropped whatever they are. */
+static bool trailer_name_char(struct http_chunked *c, char ch, bool first)
+{
+    if (c->lenient || (ch == ':' && !first)) {
+        c->state = CHUNK_TRAILER_LINE;
+        return ch != ' ' && ch != '\t' && line_char(c, ch, CHUNK_TRAILER_LF, MAX_TRAILERS);
+    }
+    c->state = CHUNK_TRAILER_NAME;
+    return ascii_is_token(ch) && ++c->line_len <= MAX_TRAILERS;
+}
+
 static bool expect_char(struct http_chunked *c, char ch, char want, int next)
 {
     c->state = next;
@@ -81,7 +94,8 @@ static bool chunk_step(struct http_chunked *c, char ch)
     case CHUNK_SIZE_MORE:
         return size_char(c, ch);
     case CHUNK_EXTENSION:
-        return line_char(c, ch, CHUNK_SIZE_LF, MAX_EXTENSION);
+        return (c->lenient || (unsigned char)ch < 0x80) &&
+               line_char(c, ch, CHUNK_SIZE_LF, MAX_EXTENSION);
     case CHUNK_SIZE_LF:
         c->line_len = 0;
         return expect_char(c, ch, '\n', c->left > 0 ? CHUNK_BODY : CHUNK_TRAILER);
@@ -94,8 +108,9 @@ static bool chunk_step(struct http_chunked *c, char ch)
             c->state = CHUNK_LAST_LF;
             return true;
         }
-        c->state = CHUNK_TRAILER_LINE;
-        return ch != ' ' && ch != '\t' && line_char(c, ch, CHUNK_TRAILER_LF, MAX_TRAILERS);
+        return trailer_name_char(c, ch, true);
+    case CHUNK_TRAILER_NAME:
+        return trailer_name_char(c, ch, false);
     case CHUNK_TRAILER_LINE:
         return line_char(c, ch, CHUNK_TRAILER_LF, MAX_TRAILERS);
     case CHUNK_TRAILER_LF:

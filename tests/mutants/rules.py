@@ -958,6 +958,8 @@ mutant(R, "a Host", REQUEST, "if (!p->has_host && r->minor == 1) {", "if (!p->ha
 mutant(R, "a name ends at its colon", REQUEST, "if (colon == 0 || colon == left || line[colon] != ':') {", "if (colon == 0 || colon == left) {", HEAD_TEST)
 mutant(R, "a chunk's size is bounded", CHUNKED, "if (c->line_len > 16 || c->left >> 58 != 0) {", "if (c->line_len > 99) {", ("integration.http",))
 mutant(R, "a chunk ends with CR LF", CHUNKED, "    return ch == want;", "    return ch == want || ch > 0;", ("integration.http",))
+mutant(R, "a slash of the query is no path", REQUEST, "slash == scheme || question < slash) {", "slash == scheme) {", HEAD_TEST)
+mutant(R, "a trailer has a name", CHUNKED, "    return ascii_is_token(ch) && ++c->line_len <= MAX_TRAILERS;", "    return ch != '\\r' && ++c->line_len <= MAX_TRAILERS;", ("integration.http",))
 mutant(R, "the token is compared whole", "sidecar/http/guard.c", "unsigned difference = got.len == want.len ? 0 : 1;", "unsigned difference = 0;", ("unit.http.test_guard",))
 mutant(R, "an Origin that is no origin is refused", "sidecar/http/guard.c", "        return false; /* \"null\", or not an origin at all */", "        return true;", ("unit.http.test_guard",))
 

@@ -59,6 +59,9 @@ static void ambiguous_heads_are_refused(void **state)
         {"GET / HTTP/2.0\r\n" HOST "\r\n", 505},
         {"GET / HTTP/9.9\r\n" HOST "\r\n", 505},
         {"GET x HTTP/1.1\r\n" HOST "\r\n", 400},
+        {"GET http:///x HTTP/1.1\r\n" HOST "\r\n", 400},
+        {"GET http://a HTTP/1.1\r\n" HOST "\r\n", 400},
+        {"GET http://a?b=/x HTTP/1.1\r\n" HOST "\r\n", 400},
         {"CONNECT a:1 HTTP/1.1\r\n" HOST "\r\n", 501},
     };
     (void)state;
