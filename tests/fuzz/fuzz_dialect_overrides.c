@@ -3,6 +3,7 @@
  * chat, the body. What comes out of JSON is JSON and still the request it was, and asks for that
  * model.
  */
+#include "lull/base/utf8.h"
 #include "lull/path/dialect/overrides.h"
 #include "lull/path/json/json.h"
 
@@ -35,6 +36,10 @@ static bool is_good_model(struct span model)
     e = e == ERR_OK ? buf_append_json(&name, model) : e;
     e = e == ERR_OK ? buf_append_char(&name, '"') : e;
     bool good = e == ERR_OK && is_good(buf_span(&name));
+    for (size_t i = 0, n = 0; good && i < model.len; i += n) { /* else it is repaired */
+        n = utf8_length(model.ptr + i, model.len - i);
+        good = n > 0;
+    }
     buf_free(&name);
     return good;
 }

@@ -30,6 +30,7 @@ static void check_edit(struct span text)
     const struct json_edit unset = {SPAN("stream"), SPAN_NONE};
     struct span value;
     if (json_edit(text, &set, 1, &out) != ERR_OK) {
+        buf_free(&out);
         return;
     }
     require(json_canonical(buf_span(&out), NULL, 0, NULL) != JSON_INVALID);

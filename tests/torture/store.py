@@ -14,6 +14,7 @@ import collections
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -184,6 +185,8 @@ class Bench:
         what, at, data = self.damage(os.path.getsize(self.data))
         where = f"damage {number}: {what} at {at}"
         self.apply(at, data)
+        damaged = os.path.join(self.folder, "damaged")
+        shutil.copyfile(self.data, damaged)
         self.counts[what] += 1
         deaths = 0
         for _ in range(4):
@@ -205,9 +208,19 @@ class Bench:
         wrong = self.lull.unbalanced()
         if wrong:
             self.problem(where, wrong)
-        status = self.lull.stop()
-        if status != 0:
-            self.counts["deaths at the end"] += 1
+        self.stop(where, damaged)
+
+    def stop(self, where, damaged):
+        """Ends the daemon. A hang is a problem; what the file was is kept for it."""
+        self.lull.signal(signal.SIGTERM)
+        try:
+            if self.lull.wait(15) != 0:
+                self.counts["deaths at the end"] += 1
+        except AssertionError as error:
+            kept = tempfile.mktemp(prefix="lull-damaged-")
+            shutil.copyfile(damaged, kept)
+            self.problem(where, f"{error}; {kept}; {backtrace(self.lull.process.pid)}")
+            self.lull.kill()
 
     def try_start(self):
         """False: it died before it was ready."""
@@ -274,6 +287,15 @@ class Bench:
             self.lull.stop()
         finally:
             subprocess.run(["umount", "-l", data], check=False)
+
+
+def backtrace(pid):
+    """Where the threads of a process that hangs are, if gdb is there to say it."""
+    if shutil.which("gdb") is None:
+        return ""
+    p = subprocess.run(["gdb", "-p", str(pid), "-batch", "-ex", "thread apply all bt 12"], capture_output=True,
+                       text=True, check=False)
+    return "\n".join(line for line in p.stdout.splitlines() if line.startswith(("#", "Thread")))
 
 
 def main():
