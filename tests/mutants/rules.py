@@ -978,3 +978,8 @@ mutant(R, "the policy's own members", PRINT, "        span_of(policy->extra),\n"
 mutant(R, "a document of two meanings has no key", PRINT, "    if (body->verdict != JSON_OK) {\n        return body->verdict;", "    if (body->verdict == JSON_TOO_LARGE) {\n        return body->verdict;", KEYS)
 mutant(R, "a scope has the user", SCOPES, "        {(const char *)user_len, sizeof user_len},\n        user,\n", "        {(const char *)user_len, sizeof user_len},\n", SCOPE)
 mutant(R, "scope user needs a user", SCOPES, ".usable = rule != SCOPE_USER || user.ptr != NULL};", ".usable = true};", SCOPE)
+
+# ---- what a model server sends without an end ----
+
+mutant("hostile", "an error without an end is left", "sidecar/path/flight/call.c", "assembler_finished(&f->assembler) : f->raw_over;",
+       "assembler_finished(&f->assembler) : false;", ("integration.hostile",))

@@ -165,10 +165,11 @@ static void on_head(void *ctx, int status, struct span reason, const struct http
     }
 }
 
-/* How long it may stay silent now. What comes behind the end of an answer does not prolong it. */
+/* How long it may stay silent now. What comes behind the end of an answer, or behind what is held of
+ * one, does not prolong it. */
 static void arm_silence(struct flight *f)
 {
-    bool finished = f->assembling && assembler_finished(&f->assembler);
+    bool finished = f->assembling ? assembler_finished(&f->assembler) : f->raw_over;
     if (!finished || !f->ending) {
         loop_timer_start(f->timer, finished ? END_WAIT : flight_upstream(f)->stall_timeout);
     }
