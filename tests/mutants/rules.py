@@ -983,3 +983,5 @@ mutant(R, "scope user needs a user", SCOPES, ".usable = rule != SCOPE_USER || us
 
 mutant("hostile", "an error without an end is left", "sidecar/path/flight/call.c", "assembler_finished(&f->assembler) : f->raw_over;",
        "assembler_finished(&f->assembler) : false;", ("integration.hostile",))
+CIRCLE = ("unit.store.test_store_faults",)
+mutant("cache", "keys out of order are no circle", "sidecar/path/store/change.c", "        if (position < from / STORE_STEP * STORE_STEP) {", "        if (position < 0) {", CIRCLE)

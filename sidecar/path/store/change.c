@@ -253,6 +253,9 @@ int change_next(struct change *c, int64_t from, struct record_head *head)
             return rc;
         }
         int64_t position = record_position(key);
+        if (position < from / STORE_STEP * STORE_STEP) {
+            return MDB_CORRUPTED; /* keys out of order: it would go round for ever */
+        }
         if (record_head(c->log, position, head) == 0 && head->table <= STORE_EXACT) {
             return 0;
         }

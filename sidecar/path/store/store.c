@@ -369,6 +369,10 @@ static bool last_before(MDB_cursor *log, int64_t before, int64_t *position)
     int rc = before > 0 ? mdb_cursor_get(log, &key, &value, MDB_SET_RANGE) : MDB_NOTFOUND;
     rc = mdb_cursor_get(log, &key, &value, rc == 0 ? MDB_PREV : MDB_LAST);
     *position = rc == 0 ? record_position(key) : 0;
+    if (before > 0 && *position >= before) { /* keys out of order: it would go round for ever */
+        *position = 0;
+        rc = MDB_CORRUPTED;
+    }
     return rc == 0;
 }
 
