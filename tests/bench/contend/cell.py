@@ -26,6 +26,7 @@ SCALED = {"tasks": {"settle": 1.0, "max_hold": 20.0}, "task title": {"max_hold":
           "task autocomplete": {"max_hold": 0.3}}
 PLAIN = {"task autocomplete": "debounce = off"}  # what auto comes to where one is out at a time, at the wall's pace
 SWAP_AFTER = 60.0
+LULL = ("lull", "as-asked", "chat", "rewarm")
 NGINX = """{user} daemon off; worker_processes 1; error_log {work}/error.log; pid {work}/nginx.pid;
 events {{ worker_connections 256; }}
 http {{ access_log off; client_body_temp_path {work}/body; proxy_temp_path {work}/proxy; fastcgi_temp_path {work}/f;
@@ -90,6 +91,8 @@ def start_lull(asked, ports):
         more = {"one_model": "yes", "swap_after": f"{int(1000 * SWAP_AFTER / asked['scale'])}ms"}
     if asked["mode"] == "rewarm":
         more["rewarm"] = "on"
+    if asked["mode"] in ("as-asked", "chat"):
+        text["tasks"] += f"\nprefix = {asked['mode']}"
     ups = {"default": {"url": f"http://127.0.0.1:{ports[0]}", **more}}
     if len(ports) > 1:
         ups["small"] = {"url": f"http://127.0.0.1:{ports[1]}"}
@@ -154,7 +157,7 @@ def main():
         if asked["mode"] == "nginx":
             front = Nginx(model.ports)
             ports = front.ports
-        elif asked["mode"] in ("lull", "rewarm"):
+        elif asked["mode"] in LULL:
             front = start_lull(asked, model.ports)
             ports, prefixes = [front.port] * len(model.ports), ["/v1", "/@small/v1"]
             time.sleep(0.3)  # it asks the servers what they are
@@ -166,6 +169,7 @@ def main():
         if isinstance(front, Lull):
             front.check()
             out["stats"], out["log"] = front.stats(), front.log_text()[-2000:]
+            out["learnt"] = front.control("GET", "/flights").json.get("prefix", [])
         print(json.dumps(out))
     finally:
         if isinstance(front, Lull):

@@ -3,7 +3,7 @@
 who play a session as Open WebUI 0.12 plays it, and beside it the same session without lull, through nginx,
 without tasks, and with an oracle that runs tasks only in idle gaps. README.md says what is assumed.
 
-usage: contend.py [--people 1,2,5] [--variants base,cache4,first-token,second,swap,no-autocomplete,shared] [--modes ...]
+usage: contend.py [--people 1,2,5] [--variants base,no-back+no-autocomplete,…] [--modes ...]
                   [--rounds N] [--scale 5] [--seed 1] [--jobs 6] [--json FILE] [--csv FILE] [--raw FOLDER]
 LULL_BIN_DIR: the folder of lulld. Asserts nothing.
 """
@@ -23,9 +23,11 @@ from report import figures, show, targets, verdict
 from script import SOURCE
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-MODES = ("direct", "nginx", "lull", "rewarm", "none", "idle")
-VARIANTS = {"base": {}, "cache4": {"cache": 4}, "first-token": {"notice": "first-token"}, "second": {},
-            "swap": {"swap": 3.0}, "no-autocomplete": {}, "shared": {}}
+MODES = ("direct", "nginx", "as-asked", "lull", "rewarm", "none", "idle")
+MORE_MODES = ("chat",)  # not run unless asked for
+VARIANTS = {"base": {}, "no-back": {"window": 128}, "host-cache": {"idle": 4}, "cache4": {"cache": 4},
+            "first-token": {"notice": "first-token"}, "second": {}, "swap": {"swap": 3.0}, "no-autocomplete": {},
+            "shared": {}}
 SHARED = 1500  # tokens: tools and rules that stand before every conversation
 TASKS = ("title", "follow_up", "tags", "autocomplete")
 ROUNDS = {1: 8, 2: 5, 5: 2}
@@ -36,11 +38,13 @@ LIMIT = 540  # seconds of the wall for one run
 def arguments():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("--people", default="1,2,5")
-    ap.add_argument("--variants", default="base")
+    ap.add_argument("--variants", default="base", help=", ".join(VARIANTS) + "; a+b is both at once")
     ap.add_argument("--modes", default=",".join(MODES))
     ap.add_argument("--rounds", type=int, help="conversations of each person; as a rule 8, 5, 2 for 1, 2, 5 people")
     ap.add_argument("--scale", type=float, default=5.0, help="declared seconds in one of the wall's")
     ap.add_argument("--seed", type=int, default=1)
+    ap.add_argument("--window", type=int, default=VARIANTS["no-back"]["window"],
+                    help="tokens that the slot of no-back can go back")
     ap.add_argument("--jobs", type=int, default=6, help="runs at once, each with a model of its own")
     ap.add_argument("--prompt-rate", type=float, default=Physics.prompt_rate)
     ap.add_argument("--pace", type=float, default=Physics.pace)
@@ -50,7 +54,8 @@ def arguments():
     ap.add_argument("--raw", help="a folder for everything that was seen, one file per run")
     a = ap.parse_args()
     a.people, a.modes, a.variants = [int(p) for p in a.people.split(",")], a.modes.split(","), a.variants.split(",")
-    for given, known in ((a.modes, MODES), (a.variants, VARIANTS)):
+    parts = [part for variant in a.variants for part in variant.split("+")]
+    for given, known in ((a.modes, MODES + MORE_MODES), (parts, VARIANTS)):
         unknown = [g for g in given if g not in known]
         if unknown:
             ap.error(f"{unknown[0]} is none of {', '.join(known)}")
@@ -66,14 +71,19 @@ def usable(modes):
 
 
 def physics_of(a, variant):
-    return Physics(prompt_rate=a.prompt_rate, pace=a.pace, **VARIANTS[variant])
+    parts = variant.split("+")
+    more = {k: v for part in parts for k, v in VARIANTS[part].items()}
+    if "no-back" in parts:
+        more["window"] = a.window
+    return Physics(prompt_rate=a.prompt_rate, pace=a.pace, **more)
 
 
 def run_cell(a, mode, people, variant):
+    parts = variant.split("+")
     asked = {"mode": mode, "people": people, "rounds": a.rounds or ROUNDS.get(people, 3), "seed": a.seed,
-             "scale": a.scale, "second": variant == "second", "limit": LIMIT, "settle": a.settle,
-             "tasks": TASKS[:3] if variant == "no-autocomplete" else TASKS,
-             "shared": SHARED if variant == "shared" else 0,
+             "scale": a.scale, "second": "second" in parts, "limit": LIMIT, "settle": a.settle,
+             "tasks": TASKS[:3] if "no-autocomplete" in parts else TASKS,
+             "shared": SHARED if "shared" in parts else 0,
              "physics": asdict(physics_of(a, variant))}
     p = subprocess.Popen([sys.executable, "-B", os.path.join(HERE, "cell.py"), json.dumps(asked)],
                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

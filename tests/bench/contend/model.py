@@ -8,12 +8,12 @@ import json
 import sys
 import time
 
-from physics import TASKS, Cache, Clock, Machine, Physics, digest, pieces, prompt_of, reply_to, run, tokens
+from physics import TASKS, Clock, Machine, Physics, cache_of, digest, mark, pieces, prompt_of, reply_to, run, tokens
 
 
 class Job:
     def __init__(self, connection, server, headers, document):
-        self.connection, self.clock = connection, server.clock
+        self.connection, self.clock, self.says_cached = connection, server.clock, server.props
         self.document, self.messages = document, document["messages"]
         self.stream, self.model = bool(document.get("stream")), document.get("model", "")
         task = headers.get("x-openwebui-task", "")
@@ -22,7 +22,8 @@ class Job:
         self.prompt = prompt_of(self.messages)
         self.head_sent = False
         self.record = {"server": server.name, "kind": "rewarm" if self.limit == 1 else self.kind,
-                       "digest": digest(self.messages), "arrived": self.clock.now(), "started": None, "ended": None,
+                       "digest": digest(self.messages), "mark": mark(self.messages),
+                       "arrived": self.clock.now(), "started": None, "ended": None,
                        "prompt": tokens(self.prompt), "cached": 0, "read": 0, "made": 0, "seconds": 0.0,
                        "end": "waiting"}
 
@@ -49,9 +50,13 @@ class Job:
     def finish(self, text, reason):
         r = self.record
         usage = {"prompt_tokens": r["prompt"], "completion_tokens": r["made"],
-                 "total_tokens": r["prompt"] + r["made"], "prompt_tokens_details": {"cached_tokens": r["cached"]}}
+                 "total_tokens": r["prompt"] + r["made"]}
+        last = {"choices": [{"index": 0, "delta": {}, "finish_reason": reason}], "model": self.model}
+        if self.says_cached:  # as llama.cpp does
+            usage["prompt_tokens_details"] = {"cached_tokens": r["cached"]}
+            last["timings"] = {"cache_n": r["cached"], "prompt_n": r["read"], "predicted_n": r["made"]}
         if self.stream:
-            self.event({"choices": [{"index": 0, "delta": {}, "finish_reason": reason}], "model": self.model})
+            self.event(last)
             if (self.document.get("stream_options") or {}).get("include_usage"):
                 self.event({"choices": [], "model": self.model, "usage": usage})
             self.event(b"[DONE]")
@@ -65,7 +70,7 @@ class Job:
 class Server:
     def __init__(self, name, clock, machine, physics, props):
         self.name, self.clock, self.machine, self.physics, self.props = name, clock, machine, physics, props
-        self.cache, self.queue, self.records = Cache(physics.cache), asyncio.Queue(), []
+        self.cache, self.queue, self.records = cache_of(physics), asyncio.Queue(), []
         self.resident = None
 
     def accept(self, job):
@@ -93,7 +98,7 @@ class Server:
             if self.resident is not None:
                 at += p.swap
                 await self.clock.until(at)
-            self.resident, self.cache = job.model, Cache(p.cache)
+            self.resident, self.cache = job.model, cache_of(p)
         r["cached"] = min(self.cache.take(job.prompt) // 4, r["prompt"] - 1)
         left = r["prompt"] - r["cached"]
         while left > 0:

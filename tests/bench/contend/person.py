@@ -4,7 +4,7 @@ import asyncio
 import json
 import math
 
-from physics import digest
+from physics import digest, mark
 from script import system, task_messages
 from wire import post
 
@@ -68,7 +68,7 @@ class Person:
                 world.later(self.task("title", history, chat))
                 await clock.until(clock.now() + BESIDE)
             reply = await self.chat(i, k, chat, history)
-            history = history + [{"role": "assistant", "content": reply}]
+            history = history + [{"role": "assistant", "content": reply.strip()}]  # as Open WebUI keeps it
             if "follow_up" in world.tasks:
                 world.later(self.after_reply(k, chat, history))
 
@@ -114,7 +114,7 @@ class Person:
         def passed_by():  # its answer would not be shown
             return self.typed != partial if kind == "autocomplete" else sent is not None and self.sent > sent
 
-        row = {"kind": kind, "digest": digest(messages), "sent": clock.now(), "end": None, "status": 200,
+        row = {"kind": kind, "mark": mark(messages), "sent": clock.now(), "end": None, "status": 200,
                "empty": True, "ran": True}
         world.done.append(row)
         row["ran"] = not world.oracle or await world.oracle.turn(kind, messages, passed_by, kind != "autocomplete")

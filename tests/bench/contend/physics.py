@@ -7,7 +7,7 @@ import json
 import random
 import selectors
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 TASKS = {"title_generation": "title", "tags_generation": "tags", "follow_up_generation": "follow_up",
          "autocomplete_generation": "autocomplete"}
@@ -18,14 +18,15 @@ class Physics:
     prompt_rate: float = 500.0  # tokens/s
     pace: float = 40.0          # tokens/s of the answer
     batch: int = 512            # tokens; a closed client is noticed between two of them
-    cache: int = 1              # prompts that are kept
+    cache: int = 1              # prompts that are kept; 1: one slot, as the next two lines say
+    window: int = -1            # tokens that the slot can go back; -1: any number
+    idle: int = 0               # sequences that are kept outside the slot
     notice: str = "batch"       # first-token: of a closed client nothing is noticed before
     swap: float = 0.0           # seconds to bring in another model; 0: it holds them all
     task_speed: float = 3.0     # how much faster the small model of the second server is
 
     def faster(self, by):
-        return Physics(self.prompt_rate * by, self.pace * by, self.batch, self.cache, self.notice, self.swap,
-                       self.task_speed)
+        return replace(self, prompt_rate=self.prompt_rate * by, pace=self.pace * by)
 
     def one_batch(self):
         return self.batch / self.prompt_rate
@@ -114,13 +115,62 @@ class Cache:
             n = common(entry, prompt)
             if n > best:
                 best, at = n, i
-        if at >= 0 and (self.size == 1 or best * 2 >= len(self.kept[at])):
+        if at >= 0 and best * 2 >= len(self.kept[at]):
             self.kept.pop(at)
         return best
 
     def put(self, text):
         self.kept.append(text)
         del self.kept[:-self.size]
+
+
+class Slot:
+    """One slot, which holds one sequence: the last prompt and what was answered to it. A prompt reuses what
+    the two begin with. A model with full attention goes back to there, however far it is. One with a sliding
+    window goes back `window` tokens at most, else it reads the prompt from its beginning.
+
+    With `idle`, sequences are put aside as llama.cpp does with --cache-ram: when less than half of what the
+    slot holds would stay, or the prompt has less than a tenth in common with it, it is put aside, and one
+    that was put aside before comes back where it has more in common with the prompt."""
+
+    def __init__(self, window=-1, idle=0):
+        self.window, self.idle, self.held, self.aside = window, idle, b"", []
+
+    def take(self, prompt):
+        """How many bytes need not be read."""
+        if self.idle > 0 and self.held and self.differs(prompt):
+            self.put_aside()
+            self.bring_back(prompt)
+        same = common(self.held, prompt)
+        back = len(self.held) - same
+        self.held = b""
+        return 0 if 0 <= 4 * self.window < back else same
+
+    def put(self, text):
+        self.held = text
+
+    def differs(self, prompt):
+        same = common(self.held, prompt)
+        return 2 * same < len(self.held) or 10 * same <= len(prompt)
+
+    def put_aside(self):
+        if not any(a.startswith(self.held) for a in self.aside):
+            self.aside = [a for a in self.aside if not self.held.startswith(a)] + [self.held]
+            del self.aside[:-self.idle]
+
+    def bring_back(self, prompt):
+        best, at, kept = common(self.held, prompt), None, self.held
+        for a in self.aside:
+            same = common(a, prompt)
+            if 4 * same >= len(a) and same > best and same * len(kept) > best * len(a):
+                best, at, kept = same, a, a
+        if at is not None:
+            self.aside.remove(at)
+            self.held = at
+
+
+def cache_of(physics):
+    return Slot(physics.window, physics.idle) if physics.cache == 1 else Cache(physics.cache)
 
 
 def tokens(data):
@@ -133,6 +183,13 @@ def prompt_of(messages):
 
 def digest(messages):
     return hashlib.sha1(messages[-1]["content"].encode()).hexdigest()[:12]
+
+
+def mark(messages):
+    """What tells the call of a task from others of its kind: the end of its conversation, whether that stands
+    in its own prompt or in the messages before it."""
+    said = messages[-2 if len(messages) > 1 else -1]["content"].removesuffix("\n</chat_history>")
+    return hashlib.sha1(said.strip()[-200:].encode()).hexdigest()[:12]
 
 
 def words(rng, count):

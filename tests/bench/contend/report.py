@@ -2,8 +2,12 @@
 import math
 
 KINDS = ("title", "tags", "follow_up", "autocomplete")
+AFTER_REPLY = KINDS[:3]  # a title runs after the reply, unless nothing holds it back
+LULL = ("as-asked", "lull", "chat", "rewarm")  # modes
 LATER = 1.05      # of the idle-gap reference
 FIRST = 0.030     # seconds over no tasks
+LATER_NONE = 1.2  # of no tasks
+SHARE = 0.4       # of the model seconds of tasks as asked
 BUSY_LOAD = 60.0  # per cent: above it only reported
 
 
@@ -67,7 +71,7 @@ def kind_figures(cell, kind):
 
 def model_figures(cell):
     """Wasted: made for calls that were cut off, and for answers that came too late to be used."""
-    unused = {t["digest"] for t in cell["tasks"] if t["passed_by"] and not t["empty"]}
+    unused = {(t["kind"], t["mark"]) for t in cell["tasks"] if t["passed_by"] and not t["empty"]}
     tasks = [r for r in cell["records"] if r["kind"] in KINDS]
     rewarm = [r for r in cell["records"] if r["kind"] == "rewarm"]
     aborted = [r for r in tasks if r["end"] == "aborted"]
@@ -75,9 +79,28 @@ def model_figures(cell):
             "dropped": sum(r["end"] == "dropped" for r in tasks),
             "wasted": sum(r["seconds"] for r in tasks
                           if r["end"] == "aborted" or r["kind"] in ("autocomplete", "follow_up")
-                          and r["digest"] in unused),
+                          and (r["kind"], r["mark"]) in unused),
             "wasted_aborted": sum(r["seconds"] for r in aborted),
             "rewarms": len(rewarm), "rewarm_seconds": sum(r["seconds"] for r in rewarm)}
+
+
+def prefix_figures(cell):
+    """What after-reply tasks cost the model, and how many were asked behind their conversation; the first
+    token of later turns."""
+    after = [r for r in cell["records"] if r["kind"] in AFTER_REPLY]
+    later = waits(cell, False).values()
+    out = {"after_calls": len(after), "after_seconds": sum(r["seconds"] for r in after),
+           "after_made": sum(r["made"] for r in after), "later_p90": percentile(later, 90),
+           "used": 0, "not": {}}
+    for kind in KINDS:
+        mine = [r for r in cell["records"] if r["kind"] == kind]
+        out["prompt_" + kind], out["read_" + kind] = (sum(r[k] for r in mine) for k in ("prompt", "read"))
+        said = cell.get("stats", {}).get("tasks", {}).get(kind, {}) if kind in AFTER_REPLY else {}
+        out["used"] += said.get("prefix_used", 0)
+        for why, count in said.get("prefix_not", {}).items():
+            name = f"{kind} {why}"
+            out["not"][name] = out["not"].get(name, 0) + count
+    return out
 
 
 def lull_figures(cell, scale):
@@ -98,7 +121,7 @@ def lull_figures(cell, scale):
 
 
 def figures(cell, scale):
-    return {"mode": cell["mode"], **chat_figures(cell), **model_figures(cell),
+    return {"mode": cell["mode"], **chat_figures(cell), **model_figures(cell), **prefix_figures(cell),
             "kinds": {kind: kind_figures(cell, kind) for kind in KINDS}, "lull": lull_figures(cell, scale),
             "lag_p50_ms": cell["lag_ms"][0] * scale, "lag_p99_ms": cell["lag_ms"][1] * scale}
 
@@ -131,6 +154,20 @@ def task_table(rows):
                    f"{took(follow):>10}{follow['obsolete']:>10}{follow['late']:>5}{done[3]:>11}{took(auto):>9}"
                    f"{auto['late']:>5}{auto['empty']:>6}{r['task_seconds']:>9.1f}{r['wasted']:>8.1f}{r['aborted']:>8}"
                    f"{r['rewarm_seconds']:>9.1f}")
+    return out
+
+
+def prefix_table(rows):
+    """The prompts of after-reply tasks: their tokens, and those that were read; what the model did for them."""
+    out = [f"{'mode':<8}{'title read':>14}{'tags read':>14}{'follow-ups read':>17}{'autocompl. read':>17}"
+           f"{'calls':>7}{'made':>7}{'model s':>9}{'later p50':>11}{'p90':>7}  prefix used, not used"]
+    for r in rows:
+        read = [f"{r['read_' + k]}/{r['prompt_' + k]}" for k in KINDS]
+        why = ", ".join(f"{name} {n}" for name, n in sorted(r["not"].items(), key=lambda i: (-i[1], i[0])))
+        used = f"{r['used']}" + (f"; {why}" if why else "") if r["mode"] in LULL else ""
+        out.append(f"{r['mode']:<8}{read[0]:>14}{read[1]:>14}{read[2]:>17}{read[3]:>17}{r['after_calls']:>7}"
+                   f"{r['after_made']:>7}{r['after_seconds']:>9.1f}{r['later_p50']:>11.2f}{r['later_p90']:>7.2f}"
+                   f"  {used}".rstrip())
     return out
 
 
@@ -167,12 +204,25 @@ def chat_targets(mode, by, cells, one_batch):
     return out
 
 
+def prefix_targets(mode, by):
+    """Of the modes that may ask tasks behind their conversation."""
+    r, out = by[mode], []
+    if "none" in by:
+        out.append(bounded(f"{mode}: later turns p50, as with no tasks", r["later_p50"],
+                           LATER_NONE * by["none"]["later_p50"]))
+    if "as-asked" in by:
+        out.append(bounded(f"{mode}: model s of after-reply tasks", r["after_seconds"],
+                           SHARE * by["as-asked"]["after_seconds"]))
+    return out
+
+
 def targets(cells, rows, one_batch):
     """The targets of each of lull's modes, against the peers of the same run."""
     by, cell, out = {r["mode"]: r for r in rows}, {c["mode"]: c for c in cells}, []
-    for mode in [m for m in ("lull", "rewarm") if m in by]:
+    for mode in [m for m in LULL if m in by]:
         r = by[mode]
         out += chat_targets(mode, by, cell, one_batch)
+        out += prefix_targets(mode, by) if mode != "as-asked" else []
         for kind in ("title", "tags"):
             k = r["kinds"][kind]
             out.append(line(f"{mode}: {kind} delivered", k["delivered"], k["asked"], k["delivered"] == k["asked"]))
@@ -197,6 +247,8 @@ def show(title, rows, checks, binding):
     print("\n".join(chat_table(rows)))
     print()
     print("\n".join(task_table(rows)))
+    print()
+    print("\n".join(prefix_table(rows)))
     print()
     for c in checks:
         word = ("met" if c["met"] else "missed") if binding else "-"

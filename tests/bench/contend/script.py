@@ -32,8 +32,13 @@ def templates():
 TEMPLATES = templates()
 
 
-def lines(messages, cut=None):
-    return "\n".join(f"{m['role'].upper()}: {m['content'][:cut]}" for m in messages)
+def cut(text):
+    """A text of more than 1,000 characters without its middle."""
+    return text[:498] + "..." + text[-499:] if len(text) > 1000 else text
+
+
+def lines(messages, of=str):
+    return "\n".join(f"{m['role'].upper()}: {of(m['content'])}" for m in messages)
 
 
 def task_messages(kind, history, partial=""):
@@ -41,7 +46,7 @@ def task_messages(kind, history, partial=""):
     if kind == "title":
         text = lines(history + [{"role": "assistant", "content": ""}])
     elif kind == "follow_up":
-        text = lines(history[:1] + history[1:][-4:], 1000)
+        text = lines(history[:1] + history[1:][-4:], cut)
     else:
         text = lines(history[-6:])
     end = "\n</chat_history>"
