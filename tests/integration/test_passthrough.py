@@ -12,7 +12,7 @@ import threading
 import prompts
 from client import Cut
 from lull import SANITIZED, LullTest, eventually, main, settled
-from upstream import Gate, say, status, stream_events
+from upstream import Gate, good_content, say, status, stream_events
 
 HOP = {"connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
        "proxy-authenticate", "proxy-authorization"}
@@ -254,6 +254,18 @@ class Streaming(LullTest):
             self.assertEqual(c.read_chunk(r), f"data: {i}\n\n".encode())
         self.assertEqual(c.read_chunk(r), b"")
         lull.wait_stats(lambda s: s["chat"]["open"] == 0 and s["chat"]["requests"] == 1)
+
+    def test_large_chats_one_after_the_other(self):
+        """A chat's body is used while it is there only: it is gone with the end of its reply."""
+        up = self.upstream()
+        lull = self.lull(up)
+        c = self.connect(lull)
+        turns = [("user", "word " * 40_000)]
+        for i in range(6):
+            r = c.post(prompts.PATH["openai"], prompts.chat_body(f"and then {i}", turns=turns), prompts.headers())
+            self.assertEqual((r.status, bytes(r.body)), (200, bytes(up.records[-1].payload)))
+            turns += [("user", f"and then {i}"), ("assistant", good_content("chat", up.records[-1].serial))]
+        self.assertEqual(lull.stats()["chat"]["requests"], 6)
 
     def test_chunked_upload_goes_on_chunked_and_at_once(self):
         up = self.upstream()

@@ -131,11 +131,20 @@ static void keep_for_rewarm(struct exchange *x)
     buf_free(&key);
 }
 
+/* While the request is still there: its reply has not been ended. */
+static void end_transcript(struct exchange *x)
+{
+    if (x->decision.cls == TASK_CLASS_CHAT) {
+        behind_chat_ended(x, x->watch.whole);
+    }
+}
+
 static void on_end(void *ctx)
 {
     struct exchange *x = ctx;
     struct answer_watch *w = &x->watch;
     if (!w->watching) {
+        end_transcript(x);
         return;
     }
     enum assembled how = assembler_finish(&w->answer, true);
@@ -146,15 +155,13 @@ static void on_end(void *ctx)
         keep_for_rewarm(x);
     }
     w->whole = how == ASSEMBLED_WHOLE;
+    end_transcript(x);
 }
 
 const struct relay_tap chat_tap = {.on_head = watch_head, .on_data = on_data, .on_end = on_end};
 
 void chat_end(struct exchange *x)
 {
-    if (x->decision.cls == TASK_CLASS_CHAT) {
-        behind_chat_ended(x, x->watch.whole);
-    }
     if (x->watch.watching) {
         assembler_free(&x->watch.answer);
         x->watch.watching = false;

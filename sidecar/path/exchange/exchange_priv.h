@@ -237,7 +237,7 @@ void lookup_store_exact(struct exchange *x, struct hash_key id, int64_t seq, wal
 bool behind_keeps_chats(const struct settings *s);
 /* A chat is about to be sent. */
 void behind_chat_began(struct exchange *x);
-/* A chat is over; whole: with a whole answer, which is in x->watch. */
+/* A chat's answer came, and the request is still there; whole: the answer is in x->watch. */
 void behind_chat_ended(struct exchange *x, bool whole);
 /* Sets x->behind of a task and, where that has a transcript, the normalized key; after both were
  * made as asked. */

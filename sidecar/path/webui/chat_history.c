@@ -62,9 +62,14 @@ static bool read_message(void *ctx, struct span role, struct span text)
     r->result = name[0] == '\0' ? ERR_OK : task_plain(text, &h->texts);
     if (r->result == ERR_OK && h->texts.len > at) {
         if (h->count == r->room) {
-            r->room = r->room == 0 ? 16 : 2 * r->room;
-            h->lines = realloc(h->lines, r->room * sizeof *h->lines);
-            require(h->lines != NULL);
+            size_t room = r->room == 0 ? 16 : 2 * r->room;
+            struct chat_history_line *lines = realloc(h->lines, room * sizeof *lines);
+            if (lines == NULL) {
+                r->result = ERR_NOMEM;
+                return false;
+            }
+            h->lines = lines;
+            r->room = room;
         }
         h->lines[h->count++] = (struct chat_history_line){name, at, h->texts.len - at};
     }
