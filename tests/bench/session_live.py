@@ -4,16 +4,18 @@ follow-ups and tags after its reply, the second message 1 s after the reply, 6 s
 autocompletes, the third message. Each mode plays it RUNS times, in turn; prints medians and, against the
 session without tasks, what the chats waited.
 
-usage: session_live.py --url http://127.0.0.1:18080 [--dialect openai] [--model NAME] [--runs 3]
-                       [--modes none,direct,lull,rewarm] [--reply 90] [--tasks 'settle = 2s'] [--json FILE]
+usage: session_live.py --url http://127.0.0.1:18080 [--dialect openai] [--model NAME] [--runs 3] [--words 0]
+                       [--modes none,direct,lull,as-asked,rewarm] [--reply 90] [--tasks 'settle = 2s'] [--json FILE]
 
 Modes: none = chats alone; direct = all straight to the server; lull = through lulld as it comes;
-rewarm = through lulld with `rewarm = on`. lulld is found in LULL_BIN_DIR (default: build/). A first token is the
+as-asked = through lulld with `prefix = as-asked`; rewarm = the same with `rewarm = on`. --words makes the first
+message longer. Model seconds are those of the tasks after the replies, by lulld's own figures. lulld is found in LULL_BIN_DIR (default: build/). A first token is the
 first piece of a stream with text in it: llama.cpp sends the head before it has a slot.
 """
 import argparse
 import json
 import os
+import random
 import statistics
 import sys
 import threading
@@ -28,6 +30,9 @@ from lull import SOURCE, Lull  # noqa: E402
 from prompts import PATH, headers  # noqa: E402
 
 TASK_TOKENS = {"title": 24, "tags": 30, "follow_up": 100, "autocomplete": 20}
+LULL = ("lull", "as-asked", "rewarm")
+WORDS = ("flour", "water", "salt", "the dough rests", "in a warm room", "until it has doubled", "and then", "the oven is hot",
+         "an hour later", "the crumb is open", "bake it dark", "on a stone")
 TITLE_AHEAD, READING, TYPING, KEY_PAUSE, DEADLINE = 0.015, 1.0, 6.0, 1.2, 300.0
 MESSAGES = (
     "I keep a small bakery and would like to understand sourdough better than I do. My starter smells of "
@@ -77,7 +82,7 @@ class Session:
             d["options"] = {"num_predict": tokens, "temperature": 0}
         else:
             d |= {"max_tokens": tokens, "temperature": 0}
-            if self.args.ignore_eos:
+            if self.args.ignore_eos and stream:
                 d["ignore_eos"] = True
         return json.dumps(d).encode()
 
@@ -113,7 +118,7 @@ class Session:
                     reply += text
         self.first.append(first)
         self.spent.append(time.monotonic() - began)
-        self.messages.append({"role": "assistant", "content": reply})
+        self.messages.append({"role": "assistant", "content": reply.strip()})  # as Open WebUI repeats it
 
     def task(self, kind, history, end=""):
         began = time.monotonic()
@@ -133,9 +138,14 @@ class Session:
             elif r is not None:
                 self.lost.append(f"{kind}: {r.status}")
 
-    def history(self, reply_is_empty=False):
-        lines = [f"{m['role'].upper()}: {m['content']}" for m in self.messages[-5:]]
-        return "\n".join(lines + (["ASSISTANT: "] if reply_is_empty else []))
+    def history(self, kind):
+        """As 0.12.4 writes it: tags have the last six messages, follow-ups the first of the person and the last
+        four, each cut to 1,000 characters."""
+        if kind != "follow_up":
+            return "\n".join(f"{m['role'].upper()}: {m['content']}" for m in self.messages[-6:])
+        chosen = self.messages[-4:] if len(self.messages) <= 4 else self.messages[:1] + self.messages[-4:]
+        cut = [(m["role"].upper(), m["content"]) for m in chosen]
+        return "\n".join(f"{r}: {c if len(c) <= 1000 else c[:498] + '...' + c[-499:]}" for r, c in cut)
 
     def background(self, fn, *arguments):
         if not self.tasks:
@@ -144,10 +154,10 @@ class Session:
         t.start()
         return t
 
-    def after_reply(self, history, tags):
-        self.task("follow_up", history)
+    def after_reply(self, follow_up, tags):
+        self.task("follow_up", follow_up)
         if tags:
-            self.task("tags", history)
+            self.task("tags", tags)
 
     def type(self, text, history):
         """Open WebUI's editor: a second after the last key, one request in flight."""
@@ -168,19 +178,20 @@ class Session:
     def play(self):
         threads = []
         began = time.monotonic()
-        first = f"({self.number}) " + MESSAGES[0]
+        pick = random.Random(self.number)
+        story = " ".join(pick.choice(WORDS) for _ in range(self.args.words))
+        first = f"({self.number}) " + story + MESSAGES[0]
         threads.append(self.background(self.task, "title", f"USER: {first}\nASSISTANT: "))
         time.sleep(TITLE_AHEAD)
         self.chat(first)
-        threads.append(self.background(self.after_reply, self.history(), True))
+        threads.append(self.background(self.after_reply, self.history("follow_up"), self.history("tags")))
         time.sleep(READING)
         self.chat(MESSAGES[1])
-        history = self.history()
-        threads.append(self.background(self.after_reply, history, False))
-        threads.append(self.type(MESSAGES[2], history))
+        threads.append(self.background(self.after_reply, self.history("follow_up"), None))
+        threads.append(self.type(MESSAGES[2], self.history("tags")))
         self.chat(MESSAGES[2])
         whole = time.monotonic() - began
-        threads.append(self.background(self.after_reply, self.history(), False))
+        threads.append(self.background(self.after_reply, self.history("follow_up"), None))
         for t in threads:
             if t is not None:
                 t.join()
@@ -191,9 +202,10 @@ def play(args, mode, number):
     """One session in that mode: its figures."""
     lull = None
     address, base = args.address, ""
-    if mode in ("lull", "rewarm"):
+    if mode in LULL:
         keys = {"url": args.url, "rewarm": "on" if mode == "rewarm" else "off"}
-        lull = Lull({"default": keys}, slots=None, tasks=args.tasks)
+        prefix = "auto" if mode == "lull" else "as-asked"
+        lull = Lull({"default": keys}, slots=None, tasks=f"prefix = {prefix}\n" + args.tasks)
         address = lull.port
     try:
         s = Session(args, address, base, mode != "none", number)
@@ -204,6 +216,9 @@ def play(args, mode, number):
             out["upstream"] = {k: up["upstreams"]["default"][k] for k in
                                ("calls", "aborted", "slots", "rewarms", "rewarm_s", "abort_cost_ms", "turn_ttft_ms")}
             out["wasted_s"] = sum(t["wasted_s"] for t in up["tasks"].values())
+            after = [up["tasks"][k] for k in ("follow_up", "tags") if k in up["tasks"]]
+            out["after_s"] = sum(t["upstream_s"] - t["wasted_s"] for t in after)
+            out["prefix"] = {k: (t["prefix_used"], t["prefix_not"]) for k, t in up["tasks"].items()}
         return out
     finally:
         if lull is not None:
@@ -232,12 +247,15 @@ def report(args, runs):
         row(f"{kind} answered", lambda r, k=kind: sum(len(x["tasks"].get(k, [])) for x in r))
         row(f"{kind} by us, empty", lambda r, k=kind: sum(1 for x in r for t, d in x["tasks"].get(k, []) if d))
     row("lost", lambda r: sum(len(x["lost"]) for x in r))
+    for line in sorted({line for m in args.modes for x in runs[m] for line in x["lost"]}):
+        print(f"# lost: {line}")
     row("editor's latch, dropped", lambda r: sum(x["dropped"] for x in r))
+    row("after-reply model s", lambda r: median([x.get("after_s", 0) for x in r]))
     row("wasted model s", lambda r: median([x.get("wasted_s", 0) for x in r]))
     row("rewarm s", lambda r: median([x.get("upstream", {}).get("rewarm_s", 0) for x in r]))
     for mode in args.modes:
-        if mode in ("lull", "rewarm"):
-            print(f"{mode}: {json.dumps(runs[mode][-1]['upstream'])}")
+        if mode in LULL:
+            print(f"{mode}: {json.dumps(runs[mode][-1]['upstream'])}\n    {json.dumps(runs[mode][-1]['prefix'])}")
 
 
 def main():
@@ -248,6 +266,7 @@ def main():
     p.add_argument("--runs", type=int, default=3)
     p.add_argument("--modes", default="none,direct,lull,rewarm")
     p.add_argument("--reply", type=int, default=90)
+    p.add_argument("--words", type=int, default=0, help="words put before the first message")
     p.add_argument("--no-autocomplete", action="store_true", help="the person types as long, and nothing is asked")
     p.add_argument("--ignore-eos", action="store_true", help="llama.cpp: replies of exactly that many tokens")
     p.add_argument("--tasks", default="", help="lines for [tasks] of lull.conf, to try other values")

@@ -932,7 +932,7 @@ mutant(R, "thinking is not switched off where the chat does not think", WIRE,
 mutant(R, "without a gain it is off", PREFIX, "    if (g->off || g->without >= WITHOUT_MOST || g->unknown >= UNKNOWN_MOST) {",
        "    if (g->off || g->without > 100 || g->unknown >= UNKNOWN_MOST) {", BEHIND)
 mutant(R, "for a day", PREFIX, "    return age >= DAY || age < 0;", "    return age >= 30 * DAY || age < 0;", BEHIND)
-mutant(R, "wrong forms switch it off", PREFIX, "(k->behind.wrong & 3U) == 3U", "(k->behind.wrong & 7U) == 8U", BEHIND)
+mutant(R, "wrong forms switch it off", PREFIX, "(k->behind.wrong & 3U) == 3U;", "(k->behind.wrong & 7U) == 8U;", BEHIND)
 mutant(R, "the history ends the conversation", CHAT_HISTORY, "        if (is_blank(rest) || is_first_user(h, rest, i)) {",
        "        if (rest.len > 0 || is_first_user(h, rest, i)) {", HISTORY)
 mutant(R, "unknown members are not guessed at", SEQUEL, "all = all && same != NULL && span_eq(same->raw, member->raw);",

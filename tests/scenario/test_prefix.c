@@ -248,6 +248,30 @@ static void a_title_before_the_reply_is_asked_behind_it(void **state)
     world_end(w);
 }
 
+static void a_title_is_behind_its_first_turn_however_late_it_comes(void **state)
+{
+    (void)state;
+    static const char *const second[] = {USER, REPLY, "And a unit?", NULL};
+    struct world *w = world_begin(CHAT);
+    struct client *title = post(w, PATH, CHAT_1, ask_title(USER, ""));
+    (void)post(w, PATH, CHAT_1, ask_chat(FIRST));
+    seconds(w, 1);
+    answer(last_call(w), REPLY, 500, -1);
+    seconds(w, 0.5);
+    (void)post(w, PATH, CHAT_1, ask_chat(second));
+    seconds(w, 1);
+    assert_int_equal(model_calls(w), 2);
+    answer(last_call(w), "A unit is a file.", 600, -1);
+    seconds(w, 6);
+    assert_int_equal(model_calls(w), 3);
+    assert_has(model_body(last_call(w)), BEGINNING);
+    assert_has_not(model_body(last_call(w)), "And a unit?");
+    answer(last_call(w), "{\"title\": \"Daemons\"}", 800, 500);
+    seconds(w, 0.1);
+    assert_has(client_reply(title), "Daemons");
+    world_end(w);
+}
+
 static void titles_of_two_chats_that_wait_together_are_asked_as_they_came(void **state)
 {
     (void)state;
@@ -533,6 +557,7 @@ int main(void)
         cmocka_unit_test(without_chat_ids_it_is_found_by_its_texts),
         cmocka_unit_test(the_history_must_be_the_end_of_the_conversation),
         cmocka_unit_test(a_title_before_the_reply_is_asked_behind_it),
+        cmocka_unit_test(a_title_is_behind_its_first_turn_however_late_it_comes),
         cmocka_unit_test(titles_of_two_chats_that_wait_together_are_asked_as_they_came),
         cmocka_unit_test(a_query_is_asked_behind_the_earlier_turns),
         cmocka_unit_test(a_refused_conversation_is_left_out_first),

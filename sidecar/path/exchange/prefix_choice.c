@@ -74,6 +74,7 @@ void behind_chat_ended(struct exchange *x, bool whole)
                                              .begun = x->begun};
         conversation = transcript_keep(e->transcripts, &chat, loop_now(e->parts.loop));
         prefix_note_size(model, tokens);
+        flight_replied(e->flights);
     }
     prefix_read_chat(model, slots_of(x), conversation);
 }

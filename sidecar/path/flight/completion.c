@@ -180,7 +180,9 @@ bool completion_is_futile(struct flight *f)
     usec_t expected = flight_expected(f->table, &f->spec);
     expected =
         expected >= 0 ? expected : schedule_expects(t->parts.schedule, to, f->spec.body.len, now);
-    bool rested = pace->tried_at.us != 0 && mono_diff(now, pace->tried_at) >= FUTILE_PAUSE;
+    /* where an abort comes late, a try would cost the next message all of it */
+    bool rested = pace->tried_at.us != 0 && mono_diff(now, pace->tried_at) >= FUTILE_PAUSE &&
+                  !behind_aborts_late(f);
     if (expected <= limit || rested) {
         return false;
     }

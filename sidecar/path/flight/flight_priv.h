@@ -240,7 +240,9 @@ void behind_answered(struct flight *f, bool wrong_form);
 /* A call behind the conversation failed: it is asked again as it came. broken: the connection was,
  * which is not the conversation's fault. */
 void behind_failed(struct flight *f, bool broken);
-/* Of a flight that is about to be queued: job's behind, keeps_cache and cost. */
+/* Whether its server notices an abort only when it has read the prompt (Ollama). */
+bool behind_aborts_late(const struct flight *f);
+/* Of a flight that is about to be queued: job's behind, keeps_cache, reading and cost. */
 void behind_schedule(struct flight *f);
 
 /* failure.c */

@@ -2,8 +2,9 @@
  * and what its answer says about the server.
  *
  * The conversation belongs to the flight's key, so it is fixed when the flight is made. A title
- * that comes before the first reply is the exception: its conversation is looked for when its call
- * begins, and it gets the key then; no other request joins it by its old one from there on.
+ * that comes before the first reply is the exception: its conversation is looked for when a reply
+ * has come and when its call begins, and it gets the key then; no other request joins it by its old
+ * one from there on.
  */
 #include "path/flight/flight_priv.h"
 
@@ -49,13 +50,14 @@ static void take(struct flight *f, const struct flight_found *found)
         behind->why = found->behind.why;
         return;
     }
-    *behind = found->behind;
+    *behind = found->behind; /* not `later` any more */
     behind->transcript = transcript_ref(found->behind.transcript);
     behind->instruction = keep(&f->found, found->behind.instruction);
     f->spec.material = keep(&f->found, found->material);
     flight_set_key(f, found->hash);
+    bool running = f->ticket.job.state == SCHEDULE_RUNNING;
     behind_schedule(f);
-    if (f->ticket.job.keeps_cache) {
+    if (running && f->ticket.job.keeps_cache) {
         f->ticket.job.keeps_cache = false;
         schedule_keeps_cache(&f->ticket.job);
     }
@@ -73,6 +75,17 @@ void behind_look(struct flight *f)
     }
     f->table->hooks.behind(f->table->hooks.ctx, &f->spec, &found);
     take(f, &found);
+}
+
+void flight_replied(struct flight_table *t)
+{
+    list_each(node, &t->all)
+    {
+        struct flight *f = list_item(node, struct flight, all);
+        if (f->state == FLIGHT_STATE_HELD || f->state == FLIGHT_STATE_QUEUED) {
+            behind_look(f);
+        }
+    }
 }
 
 /* ---- a call ---- */
@@ -174,11 +187,23 @@ void behind_failed(struct flight *f, bool broken)
     f->behind_refused = true;
 }
 
+bool behind_aborts_late(const struct flight *f)
+{
+    const struct upstream_settings *to = flight_upstream(f);
+    return to->dialect == DIALECT_CHOICE_OLLAMA ||
+           probe_sort(flight_server(f), to) == SERVER_OLLAMA;
+}
+
 void behind_schedule(struct flight *f)
 {
+    struct flight_table *t = f->table;
     struct schedule_job *job = &f->ticket.job;
     const struct server_model *model = flight_model(f);
     job->behind = is_wanted(f) && f->spec.behind.transcript != NULL;
     job->keeps_cache = job->behind && prefix_goes_back(model);
     job->cost = job->keeps_cache ? pace_expected(flight_pace(f)) : 0;
+    size_t unread = job->behind ? f->spec.behind.instruction.len : f->spec.body.len;
+    job->reading = behind_aborts_late(f) ? schedule_reads(t->parts.schedule, flight_upstream(f),
+                                                          unread, loop_now(t->parts.loop))
+                                         : 0;
 }

@@ -13,8 +13,9 @@
  * `settle` is longer on slow machines: the slower one reads prompts, the more a chat loses by a
  * task that began a moment before it. Measured (llama.cpp, one slot, 165 tokens/s, the next message
  * 1 s after the reply): 1 s alone made the session wait 1.6 times as long as without tasks, 2 s 1.0
- * times. A person who is typing is about to send: each autocomplete restarts the settle time of
- * that person's tasks.
+ * times. Where a server notices no abort while it reads (Ollama), what the task's own prompt takes
+ * is added: a message that comes meanwhile would wait for all of it. A person who is typing is about
+ * to send: each autocomplete restarts the settle time of that person's tasks.
  *
  * With several slots one is left to chats even while none is open: the next one then keeps the slot
  * that holds its prefix.
@@ -135,7 +136,8 @@ static enum schedule_why ask_interactive(const struct schedule *s, const struct 
     usec_t settle = j->policy->settle;
     mono_t typed = typed_at(j);
     mono_t since = typed.us > m->quiet_since.us ? typed : m->quiet_since;
-    mono_t settled = {since.us + settle + (settle > 0 ? slowness(s, m) : 0)};
+    usec_t reading = j->reading < READING_MAX ? j->reading : READING_MAX;
+    mono_t settled = {since.us + settle + (settle > 0 ? slowness(s, m) + reading : 0)};
     if (since.us != 0 && settle > 0 && settled.us > now.us) {
         sooner(until, settled);
         return SCHEDULE_SETTLE;

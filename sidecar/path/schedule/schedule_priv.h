@@ -34,6 +34,7 @@ static const usec_t STAYS_LOADED = 300 * USEC_PER_S;
 static const usec_t CHATTING = 600 * USEC_PER_S;
 /* `settle` is longer by the usual time to a chat's first token, at most by this. */
 static const usec_t SLOWNESS_MAX = 3 * USEC_PER_S;
+static const usec_t READING_MAX = 8 * USEC_PER_S;
 
 struct typing {
     struct hash_key person;

@@ -49,6 +49,13 @@ usec_t schedule_expects(struct schedule *s, const struct upstream_settings *to, 
     return known ? (usec_t)(row->best_pace * (double)size * ANSWER_TOO) : -1;
 }
 
+usec_t schedule_reads(struct schedule *s, const struct upstream_settings *to, size_t size,
+                      mono_t now)
+{
+    const struct schedule_upstream *row = row_of(s, to);
+    return schedule_chatted(s, to, now) ? (usec_t)(row->best_pace * (double)size) : 0;
+}
+
 struct schedule_counts schedule_count(struct schedule *s, const struct upstream_settings *to)
 {
     const struct schedule_upstream *row = row_of(s, to);

@@ -91,21 +91,28 @@ static void add_form(struct prefix_forms *f, bool wrong)
     f->count += f->count < FORMS ? 1 : 0;
 }
 
-/* Whether answers behind the conversation are worse. */
+/* In percent; 0 of none. */
+static unsigned share_of(const struct prefix_forms *f)
+{
+    return f->count > 0 ? 100 * prefix_wrong(f) / f->count : 0;
+}
+
+/* Whether answers behind the conversation have the wrong form more often: by the last two, or by
+ * the share of enough of them. A model that is as bad as asked gains nothing by that. */
 static bool is_worse(const struct prefix_kind *k)
 {
-    if (k->behind.count >= WITHOUT_MOST && (k->behind.wrong & 3U) == 3U) {
-        return true;
-    }
-    unsigned asked = k->asked.count > 0 ? 100 * prefix_wrong(&k->asked) / k->asked.count : 0;
-    return k->behind.count >= FORMS_LEAST &&
-           100 * prefix_wrong(&k->behind) / k->behind.count > asked + POINTS_MOST;
+    bool two = k->behind.count >= WITHOUT_MOST && (k->behind.wrong & 3U) == 3U;
+    bool more = share_of(&k->behind) > share_of(&k->asked) + POINTS_MOST;
+    return more && (two || k->behind.count >= FORMS_LEAST);
 }
 
 static void note_form(struct prefix_kind *k, const struct prefix_call *call, wall_t now)
 {
     if (!call->behind) {
         add_form(&k->asked, call->wrong_form);
+        if (k->off_since.us != 0 && k->asked.count >= WITHOUT_MOST && !is_worse(k)) {
+            k->off_since.us = 0;
+        }
         return;
     }
     if (k->off_since.us != 0) { /* the try of a day later */

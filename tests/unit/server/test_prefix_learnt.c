@@ -135,6 +135,22 @@ static void worse_forms_switch_a_kind_off(void **state)
     end(&f);
 }
 
+static void a_model_that_is_as_bad_as_asked_is_not_held_against_it(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin(&f);
+    forms(&f, true, 2, 2);
+    assert_int_equal(look(&f, PREFIX_FIRST, NOW), PREFIX_REASON_FORM);
+    forms(&f, false, 1, 1);
+    assert_int_equal(look(&f, PREFIX_FIRST, NOW), PREFIX_REASON_FORM);
+    forms(&f, false, 1, 1);
+    assert_int_equal(look(&f, PREFIX_FIRST, NOW), PREFIX_REASON_NONE);
+    forms(&f, true, 2, 2);
+    assert_int_equal(look(&f, PREFIX_FIRST, NOW), PREFIX_REASON_NONE);
+    end(&f);
+}
+
 static void a_context_is_stated_or_shown(void **state)
 {
     (void)state;
@@ -217,6 +233,7 @@ int main(void)
         cmocka_unit_test(each_state_of_the_cache_is_learnt_by_itself),
         cmocka_unit_test(without_figures_three_calls_are_tried),
         cmocka_unit_test(worse_forms_switch_a_kind_off),
+        cmocka_unit_test(a_model_that_is_as_bad_as_asked_is_not_held_against_it),
         cmocka_unit_test(a_context_is_stated_or_shown),
         cmocka_unit_test(slots_are_followed),
         cmocka_unit_test(it_survives_a_restart),

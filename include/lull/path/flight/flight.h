@@ -118,7 +118,7 @@ struct flight_completion {
 /* The conversation that a task is asked behind; see transcript.h. */
 struct flight_behind {
     bool wanted; /* the kind is to be asked so where that is certain: counted either way */
-    bool later;  /* its chat has no reply yet: looked for again when the call begins */
+    bool later;  /* its chat has no reply yet: looked for again when there is one */
     enum prefix_reason why; /* why it is asked as it came; NONE where there is a transcript */
     struct transcript *transcript; /* NULL: none; the flight takes a reference */
     struct span instruction;       /* its message behind the conversation; copied */
@@ -180,9 +180,9 @@ struct flight_hooks {
      * true: content is filled, and model_time and tokens of end. */
     bool (*held)(void *ctx, const struct flight_spec *spec, struct buf *content,
                  struct flight_end *end);
-    /* A flight is to be called whose conversation was not known before (behind.later), and all that
-     * wait for it are of one chat: looks for the conversation, and for the key of the answer then.
-     * Fills in found; its spans are valid until the next call. */
+    /* The conversation of a flight was not known before (behind.later), and may be by now; all that
+     * wait for it are of one chat: looks for it, and for the key of the answer then. Fills in found;
+     * its spans are valid until the next call. */
     void (*behind)(void *ctx, const struct flight_spec *spec, struct flight_found *found);
     void *ctx;
 };
@@ -217,6 +217,9 @@ void flight_begin(struct flight_table *t, const struct flight_spec *spec,
  * autocompletes that it supersedes are answered empty before this returns. */
 bool flight_debounce(struct flight_waiter *waiter);
 void flight_enqueue(struct flight_waiter *waiter);
+/* A conversation has a new reply: flights that wait for it (behind.later) look for it now, since it
+ * may have gone on by the time they are called. */
+void flight_replied(struct flight_table *t);
 /* The exchange leaves (its client is gone). Does nothing when it is not waiting. */
 void flight_leave(struct flight_table *t, struct flight_waiter *waiter);
 

@@ -51,6 +51,9 @@ struct schedule_conversation {
  * last ten minutes; -1: no chat says anything. */
 usec_t schedule_expects(struct schedule *s, const struct upstream_settings *to, size_t size,
                         mono_t now);
+/* How long that machine reads a prompt of so many bytes, by the same; 0: not known. */
+usec_t schedule_reads(struct schedule *s, const struct upstream_settings *to, size_t size,
+                      mono_t now);
 /* Whether people have been chatting on the machine within the last ten minutes. */
 bool schedule_chatted(struct schedule *s, const struct upstream_settings *to, mono_t now);
 
@@ -116,7 +119,9 @@ struct schedule_job {
     bool loads;            /* its server loads a model when it is first asked for it */
     bool behind;           /* asked behind its conversation: see `cost` */
     bool keeps_cache;      /* takes nothing of what the server has cached of its conversation */
-    usec_t cost; /* of jobs behind one conversation the cheapest goes first; -1: not known */
+    usec_t reading; /* its server reads the prompt for so long, and notices no abort before; 0: it
+                       notices one at once */
+    usec_t cost;    /* of jobs behind one conversation the cheapest goes first; -1: not known */
     /* private */
     struct list node;
     struct schedule_upstream *row;

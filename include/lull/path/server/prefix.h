@@ -10,8 +10,9 @@
  *                 elsewhere (llama.cpp keeps idle slots in host memory)
  *
  * In each state the first calls are tries. Two in a row without a gain switch it off, and a day
- * later one call tries again. Forms are counted per kind: two wrong ones in a row, or 5 points more
- * of the last 50 than of tasks as asked, switch the kind off for a day.
+ * later one call tries again. Forms are counted per kind: where more are wrong than of tasks as
+ * asked, two in a row, or a share of the last 50 that is 5 points larger, switch the kind off for a
+ * day, or until tasks as asked turn out no better.
  */
 #ifndef LULL_PATH_SERVER_PREFIX_H
 #define LULL_PATH_SERVER_PREFIX_H
