@@ -141,8 +141,8 @@ mutant(R, "a nearly finished task is left to finish", DECIDE, " || ends_first(j,
        ") {\n        (void)ends_first;", UNIT)
 mutant(R, "what a task takes is told", FLIGHT,
        "    f->ticket.job.expected = pace_expected_for(flight_pace(f), f->spec.body.len);\n", "", BOUNDS)
-mutant(R, "a slow server is left alone for longer", DECIDE, "settle > 0 ? slowness(s, m) : 0",
-       "s == NULL ? slowness(s, m) : 0", UNIT)
+mutant(R, "a slow server is left alone for longer", DECIDE, "slowness(s, m) + reading : 0)",
+       "(usec_t)(s == NULL) + reading : 0)", UNIT)
 mutant(R, "who types is about to send", DECIDE, "typed.us > m->quiet_since.us ? typed : m->quiet_since",
        "typed.us > INT64_MAX - 1 ? typed : m->quiet_since", UNIT_BOUNDS)
 mutant(R, "but for the typing itself", DECIDE, "i < SCHEDULE_TYPING && !typing; i++", "i < SCHEDULE_TYPING && typing != 7; i++",
@@ -941,6 +941,11 @@ mutant(R, "sampling is the task's", SEQUEL, "            edits[count++] = (struc
        ("unit.dialect.test_behind",))
 mutant(R, "tasks that keep the cache need no rewarm", SCHEDULE, "    j->row->displacing += j->keeps_cache ? 0 : 1;",
        "    j->row->displacing++;", BEHIND)
+mutant(R, "what is read to its end waits longer", DECIDE, "(settle > 0 ? slowness(s, m) + reading : 0)", "(settle > 0 ? slowness(s, m) + reading / 10 : 0)", UNIT)
+mutant(R, "the cheapest goes first", SCHEDULE, "return a->cost != b->cost ? a->cost < b->cost : a->born.us < b->born.us;",
+       "return a->cost != b->cost ? a->cost > b->cost : a->born.us < b->born.us;", UNIT)
+mutant(R, "a title is bound to its first turn", CHOICE, "        flight_replied(e->flights);\n", "", BEHIND)
+mutant(R, "a model that is as bad as asked is not worse", PREFIX, "return more && (two ||", "return (more || two) && (two ||", LEARNT)
 
 # ---- requests on the wire ----
 

@@ -82,6 +82,74 @@ static void several_slots_leave_one_to_the_chat(void **state)
     end(s);
 }
 
+static void what_cannot_be_aborted_while_it_is_read_waits_as_long_more(void **state)
+{
+    (void)state;
+    struct schedule *s = begin();
+    struct upstream_settings a = upstream(here, one, 1);
+    struct kind_policy tags = kind(KIND_CLASS_BACKGROUND, 5);
+    struct schedule_interactive f = chat(&a);
+    struct schedule_job j = job(&a, &tags), k = job(&a, &tags);
+    j.reading = 2 * USEC_PER_S;
+    k.reading = 3600 * USEC_PER_S;
+    schedule_interactive_began(s, &f, at(0));
+    schedule_wait(s, &j, at(1));
+    schedule_wait(s, &k, at(1));
+    schedule_interactive_ended(s, &f, at(5), false);
+    waits(s, 7.9, &j, SCHEDULE_SETTLE);
+    next_is(s, 8, &j); /* settle is 1 s */
+    schedule_end(s, &j, at(8.5), false);
+    waits(s, 13.9, &k, SCHEDULE_SETTLE);
+    next_is(s, 14, &k); /* 8 s at most */
+    schedule_end(s, &k, at(15), false);
+    end(s);
+}
+
+static void behind_one_conversation_the_cheapest_goes_first(void **state)
+{
+    (void)state;
+    struct schedule *s = begin();
+    struct upstream_settings a = upstream(here, one, 1);
+    struct kind_policy follow_up = kind(KIND_CLASS_BACKGROUND, 4);
+    struct kind_policy tags = kind(KIND_CLASS_BACKGROUND, 5);
+    struct schedule_job x = job(&a, &follow_up), y = job(&a, &tags), z = job(&a, &tags);
+    x.turn = y.turn = z.turn = (struct hash_key){7, 7};
+    x.behind = y.behind = z.behind = true;
+    x.cost = 3 * USEC_PER_S;
+    y.cost = USEC_PER_S;
+    z.cost = -1; /* not known: by priority and age */
+    schedule_wait(s, &x, at(0));
+    schedule_wait(s, &z, at(0.5));
+    schedule_wait(s, &y, at(1));
+    next_is(s, 1, &y);
+    schedule_end(s, &y, at(2), false);
+    next_is(s, 2, &x);
+    schedule_end(s, &x, at(3), false);
+    next_is(s, 3, &z);
+    schedule_end(s, &z, at(4), false);
+    /* where a server cannot go back behind a task, the one that has waited longest */
+    x.cost = y.cost = 0;
+    schedule_wait(s, &y, at(5));
+    schedule_wait(s, &x, at(6));
+    next_is(s, 6, &y);
+    schedule_end(s, &y, at(7), false);
+    next_is(s, 7, &x);
+    schedule_end(s, &x, at(8), false);
+    assert_int_equal(schedule_count(s, &a).displacing, 5);
+    x.keeps_cache = true;
+    schedule_wait(s, &x, at(9));
+    next_is(s, 9, &x);
+    schedule_end(s, &x, at(10), false);
+    assert_int_equal(schedule_count(s, &a).displacing, 5);
+    x.keeps_cache = false;
+    schedule_wait(s, &x, at(11));
+    next_is(s, 11, &x);
+    schedule_keeps_cache(&x); /* found out late */
+    assert_int_equal(schedule_count(s, &a).displacing, 5);
+    schedule_end(s, &x, at(12), false);
+    end(s);
+}
+
 static void a_chat_on_the_machine_holds_background_work(void **state)
 {
     (void)state;
@@ -600,6 +668,8 @@ int main(void)
         cmocka_unit_test(slots_are_what_is_set_found_or_known),
         cmocka_unit_test(one_slot_runs_one_job),
         cmocka_unit_test(several_slots_leave_one_to_the_chat),
+        cmocka_unit_test(what_cannot_be_aborted_while_it_is_read_waits_as_long_more),
+        cmocka_unit_test(behind_one_conversation_the_cheapest_goes_first),
         cmocka_unit_test(a_chat_on_the_machine_holds_background_work),
         cmocka_unit_test(a_reply_that_calls_tools_goes_on),
         cmocka_unit_test(yield_rules),
