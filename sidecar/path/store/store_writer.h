@@ -25,8 +25,8 @@ uint64_t change_entries(const struct change *c);
 /* Each applies one job, and returns an LMDB code. */
 int change_put(struct change *c, const struct store_job *job);
 int change_touch(struct change *c, const struct store_job *job);
-/* The first record at `from` or after: its head, not verified. MDB_NOTFOUND: the end. A record
- * whose head cannot be read is removed and passed over. */
+/* The first record at `from` or after: its head, not verified. MDB_NOTFOUND: the end.
+ * MDB_CORRUPTED: the page is damaged. */
 int change_next(struct change *c, int64_t from, struct record_head *head);
 /* Removes a record that change_next() gave, and the row of its key if that leads to it. */
 int change_remove(struct change *c, const struct record_head *head);
