@@ -233,12 +233,13 @@ static bool is_users(const struct json_node *message)
     return json_is_text(json_get(message, SPAN("role")), SPAN("user"));
 }
 
-/* Whether both have the members that lay out the prompt alike, messages left out. */
+/* Whether both have the members that lay out the prompt alike, but for messages and options. */
 static bool is_laid_out_alike(const struct json_node *a, const struct json_node *b)
 {
     for (size_t i = 0; i < LAYOUT_MEMBERS; i++) {
         struct span name = span_of(layout_members[i]);
-        if (!span_eq(name, SPAN("messages")) && !is_alike(json_get(a, name), json_get(b, name))) {
+        bool compared = !span_eq(name, SPAN("messages")) && !span_eq(name, SPAN("options"));
+        if (compared && !is_alike(json_get(a, name), json_get(b, name))) {
             return false;
         }
     }
@@ -274,7 +275,10 @@ enum dialect_sequel dialect_sequel_of(struct span chat, struct span reply,
     enum dialect_sequel sequel = compare_messages(json_get(before, SPAN("messages")),
                                                   json_get(now, SPAN("messages")), &message);
     *repeats = message != NULL && is_reply(message, reply);
-    if (sequel == DIALECT_SEQUEL_CONTINUES && (!*repeats || !is_laid_out_alike(before, now))) {
+    bool laid_out =
+        is_laid_out_alike(before, now) &&
+        is_laid_out_alike(json_given(before, SPAN("options")), json_given(now, SPAN("options")));
+    if (sequel == DIALECT_SEQUEL_CONTINUES && (!*repeats || !laid_out)) {
         sequel = DIALECT_SEQUEL_CHANGED;
     }
     json_doc_free(&doc);

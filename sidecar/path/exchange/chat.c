@@ -136,6 +136,7 @@ static void end_transcript(struct exchange *x)
 {
     if (x->decision.cls == TASK_CLASS_CHAT) {
         behind_chat_ended(x, x->watch.whole);
+        x->watch.noted = true;
     }
 }
 
@@ -162,6 +163,9 @@ const struct relay_tap chat_tap = {.on_head = watch_head, .on_data = on_data, .o
 
 void chat_end(struct exchange *x)
 {
+    if (x->decision.cls == TASK_CLASS_CHAT && !x->watch.noted) {
+        behind_chat_broke(x);
+    }
     if (x->watch.watching) {
         assembler_free(&x->watch.answer);
         x->watch.watching = false;

@@ -47,6 +47,7 @@ struct answer_watch {
     struct assembler answer;
     bool watching, keep; /* keep: the text of the reply is needed */
     bool goes_on;        /* it ended in tool calls */
+    bool noted;          /* of a chat: behind_chat_ended() was called */
     bool whole;          /* of a chat: a whole answer has come */
     bool thought;        /* thinking came beside the answer */
     bool failed;         /* an error inside a stream of status 200 */
@@ -239,6 +240,8 @@ bool behind_keeps_chats(const struct settings *s);
 void behind_chat_began(struct exchange *x);
 /* A chat's answer came, and the request is still there; whole: the answer is in x->watch. */
 void behind_chat_ended(struct exchange *x, bool whole);
+/* A chat ended without an answer to its end; its request may be gone. */
+void behind_chat_broke(struct exchange *x);
 /* Sets x->behind of a task and, where that has a transcript, the normalized key; after both were
  * made as asked. */
 void behind_find(struct exchange *x);

@@ -52,6 +52,13 @@ void behind_chat_began(struct exchange *x)
     }
 }
 
+void behind_chat_broke(struct exchange *x)
+{
+    if (x->parsed && behind_keeps_chats(x->settings)) {
+        prefix_read_chat(server_model(exchange_server(x), x->request.model), slots_of(x), 0);
+    }
+}
+
 void behind_chat_ended(struct exchange *x, bool whole)
 {
     struct engine *e = x->engine;

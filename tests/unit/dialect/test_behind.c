@@ -104,6 +104,19 @@ static enum dialect_sequel sequel(const char *chat, const char *next, bool *repe
 #define S(text) "{\"role\":\"system\",\"content\":\"" text "\"}"
 #define A(text) "{\"role\":\"assistant\",\"content\":\"" text "\"}"
 
+static void sampling_does_not_lay_out_a_prompt(void **state)
+{
+    (void)state;
+    static const char chat[] = "{\"messages\":[" U("a") "],\"options\":{\"num_ctx\":9,\"seed\":1}}";
+    bool repeats = false;
+#define NEXT                                                                                       \
+    "{\"messages\":[" U("a") "," A("Re\\\"ply") "," U("b") "],\"temperature\":1,\"options\":"
+    assert_int_equal(sequel(chat, NEXT "{\"num_ctx\":9,\"seed\":2}}", &repeats),
+                     DIALECT_SEQUEL_CONTINUES);
+    assert_int_equal(sequel(chat, NEXT "{\"num_ctx\":8}}", &repeats), DIALECT_SEQUEL_CHANGED);
+    assert_int_equal(sequel(chat, NEXT "null}", &repeats), DIALECT_SEQUEL_CHANGED);
+}
+
 static void the_next_request_is_compared(void **state)
 {
     (void)state;
@@ -146,6 +159,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(members_are_the_chat_s_or_the_task_s),
         cmocka_unit_test(ollama_s_options_are_joined),
+        cmocka_unit_test(sampling_does_not_lay_out_a_prompt),
         cmocka_unit_test(the_next_request_is_compared),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
