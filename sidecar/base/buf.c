@@ -53,7 +53,8 @@ size_t span_rfind(struct span hay, struct span needle)
         return SIZE_MAX;
     }
     for (size_t i = hay.len - needle.len + 1; i-- > 0;) {
-        if (needle.len == 0 || memcmp(hay.ptr + i, needle.ptr, needle.len) == 0) {
+        if (needle.len == 0 ||
+            (hay.ptr[i] == needle.ptr[0] && memcmp(hay.ptr + i, needle.ptr, needle.len) == 0)) {
             return i;
         }
     }
@@ -180,14 +181,14 @@ static bool has_short_escape(unsigned char c)
 static size_t json_char(const char *p, size_t left, size_t *room)
 {
     enum { REPLACEMENT = 3, SHORT = 2 };
-    size_t n = utf8_length(p, left);
+    size_t n = (unsigned char)*p < 0x80 ? 1 : utf8_length(p, left);
     *room = n == 0  ? REPLACEMENT
             : n > 1 ? n
                     : (has_short_escape((unsigned char)*p) ? SHORT : JSON_WIDEST);
     return n == 0 ? 1 : n;
 }
 
-size_t json_room(struct span s)
+static size_t exact_room(struct span s)
 {
     size_t room = 0;
     for (size_t i = 0; i < s.len;) {
@@ -198,6 +199,12 @@ size_t json_room(struct span s)
         room += run + more;
     }
     return room;
+}
+
+size_t json_room(struct span s)
+{
+    enum { SHORT = 256 };
+    return s.len <= SHORT ? JSON_WIDEST * s.len : exact_room(s); /* not worth a look */
 }
 
 static char *write_escape(char *at, unsigned char c)
@@ -238,7 +245,8 @@ char *json_write(char *at, struct span s)
         at += run;
         i += run;
         if (i < s.len) {
-            size_t n = utf8_length(s.ptr + i, s.len - i);
+            bool ascii = (unsigned char)s.ptr[i] < 0x80;
+            size_t n = ascii ? 1 : utf8_length(s.ptr + i, s.len - i);
             at = write_char(at, s.ptr + i, n);
             i += n == 0 ? 1 : n;
         }
@@ -251,7 +259,7 @@ enum err buf_append_json(struct buf *b, struct span s)
     size_t most = b->cap < b->max ? b->cap : b->max;
     bool widest_fits =
         b->len <= most && s.len <= (most - b->len) / JSON_WIDEST; /* no need to look */
-    enum err e = widest_fits ? ERR_OK : buf_reserve(b, json_room(s));
+    enum err e = widest_fits ? ERR_OK : buf_reserve(b, exact_room(s));
     if (e == ERR_OK && s.len > 0) {
         b->len = (size_t)(json_write(b->data + b->len, s) - b->data);
     }

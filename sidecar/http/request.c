@@ -21,6 +21,7 @@ struct parser {
     size_t end; /* of the head, the final empty line not included */
     struct http_request *out;
     bool has_host;
+    bool close, keep; /* tokens of Connection */
 };
 
 static enum http_parse parse_fails(enum http_error *error, enum http_error which)
@@ -168,12 +169,13 @@ static enum http_error parse_line(struct http_request *r, char *line, size_t len
     return HTTP_ERROR_NONE;
 }
 
+/* Letters, digits and -._~:[]%!$&'()*+,;= as one bit a byte. */
 static bool host_is_valid(struct span host)
 {
-    static const char others[] = "-._~:[]%!$&'()*+,;=";
+    static const uint64_t valid[4] = {0x2fff7ff200000000, 0x47fffffeaffffffe, 0, 0};
     for (size_t i = 0; i < host.len; i++) {
-        char c = host.ptr[i];
-        if (!ascii_is_alnum(c) && (c == '\0' || strchr(others, c) == NULL)) {
+        unsigned char c = (unsigned char)host.ptr[i];
+        if ((valid[c >> 6] >> (c & 63) & 1) == 0) {
             return false;
         }
     }
@@ -197,6 +199,12 @@ static enum http_error read_framing(struct parser *p, struct span name, struct s
     case 6:
         r->expect_continue = r->expect_continue || (span_eq_nocase(name, SPAN("Expect")) &&
                                                     span_eq_nocase(value, SPAN("100-continue")));
+        break;
+    case 10:
+        if (span_eq_nocase(name, SPAN("Connection"))) {
+            p->close = p->close || http_list_has(value, SPAN("close"));
+            p->keep = p->keep || http_list_has(value, SPAN("keep-alive"));
+        }
         break;
     case 14:
         if (span_eq_nocase(name, SPAN("Content-Length"))) {
@@ -259,9 +267,7 @@ static enum http_error finish_head(struct parser *p)
     if (r->chunked && (r->content_length >= 0 || r->minor == 0)) {
         return HTTP_ERROR_BAD_REQUEST;
     }
-    bool close = http_header_has_token(r, SPAN("Connection"), SPAN("close"));
-    bool keep = http_header_has_token(r, SPAN("Connection"), SPAN("keep-alive"));
-    r->keep_alive = !close && (r->minor == 1 || keep);
+    r->keep_alive = !p->close && (r->minor == 1 || p->keep);
     r->expect_continue = r->expect_continue && r->minor == 1;
     return HTTP_ERROR_NONE;
 }

@@ -102,8 +102,8 @@ void buf_text(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
  * is not UTF-8 becomes U+FFFD. The other one adds the quotes. */
 MUST_CHECK enum err buf_append_json(struct buf *b, struct span s);
 MUST_CHECK enum err buf_append_json_string(struct buf *b, struct span s);
-/* The same for a writer that has reserved its room: json_room(s) bytes; returns what is behind them.
- */
+/* The same for a writer that has reserved its room: json_room(s) bytes, which are enough; returns
+ * what is behind those that it has written. */
 size_t json_room(struct span s);
 char *json_write(char *at, struct span s);
 

@@ -37,13 +37,20 @@ static void write_string(struct pen *p, struct span s)
 }
 
 /* n: not negative. */
-static void write_number(struct pen *p, uint64_t n, unsigned base)
+static void write_number(struct pen *p, uint64_t n)
 {
-    char text[20];
+    char text[ASCII_DECIMAL_MAX];
+    size_t at = ascii_decimal(n, text);
+    write_bytes(p, text + at, sizeof text - at);
+}
+
+static void write_hex(struct pen *p, uint64_t n)
+{
+    char text[2 * sizeof n];
     size_t at = sizeof text;
     do {
-        text[--at] = ascii_hex_digit((unsigned)(n % base));
-        n /= base;
+        text[--at] = ascii_hex_digit((unsigned)n);
+        n >>= 4;
     } while (n > 0);
     write_bytes(p, text + at, sizeof text - at);
 }
@@ -77,9 +84,9 @@ static void write_openai(struct pen *p, const struct parts *a, struct span model
                          uint64_t serial)
 {
     WRITE(p, "{\"id\":\"chatcmpl-lull-");
-    write_number(p, serial, 16);
+    write_hex(p, serial);
     WRITE(p, "\",\"object\":\"chat.completion\",\"created\":");
-    write_number(p, (uint64_t)(created.us / USEC_PER_S), 10);
+    write_number(p, (uint64_t)(created.us / USEC_PER_S));
     WRITE(p, ",\"model\":");
     write_string(p, model);
     WRITE(p, ",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":");
@@ -93,11 +100,11 @@ static void write_openai(struct pen *p, const struct parts *a, struct span model
     WRITE(p, "}]");
     if (a->tokens_in >= 0 && a->tokens_out >= 0) {
         WRITE(p, ",\"usage\":{\"prompt_tokens\":");
-        write_number(p, (uint64_t)a->tokens_in, 10);
+        write_number(p, (uint64_t)a->tokens_in);
         WRITE(p, ",\"completion_tokens\":");
-        write_number(p, (uint64_t)a->tokens_out, 10);
+        write_number(p, (uint64_t)a->tokens_out);
         WRITE(p, ",\"total_tokens\":");
-        write_number(p, (uint64_t)(a->tokens_in + a->tokens_out), 10);
+        write_number(p, (uint64_t)(a->tokens_in + a->tokens_out));
         WRITE(p, "}");
     }
     WRITE(p, "}");
@@ -149,15 +156,15 @@ static void write_ollama(struct pen *p, const struct parts *a, bool generate, st
     write_finish(p, a->finish);
     if (a->model_time >= 0) {
         WRITE(p, ",\"total_duration\":");
-        write_number(p, (uint64_t)a->model_time * 1000, 10);
+        write_number(p, (uint64_t)a->model_time * 1000);
     }
     if (a->tokens_in >= 0) {
         WRITE(p, ",\"prompt_eval_count\":");
-        write_number(p, (uint64_t)a->tokens_in, 10);
+        write_number(p, (uint64_t)a->tokens_in);
     }
     if (a->tokens_out >= 0) {
         WRITE(p, ",\"eval_count\":");
-        write_number(p, (uint64_t)a->tokens_out, 10);
+        write_number(p, (uint64_t)a->tokens_out);
     }
     WRITE(p, "}");
 }

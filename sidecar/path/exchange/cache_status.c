@@ -1,6 +1,7 @@
 /* cache_status.c: see cache_status.h. */
 #include "path/exchange/cache_status.h"
 
+#include "lull/base/ascii.h"
 #include "lull/base/err.h"
 
 #include <stdio.h>
@@ -10,6 +11,21 @@ static const char *const fwd_names[] = {
     [CACHE_STATUS_REQUEST] = "request",
     [CACHE_STATUS_BYPASS] = "bypass",
 };
+
+/* As printf would: every hit has this line. */
+static int write_hit(int64_t ttl_s, char *out)
+{
+    static const char hit[] = "lull; hit; ttl=-";
+    char digits[ASCII_DECIMAL_MAX];
+    bool negative = ttl_s < 0;
+    size_t at = ascii_decimal(negative ? 0 - (uint64_t)ttl_s : (uint64_t)ttl_s, digits);
+    size_t len = sizeof hit - (negative ? 1 : 2);
+    memcpy(out, hit, len);
+    memcpy(out + len, digits + at, sizeof digits - at);
+    len += sizeof digits - at;
+    out[len] = '\0';
+    return (int)len;
+}
 
 size_t cache_status_write(const struct cache_status *s, char *out)
 {
@@ -21,9 +37,8 @@ size_t cache_status_write(const struct cache_status *s, char *out)
         n = snprintf(out, CACHE_STATUS_MAX, "lull; detail=%s", detail);
         break;
     case CACHE_STATUS_HIT:
-        n = s->detail == NULL
-                ? snprintf(out, CACHE_STATUS_MAX, "lull; hit; ttl=%lld", (long long)s->ttl_s)
-                : snprintf(out, CACHE_STATUS_MAX, "lull; hit; detail=%s", detail);
+        n = s->detail == NULL ? write_hit(s->ttl_s, out)
+                              : snprintf(out, CACHE_STATUS_MAX, "lull; hit; detail=%s", detail);
         break;
     case CACHE_STATUS_CALL:
         n = snprintf(out, CACHE_STATUS_MAX, "lull; fwd=%s%s%s%s%s", fwd_names[s->fwd],

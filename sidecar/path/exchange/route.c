@@ -18,9 +18,9 @@ static bool is_template(struct span value)
 /* Value of the first field of that configured name that is no template. */
 static struct span named_value(const struct http_request *r, const char *name)
 {
+    const struct span wanted = span_of(name);
     for (size_t i = 0; i < r->header_count; i++) {
-        if (span_eq_nocase(r->headers[i].name, span_of(name)) &&
-            !is_template(r->headers[i].value)) {
+        if (span_eq_nocase(r->headers[i].name, wanted) && !is_template(r->headers[i].value)) {
             return r->headers[i].value;
         }
     }

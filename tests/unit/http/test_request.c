@@ -76,6 +76,21 @@ static void ambiguous_heads_are_refused(void **state)
     assert_int_equal(http_error_status(parse(nul, sizeof nul - 1)), 400);
 }
 
+/* RFC 3986, 3.2.2: unreserved, sub-delims, percent and what brackets and a port need. */
+static void each_byte_of_a_host_is_looked_at(void **state)
+{
+    static const char valid[] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                "-._~:[]%!$&'()*+,;=";
+    (void)state;
+    for (unsigned byte = 0x21; byte < 256; byte++) {
+        char head[] = "GET / HTTP/1.1\r\nHost: a?b\r\n\r\n";
+        *strchr(head, '?') = (char)byte;
+        bool good = strchr(valid, (char)byte) != NULL;
+        assert_int_equal(parse(head, sizeof head - 1),
+                         good ? HTTP_ERROR_NONE : HTTP_ERROR_BAD_REQUEST);
+    }
+}
+
 static void what_open_webui_sends_is_read(void **state)
 {
     static const char head[] =
@@ -167,6 +182,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ambiguous_heads_are_refused),
+        cmocka_unit_test(each_byte_of_a_host_is_looked_at),
         cmocka_unit_test(what_open_webui_sends_is_read),
         cmocka_unit_test(versions_and_connections),
         cmocka_unit_test(all_connection_lines_count),
