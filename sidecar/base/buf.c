@@ -1,4 +1,5 @@
-/* buf.c: spans and bounded growing buffers. Growth doubles, so that appending n bytes costs O(n).
+/* buf.c: spans and bounded growing buffers. Growth doubles, and small ones grow
+ * by four, so that appending n bytes costs O(n).
  */
 #include "lull/base/buf.h"
 
@@ -10,7 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const size_t BUF_FIRST = 64;
+static const size_t BUF_FIRST = 64, BUF_SMALL = 1024;
 
 bool ascii_same(const char *a, const char *b, size_t n)
 {
@@ -100,7 +101,8 @@ enum err buf_reserve(struct buf *b, size_t more)
     }
     size_t cap = b->cap < BUF_FIRST ? BUF_FIRST : b->cap;
     while (cap < need) {
-        cap = cap > b->max / 2 ? b->max : cap * 2;
+        size_t times = cap < BUF_SMALL ? 4 : 2;
+        cap = cap > b->max / times ? b->max : cap * times;
     }
     if (cap > b->max) {
         cap = b->max;

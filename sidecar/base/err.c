@@ -80,7 +80,13 @@ void *mem_have(void *p)
 
 void *mem_new(size_t size)
 {
-    return mem_have(calloc(1, size == 0 ? 1 : size));
+    enum {
+        QUICK = 1024
+    }; /* glibc keeps freed blocks up to here at hand, and calloc() takes none */
+    if (size == 0 || size > QUICK) {
+        return mem_have(calloc(1, size == 0 ? 1 : size));
+    }
+    return memset(mem_have(malloc(size)), 0, size);
 }
 
 char *mem_strdup(const char *s)

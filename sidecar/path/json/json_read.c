@@ -188,7 +188,8 @@ static bool add_node(struct reader *r, enum json_type type, uint32_t *index)
         return true;
     }
     if (doc->count == doc->room) {
-        uint32_t room = doc->room == 0 ? 32 : doc->room * 2;
+        enum { FIRST = 20 }; /* below 1 KB: see mem_new() */
+        uint32_t room = doc->room == 0 ? FIRST : doc->room * 2;
         struct json_node *nodes =
             doc->room >= UINT32_MAX / 2 ? NULL : realloc(doc->nodes, (size_t)room * sizeof *nodes);
         if (nodes == NULL) {
