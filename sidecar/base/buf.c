@@ -190,8 +190,12 @@ static size_t json_char(const char *p, size_t left, size_t *room)
     return n == 0 ? 1 : n;
 }
 
-static size_t exact_room(struct span s)
+size_t json_room(struct span s)
 {
+    enum { SHORT = 256 };
+    if (s.len <= SHORT) {
+        return JSON_WIDEST * s.len; /* not worth a look */
+    }
     size_t room = 0;
     for (size_t i = 0; i < s.len;) {
         size_t run = scan_json_plain(s.ptr + i, s.len - i);
@@ -201,12 +205,6 @@ static size_t exact_room(struct span s)
         room += run + more;
     }
     return room;
-}
-
-size_t json_room(struct span s)
-{
-    enum { SHORT = 256 };
-    return s.len <= SHORT ? JSON_WIDEST * s.len : exact_room(s); /* not worth a look */
 }
 
 static char *write_escape(char *at, unsigned char c)
@@ -256,14 +254,31 @@ char *json_write(char *at, struct span s)
     return at;
 }
 
+/* The next run of plain characters, and the character behind it; *at moves behind both. */
+static enum err append_run(struct buf *b, struct span s, size_t *at)
+{
+    char piece[JSON_WIDEST];
+    size_t run = scan_json_plain(s.ptr + *at, s.len - *at);
+    enum err e = buf_append(b, s.ptr + *at, run);
+    *at += run;
+    if (e == ERR_OK && *at < s.len) {
+        size_t more = 0;
+        size_t n = json_char(s.ptr + *at, s.len - *at, &more);
+        e = buf_append(b, piece, (size_t)(json_write(piece, span_make(s.ptr + *at, n)) - piece));
+        *at += n;
+    }
+    return e;
+}
+
 enum err buf_append_json(struct buf *b, struct span s)
 {
-    size_t most = b->cap < b->max ? b->cap : b->max;
-    bool widest_fits =
-        b->len <= most && s.len <= (most - b->len) / JSON_WIDEST; /* no need to look */
-    enum err e = widest_fits ? ERR_OK : buf_reserve(b, exact_room(s));
-    if (e == ERR_OK && s.len > 0) {
-        b->len = (size_t)(json_write(b->data + b->len, s) - b->data);
+    size_t old = b->len;
+    enum err e = buf_reserve(b, s.len); /* no result is shorter */
+    for (size_t at = 0; e == ERR_OK && at < s.len;) {
+        e = append_run(b, s, &at);
+    }
+    if (e != ERR_OK) {
+        b->len = old;
     }
     return e;
 }

@@ -1,4 +1,12 @@
-# Benchmarks: built on demand (`ninja bench_window`), run by hand, never part of the tests.
+# Benchmarks: built on demand (`ninja bench_window`) and run by hand; only the count of instructions,
+# which repeats, is one of the tests.
+find_package(Python3 COMPONENTS Interpreter)
+if(Python3_FOUND AND TARGET lulld)
+  add_test(NAME bench.instructions COMMAND ${Python3_EXECUTABLE} -B ${CMAKE_CURRENT_LIST_DIR}/instructions.py --check)
+  set_tests_properties(bench.instructions PROPERTIES LABELS bench TIMEOUT 300 SKIP_RETURN_CODE 77
+    ENVIRONMENT LULL_BIN_DIR=${CMAKE_BINARY_DIR})
+endif()
+
 if(TARGET lull_exchange AND TARGET lull_control)
   add_executable(bench_window EXCLUDE_FROM_ALL ${CMAKE_CURRENT_LIST_DIR}/window.c
     ${CMAKE_CURRENT_SOURCE_DIR}/scenario/world.c ${CMAKE_CURRENT_SOURCE_DIR}/support/fake_loop.c)

@@ -141,12 +141,12 @@ int main(int argc, char **argv)
 {
     static const char *const lines[] = {"Authorization: Bearer k", "Content-Type: application/json",
                                         "Accept: */*", "User-Agent: Python/3.11"};
-    int calls = argc > 2 ? atoi(argv[2]) : 5000;
+    int calls = argc > 2 ? (int)strtol(argv[2], NULL, 10) : 5000;
     if (argc < 2) {
         fprintf(stderr, "usage: bench_call PORT [CALLS]\n");
         return 2;
     }
-    port = atoi(argv[1]);
+    port = (int)strtol(argv[1], NULL, 10);
     memset(body, 'x', sizeof body);
     snprintf(url, sizeof url, "http://127.0.0.1:%d", port);
     curl_global_init(CURL_GLOBAL_DEFAULT);

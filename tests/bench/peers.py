@@ -28,13 +28,12 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "integration"))
+import page
 import stub
-from lull import BIN, LULLD, SOURCE, clean_environment, eventually, free_port
+from lull import BIN, LULLD, clean_environment, eventually, free_port
 
 DISTINCT = 10000
 BARE = pathlib.Path(BIN, "tests", "bench_bare")
-PAGE = pathlib.Path(SOURCE, "docs", "performance.md")
-LEFT, RIGHT = "<!-- peers: from here on by tests/bench/peers.py -->", "<!-- peers: end -->"
 
 
 @dataclasses.dataclass
@@ -220,12 +219,6 @@ def where(rounds, seconds):
             f"{nginx.removeprefix('nginx version: ')}; {rounds} rounds of {seconds} s.")
 
 
-def write(text):
-    page = PAGE.read_text(encoding="utf-8")
-    before, _, rest = page.partition(LEFT)
-    PAGE.write_text(f"{before}{LEFT}\n\n{text}\n\n{RIGHT}{rest.partition(RIGHT)[2]}", encoding="utf-8")
-
-
 def main():
     ap = argparse.ArgumentParser()
     ap.add_argument("--rounds", type=int, default=5)
@@ -251,7 +244,7 @@ def main():
     text = f"{where(a.rounds, a.seconds)}\n\n{table(results)}"
     print(text)
     if a.write:
-        write(text)
+        page.write("peers", text)
 
 
 if __name__ == "__main__":

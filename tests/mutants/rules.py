@@ -572,6 +572,7 @@ mutant(R, "what a purge came before is not stored", CACHE, "return generation ==
 mutant(R, "nothing is added while the disk takes nothing", CACHE, 'if (strcmp(c->state, "on") != 0) {', 'if (c->state[0] == 0) {', RECORDS)
 mutant(R, "the checksum covers the value", RECORD, "return head->checksum == record_checksum(head, value->ptr) ? ERR_OK : ERR_CORRUPT;",
        "return ERR_OK;", FAULTS)
+mutant(R, "the rest of a value has its own", RECORD, "return rest == 0 ||", "return rest != UINT64_MAX ||", FAULTS)
 mutant(R, "records are cut so that pages are full", RECORD, "if (total <= STORE_LEAF || total >= STORE_RUN) {", "if (total > 0) {", ROOM)
 mutant(R, "what was hit is spared", CHANGE, "row.chance = 1;", "row.chance = 0;", STORE)
 mutant(R, "once", CHANGE, "int rc = 0;\n    if (*spared) {", "int rc = 0;\n    if (*spared && c->s == NULL) {", STORE)
@@ -685,8 +686,7 @@ mutant(R, "a deployment is not assembled", REQUEST, "return deployment ? ENDPOIN
        "return deployment ? ENDPOINT_CHAT : endpoint;", ENDPOINTS)
 mutant(R, "/api/v1 is OpenAI's", REQUEST, "return version ? DIALECT_OPENAI : DIALECT_OLLAMA;",
        "return version ? DIALECT_OLLAMA : DIALECT_OLLAMA;", ENDPOINTS)
-mutant(R, "a template is no value", HEAD, "            !is_template(r->headers[i].value)) {",
-       "            !false) {", ROUTES)
+mutant(R, "a template is no value", HEAD, "&& !is_template(r->headers[i].value)) {", ") {", ROUTES)
 mutant(R, "no text, no typist", "sidecar/path/exchange/autocomplete.c", "found.found && found.text.len > 0", "found.text.len > 0", ROUTES)
 
 # ---- hosts: who may speak, and what is on this machine ----

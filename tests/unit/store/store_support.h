@@ -62,8 +62,8 @@ static inline struct hash_key key_of(uint64_t n)
     return (struct hash_key){.hi = n * 0x9E3779B97F4A7C15ULL, .lo = n};
 }
 
-static inline void put(struct store *s, enum store_table table, uint64_t n, struct span value,
-                       int64_t expires)
+static inline void put_with_rest(struct store *s, enum store_table table, uint64_t n,
+                                 struct span value, size_t rest, int64_t expires)
 {
     struct store_job *job = store_job_new(STORE_PUT);
     job->table = table;
@@ -71,9 +71,16 @@ static inline void put(struct store *s, enum store_table table, uint64_t n, stru
     job->seq = store_next_seq(s);
     job->expires.us = expires;
     job->value.max = 1 << 24;
+    job->rest = rest;
     job->done = store_job_done;
     assert_int_equal(buf_append_span(&job->value, value), ERR_OK);
     store_submit(s, job);
+}
+
+static inline void put(struct store *s, enum store_table table, uint64_t n, struct span value,
+                       int64_t expires)
+{
+    put_with_rest(s, table, n, value, 0, expires);
 }
 
 static inline void settle(struct store *s)
