@@ -4,6 +4,7 @@ import json
 import socket
 import socketserver
 import threading
+import time
 
 TITLE = '{"title": "A title"}'
 HEAD = ("### Task:\nGenerate a concise title summarizing the chat history.\n### Output:\n"
@@ -69,6 +70,7 @@ class Handler(socketserver.StreamRequestHandler):
             if not head.startswith(b"POST "):
                 self.wfile.write(MISSING)
             else:
+                time.sleep(self.server.delay)
                 self.wfile.write(STREAMED if b'"stream":true' in body.replace(b" ", b"") else WHOLE)
 
 
@@ -76,16 +78,22 @@ class Server(socketserver.ThreadingTCPServer):
     daemon_threads = True
     allow_reuse_address = True
     request_queue_size = 128
+    delay = 0
 
     def handle_error(self, request, client_address):
         pass  # a client that left
 
 
 class Model:
-    """The model server, in a thread: with Model() as model: ... model.url ..."""
+    """The model server, in a thread: with Model() as model: ... model.url ... It answers a POST after
+    `delay` seconds."""
+
+    def __init__(self, delay=0):
+        self.delay = delay
 
     def __enter__(self):
         self.server = Server(("127.0.0.1", 0), Handler)
+        self.server.delay = self.delay
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         return self
