@@ -150,7 +150,7 @@ def large_upload(world):
     text = world.text()
     session = Session(world)
     document = json.loads(chat_body(text))
-    document["padding"] = "x" * 700_000
+    document["padding"] = "x" * 200_000
     raw = json.dumps(document).encode()
     try:
         session.start("POST", PATH["openai"], headers("openai") + [("Transfer-Encoding", "chunked")])
