@@ -945,6 +945,7 @@ mutant(R, "what is read to its end waits longer", DECIDE, "(settle > 0 ? slownes
 mutant(R, "the cheapest goes first", SCHEDULE, "return a->cost != b->cost ? a->cost < b->cost : a->born.us < b->born.us;",
        "return a->cost != b->cost ? a->cost > b->cost : a->born.us < b->born.us;", UNIT)
 mutant(R, "a title is bound to its first turn", CHOICE, "        flight_replied(e->flights);\n", "", BEHIND)
+mutant(R, "a purge forgets conversations", CHOICE, "    if (generation != e->held_since) {", "    if (generation > e->held_since + 5) {", BEHIND)
 mutant(R, "a model that is as bad as asked is not worse", PREFIX, "return more && (two ||", "return (more || two) && (two ||", LEARNT)
 
 # ---- requests on the wire ----

@@ -212,6 +212,20 @@ static void without_chat_ids_it_is_found_by_its_texts(void **state)
     world_end(w);
 }
 
+static void a_purge_forgets_conversations(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(CHAT);
+    chat(w, CHAT_1, FIRST, REPLY);
+    const struct cache_filter titles = {.kind = SPAN("title")};
+    cache_purge(world_cache(w), &titles, NULL, NULL);
+    struct upstream_call *call = task(w, CHAT_1, ask_follow_up(USER, REPLY));
+    assert_has_not(model_body(call), BEGINNING);
+    answer(call, FOLLOW_UPS, 800, 0);
+    assert_int_equal(not_used(w, "follow_up", PREFIX_REASON_NOT_HELD), 1);
+    world_end(w);
+}
+
 static void the_history_must_be_the_end_of_the_conversation(void **state)
 {
     (void)state;
@@ -555,6 +569,7 @@ int main(void)
         cmocka_unit_test(equal_tasks_of_two_conversations_share_no_call),
         cmocka_unit_test(no_other_user_gets_behind_it),
         cmocka_unit_test(without_chat_ids_it_is_found_by_its_texts),
+        cmocka_unit_test(a_purge_forgets_conversations),
         cmocka_unit_test(the_history_must_be_the_end_of_the_conversation),
         cmocka_unit_test(a_title_before_the_reply_is_asked_behind_it),
         cmocka_unit_test(a_title_is_behind_its_first_turn_however_late_it_comes),

@@ -30,6 +30,17 @@ bool behind_keeps_chats(const struct settings *s)
     return false;
 }
 
+/* What people purge is not held on to, whatever they purge. */
+static struct transcripts *transcripts_of(struct engine *e)
+{
+    uint64_t generation = cache_generation(e->parts.cache);
+    if (generation != e->held_since) {
+        transcripts_clear(e->transcripts);
+        e->held_since = generation;
+    }
+    return e->transcripts;
+}
+
 static struct transcript_place place_of(struct exchange *x)
 {
     return (struct transcript_place){.person = conversation_person(x),
@@ -79,7 +90,7 @@ void behind_chat_ended(struct exchange *x, bool whole)
                                              .thought = w->thought,
                                              .tokens = tokens,
                                              .begun = x->begun};
-        conversation = transcript_keep(e->transcripts, &chat, loop_now(e->parts.loop));
+        conversation = transcript_keep(transcripts_of(e), &chat, loop_now(e->parts.loop));
         prefix_note_size(model, tokens);
         flight_replied(e->flights);
     }
@@ -191,7 +202,7 @@ static enum prefix_reason find(const struct question *q, struct transcript **t)
 {
     struct chat_history_place where;
     enum transcript_found found =
-        transcript_find(q->engine->transcripts, &q->place, q->chat, q->request->last_text,
+        transcript_find(transcripts_of(q->engine), &q->place, q->chat, q->request->last_text,
                         forms_of(q->kind), loop_now(q->engine->parts.loop), t, &where);
     if (found != TRANSCRIPT_FOUND) {
         bool first = q->kind == KIND_TITLE && !task_title_has_reply(q->request);
@@ -275,7 +286,7 @@ void behind_found_later(void *ctx, const struct flight_spec *spec, struct flight
                                    .model = spec->model},
                          .request = &request,
                          .instruction = &e->later_instruction};
-    if (!transcript_may_be(e->transcripts, &q.place, q.chat) ||
+    if (!transcript_may_be(transcripts_of(e), &q.place, q.chat) ||
         !dialect_request_parse(spec->body, spec->endpoint, &request)) {
         return;
     }

@@ -185,18 +185,33 @@ static bool has_rival(const struct transcripts *all, const struct transcript *t)
     return false;
 }
 
+/* Without chat ids the texts decide: of a conversation that begins alike. */
+static bool may_precede(const struct transcript *t, const struct transcript_chat *chat,
+                        struct span first)
+{
+    if (!same_place(&t->place, &chat->place)) {
+        return false;
+    }
+    return is_known(chat->chat)
+               ? hash_key_eq(t->chat, chat->chat)
+               : t->body.len < chat->body.len && span_eq(chat_history_first(&t->history), first);
+}
+
 /* The transcript that the chat goes on from, or asks again for; NULL: none. */
 static struct item *predecessor(struct transcripts *all, const struct transcript_chat *chat,
                                 enum dialect_sequel *sequel)
 {
     struct item *found = NULL;
+    struct buf first = {.max = TRANSCRIPT_MAX};
+    if (task_plain(chat->request->first_user, &first) != ERR_OK) {
+        return NULL;
+    }
     list_each(node, &all->items)
     {
         struct item *item = list_item(node, struct item, node);
         const struct transcript *t = item->t;
         bool repeats = false;
-        if (!same_place(&t->place, &chat->place) ||
-            (is_known(chat->chat) && !hash_key_eq(t->chat, chat->chat))) {
+        if (!may_precede(t, chat, buf_span(&first))) {
             continue;
         }
         enum dialect_sequel s = dialect_sequel_of(t->body, t->reply, chat->request, &repeats);
@@ -207,6 +222,7 @@ static struct item *predecessor(struct transcripts *all, const struct transcript
             *sequel = s;
         }
     }
+    buf_free(&first);
     return found;
 }
 

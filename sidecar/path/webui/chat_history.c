@@ -156,13 +156,25 @@ static bool is_blank(struct span s)
     return trim_end(s).len == 0;
 }
 
+static size_t first_user(const struct chat_history *h)
+{
+    size_t first = 0;
+    while (first < h->count && strcmp(h->lines[first].role, "USER") != 0) {
+        first++;
+    }
+    return first;
+}
+
+struct span chat_history_first(const struct chat_history *h)
+{
+    size_t first = first_user(h);
+    return first < h->count ? text_of(h, first) : SPAN_NONE;
+}
+
 /* Whether what is left is the first user message, which stands before line `next`. */
 static bool is_first_user(const struct chat_history *h, struct span rest, size_t next)
 {
-    size_t first = 0;
-    while (first < next && strcmp(h->lines[first].role, "USER") != 0) {
-        first++;
-    }
+    size_t first = first_user(h);
     return first < next && take_line(&rest, h->lines[first].role, text_of(h, first)) &&
            is_blank(rest);
 }

@@ -28,6 +28,8 @@ struct chat_history {
  * role that task prompts do not have. The caller frees out in every case. */
 MUST_CHECK enum err chat_history_read(const struct dialect_request *chat, struct span reply,
                                       struct chat_history *out);
+/* The first message of the person; empty: there is none. */
+struct span chat_history_first(const struct chat_history *h);
 void chat_history_free(struct chat_history *h); /* zeroed struct is fine */
 
 /* What a prompt may have beside the end of the conversation. */
