@@ -132,7 +132,7 @@ struct engine {
     struct through *through;
     struct rewarm *rewarm;
     struct transcripts *transcripts;
-    uint64_t held_since; /* generation of the cache that they belong to */
+    uint64_t held_since;          /* generation of the cache that they belong to */
     struct fingerprint later_key; /* behind_found_later() */
     struct buf later_instruction;
     struct observe *observe;
