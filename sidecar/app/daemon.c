@@ -26,7 +26,7 @@ static enum err daemon_init(struct daemon *d, char *why, size_t why_size)
     d->schedule = schedule_create(d->servers);
     struct engine_parts parts = {d->loop, d->cache, d->pool, d->servers, d->schedule, d->figures};
     d->engine = engine_create(&parts, s);
-    d->compare = compare_create(d->loop, d->cache, d->servers, engine_flights(d->engine));
+    d->compare = compare_create(d->loop, d->cache, d->servers, d->engine);
     access_log_setup(d);
     d->edge = edge_create(d->loop, s, &engine_handler, d->engine);
     struct control_parts control = lifecycle_parts(d);

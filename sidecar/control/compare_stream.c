@@ -1,5 +1,5 @@
 /* compare_stream.c: POST /compare: tries models on stored requests. The body names them, one a
- * line; each call that has ended is a JSON object in a line of its own, and the last line sums up.
+ * line, or with prefix=1 none; each call that has ended is a JSON object in a line of its own, and the last line sums up.
  *
  * Only root and the daemon's own uid may: the answers show what users wrote, and the requests are
  * sent on their behalf. The run ends when its client goes away.
@@ -70,6 +70,10 @@ static bool read_line(struct question *q, struct span text, size_t line)
 static bool read_lines(struct question *q, struct span body)
 {
     size_t line = 1;
+    if (q->spec.prefix) {
+        return span_trim(body).len == 0 ||
+               refuse_line(q, line, "prefix=1 takes no models", SPAN_NONE);
+    }
     for (size_t at = 0; at < body.len; line++) {
         size_t end = span_find(body, SPAN("\n"), at);
         end = end == SIZE_MAX ? body.len : end;
@@ -98,9 +102,13 @@ static bool take_parameter(void *ctx, struct span name, struct span value)
         }
         return ok;
     }
+    if (span_eq(name, SPAN("prefix")) && span_eq(value, SPAN("1"))) {
+        q->spec.prefix = true;
+        return true;
+    }
     q->spec.yes = span_eq(name, SPAN("yes")) && span_eq(value, SPAN("1"));
     if (!q->spec.yes) {
-        buf_text(&q->why, "there are kind, last, and yes=1");
+        buf_text(&q->why, "there are kind, last, yes=1, and prefix=1");
     }
     return q->spec.yes;
 }
@@ -142,6 +150,8 @@ static bool on_result(void *ctx, const struct compare_result *r)
         cJSON_AddNumberToObject(o, "tokens_in", (double)r->tokens_in);
         cJSON_AddNumberToObject(o, "tokens_out", (double)r->tokens_out);
         cJSON_AddBoolToObject(o, "estimated", r->estimated);
+        control_add_quotient(o, "tokens_read", (double)r->tokens_read, r->tokens_read >= 0, 0);
+        control_add_ms(o, "prompt_ms", r->prompt_time);
         cJSON_AddNumberToObject(o, "cost", (double)r->cost / 1e6);
         control_add_span(o, "answer", r->answer);
     }
@@ -162,9 +172,14 @@ static void add_summary(cJSON *list, const struct compare_summary *s)
     control_add_quotient(o, "shape", (double)s->shaped, answers, 4);
     cJSON *ms = cJSON_AddObjectToObject(o, "latency_ms");
     control_add_ms(ms, "p50", s->p50);
+    control_add_ms(ms, "p90", s->p90);
     control_add_ms(ms, "p95", s->p95);
     cJSON_AddNumberToObject(o, "tokens_in", (double)s->tokens_in);
     cJSON_AddNumberToObject(o, "tokens_out", (double)s->tokens_out);
+    control_add_quotient(o, "tokens_read", (double)s->tokens_read.total,
+                         (double)s->tokens_read.answers, 1);
+    control_add_quotient(o, "prompt_ms", (double)s->prompt_time.total / 1e3,
+                         (double)s->prompt_time.answers, 2);
     if (answers > 0) {
         cJSON_AddNumberToObject(o, "cost_per_1000", (double)s->cost / 1e3 / answers);
     } else {
@@ -182,16 +197,23 @@ static struct http_conn *detach_run(struct control *ctl)
     return c;
 }
 
-static void on_ended(void *ctx, const struct compare_summary *rows, size_t count, const char *why)
+static void on_ended(void *ctx, const struct compare_ending *ending)
 {
     struct http_conn *c = detach_run(ctx);
     cJSON *o = cJSON_CreateObject();
-    if (why != NULL) {
-        cJSON_AddStringToObject(o, "error", why);
+    if (ending->why != NULL) {
+        cJSON_AddStringToObject(o, "error", ending->why);
     }
     cJSON *list = cJSON_AddArrayToObject(o, "summary");
-    for (size_t i = 0; i < count; i++) {
-        add_summary(list, &rows[i]);
+    for (size_t i = 0; i < ending->count; i++) {
+        add_summary(list, &ending->rows[i]);
+    }
+    cJSON *left_out = ending->prefix ? cJSON_AddObjectToObject(o, "prefix_not") : NULL;
+    for (size_t i = 0; left_out != NULL && i < PREFIX_REASON_COUNT; i++) {
+        if (ending->prefix_not[i] > 0) {
+            cJSON_AddNumberToObject(left_out, prefix_reason_name((enum prefix_reason)i),
+                                    (double)ending->prefix_not[i]);
+        }
     }
     (void)send_line(c, o);
     http_reply_end(c);

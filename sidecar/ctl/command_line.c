@@ -28,6 +28,8 @@ static const char USAGE[] =
     "  compare --kind KIND --model MODEL[@UPSTREAM]... [--last 50] [--show]\n"
     "                         try models on the stored requests of a kind; asks for\n"
     "                         --yes-send-stored-requests before they leave their upstream\n"
+    "  compare --prefix --kind KIND [--last 50]\n"
+    "                         ask them as they came and behind their conversations, where held\n"
     "  config [--changed]     every value and where it came from; --changed: only what was set "
     "live\n"
     "  set SECTION.KEY=VALUE...\n"
@@ -91,6 +93,9 @@ static void take_option(struct ctl *ctl, int o, const char *value)
     case 'w':
         c->show = true;
         break;
+    case 'p':
+        c->prefix = true;
+        break;
     default: /* y */
         c->yes = true;
         break;
@@ -111,6 +116,7 @@ int command_line_parse(int argc, char **argv, struct ctl *ctl)
                                             {"model", required_argument, NULL, 'm'},
                                             {"last", required_argument, NULL, 'l'},
                                             {"show", no_argument, NULL, 'w'},
+                                            {"prefix", no_argument, NULL, 'p'},
                                             {"yes-send-stored-requests", no_argument, NULL, 'y'},
                                             {"days", required_argument, NULL, 'd'},
                                             {"by", required_argument, NULL, 'b'},

@@ -1,6 +1,7 @@
 /* compare_table.c: lullctl compare: models tried on stored requests. The calls that have ended are
  * counted on standard error where that is a terminal. At the end comes the table; before it, with
- * --show, what each model answered to each request.
+ * --show, what each model answered to each request. With --prefix, the two forms of a request stand
+ * where the models do, and their answers are always shown.
  */
 #include "ctl/ctl.h"
 
@@ -88,10 +89,15 @@ static void print_padded(const char *text, int width)
     printf("%*s", width > width_of(text) ? width - width_of(text) : 0, "");
 }
 
+static const char *title_of(const struct comparison *c)
+{
+    return c->ctl->compare.prefix ? "asked" : "candidate";
+}
+
 static int widest_candidate(const struct comparison *c)
 {
     const cJSON *row = NULL;
-    int width = (int)sizeof "candidate" - 1;
+    int width = width_of(title_of(c));
     cJSON_ArrayForEach(row, item_of(c->summary, "summary"))
     {
         int own = width_of(ctl_text_of(row, "candidate"));
@@ -168,6 +174,8 @@ static void print_cell(const cJSON *o, const char *name, int width, double times
             snprintf(text, sizeof text, "%.0f %%", value);
         } else if (strcmp(format, "money") == 0) {
             snprintf(text, sizeof text, "%.4g", value);
+        } else if (strcmp(format, "s") == 0) {
+            snprintf(text, sizeof text, "%.2f", value / 1e3);
         } else {
             snprintf(text, sizeof text, "%.0f", value);
         }
@@ -175,10 +183,47 @@ static void print_cell(const cJSON *o, const char *name, int width, double times
     printf(" %*s", width, text);
 }
 
+/* Tokens read and the time for it: the mean of a call. */
+static void print_forms(const struct comparison *c, int width)
+{
+    const cJSON *row = NULL;
+    printf("%-*s %6s %6s %7s %11s %10s %8s %8s\n", width, title_of(c), "calls", "failed", "shape",
+           "tokens read", "reading s", "p50 s", "p90 s");
+    cJSON_ArrayForEach(row, item_of(c->summary, "summary"))
+    {
+        const cJSON *ms = item_of(row, "latency_ms");
+        print_padded(ctl_text_of(row, "candidate"), width);
+        print_cell(row, "calls", 6, 1, "");
+        print_cell(row, "failed", 6, 1, "");
+        print_cell(row, "shape", 7, 100, "%");
+        print_cell(row, "tokens_read", 11, 1, "");
+        print_cell(row, "prompt_ms", 10, 1, "s");
+        print_cell(ms, "p50", 8, 1, "s");
+        print_cell(ms, "p90", 8, 1, "s");
+        printf("\n");
+    }
+}
+
+/* What was left out, and why. */
+static void print_left_out(const struct comparison *c)
+{
+    const cJSON *reason = NULL;
+    cJSON_ArrayForEach(reason, item_of(c->summary, "prefix_not"))
+    {
+        printf("left out: %.0f ", reason->valuedouble);
+        ctl_print_text(reason->string, false);
+        printf("\n");
+    }
+}
+
 static void print_table(const struct comparison *c, int width)
 {
     const cJSON *row = NULL;
-    printf("%-*s %6s %6s %7s %8s %8s %10s %10s %10s\n", width, "candidate", "calls", "failed",
+    if (c->ctl->compare.prefix) {
+        print_forms(c, width);
+        return;
+    }
+    printf("%-*s %6s %6s %7s %8s %8s %10s %10s %10s\n", width, title_of(c), "calls", "failed",
            "shape", "p50 ms", "p95 ms", "tokens in", "out", "cost/1000");
     cJSON_ArrayForEach(row, item_of(c->summary, "summary"))
     {
@@ -224,7 +269,8 @@ static void print_notes(const struct comparison *c)
                    ctl_number_of(row, "skipped"));
         }
     }
-    if (estimated) {
+    print_left_out(c);
+    if (estimated && !c->ctl->compare.prefix) {
         printf("tokens are partly estimated from bytes: not every server said them\n");
     }
 }
@@ -237,7 +283,7 @@ static int print_comparison(struct comparison *c)
     }
     if (c->summary != NULL && !c->ctl->json) {
         int width = widest_candidate(c);
-        if (c->ctl->compare.show) {
+        if (c->ctl->compare.show || c->ctl->compare.prefix) {
             print_answers(c, width);
         }
         print_table(c, width);
@@ -263,10 +309,14 @@ static bool is_count(const char *text)
 static bool check_options(const struct ctl *ctl)
 {
     const struct ctl_compare *asked = &ctl->compare;
-    const char *why = ctl->kind == NULL   ? "compare needs --kind, as in --kind title"
-                      : asked->count == 0 ? "compare needs --model MODEL or MODEL@UPSTREAM"
-                      : asked->models[CTL_MODELS] != NULL ? "compare takes 16 models at most"
-                                                          : NULL;
+    const char *why =
+        ctl->kind == NULL                   ? "compare needs --kind, as in --kind title"
+        : asked->prefix && asked->count > 0 ? "compare takes --prefix or --model, not both"
+        : asked->prefix && asked->yes       ? "compare --prefix sends requests to no other upstream"
+        : asked->count == 0 && !asked->prefix
+            ? "compare needs --model MODEL or MODEL@UPSTREAM, or --prefix"
+        : asked->models[CTL_MODELS] != NULL ? "compare takes 16 models at most"
+                                            : NULL;
     for (size_t i = 0; why == NULL && i < asked->count; i++) {
         why = strlen(asked->models[i]) > 1000 || strchr(asked->models[i], '\n') != NULL
                   ? "that is no model"
@@ -294,7 +344,8 @@ static void build_request(const struct ctl *ctl, struct buf *target, struct buf 
         require_ok(buf_printf(target, "&last="));
         ctl_encode(target, span_of(asked->last));
     }
-    require_ok(buf_printf(target, asked->yes ? "&yes=1%c" : "%c", '\0'));
+    require_ok(buf_printf(target, "%s%s%c", asked->yes ? "&yes=1" : "",
+                          asked->prefix ? "&prefix=1" : "", '\0'));
     for (size_t i = 0; i < asked->count; i++) {
         require_ok(buf_printf(body, "%s\n", asked->models[i]));
     }

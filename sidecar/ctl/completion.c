@@ -63,18 +63,18 @@ static void print_cases(void)
 {
     printf("    set) words=\"");
     print_keys();
-    printf(
-        "\" ;;\n"
-        "    ls) words=\"%s limit= after=\" ;;\n"
-        "    purge) words=\"%s all=yes\" ;;\n"
-        "    tail) words=\"--kind --outcome --slow --json\" ;;\n"
-        "    compare) words=\"--kind --model --last --show --yes-send-stored-requests --json\" ;;\n"
-        "    report) words=\"--days --by --csv --json\" ;;\n"
-        "    config) words=\"--changed --json\" ;;\n"
-        "    pause) words=\"30s 60s 5m\" ;;\n"
-        "    completion) words=\"bash zsh fish\" ;;\n"
-        "    *) words=\"--json\" ;;\n",
-        CONDITIONS, CONDITIONS);
+    printf("\" ;;\n"
+           "    ls) words=\"%s limit= after=\" ;;\n"
+           "    purge) words=\"%s all=yes\" ;;\n"
+           "    tail) words=\"--kind --outcome --slow --json\" ;;\n"
+           "    compare) words=\"--kind --model --prefix --last --show --yes-send-stored-requests "
+           "--json\" ;;\n"
+           "    report) words=\"--days --by --csv --json\" ;;\n"
+           "    config) words=\"--changed --json\" ;;\n"
+           "    pause) words=\"30s 60s 5m\" ;;\n"
+           "    completion) words=\"bash zsh fish\" ;;\n"
+           "    *) words=\"--json\" ;;\n",
+           CONDITIONS, CONDITIONS);
 }
 
 static void print_bash(void)
@@ -173,6 +173,7 @@ static void print_fish(void)
            "complete -c lullctl -n '__fish_seen_subcommand_from compare' -l model -x\n"
            "complete -c lullctl -n '__fish_seen_subcommand_from compare' -l last -x\n"
            "complete -c lullctl -n '__fish_seen_subcommand_from compare' -l show\n"
+           "complete -c lullctl -n '__fish_seen_subcommand_from compare' -l prefix\n"
            "complete -c lullctl -n '__fish_seen_subcommand_from config' -l changed\n"
            "complete -c lullctl -n '__fish_seen_subcommand_from report' -l days -x\n"
            "complete -c lullctl -n '__fish_seen_subcommand_from report' -l by -x -a 'user kind'\n"

@@ -28,7 +28,7 @@ struct ctl_compare {
     const char *last;                   /* NULL: not given */
     const char *models[CTL_MODELS + 1]; /* one more than are allowed */
     size_t count;
-    bool show, yes;
+    bool show, yes, prefix;
 };
 
 struct ctl {

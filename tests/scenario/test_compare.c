@@ -6,6 +6,7 @@
 #include "lull/path/compare/compare.h"
 #include "lull/path/exchange/exchange.h"
 #include "lull/path/schedule/schedule.h"
+#include "lull/path/server/prefix.h"
 
 #define ANN "Authorization: Bearer SECRET\r\nCookie: SECRET\r\nX-OpenWebUI-User-Id: ann-SECRET\r\n"
 #define BOB "Authorization: Bearer SECRET\r\nX-OpenWebUI-User-Id: bob-SECRET\r\n"
@@ -24,10 +25,11 @@ static const char *const TWO[] = {"tasks.settle=0",
 struct seen {
     struct world *world;
     struct compare_run *run;
-    char why[64], upstream[16], host[64], answer[64], stored[64], error[128];
+    char why[128], upstream[16], host[64], answer[64], stored[64], error[128];
     size_t results, ok, shaped, requests, users, transfers;
     bool refused, ended, pause;
     struct compare_summary rows[COMPARE_CANDIDATES];
+    size_t prefix_not[PREFIX_REASON_COUNT];
     size_t count;
 };
 
@@ -64,13 +66,14 @@ static bool on_result(void *ctx, const struct compare_result *r)
     return !t->pause;
 }
 
-static void on_ended(void *ctx, const struct compare_summary *rows, size_t count, const char *why)
+static void on_ended(void *ctx, const struct compare_ending *end)
 {
     struct seen *t = ctx;
     t->ended = true;
-    copy(t->why, sizeof t->why, span_of(why == NULL ? "" : why));
-    memcpy(t->rows, rows, count * sizeof *rows);
-    t->count = count;
+    copy(t->why, sizeof t->why, span_of(end->why == NULL ? "" : end->why));
+    memcpy(t->rows, end->rows, end->count * sizeof *end->rows);
+    memcpy(t->prefix_not, end->prefix_not, sizeof t->prefix_not);
+    t->count = end->count;
 }
 
 static const struct compare_events EVENTS = {
@@ -479,6 +482,189 @@ static void autocompletes_are_asked_like_everything_else(void **state)
     world_end(w);
 }
 
+/* ---- both forms ---- */
+
+static const char *const KEPT[] = {"tasks.settle=0", "tasks.prefix=as-asked",
+                                   "task.tags.prefix=chat", NULL};
+static const char *const FIRST[] = {"What is a daemon?", NULL};
+static const char REPLY[] = "A daemon is a program without a terminal.";
+static const char TURN_1[] =
+    "\"messages\":[{\"role\":\"user\",\"content\":\"What is a daemon?\"},"
+    "{\"role\":\"assistant\",\"content\":\"A daemon is a program without a terminal.\"}";
+
+static void answered_chat(struct world *w, const char *headers, const char *const *turns,
+                          const char *reply)
+{
+    (void)post(w, headers, ask_chat(turns));
+    world_pass(w, 0);
+    model_answer(last(w), reply);
+    world_pass(w, USEC_PER_S);
+}
+
+static void stored_title(struct world *w, const char *headers, const char *body)
+{
+    (void)post(w, headers, body);
+    world_pass(w, USEC_PER_S);
+    model_answer(last(w), "{\"title\": \"Kept\"}");
+    world_pass(w, USEC_PER_S);
+    cache_flush(world_cache(w));
+    world_pass(w, 0);
+}
+
+static struct compare_run *begin_forms(struct world *w, struct seen *t)
+{
+    struct compare_spec spec = {.settings = world_settings(w),
+                                .kind = KIND_TITLE,
+                                .prefix = true,
+                                .last = COMPARE_LAST_DEFAULT};
+    *t = (struct seen){.world = w};
+    t->run = compare_start(world_compare(w), &spec, &EVENTS, t);
+    world_pass(w, 0);
+    return t->run;
+}
+
+/* An answer of a server that says what it had cached. */
+static void answer_cached(struct upstream_call *call, int cached)
+{
+    char text[512];
+    snprintf(text, sizeof text,
+             "data: {\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":"
+             "\"{\\\"title\\\": \\\"New\\\"}\"},\"finish_reason\":\"stop\"}],\"usage\":{"
+             "\"prompt_tokens\":800,\"completion_tokens\":9,\"prompt_tokens_details\":{"
+             "\"cached_tokens\":%d}}}\n\ndata: [DONE]\n\n",
+             cached);
+    model_head(call, 200, "text/event-stream");
+    model_data(call, text);
+    model_end(call);
+}
+
+static void each_request_is_asked_in_both_forms_and_nothing_is_learnt(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(KEPT);
+    struct seen t;
+    answered_chat(w, ANN, FIRST, REPLY);
+    stored_title(w, ANN, ask_title(FIRST[0], REPLY));
+    const struct task_figures before = *world_task(w, "title");
+    uint64_t learnt = prefix_changes(world_servers(w));
+    size_t calls = model_calls(w);
+    assert_non_null(begin_forms(w, &t));
+    assert_has_not(model_body(last(w)), TURN_1);
+    assert_has(model_body(last(w)), "USER: What is a daemon?");
+    answer_cached(last(w), 0);
+    world_pass(w, 0);
+    assert_int_equal(t.results, 1);
+    assert_has(model_body(last(w)), TURN_1); /* it has the conversation read */
+    assert_has(model_body(last(w)), "\"max_tokens\":1");
+    assert_has_not(model_body(last(w)), "separate task");
+    answer_cached(last(w), 0);
+    world_pass(w, 0);
+    assert_int_equal(t.results, 1);
+    assert_has(model_body(last(w)), TURN_1);
+    assert_has(model_body(last(w)), "separate task");
+    answer_cached(last(w), 600);
+    world_pass(w, 0);
+    for (size_t i = calls; i < model_calls(w); i++) {
+        assert_has_not(model_headers(model_call(w, i)), "SECRET");
+    }
+    assert_true(t.ended);
+    assert_int_equal(model_calls(w), calls + 3);
+    assert_int_equal(t.count, 2);
+    assert_int_equal(t.ok, 2);
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(t.rows[i].calls, 1);
+        assert_int_equal(t.rows[i].shaped, 1);
+        assert_int_equal(t.rows[i].tokens_read.answers, 1);
+        assert_int_equal(t.rows[i].tokens_read.total, i == 0 ? 800 : 200);
+    }
+    assert_memory_equal(world_task(w, "title"), &before, sizeof before);
+    assert_int_equal(prefix_changes(world_servers(w)), learnt);
+    cache_flush(world_cache(w));
+    assert_int_equal(cache_stats(world_cache(w)).entries, 1);
+    world_end(w);
+}
+
+static void a_conversation_that_went_on_is_taken_as_it_was(void **state)
+{
+    static const char *const second[] = {"What is a daemon?",
+                                         "A daemon is a program without a terminal.", "Why?", NULL};
+    (void)state;
+    struct world *w = world_begin(KEPT);
+    struct seen t;
+    answered_chat(w, ANN, FIRST, REPLY);
+    stored_title(w, ANN, ask_title(FIRST[0], REPLY));
+    answered_chat(w, ANN, second, "Because it runs in the background.");
+    stored_title(w, ANN, ask_title(FIRST[0], "A reply that was never given."));
+    assert_non_null(begin_forms(w, &t));
+    for (size_t i = 0; i < 2; i++) {
+        answer_cached(last(w), 0);
+        world_pass(w, 0);
+    }
+    assert_has(model_body(last(w)), TURN_1);
+    assert_has(model_body(last(w)), "separate task");
+    assert_has_not(model_body(last(w)), "Why?");
+    assert_has_not(model_body(last(w)), "background");
+    answer_cached(last(w), 0);
+    world_pass(w, 0);
+    assert_true(t.ended);
+    assert_int_equal(t.rows[1].calls, 1);
+    assert_int_equal(t.prefix_not[PREFIX_REASON_DIFFERS], 1);
+    world_end(w);
+}
+
+static void no_request_is_put_behind_another_persons_conversation(void **state)
+{
+    static const char *const by_key[] = {"tasks.settle=0", "tasks.prefix=as-asked",
+                                         "task.tags.prefix=chat", "task.title.scope=auth", NULL};
+    static const char none[] =
+        "lull can ask none of the 1 stored requests behind its conversation (not_held 1)";
+    (void)state;
+    struct seen t;
+    struct world *w = world_begin(KEPT);
+    answered_chat(w, BOB, FIRST, REPLY);
+    stored_title(w, ANN, ask_title(FIRST[0], REPLY));
+    size_t calls = model_calls(w);
+    assert_non_null(begin_forms(w, &t));
+    world_pass(w, USEC_PER_S);
+    assert_true(t.refused);
+    assert_string_equal(t.why, none);
+    assert_int_equal(model_calls(w), calls);
+    world_end(w);
+    w = world_begin(by_key); /* the scope does not say whose it is */
+    answered_chat(w, ANN, FIRST, REPLY);
+    stored_title(w, ANN, ask_title(FIRST[0], REPLY));
+    assert_non_null(begin_forms(w, &t));
+    world_pass(w, USEC_PER_S);
+    assert_string_equal(t.why, none);
+    world_end(w);
+}
+
+static void an_answer_to_the_other_form_is_an_error(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(KEPT);
+    struct seen t;
+    answered_chat(w, ANN, FIRST, REPLY);
+    stored_title(w, ANN, ask_title(FIRST[0], REPLY));
+    assert_non_null(begin_forms(w, &t));
+    answer_cached(last(w), 0);
+    world_pass(w, 0);
+    model_refuse(last(w), 400, "", "{}"); /* the conversation is not read: as written, again */
+    world_pass(w, 0);
+    while (t.results == 1 && strstr(model_body(last(w)), "separate task") == NULL) {
+        model_refuse(last(w), 400, "", "{}");
+        world_pass(w, 0);
+    }
+    model_refuse(last(w), 400, "", "{\"error\":{\"message\":\"too long\"}}");
+    world_pass(w, 0);
+    answer_cached(last(w), 0); /* as it came */
+    world_pass(w, 0);
+    assert_true(t.ended);
+    assert_int_equal(t.rows[1].failed, 1);
+    assert_string_equal(t.error, "it could not be asked behind its conversation");
+    world_end(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -493,6 +679,10 @@ int main(void)
         cmocka_unit_test(what_came_from_an_upstream_that_is_gone_is_skipped),
         cmocka_unit_test(requests_in_ollamas_words),
         cmocka_unit_test(autocompletes_are_asked_like_everything_else),
+        cmocka_unit_test(each_request_is_asked_in_both_forms_and_nothing_is_learnt),
+        cmocka_unit_test(a_conversation_that_went_on_is_taken_as_it_was),
+        cmocka_unit_test(no_request_is_put_behind_another_persons_conversation),
+        cmocka_unit_test(an_answer_to_the_other_form_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -152,11 +152,9 @@ static void take_refusal(void *ctx, const struct compare_refusal *r)
     fail_msg("refused: %s", r->why);
 }
 
-static void take_end(void *ctx, const struct compare_summary *rows, size_t count, const char *why)
+static void take_end(void *ctx, const struct compare_ending *ending)
 {
-    (void)rows;
-    (void)count;
-    (void)why;
+    (void)ending;
     *(bool *)ctx = true;
 }
 

@@ -406,7 +406,7 @@ static void daemon_up(struct world *w)
     w->schedule = schedule_create(w->servers);
     struct engine_parts parts = {w->loop, w->cache, w->pool, w->servers, w->schedule, w->figures};
     w->engine = engine_create(&parts, s);
-    w->compare = compare_create(w->loop, w->cache, w->servers, engine_flights(w->engine));
+    w->compare = compare_create(w->loop, w->cache, w->servers, w->engine);
     w->edge = edge_create(w->loop, s, &engine_handler, w->engine);
     require(edge_open(w->edge, s, why, sizeof why) == ERR_OK);
     world_pass(w, 0);

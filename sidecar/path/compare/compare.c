@@ -17,46 +17,6 @@
 static const usec_t MAX_HOLD = 3600 * USEC_PER_S;
 enum { PRIORITY = 10 /* the configuration's end at 9 */, MAX_REQUEUE = 100, ERROR_TEXT = 200 };
 
-struct candidate {
-    struct compare_candidate c;
-    char *text; /* owns c's texts */
-    struct compare_summary sum;
-    usec_t *took; /* of its answers */
-    size_t answers;
-};
-
-enum state { COLLECTING, CALLING, PAUSED, OVER };
-
-struct compare {
-    struct loop *loop;
-    struct cache *cache;
-    struct servers *servers;
-    struct flight_table *flights;
-    struct compare_run *run; /* NULL: none */
-};
-
-struct compare_run {
-    struct compare *owner;
-    struct settings *settings;
-    int kind;
-    bool yes;
-    struct kind_policy policy;
-    struct compare_events events;
-    void *ctx;
-    enum state state;
-    struct compare_items items;
-    struct candidate candidates[COMPARE_CANDIDATES];
-    size_t count;
-    size_t at_candidate, at_item; /* of the next call */
-    size_t finished, planned;
-    const struct compare_item *item; /* of the current call, as are asked and upstream */
-    struct candidate *asked;
-    int upstream;
-    struct flight_waiter waiter;
-    struct loop_timer *timer; /* for the next page or the next call */
-    struct loop_deferred gone;
-};
-
 /* ---- life ---- */
 
 static void run_free(void *ctx)
@@ -68,6 +28,7 @@ static void run_free(void *ctx)
         free(run->candidates[i].took);
     }
     compare_items_free(&run->items);
+    compare_forms_release(run);
     loop_timer_destroy(run->timer);
     settings_unref(run->settings);
     free(run);
@@ -78,7 +39,7 @@ static void run_over(struct compare_run *run)
 {
     run->state = OVER;
     loop_timer_stop(run->timer);
-    flight_leave(run->owner->flights, &run->waiter);
+    flight_leave(engine_flights(run->owner->engine), &run->waiter);
     loop_defer(run->owner->loop, &run->gone);
 }
 
@@ -90,10 +51,10 @@ void compare_stop(struct compare_run *run)
 }
 
 struct compare *compare_create(struct loop *loop, struct cache *cache, struct servers *servers,
-                               struct flight_table *flights)
+                               struct engine *engine)
 {
     struct compare *c = mem_new(sizeof *c);
-    *c = (struct compare){.loop = loop, .cache = cache, .servers = servers, .flights = flights};
+    *c = (struct compare){.loop = loop, .cache = cache, .servers = servers, .engine = engine};
     return c;
 }
 
@@ -125,7 +86,7 @@ static usec_t percentile(const struct candidate *c, unsigned percent)
     return c->answers == 0 ? -1 : c->took[figure_rank(c->answers, percent) - 1];
 }
 
-static void run_end(struct compare_run *run, const char *why)
+void compare_run_end(struct compare_run *run, const char *why)
 {
     struct compare_summary rows[COMPARE_CANDIDATES];
     for (size_t i = 0; i < run->count; i++) {
@@ -135,24 +96,33 @@ static void run_end(struct compare_run *run, const char *why)
         }
         c->sum.candidate = c->c.text;
         c->sum.p50 = percentile(c, 50);
+        c->sum.p90 = percentile(c, 90);
         c->sum.p95 = percentile(c, 95);
         rows[i] = c->sum;
     }
+    struct compare_ending ending = {
+        .rows = rows, .count = run->count, .why = why, .prefix = run->forms.on};
+    memcpy(ending.prefix_not, run->forms.prefix_not, sizeof ending.prefix_not);
     run_over(run);
-    run->events.ended(run->ctx, rows, run->count, why);
+    run->events.ended(run->ctx, &ending);
 }
 
 void compare_break(struct compare *c, const char *why)
 {
     if (c->run != NULL && c->run->state != OVER) {
-        run_end(c->run, why);
+        compare_run_end(c->run, why);
     }
 }
 
 /* ---- a call ---- */
 
-/* Counts the result and reports it. false: the listener has paused or stopped the run. */
-static bool report_result(struct compare_run *run, struct compare_result *r)
+static void add(struct compare_sum *sum, int64_t value)
+{
+    sum->total += value >= 0 ? value : 0;
+    sum->answers += value >= 0 ? 1 : 0;
+}
+
+bool compare_report(struct compare_run *run, struct compare_result *r)
 {
     struct candidate *c = run->asked;
     c->sum.calls++;
@@ -163,11 +133,13 @@ static bool report_result(struct compare_run *run, struct compare_result *r)
         c->sum.tokens_in += r->tokens_in;
         c->sum.tokens_out += r->tokens_out;
         c->sum.cost += r->cost;
+        add(&c->sum.tokens_read, r->tokens_read);
+        add(&c->sum.prompt_time, r->prompt_time);
         c->took[c->answers++] = r->latency;
     }
     r->id = run->item->id;
     r->candidate = c->c.text;
-    r->model = c->c.model;
+    r->model = run->forms.on ? run->item->model : c->c.model;
     r->upstream = run->settings->upstreams[run->upstream].name;
     r->stored = run->item->answer;
     r->finished = ++run->finished;
@@ -190,20 +162,30 @@ static void write_status(const struct flight_end *end, char *out, size_t size)
     out[at] = '\0';
 }
 
-static void on_end(void *ctx, struct flight_end *end)
+static struct compare_result result_of(const struct flight_end *end)
+{
+    const struct answer *a = end->answer;
+    bool counted = a->tokens_in >= 0 && a->cached_tokens >= 0 && a->cached_tokens <= a->tokens_in;
+    return (struct compare_result){.shape = end->verdict != ANSWER_BAD,
+                                   .latency = end->took,
+                                   .tokens_in = end->tokens_in,
+                                   .tokens_out = end->tokens_out,
+                                   .estimated = end->estimated,
+                                   .tokens_read = counted ? a->tokens_in - a->cached_tokens : -1,
+                                   .prompt_time = a->prompt_time,
+                                   .cost = end->cost,
+                                   .answer = buf_span(&a->content)};
+}
+
+void compare_on_end(void *ctx, struct flight_end *end)
 {
     struct compare_run *run = ctx;
     char error[ERROR_TEXT + 64];
     struct compare_result r = {.error = error};
+    const char *wrong = compare_forms_wrong(run, end);
     switch (end->result) {
     case FLIGHT_RESULT_ANSWER:
-        r = (struct compare_result){.shape = end->verdict != ANSWER_BAD,
-                                    .latency = end->took,
-                                    .tokens_in = end->tokens_in,
-                                    .tokens_out = end->tokens_out,
-                                    .estimated = end->estimated,
-                                    .cost = end->cost,
-                                    .answer = buf_span(&end->answer->content)};
+        r = wrong == NULL ? result_of(end) : (struct compare_result){.error = wrong};
         break;
     case FLIGHT_RESULT_RAW:
         write_status(end, error, sizeof error);
@@ -215,13 +197,12 @@ static void on_end(void *ctx, struct flight_end *end)
         snprintf(error, sizeof error, "not asked");
         break;
     }
-    if (report_result(run, &r)) {
+    if (compare_report(run, &r)) {
         loop_timer_start(run->timer, 0);
     }
 }
 
-/* Whether the answer may be asked for as a stream. */
-static bool may_stream(const struct compare_item *item)
+bool compare_may_stream(const struct compare_item *item)
 {
     struct dialect_request request;
     if (!dialect_request_parse(item->body, item->endpoint, &request)) {
@@ -232,31 +213,30 @@ static bool may_stream(const struct compare_item *item)
     return may;
 }
 
-static void submit(struct compare_run *run, struct span body)
+void compare_submit(struct compare_run *run, struct flight_spec *spec,
+                    void (*done)(void *ctx, struct flight_end *end))
 {
+    struct compare *owner = run->owner;
     const struct upstream_settings *to = &run->settings->upstreams[run->upstream];
     struct http_header headers[3] = {{SPAN("Content-Type"), SPAN("application/json")},
-                                     {SPAN("Via"), probe_via(server_of(run->owner->servers, to))}};
+                                     {SPAN("Via"), probe_via(server_of(owner->servers, to))}};
     struct buf key = {.max = 8 * 1024};
-    struct flight_spec spec = {.settings = run->settings,
-                               .kind = run->kind,
-                               .policy = &run->policy,
-                               .upstream = run->upstream,
-                               .endpoint = run->item->endpoint,
-                               .target = endpoint_task_path(run->item->endpoint, to),
-                               .headers = headers,
-                               .header_count = 1,
-                               .body = body,
-                               .may_stream = may_stream(run->item),
-                               .untracked = true,
-                               .fallback = {.upstream = -1},
-                               .model = run->asked->c.model,
-                               .scope = SPAN("compare")};
+    spec->settings = run->settings;
+    spec->kind = run->kind;
+    spec->policy = spec->policy == NULL ? &run->policy : spec->policy;
+    spec->upstream = run->upstream;
+    spec->endpoint = run->item->endpoint;
+    spec->target = endpoint_task_path(run->item->endpoint, to);
+    spec->headers = headers;
+    spec->header_count = 1;
+    spec->untracked = true;
+    spec->fallback.upstream = -1;
+    spec->scope = SPAN("compare");
     if (http_bearer(to->api_key, &key)) {
-        headers[spec.header_count++] = (struct http_header){SPAN("Authorization"), buf_span(&key)};
+        headers[spec->header_count++] = (struct http_header){SPAN("Authorization"), buf_span(&key)};
     }
-    run->waiter = (struct flight_waiter){.done = on_end, .ctx = run};
-    flight_begin(run->owner->flights, &spec, &run->waiter);
+    run->waiter = (struct flight_waiter){.done = done, .ctx = run};
+    flight_begin(engine_flights(owner->engine), spec, &run->waiter);
     if (!flight_debounce(&run->waiter)) {
         flight_enqueue(&run->waiter);
     }
@@ -272,7 +252,9 @@ static bool call_candidate(struct compare_run *run)
     bool made = dialect_override_model(run->item->body, run->item->endpoint, model, false, &body,
                                        &changed) == ERR_OK;
     if (made) {
-        submit(run, buf_span(&body));
+        struct flight_spec spec = {
+            .body = buf_span(&body), .model = model, .may_stream = compare_may_stream(run->item)};
+        compare_submit(run, &spec, compare_on_end);
     }
     buf_free(&body);
     return made;
@@ -301,9 +283,11 @@ static bool advance(struct compare_run *run)
 static void next_call(struct compare_run *run)
 {
     struct compare_result r = {.error = "the stored request cannot be rebuilt"};
-    if (!advance(run)) {
-        run_end(run, NULL);
-    } else if (!call_candidate(run) && report_result(run, &r)) {
+    if (run->forms.on) {
+        compare_forms_next(run);
+    } else if (!advance(run)) {
+        compare_run_end(run, NULL);
+    } else if (!call_candidate(run) && compare_report(run, &r)) {
         loop_timer_start(run->timer, 0);
     }
 }
@@ -318,7 +302,7 @@ void compare_resume(struct compare_run *run)
 
 /* ---- the beginning ---- */
 
-static void refuse(struct compare_run *run, const struct compare_refusal *refusal)
+void compare_refuse(struct compare_run *run, const struct compare_refusal *refusal)
 {
     run_over(run);
     run->events.refused(run->ctx, refusal);
@@ -340,7 +324,7 @@ static bool refuse_transfer(struct compare_run *run)
         }
     }
     if (refusal.count > 0) {
-        refuse(run, &refusal);
+        compare_refuse(run, &refusal);
     }
     return refusal.count > 0;
 }
@@ -352,7 +336,7 @@ static void begin_calls(struct compare_run *run)
             .why = run->settings->cache.keep_requests
                        ? "nothing to send: no requests of that kind are stored"
                        : "nothing to send: [cache] keep_requests = no"};
-        refuse(run, &refusal);
+        compare_refuse(run, &refusal);
         return;
     }
     if (refuse_transfer(run)) {
@@ -362,7 +346,8 @@ static void begin_calls(struct compare_run *run)
         struct candidate *c = &run->candidates[i];
         c->took = mem_new(run->items.count * sizeof *c->took);
         for (size_t k = 0; k < run->items.count; k++) {
-            run->planned += compare_item_upstream(&run->items.list[k], &c->c) >= 0 ? 1 : 0;
+            bool asks = run->forms.on || compare_item_upstream(&run->items.list[k], &c->c) >= 0;
+            run->planned += asks ? 1 : 0;
         }
     }
     run->state = CALLING;
@@ -395,6 +380,7 @@ static struct kind_policy policy_of(const struct kind_policy *kind)
     p.first_turn_wait = 0;
     p.retry_shape = 0;
     p.obsolete = OBSOLETE_KEEP;
+    p.prefix = PREFIX_CHAT; /* whatever the figures say */
     return p;
 }
 
@@ -415,7 +401,10 @@ struct compare_run *compare_start(struct compare *c, const struct compare_spec *
     if (c->run != NULL) {
         return NULL;
     }
-    require(spec->count >= 1 && spec->count <= COMPARE_CANDIDATES);
+    require(spec->prefix || (spec->count >= 1 && spec->count <= COMPARE_CANDIDATES));
+    const struct compare_candidate forms[FORMS] = {
+        [FORM_AS_ASKED] = {SPAN("as asked"), SPAN(""), -1},
+        [FORM_BEHIND] = {SPAN("behind the chat"), SPAN(""), -1}};
     require(spec->last >= 1 && spec->last <= COMPARE_LAST_MAX);
     struct compare_run *run = mem_new(sizeof *run);
     run->owner = c;
@@ -425,9 +414,10 @@ struct compare_run *compare_start(struct compare *c, const struct compare_spec *
     run->policy = policy_of(&run->settings->kinds[spec->kind]);
     run->events = *events;
     run->ctx = ctx;
-    run->count = spec->count;
-    for (size_t i = 0; i < spec->count; i++) {
-        copy_candidate(&run->candidates[i], &spec->candidates[i]);
+    run->forms.on = spec->prefix;
+    run->count = spec->prefix ? FORMS : spec->count;
+    for (size_t i = 0; i < run->count; i++) {
+        copy_candidate(&run->candidates[i], spec->prefix ? &forms[i] : &spec->candidates[i]);
     }
     compare_items_init(&run->items, run->settings, spec->kind, spec->last);
     run->gone = (struct loop_deferred){.fn = run_free, .ctx = run};

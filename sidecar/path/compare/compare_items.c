@@ -27,17 +27,21 @@ void compare_items_free(struct compare_items *items)
     *items = (struct compare_items){0};
 }
 
-static bool copy_item(struct compare_item *item, struct span body, struct span answer)
+static bool copy_item(struct compare_item *item, struct span body, struct span answer,
+                      struct span model)
 {
-    buf_init(&item->memory, body.len + answer.len);
-    if (buf_reserve(&item->memory, body.len + answer.len) != ERR_OK ||
+    size_t size = body.len + answer.len + model.len;
+    buf_init(&item->memory, size);
+    if (buf_reserve(&item->memory, size) != ERR_OK ||
         buf_append_span(&item->memory, body) != ERR_OK ||
-        buf_append_span(&item->memory, answer) != ERR_OK) {
+        buf_append_span(&item->memory, answer) != ERR_OK ||
+        buf_append_span(&item->memory, model) != ERR_OK) {
         buf_free(&item->memory);
         return false;
     }
     item->body = span_make(item->memory.data, body.len);
     item->answer = span_make(item->memory.data + body.len, answer.len);
+    item->model = span_make(item->memory.data + body.len + answer.len, model.len);
     return true;
 }
 
@@ -51,9 +55,9 @@ static void collect(void *ctx, const struct cache_info *info)
         answer_decode(info->answer, &answer) != ERR_OK) {
         return;
     }
-    size_t size = info->request.len + answer.content.len;
+    size_t size = info->request.len + answer.content.len + info->model.len;
     items->full = size > BYTES_MAX - items->bytes;
-    if (!items->full && copy_item(&item, info->request, buf_span(&answer.content))) {
+    if (!items->full && copy_item(&item, info->request, buf_span(&answer.content), info->model)) {
         hash_key_hex(info->id, item.id);
         snprintf(item.scope, sizeof item.scope, "%.*s", (int)info->scope.len, info->scope.ptr);
         items->bytes += size;

@@ -204,6 +204,37 @@ enum err dialect_behind_request(const struct dialect_behind *in, struct buf *out
     return e == ERR_CORRUPT ? ERR_INVALID : e;
 }
 
+/* ---- an earlier request ---- */
+
+enum err dialect_earlier_request(struct span chat, size_t reply, struct buf *out, struct buf *text)
+{
+    struct buf list = {.max = chat.len + 1};
+    struct json_doc doc;
+    const struct json_node *root = json_read(chat, &doc);
+    const struct json_node *messages = json_get(root, SPAN("messages"));
+    const struct json_node *message = json_first(messages);
+    for (size_t i = 0; i < reply && message != NULL; i++) {
+        message = json_after(messages, message);
+    }
+    const struct json_node *content = json_get(message, SPAN("content"));
+    bool good = doc.verdict == JSON_OK && json_is(messages, JSON_ARRAY) && reply > 0 &&
+                json_is_text(json_get(message, SPAN("role")), SPAN("assistant")) &&
+                json_is(content, JSON_STRING) && json_append_text(content, text);
+    enum err e = good ? ERR_OK : ERR_INVALID;
+    if (good) {
+        const char *begin = messages->raw.ptr;
+        struct span before = span_trim(span_make(begin, (size_t)(message->raw.ptr - begin)));
+        before.len--; /* the comma */
+        e = buf_append_span(&list, before);
+        e = e == ERR_OK ? buf_append_char(&list, ']') : e;
+    }
+    const struct json_edit edit = {SPAN("messages"), buf_span(&list)};
+    e = e == ERR_OK ? json_edit_root(chat, root, &edit, 1, out) : e;
+    buf_free(&list);
+    json_doc_free(&doc);
+    return e;
+}
+
 /* ---- the next request ---- */
 
 static bool is_alike(const struct json_node *a, const struct json_node *b)

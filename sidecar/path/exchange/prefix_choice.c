@@ -104,17 +104,13 @@ struct question {
     struct engine *engine;
     const struct settings *settings;
     int kind;
+    const struct kind_policy *policy;
     const struct upstream_settings *to;
     struct hash_key chat;
     struct transcript_place place;
     const struct dialect_request *request;
     struct buf *instruction; /* where the instruction is written */
 };
-
-static const struct kind_policy *policy_of(const struct question *q)
-{
-    return &q->settings->kinds[q->kind];
-}
 
 static struct server_model *model_of(const struct question *q)
 {
@@ -158,7 +154,7 @@ static bool fits_context(const struct question *q, const struct transcript *t)
         return true; /* nothing is known of either: the server says if it does not fit */
     }
     need += (int64_t)q->instruction->len / TOKENS_OF_BYTES;
-    need += policy_of(q)->max_tokens > 0 ? policy_of(q)->max_tokens : ANSWER_TOKENS;
+    need += q->policy->max_tokens > 0 ? q->policy->max_tokens : ANSWER_TOKENS;
     return need <= prefix_context(model_of(q), stated);
 }
 
@@ -185,7 +181,7 @@ static enum prefix_reason rule_out_transcript(const struct question *q, const st
     if (t->changes) {
         return PREFIX_REASON_CHANGES;
     }
-    if (t->thought && policy_of(q)->think == THINK_AUTO && configures_thinking(t)) {
+    if (t->thought && q->policy->think == THINK_AUTO && configures_thinking(t)) {
         return PREFIX_REASON_THINKS;
     }
     buf_free(q->instruction);
@@ -194,7 +190,7 @@ static enum prefix_reason rule_out_transcript(const struct question *q, const st
         return PREFIX_REASON_CONTEXT;
     }
     return prefix_look(model_of(q), q->kind, prefix_when_of(model_of(q), t->conversation),
-                       policy_of(q)->prefix, loop_wall(q->engine->parts.loop));
+                       q->policy->prefix, loop_wall(q->engine->parts.loop));
 }
 
 /* Looks for the conversation. *t: its transcript, where the reason is NONE. */
@@ -213,21 +209,27 @@ static enum prefix_reason find(const struct question *q, struct transcript **t)
 
 /* ---- of an exchange ---- */
 
+static enum prefix_reason rule_out_request(const struct dialect_request *request,
+                                           enum endpoint endpoint)
+{
+    bool single = request->message_count == 1 && request->last_text.len > 0;
+    if (endpoint != ENDPOINT_CHAT && endpoint != ENDPOINT_OLLAMA_CHAT) {
+        return PREFIX_REASON_DIALECT;
+    }
+    return single && chat_history_has(request->last_text) ? PREFIX_REASON_NONE
+                                                          : PREFIX_REASON_NO_HISTORY;
+}
+
 /* What rules it out before any conversation is looked for. */
 static enum prefix_reason rule_out(struct exchange *x)
 {
-    bool single = x->request.message_count == 1 && x->request.last_text.len > 0;
     if (x->upstream != x->head.upstream || !span_eq(x->model, x->request.model)) {
         return PREFIX_REASON_ELSEWHERE;
     }
     if (exchange_policy(x)->prefix == PREFIX_AUTO && slots_of(x) == 0) {
         return PREFIX_REASON_HOSTED;
     }
-    if (x->head.endpoint != ENDPOINT_CHAT && x->head.endpoint != ENDPOINT_OLLAMA_CHAT) {
-        return PREFIX_REASON_DIALECT;
-    }
-    return single && chat_history_has(x->request.last_text) ? PREFIX_REASON_NONE
-                                                            : PREFIX_REASON_NO_HISTORY;
+    return rule_out_request(&x->request, x->head.endpoint);
 }
 
 void behind_forget(struct exchange *x)
@@ -248,6 +250,7 @@ void behind_find(struct exchange *x)
     struct question q = {.engine = x->engine,
                          .settings = x->settings,
                          .kind = x->decision.kind,
+                         .policy = exchange_policy(x),
                          .to = &x->settings->upstreams[x->head.upstream],
                          .chat = conversation_of(x).chat,
                          .place = place_of(x),
@@ -277,6 +280,7 @@ void behind_found_later(void *ctx, const struct flight_spec *spec, struct flight
     struct question q = {.engine = e,
                          .settings = spec->settings,
                          .kind = spec->kind,
+                         .policy = &spec->settings->kinds[spec->kind],
                          .to = to,
                          .chat = spec->turn.conversation.chat,
                          .place = {.person = spec->turn.conversation.person,
@@ -300,6 +304,79 @@ void behind_found_later(void *ctx, const struct flight_spec *spec, struct flight
         found->behind.instruction = buf_span(&e->later_instruction);
         found->hash = key->hash;
         found->material = key->head;
+    }
+    dialect_request_free(&request);
+}
+
+/* ---- of a kept request ---- */
+
+/* A scope is shown as the first bytes of its digest, and so begins the person's key where the kind's
+ * scope is `auto`. Under another rule it begins that of no person. */
+static bool person_of_scope(const struct engine *e, struct span scope, struct hash_key *person)
+{
+    uint8_t bytes[4];
+    char digits[9] = "";
+    if (scope.len != 2 * sizeof bytes) {
+        return false;
+    }
+    memcpy(digits, scope.ptr, scope.len);
+    unsigned long value = strtoul(digits, NULL, 16);
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        bytes[i] = (uint8_t)(value >> (24 - 8 * i));
+    }
+    return transcript_person(e->transcripts, bytes, sizeof bytes, person);
+}
+
+/* The conversation as it is now, or as it was at the end of an earlier turn. *t is referenced. */
+static enum prefix_reason find_kept(const struct question *q, struct transcript **t)
+{
+    struct chat_history_place where;
+    enum prefix_reason why = find(q, t);
+    if (why == PREFIX_REASON_NONE) {
+        transcript_ref(*t);
+        return why;
+    }
+    *t = NULL;
+    if (why != PREFIX_REASON_DIFFERS && why != PREFIX_REASON_NO_REPLY) {
+        return why;
+    }
+    enum transcript_found found =
+        transcript_find_earlier(q->engine->transcripts, &q->place, q->request->last_text,
+                                forms_of(q->kind), loop_now(q->engine->parts.loop), t, &where);
+    return found == TRANSCRIPT_FOUND ? rule_out_transcript(q, *t, &where) : reason_of(found);
+}
+
+void engine_find_behind(struct engine *e, const struct flight_spec *spec, struct flight_behind *out)
+{
+    const struct upstream_settings *to = &spec->settings->upstreams[spec->upstream];
+    struct dialect_request request;
+    struct transcript *t = NULL;
+    struct question q = {.engine = e,
+                         .settings = spec->settings,
+                         .kind = spec->kind,
+                         .policy = spec->policy,
+                         .to = to,
+                         .place = {.server = to->server,
+                                   .endpoint = spec->endpoint,
+                                   .target = spec->target,
+                                   .model = spec->model},
+                         .request = &request,
+                         .instruction = &e->later_instruction};
+    *out = (struct flight_behind){.wanted = true, .why = PREFIX_REASON_NO_HISTORY};
+    if (!dialect_request_parse(spec->body, spec->endpoint, &request)) {
+        return;
+    }
+    out->why = !span_eq(request.model, spec->model) ? PREFIX_REASON_ELSEWHERE
+                                                    : rule_out_request(&request, spec->endpoint);
+    if (out->why == PREFIX_REASON_NONE) {
+        out->why = person_of_scope(e, spec->scope, &q.place.person) ? find_kept(&q, &t)
+                                                                    : PREFIX_REASON_NOT_HELD;
+    }
+    if (out->why == PREFIX_REASON_NONE) {
+        out->transcript = t;
+        out->instruction = buf_span(&e->later_instruction);
+    } else {
+        transcript_unref(t);
     }
     dialect_request_free(&request);
 }

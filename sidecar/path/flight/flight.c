@@ -450,6 +450,7 @@ static void deliver(struct flight *f)
 {
     struct flight_end end = f->end;
     end.behind = f->spec.behind.transcript != NULL;
+    end.asked_behind = f->is_behind;
     end.fell_back = f->fell_back && end.result == FLIGHT_RESULT_ANSWER;
     if (end.result == FLIGHT_RESULT_ANSWER && !f->spec.untracked) {
         f->table->hooks.completed(f->table->hooks.ctx, f, &end);

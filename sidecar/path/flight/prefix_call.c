@@ -174,7 +174,7 @@ void behind_answered(struct flight *f, bool wrong_form)
 {
     const struct answer *a = &f->assembler.answer;
     note(f, a, wrong_form);
-    if (a->tokens_in > 0 && a->tokens_out > 0) {
+    if (a->tokens_in > 0 && a->tokens_out > 0 && !f->spec.untracked) {
         prefix_note_size(flight_model(f), a->tokens_in + a->tokens_out);
     }
 }

@@ -291,22 +291,33 @@ static enum err fill(struct transcript *t, const struct transcript_chat *chat)
     return e;
 }
 
-uint64_t transcript_keep(struct transcripts *all, const struct transcript_chat *chat, mono_t now)
+/* NULL: see fill(). */
+static struct transcript *make(const struct transcript_chat *chat, mono_t now)
 {
     struct transcript *t = mem_new(sizeof *t);
     t->refs = 1;
     t->chat = chat->chat;
     t->tokens = chat->tokens;
     t->used = now;
-    follow_up_on(all, chat, t, now);
-    t->rival = rival_of(chat->place.person, chat->request, chat->begun);
-    t->changes = t->changes || has_rival(all, t);
     if (fill(t, chat) != ERR_OK) {
         transcript_unref(t);
-        return 0;
+        return NULL;
     }
     const struct span parts[] = {t->body, t->reply};
     hash_sha256(parts, 2, t->digest);
+    return t;
+}
+
+uint64_t transcript_keep(struct transcripts *all, const struct transcript_chat *chat, mono_t now)
+{
+    struct transcript before = {.conversation = 0};
+    struct transcript *t = make(chat, now);
+    follow_up_on(all, chat, t == NULL ? &before : t, now);
+    if (t == NULL) {
+        return 0;
+    }
+    t->rival = rival_of(chat->place.person, chat->request, chat->begun);
+    t->changes = t->changes || has_rival(all, t);
     struct item *item = mem_new(sizeof *item);
     item->t = t;
     list_init(&item->node);
@@ -368,4 +379,105 @@ enum transcript_found transcript_find(struct transcripts *all, const struct tran
     use(all, found, now);
     *out = found->t;
     return TRANSCRIPT_FOUND;
+}
+
+/* ---- earlier turns ---- */
+
+/* How many of the conversation's lines end with the reply that the prompt's history ends with; 0:
+ * with none before the last. */
+static size_t earlier_lines(const struct transcript *t, struct span prompt, unsigned forms,
+                            struct chat_history_place *where)
+{
+    struct chat_history cut = t->history;
+    while (cut.count > 1) {
+        cut.count--;
+        if (strcmp(cut.lines[cut.count - 1].role, "ASSISTANT") == 0 &&
+            chat_history_fits(&cut, prompt, forms, where)) {
+            return cut.count;
+        }
+    }
+    return 0;
+}
+
+/* NULL: what the conversation began with then is not certain. */
+static struct transcript *earlier(const struct transcript *t, size_t lines, mono_t now)
+{
+    struct buf body = {.max = TRANSCRIPT_MAX};
+    struct buf reply = {.max = TRANSCRIPT_MAX};
+    struct dialect_request request;
+    struct transcript *cut = NULL;
+    size_t message = t->history.lines[lines - 1].message;
+    if (dialect_earlier_request(t->body, message, &body, &reply) == ERR_OK &&
+        dialect_request_parse(buf_span(&body), t->place.endpoint, &request)) {
+        const struct transcript_chat chat = {.place = t->place,
+                                             .chat = t->chat,
+                                             .request = &request,
+                                             .body = buf_span(&body),
+                                             .reply = buf_span(&reply),
+                                             .thought = t->thought,
+                                             .tokens = -1};
+        cut = make(&chat, now);
+        dialect_request_free(&request);
+    }
+    if (cut != NULL) {
+        cut->conversation = t->conversation;
+        cut->changes = t->changes;
+    }
+    buf_free(&body);
+    buf_free(&reply);
+    return cut;
+}
+
+enum transcript_found transcript_find_earlier(struct transcripts *all,
+                                              const struct transcript_place *place,
+                                              struct span prompt, unsigned forms, mono_t now,
+                                              struct transcript **out,
+                                              struct chat_history_place *where)
+{
+    struct transcript *found = NULL;
+    bool any = false;
+    bool ambiguous = false;
+    make_room(all, now);
+    list_each(node, &all->items)
+    {
+        const struct transcript *t = list_item(node, struct item, node)->t;
+        struct chat_history_place here;
+        size_t lines = same_place(&t->place, place) ? earlier_lines(t, prompt, forms, &here) : 0;
+        struct transcript *cut = lines > 0 ? earlier(t, lines, now) : NULL;
+        any = any || same_place(&t->place, place);
+        if (cut == NULL) {
+            continue;
+        }
+        ambiguous = ambiguous ||
+                    (found != NULL && memcmp(found->digest, cut->digest, HASH_SHA256_BYTES) != 0);
+        transcript_unref(found);
+        found = cut;
+        *where = here;
+    }
+    if (found == NULL || ambiguous) {
+        transcript_unref(found);
+        return ambiguous ? TRANSCRIPT_AMBIGUOUS : any ? TRANSCRIPT_DIFFERS : TRANSCRIPT_NONE;
+    }
+    *out = found;
+    return TRANSCRIPT_FOUND;
+}
+
+bool transcript_person(const struct transcripts *all, const uint8_t *beginning, size_t len,
+                       struct hash_key *person)
+{
+    bool found = false;
+    require(len <= sizeof *person);
+    list_each(node, &all->items)
+    {
+        const struct hash_key *key = &list_item(node, struct item, node)->t->place.person;
+        if (memcmp(key, beginning, len) != 0) {
+            continue;
+        }
+        if (found && !hash_key_eq(*key, *person)) {
+            return false;
+        }
+        *person = *key;
+        found = true;
+    }
+    return found;
 }

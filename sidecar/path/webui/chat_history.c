@@ -46,6 +46,7 @@ static const char *role_name(struct span role)
 struct reading {
     struct chat_history *h;
     size_t room;
+    size_t message;
     enum err result;
 };
 
@@ -55,6 +56,7 @@ static bool read_message(void *ctx, struct span role, struct span text)
     struct chat_history *h = r->h;
     const char *name = role_name(role);
     size_t at = h->texts.len;
+    size_t message = r->message++;
     if (name == NULL) {
         r->result = ERR_INVALID;
         return false;
@@ -71,7 +73,7 @@ static bool read_message(void *ctx, struct span role, struct span text)
             h->lines = lines;
             r->room = room;
         }
-        h->lines[h->count++] = (struct chat_history_line){name, at, h->texts.len - at};
+        h->lines[h->count++] = (struct chat_history_line){name, at, h->texts.len - at, message};
     }
     return r->result == ERR_OK;
 }

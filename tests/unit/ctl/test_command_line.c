@@ -72,8 +72,15 @@ static void wrong_usage_says_what_is_wrong(void **state)
         {"compare --kind title --model m --slow 1s",
          "lullctl: compare takes no such option; try lullctl --help\n"},
         {"compare", "lullctl: compare needs --kind, as in --kind title; try lullctl --help\n"},
-        {"compare --kind title",
-         "lullctl: compare needs --model MODEL or MODEL@UPSTREAM; try lullctl --help\n"},
+        {"compare --kind title", "lullctl: compare needs --model MODEL or MODEL@UPSTREAM, or "
+                                 "--prefix; try lullctl --help\n"},
+        {"compare --prefix",
+         "lullctl: compare needs --kind, as in --kind title; try lullctl --help\n"},
+        {"compare --kind title --prefix --model m",
+         "lullctl: compare takes --prefix or --model, not both; try lullctl --help\n"},
+        {"compare --kind title --prefix --yes-send-stored-requests",
+         "lullctl: compare --prefix sends requests to no other upstream; try lullctl --help\n"},
+        {"stats --prefix", "lullctl: stats takes no such option; try lullctl --help\n"},
         {"compare --kind title --model m --last 0",
          "lullctl: --last is a number from 1 to 1000; try lullctl --help\n"},
     };

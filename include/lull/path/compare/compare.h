@@ -1,4 +1,5 @@
-/* compare.h: tries models on the task requests that are in the cache (lullctl compare).
+/* compare.h: tries models on the task requests that are in the cache (lullctl compare), or both forms
+ * in which their own model can be asked: as asked, and behind the conversation (--prefix).
  *
  *   start ─▶ collect, one page of the cache per loop iteration ─┬─▶ refused: nothing stored, or
  *                                                               │            `yes` is missing
@@ -8,6 +9,10 @@
  * the lowest priority: they wait for chats and are preempted by them like any task, and start after
  * all tasks that a client waits for. Each call is built from the stored body. No header of the
  * client is stored, so a call carries nothing but the upstream's own key.
+ *
+ * Of the two forms, each request is asked in one after the other. Behind its conversation it is
+ * asked after a call that reads the conversation, as the chat has done where a task comes: that
+ * call is counted in no result. Requests whose conversation is not held are left out.
  */
 #ifndef LULL_PATH_COMPARE_COMPARE_H
 #define LULL_PATH_COMPARE_COMPARE_H
@@ -15,13 +20,13 @@
 #include "lull/base/loop.h"
 #include "lull/path/cache/cache.h"
 #include "lull/path/compare/comparison.h"
-#include "lull/path/flight/flight.h"
+#include "lull/path/exchange/exchange.h"
 
 struct compare; /* runs comparisons, at most one at a time */
 
 /* Never NULL. Borrowed parts must outlive it. */
 struct compare *compare_create(struct loop *loop, struct cache *cache, struct servers *servers,
-                               struct flight_table *flights);
+                               struct engine *engine);
 /* Ends a run without an event. NULL is fine. */
 void compare_destroy(struct compare *c);
 

@@ -6,6 +6,7 @@
 
 #include "lull/base/buf.h"
 #include "lull/base/clock.h"
+#include "lull/config/kinds.h"
 #include "lull/config/settings.h"
 
 struct compare_run;
@@ -21,8 +22,9 @@ struct compare_candidate {
 struct compare_spec {
     struct settings *settings;
     int kind;
+    bool prefix; /* both forms of the model that was asked, in place of candidates */
     const struct compare_candidate *candidates;
-    size_t count; /* 1 to COMPARE_CANDIDATES */
+    size_t count; /* 1 to COMPARE_CANDIDATES; with prefix 0 */
     size_t last;  /* at most so many requests, the newest; 1 to COMPARE_LAST_MAX */
     bool yes;     /* requests may be sent to another upstream than the one they were stored from */
 };
@@ -35,7 +37,7 @@ struct compare_transfer {
 
 /* Why a run does not begin. */
 struct compare_refusal {
-    const char *why;                          /* static text, when count is 0 */
+    const char *why;                          /* when count is 0 */
     const struct compare_transfer *transfers; /* what needs `yes` */
     size_t count;
 };
@@ -49,8 +51,10 @@ struct compare_result {
     bool shape;        /* the answer has the kind's form, as it came or repaired */
     usec_t latency;    /* from the start of the call */
     int64_t tokens_in, tokens_out;
-    bool estimated; /* the tokens */
-    int64_t cost;   /* in millionths of the currency unit */
+    bool estimated;      /* the tokens */
+    int64_t tokens_read; /* of tokens_in, those that were not cached; -1: the server did not say */
+    usec_t prompt_time;  /* for reading them; -1: the server did not say */
+    int64_t cost;        /* in millionths of the currency unit */
     struct span answer;
     struct span stored;       /* the answer in the cache; also with an error */
     size_t finished, planned; /* calls of the run; this one is counted in finished */
@@ -61,8 +65,21 @@ struct compare_summary {
     struct span candidate;
     size_t calls, failed, shaped; /* shaped: answers of the right form */
     size_t skipped;               /* requests whose upstream is no longer configured */
-    usec_t p50, p95;              /* of the answers' latency; -1: no answers */
+    usec_t p50, p90, p95;         /* of the answers' latency; -1: no answers */
     int64_t tokens_in, tokens_out, cost;
+    struct compare_sum {
+        int64_t total;
+        size_t answers; /* that said it */
+    } tokens_read, prompt_time;
+};
+
+/* How a run has ended. */
+struct compare_ending {
+    const struct compare_summary *rows; /* one of each candidate, or form */
+    size_t count;
+    const char *why; /* NULL, or why it ended early; static text */
+    bool prefix;
+    size_t prefix_not[PREFIX_REASON_COUNT]; /* requests that were left out, by reason */
 };
 
 /* Called from the loop. After `refused` or `ended` the run is gone. Each may call compare_stop(). */
@@ -70,8 +87,7 @@ struct compare_events {
     void (*refused)(void *ctx, const struct compare_refusal *refusal);
     /* false: pause until compare_resume() */
     bool (*result)(void *ctx, const struct compare_result *result);
-    /* One row per candidate. why: NULL, or why the run ended early. */
-    void (*ended)(void *ctx, const struct compare_summary *rows, size_t count, const char *why);
+    void (*ended)(void *ctx, const struct compare_ending *ending);
 };
 
 #endif

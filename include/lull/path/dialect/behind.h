@@ -19,6 +19,12 @@ struct dialect_behind {
  * member of neither sort that the chat does not have alike. out is unchanged then. */
 MUST_CHECK enum err dialect_behind_request(const struct dialect_behind *in, struct buf *out);
 
+/* An earlier turn of the conversation: appends the chat's request as it was before message `reply`
+ * (from 0, an assistant's), and that message's text. ERR_INVALID: there is no such message before
+ * which others stand, or its content is no plain text. out and text may be left with a part. */
+MUST_CHECK enum err dialect_earlier_request(struct span chat, size_t reply, struct buf *out,
+                                            struct buf *text);
+
 /* How a request goes on from the conversation that ended with `reply`. */
 enum dialect_sequel {
     DIALECT_SEQUEL_CONTINUES, /* it begins with all of it, as dialect_behind_request() takes it */

@@ -65,6 +65,14 @@ bool engine_last_miss(struct engine *e, struct span kind, struct explain_miss *o
 /* The endpoint of a kept request, by the flags of its answer record. */
 enum endpoint engine_entry_endpoint(unsigned flags);
 
+/* The conversation that a kept request belongs to, which may have gone on since: among those of the
+ * person whose scope begins with the request's (8 hex digits), at the server, path and model that
+ * the request is to be sent to. spec: settings, kind, policy, upstream, endpoint, target, body,
+ * model, scope. out->transcript: NULL, and out->why, or a reference that the caller gives back.
+ * out->instruction is valid until the next call. */
+void engine_find_behind(struct engine *e, const struct flight_spec *spec,
+                        struct flight_behind *out);
+
 /* The table of flights. Valid as long as the engine. */
 struct flight_table *engine_flights(struct engine *e);
 

@@ -47,6 +47,7 @@ struct flight_end {
     enum flight_result result;
     bool fell_back;       /* the answer is the fallback's: not kept */
     bool behind;          /* its key holds a conversation: no exact record leads to it */
+    bool asked_behind;    /* its last call was asked behind that conversation */
     bool upstream_failed; /* RAW with an error status, or FAILED: counts as `failed` */
     /* EMPTY: why. */
     enum outcome outcome;

@@ -111,6 +111,19 @@ enum transcript_found transcript_find(struct transcripts *all, const struct tran
                                       mono_t now, struct transcript **out,
                                       struct chat_history_place *where);
 
+/* The same for a task of an earlier turn: *out is the conversation as it was at the end of that turn.
+ * It is kept nowhere: the caller unreferences it. */
+enum transcript_found transcript_find_earlier(struct transcripts *all,
+                                              const struct transcript_place *place,
+                                              struct span prompt, unsigned forms, mono_t now,
+                                              struct transcript **out,
+                                              struct chat_history_place *where);
+
+/* The only person with conversations here whose key begins with those bytes; false: there is none,
+ * or several. */
+bool transcript_person(const struct transcripts *all, const uint8_t *beginning, size_t len,
+                       struct hash_key *person);
+
 struct transcript *transcript_ref(struct transcript *t); /* NULL is fine */
 void transcript_unref(struct transcript *t);             /* NULL is fine */
 

@@ -15,6 +15,7 @@
 struct chat_history_line {
     const char *role; /* "USER", "ASSISTANT", "SYSTEM" */
     size_t at, len;   /* its text, in chat_history.texts */
+    size_t message;   /* its number among the chat's messages; the reply's: their count */
 };
 
 /* A conversation as task prompts have it: messages without text, and those of tools, are not in
