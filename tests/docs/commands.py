@@ -220,6 +220,7 @@ class Shop:
             os.makedirs(path)
         self.up = Upstream()
         self.up.when(lambda e: e.kind == "chat" and b"title" in e.body, say('{"title": "Hello"}'))
+        self.up.when(lambda e: e.kind == "chat" and b"apple tree" in e.body, say("It depends."))
         self.lull = Lull({name: self.up for name in UPSTREAMS}, folder=home)
         self.program("lullctl", f'export LULL_SERVER_CONTROL={self.lull.control_path}\nexec "{lullctl}" "$@"')
         self.program("lulld", f'exec "{lulld}" -c {self.lull.config_path} --data-dir {folder}/other "$@"')
@@ -242,8 +243,8 @@ class Shop:
         os.chmod(path, 0o755)
 
     def seed(self):
-        """Files that the pages name, and answers in the cache."""
-        from prompts import body
+        """Files that the pages name, a chat, and the answers to its tasks in the cache."""
+        from prompts import body, chat_body
         for name in ("data.mdb", "lock.mdb"):
             with open(os.path.join(self.decoy, name), "w", encoding="ascii"):
                 pass
@@ -251,6 +252,8 @@ class Shop:
             with open(os.path.join(self.work, "request.json"), "w", encoding="utf-8") as f:
                 f.write(body("title", "How do I prune an apple tree?"))
         with self.lull.client() as c:
+            r = c.post("/v1/chat/completions", chat_body("How do I prune an apple tree?", tools=False))
+            assert r.status == 200, r
             for kind in ("title", "tags", "query"):
                 r = c.post("/v1/chat/completions", body(kind, "How do I prune an apple tree?"))
                 assert r.status == 200, r

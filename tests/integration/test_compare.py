@@ -10,7 +10,7 @@ import prompts
 from client import Client
 from lull import LULLCTL, LullTest, clean_environment, eventually, main, settled
 from prompts import PATH, headers
-from upstream import Gate, good, say, status, whole_document
+from upstream import BEHIND, Gate, good, say, status, whole_document
 
 SECRET = "TOP-SECRET-4711"
 SMALL, LARGE = "qwen3-0.6b", "gemma3-4b"
@@ -186,6 +186,68 @@ class WhatIsSent(CompareTest):
         lull = self.two()
         r, lines = self.ask(lull, "a", kind="tags")
         self.assertEqual((r.status, lines[0]["error"]), (409, "nothing to send: no requests of that kind are stored"))
+
+
+class BothForms(CompareTest):
+    """--prefix: as asked, and behind the conversation."""
+
+    def played(self, users=("ann",)):
+        """One chat of each user, and its title as it was asked."""
+        lull = self.two(tasks="settle = 0\nprefix = as-asked\n[task tags]\nprefix = chat\n")
+        self.here.when(lambda e: e.kind == "chat", say("It rises for an hour."))
+        turns = prompts.history(("user", "How long?"), ("assistant", "It rises for an hour."))
+        title = json.dumps({"model": "m", "stream": False, "messages": [{"role": "user", "content": prompts.title(turns)}]})
+        chat = json.dumps({"model": "m", "stream": True, "messages": [{"role": "user", "content": "How long?"}]})
+        c = self.connect(lull)
+        for user in users:
+            ours = [(n, v) for n, v in as_user(user) if n != "X-OpenWebUI-Task"]
+            self.assertEqual(c.post(PATH["openai"], chat, ours).status, 200)
+            self.assertEqual(c.post(PATH["openai"], title, as_user(user)).status, 200)
+        lull.committed()
+        return lull
+
+    def test_both_forms_of_each_request(self):
+        lull = self.played(("ann", "bob"))
+        before, seen = self.state(lull), self.here.count()
+        r, lines = self.ask(lull, more="&prefix=1")
+        self.assertEqual((r.status, len(lines)), (200, 5))
+        self.assertEqual([line["candidate"] for line in lines[:4]], ["as asked", "behind the chat"] * 2)
+        self.assertEqual({(line["ok"], line["model"], line["upstream"], line["of"]) for line in lines[:4]},
+                         {(True, "m", "default", 4)})
+        self.assertEqual([row["calls"] for row in lines[4]["summary"]], [2, 2])
+        self.assertEqual(lines[4]["prefix_not"], {})
+        sent = [e for e in self.here.records[seen:] if not e.is_probe]
+        self.assertEqual([e.json["messages"][-1]["content"].startswith(BEHIND) for e in sent], [False, False, True] * 2)
+        self.assertEqual([len(e.json["messages"]) for e in sent], [1, 2, 3] * 2)
+        self.assertEqual(sent[1].json["max_tokens"], 1)
+        self.assertEqual([e.header("Authorization") for e in sent], [None] * 6)
+        self.assertFalse([e for e in sent if SECRET.encode() in e.raw_head + e.raw_body])
+        self.assertEqual(self.there.count(), 0)
+        self.assertEqual(self.state(lull), before)
+
+    def test_lullctl_prints_both(self):
+        lull = self.played()
+        self.fill(lull, 1)
+        p = lull.ctl("compare", "--prefix", "--kind", "title")
+        self.assertEqual((p.returncode, p.stderr), (0, ""))
+        lines = p.stdout.splitlines()
+        self.assertRegex(lines[1], r"^  \(stored\) +\{")
+        self.assertRegex(lines[2], r"^  as asked +\{")
+        self.assertRegex(lines[3], r"^  behind the chat  \{")
+        self.assertRegex(lines[5], r"^asked +calls +failed +shape +tokens read +reading s +p50 s +p90 s$")
+        self.assertRegex(lines[6], r"^as asked +1 +0 +100 % +(-|\d+) +(-|\d+\.\d\d) +\d+\.\d\d +\d+\.\d\d$")
+        self.assertRegex(lines[7], r"^behind the chat +1 +0 +100 % ")
+        self.assertEqual(lines[8], "left out: 1 not_held")
+
+    def test_none_is_held(self):
+        lull = self.two()
+        self.fill(lull, 2)
+        p = lull.ctl("compare", "--prefix", "--kind", "title")
+        self.assertEqual((p.returncode, p.stdout), (1, ""))
+        self.assertIn("none of the 2 stored requests behind its conversation (not_held 2)", p.stderr)
+        self.assertEqual(self.ask(lull, more="&prefix=1")[0].status, 409)
+        r, lines = self.ask(lull, "a", more="&prefix=1")
+        self.assertEqual((r.status, lines[0]["error"]), (400, "line 1: prefix=1 takes no models"))
 
 
 class WhoAndWhat(CompareTest):

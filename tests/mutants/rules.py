@@ -991,3 +991,24 @@ mutant("hostile", "an error without an end is left", "sidecar/path/flight/call.c
        "assembler_finished(&f->assembler) : false;", ("integration.hostile",))
 CIRCLE = ("unit.store.test_store_faults",)
 mutant("cache", "a damaged page is not the end of the log", "sidecar/path/store/change.c", "    return whole ? 0 : MDB_CORRUPTED;", "    return whole ? 0 : MDB_NOTFOUND;", CIRCLE)
+
+# ---- lullctl compare --prefix ----
+
+R = "prefix: compare"
+FORMS = ("scenario.test_compare",)
+FORM_FILE = "sidecar/path/compare/compare_forms.c"
+mutant(R, "the conversation is read before the call behind it", FORM_FILE,
+       "run->forms.reads = form == FORM_AS_ASKED;", "run->forms.reads = false;", FORMS)
+mutant(R, "an answer to the other form does not count", FORM_FILE,
+       "return behind && !end->asked_behind ?", "return behind && end == NULL ?", FORMS)
+mutant(R, "nothing is learnt of sizes", "sidecar/path/flight/prefix_call.c",
+       "a->tokens_out > 0 && !f->spec.untracked) {", "a->tokens_out > 0) {", FORMS)
+mutant(R, "a request goes behind a conversation of the same person only", CHOICE,
+       "out->why = person_of_scope(e, spec->scope, &q.place.person) ?",
+       "out->why = transcript_person(e->transcripts, (const uint8_t *)\"\", 0, &q.place.person) ?", FORMS)
+mutant(R, "a conversation that went on is taken as it was", CHOICE,
+       "if (why != PREFIX_REASON_DIFFERS && why != PREFIX_REASON_NO_REPLY) {", "if (q->kind >= 0) {", FORMS)
+mutant(R, "a key that could be of two persons tells none", TRANSCRIPT,
+       "if (found && !hash_key_eq(*key, *person)) {", "if (found && len == 0) {", HELD)
+mutant(R, "earlier turns that begin differently are ambiguous", TRANSCRIPT,
+       "memcmp(found->digest, cut->digest, HASH_SHA256_BYTES) != 0);", "memcmp(found->digest, cut->digest, 0) != 0);", HELD)

@@ -538,6 +538,12 @@ static void answer_cached(struct upstream_call *call, int cached)
     model_end(call);
 }
 
+/* The most tokens that the server's one model was seen to take. */
+static void note_shown(void *ctx, const struct prefix_view *v)
+{
+    *(int64_t *)ctx = v->learnt->shown;
+}
+
 static void each_request_is_asked_in_both_forms_and_nothing_is_learnt(void **state)
 {
     (void)state;
@@ -547,6 +553,8 @@ static void each_request_is_asked_in_both_forms_and_nothing_is_learnt(void **sta
     stored_title(w, ANN, ask_title(FIRST[0], REPLY));
     const struct task_figures before = *world_task(w, "title");
     uint64_t learnt = prefix_changes(world_servers(w));
+    int64_t shown[2] = {-1, -1};
+    prefix_each(world_servers(w), note_shown, &shown[0]);
     size_t calls = model_calls(w);
     assert_non_null(begin_forms(w, &t));
     assert_has_not(model_body(last(w)), TURN_1);
@@ -579,6 +587,9 @@ static void each_request_is_asked_in_both_forms_and_nothing_is_learnt(void **sta
     }
     assert_memory_equal(world_task(w, "title"), &before, sizeof before);
     assert_int_equal(prefix_changes(world_servers(w)), learnt);
+    prefix_each(world_servers(w), note_shown, &shown[1]);
+    assert_true(shown[0] > 0);
+    assert_int_equal(shown[1], shown[0]);
     cache_flush(world_cache(w));
     assert_int_equal(cache_stats(world_cache(w)).entries, 1);
     world_end(w);

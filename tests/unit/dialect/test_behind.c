@@ -154,6 +154,54 @@ static void the_next_request_is_compared(void **state)
     }
 }
 
+static void an_earlier_request_ends_before_a_reply(void **state)
+{
+    (void)state;
+    static const char chat[] = "{\"model\":\"m\",\"messages\":[ " S("s") " ,\n" U("a") " , " A(
+        "Re\\\"ply") "," U("b") "," A("Two") "," U("c") " ],\"tools\":[1]}";
+    static const struct {
+        size_t reply;
+        const char *body, *text; /* NULL: there is none */
+    } cases[] = {
+        {2, "{\"model\":\"m\",\"messages\":[ " S("s") " ,\n" U("a") " ],\"tools\":[1]}", "Re\"ply"},
+        {4,
+         "{\"model\":\"m\",\"messages\":[ " S("s") " ,\n" U("a") " , " A("Re\\\"ply") "," U(
+             "b") "],\"tools\":[1]}",
+         "Two"},
+        {0, NULL, NULL},
+        {1, NULL, NULL}, /* no reply */
+        {6, NULL, NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct buf body = {.max = 4096};
+        struct buf text = {.max = 4096};
+        enum err e = dialect_earlier_request(span_of(chat), cases[i].reply, &body, &text);
+        assert_int_equal(e, cases[i].body == NULL ? ERR_INVALID : ERR_OK);
+        if (e == ERR_OK) {
+            assert_true(span_eq(buf_span(&body), span_of(cases[i].body)));
+            assert_true(span_eq(buf_span(&text), span_of(cases[i].text)));
+        }
+        buf_free(&body);
+        buf_free(&text);
+    }
+    static const char *const odd[] = {
+        "{\"messages\":[" A("first") "]}",
+        "{\"messages\":[" U("a") ",{\"role\":\"assistant\",\"content\":[]}]}",
+        "{\"messages\":[" U("a") ",{\"role\":\"assistant\"}]}",
+        "{\"messages\":\"a\"}",
+        "{}",
+        "nothing",
+    };
+    for (size_t i = 0; i < sizeof odd / sizeof odd[0]; i++) {
+        struct buf body = {.max = 4096};
+        struct buf text = {.max = 4096};
+        assert_int_equal(dialect_earlier_request(span_of(odd[i]), i == 0 ? 0 : 1, &body, &text),
+                         ERR_INVALID);
+        buf_free(&body);
+        buf_free(&text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -161,6 +209,7 @@ int main(void)
         cmocka_unit_test(ollama_s_options_are_joined),
         cmocka_unit_test(sampling_does_not_lay_out_a_prompt),
         cmocka_unit_test(the_next_request_is_compared),
+        cmocka_unit_test(an_earlier_request_ends_before_a_reply),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

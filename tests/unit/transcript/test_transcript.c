@@ -259,6 +259,78 @@ static void equal_ends_of_different_beginnings_are_ambiguous(void **state)
     transcripts_destroy(all);
 }
 
+/* A task of an earlier turn; the caller unreferences *out. */
+static enum transcript_found find_earlier(struct transcripts *all, struct hash_key person,
+                                          const char *history, struct transcript **out)
+{
+    char prompt[1024];
+    struct chat_history_place p;
+    const struct transcript_place where = place(person);
+    snprintf(prompt, sizeof prompt, "Do.\n<chat_history>\n%s\n</chat_history>", history);
+    return transcript_find_earlier(all, &where, span_of(prompt), CHAT_HISTORY_END, START, out, &p);
+}
+
+static void an_earlier_turn_is_found_as_it_was(void **state)
+{
+    (void)state;
+    struct transcripts *all = transcripts_create();
+    struct transcript *then = NULL;
+    struct transcript *now = NULL;
+    const struct transcript_place where = place(ANN);
+    keep(all, ANN, CHAT_1, HI, REPLY);
+    assert_int_equal(find_at(all, &where, CHAT_1, "USER: Hi\nASSISTANT: " REPLY, START, &then),
+                     TRANSCRIPT_FOUND);
+    transcript_ref(then);
+    keep(all, ANN, CHAT_1, HI_2, "Yes.");
+    assert_int_equal(find(all, ANN, CHAT_1, "USER: Hi\nASSISTANT: " REPLY), TRANSCRIPT_DIFFERS);
+    assert_int_equal(find_earlier(all, ANN, "USER: Hi\nASSISTANT: " REPLY, &now), TRANSCRIPT_FOUND);
+    assert_memory_equal(now->digest, then->digest, HASH_SHA256_BYTES);
+    assert_true(span_eq(now->body, then->body));
+    assert_true(span_eq(now->reply, then->reply));
+    assert_int_equal(now->conversation, then->conversation);
+    assert_int_equal(count(all), 1); /* it is not kept */
+    transcript_unref(now);
+    transcript_unref(then);
+    assert_int_equal(find_earlier(all, ANN, "USER: And?\nASSISTANT: Yes.", &now),
+                     TRANSCRIPT_DIFFERS); /* the last turn is no earlier one */
+    assert_int_equal(find_earlier(all, BOB, "USER: Hi\nASSISTANT: " REPLY, &now), TRANSCRIPT_NONE);
+    /* two conversations that went on alike from there */
+    keep(all, ANN, CHAT_2, HI_2, "No.");
+    assert_int_equal(find_earlier(all, ANN, "USER: Hi\nASSISTANT: " REPLY, &now), TRANSCRIPT_FOUND);
+    transcript_unref(now);
+    keep(
+        all, ANN, NO,
+        "{\"messages\":[{\"role\":\"system\",\"content\":\"s\"}," /* and one that began otherwise */
+        "{\"role\":\"user\",\"content\":\"Hi\"},{\"role\":\"assistant\",\"content\":"
+        "\"Hello there, person.\"},{\"role\":\"user\",\"content\":\"So?\"}]}",
+        "So.");
+    assert_int_equal(find_earlier(all, ANN, "USER: Hi\nASSISTANT: " REPLY, &now),
+                     TRANSCRIPT_AMBIGUOUS);
+    transcripts_destroy(all);
+}
+
+static void a_person_is_told_by_the_beginning_of_the_key(void **state)
+{
+    (void)state;
+    static const struct hash_key alike = {1, 9}; /* as ANN's, up to its middle */
+    struct transcripts *all = transcripts_create();
+    struct hash_key found;
+    uint8_t ann[sizeof ANN];
+    memcpy(ann, &ANN, sizeof ann);
+    assert_false(transcript_person(all, ann, 4, &found));
+    keep(all, BOB, CHAT_1, HI, REPLY);
+    assert_false(transcript_person(all, ann, 4, &found));
+    keep(all, ANN, CHAT_1, HI, REPLY);
+    keep(all, ANN, CHAT_2, HI, REPLY);
+    assert_true(transcript_person(all, ann, 4, &found));
+    assert_true(hash_key_eq(found, ANN));
+    keep(all, alike, CHAT_1, HI, REPLY);
+    assert_false(transcript_person(all, ann, 4, &found)); /* it could be either */
+    assert_true(transcript_person(all, ann, sizeof ann, &found));
+    assert_true(hash_key_eq(found, ANN));
+    transcripts_destroy(all);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -269,6 +341,8 @@ int main(void)
         cmocka_unit_test(what_is_not_certain_is_not_kept),
         cmocka_unit_test(the_least_recently_used_make_room),
         cmocka_unit_test(equal_ends_of_different_beginnings_are_ambiguous),
+        cmocka_unit_test(an_earlier_turn_is_found_as_it_was),
+        cmocka_unit_test(a_person_is_told_by_the_beginning_of_the_key),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
