@@ -23,6 +23,8 @@ class Job:
         self.head_sent = False
         self.record = {"server": server.name, "kind": "rewarm" if self.limit == 1 else self.kind,
                        "digest": digest(self.messages), "mark": mark(self.messages),
+                       "chat": headers.get("x-openwebui-chat-id", ""),
+                       "behind": self.kind != "chat" and len(self.messages) > 1,
                        "arrived": self.clock.now(), "started": None, "ended": None,
                        "prompt": tokens(self.prompt), "cached": 0, "read": 0, "made": 0, "seconds": 0.0,
                        "end": "waiting"}

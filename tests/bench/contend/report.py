@@ -84,6 +84,32 @@ def model_figures(cell):
             "rewarms": len(rewarm), "rewarm_seconds": sum(r["seconds"] for r in rewarm)}
 
 
+def holder(record):
+    """Whose conversation the slot holds after it; empty: none that goes on."""
+    return record["chat"] if record["kind"] in ("chat", "rewarm") or record["behind"] else ""
+
+
+def what(record):
+    if record["kind"] in ("chat", "rewarm"):
+        return "another " + record["kind"]
+    return record["kind"] + (" behind another chat" if record["behind"] else " as asked")
+
+
+def losses(cell):
+    """Later turns of which less than half was cached, by what took the slot from their conversation."""
+    turns = {c["digest"]: c["turn"] for c in cell["chats"]}
+    owner, taken, out = "", {}, {}
+    for r in sorted((r for r in cell["records"] if r["started"] is not None and r["server"] == "chat"),
+                    key=lambda r: r["started"]):
+        chat = holder(r)
+        if owner not in ("", chat):
+            taken[owner] = what(r)
+        if r["kind"] == "chat" and turns.get(r["digest"], 0) > 0 and 2 * r["cached"] < r["prompt"]:
+            out[taken.get(chat, "-")] = out.get(taken.get(chat, "-"), 0) + 1
+        owner = chat
+    return out
+
+
 def prefix_figures(cell):
     """What after-reply tasks cost the model, and how many were asked behind their conversation; the first
     token of later turns."""
@@ -91,7 +117,7 @@ def prefix_figures(cell):
     later = waits(cell, False).values()
     out = {"after_calls": len(after), "after_seconds": sum(r["seconds"] for r in after),
            "after_made": sum(r["made"] for r in after), "later_p90": percentile(later, 90),
-           "used": 0, "not": {}}
+           "used": 0, "not": {}, "lost": losses(cell)}
     for kind in KINDS:
         mine = [r for r in cell["records"] if r["kind"] == kind]
         out["prompt_" + kind], out["read_" + kind] = (sum(r[k] for r in mine) for k in ("prompt", "read"))
@@ -157,18 +183,22 @@ def task_table(rows):
     return out
 
 
+def counts(found):
+    return ", ".join(f"{name} {n}" for name, n in sorted(found.items(), key=lambda i: (-i[1], i[0])))
+
+
 def prefix_table(rows):
     """The prompts of after-reply tasks: their tokens, and those that were read; what the model did for them."""
     out = [f"{'mode':<8}{'title read':>14}{'tags read':>14}{'follow-ups read':>17}{'autocompl. read':>17}"
            f"{'calls':>7}{'made':>7}{'model s':>9}{'later p50':>11}{'p90':>7}  prefix used, not used"]
     for r in rows:
         read = [f"{r['read_' + k]}/{r['prompt_' + k]}" for k in KINDS]
-        why = ", ".join(f"{name} {n}" for name, n in sorted(r["not"].items(), key=lambda i: (-i[1], i[0])))
-        used = f"{r['used']}" + (f"; {why}" if why else "") if r["mode"] in LULL else ""
+        used = f"{r['used']}" + (f"; {counts(r['not'])}" if r["not"] else "") if r["mode"] in LULL else ""
         out.append(f"{r['mode']:<8}{read[0]:>14}{read[1]:>14}{read[2]:>17}{read[3]:>17}{r['after_calls']:>7}"
                    f"{r['after_made']:>7}{r['after_seconds']:>9.1f}{r['later_p50']:>11.2f}{r['later_p90']:>7.2f}"
                    f"  {used}".rstrip())
-    return out
+    return out + ["later turns that lost their prompt, by what took the slot:"] + [
+        f"  {r['mode']:<8} {sum(r['lost'].values())}" + (f": {counts(r['lost'])}" if r["lost"] else "") for r in rows]
 
 
 def line(what, have, want, ok, more=""):
