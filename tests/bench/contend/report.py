@@ -105,7 +105,10 @@ def losses(cell):
         if owner not in ("", chat):
             taken[owner] = what(r)
         if r["kind"] == "chat" and turns.get(r["digest"], 0) > 0 and 2 * r["cached"] < r["prompt"]:
-            out[taken.get(chat, "-")] = out.get(taken.get(chat, "-"), 0) + 1
+            why = taken.get(chat, "own task behind it")
+            out[why] = out.get(why, 0) + 1
+        if chat != "" and not r["behind"]:
+            taken.pop(chat, None)  # read again
         owner = chat
     return out
 
