@@ -311,10 +311,11 @@ static size_t find_end(const char *data, size_t len, size_t from)
     return SIZE_MAX;
 }
 
-static bool has_bare_lf(const char *data, size_t len)
+/* Whether an LF from `from` on has no CR before it. */
+static bool has_bare_lf(const char *data, size_t from, size_t len)
 {
     const char *end = data + len;
-    for (const char *lf = memchr(data, '\n', len); lf != NULL;
+    for (const char *lf = memchr(data + from, '\n', len - from); lf != NULL;
          lf = memchr(lf + 1, '\n', (size_t)(end - lf) - 1)) {
         if (lf == data || lf[-1] != '\r') {
             return true;
@@ -323,18 +324,19 @@ static bool has_bare_lf(const char *data, size_t len)
     return false;
 }
 
-/* What can be said of a head that is not complete. */
-static enum http_error check_early(const char *data, size_t start, size_t len)
+/* What can be said of a head that is not complete; bytes before `seen` were looked at. */
+static enum http_error check_early(const char *data, size_t start, size_t seen, size_t len)
 {
+    size_t from = seen > start ? seen : start;
     const char *lf = memchr(data + start, '\n', len - start);
     size_t line = lf == NULL ? len - start : (size_t)(lf - data) - start;
-    for (size_t i = start; i < start + line; i++) {
+    for (size_t i = from > start ? from - 1 : start; i < start + line; i++) {
         unsigned char c = (unsigned char)data[i];
         if ((c < 0x20 && !(c == '\r' && i + 1 >= start + line)) || c == 0x7f) {
             return HTTP_ERROR_BAD_REQUEST;
         }
     }
-    if (has_bare_lf(data + start, len - start)) {
+    if (has_bare_lf(data + start, from - start, len - start)) {
         return HTTP_ERROR_BAD_REQUEST;
     }
     if (lf == NULL && line > HTTP_MAX_TARGET + 64) {
@@ -358,8 +360,8 @@ enum http_parse http_parse_head(char *data, size_t len, size_t *scanned, struct 
     size_t from = *scanned > start + 3 ? *scanned - 3 : start;
     size_t end = find_end(data, len, from);
     if (end == SIZE_MAX) {
+        enum http_error e = check_early(data, start, *scanned, len);
         *scanned = len;
-        enum http_error e = check_early(data, start, len);
         return e == HTTP_ERROR_NONE ? HTTP_PARSE_MORE : parse_fails(error, e);
     }
     if (end + 4 - start > HTTP_MAX_HEAD) {
