@@ -105,7 +105,7 @@ def check_content(world, kind, text, response, most=2):
     check_calls(world, text, most)
 
 
-def task(world, kind, text, session=None, dialect="openai", most=2, **more):
+def task(world, kind, text, session=None, dialect="openai", most=4, **more):  # max_requeue, and a retry
     session = session or Session(world)
     response = session.ask("POST", PATH[dialect], headers(dialect, kind=kind), body(kind, text, dialect, **more))
     check_content(world, kind, text, response, most)
