@@ -341,7 +341,7 @@ mutant(R, "so it is after giving way", FLIGHT, "completion_release_all(f);\n    
 mutant(R, "priority goes first", SCHEDULE, "if (a->policy->priority != b->policy->priority) {", "if (a == b) {", UNIT)
 mutant(R, "the lower number goes first", SCHEDULE, "return a->policy->priority < b->policy->priority;",
        "return a->policy->priority > b->policy->priority;", UNIT)
-mutant(R, "then the oldest", SCHEDULE, "return a->born.us < b->born.us;", "return a->born.us > b->born.us;", UNIT)
+mutant(R, "then the oldest", SCHEDULE, "held_a : a->born.us < b->born.us;", "held_a : a->born.us > b->born.us;", UNIT)
 mutant(R, "who joins late has waited as long as the first", FLIGHT, "add_waiter(f, waiter, true);\n",
        "add_waiter(f, waiter, true);\n        if (f->state == FLIGHT_STATE_QUEUED) {\n"
        "            gate_end(t->parts.gate, &f->ticket, false);\n"
@@ -942,9 +942,15 @@ mutant(R, "sampling is the task's", SEQUEL, "            edits[count++] = (struc
 mutant(R, "tasks that keep the cache need no rewarm", SCHEDULE, "    j->row->displacing += j->keeps_cache ? 0 : 1;",
        "    j->row->displacing++;", BEHIND)
 mutant(R, "what is read to its end waits longer", DECIDE, "(settle > 0 ? slowness(s, m) + reading : 0)", "(settle > 0 ? slowness(s, m) + reading / 10 : 0)", UNIT)
-mutant(R, "the cheapest goes first", SCHEDULE, "return a->cost != b->cost ? a->cost < b->cost : a->born.us < b->born.us;",
-       "return a->cost != b->cost ? a->cost > b->cost : a->born.us < b->born.us;", UNIT)
-mutant(R, "a title is bound to its first turn", CHOICE, "        flight_replied(e->flights);\n", "", BEHIND)
+mutant(R, "the cheapest goes first", SCHEDULE, "return a->cost < b->cost ? -1 : 1;", "return a->cost < b->cost ? 1 : -1;", UNIT)
+mutant(R, "an older turn goes first", SCHEDULE, "    if (!is_behind_same(a, b) || (alike && (a->cost < 0 || b->cost < 0))) {",
+       "    if (!is_behind_same(a, b) || !alike || a->cost < 0 || b->cost < 0) {", UNIT)
+mutant(R, "what is cached goes first", SCHEDULE, "return held_a != held_b ? held_a : a->born.us < b->born.us;",
+       "return held_a != held_b ? held_b : a->born.us < b->born.us;", UNIT)
+mutant(R, "the cache is known when the answer begins", PREFIX_CALL, "    if (f->is_behind) {\n        f->when = prefix_when_of(model, place_of(f));\n    }\n", "", BEHIND)
+mutant(R, "an older turn has to go back", PREFIX, ": r->after_task || r->what.turn != what.turn ? PREFIX_AFTER_OWN", ": r->after_task ? PREFIX_AFTER_OWN", BEHIND)
+mutant(R, "one state is enough to be bound", PREFIX, "        if (why == PREFIX_REASON_NONE) {\n            break;", "        if (why != PREFIX_REASON_NONE) {\n            break;", BEHIND)
+mutant(R, "a title is bound to its first turn", CHOICE, "    flight_replied(e->flights);\n", "", BEHIND)
 mutant(R, "a purge forgets conversations", CHOICE, "    if (generation != e->held_since) {", "    if (generation > e->held_since + 5) {", BEHIND)
 mutant(R, "a model that is as bad as asked is not worse", PREFIX, "return more && (two ||", "return (more || two) && (two ||", LEARNT)
 

@@ -86,6 +86,20 @@ static struct upstream_call *task(struct world *w, const char *headers, const ch
     return model_calls(w) > before ? last_call(w) : NULL;
 }
 
+static const char *ask_tags(const char *user, const char *reply)
+{
+    static char body[4096];
+    snprintf(
+        body, sizeof body,
+        "{\"model\":\"m\",\"stream\":false,\"messages\":[{\"role\":\"user\",\"content\":\"### "
+        "Task:\\nGenerate 1-3 broad tags categorizing the main themes of the chat history, along "
+        "with 1-3 more specific subtopic tags.\\nJSON format: { \\\"tags\\\": [\\\"tag1\\\", "
+        "\\\"tag2\\\", \\\"tag3\\\"] }\\n### Chat History:\\n<chat_history>\\nUSER: "
+        "%s\\nASSISTANT: %s\\n</chat_history>\"}]}",
+        user, reply);
+    return body;
+}
+
 static int64_t used(struct world *w, const char *kind)
 {
     const struct task_figures *t = world_task(w, kind);
@@ -448,6 +462,89 @@ static void a_server_that_cannot_go_back_gets_one_task_a_turn(void **state)
     world_end(w);
 }
 
+/* A task that is called while a chat is answered is read after it: its own conversation was the last
+ * by the time of the call, and is not any more. */
+static void what_the_cache_holds_is_known_when_an_answer_begins(void **state)
+{
+    (void)state;
+    static const char *const sets[] = {"tasks.prefix=auto", "tasks.max_hold=1s", NULL};
+    struct world *w = world_begin(sets);
+    for (unsigned i = 0; i < 2; i++) {
+        char user[32], reply[64], headers[160];
+        const char *turns[] = {user, NULL};
+        snprintf(user, sizeof user, "Question %u", i);
+        snprintf(reply, sizeof reply, "The answer to that is number %u.", i);
+        snprintf(headers, sizeof headers, ANN "X-OpenWebUI-Chat-Id: c%u\r\n", i);
+        chat(w, headers, turns, reply);
+        (void)post(w, PATH, BOB, ask_chat(FIRST)); /* another chat is being answered */
+        struct upstream_call *bob = last_call(w);
+        (void)post(w, PATH, headers, ask_follow_up(user, reply));
+        seconds(w, 2); /* max_hold is over: it is called beside the chat */
+        struct upstream_call *call = last_call(w);
+        assert_has(model_body(call), user);
+        answer(bob, "Yes indeed, it is.", 500, -1);
+        answer(call, FOLLOW_UPS, 900, 0);
+        seconds(w, 3);
+    }
+    turn(w, 5, 900, 600, FOLLOW_UPS);
+    assert_int_equal(used(w, "follow_up"), 3); /* what was found out is not about `first` */
+    world_end(w);
+}
+
+static void an_older_turn_says_nothing_of_the_newest(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(AUTO);
+    for (unsigned i = 0; i < 2; i++) {
+        char user[32], reply[64], headers[160];
+        snprintf(user, sizeof user, "Question %u", i);
+        snprintf(reply, sizeof reply, "The answer to that is number %u.", i);
+        snprintf(headers, sizeof headers, ANN "X-OpenWebUI-Chat-Id: c%u\r\n", i);
+        const char *turns[] = {user, reply, "And more?", NULL};
+        const char *first[] = {user, NULL};
+        (void)post(w, PATH, headers, ask_chat(first));
+        seconds(w, 0.2);
+        answer(last_call(w), reply, 500, -1);
+        (void)post(w, PATH, headers, ask_tags(user, reply));
+        seconds(w, 0.5);
+        chat(w, headers, turns, "No more than that.");
+        struct upstream_call *call = last_call(w);
+        assert_has(model_body(call), "broad tags");
+        answer(call, "{\"tags\": [\"a\"]}", 900, 0);
+        seconds(w, 3);
+    }
+    turn(w, 5, 900, 600, FOLLOW_UPS);
+    assert_int_equal(used(w, "tags"), 2);
+    assert_int_equal(used(w, "follow_up"), 1);
+    world_end(w);
+}
+
+static void a_title_is_bound_though_another_state_is_off(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(AUTO);
+    for (unsigned i = 0; i < 2; i++) { /* behind other conversations nothing is gained */
+        char user[32], reply[64], headers[160];
+        const char *turns[] = {user, NULL};
+        snprintf(user, sizeof user, "Question %u", i);
+        snprintf(reply, sizeof reply, "The answer to that is number %u.", i);
+        snprintf(headers, sizeof headers, ANN "X-OpenWebUI-Chat-Id: c%u\r\n", i);
+        chat(w, headers, turns, reply);
+        chat(w, BOB, FIRST, REPLY);
+        answer(task(w, headers, ask_follow_up(user, reply)), FOLLOW_UPS, 900, 0);
+        seconds(w, 1);
+    }
+    (void)post(w, PATH, CHAT_1, ask_title(USER, ""));
+    (void)post(w, PATH, CHAT_1, ask_chat(FIRST));
+    seconds(w, 1);
+    answer(last_call(w), REPLY, 500, -1);
+    seconds(w, 6);
+    assert_has(model_body(last_call(w)), BEGINNING);
+    answer(last_call(w), "{\"title\": \"Daemons\"}", 800, 500);
+    assert_int_equal(used(w, "title"), 1);
+    world_end(w);
+}
+
 static void a_prompt_s_time_tells_as_well(void **state)
 {
     (void)state;
@@ -581,6 +678,9 @@ int main(void)
         cmocka_unit_test(a_server_without_figures_is_asked_as_it_came),
         cmocka_unit_test(two_wrong_forms_in_a_row_switch_it_off),
         cmocka_unit_test(a_server_that_cannot_go_back_gets_one_task_a_turn),
+        cmocka_unit_test(what_the_cache_holds_is_known_when_an_answer_begins),
+        cmocka_unit_test(an_older_turn_says_nothing_of_the_newest),
+        cmocka_unit_test(a_title_is_bound_though_another_state_is_off),
         cmocka_unit_test(a_prompt_s_time_tells_as_well),
         cmocka_unit_test(chats_that_begin_otherwise_are_not_certain),
         cmocka_unit_test(what_would_not_fit_the_context_is_asked_as_it_came),

@@ -164,7 +164,7 @@ const struct relay_tap chat_tap = {.on_head = watch_head, .on_data = on_data, .o
 void chat_end(struct exchange *x)
 {
     if (x->decision.cls == TASK_CLASS_CHAT && !x->watch.noted) {
-        behind_chat_broke(x);
+        behind_read_other(x);
     }
     if (x->watch.watching) {
         assembler_free(&x->watch.answer);

@@ -241,11 +241,14 @@ bool behind_keeps_chats(const struct settings *s);
 void behind_chat_began(struct exchange *x);
 /* A chat's answer came, and the request is still there; whole: the answer is in x->watch. */
 void behind_chat_ended(struct exchange *x, bool whole);
-/* A chat ended without an answer to its end; its request may be gone. */
-void behind_chat_broke(struct exchange *x);
+/* A chat broke off, or a task was passed through: a slot has read something else. The request may
+ * be gone. */
+void behind_read_other(struct exchange *x);
 /* Sets x->behind of a task and, where that has a transcript, the normalized key; after both were
  * made as asked. */
 void behind_find(struct exchange *x);
+/* Why it would be asked as it came if it were called now; NONE: it would not. */
+enum prefix_reason behind_outlook(const struct exchange *x);
 /* Frees what behind_find() has set. */
 void behind_forget(struct exchange *x);
 /* flight_hooks.behind, with the engine as ctx. */

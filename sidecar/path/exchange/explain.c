@@ -24,7 +24,7 @@ static void look_ahead(struct exchange *x, const char *detail, struct explanatio
     struct flight_outlook ahead = flight_outlook(x->engine->flights, &spec);
     out->waits = schedule_why_name(ahead.why);
     out->may_prefix = x->behind.wanted;
-    out->prefix_not = x->behind.why;
+    out->prefix_not = behind_outlook(x);
     out->joins = ahead.joins;
     out->follows = ahead.follows;
     out->window = exchange_policy(x)->cls == KIND_CLASS_COMPLETION ? ahead.window : -1;

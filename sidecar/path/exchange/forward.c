@@ -64,6 +64,7 @@ static void on_relay_done(void *ctx, const struct relay_result *r)
     count_call_end(x, r);
     if (x->decision.cls == TASK_CLASS_TASK) {
         watch_ended(x, r);
+        behind_read_other(x); /* it took a slot, too */
         observe_ended(x, r);
     }
     chat_end(x);

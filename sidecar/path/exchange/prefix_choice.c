@@ -63,10 +63,11 @@ void behind_chat_began(struct exchange *x)
     }
 }
 
-void behind_chat_broke(struct exchange *x)
+void behind_read_other(struct exchange *x)
 {
     if (x->parsed && behind_keeps_chats(x->settings)) {
-        prefix_read_chat(server_model(exchange_server(x), x->request.model), slots_of(x), 0);
+        prefix_read_chat(server_model(exchange_server(x), x->request.model), slots_of(x),
+                         (struct prefix_place){.conversation = 0});
     }
 }
 
@@ -75,7 +76,7 @@ void behind_chat_ended(struct exchange *x, bool whole)
     struct engine *e = x->engine;
     const struct answer_watch *w = &x->watch;
     const struct answer *a = &w->answer.answer;
-    uint64_t conversation = 0;
+    struct prefix_place read = {.conversation = 0};
     if (!x->parsed || !behind_keeps_chats(x->settings)) {
         return;
     }
@@ -90,11 +91,13 @@ void behind_chat_ended(struct exchange *x, bool whole)
                                              .thought = w->thought,
                                              .tokens = tokens,
                                              .begun = x->begun};
-        conversation = transcript_keep(transcripts_of(e), &chat, loop_now(e->parts.loop));
+        const struct transcript *t =
+            transcript_keep(transcripts_of(e), &chat, loop_now(e->parts.loop));
+        read = t == NULL ? read : (struct prefix_place){t->conversation, t->turn};
         prefix_note_size(model, tokens);
-        flight_replied(e->flights);
     }
-    prefix_read_chat(model, slots_of(x), conversation);
+    prefix_read_chat(model, slots_of(x), read);
+    flight_replied(e->flights);
 }
 
 /* ---- tasks ---- */
@@ -189,8 +192,7 @@ static enum prefix_reason rule_out_transcript(const struct question *q, const st
     if (chat_history_instruction(where, q->instruction) != ERR_OK || !fits_context(q, t)) {
         return PREFIX_REASON_CONTEXT;
     }
-    return prefix_look(model_of(q), q->kind, prefix_when_of(model_of(q), t->conversation),
-                       q->policy->prefix, loop_wall(q->engine->parts.loop));
+    return prefix_may(model_of(q), q->kind, q->policy->prefix, loop_wall(q->engine->parts.loop));
 }
 
 /* Looks for the conversation. *t: its transcript, where the reason is NONE. */
@@ -265,6 +267,18 @@ void behind_find(struct exchange *x)
         x->behind.transcript = transcript_ref(t);
         x->behind.instruction = buf_span(&x->instruction);
     }
+}
+
+enum prefix_reason behind_outlook(const struct exchange *x)
+{
+    const struct transcript *t = x->behind.transcript;
+    if (t == NULL) {
+        return x->behind.why;
+    }
+    const struct server_model *model = server_model(exchange_server(x), x->model);
+    const struct prefix_place where = {t->conversation, t->turn};
+    return prefix_look(model, x->decision.kind, prefix_when_of(model, where),
+                       exchange_policy(x)->prefix, loop_wall(x->engine->parts.loop));
 }
 
 /* ---- of a flight, when its call begins ---- */

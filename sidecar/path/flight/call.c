@@ -111,6 +111,9 @@ void call_abort(struct flight *f)
     }
     upstream_abort(f->call);
     f->cut = true;
+    if (f->first_data.us == 0) {
+        behind_read(f);
+    }
     note_slowness(f);
     call_ended(f, &flight_server(f)->figures->aborted, model_time(f, false));
     call_wasted(f);
@@ -182,6 +185,7 @@ static bool on_data(void *ctx, struct span piece)
     mono_t now = loop_now(f->table->parts.loop);
     if (f->first_data.us == 0) {
         f->first_data = now;
+        behind_read(f);
     }
     f->last_data = now;
     if (f->assembling) {

@@ -233,8 +233,10 @@ void behind_look(struct flight *f);
 /* The body behind the conversation; SPAN_NONE: it is asked as it came, f->why_not says why. Sets
  * is_behind and when. */
 struct span behind_body(struct flight *f);
-/* A call begins: counts how it is asked, and notes what the server's cache holds from now on. */
+/* A call begins: counts how it is asked. */
 void behind_called(struct flight *f);
+/* The first of its answer has come, or it is aborted: notes what the server's cache holds now. */
+void behind_read(struct flight *f);
 /* A call was answered, in the right form or not. */
 void behind_answered(struct flight *f, bool wrong_form);
 /* A call behind the conversation failed: it is asked again as it came. broken: the connection was,
@@ -242,7 +244,8 @@ void behind_answered(struct flight *f, bool wrong_form);
 void behind_failed(struct flight *f, bool broken);
 /* Whether its server notices an abort only when it has read the prompt (Ollama). */
 bool behind_aborts_late(const struct flight *f);
-/* Of a flight that is about to be queued: job's behind, keeps_cache, reading and cost. */
+/* Of a flight that is about to be queued: job's behind, prefix, keeps_cache, reading
+ * and cost. */
 void behind_schedule(struct flight *f);
 
 /* failure.c */

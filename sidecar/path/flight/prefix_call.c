@@ -10,6 +10,12 @@
 
 #include "lull/path/dialect/behind.h"
 
+static struct prefix_place place_of(const struct flight *f)
+{
+    const struct transcript *t = f->spec.behind.transcript;
+    return (struct prefix_place){t->conversation, t->turn};
+}
+
 static bool is_wanted(const struct flight *f)
 {
     return f->spec.behind.wanted && !f->fell_back;
@@ -90,6 +96,12 @@ void flight_replied(struct flight_table *t)
 
 /* ---- a call ---- */
 
+/* What the server has read once the call under way is answered. */
+static struct prefix_place read_place(const struct flight *f)
+{
+    return f->is_behind ? place_of(f) : (struct prefix_place){.conversation = 0};
+}
+
 static int64_t slots(const struct flight *f)
 {
     return schedule_slots(f->table->parts.schedule, flight_upstream(f));
@@ -106,7 +118,7 @@ static enum prefix_reason reason(struct flight *f)
     if (f->wire != f->spec.endpoint) {
         return PREFIX_REASON_DIALECT;
     }
-    f->when = prefix_when_of(model, t->conversation);
+    f->when = prefix_when_of(model, place_of(f));
     return prefix_look(model, f->spec.kind, f->when, flight_policy(f)->prefix,
                        loop_wall(f->table->parts.loop));
 }
@@ -138,13 +150,21 @@ struct span behind_body(struct flight *f)
 void behind_called(struct flight *f)
 {
     struct task_figures *figures = flight_task_figures(f);
-    const struct transcript *t = f->spec.behind.transcript;
     if (f->is_behind) {
         figures->prefix_used++;
     } else if (is_wanted(f) && !f->again && !f->behind_refused && !f->shape_retried) {
         figures->prefix_not[f->why_not]++;
     }
-    prefix_read_task(flight_model(f), slots(f), f->is_behind ? t->conversation : 0);
+}
+
+/* It may have waited at the server behind a chat: only now its state is known. */
+void behind_read(struct flight *f)
+{
+    struct server_model *model = flight_model(f);
+    if (f->is_behind) {
+        f->when = prefix_when_of(model, place_of(f));
+    }
+    prefix_read_task(model, slots(f), read_place(f));
 }
 
 /* Tokens of the conversation: as the server counted them, else estimated from its bytes. */
@@ -201,6 +221,7 @@ void behind_schedule(struct flight *f)
     const struct server_model *model = flight_model(f);
     job->behind = is_wanted(f) && f->spec.behind.transcript != NULL;
     job->keeps_cache = job->behind && prefix_goes_back(model);
+    job->prefix = job->behind ? f->spec.behind.transcript->conversation : 0;
     job->cost = job->keeps_cache ? pace_expected(flight_pace(f)) : 0;
     size_t unread = job->behind ? f->spec.behind.instruction.len : f->spec.body.len;
     job->reading = behind_aborts_late(f) ? schedule_reads(t->parts.schedule, flight_upstream(f),

@@ -12,6 +12,8 @@
  */
 #include "path/schedule/schedule_priv.h"
 
+#include "lull/path/server/prefix.h"
+
 /* ---- interactive requests ---- */
 
 static bool same_conversation(const struct schedule_conversation *a,
@@ -315,18 +317,35 @@ void schedule_keeps_cache(struct schedule_job *j)
     }
 }
 
-/* Whether both are asked behind the same conversation and their costs tell which goes first: the
- * cheapest. Of costs alike (0 where a server cannot go back behind a task, so that only the first
- * one finds the conversation cached) the older. */
-static bool orders_by_cost(const struct schedule_job *a, const struct schedule_job *b)
+static bool is_behind_same(const struct schedule_job *a, const struct schedule_job *b)
 {
-    return a->behind && b->behind && a->cost >= 0 && b->cost >= 0 &&
-           hash_key_eq(a->conversation.person, b->conversation.person) &&
-           hash_key_eq(a->conversation.chat, b->conversation.chat) && hash_key_eq(a->turn, b->turn);
+    return a->behind && b->behind && a->prefix == b->prefix;
+}
+
+/* Of two jobs behind one conversation: an older turn goes first, so that the server goes back in it
+ * once; of one turn the cheapest, where the costs are known. Of costs alike (0 where a server cannot
+ * go back behind a task, so that only the first one finds the conversation cached) the older. 0:
+ * something else decides. */
+static int order_behind(const struct schedule_job *a, const struct schedule_job *b)
+{
+    bool alike = hash_key_eq(a->turn, b->turn);
+    if (!is_behind_same(a, b) || (alike && (a->cost < 0 || b->cost < 0))) {
+        return 0;
+    }
+    if (alike && a->cost != b->cost) {
+        return a->cost < b->cost ? -1 : 1;
+    }
+    return a->born.us < b->born.us ? -1 : a->born.us > b->born.us ? 1 : 0;
+}
+
+/* Whether the server still has the conversation of a job, and another job would take it away. */
+static bool is_held(const struct schedule_job *j)
+{
+    return j->behind && prefix_is_held(j->row->server, j->model, j->prefix);
 }
 
 /* Whether a goes before b: the resident model first where there is only one, then priority, then
- * age. */
+ * what finds its conversation in the server's cache, then age. */
 static bool before(const struct schedule_job *a, const struct schedule_job *b)
 {
     bool swap_a = a->to->one_model && !hash_key_eq(a->model, a->row->resident);
@@ -334,13 +353,16 @@ static bool before(const struct schedule_job *a, const struct schedule_job *b)
     if (swap_a != swap_b) {
         return swap_b;
     }
-    if (orders_by_cost(a, b)) {
-        return a->cost != b->cost ? a->cost < b->cost : a->born.us < b->born.us;
+    int behind = order_behind(a, b);
+    if (behind != 0) {
+        return behind < 0;
     }
     if (a->policy->priority != b->policy->priority) {
         return a->policy->priority < b->policy->priority;
     }
-    return a->born.us < b->born.us;
+    bool held_a = is_held(a);
+    bool held_b = is_held(b);
+    return held_a != held_b ? held_a : a->born.us < b->born.us;
 }
 
 size_t schedule_position(const struct schedule *s, const struct schedule_job *j)

@@ -30,7 +30,7 @@ struct prefix {
     struct prefix_learnt learnt;
     /* what slots read last, the most recent first */
     struct resident {
-        uint64_t conversation;
+        struct prefix_place what;
         bool after_task;
     } residents[SLOTS_MOST];
     size_t resident_count;
@@ -67,6 +67,19 @@ enum prefix_reason prefix_look(const struct server_model *m, int kind, enum pref
         return g->unknown >= UNKNOWN_MOST ? PREFIX_REASON_NO_FIGURES : PREFIX_REASON_NO_GAIN;
     }
     return PREFIX_REASON_NONE;
+}
+
+enum prefix_reason prefix_may(const struct server_model *m, int kind, enum prefix_rule rule,
+                              wall_t now)
+{
+    enum prefix_reason why = PREFIX_REASON_NONE;
+    for (int when = 0; when < PREFIX_WHENS; when++) {
+        why = prefix_look(m, kind, (enum prefix_when)when, rule, now);
+        if (why == PREFIX_REASON_NONE) {
+            break;
+        }
+    }
+    return why;
 }
 
 bool prefix_goes_back(const struct server_model *m)
@@ -242,43 +255,56 @@ static size_t slots_kept(int64_t slots)
 }
 
 /* Takes the conversation's place, else that of the least recent one, to the front. */
-static struct resident *to_front(struct prefix *p, size_t slots, uint64_t conversation)
+static struct resident *to_front(struct prefix *p, size_t slots, struct prefix_place what)
 {
     size_t at = 0;
     while (at < p->resident_count &&
-           (conversation == 0 || p->residents[at].conversation != conversation)) {
+           (what.conversation == 0 || p->residents[at].what.conversation != what.conversation)) {
         at++;
     }
     if (at == p->resident_count) {
         p->resident_count += p->resident_count < slots ? 1 : 0;
         at = p->resident_count - 1;
-        p->residents[at] = (struct resident){0};
+        p->residents[at] = (struct resident){.after_task = false};
     }
     struct resident r = p->residents[at];
     memmove(&p->residents[1], &p->residents[0], at * sizeof p->residents[0]);
     p->residents[0] = r;
-    p->residents[0].conversation = conversation;
+    p->residents[0].what = what;
     return &p->residents[0];
 }
 
-void prefix_read_chat(struct server_model *m, int64_t slots, uint64_t conversation)
+void prefix_read_chat(struct server_model *m, int64_t slots, struct prefix_place what)
 {
-    to_front(prefix_of(m), slots_kept(slots), conversation)->after_task = false;
+    to_front(prefix_of(m), slots_kept(slots), what)->after_task = false;
 }
 
-void prefix_read_task(struct server_model *m, int64_t slots, uint64_t conversation)
+void prefix_read_task(struct server_model *m, int64_t slots, struct prefix_place what)
 {
-    to_front(prefix_of(m), slots_kept(slots), conversation)->after_task = true;
+    to_front(prefix_of(m), slots_kept(slots), what)->after_task = true;
 }
 
-enum prefix_when prefix_when_of(const struct server_model *m, uint64_t conversation)
+static const struct resident *find_resident(const struct server_model *m, uint64_t conversation)
 {
-    for (size_t i = 0; m->prefix != NULL && i < m->prefix->resident_count; i++) {
-        if (m->prefix->residents[i].conversation == conversation) {
-            return m->prefix->residents[i].after_task ? PREFIX_AFTER_OWN : PREFIX_FIRST;
+    for (size_t i = 0; m != NULL && m->prefix != NULL && i < m->prefix->resident_count; i++) {
+        if (m->prefix->residents[i].what.conversation == conversation) {
+            return &m->prefix->residents[i];
         }
     }
-    return PREFIX_AFTER_OTHERS;
+    return NULL;
+}
+
+enum prefix_when prefix_when_of(const struct server_model *m, struct prefix_place what)
+{
+    const struct resident *r = find_resident(m, what.conversation);
+    return r == NULL                                    ? PREFIX_AFTER_OTHERS
+           : r->after_task || r->what.turn != what.turn ? PREFIX_AFTER_OWN
+                                                        : PREFIX_FIRST;
+}
+
+bool prefix_is_held(const struct server *s, struct hash_key model, uint64_t conversation)
+{
+    return conversation != 0 && find_resident(server_find_model(s, model), conversation) != NULL;
 }
 
 /* ---- for people, and over restarts ---- */

@@ -139,6 +139,11 @@ static struct server_model *find_model(const struct server *s, struct hash_key k
     return NULL;
 }
 
+const struct server_model *server_find_model(const struct server *s, struct hash_key model)
+{
+    return find_model(s, model);
+}
+
 /* Finds or makes; the least recently used makes room. */
 static struct server_model *use_model(struct server *s, struct hash_key key, mono_t now)
 {

@@ -31,7 +31,7 @@ struct transcripts {
     size_t begun_next;
     struct list items;
     size_t count, bytes;
-    uint64_t conversations;
+    uint64_t conversations, turns;
     struct place_record places[PLACES];
 };
 
@@ -308,14 +308,16 @@ static struct transcript *make(const struct transcript_chat *chat, mono_t now)
     return t;
 }
 
-uint64_t transcript_keep(struct transcripts *all, const struct transcript_chat *chat, mono_t now)
+const struct transcript *transcript_keep(struct transcripts *all,
+                                         const struct transcript_chat *chat, mono_t now)
 {
     struct transcript before = {.conversation = 0};
     struct transcript *t = make(chat, now);
     follow_up_on(all, chat, t == NULL ? &before : t, now);
     if (t == NULL) {
-        return 0;
+        return NULL;
     }
+    t->turn = ++all->turns;
     t->rival = rival_of(chat->place.person, chat->request, chat->begun);
     t->changes = t->changes || has_rival(all, t);
     struct item *item = mem_new(sizeof *item);
@@ -324,8 +326,8 @@ uint64_t transcript_keep(struct transcripts *all, const struct transcript_chat *
     list_append(&all->items, &item->node);
     all->count++;
     all->bytes += t->size;
-    make_room(all, now);
-    return t->conversation;
+    make_room(all, now); /* the newest stays */
+    return t;
 }
 
 /* ---- finding ---- */

@@ -1,6 +1,8 @@
 /* test_schedule.c: every rule of the schedule, one test each. */
 #include "schedule_support.h"
 
+#include "lull/path/server/prefix.h"
+
 static char here[] = "here", there[] = "there", one[] = "one", two[] = "two";
 
 static void a_job_starts_where_nothing_is_in_its_way(void **state)
@@ -115,6 +117,7 @@ static void behind_one_conversation_the_cheapest_goes_first(void **state)
     struct schedule_job x = job(&a, &follow_up), y = job(&a, &tags), z = job(&a, &tags);
     x.turn = y.turn = z.turn = (struct hash_key){7, 7};
     x.behind = y.behind = z.behind = true;
+    x.prefix = y.prefix = z.prefix = 7;
     x.cost = 3 * USEC_PER_S;
     y.cost = USEC_PER_S;
     z.cost = -1; /* not known: by priority and age */
@@ -147,6 +150,52 @@ static void behind_one_conversation_the_cheapest_goes_first(void **state)
     schedule_keeps_cache(&x); /* found out late */
     assert_int_equal(schedule_count(s, &a).displacing, 5);
     schedule_end(s, &x, at(12), false);
+    end(s);
+}
+
+static void an_older_turn_of_a_conversation_goes_first(void **state)
+{
+    (void)state;
+    struct schedule *s = begin();
+    struct upstream_settings a = upstream(here, one, 1);
+    struct kind_policy follow_up = kind(KIND_CLASS_BACKGROUND, 4);
+    struct kind_policy tags = kind(KIND_CLASS_BACKGROUND, 5);
+    struct schedule_job x = job(&a, &tags), y = job(&a, &follow_up);
+    x.behind = y.behind = true;
+    x.prefix = y.prefix = 7;
+    x.turn = (struct hash_key){1, 1};
+    y.turn = (struct hash_key){2, 2};
+    x.cost = y.cost = USEC_PER_S;
+    schedule_wait(s, &x, at(0));
+    schedule_wait(s, &y, at(1));
+    next_is(s, 1, &x);
+    schedule_end(s, &x, at(2), false);
+    next_is(s, 2, &y);
+    schedule_end(s, &y, at(3), false);
+    end(s);
+}
+
+static void what_the_server_has_cached_goes_first(void **state)
+{
+    (void)state;
+    struct schedule *s = begin();
+    struct upstream_settings a = upstream(here, one, 1);
+    struct kind_policy tags = kind(KIND_CLASS_BACKGROUND, 5);
+    struct schedule_job x = job(&a, &tags), y = job(&a, &tags);
+    const struct hash_key key = {4, 4};
+    x.behind = y.behind = true;
+    x.prefix = 1;
+    y.prefix = 2;
+    x.model = y.model = key;
+    server_model_answered(server_of(servers, &a), key, at(0));
+    const struct server_model *m = server_find_model(server_of(servers, &a), key);
+    prefix_read_chat((struct server_model *)(uintptr_t)m, 1, (struct prefix_place){2, 1});
+    schedule_wait(s, &x, at(0));
+    schedule_wait(s, &y, at(1));
+    next_is(s, 1, &y);
+    schedule_end(s, &y, at(2), false);
+    next_is(s, 2, &x);
+    schedule_end(s, &x, at(3), false);
     end(s);
 }
 
@@ -670,6 +719,8 @@ int main(void)
         cmocka_unit_test(several_slots_leave_one_to_the_chat),
         cmocka_unit_test(what_cannot_be_aborted_while_it_is_read_waits_as_long_more),
         cmocka_unit_test(behind_one_conversation_the_cheapest_goes_first),
+        cmocka_unit_test(an_older_turn_of_a_conversation_goes_first),
+        cmocka_unit_test(what_the_server_has_cached_goes_first),
         cmocka_unit_test(a_chat_on_the_machine_holds_background_work),
         cmocka_unit_test(a_reply_that_calls_tools_goes_on),
         cmocka_unit_test(yield_rules),

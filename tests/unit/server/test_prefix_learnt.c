@@ -79,6 +79,8 @@ static void each_state_of_the_cache_is_learnt_by_itself(void **state)
     later.us += DAY;
     call(&f, PREFIX_AFTER_OWN, 900, 600, later);
     assert_true(prefix_goes_back(f.model));
+    /* what waits is bound as long as one state is worth it */
+    assert_int_equal(prefix_may(f.model, KIND_TAGS, PREFIX_AUTO, later), PREFIX_REASON_NONE);
     call(&f, PREFIX_AFTER_OWN, 900, 0, later);
     assert_int_equal(look(&f, PREFIX_AFTER_OWN, later), PREFIX_REASON_NONE);
     end(&f);
@@ -168,29 +170,41 @@ static void a_context_is_stated_or_shown(void **state)
     end(&f);
 }
 
+static struct prefix_place at(uint64_t conversation)
+{
+    return (struct prefix_place){conversation, 1};
+}
+
 static void slots_are_followed(void **state)
 {
     (void)state;
     struct fixture f;
     begin(&f);
-    assert_int_equal(prefix_when_of(f.model, 1), PREFIX_AFTER_OTHERS);
-    prefix_read_chat(f.model, 1, 1);
-    assert_int_equal(prefix_when_of(f.model, 1), PREFIX_FIRST);
-    prefix_read_task(f.model, 1, 1);
-    assert_int_equal(prefix_when_of(f.model, 1), PREFIX_AFTER_OWN);
-    prefix_read_chat(f.model, 1, 1);
-    assert_int_equal(prefix_when_of(f.model, 1), PREFIX_FIRST);
-    prefix_read_task(f.model, 1, 0);
-    assert_int_equal(prefix_when_of(f.model, 1), PREFIX_AFTER_OTHERS);
+    assert_int_equal(prefix_when_of(f.model, at(1)), PREFIX_AFTER_OTHERS);
+    prefix_read_chat(f.model, 1, at(1));
+    assert_int_equal(prefix_when_of(f.model, at(1)), PREFIX_FIRST);
+    prefix_read_task(f.model, 1, at(1));
+    assert_int_equal(prefix_when_of(f.model, at(1)), PREFIX_AFTER_OWN);
+    prefix_read_chat(f.model, 1, at(1));
+    assert_int_equal(prefix_when_of(f.model, at(1)), PREFIX_FIRST);
+    prefix_read_task(f.model, 1, at(0));
+    assert_int_equal(prefix_when_of(f.model, at(1)), PREFIX_AFTER_OTHERS);
     /* two slots: the least recent one is taken */
-    prefix_read_chat(f.model, 2, 1);
-    prefix_read_chat(f.model, 2, 2);
-    assert_int_equal(prefix_when_of(f.model, 1), PREFIX_FIRST);
-    prefix_read_task(f.model, 2, 1);
-    prefix_read_chat(f.model, 2, 3);
-    assert_int_equal(prefix_when_of(f.model, 1), PREFIX_AFTER_OWN);
-    assert_int_equal(prefix_when_of(f.model, 2), PREFIX_AFTER_OTHERS);
-    assert_int_equal(prefix_when_of(f.model, 0), PREFIX_AFTER_OTHERS);
+    prefix_read_chat(f.model, 2, at(1));
+    prefix_read_chat(f.model, 2, at(2));
+    assert_int_equal(prefix_when_of(f.model, at(1)), PREFIX_FIRST);
+    prefix_read_task(f.model, 2, at(1));
+    prefix_read_chat(f.model, 2, at(3));
+    assert_int_equal(prefix_when_of(f.model, at(1)), PREFIX_AFTER_OWN);
+    assert_int_equal(prefix_when_of(f.model, at(2)), PREFIX_AFTER_OTHERS);
+    /* an older turn of a conversation that has gone on: the server must go back */
+    assert_int_equal(prefix_when_of(f.model, at(3)), PREFIX_FIRST);
+    assert_int_equal(prefix_when_of(f.model, (struct prefix_place){3, 0}), PREFIX_AFTER_OWN);
+    struct server *s = server_of(f.servers, &f.up);
+    assert_true(prefix_is_held(s, f.model->key, 3));
+    assert_false(prefix_is_held(s, f.model->key, 2));
+    assert_false(prefix_is_held(s, f.model->key, 0));
+    assert_false(prefix_is_held(s, (struct hash_key){1, 1}, 3));
     end(&f);
 }
 

@@ -36,7 +36,8 @@ static uint64_t keep_at(struct transcripts *all, struct hash_key person, struct 
                                       .reply = span_of(reply),
                                       .tokens = 50,
                                       .begun = now};
-    uint64_t id = transcript_keep(all, &c, now);
+    const struct transcript *t = transcript_keep(all, &c, now);
+    uint64_t id = t == NULL ? 0 : t->conversation;
     dialect_request_free(&request);
     return id;
 }

@@ -134,7 +134,7 @@ static void the_instruction_has_a_reference_in_place_of_the_history(void **state
     assert_true(span_ends(buf_span(&out), span_of(want)));
     assert_true(span_starts(buf_span(&out), SPAN("This is a separate task")));
     buf_free(&out);
-    buf_init(&out, 300);
+    buf_init(&out, 100);
     assert_int_equal(chat_history_instruction(&place, &out), ERR_TOO_LARGE);
     assert_int_equal(out.len, 0);
     buf_free(&out);

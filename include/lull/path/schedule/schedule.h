@@ -118,6 +118,7 @@ struct schedule_job {
     bool answering;        /* its answer has begun: the server writes, so it notices an abort */
     bool loads;            /* its server loads a model when it is first asked for it */
     bool behind;           /* asked behind its conversation: see `cost` */
+    uint64_t prefix;       /* that conversation, as in prefix.h; 0: none */
     bool keeps_cache;      /* takes nothing of what the server has cached of its conversation */
     usec_t reading; /* its server reads the prompt for so long, and notices no abort before; 0: it
                        notices one at once */

@@ -47,6 +47,10 @@ struct prefix_learnt {
  * PREFIX_REASON_NONE: it is, or it is time to try. rule CHAT: always. */
 enum prefix_reason prefix_look(const struct server_model *m, int kind, enum prefix_when when,
                                enum prefix_rule rule, wall_t now);
+/* The same for a task whose call is not near, so that its state is not known: NONE unless no state
+ * is worth it. */
+enum prefix_reason prefix_may(const struct server_model *m, int kind, enum prefix_rule rule,
+                              wall_t now);
 
 /* A call of a built-in kind has ended with an answer. */
 struct prefix_call {
@@ -68,13 +72,21 @@ int64_t prefix_context(const struct server_model *m, int64_t stated);
  * nothing of its cache. */
 bool prefix_goes_back(const struct server_model *m);
 
-/* ---- what slots read last; conversation 0: none that could be gone back to ---- */
+/* ---- what slots read last ---- */
 
+/* A conversation up to one of its turns; conversation 0: what none could go back to. */
+struct prefix_place {
+    uint64_t conversation, turn;
+};
 /* A chat's answer has ended. slots: of the server. */
-void prefix_read_chat(struct server_model *m, int64_t slots, uint64_t conversation);
-/* A task's call begins: behind that conversation, or as asked (0). */
-void prefix_read_task(struct server_model *m, int64_t slots, uint64_t conversation);
-enum prefix_when prefix_when_of(const struct server_model *m, uint64_t conversation);
+void prefix_read_chat(struct server_model *m, int64_t slots, struct prefix_place what);
+/* A task's answer has begun, or it was aborted: behind that conversation, or as asked. */
+void prefix_read_task(struct server_model *m, int64_t slots, struct prefix_place what);
+/* The state for a task behind it. A slot that holds another turn of the same conversation has to go
+ * back as after a task. */
+enum prefix_when prefix_when_of(const struct server_model *m, struct prefix_place what);
+/* Whether a slot of that server holds the conversation, for a model's key. */
+bool prefix_is_held(const struct server *s, struct hash_key model, uint64_t conversation);
 
 /* ---- for people, and over restarts ---- */
 

@@ -102,6 +102,8 @@ struct server *servers_at(const struct servers *all, size_t i);
 struct hash_key servers_key(const struct servers *all, struct span text);
 /* The record of a model, found or made; valid until the next call for that server. */
 struct server_model *server_model(struct server *s, struct span name);
+/* The same by its key; NULL: there is none. */
+const struct server_model *server_find_model(const struct server *s, struct hash_key model);
 /* A model has answered (given a first byte) now. */
 void server_model_answered(struct server *s, struct hash_key model, mono_t now);
 /* When it last answered; zero: never, or that is forgotten. */

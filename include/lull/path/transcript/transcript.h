@@ -40,6 +40,7 @@ struct transcript {
     struct transcript_place place; /* texts are the transcript's own */
     struct hash_key chat;          /* by the chat header; zero: there was none */
     uint64_t conversation;         /* alike for all turns of one conversation, as far as is known */
+    uint64_t turn;                 /* rises with each transcript */
     struct span body;              /* of the chat's last request */
     struct span reply;             /* as the next turn repeats it */
     struct chat_history history;
@@ -84,8 +85,10 @@ struct transcript_chat {
  * other APIs; or it is too large. The transcript of that conversation before it is forgotten in any
  * case, after the request was compared with it: where what was taken for certain was not so, the
  * conversation is marked `changes`, and after the second such conversation at a place new ones
- * begin marked, until one goes on as expected. Returns its `conversation`; 0: it is not kept. */
-uint64_t transcript_keep(struct transcripts *all, const struct transcript_chat *chat, mono_t now);
+ * begin marked, until one goes on as expected. Returns it, not
+ * referenced; NULL: it is not kept. */
+const struct transcript *transcript_keep(struct transcripts *all,
+                                         const struct transcript_chat *chat, mono_t now);
 
 /* A chat begins. Where one of the same messages is sent to another model by the same person, or at
  * the same time (over a connection with another key), the person goes on with one of the two
