@@ -60,6 +60,33 @@ static void a_slow_server_is_left_to_the_chat(void **state)
     world_end(w);
 }
 
+/* No server notices an abort while it reads: a message would wait for the completion's prompt. */
+static void a_prompt_that_holds_up_a_message_is_not_begun(void **state)
+{
+    (void)state;
+    static const char *const sets[][3] = {
+        {"upstream.default.dialect=ollama", NULL},
+        {"upstream.default.dialect=openai", NULL},
+        {"upstream.default.dialect=ollama", "task.autocomplete.max_expected=0", NULL},
+    };
+    for (int i = 0; i < 3; i++) {
+        struct world *w = world_begin(sets[i]);
+        chat(w, 1.5); /* a completion is read in more than 1 s, and takes less than 6 */
+        (void)complete(w, "How do I write a small daemon");
+        assert_int_equal(model_calls(w), i == 2 ? 2 : 1);
+        if (i == 2) {
+            model_answer(last(w), "{\"text\": \" in C\"}");
+        }
+        seconds(w, 61); /* once a minute one is tried, where the abort of it comes soon */
+        (void)complete(w, "How do I write a large daemon");
+        assert_int_equal(model_calls(w), i == 0 ? 1 : i == 1 ? 2 : 3);
+        if (i > 0) {
+            model_answer(last(w), "{\"text\": \" in C\"}");
+        }
+        world_end(w);
+    }
+}
+
 static void what_was_measured_counts_more_than_what_was_guessed(void **state)
 {
     (void)state;
@@ -109,6 +136,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_slow_server_is_left_to_the_chat),
+        cmocka_unit_test(a_prompt_that_holds_up_a_message_is_not_begun),
         cmocka_unit_test(what_was_measured_counts_more_than_what_was_guessed),
         cmocka_unit_test(a_call_that_was_given_up_says_how_slow_they_are),
         cmocka_unit_test(a_fast_server_and_no_limit),

@@ -27,7 +27,8 @@ static bool is_found(enum cache_result result)
     return result == CACHE_HIT || result == CACHE_PENDING;
 }
 
-static void make_exact_key(struct exchange *x)
+/* false: there is no memory for it. */
+static bool make_exact_key(struct exchange *x)
 {
     const struct http_request *r = http_conn_request(x->conn);
     const struct hash_secret *secret = cache_secret(x->engine->parts.cache);
@@ -42,8 +43,8 @@ static void make_exact_key(struct exchange *x)
                                    .query = h->query,
                                    .scope = &x->scope,
                                    .body = x->body};
-    fingerprint_exact(&in, secret, &x->exact);
-    x->exact_made = true;
+    x->exact_made = fingerprint_exact(&in, secret, &x->exact) == ERR_OK;
+    return x->exact_made;
 }
 
 enum lookup lookup_exact(struct exchange *x, struct lookup_found *found)
@@ -53,7 +54,9 @@ enum lookup lookup_exact(struct exchange *x, struct lookup_found *found)
         x->head.header == TASK_HEADER_EMPTY) {
         return LOOKUP_BYPASS;
     }
-    make_exact_key(x);
+    if (!make_exact_key(x)) {
+        return LOOKUP_BYPASS;
+    }
     struct cache_key key = key_of(&x->exact);
     *found = (struct lookup_found){.kind = KIND_NONE};
     enum cache_result result =

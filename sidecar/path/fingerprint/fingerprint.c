@@ -99,8 +99,8 @@ void fingerprint_free(struct fingerprint *f)
     reset(f, 0);
 }
 
-void fingerprint_exact(const struct fingerprint_exact *in, const struct hash_secret *secret,
-                       struct fingerprint *f)
+enum err fingerprint_exact(const struct fingerprint_exact *in, const struct hash_secret *secret,
+                           struct fingerprint *f)
 {
     const struct settings *s = in->settings;
     const uint8_t tag[4] = {'1', FINGERPRINT_VERSION, TASK_SIGNATURES_VERSION, (uint8_t)in->header};
@@ -115,10 +115,11 @@ void fingerprint_exact(const struct fingerprint_exact *in, const struct hash_sec
         in->query,
     };
     reset(f, HEAD_MAX);
-    /* the parser of heads bounds every field */
     enum err e = write_head(&f->storage, fields, sizeof fields / sizeof fields[0]);
-    require(e == ERR_OK);
-    seal(f, f->storage.len, in->body, secret);
+    if (e == ERR_OK) {
+        seal(f, f->storage.len, in->body, secret);
+    }
+    return e;
 }
 
 void normalized_body_read(struct span body, const struct dialect_request *request,

@@ -28,6 +28,7 @@
 #include "lull/path/typist/typed_text.h"
 
 static const usec_t FUTILE_PAUSE = 60 * USEC_PER_S;
+static const usec_t READING_MOST = USEC_PER_S;
 static const usec_t DETACHED_MAX = 30 * USEC_PER_S;
 static const usec_t DEADLINE_MIN = USEC_PER_S; /* of `auto`: shorter waits are not given up */
 static const usec_t DEADLINE_MAX = 5 * USEC_PER_S;
@@ -166,6 +167,17 @@ void completion_unfollow(struct flight *f)
     list_remove(&f->follow);
 }
 
+/* Whether the next message would wait for the prompt of this completion: no server notices an abort
+ * while it reads (llama.cpp within a batch of 2,048 tokens, Ollama at all), and this one reads for
+ * longer than a pause between two keys. taken: how long such calls take as a whole; -1: not known. */
+static bool holds_up_a_message(const struct flight *f, usec_t taken)
+{
+    struct flight_table *t = f->table;
+    usec_t reading = schedule_reads(t->parts.schedule, flight_upstream(f), f->spec.body.len,
+                                    loop_now(t->parts.loop));
+    return reading > READING_MOST && (taken < 0 || taken > READING_MOST);
+}
+
 bool completion_is_futile(struct flight *f)
 {
     struct flight_table *t = f->table;
@@ -178,12 +190,13 @@ bool completion_is_futile(struct flight *f)
         return false;
     }
     usec_t expected = flight_expected(f->table, &f->spec);
+    bool holds_up = holds_up_a_message(f, expected);
     expected =
         expected >= 0 ? expected : schedule_expects(t->parts.schedule, to, f->spec.body.len, now);
-    /* where an abort comes late, a try would cost the next message all of it */
+    /* where a whole prompt is read to its end, a try would cost the next message all of it */
     bool rested = pace->tried_at.us != 0 && mono_diff(now, pace->tried_at) >= FUTILE_PAUSE &&
-                  !behind_aborts_late(f);
-    if (expected <= limit || rested) {
+                  !(holds_up && behind_aborts_late(f));
+    if ((expected <= limit && !holds_up) || rested) {
         return false;
     }
     pace->tried_at = pace->tried_at.us == 0 ? now : pace->tried_at;

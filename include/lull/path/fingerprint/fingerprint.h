@@ -48,8 +48,8 @@ struct fingerprint {
 void fingerprint_free(struct fingerprint *f); /* zeroed struct is fine */
 
 /* The exact key. All parts are of the request as received; upstream is the addressed one. f is
- * zeroed or used before: its storage is reused. No allocation beyond the storage (about 300 bytes).
- */
+ * zeroed or used before: its storage is reused. No allocation beyond the storage (about 300 bytes,
+ * more for a long path or header value). ERR_NOMEM: f is no key. */
 struct fingerprint_exact {
     const struct settings *settings;
     int upstream;
@@ -59,8 +59,8 @@ struct fingerprint_exact {
     const struct scope *scope;
     struct span body;
 };
-void fingerprint_exact(const struct fingerprint_exact *in, const struct hash_secret *secret,
-                       struct fingerprint *f);
+MUST_CHECK enum err fingerprint_exact(const struct fingerprint_exact *in,
+                                      const struct hash_secret *secret, struct fingerprint *f);
 
 /* A body in normalized form, read once: whether it converts decides where it may be sent, and where
  * it is sent is part of its key. */
