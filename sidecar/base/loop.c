@@ -2,7 +2,8 @@
  *
  * One clock per turn: loop_now() is read when the first callback of a turn runs, and forgotten when
  * libevent goes back to wait. A turn is one event_base_loop(EVLOOP_ONCE); its deferred work runs at
- * its end.
+ * its end. Its length, which is what another connection may have waited for, is measured from that
+ * reading to a second one at its end.
  *
  * libevent may still deliver an event that was active when another callback deleted it in the same
  * turn, and freeing it then would be a use after free. So objects are only marked dead and
@@ -54,6 +55,7 @@ struct loop {
     struct source *dead;
     struct list refused; /* sources to be added once more */
     mono_t warned;
+    struct turns turns;
 };
 
 struct loop_timer {
@@ -214,10 +216,20 @@ static void pause_for_memory(void)
     nanosleep(&t, NULL);
 }
 
+/* A turn without a callback took no time. */
+static void end_turn(struct loop *loop)
+{
+    if (loop->clock_read) {
+        turns_add(&loop->turns, loop->now, (mono_t){read_clock(CLOCK_MONOTONIC)});
+        loop->clock_read = false;
+    }
+}
+
 void loop_run(struct loop *loop)
 {
     loop->stop = false;
     run_deferred(loop); /* of what was done before */
+    loop->clock_read = false;
     while (!loop->stop) {
         int flags = EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY;
         if (!list_empty(&loop->refused)) {
@@ -231,7 +243,7 @@ void loop_run(struct loop *loop)
         run_deferred(loop);
         free_dead(loop);
         retry_refused(loop);
-        loop->clock_read = false;
+        end_turn(loop);
     }
     run_deferred(loop);
     free_dead(loop);
@@ -259,6 +271,11 @@ mono_t loop_now(const struct loop *loop)
 wall_t loop_wall(const struct loop *loop)
 {
     return loop->wall;
+}
+
+const struct turns *loop_turns(const struct loop *loop)
+{
+    return &loop->turns;
 }
 
 /* ---- timers ---- */

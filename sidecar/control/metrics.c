@@ -231,6 +231,27 @@ static void put_cache(struct buf *out, struct cache *cache)
     put_one(out, "cache", "errors", FIGURE_COUNT, "failed reads and writes", (int64_t)c.errors);
 }
 
+/* The longest of them, as gauges in seconds. */
+static void put_turns(struct buf *out, const struct loop *loop)
+{
+    const struct {
+        const char *name, *help;
+        usec_t value;
+    } rows[] = {
+        {"longest", "longest turn of the loop since the start", loop_turns(loop)->longest},
+        {"recent", "longest turn of the loop in the last five minutes",
+         turns_recent(loop_turns(loop), loop_now(loop))},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        buf_text(out,
+                 "# HELP lull_process_loop_%s_turn_seconds %s\n"
+                 "# TYPE lull_process_loop_%s_turn_seconds gauge\n"
+                 "lull_process_loop_%s_turn_seconds %.6f\n",
+                 rows[i].name, rows[i].help, rows[i].name, rows[i].name,
+                 (double)rows[i].value / 1e6);
+    }
+}
+
 void control_metrics(const struct control_parts *parts, struct buf *out)
 {
     struct figures *f = control_figures(parts);
@@ -250,4 +271,5 @@ void control_metrics(const struct control_parts *parts, struct buf *out)
             (int64_t)file);
     put_one(out, "process", "cpu_s", FIGURE_SECONDS, "CPU time", os_cpu_us());
     put_one(out, "process", "fds", FIGURE_GAUGE, "open descriptors", (int64_t)os_open_fds());
+    put_turns(out, parts->loop);
 }

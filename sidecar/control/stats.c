@@ -105,7 +105,7 @@ static void add_cache(cJSON *root, struct cache *cache)
     control_add_ms(commit, "p99", c.commit_p99);
 }
 
-static void add_process(cJSON *root)
+static void add_process(cJSON *root, const struct loop *loop)
 {
     uint64_t anon = 0;
     uint64_t file = 0;
@@ -115,6 +115,8 @@ static void add_process(cJSON *root)
     cJSON_AddNumberToObject(o, "rss_file_bytes", (double)file);
     cJSON_AddNumberToObject(o, "cpu_s", (double)os_cpu_us() / 1e6);
     cJSON_AddNumberToObject(o, "fds", (double)os_open_fds());
+    control_add_ms(o, "loop_longest_turn_ms", loop_turns(loop)->longest);
+    control_add_ms(o, "loop_recent_turn_ms", turns_recent(loop_turns(loop), loop_now(loop)));
 }
 
 struct figures *control_figures(const struct control_parts *parts)
@@ -156,7 +158,7 @@ void control_stats_json(const struct control_parts *parts, struct buf *out)
         add_upstream(upstreams, parts, &s->upstreams[i], now);
     }
     add_cache(root, parts->cache);
-    add_process(root);
+    add_process(root, parts->loop);
     char *text = cJSON_PrintUnformatted(root);
     if (text == NULL || buf_append_span(out, span_of(text)) != ERR_OK) {
         buf_clear(out);

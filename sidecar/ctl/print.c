@@ -224,9 +224,9 @@ void ctl_print_stats(const cJSON *s)
            ctl_number_of(cache, "entries"), ctl_number_of(cache, "bytes") / 1048576,
            ctl_number_of(cache, "max_bytes") / 1048576, ctl_number_of(cache, "inserted"),
            ctl_number_of(cache, "expired"), ctl_number_of(cache, "evicted"));
-    printf("process %.1f MB own memory, %.1f s CPU, %.0f descriptors\n",
+    printf("process %.1f MB own memory, %.1f s CPU, %.0f descriptors, longest turn %.1f ms\n",
            ctl_number_of(process, "rss_anon_bytes") / 1048576, ctl_number_of(process, "cpu_s"),
-           ctl_number_of(process, "fds"));
+           ctl_number_of(process, "fds"), ctl_number_of(process, "loop_longest_turn_ms"));
 }
 
 static void print_left_out(const cJSON *list)

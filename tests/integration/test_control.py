@@ -55,6 +55,8 @@ class Figures(ControlTest):
         p = s["process"]
         self.assertGreater(p["rss_anon_bytes"], 100000)
         self.assertGreater(p["fds"], 5)
+        self.assertGreaterEqual(p["loop_longest_turn_ms"], p["loop_recent_turn_ms"])
+        self.assertGreater(p["loop_recent_turn_ms"], 0)
 
     def test_upstream_state_goes_down_and_up(self):
         up = self.upstream()

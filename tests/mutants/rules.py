@@ -894,6 +894,13 @@ mutant(R, "a refused descriptor is tried again", "sidecar/base/loop.c",
        "        free_dead(loop);\n        retry_refused(loop);", "        free_dead(loop);", REFUSED_WATCH)
 mutant(R, "a refused descriptor is given up with its source", "sidecar/base/loop.c",
        "    if (source->is_refused) {\n        source->is_refused = false;", "    if (source->dead) {\n        source->is_refused = false;", REFUSED_WATCH)
+TURNS = ("unit.base.test_turns",)
+mutant(R, "waiting is no part of a turn", "sidecar/base/loop.c",
+       "    if (!loop->clock_read) {\n        read_clocks(loop);", "    if (!loop->clock_read && loop->now.us == 0) {\n        read_clocks(loop);", TURNS)
+mutant(R, "deferred work is part of its turn", "sidecar/base/loop.c",
+       "        run_deferred(loop);\n        free_dead(loop);\n        retry_refused(loop);\n        end_turn(loop);",
+       "        end_turn(loop);\n        run_deferred(loop);\n        free_dead(loop);\n        retry_refused(loop);", TURNS)
+mutant(R, "slices that were skipped are cleared", "sidecar/base/turns.c", "i < passed && i < TURNS_SLICES", "i < passed && i < 1", TURNS)
 
 # ---- behind the chat ----
 BEHIND = ("scenario.test_prefix",)

@@ -67,6 +67,7 @@ struct loop {
     int epoll;         /* -1: none */
     size_t poll_count; /* watches that want events and are not in it */
     bool corpses;
+    struct turns turns;
     struct loop_deferred *first, *last;
 };
 
@@ -135,6 +136,16 @@ mono_t loop_now(const struct loop *loop)
 wall_t loop_wall(const struct loop *loop)
 {
     return (wall_t){loop->now + loop->wall_offset};
+}
+
+const struct turns *loop_turns(const struct loop *loop)
+{
+    return &loop->turns;
+}
+
+void fake_loop_turn_took(struct loop *loop, usec_t us)
+{
+    turns_add(&loop->turns, (mono_t){loop->now - us}, (mono_t){loop->now});
 }
 
 /* ---- timers ---- */

@@ -11,6 +11,7 @@
 
 #include "lull/base/clock.h"
 #include "lull/base/err.h"
+#include "lull/base/turns.h"
 
 #include <stdbool.h>
 
@@ -35,6 +36,9 @@ void loop_stop(struct loop *loop);
 /* Time of the current turn: read once when the turn begins. */
 mono_t loop_now(const struct loop *loop);
 wall_t loop_wall(const struct loop *loop);
+/* How long the turns took, from the reading of their clock to the end of their deferred work; the
+ * turn that is under way is not in it. Valid as long as the loop. */
+const struct turns *loop_turns(const struct loop *loop);
 
 /* One-shot timers. A timer that fires is stopped before its callback runs and may be started
  * again from inside it. Destroying it from inside its own callback is allowed. */

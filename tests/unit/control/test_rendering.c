@@ -170,6 +170,19 @@ static void gauges_are_read_when_they_are_asked_for(void **state)
     world_end(&w);
 }
 
+/* Without a turn both are 0. */
+static void the_longest_turns_are_shown(void **state)
+{
+    struct world w;
+    (void)state;
+    world_begin(&w);
+    cJSON *root = stats(&w);
+    assert_true(number(cJSON_GetObjectItem(root, "process"), "loop_longest_turn_ms") == 0);
+    assert_true(number(cJSON_GetObjectItem(root, "process"), "loop_recent_turn_ms") == 0);
+    cJSON_Delete(root);
+    world_end(&w);
+}
+
 static bool has_line(const struct buf *out, const char *line)
 {
     struct span all = buf_span(out);
@@ -207,6 +220,8 @@ static void metrics_have_units_types_and_labels(void **state)
     assert_true(has_line(&out, "lull_task_latency_seconds_bucket{kind=\"title\",le=\"+Inf\"} 2"));
     assert_true(has_line(&out, "lull_task_latency_seconds_sum{kind=\"title\"} 400.020000"));
     assert_true(has_line(&out, "lull_cache_on 1"));
+    assert_true(has_line(&out, "# TYPE lull_process_loop_longest_turn_seconds gauge"));
+    assert_true(has_line(&out, "lull_process_loop_recent_turn_seconds 0.000000"));
     buf_free(&out);
     world_end(&w);
 }
@@ -268,6 +283,7 @@ int main(void)
         cmocka_unit_test(figures_of_observing_are_left_out_elsewhere),
         cmocka_unit_test(upstreams_show_what_is_in_force),
         cmocka_unit_test(gauges_are_read_when_they_are_asked_for),
+        cmocka_unit_test(the_longest_turns_are_shown),
         cmocka_unit_test(metrics_have_units_types_and_labels),
         cmocka_unit_test(an_event_has_the_members_that_apply),
         cmocka_unit_test(an_event_is_one_line),
