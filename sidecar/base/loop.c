@@ -63,6 +63,7 @@ struct loop_timer {
     loop_fn fn;
     void *ctx;
     bool running;
+    mono_t due;
 };
 
 struct loop_watch {
@@ -113,7 +114,6 @@ struct loop *loop_create(void)
     event_set_log_callback(from_libevent);
     struct event_config *config = mem_have(event_config_new());
     event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
-    event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER);
     loop->base = mem_have(event_base_new_with_config(config));
     event_config_free(config);
     list_init(&loop->refused);
@@ -280,16 +280,30 @@ const struct turns *loop_turns(const struct loop *loop)
 
 /* ---- timers ---- */
 
+static void timer_add(struct loop_timer *timer, usec_t us)
+{
+    struct timeval tv = {.tv_sec = (time_t)(us / USEC_PER_S),
+                         .tv_usec = (suseconds_t)(us % USEC_PER_S)};
+    source_add(&timer->source, &tv);
+}
+
+/* libevent's clock is as coarse as the system's tick: what it calls early waits for the rest. */
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
     struct loop_timer *timer = arg;
     (void)fd;
     (void)what;
-    if (!timer->source.dead && timer->running) {
-        begin_turn(timer->source.loop);
-        timer->running = false;
-        timer->fn(timer->ctx);
+    if (timer->source.dead || !timer->running) {
+        return;
     }
+    begin_turn(timer->source.loop);
+    usec_t early = mono_diff(timer->due, timer->source.loop->now);
+    if (early > 0) {
+        timer_add(timer, early);
+        return;
+    }
+    timer->running = false;
+    timer->fn(timer->ctx);
 }
 
 static void source_init(struct source *source, struct loop *loop, struct event *event)
@@ -318,10 +332,9 @@ void loop_timer_destroy(struct loop_timer *timer)
 void loop_timer_start(struct loop_timer *timer, usec_t delay)
 {
     usec_t us = delay > 0 ? delay : 0;
-    struct timeval tv = {.tv_sec = (time_t)(us / USEC_PER_S),
-                         .tv_usec = (suseconds_t)(us % USEC_PER_S)};
     timer->running = true;
-    source_add(&timer->source, &tv);
+    timer->due.us = timer->source.loop->now.us + us;
+    timer_add(timer, us);
 }
 
 void loop_timer_stop(struct loop_timer *timer)

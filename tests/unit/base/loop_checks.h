@@ -17,6 +17,8 @@ struct trace {
     struct loop_timer *timer, *other;
     struct loop_watch *watch;
     struct loop_deferred work;
+    mono_t due;
+    int64_t fired;
     int fds[2];
 };
 
@@ -84,6 +86,40 @@ static void timers_fire_in_order_and_deferred_work_ends_the_turn(void **state)
     loop_timer_destroy(b);
     loop_timer_destroy(c);
     loop_timer_destroy(never);
+    loop_destroy(t.loop);
+}
+
+static void checks_its_time(void *ctx)
+{
+    struct trace *t = ctx;
+    assert_true(mono_diff(loop_now(t->loop), t->due) >= 0);
+    t->due.us = loop_now(t->loop).us + ++t->fired * USEC_PER_MS / 4;
+    if (t->fired < 50) {
+        loop_timer_start(t->timer, mono_diff(t->due, loop_now(t->loop)));
+    } else {
+        loop_stop(t->loop);
+    }
+}
+
+static void starts_again(void *ctx)
+{
+    struct trace *t = ctx;
+    loop_timer_start(t->other, USEC_PER_MS / 10);
+}
+
+/* The event library's clock may be coarser than a delay, and another event wakes the loop. */
+static void a_timer_is_never_early(void **state)
+{
+    (void)state;
+    struct trace t = {.loop = loop_create()};
+    t.timer = loop_timer_create(t.loop, checks_its_time, &t);
+    t.other = loop_timer_create(t.loop, starts_again, &t);
+    loop_timer_start(t.timer, 0);
+    loop_timer_start(t.other, 0);
+    loop_run(t.loop);
+    assert_int_equal(t.fired, 50);
+    loop_timer_destroy(t.timer);
+    loop_timer_destroy(t.other);
     loop_destroy(t.loop);
 }
 
@@ -231,6 +267,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(timers_fire_in_order_and_deferred_work_ends_the_turn),
         cmocka_unit_test(cancelling_does_not_depend_on_the_length_of_the_queue),
+        cmocka_unit_test(a_timer_is_never_early),
         cmocka_unit_test(watches_are_level_triggered),
         cmocka_unit_test(a_destroyed_watch_makes_no_call),
         cmocka_unit_test(a_waker_wakes),
