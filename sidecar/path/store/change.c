@@ -7,8 +7,9 @@
  */
 #include "path/store/store_writer.h"
 
-/* A reading that is open over several commits keeps the pages that they free from use, and the file
- * grows by them. So one commit at most goes by under a reading: the next one waits for its end. */
+/* A read transaction that is open over several commits keeps the pages that they free from use, and
+ * the file grows by them. So one commit at most goes by under it: the next one waits for its release,
+ * by the loop thread, which is woken. */
 static void wait_for_reading(struct store *s)
 {
     if (s->outlasted % 2 == 0 || atomic_load(&s->readings) != s->outlasted) {
@@ -16,6 +17,7 @@ static void wait_for_reading(struct store *s)
     }
     pthread_mutex_lock(&s->mutex);
     atomic_store(&s->reading_awaited, true);
+    s->options.wake(s->options.ctx);
     while (atomic_load(&s->readings) == s->outlasted && !s->stop) {
         pthread_cond_wait(&s->wake_writer, &s->mutex);
     }

@@ -33,12 +33,34 @@ static int open_env(struct store *s)
     return mdb_env_open(s->env, s->dir, flags, 0600);
 }
 
+/* The order of memcmp(), as LMDB's own, in fewer steps: keys of the two tables have 16 bytes. A damaged
+ * page can have others. */
+static int compare_keys(const MDB_val *a, const MDB_val *b)
+{
+    struct hash_key x, y;
+    if (a->mv_size != sizeof x || b->mv_size != sizeof y) {
+        size_t len = a->mv_size < b->mv_size ? a->mv_size : b->mv_size;
+        int order = memcmp(a->mv_data, b->mv_data, len);
+        return order != 0 ? order : (a->mv_size > b->mv_size) - (a->mv_size < b->mv_size);
+    }
+    memcpy(&x, a->mv_data, sizeof x);
+    memcpy(&y, b->mv_data, sizeof y);
+    uint64_t mine = x.hi != y.hi ? x.hi : x.lo, theirs = x.hi != y.hi ? y.hi : y.lo;
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    mine = __builtin_bswap64(mine);
+    theirs = __builtin_bswap64(theirs);
+#endif
+    return (mine > theirs) - (mine < theirs);
+}
+
 /* The names on disk of the two tables of keys are older than those in the code. */
 static int open_tables(struct store *s, MDB_txn *txn)
 {
     int rc = mdb_dbi_open(txn, "meta", MDB_CREATE, &s->meta);
     rc = rc == 0 ? mdb_dbi_open(txn, "entry", MDB_CREATE, &s->tables[STORE_ANSWER]) : rc;
     rc = rc == 0 ? mdb_dbi_open(txn, "alias", MDB_CREATE, &s->tables[STORE_EXACT]) : rc;
+    rc = rc == 0 ? mdb_set_compare(txn, s->tables[STORE_ANSWER], compare_keys) : rc;
+    rc = rc == 0 ? mdb_set_compare(txn, s->tables[STORE_EXACT], compare_keys) : rc;
     rc = rc == 0 ? mdb_dbi_open(txn, "note", MDB_CREATE, &s->notes) : rc;
     return rc == 0 ? mdb_dbi_open(txn, "log", MDB_CREATE | MDB_INTEGERKEY, &s->log) : rc;
 }

@@ -25,11 +25,13 @@
  * loop thread never waits for the disk; only store_flush() and store_close() wait for the writer.
  * The size of the map changes on the loop thread, while nothing is read and the writer waits.
  *
- * WHAT A READING SEES. The last commit before store_read_begin(), whole: every job of a group or
+ * WHAT A READING SEES. The last commit before the last store_collect(), or a later one, whole: every job of a group or
  * none. A transaction that writes, moves or removes a record changes row and pieces together: so a
  * row leads to one record and every record in `log` has its row. A job is finished, and collected,
- * after its commit: a reading that begins then sees it. The read transaction is reset after every
- * look-up and renewed for the next (0.03 us), since an open one keeps freed pages from use.
+ * after its commit: a reading that begins then sees it. The read transaction stays open for the
+ * readings that follow, up to store_collect(), which comes after every commit: to renew it, and to
+ * find the tables in it, costs as much as a look-up. A transaction that stays open keeps freed pages
+ * from use: so the writer waits before its second commit under one, and wakes the loop.
  *
  * CRASHES. A commit writes new pages and then one of two meta pages, so a process that is killed
  * leaves the last commit, whole. What needs more than one commit:
@@ -257,28 +259,43 @@ void store_set_target_fn(struct store *s, store_target_fn fn)
 
 /* ---- reading ---- */
 
-void store_read_begin(struct store *s)
+/* The next reading begins at the last commit; the pages that were freed since may be used again. */
+static void reader_release(struct store *s)
 {
-    require(!s->reading);
-    atomic_fetch_add(&s->readings, 1);
-    s->reading = mdb_txn_renew(s->reader) == 0;
-    s->renewed = false;
-}
-
-void store_read_end(struct store *s)
-{
-    if (atomic_load(&s->readings) % 2 == 0) {
+    if (s->reading || atomic_load(&s->readings) % 2 == 0) {
         return;
     }
-    if (s->reading) {
+    if (s->held) {
         mdb_txn_reset(s->reader);
-        s->reading = false;
+        s->held = false;
     }
     atomic_fetch_add(&s->readings, 1);
     if (atomic_load(&s->reading_awaited)) {
         pthread_mutex_lock(&s->mutex);
         pthread_cond_signal(&s->wake_writer);
         pthread_mutex_unlock(&s->mutex);
+    }
+}
+
+void store_read_begin(struct store *s)
+{
+    require(!s->reading);
+    if (s->held && atomic_load(&s->reading_awaited)) {
+        reader_release(s);
+    }
+    if (!s->held) {
+        atomic_fetch_add(&s->readings, 1);
+        s->held = mdb_txn_renew(s->reader) == 0;
+        s->renewed = false;
+    }
+    s->reading = s->held;
+}
+
+void store_read_end(struct store *s)
+{
+    s->reading = false;
+    if (!s->held) {
+        reader_release(s); /* it could not be opened */
     }
 }
 
@@ -478,6 +495,7 @@ static void resize_if_wanted(struct store *s)
 
 enum err store_collect(struct store *s)
 {
+    reader_release(s);
     pthread_mutex_lock(&s->mutex);
     struct store_job *job = s->done_first;
     bool damaged = s->damaged, gone = s->gone;
@@ -496,6 +514,7 @@ enum err store_collect(struct store *s)
 void store_flush(struct store *s)
 {
     require(!s->reading); /* the writer may wait for the end of the reading */
+    reader_release(s);
     pthread_mutex_lock(&s->mutex);
     while ((s->first != NULL || s->busy || s->configured || s->check || s->want_map != 0) &&
            !s->hold) {

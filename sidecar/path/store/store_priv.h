@@ -63,9 +63,11 @@ struct store {
     MDB_dbi tables[2], log, meta, notes;
     MDB_txn *reader;
     MDB_cursor *read_log;
-    bool reading, renewed;       /* renewed: read_log belongs to this reading */
-    _Atomic uint64_t readings;   /* begun and ended, both counted: odd while a reading is open */
-    atomic_bool reading_awaited; /* the writer waits for the end of one */
+    bool reading;
+    bool held;                   /* `reader` is open: in a reading, or for the next one */
+    bool renewed;                /* read_log belongs to `reader` as it is open now */
+    _Atomic uint64_t readings;   /* opened and released, both counted: odd while `reader` is open */
+    atomic_bool reading_awaited; /* the writer waits for its release */
     char read_room[2][STORE_RUN];
     struct hash_secret secret;
     int64_t next_seq;

@@ -90,6 +90,38 @@ static void one_commit_at_most_goes_by_under_a_reading(void **state)
     store_close(s);
 }
 
+/* Between readings the reader stays open: the writer does not wait for it longer than up to the next
+ * store_collect(), and a reading after that sees all that was collected. */
+static void a_reader_between_readings_holds_up_one_commit(void **state)
+{
+    (void)state;
+    struct store *s = store_begin(SIZE);
+    put(s, STORE_ANSWER, 0, SPAN("first"), FAR);
+    settle(s);
+    store_hold(s, true);
+    for (uint64_t i = 0; i < (uint64_t)4 * STORE_GROUP_JOBS; i++) {
+        put(s, STORE_ANSWER, i, SPAN("x"), FAR);
+    }
+    assert_string_equal(get(s, 0), "first");
+    store_hold(s, false);
+    while (!atomic_load(&s->reading_awaited)) {
+        sched_yield();
+    }
+    assert_string_equal(get(s, 0), "x"); /* that reading has ended, and the next one begins anew */
+    assert_int_equal(store_results[0], 1);
+    while (store_results[0] < 4 * STORE_GROUP_JOBS + 1) {
+        assert_int_equal(store_collect(s), ERR_OK);
+        assert_string_equal(get(s, 1), "x");
+    }
+    put(s, STORE_ANSWER, 1, SPAN("last"), FAR);
+    while (store_results[0] == 4 * STORE_GROUP_JOBS + 1) {
+        assert_int_equal(store_collect(s), ERR_OK);
+        sched_yield();
+    }
+    assert_string_equal(get(s, 1), "last");
+    store_close(s);
+}
+
 static void touch_record(struct store *s, uint64_t n, int64_t seq, uint64_t hits)
 {
     struct store_touch touch = {.key = key_of(n), .seq = seq, .hits = hits};
@@ -586,6 +618,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(close_commits_what_is_queued, store_setup, store_teardown),
         cmocka_unit_test_setup_teardown(the_writer_can_be_held, store_setup, store_teardown),
         cmocka_unit_test_setup_teardown(one_commit_at_most_goes_by_under_a_reading, store_setup,
+                                        store_teardown),
+        cmocka_unit_test_setup_teardown(a_reader_between_readings_holds_up_one_commit, store_setup,
                                         store_teardown),
         cmocka_unit_test_setup_teardown(the_bound_is_kept_by_evicting_the_oldest, store_setup,
                                         store_teardown),

@@ -65,8 +65,9 @@ const struct hash_secret *store_secret(const struct store *s);
 /* A sequence number larger than that of every record, over restarts too. */
 int64_t store_next_seq(struct store *s);
 
-/* A reading sees the last commit before its begin. Values are valid until its end, which comes in
- * the same callback of the loop: the writer commits once at most under an open reading. */
+/* A reading sees the last commit before the store_collect() before its begin, or a later one. Values
+ * are valid until its end, which comes in the same callback of the loop: the writer commits once at
+ * most under an open reading. */
 struct store_record {
     int64_t seq;
     wall_t expires;
