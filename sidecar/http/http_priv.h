@@ -58,6 +58,7 @@ enum {
 struct slot {
     struct slot *next;
     struct http_request request;
+    struct http_kept_head kept; /* of `request`, unless that was changed */
     char data[SLOT_BYTES];
 };
 

@@ -25,6 +25,7 @@ void receive_later(struct http_conn *c)
 void receive_own_request(struct http_conn *c)
 {
     struct http_request *r = &c->slot->request;
+    c->slot->kept.len = 0;
     r->method = HTTP_METHOD_OTHER;
     r->minor = 1;
     r->chunked = false;
@@ -90,9 +91,8 @@ static bool read_head(struct http_conn *c)
     if (c->in_len == 0) {
         return false;
     }
-    c->slot->request.path = SPAN_NONE;
-    c->slot->request.header_count = 0;
-    switch (http_parse_head(c->slot->data, c->in_len, &c->scanned, &c->slot->request, &error)) {
+    switch (http_parse_again(&c->slot->kept, c->slot->data, c->in_len, &c->scanned,
+                             &c->slot->request, &error)) {
     case HTTP_PARSE_OK:
         begin_request(c);
         return true;

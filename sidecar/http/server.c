@@ -170,6 +170,7 @@ struct slot *server_slot(struct http_server *s)
     slot = malloc(sizeof *slot);
     if (slot != NULL) {
         slot->request.header_count = 0;
+        slot->kept.len = 0;
     }
     return slot;
 }

@@ -489,6 +489,9 @@ class Listeners(LullTest):
             c = self.connect(path)
             self.assertEqual(c.request("GET", "/v1/models", [("Host", "any.name.example")]).status, 200,
                              "the Host rule is for loopback addresses")
+            for address, status in ((path, 200), (a, 403), (path, 200)):
+                r = self.connect(address).request("POST", "/v1/chat/completions", [("Host", "any.name.example")], prompts.body("title", "same"))
+                self.assertEqual(r.status, status, "the same head at another listener")
             lull.check()
             self.assertEqual(lull.stop(), 0)
             self.assertFalse(os.path.exists(path), "the socket file is left behind")

@@ -827,8 +827,8 @@ mutant(R, "another url is another server", SERVER, "if (s->url == NULL || strcmp
        "if (s->url == NULL) {", PROBES)
 mutant(R, "a refused probe says down", PROBE, "? SERVER_REACH_UNREACHED : SERVER_REACH_REACHED;", "? SERVER_REACH_UNTRIED : SERVER_REACH_REACHED;", PROBES)
 mutant(R, "untried is not up", SERVER, "? SERVER_STATE_UP : SERVER_STATE_UNTRIED;", "? SERVER_STATE_UP : SERVER_STATE_UP;", PROBES)
-mutant(R, "a marked request is refused", "sidecar/path/exchange/engine.c",
-       "route_is_back(x, r) ? HTTP_ERROR_LOOP : route_admit(x, r)", "route_admit(x, r)", LOOPS)
+mutant(R, "a marked request is refused", "sidecar/path/exchange/route.c",
+       "is_back(x, r) ? HTTP_ERROR_LOOP : admit(x, r)", "admit(x, r)", LOOPS)
 mutant(R, "what leads back is not sent to", "sidecar/path/exchange/engine.c", "if (forward_is_loop(x)) {",
        "if (forward_is_loop(x) && x == NULL) {", LOOPS)
 mutant(R, "a circle without probes is suspected", PROBE, "row->streak >= PROBE_SUSPECT &&", "row->streak < 0 &&", LOOPS)
@@ -1027,3 +1027,24 @@ mutant(R, "a key that could be of two persons tells none", TRANSCRIPT,
        "if (found && !hash_key_eq(*key, *person)) {", "if (found && len == 0) {", HELD)
 mutant(R, "earlier turns that begin differently are ambiguous", TRANSCRIPT,
        "memcmp(found->digest, cut->digest, HASH_SHA256_BYTES) != 0);", "memcmp(found->digest, cut->digest, 0) != 0);", HELD)
+
+# ---- what is done once for requests that repeat ----
+
+R = "fast: repeats"
+KEPT_TESTS = ("unit.http.test_kept_head",)
+KEPT = "sidecar/http/kept_head.c"
+ROUTE = "sidecar/path/exchange/route.c"
+mutant(R, "a length is digits", KEPT, "if (number >= 0 || k->number_len == 0) {", "if (number >= -1) {", KEPT_TESTS)
+mutant(R, "a part of a head is no head", KEPT, "k->len > 0 && len >= k->len &&", "k->len > 0 && len > 0 &&", KEPT_TESTS)
+mutant(R, "what stands behind the length counts", KEPT,
+       "memcmp(k->bytes + behind, data + behind, k->len - behind) == 0", "memcmp(k->bytes + behind, data + behind, 0) == 0", KEPT_TESTS)
+mutant(R, "a head that was changed in place is not kept", KEPT,
+       "if (memcmp(k->bytes, data, r->head_len) != 0) {", "if (memcmp(k->bytes, data, 0) != 0) {", KEPT_TESTS)
+mutant(R, "new settings read the head", "sidecar/path/exchange/engine.c",
+       "    e->settings = settings;\n    route_forget(e);\n", "    e->settings = settings;\n", ("scenario.test_routes",))
+mutant(R, "the listener decides about Host", ROUTE,
+       "if (known != NULL && known->loopback == http_conn_is_loopback(x->conn)) {", "if (known != NULL) {", ("integration.http",))
+mutant(R, "a timer is not early", "sidecar/base/loop.c", "    if (early > 0) {", "    if (early > USEC_PER_S) {", ("unit.base.test_loop",))
+mutant(R, "what is collected is seen", "sidecar/path/store/store.c",
+       "    reader_release(s);\n    pthread_mutex_lock(&s->mutex);\n    struct store_job *job", "    pthread_mutex_lock(&s->mutex);\n    struct store_job *job",
+       ("unit.store.test_store",))

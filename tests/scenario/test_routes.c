@@ -351,6 +351,32 @@ static void without_the_text_there_is_no_typist(void **state)
     }
 }
 
+/* The head of the second request is the first one's, byte for byte. */
+static void a_repeated_head_is_read_by_the_new_settings(void **state)
+{
+    static const char *const closed[] = {"server.client_token=other", "tasks.settle=0", NULL};
+    static const char *const open[] = {"tasks.settle=0", NULL};
+    static const char headers[] = "Authorization: Bearer k\r\n";
+    (void)state;
+    struct world *w = world_begin(open);
+    struct client *c = client_open(w);
+    const char *body = ask_title("How are you?", "Fine.");
+    client_post(c, "/v1/chat/completions", headers, body);
+    model_answer(last(w), "{\"title\": \"Greeting\"}");
+    client_clear(c);
+    client_post(c, "/v1/chat/completions", headers, body);
+    assert_has(client_reply(c), "Cache-Status: lull; hit; ");
+    world_reload(w, closed);
+    client_clear(c);
+    client_post(c, "/v1/chat/completions", headers, body);
+    assert_has(client_reply(c), "HTTP/1.1 401 ");
+    world_reload(w, open);
+    client_clear(c);
+    client_post(c, "/v1/chat/completions", headers, body);
+    assert_has(client_reply(c), "Cache-Status: lull; hit; ");
+    world_end(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -364,6 +390,7 @@ int main(void)
         cmocka_unit_test(a_header_that_is_still_a_template_is_absent),
         cmocka_unit_test(a_template_is_no_conversation),
         cmocka_unit_test(without_the_text_there_is_no_typist),
+        cmocka_unit_test(a_repeated_head_is_read_by_the_new_settings),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -58,6 +58,8 @@ struct http_request {
     bool chunked;
     int64_t content_length; /* -1: no Content-Length. A request with neither has no body */
     size_t head_len;        /* bytes of the head, final empty line included */
+    uint64_t
+        same; /* requests with equal numbers differ in nothing but content_length; 0: unknown */
     size_t header_count;
     struct http_header headers[HTTP_MAX_HEADERS]; /* in order, names as sent */
 };
@@ -75,6 +77,20 @@ enum http_parse {
  * version, control bytes in the request line) is refused as early as it is seen. */
 enum http_parse http_parse_head(char *data, size_t len, size_t *scanned, struct http_request *out,
                                 enum http_error *error);
+
+/* The head that a request was parsed from. */
+struct http_kept_head {
+    size_t len;                   /* 0: none */
+    size_t number_at, number_len; /* the value of Content-Length */
+    char bytes[1024];
+};
+
+/* The same for heads that come one after the other to one place, `data`, and are parsed into one
+ * request: one that is equal to the head before it, but for the digits of Content-Length, is only
+ * compared with it. k: zeroed at first; k->len = 0 once the request was changed. A
+ * request that is not HTTP_PARSE_OK has no path and no headers. */
+enum http_parse http_parse_again(struct http_kept_head *k, char *data, size_t len, size_t *scanned,
+                                 struct http_request *r, enum http_error *error);
 
 /* http_field(), http_field_has_token() and http_is_forwarded() of the request's fields. */
 static inline struct span http_header_get(const struct http_request *r, struct span name)

@@ -214,11 +214,8 @@ static void on_request(struct http_conn *c, void *ctx)
     struct engine *e = ctx;
     struct exchange *x = exchange_new(e, c);
     const struct http_request *r = http_conn_request(c);
-    enum http_error route = route_read(x, r);
-    x->user = conversation_user(x);
+    enum http_error error = route_begin(x, r);
     event_begin(x, r);
-    enum http_error error = route_is_back(x, r) ? HTTP_ERROR_LOOP : route_admit(x, r);
-    error = error == HTTP_ERROR_NONE ? route : error;
     if (error != HTTP_ERROR_NONE) {
         x->rejected = true;
         respond_refused(x, error);
@@ -374,6 +371,7 @@ void engine_destroy(struct engine *e)
     gate_destroy(e->gate);
     through_destroy(e->through);
     exchange_free_spare(e);
+    route_forget(e);
     settings_unref(e->settings);
     free(e);
 }
@@ -383,6 +381,7 @@ void engine_configure(struct engine *e, struct settings *settings)
     settings_ref(settings);
     settings_unref(e->settings);
     e->settings = settings;
+    route_forget(e);
     servers_bind(e->parts.servers, settings->upstreams, settings->upstream_count);
     refusal_forget(e->parts.servers);
     if (!behind_keeps_chats(settings)) {

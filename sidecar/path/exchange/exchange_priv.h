@@ -120,6 +120,18 @@ struct exchange {
     bool is_observed_front;
 };
 
+/* What a head said that was let in. A client repeats its head, which says the same again: its requests
+ * have the same number (http_request.same). Belongs to the engine's settings. */
+struct known_head {
+    uint64_t same; /* 0: none */
+    bool loopback; /* of its connection */
+    struct exchange_head head;
+    uint32_t user;
+    bool exact_made; /* scope and exact are set; the body of `exact` is another one */
+    struct scope scope;
+    struct fingerprint exact;
+};
+
 struct observe;
 struct observed;
 struct misses;
@@ -141,6 +153,7 @@ struct engine {
     struct exchange *spare;
     size_t spare_count;
     int64_t bad_requests;
+    struct known_head known;
     uint64_t serial; /* of answers, for their ids */
     struct list listeners;
     uint64_t events; /* ids given to events */
@@ -172,12 +185,15 @@ void exchange_count_saved(struct exchange *x, int kind, usec_t model_time, int64
 
 /* ---- route.c ---- */
 
-/* Reads the head into x->head; HTTP_ERROR_NONE, or the error to answer. */
+/* Reads the head into x->head and x->user; HTTP_ERROR_NONE: the client may use the port, or the error
+ * to answer. */
+enum http_error route_begin(struct exchange *x, const struct http_request *r);
+/* What is known of the head of a request; NULL: nothing. */
+struct known_head *route_known(struct engine *e, const struct http_request *r);
+/* The settings have changed, or the engine ends. */
+void route_forget(struct engine *e);
+/* Reads the head into x->head, and nothing else. */
 enum http_error route_read(struct exchange *x, const struct http_request *r);
-/* Whether this lulld sent the request, and an upstream leads back here. */
-bool route_is_back(const struct exchange *x, const struct http_request *r);
-/* Whether the client may use the port, by Host and client_token; after route_read(). */
-enum http_error route_admit(const struct exchange *x, const struct http_request *r);
 
 /* ---- policy.c ---- */
 

@@ -27,12 +27,33 @@ static bool is_found(enum cache_result result)
     return result == CACHE_HIT || result == CACHE_PENDING;
 }
 
+/* The key with what is known of the head. false: there is no memory for it. */
+static bool make_known_key(struct exchange *x, const struct known_head *known)
+{
+    const struct hash_secret *secret = cache_secret(x->engine->parts.cache);
+    x->scope = known->scope;
+    x->exact_made = fingerprint_exact_again(&known->exact, x->body, secret, &x->exact) == ERR_OK;
+    return x->exact_made;
+}
+
+static void keep_key(struct known_head *known, const struct exchange *x)
+{
+    const struct hash_secret *secret = cache_secret(x->engine->parts.cache);
+    known->scope = x->scope;
+    known->exact_made =
+        fingerprint_exact_again(&x->exact, SPAN_NONE, secret, &known->exact) == ERR_OK;
+}
+
 /* false: there is no memory for it. */
 static bool make_exact_key(struct exchange *x)
 {
     const struct http_request *r = http_conn_request(x->conn);
     const struct hash_secret *secret = cache_secret(x->engine->parts.cache);
     const struct exchange_head *h = &x->head;
+    struct known_head *known = route_known(x->engine, r);
+    if (known != NULL && known->exact_made) {
+        return make_known_key(x, known);
+    }
     x->scope = scope_of(SCOPE_AUTO, h->auth, h->user, secret, http_conn_memo(x->conn));
     struct fingerprint_exact in = {.settings = x->settings,
                                    .upstream = h->upstream,
@@ -44,6 +65,9 @@ static bool make_exact_key(struct exchange *x)
                                    .scope = &x->scope,
                                    .body = x->body};
     x->exact_made = fingerprint_exact(&in, secret, &x->exact) == ERR_OK;
+    if (known != NULL && x->exact_made) {
+        keep_key(known, x);
+    }
     return x->exact_made;
 }
 

@@ -80,7 +80,8 @@ enum http_error route_read(struct exchange *x, const struct http_request *r)
     return e;
 }
 
-bool route_is_back(const struct exchange *x, const struct http_request *r)
+/* Whether this lulld sent the request, and an upstream leads back here. */
+static bool is_back(const struct exchange *x, const struct http_request *r)
 {
     bool back = false;
     for (size_t i = 0; i < r->header_count && !back; i++) {
@@ -90,7 +91,8 @@ bool route_is_back(const struct exchange *x, const struct http_request *r)
     return back;
 }
 
-enum http_error route_admit(const struct exchange *x, const struct http_request *r)
+/* Whether the client may use the port, by Host and client_token; after route_read(). */
+static enum http_error admit(const struct exchange *x, const struct http_request *r)
 {
     const struct server_settings *s = &x->settings->server;
     if (http_conn_is_loopback(x->conn) && r->host.len > 0 &&
@@ -103,4 +105,43 @@ enum http_error route_admit(const struct exchange *x, const struct http_request 
                      guard_origin(s, x->head.origin, r->host);
     bool known = preflight || guard_token(s->client_token, x->head.auth);
     return known ? HTTP_ERROR_NONE : HTTP_ERROR_UNAUTHORIZED;
+}
+
+struct known_head *route_known(struct engine *e, const struct http_request *r)
+{
+    return r->same != 0 && e->known.same == r->same ? &e->known : NULL;
+}
+
+void route_forget(struct engine *e)
+{
+    fingerprint_free(&e->known.exact);
+    e->known.same = 0;
+}
+
+static void keep(const struct exchange *x, const struct http_request *r)
+{
+    struct known_head *known = &x->engine->known;
+    known->same = r->same;
+    known->loopback = http_conn_is_loopback(x->conn);
+    known->head = x->head;
+    known->user = x->user;
+    known->exact_made = false;
+}
+
+enum http_error route_begin(struct exchange *x, const struct http_request *r)
+{
+    const struct known_head *known = route_known(x->engine, r);
+    if (known != NULL && known->loopback == http_conn_is_loopback(x->conn)) {
+        x->head = known->head;
+        x->user = known->user;
+        return HTTP_ERROR_NONE;
+    }
+    enum http_error route = route_read(x, r);
+    x->user = conversation_user(x);
+    enum http_error error = is_back(x, r) ? HTTP_ERROR_LOOP : admit(x, r);
+    error = error == HTTP_ERROR_NONE ? route : error;
+    if (error == HTTP_ERROR_NONE) {
+        keep(x, r);
+    }
+    return error;
 }

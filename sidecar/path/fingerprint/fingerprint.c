@@ -122,6 +122,18 @@ enum err fingerprint_exact(const struct fingerprint_exact *in, const struct hash
     return e;
 }
 
+enum err fingerprint_exact_again(const struct fingerprint *of, struct span body,
+                                 const struct hash_secret *secret, struct fingerprint *f)
+{
+    reset(f, HEAD_MAX);
+    buf_clear(&f->storage);
+    enum err e = buf_append_span(&f->storage, of->head);
+    if (e == ERR_OK) {
+        seal(f, f->storage.len, body, secret);
+    }
+    return e;
+}
+
 void normalized_body_read(struct span body, const struct dialect_request *request,
                           struct normalized_body *out)
 {

@@ -62,6 +62,11 @@ struct fingerprint_exact {
 MUST_CHECK enum err fingerprint_exact(const struct fingerprint_exact *in,
                                       const struct hash_secret *secret, struct fingerprint *f);
 
+/* The same for a request that differs from another one in its body only; of: its exact key. */
+MUST_CHECK enum err fingerprint_exact_again(const struct fingerprint *of, struct span body,
+                                            const struct hash_secret *secret,
+                                            struct fingerprint *f);
+
 /* A body in normalized form, read once: whether it converts decides where it may be sent, and where
  * it is sent is part of its key. */
 struct normalized_body {
