@@ -289,10 +289,10 @@ mutant(R, "a full queue lets the oldest go", SCHEDULE, "j->born.us < oldest->bor
 mutant(R, "completions take no place in the queue", SCHEDULE,
        "return !j->forced && j->policy->queue > 0 && j->policy->cls != KIND_CLASS_COMPLETION;",
        "return !j->forced && j->policy->queue > 0;", UNIT)
-mutant(R, "a futile one is not begun", "sidecar/path/flight/completion.c", "if ((expected <= limit && !holds_up) || rested) {",
+mutant(R, "a futile one is not begun", "sidecar/path/flight/completion.c", "if ((expected <= limit && !holds_up && !costs) || rested) {",
        "if (expected >= 0 || rested) {", ("scenario.test_futile",))
-mutant(R, "once a minute one is tried", "sidecar/path/flight/completion.c", "if ((expected <= limit && !holds_up) || rested) {",
-       "if (expected <= limit && !holds_up) {", ("scenario.test_futile",))
+mutant(R, "once a minute one is tried", "sidecar/path/flight/completion.c", "if ((expected <= limit && !holds_up && !costs) || rested) {",
+       "if (expected <= limit && !holds_up && !costs) {", ("scenario.test_futile",))
 mutant(R, "an autocomplete waits max_hold at most", FLIGHT, "if (is_completion(f)) {\n        loop_timer_start",
        "if (f == NULL) {\n        loop_timer_start", YIELD)
 mutant(R, "max_hold of [tasks] makes no completion wait longer", "sidecar/config/policies.c",
@@ -958,7 +958,15 @@ mutant(R, "the cache is known when the answer begins", PREFIX_CALL, "    if (f->
 mutant(R, "an older turn has to go back", PREFIX, ": r->after_task || r->what.turn != what.turn ? PREFIX_AFTER_OWN", ": r->after_task ? PREFIX_AFTER_OWN", BEHIND)
 mutant(R, "one state is enough to be bound", PREFIX, "        if (why == PREFIX_REASON_NONE) {\n            break;", "        if (why != PREFIX_REASON_NONE) {\n            break;", BEHIND)
 mutant(R, "a title is bound to its first turn", CHOICE, "    flight_replied(e->flights);\n", "", BEHIND)
-mutant(R, "a long prompt keeps completions off", "sidecar/path/flight/completion.c", "if ((expected <= limit && !holds_up) || rested) {", "if (expected <= limit || rested) {", ("scenario.test_futile",))
+mutant(R, "a long prompt keeps completions off", "sidecar/path/flight/completion.c", "if ((expected <= limit && !holds_up && !costs) || rested) {", "if ((expected <= limit && !costs) || rested) {", ("scenario.test_futile",))
+mutant(R, "a conversation keeps completions off", "sidecar/path/flight/completion.c", "if ((expected <= limit && !holds_up && !costs) || rested) {", "if ((expected <= limit && !holds_up) || rested) {", ("scenario.test_futile",))
+mutant(R, "none is tried that costs the conversation", "sidecar/path/flight/completion.c", "                  !costs && !(holds_up", "                  !(holds_up", ("scenario.test_futile",))
+mutant(R, "a chat that goes on says what was kept", CHOICE, "if (call.when == PREFIX_AFTER_OTHERS && t->tokens_before > 0) {", "if (call.when == PREFIX_AFTER_OTHERS && t->tokens_before > INT64_MAX - 1) {", ("scenario.test_futile",))
+mutant(R, "by a chat that found its slot nothing is learnt", CHOICE, "if (call.when == PREFIX_AFTER_OTHERS && t->tokens_before > 0) {", "if (t->tokens_before > 0) {", ("scenario.test_futile",))
+mutant(R, "two slots lose nothing", PREFIX, "slots_kept(slots) > 1 ||", "slots_kept(slots) > 8 ||", LEARNT)
+mutant(R, "a server that keeps conversations loses nothing", PREFIX, "        !p->learnt.gain[PREFIX_AFTER_OTHERS].off) {", "        p->learnt.gain[PREFIX_AFTER_OTHERS].calls < 0) {", LEARNT)
+mutant(R, "what its own task took is lost already", PREFIX, "return lost_by_its_task ? 0 : r->what.size;", "return r->what.size;", LEARNT)
+mutant(R, "a rewarm brings the conversation back", "sidecar/path/rewarm/rewarm.c", "    note_slot(row, finished);\n", "", ("scenario.test_rewarm",))
 mutant(R, "none is tried where an abort comes late", "sidecar/path/flight/completion.c", "!(holds_up && behind_aborts_late(f));", "!(holds_up && limit < 0);", ("scenario.test_futile",))
 mutant(R, "a purge forgets conversations", CHOICE, "    if (generation != e->held_since) {", "    if (generation > e->held_since + 5) {", BEHIND)
 mutant(R, "a model that is as bad as asked is not worse", PREFIX, "return more && (two ||", "return (more || two) && (two ||", LEARNT)

@@ -526,16 +526,7 @@ static struct compare_run *begin_forms(struct world *w, struct seen *t)
 /* An answer of a server that says what it had cached. */
 static void answer_cached(struct upstream_call *call, int cached)
 {
-    char text[512];
-    snprintf(text, sizeof text,
-             "data: {\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":"
-             "\"{\\\"title\\\": \\\"New\\\"}\"},\"finish_reason\":\"stop\"}],\"usage\":{"
-             "\"prompt_tokens\":800,\"completion_tokens\":9,\"prompt_tokens_details\":{"
-             "\"cached_tokens\":%d}}}\n\ndata: [DONE]\n\n",
-             cached);
-    model_head(call, 200, "text/event-stream");
-    model_data(call, text);
-    model_end(call);
+    model_answer_cached(call, "{\"title\": \"New\"}", 800, cached);
 }
 
 /* The most tokens that the server's one model was seen to take. */

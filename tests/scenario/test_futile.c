@@ -87,6 +87,57 @@ static void a_prompt_that_holds_up_a_message_is_not_begun(void **state)
     }
 }
 
+/* A chat's next turn: of a prompt of 2,000 tokens, so many were cached. */
+static void go_on(struct world *w, const char *const *turns, double token, int cached)
+{
+    struct client *c = client_open(w);
+    client_post(c, "/v1/chat/completions", ANN "X-OpenWebUI-Chat-Id: one\r\n", ask_chat(turns));
+    seconds(w, token);
+    model_answer_cached(last(w), "A program.", 2000, cached);
+    seconds(w, 3);
+}
+
+static bool is_called(struct world *w, const char *text)
+{
+    size_t before = model_calls(w);
+    (void)complete(w, text);
+    bool called = model_calls(w) > before;
+    if (called) {
+        model_answer_cached(last(w), "{\"text\": \" in C\"}", 200, 0);
+    }
+    return called;
+}
+
+/* Where the only slot loses a conversation that takes 4 s to read, completions leave it there. */
+static void a_conversation_is_left_in_the_only_slot(void **state)
+{
+    static char long_message[8192];
+    static const char *const more[] = {"upstream.default.slots=2", NULL};
+    static const char *const unlimited[] = {"task.autocomplete.max_expected=0", NULL};
+    static const char *const *const sets[] = {NULL, NULL, more, unlimited};
+    const char *turns[] = {long_message, NULL, "And then?", NULL, "Why?", NULL, "So?", NULL};
+    (void)state;
+    memset(long_message, 'x', sizeof long_message - 1);
+    for (int i = 0; i < 4; i++) {
+        struct world *w = world_begin(sets[i]);
+        int cached = i == 1 ? 2000 : 0; /* of the conversation, after other prompts */
+        turns[1] = turns[3] = turns[5] = NULL;
+        go_on(w, turns, 4, 0);
+        assert_true(is_called(w, "How do I write a small daemon"));
+        turns[1] = "A program.";
+        go_on(w, turns, 4, cached);
+        assert_true(is_called(w, "How do I write a large daemon"));
+        turns[3] = "A program.";
+        go_on(w, turns, 4, cached);
+        assert_int_equal(is_called(w, "Which of them is the better one"), i > 0);
+        turns[5] = "A program.";
+        go_on(w, turns, 4, 2000); /* after no other prompt: says nothing about those */
+        seconds(w, 61);           /* a try would cost it, too */
+        assert_int_equal(is_called(w, "Which of them is the worse one"), i > 0);
+        world_end(w);
+    }
+}
+
 static void what_was_measured_counts_more_than_what_was_guessed(void **state)
 {
     (void)state;
@@ -137,6 +188,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_slow_server_is_left_to_the_chat),
         cmocka_unit_test(a_prompt_that_holds_up_a_message_is_not_begun),
+        cmocka_unit_test(a_conversation_is_left_in_the_only_slot),
         cmocka_unit_test(what_was_measured_counts_more_than_what_was_guessed),
         cmocka_unit_test(a_call_that_was_given_up_says_how_slow_they_are),
         cmocka_unit_test(a_fast_server_and_no_limit),

@@ -39,41 +39,12 @@ static struct client *post(struct world *w, const char *path, const char *header
     return c;
 }
 
-/* A whole answer, with what the server says of its cache; cached -1: nothing. */
-static void answer(struct upstream_call *call, const char *content, int prompt, int cached)
-{
-    static char text[65536];
-    char escaped[8192];
-    char details[64] = "";
-    size_t n = 0;
-    for (const char *c = content; *c != '\0'; c++) {
-        n += *c == '"' || *c == '\\' ? (size_t)snprintf(escaped + n, 3, "\\%c", *c)
-             : *c == '\n'            ? (size_t)snprintf(escaped + n, 3, "\\n")
-                                     : (size_t)snprintf(escaped + n, 2, "%c", *c);
-    }
-    escaped[n] = '\0';
-    if (cached >= 0) {
-        snprintf(details, sizeof details, ",\"prompt_tokens_details\":{\"cached_tokens\":%d}",
-                 cached);
-    }
-    bool stream = strstr(model_body(call), "\"stream\":true") != NULL;
-    model_head(call, 200, stream ? "text/event-stream" : "application/json");
-    snprintf(text, sizeof text,
-             "%s{\"choices\":[{\"index\":0,\"%s\":{\"role\":\"assistant\",\"content\":\"%s\"},"
-             "\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":%d,"
-             "\"completion_tokens\":20%s}}%s",
-             stream ? "data: " : "", stream ? "delta" : "message", escaped, prompt, details,
-             stream ? "\n\ndata: [DONE]\n\n" : "");
-    model_data(call, text);
-    model_end(call);
-}
-
 /* A turn's chat, answered. */
 static void chat(struct world *w, const char *headers, const char *const *turns, const char *reply)
 {
     (void)post(w, PATH, headers, ask_chat(turns));
     seconds(w, 0.2);
-    answer(last_call(w), reply, 500, -1);
+    model_answer_cached(last_call(w), reply, 500, -1);
     seconds(w, 3); /* settle */
 }
 
@@ -123,7 +94,7 @@ static void a_task_is_asked_behind_its_conversation(void **state)
     assert_has(model_body(call), "<chat_history>\\n(the conversation above)\\n</chat_history>\"}]");
     assert_has_not(model_body(call), "USER: What");
     assert_has(model_headers(call), "Authorization: Bearer k");
-    answer(call, FOLLOW_UPS, 800, 500);
+    model_answer_cached(call, FOLLOW_UPS, 800, 500);
     assert_int_equal(used(w, "follow_up"), 1);
     assert_int_equal(world_task(w, "follow_up")->stored, 1);
     /* again: from the cache, by its conversation */
@@ -153,13 +124,13 @@ static void the_conversation_is_part_of_the_key(void **state)
     struct world *w = world_begin(CHAT);
     static const char *const longer[] = {"Hello", "Hi.", USER, NULL};
     chat(w, CHAT_1, FIRST, REPLY);
-    answer(task(w, CHAT_1, ask_follow_up(USER, REPLY)), FOLLOW_UPS, 800, 500);
+    model_answer_cached(task(w, CHAT_1, ask_follow_up(USER, REPLY)), FOLLOW_UPS, 800, 500);
     /* the same request of another chat, whose conversation begins otherwise */
     chat(w, CHAT_2, longer, REPLY);
     struct upstream_call *call = task(w, CHAT_2, ask_follow_up(USER, REPLY));
     assert_non_null(call);
     assert_has(model_body(call), "\"content\":\"Hello\"");
-    answer(call, "{\"follow_ups\": [\"Other?\"]}", 800, 500);
+    model_answer_cached(call, "{\"follow_ups\": [\"Other?\"]}", 800, 500);
     /* each finds its own, and a chat that is not held none */
     struct client *a = post(w, PATH, CHAT_1, ask_follow_up(USER, REPLY));
     struct client *b = post(w, PATH, CHAT_2, ask_follow_up(USER, REPLY));
@@ -168,7 +139,7 @@ static void the_conversation_is_part_of_the_key(void **state)
     assert_has(client_reply(b), "Other?");
     call = task(w, ANN "X-OpenWebUI-Chat-Id: three\r\n", ask_follow_up(USER, REPLY));
     assert_has_not(model_body(call), BEGINNING);
-    answer(call, "{\"follow_ups\": [\"Third?\"]}", 800, 0);
+    model_answer_cached(call, "{\"follow_ups\": [\"Third?\"]}", 800, 0);
     assert_int_equal(not_used(w, "follow_up", PREFIX_REASON_NOT_HELD), 1);
     world_end(w);
 }
@@ -184,10 +155,10 @@ static void equal_tasks_of_two_conversations_share_no_call(void **state)
     struct client *a = post(w, PATH, CHAT_1, ask_follow_up(USER, REPLY));
     struct client *b = post(w, PATH, CHAT_2, ask_follow_up(USER, REPLY));
     seconds(w, 3);
-    answer(last_call(w), "{\"follow_ups\": [\"First?\"]}", 800, 500);
+    model_answer_cached(last_call(w), "{\"follow_ups\": [\"First?\"]}", 800, 500);
     seconds(w, 3);
     assert_int_equal(model_calls(w), before + 2);
-    answer(last_call(w), "{\"follow_ups\": [\"Second?\"]}", 800, 500);
+    model_answer_cached(last_call(w), "{\"follow_ups\": [\"Second?\"]}", 800, 500);
     seconds(w, 0.1);
     assert_has(client_reply(a), "First?");
     assert_has(client_reply(b), "Second?");
@@ -201,7 +172,7 @@ static void no_other_user_gets_behind_it(void **state)
     chat(w, ANN, FIRST, REPLY);
     struct upstream_call *call = task(w, BOB, ask_follow_up(USER, REPLY));
     assert_has_not(model_body(call), BEGINNING);
-    answer(call, FOLLOW_UPS, 800, 0);
+    model_answer_cached(call, FOLLOW_UPS, 800, 0);
     assert_int_equal(not_used(w, "follow_up", PREFIX_REASON_NOT_HELD), 1);
     world_end(w);
 }
@@ -215,13 +186,13 @@ static void without_chat_ids_it_is_found_by_its_texts(void **state)
     chat(w, ANN, other, "Other reply.");
     struct upstream_call *call = task(w, ANN, ask_follow_up(USER, REPLY));
     assert_has(model_body(call), BEGINNING);
-    answer(call, FOLLOW_UPS, 800, 500);
+    model_answer_cached(call, FOLLOW_UPS, 800, 500);
     /* two conversations that end alike and begin differently: neither is certain */
     static const char *const longer[] = {"Hello", "Hi.", USER, NULL};
     chat(w, ANN, longer, REPLY);
     call = task(w, ANN, ask_follow_up(USER, REPLY));
     assert_has_not(model_body(call), BEGINNING);
-    answer(call, FOLLOW_UPS, 800, 0);
+    model_answer_cached(call, FOLLOW_UPS, 800, 0);
     assert_int_equal(not_used(w, "follow_up", PREFIX_REASON_AMBIGUOUS), 1);
     world_end(w);
 }
@@ -235,7 +206,7 @@ static void a_purge_forgets_conversations(void **state)
     cache_purge(world_cache(w), &titles, NULL, NULL);
     struct upstream_call *call = task(w, CHAT_1, ask_follow_up(USER, REPLY));
     assert_has_not(model_body(call), BEGINNING);
-    answer(call, FOLLOW_UPS, 800, 0);
+    model_answer_cached(call, FOLLOW_UPS, 800, 0);
     assert_int_equal(not_used(w, "follow_up", PREFIX_REASON_NOT_HELD), 1);
     world_end(w);
 }
@@ -247,7 +218,7 @@ static void the_history_must_be_the_end_of_the_conversation(void **state)
     chat(w, CHAT_1, FIRST, REPLY);
     struct upstream_call *call = task(w, CHAT_1, ask_follow_up(USER, "Another reply."));
     assert_has_not(model_body(call), BEGINNING);
-    answer(call, FOLLOW_UPS, 800, 0);
+    model_answer_cached(call, FOLLOW_UPS, 800, 0);
     assert_int_equal(not_used(w, "follow_up", PREFIX_REASON_DIFFERS), 1);
     world_end(w);
 }
@@ -261,18 +232,18 @@ static void a_title_before_the_reply_is_asked_behind_it(void **state)
     (void)post(w, PATH, CHAT_1, ask_chat(FIRST));
     assert_int_equal(model_calls(w), 1);
     seconds(w, 2);
-    answer(last_call(w), REPLY, 500, -1);
+    model_answer_cached(last_call(w), REPLY, 500, -1);
     seconds(w, 6);
     assert_int_equal(model_calls(w), 2);
     assert_has(model_body(last_call(w)), BEGINNING);
-    answer(last_call(w), "{\"title\": \"Daemons\"}", 800, 500);
+    model_answer_cached(last_call(w), "{\"title\": \"Daemons\"}", 800, 500);
     seconds(w, 0.1);
     assert_has(client_reply(title), "Daemons");
     assert_int_equal(used(w, "title"), 1);
     /* the same first message in another chat gets no title of this one */
     struct upstream_call *call = task(w, CHAT_2, ask_title(USER, ""));
     assert_non_null(call);
-    answer(call, "{\"title\": \"Others\"}", 300, 0);
+    model_answer_cached(call, "{\"title\": \"Others\"}", 300, 0);
     world_end(w);
 }
 
@@ -284,17 +255,17 @@ static void a_title_is_behind_its_first_turn_however_late_it_comes(void **state)
     struct client *title = post(w, PATH, CHAT_1, ask_title(USER, ""));
     (void)post(w, PATH, CHAT_1, ask_chat(FIRST));
     seconds(w, 1);
-    answer(last_call(w), REPLY, 500, -1);
+    model_answer_cached(last_call(w), REPLY, 500, -1);
     seconds(w, 0.5);
     (void)post(w, PATH, CHAT_1, ask_chat(second));
     seconds(w, 1);
     assert_int_equal(model_calls(w), 2);
-    answer(last_call(w), "A unit is a file.", 600, -1);
+    model_answer_cached(last_call(w), "A unit is a file.", 600, -1);
     seconds(w, 6);
     assert_int_equal(model_calls(w), 3);
     assert_has(model_body(last_call(w)), BEGINNING);
     assert_has_not(model_body(last_call(w)), "And a unit?");
-    answer(last_call(w), "{\"title\": \"Daemons\"}", 800, 500);
+    model_answer_cached(last_call(w), "{\"title\": \"Daemons\"}", 800, 500);
     seconds(w, 0.1);
     assert_has(client_reply(title), "Daemons");
     world_end(w);
@@ -308,11 +279,11 @@ static void titles_of_two_chats_that_wait_together_are_asked_as_they_came(void *
     (void)post(w, PATH, CHAT_1, ask_chat(FIRST));
     struct client *b = post(w, PATH, CHAT_2, ask_title(USER, ""));
     seconds(w, 1);
-    answer(last_call(w), REPLY, 500, -1);
+    model_answer_cached(last_call(w), REPLY, 500, -1);
     seconds(w, 6);
     assert_int_equal(model_calls(w), 2);
     assert_has_not(model_body(last_call(w)), BEGINNING);
-    answer(last_call(w), "{\"title\": \"Daemons\"}", 800, 0);
+    model_answer_cached(last_call(w), "{\"title\": \"Daemons\"}", 800, 0);
     seconds(w, 0.1);
     assert_has(client_reply(a), "Daemons");
     assert_has(client_reply(b), "Daemons");
@@ -332,7 +303,7 @@ static void a_query_is_asked_behind_the_earlier_turns(void **state)
     assert_has(model_body(call), BEGINNING);
     assert_has(model_body(call),
                "(the conversation above)\\nUSER: And who wrote the first one?\\n");
-    answer(call, "{\"queries\": [\"first daemon\"]}", 800, 500);
+    model_answer_cached(call, "{\"queries\": [\"first daemon\"]}", 800, 500);
     world_end(w);
 }
 
@@ -347,7 +318,7 @@ static void a_refused_conversation_is_left_out_first(void **state)
     model_refuse(last_call(w), 400, "", "{\"error\":{\"message\":\"too long\"}}");
     assert_has_not(model_body(last_call(w)), BEGINNING);
     assert_has(model_body(last_call(w)), "\"stream\":true"); /* the other additions stay */
-    answer(last_call(w), FOLLOW_UPS, 300, 0);
+    model_answer_cached(last_call(w), FOLLOW_UPS, 300, 0);
     assert_int_equal(world_task(w, "follow_up")->stored, 1);
     assert_int_equal(used(w, "follow_up"), 1);
     world_end(w);
@@ -363,7 +334,7 @@ static void the_prompt_stays_laid_out_as_the_chat_s(void **state)
         "\"temperature\":1.5,\"max_tokens\":9,\"tools\":[{\"type\":\"function\"}],\"odd\":7}";
     (void)post(w, PATH, CHAT_1, body);
     seconds(w, 0.2);
-    answer(last_call(w), REPLY, 500, -1);
+    model_answer_cached(last_call(w), REPLY, 500, -1);
     seconds(w, 3);
     struct upstream_call *call = task(w, CHAT_1, ask_follow_up(USER, REPLY));
     assert_has(model_body(call), "{\"role\":\"system\",\"content\":\"Be brief.\"}");
@@ -372,7 +343,7 @@ static void the_prompt_stays_laid_out_as_the_chat_s(void **state)
     assert_has_not(model_body(call), "temperature");
     assert_has_not(model_body(call), "\"max_tokens\":9");
     assert_has_not(model_body(call), "enable_thinking");
-    answer(call, FOLLOW_UPS, 800, 500);
+    model_answer_cached(call, FOLLOW_UPS, 800, 500);
     world_end(w);
 }
 
@@ -389,7 +360,7 @@ static void turn(struct world *w, unsigned n, int prompt, int cached, const char
     chat(w, headers, turns, reply);
     struct upstream_call *call = task(w, headers, ask_follow_up(user, reply));
     assert_non_null(call);
-    answer(call, content, prompt, cached);
+    model_answer_cached(call, content, prompt, cached);
     seconds(w, 1);
 }
 
@@ -452,8 +423,9 @@ static void a_server_that_cannot_go_back_gets_one_task_a_turn(void **state)
         snprintf(reply, sizeof reply, "The answer to that is number %u.", i);
         snprintf(headers, sizeof headers, ANN "X-OpenWebUI-Chat-Id: c%u\r\n", i);
         chat(w, headers, turns, reply);
-        answer(task(w, headers, ask_title(user, reply)), "{\"title\": \"T\"}", 900, 600);
-        answer(task(w, headers, ask_follow_up(user, reply)), FOLLOW_UPS, 900, 0);
+        model_answer_cached(task(w, headers, ask_title(user, reply)), "{\"title\": \"T\"}", 900,
+                            600);
+        model_answer_cached(task(w, headers, ask_follow_up(user, reply)), FOLLOW_UPS, 900, 0);
         seconds(w, 1);
     }
     assert_int_equal(used(w, "title"), 4);
@@ -482,8 +454,8 @@ static void what_the_cache_holds_is_known_when_an_answer_begins(void **state)
         seconds(w, 2); /* max_hold is over: it is called beside the chat */
         struct upstream_call *call = last_call(w);
         assert_has(model_body(call), user);
-        answer(bob, "Yes indeed, it is.", 500, -1);
-        answer(call, FOLLOW_UPS, 900, 0);
+        model_answer_cached(bob, "Yes indeed, it is.", 500, -1);
+        model_answer_cached(call, FOLLOW_UPS, 900, 0);
         seconds(w, 3);
     }
     turn(w, 5, 900, 600, FOLLOW_UPS);
@@ -504,13 +476,13 @@ static void an_older_turn_says_nothing_of_the_newest(void **state)
         const char *first[] = {user, NULL};
         (void)post(w, PATH, headers, ask_chat(first));
         seconds(w, 0.2);
-        answer(last_call(w), reply, 500, -1);
+        model_answer_cached(last_call(w), reply, 500, -1);
         (void)post(w, PATH, headers, ask_tags(user, reply));
         seconds(w, 0.5);
         chat(w, headers, turns, "No more than that.");
         struct upstream_call *call = last_call(w);
         assert_has(model_body(call), "broad tags");
-        answer(call, "{\"tags\": [\"a\"]}", 900, 0);
+        model_answer_cached(call, "{\"tags\": [\"a\"]}", 900, 0);
         seconds(w, 3);
     }
     turn(w, 5, 900, 600, FOLLOW_UPS);
@@ -531,16 +503,16 @@ static void a_title_is_bound_though_another_state_is_off(void **state)
         snprintf(headers, sizeof headers, ANN "X-OpenWebUI-Chat-Id: c%u\r\n", i);
         chat(w, headers, turns, reply);
         chat(w, BOB, FIRST, REPLY);
-        answer(task(w, headers, ask_follow_up(user, reply)), FOLLOW_UPS, 900, 0);
+        model_answer_cached(task(w, headers, ask_follow_up(user, reply)), FOLLOW_UPS, 900, 0);
         seconds(w, 1);
     }
     (void)post(w, PATH, CHAT_1, ask_title(USER, ""));
     (void)post(w, PATH, CHAT_1, ask_chat(FIRST));
     seconds(w, 1);
-    answer(last_call(w), REPLY, 500, -1);
+    model_answer_cached(last_call(w), REPLY, 500, -1);
     seconds(w, 6);
     assert_has(model_body(last_call(w)), BEGINNING);
-    answer(last_call(w), "{\"title\": \"Daemons\"}", 800, 500);
+    model_answer_cached(last_call(w), "{\"title\": \"Daemons\"}", 800, 500);
     assert_int_equal(used(w, "title"), 1);
     world_end(w);
 }
@@ -602,21 +574,21 @@ static void chats_that_begin_otherwise_are_not_certain(void **state)
         snprintf(body, sizeof body, form, 2 * i, "");
         (void)post(w, PATH, head, body);
         seconds(w, 0.2);
-        answer(last_call(w), REPLY, 500, -1);
+        model_answer_cached(last_call(w), REPLY, 500, -1);
         seconds(w, 3);
         struct upstream_call *call = task(w, head, ask_follow_up(USER, REPLY));
         /* two conversations have shown it: the third is not tried */
         assert_int_equal(strstr(model_body(call), "o'clock") != NULL, i < 2);
-        answer(call, FOLLOW_UPS, 800, 500);
+        model_answer_cached(call, FOLLOW_UPS, 800, 500);
         snprintf(body, sizeof body, form, 2 * i + 1, more);
         (void)post(w, PATH, head, body);
         seconds(w, 0.2);
         snprintf(because, sizeof because, "Because of %u.", i);
-        answer(last_call(w), because, 500, -1);
+        model_answer_cached(last_call(w), because, 500, -1);
         seconds(w, 3);
         call = task(w, head, ask_follow_up("And?", because));
         assert_has_not(model_body(call), "o'clock");
-        answer(call, FOLLOW_UPS, 800, 0);
+        model_answer_cached(call, FOLLOW_UPS, 800, 0);
         seconds(w, 1);
     }
     assert_int_equal(not_used(w, "follow_up", PREFIX_REASON_CHANGES), 4);
@@ -629,11 +601,11 @@ static void what_would_not_fit_the_context_is_asked_as_it_came(void **state)
     struct world *w = world_begin(CHAT);
     (void)post(w, PATH, CHAT_1, ask_chat(FIRST));
     seconds(w, 0.2);
-    answer(last_call(w), REPLY, 2000, -1); /* 2,020 tokens are known to fit: 2,048 */
+    model_answer_cached(last_call(w), REPLY, 2000, -1); /* 2,020 tokens are known to fit: 2,048 */
     seconds(w, 3);
     struct upstream_call *call = task(w, CHAT_1, ask_follow_up(USER, REPLY));
     assert_has_not(model_body(call), BEGINNING);
-    answer(call, FOLLOW_UPS, 800, 0);
+    model_answer_cached(call, FOLLOW_UPS, 800, 0);
     assert_int_equal(not_used(w, "follow_up", PREFIX_REASON_CONTEXT), 1);
     world_end(w);
 }
@@ -644,14 +616,14 @@ static void rewarm_has_nothing_to_bring_back(void **state)
     static const char *const sets[] = {"tasks.prefix=auto", "upstream.default.rewarm=on", NULL};
     struct world *w = world_begin(sets);
     chat(w, CHAT_1, FIRST, REPLY);
-    answer(task(w, CHAT_1, ask_title(USER, REPLY)), "{\"title\": \"T\"}", 900, 600);
-    answer(task(w, CHAT_1, ask_follow_up(USER, REPLY)), FOLLOW_UPS, 900, 600);
+    model_answer_cached(task(w, CHAT_1, ask_title(USER, REPLY)), "{\"title\": \"T\"}", 900, 600);
+    model_answer_cached(task(w, CHAT_1, ask_follow_up(USER, REPLY)), FOLLOW_UPS, 900, 600);
     seconds(w, 2);
     model_answer(last_call(w), "x"); /* the server is not known to go back yet */
     assert_int_equal(world_figures(w)->upstreams[0]->rewarms, 1);
     static const char *const other[] = {"What is a unit?", NULL};
     chat(w, CHAT_2, other, REPLY);
-    answer(task(w, CHAT_2, ask_follow_up(other[0], REPLY)), FOLLOW_UPS, 900, 600);
+    model_answer_cached(task(w, CHAT_2, ask_follow_up(other[0], REPLY)), FOLLOW_UPS, 900, 600);
     seconds(w, 60);
     assert_int_equal(world_figures(w)->upstreams[0]->rewarms, 1);
     world_end(w);

@@ -2,6 +2,8 @@
  * time, and gives way to everything. */
 #include "scenario/scenario.h"
 
+#include "lull/path/server/prefix.h"
+
 #define ANN "X-OpenWebUI-User-Id: ann\r\nAuthorization: Bearer k\r\n"
 #define REPLY "A daemon is a program without a \"terminal\"."
 
@@ -88,6 +90,29 @@ static void ollama_is_asked_in_its_own_words(void **state)
     assert_has(model_body(model_call(w, 2)), "\"options\":{\"num_predict\":1}");
     model_answer(model_call(w, 2), "x");
     world_end(w);
+}
+
+/* What slots hold is followed: after a rewarm the slot holds the conversation again. */
+static void it_brings_the_conversation_back_to_its_slot(void **state)
+{
+    (void)state;
+    for (int ends = 0; ends < 2; ends++) {
+        struct world *w = world_begin(ON);
+        turn(w, "/v1/chat/completions", FIRST, 0.5);
+        seconds(w, 1);
+        struct server *server = servers_at(world_servers(w), 0);
+        struct hash_key model = servers_key(world_servers(w), SPAN("m"));
+        assert_int_equal(up(w)->rewarms, 1);
+        assert_false(prefix_is_held(server, model, 1)); /* follow-ups were asked as they came */
+        if (ends) {
+            model_answer(last_call(w), "x");
+        } else {
+            (void)post(w, "/v1/chat/completions", ask_query("weather"));
+            assert_true(model_aborted(model_call(w, 2)));
+        }
+        assert_int_equal(prefix_is_held(server, model, 1), ends);
+        world_end(w);
+    }
 }
 
 static void it_gives_way_to_everything(void **state)
@@ -214,6 +239,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(after_the_tasks_the_conversation_is_read_once_more),
         cmocka_unit_test(ollama_is_asked_in_its_own_words),
+        cmocka_unit_test(it_brings_the_conversation_back_to_its_slot),
         cmocka_unit_test(it_gives_way_to_everything),
         cmocka_unit_test(what_tasks_cost_the_next_turn_is_counted),
         cmocka_unit_test(without_tasks_there_is_nothing_to_bring_back),

@@ -282,25 +282,25 @@ void model_break(struct upstream_call *call, bool unreachable)
     call->events->on_done(call->ctx, &report);
 }
 
-static void answer_openai(struct upstream_call *call, const char *text, bool stream)
+static void answer_openai(struct upstream_call *call, const char *text, bool stream,
+                          const char *usage)
 {
-    char line[8192];
+    char line[16384];
     if (stream) {
         model_head(call, 200, "text/event-stream");
         snprintf(
             line, sizeof line,
             "data: {\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":%s}}]}"
             "\n\ndata: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n"
-            "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":100,\"completion_tokens\":7}}\n\n"
-            "data: [DONE]\n\n",
-            text);
+            "data: {\"choices\":[],\"usage\":{%s}}\n\ndata: [DONE]\n\n",
+            text, usage);
     } else {
         model_head(call, 200, "application/json");
         snprintf(line, sizeof line,
                  "{\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":%s},"
                  "\"finish_reason\":\"stop\"}],"
-                 "\"usage\":{\"prompt_tokens\":100,\"completion_tokens\":7}}",
-                 text);
+                 "\"usage\":{%s}}",
+                 text, usage);
     }
     model_data(call, line);
 }
@@ -326,7 +326,7 @@ static void answer_ollama(struct upstream_call *call, const char *text, bool str
     model_data(call, line);
 }
 
-void model_answer(struct upstream_call *call, const char *content)
+static void answer_whole(struct upstream_call *call, const char *content, const char *usage)
 {
     cJSON *s = cJSON_CreateString(content);
     char *text = cJSON_PrintUnformatted(s);
@@ -336,13 +336,30 @@ void model_answer(struct upstream_call *call, const char *content)
     if (endpoint_dialect(endpoint_of(path)) == DIALECT_OLLAMA) {
         answer_ollama(call, text, stream);
     } else {
-        answer_openai(call, text, stream);
+        answer_openai(call, text, stream, usage);
     }
     cJSON_free(text);
     cJSON_Delete(s);
     if (!call->over) {
         model_end(call);
     }
+}
+
+void model_answer(struct upstream_call *call, const char *content)
+{
+    answer_whole(call, content, "\"prompt_tokens\":100,\"completion_tokens\":7");
+}
+
+void model_answer_cached(struct upstream_call *call, const char *content, int prompt, int cached)
+{
+    char usage[160], details[64] = "";
+    if (cached >= 0) {
+        snprintf(details, sizeof details, ",\"prompt_tokens_details\":{\"cached_tokens\":%d}",
+                 cached);
+    }
+    snprintf(usage, sizeof usage, "\"prompt_tokens\":%d,\"completion_tokens\":20%s", prompt,
+             details);
+    answer_whole(call, content, usage);
 }
 
 void model_refuse(struct upstream_call *call, int status, const char *line, const char *body)

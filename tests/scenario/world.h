@@ -65,6 +65,9 @@ void model_refuse(struct upstream_call *call, int status, const char *line, cons
 /* A whole good answer of the call's dialect with that content, streamed if a stream was asked for.
  */
 void model_answer(struct upstream_call *call, const char *content);
+/* The same over OpenAI's API, with the tokens of the prompt, how many of them the server says it had
+ * cached (-1: it does not say), and 20 tokens of answer. */
+void model_answer_cached(struct upstream_call *call, const char *content, int prompt, int cached);
 
 /* A model that runs by itself on the world's loop, in place of a test that answers each call. began
  * is called for each new call and must not answer it (start a timer); aborted, when a call is

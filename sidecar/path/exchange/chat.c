@@ -112,7 +112,7 @@ static void on_data(void *ctx, struct span piece)
 }
 
 /* The turn is complete: its conversation may be rewarmed later. */
-static void keep_for_rewarm(struct exchange *x)
+static void keep_for_rewarm(struct exchange *x, struct prefix_place place)
 {
     struct http_header headers[EXCHANGE_HEADERS];
     struct buf key = {.max = 8 * 1024};
@@ -120,6 +120,9 @@ static void keep_for_rewarm(struct exchange *x)
                                .upstream = x->head.upstream,
                                .endpoint = x->head.endpoint,
                                .conversation = x->front.conversation,
+                               .server = exchange_server(x),
+                               .model = x->request.model,
+                               .place = place,
                                .target = x->head.target,
                                .body = x->body,
                                .headers = headers};
@@ -132,12 +135,13 @@ static void keep_for_rewarm(struct exchange *x)
 }
 
 /* While the request is still there: its reply has not been ended. */
-static void end_transcript(struct exchange *x)
+static struct prefix_place end_transcript(struct exchange *x)
 {
-    if (x->decision.cls == TASK_CLASS_CHAT) {
-        behind_chat_ended(x, x->watch.whole);
-        x->watch.noted = true;
+    if (x->decision.cls != TASK_CLASS_CHAT) {
+        return (struct prefix_place){.conversation = 0};
     }
+    x->watch.noted = true;
+    return behind_chat_ended(x, x->watch.whole);
 }
 
 static void on_end(void *ctx)
@@ -145,18 +149,18 @@ static void on_end(void *ctx)
     struct exchange *x = ctx;
     struct answer_watch *w = &x->watch;
     if (!w->watching) {
-        end_transcript(x);
+        (void)end_transcript(x);
         return;
     }
     enum assembled how = assembler_finish(&w->answer, true);
     rewarm_chat_read(x->engine->rewarm, &x->settings->upstreams[x->head.upstream], w->gap,
                      w->answer.answer.tokens_in, w->answer.answer.cached_tokens);
     w->goes_on = how == ASSEMBLED_ODD && w->answer.calls;
-    if (how == ASSEMBLED_WHOLE && x->settings->mode != TASKS_OBSERVE) {
-        keep_for_rewarm(x);
-    }
     w->whole = how == ASSEMBLED_WHOLE;
-    end_transcript(x);
+    struct prefix_place place = end_transcript(x);
+    if (w->whole && x->settings->mode != TASKS_OBSERVE) {
+        keep_for_rewarm(x, place);
+    }
 }
 
 const struct relay_tap chat_tap = {.on_head = watch_head, .on_data = on_data, .on_end = on_end};

@@ -255,8 +255,9 @@ void lookup_store_exact(struct exchange *x, struct hash_key id, int64_t seq, wal
 bool behind_keeps_chats(const struct settings *s);
 /* A chat is about to be sent. */
 void behind_chat_began(struct exchange *x);
-/* A chat's answer came, and the request is still there; whole: the answer is in x->watch. */
-void behind_chat_ended(struct exchange *x, bool whole);
+/* A chat's answer came, and the request is still there; whole: the answer is in x->watch. Returns
+ * what the slot has read. */
+struct prefix_place behind_chat_ended(struct exchange *x, bool whole);
 /* A chat broke off, or a task was passed through: a slot has read something else. The request may
  * be gone. */
 void behind_read_other(struct exchange *x);

@@ -71,14 +71,29 @@ void behind_read_other(struct exchange *x)
     }
 }
 
-void behind_chat_ended(struct exchange *x, bool whole)
+/* Whether the server kept the conversation while it read other prompts: by a chat that goes on. */
+static void note_kept(struct exchange *x, struct server_model *model, const struct transcript *t,
+                      struct prefix_place where)
+{
+    const struct answer *a = &x->watch.answer.answer;
+    const struct prefix_call call = {.when = prefix_when_of(model, where),
+                                     .conversation = t->tokens_before,
+                                     .tokens_in = a->tokens_in,
+                                     .cached = a->cached_tokens,
+                                     .prompt_time = a->prompt_time};
+    if (call.when == PREFIX_AFTER_OTHERS && t->tokens_before > 0) {
+        prefix_note_chat(model, &call, loop_wall(x->engine->parts.loop));
+    }
+}
+
+struct prefix_place behind_chat_ended(struct exchange *x, bool whole)
 {
     struct engine *e = x->engine;
     const struct answer_watch *w = &x->watch;
     const struct answer *a = &w->answer.answer;
     struct prefix_place read = {.conversation = 0};
     if (!x->parsed || !behind_keeps_chats(x->settings)) {
-        return;
+        return read;
     }
     struct server_model *model = server_model(exchange_server(x), x->request.model);
     if (whole && w->keep && x->body_held) {
@@ -93,11 +108,15 @@ void behind_chat_ended(struct exchange *x, bool whole)
                                              .begun = x->begun};
         const struct transcript *t =
             transcript_keep(transcripts_of(e), &chat, loop_now(e->parts.loop));
-        read = t == NULL ? read : (struct prefix_place){t->conversation, t->turn};
+        if (t != NULL) {
+            read = (struct prefix_place){t->conversation, t->turn, t->body.len + t->reply.len};
+            note_kept(x, model, t, read);
+        }
         prefix_note_size(model, tokens);
     }
     prefix_read_chat(model, slots_of(x), read);
     flight_replied(e->flights);
+    return read;
 }
 
 /* ---- tasks ---- */
@@ -276,7 +295,7 @@ enum prefix_reason behind_outlook(const struct exchange *x)
         return x->behind.why;
     }
     const struct server_model *model = server_model(exchange_server(x), x->model);
-    const struct prefix_place where = {t->conversation, t->turn};
+    const struct prefix_place where = {t->conversation, t->turn, t->body.len + t->reply.len};
     return prefix_look(model, x->decision.kind, prefix_when_of(model, where),
                        exchange_policy(x)->prefix, loop_wall(x->engine->parts.loop));
 }

@@ -18,7 +18,8 @@
  * with llama.cpp and Ollama at 165 tokens/s of prompt: a person's one autocomplete took 7 to 15 s,
  * could only be thrown away, and the message that followed had its first token 1 to 5 s late, since
  * no server notices an abort while it reads a prompt. Once a minute one is tried all the same, so
- * that a server that has become faster is found out.
+ * that a server that has become faster is found out. None is tried that would take the conversation
+ * out of a server's only slot, where that was seen to lose it and needs long to read it again.
  *
  * `debounce = off` switches all of this off but the deadline: every request is called at once.
  */
@@ -28,7 +29,7 @@
 #include "lull/path/typist/typed_text.h"
 
 static const usec_t FUTILE_PAUSE = 60 * USEC_PER_S;
-static const usec_t READING_MOST = USEC_PER_S;
+enum { DELAY_SHARE = 6 }; /* of max_expected: what a completion may delay the next message */
 static const usec_t DETACHED_MAX = 30 * USEC_PER_S;
 static const usec_t DEADLINE_MIN = USEC_PER_S; /* of `auto`: shorter waits are not given up */
 static const usec_t DEADLINE_MAX = 5 * USEC_PER_S;
@@ -167,15 +168,31 @@ void completion_unfollow(struct flight *f)
     list_remove(&f->follow);
 }
 
+/* The longest time that the next message may be delayed: 1 s by default, a pause between two words. */
+static usec_t delay_most(const struct flight *f)
+{
+    return flight_policy(f)->max_expected / DELAY_SHARE;
+}
+
 /* Whether the next message would wait for the prompt of this completion: no server notices an abort
- * while it reads (llama.cpp within a batch of 2,048 tokens, Ollama at all), and this one reads for
- * longer than a pause between two keys. taken: how long such calls take as a whole; -1: not known. */
+ * while it reads (llama.cpp within a batch of 2,048 tokens, Ollama at all). taken: how long such
+ * calls take as a whole; -1: not known. */
 static bool holds_up_a_message(const struct flight *f, usec_t taken)
 {
     struct flight_table *t = f->table;
     usec_t reading = schedule_reads(t->parts.schedule, flight_upstream(f), f->spec.body.len,
                                     loop_now(t->parts.loop));
-    return reading > READING_MOST && (taken < 0 || taken > READING_MOST);
+    return reading > delay_most(f) && (taken < 0 || taken > delay_most(f));
+}
+
+/* Whether it would take the conversation out of the only slot of a server that keeps it nowhere
+ * else, and the next message would wait until that is read again. */
+static bool costs_the_conversation(const struct flight *f)
+{
+    struct schedule *s = f->table->parts.schedule;
+    const struct upstream_settings *to = flight_upstream(f);
+    size_t lost = prefix_displaces(flight_model(f), schedule_slots(s, to));
+    return schedule_reads(s, to, lost, loop_now(f->table->parts.loop)) > delay_most(f);
 }
 
 bool completion_is_futile(struct flight *f)
@@ -190,13 +207,14 @@ bool completion_is_futile(struct flight *f)
         return false;
     }
     usec_t expected = flight_expected(f->table, &f->spec);
+    bool costs = costs_the_conversation(f);
     bool holds_up = holds_up_a_message(f, expected);
     expected =
         expected >= 0 ? expected : schedule_expects(t->parts.schedule, to, f->spec.body.len, now);
     /* where a whole prompt is read to its end, a try would cost the next message all of it */
     bool rested = pace->tried_at.us != 0 && mono_diff(now, pace->tried_at) >= FUTILE_PAUSE &&
-                  !(holds_up && behind_aborts_late(f));
-    if ((expected <= limit && !holds_up) || rested) {
+                  !costs && !(holds_up && behind_aborts_late(f));
+    if ((expected <= limit && !holds_up && !costs) || rested) {
         return false;
     }
     pace->tried_at = pace->tried_at.us == 0 ? now : pace->tried_at;

@@ -13,7 +13,7 @@
 static struct prefix_place place_of(const struct flight *f)
 {
     const struct transcript *t = f->spec.behind.transcript;
-    return (struct prefix_place){t->conversation, t->turn};
+    return (struct prefix_place){t->conversation, t->turn, t->body.len + t->reply.len};
 }
 
 static bool is_wanted(const struct flight *f)

@@ -31,7 +31,9 @@ struct row {
     struct settings *settings;
     int to;
     struct buf memory;
-    struct span target, body;
+    struct server *server;
+    struct span model, target, body;
+    struct prefix_place place;
     struct http_header *headers;
     size_t header_count;
     /* the call under way */
@@ -78,6 +80,17 @@ static void forget_request(struct row *row)
     row->settings = NULL;
 }
 
+/* Its slot holds the conversation again; of a call that broke off, some beginning of it. */
+static void note_slot(const struct row *row, bool finished)
+{
+    const struct upstream_settings *to = &row->settings->upstreams[row->to];
+    struct prefix_place read = finished ? row->place : (struct prefix_place){.conversation = 0};
+    if (row->place.conversation != 0) {
+        prefix_read_chat(server_model(row->server, row->model),
+                         schedule_slots(row->all->schedule, to), read);
+    }
+}
+
 static void call_over(struct row *row, bool finished, bool aborted)
 {
     struct upstream_figures *up = figures_upstream(row->all->figures, row->upstream);
@@ -86,6 +99,7 @@ static void call_over(struct row *row, bool finished, bool aborted)
     up->aborted += aborted ? 1 : 0;
     up->failed += !finished && !aborted ? 1 : 0;
     up->rewarm_us += mono_diff(loop_now(row->all->loop), row->began);
+    note_slot(row, finished);
     row->call = NULL;
     row->rewarmed = finished;
     row->displacing_then =
@@ -307,7 +321,7 @@ static struct span copy_text(struct row *row, struct span s)
 
 static void keep_request(struct row *row, const struct rewarm_chat *chat, struct span body)
 {
-    size_t need = chat->target.len + body.len + 1;
+    size_t need = chat->target.len + chat->model.len + body.len + 1;
     for (size_t i = 0; i < chat->header_count; i++) {
         need += chat->headers[i].name.len + chat->headers[i].value.len;
     }
@@ -321,6 +335,9 @@ static void keep_request(struct row *row, const struct rewarm_chat *chat, struct
         row->headers[i].name = copy_text(row, chat->headers[i].name);
         row->headers[i].value = copy_text(row, chat->headers[i].value);
     }
+    row->server = chat->server;
+    row->place = chat->place;
+    row->model = copy_text(row, chat->model);
     row->target = copy_text(row, chat->target);
     row->body = copy_text(row, body);
     row->to = chat->upstream;

@@ -168,14 +168,8 @@ static enum gain gain_of(const struct prefix_learnt *l, const struct prefix_call
     return all - read >= call->conversation / 2 ? GAIN_SOME : GAIN_NONE;
 }
 
-static void note_gain(struct prefix_learnt *l, const struct prefix_call *call, wall_t now)
+static void judge(struct prefix_gain *g, enum gain gain, wall_t now)
 {
-    struct prefix_gain *g = &l->gain[call->when];
-    enum gain gain = gain_of(l, call);
-    int64_t read = tokens_read(l, call);
-    g->calls++;
-    g->tokens += read >= 0 ? call->tokens_in : 0;
-    g->tokens_read += read >= 0 ? read : 0;
     switch (gain) {
     case GAIN_SOME:
         g->on = true;
@@ -196,6 +190,16 @@ static void note_gain(struct prefix_learnt *l, const struct prefix_call *call, w
     }
     g->without = g->without < WITHOUT_MOST ? g->without : WITHOUT_MOST;
     g->unknown = g->unknown < UNKNOWN_MOST ? g->unknown : UNKNOWN_MOST;
+}
+
+static void note_gain(struct prefix_learnt *l, const struct prefix_call *call, wall_t now)
+{
+    struct prefix_gain *g = &l->gain[call->when];
+    int64_t read = tokens_read(l, call);
+    g->calls++;
+    g->tokens += read >= 0 ? call->tokens_in : 0;
+    g->tokens_read += read >= 0 ? read : 0;
+    judge(g, gain_of(l, call), now);
 }
 
 /* The slowest of late: prompts as asked may be cached in part, and then tell too little. */
@@ -219,6 +223,16 @@ void prefix_note(struct server_model *m, const struct prefix_call *call, wall_t 
         note_gain(l, call, now);
     }
     prefix_of(m)->changes++;
+}
+
+void prefix_note_chat(struct server_model *m, const struct prefix_call *call, wall_t now)
+{
+    struct prefix_learnt *l = &prefix_of(m)->learnt;
+    enum gain gain = gain_of(l, call);
+    if (gain != GAIN_UNKNOWN) {
+        judge(&l->gain[PREFIX_AFTER_OTHERS], gain, now);
+        prefix_of(m)->changes++;
+    }
 }
 
 /* ---- the context ---- */
@@ -300,6 +314,18 @@ enum prefix_when prefix_when_of(const struct server_model *m, struct prefix_plac
     return r == NULL                                    ? PREFIX_AFTER_OTHERS
            : r->after_task || r->what.turn != what.turn ? PREFIX_AFTER_OWN
                                                         : PREFIX_FIRST;
+}
+
+size_t prefix_displaces(const struct server_model *m, int64_t slots)
+{
+    const struct prefix *p = m->prefix;
+    if (p == NULL || slots_kept(slots) > 1 || p->resident_count == 0 ||
+        !p->learnt.gain[PREFIX_AFTER_OTHERS].off) {
+        return 0;
+    }
+    const struct resident *r = &p->residents[0];
+    bool lost_by_its_task = r->after_task && p->learnt.gain[PREFIX_AFTER_OWN].off;
+    return lost_by_its_task ? 0 : r->what.size;
 }
 
 bool prefix_is_held(const struct server *s, struct hash_key model, uint64_t conversation)

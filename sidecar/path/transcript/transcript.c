@@ -241,6 +241,7 @@ static void follow_up_on(struct transcripts *all, const struct transcript_chat *
     t->conversation = before->t->conversation;
     t->changes = before->t->changes;
     if (sequel == DIALECT_SEQUEL_CONTINUES) {
+        t->tokens_before = before->t->tokens;
         t->changes = false;
         record->changed = 0;
     } else if (sequel == DIALECT_SEQUEL_CHANGED) {
@@ -298,6 +299,7 @@ static struct transcript *make(const struct transcript_chat *chat, mono_t now)
     t->refs = 1;
     t->chat = chat->chat;
     t->tokens = chat->tokens;
+    t->tokens_before = -1;
     t->used = now;
     if (fill(t, chat) != ERR_OK) {
         transcript_unref(t);

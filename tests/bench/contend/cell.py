@@ -23,7 +23,7 @@ from script import sessions  # noqa: E402
 from wire import Port, get  # noqa: E402
 
 SCALED = {"tasks": {"settle": 1.0, "max_hold": 20.0}, "task title": {"max_hold": 60.0, "first_turn_wait": 2.0},
-          "task autocomplete": {"max_hold": 0.3}}
+          "task autocomplete": {"max_hold": 0.3, "max_expected": 6.0}}
 PLAIN = {"task autocomplete": "debounce = off"}  # what auto comes to where one is out at a time, at the wall's pace
 SWAP_AFTER = 60.0
 LULL = ("lull", "as-asked", "chat", "rewarm")

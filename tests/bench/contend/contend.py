@@ -149,7 +149,7 @@ def main():
     p = Physics(prompt_rate=a.prompt_rate, pace=a.pace)
     print(f"declared: prompt {p.prompt_rate:.0f} tokens/s in batches of {p.batch}, answers {p.pace:.0f} tokens/s, one "
           f"slot; settle {a.settle:g} s.\nEverything runs {a.scale:g} times as fast as declared, lull's settle, "
-          "first_turn_wait, max_hold and swap_after\ntoo; all figures are declared seconds. "
+          "first_turn_wait, max_hold, max_expected and swap_after\ntoo; all figures are declared seconds. "
           f"Seed {a.seed}.")
     for variant in a.variants:
         for people in a.people:

@@ -189,7 +189,7 @@ static void what_the_server_has_cached_goes_first(void **state)
     x.model = y.model = key;
     server_model_answered(server_of(servers, &a), key, at(0));
     const struct server_model *m = server_find_model(server_of(servers, &a), key);
-    prefix_read_chat((struct server_model *)(uintptr_t)m, 1, (struct prefix_place){2, 1});
+    prefix_read_chat((struct server_model *)(uintptr_t)m, 1, (struct prefix_place){2, 1, 0});
     schedule_wait(s, &x, at(0));
     schedule_wait(s, &y, at(1));
     next_is(s, 1, &y);

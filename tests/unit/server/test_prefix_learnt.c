@@ -172,7 +172,45 @@ static void a_context_is_stated_or_shown(void **state)
 
 static struct prefix_place at(uint64_t conversation)
 {
-    return (struct prefix_place){conversation, 1};
+    return (struct prefix_place){conversation, 1, 3000};
+}
+
+static void go_on(struct fixture *f, int64_t cached)
+{
+    const struct prefix_call chat = {
+        .conversation = 600, .tokens_in = 700, .cached = cached, .prompt_time = -1};
+    prefix_note_chat(f->model, &chat, NOW);
+}
+
+static void a_chat_that_goes_on_says_what_a_server_keeps(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin(&f);
+    assert_int_equal(prefix_displaces(f.model, 1), 0);
+    prefix_read_chat(f.model, 1, at(1));
+    go_on(&f, 20);
+    go_on(&f, -1); /* says nothing */
+    assert_int_equal(prefix_displaces(f.model, 1), 0);
+    go_on(&f, 20);
+    assert_int_equal(look(&f, PREFIX_AFTER_OTHERS, NOW), PREFIX_REASON_NO_GAIN);
+    assert_int_equal(prefix_displaces(f.model, 1), 3000);
+    assert_int_equal(prefix_displaces(f.model, 2), 0);
+    /* it is still there behind its own task, unless the server cannot go back */
+    prefix_read_task(f.model, 1, at(1));
+    assert_int_equal(prefix_displaces(f.model, 1), 3000);
+    call(&f, PREFIX_AFTER_OWN, 900, 0, NOW);
+    call(&f, PREFIX_AFTER_OWN, 900, 0, NOW);
+    assert_int_equal(prefix_displaces(f.model, 1), 0);
+    prefix_read_chat(f.model, 1, at(1));
+    assert_int_equal(prefix_displaces(f.model, 1), 3000);
+    prefix_read_task(f.model, 1, (struct prefix_place){0, 0, 0});
+    assert_int_equal(prefix_displaces(f.model, 1), 0);
+    prefix_read_chat(f.model, 1, at(1));
+    go_on(&f, 600); /* the server was set otherwise */
+    assert_int_equal(prefix_displaces(f.model, 1), 0);
+    assert_int_equal(look(&f, PREFIX_AFTER_OTHERS, NOW), PREFIX_REASON_NONE);
+    end(&f);
 }
 
 static void slots_are_followed(void **state)
@@ -199,7 +237,7 @@ static void slots_are_followed(void **state)
     assert_int_equal(prefix_when_of(f.model, at(2)), PREFIX_AFTER_OTHERS);
     /* an older turn of a conversation that has gone on: the server must go back */
     assert_int_equal(prefix_when_of(f.model, at(3)), PREFIX_FIRST);
-    assert_int_equal(prefix_when_of(f.model, (struct prefix_place){3, 0}), PREFIX_AFTER_OWN);
+    assert_int_equal(prefix_when_of(f.model, (struct prefix_place){3, 0, 0}), PREFIX_AFTER_OWN);
     struct server *s = server_of(f.servers, &f.up);
     assert_true(prefix_is_held(s, f.model->key, 3));
     assert_false(prefix_is_held(s, f.model->key, 2));
@@ -249,6 +287,7 @@ int main(void)
         cmocka_unit_test(worse_forms_switch_a_kind_off),
         cmocka_unit_test(a_model_that_is_as_bad_as_asked_is_not_held_against_it),
         cmocka_unit_test(a_context_is_stated_or_shown),
+        cmocka_unit_test(a_chat_that_goes_on_says_what_a_server_keeps),
         cmocka_unit_test(slots_are_followed),
         cmocka_unit_test(it_survives_a_restart),
     };

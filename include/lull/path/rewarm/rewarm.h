@@ -18,6 +18,7 @@
 #include "lull/config/figures.h"
 #include "lull/path/dialect/chat_request.h"
 #include "lull/path/schedule/gate.h"
+#include "lull/path/server/prefix.h"
 #include "lull/path/upstream/upstream.h"
 
 struct rewarm;
@@ -47,6 +48,9 @@ struct rewarm_chat {
     int upstream;
     enum endpoint endpoint;
     struct schedule_conversation conversation;
+    struct server *server; /* of the upstream; lives longer than the rewarm */
+    struct span model;
+    struct prefix_place place; /* what its slot has read */
     struct span target, body;
     struct span reply; /* empty: not rewarmed; the gap to the next turn is measured all the same */
     const struct http_header *headers;

@@ -63,6 +63,10 @@ struct prefix_call {
     usec_t prompt_time;        /* the same */
 };
 void prefix_note(struct server_model *m, const struct prefix_call *call, wall_t now);
+/* A chat went on from a turn of `conversation` tokens that no slot held any more (state
+ * AFTER_OTHERS), and was answered: whether the server had kept it. kind, behind, wrong_form are not
+ * read. */
+void prefix_note_chat(struct server_model *m, const struct prefix_call *call, wall_t now);
 /* A prompt and its answer of so many tokens were taken; 0 or less: not known. */
 void prefix_note_size(struct server_model *m, int64_t tokens);
 /* Tokens that the context takes, by what was stated (0: nothing) or shown. */
@@ -74,17 +78,22 @@ bool prefix_goes_back(const struct server_model *m);
 
 /* ---- what slots read last ---- */
 
-/* A conversation up to one of its turns; conversation 0: what none could go back to. */
+/* A conversation up to one of its turns; conversation 0: what none could go back to. size: bytes of
+ * its request and reply. */
 struct prefix_place {
     uint64_t conversation, turn;
+    size_t size;
 };
-/* A chat's answer has ended. slots: of the server. */
+/* A chat's answer has ended, or a rewarm. slots: of the server. */
 void prefix_read_chat(struct server_model *m, int64_t slots, struct prefix_place what);
 /* A task's answer has begun, or it was aborted: behind that conversation, or as asked. */
 void prefix_read_task(struct server_model *m, int64_t slots, struct prefix_place what);
 /* The state for a task behind it. A slot that holds another turn of the same conversation has to go
  * back as after a task. */
 enum prefix_when prefix_when_of(const struct server_model *m, struct prefix_place what);
+/* Bytes of the conversation that a call as asked takes out of the server's prompt cache. 0: nothing
+ * is held, or it has several slots, or it was not seen to lose a conversation so. */
+size_t prefix_displaces(const struct server_model *m, int64_t slots);
 /* Whether a slot of that server holds the conversation, for a model's key. */
 bool prefix_is_held(const struct server *s, struct hash_key model, uint64_t conversation);
 

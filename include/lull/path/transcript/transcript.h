@@ -45,9 +45,10 @@ struct transcript {
     struct span reply;             /* as the next turn repeats it */
     struct chat_history history;
     uint8_t digest[HASH_SHA256_BYTES]; /* of body and reply */
-    int64_t tokens; /* of its prompt and answer, by the server; -1: it did not say */
-    bool thought;   /* the answer had thinking */
-    bool changes;   /* its requests do not begin with the ones before: not certain to be read
+    int64_t tokens;        /* of its prompt and answer, by the server; -1: it did not say */
+    int64_t tokens_before; /* the same of the turn that it goes on from; -1: there is none */
+    bool thought;          /* the answer had thinking */
+    bool changes;          /* its requests do not begin with the ones before: not certain to be read
                        again */
     /* private */
     struct buf memory;
