@@ -126,6 +126,8 @@ mutant(R, "what cannot be aborted is not", DECIDE, "|| j->fixed || j->forced ||"
 mutant(R, "an aborted call counts as taking its slot", SCHEDULE,
        "if (row->draining[i].us > now.us) {\n            return true;",
        "if (row->draining[i].us > now.us) {\n            return false;", UNIT_BOUNDS)
+mutant(R, "an abort counts in the decision after it", SCHEDULE, "    row->drained.seen = (mono_t){0};\n", "", UNIT_BOUNDS)
+mutant(R, "a turn's row leaves its old chain", "sidecar/path/schedule/budget.c", "        unlink_row(s, row);", "        (void)unlink_row;", UNIT_BOUNDS)
 mutant(R, "its slot is taken for as long as aborts take", SCHEDULE, "if (aborted) {\n        add_draining",
        "if (aborted && now.us < 0) {\n        add_draining", UNIT)
 mutant(R, "so it is after giving way", SCHEDULE, "leave_slot(s, j, now, true);\n    list_each",

@@ -1,7 +1,7 @@
 /* budget.c: how long the after-reply tasks of one turn have waited together. Open WebUI asks for
  * them one after another (follow-ups, tags, memory review) and the chat looks busy until the last
  * is answered, so one budget holds for all. A fixed table; a forgotten turn begins with nothing
- * spent.
+ * spent. Each waiting task asks for its turn in each decision: rows are found by their hash.
  */
 #include "path/schedule/schedule_priv.h"
 
@@ -10,14 +10,51 @@ bool key_is_zero(struct hash_key k)
     return hash_key_eq(k, (struct hash_key){0});
 }
 
+/* The place in the table of the first turn of its chain. */
+static uint16_t *chain_of(const struct schedule *s, struct hash_key turn)
+{
+    return &s->turns->first[turn.lo % SCHEDULE_CHAINS];
+}
+
+static struct turn_row *find(const struct schedule *s, struct hash_key turn)
+{
+    uint16_t at = *chain_of(s, turn);
+    while (at != 0 && !hash_key_eq(s->turns->rows[at - 1].key, turn)) {
+        at = s->turns->rows[at - 1].next;
+    }
+    return at == 0 ? NULL : &s->turns->rows[at - 1];
+}
+
 usec_t turn_waited(const struct schedule *s, struct hash_key turn)
 {
-    for (size_t i = 0; s->turns != NULL && !key_is_zero(turn) && i < SCHEDULE_TURNS; i++) {
-        if (hash_key_eq(s->turns[i].key, turn)) {
-            return s->turns[i].waited;
-        }
+    const struct turn_row *row = s->turns == NULL || key_is_zero(turn) ? NULL : find(s, turn);
+    return row == NULL ? 0 : row->waited;
+}
+
+static void unlink_row(struct schedule *s, const struct turn_row *row)
+{
+    uint16_t *link = chain_of(s, row->key);
+    uint16_t at = (uint16_t)(row - s->turns->rows + 1);
+    while (*link != at) {
+        link = &s->turns->rows[*link - 1].next;
     }
-    return 0;
+    *link = row->next;
+}
+
+/* The least recently used row, in its new chain. */
+static struct turn_row *take_row(struct schedule *s, struct hash_key turn)
+{
+    struct turn_row *row = &s->turns->rows[0];
+    for (size_t i = 1; i < SCHEDULE_TURNS; i++) {
+        row = s->turns->rows[i].used.us < row->used.us ? &s->turns->rows[i] : row;
+    }
+    if (row->used.us != 0) {
+        unlink_row(s, row);
+    }
+    uint16_t *first = chain_of(s, turn);
+    *row = (struct turn_row){.key = turn, .next = *first};
+    *first = (uint16_t)(row - s->turns->rows + 1);
+    return row;
 }
 
 void turn_add(struct schedule *s, struct hash_key turn, usec_t waited, mono_t now)
@@ -26,19 +63,10 @@ void turn_add(struct schedule *s, struct hash_key turn, usec_t waited, mono_t no
         return;
     }
     if (s->turns == NULL) {
-        s->turns = mem_new(SCHEDULE_TURNS * sizeof *s->turns);
+        s->turns = mem_new(sizeof *s->turns);
     }
-    struct turn_row *row = &s->turns[0];
-    for (size_t i = 0; i < SCHEDULE_TURNS; i++) {
-        if (hash_key_eq(s->turns[i].key, turn)) {
-            row = &s->turns[i];
-            break;
-        }
-        row = s->turns[i].used.us < row->used.us ? &s->turns[i] : row;
-    }
-    if (!hash_key_eq(row->key, turn)) {
-        *row = (struct turn_row){.key = turn};
-    }
+    struct turn_row *row = find(s, turn);
+    row = row == NULL ? take_row(s, turn) : row;
     row->waited += waited;
     row->used = now;
 }

@@ -83,15 +83,31 @@ static void sooner(mono_t *until, mono_t at)
     }
 }
 
+/* Counts the aborted calls that may still hold a slot, once for all jobs that are decided now. */
+static void count_draining(struct schedule_upstream *row, mono_t now)
+{
+    if (row->drained.seen.us == now.us) {
+        return;
+    }
+    row->drained.seen = now;
+    row->drained.count = 0;
+    row->drained.until = (mono_t){0};
+    for (size_t i = 0; i < SCHEDULE_DRAINING; i++) {
+        if (row->draining[i].us > now.us) {
+            row->drained.count++;
+            sooner(&row->drained.until, row->draining[i]);
+        }
+    }
+}
+
 static enum schedule_why ask_slots(const struct schedule_job *j, mono_t now, mono_t *until)
 {
-    const struct schedule_upstream *row = j->row;
+    struct schedule_upstream *row = j->row;
     int64_t taken = (int64_t)row->running_count;
-    for (size_t i = 0; i < SCHEDULE_DRAINING && j->policy->cls != KIND_CLASS_COMPLETION; i++) {
-        if (row->draining[i].us > now.us) {
-            taken++;
-            sooner(until, row->draining[i]);
-        }
+    count_draining(row, now);
+    if (row->drained.count > 0 && j->policy->cls != KIND_CLASS_COMPLETION) {
+        taken += row->drained.count;
+        sooner(until, row->drained.until);
     }
     return taken < job_slots(j) ? SCHEDULE_FREE : SCHEDULE_SLOTS;
 }
@@ -106,11 +122,14 @@ static usec_t slowness(const struct schedule *s, const struct machine *m)
     return slow < SLOWNESS_MAX ? slow : SLOWNESS_MAX;
 }
 
-/* When the person of the job was last seen typing; zero: not lately. */
+/* When the person of the job was seen typing since the machine is quiet; zero: not since. */
 static mono_t typed_at(const struct schedule_job *j)
 {
     const struct machine *m = j->row->machine;
     bool typing = j->policy->cls == KIND_CLASS_COMPLETION; /* it is the typing itself */
+    if (m->typed_at.us <= m->quiet_since.us) {
+        return (mono_t){0};
+    }
     for (size_t i = 0; i < SCHEDULE_TYPING && !typing; i++) {
         if (hash_key_eq(m->typing[i].person, j->conversation.person)) {
             return m->typing[i].at;

@@ -42,17 +42,17 @@ static void start_all(void *ctx)
     struct gate *g = ctx;
     mono_t now = loop_now(g->loop);
     struct schedule_job *j = NULL;
+    usec_t due = -1;
     while ((j = schedule_overdue(g->schedule, now)) != NULL) {
         preempt(g, j);
     }
-    while ((j = schedule_next(g->schedule, now)) != NULL) {
+    while ((j = schedule_next(g->schedule, now, &due)) != NULL) {
         struct gate_ticket *t = ticket_of(j);
         if (j->policy->cls == KIND_CLASS_FOREGROUND) {
             preempt_for(g, j->to);
         }
         t->start(t->ctx);
     }
-    usec_t due = schedule_due(g->schedule, now);
     if (due >= 0) {
         loop_timer_start(g->timer, due);
     } else {

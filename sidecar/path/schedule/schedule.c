@@ -187,6 +187,7 @@ void schedule_typed(struct schedule *s, const struct upstream_settings *to, stru
         place = t->at.us < place->at.us ? t : place;
     }
     *place = (struct typing){person, now};
+    m->typed_at = now;
 }
 
 /* ---- jobs ---- */
@@ -389,7 +390,7 @@ size_t schedule_position(const struct schedule *s, const struct schedule_job *j)
 /* What a job waited for a swap of models does not count towards its hold. */
 static void note_swap(struct schedule_job *j, mono_t now)
 {
-    if (waits_for_model(j, now)) {
+    if (j->to->one_model && waits_for_model(j, now)) {
         j->swapping = true;
     } else if (j->swapping) {
         j->swapping = false;
@@ -398,43 +399,31 @@ static void note_swap(struct schedule_job *j, mono_t now)
     }
 }
 
-struct schedule_job *schedule_next(struct schedule *s, mono_t now)
+struct schedule_job *schedule_next(struct schedule *s, mono_t now, usec_t *due)
 {
     struct schedule_job *best = NULL;
-    mono_t until;
+    usec_t soonest = -1;
     for (struct schedule_upstream *row = s->upstreams; row != NULL; row = row->next) {
         list_each(node, &row->waiting)
         {
             struct schedule_job *j = list_item(node, struct schedule_job, node);
+            mono_t until;
             note_swap(j, now);
             j->why = decide(s, j, now, &until);
-            if (j->why == SCHEDULE_FREE && (best == NULL || before(j, best))) {
-                best = j;
+            usec_t left = until.us == 0 ? -1 : mono_diff(until, now);
+            if (j->why == SCHEDULE_FREE) {
+                best = best == NULL || before(j, best) ? j : best;
+            } else if (left >= 0 && (soonest < 0 || left < soonest)) {
+                soonest = left;
             }
         }
     }
     if (best != NULL) {
         start(s, best, now);
+    } else if (due != NULL) {
+        *due = soonest;
     }
     return best;
-}
-
-usec_t schedule_due(struct schedule *s, mono_t now)
-{
-    usec_t due = -1;
-    for (struct schedule_upstream *row = s->upstreams; row != NULL; row = row->next) {
-        list_each(node, &row->waiting)
-        {
-            mono_t until;
-            enum schedule_why why =
-                decide(s, list_item(node, struct schedule_job, node), now, &until);
-            usec_t left = why == SCHEDULE_FREE ? 0 : until.us == 0 ? -1 : mono_diff(until, now);
-            if (left >= 0 && (due < 0 || left < due)) {
-                due = left;
-            }
-        }
-    }
-    return due;
 }
 
 static void add_draining(struct schedule_upstream *row, mono_t now)
@@ -446,6 +435,7 @@ static void add_draining(struct schedule_upstream *row, mono_t now)
     }
     usec_t cost = row->abort_cost < ABORT_COST_MAX ? row->abort_cost : ABORT_COST_MAX;
     row->draining[oldest] = (mono_t){now.us + (cost > 0 ? cost : 0)};
+    row->drained.seen = (mono_t){0};
 }
 
 static void leave_slot(struct schedule *s, struct schedule_job *j, mono_t now, bool aborted)

@@ -8,6 +8,7 @@ enum {
     SCHEDULE_DRAINING = 16, /* aborted calls whose slots may still be taken, per upstream */
     SCHEDULE_TYPING = 8,    /* people seen typing last, per machine */
     SCHEDULE_TURNS = 512,   /* whose waits are summed; the least recently used makes room */
+    SCHEDULE_CHAINS = 1024, /* they are found by the hash of their key */
 };
 
 /* A reply that ended with tool calls goes on as soon as the tools have answered: measured within 20
@@ -46,6 +47,7 @@ struct machine {
     char *name;
     struct list interactive;
     struct typing typing[SCHEDULE_TYPING];
+    mono_t typed_at;          /* the last of them; zero: none */
     size_t chats, foreground; /* among them; foreground jobs too */
     mono_t chatted_at;        /* the last chat began or ended; zero: there was none */
     mono_t quiet_since;       /* the last interactive request ended; zero: there was none */
@@ -62,10 +64,15 @@ struct schedule_upstream {
     uint64_t started, displacing;
     mono_t aborted_at;                  /* the last call that was cut off */
     mono_t draining[SCHEDULE_DRAINING]; /* until when an aborted call may hold its slot */
-    struct hash_key resident;           /* the model of the last call */
-    struct hash_key interactive_model;  /* of the last interactive request, as far as it is known */
-    usec_t usual_token, abort_cost;     /* smoothed; -1: not measured */
-    int64_t usual_size;                 /* bytes of the requests behind usual_token */
+    struct {
+        mono_t seen; /* when these were counted; zero: not since they changed */
+        int64_t count;
+        mono_t until;
+    } drained;                         /* `draining` at one time, for all jobs of a decision */
+    struct hash_key resident;          /* the model of the last call */
+    struct hash_key interactive_model; /* of the last interactive request, as far as it is known */
+    usec_t usual_token, abort_cost;    /* smoothed; -1: not measured */
+    int64_t usual_size;                /* bytes of the requests behind usual_token */
     double best_pace; /* the least us per byte of a first turn's request that a first
                                        token took; 0: not measured */
 };
@@ -73,7 +80,13 @@ struct schedule_upstream {
 struct turn_row {
     struct hash_key key;
     usec_t waited;
-    mono_t used;
+    mono_t used;   /* zero: never */
+    uint16_t next; /* of its chain, counted from 1; 0: none */
+};
+
+struct turn_table {
+    struct turn_row rows[SCHEDULE_TURNS];
+    uint16_t first[SCHEDULE_CHAINS]; /* as next */
 };
 
 struct schedule {
@@ -82,7 +95,7 @@ struct schedule {
     struct schedule_upstream *upstreams;
     struct schedule_upstream **by_number; /* of their servers; NULL: not used yet */
     size_t numbers;
-    struct turn_row *turns; /* SCHEDULE_TURNS, made with the first use */
+    struct turn_table *turns; /* made with the first use */
 };
 
 bool key_is_zero(struct hash_key k);
@@ -96,7 +109,7 @@ bool is_loaded(const struct schedule_upstream *row, struct hash_key model, mono_
  * for. */
 bool loads_for(const struct schedule_upstream *origin, const struct schedule_job *j, mono_t now);
 
-/* turn.c */
+/* budget.c */
 usec_t turn_waited(const struct schedule *s, struct hash_key turn);
 void turn_add(struct schedule *s, struct hash_key turn, usec_t waited, mono_t now);
 

@@ -81,7 +81,7 @@ static inline struct schedule_interactive chat(const struct upstream_settings *t
 /* The only job that may start at that time is j (NULL: none may). */
 static inline void next_is(struct schedule *s, double when, const struct schedule_job *j)
 {
-    assert_ptr_equal(schedule_next(s, at(when)), j);
+    assert_ptr_equal(schedule_next(s, at(when), NULL), j);
     if (j != NULL) {
         assert_int_equal(j->state, SCHEDULE_RUNNING);
     }
@@ -90,13 +90,15 @@ static inline void next_is(struct schedule *s, double when, const struct schedul
 static inline void waits(struct schedule *s, double when, const struct schedule_job *j,
                          enum schedule_why why)
 {
-    assert_null(schedule_next(s, at(when)));
+    assert_null(schedule_next(s, at(when), NULL));
     assert_string_equal(schedule_why_name(j->why), schedule_why_name(why));
 }
 
+/* No job may start at that time, and none before so many seconds later (-1: none at all). */
 static inline void due_in(struct schedule *s, double when, double seconds)
 {
-    usec_t due = schedule_due(s, at(when));
+    usec_t due = -1;
+    assert_null(schedule_next(s, at(when), &due));
     assert_int_equal(due, seconds < 0 ? -1 : (usec_t)(seconds * 1e6));
 }
 

@@ -336,7 +336,7 @@ static void what_gives_way_to_nobody(void **state)
     j[3].fixed = true;
     for (size_t i = 0; i < 3; i++) {
         schedule_wait(s, &j[i], at(0));
-        assert_non_null(schedule_next(s, at(0)));
+        assert_non_null(schedule_next(s, at(0), NULL));
     }
     struct schedule_interactive f = chat(&a), g = chat(&hosted);
     schedule_interactive_began(s, &f, at(1));

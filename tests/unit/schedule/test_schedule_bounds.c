@@ -16,8 +16,8 @@ static void no_slots_on_a_machine_with_some(void **state)
     struct schedule_interactive there = chat(&b), f = chat(&a);
     schedule_wait(s, &j, at(0));
     schedule_wait(s, &k, at(0));
-    assert_non_null(schedule_next(s, at(0)));
-    assert_non_null(schedule_next(s, at(0)));
+    assert_non_null(schedule_next(s, at(0), NULL));
+    assert_non_null(schedule_next(s, at(0), NULL));
     schedule_interactive_began(s, &there, at(1)); /* nothing gives way to it ... */
     assert_null(schedule_victim(s, &b, at(1)));
     schedule_end(s, &j, at(2), false);
@@ -59,6 +59,80 @@ static void a_title_beside_the_reply_shares_no_budget(void **state)
     schedule_end(s, &title, at(60), false);
     schedule_wait(s, &more, at(60));
     next_is(s, 60, &more);
+    end(s);
+}
+
+/* A turn's key: all in one chain of the table, or each in its own. */
+static struct hash_key turn_key(uint64_t n, bool one_chain)
+{
+    return (struct hash_key){.hi = n + 1, .lo = one_chain ? n * 4096 + 5 : n + 1};
+}
+
+/* A task of that turn waits from then on, for so many seconds; how long it might have. */
+static double waits_of_turn(struct schedule *s, struct schedule_job *j, double from, double seconds)
+{
+    usec_t due = -1;
+    schedule_wait(s, j, at(from));
+    assert_null(schedule_next(s, at(from), &due));
+    schedule_end(s, j, at(from + seconds), false);
+    return (double)due / 1e6;
+}
+
+/* What each of 600 turns has waited is known of the last 512, however their keys lie. */
+static void the_latest_turns_are_remembered(void **state)
+{
+    (void)state;
+    for (int one_chain = 0; one_chain < 2; one_chain++) {
+        struct schedule *s = begin();
+        struct upstream_settings a = upstream(here, one, 1);
+        struct kind_policy tags = kind(KIND_CLASS_BACKGROUND, 5);
+        struct schedule_interactive open = chat(&a);
+        schedule_interactive_began(s, &open, at(0));
+        for (uint64_t n = 0; n < 600; n++) {
+            struct schedule_job j = job(&a, &tags);
+            j.turn = turn_key(n, one_chain == 1);
+            assert_true(waits_of_turn(s, &j, (double)n * 20, 15) == 20);
+        }
+        for (uint64_t n = 600; n-- > 88;) {
+            struct schedule_job j = job(&a, &tags);
+            j.turn = turn_key(n, one_chain == 1);
+            assert_true(waits_of_turn(s, &j, 12000 + (double)(600 - n), 0) == 5);
+        }
+        struct schedule_job forgotten = job(&a, &tags);
+        forgotten.turn = turn_key(87, one_chain == 1);
+        assert_true(waits_of_turn(s, &forgotten, 13000, 0) == 20);
+        schedule_interactive_ended(s, &open, at(13001), false);
+        end(s);
+    }
+}
+
+/* The second of two decisions of one turn of the loop knows what was aborted between them. */
+static void an_abort_counts_at_once(void **state)
+{
+    (void)state;
+    struct schedule *s = begin();
+    struct upstream_settings a = upstream(here, one, 1);
+    struct kind_policy tags = kind(KIND_CLASS_BACKGROUND, 5);
+    tags.settle = 0;
+    struct schedule_job x = job(&a, &tags), y = job(&a, &tags);
+    struct schedule_interactive first = chat(&a), second = chat(&a);
+    schedule_interactive_began(s, &first, at(0)); /* a first token takes 1 s */
+    schedule_interactive_token(&first, at(1));
+    schedule_interactive_ended(s, &first, at(2), false);
+    schedule_wait(s, &x, at(10));
+    next_is(s, 10, &x);
+    schedule_interactive_began(s, &second, at(11)); /* and 5 s after an abort */
+    assert_ptr_equal(schedule_victim(s, &a, at(11)), &x);
+    schedule_requeue_preempted(s, &x, at(11));
+    schedule_interactive_token(&second, at(16));
+    schedule_interactive_ended(s, &second, at(17), false);
+    next_is(s, 30, &x);
+    schedule_wait(s, &y, at(30));
+    waits(s, 30, &y, SCHEDULE_SLOTS);
+    schedule_end(s, &x, at(30), true);
+    waits(s, 30, &y, SCHEDULE_SLOTS);
+    due_in(s, 30, 4);
+    schedule_end(s, &y, at(31), false);
     end(s);
 }
 
@@ -316,7 +390,7 @@ static void a_waiting_job_has_a_position(void **state)
     for (size_t i = 0; i < 4; i++) {
         double when = 10 + (double)i;
         assert_int_equal(schedule_position(s, order[i]), 1);
-        assert_ptr_equal(schedule_next(s, at(when)), order[i]);
+        assert_ptr_equal(schedule_next(s, at(when), NULL), order[i]);
         schedule_end(s, order[i], at(when), false);
     }
     schedule_end(s, &j[4], at(20), false);
@@ -331,6 +405,8 @@ int main(void)
         cmocka_unit_test(what_a_chat_makes_pointless_is_an_abort_too),
         cmocka_unit_test(no_slots_on_a_machine_with_some),
         cmocka_unit_test(a_title_beside_the_reply_shares_no_budget),
+        cmocka_unit_test(the_latest_turns_are_remembered),
+        cmocka_unit_test(an_abort_counts_at_once),
         cmocka_unit_test(a_requeued_task_goes_on_with_its_budget),
         cmocka_unit_test(the_resident_models_tasks_go_together),
         cmocka_unit_test(somebody_elses_query_says_nothing_of_my_title),

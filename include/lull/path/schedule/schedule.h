@@ -141,10 +141,9 @@ struct schedule_job {
 
 /* Queues an idle job. Where `queue` is full, the oldest waiting task there stops waiting. */
 void schedule_wait(struct schedule *s, struct schedule_job *j, mono_t now);
-/* The job that is to start now, then RUNNING; NULL: none. Call until it returns NULL. */
-struct schedule_job *schedule_next(struct schedule *s, mono_t now);
-/* How long until schedule_next() may have something without anything happening; -1: never. */
-usec_t schedule_due(struct schedule *s, mono_t now);
+/* The job that is to start now, then RUNNING; NULL: none. Call until it returns NULL: then *due is
+ * how long until there may be one without anything happening (-1: never). due may be NULL. */
+struct schedule_job *schedule_next(struct schedule *s, mono_t now, usec_t *due);
 /* It waits or runs no more; aborted: its call was cut off. Does nothing to an idle job. */
 void schedule_end(struct schedule *s, struct schedule_job *j, mono_t now, bool aborted);
 /* A running job to preempt for what has just begun at that upstream: an interactive request, or a
