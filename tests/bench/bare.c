@@ -1,12 +1,13 @@
 /* bare.c: what a benchmark needs beside lull, in one thread over epoll.
  *
- * usage: bench_bare table PORT    the limit of a cache: a body is hashed, looked up, compared, and
- *                                 its answer is sent. Nothing is parsed but the length; a body that
- *                                 is not there is put in.
- *        bench_bare model PORT    a model server: a task is answered at once, whole or as events as
- *                                 it asks; a chat by CHUNKS chunks, one a millisecond.
+ * usage: bench_bare table AT    the limit of a cache: a body is hashed, looked up, compared, and
+ *                               its answer is sent. Nothing is parsed but the length; a body that
+ *                               is not there is put in.
+ *        bench_bare model AT    a model server: a task is answered at once, whole or as events as
+ *                               it asks; a chat by CHUNKS chunks, one a millisecond. The content of
+ *                               a chunk is the time at which it is sent (CLOCK_MONOTONIC, ns).
  *
- * Binds 127.0.0.1. Trusts its client: this is no server.
+ * AT: a port of 127.0.0.1, or the path of a Unix socket. Trusts its client: this is no server.
  */
 #include "lull/base/hash.h"
 
@@ -17,6 +18,7 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -48,10 +50,16 @@ static bool is_model;
 #define EVENT(delta, finish)                                                                       \
     "data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"model\":\"m\",\"choices\":["       \
     "{\"index\":0,\"delta\":{" delta "},\"finish_reason\":" finish "}]}\n\n"
-#define TASK_EVENTS                                                                                \
+#define ANSWER_EVENTS(content)                                                                     \
     EVENT("\"role\":\"assistant\",\"content\":\"\"", "null")                                       \
-    EVENT("\"content\":\"{\\\"title\\\": \\\"A title\\\"}\"", "null")                              \
+    EVENT("\"content\":\"" content "\"", "null")                                                   \
     EVENT("", "\"stop\"") "data: [DONE]\n\n"
+#define TITLE_EVENTS ANSWER_EVENTS("{\\\"title\\\": \\\"A title\\\"}")
+/* SUGGESTION in rows/bodies.py */
+#define SUGGESTION_EVENTS                                                                          \
+    ANSWER_EVENTS(                                                                                 \
+        "{\\\"text\\\": \\\" and then all of us went down to the river to see the boats "          \
+        "come in before the sun was gone\\\"}")
 static const char HEAD_OF_STREAM[] = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
                                      "Transfer-Encoding: chunked\r\n\r\n";
 
@@ -105,7 +113,9 @@ static void answer_as_model(int fd, struct span head, struct span body)
     } else if (!streamed) {
         send_answer(fd, "200 OK", "application/json", ANSWER);
     } else if (span_find(body, SPAN("### Task"), 0) != SIZE_MAX) {
-        send_answer(fd, "200 OK", "text/event-stream", TASK_EVENTS);
+        bool completes = span_find(body, SPAN("autocompletion system"), 0) != SIZE_MAX;
+        send_answer(fd, "200 OK", "text/event-stream",
+                    completes ? SUGGESTION_EVENTS : TITLE_EVENTS);
     } else {
         send_all(fd, HEAD_OF_STREAM, sizeof HEAD_OF_STREAM - 1);
         conns[fd]->chunks = CHUNKS;
@@ -113,11 +123,20 @@ static void answer_as_model(int fd, struct span head, struct span body)
     }
 }
 
+static int64_t now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
 static void next_chunk(int fd)
 {
     struct conn *c = conns[fd];
     if (--c->chunks > 0) {
-        send_chunk(fd, EVENT("\"content\":\" word\"", "null"));
+        char event[512];
+        snprintf(event, sizeof event, EVENT("\"content\":\" %lld\"", "null"), (long long)now_ns());
+        send_chunk(fd, event);
         return;
     }
     send_chunk(fd, EVENT("", "\"stop\"") "data: [DONE]\n\n");
@@ -191,16 +210,9 @@ static void take_connection(int epoll, int listener)
     epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
 }
 
-static int64_t now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 static void stream_on(int64_t *last)
 {
-    int64_t now = now_ms();
+    int64_t now = now_ns() / 1000000;
     if (streams == 0 || now == *last) {
         return;
     }
@@ -212,15 +224,19 @@ static void stream_on(int64_t *last)
     }
 }
 
-static int listen_on(const char *port)
+static int listen_on(const char *at)
 {
-    int on = 1;
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    struct sockaddr_in at = {.sin_family = AF_INET,
-                             .sin_port = htons((uint16_t)strtoul(port, NULL, 10)),
+    struct sockaddr_un un = {.sun_family = AF_UNIX};
+    struct sockaddr_in in = {.sin_family = AF_INET,
+                             .sin_port = htons((uint16_t)strtoul(at, NULL, 10)),
                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    bool is_path = strchr(at, '/') != NULL;
+    int on = 1;
+    int fd = socket(is_path ? AF_UNIX : AF_INET, SOCK_STREAM, 0);
+    snprintf(un.sun_path, sizeof un.sun_path, "%s", is_path ? at : "");
     (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (bind(fd, (const struct sockaddr *)&at, sizeof at) != 0 || listen(fd, 512) != 0) {
+    const void *address = is_path ? (const void *)&un : (const void *)&in;
+    if (bind(fd, address, is_path ? sizeof un : sizeof in) != 0 || listen(fd, 512) != 0) {
         perror("bench_bare");
         exit(1);
     }
@@ -232,7 +248,7 @@ int main(int argc, char **argv)
     struct epoll_event events[EVENTS];
     int64_t last = 0;
     if (argc != 3 || (strcmp(argv[1], "table") != 0 && strcmp(argv[1], "model") != 0)) {
-        fprintf(stderr, "usage: bench_bare table|model PORT\n");
+        fprintf(stderr, "usage: bench_bare table|model PORT|SOCKET\n");
         return 2;
     }
     is_model = strcmp(argv[1], "model") == 0;

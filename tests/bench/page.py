@@ -4,8 +4,9 @@ import pathlib
 PAGE = pathlib.Path(__file__).resolve().parent.parent.parent / "docs" / "performance.md"
 
 
-def write(name, text):
-    left, right = f"<!-- {name}: written by tests/bench/{name}.py -->", f"<!-- {name}: end -->"
+def write(name, text, by=None):
+    """by: the program, without its suffix; as the part is called if left out."""
+    left, right = f"<!-- {name}: written by tests/bench/{by or name}.py -->", f"<!-- {name}: end -->"
     before, found, rest = PAGE.read_text(encoding="utf-8").partition(left)
     _, ended, after = rest.partition(right)
     if not found or not ended:

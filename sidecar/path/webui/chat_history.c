@@ -122,10 +122,15 @@ static bool take(struct span *rest, struct span part)
     return true;
 }
 
-/* The same for a text that Open WebUI cut in the middle. */
+/* The same for a text that Open WebUI cut in the middle. Most texts are another conversation's:
+ * those are told by their last bytes, before anything is counted. */
 static bool take_cut(struct span *rest, struct span text)
 {
     struct span s = *rest;
+    if (text.len <= CUT_OVER ||
+        !span_ends(trim_end(s), span_make(text.ptr + text.len - CUT_TAIL, CUT_TAIL))) {
+        return false;
+    }
     size_t count = utf8_count(text);
     if (count <= CUT_OVER) {
         return false;

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 static const struct hash_key ANN = {1, 1}, BOB = {2, 2}, CHAT_1 = {3, 1}, CHAT_2 = {3, 2}, NO = {0};
 static const mono_t START = {1000000};
@@ -332,6 +333,44 @@ static void a_person_is_told_by_the_beginning_of_the_key(void **state)
     transcripts_destroy(all);
 }
 
+/* A chat of 60 KB whose answer is `n`, too. */
+static void keep_long(struct transcripts *all, int n)
+{
+    enum { LONG = 60000 };
+    struct buf body = {.max = 2 * LONG}, reply = {.max = LONG};
+    buf_text(&body, "{\"messages\":[{\"role\":\"user\",\"content\":\"%d ", n);
+    buf_text(&reply, "%d ", n);
+    for (int i = 0; i < LONG / 10; i++) {
+        buf_text(&body, "word %04d ", i);
+        buf_text(&reply, "%s", i < 400 ? "answer " : "");
+    }
+    buf_text(&body, "%d?\"}]}", n);
+    buf_text(&reply, "%d.", n);
+    require_ok(buf_append_span(&body, SPAN("\0")));
+    require_ok(buf_append_span(&reply, SPAN("\0")));
+    keep(all, ANN, NO, body.data, reply.data);
+    buf_free(&body);
+    buf_free(&reply);
+}
+
+/* Conversations that do not fit cost no look at all of their text: it took seconds. */
+static void what_does_not_fit_is_told_at_once(void **state)
+{
+    (void)state;
+    enum { CONVERSATIONS = 200, FINDS = 2000 };
+    struct transcripts *all = transcripts_create();
+    for (int n = 0; n < CONVERSATIONS; n++) {
+        keep_long(all, n);
+    }
+    assert_int_equal(count(all), CONVERSATIONS);
+    clock_t began = clock();
+    for (int i = 0; i < FINDS; i++) {
+        assert_int_equal(find(all, ANN, NO, "USER: Hi\nASSISTANT: Hello"), TRANSCRIPT_DIFFERS);
+    }
+    assert_true(clock() - began < CLOCKS_PER_SEC);
+    transcripts_destroy(all);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -344,6 +383,7 @@ int main(void)
         cmocka_unit_test(equal_ends_of_different_beginnings_are_ambiguous),
         cmocka_unit_test(an_earlier_turn_is_found_as_it_was),
         cmocka_unit_test(a_person_is_told_by_the_beginning_of_the_key),
+        cmocka_unit_test(what_does_not_fit_is_told_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
