@@ -21,5 +21,5 @@ need() {
 
 BUILD_PACKAGES=(gcc libc6-dev cmake ninja-build pkg-config libevent-dev libcurl4-openssl-dev liblmdb-dev
     libxxhash-dev libcjson-dev libssl-dev ca-certificates)
-TEST_PACKAGES=(libcmocka-dev clang clang-format clang-tidy libclang-rt-14-dev universal-ctags shellcheck
+TEST_PACKAGES=(libcmocka-dev clang clang-format clang-tidy libclang-rt-14-dev universal-ctags shellcheck codespell
     python3 nodejs openssl python3-venv dpkg-dev file systemd groff-base)

@@ -42,6 +42,8 @@ def check(root):
     tools = [(name, fn) for name, fn in (("shellcheck", shellcheck), ("ruff", ruff)) if shutil.which(name)]
     if not tools:
         raise CannotRun("neither shellcheck nor ruff is installed")
+    for name in {"shellcheck", "ruff"} - {name for name, _ in tools}:
+        print(f"{NAME}: {name} is not installed: its part is left out")
     return [finding for _, fn in tools for finding in fn(root)]
 
 

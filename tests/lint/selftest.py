@@ -17,6 +17,7 @@ import libraries
 import ranks
 import scripts
 import sizes
+import spelling
 import tables
 import tidy
 
@@ -161,6 +162,10 @@ class SelfTest(unittest.TestCase):
             self.finds(scripts.check, "SC2068", {"contrib/a.sh": "#!/bin/bash\nls $@\n"})
         if shutil.which("ruff"):
             self.finds(scripts.check, "F821", {"tests/a.py": "print(undefined_name)\n"})
+
+    def test_spelling(self):
+        if shutil.which("codespell"):
+            self.finds(spelling.check, "recieve ==> receive", {"sidecar/base/buf.c": "/* buf.c: recieve */\n"})
 
     def test_tables(self):
         c = tables.check
