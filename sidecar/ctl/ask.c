@@ -72,7 +72,7 @@ static long perform(CURL *easy, const struct ctl *ctl, bool quiet)
     long status = 0;
     CURLcode code = curl_easy_perform(easy);
     if (code != CURLE_OK) {
-        if (!quiet) {
+        if (!quiet && !ferror(stdout)) {
             report_unanswered(easy, code, ctl->socket);
         }
     } else {
@@ -161,6 +161,9 @@ static size_t take_lines(char *data, size_t size, size_t count, void *ctx)
         s->rest.data[end] = '\0';
         s->line(s->ctx, s->rest.data);
         buf_consume(&s->rest, end + 1);
+        if (ferror(stdout)) {
+            return 0; /* nothing reads what it prints: the stream ends */
+        }
     }
     return len;
 }

@@ -113,6 +113,8 @@ const char *ctl_text_of(const cJSON *o, const char *name);
 double ctl_number_of(const cJSON *o, const char *name);
 /* A member in milliseconds as "0.3 ms", "250 ms", "12.4 s"; "-" where it is no number. */
 void ctl_format_ms(const cJSON *o, const char *name, char *out, size_t size);
+/* Writes what was printed; false: it cannot be written (a full disk, a terminal that is gone). */
+bool ctl_flush(void);
 /* Whether output goes to a terminal that shows colours, and NO_COLOR is not set. */
 bool ctl_has_colour(void);
 /* Answers as text. */

@@ -34,14 +34,28 @@ struct doctor {
     size_t count;
 };
 
+/* Where a finding goes: when there are FINDINGS_MAX, it takes the place of a lesser one. */
+static struct finding *place_of(struct doctor *d, enum severity severity)
+{
+    static struct finding dropped;
+    if (d->count < FINDINGS_MAX) {
+        return &d->findings[d->count++];
+    }
+    for (size_t i = FINDINGS_MAX; i-- > 0;) {
+        if (d->findings[i].severity < severity) {
+            return &d->findings[i];
+        }
+    }
+    return &dropped;
+}
+
 /* Adds a finding; fix: what to change. The returned finding's fix may be written over. */
 static struct finding *add_finding(struct doctor *d, enum severity severity, const char *fix,
                                    const char *format, ...) PRINTF_LIKE(4, 5);
 static struct finding *add_finding(struct doctor *d, enum severity severity, const char *fix,
                                    const char *format, ...)
 {
-    static struct finding overflow;
-    struct finding *f = d->count < FINDINGS_MAX ? &d->findings[d->count++] : &overflow;
+    struct finding *f = place_of(d, severity);
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(f->text, sizeof f->text, format, arguments);

@@ -15,5 +15,9 @@ int main(int argc, char **argv)
         result = verbs_run(&ctl);
         curl_global_cleanup();
     }
-    return fflush(stdout) == 0 ? result : CTL_REFUSED;
+    if (!ctl_flush()) {
+        fprintf(stderr, "lullctl: the output cannot be written\n");
+        return CTL_REFUSED;
+    }
+    return result;
 }

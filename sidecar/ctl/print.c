@@ -54,6 +54,11 @@ void ctl_format_ms(const cJSON *o, const char *name, char *out, size_t size)
     }
 }
 
+bool ctl_flush(void)
+{
+    return fflush(stdout) == 0 && ferror(stdout) == 0;
+}
+
 bool ctl_has_colour(void)
 {
     const char *off = getenv("NO_COLOR");

@@ -61,8 +61,8 @@ static void read_size(struct top *top)
     top->columns = known ? size.ws_col : 80;
 }
 
-/* The frame over the one before: no clearing, so that nothing flickers. */
-static void show_screen(struct top *top)
+/* The frame over the one before: no clearing, so that nothing flickers. false: the terminal is gone. */
+static bool show_screen(struct top *top)
 {
     struct buf frame = {.max = FRAME_MAX};
     read_size(top);
@@ -76,17 +76,17 @@ static void show_screen(struct top *top)
         }
     }
     fputs("\033[K\033[J", stdout);
-    fflush(stdout);
     buf_free(&frame);
+    return ctl_flush();
 }
 
-static void show_line(const struct top *top)
+static bool show_line(const struct top *top)
 {
     struct buf line = {.max = 1024};
     top_draw_line(top, &line);
     fwrite(line.data, 1, line.len, stdout);
-    fflush(stdout);
     buf_free(&line);
+    return ctl_flush();
 }
 
 /* false: quit. */
@@ -147,12 +147,12 @@ static int run(struct top *top, CURLM *multi, bool screen)
                 return CTL_NO_DAEMON;
             }
             next = now_ms() + SECOND_MS;
-            if (!screen) {
-                show_line(top);
+            if (!screen && !show_line(top)) {
+                return CTL_DONE;
             }
         }
-        if (screen) {
-            show_screen(top);
+        if (screen && !show_screen(top)) {
+            return CTL_DONE;
         }
         wait_until(multi, next, screen);
         if (stop_asked || (screen && !read_keys(top))) {

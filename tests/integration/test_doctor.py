@@ -1,14 +1,17 @@
 #!/usr/bin/env python3
 """lullctl doctor: mistakes are planted one by one, and each is found, with what to change; a set-up without
 one has nothing to change."""
+import copy
 import json
 import os
 import shutil
+import socketserver
 import tempfile
 import unittest
 
 import prompts
 from lull import LullTest, eventually
+from scripted_control import ScriptedControl
 from upstream import Gate, say
 
 
@@ -138,6 +141,114 @@ class Doctor(LullTest):
     def test_usage(self):
         lull = self.lull(self.upstream())
         self.assertEqual(lull.ctl("doctor", "x").returncode, 2)
+
+
+GOOD = {
+    "/stats": {
+        "uptime_s": 900, "mode": "on", "connections": {"accepted": 5, "refused": 0},
+        "cache": {"state": "on", "bytes": 50 << 20, "max_bytes": 256 << 20, "inserted": 2000, "evicted": 1000},
+        "upstreams": {"chat": {"state": "up", "calls": 100, "failed": 10, "turn_tokens_after_tasks": 6000,
+                               "turn_cached_after_tasks": 2700, "turn_tokens_alone": 6000, "turn_cached_alone": 5400}},
+        "tasks": {"title": {"requests": 100, "stored": 90, "not_stored": 10, "failed": 10, "wait_s": 3000},
+                  "autocomplete": {"requests": 100, "stored": 90, "superseded": 90, "busy": 5, "wait_s": 9000}},
+    },
+    "/readyz": {"ready": True},
+    "/config": {"server.data_dir": {"value": "/srv/lull"}, "upstream.chat.url": {"value": "http://u:pw@h:1/v1"},
+                "task.title.max_hold": {"value": "1m"}, "task.autocomplete.max_hold": {"value": "10s"}},
+    "/flights": {"left_out": []},
+    "/doctor": {"disk_free_bytes": 206 << 20, "time_s": 1800000000, "config_warnings": [], "lookalike_count": 0,
+                "upstreams": {"chat": {"tasks_by_header": 100, "tasks_by_text": 25, "unknown_header": 0}}},
+}
+# a change of one figure, and what is said then
+RULES = [
+    ("/readyz ready", False, "warning", "lulld is stopping."),
+    ("/doctor disk_free_bytes", (206 << 20) - 1, "warning",
+     "The disk of /srv/lull has 206 MB left, and the cache may still grow by 206 MB."),
+    ("/stats cache state", "off", "error", "The cache is off. Every task is a call to the model."),
+    ("/stats cache evicted", 1001, "note", "The cache removes answers for want of room: 1001 of 2000"),
+    ("/stats connections refused", 2, "warning", "lulld stopped accepting connections 2 times"),
+    ("/stats connections accepted", 0, "warning", "Nothing has connected to"),
+    ("/stats mode", "off", "note", "mode = off: lull forwards every request and only counts."),
+    ("/doctor time_s", 1000, "warning", "The clock of this machine is before 2023."),
+    ("/doctor config_warnings", ["url: doubtful"], "warning", "url: doubtful"),
+    ("/stats upstreams chat state", "down", "error", "Model server chat (h:1/v1) does not answer."),
+    ("/stats upstreams chat state", "untried", "note", "Model server chat (h:1/v1) has not been asked"),
+    ("/stats upstreams chat failed", 11, "warning", "11 of 100 calls to model server chat failed."),
+    ("/stats upstreams chat turn_cached_after_tasks", 2699, "warning",
+     "Tasks push the chat out of the prompt cache of chat: 45 % of the prompt is read from it after tasks, 90 %"),
+    ("/flights left_out", [{"upstream": "chat", "addition": "think", "model": "m", "since": "noon"}], "note",
+     'Model server chat refuses "think" for m; tasks are sent without it (since noon).'),
+    ("/doctor upstreams chat unknown_header", 3, "note", "3 requests to chat had a task header of an unknown kind."),
+    ("/doctor upstreams chat tasks_by_text", 26, "warning", "Some connections to chat do not send the task header"),
+    ("/stats tasks title failed", 11, "warning", "11 of 100 title tasks failed."),
+    ("/stats tasks title not_stored", 22, "warning", "12 of 112 answers to title tasks have the wrong form."),
+    ("/stats tasks title wait_s", 3001, "warning", "A title task waits 30.0 s on average, of at most 60 s."),
+    ("/stats tasks autocomplete busy", 6, "warning", "Autocomplete is on, but 96 of 100 requests ended without"),
+]
+
+
+class Rules(unittest.TestCase):
+    """What a real daemon shows only after days: each rule speaks from its threshold on, and not below."""
+
+    def findings(self, answers):
+        control = ScriptedControl(answers)
+        try:
+            done = control.ctl("--json", "doctor")
+            return json.loads(done.stdout)["findings"], done
+        finally:
+            control.close()
+
+    def test_at_the_thresholds_nothing_is_said(self):
+        found, done = self.findings(copy.deepcopy(GOOD))
+        self.assertEqual(found, [])
+        self.assertEqual(done.returncode, 0)
+
+    def test_beyond_each_threshold_one_thing_is_said(self):
+        for path, value, severity, text in RULES:
+            with self.subTest(path):
+                answers = copy.deepcopy(GOOD)
+                target, *names, last = path.split()
+                place = answers[target]
+                for name in names:
+                    place = place[name]
+                place[last] = value
+                found, done = self.findings(answers)
+                self.assertEqual([f["severity"] for f in found], [severity], found)
+                self.assertTrue(found[0]["text"].startswith(text), found)
+                self.assertNotIn("pw", done.stdout)
+                self.assertEqual(done.returncode, 0 if severity == "note" else 1)
+
+    def test_few_requests_are_no_evidence(self):
+        answers = copy.deepcopy(GOOD)
+        answers["/stats"]["tasks"] = {"title": {"requests": 9, "failed": 9, "stored": 0, "not_stored": 9, "wait_s": 900},
+                                      "autocomplete": {"requests": 19, "superseded": 19}}
+        answers["/stats"]["upstreams"]["chat"].update(calls=19, failed=19, turn_tokens_alone=5000)
+        answers["/stats"]["upstreams"]["chat"]["turn_cached_after_tasks"] = 0
+        answers["/stats"]["cache"].update(inserted=1000, evicted=1000)
+        self.assertEqual(self.findings(answers)[0], [])
+
+    def test_worst_first_and_at_most_64(self):
+        answers = copy.deepcopy(GOOD)
+        answers["/stats"]["mode"] = "observe"
+        answers["/doctor"]["config_warnings"] = [f"warning {i}" for i in range(70)]
+        answers["/stats"]["upstreams"]["chat"]["state"] = "down"
+        found, _ = self.findings(answers)
+        self.assertEqual([f["severity"] for f in found], ["error"] + ["warning"] * 63)
+        answers["/doctor"]["config_warnings"] = []
+        self.assertEqual([f["severity"] for f in self.findings(answers)[0]], ["error", "note"])
+
+    def test_a_path_that_is_no_socket(self):
+        control = ScriptedControl({})
+        control.close()
+        folder = tempfile.mkdtemp(prefix="lull-doctor-")
+        self.addCleanup(shutil.rmtree, folder)
+        control.control_path = os.path.join(folder, "file")
+        with open(control.control_path, "w", encoding="ascii"):
+            pass
+        self.assertIn("is no socket", control.ctl("doctor").stdout)
+        os.unlink(control.control_path)
+        socketserver.UnixStreamServer(control.control_path, None).server_close()
+        self.assertIn("the socket is left over from one that has ended", control.ctl("doctor").stdout)
 
 
 if __name__ == "__main__":

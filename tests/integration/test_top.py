@@ -152,6 +152,23 @@ class Top(LullTest):
         self.assertEqual(terminal.wait(), 0)
         self.assertTrue(terminal.text.rstrip().endswith("\x1b[?25h\x1b[?1049l"))
 
+    def test_a_terminal_that_vanishes_without_a_signal(self):
+        """It is not the controlling terminal, as in a container: there is no SIGHUP."""
+        lull = self.lull(self.upstream())
+        for term in ("xterm", "dumb"):
+            with self.subTest(term):
+                master, slave = pty.openpty()
+                process = subprocess.Popen([LULLCTL, "--socket", lull.control_path, "top"], stdin=slave, stdout=slave,
+                                           stderr=slave, env=clean_environment(TERM=term), start_new_session=True)
+                os.close(slave)
+                os.read(master, 1)
+                os.close(master)
+                try:
+                    self.assertEqual(process.wait(20), 1)
+                finally:
+                    process.kill()
+                    process.wait()
+
     def test_dumb_terminal_pipe_and_no_daemon(self):
         lull = self.lull(self.upstream())
         self.ask(lull, "title")
@@ -194,6 +211,21 @@ class Tail(LullTest):
         self.assertRegex(seen[0], r"^\d\d:\d\d:\d\d \w+ +\w+ +200 +[\d.]+ ms.* \[lull; .*\]$")
         self.assertRegex(seen[1], r"^\S+ tags ")
         self.assertEqual(json.loads(seen[2])["outcome"], "hits")
+
+    def test_output_that_cannot_be_written_ends_it(self):
+        lull = self.lull(self.upstream())
+        with open("/dev/full", "w", encoding="ascii") as full:
+            process = subprocess.Popen([LULLCTL, "--socket", lull.control_path, "tail"], stdout=full, text=True,
+                                       stderr=subprocess.PIPE, env=clean_environment())
+            self.addCleanup(process.stderr.close)
+            client = self.connect(lull)
+            eventually(lambda: client.post("/v1/chat/completions", prompts.body("title", "x"),
+                                           prompts.headers(kind="title")) and process.poll() is not None)
+            self.assertEqual(process.returncode, 1)
+            self.assertEqual(process.stderr.read(), "lullctl: the output cannot be written\n")
+            done = subprocess.run([LULLCTL, "--socket", lull.control_path, "stats"], stdout=full, text=True,
+                                  stderr=subprocess.PIPE, env=clean_environment(), check=False)
+            self.assertEqual((done.returncode, done.stderr), (1, "lullctl: the output cannot be written\n"))
 
     def test_wrong_conditions(self):
         lull = self.lull(self.upstream())

@@ -6,9 +6,15 @@
 
 enum { MANY = 200 };
 
-/* Under ASan an allocation that is too large fails as it does without. */
+/* Under the sanitizers an allocation that is too large fails as it does without. */
 const char *__asan_default_options(void);
 const char *__asan_default_options(void)
+{
+    return "allocator_may_return_null=1";
+}
+
+const char *__tsan_default_options(void);
+const char *__tsan_default_options(void)
 {
     return "allocator_may_return_null=1";
 }
