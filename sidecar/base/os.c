@@ -163,10 +163,6 @@ uint64_t os_raise_fd_limit(void)
 uint64_t os_open_fds(void)
 {
     struct rlimit limit;
-    struct stat st;
-    if (stat("/proc/self/fd", &st) == 0 && st.st_size > 0) {
-        return (uint64_t)st.st_size; /* Linux 6.2 and later count them there */
-    }
     uint64_t open_fds = listed_fds();
     if (open_fds > 0) {
         return open_fds;

@@ -778,6 +778,7 @@ mutant(R, "nothing is taken out of a thought without an end", "sidecar/path/webu
 R = "connections"
 SOCKETS = "sidecar/path/upstream/sockets.c"
 TRANSFER = "sidecar/path/upstream/transfer.c"
+WIRED = ("unit.upstream.test_upstream_wire",)
 REUSE = ("unit.upstream.test_upstream_reuse",)
 mutant(R, "an idle one is looked at before a request goes out on it", SOCKETS,
        "if (!sock->idle || sock->retired) {",
@@ -790,6 +791,8 @@ mutant(R, "unasked bytes cost the trust", SOCKETS, "if (n > 0 && !sock->tls && !
        "if (n < 0 && !sock->tls && !is_farewell(", REUSE)
 mutant(R, "bytes behind the last chunk end the connection", TRANSFER, "if (at < bytes.len) {\n        curl_easy_setopt",
        "if (at > bytes.len) {\n        curl_easy_setopt", REUSE)
+mutant(R, "what lies on a connection that was reset is read", "sidecar/path/upstream/upstream.c",
+       "call->unread.len > 0 && !call->aborted", "call->unread.len == 0 && !call->aborted", WIRED)
 mutant(R, "bytes behind a head end the connection", TRANSFER,
        "return !call->to->tls && call->head_came == call->head_used;", "return !call->to->tls;", REUSE)
 mutant(R, "a 408 on an idle connection is of no request", TRANSFER, "call->head.status == 408 && call->reused",
@@ -878,6 +881,10 @@ mutant(R, "an expired note is not found", NOTES, "!note_head_read(data, &head) |
        "!note_head_read(data, &head) ||\n            key", STORE_TEST)
 mutant(R, "another format keeps the notes", "sidecar/path/store/store.c", "            notes_save(s, &notes);\n", "            (void)notes;\n",
        ("unit.store.test_store_faults",))
+mutant(R, "what was not on the disk is set aside after another boot", FILES, "strcmp(was, now) != 0) {", "now[0] == 0) {",
+       ("unit.store.test_store_faults",))
+mutant(R, "an open file that is not synced has a mark", FILES, "if (s->options.sync || !read_boot_id(",
+       "if (!s->options.sync || !read_boot_id(", ("unit.store.test_store_faults",))
 USERS = ("scenario.test_model_time", "scenario.test_hour", "scenario.test_flight", "scenario.test_compare", "scenario.test_failure",
          "scenario.test_observe", "scenario.test_yield")
 EXCHANGE = "sidecar/path/exchange/exchange.c"

@@ -164,6 +164,17 @@ enum err files_prepare(struct store *s, char *why, size_t why_size)
     return e;
 }
 
+/* Syncs the directory: a new file or name is on the disk then. */
+static bool sync_dir(const struct store *s)
+{
+    int fd = open(s->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool ok = fd >= 0 && fsync(fd) == 0;
+    if (fd >= 0) {
+        close(fd);
+    }
+    return ok;
+}
+
 void files_mark_open(const struct store *s)
 {
     char path[4200], id[64];
@@ -177,6 +188,7 @@ void files_mark_open(const struct store *s)
         (void)n;
         (void)fsync(fd);
         close(fd);
+        (void)sync_dir(s);
     }
 }
 
@@ -237,17 +249,6 @@ void files_unlink(const struct store *s)
     char path[4200];
     path_of(path, sizeof path, s->dir, "data.mdb");
     (void)unlink(path);
-}
-
-/* Syncs the directory: a rename is on the disk then. */
-static bool sync_dir(const struct store *s)
-{
-    int fd = open(s->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool ok = fd >= 0 && fsync(fd) == 0;
-    if (fd >= 0) {
-        close(fd);
-    }
-    return ok;
 }
 
 bool files_compact(struct store *s)

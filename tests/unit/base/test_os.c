@@ -4,7 +4,13 @@
 #include "lull/base/os.h"
 
 #include <fcntl.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -39,11 +45,155 @@ static void counting_does_not_depend_on_the_limit(void **state)
     assert_true(clock() - began < CLOCKS_PER_SEC);
 }
 
+/* Sets a variable, or unsets it where the value is NULL. */
+static void set(const char *name, const char *value)
+{
+    assert_int_equal(value == NULL ? unsetenv(name) : setenv(name, value, 1), 0);
+}
+
+static void the_control_socket_is_below_what_the_user_may_write(void **state)
+{
+    static const struct {
+        const char *service, *runtime, *path;
+    } rows[] = {
+        {"/run/lull-2", "/run/user/5", "/run/lull-2/control.sock"},
+        {"relative", "/run/user/5", "/run/user/5/lull/control.sock"},
+        {"/run/a:/run/b", "/run/user/5", "/run/user/5/lull/control.sock"},
+        {NULL, "relative", "/tmp/lull-65534/control.sock"},
+        {NULL, NULL, "/tmp/lull-65534/control.sock"},
+    };
+    char path[256];
+    (void)state;
+    if (geteuid() != 0) {
+        skip();
+    }
+    set("RUNTIME_DIRECTORY", NULL);
+    set("XDG_RUNTIME_DIR", "/run/user/0");
+    os_default_control(path, sizeof path);
+    assert_string_equal(path, OS_SYSTEM_CONTROL);
+    assert_int_equal(seteuid(65534), 0);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        set("RUNTIME_DIRECTORY", rows[i].service);
+        set("XDG_RUNTIME_DIR", rows[i].runtime);
+        os_default_control(path, sizeof path);
+        assert_string_equal(path, rows[i].path);
+    }
+    assert_int_equal(seteuid(0), 0);
+    set("RUNTIME_DIRECTORY", NULL);
+    set("XDG_RUNTIME_DIR", NULL);
+}
+
+static void sockets_are_inherited_by_the_process_they_are_for(void **state)
+{
+    char me[32], other[32];
+    (void)state;
+    snprintf(me, sizeof me, "%ld", (long)getpid());
+    snprintf(other, sizeof other, "%ld", (long)getppid());
+    const struct {
+        const char *pid, *count;
+        int sockets;
+    } rows[] = {{me, "2", 2}, {other, "2", 0}, {me, NULL, 0}, {NULL, "2", 0}, {me, "-1", 0},
+                {me, "0", 0}, {me, "63", 63},  {me, "64", 0}, {me, "two", 0}, {"", "1", 0}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        set("LISTEN_PID", rows[i].pid);
+        set("LISTEN_FDS", rows[i].count);
+        assert_int_equal(os_inherited_sockets(), rows[i].sockets);
+    }
+    set("LISTEN_PID", NULL);
+    set("LISTEN_FDS", NULL);
+}
+
+static void assert_notified(const char *variable, const struct sockaddr_un *a, size_t len)
+{
+    char text[64];
+    int fd = os_socket(AF_UNIX, SOCK_DGRAM);
+    assert_true(fd >= 0);
+    assert_int_equal(bind(fd, (const struct sockaddr *)a,
+                          (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)),
+                     0);
+    set("NOTIFY_SOCKET", variable);
+    os_notify("READY=1");
+    ssize_t n = recv(fd, text, sizeof text, 0);
+    assert_int_equal(n, 7);
+    assert_memory_equal(text, "READY=1", 7);
+    close(fd);
+}
+
+static void the_service_manager_is_told_by_a_path_or_an_abstract_name(void **state)
+{
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    char name[64], folder[] = "/tmp/lull-os-XXXXXX", too_long[200];
+    (void)state;
+    int len = snprintf(name, sizeof name, "@lull-test-%ld", (long)getpid());
+    memcpy(a.sun_path + 1, name + 1, (size_t)len - 1);
+    assert_notified(name, &a, (size_t)len);
+    assert_non_null(mkdtemp(folder));
+    snprintf(a.sun_path, sizeof a.sun_path, "%s/notify", folder);
+    assert_notified(a.sun_path, &a, strlen(a.sun_path) + 1);
+    assert_int_equal(unlink(a.sun_path), 0);
+    assert_int_equal(rmdir(folder), 0);
+    memset(too_long, 'x', sizeof too_long - 1);
+    too_long[sizeof too_long - 1] = '\0';
+    uint64_t open_fds = os_open_fds();
+    const char *const nobody[] = {too_long, "", NULL};
+    for (size_t i = 0; i < 3; i++) { /* nothing to tell: no socket is made or left */
+        set("NOTIFY_SOCKET", nobody[i]);
+        os_notify("READY=1");
+    }
+    assert_int_equal(os_open_fds(), open_fds);
+}
+
+static void directories_are_made_with_their_parents(void **state)
+{
+    char folder[] = "/tmp/lull-os-XXXXXX", path[128], parent[128], too_long[5000];
+    struct stat st;
+    (void)state;
+    assert_non_null(mkdtemp(folder));
+    snprintf(parent, sizeof parent, "%s/a", folder);
+    snprintf(path, sizeof path, "%s/a/b", folder);
+    assert_int_equal(os_mkdirs(path, 0700), ERR_OK);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0700);
+    assert_int_equal(os_mkdirs(path, 0700), ERR_OK);
+    assert_int_equal(os_mkdirs("/proc", 0700), ERR_OK); /* there, on what cannot be written */
+    assert_int_not_equal(os_mkdirs("/proc/lull/x", 0700), ERR_OK);
+    assert_int_equal(os_mkdirs("", 0700), ERR_INVALID);
+    memset(too_long, 'x', sizeof too_long - 1);
+    too_long[sizeof too_long - 1] = '\0';
+    assert_int_equal(os_mkdirs(too_long, 0700), ERR_INVALID);
+    assert_int_equal(rmdir(path), 0);
+    assert_int_equal(rmdir(parent), 0);
+    assert_int_equal(rmdir(folder), 0);
+}
+
+static void a_descriptor_that_is_none_is_an_error(void **state)
+{
+    uid_t uid = 0;
+    int pair[2];
+    (void)state;
+    assert_int_equal(os_set_nonblocking(-1), ERR_IO);
+    assert_int_equal(os_peer_uid(-1, &uid), ERR_IO);
+    assert_int_equal(os_unsent(-1), 0);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    assert_int_equal(os_set_nonblocking(pair[0]), ERR_OK);
+    assert_true((fcntl(pair[0], F_GETFL) & O_NONBLOCK) != 0);
+    assert_true((fcntl(pair[0], F_GETFD) & FD_CLOEXEC) != 0);
+    assert_int_equal(os_peer_uid(pair[0], &uid), ERR_OK);
+    assert_int_equal(uid, geteuid());
+    close(pair[0]);
+    close(pair[1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(open_descriptors_are_counted),
         cmocka_unit_test(counting_does_not_depend_on_the_limit),
+        cmocka_unit_test(the_control_socket_is_below_what_the_user_may_write),
+        cmocka_unit_test(sockets_are_inherited_by_the_process_they_are_for),
+        cmocka_unit_test(the_service_manager_is_told_by_a_path_or_an_abstract_name),
+        cmocka_unit_test(directories_are_made_with_their_parents),
+        cmocka_unit_test(a_descriptor_that_is_none_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

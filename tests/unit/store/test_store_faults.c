@@ -361,6 +361,65 @@ static void a_file_of_another_format_is_set_aside_but_for_its_notes(void **state
     store_close(s);
 }
 
+static struct store *begin_unsynced(void)
+{
+    struct store_options o = {.dir = store_dir, .max_size = SIZE, .wake = store_woken};
+    struct store *s = NULL;
+    char why[256] = "";
+    assert_int_equal(store_open(&o, &s, why, sizeof why), ERR_OK);
+    return s;
+}
+
+static void write_file(const char *name, const char *text, size_t len)
+{
+    char path[128];
+    path_in(path, sizeof path, name);
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    assert_int_equal(fwrite(text, 1, len, f), len);
+    assert_int_equal(fclose(f), 0);
+}
+
+/* With durability = os, pages that were not written yet are lost with the machine, in any order. */
+static void a_file_that_was_not_on_the_disk_is_set_aside_after_another_boot(void **state)
+{
+    static const char before[] = "00000000-0000-0000-0000-000000000000\n";
+    char mark[64], path[128];
+    (void)state;
+    fill();
+    struct store *s = begin_unsynced();
+    assert_int_equal(check_all(s), RECORDS);
+    assert_true(exists("unsynced"));
+    path_in(path, sizeof path, "unsynced");
+    FILE *f = fopen(path, "rb");
+    assert_non_null(f);
+    size_t len = fread(mark, 1, sizeof mark, f);
+    assert_int_equal(fclose(f), 0);
+    if (len == 0) {
+        store_close(s);
+        skip(); /* a system that does not number its boots */
+    }
+    store_close(s);
+    assert_false(exists("unsynced"));
+
+    write_file("unsynced", mark, len); /* killed, in this boot: the system has every page */
+    s = store_begin(SIZE);
+    assert_int_equal(check_all(s), RECORDS);
+    assert_false(exists("unsynced") || exists("data.mdb.bad"));
+    store_close(s);
+
+    write_file("unsynced", before, sizeof before - 1);
+    s = begin_unsynced();
+    assert_int_equal(check_all(s), 0);
+    assert_true(exists("data.mdb.bad"));
+    assert_true(exists("unsynced")); /* of this run */
+    store_configure(s, SIZE, true);
+    put(s, STORE_ANSWER, 1, SPAN("x"), FAR); /* options are applied before a group */
+    settle(s);
+    assert_false(exists("unsynced"));
+    store_close(s);
+}
+
 static void a_lock_that_cannot_be_had_is_told_from_one_that_is_taken(void **state)
 {
     char why[256];
@@ -575,6 +634,7 @@ int main(void)
         FAULT(damage_that_kills_while_opening_kills_once),
         FAULT(only_signals_of_the_store_leave_a_mark),
         FAULT(a_file_of_another_format_is_set_aside_but_for_its_notes),
+        FAULT(a_file_that_was_not_on_the_disk_is_set_aside_after_another_boot),
         FAULT(a_lock_that_cannot_be_had_is_told_from_one_that_is_taken),
         FAULT(what_the_disk_refuses_is_trouble_until_it_takes_data_again),
         cmocka_unit_test_setup_teardown(a_full_disk_is_called_so, store_setup,

@@ -394,6 +394,82 @@ static void keepalive_below_a_second_closes_after_the_answer(void **state)
     world_run_until_closed(w, 1);
 }
 
+/* The server answers and resets while libcurl has a piece of the body in hand: what it writes next
+ * fails, and the answer lies on the socket unread. */
+struct resetting {
+    struct world *w;
+    int peer;
+    struct span bytes;
+};
+
+static void answer_and_reset(struct probe *p)
+{
+    struct linger hard = {1, 0};
+    struct resetting *r = p->more;
+    struct peer *peer = &r->w->server.peers[r->peer];
+    p->on_room = NULL;
+    scripted_say(&r->w->server, r->peer, r->bytes);
+    setsockopt(peer->fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+    peer_drop(peer);
+}
+
+static void call_that_is_reset(struct world *w, struct span bytes, bool decode)
+{
+    static char body[512 * 1024];
+    struct upstream_request req = stream_post(w, 2 * (int64_t)sizeof body);
+    struct resetting r = {w, w->server.accepted, bytes};
+    req.decode = decode;
+    probe_again(w);
+    scripted_script(&w->server, ok, 1);
+    w->server.discard = true;
+    w->probe.on_room = answer_and_reset;
+    w->probe.more = &r;
+    probe_start(&w->probe, &req);
+    assert_false(probe_write(&w->probe, span_make(body, sizeof body)));
+    world_run(w);
+    assert_int_equal(w->probe.rooms, 1);
+}
+
+static void an_answer_before_a_reset_is_read(void **state)
+{
+    static const struct {
+        struct span bytes;
+        bool decode;
+        enum upstream_result result;
+        int status; /* 0: no head */
+        const char *body;
+    } rows[] = {
+        {LITERAL("HTTP/1.1 413 Too Large\r\nContent-Length: 5\r\n\r\nlarge"), false, UPSTREAM_DONE,
+         413, "large"},
+        {LITERAL("HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno more"), false,
+         UPSTREAM_DONE, 413, "no"},
+        {LITERAL("HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n"), true, UPSTREAM_DONE, 401, ""},
+        {LITERAL("HTTP/1.1 400 Bad\r\nTransfer-Encoding: "
+                 "chunked\r\n\r\n2\r\nba\r\n1\r\nd\r\n0\r\n\r\n"),
+         false, UPSTREAM_DONE, 400, "bad"},
+        {LITERAL(
+             "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nok"),
+         false, UPSTREAM_DONE, 413, "ok"},
+        {LITERAL("HTTP/1.1 413 Too Large\r\nContent-Length: 9\r\n\r\nlarge"), false, UPSTREAM_BROKE,
+         413, "large"},
+        {LITERAL("HTTP/1.1 413 Too Large\r\nContent-Le"), false, UPSTREAM_BROKE, 0, ""},
+        {LITERAL("HTTP/1.1 400 Bad\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nbad"), false,
+         UPSTREAM_BROKE, 400, "ba"},
+        {LITERAL("HTTP/1.1 413 X\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\nno"), true,
+         UPSTREAM_BROKE, 0, ""},
+    };
+    struct world *w = *state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        call_that_is_reset(w, rows[i].bytes, rows[i].decode);
+        assert_int_equal(w->probe.dones, 1);
+        if (w->probe.result != rows[i].result || w->probe.status != rows[i].status) {
+            fail_msg("row %zu: result %d, status %d, %s", i, (int)w->probe.result, w->probe.status,
+                     w->probe.why);
+        }
+        assert_buf(&w->probe.body, rows[i].body);
+    }
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
 
 int main(void)
@@ -408,6 +484,7 @@ int main(void)
         T(empty_stream_of_unknown_length_is_an_empty_chunked_body),
         T(known_length_goes_out_as_given_and_never_longer),
         T(stream_that_ends_short_breaks_and_closes),
+        T(an_answer_before_a_reset_is_read),
         T(answer_head_comes_in_order_without_hop_by_hop),
         T(chunks_are_unwrapped_and_trailers_dropped),
         T(interim_heads_are_skipped),

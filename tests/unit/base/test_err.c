@@ -1,0 +1,112 @@
+/* test_err.c: what stops the program: a broken invariant and a small allocation without memory. */
+#include "support/check.h"
+
+#include "lull/base/err.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* Runs it in a child that must abort; what it said goes to out. */
+static void assert_aborts(void (*run)(void), char *out, size_t size)
+{
+    int said[2], status = 0;
+    size_t len = 0;
+    assert_int_equal(pipe(said), 0);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        struct rlimit none = {0, 0};
+        setrlimit(RLIMIT_CORE, &none);
+        signal(SIGABRT, SIG_DFL);
+        dup2(said[1], STDERR_FILENO);
+        run();
+        _exit(0);
+    }
+    close(said[1]);
+    for (ssize_t n = 1; n > 0 && len + 1 < size; len += n > 0 ? (size_t)n : 0) {
+        n = read(said[0], out + len, size - 1 - len);
+    }
+    out[len] = '\0';
+    close(said[0]);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status));
+    assert_int_equal(WTERMSIG(status), SIGABRT);
+}
+
+static void require_something_false(void)
+{
+    require_failed("1 == 2", "some/file.c", 4070);
+}
+
+static void require_at_line_0(void)
+{
+    require_failed("x", "f", 0);
+}
+
+static void require_an_error_to_be_none(void)
+{
+    require_ok(ERR_FULL);
+}
+
+static void have_nothing(void)
+{
+    (void)mem_have(NULL);
+}
+
+static void what_must_hold_is_said_with_its_place(void **state)
+{
+    char said[256];
+    (void)state;
+    assert_aborts(require_something_false, said, sizeof said);
+    assert_string_equal(said, "lull: broken invariant: 1 == 2 at some/file.c:4070\n");
+    assert_aborts(require_at_line_0, said, sizeof said);
+    assert_string_equal(said, "lull: broken invariant: x at f:0\n");
+    assert_aborts(require_an_error_to_be_none, said, sizeof said);
+    assert_non_null(strstr(said, "broken invariant: ERR_FULL at "));
+    assert_aborts(have_nothing, said, sizeof said);
+    assert_non_null(strstr(said, "broken invariant: memory for a small allocation at "));
+}
+
+static void small_allocations_are_zeroed_at_every_size(void **state)
+{
+    (void)state;
+    for (size_t size = 0; size < 5000; size += size < 1100 ? 1 : 97) {
+        unsigned char *p = mem_new(size);
+        assert_non_null(p);
+        for (size_t i = 0; i < size; i++) {
+            assert_int_equal(p[i], 0);
+        }
+        memset(p, 0xa5, size);
+        free(p);
+    }
+}
+
+static void every_errno_has_a_code(void **state)
+{
+    static const struct {
+        int errnum;
+        enum err e;
+    } rows[] = {{ENOMEM, ERR_NOMEM},     {ENOSPC, ERR_FULL}, {EDQUOT, ERR_FULL},
+                {EACCES, ERR_PERM},      {EPERM, ERR_PERM},  {EINVAL, ERR_INVALID},
+                {ENOENT, ERR_NOT_FOUND}, {EIO, ERR_IO}};
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        assert_int_equal(err_from_errno(rows[i].errnum), rows[i].e);
+    }
+    assert_string_equal(err_name((enum err)1000), "unknown error");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_must_hold_is_said_with_its_place),
+        cmocka_unit_test(small_allocations_are_zeroed_at_every_size),
+        cmocka_unit_test(every_errno_has_a_code),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
