@@ -186,7 +186,7 @@ static inline void world_tick(void *ctx)
 
 static inline void world_run(struct world *w)
 {
-    loop_timer_start(w->guard, 20 * USEC_PER_S);
+    loop_timer_start(w->guard, 60 * USEC_PER_S);
     loop_run(w->loop);
     loop_timer_stop(w->guard);
 }
