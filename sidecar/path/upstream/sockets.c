@@ -121,16 +121,14 @@ bool sockets_are_silent(struct upstream_pool *pool)
     return batch_is_silent(batch, fds, count) && silent;
 }
 
-/* Whether the first bytes on a reused connection came before the request had left. Notes that an
- * answer has begun: libcurl sends a request again where a reused connection ends without one
- * complete header line, and does not see a broken line as an answer. On TLS the bytes themselves
- * say nothing. */
-static bool answer_is_late(const struct sock *sock)
+/* Whether the first bytes on a reused connection came before the request had left; waiting: bytes
+ * that can be read. Notes that an answer has begun: libcurl sends a request again where a reused
+ * connection ends without one complete header line, and does not see a broken line as an answer. On
+ * TLS the bytes themselves say nothing. */
+static bool answer_is_late(const struct sock *sock, size_t waiting)
 {
     struct upstream_call *call = sock->call;
-    char byte;
-    if (!call->reused || call->answer_begun ||
-        recv(sock->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0) {
+    if (!call->reused || call->answer_begun || waiting == 0) {
         return false;
     }
     bool taken_whole = call->drop_body || call->taken >= call->stream_length;
@@ -139,12 +137,11 @@ static bool answer_is_late(const struct sock *sock)
     return sending;
 }
 
-static void count_head_bytes(const struct sock *sock)
+/* 0 at the end of the input. */
+static size_t bytes_waiting(const struct sock *sock)
 {
     int waiting = 0;
-    if (!sock->call->head.final && ioctl(sock->fd, FIONREAD, &waiting) == 0) {
-        sock->call->head_came += (size_t)waiting;
-    }
+    return ioctl(sock->fd, FIONREAD, &waiting) == 0 ? (size_t)waiting : 0;
 }
 
 /* A server may answer and close before the request has been written. The next write then fails, and
@@ -167,12 +164,13 @@ static void on_watch(void *ctx, int events)
     if (answer_comes_first(sock, events)) {
         events = LOOP_READ;
     }
-    if ((events & LOOP_READ) != 0 && sock->call != NULL) {
-        if (answer_is_late(sock)) {
+    if ((events & LOOP_READ) != 0 && sock->call != NULL && !sock->call->head.final) {
+        size_t waiting = bytes_waiting(sock);
+        if (answer_is_late(sock, waiting)) {
             sock->pool->events->late(sock->call);
             return;
         }
-        count_head_bytes(sock);
+        sock->call->head_came += waiting;
     }
     pool_action(sock->pool, sock->fd,
                 ((events & LOOP_READ) != 0 ? CURL_CSELECT_IN : 0) |
