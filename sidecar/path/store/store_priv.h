@@ -12,7 +12,7 @@
 #include <sys/types.h>
 
 enum {
-    STORE_GROUP_JOBS = 256,
+    STORE_GROUP_JOBS = 1024,
     STORE_GROUP_BYTES = 4 * 1024 * 1024,
     STORE_GROUP_MS = 200,
     STORE_BATCH = 256,      /* records removed in one transaction */

@@ -6,7 +6,7 @@
  * caller compares itself, where it says so).
  *
  * The loop thread only reads. Every write is a job for the one writer thread, which commits jobs in
- * groups: after 200 ms, 256 jobs or 4 MB, whichever comes first. Then it calls `wake`, and the loop
+ * groups: after 200 ms, 1,024 jobs or 4 MB, whichever comes first. Then it calls `wake`, and the loop
  * thread takes the finished jobs back with store_collect().
  *
  * A commit that fails because of the disk stops the writing of records: puts fail at once, reading
