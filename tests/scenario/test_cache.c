@@ -186,6 +186,41 @@ static void user_scope_without_a_user_bypasses(void **state)
     world_end(w);
 }
 
+/* Over one connection: the head decides, whatever the one before it said. */
+static void each_kind_has_its_scope(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *set;
+        bool other_user, other_key; /* get the same answer */
+    } rows[] = {
+        {"task.title.scope=auto", false, false},
+        {"task.title.scope=user", false, false},
+        {"task.title.scope=auth", true, false},
+        {"task.title.scope=shared", true, true},
+    };
+    static const char ann[] = "Authorization: Bearer k1\r\nX-OpenWebUI-User-Id: ann\r\n";
+    static const char bob[] = "Authorization: Bearer k1\r\nX-OpenWebUI-User-Id: bob\r\n";
+    static const char key[] = "Authorization: Bearer k2\r\nX-OpenWebUI-User-Id: ann\r\n";
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const char *const sets[] = {rows[i].set, "upstream.default.slots=64", NULL};
+        const char *const heads[] = {ann, bob, key, ann, bob, key};
+        const bool hit[] = {false, rows[i].other_user, rows[i].other_key, true, true, true};
+        struct world *w = world_begin(sets);
+        struct client *a = client_open(w);
+        for (size_t n = 0; n < 6; n++) {
+            size_t calls = model_calls(w);
+            client_clear(a);
+            ask_with(a, heads[n], "How are you?", "");
+            assert_int_equal(model_calls(w), calls + (hit[n] ? 0 : 1));
+            if (!hit[n]) {
+                model_answer(model_call(w, calls), "{\"title\": \"Greeting\"}");
+            }
+        }
+        world_end(w);
+    }
+}
+
 static void no_store_and_no_cache(void **state)
 {
     (void)state;
@@ -294,6 +329,7 @@ int main(void)
         cmocka_unit_test(a_title_without_a_reply_stays_a_hit),
         cmocka_unit_test(people_do_not_share_where_they_are_known),
         cmocka_unit_test(user_scope_without_a_user_bypasses),
+        cmocka_unit_test(each_kind_has_its_scope),
         cmocka_unit_test(no_store_and_no_cache),
         cmocka_unit_test(a_purge_in_between_keeps_the_answer_out),
         cmocka_unit_test(the_model_of_the_policy_is_asked_and_the_one_asked_for_is_named),

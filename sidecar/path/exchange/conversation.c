@@ -13,11 +13,10 @@ enum {
 
 struct hash_key conversation_person(struct exchange *x)
 {
-    const struct hash_secret *secret = cache_secret(x->engine->parts.cache);
-    struct scope scope = scope_of(SCOPE_AUTO, x->head.auth, x->head.user, secret, NULL);
+    const struct scope *scope = exchange_person(x);
     struct hash_key key;
-    _Static_assert(sizeof key <= sizeof scope.digest, "a key is the beginning of a digest");
-    memcpy(&key, scope.digest, sizeof key);
+    _Static_assert(sizeof key <= sizeof scope->digest, "a key is the beginning of a digest");
+    memcpy(&key, scope->digest, sizeof key);
     return key;
 }
 
@@ -26,10 +25,7 @@ uint32_t conversation_user(struct exchange *x)
     if (x->head.user.len == 0) {
         return FIGURE_USER_NONE;
     }
-    const struct hash_secret *secret = cache_secret(x->engine->parts.cache);
-    struct scope scope =
-        scope_of(SCOPE_AUTO, x->head.auth, x->head.user, secret, http_conn_memo(x->conn));
-    const uint8_t *d = scope.digest;
+    const uint8_t *d = exchange_person(x)->digest;
     uint32_t user =
         (uint32_t)d[0] << 24 | (uint32_t)d[1] << 16 | (uint32_t)d[2] << 8 | (uint32_t)d[3];
     return user == FIGURE_USER_NONE || user == FIGURE_USER_OTHERS ? 1 : user;

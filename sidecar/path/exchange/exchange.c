@@ -92,6 +92,17 @@ struct task_figures *exchange_figures(struct exchange *x, int kind)
     return figures_task(x->engine->parts.figures, x->settings->kinds[kind].name);
 }
 
+const struct scope *exchange_person(struct exchange *x)
+{
+    if (!x->person_made) {
+        const struct hash_secret *secret = cache_secret(x->engine->parts.cache);
+        struct scope_memo *memo = x->conn == NULL ? NULL : http_conn_memo(x->conn);
+        x->person = scope_of(SCOPE_AUTO, x->head.auth, x->head.user, secret, memo);
+        x->person_made = true;
+    }
+    return &x->person;
+}
+
 struct savings *exchange_user_figures(struct exchange *x)
 {
     return figures_user(x->engine->parts.figures, x->user);

@@ -77,6 +77,8 @@ struct exchange {
     /* EXACT, NORMALIZED */
     const struct scope *scope_given; /* of explain, for a kept request; NULL: the head decides */
     struct scope scope;
+    struct scope person; /* exchange_person() */
+    bool person_made;
     char scope_text[9]; /* as shown to people */
     struct fingerprint exact;
     bool exact_made;
@@ -177,6 +179,8 @@ const struct kind_policy *exchange_policy(const struct exchange *x);
 /* The record of the server that the client addressed. */
 struct server *exchange_server(const struct exchange *x);
 struct task_figures *exchange_figures(struct exchange *x, int kind);
+/* The scope `auto` of its head, whatever scope the kind's answers are shared in: made once. */
+const struct scope *exchange_person(struct exchange *x);
 /* The row of its user. */
 struct savings *exchange_user_figures(struct exchange *x);
 /* Counts what an answer without a call of its own has saved. */

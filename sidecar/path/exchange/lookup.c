@@ -31,7 +31,8 @@ static bool is_found(enum cache_result result)
 static bool make_known_key(struct exchange *x, const struct known_head *known)
 {
     const struct hash_secret *secret = cache_secret(x->engine->parts.cache);
-    x->scope = known->scope;
+    x->scope = x->person = known->scope;
+    x->person_made = true;
     x->exact_made = fingerprint_exact_again(&known->exact, x->body, secret, &x->exact) == ERR_OK;
     return x->exact_made;
 }
@@ -54,7 +55,7 @@ static bool make_exact_key(struct exchange *x)
     if (known != NULL && known->exact_made) {
         return make_known_key(x, known);
     }
-    x->scope = scope_of(SCOPE_AUTO, h->auth, h->user, secret, http_conn_memo(x->conn));
+    x->scope = *exchange_person(x);
     struct fingerprint_exact in = {.settings = x->settings,
                                    .upstream = h->upstream,
                                    .header = h->header,
@@ -128,16 +129,21 @@ static enum json_verdict make_normalized_key(struct exchange *x, const struct no
     return fingerprint_normalized(&in, cache_secret(x->engine->parts.cache), &x->normalized);
 }
 
+static struct scope scope_by(struct exchange *x, enum scope_rule rule)
+{
+    const struct hash_secret *secret = cache_secret(x->engine->parts.cache);
+    return x->scope_given != NULL ? *x->scope_given
+           : rule == SCOPE_AUTO   ? *exchange_person(x)
+                                  : scope_of(rule, x->head.auth, x->head.user, secret, NULL);
+}
+
 enum lookup lookup_key(struct exchange *x)
 {
     const struct kind_policy *policy = exchange_policy(x);
-    const struct hash_secret *secret = cache_secret(x->engine->parts.cache);
     struct normalized_body body = {0};
     x->upstream = policy->upstream_index >= 0 ? policy->upstream_index : x->head.upstream;
     x->model = policy->model[0] != '\0' ? span_of(policy->model) : x->request.model;
-    x->scope = x->scope_given != NULL
-                   ? *x->scope_given
-                   : scope_of(policy->scope, x->head.auth, x->head.user, secret, NULL);
+    x->scope = scope_by(x, policy->scope);
     normalized_body_read(x->body, &x->request, &body);
     bool taken = takes_dialect(x, &body);
     if (!taken) {

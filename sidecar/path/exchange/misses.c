@@ -98,12 +98,12 @@ static struct miss *miss_new(const struct exchange *x, struct span kind, struct 
     struct span name = span_of(x->settings->server.task_header);
     size_t size = sizeof(struct miss) + kind.len + target.len + x->head.query.len + name.len +
                   x->head.header_value.len + x->body.len;
-    struct miss *miss = calloc(1, size);
+    struct miss *miss = malloc(size);
     if (miss == NULL) {
         return NULL;
     }
+    *miss = (struct miss){.size = size};
     char *at = (char *)(miss + 1);
-    miss->size = size;
     miss->generation = cache_generation(x->engine->parts.cache);
     miss->scope = x->scope;
     miss->kind = copy_span(&at, kind);
