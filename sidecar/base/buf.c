@@ -116,6 +116,13 @@ enum err buf_reserve(struct buf *b, size_t more)
     return ERR_OK;
 }
 
+void buf_expect(struct buf *b, size_t more)
+{
+    size_t left = b->max > b->len ? b->max - b->len : 0;
+    enum err e = buf_reserve(b, more < left ? more : left);
+    (void)e; /* what is appended finds out */
+}
+
 enum err buf_grow_and_append(struct buf *b, const void *data, size_t len)
 {
     enum err e = buf_reserve(b, len);

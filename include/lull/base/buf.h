@@ -69,7 +69,9 @@ void buf_clear(struct buf *b); /* len = 0, keeps the memory */
 
 /* All fail with ERR_TOO_LARGE (over max) or ERR_NOMEM and then change nothing. */
 MUST_CHECK enum err buf_reserve(struct buf *b, size_t more);
-/* The same where cap has no room: grows, and appends. */
+/* Takes room for about so many bytes at once, as far as max and the memory allow. */
+void buf_expect(struct buf *b, size_t more);
+/* As buf_append() where cap has no room: grows, and appends. */
 MUST_CHECK enum err buf_grow_and_append(struct buf *b, const void *data, size_t len);
 
 /* len bytes, another buffer's, or one byte. */

@@ -33,9 +33,15 @@ struct exact_head {
 _Static_assert(sizeof(struct answer_head) == 104, "no holes");
 _Static_assert(sizeof(struct exact_head) == 56, "no holes");
 
-static enum err append_parts(struct buf *out, const struct span *parts, size_t count)
+static enum err append_record(struct buf *out, struct span head, const struct span *parts,
+                              size_t count)
 {
-    enum err e = ERR_OK;
+    size_t size = head.len;
+    for (size_t i = 0; i < count; i++) {
+        size += parts[i].len;
+    }
+    enum err e = buf_reserve(out, size);
+    e = e == ERR_OK ? buf_append_span(out, head) : e;
     for (size_t i = 0; i < count && e == ERR_OK; i++) {
         e = buf_append_span(out, parts[i]);
     }
@@ -72,8 +78,7 @@ enum err answer_record_encode(const struct answer_record *v, struct buf *out)
     for (size_t i = 0; i < ANSWER_PARTS; i++) {
         head.lengths[i] = (uint32_t)parts[i].len;
     }
-    enum err e = buf_append(out, &head, sizeof head);
-    return e == ERR_OK ? append_parts(out, parts, ANSWER_PARTS) : e;
+    return append_record(out, span_make((const char *)&head, sizeof head), parts, ANSWER_PARTS);
 }
 
 enum err answer_record_decode(struct span value, struct answer_record *out)
@@ -111,8 +116,7 @@ enum err exact_record_encode(const struct exact_record *v, struct buf *out)
     for (size_t i = 0; i < EXACT_PARTS; i++) {
         head.lengths[i] = (uint32_t)parts[i].len;
     }
-    enum err e = buf_append(out, &head, sizeof head);
-    return e == ERR_OK ? append_parts(out, parts, EXACT_PARTS) : e;
+    return append_record(out, span_make((const char *)&head, sizeof head), parts, EXACT_PARTS);
 }
 
 enum err exact_record_decode(struct span value, struct exact_record *out)

@@ -327,6 +327,7 @@ enum err dialect_normalize(const struct dialect_request *request, struct buf *ou
     const struct json_doc *body = &request->json;
     size_t before = out->len;
     if (convert_begin(&c, body, request->endpoint, true)) {
+        buf_expect(out, c.root.text.len + c.kept.text.len);
         if (request->endpoint != ENDPOINT_CHAT) {
             put_object_member(&c, &c.kept, "options", &c.kept_options);
             put_object_member(&c, &c.root, "lull.ollama", &c.kept);

@@ -119,6 +119,7 @@ static void put_message(struct conversion *c, const struct json_node *message, s
         return;
     }
     convert_members_init(&members, out->max);
+    buf_expect(&members.text, message->raw.len);
     put_role(c, json_get(message, SPAN("role")), &members);
     put_content(c, json_get(message, SPAN("content")), &members);
     JSON_EACH(value, message)
@@ -139,6 +140,7 @@ void convert_messages(struct conversion *c, const char *name, const struct json_
         convert_invalid(c);
         return;
     }
+    buf_expect(&to->text, list->raw.len);
     convert_open_member(c, to, name);
     convert_put(c, &to->text, SPAN("["));
     JSON_EACH(message, list)

@@ -29,16 +29,33 @@ static enum err write_escape(const char **at, const char *end, struct buf *out)
     return buf_append_json(out, span_make(utf8, utf8_encode(cp == 0 ? 0xFFFD : cp, utf8)));
 }
 
-/* The inside of a string. */
-static bool write_text(const struct json_node *node, struct buf *out)
+static const char *next_escape(const char *at, const char *end)
+{
+    const char *slash = memchr(at, '\\', (size_t)(end - at));
+    return slash == NULL ? end : slash;
+}
+
+/* The next escape that the canonical form may write otherwise: all but those of one letter, without
+ * the slash, which needs none. */
+static const char *next_other_escape(const char *at, const char *end)
+{
+    const char *escape = next_escape(at, end);
+    while (end - escape >= 2 && memchr("\"\\bfnrt", escape[1], 7) != NULL) {
+        escape = next_escape(escape + 2, end);
+    }
+    return escape;
+}
+
+/* The inside of a string. canonical: of a document that is valid, whose plain text is as it is. */
+static bool write_text(const struct json_node *node, bool canonical, struct buf *out)
 {
     const char *at = node->raw.ptr + 1;
     const char *end = node->raw.ptr + node->raw.len - 1;
     enum err e = ERR_OK;
     while (at < end && e == ERR_OK) {
-        const char *slash = memchr(at, '\\', (size_t)(end - at));
-        const char *stop = slash == NULL ? end : slash;
-        e = buf_append_json(out, span_make(at, (size_t)(stop - at)));
+        const char *stop = canonical ? next_other_escape(at, end) : next_escape(at, end);
+        struct span run = span_make(at, (size_t)(stop - at));
+        e = canonical ? buf_append_span(out, run) : buf_append_json(out, run);
         at = stop;
         if (at < end && e == ERR_OK) {
             e = write_escape(&at, end, out);
@@ -51,7 +68,7 @@ static bool write_string(const struct writer *w, const struct json_node *node)
 {
     bool quick = w->sorted && !node->escaped; /* valid as it is */
     return quick ? buf_append_span(w->out, node->raw) == ERR_OK
-                 : buf_append_char(w->out, '"') == ERR_OK && write_text(node, w->out) &&
+                 : buf_append_char(w->out, '"') == ERR_OK && write_text(node, w->sorted, w->out) &&
                        buf_append_char(w->out, '"') == ERR_OK;
 }
 
@@ -145,7 +162,7 @@ bool json_append_canonical(const struct json_node *node, const struct span *omit
 bool json_append_canonical_text(const struct json_node *node, struct buf *out)
 {
     size_t before = out->len;
-    bool good = write_text(node, out);
+    bool good = write_text(node, true, out);
     out->len = good ? out->len : before;
     return good;
 }

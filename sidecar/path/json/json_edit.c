@@ -80,8 +80,12 @@ enum err json_edit_object(const struct json_node *object, const struct json_edit
 enum err json_edit_root(struct span text, const struct json_node *root,
                         const struct json_edit *edits, size_t count, struct buf *out)
 {
-    size_t before = out->len;
+    size_t before = out->len, more = 0;
     size_t front = root == NULL ? 0 : (size_t)(root->raw.ptr - text.ptr);
+    for (size_t i = 0; i < count; i++) {
+        more += edits[i].name.len + edits[i].value.len + 4;
+    }
+    buf_expect(out, text.len + more);
     enum err e = buf_append(out, text.ptr, front);
     e = e == ERR_OK ? json_edit_object(root, edits, count, out) : e;
     if (e == ERR_OK) {

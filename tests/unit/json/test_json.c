@@ -24,6 +24,17 @@ static void style_does_not_matter(void **state)
                      "{\"a\":{},\"b\":{\"y\":{\"p\":2,\"q\":1},\"z\":1}}");
 }
 
+static void escapes_are_the_shortest(void **state)
+{
+    (void)state;
+    static const char want[] = "\"\\\"\\\\\\b\\f\\n\\r\\t/A\\u0001\"";
+    expect_canonical(want, want);
+    expect_canonical("\"\\\"\\\\\\b\\f\\n\\r\\t\\/\\u0041\\u0001\"", want);
+    expect_canonical("\"\\u0022\\u005C\\u0008\\u000c\\u000a\\u000D\\u0009/A\\u0001\"", want);
+    /* a backslash, and then plain text */
+    expect_canonical("\"\\\\u0041\\\\/\\n\\\\\"", "\"\\\\u0041\\\\/\\n\\\\\"");
+}
+
 static void numbers_are_their_token(void **state)
 {
     (void)state;
@@ -198,6 +209,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(style_does_not_matter),
+        cmocka_unit_test(escapes_are_the_shortest),
         cmocka_unit_test(numbers_are_their_token),
         cmocka_unit_test(verdicts),
         cmocka_unit_test(members_are_left_out_at_the_top_only),
