@@ -1008,6 +1008,12 @@ KEYS = ("unit.fingerprint.test_fingerprint_keys",)
 SCOPE = ("unit.fingerprint.test_fingerprint_scope",)
 PRINT = "sidecar/path/fingerprint/fingerprint.c"
 SCOPES = "sidecar/path/fingerprint/scope.c"
+JSON = "sidecar/path/json/json.c"
+CANONICAL = ("unit.json.test_json",)
+mutant(R, "a canonical text unescapes the slash", JSON, '"\\"\\\\bfnrt", escape[1], 7)', '"\\"\\\\bfnrt/", escape[1], 8)', CANONICAL)
+mutant(R, "and a code point of a named escape", JSON, '"\\"\\\\bfnrt", escape[1], 7)', '"\\"\\\\bfnrtu", escape[1], 8)', CANONICAL)
+mutant(R, "and reads no escape behind a backslash", JSON, "next_escape(escape + 2, end)", "next_escape(escape + 1, end)", CANONICAL)
+mutant(R, "the scope is that of the kind", "sidecar/path/exchange/lookup.c", ": rule == SCOPE_AUTO   ?", ": rule != SCOPE_SHARED ?", ("scenario.test_cache",))
 mutant(R, "a key has its scope", PRINT, "        span_make((const char *)in->scope->digest, sizeof in->scope->digest),\n        in->header ==", "        SPAN_NONE,\n        in->header ==", KEYS)
 mutant(R, "a normalized key too", PRINT, "        span_make((const char *)in->scope->digest, sizeof in->scope->digest),\n        span_of(policy->name),", "        SPAN_NONE,\n        span_of(policy->name),", KEYS)
 mutant(R, "the kind", PRINT, "        span_of(policy->name),\n", "        SPAN_NONE,\n", KEYS)
