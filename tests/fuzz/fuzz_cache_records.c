@@ -1,5 +1,6 @@
 /* fuzz_cache_records.c: any bytes as the value of an answer record and of an exact record: refused,
  * or cut into parts that lie inside it and are written back as the same bytes.
+ * covers: path/cache/codec.c
  */
 #include "path/cache/cache_priv.h"
 

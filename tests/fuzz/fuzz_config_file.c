@@ -1,5 +1,6 @@
 /* fuzz_config_file.c: any bytes as lull.conf: settings, or errors that name their line; never
  * both and never neither.
+ * covers: config/ini.c config/assignments.c config/config.c config/build.c
  */
 #include "lull/config/config.h"
 

@@ -1,5 +1,6 @@
 /* fuzz_dialect_answer.c: any bytes as a stored answer: decoded or refused, and what is decoded can
  * be rendered as one JSON object of every dialect.
+ * covers: path/dialect/render.c
  */
 #include "lull/path/dialect/answer.h"
 #include "lull/path/json/json.h"

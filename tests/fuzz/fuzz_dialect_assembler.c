@@ -1,6 +1,7 @@
 /* fuzz_dialect_assembler.c: any bytes as a model server's answer. Input: one byte (dialect and
  * content type), then the body. However the body is cut, the answer is the same; and it is never
  * whole where the transport was not.
+ * covers: path/dialect/assemble.c path/dialect/events.c
  */
 #include "lull/path/dialect/answer.h"
 

@@ -2,6 +2,7 @@
  * (endpoint), the body. What comes out is a request of the other dialect with the same messages
  * that converts back, and is the same from then on; the normalized form is canonical; any
  * bytes as an error.
+ * covers: path/dialect/convert.c path/dialect/convert_messages.c path/dialect/convert_ollama.c path/dialect/convert_openai.c path/dialect/errors.c
  */
 #include "lull/path/dialect/convert.h"
 #include "lull/path/json/json.h"

@@ -1,5 +1,6 @@
 /* fuzz_dialect_request.c: any bytes as a generation request. Input: one byte (endpoint), then the
  * body. What is shaped for a call stays JSON, and asks for what it was to ask for.
+ * covers: path/dialect/chat_request.c
  */
 #include "lull/path/dialect/chat_request.h"
 #include "lull/path/json/json.h"

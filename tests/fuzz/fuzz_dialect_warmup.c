@@ -1,6 +1,7 @@
 /* fuzz_dialect_warmup.c: a chat of any bytes brought back. Input: one byte (endpoint), the reply, a
  * zero byte, the body. What comes out is JSON whose last message is the reply, with a cap of one
  * token; and any bytes as the body of /props.
+ * covers: path/dialect/warmup.c path/dialect/props.c
  */
 #include "lull/path/dialect/props.h"
 #include "lull/path/dialect/warmup.h"

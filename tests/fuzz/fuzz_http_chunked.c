@@ -1,5 +1,7 @@
 /* fuzz_http_chunked.c: any bytes as a chunked body: the same body and the same end, however it is
- * cut. */
+ * cut.
+ * covers: http/chunked.c
+ */
 #include "lull/http/request.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -1,5 +1,6 @@
 /* fuzz_http_head.c: any bytes as a request's head. Whatever is accepted obeys the strict rules, and
  * a head that drips in byte by byte is judged as one that comes at once.
+ * covers: http/request.c http/fields.c
  */
 #include "lull/http/request.h"
 

@@ -1,5 +1,6 @@
 /* fuzz_json_reader.c: any bytes as JSON: the canonical form of a canonical form is itself, cJSON
  * reads both alike, and an edit changes what it names and nothing else.
+ * covers: path/json/json_read.c path/json/json_token.c path/json/json_edit.c path/json/json.c
  */
 #include "lull/path/json/json.h"
 #include "lull/path/json/reader.h"

@@ -2,6 +2,7 @@
  * a zero byte, the task's body. Where the task's history is the end of the conversation, what is made of
  * the two is JSON that begins with the chat's messages, and the request that continues from the reply
  * is seen to continue.
+ * covers: path/webui/chat_history.c path/dialect/behind.c
  */
 #include "lull/base/utf8.h"
 #include "lull/path/dialect/behind.h"

@@ -1,6 +1,7 @@
 /* fuzz_webui_repair.c: any bytes as a task's answer. Input: one byte (kind and finish reason), then
  * the content. What is mended is readable, no longer than escapes make it, and needs no second mending;
  * what is not mended stays.
+ * covers: path/webui/repair.c
  */
 #include "lull/path/webui/repair.h"
 

@@ -1,6 +1,7 @@
 /* fuzz_webui_suggestion.c: any bytes as a growing content: read in one piece and byte by byte
  * alike, whole code points only, and equal to what the parser of whole answers finds where both
  * find one. Input: the content.
+ * covers: path/webui/suggestion.c
  */
 #include "lull/path/webui/suggestion.h"
 

@@ -1,6 +1,7 @@
 /* fuzz_webui_texts.c: a system message and a user message of any bytes through the text rule and
  * the readers of prompts. Input: one byte of flags, the system message, a zero byte, the user
  * message.
+ * covers: path/webui/classify.c path/webui/signatures.c path/webui/prompt.c
  */
 #include "lull/path/webui/classify.h"
 

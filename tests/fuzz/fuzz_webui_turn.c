@@ -1,6 +1,7 @@
 /* fuzz_webui_turn.c: a task's prompt and a chat of any bytes. Input: the prompt, a zero byte, the
  * chat's body. What is made plain is never longer, and plain already; a whole message is found in
  * its own chat.
+ * covers: path/webui/turn.c path/webui/prompt.c
  */
 #include "lull/path/webui/turn.h"
 

@@ -69,6 +69,18 @@ class Hostile(LullTest):
     def test_interim_heads_without_an_end(self):
         self.survives(endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n"))
 
+    def test_a_switch_of_protocols(self):
+        """What follows a 101 must not come to a client as the bytes of a reply."""
+        def rule(exchange):
+            exchange.keep = False
+            exchange.raw(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"
+                         b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
+        self.up.when("*", rule)
+        for stream in (False, True):
+            reply = self.connect(self.daemon).post(PATH["openai"], chat_body("a chat", stream=stream), headers())
+            self.assertEqual((reply.status, b"evil" in reply.body), (502, False))
+        self.survives(rule)
+
     def test_an_event_without_an_end(self):
         head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: "
         self.up.when("*", endless(head, b"a"))

@@ -911,6 +911,13 @@ mutant(R, "deferred work is part of its turn", "sidecar/base/loop.c",
        "        end_turn(loop);\n        run_deferred(loop);\n        free_dead(loop);\n        retry_refused(loop);", TURNS)
 mutant(R, "slices that were skipped are cleared", "sidecar/base/turns.c", "i < passed && i < TURNS_SLICES", "i < passed && i < 1", TURNS)
 
+R = "heads of answers"
+WIRE_TEST = ("unit.upstream.test_upstream_wire",)
+mutant(R, "a 101 is no answer", "sidecar/path/upstream/response_head.c", "h->status == 101 ? HEAD_SWITCH : HEAD_MORE",
+       "h->status == 1010 ? HEAD_SWITCH : HEAD_MORE", WIRE_TEST)
+mutant(R, "a folded value begins without a blank", "sidecar/path/upstream/response_head.c",
+       'field->value_len > 0 ? SPAN(" ") : SPAN("")', 'field->value_len > 0 ? SPAN(" ") : SPAN(" ")', WIRE_TEST)
+
 # ---- behind the chat ----
 BEHIND = ("scenario.test_prefix",)
 HELD = ("unit.transcript.test_transcript",)
@@ -936,6 +943,8 @@ mutant(R, "two beginnings are ambiguous", TRANSCRIPT, "            return TRANSC
 mutant(R, "two models at once are not certain", TRANSCRIPT,
        "    t->changes = t->changes || has_rival(all, t);\n", "    (void)has_rival;\n", HELD)
 mutant(R, "what changed is not certain", CHOICE, "    if (t->changes) {\n        return PREFIX_REASON_CHANGES;\n    }\n", "", BEHIND)
+mutant(R, "a note of another layout is not taken", PREFIX, "if (s == NULL || !is_sound(&learnt)) {",
+       "if (s == NULL || (!is_sound(&learnt) && s == NULL)) {", LEARNT)
 mutant(R, "it must fit the context", CHOICE, "return need <= prefix_context(model_of(q), stated);",
        "return need <= prefix_context(model_of(q), stated) + 100000;", BEHIND)
 mutant(R, "no exact record leads to it", "sidecar/path/exchange/respond.c", "end->stored && !end->behind &&", "end->stored &&", BEHIND)

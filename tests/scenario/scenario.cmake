@@ -1,11 +1,10 @@
 # Scenario tests: the daemon's own objects in virtual time. base/loop and the upstream contract come from
-# support/fake_loop.c and scenario/world.c instead of the libraries (their symbols are defined first,
+# support/fake_loop.c and scenario/model.c instead of the libraries (their symbols are defined first,
 # so the linker does not take those archive members).
 file(GLOB scenario_tests CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/test_*.c)
 foreach(source ${scenario_tests})
   get_filename_component(name ${source} NAME_WE)
-  add_executable(${name} ${source} ${CMAKE_CURRENT_LIST_DIR}/world.c
-    ${CMAKE_CURRENT_SOURCE_DIR}/support/fake_loop.c)
+  add_executable(${name} ${source} ${world_sources})
   target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR}/sidecar ${CMAKE_CURRENT_SOURCE_DIR})
   target_link_libraries(${name} PRIVATE lull_exchange lull_control PkgConfig::CMOCKA PkgConfig::CJSON)
   add_test(NAME scenario.${name} COMMAND ${name})

@@ -1,15 +1,16 @@
 /* world.c: see world.h. */
 #include "scenario/world.h"
 #include "scenario/check_figures.h"
+#include "scenario/world_priv.h"
 
 #include "support/fake_loop.h"
 
 #include "lull/config/config.h"
+#include "lull/control/control.h"
 #include "lull/path/compare/compare.h"
 #include "lull/path/edge/edge.h"
 #include "lull/path/exchange/exchange.h"
 
-#include <cJSON.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -18,7 +19,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { MAX_CLIENTS = 1024, MAX_CALLS = 4096 };
+enum { MAX_CLIENTS = 1024, MAX_SETS = 128 };
 
 struct client {
     struct world *world;
@@ -27,29 +28,13 @@ struct client {
     bool closed;
 };
 
-struct upstream_call {
-    struct upstream_pool *pool;
-    const struct upstream_events *events;
-    void *ctx;
-    char *method, *target, *headers, *body, *upstream;
-    bool head, over, aborted;
-    struct loop_deferred probe; /* it asks what the server is: answered by the world */
-};
-
-struct upstream_pool {
-    struct loop *loop;
-    struct upstream_call *calls[MAX_CALLS];
-    size_t count;
-    struct model_script script;
-    int slots; /* what /props says; 0: 404 */
-    enum world_probes probes;
-    size_t probe_count;
-};
-
 struct world {
     char dir[64], socket[128];
-    char *default_set, *listen_set, *data_set;
+    char *default_set, *listen_set, *data_set, *control_set;
     struct config *config;
+    struct strings sets,
+        live; /* of the last world_begin or world_reload; over the control socket */
+    struct buf warned;
     struct loop *loop;
     struct figures *figures;
     struct cache *cache;
@@ -60,354 +45,177 @@ struct world {
     struct engine *engine;
     struct compare *compare;
     struct edge *edge;
+    struct control *control;
+    bool has_control, draining, drained;
     struct client *clients[MAX_CLIENTS];
     size_t client_count;
 };
 
-/* ---- the upstream contract, replaced ---- */
-
-struct upstream_pool *upstream_pool_create(struct loop *loop)
-{
-    struct upstream_pool *pool = mem_new(sizeof *pool);
-    pool->loop = loop;
-    return pool;
-}
-
-static void call_free(struct upstream_call *c)
-{
-    free(c->method);
-    free(c->target);
-    free(c->headers);
-    free(c->body);
-    free(c->upstream);
-    free(c);
-}
-
-void upstream_pool_destroy(struct upstream_pool *pool)
-{
-    for (size_t i = 0; pool != NULL && i < pool->count; i++) {
-        call_free(pool->calls[i]);
-    }
-    free(pool);
-}
-
-static void answer_probe(void *ctx)
-{
-    struct upstream_call *c = ctx;
-    char body[64];
-    snprintf(body, sizeof body, "{\"total_slots\":%d}", c->pool->slots);
-    struct upstream_report report = {.result = UPSTREAM_DONE, .why = "", .got_head = true};
-    if (c->pool->probes == PROBES_REFUSED) {
-        report = (struct upstream_report){.result = UPSTREAM_UNREACHABLE, .why = "refused"};
-        c->over = true;
-        c->events->on_done(c->ctx, &report);
-        call_free(c);
-        return;
-    }
-    bool knows = c->pool->slots > 0 && strcmp(c->target, "/props") == 0;
-    c->events->on_head(c->ctx, knows ? 200 : 404, SPAN("x"), NULL, 0, -1);
-    (void)c->events->on_data(c->ctx, span_of(body));
-    c->over = true;
-    c->events->on_done(c->ctx, &report);
-    call_free(c);
-}
-
-struct upstream_call *upstream_start(struct upstream_pool *pool, const struct upstream_request *req,
-                                     const struct upstream_events *events, void *ctx)
-{
-    struct upstream_call *c = mem_new(sizeof *c);
-    struct buf lines = {.max = 1024 * 1024};
-    c->pool = pool;
-    c->events = events;
-    c->ctx = ctx;
-    c->method = mem_strndup(req->method.ptr, req->method.len);
-    c->target = mem_strndup(req->target.ptr, req->target.len);
-    c->body = mem_strndup(req->body.len > 0 ? req->body.ptr : "", req->body.len);
-    c->upstream = mem_strdup(req->to->name);
-    for (size_t i = 0; i < req->header_count; i++) {
-        const struct http_header *h = &req->headers[i];
-        require(buf_printf(&lines, "%.*s: %.*s\n", (int)h->name.len, h->name.ptr, (int)h->value.len,
-                           h->value.ptr) == ERR_OK);
-    }
-    c->headers = mem_strndup(lines.len > 0 ? lines.data : "", lines.len);
-    buf_free(&lines);
-    bool asks = strcmp(c->target, "/props") == 0 || strcmp(c->target, "/api/version") == 0;
-    if (asks && strcmp(c->method, "GET") == 0) {
-        c->probe = (struct loop_deferred){.fn = answer_probe, .ctx = c};
-        pool->probe_count++;
-        if (pool->probes != PROBES_MUTE) {
-            loop_defer(pool->loop, &c->probe);
-        }
-        return c;
-    }
-    require(pool->count < MAX_CALLS);
-    pool->calls[pool->count++] = c;
-    if (pool->script.began != NULL) {
-        pool->script.began(pool->script.ctx, c);
-    }
-    return c;
-}
-
-void upstream_abort(struct upstream_call *call)
-{
-    require(!call->over);
-    if (call->probe.fn != NULL) {
-        loop_defer_cancel(call->pool->loop, &call->probe);
-        call_free(call);
-        return;
-    }
-    call->over = true;
-    call->aborted = true;
-    if (call->pool->script.aborted != NULL) {
-        call->pool->script.aborted(call->pool->script.ctx, call);
-    }
-}
-
-void upstream_resume(struct upstream_call *call)
-{
-    (void)call;
-}
-
-bool upstream_body_write(struct upstream_call *call, struct span piece)
-{
-    size_t old = strlen(call->body);
-    char *body = mem_new(old + piece.len + 1);
-    memcpy(body, call->body, old);
-    memcpy(body + old, piece.ptr, piece.len);
-    free(call->body);
-    call->body = body;
-    return true;
-}
-
-void upstream_body_end(struct upstream_call *call)
-{
-    (void)call;
-}
-
-/* ---- the model, as the test plays it ---- */
-
-size_t model_calls(struct world *w)
-{
-    return w->pool->count;
-}
-
-struct upstream_call *model_call(struct world *w, size_t i)
-{
-    require(i < w->pool->count);
-    return w->pool->calls[i];
-}
-
-void model_forget(struct upstream_call *call)
-{
-    struct upstream_pool *pool = call->pool;
-    size_t i = 0;
-    require(call->over);
-    while (pool->calls[i] != call) {
-        i++;
-    }
-    pool->count--;
-    memmove(&pool->calls[i], &pool->calls[i + 1], (pool->count - i) * sizeof(void *));
-    call_free(call);
-}
-
-bool model_open(const struct upstream_call *call)
-{
-    return !call->over;
-}
-
-bool model_aborted(const struct upstream_call *call)
-{
-    return call->aborted;
-}
-
-const char *model_body(const struct upstream_call *call)
-{
-    return call->body;
-}
-
-const char *model_headers(const struct upstream_call *call)
-{
-    return call->headers;
-}
-
-const char *model_target(const struct upstream_call *call)
-{
-    return call->target;
-}
-
-const char *model_upstream(const struct upstream_call *call)
-{
-    return call->upstream;
-}
-
-void model_head(struct upstream_call *call, int status, const char *content_type)
-{
-    struct http_header header = {SPAN("Content-Type"), span_of(content_type)};
-    require(!call->over);
-    if (call->head) {
-        return; /* it was sent before */
-    }
-    call->head = true;
-    call->events->on_head(call->ctx, status, SPAN("OK"), &header, 1, -1);
-}
-
-bool model_has_head(const struct upstream_call *call)
-{
-    return call->head;
-}
-
-void model_data(struct upstream_call *call, const char *bytes)
-{
-    if (!call->over) {
-        (void)call->events->on_data(call->ctx, span_of(bytes));
-    }
-}
-
-void model_end(struct upstream_call *call)
-{
-    struct upstream_report report = {.result = UPSTREAM_DONE, .why = "", .got_head = true};
-    require(!call->over);
-    call->over = true;
-    call->events->on_done(call->ctx, &report);
-}
-
-void model_break(struct upstream_call *call, bool unreachable)
-{
-    struct upstream_report report = {.result = unreachable ? UPSTREAM_UNREACHABLE : UPSTREAM_BROKE,
-                                     .why = unreachable ? "connection refused"
-                                                        : "the connection broke",
-                                     .got_head = !unreachable};
-    require(!call->over);
-    call->over = true;
-    call->events->on_done(call->ctx, &report);
-}
-
-static void answer_openai(struct upstream_call *call, const char *text, bool stream,
-                          const char *usage)
-{
-    char line[16384];
-    if (stream) {
-        model_head(call, 200, "text/event-stream");
-        snprintf(
-            line, sizeof line,
-            "data: {\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":%s}}]}"
-            "\n\ndata: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n"
-            "data: {\"choices\":[],\"usage\":{%s}}\n\ndata: [DONE]\n\n",
-            text, usage);
-    } else {
-        model_head(call, 200, "application/json");
-        snprintf(line, sizeof line,
-                 "{\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":%s},"
-                 "\"finish_reason\":\"stop\"}],"
-                 "\"usage\":{%s}}",
-                 text, usage);
-    }
-    model_data(call, line);
-}
-
-static void answer_ollama(struct upstream_call *call, const char *text, bool stream)
-{
-    bool generate = strstr(call->target, "/api/generate") != NULL;
-    const char *before =
-        generate ? "\"response\":" : "\"message\":{\"role\":\"assistant\",\"content\":";
-    const char *after = generate ? "" : "}";
-    char line[8192];
-    model_head(call, 200, stream ? "application/x-ndjson" : "application/json");
-    if (stream) {
-        snprintf(line, sizeof line, "{\"model\":\"m\",%s%s%s,\"done\":false}\n", before, text,
-                 after);
-        model_data(call, line);
-        text = "\"\"";
-    }
-    snprintf(line, sizeof line,
-             "{\"model\":\"m\",%s%s%s,\"done\":true,\"done_reason\":\"stop\","
-             "\"prompt_eval_count\":100,\"eval_count\":7}\n",
-             before, text, after);
-    model_data(call, line);
-}
-
-static void answer_whole(struct upstream_call *call, const char *content, const char *usage)
-{
-    cJSON *s = cJSON_CreateString(content);
-    char *text = cJSON_PrintUnformatted(s);
-    bool stream = strstr(call->body, "\"stream\":true") != NULL ||
-                  strstr(call->body, "\"stream\": true") != NULL;
-    struct span path = span_make(call->target, strcspn(call->target, "?"));
-    if (endpoint_dialect(endpoint_of(path)) == DIALECT_OLLAMA) {
-        answer_ollama(call, text, stream);
-    } else {
-        answer_openai(call, text, stream, usage);
-    }
-    cJSON_free(text);
-    cJSON_Delete(s);
-    if (!call->over) {
-        model_end(call);
-    }
-}
-
-void model_answer(struct upstream_call *call, const char *content)
-{
-    answer_whole(call, content, "\"prompt_tokens\":100,\"completion_tokens\":7");
-}
-
-void model_answer_cached(struct upstream_call *call, const char *content, int prompt, int cached)
-{
-    char usage[160], details[64] = "";
-    if (cached >= 0) {
-        snprintf(details, sizeof details, ",\"prompt_tokens_details\":{\"cached_tokens\":%d}",
-                 cached);
-    }
-    snprintf(usage, sizeof usage, "\"prompt_tokens\":%d,\"completion_tokens\":20%s", prompt,
-             details);
-    answer_whole(call, content, usage);
-}
-
-void model_refuse(struct upstream_call *call, int status, const char *line, const char *body)
-{
-    struct span rest = span_of(line);
-    size_t colon = span_find(rest, SPAN(":"), 0);
-    struct http_header headers[2] = {{SPAN("Content-Type"), SPAN("application/json")}};
-    size_t count = 1;
-    if (colon != SIZE_MAX) {
-        struct span value = span_trim(span_make(line + colon + 1, rest.len - colon - 1));
-        headers[count++] = (struct http_header){span_make(line, colon), value};
-    }
-    require(!call->over && !call->head);
-    call->head = true;
-    call->events->on_head(call->ctx, status, SPAN("No"), headers, count, -1);
-    model_data(call, body);
-    if (!call->over) { /* its first byte may have been all that it was kept for */
-        model_end(call);
-    }
-}
-
 /* ---- the daemon ---- */
 
-static struct config *read_config(struct world *w, const char *const *sets)
+/* NULL: errors says why. */
+static struct config *read_config(struct world *w, struct buf *errors)
 {
-    char *items[64];
-    size_t n = 0;
-    items[n++] = w->default_set;
-    items[n++] = w->listen_set;
-    items[n++] = w->data_set;
-    for (size_t i = 0; sets != NULL && sets[i] != NULL; i++) {
-        require(n < 64);
-        items[n++] = mem_strdup(sets[i]);
+    char *items[MAX_SETS];
+    char *const own[] = {w->default_set, w->listen_set, w->data_set, w->control_set};
+    size_t n = sizeof own / sizeof own[0];
+    memcpy(items, own, sizeof own);
+    for (size_t i = 0; i < w->sets.count; i++) {
+        items[n++] = w->sets.items[i];
     }
-    struct config_sources sources = {.sets = {items, n}};
+    struct config_sources sources = {.sets = {items, n}, .live = w->live};
+    buf_clear(&w->warned);
+    return config_read(&sources, errors, &w->warned);
+}
+
+static void keep_sets(struct world *w, const char *const *sets)
+{
+    char *items[MAX_SETS];
+    size_t n = 0;
+    for (; sets != NULL && sets[n] != NULL; n++) {
+        require(n + 4 < MAX_SETS);
+        items[n] = (char *)(uintptr_t)sets[n];
+    }
+    const struct strings given = {items, n};
+    strings_free(&w->sets);
+    w->sets = strings_copy(&given);
+}
+
+static struct config *read_good_config(struct world *w)
+{
     struct buf errors = {.max = 65536};
-    struct buf warnings = {.max = 65536};
-    struct config *config = config_read(&sources, &errors, &warnings);
+    struct config *config = read_config(w, &errors);
     if (config == NULL) {
         fprintf(stderr, "%.*s", (int)errors.len, errors.data);
     }
     require(config != NULL);
     buf_free(&errors);
-    buf_free(&warnings);
-    while (n > 3) {
-        free(items[--n]);
-    }
     return config;
+}
+
+/* As sidecar/app/lifecycle.c swaps it in. */
+static void use_config(struct world *w, struct config *fresh)
+{
+    char why[256] = "";
+    require(edge_apply(w->edge, config_settings(fresh), why, sizeof why) == ERR_OK);
+    cache_configure(w->cache, &config_settings(fresh)->cache);
+    engine_configure(w->engine, config_settings(fresh));
+    config_destroy(w->config);
+    w->config = fresh;
+}
+
+/* ---- what the control socket asks for ---- */
+
+static bool try_config(struct world *w, struct buf *text)
+{
+    struct config *fresh = read_config(w, text);
+    struct buf applied = {.max = 4096}, fixed = {.max = 4096};
+    if (fresh == NULL) {
+        return false;
+    }
+    if (w->draining) {
+        config_destroy(fresh);
+        return false;
+    }
+    config_diff(w->config, fresh, text, &applied, &fixed);
+    if (fixed.len > 0) {
+        config_destroy(fresh);
+    } else {
+        use_config(w, fresh);
+    }
+    bool done = fixed.len == 0;
+    buf_free(&applied);
+    buf_free(&fixed);
+    return done;
+}
+
+static bool on_reload(void *ctx, struct buf *text)
+{
+    struct world *w = ctx;
+    struct strings live = w->live;
+    w->live = (struct strings){0};
+    bool done = try_config(w, text);
+    if (done) {
+        strings_free(&live);
+    } else {
+        w->live = live;
+    }
+    return done;
+}
+
+static bool on_set(void *ctx, const struct strings *lines, struct buf *text)
+{
+    struct world *w = ctx;
+    struct strings old = w->live;
+    w->live = (struct strings){mem_new((old.count + lines->count + 1) * sizeof(char *)), 0};
+    for (size_t i = 0; i < old.count + lines->count; i++) {
+        char *line = i < old.count ? old.items[i] : lines->items[i - old.count];
+        w->live.items[w->live.count++] = mem_strdup(line);
+    }
+    bool done = w->live.count < MAX_SETS && try_config(w, text);
+    if (done) {
+        strings_free(&old);
+    } else {
+        strings_free(&w->live);
+        w->live = old;
+    }
+    return done;
+}
+
+static void on_drained(void *ctx)
+{
+    struct world *w = ctx;
+    w->drained = true;
+}
+
+static void on_drain(void *ctx)
+{
+    struct world *w = ctx;
+    if (!w->draining) {
+        w->draining = true;
+        compare_break(w->compare, "the daemon is stopping");
+        http_server_drain(edge_server(w->edge), on_drained, w);
+    }
+}
+
+static void control_up(struct world *w)
+{
+    struct control_parts parts = {.loop = w->loop,
+                                  .config = &w->config,
+                                  .figures = w->figures,
+                                  .cache = w->cache,
+                                  .engine = w->engine,
+                                  .compare = w->compare,
+                                  .servers = w->servers,
+                                  .schedule = w->schedule,
+                                  .edge = w->edge,
+                                  .draining = &w->draining,
+                                  .warnings = &w->warned,
+                                  .started = loop_now(w->loop),
+                                  .reload = on_reload,
+                                  .set = on_set,
+                                  .drain = on_drain,
+                                  .ctx = w};
+    char why[256] = "";
+    require(control_create(&parts, &w->control, why, sizeof why) == ERR_OK);
+}
+
+void world_control(struct world *w)
+{
+    if (!w->has_control) {
+        w->has_control = true;
+        control_up(w);
+    }
+}
+
+const char *world_control_path(const struct world *w)
+{
+    return config_settings(w->config)->server.control;
+}
+
+bool world_draining(const struct world *w)
+{
+    return w->draining;
 }
 
 static void daemon_up(struct world *w)
@@ -426,11 +234,16 @@ static void daemon_up(struct world *w)
     w->compare = compare_create(w->loop, w->cache, w->servers, w->engine);
     w->edge = edge_create(w->loop, s, &engine_handler, w->engine);
     require(edge_open(w->edge, s, why, sizeof why) == ERR_OK);
+    if (w->has_control) {
+        control_up(w);
+    }
     world_pass(w, 0);
 }
 
 static void daemon_down(struct world *w)
 {
+    control_destroy(w->control);
+    w->control = NULL;
     edge_destroy(w->edge);
     compare_destroy(w->compare);
     engine_destroy(w->engine);
@@ -453,7 +266,11 @@ struct world *world_begin(const char *const *sets)
     w->listen_set = mem_strdup(text);
     snprintf(text, sizeof text, "server.data_dir=%s/data", w->dir);
     w->data_set = mem_strdup(text);
-    w->config = read_config(w, sets);
+    snprintf(text, sizeof text, "server.control=%s/control.sock", w->dir);
+    w->control_set = mem_strdup(text);
+    w->warned = (struct buf){.max = 65536};
+    keep_sets(w, sets);
+    w->config = read_good_config(w);
     w->loop = loop_create();
     daemon_up(w);
     return w;
@@ -461,11 +278,8 @@ struct world *world_begin(const char *const *sets)
 
 void world_reload(struct world *w, const char *const *sets)
 {
-    struct config *fresh = read_config(w, sets);
-    cache_configure(w->cache, &config_settings(fresh)->cache);
-    engine_configure(w->engine, config_settings(fresh));
-    config_destroy(w->config);
-    w->config = fresh;
+    keep_sets(w, sets);
+    use_config(w, read_good_config(w));
 }
 
 static void forget_clients(struct world *w)
@@ -487,6 +301,7 @@ void world_restart(struct world *w)
     forget_clients(w);
     world_pass(w, 0);
     daemon_down(w);
+    w->draining = w->drained = false;
     daemon_up(w);
 }
 
@@ -507,6 +322,10 @@ void world_end(struct world *w)
     free(w->default_set);
     free(w->listen_set);
     free(w->data_set);
+    free(w->control_set);
+    strings_free(&w->sets);
+    strings_free(&w->live);
+    buf_free(&w->warned);
     snprintf(command, sizeof command, "rm -rf '%s'", w->dir);
     require(system(command) == 0);
     free(w);
@@ -603,13 +422,18 @@ const struct task_figures *world_task(struct world *w, const char *kind)
 
 struct client *client_open(struct world *w)
 {
+    return client_open_at(w, w->socket);
+}
+
+struct client *client_open_at(struct world *w, const char *path)
+{
     struct client *c = mem_new(sizeof *c);
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     c->world = w;
     c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
-    size_t len = strlen(w->socket);
+    size_t len = strlen(path);
     require(len < sizeof address.sun_path);
-    memcpy(address.sun_path, w->socket, len);
+    memcpy(address.sun_path, path, len);
     require(c->fd >= 0);
     require(connect(c->fd, (struct sockaddr *)&address, sizeof address) == 0);
     buf_init(&c->in, 64 * 1024 * 1024);
@@ -702,93 +526,13 @@ void client_close(struct client *c)
     fake_loop_settle(c->world->loop);
 }
 
-/* ---- requests ---- */
-
-static const char *ask(const char *prompt, bool cap)
+size_t model_calls(struct world *w)
 {
-    static char out[262144];
-    cJSON *root = cJSON_CreateObject();
-    cJSON_AddStringToObject(root, "model", "m");
-    cJSON *message = cJSON_CreateObject();
-    cJSON_AddStringToObject(message, "role", "user");
-    cJSON_AddStringToObject(message, "content", prompt);
-    cJSON_AddItemToArray(cJSON_AddArrayToObject(root, "messages"), message);
-    cJSON_AddFalseToObject(root, "stream");
-    if (cap) {
-        cJSON_AddNumberToObject(root, "max_tokens", 1000);
-    }
-    char *text = cJSON_PrintUnformatted(root);
-    snprintf(out, sizeof out, "%s", text);
-    cJSON_free(text);
-    cJSON_Delete(root);
-    return out;
+    return w->pool->count;
 }
 
-const char *ask_autocomplete(const char *text)
+struct upstream_call *model_call(struct world *w, size_t i)
 {
-    static char prompt[131072];
-    snprintf(
-        prompt, sizeof prompt,
-        "### Task:\nYou are an autocompletion system. Continue the text in `<text>` based on the "
-        "**completion type** in `<type>` and the given language.  \n\n"
-        "### **Examples**:\n<type>general</type>  \n<text>The sun was setting</text>  \n"
-        "---\n### Context:\n<chat_history>\n\n</chat_history>\n<type>general</type>  \n"
-        "<text>%s</text>  \n#### Output:\n",
-        text);
-    return ask(prompt, false);
-}
-
-const char *ask_follow_up(const char *user, const char *reply)
-{
-    static char prompt[131072];
-    snprintf(prompt, sizeof prompt,
-             "### Task:\nSuggest 3-5 relevant follow-up questions or prompts that the user might "
-             "naturally ask next in this conversation as a **user**, based on the chat history, to "
-             "help continue or deepen the discussion.\n### Output:\nJSON format: { "
-             "\"follow_ups\": [\"Question 1?\", \"Question 2?\", \"Question 3?\"] }\n"
-             "### Chat History:\n<chat_history>\nUSER: %s\nASSISTANT: %s\n</chat_history>",
-             user, reply);
-    return ask(prompt, false);
-}
-
-const char *ask_query(const char *user)
-{
-    static char prompt[131072];
-    snprintf(prompt, sizeof prompt,
-             "### Task:\nAnalyze the chat history to determine the necessity of generating search "
-             "queries.\n### Output:\nStrictly return in JSON format:\n{\"queries\": []}\n"
-             "### Chat History:\n<chat_history>\nUSER: %s\n</chat_history>\n",
-             user);
-    return ask(prompt, false);
-}
-
-const char *ask_chat(const char *const *turns)
-{
-    static char out[262144];
-    cJSON *root = cJSON_CreateObject();
-    cJSON_AddStringToObject(root, "model", "m");
-    cJSON *list = cJSON_AddArrayToObject(root, "messages");
-    for (size_t i = 0; turns[i] != NULL; i++) {
-        cJSON *message = cJSON_CreateObject();
-        cJSON_AddStringToObject(message, "role", i % 2 == 0 ? "user" : "assistant");
-        cJSON_AddStringToObject(message, "content", turns[i]);
-        cJSON_AddItemToArray(list, message);
-    }
-    cJSON_AddTrueToObject(root, "stream");
-    char *text = cJSON_PrintUnformatted(root);
-    snprintf(out, sizeof out, "%s", text);
-    cJSON_free(text);
-    cJSON_Delete(root);
-    return out;
-}
-
-const char *ask_title(const char *user, const char *reply)
-{
-    static char prompt[131072];
-    snprintf(prompt, sizeof prompt,
-             "### Task:\nGenerate a concise title summarizing the chat history.\n"
-             "### Output:\nJSON format: { \"title\": \"your concise title here\" }\n"
-             "### Chat History:\n<chat_history>\nUSER: %s\nASSISTANT: %s\n</chat_history>",
-             user, reply);
-    return ask(prompt, true);
+    require(i < w->pool->count);
+    return w->pool->calls[i];
 }

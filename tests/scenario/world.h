@@ -33,8 +33,15 @@ struct compare *world_compare(struct world *w);
 /* In force now; valid until a reload. */
 struct settings *world_settings(struct world *w);
 
+/* Opens the control socket, now and at each start from now on. POST /config, /reload and /drain do
+ * what the daemon does; a reload reads what world_begin or world_reload was given last. */
+void world_control(struct world *w);
+const char *world_control_path(const struct world *w);
+bool world_draining(const struct world *w); /* it does not accept any more until a restart */
+
 /* Clients */
 struct client *client_open(struct world *w);
+struct client *client_open_at(struct world *w, const char *path); /* of a socket */
 void client_send(struct client *c, const char *bytes, size_t len);
 /* POSTs a body. headers: lines with CRLF, may be "". Then world_pass(w, 0). */
 void client_post(struct client *c, const char *path, const char *headers, const char *body);
@@ -94,7 +101,7 @@ size_t world_probe_count(const struct world *w); /* calls, each step one */
 struct loop *world_loop(struct world *w);
 const char *world_port(const struct world *w); /* path of the socket that is listened on */
 
-/* Bodies as Open WebUI writes them; static buffers, valid until the next call. */
+/* requests.c: bodies as Open WebUI writes them; static buffers, valid until the next call. */
 const char *ask_autocomplete(const char *text);
 const char *ask_title(const char *user, const char *reply);
 const char *ask_follow_up(const char *user, const char *reply);

@@ -24,6 +24,8 @@ enum {
     CONTEXT_STEP_LARGE = 4096,
 };
 
+static const int64_t COUNT_MOST = (int64_t)1 << 53; /* of what a note says */
+
 static const usec_t DAY = 86400 * USEC_PER_S;
 
 struct prefix {
@@ -152,8 +154,8 @@ static int64_t tokens_read(const struct prefix_learnt *l, const struct prefix_ca
         return call->tokens_in - call->cached;
     }
     if (call->prompt_time >= 0 && l->token_us > 0) {
-        int64_t read = (int64_t)((double)call->prompt_time / l->token_us);
-        return read < call->tokens_in ? read : call->tokens_in;
+        double read = (double)call->prompt_time / l->token_us;
+        return read < (double)call->tokens_in ? (int64_t)read : call->tokens_in;
     }
     return -1;
 }
@@ -428,6 +430,58 @@ static struct server *find(struct servers *all, struct span name, uint64_t url)
     return NULL;
 }
 
+/* A bool that was written by another layout of the struct can have any value. */
+static bool is_flag(const bool *flag)
+{
+    unsigned char byte = 0;
+    memcpy(&byte, flag, sizeof byte);
+    return byte <= 1;
+}
+
+static bool is_count(int64_t n)
+{
+    return n >= 0 && n <= COUNT_MOST;
+}
+
+static bool are_forms(const struct prefix_forms *f)
+{
+    return f->count <= FORMS && f->wrong >> f->count == 0;
+}
+
+/* Whether a note's record has values that this program could have written. Its checksum says that
+ * it is what was written, and its size that the struct was as large: another version's struct can be
+ * as large and mean something else. */
+static bool is_sound(const struct prefix_learnt *l)
+{
+    bool sound = l->token_us >= 0 && l->token_us <= (double)DAY && is_count(l->shown);
+    for (int i = 0; i < PREFIX_WHENS && sound; i++) {
+        const struct prefix_gain *g = &l->gain[i];
+        sound = is_flag(&g->on) && is_flag(&g->off) && !(g->on && g->off) &&
+                g->without <= WITHOUT_MOST && g->unknown <= UNKNOWN_MOST && is_count(g->calls) &&
+                is_count(g->tokens) && is_count(g->tokens_read) && g->off_since.us >= 0;
+    }
+    for (int i = 0; i < KIND_BUILTIN_COUNT && sound; i++) {
+        const struct prefix_kind *k = &l->kinds[i];
+        sound = are_forms(&k->behind) && are_forms(&k->asked) && k->off_since.us >= 0;
+    }
+    return sound;
+}
+
+/* The record at the beginning of `saved`, whose head was read. */
+static void load_model(struct servers *all, const struct saved_model *head, struct span saved)
+{
+    struct prefix_learnt learnt;
+    memcpy(&learnt, saved.ptr + head->upstream + head->model, sizeof learnt);
+    struct server *s = find(all, span_make(saved.ptr, head->upstream), head->url);
+    if (s == NULL || !is_sound(&learnt)) {
+        return;
+    }
+    struct server_model *m = server_model(s, span_make(saved.ptr + head->upstream, head->model));
+    if (m != NULL && m->prefix == NULL) {
+        prefix_of(m)->learnt = learnt;
+    }
+}
+
 void prefix_load(struct servers *all, struct span saved)
 {
     struct saved_model head;
@@ -439,12 +493,7 @@ void prefix_load(struct servers *all, struct span saved)
             saved.len < names + head.size) {
             return;
         }
-        struct server *s = find(all, span_make(saved.ptr, head.upstream), head.url);
-        struct server_model *m =
-            s == NULL ? NULL : server_model(s, span_make(saved.ptr + head.upstream, head.model));
-        if (m != NULL && m->prefix == NULL) {
-            memcpy(&prefix_of(m)->learnt, saved.ptr + names, head.size);
-        }
+        load_model(all, &head, saved);
         saved = span_make(saved.ptr + names + head.size, saved.len - names - head.size);
     }
 }

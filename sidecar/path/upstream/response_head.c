@@ -123,10 +123,12 @@ static enum head_step folded_line(struct answer_head *h, struct span line)
     if (h->count == 0 || more.len == 0 || !http_is_one_line(more)) {
         return HEAD_MORE;
     }
-    if (buf_append_char(&h->text, ' ') != ERR_OK || buf_append_span(&h->text, more) != ERR_OK) {
+    struct head_field *field = &h->fields[h->count - 1];
+    struct span blank = field->value_len > 0 ? SPAN(" ") : SPAN("");
+    if (buf_append_span(&h->text, blank) != ERR_OK || buf_append_span(&h->text, more) != ERR_OK) {
         return HEAD_REFUSE;
     }
-    h->fields[h->count - 1].value_len += more.len + 1;
+    field->value_len += blank.len + more.len;
     return HEAD_MORE;
 }
 
@@ -140,7 +142,7 @@ enum head_step head_line(struct answer_head *h, struct span line)
     }
     if (line.len == 0) {
         h->final = h->status >= 200;
-        return h->final ? HEAD_FINAL : HEAD_MORE;
+        return h->final ? HEAD_FINAL : h->status == 101 ? HEAD_SWITCH : HEAD_MORE;
     }
     if (span_starts(line, SPAN("HTTP/"))) {
         return status_line(h, line);

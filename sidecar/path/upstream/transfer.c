@@ -27,9 +27,9 @@ static void give_head(struct upstream_call *call)
     struct http_header headers[UPSTREAM_MAX_HEADERS];
     size_t count = head_fields(h, call->decoding, headers);
     call->length = h->chunked || call->decoding ? -1 : h->content_length;
-    struct span reason = span_make(h->text.data + h->reason, h->reason_len);
-    if (h->reason_len == 0) {
-        reason = SPAN_NONE;
+    struct span reason = SPAN_NONE;
+    if (h->reason_len > 0) { /* else there may be no text at all */
+        reason = span_make(h->text.data + h->reason, h->reason_len);
     }
     call->events->on_head(call->ctx, h->status, reason, headers, count, call->length);
 }
@@ -83,6 +83,9 @@ size_t transfer_header(char *data, size_t size, size_t count, void *arg)
         return n;
     case HEAD_REFUSE:
         call->failed = "the head of the answer is too large";
+        return 0;
+    case HEAD_SWITCH: /* libcurl would hand out what follows as an answer's body */
+        call->failed = "the server switched protocols, which no request asks for";
         return 0;
     case HEAD_FINAL:
         break;
@@ -154,7 +157,7 @@ size_t transfer_data(char *data, size_t size, size_t count, void *arg)
 {
     struct upstream_call *call = arg;
     size_t n = size * count;
-    if (call->aborted) {
+    if (call->aborted || !call->head.final) {
         return n + 1;
     }
     if (call->held) {
@@ -190,8 +193,10 @@ void transfer_unread(struct upstream_call *call)
     size_t at = 0;
     while (!call->head.final) {
         size_t lf = span_find(unread, SPAN("\n"), at);
-        if (lf == SIZE_MAX ||
-            head_line(&call->head, span_make(unread.ptr + at, lf + 1 - at)) == HEAD_REFUSE) {
+        enum head_step step = lf == SIZE_MAX
+                                  ? HEAD_REFUSE
+                                  : head_line(&call->head, span_make(unread.ptr + at, lf + 1 - at));
+        if (step == HEAD_REFUSE || step == HEAD_SWITCH) {
             return;
         }
         at = lf + 1;

@@ -79,6 +79,7 @@ enum head_step {
     HEAD_MORE,
     HEAD_FINAL,  /* the line was the empty one of the final head */
     HEAD_REFUSE, /* too large, too many headers */
+    HEAD_SWITCH, /* the line was the empty one of a 101, after which no HTTP comes */
 };
 
 /* Names and values are places in `text`, which moves while it grows. */

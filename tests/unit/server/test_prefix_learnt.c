@@ -279,6 +279,43 @@ static void it_survives_a_restart(void **state)
     buf_free(&saved);
 }
 
+/* A note of the size of ours that another layout of the struct wrote. */
+static void what_this_program_could_not_have_written_is_not_taken(void **state)
+{
+    (void)state;
+    struct fixture f, again;
+    struct buf saved = {.max = 65536};
+    begin(&f);
+    call(&f, PREFIX_FIRST, 900, 0, NOW);
+    call(&f, PREFIX_FIRST, 900, 0, NOW);
+    assert_int_equal(prefix_save(f.servers, &saved), ERR_OK);
+    end(&f);
+    size_t learnt = saved.len - sizeof(struct prefix_learnt);
+    const size_t places[] = {offsetof(struct prefix_learnt, gain[0].off),
+                             offsetof(struct prefix_learnt, gain[0].without),
+                             offsetof(struct prefix_learnt, gain[1].calls) + 7,
+                             offsetof(struct prefix_learnt, kinds[1].asked.count),
+                             offsetof(struct prefix_learnt, kinds[1].asked.wrong) + 6,
+                             offsetof(struct prefix_learnt, kinds[0].off_since) + 7,
+                             offsetof(struct prefix_learnt, token_us) + 7,
+                             offsetof(struct prefix_learnt, shown) + 7};
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+        char *byte = saved.data + learnt + places[i];
+        char old = *byte;
+        *byte = (char)0xFF;
+        begin(&again);
+        prefix_load(again.servers, buf_span(&saved));
+        assert_int_equal(look(&again, PREFIX_FIRST, NOW), PREFIX_REASON_NONE);
+        end(&again);
+        *byte = old;
+    }
+    begin(&again);
+    prefix_load(again.servers, buf_span(&saved));
+    assert_int_equal(look(&again, PREFIX_FIRST, NOW), PREFIX_REASON_NO_GAIN);
+    end(&again);
+    buf_free(&saved);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -290,6 +327,7 @@ int main(void)
         cmocka_unit_test(a_chat_that_goes_on_says_what_a_server_keeps),
         cmocka_unit_test(slots_are_followed),
         cmocka_unit_test(it_survives_a_restart),
+        cmocka_unit_test(what_this_program_could_not_have_written_is_not_taken),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -161,10 +161,11 @@ static void stream_that_ends_short_breaks_and_closes(void **state)
 static void answer_head_comes_in_order_without_hop_by_hop(void **state)
 {
     static const struct answer one[] = {
-        {.bytes = LITERAL("HTTP/1.1 203 Quite  Fine\r\nb-lower:1\r\nX-A:  two  \r\nX-Empty:\r\n"
-                          "Connection: keep-alive, X-Hop\r\nKeep-Alive: timeout=5\r\nx-hop: no\r\n"
-                          "Content-Encoding: gzip\r\nX-A: again\r\nX-Fold: a\r\n   b\r\n"
-                          "Upgrade: h2c\r\nContent-Length: 3\r\n\r\n\x1f\x8b\x01")}};
+        {.bytes = LITERAL(
+             "HTTP/1.1 203 Quite  Fine\r\nb-lower:1\r\nX-A:  two  \r\nX-Empty:\r\n"
+             "Connection: keep-alive, X-Hop\r\nKeep-Alive: timeout=5\r\nx-hop: no\r\n"
+             "Content-Encoding: gzip\r\nX-A: again\r\nX-Fold: a\r\n   b\r\n"
+             "X-Late:\r\n\tvalue\r\nUpgrade: h2c\r\nContent-Length: 3\r\n\r\n\x1f\x8b\x01")}};
     struct world *w = *state;
     scripted_script(&w->server, one, 1);
     struct upstream_request req = simple_get(w);
@@ -173,7 +174,7 @@ static void answer_head_comes_in_order_without_hop_by_hop(void **state)
     assert_int_equal(w->probe.status, 203);
     assert_buf(&w->probe.reason, "Quite  Fine");
     assert_buf(&w->probe.headers, "b-lower: 1\nX-A: two\nX-Empty: \nContent-Encoding: gzip\n"
-                                  "X-A: again\nX-Fold: a b\nContent-Length: 3\n");
+                                  "X-A: again\nX-Fold: a b\nX-Late: value\nContent-Length: 3\n");
     assert_int_equal(w->probe.length, 3);
     assert_buf(&w->probe.body, "\x1f\x8b\x01"); /* never decoded */
     assert_false(w->probe.close_delimited);
@@ -208,6 +209,28 @@ static void interim_heads_are_skipped(void **state)
     assert_int_equal(w->probe.status, 200);
     assert_buf(&w->probe.headers, "Content-Length: 2\n");
     assert_buf(&w->probe.body, "ok");
+}
+
+/* What follows a 101 is of another protocol: it must not reach a client, whose next bytes are the
+ * server's to choose then. */
+static void a_switch_of_protocols_is_no_answer(void **state)
+{
+    static const struct answer rest[] = {
+        {.bytes = LITERAL("HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n"
+                          "Connection: Upgrade\r\n\r\nHTTP/1.1 200 OK\r\n\r\nbytes")}};
+    static const struct answer silence[] = {
+        {.bytes = LITERAL("HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n")}};
+    const struct answer *const answers[] = {rest, silence};
+    struct world *w = *state;
+    for (int i = 0; i < 2; i++) {
+        probe_again(w);
+        scripted_script(&w->server, answers[i], 1);
+        struct upstream_request req = held_post(w, SPAN("{}"));
+        world_call(w, &req);
+        assert_int_equal(w->probe.result, UPSTREAM_BROKE);
+        assert_int_equal(w->probe.heads, 0);
+        assert_buf(&w->probe.body, "");
+    }
 }
 
 static void head_request_has_a_length_and_no_body(void **state)
@@ -488,6 +511,7 @@ int main(void)
         T(answer_head_comes_in_order_without_hop_by_hop),
         T(chunks_are_unwrapped_and_trailers_dropped),
         T(interim_heads_are_skipped),
+        T(a_switch_of_protocols_is_no_answer),
         T(head_request_has_a_length_and_no_body),
         T(no_content_and_not_modified_end_with_their_head),
         T(end_told_by_the_close_is_reported),

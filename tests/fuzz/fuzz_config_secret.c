@@ -1,0 +1,92 @@
+/* fuzz_config_secret.c: any bytes as the file of a key, and any value for any key of the table. Input: one
+ * byte (the option), then the text. What is taken as a key can stand in a head's line; a value is
+ * taken or refused with a reason.
+ * covers: config/value_types.c config/value_headers.c config/choices.c
+ */
+#include "config/config_priv.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void check_key(const char *key, struct span file)
+{
+    struct span text = span_trim(file);
+    require(span_eq(span_of(key), text) && text.len > 0);
+    for (size_t i = 0; i < text.len; i++) {
+        require((unsigned char)text.ptr[i] > ' ' && (unsigned char)text.ptr[i] != 0x7F);
+    }
+}
+
+static void read_key_file(struct span text)
+{
+    char path[64], set[128];
+    snprintf(path, sizeof path, "/tmp/lull-fuzz-%ld.key", (long)getpid());
+    snprintf(set, sizeof set, "upstream.default.api_key_file=%s", path);
+    FILE *f = fopen(path, "wb");
+    require(f != NULL && fwrite(text.ptr, 1, text.len, f) == text.len && fclose(f) == 0);
+    char url[] = "upstream.default.url=http://127.0.0.1:1";
+    char *sets[] = {url, set};
+    struct config_sources sources = {.sets = {sets, 2}};
+    struct buf errors = {.max = 1024 * 1024}, warnings = {.max = 1024 * 1024};
+    struct config *c = config_read(&sources, &errors, &warnings);
+    require((c == NULL) == (errors.len > 0));
+    if (c != NULL) {
+        check_key(config_settings(c)->upstreams[0].api_key, text);
+    } else {
+        /* a message does not show the key */
+        struct span key = span_trim(text);
+        require(key.len < 24 || span_find(buf_span(&errors), key, 0) == SIZE_MAX);
+    }
+    config_destroy(c);
+    buf_free(&errors);
+    buf_free(&warnings);
+    unlink(path);
+}
+
+/* Reads it as the value of that option, into a struct that is large enough for every section. */
+static void read_value(const struct option *o, const char *text)
+{
+    static const char sections[][12] = {
+        [OPTION_SERVER] = "server.",    [OPTION_UPSTREAM] = "upstream.u.",
+        [OPTION_TASKS] = "tasks.",      [OPTION_KIND] = "task.tags.",
+        [OPTION_OWN] = "task.own.",     [OPTION_COMPLETION] = "task.own.",
+        [OPTION_TITLE] = "task.title.", [OPTION_FOLLOW_UP] = "tasks.",
+        [OPTION_PREFIX] = "task.tags.", [OPTION_CACHE] = "cache."};
+    size_t len = strlen(text) + strlen(o->key) + 16;
+    char url[] = "upstream.u.url=http://127.0.0.1:1", match[] = "task.own.match=Write",
+         cls[] = "task.own.class=completion";
+    char *sets[] = {url, match, cls, mem_new(len)};
+    snprintf(sets[3], len, "%s%s=%s", sections[o->section], o->key, text);
+    struct config_sources sources = {.sets = {sets, 4}};
+    struct buf errors = {.max = 1024 * 1024}, warnings = {.max = 1024 * 1024};
+    struct config *c = config_read(&sources, &errors, &warnings);
+    require((c == NULL) == (errors.len > 0));
+    config_destroy(c);
+    buf_free(&errors);
+    buf_free(&warnings);
+    free(sets[3]);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    if (size < 1) {
+        return 0;
+    }
+    struct span text = span_make((const char *)data + 1, size - 1);
+    if (data[0] >= option_count) {
+        read_key_file(text);
+        return 0;
+    }
+    const struct option *o = &options[data[0]];
+    char *value = mem_strndup(text.ptr, text.len);
+    if (strlen(value) == text.len && !o->absent && strcmp(o->key, "api_key_file") != 0 &&
+        o->type != TYPE_PATH) {
+        read_value(o, value);
+    }
+    free(value);
+    return 0;
+}

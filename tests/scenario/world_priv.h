@@ -1,0 +1,31 @@
+/* world_priv.h: the scripted model server (model.c) as the world sees it. */
+#ifndef TESTS_SCENARIO_WORLD_PRIV_H
+#define TESTS_SCENARIO_WORLD_PRIV_H
+
+#include "scenario/world.h"
+
+#include "lull/base/loop.h"
+#include "lull/path/upstream/upstream.h"
+
+enum { MAX_CALLS = 4096 };
+
+struct upstream_call {
+    struct upstream_pool *pool;
+    const struct upstream_events *events;
+    void *ctx;
+    char *method, *target, *headers, *body, *upstream;
+    bool head, over, aborted;
+    struct loop_deferred probe; /* it asks what the server is: answered by the world */
+};
+
+struct upstream_pool {
+    struct loop *loop;
+    struct upstream_call *calls[MAX_CALLS];
+    size_t count;
+    struct model_script script;
+    int slots; /* what /props says; 0: 404 */
+    enum world_probes probes;
+    size_t probe_count;
+};
+
+#endif
