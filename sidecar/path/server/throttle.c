@@ -37,7 +37,8 @@ static usec_t retry_seconds(const char *text)
     return (seconds < most ? seconds : most) * USEC_PER_S;
 }
 
-/* The three forms of RFC 9110 §5.6.7; -1: none of them. */
+/* The three forms of RFC 9110 §5.6.7; -1: none of them. strptime takes any digits for a year: "30" of
+ * a server that writes two would be long past. */
 static usec_t retry_date(const char *text, wall_t now)
 {
     static const char *const forms[] = {"%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT",
@@ -50,8 +51,8 @@ static usec_t retry_date(const char *text, wall_t now)
         }
         int day = when.tm_mday;
         usec_t left = (usec_t)timegm(&when) * USEC_PER_S - now.us;
-        if (when.tm_mday != day) {
-            return -1; /* there is no such day in that month */
+        if (when.tm_mday != day || when.tm_year < 70) {
+            return -1; /* there is no such day in that month, or the year is none of four digits */
         }
         return left < 0 ? 0 : left > THROTTLE_MAX ? THROTTLE_MAX : left;
     }
