@@ -14,7 +14,10 @@
 
 #include <stddef.h>
 
-enum { MAX_LEADING_EMPTY = 2 };
+enum {
+    MAX_LEADING_EMPTY = 2,
+    LINE_MOST = HTTP_MAX_TARGET + 64, /* the request line, without its CR LF */
+};
 
 struct parser {
     char *data;
@@ -129,6 +132,9 @@ static enum http_error parse_line(struct http_request *r, char *line, size_t len
 {
     struct span all = span_make(line, len);
     size_t first = span_find(all, SPAN(" "), 0);
+    if (len > LINE_MOST) {
+        return HTTP_ERROR_URI_TOO_LONG;
+    }
     if (first == SIZE_MAX || first == 0) {
         return HTTP_ERROR_BAD_REQUEST;
     }
@@ -339,7 +345,7 @@ static enum http_error check_early(const char *data, size_t start, size_t seen, 
     if (has_bare_lf(data + start, from - start, len - start)) {
         return HTTP_ERROR_BAD_REQUEST;
     }
-    if (lf == NULL && line > HTTP_MAX_TARGET + 64) {
+    if (line > LINE_MOST + 1) { /* with its CR */
         return HTTP_ERROR_URI_TOO_LONG;
     }
     return len - start >= HTTP_MAX_HEAD ? HTTP_ERROR_HEADER_TOO_LARGE : HTTP_ERROR_NONE;

@@ -505,6 +505,8 @@ mutant(R, "once", FAILURE, "if (f->spec.fallback.upstream < 0 || f->fell_back ||
 mutant(R, "its answer is not kept", "sidecar/path/exchange/dispatch.c", "keep && !end->fell_back &&", "keep &&", FAIL)
 mutant(R, "429 closes the door", FAILURE, "    throttle_note(flight_server(f),", "    if (t == NULL) throttle_note(flight_server(f),", FAIL)
 mutant(R, "no longer than max_hold", DECIDE, "(bounded || since.us + patience(s, j) >= open.us)", "(bounded || since.us >= 0)", FAIL)
+mutant(R, "a year of two digits is no year", THROTTLE, "|| when.tm_year < 70", "|| when.tm_year < -1900",
+       ("unit.server.test_server",))
 mutant(R, "a person waits 3 s at a door at most", DECIDE, "return throttle < left ? throttle : left;", "return left + 0 * throttle;", FAIL)
 mutant(R, "a person's waits at the door add up", DECIDE, "FOREGROUND_THROTTLE - j->held;", "FOREGROUND_THROTTLE;", FAIL)
 mutant(R, "a person waits for a time that was said", DECIDE, "return person ? server->said_until : server->throttled_until;",
@@ -910,6 +912,10 @@ mutant(R, "deferred work is part of its turn", "sidecar/base/loop.c",
        "        run_deferred(loop);\n        free_dead(loop);\n        retry_refused(loop);\n        end_turn(loop);",
        "        end_turn(loop);\n        run_deferred(loop);\n        free_dead(loop);\n        retry_refused(loop);", TURNS)
 mutant(R, "slices that were skipped are cleared", "sidecar/base/turns.c", "i < passed && i < TURNS_SLICES", "i < passed && i < 1", TURNS)
+
+R = "heads of requests"
+mutant(R, "a request line is bounded as a whole", "sidecar/http/request.c", "    if (len > LINE_MOST) {", "    if (len > LINE_MOST * 2) {",
+       ("unit.http.test_request",))
 
 R = "heads of answers"
 WIRE_TEST = ("unit.upstream.test_upstream_wire",)

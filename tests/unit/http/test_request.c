@@ -178,6 +178,40 @@ static void limits_have_their_own_status(void **state)
     assert_int_equal(http_error_status(parse(head, n)), 431);
 }
 
+/* The bytes of a head in one piece, and one by one. */
+static enum http_error drip(const char *head, size_t len)
+{
+    static char data[64 * 1024];
+    enum http_error error = HTTP_ERROR_NONE;
+    enum http_parse got = HTTP_PARSE_MORE;
+    size_t scanned = 0;
+    memcpy(data, head, len);
+    for (size_t n = 1; n <= len && got == HTTP_PARSE_MORE; n++) {
+        got = http_parse_head(data, n, &scanned, &req, &error);
+    }
+    assert_int_not_equal(got, HTTP_PARSE_MORE);
+    return got == HTTP_PARSE_OK ? HTTP_ERROR_NONE : error;
+}
+
+static void a_request_line_has_one_limit_however_it_comes(void **state)
+{
+    static char head[64 * 1024];
+    (void)state;
+    for (size_t method = 45; method < 70; method++) { /* with the largest target */
+        memset(head, 'M', method);
+        size_t n = method + (size_t)snprintf(head + method, sizeof head - method, " /");
+        memset(head + n, 'a', HTTP_MAX_TARGET - 1);
+        n += HTTP_MAX_TARGET - 1;
+        n += (size_t)snprintf(head + n, sizeof head - n, " HTTP/1.1\r\n");
+        size_t line = n - 2;
+        n += (size_t)snprintf(head + n, sizeof head - n, HOST "\r\n");
+        enum http_error want =
+            line <= HTTP_MAX_TARGET + 64 ? HTTP_ERROR_NONE : HTTP_ERROR_URI_TOO_LONG;
+        assert_int_equal(parse(head, n), want);
+        assert_int_equal(drip(head, n), want);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -187,6 +221,7 @@ int main(void)
         cmocka_unit_test(versions_and_connections),
         cmocka_unit_test(all_connection_lines_count),
         cmocka_unit_test(limits_have_their_own_status),
+        cmocka_unit_test(a_request_line_has_one_limit_however_it_comes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
