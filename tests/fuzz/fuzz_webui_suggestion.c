@@ -3,6 +3,7 @@
  * find one. Input: the content.
  * covers: path/webui/suggestion.c
  */
+#include "lull/base/utf8.h"
 #include "lull/path/webui/suggestion.h"
 
 #include <stdint.h>
@@ -21,7 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     require(span_eq(buf_span(&once.text), buf_span(&slowly.text)));
     require(once.begun == slowly.begun && once.closed == slowly.closed && once.lost == slowly.lost);
     require(once.text.len <= SUGGESTION_MAX);
-    if (suggestion_of(content, &whole)) {
+    if (utf8_valid(content) && suggestion_of(content, &whole)) { /* else it is repaired */
         struct buf written = {.max = SIZE_MAX}, again = {.max = SIZE_MAX};
         require(suggestion_write(buf_span(&whole), &written) == ERR_OK);
         require(suggestion_of(buf_span(&written), &again));

@@ -274,8 +274,10 @@ enum err chat_history_repeated_reply(struct span reply, bool streamed, struct bu
     struct buf blanked = {.max = TEXTS_MAX};
     struct span text = span_trim(reply);
     size_t thought = thoughts_leading(text);
-    struct span rest =
-        streamed ? span_trim(span_make(text.ptr + thought, text.len - thought)) : reply;
+    struct span rest = streamed ? text : reply;
+    if (streamed && thought > 0) {
+        rest = span_trim(span_make(text.ptr + thought, text.len - thought));
+    }
     enum err e = buf_append_span(&blanked, rest);
     if (e == ERR_OK && rest.len > 0) {
         thoughts_blank(&blanked);
