@@ -725,6 +725,7 @@ mutant(R, "text behind a finish reason takes it back", EVENTS_C, "a->finish_seen
 mutant(R, "an empty error is none", ASSEMBLE_C, "    if (!empty) {", "    if (error != NULL) {", ASSEMBLE_T)
 mutant(R, "silence behind the end is the end", CALL, "finished ? END_WAIT : flight_upstream(f)->stall_timeout",
        "finished ? 10 * END_WAIT : flight_upstream(f)->stall_timeout", FLIGHT_T)
+mutant(R, "no wait goes beyond answer_timeout", CALL, "most < left ? most : left", "most", FLIGHT_T)
 mutant(R, "what comes behind the end does not prolong it", CALL, "if (!finished || !f->ending) {", "if (!finished || f->call != NULL) {",
        FLIGHT_T)
 mutant(R, "any 2xx is put together", CALL, "return status / 100 == 2 &&", "return status == 200 &&", FLIGHT_T)

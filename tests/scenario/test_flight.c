@@ -167,6 +167,58 @@ static void silence_ends_with_504(void **state)
     world_end(w);
 }
 
+static const char PIECE[] = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"x\"}}]}\n\n";
+
+/* One piece every 50 s, never a silence, until that much time has passed. */
+static void drip(struct world *w, struct upstream_call *call, int64_t seconds)
+{
+    for (int64_t s = 0; s < seconds; s += 50) {
+        if (model_open(call)) {
+            model_data(call, PIECE);
+        }
+        world_pass(w, (seconds - s < 50 ? seconds - s : 50) * USEC_PER_S);
+    }
+}
+
+/* A server that sends a byte now and then is never silent: the whole of a task's answer has a bound
+ * as well. A chat has none: its client decides. */
+static void an_answer_that_drips_ends_with_504(void **state)
+{
+    static const char *const turns[] = {"Hello", NULL};
+    static const char *const shorter[] = {"upstream.default.answer_timeout=70s", NULL};
+    (void)state;
+    struct world *w = world_begin(NULL);
+    struct client *a = client_open(w);
+    ask(a, "How are you?");
+    model_head(model_call(w, 0), 200, "text/event-stream");
+    drip(w, model_call(w, 0), 1799);
+    assert_false(client_answered(a));
+    assert_true(model_open(model_call(w, 0)));
+    world_pass(w, USEC_PER_S);
+    assert_has(client_reply(a), "HTTP/1.1 504 ");
+    assert_has(client_reply(a), "no whole answer within answer_timeout");
+    assert_true(model_aborted(model_call(w, 0)));
+    assert_int_equal(model_calls(w), 1); /* nor is it asked again */
+    assert_int_equal(title(w)->failed, 1);
+    world_reload(w, shorter);
+    client_clear(a);
+    ask(a, "And now?");
+    model_head(model_call(w, 1), 200, "text/event-stream");
+    drip(w, model_call(w, 1), 70);
+    assert_has(client_reply(a), "HTTP/1.1 504 ");
+    client_clear(a);
+    ask(a, "And without a byte?");
+    world_pass(w, 70 * USEC_PER_S);
+    assert_has(client_reply(a), "HTTP/1.1 504 ");
+    client_post(a, "/v1/chat/completions", "", ask_chat(turns));
+    model_head(model_call(w, 3), 200, "text/event-stream");
+    drip(w, model_call(w, 3), 4000);
+    assert_true(model_open(model_call(w, 3)));
+    model_data(model_call(w, 3), "data: [DONE]\n\n");
+    model_end(model_call(w, 3));
+    world_end(w);
+}
+
 static void an_error_of_the_server_passes_through_untouched(void **state)
 {
     (void)state;
@@ -415,6 +467,7 @@ int main(void)
         cmocka_unit_test(the_last_leaving_aborts_the_call),
         cmocka_unit_test(a_failed_call_fails_all_its_waiters_and_is_not_kept),
         cmocka_unit_test(silence_ends_with_504),
+        cmocka_unit_test(an_answer_that_drips_ends_with_504),
         cmocka_unit_test(an_error_of_the_server_passes_through_untouched),
         cmocka_unit_test(an_error_inside_a_good_stream_becomes_a_status),
         cmocka_unit_test(what_breaks_off_is_no_answer_and_is_not_asked_again),

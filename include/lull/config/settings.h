@@ -64,7 +64,7 @@ struct upstream_settings {
     char *api_key; /* "" = none; already read from api_key_file where that was given */
     char *api_key_file;
     char *ca_file;
-    usec_t connect_timeout, first_byte_timeout, stall_timeout, keepalive;
+    usec_t connect_timeout, first_byte_timeout, stall_timeout, answer_timeout, keepalive;
     int64_t slots; /* SLOTS_AUTO or a number; 0: not counted */
     char *machine; /* never "" once it is built: the host, "localhost", or as set */
     bool one_model;

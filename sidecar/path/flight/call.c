@@ -10,7 +10,8 @@
  * Timers are ours, in the loop's time: first_byte_timeout until the first piece of the answer's
  * body (llama.cpp sends the head of a stream before it has a slot, so the head says nothing), then
  * stall_timeout between two pieces, and at the end END_WAIT behind the last piece that an answer
- * needs: not every server sends an end mark or closes.
+ * needs: not every server sends an end mark or closes. No wait goes beyond answer_timeout, which
+ * counts from the beginning of the call: a server that sends a byte now and then is never silent.
  */
 #include "path/flight/flight_priv.h"
 
@@ -40,6 +41,21 @@ static void reset_answer(struct flight *f)
     f->ending = false;
 }
 
+/* What is left of answer_timeout. */
+static usec_t answer_left(const struct flight *f)
+{
+    usec_t took = mono_diff(loop_now(f->table->parts.loop), f->started);
+    return took < flight_upstream(f)->answer_timeout ? flight_upstream(f)->answer_timeout - took
+                                                     : 0;
+}
+
+/* Until the next piece. */
+static void wait_for(struct flight *f, usec_t most)
+{
+    usec_t left = answer_left(f);
+    loop_timer_start(f->timer, most < left ? most : left);
+}
+
 void call_start(struct flight *f)
 {
     struct flight_table *t = f->table;
@@ -57,7 +73,7 @@ void call_start(struct flight *f)
     flight_released(f);
     flight_server(f)->figures->calls++;
     flight_server(f)->figures->running++;
-    loop_timer_start(f->timer, to->first_byte_timeout);
+    wait_for(f, to->first_byte_timeout);
     f->call = upstream_start(t->parts.pool, &req, &events, f);
 }
 
@@ -137,11 +153,11 @@ enum flight_event call_timer(struct flight *f)
         upstream_abort(f->call);
         return over(f, &report);
     }
-    bool silent = f->first_data.us == 0;
+    const char *why = answer_left(f) == 0     ? "no whole answer within answer_timeout"
+                      : f->first_data.us == 0 ? "no answer within first_byte_timeout"
+                                              : "silence for longer than stall_timeout";
     call_abort(f);
-    return fail(f, HTTP_ERROR_UPSTREAM_TIMEOUT,
-                silent ? "no answer within first_byte_timeout"
-                       : "silence for longer than stall_timeout");
+    return fail(f, HTTP_ERROR_UPSTREAM_TIMEOUT, why);
 }
 
 /* Whether a body with an answer belongs to that status. */
@@ -174,7 +190,7 @@ static void arm_silence(struct flight *f)
 {
     bool finished = f->assembling ? assembler_finished(&f->assembler) : f->raw_over;
     if (!finished || !f->ending) {
-        loop_timer_start(f->timer, finished ? END_WAIT : flight_upstream(f)->stall_timeout);
+        wait_for(f, finished ? END_WAIT : flight_upstream(f)->stall_timeout);
     }
     f->ending = finished;
 }

@@ -85,7 +85,7 @@ struct flight {
     struct http_header *headers, *fallback_headers;
     struct kind_policy *own_policy; /* NULL: the kind's */
     struct list waiters;
-    struct loop_timer *timer; /* the window, max_hold, then first_byte_timeout and stall_timeout */
+    struct loop_timer *timer; /* the window, max_hold, then the timeouts of the call */
     struct loop_deferred gone;
     struct gate_ticket ticket;
     mono_t begun;

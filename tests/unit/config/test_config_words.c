@@ -36,7 +36,8 @@ static void a_word_that_is_near_is_named(void **state)
         {"[tasks]\nmax-hold = 1s\n", "did you mean 'max_hold'?"},
         {"[tasks]\nModel = m\n", "did you mean 'model'?"},
         {"[upstream default]\nurl = http://x\ntimeout = 1s\n",
-         "; there are connect_timeout, first_byte_timeout, stall_timeout; lulld --help-config"},
+         "; there are connect_timeout, first_byte_timeout, stall_timeout, answer_timeout; lulld "
+         "--help-config"},
         {"[cache]\nsize = 1MB\n",
          "; there are max_size, durability, keep_requests, type_through, "},
         {"[task follow-up]\nttl = 1h\n", "did you mean [task follow_up]?"},

@@ -160,6 +160,7 @@ static struct upstream_settings upstream(char *name, char *url)
                                       .slots = 1,
                                       .first_byte_timeout = 60 * USEC_PER_S,
                                       .stall_timeout = 60 * USEC_PER_S,
+                                      .answer_timeout = 60 * USEC_PER_S,
                                       .breaker_failures = 3,
                                       .breaker_open = 30 * USEC_PER_S};
 }
