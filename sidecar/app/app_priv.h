@@ -36,7 +36,7 @@ struct daemon {
 /* access_log.c: begins or ends it, by the log level that is set. */
 void access_log_setup(struct daemon *d);
 
-/* limits.c: umask, core dumps off, no new privileges, SIGPIPE ignored; the descriptor limit. */
+/* limits.c: umask, no new privileges, SIGPIPE ignored; the descriptor limit. */
 void app_harden(void);
 /* Raises the descriptor limit as far as it goes; the client connections that it has room for. */
 int64_t app_most_connections(void);

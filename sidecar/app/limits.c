@@ -16,8 +16,6 @@ void app_harden(void)
     umask(077);
     signal(SIGPIPE, SIG_IGN);
 #ifdef __linux__
-    /* request bodies and keys are in memory: no core dumps, no ptrace by others */
-    (void)prctl(PR_SET_DUMPABLE, 0);
     (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 #endif
 }

@@ -29,6 +29,12 @@ enum err os_set_nonblocking(int fd)
 
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
+
+static void forbid_looking(void)
+{
+    (void)prctl(PR_SET_DUMPABLE, 0);
+}
 
 int os_accept(int listener)
 {
@@ -101,6 +107,10 @@ static uint64_t listed_fds(void)
 
 #else
 
+static void forbid_looking(void)
+{
+}
+
 static uint64_t listed_fds(void)
 {
     return 0;
@@ -145,6 +155,13 @@ void os_rss(uint64_t *anon, uint64_t *file)
 }
 
 #endif
+
+void os_hide_memory(void)
+{
+    const struct rlimit none = {0, 0};
+    (void)setrlimit(RLIMIT_CORE, &none);
+    forbid_looking();
+}
 
 uint64_t os_raise_fd_limit(void)
 {
@@ -238,6 +255,37 @@ void os_default_control(char *out, size_t size)
     }
 }
 
+static bool is_private(const char *folder)
+{
+    struct stat st;
+    return lstat(folder, &st) == 0 && S_ISDIR(st.st_mode) &&
+           (st.st_uid == geteuid() || st.st_uid == 0) && (st.st_mode & (S_IWGRP | S_IWOTH)) == 0;
+}
+
+static bool is_for_all(const char *folder)
+{
+    struct stat st;
+    return stat(folder, &st) == 0 && (st.st_mode & S_ISVTX) != 0 && (st.st_mode & S_IWOTH) != 0;
+}
+
+bool os_is_out_of_reach(const char *path)
+{
+    char folder[4096];
+    bool below = false;
+    for (size_t i = 1; i < sizeof folder && path[0] != '\0' && path[i] != '\0'; i++) {
+        if (path[i] != '/' || path[i - 1] == '/') {
+            continue;
+        }
+        memcpy(folder, path, i);
+        folder[i] = '\0';
+        if (below && !is_private(folder)) {
+            return false;
+        }
+        below = below || is_for_all(folder);
+    }
+    return true;
+}
+
 enum err os_mkdirs(const char *path, mode_t mode)
 {
     char part[4096];
@@ -251,7 +299,10 @@ enum err os_mkdirs(const char *path, mode_t mode)
         }
         memcpy(part, path, i);
         part[i] = '\0';
-        if (mkdir(part, i == len ? mode : 0755) != 0 && errno != EEXIST) {
+        mode_t wanted = i == len ? mode : 0755;
+        if (mkdir(part, wanted) == 0) {
+            (void)chmod(part, wanted); /* the umask took bits away */
+        } else if (errno != EEXIST) {
             /* a parent that exists may be on a read-only file system */
             struct stat st;
             int mkdir_errno = errno;

@@ -20,8 +20,10 @@ void ctl_default_socket(char *out, size_t size)
         return;
     }
     os_default_control(out, size);
-    /* no daemon of one's own: the system's (in the container image it is the only one) */
-    if (access(out, F_OK) != 0 && access(OS_SYSTEM_CONTROL, F_OK) == 0) {
+    /* no daemon of one's own: the system's (in the container image it is the only one); what another
+     * user put below /tmp is none */
+    bool own = access(out, F_OK) == 0;
+    if ((!own && access(OS_SYSTEM_CONTROL, F_OK) == 0) || (own && !os_is_out_of_reach(out))) {
         snprintf(out, size, "%s", OS_SYSTEM_CONTROL);
     }
 }

@@ -1,6 +1,8 @@
 /* lullctl.c: lullctl: one verb, one exit status. */
 #include "ctl/ctl.h"
 
+#include "lull/base/os.h"
+
 #include <curl/curl.h>
 #include <stdio.h>
 
@@ -8,6 +10,7 @@ int main(int argc, char **argv)
 {
     char socket_path[512];
     struct ctl ctl = {.socket = socket_path};
+    os_hide_memory(); /* texts, and keys that are set */
     ctl_default_socket(socket_path, sizeof socket_path);
     int result = command_line_parse(argc, argv, &ctl);
     if (result == CTL_GO_ON) {

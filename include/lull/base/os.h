@@ -29,6 +29,10 @@ uint64_t os_raise_fd_limit(void);
 /* Number of open descriptors. On Linux the cost does not depend on the fd limit. */
 uint64_t os_open_fds(void);
 
+/* Keeps the memory of the process, which holds keys and what people write, from other processes of
+ * the user: no core dump, whatever the limit, no ptrace, and /proc/PID/environ is root's. */
+void os_hide_memory(void);
+
 /* Resident memory in bytes, anonymous and file-backed; 0 where the system cannot tell. */
 void os_rss(uint64_t *anon, uint64_t *file);
 /* CPU time of the process, user and system, in microseconds. */
@@ -52,8 +56,13 @@ const char *os_service_directory(const char *variable);
  * there and lullctl asks there. */
 void os_default_control(char *out, size_t size);
 
-/* Creates the directory and its parents (mode for the last one, 0755 for the rest). An existing
- * directory is fine. */
+/* Whether no other user can put a file in the place of that one. Asked of what is below a folder in
+ * which every user may make folders (/tmp): they must be this user's or root's, no links, and not
+ * writable for others. */
+bool os_is_out_of_reach(const char *path);
+
+/* Creates the directory and its parents (mode for the last one, 0755 for the rest; the umask does
+ * not count). An existing directory is fine, and left as it is. */
 MUST_CHECK enum err os_mkdirs(const char *path, mode_t mode);
 
 #endif
