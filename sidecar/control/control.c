@@ -3,10 +3,12 @@
  * The permission bits of the socket say who may connect. Texts of requests and answers are shown to
  * root and to the daemon's own uid only (SO_PEERCRED): members of the socket's group may read
  * figures without reading what users write. A browser can be made to send requests to sockets that
- * are forwarded to TCP, so a foreign Origin is refused here as on the port.
+ * are forwarded to TCP, so a foreign Origin is refused here as on the port, and so is a Host that a
+ * public resolver may know: its page would be of the same origin (DNS rebinding).
  */
 #include "control/control_priv.h"
 
+#include "lull/base/host.h"
 #include "lull/base/os.h"
 #include "lull/config/options.h"
 #include "lull/http/guard.h"
@@ -254,6 +256,16 @@ static const struct route *private_route(const struct http_request *r, bool *kno
     return route_find(routes, sizeof routes / sizeof routes[0], r, known);
 }
 
+/* lullctl and curl send any name ("lull"); no site has one without a dot. */
+static bool host_is_allowed(const struct control *ctl, const struct http_request *r)
+{
+    struct span name = host_part(r->host);
+    return span_find(name, SPAN("."), 0) == SIZE_MAX ||
+           guard_host(&control_settings(&ctl->parts)->server, ctl->hostname, r->host);
+}
+
+static const char DENY_HOST[] = "this Host is not allowed; see [server] hosts";
+
 static void on_request(struct http_conn *c, void *ctx)
 {
     struct control *ctl = ctx;
@@ -264,6 +276,10 @@ static void on_request(struct http_conn *c, void *ctx)
     control_json_begin();
     if (!guard_origin(s, http_header_get(r, SPAN("Origin")), r->host)) {
         control_reply_error(c, 403, SPAN("this Origin is not allowed"));
+        return;
+    }
+    if (!host_is_allowed(ctl, r)) {
+        control_reply_error(c, 403, span_of(DENY_HOST));
         return;
     }
     const struct route *route = private_route(r, &known);
@@ -300,7 +316,7 @@ static void on_public_request(struct http_conn *c, void *ctx)
     http_conn_set_data(c, NULL);
     control_json_begin();
     if (http_conn_is_loopback(c) && r->host.len > 0 && !guard_host(s, ctl->hostname, r->host)) {
-        control_reply_error(c, 403, SPAN("this Host is not allowed; see [server] hosts"));
+        control_reply_error(c, 403, span_of(DENY_HOST));
         return;
     }
     const struct route *route =
@@ -384,6 +400,12 @@ static enum err make_folder(const struct server_settings *s, char *why, size_t w
                  "the folder of the control socket, %s, cannot be made (%s); set "
                  "[server] control or make it",
                  folder, err_name(e));
+    } else if (!os_is_out_of_reach(s->control)) {
+        e = ERR_PERM;
+        snprintf(why, why_size,
+                 "the folder of the control socket, %s, is another user's, or others may write to "
+                 "it; set [server] control",
+                 folder);
     }
     free(folder);
     return e;

@@ -23,6 +23,7 @@ struct parser {
     char *data;
     size_t end; /* of the head, the final empty line not included */
     struct http_request *out;
+    struct span authority; /* of a target in absolute form; else empty */
     bool has_host;
     bool close, keep; /* tokens of Connection */
 };
@@ -50,8 +51,13 @@ static enum http_method method_of(struct span name)
     return HTTP_METHOD_OTHER;
 }
 
-/* Origin form out of the target: absolute form is reduced to its path and query. */
-static enum http_error reduce_target(struct span *target, enum http_method method)
+static bool host_is_valid(struct span host);
+
+/* Origin form out of the target: absolute form is reduced to its path and query. *authority: the
+ * host that it names; it counts in place of the field (RFC 9112, 3.2.2), so one that the guard
+ * would not let pass must not hide behind a Host that it does. */
+static enum http_error reduce_target(struct span *target, enum http_method method,
+                                     struct span *authority)
 {
     if (target->ptr[0] == '/') {
         return HTTP_ERROR_NONE;
@@ -72,8 +78,9 @@ static enum http_error reduce_target(struct span *target, enum http_method metho
     if (slash == SIZE_MAX || slash == scheme || question < slash) {
         return HTTP_ERROR_BAD_REQUEST; /* no host, no path, or a slash that is the query's */
     }
+    *authority = span_make(target->ptr + scheme, slash - scheme);
     *target = span_make(target->ptr + slash, target->len - slash);
-    return HTTP_ERROR_NONE;
+    return host_is_valid(*authority) ? HTTP_ERROR_NONE : HTTP_ERROR_BAD_REQUEST;
 }
 
 /* Merges runs of slashes in the path, in place; the query moves up. */
@@ -128,8 +135,9 @@ static enum http_error parse_version(struct span version, int *minor)
     return shaped ? HTTP_ERROR_HTTP_VERSION : HTTP_ERROR_BAD_REQUEST;
 }
 
-static enum http_error parse_line(struct http_request *r, char *line, size_t len)
+static enum http_error parse_line(struct parser *p, char *line, size_t len)
 {
+    struct http_request *r = p->out;
     struct span all = span_make(line, len);
     size_t first = span_find(all, SPAN(" "), 0);
     if (len > LINE_MOST) {
@@ -159,7 +167,7 @@ static enum http_error parse_line(struct http_request *r, char *line, size_t len
         e = HTTP_ERROR_NOT_SUPPORTED;
     }
     if (e == HTTP_ERROR_NONE) {
-        e = reduce_target(&target, r->method);
+        e = reduce_target(&target, r->method, &p->authority);
     }
     if (e != HTTP_ERROR_NONE) {
         return e;
@@ -273,6 +281,7 @@ static enum http_error finish_head(struct parser *p)
     if (r->chunked && (r->content_length >= 0 || r->minor == 0)) {
         return HTTP_ERROR_BAD_REQUEST;
     }
+    r->host = p->authority.len > 0 ? p->authority : r->host;
     r->keep_alive = !p->close && (r->minor == 1 || p->keep);
     r->expect_continue = r->expect_continue && r->minor == 1;
     return HTTP_ERROR_NONE;
@@ -291,7 +300,7 @@ static enum http_error parse_whole(struct parser *p, size_t start)
     if (memchr(line, '\r', len) != NULL) {
         return HTTP_ERROR_BAD_REQUEST;
     }
-    enum http_error e = parse_line(p->out, line, len);
+    enum http_error e = parse_line(p, line, len);
     size_t at = start + len + 2;
     while (e == HTTP_ERROR_NONE && at < p->end) {
         e = parse_field(p, &at);

@@ -51,7 +51,8 @@ struct http_request {
                            slashes in the path are merged (in place) */
     struct span path;   /* target up to '?' */
     struct span query;  /* after '?', without it; empty when there is none */
-    struct span host;   /* value of Host; empty on HTTP/1.0 without one */
+    struct span host;   /* of a target in absolute form, else the value of Host; empty on HTTP/1.0
+                           without one */
     int minor;          /* 0 or 1 */
     bool keep_alive;
     bool expect_continue;

@@ -97,7 +97,7 @@ const struct scope *exchange_person(struct exchange *x)
     if (!x->person_made) {
         const struct hash_secret *secret = cache_secret(x->engine->parts.cache);
         struct scope_memo *memo = x->conn == NULL ? NULL : http_conn_memo(x->conn);
-        x->person = scope_of(SCOPE_AUTO, x->head.auth, x->head.user, secret, memo);
+        x->person = scope_of(SCOPE_AUTO, x->head.credential, x->head.user, secret, memo);
         x->person_made = true;
     }
     return &x->person;

@@ -30,6 +30,7 @@ enum { EXCHANGE_REPLY_MAX = 16 * 1024 * 1024 };
 /* What the request's head says. Spans point into the head. */
 struct exchange_head {
     struct span auth, user, chat, origin;
+    struct span credential; /* what tells clients apart: auth, else another header with a key */
     enum task_header header;
     struct span header_value;
     bool no_cache, no_store;

@@ -27,12 +27,26 @@ static struct span named_value(const struct http_request *r, const char *name)
     return SPAN_NONE;
 }
 
+/* A client without Authorization may show who it is in another way: Azure's and Anthropic's key
+ * headers, Google's, a session. */
+static struct span other_credential(const struct http_request *r)
+{
+    static const struct span names[] = {
+        {"Api-Key", 7}, {"X-Api-Key", 9}, {"X-Goog-Api-Key", 14}, {"Cookie", 6}};
+    struct span found = SPAN_NONE;
+    for (size_t i = 0; i < sizeof names / sizeof names[0] && found.ptr == NULL; i++) {
+        found = http_header_get(r, names[i]);
+    }
+    return found;
+}
+
 static void read_headers(struct exchange *x, const struct http_request *r)
 {
     const struct server_settings *s = &x->settings->server;
     struct exchange_head *h = &x->head;
     struct span task = named_value(r, s->task_header);
     h->auth = http_header_get(r, SPAN("Authorization"));
+    h->credential = h->auth.ptr != NULL ? h->auth : other_credential(r);
     h->origin = http_header_get(r, SPAN("Origin"));
     h->no_store = http_header_has_token(r, SPAN("Cache-Control"), SPAN("no-store"));
     h->no_cache = http_header_has_token(r, SPAN("Cache-Control"), SPAN("no-cache"));
@@ -91,13 +105,24 @@ static bool is_back(const struct exchange *x, const struct http_request *r)
     return back;
 }
 
-/* Whether the client may use the port, by Host and client_token; after route_read(). */
+/* A page of another site may send requests that it cannot read the answers of. With the client's own
+ * key, or none, that is the model server's business; a key that lull adds must not work for such a
+ * page. */
+static bool lends_key(const struct exchange *x)
+{
+    return x->head.upstream >= 0 && x->settings->upstreams[x->head.upstream].api_key[0] != '\0';
+}
+
+/* Whether the client may use the port, by Host, Origin and client_token; after route_read(). */
 static enum http_error admit(const struct exchange *x, const struct http_request *r)
 {
     const struct server_settings *s = &x->settings->server;
     if (http_conn_is_loopback(x->conn) && r->host.len > 0 &&
         !guard_host(s, x->engine->hostname, r->host)) {
         return HTTP_ERROR_FORBIDDEN_HOST;
+    }
+    if (lends_key(x) && !guard_origin(s, x->head.origin, r->host)) {
+        return HTTP_ERROR_FORBIDDEN_ORIGIN;
     }
     /* browsers send no Authorization with a preflight request */
     bool preflight = r->method == HTTP_OPTIONS &&
