@@ -63,6 +63,37 @@ const char *value_place(const struct value *v)
     }
 }
 
+/* Whether a header of that name may hold a key. */
+static bool is_secret_header(struct span name)
+{
+    static const char *const words[] = {"key", "auth", "token", "secret", "cookie", "pass"};
+    bool secret = false;
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        struct span word = span_of(words[i]);
+        for (size_t at = 0; at + word.len <= name.len; at++) {
+            secret = secret || span_eq_nocase(span_make(name.ptr + at, word.len), word);
+        }
+    }
+    return secret;
+}
+
+/* "NAME: value; NAME: value", the values that may be keys masked. */
+static void mask_headers(struct span all, struct buf *out)
+{
+    for (size_t at = 0; at < all.len;) {
+        size_t semicolon = span_find(all, SPAN(";"), at);
+        size_t end = semicolon == SIZE_MAX ? all.len : semicolon + 1;
+        struct span entry = span_make(all.ptr + at, end - at);
+        size_t colon = span_find(entry, SPAN(":"), 0);
+        if (colon != SIZE_MAX && is_secret_header(span_make(entry.ptr, colon))) {
+            buf_text(out, "%.*s: ***%s", (int)colon, entry.ptr, semicolon == SIZE_MAX ? "" : ";");
+        } else {
+            buf_text(out, "%.*s", (int)entry.len, entry.ptr);
+        }
+        at = end;
+    }
+}
+
 char *value_shown(const struct value *v)
 {
     enum option_type type = v->option->type;
@@ -72,10 +103,12 @@ char *value_shown(const struct value *v)
         buf_text(&masked, "http://***%s", at);
     } else if (type == TYPE_SECRET && v->text[0] != '\0') {
         buf_text(&masked, "***");
+    } else if (type == TYPE_HEADERS) {
+        mask_headers(span_of(v->text), &masked);
     } else {
         return mem_strdup(v->text);
     }
-    char *shown = mem_strndup(masked.data, masked.len);
+    char *shown = mem_strndup(masked.len > 0 ? masked.data : "", masked.len);
     buf_free(&masked);
     return shown;
 }

@@ -357,10 +357,12 @@ static bool is_expanded_by_a_shell(const char *text, struct buf *why)
     return true;
 }
 
+/* The port must be there: what stands behind the last colon could else be a password. */
 static bool is_proxy(const char *text)
 {
-    return strncmp(text, "http://", 7) == 0 && text[7] != '\0' && is_visible(text) &&
-           strpbrk(text + 7, "/?#") == NULL && strchr(text + 7, ':') != NULL;
+    const char *port = strncmp(text, "http://", 7) == 0 ? strrchr(text + 7, ':') : NULL;
+    return port != NULL && port[1] != '\0' && strspn(port + 1, "0123456789") == strlen(port + 1) &&
+           is_visible(text) && strpbrk(text + 7, "/?#") == NULL;
 }
 
 static bool read_text(const struct option *o, const char *text, char **out, struct buf *why)

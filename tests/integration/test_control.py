@@ -218,6 +218,18 @@ class WhoMayAsk(ControlTest):
         r = lull.control("POST", "/purge?all=yes", headers=[("Origin", "http://evil.example")])
         self.assertEqual(r.status, 403)
 
+    def test_host_of_a_site(self):
+        """A browser reaches the socket where it is forwarded to a port; a page whose name resolves to that port
+        (DNS rebinding) would be of the same origin."""
+        lull = self.lull(self.upstream(), server="hosts = status.example.org")
+        for host, status in (("evil.example", 403), ("evil.example:8080", 403), ("localhost.evil.example", 403),
+                             ("lull", 200), ("localhost:9", 200), ("127.0.0.1:9", 200), ("[::1]:9", 200), ("", 200),
+                             ("box.local", 200), ("status.example.org", 200)):
+            with self.subTest(host):
+                own = [("Host", host), ("Origin", f"http://{host}")] if host else [("Host", "")]
+                self.assertEqual(lull.control("GET", "/stats", headers=own).status, status)
+                self.assertEqual(lull.control("POST", "/purge?kind=title", headers=own).status, status)
+
     def test_unknown_paths_and_methods(self):
         lull = self.lull(self.upstream())
         self.assertEqual(lull.control("GET", "/nope").status, 404)

@@ -382,6 +382,33 @@ class WhoMaySpeak(LullTest):
                     self.assertEqual((r.status, r.header("X-Lull-Error")), (403, "forbidden_host"))
         self.assertEqual(up.count(), len(good))
 
+    def test_the_host_of_an_absolute_target_counts(self):
+        """A Host that may pass must not cover a target that names another."""
+        up = self.upstream()
+        c = self.connect(self.lull(up))
+        r = c.request("GET", "http://evil.example/v1/models", [("Host", "localhost")])
+        self.assertEqual((r.status, r.header("X-Lull-Error")), (403, "forbidden_host"))
+        self.assertEqual(c.request("GET", "http://localhost/v1/models", [("Host", "evil.example")]).status, 200)
+        self.assertEqual(up.count(), 1)
+
+    def test_a_key_of_lulls_does_not_work_for_other_sites(self):
+        """A page cannot make a browser send a key that it does not have, but lull would add it."""
+        up = self.upstream()
+        lull = self.lull({"default": {"url": up.url, "api_key": "sk-lent"}, "open": up}, server="hosts = ui.example.org")
+        c = self.connect(lull)
+        chat, plain = prompts.chat_body("x"), [("Content-Type", "text/plain")]
+        for origin in ("http://evil.example", "null", "https://localhost.evil.example"):
+            for method, target, body in (("POST", "/v1/chat/completions", chat), ("GET", "/v1/models", None),
+                                         ("POST", "/@default/v1/chat/completions", chat), ("POST", "/api/pull", "{}"),
+                                         ("OPTIONS", "/v1/chat/completions", None)):
+                r = c.request(method, target, plain + [("Origin", origin)], body)
+                self.assertEqual((r.status, r.header("X-Lull-Error")), (403, "forbidden_origin"), (origin, target))
+        self.assertEqual(up.count(), 0)
+        for target, origin in (("/@open/v1/chat/completions", "http://evil.example"),
+                               ("/v1/chat/completions", "https://ui.example.org"),
+                               ("/v1/chat/completions", "http://localhost:3000")):
+            self.assertEqual(c.post(target, chat, plain + [("Origin", origin)]).status, 200, target)
+
     def test_a_wildcard_listener_is_no_loopback_listener(self):
         up = self.upstream()
         port = free_port()

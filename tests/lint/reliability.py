@@ -10,7 +10,7 @@ sys.path.insert(0, os.path.join(ROOT, "tests", "mutants"))
 import rules  # noqa: E402
 
 PAGES = ("docs/reliability.md", "SECURITY.md")
-TEST = re.compile(r"`((?:unit|scenario|integration|fuzz)\.[a-z_.]+)(?:: ([a-z_0-9]+))?`")
+TEST = re.compile(r"`((?:unit|scenario|integration|fuzz|packaging)\.[a-z_.]+)(?:: ([a-z_0-9]+))?`")
 
 
 def sources(test):
@@ -18,7 +18,8 @@ def sources(test):
     group, _, rest = test.partition(".")
     name = rest.rpartition(".")[2]
     places = {"unit": f"tests/unit/{rest.partition('.')[0]}/{name}.c", "scenario": f"tests/scenario/{name}.c",
-              "fuzz": f"tests/fuzz/{name}.c", "integration": f"tests/integration/test_{name}.py"}
+              "fuzz": f"tests/fuzz/{name}.c", "integration": f"tests/integration/test_{name}.py",
+              "packaging": f"tests/packaging/test_{name}.py"}
     found = [p for p in [os.path.join(ROOT, places[group])] if os.path.exists(p)]
     return found or [p for p in glob.glob(os.path.join(ROOT, "tests", "*", "*.cmake"))
                      if f"NAME {test} " in open(p, encoding="utf-8").read()]

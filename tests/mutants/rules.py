@@ -1087,3 +1087,26 @@ mutant(R, "a timer is not early", "sidecar/base/loop.c", "    if (early > 0) {",
 mutant(R, "what is collected is seen", "sidecar/path/store/store.c",
        "    reader_release(s);\n    pthread_mutex_lock(&s->mutex);\n    struct store_job *job", "    pthread_mutex_lock(&s->mutex);\n    struct store_job *job",
        ("unit.store.test_store",))
+
+# ---- who may ask, and look ----
+
+R = "security"
+ROUTE, SECRETS = "sidecar/path/exchange/route.c", ("integration.secrets",)
+mutant(R, "a key of lull's is not for other sites", ROUTE, "    if (lends_key(x) && !guard_origin(",
+       "    if (lends_key(x) && false && !guard_origin(", ("integration.http",))
+mutant(R, "another header with a key tells clients apart", ROUTE, "h->auth.ptr != NULL ? h->auth : other_credential(r);",
+       "h->auth.ptr != NULL ? h->auth : SPAN_NONE; (void)other_credential;", ("scenario.test_cache",))
+mutant(R, "beside Authorization it does not count", ROUTE, "h->auth.ptr != NULL ? h->auth : other_credential(r);",
+       "other_credential(r).ptr != NULL ? other_credential(r) : h->auth;", ("scenario.test_cache",))
+mutant(R, "the host of an absolute target counts", "sidecar/http/request.c",
+       "r->host = p->authority.len > 0 ? p->authority : r->host;", "(void)p->authority;", ("unit.http.test_request",))
+mutant(R, "the control socket looks at Host", "sidecar/control/control.c",
+       "    return span_find(name, SPAN(\".\"), 0) == SIZE_MAX ||", "    return name.len < SIZE_MAX ||", ("integration.control",))
+mutant(R, "no memory is shown", "sidecar/base/os.c", "    (void)prctl(PR_SET_DUMPABLE, 0);", "    (void)PR_SET_DUMPABLE;", SECRETS)
+mutant(R, "a folder below /tmp is one's own", "sidecar/base/os.c", "        if (below && !is_private(folder)) {",
+       "        if (below && folder[0] == 0 && !is_private(folder)) {", SECRETS)
+mutant(R, "lullctl asks no socket of another user", "sidecar/ctl/ask.c", "(own && !os_is_out_of_reach(out))", "false", SECRETS)
+mutant(R, "no umask counts", "sidecar/base/os.c", "            (void)chmod(part, wanted);", "            (void)part;", SECRETS)
+mutant(R, "a header that may be a key is masked", "sidecar/config/value.c",
+       "            secret = secret || span_eq_nocase(", "            secret = secret && span_eq_nocase(",
+       ("unit.config.test_config_keys",))

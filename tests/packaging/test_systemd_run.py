@@ -8,7 +8,6 @@ Needs root and a cgroup2 hierarchy that may be written to; 77 where something is
 """
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess

@@ -151,21 +151,31 @@ static void people_do_not_share_where_they_are_known(void **state)
     (void)state;
     struct world *w = world_begin(MANY);
     struct client *a = client_open(w);
-    static const char *const who[] = {
-        "X-OpenWebUI-User-Id: ann\r\n", "X-OpenWebUI-User-Id: bob\r\n",
-        "Authorization: Bearer k1\r\n", "Authorization: Bearer k2\r\n", ""};
-    for (size_t i = 0; i < 5; i++) {
+    static const char *const who[] = {"X-OpenWebUI-User-Id: ann\r\n",
+                                      "X-OpenWebUI-User-Id: bob\r\n",
+                                      "Authorization: Bearer k1\r\n",
+                                      "Authorization: Bearer k2\r\n",
+                                      "Api-Key: k1\r\n",
+                                      "x-api-key: k2\r\n",
+                                      "X-Goog-Api-Key: k3\r\n",
+                                      "Cookie: session=k4\r\n",
+                                      ""};
+    enum { WHO = sizeof who / sizeof who[0] };
+    for (size_t i = 0; i < WHO; i++) {
         ask_with(a, who[i], "How are you?", "");
         assert_int_equal(model_calls(w), i + 1);
         model_answer(model_call(w, i), "{\"title\": \"Greeting\"}");
         client_clear(a);
     }
-    for (size_t i = 0; i < 5; i++) {
+    for (size_t i = 0; i < WHO; i++) {
         ask_with(a, who[i], "How are you?", "");
         assert_has(client_reply(a), "lull; hit");
         client_clear(a);
     }
-    assert_int_equal(model_calls(w), 5);
+    /* with an Authorization, a cookie that changes tells no clients apart */
+    ask_with(a, "Authorization: Bearer k1\r\nCookie: b=1\r\n", "How are you?", "");
+    assert_has(client_reply(a), "lull; hit");
+    assert_int_equal(model_calls(w), WHO);
     world_end(w);
 }
 

@@ -177,13 +177,15 @@ static void no_secret_is_printed(void **state)
     (void)state;
     struct tried t = try_config("[server]\nclient_token = planted\n[upstream default]\n"
                                 "url = http://x\napi_key = planted\n"
-                                "proxy = http://ann:planted@10.0.0.1:3128\n",
+                                "proxy = http://ann:planted@10.0.0.1:3128\n"
+                                "task_header = X-Priority: 5; X-Api-Key: planted;authx:planted\n",
                                 NULL, NULL);
     struct buf json = {.max = 1024 * 1024};
     assert_string_equal(t.errors.data, "");
     config_print_json(t.config, "", &json);
     assert_int_equal(buf_append_char(&json, '\0'), ERR_OK);
     assert_says(&t.printed, "upstream.default.proxy = http://***@10.0.0.1:3128  (");
+    assert_says(&t.printed, "task_header = X-Priority: 5; X-Api-Key: ***;authx: ***  (");
     assert_says(&t.printed, "server.client_token = ***  (");
     assert_null(strstr(t.printed.data, "planted"));
     assert_null(strstr(json.data, "planted"));

@@ -62,6 +62,8 @@ static void ambiguous_heads_are_refused(void **state)
         {"GET http:///x HTTP/1.1\r\n" HOST "\r\n", 400},
         {"GET http://a HTTP/1.1\r\n" HOST "\r\n", 400},
         {"GET http://a?b=/x HTTP/1.1\r\n" HOST "\r\n", 400},
+        {"GET http://h@evil/x HTTP/1.1\r\n" HOST "\r\n", 400},
+        {"GET http://evil\\h/x HTTP/1.1\r\n" HOST "\r\n", 400},
         {"CONNECT a:1 HTTP/1.1\r\n" HOST "\r\n", 501},
     };
     (void)state;
@@ -135,6 +137,7 @@ static void versions_and_connections(void **state)
     assert_false(http_is_hop_by_hop(req.headers, req.header_count, SPAN("x-a")));
     assert_int_equal(parse(absolute, sizeof absolute - 1), HTTP_ERROR_NONE);
     assert_span(req.target, "/y?z");
+    assert_span(req.host, "other:1"); /* not what Host says: RFC 9112, 3.2.2 */
     assert_int_equal(parse(expect, sizeof expect - 1), HTTP_ERROR_NONE);
     assert_true(req.expect_continue && req.chunked);
 }
