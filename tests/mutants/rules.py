@@ -1110,3 +1110,10 @@ mutant(R, "no umask counts", "sidecar/base/os.c", "            (void)chmod(part,
 mutant(R, "a header that may be a key is masked", "sidecar/config/value.c",
        "            secret = secret || span_eq_nocase(", "            secret = secret && span_eq_nocase(",
        ("unit.config.test_config_keys",))
+COLLISIONS = ("scenario.test_collisions",)
+mutant(R, "a memo compares the key whole", SCOPES, "           span_eq(span_make(memo->text, auth.len), auth) &&\n", "", SCOPE)
+mutant(R, "a memo compares the user whole", SCOPES, "span_eq(span_make(memo->text + auth.len, user.len), user);", "true;", SCOPE)
+mutant(R, "a flight is joined by its whole key", FLIGHT, "if (hash_key_eq(f->spec.hash, spec->hash) && span_eq(f->spec.material, spec->material)) {",
+       "if (hash_key_eq(f->spec.hash, spec->hash)) {", COLLISIONS)
+mutant(R, "an exact record is of those bytes", CODEC, "    return span_eq(span_make(body.ptr, v->first), span_make(request.ptr, v->first)) &&",
+       "    return true || span_eq(span_make(body.ptr, v->first), span_make(request.ptr, v->first)) ||", COLLISIONS)

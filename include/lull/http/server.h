@@ -110,7 +110,7 @@ bool http_conn_is_loopback(const struct http_conn *c);
 int http_conn_fd(const struct http_conn *c); /* for peer credentials only */
 /* A small memo of the handler's that lives as long as the connection: HTTP_CONN_MEMO bytes, zeroed
  * at accept, aligned for any type. */
-enum { HTTP_CONN_MEMO = 160 };
+enum { HTTP_CONN_MEMO = 384 };
 void *http_conn_memo(struct http_conn *c);
 
 /* ---- body ---- */

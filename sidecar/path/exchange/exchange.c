@@ -95,9 +95,8 @@ struct task_figures *exchange_figures(struct exchange *x, int kind)
 const struct scope *exchange_person(struct exchange *x)
 {
     if (!x->person_made) {
-        const struct hash_secret *secret = cache_secret(x->engine->parts.cache);
         struct scope_memo *memo = x->conn == NULL ? NULL : http_conn_memo(x->conn);
-        x->person = scope_of(SCOPE_AUTO, x->head.credential, x->head.user, secret, memo);
+        x->person = scope_of(SCOPE_AUTO, x->head.credential, x->head.user, memo);
         x->person_made = true;
     }
     return &x->person;

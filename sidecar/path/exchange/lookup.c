@@ -131,10 +131,9 @@ static enum json_verdict make_normalized_key(struct exchange *x, const struct no
 
 static struct scope scope_by(struct exchange *x, enum scope_rule rule)
 {
-    const struct hash_secret *secret = cache_secret(x->engine->parts.cache);
     return x->scope_given != NULL ? *x->scope_given
            : rule == SCOPE_AUTO   ? *exchange_person(x)
-                                  : scope_of(rule, x->head.credential, x->head.user, secret, NULL);
+                                  : scope_of(rule, x->head.credential, x->head.user, NULL);
 }
 
 enum lookup lookup_key(struct exchange *x)

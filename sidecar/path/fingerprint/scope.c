@@ -7,9 +7,9 @@
  * SHA-256, not XXH3: an Authorization made to collide would open another user's answers.
  *
  * The digest costs more than the rest of a hit together, and a connection repeats its headers: a
- * memo of the connection keeps the last result, found by a keyed hash of the parts and their
- * lengths. The hash's secret never leaves the process and the memo never leaves the connection, so
- * that hash is enough there.
+ * memo of the connection keeps the last result with both parts, which are compared whole. A hash of
+ * them would not do: people share a connection where a proxy keeps it open, and whoever knows the
+ * hash's secret can make two keys of one hash.
  */
 #include "lull/path/fingerprint/fingerprint.h"
 
@@ -24,18 +24,32 @@ static uint32_t memo_len(struct span s)
     return s.ptr == NULL ? absent_len : (uint32_t)s.len;
 }
 
-static struct hash_key memo_key(struct span auth, struct span user,
-                                const struct hash_secret *secret)
+static bool memo_is_of(const struct scope_memo *memo, enum scope_rule rule, struct span auth,
+                       struct span user)
 {
-    struct hash_state state;
-    hash_begin(&state, secret);
-    if (auth.len != 0) {
-        hash_update(&state, auth.ptr, auth.len);
+    return memo->rule == (uint8_t)rule + 1 && memo->auth_len == memo_len(auth) &&
+           memo->user_len == memo_len(user) && span_eq(span_make(memo->text, auth.len), auth) &&
+           span_eq(span_make(memo->text + auth.len, user.len), user);
+}
+
+/* What is too long is not kept. */
+static void memo_keep(struct scope_memo *memo, enum scope_rule rule, struct span auth,
+                      struct span user, const struct scope *scope)
+{
+    memo->rule = 0;
+    if (auth.len > SCOPE_MEMO_TEXT || user.len > SCOPE_MEMO_TEXT - auth.len) {
+        return;
     }
-    if (user.len != 0) {
-        hash_update(&state, user.ptr, user.len);
+    memo->rule = (uint8_t)(rule + 1);
+    memo->auth_len = memo_len(auth);
+    memo->user_len = memo_len(user);
+    memo->scope = *scope;
+    if (auth.len > 0) {
+        memcpy(memo->text, auth.ptr, auth.len);
     }
-    return hash_end(&state);
+    if (user.len > 0) {
+        memcpy(memo->text + auth.len, user.ptr, user.len);
+    }
 }
 
 static void put_length(uint8_t out[8], size_t len)
@@ -67,7 +81,7 @@ static struct scope scope_make(enum scope_rule rule, struct span auth, struct sp
 }
 
 struct scope scope_of(enum scope_rule rule, struct span auth, struct span user,
-                      const struct hash_secret *secret, struct scope_memo *memo)
+                      struct scope_memo *memo)
 {
     if (rule == SCOPE_SHARED) {
         auth = SPAN_NONE;
@@ -75,18 +89,12 @@ struct scope scope_of(enum scope_rule rule, struct span auth, struct span user,
     if (rule == SCOPE_SHARED || rule == SCOPE_AUTH || user.len == 0) {
         user = SPAN_NONE; /* a user header without a value names no user */
     }
-    if (memo == NULL) {
-        return scope_make(rule, auth, user);
+    if (memo != NULL && memo_is_of(memo, rule, auth, user)) {
+        return memo->scope;
     }
-    struct hash_key inputs = memo_key(auth, user, secret);
-    bool known = memo->rule == (uint8_t)rule + 1 && memo->auth_len == memo_len(auth) &&
-                 memo->user_len == memo_len(user) && hash_key_eq(memo->inputs, inputs);
-    if (!known) {
-        *memo = (struct scope_memo){.inputs = inputs,
-                                    .auth_len = memo_len(auth),
-                                    .user_len = memo_len(user),
-                                    .rule = (uint8_t)(rule + 1),
-                                    .scope = scope_make(rule, auth, user)};
+    struct scope scope = scope_make(rule, auth, user);
+    if (memo != NULL) {
+        memo_keep(memo, rule, auth, user, &scope);
     }
-    return memo->scope;
+    return scope;
 }

@@ -41,7 +41,7 @@ static void fixture_init(struct fixture *f)
                                     .kinds = f->kinds,
                                     .kind_count = 2,
                                     .policy_digest = {1, 2, 3}};
-    f->scope = scope_of(SCOPE_AUTO, SPAN("Bearer a"), SPAN("u1"), &secret, NULL);
+    f->scope = scope_of(SCOPE_AUTO, SPAN("Bearer a"), SPAN("u1"), NULL);
 }
 
 static struct fingerprint_exact exact_of(const struct fixture *f)
@@ -164,7 +164,7 @@ static void test_exact_differs_in_every_part(void **state)
     FLIP(b.body = SPAN("{\"model\":\"n\"}"));
     FLIP(b.body = SPAN("{\"model\": \"m\"}"));
     FLIP(b.body = SPAN_NONE);
-    struct scope other = scope_of(SCOPE_AUTO, SPAN("Bearer a"), SPAN("u2"), &secret, NULL);
+    struct scope other = scope_of(SCOPE_AUTO, SPAN("Bearer a"), SPAN("u2"), NULL);
     FLIP(b.scope = &other);
     struct settings changed = f.settings;
     changed.policy_digest[15] = 1;
@@ -298,7 +298,7 @@ static void test_normalized_differs_in_every_part_beside_the_body(void **state)
     FLIP(b.upstream = 1);
     FLIP(b.model = SPAN("n"));
     FLIP(b.model = SPAN_NONE);
-    struct scope other = scope_of(SCOPE_AUTO, SPAN("Bearer b"), SPAN("u1"), &secret, NULL);
+    struct scope other = scope_of(SCOPE_AUTO, SPAN("Bearer b"), SPAN("u1"), NULL);
     FLIP(b.scope = &other);
     struct fixture moved;
     fixture_init(&moved);
@@ -459,7 +459,7 @@ static void test_the_context_is_everything_but_the_text(void **state)
     struct fixture f, other;
     fixture_init(&f);
     fixture_init(&other);
-    other.scope = scope_of(SCOPE_AUTO, SPAN("Bearer a"), SPAN("u2"), &secret, NULL);
+    other.scope = scope_of(SCOPE_AUTO, SPAN("Bearer a"), SPAN("u2"), NULL);
     static const char template[] = "Complete \"this\":\n\x01<text>", end[] = "</text>\t\x7f";
     const struct {
         const struct fixture *f;

@@ -27,15 +27,16 @@ struct scope {
 };
 /* Memo that saves the SHA-256 where a connection repeats its Authorization and user id; zeroed at
  * first. Fits HTTP_CONN_MEMO. */
+enum { SCOPE_MEMO_TEXT = 320 };
 struct scope_memo {
-    struct hash_key inputs; /* keyed hash; compared together with the lengths */
     uint32_t auth_len, user_len;
     uint8_t rule; /* rule + 1; 0: empty */
     struct scope scope;
+    char text[SCOPE_MEMO_TEXT]; /* Authorization, then user id */
 };
 /* auth and user: values of the headers; ptr NULL when absent. memo may be NULL. */
 struct scope scope_of(enum scope_rule rule, struct span auth, struct span user,
-                      const struct hash_secret *secret, struct scope_memo *memo);
+                      struct scope_memo *memo);
 
 /* A key: material is head followed by body. */
 struct fingerprint {
