@@ -1111,7 +1111,7 @@ mutant(R, "a header that may be a key is masked", "sidecar/config/value.c",
        "            secret = secret || span_eq_nocase(", "            secret = secret && span_eq_nocase(",
        ("unit.config.test_config_keys",))
 COLLISIONS = ("scenario.test_collisions",)
-mutant(R, "a memo compares the key whole", SCOPES, "           span_eq(span_make(memo->text, auth.len), auth) &&\n", "", SCOPE)
+mutant(R, "a memo compares the key whole", SCOPES, "memo->user_len == memo_len(user) && span_eq(span_make(memo->text, auth.len), auth) &&", "memo->user_len == memo_len(user) &&", SCOPE)
 mutant(R, "a memo compares the user whole", SCOPES, "span_eq(span_make(memo->text + auth.len, user.len), user);", "true;", SCOPE)
 mutant(R, "a flight is joined by its whole key", FLIGHT, "if (hash_key_eq(f->spec.hash, spec->hash) && span_eq(f->spec.material, spec->material)) {",
        "if (hash_key_eq(f->spec.hash, spec->hash)) {", COLLISIONS)
