@@ -116,20 +116,23 @@ static void test_memo_never_answers_for_another(void **state)
 static void test_memo_of_long_values(void **state)
 {
     (void)state;
-    char auth[2][SCOPE_MEMO_TEXT + 8], user[8];
+    char auth[2][SCOPE_MEMO_TEXT + 8], user[2][8];
     memset(auth, 'a', sizeof auth);
     memset(user, 'u', sizeof user);
     struct scope_memo memo = {0};
     for (size_t len = SCOPE_MEMO_TEXT - 8; len < SCOPE_MEMO_TEXT + 8; len++) {
-        for (size_t more = 0; more < sizeof user; more++) {
+        for (size_t more = 1; more < sizeof user[0]; more++) {
             auth[1][len - 1] = 'b';
-            for (int i = 0; i < 4; i++) {
-                struct span a = span_make(auth[i % 2], len);
-                struct scope got = scope_of(SCOPE_AUTO, a, span_make(user, more), &memo);
-                struct scope want = plain(SCOPE_AUTO, a, span_make(user, more));
+            user[1][more - 1] = 'v';
+            for (int i = 0; i < 4; i++) { /* one of them changes */
+                struct span a = span_make(auth[(i + 1) / 2 % 2], len),
+                            u = span_make(user[i / 2], more);
+                struct scope got = scope_of(SCOPE_AUTO, a, u, &memo);
+                struct scope want = plain(SCOPE_AUTO, a, u);
                 assert_memory_equal(got.digest, want.digest, sizeof got.digest);
             }
             auth[1][len - 1] = 'a';
+            user[1][more - 1] = 'u';
         }
     }
 }
