@@ -4,6 +4,7 @@
 # answers are kept in /data, the control socket is in /run/lull. The same file serves amd64 and arm64.
 FROM docker.io/library/debian:bookworm-slim AS build
 RUN apt-get update \
+    && apt-get upgrade -y \
     && apt-get install -y --no-install-recommends gcc libc6-dev cmake ninja-build pkg-config \
         libevent-dev libcurl4-openssl-dev liblmdb-dev libxxhash-dev libcjson-dev libssl-dev ca-certificates \
     && rm -rf /var/lib/apt/lists/*
