@@ -1083,6 +1083,17 @@ mutant(R, "new settings read the head", "sidecar/path/exchange/engine.c",
        "    e->settings = settings;\n    route_forget(e);\n", "    e->settings = settings;\n", ("scenario.test_routes",))
 mutant(R, "the listener decides about Host", ROUTE,
        "if (known != NULL && known->loopback == http_conn_is_loopback(x->conn)) {", "if (known != NULL) {", ("integration.http",))
+mutant(R, "a head with Via is read each time", ROUTE,
+       "http_header_get(r, SPAN(\"Via\")).ptr != NULL) {", "http_header_get(r, SPAN(\"Via\")).ptr == NULL && r->same == 0) {",
+       ("scenario.test_routes",))
+mutant(R, "a known head's key has the secret of the files that are there", "sidecar/path/exchange/lookup.c",
+       "    x->scope = known->scope;\n",
+       "    static struct hash_secret first;\n    static bool set;\n    first = set ? first : *secret;\n    set = true;\n"
+       "    secret = &first;\n    x->scope = known->scope;\n", ("scenario.test_routes",))
+mutant(R, "the body of the request counts, not the known one", "sidecar/path/fingerprint/fingerprint.c",
+       "        seal(f, f->storage.len, body, secret);\n    }\n    return e;\n}\n\nvoid normalized_body_read(",
+       "        seal(f, f->storage.len, of->body, secret);\n    }\n    return e;\n}\n\nvoid normalized_body_read(",
+       ("unit.fingerprint.test_fingerprint_keys",))
 mutant(R, "a timer is not early", "sidecar/base/loop.c", "    if (early > 0) {", "    if (early > USEC_PER_S) {", ("unit.base.test_loop",))
 mutant(R, "what is collected is seen", "sidecar/path/store/store.c",
        "    reader_release(s);\n    pthread_mutex_lock(&s->mutex);\n    struct store_job *job", "    pthread_mutex_lock(&s->mutex);\n    struct store_job *job",
@@ -1091,7 +1102,7 @@ mutant(R, "what is collected is seen", "sidecar/path/store/store.c",
 # ---- who may ask, and look ----
 
 R = "security"
-ROUTE, SECRETS = "sidecar/path/exchange/route.c", ("integration.secrets",)
+SECRETS = ("integration.secrets",)
 mutant(R, "a key of lull's is not for other sites", ROUTE, "    if (lends_key(x) && !guard_origin(",
        "    if (lends_key(x) && false && !guard_origin(", ("integration.http",))
 mutant(R, "another header with a key tells clients apart", ROUTE, "h->auth.ptr != NULL ? h->auth : other_credential(r);",

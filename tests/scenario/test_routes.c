@@ -6,6 +6,10 @@
 #include "lull/path/compare/compare.h"
 #include "lull/path/exchange/exchange.h"
 
+#include "path/server/server_priv.h"
+
+#include <stdlib.h>
+
 /* The whole path of a call, as the server sees it. */
 static const char *path_of(struct world *w, struct upstream_call *call)
 {
@@ -377,6 +381,107 @@ static void a_repeated_head_is_read_by_the_new_settings(void **state)
     world_end(w);
 }
 
+/* Whether the cache has the request by its bytes, under the secret that it has now. */
+static bool is_stored_exactly(struct world *w, const char *body)
+{
+    struct scope scope = scope_of(SCOPE_AUTO, SPAN_NONE, SPAN_NONE, NULL);
+    struct fingerprint_exact in = {.settings = world_settings(w),
+                                   .method = SPAN("POST"),
+                                   .path = SPAN("/v1/chat/completions"),
+                                   .scope = &scope,
+                                   .body = span_of(body)};
+    struct fingerprint f = {0};
+    struct cache_hit hit;
+    struct cache *cache = world_cache(w);
+    assert_int_equal(fingerprint_exact(&in, cache_secret(cache), &f), ERR_OK);
+    struct cache_key key = {.hash = f.hash, .head = f.head, .body = f.body};
+    enum cache_result found = cache_find_exact(cache, &key, loop_wall(world_loop(w)), &hit);
+    fingerprint_free(&f);
+    if (found == CACHE_HIT || found == CACHE_PENDING) {
+        cache_release(cache);
+        return true;
+    }
+    return false;
+}
+
+static void asked_and_stored(struct world *w, struct client *c, const char *body)
+{
+    client_clear(c);
+    client_post(c, "/v1/chat/completions", "", body);
+    model_answer(last(w), "{\"title\": \"Greeting\"}");
+    assert_has(client_reply(c), "fwd=miss; stored\r\n");
+    assert_true(is_stored_exactly(w, body));
+}
+
+/* What is known of a head does not outlive the secret of the cache's files. */
+static void a_repeated_head_goes_on_with_another_cache(void **state)
+{
+    static const char *const sets[] = {"tasks.settle=0", NULL};
+    char command[256];
+    (void)state;
+    struct world *w = world_begin(sets);
+    struct client *c = client_open(w);
+    const char *body = ask_title("How are you?", "Fine.");
+    asked_and_stored(w, c, body);
+    cache_flush(world_cache(w));
+    const struct hash_secret before = *cache_secret(world_cache(w));
+    snprintf(command, sizeof command, "rm -r '%s'", world_settings(w)->server.data_dir);
+    assert_int_equal(system(command), 0);
+    asked_and_stored(w, c, ask_title("What is due?", "The rent."));
+    cache_flush(world_cache(w));
+    assert_memory_not_equal(&before, cache_secret(world_cache(w)), sizeof before);
+    asked_and_stored(w, c, body);
+    world_end(w);
+}
+
+/* What Via says is asked each time: its mark is of another lulld at first, and of this one then. */
+static void a_repeated_via_is_read_each_time(void **state)
+{
+    static const char *const sets[] = {"tasks.settle=0", NULL};
+    char headers[64];
+    (void)state;
+    struct world *w = world_begin(sets);
+    struct client *c = client_open(w);
+    const char *body = ask_title("How are you?", "Fine.");
+    snprintf(headers, sizeof headers, "Via: 1.1 lull-0123.1\r\n");
+    client_post(c, "/v1/chat/completions", headers, body);
+    model_answer(last(w), "{\"title\": \"Greeting\"}");
+    client_clear(c);
+    client_post(c, "/v1/chat/completions", headers, body);
+    assert_has(client_reply(c), "Cache-Status: lull; hit; ");
+    snprintf(world_servers(w)->id, SERVER_ID_MAX, "lull-0123");
+    client_clear(c);
+    client_post(c, "/v1/chat/completions", headers, body);
+    assert_has(client_reply(c), "HTTP/1.1 508 ");
+    world_end(w);
+}
+
+/* The page of another site: its head is let in, and with a key of lull's it is not, however often. */
+static void a_repeated_head_of_a_page_gets_no_key(void **state)
+{
+    static const char *const lent[] = {"upstream.default.api_key=sk", "tasks.settle=0", NULL};
+    static const char *const open[] = {"tasks.settle=0", NULL};
+    static const char headers[] = "Origin: http://evil.example\r\n";
+    static const char *const hello[] = {"Hello", NULL};
+    (void)state;
+    struct world *w = world_begin(open);
+    struct client *c = client_open(w);
+    for (size_t i = 0; i < 2; i++) {
+        client_clear(c);
+        client_post(c, "/v1/chat/completions", headers, ask_chat(hello));
+        model_answer(last(w), "Hi");
+        assert_has(client_reply(c), "HTTP/1.1 200 ");
+    }
+    world_reload(w, lent);
+    for (size_t i = 0; i < 3; i++) {
+        client_clear(c);
+        client_post(c, "/v1/chat/completions", headers, ask_chat(hello));
+        assert_has(client_reply(c), "HTTP/1.1 403 ");
+    }
+    assert_int_equal(model_calls(w), 2);
+    world_end(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -391,6 +496,9 @@ int main(void)
         cmocka_unit_test(a_template_is_no_conversation),
         cmocka_unit_test(without_the_text_there_is_no_typist),
         cmocka_unit_test(a_repeated_head_is_read_by_the_new_settings),
+        cmocka_unit_test(a_repeated_head_goes_on_with_another_cache),
+        cmocka_unit_test(a_repeated_via_is_read_each_time),
+        cmocka_unit_test(a_repeated_head_of_a_page_gets_no_key),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -143,9 +143,13 @@ void route_forget(struct engine *e)
     e->known.same = 0;
 }
 
+/* Not a head with Via: is_back() asks the servers about it, which are no part of the settings. */
 static void keep(const struct exchange *x, const struct http_request *r)
 {
     struct known_head *known = &x->engine->known;
+    if (http_header_get(r, SPAN("Via")).ptr != NULL) {
+        return;
+    }
     known->same = r->same;
     known->loopback = http_conn_is_loopback(x->conn);
     known->head = x->head;

@@ -218,6 +218,26 @@ static void test_exact_borrows_the_body_and_reuses_its_storage(void **state)
     assert_null(fp.storage.data);
 }
 
+/* The secret is new where the files of the cache were replaced. */
+static void test_exact_again_is_the_key_of_that_body_and_secret(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    struct fingerprint_exact a = exact_of(&f);
+    struct fingerprint of = {0}, again = {0}, whole = {0};
+    struct hash_secret other = secret;
+    other.bytes[0] ^= 0xFF;
+    assert_int_equal(fingerprint_exact(&a, &secret, &of), ERR_OK);
+    a.body = SPAN("{\"model\":\"another\"}");
+    assert_int_equal(fingerprint_exact(&a, &other, &whole), ERR_OK);
+    assert_int_equal(fingerprint_exact_again(&of, a.body, &other, &again), ERR_OK);
+    assert_true(same(&whole, &again));
+    fingerprint_free(&of);
+    fingerprint_free(&again);
+    fingerprint_free(&whole);
+}
+
 static void test_normalized_ignores_style_order_and_what_is_not_asked(void **state)
 {
     (void)state;
@@ -524,6 +544,7 @@ int main(void)
         cmocka_unit_test(test_exact_differs_in_every_part),
         cmocka_unit_test(test_parts_cannot_be_shifted_into_each_other),
         cmocka_unit_test(test_exact_borrows_the_body_and_reuses_its_storage),
+        cmocka_unit_test(test_exact_again_is_the_key_of_that_body_and_secret),
         cmocka_unit_test(test_normalized_ignores_style_order_and_what_is_not_asked),
         cmocka_unit_test(test_normalized_differs_in_every_other_member),
         cmocka_unit_test(test_normalized_differs_in_every_part_beside_the_body),
