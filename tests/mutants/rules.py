@@ -1087,9 +1087,9 @@ mutant(R, "a head with Via is read each time", ROUTE,
        "http_header_get(r, SPAN(\"Via\")).ptr != NULL) {", "http_header_get(r, SPAN(\"Via\")).ptr == NULL && r->same == 0) {",
        ("scenario.test_routes",))
 mutant(R, "a known head's key has the secret of the files that are there", "sidecar/path/exchange/lookup.c",
-       "    x->scope = known->scope;\n",
+       "    x->scope = x->person = known->scope;\n",
        "    static struct hash_secret first;\n    static bool set;\n    first = set ? first : *secret;\n    set = true;\n"
-       "    secret = &first;\n    x->scope = known->scope;\n", ("scenario.test_routes",))
+       "    secret = &first;\n    x->scope = x->person = known->scope;\n", ("scenario.test_routes",))
 mutant(R, "the body of the request counts, not the known one", "sidecar/path/fingerprint/fingerprint.c",
        "        seal(f, f->storage.len, body, secret);\n    }\n    return e;\n}\n\nvoid normalized_body_read(",
        "        seal(f, f->storage.len, of->body, secret);\n    }\n    return e;\n}\n\nvoid normalized_body_read(",
