@@ -4,6 +4,8 @@
  * how many calls pass before it, and how it fails; the library counts every call, and writes what
  * the failed one was: its size, its callers, the port of the peer of its socket. One call fails for
  * each time that the test arms it.
+ *
+ * Beside that, TORTURE_FILESYSTEM (any of: maps flock records) names what no file system has.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -17,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -159,6 +162,13 @@ static int fault(enum call call, int fd, size_t size, int always)
         return -1;                                                                                 \
     }
 
+/* Whether the file systems are to be without that: TORTURE_FILESYSTEM names what they lack. */
+static int lacks(const char *what)
+{
+    const char *named = getenv("TORTURE_FILESYSTEM");
+    return named != NULL && strstr(named, what) != NULL;
+}
+
 /* ---- memory ---- */
 
 void *malloc(size_t size)
@@ -194,6 +204,10 @@ void *realloc(void *old, size_t size)
 void *mmap(void *at, size_t size, int prot, int flags, int fd, off_t offset)
 {
     REAL(mmap)
+    if (inside == 0 && fd >= 0 && (flags & MAP_SHARED) != 0 && lacks("maps")) {
+        errno = ENODEV;
+        return MAP_FAILED;
+    }
     int how = fault(CALL_MMAP, -1, size, 1);
     if (how != 0) {
         errno = how;
@@ -361,6 +375,40 @@ int ftruncate(int fd, off_t size)
     FAIL(how)
     return real(fd, size);
 }
+
+int flock(int fd, int operation)
+{
+    REAL(flock)
+    if (lacks("flock")) {
+        errno = ENOLCK;
+        return -1;
+    }
+    return real(fd, operation);
+}
+
+static int lock_is_refused(int command)
+{
+    return (command == F_SETLK || command == F_SETLKW || command == F_OFD_SETLK) &&
+           lacks("records");
+}
+
+/* The third argument is a number or a pointer, in the same register. */
+#define FCNTL(name)                                                                                \
+    int name(int fd, int command, ...)                                                             \
+    {                                                                                              \
+        REAL(name)                                                                                 \
+        va_list args;                                                                              \
+        va_start(args, command);                                                                   \
+        void *more = va_arg(args, void *);                                                         \
+        va_end(args);                                                                              \
+        if (lock_is_refused(command)) {                                                            \
+            errno = ENOLCK;                                                                        \
+            return -1;                                                                             \
+        }                                                                                          \
+        return real(fd, command, more);                                                            \
+    }
+FCNTL(fcntl)
+FCNTL(fcntl64)
 
 /* The descriptor is closed all the same, as Linux does. */
 int close(int fd)

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """The store under what can happen to it: kill -9 at random instants of a write load, damaged files, a
-disk that is read-only.
+disk that is read-only, file systems without shared maps or locks (by fault.c).
 
-    store.py [--long] [--only kill,damage,readonly] [--rounds N] [--seed N]
+    store.py [--long] [--only kill,damage,readonly,filesystem] [--rounds N] [--seed N]
 
 What holds in every round: each answer is the one that the model gave for that text, from the cache or
 not; what was reported as committed before a kill is still there; a daemon dies of a damaged file at
@@ -24,7 +24,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "integration"))
 from client import Client, Cut  # noqa: E402
-from lull import SANITIZER_SIGNS, Lull, eventually  # noqa: E402
+from lull import BIN, SANITIZED, SANITIZER_SIGNS, Lull, eventually  # noqa: E402
 from prompts import PATH, body, headers  # noqa: E402
 from upstream import Upstream, good_content  # noqa: E402
 
@@ -259,6 +259,30 @@ class Bench:
         for number in range(rounds):
             self.damage_round(number, texts, original)
 
+    # ---- file systems that lack something --------------------------------------------------------------
+    def filesystems(self):
+        """Without shared maps, or without locks: no cache, and the log says why, once. What was on the disk is
+        there again on a file system that has them."""
+        texts = self.fill(4)
+        for lacking, word in (("maps", "shared memory maps"), ("flock", "cannot be locked"), ("records", "no locks")):
+            self.lull.stop()
+            self.lull.environment = {"LD_PRELOAD": preload(), "TORTURE_FILESYSTEM": lacking}
+            self.start(f"without {lacking}")
+            for text in texts:
+                if self.title(text, f"without {lacking}") != "miss":
+                    self.problem(lacking, "a hit, or no answer")
+            state, log = self.lull.stats()["cache"]["state"], self.lull.log_text()
+            if not state.startswith("off: ") or word not in state or "local file system" not in state:
+                self.problem(lacking, f"the state is {state}")
+            if log.count("the cache is off") != 1 or "set aside" in log:
+                self.problem(lacking, f"the log: {log[-500:]}")
+            self.counts[f"without {lacking}"] += 1
+            self.lull.stop()
+            self.lull.environment = {}
+            self.start(f"after {lacking}")
+            if [self.title(text, f"after {lacking}") for text in texts] != ["hit"] * len(texts):
+                self.problem(lacking, "what was stored is gone")
+
     # ---- a read-only file system --------------------------------------------------------------------
     def readonly(self):
         self.lull.stop()
@@ -289,6 +313,15 @@ class Bench:
             subprocess.run(["umount", "-l", data], check=False)
 
 
+def preload():
+    """fault.so, with the sanitizers' runtime where lulld needs it first."""
+    library = os.environ.get("LULL_FAULT_LIBRARY", os.path.join(BIN, "tests", "libfault.so"))
+    if not SANITIZED:
+        return library
+    runtime = subprocess.run(["gcc", "-print-file-name=libasan.so"], check=True, capture_output=True, text=True).stdout.strip()
+    return f"{os.path.realpath(runtime)} {library}"
+
+
 def backtrace(pid):
     """Where the threads of a process that hangs are, if gdb is there to say it."""
     if shutil.which("gdb") is None:
@@ -301,7 +334,7 @@ def backtrace(pid):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--long", action="store_true")
-    parser.add_argument("--only", default="kill,damage,readonly")
+    parser.add_argument("--only", default="kill,damage,readonly,filesystem")
     parser.add_argument("--rounds", type=int, help="of each")
     parser.add_argument("--seed", type=int, default=int(time.time()))
     options = parser.parse_args()
@@ -315,6 +348,8 @@ def main():
                 bench.kills(options.rounds or (500 if options.long else 20))
             elif part == "damage":
                 bench.damages(options.rounds or (1000 if options.long else 20))
+            elif part == "filesystem":
+                bench.filesystems()
             else:
                 bench.readonly()
         finally:

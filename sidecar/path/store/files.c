@@ -71,6 +71,10 @@ const char *files_reason(int code)
         return "the disk quota is used up";
     case EROFS:
         return "the file system is read-only";
+    case ENODEV:
+        return "its file system has no shared memory maps; put data_dir on a local file system";
+    case ENOLCK:
+        return "its file system has no locks; put data_dir on a local file system";
     default:
         return mdb_strerror(code);
     }
