@@ -27,7 +27,7 @@ struct daemon {
     struct control *control;
     struct exchange_listener access_log;
     struct loop_signal *signals[4];
-    struct loop_timer *drain_timer;
+    struct loop_timer *drain_timer, *memory_timer;
     mono_t started;
     bool draining;
     int status;

@@ -13,6 +13,9 @@
 #include <signal.h>
 #include <stdlib.h>
 
+enum { MEMORY_SPARE = 8 * 1024 * 1024 };
+static const usec_t MEMORY_EVERY = 60 * USEC_PER_S;
+
 static void on_drained(void *ctx)
 {
     struct daemon *d = ctx;
@@ -291,6 +294,14 @@ static void on_figures_signal(void *ctx)
     buf_free(&out);
 }
 
+/* Requests of all sizes leave holes in the heap, which would only grow. */
+static void on_memory_timer(void *ctx)
+{
+    struct daemon *d = ctx;
+    (void)os_return_memory(MEMORY_SPARE);
+    loop_timer_start(d->memory_timer, MEMORY_EVERY);
+}
+
 void lifecycle_init(struct daemon *d)
 {
     d->signals[0] = loop_signal_create(d->loop, SIGTERM, on_stop_signal, d);
@@ -298,6 +309,8 @@ void lifecycle_init(struct daemon *d)
     d->signals[2] = loop_signal_create(d->loop, SIGHUP, on_reload_signal, d);
     d->signals[3] = loop_signal_create(d->loop, SIGUSR1, on_figures_signal, d);
     d->drain_timer = loop_timer_create(d->loop, on_drain_timeout, d);
+    d->memory_timer = loop_timer_create(d->loop, on_memory_timer, d);
+    loop_timer_start(d->memory_timer, MEMORY_EVERY);
 }
 
 void lifecycle_finish(struct daemon *d)
@@ -308,4 +321,5 @@ void lifecycle_finish(struct daemon *d)
         }
     }
     loop_timer_destroy(d->drain_timer);
+    loop_timer_destroy(d->memory_timer);
 }

@@ -5,6 +5,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ifaddrs.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <netinet/in.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -191,6 +194,41 @@ uint64_t os_open_fds(void)
     }
     return open_fds;
 }
+
+#ifdef __GLIBC__
+
+void os_return_large_blocks(void)
+{
+    (void)mallopt(M_MMAP_THRESHOLD, 256 * 1024);
+    (void)mallopt(M_TRIM_THRESHOLD, 1024 * 1024);
+}
+
+bool os_return_memory(size_t spare)
+{
+#if __GLIBC_PREREQ(2, 33)
+    uint64_t anon, file;
+    struct mallinfo2 heap = mallinfo2();
+    os_rss(&anon, &file);
+    return anon > heap.uordblks + heap.hblkhd + spare && malloc_trim(0) == 1;
+#else
+    (void)spare;
+    return false;
+#endif
+}
+
+#else
+
+void os_return_large_blocks(void)
+{
+}
+
+bool os_return_memory(size_t spare)
+{
+    (void)spare;
+    return false;
+}
+
+#endif
 
 int64_t os_cpu_us(void)
 {

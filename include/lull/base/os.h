@@ -35,6 +35,13 @@ void os_hide_memory(void);
 
 /* Resident memory in bytes, anonymous and file-backed; 0 where the system cannot tell. */
 void os_rss(uint64_t *anon, uint64_t *file);
+/* From here on blocks of 256 KB and more go back to the system when they are freed, and of the heap
+ * what is over 1 MB at its end. glibc by itself takes the size of the largest block that was freed, 32
+ * MB at most, for the limit of both. */
+void os_return_large_blocks(void);
+/* Gives freed memory between blocks in use back to the system, where more than `spare` bytes of it are
+ * resident. Takes some milliseconds for 50 MB. true: it did. */
+bool os_return_memory(size_t spare);
 /* CPU time of the process, user and system, in microseconds. */
 int64_t os_cpu_us(void);
 

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -184,6 +185,39 @@ static void a_descriptor_that_is_none_is_an_error(void **state)
     close(pair[1]);
 }
 
+/* Blocks that are freed between blocks in use are holes in the heap. */
+static void holes_in_the_heap_go_back(void **state)
+{
+#ifdef __SANITIZE_ADDRESS__
+    (void)state;
+    skip();
+#else
+    enum { HOLES = 2000, HOLE = 20000 };
+    static void *holes[HOLES], *kept[HOLES];
+    uint64_t full, anon, file;
+    (void)state;
+    os_return_large_blocks();
+    for (size_t i = 0; i < HOLES; i++) {
+        holes[i] = mem_new(HOLE);
+        memset(holes[i], 1, HOLE);
+        kept[i] = mem_new(100);
+    }
+    os_rss(&full, &file);
+    for (size_t i = 0; i < HOLES; i++) {
+        free(holes[i]);
+    }
+    if (!os_return_memory(HOLES * (size_t)HOLE / 2)) {
+        skip(); /* the C library cannot */
+    }
+    os_rss(&anon, &file);
+    assert_true(anon + HOLES * (uint64_t)HOLE * 3 / 4 < full);
+    assert_false(os_return_memory(HOLES * (size_t)HOLE / 2));
+    for (size_t i = 0; i < HOLES; i++) {
+        free(kept[i]);
+    }
+#endif
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -194,6 +228,7 @@ int main(void)
         cmocka_unit_test(the_service_manager_is_told_by_a_path_or_an_abstract_name),
         cmocka_unit_test(directories_are_made_with_their_parents),
         cmocka_unit_test(a_descriptor_that_is_none_is_an_error),
+        cmocka_unit_test(holes_in_the_heap_go_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
