@@ -180,6 +180,7 @@ void control_entries_remove(struct control *ctl, struct http_conn *c, struct spa
         control_reply_error(c, 404, SPAN("there is no entry of that id"));
         return;
     }
+    engine_forget(ctl->parts.engine);
     cache_remove(ctl->parts.cache, key, on_count, pending_new(ctl, c, false));
 }
 
@@ -195,6 +196,7 @@ void control_entries_purge(struct control *ctl, struct http_conn *c)
         control_reply_error(
             c, 400, SPAN("say what: kind=, scope=, model=, older=, or all=yes for everything"));
     } else {
+        engine_forget(ctl->parts.engine);
         cache_purge(ctl->parts.cache, &q.filter, on_count, pending_new(ctl, c, true));
     }
     control_query_free(&q);

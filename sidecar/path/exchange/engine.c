@@ -376,6 +376,15 @@ void engine_destroy(struct engine *e)
     free(e);
 }
 
+/* Gives the held suggestions the room that the settings say. */
+static void fit_suggestions(struct engine *e)
+{
+    const struct cache_settings *cache = &e->settings->cache;
+    size_t entries = cache->type_through ? (size_t)cache->type_through_entries : 0;
+    through_resize(e->through, entries);
+    through_resize(observe_through(e->observe), entries);
+}
+
 void engine_configure(struct engine *e, struct settings *settings)
 {
     settings_ref(settings);
@@ -390,10 +399,16 @@ void engine_configure(struct engine *e, struct settings *settings)
     if (!settings->cache.keep_requests) {
         misses_clear(e->misses);
     }
-    size_t entries =
-        settings->cache.type_through ? (size_t)settings->cache.type_through_entries : 0;
-    through_resize(e->through, entries);
-    through_resize(observe_through(e->observe), entries);
+    fit_suggestions(e);
+}
+
+void engine_forget(struct engine *e)
+{
+    transcripts_clear(e->transcripts);
+    misses_clear(e->misses);
+    through_resize(e->through, 0);
+    through_resize(observe_through(e->observe), 0);
+    fit_suggestions(e);
 }
 
 struct flight_table *engine_flights(struct engine *e)

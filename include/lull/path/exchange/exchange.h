@@ -53,6 +53,10 @@ void engine_destroy(struct engine *e);
  * theirs. Refusals of servers are forgotten, and held suggestions are fitted to the new limit. */
 void engine_configure(struct engine *e, struct settings *settings);
 
+/* Forgets what is held of requests beside the cache: conversations, suggestions, missed requests. With
+ * a purge or a removal, which keeps it from being used: here its memory goes too. */
+void engine_forget(struct engine *e);
+
 /* What would be done with a request now, by the same steps. Counts and changes nothing. Fills in out,
  * whose texts are copies or static. */
 void engine_explain(struct engine *e, const struct explain_request *in, struct explanation *out);
