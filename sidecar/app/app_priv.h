@@ -22,6 +22,7 @@ struct daemon {
     struct servers *servers;
     struct schedule *schedule;
     struct engine *engine;
+    struct budget memory; /* max_buffered */
     struct compare *compare;
     struct edge *edge;
     struct control *control;

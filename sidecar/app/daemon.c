@@ -25,11 +25,12 @@ static enum err daemon_init(struct daemon *d, char *why, size_t why_size)
     d->pool = upstream_pool_create(d->loop);
     d->servers = servers_create(d->loop, d->pool, d->figures);
     d->schedule = schedule_create(d->servers);
-    struct engine_parts parts = {d->loop, d->cache, d->pool, d->servers, d->schedule, d->figures};
+    struct engine_parts parts = {d->loop,     d->cache,   d->pool,   d->servers,
+                                 d->schedule, d->figures, &d->memory};
     d->engine = engine_create(&parts, s);
     d->compare = compare_create(d->loop, d->cache, d->servers, d->engine);
     access_log_setup(d);
-    d->edge = edge_create(d->loop, s, &engine_handler, d->engine);
+    d->edge = edge_create(d->loop, s, &d->memory, &engine_handler, d->engine);
     struct control_parts control = lifecycle_parts(d);
     enum err e = control_create(&control, &d->control, why, why_size);
     if (e == ERR_OK) {

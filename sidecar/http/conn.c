@@ -48,7 +48,7 @@ void conn_close(struct http_conn *c)
     loop_defer_cancel(s->loop, &c->work);
     close(c->fd);
     list_remove(&c->node);
-    s->buffered -= c->counted;
+    (void)budget_settle(s->memory, &c->counted, 0);
     if (c->slot != NULL) {
         server_slot_back(s, c->slot);
         c->slot = NULL;

@@ -83,8 +83,8 @@ struct http_server {
     struct slot *slots;
     size_t slot_count;
     struct http_counts counts;
-    size_t buffered;
-    bool accepting; /* listeners are being watched */
+    struct budget own_memory, *memory; /* of held bodies */
+    bool accepting;                    /* listeners are being watched */
     struct loop_timer *accept_timer;
     mono_t warned;
     bool draining;
@@ -143,7 +143,7 @@ struct http_conn {
     bool held_in_slot; /* the held body lies behind the head */
     size_t hold_max;
     struct buf held;
-    size_t counted; /* of held, in server->buffered */
+    size_t counted; /* for `held`, in server->memory */
     int64_t body_left;
     int64_t body_seen;
     struct http_chunked chunked;

@@ -157,16 +157,25 @@ static void body_fails(struct http_conn *c, enum http_error error)
     }
 }
 
+/* Counts so many bytes more of the held body. false: there is no room for them. */
+static bool count_held(struct http_conn *c, size_t more)
+{
+    struct http_server *s = c->server;
+    return budget_settle(s->memory, &c->counted, c->counted + more * s->limits.held_cost);
+}
+
 /* Adds to the held body. false: over a limit, nothing was added. */
 static bool hold_piece(struct http_conn *c, struct span piece)
 {
     struct http_server *s = c->server;
-    if (piece.len > c->hold_max - c->held.len || s->buffered + piece.len > s->limits.max_buffered ||
-        buf_append_span(&c->held, piece) != ERR_OK) {
+    size_t before = c->counted;
+    if (piece.len > c->hold_max - c->held.len || !count_held(c, piece.len)) {
         return false;
     }
-    c->counted += piece.len;
-    s->buffered += piece.len;
+    if (buf_append_span(&c->held, piece) != ERR_OK) {
+        (void)budget_settle(s->memory, &c->counted, before);
+        return false;
+    }
     return true;
 }
 
@@ -179,8 +188,7 @@ static void stream_held(struct http_conn *c)
         return;
     }
     buf_move(&held, &c->held);
-    s->buffered -= c->counted;
-    c->counted = 0;
+    (void)budget_settle(s->memory, &c->counted, 0);
     s->handler.on_body(c, buf_span(&held), s->ctx);
     buf_free(&held);
 }
@@ -222,12 +230,9 @@ static bool hold_in_slot(struct http_conn *c)
     const struct http_request *r = &c->slot->request;
     if (c->mode != BODY_HOLD || r->chunked || c->body_at != r->head_len || c->held.len > 0 ||
         c->body_left == 0 || (uint64_t)c->body_left > c->in_len - c->body_at ||
-        (uint64_t)c->body_left > c->hold_max ||
-        c->server->buffered + (uint64_t)c->body_left > c->server->limits.max_buffered) {
+        (uint64_t)c->body_left > c->hold_max || !count_held(c, (size_t)c->body_left)) {
         return false;
     }
-    c->counted += (size_t)c->body_left;
-    c->server->buffered += (size_t)c->body_left;
     c->held_in_slot = true;
     c->body_at += (size_t)c->body_left;
     c->body_left = 0;
@@ -271,8 +276,7 @@ static void end_request(struct http_conn *c)
     struct http_server *s = c->server;
     size_t used = c->body_at;
     c->state = CONN_WAITING;
-    s->buffered -= c->counted;
-    c->counted = 0;
+    (void)budget_settle(s->memory, &c->counted, 0);
     buf_free(&c->held);
     c->held_in_slot = false;
     c->in_len -= used;
@@ -350,18 +354,19 @@ static ssize_t read_socket(struct http_conn *c)
                      !c->body_ended && !c->slot->request.chunked && c->body_at == c->in_len &&
                      c->held.len > 0;
     size_t want = (uint64_t)c->body_left < 65536 ? (size_t)c->body_left : 65536;
-    struct http_server *s = c->server;
-    if (!into_held || want > c->hold_max - c->held.len ||
-        s->buffered + want > s->limits.max_buffered || buf_reserve(&c->held, want) != ERR_OK) {
+    size_t before = c->counted;
+    bool counted = into_held && want <= c->hold_max - c->held.len && count_held(c, want);
+    if (!counted || buf_reserve(&c->held, want) != ERR_OK) {
+        (void)budget_settle(c->server->memory, &c->counted, before);
         ssize_t read = recv(c->fd, c->slot->data + c->in_len, SLOT_BYTES - c->in_len, 0);
         c->in_len += read > 0 ? (size_t)read : 0;
         return read;
     }
     ssize_t n = recv(c->fd, c->held.data + c->held.len, want, 0);
+    (void)budget_settle(c->server->memory, &c->counted, before);
     if (n > 0) {
+        (void)count_held(c, (size_t)n); /* less than there was room for */
         c->held.len += (size_t)n;
-        c->counted += (size_t)n;
-        s->buffered += (size_t)n;
         c->body_left -= n;
         c->body_seen += n;
         c->body_ended = c->body_left == 0;

@@ -95,6 +95,9 @@ static void set_limits(struct http_server *s, const struct http_limits *limits)
     s->limits = *limits;
     s->limits.high_water = limits->high_water == 0 ? HIGH_WATER : limits->high_water;
     s->limits.low_water = limits->low_water == 0 ? LOW_WATER : limits->low_water;
+    s->limits.held_cost = limits->held_cost == 0 ? 1 : limits->held_cost;
+    s->memory = limits->memory == NULL ? &s->own_memory : limits->memory;
+    s->memory->max = limits->max_buffered;
 }
 
 struct http_server *http_server_create(struct loop *loop, const struct http_limits *limits,

@@ -276,8 +276,8 @@ class Limits(LullTest):
 
     def test_above_max_buffered_a_task_streams_through_unheld(self):
         up = self.upstream()
-        lull = self.lull(up, server="max_buffered = 64KB\nmax_task_body = 60KB")
-        holder = self.connect(lull)  # holds 50 KB that do not end
+        lull = self.lull(up, server="max_buffered = 384KB\nmax_task_body = 60KB")
+        holder = self.connect(lull)  # holds 50 KB that do not end; each byte counts six times
         holder.start("POST", "/v1/chat/completions", [("Content-Length", "55000")] + prompts.headers())
         holder.send(b" " * 50000)
         c = self.connect(lull)

@@ -441,6 +441,96 @@ static void a_flight_without_memory_keeps_nothing_of_the_callers(void **state)
     world_end(w);
 }
 
+/* One event of a streamed answer with 16 KB of text. */
+static const char *large_event(void)
+{
+    static char event[20 * 1024];
+    static const char before[] = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"";
+    size_t len = sizeof before - 1;
+    memcpy(event, before, len);
+    memset(event + len, 'a', 16 * 1024);
+    len += 16 * 1024;
+    snprintf(event + len, sizeof event - len, "\"}}]}\n\n");
+    return event;
+}
+
+/* Held bodies and answers that are put together count in one bound; one that is over it gets an error
+ * of lull's own, which is not the server's fault, and leaves the room to the others. */
+static void answers_count_in_max_buffered(void **state)
+{
+    static const char *const sets[] = {"server.max_buffered=2MB",
+                                       "upstream.default.slots=64",
+                                       "upstream.default.breaker_failures=1",
+                                       "tasks.settle=0",
+                                       "tasks.retry_shape=0",
+                                       NULL};
+    (void)state;
+    struct world *w = world_begin(sets);
+    for (size_t round = 0; round < 3; round++) { /* what one round took is there for the next */
+        char user[32];
+        struct client *first = client_open(w), *second = client_open(w);
+        snprintf(user, sizeof user, "Question %zu?", round);
+        ask(first, user);
+        snprintf(user, sizeof user, "Another %zu?", round);
+        ask(second, user);
+        struct upstream_call *one = model_call(w, 2 * round), *two = model_call(w, 2 * round + 1);
+        model_head(one, 200, "text/event-stream");
+        model_head(two, 200, "text/event-stream");
+        for (int i = 0; i < 50; i++) { /* 800 KB */
+            model_data(one, large_event());
+        }
+        size_t sent = 0;
+        while (model_open(two) && sent < 4 * 1024 * 1024) {
+            model_data(two, large_event());
+            sent += 16 * 1024;
+        }
+        world_pass(w, 0);
+        assert_true(model_aborted(two));
+        assert_has(client_reply(second), "HTTP/1.1 503 ");
+        assert_has(client_reply(second), "X-Lull-Error: busy\r\n");
+        assert_true(model_open(one));
+        model_data(
+            one, "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n");
+        model_end(one);
+        assert_has(client_reply(first), "HTTP/1.1 200 ");
+        assert_string_equal(world_server_state(w, "default"), "up");
+        client_close(first);
+        client_close(second);
+    }
+    world_end(w);
+}
+
+/* What lull reads along of a chat's answer counts too; the chat goes on where there is no room. */
+static void a_chat_goes_on_where_max_buffered_is_used_up(void **state)
+{
+    static const char *const sets[] = {"server.max_buffered=2MB", "upstream.default.slots=64",
+                                       NULL};
+    static const char *const turns[] = {"Hello", NULL};
+    static char text[64 * 1024];
+    (void)state;
+    struct world *w = world_begin(sets);
+    struct client *c = client_open(w), *other = client_open(w);
+    memset(text, 'a', sizeof text - 1);
+    client_post(c, "/v1/chat/completions", "", ask_chat(turns));
+    model_head(model_call(w, 0), 200, "application/json");
+    model_data(model_call(w, 0), "{\"choices\":[{\"message\":{\"content\":\"");
+    size_t sent = 0;
+    for (; sent < 16 * 1024 * 1024 / sizeof text; sent++) { /* more than the bound, in one line */
+        model_data(model_call(w, 0), text);
+        world_pass(w, 0);
+        client_clear(c);
+    }
+    ask(other, "How are you?"); /* the chat holds nothing by now */
+    model_answer(model_call(w, 1), "{\"title\": \"Greeting\"}");
+    assert_has(client_reply(other), "Greeting");
+    assert_true(model_open(model_call(w, 0)));
+    model_data(model_call(w, 0), "\"},\"finish_reason\":\"stop\"}]}");
+    model_end(model_call(w, 0));
+    world_pass(w, 0);
+    assert_has(client_reply(c), "finish_reason");
+    world_end(w);
+}
+
 static void prose_is_served_and_not_kept(void **state)
 {
     (void)state;
@@ -478,6 +568,8 @@ int main(void)
         cmocka_unit_test(prose_is_served_and_not_kept),
         cmocka_unit_test(no_server_brings_a_figure_near_its_end),
         cmocka_unit_test(a_flight_without_memory_keeps_nothing_of_the_callers),
+        cmocka_unit_test(answers_count_in_max_buffered),
+        cmocka_unit_test(a_chat_goes_on_where_max_buffered_is_used_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -43,6 +43,7 @@ struct world {
     struct servers *servers;
     struct schedule *schedule;
     struct engine *engine;
+    struct budget memory;
     struct compare *compare;
     struct edge *edge;
     struct control *control;
@@ -229,10 +230,11 @@ static void daemon_up(struct world *w)
     w->pool->script = w->script;
     w->servers = servers_create(w->loop, w->pool, w->figures);
     w->schedule = schedule_create(w->servers);
-    struct engine_parts parts = {w->loop, w->cache, w->pool, w->servers, w->schedule, w->figures};
+    struct engine_parts parts = {w->loop,     w->cache,   w->pool,   w->servers,
+                                 w->schedule, w->figures, &w->memory};
     w->engine = engine_create(&parts, s);
     w->compare = compare_create(w->loop, w->cache, w->servers, w->engine);
-    w->edge = edge_create(w->loop, s, &engine_handler, w->engine);
+    w->edge = edge_create(w->loop, s, &w->memory, &engine_handler, w->engine);
     require(edge_open(w->edge, s, why, sizeof why) == ERR_OK);
     if (w->has_control) {
         control_up(w);

@@ -16,6 +16,7 @@
 #ifndef LULL_HTTP_SERVER_H
 #define LULL_HTTP_SERVER_H
 
+#include "lull/base/budget.h"
 #include "lull/base/loop.h"
 #include "lull/http/request.h"
 
@@ -56,7 +57,10 @@ struct http_limits {
     usec_t body_timeout;   /* streamed body: between two pieces; held body: as a whole */
     usec_t idle_timeout;   /* between requests */
     size_t max_connections;
-    size_t max_buffered;          /* sum of all held bodies, over all connections */
+    size_t max_buffered; /* sum of all held bodies, over all connections, and of what others hold in
+                            the same budget */
+    size_t held_cost;    /* what a byte of a held body counts: the handler copies it; 0 = 1 */
+    struct budget *memory;        /* whose max becomes max_buffered; NULL = the server's own */
     size_t high_water, low_water; /* unsent output per connection; 0 = 256 KB and 64 KB */
     int64_t max_body; /* 0 = none; a larger Content-Length is answered 413 by the server, and a
                          chunked body that grows over it too (or cut, if a reply has begun) */

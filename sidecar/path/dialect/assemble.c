@@ -151,6 +151,11 @@ void assembler_free(struct assembler *a)
     buf_free(&a->error);
 }
 
+size_t assembler_room(const struct assembler *a)
+{
+    return a->answer.content.cap + a->answer.thinking.cap + a->line.cap + a->error.cap;
+}
+
 static void read_event(struct assembler *a, struct span json, bool streamed)
 {
     struct json_doc doc;

@@ -14,13 +14,18 @@
 
 struct edge {
     struct http_server *server;
+    struct budget *memory;
     bool inherited;
     struct strings listen; /* the open addresses, as configured; empty if inherited */
 };
 
 static const mode_t SOCKET_MODE = 0666; /* as open as a TCP port */
 
-static struct http_limits limits_of(const struct settings *settings)
+/* While its call is under way a task's body is there several times: as it came, as it is compared,
+ * in the key of its answer, and as it is asked. */
+enum { HELD_COST = 6 };
+
+static struct http_limits limits_of(const struct settings *settings, struct budget *memory)
 {
     const struct server_settings *s = &settings->server;
     return (struct http_limits){
@@ -29,6 +34,8 @@ static struct http_limits limits_of(const struct settings *settings)
         .idle_timeout = s->idle_timeout,
         .max_connections = (size_t)s->max_connections,
         .max_buffered = (size_t)s->max_buffered,
+        .held_cost = HELD_COST,
+        .memory = memory,
         .max_body = s->max_body,
     };
 }
@@ -43,11 +50,12 @@ static bool listed(const struct strings *list, const char *address)
     return false;
 }
 
-struct edge *edge_create(struct loop *loop, const struct settings *settings,
+struct edge *edge_create(struct loop *loop, const struct settings *settings, struct budget *memory,
                          const struct http_handler *handler, void *ctx)
 {
     struct edge *e = mem_new(sizeof *e);
-    struct http_limits limits = limits_of(settings);
+    struct http_limits limits = limits_of(settings, memory);
+    e->memory = memory;
     e->server = http_server_create(loop, &limits, handler, ctx);
     return e;
 }
@@ -125,7 +133,7 @@ enum err edge_apply(struct edge *e, const struct settings *settings, char *why, 
         strings_free(&e->listen);
         e->listen = strings_copy(list);
     }
-    struct http_limits limits = limits_of(settings);
+    struct http_limits limits = limits_of(settings, e->memory);
     http_server_set_limits(e->server, &limits);
     return ERR_OK;
 }

@@ -93,6 +93,15 @@ void watch_head(void *ctx, int status, const struct http_header *headers, size_t
     }
 }
 
+static void stop_watching(struct exchange *x)
+{
+    if (x->watch.watching) {
+        assembler_free(&x->watch.answer);
+        x->watch.watching = false;
+        (void)budget_settle(x->engine->parts.memory, &x->watch.counted, 0);
+    }
+}
+
 static void on_data(void *ctx, struct span piece)
 {
     struct exchange *x = ctx;
@@ -103,6 +112,10 @@ static void on_data(void *ctx, struct span piece)
     assembler_feed(&w->answer, piece);
     if (w->answer.first_token_seen && w->first_token.us == 0) {
         note_token(x);
+    }
+    if (!budget_settle(x->engine->parts.memory, &w->counted, assembler_room(&w->answer))) {
+        stop_watching(x); /* max_buffered is used up: the chat goes on as it is */
+        return;
     }
     if (!w->keep) {
         buf_clear(&w->answer.answer.content);
@@ -170,10 +183,7 @@ void chat_end(struct exchange *x)
     if (x->decision.cls == TASK_CLASS_CHAT && !x->watch.noted) {
         behind_read_other(x);
     }
-    if (x->watch.watching) {
-        assembler_free(&x->watch.answer);
-        x->watch.watching = false;
-    }
+    stop_watching(x);
     if (x->is_front) {
         x->is_front = false;
         gate_interactive_ended(x->engine->gate, &x->front, x->watch.goes_on);

@@ -343,7 +343,8 @@ struct engine *engine_create(const struct engine_parts *parts, struct settings *
     servers_bind(parts->servers, settings->upstreams, settings->upstream_count);
     e->gate = gate_create(parts->loop, parts->schedule);
     const struct flight_parts flight_parts = {parts->loop,     parts->pool, parts->servers,
-                                              parts->schedule, e->gate,     parts->figures};
+                                              parts->schedule, e->gate,     parts->figures,
+                                              parts->memory};
     e->flights = flight_table_create(&flight_parts, &hooks);
     e->rewarm = rewarm_create(parts->loop, parts->pool, parts->schedule, parts->figures);
     gate_watch(e->gate, rewarm_look, e->rewarm);

@@ -46,6 +46,7 @@ enum exchange_phase { PHASE_BODY, PHASE_FLIGHT, PHASE_GATE, PHASE_RELAY };
 /* What is seen of an answer while it is passed on: chat.c, watch.c (tasks). */
 struct answer_watch {
     struct assembler answer;
+    size_t counted;      /* of a chat: for `answer`, in parts.memory */
     bool watching, keep; /* keep: the text of the reply is needed */
     bool goes_on;        /* it ended in tool calls */
     bool noted;          /* of a chat: behind_chat_ended() was called */

@@ -39,6 +39,7 @@ static void reset_answer(struct flight *f)
     f->first_data = (mono_t){0};
     f->last_data = (mono_t){0};
     f->ending = false;
+    (void)flight_count_memory(f); /* less than before */
 }
 
 /* What is left of answer_timeout. */
@@ -195,6 +196,21 @@ static void arm_silence(struct flight *f)
     f->ending = finished;
 }
 
+/* max_buffered is used up, which is not the server's fault. */
+static enum flight_event no_room(struct flight *f)
+{
+    call_abort(f);
+    if (f->has_first) {
+        return call_use_first(f);
+    }
+    f->end = (struct flight_end){.result = FLIGHT_RESULT_FAILED,
+                                 .error = HTTP_ERROR_BUSY,
+                                 .why = "max_buffered is used up by bodies and answers",
+                                 .upstream_failed = true};
+    flight_task_figures(f)->not_stored++;
+    return FLIGHT_EVENT_FAILED;
+}
+
 static bool on_data(void *ctx, struct span piece)
 {
     struct flight *f = ctx;
@@ -214,6 +230,10 @@ static bool on_data(void *ctx, struct span piece)
      * written. */
     if ((!f->assembling || f->asked.sent == 0) && !f->raw_over) {
         f->raw_over = buf_append_span(&f->raw_body, piece) != ERR_OK;
+    }
+    if (!flight_count_memory(f)) {
+        flight_apply(f, no_room(f));
+        return true;
     }
     completion_progress(f);
     if (f->detached && f->for_load && list_empty(&f->followers)) {

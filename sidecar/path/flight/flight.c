@@ -117,9 +117,17 @@ struct flight_table *flight_table_create(const struct flight_parts *parts,
     return t;
 }
 
+bool flight_count_memory(struct flight *f)
+{
+    size_t room = assembler_room(&f->assembler) + f->first.content.cap + f->first.thinking.cap +
+                  f->raw_body.cap;
+    return budget_settle(f->table->parts.memory, &f->counted, room);
+}
+
 static void flight_free(void *ctx)
 {
     struct flight *f = ctx;
+    (void)budget_settle(f->table->parts.memory, &f->counted, 0);
     f->table->count--;
     list_remove(&f->all);
     loop_timer_destroy(f->timer);

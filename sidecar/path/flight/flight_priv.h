@@ -132,6 +132,7 @@ struct flight {
     int status;
     struct buf raw_headers, raw_body;
     bool raw_over;
+    size_t counted; /* for answers, in parts.memory */
     struct assembler assembler;
     bool assembling;
     bool answer_begun; /* at the end of a call: part of an answer had come */
@@ -187,6 +188,8 @@ void flight_finish_empty(struct flight *f, enum outcome outcome);
 bool flight_leave_loading(struct flight *f, enum outcome outcome);
 /* Aborts and forgets a flight that no request waits for. */
 void flight_drop(struct flight *f, enum flight_event event);
+/* Counts what is held of its answers now. false: there is no room for it. */
+bool flight_count_memory(struct flight *f);
 /* Whether no request wants the flight's answer any more. */
 bool flight_is_idle(const struct flight *f);
 /* Its window is over: queues it, unless it is answered or led otherwise. */

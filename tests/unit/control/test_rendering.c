@@ -45,7 +45,7 @@ static void world_begin(struct world *w)
                                  .schedule = p->schedule,
                                  .figures = p->figures};
     p->engine = engine_create(&parts, s);
-    p->edge = edge_create(p->loop, s, &engine_handler, p->engine);
+    p->edge = edge_create(p->loop, s, NULL, &engine_handler, p->engine);
     p->draining = &w->draining;
     p->started = loop_now(p->loop);
     buf_free(&errors);

@@ -92,7 +92,7 @@ static struct settings listening(char **items, size_t count)
 static struct edge *opened(const struct settings *settings)
 {
     char why[256] = "";
-    struct edge *e = edge_create(loop, settings, &handler, NULL);
+    struct edge *e = edge_create(loop, settings, NULL, &handler, NULL);
     assert_int_equal(edge_open(e, settings, why, sizeof why), ERR_OK);
     return e;
 }
@@ -142,7 +142,7 @@ static void every_address_of_the_list_is_listened_on(void **state)
     char *list[] = {at("a"), "127.0.0.1:0", at("b")};
     (void)state;
     struct settings settings = listening(list, 3);
-    struct edge *e = edge_create(loop, &settings, &handler, NULL);
+    struct edge *e = edge_create(loop, &settings, NULL, &handler, NULL);
     assert_int_equal(listener_count(e), 0);
     edge_destroy(e);
     e = opened(&settings);
@@ -160,7 +160,7 @@ static void a_start_that_fails_listens_nowhere(void **state)
     char why[256] = "";
     (void)state;
     struct settings settings = listening(list, 2);
-    struct edge *e = edge_create(loop, &settings, &handler, NULL);
+    struct edge *e = edge_create(loop, &settings, NULL, &handler, NULL);
     assert_int_not_equal(edge_open(e, &settings, why, sizeof why), ERR_OK);
     assert_non_null(strstr(why, "no/such/folder"));
     assert_int_equal(listener_count(e), 0);
@@ -314,7 +314,7 @@ static void an_inherited_descriptor_must_listen(void **state)
     (void)state;
     inherit(socket(AF_INET, SOCK_STREAM, 0));
     struct settings settings = listening(list, 1);
-    struct edge *e = edge_create(loop, &settings, &handler, NULL);
+    struct edge *e = edge_create(loop, &settings, NULL, &handler, NULL);
     assert_int_equal(edge_open(e, &settings, why, sizeof why), ERR_INVALID);
     assert_string_equal(why, "inherited descriptor 3 is not a listening socket");
     assert_int_equal(listener_count(e), 0);

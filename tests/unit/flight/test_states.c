@@ -201,8 +201,8 @@ static void begin(struct world *w)
     servers_bind(w->servers, w->upstreams, 2);
     w->schedule = schedule_create(w->servers);
     w->gate = gate_create(w->loop, w->schedule);
-    const struct flight_parts parts = {w->loop,     &w->pool, w->servers,
-                                       w->schedule, w->gate,  w->figures};
+    const struct flight_parts parts = {w->loop, &w->pool,   w->servers, w->schedule,
+                                       w->gate, w->figures, NULL};
     const struct flight_hooks hooks = {
         .completed = completed, .held = held_answer, .ctx = &w->held};
     w->flights = flight_table_create(&parts, &hooks);

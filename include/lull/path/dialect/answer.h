@@ -82,6 +82,8 @@ enum assembled assembler_finish(struct assembler *a, bool transport_whole);
 /* Whether part of an answer is there: a token, or part of an event. Before assembler_finish(). */
 bool assembler_begun(const struct assembler *a);
 void assembler_free(struct assembler *a);
+/* The memory that it has for what came. */
+size_t assembler_room(const struct assembler *a);
 
 /* Whether an answer is worth storing, validated as Open WebUI's own parser of that kind reads it.
  * */

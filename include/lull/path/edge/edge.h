@@ -9,8 +9,10 @@
 
 struct edge;
 
-/* handler and ctx as for http_server_create(). No listener is open yet. Owns the HTTP server. */
-struct edge *edge_create(struct loop *loop, const struct settings *settings,
+/* handler and ctx as for http_server_create(). memory: bounds held bodies and what else counts in it;
+ * its max becomes max_buffered; borrowed; NULL: the server's own. No listener is open yet. Owns the
+ * HTTP server. */
+struct edge *edge_create(struct loop *loop, const struct settings *settings, struct budget *memory,
                          const struct http_handler *handler, void *ctx);
 void edge_destroy(struct edge *e); /* NULL is fine */
 

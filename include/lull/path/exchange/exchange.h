@@ -42,6 +42,7 @@ struct engine_parts {
     struct servers *servers;
     struct schedule *schedule; /* of these servers */
     struct figures *figures;
+    struct budget *memory; /* that answers count in while they are put together; NULL: no bound */
 };
 
 /* Never NULL. Borrowed parts must outlive the engine; it takes a reference to settings. */

@@ -15,6 +15,7 @@
 #ifndef LULL_PATH_FLIGHT_FLIGHT_H
 #define LULL_PATH_FLIGHT_FLIGHT_H
 
+#include "lull/base/budget.h"
 #include "lull/base/hash.h"
 #include "lull/base/list.h"
 #include "lull/base/loop.h"
@@ -195,6 +196,7 @@ struct flight_parts {
     struct schedule *schedule;
     struct gate *gate; /* of that schedule */
     struct figures *figures;
+    struct budget *memory; /* that answers count in while they are put together; NULL: no bound */
 };
 
 /* Borrowed parts must outlive the table; parts and hooks are copied. Never NULL. */
