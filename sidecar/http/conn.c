@@ -49,6 +49,7 @@ void conn_close(struct http_conn *c)
     close(c->fd);
     list_remove(&c->node);
     (void)budget_settle(s->memory, &c->counted, 0);
+    (void)budget_settle(s->memory, &c->out_counted, 0);
     if (c->slot != NULL) {
         server_slot_back(s, c->slot);
         c->slot = NULL;

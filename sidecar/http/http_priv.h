@@ -47,6 +47,7 @@ enum {
     SLOT_BYTES = 48 * 1024,      /* a whole head (32 KB) and room to read a body behind it */
     SLOT_SPARE = 64,             /* kept for reuse */
     OUT_MAX = 256 * 1024 * 1024, /* unsent output; handlers stop at high_water long before */
+    OUT_FREE = 512 * 1024,       /* of it, that does not count in server->memory */
     HIGH_WATER = 256 * 1024,
     LOW_WATER = 64 * 1024,
     DISCARD_MAX = 256 * 1024, /* read and dropped of a body; for more, the connection is closed */
@@ -83,7 +84,7 @@ struct http_server {
     struct slot *slots;
     size_t slot_count;
     struct http_counts counts;
-    struct budget own_memory, *memory; /* of held bodies */
+    struct budget own_memory, *memory; /* of held bodies and long replies */
     bool accepting;                    /* listeners are being watched */
     struct loop_timer *accept_timer;
     mono_t warned;
@@ -156,7 +157,8 @@ struct http_conn {
     /* output */
     struct buf out;
     size_t out_at;
-    int reply_status; /* 0: no reply has begun */
+    size_t out_counted; /* for `out`, in server->memory */
+    int reply_status;   /* 0: no reply has begun */
     enum reply_framing framing;
     bool reset_at_end;  /* closing must not look like a clean end */
     bool want_writable; /* http_reply_data() returned false */

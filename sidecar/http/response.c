@@ -74,13 +74,20 @@ static void reply_broke(struct http_conn *c)
     receive_later(c);
 }
 
+/* Counts so many unsent bytes: what is over OUT_FREE. false: there is no room for them. */
+static bool count_output(struct http_conn *c, size_t len)
+{
+    return budget_settle(c->server->memory, &c->out_counted, len > OUT_FREE ? len - OUT_FREE : 0);
+}
+
 static void queue_output(struct http_conn *c, struct span s)
 {
     if (c->out_at > 0 && c->out_at == c->out.len) {
         buf_clear(&c->out);
         c->out_at = 0;
     }
-    if (s.len > 0 && buf_append_span(&c->out, s) != ERR_OK) {
+    if (s.len > 0 &&
+        (!count_output(c, unsent(c) + s.len) || buf_append_span(&c->out, s) != ERR_OK)) {
         reply_broke(c);
     }
 }
@@ -144,6 +151,7 @@ void reply_writable(struct http_conn *c)
             return;
         }
         c->out_at += (size_t)n;
+        (void)count_output(c, unsent(c)); /* less than before */
     }
     if (unsent(c) == 0) {
         buf_free(&c->out);
