@@ -1128,3 +1128,21 @@ mutant(R, "a flight is joined by its whole key", FLIGHT, "if (hash_key_eq(f->spe
        "if (hash_key_eq(f->spec.hash, spec->hash)) {", COLLISIONS)
 mutant(R, "an exact record is of those bytes", CODEC, "    return span_eq(span_make(body.ptr, v->first), span_make(request.ptr, v->first)) &&",
        "    return true || span_eq(span_make(body.ptr, v->first), span_make(request.ptr, v->first)) ||", COLLISIONS)
+
+# ---- memory that clients and model servers decide about ----
+
+R = "memory"
+EXTREMES = ("integration.extremes",)
+mutant(R, "answers that are put together count", "sidecar/path/flight/call.c", "    if (!flight_count_memory(f)) {", "    if (f == NULL) {",
+       ("scenario.test_flight",))
+mutant(R, "what a flight counted is given back", FLIGHT, "    (void)budget_settle(f->table->parts.memory, &f->counted, 0);\n", "",
+       ("scenario.test_flight",))
+mutant(R, "the answer of a chat that is read along counts, and is given back", CHAT,
+       "(void)budget_settle(x->engine->parts.memory, &x->watch.counted, 0);", "x->watch.noted = x->watch.noted;", ("scenario.test_flight",))
+mutant(R, "a held body counts with its copies", "sidecar/path/edge/edge.c", "HELD_COST = 6", "HELD_COST = 1",
+       ("integration.http", "integration.extremes"))
+mutant(R, "unsent replies count", "sidecar/http/response.c", "(!count_output(c, unsent(c) + s.len) || buf_append_span",
+       "(count_output(c, 0), buf_append_span", EXTREMES)
+mutant(R, "a purge forgets what is held", "sidecar/control/entries.c",
+       "        engine_forget(ctl->parts.engine);\n        cache_purge(", "        cache_purge(", EXTREMES)
+mutant(R, "holes in the heap go back", "sidecar/base/os.c", "malloc_trim(0) == 1", "spare > 0", ("unit.base.test_os",))
