@@ -288,6 +288,7 @@ static bool read_list(const struct option *o, const char *text, struct strings *
                       struct buf *why)
 {
     const char *at = text + strspn(text, " \t");
+    require(o->max > 0 && o->max <= UINT16_MAX);
     *out = (struct strings){mem_new((size_t)o->max * sizeof(char *)), 0};
     while (*at != '\0') {
         size_t len = strcspn(at, " \t");
