@@ -74,6 +74,19 @@ struct span span_trim(struct span s)
     return s;
 }
 
+size_t text_join(const char *const *parts, size_t count, char *out, size_t size)
+{
+    size_t len = 0;
+    for (size_t i = 0; i < count; i++) {
+        size_t n = strlen(parts[i]);
+        require(n < size - len);
+        memcpy(out + len, parts[i], n);
+        len += n;
+    }
+    out[len] = '\0';
+    return len;
+}
+
 void buf_init(struct buf *b, size_t max)
 {
     *b = (struct buf){.max = max};

@@ -54,6 +54,10 @@ size_t span_rfind(struct span hay, struct span needle);
 /* Without leading and trailing space, tab, CR, LF. */
 struct span span_trim(struct span s);
 
+/* Writes the parts one behind the other, with a final NUL, into out, which must have room; returns
+ * the length. For hot paths, where printf costs more than the rest. */
+size_t text_join(const char *const *parts, size_t count, char *out, size_t size);
+
 /* A growing buffer. `data` may be NULL while `len` is 0. Never holds more than `max` bytes. */
 struct buf {
     char *data;

@@ -2,18 +2,16 @@
 #include "path/exchange/cache_status.h"
 
 #include "lull/base/ascii.h"
-#include "lull/base/err.h"
+#include "lull/base/buf.h"
 
-#include <stdio.h>
-
-static const char *const fwd_names[] = {
-    [CACHE_STATUS_MISS] = "miss",
-    [CACHE_STATUS_REQUEST] = "request",
-    [CACHE_STATUS_BYPASS] = "bypass",
+static const char *const fwd_texts[] = {
+    [CACHE_STATUS_MISS] = "; fwd=miss",
+    [CACHE_STATUS_REQUEST] = "; fwd=request",
+    [CACHE_STATUS_BYPASS] = "; fwd=bypass",
 };
 
 /* As printf would: every hit has this line. */
-static int write_hit(int64_t ttl_s, char *out)
+static size_t write_hit(int64_t ttl_s, char *out)
 {
     static const char hit[] = "lull; hit; ttl=-";
     char digits[ASCII_DECIMAL_MAX];
@@ -24,28 +22,29 @@ static int write_hit(int64_t ttl_s, char *out)
     memcpy(out + len, digits + at, sizeof digits - at);
     len += sizeof digits - at;
     out[len] = '\0';
-    return (int)len;
+    return len;
 }
 
 size_t cache_status_write(const struct cache_status *s, char *out)
 {
     const char *detail = s->detail == NULL ? "" : s->detail;
     const char *separator = s->detail == NULL ? "" : "; detail=";
-    int n = 0;
+    const char *parts[] = {"lull", "", "", "", separator, detail};
     switch (s->from) {
     case CACHE_STATUS_OWN:
-        n = snprintf(out, CACHE_STATUS_MAX, "lull; detail=%s", detail);
         break;
     case CACHE_STATUS_HIT:
-        n = s->detail == NULL ? write_hit(s->ttl_s, out)
-                              : snprintf(out, CACHE_STATUS_MAX, "lull; hit; detail=%s", detail);
+        if (s->detail == NULL) {
+            return write_hit(s->ttl_s, out);
+        }
+        parts[1] = "; hit";
         break;
     case CACHE_STATUS_CALL:
-        n = snprintf(out, CACHE_STATUS_MAX, "lull; fwd=%s%s%s%s%s", fwd_names[s->fwd],
-                     s->stored ? "; stored" : "", s->collapsed ? "; collapsed" : "", separator,
-                     detail);
+        parts[1] = fwd_texts[s->fwd];
+        parts[2] = s->stored ? "; stored" : "";
+        parts[3] = s->collapsed ? "; collapsed" : "";
         break;
     }
-    require(n > 0 && n < CACHE_STATUS_MAX); /* details are short tokens of the program */
-    return (size_t)n;
+    /* details are short tokens of the program */
+    return text_join(parts, sizeof parts / sizeof parts[0], out, CACHE_STATUS_MAX);
 }

@@ -87,8 +87,7 @@ void dispatch_spec(struct exchange *x, struct flight_spec *spec)
     spec->behind = x->behind;
     spec->turn.elsewhere = strcmp(x->settings->upstreams[x->upstream].machine,
                                   x->settings->upstreams[x->head.upstream].machine) != 0;
-    snprintf(x->scope_text, sizeof x->scope_text, "%02x%02x%02x%02x", x->scope.digest[0],
-             x->scope.digest[1], x->scope.digest[2], x->scope.digest[3]);
+    scope_show(&x->scope, x->scope_text);
     spec->scope = span_of(x->scope_text);
     x->waiter.chat = spec->turn.conversation.chat;
     x->waiter.user = spec->user = x->user;

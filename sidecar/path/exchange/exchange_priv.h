@@ -81,7 +81,7 @@ struct exchange {
     struct scope scope;
     struct scope person; /* exchange_person() */
     bool person_made;
-    char scope_text[9]; /* as shown to people */
+    char scope_text[SCOPE_SHOWN + 1]; /* as shown to people */
     struct fingerprint exact;
     bool exact_made;
     struct fingerprint normalized;

@@ -35,8 +35,7 @@ static void explain_key(const struct exchange *x, struct explanation *out)
 {
     if (x->normalized.head.len > 0) {
         hash_key_hex(x->normalized.hash, out->fingerprint);
-        snprintf(out->scope, sizeof out->scope, "%02x%02x%02x%02x", x->scope.digest[0],
-                 x->scope.digest[1], x->scope.digest[2], x->scope.digest[3]);
+        scope_show(&x->scope, out->scope);
     }
     copy(out->upstream, sizeof out->upstream, span_of(x->settings->upstreams[x->upstream].name));
     copy(out->model, sizeof out->model, x->model);

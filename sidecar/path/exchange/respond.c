@@ -17,14 +17,8 @@ size_t respond_lines(struct exchange *x, int kind, const struct cache_status *st
     event_cache_status(x, value);
     const char *const parts[] = {"X-Lull-Task: ", x->settings->kinds[kind].name,
                                  "\r\nCache-Status: ", value, "\r\n"};
-    size_t len = 0;
-    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
-        size_t n = strlen(parts[i]);
-        require(len + n < size); /* names are bounded by the configuration */
-        memcpy(out + len, parts[i], n);
-        len += n;
-    }
-    return len;
+    /* names are bounded by the configuration */
+    return text_join(parts, sizeof parts / sizeof parts[0], out, size);
 }
 
 /* Appends the client's X-Request-Id, so that its log and lull's can be compared; returns the new

@@ -13,6 +13,7 @@
  */
 #include "lull/path/fingerprint/fingerprint.h"
 
+#include "lull/base/ascii.h"
 #include "lull/http/server.h"
 
 _Static_assert(sizeof(struct scope_memo) <= HTTP_CONN_MEMO, "the memo lives in the connection");
@@ -97,4 +98,12 @@ struct scope scope_of(enum scope_rule rule, struct span auth, struct span user,
         memo_keep(memo, rule, auth, user, &scope);
     }
     return scope;
+}
+
+void scope_show(const struct scope *scope, char out[SCOPE_SHOWN + 1])
+{
+    for (size_t i = 0; i < SCOPE_SHOWN; i++) {
+        out[i] = ascii_hex_digit((unsigned)scope->digest[i / 2] >> (i % 2 == 0 ? 4 : 0));
+    }
+    out[SCOPE_SHOWN] = '\0';
 }

@@ -98,6 +98,17 @@ static void consume_and_move(void **state)
     buf_free(&b);
 }
 
+static void texts_are_joined(void **state)
+{
+    (void)state;
+    const char *const parts[] = {"a", "", "bcd"};
+    char out[5];
+    assert_int_equal(text_join(parts, 3, out, sizeof out), 4);
+    assert_string_equal(out, "abcd");
+    assert_int_equal(text_join(parts, 0, out, sizeof out), 0);
+    assert_string_equal(out, "");
+}
+
 static void errors_have_names(void **state)
 {
     (void)state;
@@ -116,6 +127,7 @@ int main(void)
         cmocka_unit_test(a_full_buffer_refuses_and_changes_nothing),
         cmocka_unit_test(json_is_escaped),
         cmocka_unit_test(consume_and_move),
+        cmocka_unit_test(texts_are_joined),
         cmocka_unit_test(errors_have_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -137,6 +137,15 @@ static void test_memo_of_long_values(void **state)
     }
 }
 
+static void test_scope_is_shown_by_its_first_bytes(void **state)
+{
+    (void)state;
+    struct scope scope = {.digest = {0x01, 0xfe, 0x90, 0x0a, 0x55}};
+    char out[SCOPE_SHOWN + 1];
+    scope_show(&scope, out);
+    assert_string_equal(out, "01fe900a");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -147,6 +156,7 @@ int main(void)
         cmocka_unit_test(test_rules_do_not_share),
         cmocka_unit_test(test_memo_never_answers_for_another),
         cmocka_unit_test(test_memo_of_long_values),
+        cmocka_unit_test(test_scope_is_shown_by_its_first_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -33,7 +33,7 @@ struct explanation {
     char kind[65];       /* of a task; else "" */
     char upstream[65], model[256];
     enum endpoint endpoint;
-    char scope[9], fingerprint[33]; /* "": it has none */
+    char scope[SCOPE_SHOWN + 1], fingerprint[33]; /* "": it has none */
     const char
         *decision; /* "pass", "bypass", "switched-off", "hit", "pending", "type-through", "miss" */
     const char *detail;            /* of a bypass, or of a miss that is not looked up; NULL: none */
