@@ -266,6 +266,13 @@ mutant(R, "embeddings", CHAT, "x->head.endpoint == ENDPOINT_EMBEDDINGS", "x->hea
 R = "6 bounds"
 mutant(R, "max_hold", DECIDE, "if (hold_is_over(s, j, now, &hold)) {\n        return SCHEDULE_FREE;",
        "if (hold_is_over(s, j, now, &hold) && now.us < 0) {\n        return SCHEDULE_FREE;", UNIT + YIELD)
+mutant(R, "a full server is not given a task", DECIDE, "free_slots -= f->row == j->row ? 1 : 0;", "free_slots -= f->row == j->row ? 0 : 0;", UNIT_BOUNDS)
+mutant(R, "a chat at another server takes no slot", DECIDE, "free_slots -= f->row == j->row ? 1 : 0;", "free_slots -= 1;", UNIT_BOUNDS)
+mutant(R, "a hold is renewed once", DECIDE, "free_slots == 0 || j->renewed > 0 ||", "free_slots == 0 ||", UNIT_BOUNDS)
+mutant(R, "slots that are not known hold nothing up", DECIDE, "j->to->slots == SLOTS_AUTO ? j->row->server->found_slots : 0;",
+       "slots_of(j->row->server, j->to);", UNIT_BOUNDS)
+mutant(R, "a hold is renewed as a reply ends", SCHEDULE, "            j->renewed = mono_diff(now, ended) + j->policy->max_hold;\n",
+       "            j->renewed = 1;\n", UNIT_BOUNDS)
 mutant(R, "max_hold wakes by itself", DECIDE, "if (why != SCHEDULE_FREE && hold.us > 0) {",
        "if (why != SCHEDULE_FREE && hold.us < 0) {", UNIT + YIELD)
 mutant(R, "the waits of a turn are summed", DECIDE,

@@ -152,6 +152,19 @@ usec_t schedule_interactive_token(struct schedule_interactive *f, mono_t now)
     return -1;
 }
 
+/* The holds that could not end since chats had all slots begin again. */
+static void renew_holds(struct schedule *s, struct schedule_upstream *row, mono_t now)
+{
+    list_each(node, &row->waiting)
+    {
+        struct schedule_job *j = list_item(node, struct schedule_job, node);
+        mono_t ended;
+        if (must_renew_hold(s, j, now, &ended)) {
+            j->renewed = mono_diff(now, ended) + j->policy->max_hold;
+        }
+    }
+}
+
 void schedule_interactive_ended(struct schedule *s, struct schedule_interactive *f, mono_t now,
                                 bool goes_on)
 {
@@ -159,6 +172,7 @@ void schedule_interactive_ended(struct schedule *s, struct schedule_interactive 
         return;
     }
     struct machine *m = f->row->machine;
+    renew_holds(s, f->row, now);
     list_remove(&f->node);
     m->quiet_since = now;
     m->active = now;
@@ -259,6 +273,7 @@ void schedule_wait(struct schedule *s, struct schedule_job *j, mono_t now)
     j->born = now;
     j->waited = 0;
     j->held = 0;
+    j->renewed = 0;
     j->requeued = 0;
     j->forced = false;
     j->swapping = false;

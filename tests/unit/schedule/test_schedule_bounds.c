@@ -62,6 +62,69 @@ static void a_title_beside_the_reply_shares_no_budget(void **state)
     end(s);
 }
 
+static void a_hold_is_renewed_once_where_chats_have_all_slots(void **state)
+{
+    (void)state;
+    struct schedule *s = begin();
+    struct upstream_settings a = upstream(here, one, SLOTS_AUTO);
+    struct kind_policy policy = kind(KIND_CLASS_BACKGROUND, 4);
+    struct schedule_job tags = job(&a, &policy);
+    struct schedule_interactive f = chat(&a), g = chat(&a);
+    found_slots(&a, 1);
+    schedule_interactive_began(s, &f, at(0));
+    schedule_wait(s, &tags, at(0));
+    due_in(s, 19.9, 0.1);
+    due_in(s, 20, -1);
+    waits(s, 85, &tags, SCHEDULE_FOR_CHAT); /* the server would queue it */
+    schedule_interactive_ended(s, &f, at(86), false);
+    waits(s, 86, &tags, SCHEDULE_SETTLE); /* it may give way again ... */
+    schedule_interactive_began(s, &g, at(86.5));
+    due_in(s, 86.5, 19.5); /* ... but waits no longer than max_hold from there */
+    next_is(s, 106, &tags);
+    assert_null(schedule_victim(s, &a, at(106)));
+    schedule_end(s, &tags, at(107), false);
+    schedule_wait(s, &tags, at(107)); /* another one begins with nothing renewed */
+    waits(s, 130, &tags, SCHEDULE_FOR_CHAT);
+    schedule_interactive_ended(s, &g, at(140), false);
+    next_is(s, 141, &tags);
+    schedule_end(s, &tags, at(142), false);
+    end(s);
+}
+
+/* One chat is open, the hold is over after 20 s: what becomes of the task then. */
+static const struct schedule_job *after_hold(int64_t set, int64_t found, enum yield_rule yield,
+                                             bool elsewhere)
+{
+    static struct schedule_job tags;
+    struct schedule *s = begin();
+    struct upstream_settings both[] = {{.name = here, .machine = one, .slots = set},
+                                       {.name = other, .machine = one, .slots = SLOTS_AUTO}};
+    struct kind_policy policy = kind(KIND_CLASS_BACKGROUND, 4);
+    struct schedule_interactive f = chat(&both[elsewhere ? 1 : 0]);
+    servers_bind(servers, both, 2);
+    policy.yield = yield;
+    tags = job(&both[0], &policy);
+    found_slots(&both[0], found);
+    schedule_interactive_began(s, &f, at(0));
+    schedule_wait(s, &tags, at(0));
+    const struct schedule_job *started = schedule_next(s, at(20), NULL);
+    schedule_end(s, &tags, at(21), false);
+    schedule_interactive_ended(s, &f, at(21), false);
+    end(s);
+    return started;
+}
+
+static void a_hold_ends_beside_the_chat_elsewhere(void **state)
+{
+    (void)state;
+    assert_null(after_hold(SLOTS_AUTO, 1, YIELD_AUTO, false));
+    assert_non_null(after_hold(SLOTS_AUTO, 2, YIELD_AUTO, false)); /* one is free */
+    assert_non_null(after_hold(SLOTS_AUTO, 0, YIELD_AUTO, false)); /* not known */
+    assert_non_null(after_hold(1, 1, YIELD_AUTO, false));          /* set by the user */
+    assert_non_null(after_hold(SLOTS_AUTO, 1, YIELD_AUTO, true));  /* at another server */
+    assert_non_null(after_hold(SLOTS_AUTO, 1, YIELD_NEVER, false));
+}
+
 /* A turn's key: all in one chain of the table, or each in its own. */
 static struct hash_key turn_key(uint64_t n, bool one_chain)
 {
@@ -405,6 +468,8 @@ int main(void)
         cmocka_unit_test(what_a_chat_makes_pointless_is_an_abort_too),
         cmocka_unit_test(no_slots_on_a_machine_with_some),
         cmocka_unit_test(a_title_beside_the_reply_shares_no_budget),
+        cmocka_unit_test(a_hold_is_renewed_once_where_chats_have_all_slots),
+        cmocka_unit_test(a_hold_ends_beside_the_chat_elsewhere),
         cmocka_unit_test(the_latest_turns_are_remembered),
         cmocka_unit_test(an_abort_counts_at_once),
         cmocka_unit_test(a_requeued_task_goes_on_with_its_budget),

@@ -132,6 +132,7 @@ struct schedule_job {
     mono_t not_before;  /* of a first turn: zero once its chat has come */
     usec_t waited;      /* in earlier waits */
     usec_t held;        /* of that, what counts towards max_hold */
+    usec_t renewed;     /* what max_hold is longer by, since it ended while chats had all slots */
     unsigned requeued;
     bool first_byte; /* of its answer has come */
     bool spared;     /* it loads the model of an interactive request, so it was not preempted */
