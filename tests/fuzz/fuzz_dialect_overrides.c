@@ -52,6 +52,23 @@ static bool decides(const struct overrides *how, struct span member)
            json_member(span_of(how->policy->extra), member, &value);
 }
 
+/* What a task asks for in the end. A stream that may not be added stays one that was asked for. */
+static bool streams(struct span body, enum endpoint endpoint, const struct overrides *how)
+{
+    struct dialect_request asked;
+    struct span value = SPAN_NONE;
+    if (!how->stream || (how->without & ADDITION_STREAM) == 0) {
+        return how->stream;
+    }
+    if (endpoint_dialect(endpoint) == DIALECT_OLLAMA) {
+        return json_member(body, SPAN("stream"), &value) && span_eq(value, SPAN("true"));
+    }
+    require(dialect_request_parse(body, endpoint, &asked));
+    bool streamed = asked.streamed;
+    dialect_request_free(&asked);
+    return streamed;
+}
+
 static void check(struct span body, enum endpoint endpoint, const struct overrides *how,
                   struct span made, struct additions added)
 {
@@ -63,7 +80,7 @@ static void check(struct span body, enum endpoint endpoint, const struct overrid
         require(span_eq(r.model, how->model));
     }
     if (endpoint_assembles(endpoint) && (how->stream || ollama) && !decides(how, SPAN("stream"))) {
-        require(r.streamed == (how->stream && (how->without & ADDITION_STREAM) == 0));
+        require(r.streamed == streams(body, endpoint, how));
     }
     require((added.sent & how->without) == 0 && (added.left & ~how->without) == 0);
     if (how->model.len == 0 && added.sent != 0) {

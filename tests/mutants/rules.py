@@ -921,6 +921,10 @@ mutant(R, "deferred work is part of its turn", "sidecar/base/loop.c",
        "        end_turn(loop);\n        run_deferred(loop);\n        free_dead(loop);\n        retry_refused(loop);", TURNS)
 mutant(R, "slices that were skipped are cleared", "sidecar/base/turns.c", "i < passed && i < TURNS_SLICES", "i < passed && i < 1", TURNS)
 
+R = "transcripts"
+mutant(R, "the first user message counts, also one without content", "sidecar/path/dialect/chat_request.c", "first = first == NULL && user ? message : first;",
+       "first = json_get(first, SPAN(\"content\")) == NULL && user ? message : first;", ("unit.dialect.test_convert",))
+
 R = "heads of requests"
 mutant(R, "a request line is bounded as a whole", "sidecar/http/request.c", "    if (len > LINE_MOST) {", "    if (len > LINE_MOST * 2) {",
        ("unit.http.test_request",))

@@ -148,7 +148,7 @@ static bool has_role(const struct json_node *message, struct span role)
 
 static void find_in_messages(struct dialect_request *r, struct sources *found)
 {
-    const struct json_node *last = NULL;
+    const struct json_node *first = NULL, *last = NULL; /* the user's */
     const struct json_node *list = json_get(r->json.nodes, SPAN("messages"));
     JSON_EACH(message, list)
     {
@@ -157,14 +157,13 @@ static void find_in_messages(struct dialect_request *r, struct sources *found)
             (has_role(message, SPAN("system")) || has_role(message, SPAN("developer")))) {
             found->system = json_get(message, SPAN("content"));
         }
-        if (found->first_user == NULL && user) {
-            found->first_user = json_get(message, SPAN("content"));
-        }
+        first = first == NULL && user ? message : first;
         last = user ? message : NULL;
         r->answered = r->answered || has_role(message, SPAN("assistant"));
         r->after_tool = has_role(message, SPAN("tool"));
         r->message_count++;
     }
+    found->first_user = json_get(first, SPAN("content"));
     found->last = json_get(last, SPAN("content"));
     r->has_input = r->message_count > 0;
 }

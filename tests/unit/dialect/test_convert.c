@@ -166,6 +166,26 @@ static void messages_of_openai(void **state)
     check_rows(rows, sizeof rows / sizeof rows[0], CHAT);
 }
 
+static void the_first_user_message_is_the_first_even_without_content(void **state)
+{
+    static const struct {
+        const char *messages, *first;
+    } rows[] = {
+        {"{\"role\":\"user\"},{\"role\":\"user\",\"content\":\"q\"}", ""},
+        {"{\"role\":\"user\",\"content\":null},{\"role\":\"user\",\"content\":\"q\"}", ""},
+        {"{\"role\":\"system\"},{\"role\":\"user\",\"content\":\"q\"}", "q"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct dialect_request r;
+        char body[256];
+        snprintf(body, sizeof body, "{\"messages\":[%s]}", rows[i].messages);
+        assert_true(dialect_request_parse(span_of(body), ENDPOINT_CHAT, &r));
+        assert_true(span_eq(r.first_user, span_of(rows[i].first)));
+        dialect_request_free(&r);
+    }
+}
+
 static void ollama_in_the_words_of_openai(void **state)
 {
     static const struct row rows[] = {
@@ -747,6 +767,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(openai_in_the_words_of_ollama),
         cmocka_unit_test(messages_of_openai),
+        cmocka_unit_test(the_first_user_message_is_the_first_even_without_content),
         cmocka_unit_test(ollama_in_the_words_of_openai),
         cmocka_unit_test(what_cannot_cross_is_named),
         cmocka_unit_test(what_is_no_request_is_refused),
