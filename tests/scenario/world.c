@@ -260,7 +260,9 @@ struct world *world_begin(const char *const *sets)
 {
     struct world *w = mem_new(sizeof *w);
     char text[256];
-    snprintf(w->dir, sizeof w->dir, "/tmp/lull-world-XXXXXX");
+    const char *base = getenv("TMPDIR");
+    int n = snprintf(w->dir, sizeof w->dir, "%s/lull-world-XXXXXX", base != NULL ? base : "/tmp");
+    require(n < (int)sizeof w->dir);
     require(mkdtemp(w->dir) != NULL);
     snprintf(w->socket, sizeof w->socket, "%s/port.sock", w->dir);
     w->default_set = mem_strdup("upstream.default.url=http://127.0.0.1:1");
@@ -297,9 +299,17 @@ static void forget_clients(struct world *w)
     w->client_count = 0;
 }
 
-void world_restart(struct world *w)
+static void check_counts(const struct world *w)
 {
     check_figures(w->figures);
+    if (!w->has_control) {
+        check_users(w->figures);
+    }
+}
+
+void world_restart(struct world *w)
+{
+    check_counts(w);
     forget_clients(w);
     world_pass(w, 0);
     daemon_down(w);
@@ -311,10 +321,10 @@ void world_end(struct world *w)
 {
     char command[128];
     world_pass(w, 0);
-    check_figures(w->figures);
+    check_counts(w);
     forget_clients(w);
     world_pass(w, 0);
-    check_figures(w->figures);
+    check_counts(w);
     for (size_t i = 0; i < w->figures->upstream_count; i++) {
         require(w->figures->upstreams[i]->running == 0); /* no client waits, so no call runs */
     }
@@ -458,6 +468,29 @@ void client_send(struct client *c, const char *bytes, size_t len)
         len -= (size_t)n;
     }
     fake_loop_settle(c->world->loop);
+}
+
+void client_try_send(struct client *c, const char *bytes, size_t len)
+{
+    while (len > 0) {
+        ssize_t n = send(c->fd, bytes, len, MSG_NOSIGNAL);
+        if (n < 0 && errno != EAGAIN) {
+            break;
+        }
+        bytes += n > 0 ? n : 0;
+        len -= n > 0 ? (size_t)n : 0;
+        fake_loop_settle(c->world->loop);
+    }
+    fake_loop_settle(c->world->loop);
+}
+
+void client_unread(struct client *c, struct span bytes)
+{
+    struct buf all = {.max = c->in.max};
+    require(buf_append_span(&all, bytes) == ERR_OK);
+    require(buf_append_span(&all, buf_span(&c->in)) == ERR_OK);
+    buf_free(&c->in);
+    buf_move(&c->in, &all);
 }
 
 void client_post(struct client *c, const char *path, const char *headers, const char *body)

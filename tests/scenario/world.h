@@ -43,6 +43,10 @@ bool world_draining(const struct world *w); /* it does not accept any more until
 struct client *client_open(struct world *w);
 struct client *client_open_at(struct world *w, const char *path); /* of a socket */
 void client_send(struct client *c, const char *bytes, size_t len);
+/* The same where the daemon may have ended the connection. */
+void client_try_send(struct client *c, const char *bytes, size_t len);
+/* Puts bytes in front of what client_reply has. */
+void client_unread(struct client *c, struct span bytes);
 /* POSTs a body. headers: lines with CRLF, may be "". Then world_pass(w, 0). */
 void client_post(struct client *c, const char *path, const char *headers, const char *body);
 /* The reply as far as it came, terminated; client_clear forgets it. Head and body. */

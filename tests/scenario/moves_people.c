@@ -1,0 +1,394 @@
+/* moves_people.c: the clients: what they ask, and what their replies must be. */
+#include "scenario/moves.h"
+#include "scenario/moves_priv.h"
+
+#include "lull/base/ascii.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct person {
+    struct client *client; /* NULL: not connected */
+    struct ask asks[PIPELINE];
+    size_t count;
+    struct buf rest; /* of a request of which a part was sent */
+    bool ends;       /* a reply said so, or broke */
+    int chat;        /* the subject of the last chat; 0: none */
+    int text;        /* the subject of the text in the input field, and how much of it is typed */
+    size_t typed;
+    char user[16];
+};
+
+static const struct {
+    const char *word, *mark; /* in answers; in the prompt */
+    const char *header;      /* a prompt of its own, known by this header; NULL: by its text */
+} kinds[ASK_KINDS] = {
+    [ASK_TITLE] = {"title", "concise title", NULL},
+    [ASK_FOLLOW_UP] = {"follow_up", "follow-up questions", NULL},
+    [ASK_QUERY] = {"query", "search queries", NULL},
+    [ASK_AUTOCOMPLETE] = {"autocomplete", "autocompletion system", NULL},
+    [ASK_TAGS] = {"tags", "tags_generation", "tags_generation"},
+    [ASK_EMOJI] = {"emoji", "emoji_generation", "emoji_generation"},
+    [ASK_IMAGE_PROMPT] = {"image_prompt", "image_prompt_generation", "image_prompt_generation"},
+    [ASK_TOOL_SELECTION] = {"tool_selection", "function_calling", "function_calling"},
+    [ASK_MEMORY_REVIEW] = {"memory_review", "memory_review:", "memory_review"},
+    [ASK_CONTEXT_COMPACTION] = {"context_compaction", "context_compaction:", "context_compaction"},
+    [ASK_MOA] = {"moa", "moa_response_generation", "moa_response_generation"},
+    [ASK_CHAT] = {"chat", "", NULL},
+};
+
+const char *kind_word(enum ask_kind kind)
+{
+    return kinds[kind].word;
+}
+
+enum ask_kind kind_of_body(const char *body)
+{
+    int kind = 0;
+    while (kind < ASK_CHAT && strstr(body, kinds[kind].mark) == NULL) {
+        kind++;
+    }
+    return (enum ask_kind)kind;
+}
+
+/* The beginning is the same for all people; how it goes on is each one's own. */
+void full_text(int subject, const char *user, char out[TEXT_SIZE])
+{
+    snprintf(
+        out, TEXT_SIZE,
+        "q%dq How do I write a small daemon for %s q%dq with libevent q%dq in C and so on q%dq",
+        subject, user, subject, subject, subject);
+}
+
+/* ---- connections ---- */
+
+static void forget(struct person *p)
+{
+    p->client = NULL;
+    p->count = 0;
+    p->ends = false;
+    buf_clear(&p->rest);
+}
+
+/* Nothing was sent of what is open: the daemon may take the connection for idle. */
+static bool is_unasked(const struct person *p)
+{
+    size_t len = 0;
+    for (size_t i = 0; i < p->count; i++) {
+        len += p->asks[i].len;
+    }
+    return p->rest.len >= len;
+}
+
+/* Takes whole replies off what came. */
+static void look(struct person *p)
+{
+    bool closed = client_closed(p->client);
+    struct span text = span_of(client_reply(p->client));
+    while (text.len > 0 && !p->ends) {
+        const struct ask *a = &p->asks[0];
+        struct reply r = reply_at(text, p->count > 0 && a->head, closed);
+        if (r.len == 0) {
+            break;
+        }
+        text = span_make(text.ptr + r.len, text.len - r.len);
+        if (r.status >= 200) {
+            require(p->count > 0 || p->rest.len > 0 || r.status == 408);
+            struct ask partial = {.kind = ASK_OTHER, .user = "none"};
+            reply_check(p->count > 0 ? a : &partial, &r);
+            p->ends = span_eq_nocase(reply_field(r.head, "Connection"), SPAN("close"));
+            p->count -= p->count > 0 ? 1 : 0;
+            memmove(&p->asks[0], &p->asks[1], p->count * sizeof p->asks[0]);
+        }
+    }
+    bool cut = closed && text.len > 0; /* a reply that broke in its middle */
+    if (p->ends) {
+        require(text.len == 0 || cut);
+    }
+    p->ends = p->ends || cut;
+    struct buf left = {.max = SIZE_MAX};
+    require(buf_append_span(&left, text) == ERR_OK);
+    client_clear(p->client);
+    client_unread(p->client, buf_span(&left));
+    buf_free(&left);
+    if (closed) {
+        if (!is_unasked(p) && !p->ends) {
+            fprintf(stderr, "%zu open, %zu bytes unsent, %s\n", p->count, p->rest.len,
+                    moves_counted());
+            reply_fail(&p->asks[0], &(struct reply){0}, "closed without a reason");
+        }
+        client_close(p->client);
+        forget(p);
+    }
+}
+
+/* ---- requests ---- */
+
+/* Some more of the same text, or another one. */
+static void type_on(struct game *g, struct person *p, struct ask *a)
+{
+    if (p->text != 0 && p->typed < 70 && pick(g, 4) > 0) {
+        p->typed += pick(g, 8);
+    } else {
+        p->text = a->subject;
+        p->typed = 8 + pick(g, pick(g, 3) == 0 ? 60 : 30);
+    }
+    a->subject = p->text;
+    a->typed = p->typed;
+}
+
+static struct span body_of(struct game *g, struct person *p, struct ask *a)
+{
+    static char text[4096];
+    char user_text[TEXT_SIZE], reply[TEXT_SIZE];
+    bool of_chat = p->chat != 0 && pick(g, 4) == 0;
+    a->subject = of_chat ? p->chat : 1 + (int)pick(g, SUBJECTS);
+    snprintf(user_text, sizeof user_text, "Please tell me of q%dq now", a->subject);
+    snprintf(reply, sizeof reply, "chat of q%dq by %s.", a->subject, a->user);
+    switch (a->kind) {
+    case ASK_TITLE:
+        return span_of(ask_title(user_text, of_chat || pick(g, 2) == 0 ? reply : ""));
+    case ASK_FOLLOW_UP:
+        return span_of(ask_follow_up(user_text, reply));
+    case ASK_QUERY:
+        return span_of(ask_query(user_text));
+    case ASK_AUTOCOMPLETE:
+        type_on(g, p, a);
+        full_text(a->subject, a->user, text);
+        text[a->typed] = '\0';
+        return span_of(ask_autocomplete(text));
+    case ASK_CHAT: {
+        const char *const goes_on[] = {"Please begin", "Well.", user_text, NULL};
+        const char *const begins[] = {user_text, NULL};
+        a->subject = p->chat = g->next_chat++;
+        snprintf(user_text, sizeof user_text, "Please tell me of q%dq now", a->subject);
+        return span_of(ask_chat(pick(g, 3) == 0 ? goes_on : begins));
+    }
+    default: {
+        const char *model = pick(g, 8) == 0 ? "n" : "m";
+        const char *stream = pick(g, 8) == 0 ? "true" : "false";
+        snprintf(text, sizeof text,
+                 "{\"model\":\"%s\",\"stream\":%s,\"messages\":[{\"role\":\"user\",\"content\":"
+                 "\"%s: of q%dq\"}]}",
+                 model, stream, kinds[a->kind].mark, a->subject);
+        return span_of(text);
+    }
+    }
+}
+
+static void add_headers(struct game *g, const struct ask *a, struct buf *out)
+{
+    static const char *const controls[] = {
+        "Cache-Control: no-cache\r\n", "Cache-Control: no-store\r\n",
+        "X-OpenWebUI-Chat-Id: c\r\n",  "Authorization: Bearer abc\r\n",
+        "Expect: 100-continue\r\n",    "Origin: http://evil.test\r\n"};
+    if (strcmp(a->user, "none") != 0) {
+        buf_text(out, "X-OpenWebUI-User-Id: %s\r\n", a->user);
+    }
+    if (a->kind < ASK_KINDS && kinds[a->kind].header != NULL) {
+        buf_text(out, "X-OpenWebUI-Task: %s\r\n", kinds[a->kind].header);
+    }
+    if (pick(g, 5) == 0) {
+        buf_text(out, "%s", controls[pick(g, 6)]);
+    }
+}
+
+static void add_body(struct game *g, struct span body, struct buf *out)
+{
+    if (pick(g, 6) > 0) {
+        buf_text(out, "Content-Length: %zu\r\n\r\n", body.len);
+        require(buf_append_span(out, body) == ERR_OK);
+        return;
+    }
+    buf_text(out, "Transfer-Encoding: chunked\r\n\r\n");
+    for (size_t at = 0; at < body.len;) {
+        size_t n = 1 + pick(g, 250) * 4;
+        n = body.len - at < n ? body.len - at : n;
+        buf_text(out, "%zx\r\n", n);
+        require(buf_append(out, body.ptr + at, n) == ERR_OK);
+        buf_text(out, "\r\n");
+        at += n;
+    }
+    buf_text(out, "0\r\n\r\n");
+}
+
+/* What is no generation. */
+static void add_other(struct game *g, struct ask *a, struct buf *out)
+{
+    static const char *const lines[] = {"GET /v1/models", "HEAD /api/tags", "GET /@other/v1/models",
+                                        "DELETE /api/delete", "GET /@nobody/v1/models"};
+    unsigned which = pick(g, 7);
+    if (which < 5) {
+        a->head = which == 1;
+        buf_text(out, "%s HTTP/1.1\r\nHost: lull\r\n\r\n", lines[which]);
+        return;
+    }
+    buf_text(out, "POST %s HTTP/1.1\r\nHost: lull\r\n",
+             which == 5 ? "/v1/embeddings" : "/v1/chat/completions");
+    add_body(g, which == 5 ? SPAN("{\"model\":\"m\",\"input\":\"x\"}") : SPAN("{\"model\":"), out);
+}
+
+static void add_one(struct game *g, struct person *p, struct buf *out)
+{
+    static const char *const bad[] = {
+        "GET\r\n\r\n", "GET / HTTP/3.0\r\nHost: lull\r\n\r\n",
+        "POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nHost: b\r\nContent-Length: 1\r\n\r\nx",
+        "POST /api/chat HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"};
+    unsigned what = pick(g, ASK_KINDS + 8);
+    struct ask *a = &p->asks[p->count];
+    *a = (struct ask){.kind = what < ASK_KINDS       ? (enum ask_kind)what
+                              : what < ASK_KINDS + 4 ? ASK_CHAT
+                              : what < ASK_KINDS + 6 ? ASK_AUTOCOMPLETE
+                              : what < ASK_KINDS + 7 ? ASK_OTHER
+                                                     : ASK_BAD};
+    memcpy(a->user, p->user, sizeof a->user);
+    p->count++;
+    if (a->kind == ASK_BAD) {
+        buf_text(out, "%s", bad[pick(g, 4)]);
+        return;
+    }
+    if (a->kind == ASK_OTHER) {
+        add_other(g, a, out);
+        return;
+    }
+    struct span body = body_of(g, p, a);
+    buf_text(out, "POST %s HTTP/1.1\r\nHost: lull\r\nContent-Type: application/json\r\n",
+             pick(g, 4) != 0 ? "/v1/chat/completions" : "/api/chat");
+    add_headers(g, a, out);
+    add_body(g, body, out);
+}
+
+static void add_request(struct game *g, struct person *p, struct buf *out)
+{
+    size_t before = out->len;
+    add_one(g, p, out);
+    p->asks[p->count - 1].len = out->len - before;
+}
+
+static struct person *one(struct game *g)
+{
+    return &g->people[pick(g, PEOPLE)];
+}
+
+static void arrive(struct game *g, struct person *p)
+{
+    static const char *const users[] = {"none", "ann", "bob", "ann"};
+    if (p->client != NULL) {
+        look(p);
+    }
+    if (p->client == NULL) {
+        p->client = client_open(g->world);
+        snprintf(p->user, sizeof p->user, "%s", users[pick(g, 4)]);
+    }
+}
+
+/* Mostly one who waits for nothing. */
+static struct person *next_to_ask(struct game *g)
+{
+    struct person *p = one(g);
+    for (int tries = 0; tries < 3 && p->count > 0 && pick(g, 4) > 0; tries++) {
+        look(p);
+        p = p->count > 0 ? one(g) : p;
+    }
+    return p;
+}
+
+void people_ask(struct game *g)
+{
+    struct person *p = next_to_ask(g);
+    if (world_draining(g->world)) {
+        return;
+    }
+    arrive(g, p);
+    struct buf out = {.max = SIZE_MAX};
+    size_t wanted = pick(g, 5) == 0 ? 1 + pick(g, 3) : 1;
+    bool waits = p->count > 0 && pick(g, 3) > 0;
+    while (!waits && !p->ends && p->rest.len == 0 && wanted-- > 0 && p->count < PIPELINE) {
+        add_request(g, p, &out);
+    }
+    size_t now = pick(g, 16) == 0 ? pick(g, (unsigned)out.len + 1) : out.len;
+    if (out.len > 0) {
+        require(buf_append(&p->rest, out.data + now, out.len - now) == ERR_OK);
+        client_try_send(p->client, out.data, now);
+    }
+    buf_free(&out);
+}
+
+void people_send_on(struct game *g)
+{
+    struct person *p = one(g);
+    for (size_t i = 0; i < PEOPLE && p->rest.len == 0; i++) { /* the next who has something left */
+        p = p + 1 < g->people + PEOPLE ? p + 1 : g->people;
+    }
+    if (p->client != NULL) {
+        look(p); /* it may be closed */
+    }
+    if (p->client != NULL && p->rest.len > 0) {
+        size_t n = pick(g, 2) == 0 ? p->rest.len : pick(g, (unsigned)p->rest.len + 1);
+        client_try_send(p->client, p->rest.data, n);
+        buf_consume(&p->rest, n);
+    }
+}
+
+void people_leave(struct game *g)
+{
+    struct person *p = one(g);
+    if (p->client == NULL) {
+        return;
+    }
+    if (pick(g, 3) == 0) {
+        look(p); /* what came before is right */
+    }
+    if (p->client != NULL) {
+        client_close(p->client);
+        forget(p);
+    }
+}
+
+void people_look(struct game *g)
+{
+    for (size_t i = 0; i < PEOPLE; i++) {
+        if (g->people[i].client != NULL) {
+            look(&g->people[i]);
+        }
+    }
+}
+
+void people_check_end(struct game *g)
+{
+    for (size_t i = 0; i < PEOPLE; i++) {
+        struct person *p = &g->people[i];
+        if (p->client != NULL && p->count > 0 && p->rest.len == 0) {
+            fprintf(stderr,
+                    "person %zu has %zu requests without a reply; the first is of kind %d\n", i,
+                    p->count, (int)p->asks[0].kind);
+            require(p->count == 0);
+        }
+    }
+}
+
+void people_forget(struct game *g)
+{
+    for (size_t i = 0; i < PEOPLE; i++) {
+        forget(&g->people[i]);
+    }
+}
+
+struct person *people_create(struct game *g)
+{
+    struct person *people = mem_new(PEOPLE * sizeof *people);
+    (void)g;
+    for (size_t i = 0; i < PEOPLE; i++) {
+        buf_init(&people[i].rest, 64 * 1024 * 1024);
+    }
+    return people;
+}
+
+void people_destroy(struct person *people)
+{
+    for (size_t i = 0; i < PEOPLE; i++) {
+        buf_free(&people[i].rest);
+    }
+    free(people);
+}

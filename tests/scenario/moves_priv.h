@@ -1,0 +1,105 @@
+/* moves_priv.h: what the moves share: the choices, the people (moves_people.c), what they get
+ * (moves_replies.c), and the model servers (moves_models.c). */
+#ifndef TESTS_SCENARIO_MOVES_PRIV_H
+#define TESTS_SCENARIO_MOVES_PRIV_H
+
+#include "scenario/world.h"
+
+#include "lull/base/buf.h"
+
+#include <stdint.h>
+
+enum { PEOPLE = 8, PIPELINE = 6, SUBJECTS = 2, FIRST_CHAT = 100, TEXT_SIZE = 256 };
+
+/* What is asked; the rows of kinds[] in moves_people.c are in this order. */
+enum ask_kind {
+    ASK_TITLE,
+    ASK_FOLLOW_UP,
+    ASK_QUERY,
+    ASK_AUTOCOMPLETE,
+    ASK_TAGS,
+    ASK_EMOJI,
+    ASK_IMAGE_PROMPT,
+    ASK_TOOL_SELECTION,
+    ASK_MEMORY_REVIEW,
+    ASK_CONTEXT_COMPACTION,
+    ASK_MOA,
+    ASK_CHAT,
+    ASK_KINDS,
+    ASK_OTHER = ASK_KINDS, /* no generation: any reply */
+    ASK_BAD,               /* refused, and the connection ends */
+};
+
+struct game {
+    struct world *world;
+    const uint8_t *bytes;
+    size_t len, at;
+    struct person *people;
+    int next_chat;
+    int64_t wall; /* offset of the wall clock */
+};
+
+/* A choice from 0 to n - 1; 0 where the bytes are used up. */
+unsigned pick(struct game *g, unsigned n);
+
+/* The word by which answers name a kind: "title" ... */
+const char *kind_word(enum ask_kind kind);
+/* The kind that a call's body asks for. */
+enum ask_kind kind_of_body(const char *body);
+/* All that a person may type about a subject. */
+void full_text(int subject, const char *user, char out[TEXT_SIZE]);
+
+/* ---- moves_people.c ---- */
+
+struct person *people_create(struct game *g);
+void people_destroy(struct person *people);
+/* One of them asks, goes on sending, or leaves. */
+void people_ask(struct game *g);
+void people_send_on(struct game *g);
+void people_leave(struct game *g);
+/* Reads all replies and checks them. */
+void people_look(struct game *g);
+/* Everything is over: nothing may be open. */
+void people_check_end(struct game *g);
+/* The daemon is started again: all connections are gone. */
+void people_forget(struct game *g);
+
+/* ---- moves_replies.c ---- */
+
+/* A request whose reply has not come. */
+struct ask {
+    enum ask_kind kind;
+    int subject;
+    size_t typed; /* of a completion */
+    size_t len;   /* of the request's bytes */
+    bool head;    /* HEAD: the reply has no body */
+    char user[16];
+};
+
+struct reply {
+    int status;
+    struct span head, body;
+    size_t len; /* 0: it is not complete */
+};
+
+/* The reply at the beginning of text. no_body: to HEAD; closed: nothing more will come. */
+struct reply reply_at(struct span text, bool no_body, bool closed);
+/* A field's value; SPAN_NONE: absent. */
+struct span reply_field(struct span head, const char *name);
+/* Aborts where it cannot be the reply to a; reply_fail does, and says what was asked. */
+void reply_check(const struct ask *a, const struct reply *r);
+_Noreturn void reply_fail(const struct ask *a, const struct reply *r, const char *what);
+
+/* ---- moves_models.c ---- */
+
+/* Something happens to one of the open calls. */
+void models_move(struct game *g);
+/* Ends what is open, and what begins on the way. */
+void models_end_all(struct game *g);
+
+/* ---- moves_control.c ---- */
+
+/* A request on the control socket, whole, and its reply. */
+void control_ask(struct game *g);
+
+#endif

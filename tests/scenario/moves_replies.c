@@ -1,0 +1,189 @@
+/* moves_replies.c: what came for a request: cut into replies, and each checked against what was asked. */
+#include "scenario/moves_priv.h"
+
+#include "lull/base/err.h"
+
+#include <cJSON.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct span reply_field(struct span head, const char *name)
+{
+    char line[64];
+    snprintf(line, sizeof line, "\r\n%s: ", name);
+    size_t at = span_find(head, span_of(line), 0);
+    if (at == SIZE_MAX) {
+        return SPAN_NONE;
+    }
+    at += strlen(line);
+    size_t end = span_find(head, SPAN("\r\n"), at);
+    return span_make(head.ptr + at, end - at);
+}
+
+/* Bytes of a chunked body up to its end; SIZE_MAX: it has not come. */
+static size_t chunked_length(struct span text)
+{
+    for (size_t at = 0; at < text.len;) {
+        size_t line = span_find(text, SPAN("\r\n"), at);
+        char *digits_end = NULL;
+        if (line == SIZE_MAX) {
+            break;
+        }
+        size_t size = strtoul(text.ptr + at, &digits_end, 16);
+        require(digits_end == text.ptr + line);
+        at = line + 2 + size + 2;
+        if (size == 0) {
+            return at <= text.len ? at : SIZE_MAX;
+        }
+    }
+    return SIZE_MAX;
+}
+
+struct reply reply_at(struct span text, bool no_body, bool closed)
+{
+    struct reply r = {0};
+    size_t end = span_find(text, SPAN("\r\n\r\n"), 0);
+    if (end == SIZE_MAX) {
+        return r;
+    }
+    require(sscanf(text.ptr, "HTTP/1.1 %3d ", &r.status) == 1);
+    r.head = span_make(text.ptr, end + 2);
+    struct span rest = span_make(text.ptr + end + 4, text.len - end - 4);
+    struct span length = reply_field(r.head, "Content-Length");
+    struct span coding = reply_field(r.head, "Transfer-Encoding");
+    require(length.ptr == NULL || coding.ptr == NULL);
+    size_t n = no_body || r.status < 200 || r.status == 204 || r.status == 304 ? 0
+               : coding.ptr != NULL ? chunked_length(rest)
+               : length.ptr != NULL ? strtoul(length.ptr, NULL, 10)
+               : closed             ? rest.len
+                                    : SIZE_MAX;
+    if (n <= rest.len) {
+        r.body = span_make(rest.ptr, n);
+        r.len = end + 4 + n;
+    }
+    return r;
+}
+
+void reply_fail(const struct ask *a, const struct reply *r, const char *what)
+{
+    fprintf(stderr, "%s: asked for %s of q%dq by %s; the reply:\n%.*s\n%.*s\n", what,
+            a->kind < ASK_KINDS ? kind_word(a->kind) : "something", a->subject, a->user,
+            (int)r->head.len, r->head.ptr, (int)r->body.len, r->body.ptr);
+    require_failed(what, __FILE__, __LINE__);
+}
+
+/* A body without its chunks. */
+static void unchunk(const struct reply *r, struct buf *out)
+{
+    struct span rest = r->body;
+    if (reply_field(r->head, "Transfer-Encoding").ptr == NULL) {
+        require(buf_append_span(out, rest) == ERR_OK);
+        return;
+    }
+    for (size_t size = 1; size > 0;) {
+        size_t line = span_find(rest, SPAN("\r\n"), 0);
+        size = strtoul(rest.ptr, NULL, 16);
+        require(buf_append(out, rest.ptr + line + 2, size) == ERR_OK);
+        line += 2 + size + 2;
+        rest = span_make(rest.ptr + line, rest.len - line);
+    }
+}
+
+/* The content that one line of a body says; a line without any as it is. */
+static void add_content(struct span line, struct buf *out)
+{
+    size_t skip = span_starts(line, SPAN("data: ")) ? 6 : 0;
+    cJSON *tree = cJSON_ParseWithLength(line.ptr + skip, line.len - skip);
+    const cJSON *choices = cJSON_GetObjectItemCaseSensitive(tree, "choices");
+    const cJSON *from = choices == NULL ? tree : cJSON_GetArrayItem(choices, 0);
+    const cJSON *delta = cJSON_GetObjectItemCaseSensitive(from, "delta");
+    const cJSON *message =
+        delta != NULL ? delta : cJSON_GetObjectItemCaseSensitive(from, "message");
+    const cJSON *content = cJSON_GetObjectItemCaseSensitive(message, "content");
+    content = content != NULL ? content : cJSON_GetObjectItemCaseSensitive(from, "response");
+    require(buf_append_span(out, cJSON_IsString(content) ? span_of(content->valuestring) : line) ==
+            ERR_OK);
+    cJSON_Delete(tree);
+}
+
+/* What a reply says, over all its pieces. */
+static void content_of_reply(const struct reply *r, struct buf *out)
+{
+    struct buf body = {.max = SIZE_MAX};
+    unchunk(r, &body);
+    for (size_t at = 0; at < body.len;) {
+        size_t end = span_find(buf_span(&body), SPAN("\n"), at);
+        end = end == SIZE_MAX ? body.len : end;
+        add_content(span_make(body.data + at, end - at), out);
+        at = end + 1;
+    }
+    buf_free(&body);
+}
+
+/* One "KIND of qNq by USER." of those that may answer it. A model that did not see all (the body was no
+ * JSON, or had not come to its end) answers of q-1q, and may take it for a chat. */
+static bool answers(const struct ask *a, struct span name)
+{
+    bool known = a->kind < ASK_KINDS;
+    const char *word = kind_word(known ? a->kind : ASK_CHAT);
+    const struct {
+        const char *word;
+        int subject;
+    } may[] = {{word, known ? a->subject : -1}, {word, -1}, {kind_word(ASK_CHAT), -1}};
+    const char *const users[] = {known ? a->user : "none", "other"};
+    char own[TEXT_SIZE];
+    for (size_t i = 0; i < 6; i++) {
+        snprintf(own, sizeof own, "%s of q%dq by %s.", may[i / 2].word, may[i / 2].subject,
+                 users[i % 2]);
+        if (span_ends(name, span_of(own))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Each name in it is its own. */
+static void check_names(const struct ask *a, const struct reply *r, struct span text)
+{
+    for (size_t at = 0; (at = span_find(text, SPAN(" of q"), at)) != SIZE_MAX; at++) {
+        size_t end = span_find(text, SPAN("."), at);
+        if (end == SIZE_MAX || !answers(a, span_make(text.ptr, end + 1))) {
+            reply_fail(a, r, "another answer");
+        }
+    }
+}
+
+/* A completion goes on where its text ended, as that person would, or as the other server thinks. */
+static void check_completion(const struct ask *a, const struct reply *r, struct span text)
+{
+    char full[TEXT_SIZE], others[TEXT_SIZE];
+    size_t at = span_find(text, SPAN("{\"text\": \""), 0);
+    if (a->kind != ASK_AUTOCOMPLETE || r->status != 200 || at == SIZE_MAX) {
+        return;
+    }
+    at += SPAN("{\"text\": \"").len;
+    size_t end = span_find(text, SPAN("\""), at);
+    if (end == SIZE_MAX) {
+        return;
+    }
+    struct span suggestion = span_make(text.ptr + at, end - at);
+    full_text(a->subject, a->user, full);
+    full_text(a->subject, "other", others);
+    if (!span_starts(span_of(full + a->typed), suggestion) &&
+        !span_starts(span_of(others + a->typed), suggestion)) {
+        reply_fail(a, r, "a completion of another text");
+    }
+}
+
+void reply_check(const struct ask *a, const struct reply *r)
+{
+    struct buf text = {.max = SIZE_MAX};
+    content_of_reply(r, &text);
+    check_names(a, r, buf_span(&text));
+    check_completion(a, r, buf_span(&text));
+    buf_free(&text);
+    if (a->kind == ASK_BAD && r->status < 400) {
+        reply_fail(a, r, "a bad request was served");
+    }
+}
