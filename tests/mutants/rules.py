@@ -1148,7 +1148,10 @@ mutant(R, "answers that are put together count", "sidecar/path/flight/call.c", "
        ("scenario.test_flight",))
 mutant(R, "what a flight counted is given back", FLIGHT, "    (void)budget_settle(f->table->parts.memory, &f->counted, 0);\n", "",
        ("scenario.test_flight",))
-mutant(R, "the answer of a chat that is read along counts, and is given back", CHAT,
+mutant(R, "the answer of a chat that is read along counts", CHAT,
+       "    if (!budget_settle(x->engine->parts.memory, &w->counted, assembler_room(&w->answer))) {", "    if (w == NULL) {",
+       ("scenario.test_flight",))
+mutant(R, "what a chat counted is given back", CHAT,
        "(void)budget_settle(x->engine->parts.memory, &x->watch.counted, 0);", "x->watch.noted = x->watch.noted;", ("scenario.test_flight",))
 mutant(R, "a held body counts with its copies", "sidecar/path/edge/edge.c", "HELD_COST = 6", "HELD_COST = 1",
        ("integration.http", "integration.extremes"))
@@ -1157,3 +1160,11 @@ mutant(R, "unsent replies count", "sidecar/http/response.c", "(!count_output(c, 
 mutant(R, "a purge forgets what is held", "sidecar/control/entries.c",
        "        engine_forget(ctl->parts.engine);\n        cache_purge(", "        cache_purge(", EXTREMES)
 mutant(R, "holes in the heap go back", "sidecar/base/os.c", "malloc_trim(0) == 1", "spare > 0", ("unit.base.test_os",))
+
+# ---- a damaged data file ----
+
+R = "damaged file"
+STORE_FAULTS = ("unit.store.test_store_faults",)
+mutant(R, "pages that a damaged count names are not freed", "sidecar/path/store/change.c", "rc = record_is_sound(c->s, piece) ?", "rc = i >= 0 ?", STORE_FAULTS)
+mutant(R, "nor those of a note", "sidecar/path/store/notes.c", "if (!record_is_sound(c->s, data)) {", "if (data.mv_size == SIZE_MAX) {", STORE_FAULTS)
+mutant(R, "a fault of the map is known by its address", "sidecar/path/store/open.c", "number < map_size / page ? at", "map_size == 0 ? at", STORE_FAULTS)

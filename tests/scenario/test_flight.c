@@ -500,29 +500,53 @@ static void answers_count_in_max_buffered(void **state)
     world_end(w);
 }
 
-/* What lull reads along of a chat's answer counts too; the chat goes on where there is no room. */
-static void a_chat_goes_on_where_max_buffered_is_used_up(void **state)
+/* Sends 64 KB of an answer's one line so many times. */
+static void send_much(struct world *w, struct client *c, struct upstream_call *call, size_t times)
 {
-    static const char *const sets[] = {"server.max_buffered=2MB", "upstream.default.slots=64",
-                                       NULL};
-    static const char *const turns[] = {"Hello", NULL};
     static char text[64 * 1024];
-    (void)state;
-    struct world *w = world_begin(sets);
-    struct client *c = client_open(w), *other = client_open(w);
     memset(text, 'a', sizeof text - 1);
-    client_post(c, "/v1/chat/completions", "", ask_chat(turns));
-    model_head(model_call(w, 0), 200, "application/json");
-    model_data(model_call(w, 0), "{\"choices\":[{\"message\":{\"content\":\"");
-    size_t sent = 0;
-    for (; sent < 16 * 1024 * 1024 / sizeof text; sent++) { /* more than the bound, in one line */
-        model_data(model_call(w, 0), text);
+    for (size_t i = 0; i < times; i++) {
+        model_data(call, text);
         world_pass(w, 0);
         client_clear(c);
     }
-    ask(other, "How are you?"); /* the chat holds nothing by now */
-    model_answer(model_call(w, 1), "{\"title\": \"Greeting\"}");
-    assert_has(client_reply(other), "Greeting");
+}
+
+/* Asks for a title whose answer takes 4 MB while it is put together; returns the reply. */
+static const char *ask_large(struct world *w, const char *user, size_t call)
+{
+    struct client *c = client_open(w);
+    ask(c, user);
+    model_head(model_call(w, call), 200, "text/event-stream");
+    for (size_t i = 0; i < 160 && model_open(model_call(w, call)); i++) { /* 2.5 MB */
+        model_data(model_call(w, call), large_event());
+    }
+    if (model_open(model_call(w, call))) {
+        model_data(
+            model_call(w, call),
+            "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n");
+        model_end(model_call(w, call));
+    }
+    world_pass(w, 0);
+    return client_reply(c);
+}
+
+/* What lull reads along of a chat's answer counts too; the chat goes on where there is no room. */
+static void a_chat_goes_on_where_max_buffered_is_used_up(void **state)
+{
+    static const char *const sets[] = {"server.max_buffered=6MB", "upstream.default.slots=64",
+                                       "tasks.settle=0", "tasks.retry_shape=0", NULL};
+    static const char *const turns[] = {"Hello", NULL};
+    (void)state;
+    struct world *w = world_begin(sets);
+    struct client *c = client_open(w);
+    client_post(c, "/v1/chat/completions", "", ask_chat(turns));
+    model_head(model_call(w, 0), 200, "application/json");
+    model_data(model_call(w, 0), "{\"choices\":[{\"message\":{\"content\":\"");
+    send_much(w, c, model_call(w, 0), 48); /* 3 MB, in 4 */
+    assert_has(ask_large(w, "How are you?", 1), "HTTP/1.1 503 ");
+    send_much(w, c, model_call(w, 0), 100); /* over the bound: it holds nothing from here on */
+    assert_has(ask_large(w, "And now?", 2), "HTTP/1.1 200 ");
     assert_true(model_open(model_call(w, 0)));
     model_data(model_call(w, 0), "\"},\"finish_reason\":\"stop\"}]}");
     model_end(model_call(w, 0));

@@ -115,7 +115,12 @@ static int delete_pieces(struct change *c, int64_t position)
     for (; rc == 0 && i < STORE_STEP; i++) {
         int64_t at = position + i;
         MDB_val key = {sizeof at, &at};
-        rc = mdb_del(c->txn, c->s->log, &key, NULL);
+        MDB_val piece;
+        rc = mdb_get(c->txn, c->s->log, &key, &piece);
+        if (rc == 0) {
+            rc = record_is_sound(c->s, piece) ? mdb_del(c->txn, c->s->log, &key, NULL)
+                                              : MDB_CORRUPTED;
+        }
     }
     return rc == MDB_NOTFOUND && i > 1 ? 0 : rc;
 }
@@ -130,7 +135,7 @@ int change_remove_key(struct change *c, enum store_table table, const struct has
                       bool *found)
 {
     struct index_row row;
-    int rc = record_find(c->txn, c->s->tables[table], key, &row);
+    int rc = record_find(c->s, c->txn, c->s->tables[table], key, &row);
     *found = rc == 0;
     if (rc != 0) {
         return rc == MDB_NOTFOUND ? 0 : rc;
@@ -160,7 +165,7 @@ static int64_t find_target(struct change *c, struct span value)
     struct index_row row;
     int64_t seq = 0;
     return c->s->target_fn != NULL && c->s->target_fn(value, &answer, &seq) &&
-                   record_find(c->txn, c->s->tables[STORE_ANSWER], &answer, &row) == 0
+                   record_find(c->s, c->txn, c->s->tables[STORE_ANSWER], &answer, &row) == 0
                ? row.position
                : 0;
 }
@@ -222,7 +227,7 @@ static int touch_record(struct change *c, const struct store_touch *t)
 {
     struct record_head head;
     struct index_row row;
-    int rc = record_find(c->txn, c->s->tables[STORE_ANSWER], &t->key, &row);
+    int rc = record_find(c->s, c->txn, c->s->tables[STORE_ANSWER], &t->key, &row);
     if (rc != 0 || record_head(c->log, row.position, &head) != 0 || head.seq != t->seq) {
         return rc == MDB_NOTFOUND ? 0 : rc; /* removed since, or replaced */
     }
@@ -265,7 +270,7 @@ int change_remove(struct change *c, const struct record_head *head)
 {
     struct hash_key key = {.hi = head->hi, .lo = head->lo};
     struct index_row row;
-    int rc = record_find(c->txn, c->s->tables[head->table], &key, &row);
+    int rc = record_find(c->s, c->txn, c->s->tables[head->table], &key, &row);
     if (rc == 0 && row.position == head->position) {
         rc = delete_row(c, head->table, &key);
     }
@@ -281,7 +286,7 @@ static bool leads_to_younger(struct change *c, int64_t position, struct span val
     struct index_row row;
     int64_t seq = 0;
     return c->s->target_fn != NULL && c->s->target_fn(value, &answer, &seq) &&
-           record_find(c->txn, c->s->tables[STORE_ANSWER], &answer, &row) == 0 &&
+           record_find(c->s, c->txn, c->s->tables[STORE_ANSWER], &answer, &row) == 0 &&
            row.position > position && record_head(c->log, row.position, &head) == 0 &&
            head.seq == seq;
 }
@@ -294,7 +299,7 @@ static int spare_oldest(struct change *c, const struct record_head *at, bool *sp
     struct index_row row;
     struct span value;
     struct buf copy = {.max = SIZE_MAX};
-    *spared = record_find(c->txn, c->s->tables[at->table], &key, &row) == 0 &&
+    *spared = record_find(c->s, c->txn, c->s->tables[at->table], &key, &row) == 0 &&
               row.position == at->position && (at->table == STORE_EXACT || row.chance != 0) &&
               record_read_whole(c->log, at->position, c->s->write_room, &head, &value) == ERR_OK &&
               (at->table == STORE_ANSWER || leads_to_younger(c, at->position, value)) &&

@@ -330,11 +330,11 @@ static void on_fatal(int signo, siginfo_t *info, void *context)
     raise(signo);
 }
 
-void files_guard_map(const void *map, size_t size)
+void files_guard_map(uintptr_t map, size_t size)
 {
     map_to = 0;
-    map_from = (uintptr_t)map;
-    map_to = map == NULL ? 0 : (uintptr_t)map + size;
+    map_from = map;
+    map_to = map == 0 ? 0 : map + size;
 }
 
 void files_install_crash_mark(const char *dir)

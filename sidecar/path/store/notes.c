@@ -35,7 +35,9 @@ static int remove_expired(struct change *c, wall_t now)
     }
     while (rc == 0 && (rc = mdb_cursor_get(cursor, &name, &data, MDB_NEXT)) == 0) {
         struct note_head head;
-        if (!note_head_read(data, &head) || head.expires <= now.us) {
+        if (!record_is_sound(c->s, data)) { /* also of what is about to be replaced */
+            rc = MDB_CORRUPTED;
+        } else if (!note_head_read(data, &head) || head.expires <= now.us) {
             rc = mdb_cursor_del(cursor, 0);
         }
     }

@@ -142,9 +142,46 @@ static int begin_tables(struct store *s)
     return mdb_txn_commit(txn);
 }
 
-int open_all(struct store *s)
+/* LMDB names the address of fixed maps only; but a page says its number. */
+static uintptr_t map_of(MDB_val in_a_page, size_t page, size_t map_size)
+{
+    uint64_t number = 0;
+    uintptr_t at = (uintptr_t)in_a_page.mv_data;
+    memcpy(&number, (const char *)in_a_page.mv_data - at % page, sizeof number);
+    return number < map_size / page ? at - at % page - number * page : 0;
+}
+
+int open_note_map(struct store *s)
 {
     MDB_envinfo info;
+    MDB_stat shape;
+    MDB_val format = {6, (void *)(uintptr_t) "format"}, seq = {3, (void *)(uintptr_t) "seq"};
+    MDB_val value;
+    s->map = 0;
+    store_at_work++;
+    int rc = mdb_env_info(s->env, &info);
+    rc = rc == 0 ? mdb_env_stat(s->env, &shape) : rc;
+    bool open = rc == 0 && (rc = mdb_txn_renew(s->reader)) == 0;
+    rc = open ? mdb_get(s->reader, s->meta, &format, &value) : rc;
+    if (rc == 0) {
+        s->page = shape.ms_psize;
+        s->map_size = info.me_mapsize;
+        s->map = map_of(value, s->page, s->map_size);
+        rc = mdb_get(s->reader, s->meta, &seq, &value);
+        rc = rc == 0 && !record_is_sound(s, value) ? MDB_CORRUPTED : rc;
+    }
+    if (open) {
+        mdb_txn_reset(s->reader);
+    }
+    store_at_work--;
+    if (s->options.crash_mark) {
+        files_guard_map(s->map, s->map_size);
+    }
+    return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+int open_all(struct store *s)
+{
     int dead = 0;
     s->next_seq = 0;
     s->other_format = false;
@@ -160,9 +197,7 @@ int open_all(struct store *s)
     if (rc == 0) {
         mdb_txn_reset(s->reader);
         files_remember(s);
-        if (s->options.crash_mark && mdb_env_info(s->env, &info) == 0) {
-            files_guard_map(info.me_mapaddr, info.me_mapsize);
-        }
+        rc = open_note_map(s);
     }
     store_at_work--;
     return rc;
@@ -180,7 +215,7 @@ void open_close(struct store *s)
     }
     if (s->env != NULL) {
         if (s->options.crash_mark) {
-            files_guard_map(NULL, 0);
+            files_guard_map(0, 0);
         }
         mdb_env_close(s->env);
         s->env = NULL;

@@ -32,12 +32,34 @@ int64_t record_position(MDB_val key)
     return at / STORE_STEP * STORE_STEP;
 }
 
-int record_find(MDB_txn *txn, MDB_dbi index, const struct hash_key *key, struct index_row *out)
+/* What LMDB writes before a value that has pages of its own; other values are not right behind the
+ * head of a page, where the places of its nodes are. */
+struct own_pages {
+    uint64_t number; /* of the first, in the file */
+    uint16_t pad, flags;
+    uint32_t count;
+};
+enum { OWN_PAGES = 4 };
+
+bool record_is_sound(const struct store *s, MDB_val value)
+{
+    struct own_pages own;
+    uintptr_t at = (uintptr_t)value.mv_data - s->map;
+    if (s->map == 0 || at >= s->map_size || at % s->page != sizeof own) {
+        return true; /* a page's copy that this transaction made, or part of a page */
+    }
+    memcpy(&own, (const char *)value.mv_data - sizeof own, sizeof own);
+    return own.number == at / s->page && own.flags == OWN_PAGES &&
+           own.count == (sizeof own - 1 + value.mv_size) / s->page + 1;
+}
+
+int record_find(const struct store *s, MDB_txn *txn, MDB_dbi index, const struct hash_key *key,
+                struct index_row *out)
 {
     MDB_val k = record_key(key);
     MDB_val raw;
     int rc = mdb_get(txn, index, &k, &raw);
-    if (rc == 0 && raw.mv_size != sizeof *out) {
+    if (rc == 0 && (raw.mv_size != sizeof *out || !record_is_sound(s, raw))) {
         return MDB_CORRUPTED;
     }
     if (rc == 0) {

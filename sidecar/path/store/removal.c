@@ -34,7 +34,7 @@ static bool has_no_answer(struct change *c, const struct record_head *at,
     }
     return record_read(c->log, at->position, c->s->write_room, &head, &value) != ERR_OK ||
            !c->s->target_fn(value, &answer, &seq) ||
-           record_find(c->txn, c->s->tables[STORE_ANSWER], &answer, &row) != 0 ||
+           record_find(c->s, c->txn, c->s->tables[STORE_ANSWER], &answer, &row) != 0 ||
            record_head(c->log, row.position, &head) != 0 || head.seq != seq;
 }
 

@@ -328,7 +328,7 @@ static enum err read_record(struct store *s, enum store_table table, const struc
                             struct store_record *out)
 {
     struct index_row row;
-    int rc = s->reading ? record_find(s->reader, s->tables[table], key, &row) : MDB_NOTFOUND;
+    int rc = s->reading ? record_find(s, s->reader, s->tables[table], key, &row) : MDB_NOTFOUND;
     if (rc != 0) {
         return store_error(rc);
     }
@@ -375,7 +375,7 @@ enum err store_get_at(struct store *s, enum store_table table, struct hash_key k
 bool store_has(struct store *s, enum store_table table, struct hash_key key)
 {
     struct index_row row;
-    return s->reading && record_find(s->reader, s->tables[table], &key, &row) == 0;
+    return s->reading && record_find(s, s->reader, s->tables[table], &key, &row) == 0;
 }
 
 /* The last record before a position (0: the last of all), from its first piece on. */
@@ -402,7 +402,7 @@ static bool is_answer(struct store *s, MDB_cursor *log, int64_t position, struct
         return false;
     }
     *key = (struct hash_key){.hi = head.hi, .lo = head.lo};
-    return record_find(s->reader, s->tables[STORE_ANSWER], key, &row) == 0 &&
+    return record_find(s, s->reader, s->tables[STORE_ANSWER], key, &row) == 0 &&
            row.position == position;
 }
 
@@ -478,7 +478,6 @@ void store_submit(struct store *s, struct store_job *job)
 /* On the loop thread. The map may move: not while it is read. The mutex is held. */
 static void resize_if_wanted(struct store *s)
 {
-    MDB_envinfo info;
     if (s->want_map == 0 || s->reading) {
         return;
     }
@@ -486,8 +485,8 @@ static void resize_if_wanted(struct store *s)
     if (rc != 0) {
         log_error("store", "%s: the size of the map cannot be changed: %s", s->dir,
                   files_reason(rc));
-    } else if (mdb_env_info(s->env, &info) == 0 && s->options.crash_mark) {
-        files_guard_map(info.me_mapaddr, info.me_mapsize);
+    } else {
+        (void)open_note_map(s); /* a damaged one was found when it was opened */
     }
     s->want_map = 0;
     pthread_cond_signal(&s->wake_writer);

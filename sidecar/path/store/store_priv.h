@@ -60,6 +60,8 @@ struct store {
     dev_t file_dev; /* of data.mdb as opened */
     ino_t file_ino;
     MDB_env *env;
+    uintptr_t map; /* where the file is mapped; 0: not known */
+    size_t map_size, page;
     MDB_dbi tables[2], log, meta, notes;
     MDB_txn *reader;
     MDB_cursor *read_log;
@@ -106,6 +108,9 @@ enum err store_error(int code);
  * number and last position: an LMDB code. open_close() undoes it, whole or in part. */
 int open_all(struct store *s);
 void open_close(struct store *s);
+/* Notes where the file is mapped, and guards it; after open_all(), and when the map has moved. No
+ * reading is open. MDB_CORRUPTED: the table of single values is damaged. */
+int open_note_map(struct store *s);
 /* Size of the map, and largest size of the file. */
 size_t open_map_size(int64_t max_size);
 
@@ -117,8 +122,13 @@ int notes_restore(struct store *s, const struct buf *saved);
 
 /* record.c */
 MDB_val record_key(const struct hash_key *key);
-/* Reads the row of a key: an LMDB code. */
-int record_find(MDB_txn *txn, MDB_dbi index, const struct hash_key *key, struct index_row *out);
+/* Whether a value that has pages of its own has as many as its size needs, where the file says so.
+ * LMDB frees the pages that the first of them names, up to 4 billion where it is damaged: what is not
+ * sound must not be deleted or replaced. */
+bool record_is_sound(const struct store *s, MDB_val value);
+/* Reads the row of a key, which may be deleted or replaced then: an LMDB code. */
+int record_find(const struct store *s, MDB_txn *txn, MDB_dbi index, const struct hash_key *key,
+                struct index_row *out);
 /* The head alone, not verified; `log` then stands at the record. MDB_CORRUPTED: it is none. */
 int record_head(MDB_cursor *log, int64_t position, struct record_head *head);
 /* The record, verified but for the rest of its value. The value is in the map or in room (STORE_RUN
@@ -162,8 +172,8 @@ enum err files_lock_failed(const char *dir, int errnum, const char *pid, char *w
 const char *files_reason(int code);
 /* See store_options.crash_mark. */
 void files_install_crash_mark(const char *dir);
-/* The map whose faults leave a mark; NULL: none. */
-void files_guard_map(const void *map, size_t size);
+/* The address of the map whose faults leave a mark; 0: none. */
+void files_guard_map(uintptr_t map, size_t size);
 /* The file `unsynced` (see the head of files.c): written unless every commit is synced; removed. */
 void files_mark_open(const struct store *s);
 void files_mark_closed(const struct store *s);

@@ -288,7 +288,7 @@ static void crash_in_the_map(int signo)
 {
     char *map = mmap(NULL, 8192, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     (void)signo;
-    files_guard_map(map, 8192);
+    files_guard_map((uintptr_t)map, 8192);
     _exit(*(volatile char *)(map + 4096));
 }
 
@@ -296,7 +296,7 @@ static void crash_beside_the_map(int signo)
 {
     char *map = mmap(NULL, 8192, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     (void)signo;
-    files_guard_map(map, 4096);
+    files_guard_map((uintptr_t)map, 4096);
     _exit(*(volatile char *)(map + 4096));
 }
 
@@ -601,6 +601,105 @@ static void keys_out_of_order_are_no_circle(void **state)
     store_close(s);
 }
 
+/* Changes what the first page of each value that has pages of its own says: that it is 2 billion. */
+static int break_counts(void)
+{
+    enum { PAGE = 4096, OWN_PAGES = 4, FLAGS_AT = 10, COUNT_AT = 12 };
+    static const uint32_t many = 2000000000;
+    char path[128];
+    int found = 0;
+    uint16_t flags;
+    path_in(path, sizeof path, "data.mdb");
+    int fd = open(path, O_RDWR);
+    assert_true(fd >= 0);
+    for (off_t page = 2 * PAGE; pread(fd, &flags, sizeof flags, page + FLAGS_AT) == sizeof flags;) {
+        if (flags == OWN_PAGES) {
+            assert_int_equal(pwrite(fd, &many, sizeof many, page + COUNT_AT), sizeof many);
+            found++;
+        }
+        page += PAGE;
+    }
+    close(fd);
+    return found;
+}
+
+/* LMDB would list 2 billion pages as free, for hours and 16 GB. */
+static void pages_that_a_damaged_count_names_are_not_freed(void **state)
+{
+    static char value[4000];
+    (void)state;
+    struct store *s = store_begin(SIZE);
+    memset(value, 'a', sizeof value);
+    put(s, STORE_ANSWER, 1, span_make(value, sizeof value), FAR);
+    struct store_job *note = store_job_new(STORE_NOTE);
+    snprintf(note->name, sizeof note->name, "large");
+    note->expires.us = FAR;
+    note->value.max = sizeof value;
+    note->done = store_job_done;
+    assert_int_equal(buf_append(&note->value, value, sizeof value), ERR_OK);
+    store_submit(s, note);
+    settle(s);
+    store_close(s);
+    assert_true(break_counts() >= 2);
+    for (int again = 0; again < 2; again++) { /* a record, then a note, that is written again */
+        s = store_begin(SIZE);
+        alarm(20);
+        if (again == 0) {
+            put(s, STORE_ANSWER, 1, SPAN("new"), FAR);
+        } else {
+            note = store_job_new(STORE_NOTE);
+            snprintf(note->name, sizeof note->name, "large");
+            note->expires.us = FAR;
+            note->done = store_job_done;
+            store_submit(s, note);
+        }
+        store_flush(s);
+        assert_int_equal(store_collect(s), ERR_CORRUPT);
+        alarm(0);
+        store_close(s);
+    }
+}
+
+/* In a child: what is read of a value after it was given out is not there any more. */
+static void read_what_was_cut(void)
+{
+    struct store_options o = {
+        .dir = store_dir, .max_size = SIZE, .sync = true, .wake = store_woken, .crash_mark = true};
+    struct store *s = NULL;
+    struct store_record r;
+    char why[256], path[128];
+    signal(SIGBUS, SIG_DFL);
+    if (store_open(&o, &s, why, sizeof why) != ERR_OK) {
+        _exit(1);
+    }
+    files_install_crash_mark(store_dir);
+    store_read_begin(s);
+    path_in(path, sizeof path, "data.mdb");
+    if (store_get(s, STORE_ANSWER, key_of(1), &r) != ERR_OK || truncate(path, 8192) != 0) {
+        _exit(1);
+    }
+    _exit(((const volatile char *)r.value.ptr)[r.value.len - 1]);
+}
+
+static void a_file_that_is_cut_under_a_value_leaves_a_mark(void **state)
+{
+    static char value[100000];
+    int status = 0;
+    (void)state;
+    struct store *s = store_begin(SIZE);
+    memset(value, 'a', sizeof value);
+    put(s, STORE_ANSWER, 1, span_make(value, sizeof value), FAR);
+    settle(s);
+    store_close(s);
+    pid_t child = fork();
+    if (child == 0) {
+        read_what_was_cut();
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS);
+    assert_true(exists("crashed"));
+}
+
 static void files_that_are_removed_are_missed(void **state)
 {
     char command[256];
@@ -641,6 +740,8 @@ int main(void)
                                         unmount_and_teardown),
         FAULT(files_that_are_removed_are_missed),
         FAULT(keys_out_of_order_are_no_circle),
+        FAULT(pages_that_a_damaged_count_names_are_not_freed),
+        FAULT(a_file_that_is_cut_under_a_value_leaves_a_mark),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
