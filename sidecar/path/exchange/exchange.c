@@ -16,13 +16,8 @@ struct exchange *exchange_new(struct engine *e, struct http_conn *conn)
     if (x != NULL) {
         e->spare = x->next_spare;
         e->spare_count--;
-        struct fingerprint exact = x->exact;
-        struct fingerprint normalized = x->normalized;
-        struct fingerprint context = x->context;
-        memset(x, 0, sizeof *x);
-        x->exact = exact;
-        x->normalized = normalized;
-        x->context = context;
+        size_t kept = offsetof(struct exchange, next_spare);
+        memset((char *)x + kept, 0, sizeof *x - kept);
     } else {
         x = mem_new(sizeof *x);
     }

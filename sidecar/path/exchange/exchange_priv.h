@@ -58,6 +58,10 @@ struct answer_watch {
 };
 
 struct exchange {
+    /* their storage is kept for the next exchange: */
+    struct fingerprint exact, normalized;
+    struct fingerprint context; /* of class completion: the normalized key without the text */
+    /* all else begins with 0: */
     struct exchange *next_spare;
     struct engine *engine;
     struct settings *settings;
@@ -82,16 +86,13 @@ struct exchange {
     struct scope person; /* exchange_person() */
     bool person_made;
     char scope_text[SCOPE_SHOWN + 1]; /* as shown to people */
-    struct fingerprint exact;
     bool exact_made;
-    struct fingerprint normalized;
     int upstream;                /* that a call goes to */
     struct span model;           /* that it asks for */
     struct flight_behind behind; /* the conversation that it is asked behind */
     struct buf instruction;      /* its message there */
 
     /* TYPE_THROUGH; of class completion */
-    struct fingerprint context;          /* the normalized key without the text */
     struct flight_completion completion; /* points into context and request */
     bool completion_made;
 

@@ -37,7 +37,7 @@ def typed_through(a):
         client.load(lull.port, asked, count=CONTEXTS, expect="lull; hit")
         how = {"connections": CONNECTIONS, "seconds": a.seconds}
         return interleave(a.rounds, {
-            "exact": lambda: client.cpu(lull, lull.port, asked, expect="lull; hit; ttl", **how),
+            "exact": lambda: client.cpu(lull, lull.port, asked, expect="lull; hit", **how),
             "through": lambda: client.cpu(lull, lull.port, on, expect="detail=type-through", **how)})
 
 
