@@ -27,6 +27,7 @@ def sources(test):
 
 def problems(page, text):
     names = {m.name.partition(": ")[2] for m in rules.MUTANTS}
+    mutants = False  # the table has a column of mutants
     for number, line in enumerate(text.splitlines(), 1):
         for test, function in TEST.findall(line):
             files = sources(test)
@@ -34,8 +35,12 @@ def problems(page, text):
                 yield f"{page}:{number}: there is no test {test}"
             elif function and not any(re.search(rf"\b{function}\b", open(f, encoding="utf-8").read()) for f in files):
                 yield f"{page}:{number}: {test} has no {function}"
-        if line.startswith("| ") and line.count(" | ") == 2:
-            for mutant in re.findall(r'"([^"]+)"', line.rpartition("` | ")[2]):
+        mutants = line.endswith("| mutant |") or (mutants and line.startswith("|"))
+        if line.startswith("| ") and mutants and not line.endswith("| mutant |"):
+            named = re.findall(r'"([^"]+)"', line.rpartition("` | ")[2])
+            if not named and "` | none: " not in line:
+                yield f"{page}:{number}: names no mutant, and not why"
+            for mutant in named:
                 if mutant not in names:
                     yield f'{page}:{number}: there is no mutant "{mutant}"'
 

@@ -1,4 +1,4 @@
-"""The rules of 'the chat first' (docs: design §3), and for each the edits that take it out. A mutant's
+"""The rules of lull, and for each the edits that take it out. A mutant's
 old text stands exactly once in its file; one of its tests must fail with the new one."""
 from collections import namedtuple
 
@@ -1026,6 +1026,8 @@ mutant(R, "a chunk ends with CR LF", CHUNKED, "    return ch == want;", "    ret
 mutant(R, "a slash of the query is no path", REQUEST, "slash == scheme || question < slash) {", "slash == scheme) {", HEAD_TEST)
 mutant(R, "a trailer has a name", CHUNKED, "    return ascii_is_token(ch) && ++c->line_len <= MAX_TRAILERS;", "    return ch != '\\r' && ++c->line_len <= MAX_TRAILERS;", ("integration.http",))
 mutant(R, "the token is compared whole", "sidecar/http/guard.c", "unsigned difference = got.len == want.len ? 0 : 1;", "unsigned difference = 0;", ("unit.http.test_guard",))
+mutant(R, "the token is compared to its end", "sidecar/http/guard.c", "i < got.len; i++) {\n        difference |=",
+       "i < got.len && difference == 0; i++) {\n        difference |=", ("unit.http.test_guard",))
 mutant(R, "an Origin that is no origin is refused", "sidecar/http/guard.c", "        return false; /* \"null\", or not an origin at all */", "        return true;", ("unit.http.test_guard",))
 
 # ---- keys ----
@@ -1168,3 +1170,80 @@ STORE_FAULTS = ("unit.store.test_store_faults",)
 mutant(R, "pages that a damaged count names are not freed", "sidecar/path/store/change.c", "rc = record_is_sound(c->s, piece) ?", "rc = i >= 0 ?", STORE_FAULTS)
 mutant(R, "nor those of a note", "sidecar/path/store/notes.c", "if (!record_is_sound(c->s, data)) {", "if (data.mv_size == SIZE_MAX) {", STORE_FAULTS)
 mutant(R, "a fault of the map is known by its address", "sidecar/path/store/open.c", "number < map_size / page ? at", "map_size == 0 ? at", STORE_FAULTS)
+
+# ---- what docs/reliability.md names ----
+
+R = "guards of keys"
+TYPED, THROUGH = "sidecar/path/typist/typed_text.c", "sidecar/path/typist/through.c"
+THROUGH_T, TYPED_T = ("unit.typist.test_through",), ("unit.typist.test_typed_text",)
+mutant(R, "a new start has the old secret", "sidecar/path/store/open.c",
+       "        rc = meta_get(s, txn, \"secret\", &s->secret, sizeof s->secret);\n    } else",
+       "        rc = hash_secret_generate(&s->secret) == ERR_OK ? 0 : EIO;\n    } else", ("scenario.test_cache",))
+mutant(R, "each part of a key has its length", PRINT, "        write_length(out->data + out->len, fields[i].len);\n        out->len += LENGTH_BYTES;\n", "", KEYS)
+mutant(R, "a suggestion is of its context", THROUGH, "            span_eq(buf_span(&e->context->material), context->material)) {",
+       "            context != NULL) {", THROUGH_T)
+mutant(R, "a suggestion ends with a purge", THROUGH, "if (e->expires.us <= s->now.us || e->generation != s->generation) {",
+       "if (e->expires.us <= s->now.us) {", THROUGH_T)
+mutant(R, "a suggestion expires", THROUGH, "if (e->expires.us <= s->now.us || e->generation != s->generation) {",
+       "if (e->generation != s->generation) {", THROUGH_T)
+mutant(R, "what is held has a bound", THROUGH, "    make_room(t, t->max, THROUGH_BYTES);\n}\n\nbool through_has", "}\n\nbool through_has", THROUGH_T)
+mutant(R, "a remainder begins between characters", TYPED, "    if (!text_boundary(suggestion, covered.len)) {",
+       "    if (covered.len > suggestion.len) {", TYPED_T)
+mutant(R, "what was typed is what was suggested", TYPED, "        if (!space_left_out(old_text, suggestion, typed)) {",
+       "        if (typed.len == 0) {", TYPED_T)
+mutant(R, "a blank is no remainder", TYPED, "    return span_trim(*remainder).len > 0 &&", "    return remainder->len > 0 &&", TYPED_T)
+mutant(R, "a prompt for chats is a chat", "sidecar/path/webui/signatures.c", "            return TEXT_CHAT;", "            break;",
+       ("unit.webui.test_task_classify",))
+mutant(R, "a task's prompt ends as it does", "sidecar/path/webui/signatures.c", "if (user_fits(t, user) && system_fits(t, system)) {",
+       "if (begins_like(t, system, user)) {", ("unit.webui.test_task_classify",))
+
+R = "guards of calls"
+mutant(R, "an equal request joins", FLIGHT, "spec->join ? flight_find_to_join(t, spec) : NULL;", "spec->join ? NULL : NULL;", FLIGHT_T)
+mutant(R, "who leaves does not end it for the others", FLIGHT, "    if (flight_is_idle(f)) {\n        flight_drop(f,", "    if (f->state != FLIGHT_STATE_ENDING) {\n        flight_drop(f,", FLIGHT_T)
+mutant(R, "the last that leaves ends the call", FLIGHT, "    if (flight_is_idle(f)) {\n        flight_drop(f,", "    if (f->state == FLIGHT_STATE_ENDING) {\n        flight_drop(f,", FLIGHT_T)
+mutant(R, "all who wait are answered at once", FLIGHT, "    while (!list_empty(&f->waiters)) {\n        struct flight_waiter *w = list_item(f->waiters.next, struct flight_waiter, node);\n        flight_remove_waiter(f, w);\n        w->done(w->ctx, end);",
+       "    if (!list_empty(&f->waiters)) {\n        struct flight_waiter *w = list_item(f->waiters.next, struct flight_waiter, node);\n        flight_remove_waiter(f, w);\n        w->done(w->ctx, end);", FLIGHT_T)
+mutant(R, "what must not be stored is not shared", FLY, "    spec->shared = x->bypass == NULL;\n    spec->join = x->bypass == NULL && !x->head.no_cache;",
+       "    spec->shared = true;\n    spec->join = !x->head.no_cache;", ("integration.flight",))
+mutant(R, "a superseded request is answered", "sidecar/path/flight/completion.c",
+       "    if (!flight_leave_loading(f, OUTCOME_SUPERSEDED)) { /* the newer one needs the model, too */\n        flight_finish_empty(f, OUTCOME_SUPERSEDED);",
+       "    if (!flight_leave_loading(f, OUTCOME_SUPERSEDED)) { /* the newer one needs the model, too */\n        flight_drop(f, FLIGHT_EVENT_SUPERSEDED);",
+       ("scenario.test_debounce", "scenario.test_completion"))
+mutant(R, "a stop waits for what is open", "sidecar/http/server.c",
+       "    if (s->draining && s->counts.open == 0 && s->drained != NULL) {\n        loop_defer(s->loop, &s->drained_work);",
+       "    if (s->draining && s->drained != NULL) {\n        loop_defer(s->loop, &s->drained_work);", ("integration.life",))
+
+R = "guards of connections"
+RECEIVE, HTTP_T = "sidecar/http/receive.c", ("integration.http",)
+mutant(R, "what died on a pooled connection is asked again", "sidecar/path/upstream/upstream.c",
+       "return unanswered && call->reused && !call->again &&", "return false && unanswered && call->reused && !call->again &&", REUSE)
+mutant(R, "Upgrade is of one hop", "sidecar/http/fields.c", "SPAN(\"Upgrade\"),", "SPAN(\"X-Upgrade\"),", ("integration.passthrough",))
+mutant(R, "what lies behind a request is the next one", RECEIVE, "    memmove(c->slot->data, c->slot->data + used, c->in_len);", "    c->in_len = 0;", HTTP_T)
+mutant(R, "a client that waits is told to go on", RECEIVE, "if (r->expect_continue && !c->body_ended &&", "if (false && r->expect_continue && !c->body_ended &&", HTTP_T)
+mutant(R, "a head has one timeout", RECEIVE, "    if (c->deadline != DEADLINE_HEAD) {", "    if (c->in_len > 0) {", HTTP_T)
+mutant(R, "a body has a timeout", RECEIVE, "    if (c->state == CONN_REQUEST && !c->body_ended) {\n        conn_set_deadline(c, DEADLINE_BODY,",
+       "    if (c->state == CONN_CLOSED) {\n        conn_set_deadline(c, DEADLINE_BODY,", HTTP_T)
+mutant(R, "a connection between requests has a timeout", RECEIVE, "    conn_set_deadline(c, DEADLINE_IDLE, s->limits.idle_timeout);",
+       "    conn_set_deadline(c, DEADLINE_NONE, 0);", HTTP_T)
+mutant(R, "a new connection has a timeout", "sidecar/http/conn.c", "    conn_set_deadline(c, DEADLINE_IDLE, s->limits.idle_timeout);",
+       "    conn_set_deadline(c, DEADLINE_NONE, 0);", HTTP_T)
+mutant(R, "no more connections than max_connections", "sidecar/http/server.c", "        if (s->counts.open >= s->limits.max_connections) {\n            stop",
+       "        if (s->draining) {\n            stop", HTTP_T)
+mutant(R, "without descriptors it accepts later", "sidecar/http/server.c", "        if (errno == EMFILE || errno == ENFILE ||", "        if (errno == ENFILE ||", ("integration.scale",))
+
+R = "guards of the store"
+mutant(R, "a file that is too large is made smaller", "sidecar/path/store/store.c", "    if (rc != 0 || was <= (int64_t)open_map_size(s->options.max_size)) {",
+       "    if (rc != 0 || was > 0) {", STORE)
+mutant(R, "what is not committed is listed", "sidecar/path/cache/admin.c", "    *next = after == 0 || in_pending ? list_pending(&l) : 0;", "    *next = 0;\n    (void)list_pending;", RECORDS)
+mutant(R, "a directory has one daemon", FILES, "    if (flock(s->lock_fd, LOCK_EX | LOCK_NB) != 0) {", "    if (flock(s->lock_fd, LOCK_SH | LOCK_NB) != 0) {", FAULTS)
+mutant(R, "a store that cannot be opened is off", CACHE, "        set_state(c, why);\n        return;", "        set_state(c, NULL);\n        return;", RECORDS)
+mutant(R, "an answer expires", CACHE, "f->expires.us > now.us &&\n           answer_record_decode(f->value, v) == ERR_OK && (stale || v->fresh.us > now.us) &&",
+       "now.us > 0 && (stale || now.us > 0) &&\n           answer_record_decode(f->value, v) == ERR_OK &&", ("scenario.test_cache",))
+
+R = "guards of answers and messages"
+mutant(R, "a text may be a code", ASSEMBLE_C, "    return digits ? (s.ptr[0] - '0') * 100 +", "    return digits && s.len == 0 ? (s.ptr[0] - '0') * 100 +", ASSEMBLE_T)
+mutant(R, "an answer of one's own is no forward", "sidecar/path/exchange/cache_status.c",
+       "    case CACHE_STATUS_OWN:\n        break;", "    case CACHE_STATUS_OWN:\n        parts[1] = fwd_texts[CACHE_STATUS_BYPASS];\n        break;",
+       ("unit.exchange.test_cache_status",))
+mutant(R, "a text line is as it is read", "sidecar/base/log.c", "i < text.len && e == ERR_OK && !json; i++) {", "i < text.len && e == ERR_OK && json; i++) {", ("unit.base.test_log",))
+mutant(R, "a client that closed is gone", RECEIVE, "    } else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {", "    } else if (n < 0 && errno != EAGAIN && errno != EINTR) {", FLIGHT_T)

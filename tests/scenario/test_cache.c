@@ -75,6 +75,31 @@ static void an_expired_answer_is_asked_anew(void **state)
     world_end(w);
 }
 
+static void many_that_find_an_answer_expired_make_one_call(void **state)
+{
+    static const char *const sets[] = {"task.title.ttl=10s", "upstream.default.slots=64", NULL};
+    struct client *c[20];
+    const size_t count = sizeof c / sizeof c[0];
+    (void)state;
+    struct world *w = world_begin(sets);
+    struct client *first = client_open(w);
+    ask_with(first, "", "How are you?", "");
+    model_answer(model_call(w, 0), "{\"title\": \"Greeting\"}");
+    cache_flush(world_cache(w));
+    world_pass(w, 10 * USEC_PER_S);
+    for (size_t i = 0; i < count; i++) {
+        c[i] = client_open(w);
+        ask_with(c[i], "", "How are you?", "");
+    }
+    assert_int_equal(model_calls(w), 2);
+    model_answer(model_call(w, 1), "{\"title\": \"Welcome\"}");
+    for (size_t i = 0; i < count; i++) {
+        assert_has(client_reply(c[i]), "Welcome");
+    }
+    assert_int_equal(model_calls(w), 2);
+    world_end(w);
+}
+
 static void a_title_asked_again_after_a_reply_is_a_new_one(void **state)
 {
     (void)state;
@@ -334,6 +359,7 @@ int main(void)
         cmocka_unit_test(read_your_writes_with_the_writer_held),
         cmocka_unit_test(hits_survive_a_restart),
         cmocka_unit_test(an_expired_answer_is_asked_anew),
+        cmocka_unit_test(many_that_find_an_answer_expired_make_one_call),
         cmocka_unit_test(a_title_asked_again_after_a_reply_is_a_new_one),
         cmocka_unit_test(explain_joins_the_call_for_a_new_title),
         cmocka_unit_test(a_title_without_a_reply_stays_a_hit),

@@ -3,6 +3,11 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
+
+#include <signal.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -128,12 +133,56 @@ static void token(void **state)
     assert_false(guard_token("secret", SPAN("Basic secret")));
 }
 
+static char *hidden; /* a page that cannot be read before its first fault */
+static size_t page;
+static volatile sig_atomic_t looked_at;
+
+static void on_fault(int signo, siginfo_t *info, void *context)
+{
+    uintptr_t at = (uintptr_t)info->si_addr, from = (uintptr_t)hidden;
+    (void)signo;
+    (void)context;
+    if (at < from || at - from >= page || mprotect(hidden, page, PROT_READ) != 0) {
+        _exit(1);
+    }
+    looked_at = 1;
+}
+
+/* A token of another length, or with a wrong first byte, is read to its end: its middle page faults. */
+static void a_wrong_token_is_compared_to_its_end(void **state)
+{
+    static char want[3 * 65536 + 1];
+    struct sigaction sees = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO}, before;
+    (void)state;
+    page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t len = 3 * page - sizeof "Bearer " + 1;
+    assert_true(page <= 65536);
+    memset(want, 'k', len);
+    char *got = mmap(NULL, 3 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_ptr_not_equal(got, MAP_FAILED);
+    memcpy(got, "Bearer ", sizeof "Bearer " - 1);
+    memset(got + sizeof "Bearer " - 1, 'k', len);
+    got[sizeof "Bearer " - 1] = 'x';
+    hidden = got + page;
+    sigemptyset(&sees.sa_mask);
+    assert_int_equal(sigaction(SIGSEGV, &sees, &before), 0);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(mprotect(hidden, page, PROT_NONE), 0);
+        looked_at = 0;
+        assert_false(guard_token(i == 0 ? want : "kk", span_make(got, 3 * page)));
+        assert_int_equal(looked_at, 1);
+    }
+    assert_int_equal(sigaction(SIGSEGV, &before, NULL), 0);
+    munmap(got, 3 * page);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(host_on_a_loopback_listener),
         cmocka_unit_test(origin_of_a_task),
         cmocka_unit_test(token),
+        cmocka_unit_test(a_wrong_token_is_compared_to_its_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
