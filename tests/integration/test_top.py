@@ -15,6 +15,7 @@ import unittest
 
 import prompts
 from lull import LULLCTL, LullTest, clean_environment, eventually
+from scripted_control import ScriptedControl
 from upstream import Gate, say
 
 END = re.compile(r"\x1b\[J")
@@ -211,6 +212,31 @@ class Tail(LullTest):
         self.assertRegex(seen[0], r"^\d\d:\d\d:\d\d \w+ +\w+ +200 +[\d.]+ ms.* \[lull; .*\]$")
         self.assertRegex(seen[1], r"^\S+ tags ")
         self.assertEqual(json.loads(seen[2])["outcome"], "hits")
+
+    def test_what_each_line_says(self):
+        """Exchanges of every sort, on a terminal: colours, times, and what was left out."""
+        control = ScriptedControl({"/events": [
+            b': begins\n\ndata: {"time":0,"kind":"title","outcome":"hits","status":200,"ms":0.4,"upstream":"u",'
+            b'"model":"m","cache_status":"lull; hit"}\n\ndata: {"time":0,"kind":"tags","outcome":"misses","sta',
+            b'tus":200,"ms":900,"held_ms":100,"model_ms":800,"first_token_ms":200,"tokens_in":7,"tokens_out":3,'
+            b'"upstream":"u","model":"m\\u001b[2J","cache_status":"lull; fwd=miss"}\n\n'
+            b'data: {"time":0,"what":"chat","outcome":"failed","status":502,"ms":5,"path":"/v1/chat/completions"}\n\n',
+            b'data: {"time":0,"what":"other","status":200,"ms":5,"path":"/v1/models"}\n\ndata: {"lost":4}\n\n'
+            b'data: {"ti']})
+        self.addCleanup(control.close)
+        terminal = Terminal(control, "tail")
+        self.addCleanup(terminal.close)
+        eventually(lambda: terminal.read(0.2) and "exchanges" in terminal.text)
+        control.end_streams()
+        self.assertEqual(terminal.wait(), 0)
+        at = r"\d\d:\d\d:\d\d "
+        lines = terminal.text.split("\r\n")
+        self.assertRegex(lines[0], at + r"\x1b\[32mtitle +hits +\x1b\[0m 200 +0\.4 ms u m \[lull; hit\]$")
+        self.assertRegex(lines[1], at + r"\x1b\[33mtags +misses +\x1b\[0m 200 +900 ms held 100 ms model 800 ms "
+                         r"first token 200 ms tokens 7\+3 u m\\x1b\[2J \[lull; fwd=miss\]$")
+        self.assertRegex(lines[2], at + r"\x1b\[31mchat +failed +\x1b\[0m 502 +5\.0 ms   /v1/chat/completions$")
+        self.assertRegex(lines[3], at + r"other + 200 +5\.0 ms   /v1/models$")
+        self.assertEqual(lines[4:], ["(4 exchanges were not shown: this terminal read too slowly)", ""])
 
     def test_output_that_cannot_be_written_ends_it(self):
         lull = self.lull(self.upstream())

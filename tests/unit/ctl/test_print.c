@@ -112,6 +112,54 @@ static void stats_show_each_outcome_that_occurred(void **state)
     cJSON_Delete(stats);
 }
 
+static void assert_printed(void (*print)(const cJSON *), const char *json, const char *text)
+{
+    char out[OUT_MAX];
+    struct capture c;
+    cJSON *answer = cJSON_Parse(json);
+    assert_non_null(answer);
+    capture_begin(&c, stdout);
+    print(answer);
+    capture_end(&c, out, sizeof out);
+    cJSON_Delete(answer);
+    if (strstr(out, text) == NULL) {
+        fail_msg("no '%s' in: %s", text, out);
+    }
+}
+
+static void money_is_shown_where_there_is_some(void **state)
+{
+    char out[OUT_MAX];
+    struct capture c;
+    cJSON *stats =
+        cJSON_Parse("{\"tasks\":{\"title\":{\"requests\":5,\"cost\":0,\"saved_cost\":0}}}");
+    (void)state;
+    capture_begin(&c, stdout);
+    ctl_print_stats(stats);
+    capture_end(&c, out, sizeof out);
+    cJSON_Delete(stats);
+    assert_null(strstr(out, "cost"));
+    assert_printed(ctl_print_stats,
+                   "{\"tasks\":{\"title\":{\"requests\":5,\"cost\":0,\"saved_cost\":1.23456}}}",
+                   " saved cost\n");
+    assert_printed(ctl_print_stats,
+                   "{\"tasks\":{\"title\":{\"requests\":5,\"cost\":0.5,\"saved_cost\":1.23456}}}",
+                   "     0.5000     1.2346\n");
+}
+
+static void what_is_left_to_do_is_said(void **state)
+{
+    (void)state;
+    assert_printed(ctl_print_entries, "{\"entries\":[],\"next\":\"07ab\"}",
+                   "\nmore: lullctl ls after=07ab\n");
+    assert_printed(ctl_print_reload, "{\"changed\":[\"a\"],\"restart\":[\"server.control\"]}",
+                   "changed: a\nafter a restart: server.control\n");
+    assert_printed(ctl_print_reload, "{\"changed\":[],\"restart\":[]}", "nothing changed\n");
+    assert_printed(ctl_print_draining, "{}", "draining\n");
+    assert_printed(ctl_print_health, "{\"upstreams\":{\"a\":\"untried\",\"b\":\"up\",\"c\":5}}",
+                   "ready; cache ?; upstream a not tried yet; upstream b up; upstream c ?\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -120,6 +168,8 @@ int main(void)
         cmocka_unit_test(members_of_another_type_are_empty),
         cmocka_unit_test(times_are_short),
         cmocka_unit_test(stats_show_each_outcome_that_occurred),
+        cmocka_unit_test(money_is_shown_where_there_is_some),
+        cmocka_unit_test(what_is_left_to_do_is_said),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
