@@ -46,6 +46,35 @@ static void counting_does_not_depend_on_the_limit(void **state)
     assert_true(clock() - began < CLOCKS_PER_SEC);
 }
 
+/* Where the kernel counts them, the count opens nothing and walks over nothing: descriptors above a
+ * lowered limit are counted, and no free one is needed. */
+static void descriptors_are_counted_where_none_is_left(void **state)
+{
+    struct rlimit limit, low;
+    struct stat st;
+    int fds[100];
+    (void)state;
+    if (stat("/proc/self/fd", &st) != 0 || st.st_size == 0) {
+        skip();
+    }
+    for (size_t i = 0; i < 100; i++) {
+        fds[i] = open("/dev/null", O_RDONLY);
+        assert_true(fds[i] >= 0);
+    }
+    uint64_t before = os_open_fds();
+    assert_true(before >= 103);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    low = limit;
+    low.rlim_cur = 3;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+    uint64_t counted = os_open_fds();
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    assert_int_equal(counted, before);
+    for (size_t i = 0; i < 100; i++) {
+        close(fds[i]);
+    }
+}
+
 /* Sets a variable, or unsets it where the value is NULL. */
 static void set(const char *name, const char *value)
 {
@@ -223,6 +252,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(open_descriptors_are_counted),
         cmocka_unit_test(counting_does_not_depend_on_the_limit),
+        cmocka_unit_test(descriptors_are_counted_where_none_is_left),
         cmocka_unit_test(the_control_socket_is_below_what_the_user_may_write),
         cmocka_unit_test(sockets_are_inherited_by_the_process_they_are_for),
         cmocka_unit_test(the_service_manager_is_told_by_a_path_or_an_abstract_name),

@@ -1,0 +1,139 @@
+#!/usr/bin/env python3
+"""What lullctl makes of answers and ends that a daemon gives rarely: each with its words and its status."""
+import json
+import os
+import pty
+import re
+import shutil
+import subprocess
+import unittest
+
+from lull import LULLCTL, clean_environment
+from scripted_control import ScriptedControl
+
+
+def lines(*documents):
+    return [b"".join(json.dumps(d).encode() + b"\n" for d in documents)]
+
+
+def result(candidate, **more):
+    return {"id": "07ab", "candidate": candidate, "stored": "Red\nApples", "ok": True, "shape": True, "answer": "Pears",
+            "done": 1, "of": 3, **more}
+
+
+SUMMARY = {"summary": [
+    {"candidate": "small", "calls": 2, "failed": 0, "shape": 0.5, "latency_ms": {"p50": 20, "p95": 41}, "tokens_in": 70,
+     "tokens_out": 3, "cost_per_1000": 0.01234},
+    {"candidate": "größer\x1b", "calls": 1, "failed": 1, "skipped": 4, "latency_ms": {}}]}
+
+
+class AnswersAsText(unittest.TestCase):
+    def ctl(self, answers, *arguments, **more):
+        control = ScriptedControl(answers)
+        self.addCleanup(control.close)
+        control.end_streams()
+        return control.ctl(*arguments, **more)
+
+    def compare(self, *documents, more=()):
+        return self.ctl({"/compare": lines(*documents)}, "compare", "--kind", "title", "--model", "small", *more)
+
+    def test_compare_says_what_failed_was_skipped_and_was_estimated(self):
+        done = self.compare(result("small", estimated=True), result("größer\x1b", ok=False, error="refused\x07"),
+                            result("small", id="08", shape=False, answer="No"), SUMMARY, more=["--show"])
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertEqual(done.stdout, """\
+07ab
+  (stored)    Red
+              Apples
+  small       Pears
+  größer\\x1b  failed: refused\\x07
+
+08
+  (stored)    Red
+              Apples
+  small       No   <- not of the right shape
+
+candidate   calls failed   shape   p50 ms   p95 ms  tokens in        out  cost/1000
+small           2      0    50 %       20       41         70          3    0.01234
+größer\\x1b      1      1       -        -        -          -          -          -
+größer\\x1b failed: refused\\x07
+größer\\x1b: 4 skipped, their upstream is not configured any more
+tokens are partly estimated from bytes: not every server said them
+""")
+
+    def test_compare_that_does_not_end_is_an_error(self):
+        done = self.compare(result("small"))
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertEqual(done.stderr, "lullctl: not finished: it ended early\n")
+        done = self.compare(result("small"), {**SUMMARY, "error": "the daemon is stopping"})
+        self.assertEqual(done.returncode, 1)
+        self.assertEqual(done.stderr, "lullctl: not finished: the daemon is stopping\n")
+
+    def test_compare_counts_on_a_terminal(self):
+        control = ScriptedControl({"/compare": lines(result("small"), result("small", done=2), SUMMARY)})
+        self.addCleanup(control.close)
+        control.end_streams()
+        ours, theirs = pty.openpty()
+        done = subprocess.run([LULLCTL, "--socket", control.control_path, "compare", "--kind", "title", "--model", "small"],
+                              stdout=subprocess.PIPE, stderr=theirs, env=clean_environment(), timeout=30, check=False)
+        os.close(theirs)
+        said = os.read(ours, 4096)
+        os.close(ours)
+        self.assertEqual(done.returncode, 0)
+        self.assertEqual(said, b"\r1 of 3 \r2 of 3 \r" + 20 * b" " + b"\r")
+        self.assertNotIn(b"of 3", done.stdout)
+
+    def test_options_of_compare_that_are_too_long(self):
+        for arguments in (["--kind", "k" * 1001, "--model", "m"], ["--kind", "title", "--model", "m", "--last", "1" * 21]):
+            done = self.ctl({}, "compare", *arguments)
+            self.assertEqual((done.returncode, done.stderr), (2, "lullctl: that is too long; try lullctl --help\n"))
+
+    def test_explain_says_how_the_nearest_differs(self):
+        differences = [{"path": "model", "mine": "a", "stored": "b", "position": 0},
+                       {"path": "seed", "only": "mine", "mine": "5"}, {"path": "top_k", "only": "stored", "stored": "7"},
+                       {"path": "messages[0].content", "position": 11, "mine": "x", "stored": "y"}]
+        answer = {"decision": "miss", "joins": True, "ttl_s": 60,
+                  "last_miss": {"at": "Monday", "expired": "Sunday"},
+                  "nearest": {"id": "07", "created": "May", "expires": "June", "equal": 5, "different": 6,
+                              "differences": differences}}
+        text = self.ctl({"/explain": answer}, "explain", "--last-miss", "title").stdout
+        for line in ("decision     miss", "joins        yes", "ttl_s        60",
+                     "missed       at Monday; its stored answer had expired at Sunday",
+                     "nearest      07, stored May, expires June: 5 values are equal, 6 differ",
+                     "  seed: only in the missed request", "  top_k: only in the stored request",
+                     "  messages[0].content: from character 12", "  and 2 more"):
+            self.assertIn(line + "\n", text)
+        answer["nearest"].update(different=0, differences=[])
+        text = self.ctl({"/explain": answer}, "explain", "--last-miss", "title").stdout
+        self.assertIn("  the path, its query or values of the kind differ\n", text)
+        answer["nearest"]["expired"] = True
+        text = self.ctl({"/explain": answer}, "explain", "--last-miss", "title").stdout
+        self.assertIn("stored May, expired June", text)
+        self.assertNotIn("values of the kind differ", text)
+
+    def test_what_is_too_long_is_not_sent(self):
+        done = self.ctl({}, "get", "i" * 1001)
+        self.assertEqual((done.returncode, done.stderr), (2, "lullctl: that is no id\n"))
+        done = self.ctl({}, "set", *[f"task.title.extra=x{'y' * 60000}" for _ in range(20)])
+        self.assertEqual((done.returncode, done.stderr), (2, "lullctl: that is more than fits into one request\n"))
+
+    @unittest.skipIf(os.geteuid() != 0, "only root can become another user")
+    def test_a_socket_of_another_user(self):
+        control = ScriptedControl({})
+        self.addCleanup(control.close)
+        os.chmod(control.control_path, 0o600)
+        os.chmod(control.folder, 0o755)
+        program = shutil.copy(LULLCTL, control.folder)  # the folder it is built in may be closed to others
+        done = subprocess.run([program, "--socket", control.control_path, "stats"], capture_output=True, text=True,
+                              env=clean_environment(), timeout=30, check=False, user=65534)
+        self.assertEqual(done.returncode, 3)
+        self.assertRegex(done.stderr, "^lullctl: " + re.escape(control.control_path) +
+                         ": you may not use it; root may, and the group that control_group names\n$")
+
+    def test_a_stream_that_ends_is_no_error(self):
+        done = self.ctl({"/events": [b'data: {"time":0,"kind":"title","outcome":"hits"}\n\n']}, "--json", "tail")
+        self.assertEqual((done.returncode, done.stdout), (0, '{"time":0,"kind":"title","outcome":"hits"}\n'))
+
+
+if __name__ == "__main__":
+    unittest.main()
