@@ -1247,3 +1247,14 @@ mutant(R, "an answer of one's own is no forward", "sidecar/path/exchange/cache_s
        ("unit.exchange.test_cache_status",))
 mutant(R, "a text line is as it is read", "sidecar/base/log.c", "i < text.len && e == ERR_OK && !json; i++) {", "i < text.len && e == ERR_OK && json; i++) {", ("unit.base.test_log",))
 mutant(R, "a client that closed is gone", RECEIVE, "    } else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {", "    } else if (n < 0 && errno != EAGAIN && errno != EINTR) {", FLIGHT_T)
+
+# ---- what a user reads of a failure ----
+
+R = "words"
+WORDS = ("integration.answers_as_text",)
+mutant(R, "descriptors are counted where none is left", "sidecar/base/os.c", "&& st.st_size > 0", "&& st.st_size < 0", ("unit.base.test_os",))
+mutant(R, "a server that began to answer was reachable", "sidecar/path/upstream/why.c", "!call->head.final && set_why", "set_why",
+       ("unit.upstream.test_upstream_why",))
+mutant(R, "a comparison that ends early is an error", "sidecar/ctl/compare_table.c", 'c->summary == NULL || item_of(c->summary, "error")',
+       'c->summary != NULL && item_of(c->summary, "error")', WORDS)
+mutant(R, "a socket of another user is said to be one", "sidecar/ctl/ask.c", "errnum == EACCES", "errnum < 0", WORDS)
