@@ -5,9 +5,6 @@
 
 #include <signal.h>
 #include <sys/stat.h>
-#ifdef __linux__
-#include <sys/prctl.h>
-#endif
 
 static const uint64_t SPARE_FDS = 64; /* listeners, LMDB, control, logs, upstream connections */
 
@@ -15,9 +12,7 @@ void app_harden(void)
 {
     umask(077);
     signal(SIGPIPE, SIG_IGN);
-#ifdef __linux__
-    (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-#endif
+    os_no_new_privileges();
 }
 
 int64_t app_most_connections(void)

@@ -4,12 +4,11 @@
 #include "lull/base/hash.h"
 
 #include "lull/base/ascii.h"
+#include "lull/base/os.h"
 
-#include <errno.h>
 #include <openssl/evp.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <sys/random.h>
 #define XXH_STATIC_LINKING_ONLY
 #include <xxhash.h>
 #ifdef LULL_HAS_XXH_DISPATCH
@@ -23,15 +22,7 @@ _Static_assert(HASH_SECRET_BYTES >= XXH3_SECRET_SIZE_MIN, "long enough for XXH3"
 
 enum err hash_secret_generate(struct hash_secret *secret)
 {
-    size_t have = 0;
-    while (have < sizeof secret->bytes) {
-        ssize_t n = getrandom(secret->bytes + have, sizeof secret->bytes - have, 0);
-        if (n < 0 && errno != EINTR) {
-            return ERR_IO;
-        }
-        have += n > 0 ? (size_t)n : 0;
-    }
-    return ERR_OK;
+    return os_random(secret->bytes, sizeof secret->bytes);
 }
 
 static XXH3_state_t *state_of(struct hash_state *s)

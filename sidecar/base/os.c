@@ -1,4 +1,7 @@
-/* os.c: where systems differ. The Linux way first, a plain fallback beside it. */
+/* os.c: where systems differ. The Linux way first, then what POSIX and the BSDs have, then what macOS
+ * alone has. Linux's own calls, and the macros that tell systems apart, stand in this file only
+ * (tests/lint/libraries.py).
+ */
 #include "lull/base/os.h"
 
 #include <dirent.h>
@@ -16,6 +19,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 enum err os_set_nonblocking(int fd)
@@ -33,6 +37,7 @@ enum err os_set_nonblocking(int fd)
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 
 static void forbid_looking(void)
 {
@@ -66,6 +71,41 @@ size_t os_unsent(int fd)
     return ioctl(fd, SIOCOUTQ, &bytes) == 0 && bytes > 0 ? (size_t)bytes : 0;
 }
 
+void os_no_new_privileges(void)
+{
+    (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+}
+
+enum err os_random(void *out, size_t len)
+{
+    size_t have = 0;
+    while (have < len) {
+        ssize_t n = getrandom((char *)out + have, len - have, 0);
+        if (n < 0 && errno != EINTR) {
+            return ERR_IO;
+        }
+        have += n > 0 ? (size_t)n : 0;
+    }
+    return ERR_OK;
+}
+
+/* Reads the beginning of a file as a text; returns its length, 0: there is none. */
+static size_t read_text(const char *path, char *out, size_t size)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, out, size - 1);
+    if (fd >= 0) {
+        close(fd);
+    }
+    out[n > 0 ? n : 0] = '\0';
+    return n > 0 ? (size_t)n : 0;
+}
+
+bool os_boot_id(char *out, size_t size)
+{
+    return read_text("/proc/sys/kernel/random/boot_id", out, size) > 0;
+}
+
 static uint64_t status_kb(const char *text, const char *name)
 {
     const char *at = strstr(text, name);
@@ -77,13 +117,7 @@ void os_rss(uint64_t *anon, uint64_t *file)
     char text[4096];
     *anon = 0;
     *file = 0;
-    int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        return;
-    }
-    ssize_t n = read(fd, text, sizeof text - 1);
-    close(fd);
-    text[n > 0 ? n : 0] = '\0';
+    (void)read_text("/proc/self/status", text, sizeof text);
     *anon = status_kb(text, "RssAnon:");
     *file = status_kb(text, "RssFile:");
 }
@@ -110,6 +144,7 @@ static uint64_t listed_fds(void)
 
 #else
 
+#include <sys/random.h>
 static void forbid_looking(void)
 {
 }
@@ -119,10 +154,19 @@ static uint64_t listed_fds(void)
     return 0;
 }
 
+/* The send queue, where a socket tells it (macOS). */
 size_t os_unsent(int fd)
 {
+    int bytes = 0;
+#ifdef SO_NWRITE
+    socklen_t len = sizeof bytes;
+    if (getsockopt(fd, SOL_SOCKET, SO_NWRITE, &bytes, &len) != 0) {
+        bytes = 0;
+    }
+#else
     (void)fd;
-    return 0;
+#endif
+    return bytes > 0 ? (size_t)bytes : 0;
 }
 
 static int finish_fd(int fd)
@@ -150,13 +194,94 @@ enum err os_peer_uid(int fd, uid_t *out)
     return getpeereid(fd, out, &gid) == 0 ? ERR_OK : err_from_errno(errno);
 }
 
+void os_no_new_privileges(void)
+{
+}
+
+enum err os_random(void *out, size_t len)
+{
+    enum { AT_ONCE = 256 }; /* what getentropy() gives in one call */
+    for (size_t have = 0; have < len; have += AT_ONCE) {
+        if (getentropy((char *)out + have, len - have < AT_ONCE ? len - have : AT_ONCE) != 0) {
+            return ERR_IO;
+        }
+    }
+    return ERR_OK;
+}
+
+#endif
+
+#ifdef __APPLE__
+
+#include <mach/mach.h>
+#include <sys/sysctl.h>
+
+bool os_boot_id(char *out, size_t size)
+{
+    bool known = sysctlbyname("kern.bootsessionuuid", out, &size, NULL, 0) == 0 && size > 1;
+    if (!known) {
+        out[0] = '\0';
+    }
+    return known;
+}
+
+void os_cond_init(pthread_cond_t *cond)
+{
+    pthread_cond_init(cond, NULL);
+}
+
+bool os_cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *mutex, mono_t until)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    usec_t left = until.us - ((usec_t)now.tv_sec * USEC_PER_S + now.tv_nsec / 1000);
+    struct timespec span = {.tv_sec = left / USEC_PER_S, .tv_nsec = left % USEC_PER_S * 1000};
+    return left > 0 && pthread_cond_timedwait_relative_np(cond, mutex, &span) != ETIMEDOUT;
+}
+
 void os_rss(uint64_t *anon, uint64_t *file)
 {
-    struct rusage use;
-    *anon = getrusage(RUSAGE_SELF, &use) == 0 ? (uint64_t)use.ru_maxrss : 0;
+    struct mach_task_basic_info info;
+    mach_msg_type_number_t count = MACH_TASK_BASIC_INFO_COUNT;
+    bool known = task_info(mach_task_self(), MACH_TASK_BASIC_INFO, (task_info_t)&info, &count) ==
+                 KERN_SUCCESS;
+    *anon = known ? info.resident_size : 0;
     *file = 0;
 }
 
+#else
+
+void os_cond_init(pthread_cond_t *cond)
+{
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(cond, &attr);
+    pthread_condattr_destroy(&attr);
+}
+
+bool os_cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *mutex, mono_t until)
+{
+    struct timespec at = {.tv_sec = until.us / USEC_PER_S, .tv_nsec = until.us % USEC_PER_S * 1000};
+    return pthread_cond_timedwait(cond, mutex, &at) != ETIMEDOUT;
+}
+
+#ifndef __linux__
+
+bool os_boot_id(char *out, size_t size)
+{
+    out[0] = '\0';
+    (void)size;
+    return false;
+}
+
+void os_rss(uint64_t *anon, uint64_t *file)
+{
+    *anon = 0;
+    *file = 0;
+}
+
+#endif
 #endif
 
 void os_hide_memory(void)

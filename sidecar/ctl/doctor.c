@@ -17,7 +17,8 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { FINDINGS_MAX = 64, TEXT_MAX = 512, MANY = 20, SOME = 10 };
+enum { FINDINGS_MAX = 64, TEXT_MAX = 512 };
+static const double MANY = 20, SOME = 10; /* requests */
 
 enum severity { NOTE, WARNING, ERROR };
 static const char *const severities[] = {"note", "warning", "error"};

@@ -18,7 +18,7 @@ static void copy_text(char *out, size_t size, const char *text)
 static size_t bucket_of(double ms)
 {
     double at = ms <= 1 ? 0 : log10(ms) * 8;
-    return at >= TOP_BUCKETS ? TOP_BUCKETS - 1 : (size_t)at;
+    return at < (double)TOP_BUCKETS ? (size_t)at : TOP_BUCKETS - 1;
 }
 
 static void take_event(struct top *top, const cJSON *event)

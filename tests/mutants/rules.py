@@ -893,8 +893,8 @@ mutant(R, "another format keeps the notes", "sidecar/path/store/store.c", "     
        ("unit.store.test_store_faults",))
 mutant(R, "what was not on the disk is set aside after another boot", FILES, "strcmp(was, now) != 0) {", "now[0] == 0) {",
        ("unit.store.test_store_faults",))
-mutant(R, "an open file that is not synced has a mark", FILES, "if (s->options.sync || !read_boot_id(",
-       "if (!s->options.sync || !read_boot_id(", ("unit.store.test_store_faults",))
+mutant(R, "an open file that is not synced has a mark", FILES, "if (s->options.sync || !os_boot_id(",
+       "if (!s->options.sync || !os_boot_id(", ("unit.store.test_store_faults",))
 USERS = ("scenario.test_model_time", "scenario.test_hour", "scenario.test_flight", "scenario.test_compare", "scenario.test_failure",
          "scenario.test_observe", "scenario.test_yield")
 EXCHANGE = "sidecar/path/exchange/exchange.c"

@@ -4,8 +4,10 @@
 #ifndef LULL_BASE_OS_H
 #define LULL_BASE_OS_H
 
+#include "lull/base/clock.h"
 #include "lull/base/err.h"
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
@@ -32,6 +34,19 @@ uint64_t os_open_fds(void);
 /* Keeps the memory of the process, which holds keys and what people write, from other processes of
  * the user: no core dump, whatever the limit, no ptrace, and /proc/PID/environ is root's. */
 void os_hide_memory(void);
+/* No new privileges by exec(), where the system has that. */
+void os_no_new_privileges(void);
+/* Fills out with random bytes of the system. ERR_IO. */
+MUST_CHECK enum err os_random(void *out, size_t len);
+/* The id of this boot of the machine, as a terminated text of less than size bytes (64 are enough).
+ * false: the system has none. */
+bool os_boot_id(char *out, size_t size);
+
+/* A condition for os_cond_wait_until(); ended with pthread_cond_destroy(). */
+void os_cond_init(pthread_cond_t *cond);
+/* pthread_cond_timedwait() by the clock of CLOCK_MONOTONIC, in microseconds. false: `until` has
+ * passed. */
+bool os_cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *mutex, mono_t until);
 
 /* Resident memory in bytes, anonymous and file-backed; 0 where the system cannot tell. */
 void os_rss(uint64_t *anon, uint64_t *file);

@@ -1,5 +1,4 @@
 /* throttle.c: see throttle.h. */
-#define _XOPEN_SOURCE 700 /* strptime */
 #include "lull/path/server/throttle.h"
 
 #include "lull/base/err.h"

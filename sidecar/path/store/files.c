@@ -40,17 +40,6 @@ void files_set_aside(const char *dir, const char *why)
     (void)unlink(from);
 }
 
-static bool read_boot_id(char *out, size_t size)
-{
-    int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, out, size - 1);
-    if (fd >= 0) {
-        close(fd);
-    }
-    out[n > 0 ? n : 0] = '\0';
-    return n > 0;
-}
-
 static bool read_small(const char *path, char *out, size_t size)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -138,7 +127,7 @@ static void apply_marks(const struct store *s)
     }
     path_of(path, sizeof path, s->dir, "unsynced");
     if (read_small(path, was, sizeof was)) {
-        if (!read_boot_id(now, sizeof now) || strcmp(was, now) != 0) {
+        if (!os_boot_id(now, sizeof now) || strcmp(was, now) != 0) {
             files_set_aside(s->dir, "the machine went down before the cache was on disk");
         }
         unlink(path);
@@ -182,7 +171,7 @@ static bool sync_dir(const struct store *s)
 void files_mark_open(const struct store *s)
 {
     char path[4200], id[64];
-    if (s->options.sync || !read_boot_id(id, sizeof id)) {
+    if (s->options.sync || !os_boot_id(id, sizeof id)) {
         return;
     }
     path_of(path, sizeof path, s->dir, "unsynced");

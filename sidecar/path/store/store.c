@@ -46,6 +46,7 @@
 #include "path/store/store_writer.h"
 
 #include "lull/base/log.h"
+#include "lull/base/os.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -91,13 +92,9 @@ static void store_free(struct store *s)
 
 static void init_sync(struct store *s)
 {
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_mutex_init(&s->mutex, NULL);
-    pthread_cond_init(&s->wake_writer, &attr);
-    pthread_cond_init(&s->wake_flush, &attr);
-    pthread_condattr_destroy(&attr);
+    os_cond_init(&s->wake_writer);
+    os_cond_init(&s->wake_flush);
 }
 
 /* Opens the file; a damaged one, or one of another format, is set aside and made again, with the

@@ -11,6 +11,7 @@
 #include "path/store/store_writer.h"
 
 #include "lull/base/log.h"
+#include "lull/base/os.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -221,14 +222,10 @@ static bool wait_for_group(struct store *s)
     while (!s->stop && !s->check && !s->configured && (s->hold || s->first == NULL)) {
         pthread_cond_wait(&s->wake_writer, &s->mutex);
     }
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += STORE_GROUP_MS * 1000000L;
-    until.tv_sec += until.tv_nsec / 1000000000L;
-    until.tv_nsec %= 1000000000L;
+    mono_t until = {now_us() + STORE_GROUP_MS * USEC_PER_MS};
     while (!s->stop && !s->hurry && !s->hold && !s->check && !s->configured &&
            s->queued < STORE_GROUP_JOBS && s->queued_bytes < STORE_GROUP_BYTES) {
-        if (pthread_cond_timedwait(&s->wake_writer, &s->mutex, &until) == ETIMEDOUT) {
+        if (!os_cond_wait_until(&s->wake_writer, &s->mutex, until)) {
             break;
         }
     }

@@ -86,7 +86,7 @@ static bool has_bytes_or_ended(const struct sock *sock)
 static bool batch_is_silent(struct sock *const *batch, struct pollfd *fds, size_t count)
 {
     bool silent = true;
-    if (count == 0 || poll(fds, count, 0) == 0) {
+    if (count == 0 || poll(fds, (nfds_t)count, 0) == 0) {
         return true;
     }
     for (size_t i = 0; i < count; i++) {

@@ -8,10 +8,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -247,6 +249,103 @@ static void holes_in_the_heap_go_back(void **state)
 #endif
 }
 
+/* More bytes than one call of any system gives; every byte is written in some of the rounds. */
+static void random_bytes_fill_the_whole_place(void **state)
+{
+    enum { LEN = 1000 };
+    unsigned char bytes[LEN + 1], seen[LEN] = {0};
+    (void)state;
+    memset(bytes, 0, sizeof bytes);
+    for (int round = 0; round < 8; round++) {
+        assert_int_equal(os_random(bytes, LEN), ERR_OK);
+        for (size_t i = 0; i < LEN; i++) {
+            seen[i] |= bytes[i];
+        }
+    }
+    for (size_t i = 0; i < LEN; i++) {
+        assert_int_not_equal(seen[i], 0);
+    }
+    assert_int_equal(bytes[LEN], 0);
+}
+
+static void a_boot_has_one_id(void **state)
+{
+    char first[64], again[64], small[9];
+    (void)state;
+    if (!os_boot_id(first, sizeof first)) {
+        skip();
+    }
+    assert_true(strlen(first) >= 16);
+    assert_true(os_boot_id(again, sizeof again));
+    assert_string_equal(first, again);
+    assert_true(os_boot_id(small, sizeof small));
+    assert_int_equal(strlen(small), 8);
+    assert_memory_equal(first, small, 8);
+}
+
+/* In a child: it cannot be taken back. */
+static void a_hardened_process_hides_its_memory(void **state)
+{
+    int status = 0;
+    (void)state;
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        os_hide_memory();
+        os_no_new_privileges();
+        _exit(prctl(PR_GET_DUMPABLE) == 0 && prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1 ? 0 : 1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
+struct signalled {
+    pthread_mutex_t mutex;
+    pthread_cond_t cond;
+    bool done;
+};
+
+static void *signal_it(void *ctx)
+{
+    struct signalled *s = ctx;
+    pthread_mutex_lock(&s->mutex);
+    s->done = true;
+    pthread_cond_signal(&s->cond);
+    pthread_mutex_unlock(&s->mutex);
+    return NULL;
+}
+
+static mono_t in_a_while(usec_t while_us)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (mono_t){(usec_t)now.tv_sec * USEC_PER_S + now.tv_nsec / 1000 + while_us};
+}
+
+static void a_wait_ends_by_the_signal_or_at_its_time(void **state)
+{
+    struct signalled s = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+    pthread_t thread;
+    (void)state;
+    os_cond_init(&s.cond);
+    pthread_mutex_lock(&s.mutex);
+    mono_t until = in_a_while(20 * USEC_PER_MS);
+    bool in_time = true;
+    while (in_time) { /* a wait may end without a cause */
+        in_time = os_cond_wait_until(&s.cond, &s.mutex, until);
+    }
+    assert_true(in_a_while(0).us >= until.us);
+    assert_false(os_cond_wait_until(&s.cond, &s.mutex, (mono_t){0}));
+    assert_int_equal(pthread_create(&thread, NULL, signal_it, &s), 0);
+    until = in_a_while(60 * USEC_PER_S);
+    while (!s.done) {
+        assert_true(os_cond_wait_until(&s.cond, &s.mutex, until));
+    }
+    pthread_mutex_unlock(&s.mutex);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    pthread_cond_destroy(&s.cond);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -259,6 +358,10 @@ int main(void)
         cmocka_unit_test(directories_are_made_with_their_parents),
         cmocka_unit_test(a_descriptor_that_is_none_is_an_error),
         cmocka_unit_test(holes_in_the_heap_go_back),
+        cmocka_unit_test(random_bytes_fill_the_whole_place),
+        cmocka_unit_test(a_boot_has_one_id),
+        cmocka_unit_test(a_hardened_process_hides_its_memory),
+        cmocka_unit_test(a_wait_ends_by_the_signal_or_at_its_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
