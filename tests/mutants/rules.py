@@ -1232,7 +1232,7 @@ mutant(R, "no more connections than max_connections", "sidecar/http/server.c", "
 mutant(R, "without descriptors it accepts later", "sidecar/http/server.c", "        if (errno == EMFILE || errno == ENFILE ||", "        if (errno == ENFILE ||", ("integration.scale",))
 
 R = "guards of the store"
-mutant(R, "a file that is too large is made smaller", "sidecar/path/store/store.c", "    if (rc != 0 || was <= (int64_t)open_map_size(s->options.max_size)) {",
+mutant(R, "a file that is too large is made smaller", "sidecar/path/store/store.c", "    if (rc != 0 || was <= (int64_t)open_map_size(s, s->options.max_size)) {",
        "    if (rc != 0 || was > 0) {", STORE)
 mutant(R, "what is not committed is listed", "sidecar/path/cache/admin.c", "    *next = after == 0 || in_pending ? list_pending(&l) : 0;", "    *next = 0;\n    (void)list_pending;", RECORDS)
 mutant(R, "a directory has one daemon", FILES, "    if (flock(s->lock_fd, LOCK_EX | LOCK_NB) != 0) {", "    if (flock(s->lock_fd, LOCK_SH | LOCK_NB) != 0) {", FAULTS)

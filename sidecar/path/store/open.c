@@ -2,8 +2,10 @@
  * position, whatever the number of records.
  *
  * Never WRITEMAP: a full disk is then an error of a commit and not a SIGBUS, and no stray pointer
- * can write to the file. The map has the size that the file may reach, max_size with a quarter and
- * 4 MB, so that LMDB keeps the file under it.
+ * can write to the file. The map has the size that the file may reach, so that LMDB keeps the file
+ * under it: max_size with a quarter and 1,024 pages. That is 4 MB with pages of 4 KB. LMDB makes a
+ * file with the system's pages, up to 32 KB, and keeps them wherever the file goes. With larger
+ * pages a group of records takes more of them, and so do those that the last commits have freed.
  */
 #include "path/store/store_priv.h"
 
@@ -11,26 +13,34 @@
 
 #include <errno.h>
 
-size_t open_map_size(int64_t max_size)
+size_t open_map_size(const struct store *s, int64_t max_size)
 {
-    return (size_t)(max_size + max_size / 4 + (int64_t)4 * 1024 * 1024) / STORE_PAGE * STORE_PAGE;
+    enum { SPARE_PAGES = 1024, ROUND = 64 * 1024 }; /* ROUND: no system has larger pages */
+    MDB_stat shape;
+    size_t page = mdb_env_stat(s->env, &shape) == 0 ? shape.ms_psize : STORE_PAGE;
+    return ((size_t)(max_size + max_size / 4) + SPARE_PAGES * page) / ROUND * ROUND;
+}
+
+/* The size of the map while the file is opened: a file that is to be shrunk has room for the
+ * removals. */
+static size_t first_map_size(const struct store *s)
+{
+    int64_t file = files_size(s);
+    size_t size = open_map_size(s, s->options.max_size);
+    return file > (int64_t)size ? open_map_size(s, file) : size;
 }
 
 static int open_env(struct store *s)
 {
     unsigned flags = MDB_NOTLS | MDB_NORDAHEAD | (s->options.sync ? 0 : MDB_NOSYNC);
-    size_t size = open_map_size(s->options.max_size);
-    int64_t file = files_size(s);
-    if (file > (int64_t)size) { /* to be shrunk: room for the removals */
-        size = open_map_size(file);
-    }
     int rc = mdb_env_create(&s->env);
     if (rc != 0) {
         return rc;
     }
     mdb_env_set_maxdbs(s->env, 8);
-    mdb_env_set_mapsize(s->env, size);
-    return mdb_env_open(s->env, s->dir, flags, 0600);
+    mdb_env_set_mapsize(s->env, STORE_PAGE); /* LMDB raises it to what the file has */
+    rc = mdb_env_open(s->env, s->dir, flags, 0600);
+    return rc == 0 ? mdb_env_set_mapsize(s->env, first_map_size(s)) : rc; /* its pages are known */
 }
 
 /* The order of memcmp(), as LMDB's own, in fewer steps: keys of the two tables have 16 bytes. A damaged

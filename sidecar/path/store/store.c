@@ -137,7 +137,7 @@ static int shrink(struct store *s)
     uint64_t bytes = 0;
     int64_t was = files_size(s);
     int rc = measure(s, &bytes);
-    if (rc != 0 || was <= (int64_t)open_map_size(s->options.max_size)) {
+    if (rc != 0 || was <= (int64_t)open_map_size(s, s->options.max_size)) {
         return rc;
     }
     rc = change_evict_all(s, (uint64_t)s->options.max_size);

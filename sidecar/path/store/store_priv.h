@@ -111,8 +111,8 @@ void open_close(struct store *s);
 /* Notes where the file is mapped, and guards it; after open_all(), and when the map has moved. No
  * reading is open. MDB_CORRUPTED: the table of single values is damaged. */
 int open_note_map(struct store *s);
-/* Size of the map, and largest size of the file. */
-size_t open_map_size(int64_t max_size);
+/* Size of the map, and largest size of the file; the environment is open. */
+size_t open_map_size(const struct store *s, int64_t max_size);
 
 /* notes.c: take the notes of a file whose records have another format into the next one. save after
  * open_all() set other_format, before open_close(); restore after the next open_all(): an LMDB code,

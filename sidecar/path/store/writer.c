@@ -178,7 +178,7 @@ static void apply_options(struct store *s)
     }
     store_at_work--;
     pthread_mutex_lock(&s->mutex);
-    resize_map(s, open_map_size(size));
+    resize_map(s, open_map_size(s, size));
 }
 
 static void check_trouble(struct store *s)
@@ -195,6 +195,14 @@ static void check_trouble(struct store *s)
 
 /* ---- the thread ---- */
 
+/* The bytes of one group: an eighth of a small cache. So the pages that the last commits have freed,
+ * and which the next one cannot use yet, are few beside the room that the map has over max_size. */
+static size_t group_bytes(const struct store *s)
+{
+    int64_t part = s->options.max_size / 8;
+    return part < STORE_GROUP_BYTES ? (size_t)part : STORE_GROUP_BYTES;
+}
+
 /* Takes the next group off the queue: one removal, or the jobs of one transaction. */
 static struct store_job *dequeue_group(struct store *s)
 {
@@ -203,7 +211,7 @@ static struct store_job *dequeue_group(struct store *s)
     size_t count = 1;
     size_t bytes = group->value.len;
     while (!is_removal(group) && last->next != NULL && !is_removal(last->next) &&
-           count < STORE_GROUP_JOBS && bytes < STORE_GROUP_BYTES) {
+           count < STORE_GROUP_JOBS && bytes < group_bytes(s)) {
         last = last->next;
         bytes += last->value.len;
         count++;
@@ -224,7 +232,7 @@ static bool wait_for_group(struct store *s)
     }
     mono_t until = {now_us() + STORE_GROUP_MS * USEC_PER_MS};
     while (!s->stop && !s->hurry && !s->hold && !s->check && !s->configured &&
-           s->queued < STORE_GROUP_JOBS && s->queued_bytes < STORE_GROUP_BYTES) {
+           s->queued < STORE_GROUP_JOBS && s->queued_bytes < group_bytes(s)) {
         if (!os_cond_wait_until(&s->wake_writer, &s->mutex, until)) {
             break;
         }
