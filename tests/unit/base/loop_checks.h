@@ -72,8 +72,8 @@ static void timers_fire_in_order_and_deferred_work_ends_the_turn(void **state)
     struct loop_timer *never = loop_timer_create(t.loop, first, &t);
     t.last =
         c; /* started by the deferred work: however late this process runs, it comes after it */
+    loop_timer_start(a, 1 * USEC_PER_MS); /* before b: however late, a is due first */
     loop_timer_start(b, 15 * USEC_PER_MS);
-    loop_timer_start(a, 1 * USEC_PER_MS);
     loop_timer_start(never, 5 * USEC_PER_MS);
     loop_timer_stop(never);
     assert_true(loop_timer_running(a));

@@ -331,11 +331,13 @@ static void only_signals_of_the_store_leave_a_mark(void **state)
 /* Found by the bytes of its name and number in the meta table. */
 static void a_file_of_another_format_is_set_aside_but_for_its_notes(void **state)
 {
-    static const char mark[] = {'f', 'o', 'r', 'm', 'a', 't', STORE_FORMAT, 0, 0, 0};
+    static const uint32_t format = STORE_FORMAT;
+    char mark[6 + sizeof format] = "format";
     static char file[8 * 1024 * 1024];
     char path[128];
     size_t changed = 0;
     (void)state;
+    memcpy(mark + 6, &format, sizeof format);
     fill();
     struct store *s = store_begin(SIZE);
     note(s, "day/1", SPAN("one"), INT64_MAX, 0);

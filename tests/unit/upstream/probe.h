@@ -31,6 +31,10 @@ struct probe {
     void *more;
 };
 
+/* How long a test may run before it counts as hung: less than ctest waits, and enough for an emulator
+ * on a busy machine. */
+#define WORLD_PATIENCE (240 * USEC_PER_S)
+
 struct world {
     struct loop *loop;
     struct upstream_pool *pool;
@@ -186,7 +190,7 @@ static inline void world_tick(void *ctx)
 
 static inline void world_run(struct world *w)
 {
-    loop_timer_start(w->guard, 60 * USEC_PER_S);
+    loop_timer_start(w->guard, WORLD_PATIENCE);
     loop_run(w->loop);
     loop_timer_stop(w->guard);
 }
