@@ -598,6 +598,8 @@ mutant(R, "and not before", WRITER, "check_files(s) && files_probe(s, s->failed_
 mutant(R, "files that were removed are missed", FILES, "return (rc != 0 && (errno == ENOENT || errno == ENOTDIR)) ||", "return (rc > 0) ||", FAULTS)
 mutant(R, "only faults of the store leave a mark", FILES, "    return store_at_work > 0 ||", "    return signo > 0 ||", FAULTS)
 mutant(R, "those of its thread do", FILES, "    return store_at_work > 0 ||", "    return signo < 0 ||", FAULTS)
+MACHINES = ("unit.store.test_store_machines",)
+mutant(R, "a group is small beside the cache", WRITER, "s->options.max_size / 8;", "s->options.max_size;", MACHINES)
 mutant(R, "those in the map do", FILES, "(signo != SIGABRT && kernel && at >= map_from && at < map_to)", "false", FAULTS)
 
 # ---- the listeners ----

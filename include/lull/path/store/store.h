@@ -31,7 +31,7 @@ enum { STORE_FORMAT = 4 };
 
 struct store_options {
     const char *dir;
-    int64_t max_size; /* live bytes; the file may be a quarter larger */
+    int64_t max_size; /* live bytes; the file may be a quarter and 1,024 pages larger */
     bool sync;        /* durability = group; false: the system writes when it likes */
     /* Installs handlers for SIGBUS, SIGSEGV and SIGABRT before the file is opened. They leave a
      * mark in dir if the file caused the signal: the faulting address lies in the map, or the
@@ -47,8 +47,9 @@ struct store_options {
 /* Opens or makes the files in dir (0700, files 0600). ERR_BUSY: another process has it; ERR_PERM,
  * ERR_FULL, ERR_IO: why says what and what helps. A damaged or foreign file and one of another
  * format is set aside as data.mdb.bad (one is kept) and replaced by an empty one; so is one whose
- * process left a fatal-signal mark. A file larger than max_size, a quarter and 4 MB is compacted,
- * after its oldest records are evicted down to max_size; where that fails it is replaced. */
+ * process left a fatal-signal mark. A file larger than max_size, a quarter and 1,024 pages
+ * (4 MB with pages of 4 KB) is compacted, after its oldest records are evicted down to max_size;
+ * where that fails it is replaced. */
 MUST_CHECK enum err store_open(const struct store_options *options, struct store **out, char *why,
                                size_t why_size);
 /* Commits the queued jobs, calls their `done`, and closes. NULL is fine. */
