@@ -34,6 +34,24 @@ bool span_ends(struct span s, struct span suffix)
            span_eq(span_make(s.ptr + (s.len - suffix.len), suffix.len), suffix);
 }
 
+/* memmem() reads all of a long needle several times before it looks at the hay. Most are found, or
+ * not, by how they begin; what has many such places is left to memmem(), whose time is linear. */
+static const char *find(const char *hay, size_t len, struct span needle)
+{
+    enum { LONG = 128, FRONT = 32, TRIES = 16 };
+    const char *end = hay + len;
+    for (int tried = 0; needle.len > LONG && tried < TRIES; tried++) {
+        size_t left = (size_t)(end - hay);
+        hay =
+            left < needle.len ? NULL : memmem(hay, left - (needle.len - FRONT), needle.ptr, FRONT);
+        if (hay == NULL || memcmp(hay, needle.ptr, needle.len) == 0) {
+            return hay;
+        }
+        hay++;
+    }
+    return memmem(hay, (size_t)(end - hay), needle.ptr, needle.len);
+}
+
 size_t span_find(struct span hay, struct span needle, size_t from)
 {
     if (from > hay.len || needle.len > hay.len - from) {
@@ -42,9 +60,8 @@ size_t span_find(struct span hay, struct span needle, size_t from)
     if (needle.len == 0) {
         return from;
     }
-    const char *at = needle.len == 1
-                         ? memchr(hay.ptr + from, needle.ptr[0], hay.len - from)
-                         : memmem(hay.ptr + from, hay.len - from, needle.ptr, needle.len);
+    const char *at = needle.len == 1 ? memchr(hay.ptr + from, needle.ptr[0], hay.len - from)
+                                     : find(hay.ptr + from, hay.len - from, needle);
     return at == NULL ? SIZE_MAX : (size_t)(at - hay.ptr);
 }
 

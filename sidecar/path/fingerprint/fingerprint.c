@@ -208,42 +208,45 @@ enum err fingerprint_behind(struct fingerprint *f, const uint8_t digest[HASH_SHA
     return e;
 }
 
-/* Offset of the decoded prompt, as JSON, in the canonical body; SIZE_MAX: not found. The JSON is
- * written into `escaped`. */
-static size_t find_prompt(struct span body, struct span prompt, struct buf *escaped)
+/* Where the decoded text, a part of the decoded prompt, stands in the canonical body; false: not
+ * found. */
+static bool find_text(struct span body, struct span prompt, struct span text, size_t *from,
+                      size_t *to)
 {
-    if (prompt.len > FINGERPRINT_PROMPT_MAX || buf_append_json(escaped, prompt) != ERR_OK) {
-        return SIZE_MAX;
+    struct buf json = {.max = 6 * FINGERPRINT_PROMPT_MAX};
+    const char *behind = text.ptr + text.len;
+    size_t before = (size_t)(text.ptr - prompt.ptr);
+    if (prompt.len > FINGERPRINT_PROMPT_MAX) {
+        return false;
     }
-    return span_find(body, buf_span(escaped), 0);
-}
-
-/* Length of the first `len` decoded bytes of the prompt as JSON; SIZE_MAX: too long. */
-static size_t escaped_length(struct span prompt, size_t len, struct buf *scratch)
-{
-    buf_clear(scratch);
-    enum err e = buf_append_json(scratch, span_make(prompt.ptr, len));
-    return e == ERR_OK ? scratch->len : SIZE_MAX;
+    buf_expect(&json, prompt.len + prompt.len / 8);
+    enum err e = buf_append_json(&json, span_make(prompt.ptr, before));
+    *from = json.len;
+    e = e == ERR_OK ? buf_append_json(&json, text) : e;
+    *to = json.len;
+    e = e == ERR_OK
+            ? buf_append_json(&json, span_make(behind, (size_t)(prompt.ptr + prompt.len - behind)))
+            : e;
+    size_t at = e == ERR_OK ? span_find(body, buf_span(&json), 0) : SIZE_MAX;
+    buf_free(&json);
+    *from += at;
+    *to += at;
+    return at != SIZE_MAX;
 }
 
 bool fingerprint_context(const struct fingerprint *normalized, struct span prompt, struct span text,
                          const struct hash_secret *secret, struct fingerprint *f)
 {
-    struct buf scratch = {.max = 6 * FINGERPRINT_PROMPT_MAX};
-    size_t before = (size_t)(text.ptr - prompt.ptr);
-    size_t at = find_prompt(normalized->body, prompt, &scratch);
-    size_t from = at == SIZE_MAX ? SIZE_MAX : escaped_length(prompt, before, &scratch);
-    size_t to = at == SIZE_MAX ? SIZE_MAX : escaped_length(prompt, before + text.len, &scratch);
-    buf_free(&scratch);
-    if (from == SIZE_MAX || to == SIZE_MAX) {
+    size_t from, to;
+    if (!find_text(normalized->body, prompt, text, &from, &to)) {
         return false;
     }
     /* the head without the body's length, which depends on the text */
     const struct span fields[] = {
         SPAN("context"),
         span_make(normalized->head.ptr, normalized->head.len - LENGTH_BYTES),
-        span_make(normalized->body.ptr, at + from),
-        span_make(normalized->body.ptr + at + to, normalized->body.len - at - to),
+        span_make(normalized->body.ptr, from),
+        span_make(normalized->body.ptr + to, normalized->body.len - to),
     };
     reset(f, HEAD_MAX + normalized->head.len + normalized->body.len);
     if (write_head(&f->storage, fields, sizeof fields / sizeof fields[0]) != ERR_OK) {

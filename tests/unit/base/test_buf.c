@@ -98,6 +98,30 @@ static void consume_and_move(void **state)
     buf_free(&b);
 }
 
+/* Against memmem(): many places begin as the needle does, few go on so. */
+static void long_texts_are_found(void **state)
+{
+    (void)state;
+    static char hay[6000], needle[700];
+    uint32_t seed = 1;
+    for (int round = 0; round < 3000; round++) {
+        seed = seed * 1664525U + 1013904223U;
+        size_t period = 1 + (seed >> 24) % 60, len = 100 + (seed >> 8) % 600;
+        size_t room = len - 50 + (seed >> 4) % 5000;
+        for (size_t i = 0; i < sizeof hay; i++) {
+            hay[i] = (char)('a' + i % period);
+        }
+        seed = seed * 1664525U + 1013904223U;
+        hay[(seed >> 8) % room] = '!';
+        size_t from = (seed >> 16) % 300;
+        memcpy(needle, hay + (seed >> 12) % 1000 + from, len);
+        needle[len - 1] = (seed >> 5) % 4 == 0 ? '?' : needle[len - 1];
+        size_t got = span_find(span_make(hay, room), span_make(needle, len), from);
+        const char *at = from > room ? NULL : memmem(hay + from, room - from, needle, len);
+        assert_true(got == (at == NULL ? SIZE_MAX : (size_t)(at - hay)));
+    }
+}
+
 static void texts_are_joined(void **state)
 {
     (void)state;
@@ -127,6 +151,7 @@ int main(void)
         cmocka_unit_test(a_full_buffer_refuses_and_changes_nothing),
         cmocka_unit_test(json_is_escaped),
         cmocka_unit_test(consume_and_move),
+        cmocka_unit_test(long_texts_are_found),
         cmocka_unit_test(texts_are_joined),
         cmocka_unit_test(errors_have_names),
     };
