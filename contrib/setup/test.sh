@@ -1,7 +1,8 @@
 #!/bin/bash
 # test.sh   on a bare Debian 12: installs what the tests need, builds lull four times and runs its tests:
 # gcc with -Werror (everything), clang with -Werror (all but the integration tests), gcc with ASan and
-# UBSan (everything), and gcc with TSan (store, cache and what else has a thread).
+# UBSan (everything), and gcc with TSan (store, cache and what else has a thread). Then 25 of the
+# mutants, others each hour: a test must notice each.
 # The last line says how many tests passed and failed. Builds are kept in build-test/ for the next time
 # (LULL_TEST_BUILD=FOLDER: elsewhere).
 set -uo pipefail
@@ -50,6 +51,19 @@ tests() {
     fi
 }
 
+# mutants N: N mutants; counts as one test.
+mutants() {
+    local log=$builds/mutants.log
+    echo "== mutants"
+    if "$root/tests/mutants/run" --sample "$1" >"$log" 2>&1; then
+        passed=$((passed + 1))
+    else
+        grep -v '^killed' "$log"
+        failed=$((failed + 1))
+    fi
+    tail -1 "$log"
+}
+
 need "${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}" || exit 1
 mkdir -p "$builds"
 
@@ -60,6 +74,7 @@ build asan -DCMAKE_C_COMPILER=gcc -DCMAKE_BUILD_TYPE=RelWithDebInfo \
     -DLULL_SANITIZE=address,undefined && tests asan -LE 'lint|packaging'
 build tsan -DCMAKE_C_COMPILER=gcc -DCMAKE_BUILD_TYPE=RelWithDebInfo -DLULL_SANITIZE=thread &&
     tests tsan -R '^unit\.(store|cache|base)\.'
+mutants 25
 
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]
