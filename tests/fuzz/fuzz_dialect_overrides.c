@@ -2,7 +2,7 @@
  * choices, then four texts with zero bytes between: the user's own members, the model, the last
  * chat, the body. What comes out of JSON is JSON and still the request it was, and asks for that
  * model.
- * covers: path/dialect/overrides.c path/dialect/additions.c path/dialect/load.c path/json/json_edit.c
+ * covers: path/dialect/overrides.c path/dialect/load.c path/json/json_edit.c
  */
 #include "lull/base/utf8.h"
 #include "lull/path/dialect/overrides.h"
