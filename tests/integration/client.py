@@ -8,6 +8,13 @@ import time
 DEADLINE = 30.0
 
 
+def ready(sock, timeout, read=True, write=False):
+    """Whether it can be read, or written, or is at its end; of any number, where select() ends at 1,024."""
+    poll = select.poll()
+    poll.register(sock, (select.POLLIN if read else 0) | (select.POLLOUT if write else 0))
+    return bool(poll.poll(max(0, timeout) * 1000))
+
+
 class Cut(Exception):
     """The connection ended in the middle of an answer."""
 
@@ -126,8 +133,7 @@ class Client:
         left = self.timeout if deadline is None else deadline - time.monotonic()
         if left <= 0:
             raise TimeoutError(f"nothing came; so far {self.buffer[:200]!r}")
-        ready, _, _ = select.select([self.sock], [], [], left)
-        if not ready:
+        if not ready(self.sock, left):
             raise TimeoutError(f"nothing came; so far {self.buffer[:200]!r}")
         try:
             data = self.sock.recv(1 << 20)
@@ -141,7 +147,7 @@ class Client:
 
     def readable(self, timeout=0):
         """Whether something (or the end) has arrived and was not read yet."""
-        return bool(self.buffer) or bool(select.select([self.sock], [], [], timeout)[0])
+        return bool(self.buffer) or ready(self.sock, timeout)
 
     def read_until(self, mark, deadline=None):
         while mark not in self.buffer:

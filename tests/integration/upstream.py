@@ -10,12 +10,13 @@ Nothing here sleeps to synchronise: tests wait for counts (`wait_for`) and open 
 import hashlib
 import json
 import re
-import select
 import socket
 import ssl
 import struct
 import threading
 import time
+
+from client import ready
 
 SIGNATURES = [
     ("title", "### Task:\nGenerate a concise title summarizing"),
@@ -462,8 +463,10 @@ class Connection:
 
     def wait(self, write=False, timeout=0.02):
         try:
-            select.select([self.sock] if not self.eof else [], [self.sock] if write else [], [],
-                          timeout)
+            if self.eof and not write:
+                time.sleep(timeout)
+            else:
+                ready(self.sock, timeout, read=not self.eof, write=write)
         except (OSError, ValueError):
             self.eof = True
 
@@ -491,10 +494,10 @@ class Connection:
         """Whether the other side has closed; bytes that came meanwhile are kept."""
         if not self.eof:
             try:
-                ready, _, _ = select.select([self.sock], [], [], 0)
+                came = ready(self.sock, 0)
             except (OSError, ValueError):
-                ready, self.eof = [], True
-            if ready:
+                came, self.eof = False, True
+            if came:
                 self.fill(block=False)
         return self.eof or self.server.stopping
 
@@ -595,8 +598,7 @@ class Upstream:
         while not self.stopping:
             self.accepting.wait()
             try:
-                ready, _, _ = select.select([self.listener], [], [], 0.25)
-                if not ready or not self.accepting.is_set():
+                if not ready(self.listener, 0.25) or not self.accepting.is_set():
                     continue
                 sock, _ = self.listener.accept()
             except (OSError, ValueError):
