@@ -221,7 +221,7 @@ static void render(struct control *ctl, const struct question *q, struct buf *ou
 {
     const struct explanation *e = &q->answer;
     struct span body = q->request.body;
-    char broken[64], why[96];
+    char broken[64] = "", why[96];
     bool bodiless = body.len == 0 && strcmp(e->cls, "other") == 0;
     bool bad = !bodiless && is_broken(body, broken, sizeof broken);
     buf_text(out, "{\"class\":\"%s\"", e->cls);

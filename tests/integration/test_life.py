@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Start, reload, drain and end; the command line; faults at the start and on the disk."""
+import contextlib
 import os
 import shutil
 import signal
@@ -92,6 +93,23 @@ class Drain(LullTest):
             self.assertEqual(lull.wait(5), 0)
             with self.assertRaises((Cut, OSError)):
                 c.response()
+
+    def test_a_client_that_goes_on_sending_does_not_hold_up_the_end(self):
+        """Its answer has ended; what it sends is dropped, for 30 s at most, and for 2 s where the daemon stops."""
+        lull = self.lull(self.upstream())
+        c = self.connect(lull)
+        c.start("POST", "/@nobody/x", [("Content-Length", "1000000000")])
+        self.assertEqual(c.response().status, 404)
+        lull.signal(signal.SIGTERM)
+        end = time.monotonic() + 15
+        while lull.running() and time.monotonic() < end:
+            with contextlib.suppress(OSError):
+                c.send(b"x")
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                lull.process.wait(0.2)
+        self.assertFalse(lull.running())
+        self.assertEqual(lull.wait(), 0)
+        self.assertNotIn("cut", lull.log_text())
 
     def test_drain_over_control(self):
         lull = self.lull(self.upstream())

@@ -1266,3 +1266,5 @@ mutant(R, "a server that began to answer was reachable", "sidecar/path/upstream/
 mutant(R, "a comparison that ends early is an error", "sidecar/ctl/compare_table.c", 'c->summary == NULL || item_of(c->summary, "error")',
        'c->summary != NULL && item_of(c->summary, "error")', WORDS)
 mutant(R, "a socket of another user is said to be one", "sidecar/ctl/ask.c", "errnum == EACCES", "errnum < 0", WORDS)
+mutant(R, "a client that goes on sending does not hold up the end", "sidecar/http/server.c", "            linger_drain(c);", "            continue;",
+       ("integration.life",))
