@@ -1,0 +1,11 @@
+# For CMAKE_TOOLCHAIN_FILE: Debian's cross compiler for LULL_MACHINE (aarch64, s390x), with the headers and
+# libraries of the folder LULL_SYSROOT, and qemu-user to run the tests.
+set(CMAKE_SYSTEM_NAME Linux)
+set(CMAKE_SYSTEM_PROCESSOR ${LULL_MACHINE})
+set(CMAKE_TRY_COMPILE_PLATFORM_VARIABLES LULL_MACHINE LULL_SYSROOT)
+set(CMAKE_C_COMPILER ${LULL_MACHINE}-linux-gnu-gcc)
+set(CMAKE_SYSROOT ${LULL_SYSROOT})
+set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)
+set(CMAKE_CROSSCOMPILING_EMULATOR qemu-${LULL_MACHINE}-static -L ${LULL_SYSROOT})
+set(ENV{PKG_CONFIG_SYSROOT_DIR} ${LULL_SYSROOT})
+set(ENV{PKG_CONFIG_LIBDIR} ${LULL_SYSROOT}/usr/lib/${LULL_MACHINE}-linux-gnu/pkgconfig:${LULL_SYSROOT}/usr/share/pkgconfig)
