@@ -74,9 +74,8 @@ static enum http_error reduce_target(struct span *target, enum http_method metho
         return HTTP_ERROR_BAD_REQUEST;
     }
     size_t slash = span_find(*target, SPAN("/"), scheme);
-    size_t question = span_find(*target, SPAN("?"), scheme);
-    if (slash == SIZE_MAX || slash == scheme || question < slash) {
-        return HTTP_ERROR_BAD_REQUEST; /* no host, no path, or a slash that is the query's */
+    if (slash == SIZE_MAX || slash == scheme) {
+        return HTTP_ERROR_BAD_REQUEST; /* no path, or no host */
     }
     *authority = span_make(target->ptr + scheme, slash - scheme);
     *target = span_make(target->ptr + slash, target->len - slash);

@@ -599,6 +599,8 @@ mutant(R, "files that were removed are missed", FILES, "return (rc != 0 && (errn
 mutant(R, "only faults of the store leave a mark", FILES, "    return store_at_work > 0 ||", "    return signo > 0 ||", FAULTS)
 mutant(R, "those of its thread do", FILES, "    return store_at_work > 0 ||", "    return signo < 0 ||", FAULTS)
 MACHINES = ("unit.store.test_store_machines",)
+mutant(R, "a page may begin at each boundary of the system's pages", "sidecar/path/store/open.c", "in_page < page; in_page += LEAST_PAGE", "in_page < page; in_page += page",
+       ("unit.store.test_store_machines",))
 mutant(R, "a group is small beside the cache", WRITER, "s->options.max_size / 8;", "s->options.max_size;", MACHINES)
 mutant(R, "those in the map do", FILES, "(signo != SIGABRT && kernel && at >= map_from && at < map_to)", "false", FAULTS)
 
@@ -765,7 +767,7 @@ mutant(R, "a schema lies deeper in the other dialect", "sidecar/path/dialect/con
 mutant(R, "what is no UTF-8 is repaired", "sidecar/base/buf.c", 'memcpy(at, "\\xEF\\xBF\\xBD", 3);',
        'memcpy(at, "\\xFF\\xBF\\xBD", 3);', ("unit.base.test_buf",))
 REPAIR_T = ("unit.webui.test_repair",)
-mutant(R, "no raw control characters", JSON_READ, "(c == 0 || r->as != JSON_LOOSE)", "c == 0", JUDGE_T)
+mutant(R, "no raw control characters", JSON_READ, "if (c == 0 || r->as != JSON_LOOSE) {", "if (c == 0) {", JUDGE_T)
 mutant(R, "NaN is no JavaScript", JSON_READ, "good = python && json_word(&r->at, r->end, \"NaN\");",
        "good = json_word(&r->at, r->end, \"NaN\");", JUDGE_T)
 mutant(R, "NaN is Python", JSON_READ, "bool python = r->as != JSON_JAVASCRIPT;", "bool python = false;", JUDGE_T)
@@ -1025,7 +1027,6 @@ mutant(R, "a Host", REQUEST, "if (!p->has_host && r->minor == 1) {", "if (!p->ha
 mutant(R, "a name ends at its colon", REQUEST, "if (colon == 0 || colon == left || line[colon] != ':') {", "if (colon == 0 || colon == left) {", HEAD_TEST)
 mutant(R, "a chunk's size is bounded", CHUNKED, "if (c->line_len > 16 || c->left >> 58 != 0) {", "if (c->line_len > 99) {", ("integration.http",))
 mutant(R, "a chunk ends with CR LF", CHUNKED, "    return ch == want;", "    return ch == want || ch > 0;", ("integration.http",))
-mutant(R, "a slash of the query is no path", REQUEST, "slash == scheme || question < slash) {", "slash == scheme) {", HEAD_TEST)
 mutant(R, "a trailer has a name", CHUNKED, "    return ascii_is_token(ch) && ++c->line_len <= MAX_TRAILERS;", "    return ch != '\\r' && ++c->line_len <= MAX_TRAILERS;", ("integration.http",))
 mutant(R, "the token is compared whole", "sidecar/http/guard.c", "unsigned difference = got.len == want.len ? 0 : 1;", "unsigned difference = 0;", ("unit.http.test_guard",))
 mutant(R, "the token is compared to its end", "sidecar/http/guard.c", "i < got.len; i++) {\n        difference |=",
@@ -1177,7 +1178,7 @@ R = "damaged file"
 STORE_FAULTS = ("unit.store.test_store_faults",)
 mutant(R, "pages that a damaged count names are not freed", "sidecar/path/store/change.c", "rc = record_is_sound(c->s, piece) ?", "rc = i >= 0 ?", STORE_FAULTS)
 mutant(R, "nor those of a note", "sidecar/path/store/notes.c", "if (!record_is_sound(c->s, data)) {", "if (data.mv_size == SIZE_MAX) {", STORE_FAULTS)
-mutant(R, "a fault of the map is known by its address", "sidecar/path/store/open.c", "number < map_size / page ? at", "map_size == 0 ? at", STORE_FAULTS)
+mutant(R, "a fault of the map is known by its address", "sidecar/path/store/open.c", "return at - in_page - head.number * page;", "return 0;", STORE_FAULTS)
 
 # ---- what docs/reliability.md names ----
 

@@ -26,6 +26,7 @@ RUN = "/run/test"  # in the tmpfs of the namespaces: programs, configuration, ke
 CONTROL = "/run/lull/control.sock"
 KEY = "sk-unit-secret-6b1f"
 PORT, MODEL_PORT = 11435, 21434
+THIS = os.path.join("/run/source", os.path.relpath(os.path.abspath(__file__), SOURCE))  # inside
 # What PID 1 finds: no unit of this machine, nothing to write on, and the test's folder as /run/test.
 INSIDE = """set -e
 mount --make-rprivate /
@@ -33,6 +34,8 @@ mount -t tmpfs tmpfs /run
 mkdir -p /run/test /run/systemd/system
 cp -r "$1/." /run/test
 mv /run/test/units/* /run/systemd/system/
+mkdir /run/source
+mount --bind "$2" /run/source # it may be below one of these folders
 for folder in /tmp /var /usr/lib/systemd/system /usr/lib/systemd/system-generators /etc/systemd/system; do
     [ ! -d $folder ] || mount -t tmpfs tmpfs $folder
 done
@@ -92,7 +95,7 @@ class Machine:
             skip(f"a cgroup cannot be made ({e.strerror})")
         self.process = subprocess.Popen(
             ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--uts", "--ipc", "--cgroup", "--net",
-             "--mount-proc", "sh", self.script, os.path.join(folder, "tree")],
+             "--mount-proc", "sh", self.script, os.path.join(folder, "tree"), SOURCE],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
             preexec_fn=self.enter)
         self.pid1 = None
@@ -189,7 +192,7 @@ class Service(unittest.TestCase):
 
     def drive(self, what):
         """This file inside of the namespaces of network and files."""
-        return self.must(sys.executable, "-B", os.path.abspath(__file__), "--inside", what)
+        return self.must(sys.executable, "-B", THIS, "--inside", what)
 
     def stop(self):
         self.must("systemctl", "stop", "lulld")
@@ -211,7 +214,7 @@ class Service(unittest.TestCase):
     def test_a_call_that_is_refused_is_noticed(self):
         self.drop_in("SystemCallErrorNumber=kill\nSystemCallFilter=~fdatasync\nRestart=no")
         self.machine.run("systemctl", "start", "lulld")
-        done = self.machine.run(sys.executable, "-B", os.path.abspath(__file__), "--inside", "everything")
+        done = self.machine.run(sys.executable, "-B", THIS, "--inside", "everything")
         self.assertNotEqual(done.returncode, 0)
         wait_until(lambda: self.show("ActiveState") == "failed", "the service has failed")
         self.assertEqual(self.show("ExecMainStatus"), str(int(signal.SIGSYS)))

@@ -397,7 +397,8 @@ class Torture:
             try:
                 self.run_clean(scenes.chat_pooled)
                 status = world.lull.stop()
-                if status != 0:
+                # what ASan's own start of a thread does not get is not lulld's
+                if status != 0 and "__asan::AsanThread::Init" not in world.lull.log_text():
                     self.problem(where, f"ended with {status} after SIGTERM: {world.lull.log_text()[-400:]}")
             except (AssertionError, Wrong) as error:
                 self.problem(where, error)

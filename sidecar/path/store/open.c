@@ -152,13 +152,31 @@ static int begin_tables(struct store *s)
     return mdb_txn_commit(txn);
 }
 
-/* LMDB names the address of fixed maps only; but a page says its number. */
-static uintptr_t map_of(MDB_val in_a_page, size_t page, size_t map_size)
+/* How a page of a table begins: LMDB's MDB_page. */
+struct page_head {
+    uint64_t number; /* in the file */
+    uint16_t pad, flags;
+    uint16_t lower, upper; /* between them is room; the nodes are behind */
+};
+enum { LEAF_PAGE = 2, FIRST_PAGE = 2, LEAST_PAGE = 4096 };
+
+/* Where the map is, by a value in the only page of a small table; 0: not known. LMDB names the
+ * address of fixed maps only, but a page says its number. A map is aligned to the system's pages,
+ * which may be smaller than those of a file from another machine: each place where the page may
+ * begin is looked at. All are in the map: two pages are in front of the first one of a table. */
+static uintptr_t map_of(MDB_val value, size_t page, size_t map_size)
 {
-    uint64_t number = 0;
-    uintptr_t at = (uintptr_t)in_a_page.mv_data;
-    memcpy(&number, (const char *)in_a_page.mv_data - at % page, sizeof number);
-    return number < map_size / page ? at - at % page - number * page : 0;
+    uintptr_t at = (uintptr_t)value.mv_data;
+    for (size_t in_page = at % LEAST_PAGE; in_page < page; in_page += LEAST_PAGE) {
+        struct page_head head;
+        memcpy(&head, (const char *)value.mv_data - in_page, sizeof head);
+        bool is_head = head.number >= FIRST_PAGE && head.number < map_size / page &&
+                       head.flags == LEAF_PAGE && head.lower <= head.upper && head.upper <= in_page;
+        if (is_head) {
+            return at - in_page - head.number * page;
+        }
+    }
+    return 0;
 }
 
 int open_note_map(struct store *s)
