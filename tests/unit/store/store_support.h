@@ -22,6 +22,16 @@ static inline int store_setup(void **state)
     return mkdtemp(store_dir) == NULL;
 }
 
+/* Of the data file. */
+static inline int64_t file_size(void)
+{
+    struct stat st;
+    char path[128];
+    snprintf(path, sizeof path, "%s/data.mdb", store_dir);
+    assert_int_equal(stat(path, &st), 0);
+    return (int64_t)st.st_size;
+}
+
 static inline int store_teardown(void **state)
 {
     char command[256];

@@ -442,15 +442,6 @@ static void eviction_spares_what_was_hit(void **state)
     store_close(s);
 }
 
-static int64_t file_size(void)
-{
-    struct stat st;
-    char path[128];
-    snprintf(path, sizeof path, "%s/data.mdb", store_dir);
-    assert_int_equal(stat(path, &st), 0);
-    return (int64_t)st.st_size;
-}
-
 enum { MB = 1024 * 1024, FILL = 9000 };
 
 static struct store *filled(int64_t max_size)

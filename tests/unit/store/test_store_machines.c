@@ -84,15 +84,6 @@ static int setup(void **state)
     return store_setup(state);
 }
 
-static int64_t file_size(void)
-{
-    struct stat st;
-    char path[128];
-    snprintf(path, sizeof path, "%s/data.mdb", store_dir);
-    assert_int_equal(stat(path, &st), 0);
-    return (int64_t)st.st_size;
-}
-
 /* A file of that page size that holds the records 0 to 9. */
 static void write_ten(long page)
 {
