@@ -204,6 +204,22 @@ static inline void world_run_for(struct world *w, usec_t time)
     loop_timer_destroy(timer);
 }
 
+/* Runs until the server has sent so many bytes in all. */
+static inline void world_run_until_sent(struct world *w, size_t bytes)
+{
+    while (w->server.sent < bytes) {
+        world_run_for(w, 5 * USEC_PER_MS);
+    }
+}
+
+/* Runs until that part of a request has come on the first connection. */
+static inline void world_run_until_received(struct world *w, struct span part)
+{
+    while (span_find(buf_span(&w->server.peers[0].in), part, 0) == SIZE_MAX) {
+        world_run_for(w, 5 * USEC_PER_MS);
+    }
+}
+
 /* Runs until the server has noticed `closed` connections closed by us. */
 static inline void world_run_until_closed(struct world *w, int closed)
 {

@@ -107,7 +107,7 @@ static void unknown_length_goes_out_chunked(void **state)
     struct upstream_request req = stream_post(w, -1);
     probe_start(&w->probe, &req);
     probe_write(&w->probe, SPAN("hello"));
-    world_run_for(w, 20 * USEC_PER_MS); /* now it waits for more */
+    world_run_until_received(w, SPAN("hello")); /* now it waits for more */
     probe_write(&w->probe, SPAN("world!"));
     probe_end_body(&w->probe);
     world_run(w);
@@ -136,7 +136,7 @@ static void known_length_goes_out_as_given_and_never_longer(void **state)
     struct upstream_request req = stream_post(w, 10);
     probe_start(&w->probe, &req);
     probe_write(&w->probe, SPAN("01234"));
-    world_run_for(w, 20 * USEC_PER_MS);
+    world_run_until_received(w, SPAN("01234"));
     probe_write(&w->probe, SPAN("56789too long"));
     world_run(w);
     assert_int_equal(w->probe.result, UPSTREAM_DONE);
