@@ -18,6 +18,8 @@ WIRE = "sidecar/path/flight/wire.c"
 GATE = "sidecar/path/schedule/gate.c"
 OBSOLETE = "sidecar/path/flight/obsolete.c"
 FLIGHT = "sidecar/path/flight/flight.c"
+ADVANCE = "sidecar/path/flight/advance.c"
+ENDING = "sidecar/path/flight/ending.c"
 CALL = "sidecar/path/flight/call.c"
 CHAT = "sidecar/path/exchange/chat.c"
 WHOSE = "sidecar/path/exchange/conversation.c"
@@ -104,12 +106,12 @@ mutant(R, "no more tasks than slots", DECIDE, "return taken < job_slots(j) ?", "
 
 R = "2 preempt"
 mutant(R, "a chat aborts what runs", GATE, "preempt_for(g, f->to);\n    gate_changed(g);", "gate_changed(g);", YIELD)
-mutant(R, "it is queued again, not lost", FLIGHT, "if (f->detached) {\n        flight_drop(f, FLIGHT_EVENT_LEFT);",
+mutant(R, "it is queued again, not lost", ADVANCE, "if (f->detached) {\n        flight_drop(f, FLIGHT_EVENT_LEFT);",
        "if (f != NULL) {\n        flight_drop(f, FLIGHT_EVENT_LEFT);", YIELD)
-mutant(R, "it is queued again, not answered", FLIGHT, "    flight_apply(f, FLIGHT_EVENT_PREEMPTED);\n    return true;",
+mutant(R, "it is queued again, not answered", ADVANCE, "    flight_apply(f, FLIGHT_EVENT_PREEMPTED);\n    return true;",
        "    flight_finish_empty(f, OUTCOME_SENT);\n    return false;",
        YIELD)
-mutant(R, "all its waiters are kept", FLIGHT,
+mutant(R, "all its waiters are kept", ADVANCE,
        "    hold_back(f);\n    completion_release_all(f);",
        "    hold_back(f);\n    completion_release_all(f);\n"
        "    if (f->waiters.next != f->waiters.prev) {\n"
@@ -132,7 +134,7 @@ mutant(R, "its slot is taken for as long as aborts take", SCHEDULE, "if (aborted
        "if (aborted && now.us < 0) {\n        add_draining", UNIT)
 mutant(R, "so it is after giving way", SCHEDULE, "leave_slot(s, j, now, true);\n    list_each",
        "leave_slot(s, j, now, false);\n    list_each", UNIT_BOUNDS)
-mutant(R, "so it is when a client left", FLIGHT, "gate_end(f->table->parts.gate, &f->ticket, f->cut);",
+mutant(R, "so it is when a client left", ENDING, "gate_end(f->table->parts.gate, &f->ticket, f->cut);",
        "gate_end(f->table->parts.gate, &f->ticket, false);", BOUNDS)
 mutant(R, "how long aborts take is measured", SCHEDULE, "smooth(&f->row->abort_cost, late);", "(void)late;", UNIT)
 mutant(R, "against what a first token takes alone", SCHEDULE, "if (f->alone && !f->after_abort) {",
@@ -141,7 +143,7 @@ mutant(R, "chats tell of their first token", CHAT, "if (w->answer.first_token_se
        "if (w->answer.first_token_seen && w->first_token.us < 0) {", BOUNDS)
 mutant(R, "a nearly finished task is left to finish", DECIDE, " || ends_first(j, now)) {",
        ") {\n        (void)ends_first;", UNIT)
-mutant(R, "what a task takes is told", FLIGHT,
+mutant(R, "what a task takes is told", ADVANCE,
        "    f->ticket.job.expected = pace_expected_for(flight_pace(f), f->spec.body.len);\n", "", BOUNDS)
 mutant(R, "a slow server is left alone for longer", DECIDE, "slowness(s, m) + reading : 0)",
        "(usec_t)(s == NULL) + reading : 0)", UNIT)
@@ -165,7 +167,7 @@ mutant(R, "a reply with tool calls goes on", SCHEDULE, "goes_on ? now.us + GOES_
        UNIT + YIELD)
 mutant(R, "tool calls are seen in the stream", CHAT, "w->goes_on = how == ASSEMBLED_ODD && w->answer.calls;",
        "w->goes_on = false;", YIELD)
-mutant(R, "aborted work counts as preempted", FLIGHT, "flight_task_figures(f)->preempted++;", "", YIELD)
+mutant(R, "aborted work counts as preempted", ADVANCE, "flight_task_figures(f)->preempted++;", "", YIELD)
 mutant(R, "aborted work counts as wasted", CALL,
        "    call_wasted(f);\n    failure_forget_trial(f);", "    failure_forget_trial(f);", YIELD)
 
@@ -302,7 +304,7 @@ mutant(R, "a futile one is not begun", "sidecar/path/flight/completion.c", "if (
        "if (expected >= 0 || rested) {", ("scenario.test_futile",))
 mutant(R, "once a minute one is tried", "sidecar/path/flight/completion.c", "if ((expected <= limit && !holds_up && !costs) || rested) {",
        "if (expected <= limit && !holds_up && !costs) {", ("scenario.test_futile",))
-mutant(R, "an autocomplete waits max_hold at most", FLIGHT, "if (is_completion(f)) {\n        loop_timer_start",
+mutant(R, "an autocomplete waits max_hold at most", ADVANCE, "if (flight_is_completion(f)) {\n        loop_timer_start",
        "if (f == NULL) {\n        loop_timer_start", YIELD)
 mutant(R, "max_hold of [tasks] makes no completion wait longer", "sidecar/config/policies.c",
        "all.max_hold > default_max_hold(k);", "all.max_hold < 0;", ("unit.config.test_config_keys",))
@@ -343,9 +345,9 @@ mutant(R, "the breaker's opening is said once", BREAKER,
        ("integration.config",))
 
 R = "6 bounds"
-mutant(R, "then it is answered empty", FLIGHT, "} else if (f->state == FLIGHT_STATE_QUEUED) {\n        flight_finish_empty(f, OUTCOME_BUSY);",
+mutant(R, "then it is answered empty", ADVANCE, "} else if (f->state == FLIGHT_STATE_QUEUED) {\n        flight_finish_empty(f, OUTCOME_BUSY);",
        "} else if (f->state == FLIGHT_STATE_QUEUED) {\n        call_start(f);", YIELD)
-mutant(R, "so it is after giving way", FLIGHT, "completion_release_all(f);\n    arm_hold(f);",
+mutant(R, "so it is after giving way", ADVANCE, "completion_release_all(f);\n    arm_hold(f);",
        "completion_release_all(f);", YIELD)
 mutant(R, "priority goes first", SCHEDULE, "if (a->policy->priority != b->policy->priority) {", "if (a == b) {", UNIT)
 mutant(R, "the lower number goes first", SCHEDULE, "return a->policy->priority < b->policy->priority;",
@@ -372,7 +374,7 @@ mutant(R, "before max_hold is asked", DECIDE, "enum schedule_why why = ask_model
 mutant(R, "a chat's model is resident", SCHEDULE, "f->row->resident = f->model;", "", UNIT)
 mutant(R, "a task's model is resident", SCHEDULE, "j->row->resident = j->model;", "", UNIT_BOUNDS)
 mutant(R, "a chat says its model", CHAT, ".model = servers_key(x->engine->parts.servers, model),", "", BOUNDS)
-mutant(R, "a task says its model", FLIGHT, ".model = servers_key(f->table->parts.servers, flight_way_model(f)),", "", BOUNDS)
+mutant(R, "a task says its model", ADVANCE, ".model = servers_key(f->table->parts.servers, flight_way_model(f)),", "", BOUNDS)
 
 # ---- 8: rewarm ----
 
@@ -505,7 +507,7 @@ mutant(R, "a client that leaves ends the trial of a half-open breaker", BREAKER,
 mutant(R, "a chat that is answered closes it", "sidecar/path/exchange/forward.c", "if (r->whole && !breaker_counts(r->status)) {", "if (r->status > 999) {", FAIL)
 mutant(R, "4xx do not count", BREAKER, "return status >= 500 || status == 408 || status == 429;",
        "return status >= 400;", FAIL)
-mutant(R, "a call that fell back goes on at the fallback", FLIGHT, "[FLIGHT_EVENT_FELL_BACK] = {HELD | QUEUED | CALLING, FLIGHT_STATE_QUEUED}",
+mutant(R, "a call that fell back goes on at the fallback", "sidecar/path/flight/state.c", "[FLIGHT_EVENT_FELL_BACK] = {HELD | QUEUED | CALLING, FLIGHT_STATE_QUEUED}",
        "[FLIGHT_EVENT_FELL_BACK] = {HELD | QUEUED, FLIGHT_STATE_QUEUED}", ("unit.flight.test_states",) + FAIL)
 mutant(R, "the fallback is asked", FAILURE, "if (end->upstream_failed && falls_back(f)) {", "if (end == NULL && falls_back(f)) {", FAIL)
 mutant(R, "once", FAILURE, "if (f->spec.fallback.upstream < 0 || f->fell_back || f->detached) {", "if (f->spec.fallback.upstream < 0) {", FAIL)
@@ -629,7 +631,7 @@ mutant(R, "hits save the model time of their call", RESPOND, "exchange_count_sav
 mutant(R, "so does who shares a call", RESPOND, "exchange_count_saved(x, kind, end->model_time, end->tokens,", "exchange_count_saved(x, kind, 0, end->tokens,", HOUR)
 mutant(R, "so does the rest of a suggestion", RESPOND, "exchange_count_saved(x, kind, hit->model_time,", "exchange_count_saved(x, kind, 0,", HOUR)
 mutant(R, "zeros of a server say nothing", CALL, "if (f->assembling && f->assembler.answer.model_time > 0) {", "if (f->assembling && f->assembler.answer.model_time >= 0) {", TIME)
-mutant(R, "who gives way is held again", FLIGHT, "    hold_back(f);\n    completion_release_all(f);", "completion_release_all(f);", YIELD + HOUR)
+mutant(R, "who gives way is held again", ADVANCE, "    hold_back(f);\n    completion_release_all(f);", "completion_release_all(f);", YIELD + HOUR)
 mutant(R, "model time begins with the request", CALL, "return mono_diff(end, f->started);",
        "return mono_diff(end, f->first_data.us != 0 ? f->first_data : f->started);", TIME)
 mutant(R, "and ends with the last byte", CALL, "mono_t end = whole && f->last_data.us != 0 ? f->last_data :",
@@ -642,12 +644,12 @@ mutant(R, "a call that was not reached spends nothing", CALL, "reached ? model_t
        "model_time(f, whole) + (reached ? 0 : 1)", TIME)
 mutant(R, "a failed call is wasted", CALL, "    call_wasted(f);\n    return failure_next(f, f->status != 0);",
        "    return failure_next(f, f->status != 0);", TIME)
-mutant(R, "an answer that nobody took is wasted", FLIGHT, "if (!followed && list_empty(&f->waiters)) {",
+mutant(R, "an answer that nobody took is wasted", ADVANCE, "if (!followed && list_empty(&f->waiters)) {",
        "if (followed && list_empty(&f->waiters)) {", TIME)
-mutant(R, "a first try is wasted where it is not the answer", FLIGHT,
+mutant(R, "a first try is wasted where it is not the answer", ENDING,
        "flight_task_figures(f)->wasted_us += f->first_end.model_time; /* 0 where it is used */", "", TIME)
-mutant(R, "who is answered while held back was held", FLIGHT, "    count_wait(f, w);\n    list_remove", "    list_remove", TIME)
-mutant(R, "a joined waiter was held since it came", FLIGHT, "w->since.us > f->held_from.us ? w->since : f->held_from;",
+mutant(R, "who is answered while held back was held", ENDING, "    count_wait(f, w);\n    list_remove", "    list_remove", TIME)
+mutant(R, "a joined waiter was held since it came", ENDING, "w->since.us > f->held_from.us ? w->since : f->held_from;",
        "w->since.us < 0 ? w->since : f->held_from;", TIME)
 mutant(R, "passing tasks spend model time", WATCH, "    figures->upstream_us += took;\n", "", TIME)
 mutant(R, "a passing task that is left is wasted", WATCH, "figures->wasted_us += used ? 0 : took;", "(void)used;", TIME)
@@ -904,10 +906,10 @@ USERS = ("scenario.test_model_time", "scenario.test_hour", "scenario.test_flight
 EXCHANGE = "sidecar/path/exchange/exchange.c"
 mutant(R, "users: every call's time is a user's", CALL, "    flight_user_figures(f, f->spec.user)->spent_us += took;\n", "", USERS)
 mutant(R, "users: a wasted call is a user's", CALL, "    flight_user_figures(f, f->spec.user)->wasted_us += f->took;\n", "", USERS)
-mutant(R, "users: a wait is a user's", FLIGHT, "    flight_user_figures(f, w->user)->wait_us += waited;\n", "", USERS)
+mutant(R, "users: a wait is a user's", ENDING, "    flight_user_figures(f, w->user)->wait_us += waited;\n", "", USERS)
 mutant(R, "users: a passing task's time is a user's", WATCH, "    user->spent_us += took;\n", "", USERS)
 mutant(R, "users: what is saved is a user's", EXCHANGE, "    user->saved_us += model_time;\n", "", USERS)
-mutant(R, "users: a call that is not counted is no user's", FLIGHT, "return f->spec.untracked ? &f->table->untracked_user", "return f->spec.untracked && f->table == NULL ? &f->table->untracked_user", USERS)
+mutant(R, "users: a call that is not counted is no user's", "sidecar/path/flight/spec.c", "return f->spec.untracked ? &f->table->untracked_user", "return f->spec.untracked && f->table == NULL ? &f->table->untracked_user", USERS)
 
 # ---- faults of the system ----
 
@@ -1210,7 +1212,7 @@ R = "guards of calls"
 mutant(R, "an equal request joins", FLIGHT, "spec->join ? flight_find_to_join(t, spec) : NULL;", "spec->join ? NULL : NULL;", FLIGHT_T)
 mutant(R, "who leaves does not end it for the others", FLIGHT, "    if (flight_is_idle(f)) {\n        flight_drop(f,", "    if (f->state != FLIGHT_STATE_ENDING) {\n        flight_drop(f,", FLIGHT_T)
 mutant(R, "the last that leaves ends the call", FLIGHT, "    if (flight_is_idle(f)) {\n        flight_drop(f,", "    if (f->state == FLIGHT_STATE_ENDING) {\n        flight_drop(f,", FLIGHT_T)
-mutant(R, "all who wait are answered at once", FLIGHT, "    while (!list_empty(&f->waiters)) {\n        struct flight_waiter *w = list_item(f->waiters.next, struct flight_waiter, node);\n        flight_remove_waiter(f, w);\n        w->done(w->ctx, end);",
+mutant(R, "all who wait are answered at once", ENDING, "    while (!list_empty(&f->waiters)) {\n        struct flight_waiter *w = list_item(f->waiters.next, struct flight_waiter, node);\n        flight_remove_waiter(f, w);\n        w->done(w->ctx, end);",
        "    if (!list_empty(&f->waiters)) {\n        struct flight_waiter *w = list_item(f->waiters.next, struct flight_waiter, node);\n        flight_remove_waiter(f, w);\n        w->done(w->ctx, end);", FLIGHT_T)
 mutant(R, "what must not be stored is not shared", FLY, "    spec->shared = x->bypass == NULL;\n    spec->join = x->bypass == NULL && !x->head.no_cache;",
        "    spec->shared = true;\n    spec->join = !x->head.no_cache;", ("integration.flight",))

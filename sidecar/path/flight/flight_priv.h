@@ -156,50 +156,65 @@ struct flight_table {
 };
 
 /* flight.c */
-const struct kind_policy *flight_policy(const struct flight *f);
-struct upstream_settings *flight_upstream(const struct flight *f);
-/* The record of the server that it goes to now, and of the model that is asked for there. */
-struct server *flight_server(const struct flight *f);
-struct server_model *flight_model(const struct flight *f);
-/* How long calls like the spec's take, and like the flight's now. */
-struct pace *flight_pace_of(const struct flight_table *t, const struct flight_spec *spec);
-struct pace *flight_pace(const struct flight *f);
-struct task_figures *flight_task_figures(const struct flight *f);
-/* The row of a user, of the one that its calls are counted for or of one that waits. */
-struct savings *flight_user_figures(const struct flight *f, uint32_t user);
-/* Enters the state after the event, which must be possible. Nothing else happens. */
-void flight_enter(struct flight *f, enum flight_event event);
-/* Enters it and does what it takes: begins the next call, queues it, or hands f->end to the
- * waiters. */
-void flight_apply(struct flight *f, enum flight_event event);
-/* Hands the end to every waiter and frees the flight at the end of the turn. Flights that follow it
- * are released. */
-void flight_finish(struct flight *f, enum flight_event event, struct flight_end *end);
-/* The flight is held back no longer: what its waiters waited is counted. */
-void flight_released(struct flight *f);
+struct flight *flight_find_to_join(struct flight_table *t, const struct flight_spec *spec);
 /* Gives it another key; its material is set before. */
 void flight_set_key(struct flight *f, struct hash_key hash);
-/* Takes a waiter off its flight, and counts how long it was held back. */
-void flight_remove_waiter(struct flight *f, struct flight_waiter *w);
-/* Aborts its call, if any, and answers everybody empty. */
-void flight_finish_empty(struct flight *f, enum outcome outcome);
-/* Answers everybody empty, and leaves the call to itself until its first byte: it loads the model
- * of what comes after it. false: it does not, or another such call does; nothing was done. */
-bool flight_leave_loading(struct flight *f, enum outcome outcome);
-/* Aborts and forgets a flight that no request waits for. */
-void flight_drop(struct flight *f, enum flight_event event);
 /* Counts what is held of its answers now. false: there is no room for it. */
 bool flight_count_memory(struct flight *f);
-/* Whether no request wants the flight's answer any more. */
-bool flight_is_idle(const struct flight *f);
-/* Its window is over: queues it, unless it is answered or led otherwise. */
-void flight_start(struct flight *f);
-struct flight *flight_find_to_join(struct flight_table *t, const struct flight_spec *spec);
 
 /* spec.c */
 /* Copies the spec. false: there is no memory for its texts, and the flight has none: it is listed
  * until it is answered, when the caller's memory is long gone. */
 bool spec_copy(struct flight *f, const struct flight_spec *spec);
+const struct kind_policy *flight_policy(const struct flight *f);
+bool flight_is_completion(const struct flight *f);
+struct upstream_settings *flight_upstream(const struct flight *f);
+/* The record of the server that it goes to now, and of the model that is asked for there. */
+struct server *flight_server(const struct flight *f);
+struct server_model *flight_model(const struct flight *f);
+struct task_figures *flight_task_figures(const struct flight *f);
+/* The row of a user, of the one that its calls are counted for or of one that waits. */
+struct savings *flight_user_figures(const struct flight *f, uint32_t user);
+
+/* outlook.c */
+/* How long calls like the spec's take, and like the flight's now. */
+struct pace *flight_pace_of(const struct flight_table *t, const struct flight_spec *spec);
+struct pace *flight_pace(const struct flight *f);
+
+/* state.c */
+/* Enters the state after the event, which must be possible. Nothing else happens. */
+void flight_enter(struct flight *f, enum flight_event event);
+
+/* advance.c */
+/* Enters the state after the event and does what it takes: begins the next call, queues the flight,
+ * or hands f->end to the waiters. */
+void flight_apply(struct flight *f, enum flight_event event);
+/* Its window is over: queues it, unless it is answered or led otherwise. */
+void flight_start(struct flight *f);
+/* Fills in what the gate and the schedule decide by. */
+void flight_make_ticket(struct flight *f);
+/* f->timer, with the flight as ctx: its window, max_hold or a timeout of its call is over. */
+void flight_timer(void *ctx);
+
+/* ending.c */
+/* Hands the end to every waiter and frees the flight at the end of the turn. Flights that follow it
+ * are released. */
+void flight_finish(struct flight *f, enum flight_event event, struct flight_end *end);
+/* The same for a flight that is ENDING already. */
+void flight_hand_out(struct flight *f, struct flight_end *end);
+/* Aborts its call, if any, and answers all waiters empty. */
+void flight_finish_empty(struct flight *f, enum outcome outcome);
+/* Answers all waiters empty, and leaves the call to itself until its first byte: it loads the model
+ * of what comes after it. false: it does not, or another such call does; nothing was done. */
+bool flight_leave_loading(struct flight *f, enum outcome outcome);
+/* Aborts and forgets a flight that no request waits for. */
+void flight_drop(struct flight *f, enum flight_event event);
+/* The flight is held back no longer: what its waiters waited is counted. */
+void flight_released(struct flight *f);
+/* Takes a waiter off its flight, and counts how long it was held back. */
+void flight_remove_waiter(struct flight *f, struct flight_waiter *w);
+/* Whether no request wants the flight's answer any more. */
+bool flight_is_idle(const struct flight *f);
 
 /* completion.c: what newer text means for older, windows, followers, deadlines. */
 /* Whether a completion is not worth a call now: it would take too long, and people chat on the

@@ -1,4 +1,4 @@
-/* spec.c: a flight's own copy of what it was asked. All texts lie in one buffer, reserved at once:
+/* spec.c: a flight's own copy of what it was asked, and what follows from it. All texts lie in one buffer, reserved at once:
  * a flight that gets no memory for them has none at all, and is answered so.
  */
 #include "path/flight/flight_priv.h"
@@ -98,4 +98,47 @@ bool spec_copy(struct flight *f, const struct flight_spec *spec)
                                                 .body = keep(f, other->body),
                                                 .model = keep(f, other->model)};
     return true;
+}
+
+const struct flight_spec *flight_spec(const struct flight *f)
+{
+    return &f->spec;
+}
+
+const struct kind_policy *flight_policy(const struct flight *f)
+{
+    return f->own_policy != NULL ? f->own_policy : &f->spec.settings->kinds[f->spec.kind];
+}
+
+bool flight_is_completion(const struct flight *f)
+{
+    return flight_policy(f)->cls == KIND_CLASS_COMPLETION;
+}
+
+struct upstream_settings *flight_upstream(const struct flight *f)
+{
+    int at = f->fell_back ? f->spec.fallback.upstream : f->spec.upstream;
+    return &f->spec.settings->upstreams[at];
+}
+
+struct server *flight_server(const struct flight *f)
+{
+    return server_of(f->table->parts.servers, flight_upstream(f));
+}
+
+struct server_model *flight_model(const struct flight *f)
+{
+    return server_model(flight_server(f), flight_way_model(f));
+}
+
+struct task_figures *flight_task_figures(const struct flight *f)
+{
+    return f->spec.untracked ? &f->table->untracked
+                             : figures_task(f->table->parts.figures, flight_policy(f)->name);
+}
+
+struct savings *flight_user_figures(const struct flight *f, uint32_t user)
+{
+    return f->spec.untracked ? &f->table->untracked_user
+                             : figures_user(f->table->parts.figures, user);
 }

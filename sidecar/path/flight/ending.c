@@ -1,0 +1,163 @@
+/* ending.c: the waiters of a flight, and how it ends.
+ *
+ * A flight that ends leaves the table first, then calls its waiters, and is freed at the end of the
+ * loop iteration: a waiter's callback may submit again, or a client may leave, while the list is
+ * walked.
+ */
+#include "path/flight/flight_priv.h"
+
+/* How long a waiter has been held back since the flight is. Sharing a call that is under way is no
+ * holding back. */
+static usec_t held_for(const struct flight *f, const struct flight_waiter *w)
+{
+    mono_t from = w->since.us > f->held_from.us ? w->since : f->held_from;
+    mono_t end = f->leader != NULL ? f->followed : loop_now(f->table->parts.loop);
+    return f->held_from.us != 0 && end.us > from.us ? mono_diff(end, from) : 0;
+}
+
+static void count_wait(const struct flight *f, const struct flight_waiter *w)
+{
+    usec_t waited = held_for(f, w);
+    flight_task_figures(f)->wait_us += waited;
+    flight_user_figures(f, w->user)->wait_us += waited;
+}
+
+void flight_released(struct flight *f)
+{
+    list_each(node, &f->waiters)
+    {
+        count_wait(f, list_item(node, struct flight_waiter, node));
+    }
+    f->held_from = (mono_t){0};
+}
+
+void flight_remove_waiter(struct flight *f, struct flight_waiter *w)
+{
+    count_wait(f, w);
+    list_remove(&w->node);
+    w->flight = NULL;
+}
+
+/* Takes the flight out of every place where it could be found. */
+static void unlink_flight(struct flight *f)
+{
+    flight_released(f);
+    flight_task_figures(f)->wasted_us += f->first_end.model_time; /* 0 where it is used */
+    flight_user_figures(f, f->spec.user)->wasted_us += f->first_end.model_time;
+    f->first_end.model_time = 0;
+    failure_forget_trial(f);
+    if (f->leader != NULL) {
+        completion_unfollow(f);
+    }
+    if (f->detached) {
+        f->detached = false;
+        f->table->detached_count--;
+    }
+    list_remove(&f->node);
+    probe_leave(&f->probe);
+    gate_end(f->table->parts.gate, &f->ticket, f->cut);
+    loop_timer_stop(f->timer);
+    if (f->deadline != NULL) {
+        loop_timer_stop(f->deadline);
+    }
+    completion_release_all(f);
+    loop_defer(f->table->parts.loop, &f->gone);
+}
+
+bool flight_is_idle(const struct flight *f)
+{
+    return f->state != FLIGHT_STATE_ENDING && list_empty(&f->waiters) &&
+           list_empty(&f->followers) && !f->detached;
+}
+
+static void abort_and_unlink(struct flight *f, enum flight_event event)
+{
+    if (f->call != NULL) {
+        flight_task_figures(f)->cancelled++;
+    }
+    call_abort(f);
+    flight_enter(f, event);
+    unlink_flight(f);
+}
+
+void flight_drop(struct flight *f, enum flight_event event)
+{
+    struct flight *leader = f->leader;
+    abort_and_unlink(f, event);
+    if (leader != NULL && flight_is_idle(leader)) {
+        abort_and_unlink(leader, FLIGHT_EVENT_LEFT);
+    }
+}
+
+void flight_hand_out(struct flight *f, struct flight_end *end)
+{
+    unlink_flight(f);
+    while (!list_empty(&f->waiters)) {
+        struct flight_waiter *w = list_item(f->waiters.next, struct flight_waiter, node);
+        flight_remove_waiter(f, w);
+        w->done(w->ctx, end);
+    }
+    buf_free(&end->reply);
+}
+
+void flight_finish(struct flight *f, enum flight_event event, struct flight_end *end)
+{
+    flight_enter(f, event);
+    flight_hand_out(f, end);
+}
+
+void flight_finish_empty(struct flight *f, enum outcome outcome)
+{
+    struct flight_end end = {.result = FLIGHT_RESULT_EMPTY, .outcome = outcome};
+    struct flight *leader = f->leader;
+    enum flight_event event = outcome == OUTCOME_SUPERSEDED ? FLIGHT_EVENT_SUPERSEDED
+                              : outcome == OUTCOME_SENT     ? FLIGHT_EVENT_SENT
+                                                            : FLIGHT_EVENT_BUSY;
+    call_abort(f);
+    flight_finish(f, event, &end);
+    if (leader != NULL && flight_is_idle(leader)) {
+        abort_and_unlink(leader, FLIGHT_EVENT_LEFT);
+    }
+}
+
+/* Whether another call is left to load the same model there. */
+static bool is_loaded_for(const struct flight *f)
+{
+    list_each(node, &f->table->all)
+    {
+        const struct flight *o = list_item(node, struct flight, all);
+        if (o != f && o->detached && o->for_load && flight_upstream(o) == flight_upstream(f) &&
+            hash_key_eq(o->ticket.job.model, f->ticket.job.model)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool flight_leave_loading(struct flight *f, enum outcome outcome)
+{
+    struct flight_table *t = f->table;
+    if (f->detached && f->for_load) {
+        return true;
+    }
+    if (f->call == NULL || t->detached_count >= FLIGHT_DETACHED || is_loaded_for(f) ||
+        !schedule_is_loading(&f->ticket.job, loop_now(t->parts.loop))) {
+        return false;
+    }
+    f->detached = true;
+    f->for_load = true;
+    t->detached_count++;
+    list_remove(&f->node); /* no request joins it */
+    if (f->deadline != NULL) {
+        loop_timer_stop(f->deadline);
+    }
+    completion_release_all(f);
+    while (!list_empty(&f->waiters)) {
+        struct flight_waiter *w = list_item(f->waiters.next, struct flight_waiter, node);
+        struct flight_end end = {.result = FLIGHT_RESULT_EMPTY, .outcome = outcome};
+        flight_remove_waiter(f, w);
+        w->done(w->ctx, &end);
+        buf_free(&end.reply);
+    }
+    return true;
+}
