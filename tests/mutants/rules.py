@@ -7,6 +7,7 @@ MUTANTS = []
 
 DECIDE = "sidecar/path/schedule/decide.c"
 SCHEDULE = "sidecar/path/schedule/schedule.c"
+INTERACTIVE = "sidecar/path/schedule/interactive.c"
 ROWS = "sidecar/path/schedule/rows.c"
 VIEW = "sidecar/path/flight/outlook.c"
 FAILURE = "sidecar/path/flight/failure.c"
@@ -68,7 +69,7 @@ mutant(R, "0 slots: a task never waits", DECIDE,
 mutant(R, "0 slots: a task is never aborted for a chat", DECIDE,
        "if (!job_is_counted(j) || j->policy->cls == KIND_CLASS_FOREGROUND || j->fixed",
        "if (j->policy->cls == KIND_CLASS_FOREGROUND || j->fixed", UNIT_BOUNDS)
-mutant(R, "0 slots: a chat there holds nothing", SCHEDULE,
+mutant(R, "0 slots: a chat there holds nothing", INTERACTIVE,
        "if (schedule_slots(s, f->to) == 0) {", "if (schedule_slots(s, f->to) < 0) {", UNIT_BOUNDS)
 mutant(R, "0 slots: a chat there preempts nothing", SCHEDULE,
        "if (row->machine != m || schedule_slots(s, to) == 0) {", "if (row->machine != m) {", UNIT_BOUNDS)
@@ -125,7 +126,7 @@ mutant(R, "a requeued task does not run in front of the chat", SCHEDULE, "j->req
 mutant(R, "a requeued task keeps its age", SCHEDULE,
        "j->requeued++;\n    enqueue(s, j, now);", "j->requeued++;\n    j->born = now;\n    enqueue(s, j, now);", UNIT)
 mutant(R, "what cannot be aborted is not", DECIDE, "|| j->fixed || j->forced ||", "|| j->forced ||", UNIT + YIELD)
-mutant(R, "an aborted call counts as taking its slot", SCHEDULE,
+mutant(R, "an aborted call counts as taking its slot", INTERACTIVE,
        "if (row->draining[i].us > now.us) {\n            return true;",
        "if (row->draining[i].us > now.us) {\n            return false;", UNIT_BOUNDS)
 mutant(R, "an abort counts in the decision after it", SCHEDULE, "    row->drained.seen = (mono_t){0};\n", "", UNIT_BOUNDS)
@@ -136,8 +137,8 @@ mutant(R, "so it is after giving way", SCHEDULE, "leave_slot(s, j, now, true);\n
        "leave_slot(s, j, now, false);\n    list_each", UNIT_BOUNDS)
 mutant(R, "so it is when a client left", ENDING, "gate_end(f->table->parts.gate, &f->ticket, f->cut);",
        "gate_end(f->table->parts.gate, &f->ticket, false);", BOUNDS)
-mutant(R, "how long aborts take is measured", SCHEDULE, "smooth(&f->row->abort_cost, late);", "(void)late;", UNIT)
-mutant(R, "against what a first token takes alone", SCHEDULE, "if (f->alone && !f->after_abort) {",
+mutant(R, "how long aborts take is measured", INTERACTIVE, "smooth(&f->row->abort_cost, late);", "(void)late;", UNIT)
+mutant(R, "against what a first token takes alone", INTERACTIVE, "if (f->alone && !f->after_abort) {",
        "if (!f->after_abort) {", UNIT_BOUNDS)
 mutant(R, "chats tell of their first token", CHAT, "if (w->answer.first_token_seen && w->first_token.us == 0) {",
        "if (w->answer.first_token_seen && w->first_token.us < 0) {", BOUNDS)
@@ -157,13 +158,13 @@ mutant(R, "one long prompt is not what is usual", DECIDE, "return slow < SLOWNES
        "return slow;", UNIT)
 mutant(R, "an answer being written notices at once", DECIDE, "j->answering ? ABORT_COST_WRITING : ABORT_COST_MAX",
        "ABORT_COST_MAX", UNIT)
-mutant(R, "a chat behind a chat measures nothing", SCHEDULE, "if (f->after_abort && !f->had_slot) {",
+mutant(R, "a chat behind a chat measures nothing", INTERACTIVE, "if (f->after_abort && !f->had_slot) {",
        "if (f->after_abort && f->row == NULL) {", UNIT)
-mutant(R, "long prompts take long by themselves", SCHEDULE, "return times > 1 ? (usec_t)((double)row->usual_token * times) : row->usual_token;",
+mutant(R, "long prompts take long by themselves", INTERACTIVE, "return times > 1 ? (usec_t)((double)row->usual_token * times) : row->usual_token;",
        "return times > 1e9 ? 0 : row->usual_token;", UNIT)
 mutant(R, "settle after a reply", DECIDE, "if (since.us != 0 && settle > 0 && settled.us > now.us) {",
        "if (settled.us < 0) {", UNIT + YIELD)
-mutant(R, "a reply with tool calls goes on", SCHEDULE, "goes_on ? now.us + GOES_ON : 0", "goes_on ? 0 : 0",
+mutant(R, "a reply with tool calls goes on", INTERACTIVE, "goes_on ? now.us + GOES_ON : 0", "goes_on ? 0 : 0",
        UNIT + YIELD)
 mutant(R, "tool calls are seen in the stream", CHAT, "w->goes_on = how == ASSEMBLED_ODD && w->answer.calls;",
        "w->goes_on = false;", YIELD)
@@ -241,15 +242,15 @@ mutant(R, "a title after a reply does not wait", WHOSE, " && found.known && foun
        " && found.known;", YIELD)
 mutant(R, "counted anew after a foreground task", SCHEDULE,
        "m->quiet_since = now;\n        restart_first_turn_wait(s, &j->conversation, m, now);", "m->quiet_since = now;", UNIT)
-mutant(R, "counted anew after one that passed through", SCHEDULE,
+mutant(R, "counted anew after one that passed through", INTERACTIVE,
        "m->foreground--;\n        restart_first_turn_wait(s, &f->conversation, m, now);", "m->foreground--;", BOUNDS)
-mutant(R, "of the same conversation", SCHEDULE, "if (j->not_before.us != 0 && same_conversation(&j->conversation, conversation)) {",
+mutant(R, "of the same conversation", INTERACTIVE, "if (j->not_before.us != 0 && same_conversation(&j->conversation, conversation)) {",
        "if (j->not_before.us != 0) {\n                (void)conversation;", UNIT_BOUNDS)
-mutant(R, "yields to its chat when it comes", SCHEDULE, "            chat_has_come(row, f);\n",
+mutant(R, "yields to its chat when it comes", INTERACTIVE, "            chat_has_come(row, f);\n",
        "            (void)chat_has_come;\n", UNIT)
-mutant(R, "to its own chat", SCHEDULE, "if (j->not_before.us != 0 && same_conversation(&j->conversation, &f->conversation) &&",
+mutant(R, "to its own chat", INTERACTIVE, "if (j->not_before.us != 0 && same_conversation(&j->conversation, &f->conversation) &&",
        "if (j->not_before.us != 0 &&", UNIT)
-mutant(R, "a later turn is not its chat", SCHEDULE, "(named || f->first_turn)) {", "(named || f != NULL)) {", BOUNDS)
+mutant(R, "a later turn is not its chat", INTERACTIVE, "(named || f->first_turn)) {", "(named || f != NULL)) {", BOUNDS)
 
 # ---- 5: foreground ----
 
@@ -273,7 +274,7 @@ mutant(R, "a chat at another server takes no slot", DECIDE, "free_slots -= f->ro
 mutant(R, "a hold is renewed once", DECIDE, "free_slots == 0 || j->renewed > 0 ||", "free_slots == 0 ||", UNIT_BOUNDS)
 mutant(R, "slots that are not known hold nothing up", DECIDE, "j->to->slots == SLOTS_AUTO ? j->row->server->found_slots : 0;",
        "slots_of(j->row->server, j->to);", UNIT_BOUNDS)
-mutant(R, "a hold is renewed as a reply ends", SCHEDULE, "            j->renewed = mono_diff(now, ended) + j->policy->max_hold;\n",
+mutant(R, "a hold is renewed as a reply ends", INTERACTIVE, "            j->renewed = mono_diff(now, ended) + j->policy->max_hold;\n",
        "            j->renewed = 1;\n", UNIT_BOUNDS)
 mutant(R, "max_hold wakes by itself", DECIDE, "if (why != SCHEDULE_FREE && hold.us > 0) {",
        "if (why != SCHEDULE_FREE && hold.us < 0) {", UNIT + YIELD)
@@ -371,7 +372,7 @@ mutant(R, "those of the resident model go together", SCHEDULE, "if (swap_a != sw
 mutant(R, "outside max_hold", SCHEDULE, "        j->swapping = true;\n", "", UNIT)
 mutant(R, "before max_hold is asked", DECIDE, "enum schedule_why why = ask_model(j, now, until);",
        "enum schedule_why why = hold_is_over(s, j, now, &hold) ? SCHEDULE_FREE : ask_model(j, now, until);", UNIT)
-mutant(R, "a chat's model is resident", SCHEDULE, "f->row->resident = f->model;", "", UNIT)
+mutant(R, "a chat's model is resident", INTERACTIVE, "f->row->resident = f->model;", "", UNIT)
 mutant(R, "a task's model is resident", SCHEDULE, "j->row->resident = j->model;", "", UNIT_BOUNDS)
 mutant(R, "a chat says its model", CHAT, ".model = servers_key(x->engine->parts.servers, model),", "", BOUNDS)
 mutant(R, "a task says its model", ADVANCE, ".model = servers_key(f->table->parts.servers, flight_way_model(f)),", "", BOUNDS)
@@ -483,7 +484,7 @@ mutant(R, "it is the chat's too", SCHEDULE, "bool spared = must && loads_for(ori
 mutant(R, "of its own model", LOADS, "return j->row == origin && hash_key_eq(j->model, origin->interactive_model) &&", "return j->row == origin &&", LOADING)
 mutant(R, "not where it is loaded", LOADS, "           !is_loaded(j->row, j->model, now);", "           j->row != NULL && now.us > 0;", LOADING)
 mutant(R, "for some minutes", "sidecar/path/schedule/schedule_priv.h", "STAYS_LOADED = 300 * USEC_PER_S;", "STAYS_LOADED = 3000 * USEC_PER_S;", LOADING)
-mutant(R, "a chat's token says that it is loaded", SCHEDULE, "        server_model_answered(f->row->server, f->model, now);\n", "", LOADING)
+mutant(R, "a chat's token says that it is loaded", INTERACTIVE, "        server_model_answered(f->row->server, f->model, now);\n", "", LOADING)
 mutant(R, "until the first byte", "sidecar/path/schedule/gate.c", "while ((j = schedule_overdue(g->schedule, now)) != NULL) {", "while (now.us < 0 && (j = schedule_overdue(g->schedule, now)) != NULL) {", LOADING)
 mutant(R, "only where models are loaded on demand", LOADS, "j->state == SCHEDULE_RUNNING && j->loads &&", "j->state == SCHEDULE_RUNNING &&", LOADING)
 mutant(R, "one_model is such a server", CALL, "to->one_model || to->dialect", "to->dialect", LOADING)

@@ -99,11 +99,19 @@ struct schedule {
 };
 
 bool key_is_zero(struct hash_key k);
-/* schedule.c: the row of an upstream, made on first use, with the machine it stands on now. */
+/* rows.c: the row of an upstream, made on first use, with the machine it stands on now. */
 struct schedule_upstream *row_of(struct schedule *s, const struct upstream_settings *to);
 
 /* Whether the model has answered there lately. */
 bool is_loaded(const struct schedule_upstream *row, struct hash_key model, mono_t now);
+
+/* interactive.c */
+/* Whether the job's chat is being answered, on whatever machine: a task model may have one of its
+ * own. */
+bool chat_is_here(const struct schedule *s, const struct schedule_job *j);
+/* A foreground task of a conversation says that its chat is still to come. */
+void restart_first_turn_wait(struct schedule *s, const struct schedule_conversation *conversation,
+                             const struct machine *m, mono_t now);
 
 /* loading.c: whether the job loads the model that the last interactive request at that upstream is
  * for. */
