@@ -267,8 +267,7 @@ mutant(R, "embeddings", CHAT, "x->head.endpoint == ENDPOINT_EMBEDDINGS", "x->hea
 # ---- 6: bounds and order ----
 
 R = "6 bounds"
-mutant(R, "max_hold", DECIDE, "if (hold_is_over(s, j, now, &hold)) {\n        return SCHEDULE_FREE;",
-       "if (hold_is_over(s, j, now, &hold) && now.us < 0) {\n        return SCHEDULE_FREE;", UNIT + YIELD)
+mutant(R, "max_hold", DECIDE, "if (hold_is_over(s, j, now, &hold)) {", "if (hold_is_over(s, j, now, &hold) && now.us < 0) {", UNIT + YIELD)
 mutant(R, "a full server is not given a task", DECIDE, "free_slots -= f->row == j->row ? 1 : 0;", "free_slots -= f->row == j->row ? 0 : 0;", UNIT_BOUNDS)
 mutant(R, "a chat at another server takes no slot", DECIDE, "free_slots -= f->row == j->row ? 1 : 0;", "free_slots -= 1;", UNIT_BOUNDS)
 mutant(R, "a hold is renewed once", DECIDE, "free_slots == 0 || j->renewed > 0 ||", "free_slots == 0 ||", UNIT_BOUNDS)

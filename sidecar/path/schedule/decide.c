@@ -241,11 +241,10 @@ bool hold_is_over(const struct schedule *s, const struct schedule_job *j, mono_t
     return at->us <= now.us;
 }
 
-bool must_renew_hold(const struct schedule *s, const struct schedule_job *j, mono_t now, mono_t *at)
+bool must_renew_hold(const struct schedule_job *j)
 {
     int64_t free_slots = j->to->slots == SLOTS_AUTO ? j->row->server->found_slots : 0;
-    if (free_slots == 0 || j->renewed > 0 || yield_of(j) == YIELD_NEVER ||
-        !hold_is_over(s, j, now, at)) {
+    if (free_slots == 0 || j->renewed > 0 || yield_of(j) == YIELD_NEVER) {
         return false;
     }
     list_each(node, &j->row->machine->interactive)
@@ -275,11 +274,8 @@ enum schedule_why decide(struct schedule *s, const struct schedule_job *j, mono_
     if (why != SCHEDULE_FREE) {
         return why;
     }
-    if (must_renew_hold(s, j, now, &hold)) {
-        return SCHEDULE_FOR_CHAT;
-    }
     if (hold_is_over(s, j, now, &hold)) {
-        return SCHEDULE_FREE;
+        return must_renew_hold(j) ? SCHEDULE_FOR_CHAT : SCHEDULE_FREE;
     }
     if (j->not_before.us > now.us && yield_of(j) == YIELD_ALWAYS) {
         *until = j->not_before;

@@ -159,7 +159,7 @@ static void renew_holds(struct schedule *s, struct schedule_upstream *row, mono_
     {
         struct schedule_job *j = list_item(node, struct schedule_job, node);
         mono_t ended;
-        if (must_renew_hold(s, j, now, &ended)) {
+        if (hold_is_over(s, j, now, &ended) && must_renew_hold(j)) {
             j->renewed = mono_diff(now, ended) + j->policy->max_hold;
         }
     }

@@ -127,10 +127,9 @@ enum schedule_why decide(struct schedule *s, const struct schedule_job *j, mono_
                          mono_t *until);
 /* Whether max_hold is over; *at: when it will be. */
 bool hold_is_over(const struct schedule *s, const struct schedule_job *j, mono_t now, mono_t *at);
-/* Whether it is over while chats have every slot that the job's server says it has, for the first
- * time; *at as above. */
-bool must_renew_hold(const struct schedule *s, const struct schedule_job *j, mono_t now,
-                     mono_t *at);
+/* Of a job whose hold is over: whether it is renewed, since chats have every slot that the job's
+ * server says it has, for the first time. */
+bool must_renew_hold(const struct schedule_job *j);
 /* Whether the server is throttled, and takes tasks again before the job's hold is over. */
 bool waits_for_throttle(const struct schedule *s, const struct schedule_job *j, mono_t now);
 /* Whether a running job has to give way. */
