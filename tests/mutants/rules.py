@@ -659,9 +659,10 @@ mutant(R, "a task that waits to pass was held", PASS, "    count_wait(ctx);\n", 
 
 R = "12 observe"
 OBSERVE = "sidecar/path/exchange/observe.c"
+OBSERVED = "sidecar/path/exchange/observed.c"
 SEEN = ("scenario.test_observe",)
 mutant(R, "what was seen is found", "sidecar/path/exchange/lookup.c", "key.observing = use == LOOKUP_OBSERVE;", "", SEEN)
-mutant(R, "and marked", OBSERVE, "    v->spec.flags |= CACHE_FLAG_OBSERVED;\n", "", SEEN)
+mutant(R, "and marked", OBSERVED, "    v->spec.flags |= CACHE_FLAG_OBSERVED;\n", "", SEEN)
 mutant(R, "nothing is served", "sidecar/path/exchange/engine.c", "        observe_task(x, how);\n        return STEP_FORWARD;",
        "        observe_task(x, how);", SEEN)
 mutant(R, "a real answer stays", OBSERVE, "spec.store = spec.store && !real;", "(void)real;", SEEN)
@@ -669,19 +670,19 @@ mutant(R, "its suggestions are held apart", "sidecar/path/exchange/autocomplete.
        "hold(observed ? e->through : e->through,", SEEN)
 mutant(R, "a title asked again would be made anew", "sidecar/path/exchange/lookup.c", "if (asks_refresh(x, &found->hit)) {\n        cache_release",
        "if (use != LOOKUP_OBSERVE && asks_refresh(x, &found->hit)) {\n        cache_release", SEEN)
-mutant(R, "bad answers would not be kept", OBSERVE, "    dispatch_store(v->of->engine, &v->spec, &v->end);\n",
+mutant(R, "bad answers would not be kept", OBSERVED, "    dispatch_store(v->of->engine, &v->spec, &v->end);\n",
        "    v->spec.kind = KIND_CONTEXT_COMPACTION;\n    dispatch_store(v->of->engine, &v->spec, &v->end);\n", SEEN)
-mutant(R, "equal requests share", OBSERVE, "struct observed *v = spec.join ? find_equal(x->engine->observe, &spec) : NULL;",
-       "struct observed *v = spec.join ? NULL : find_equal(x->engine->observe, &spec);", SEEN)
-mutant(R, "who left shares nothing", OBSERVE, "if (!first && !r->client_gone) {", "if (!first) {", SEEN)
-mutant(R, "a superseded answer is not kept", OBSERVE, "if (v->state == OBSERVED_RUNNING || !is_completion(v)) {",
+mutant(R, "equal requests share", OBSERVE, "struct observed *v = spec.join ? observed_find_equal(x->engine->observe, &spec) : NULL;",
+       "struct observed *v = spec.join ? NULL : observed_find_equal(x->engine->observe, &spec);", SEEN)
+mutant(R, "who left shares nothing", OBSERVED, "if (!first && !r->client_gone) {", "if (!first) {", SEEN)
+mutant(R, "a superseded answer is not kept", OBSERVED, "if (v->state == OBSERVED_RUNNING || !observed_is_completion(v)) {",
        "if (v->state != OBSERVED_OVER) {", SEEN)
-mutant(R, "newer text supersedes", OBSERVE, "            end_call(older);\n", "", SEEN)
+mutant(R, "newer text supersedes", OBSERVED, "            observed_end(older);\n", "", SEEN)
 mutant(R, "virtual calls wait for chats", "sidecar/path/exchange/chat.c", "        observe_front_began(x->engine->observe, x);\n", "", SEEN)
 mutant(R, "and no longer than they are open", "sidecar/path/exchange/chat.c", "        observe_front_ended(x->engine->observe, x);\n", "", SEEN)
 mutant(R, "obsolete work waits no longer", "sidecar/path/exchange/chat.c", "            observe_moved_on(x->engine->observe, &whose, request);\n", "", SEEN)
 mutant(R, "streamed tasks wait", "sidecar/path/exchange/engine.c", "        observe_passing(x);\n", "", SEEN)
-mutant(R, "virtual calls have a bound", OBSERVE, "if (o->count >= OBSERVED_MOST ||", "if (", SEEN)
+mutant(R, "virtual calls have a bound", OBSERVED, "if (o->count >= OBSERVED_MOST ||", "if (", SEEN)
 mutant(R, "an answer on the side has a bound", WATCH, "> WATCH_MAX) {", "> 64 * WATCH_MAX) {", SEEN)
 # ---- routes: where a request goes, and what its head says ----
 

@@ -394,7 +394,7 @@ extern const struct relay_tap watch_tap;
 /* The task's call is over: counts its model time. Before chat_end(). */
 void watch_ended(struct exchange *x, const struct relay_result *r);
 
-/* ---- observe.c: `mode = observe`: what would have been done with a task that is forwarded ---- */
+/* ---- observe.c, observed.c: `mode = observe`: what would be done with a task that is forwarded ---- */
 
 struct observe *observe_create(struct engine *e);
 void observe_destroy(struct observe *o);
