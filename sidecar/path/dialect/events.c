@@ -134,10 +134,15 @@ static void take_choice(struct assembler *a, const struct json_node *choice, boo
     take_finish(a, json_get(choice, SPAN("finish_reason")));
 }
 
-/* An event that only keeps the connection alive: {} or {"type": "ping"}. */
+/* An event that only keeps the connection alive: {}, {"type": "ping"}, or {"error": null} and other
+ * errors that say none. */
 static bool is_ping(const struct json_node *root)
 {
-    return root->size == 1 || json_is_text(json_get(root, SPAN("type")), SPAN("ping"));
+    const struct json_node *first = json_first(root);
+    if (first == NULL || json_is_text(json_get(root, SPAN("type")), SPAN("ping"))) {
+        return true;
+    }
+    return first == json_get(root, SPAN("error")) && json_after(root, first) == NULL;
 }
 
 void openai_event(struct assembler *a, const struct json_node *root, bool streamed)
@@ -152,8 +157,10 @@ void openai_event(struct assembler *a, const struct json_node *root, bool stream
         return;
     }
     const struct json_node *choice = json_first(choices);
-    bool list = json_is(choices, JSON_ARRAY) ||
-                (streamed && json_is(choices, JSON_NULL)); /* null: with usage */
+    /* the event with the usage has an empty list, null or no choices, as the server likes */
+    bool usage = choices == NULL && json_is(json_get(root, SPAN("usage")), JSON_OBJECT);
+    bool list =
+        json_is(choices, JSON_ARRAY) || (streamed && (usage || json_is(choices, JSON_NULL)));
     bool several = choice != NULL && json_after(choices, choice) != NULL;
     bool readable = choice == NULL ? streamed : !streamed || choice->type == JSON_OBJECT;
     if (!list || several || !readable || count_of(choice, SPAN("index")) > 0) {
@@ -189,6 +196,9 @@ void ollama_event(struct assembler *a, const struct json_node *root)
     const struct json_node *error = find_error(root);
     if (error != NULL) {
         assemble_error(a, root, error);
+        return;
+    }
+    if (is_ping(root)) {
         return;
     }
     bool chat = json_is(message, JSON_OBJECT);
