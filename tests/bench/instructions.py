@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""User instructions of lulld per exact hit and per miss, by callgrind: figures that repeat.
+"""User instructions of lulld per hit and per miss, by callgrind: figures that repeat.
 
 usage: LULL_BIN_DIR=build tests/bench/instructions.py [--top N] [--only NAME] [--check | --write]
 
 A figure is the difference between two runs, with COUNT and with 2 x COUNT requests over one kept-open
 connection, divided by COUNT: start, stop and the first request fall out. The loop's thread and the
-writer's thread are counted apart. Exact hits are of entries that are on disk. --top prints the
-functions that cost most. --write keeps the figures in instructions.json, and in the table of
+writer's thread are counted apart. Exact hits are of entries that are on disk; a type-through is the
+rest of a suggestion for shorter text under 4 KB of context, word by word. --top prints the functions
+that cost most. --write keeps the figures in instructions.json, and in the table of
 docs/performance.md; --check compares with that file, and fails where the loop's thread needs over 3 %
 more. Exit status 77: valgrind is missing, or the kept figures are of another compiler, library or
 processor.
@@ -27,19 +28,38 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "integration"))
 import page
 import stub
+from rows import bodies
 from lull import BIN, LULLD, clean_environment, eventually, free_port
 
 KEPT = HERE / "instructions.json"
 SLACK = 0.03
 DELAY = 0.02  # of the model server, in seconds: an answer never comes in the turn of the loop that asks for it
 BODIES = 16  # distinct entries that hits go round
-ROWS = {  # name: (what, bytes of the body, requests)
+TEXT = "On the last day of summer"
+TYPED = bodies.typed(TEXT)
+ROWS = {  # name: (what, bytes of the body or of its context, requests)
     "hit_2k": ("hit", 2048, 200),
     "hit_8k": ("hit", 8192, 200),
+    "suggestion_4k": ("hit of a suggestion", 4096, 200),
+    "through_4k": ("type-through", 4096, 8 * len(TYPED)),
     "miss_2k": ("miss", 2048, 60),
     "miss_8k": ("miss", 8192, 60),
 }
 THREADS = ("loop", "writer")
+
+
+def asked_first(what, size):
+    """What is answered before the requests that are counted."""
+    if what == "miss":
+        return []
+    return [stub.title(size, i) if what == "hit" else bodies.completion(size, i, TEXT) for i in range(BODIES)]
+
+
+def counted(what, size, i):
+    """Request `i` of a row, and what its answer says."""
+    if what == "type-through":
+        return bodies.completion(size, i % BODIES, TYPED[i % len(TYPED)]), b"detail=type-through"
+    return (stub.title(size, i), b"lull; fwd") if what == "miss" else (asked_first(what, size)[i % BODIES], b"lull; hit")
 
 
 def environment():
@@ -66,7 +86,8 @@ class Daemon:
             command = ["valgrind", "--tool=callgrind", "--separate-threads=yes", f"--callgrind-out-file={out}", *command]
         self.log = open(folder / "log", "ab")
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
-                                        env=clean_environment(LULL_UPSTREAM_DEFAULT_SLOTS="0"))
+                                        env=clean_environment(LULL_UPSTREAM_DEFAULT_SLOTS="0", LULL_TASK_AUTOCOMPLETE_DEBOUNCE="off",
+                                                              LULL_TASK_AUTOCOMPLETE_TTL="1h"))
         self.client = eventually(self.connect, 30)
 
     def connect(self):
@@ -134,19 +155,21 @@ def run(what, size, count, folder, model):
     for old in folder.glob("callgrind.out*"):
         old.unlink()
     daemon = Daemon(folder, model, out)
+    for body in asked_first(what, size):  # a start holds no suggestions
+        daemon.client.ask(body)
     for i in range(count):
-        number = i % BODIES if what == "hit" else i
-        answer = daemon.client.ask(stub.title(size, number))
-        if f"lull; {'hit' if what == 'hit' else 'fwd'}".encode() not in answer:
+        body, mark = counted(what, size, i)
+        answer = daemon.client.ask(body)
+        if mark not in answer:
             sys.exit(f"not a {what}: {answer[:300]!r}")
     daemon.stop()
     return {name: Profile().read(pathlib.Path(f"{out}-{i:02d}")) for i, name in enumerate(THREADS, 1)}
 
 
-def fill(size, folder, model):
+def fill(what, size, folder, model):
     daemon = Daemon(folder, model)
-    for i in range(BODIES):
-        daemon.client.ask(stub.title(size, i))
+    for body in asked_first(what, size):
+        daemon.client.ask(body)
     daemon.stop()
 
 
@@ -157,15 +180,15 @@ def measure(name, model):
         for n in (count, 2 * count):
             folder = pathlib.Path(place, str(n))
             (folder / "data").mkdir(parents=True)
-            if what == "hit":
-                fill(size, folder, model)
+            if what != "miss":
+                fill(what, size, folder, model)
             profiles.append(run(what, size, n, folder, model))
     return {thread: profiles[1][thread].less(profiles[0][thread], count) for thread in THREADS}
 
 
 def report(name, profile, top):
     loop, writer = (profile[t] for t in THREADS)
-    print(f"{name:8} {loop.total:>10,.0f} instructions in the loop's thread, {writer.total:>9,.0f} in the writer's", flush=True)
+    print(f"{name:13} {loop.total:>10,.0f} instructions in the loop's thread, {writer.total:>9,.0f} in the writer's", flush=True)
     for title, costs in (("by library", loop.libraries), ("own", loop.own), ("inclusive", loop.inclusive), ("own, writer", writer.own)):
         if top:
             print(f"  {title}")
@@ -174,11 +197,15 @@ def report(name, profile, top):
                 print(f"  {cost:>10,.0f}  {function}")
 
 
+def of_context(what):
+    return " of context" if what in ("hit of a suggestion", "type-through") else ""
+
+
 def table(found):
     lines = ["| request | loop's thread | writer's thread |", "|---|---|---|"]
     for name, figures in found.items():
         what, size, _ = ROWS[name]
-        lines.append(f"| {what}, {size // 1024} KB | {figures['loop']:,} | {figures['writer']:,} |")
+        lines.append(f"| {what}, {size // 1024} KB{of_context(what)} | {figures['loop']:,} | {figures['writer']:,} |")
     return "\n".join(lines)
 
 
@@ -198,7 +225,7 @@ def check(found, kept, model):
         off = figures["loop"] / was - 1
         note = "  <- over 3 % more" if off > SLACK else "  (less: keep it with --write)" if off < -SLACK else ""
         status = 1 if off > SLACK else status
-        print(f"{name:8} {figures['loop']:>8,} now, {was:>8,} kept, {100 * off:+.1f} %{note}")
+        print(f"{name:13} {figures['loop']:>8,} now, {was:>8,} kept, {100 * off:+.1f} %{note}")
     return status
 
 
@@ -218,7 +245,7 @@ def main():
         print(f"skipped: the kept figures are of {kept['environment']}, this is {here}")
         return 77
     found = {}
-    with stub.Model(DELAY) as model:
+    with stub.Model(DELAY, bodies.SUGGESTION) as model:
         for name in [a.only] if a.only else ROWS:
             profile = measure(name, model)
             found[name] = {t: round(profile[t].total) for t in THREADS}

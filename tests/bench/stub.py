@@ -39,12 +39,22 @@ def answer(content_type, body, status="200 OK"):
     return f"HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
 
 
-STREAMED = answer("text/event-stream", chunk({"role": "assistant", "content": ""}) + chunk({"content": TITLE}) + chunk({}, "stop")
+
+
+
+def whole(content):
+    """A whole answer that says `content`."""
+    return answer("application/json", json.dumps({
+        "id": "c", "object": "chat.completion", "model": "m",
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": content}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 9, "completion_tokens": 9, "total_tokens": 18}}).encode())
+
+
+def streamed(content):
+    return answer("text/event-stream", chunk({"role": "assistant", "content": ""}) + chunk({"content": content}) + chunk({}, "stop")
                   + b"data: [DONE]\n\n")
-WHOLE = answer("application/json", json.dumps({
-    "id": "c", "object": "chat.completion", "model": "m",
-    "choices": [{"index": 0, "message": {"role": "assistant", "content": TITLE}, "finish_reason": "stop"}],
-    "usage": {"prompt_tokens": 9, "completion_tokens": 9, "total_tokens": 18}}).encode())
+
+
 MISSING = answer("application/json", b"{}", "404 Not Found")
 
 
@@ -71,14 +81,15 @@ class Handler(socketserver.StreamRequestHandler):
                 self.wfile.write(MISSING)
             else:
                 time.sleep(self.server.delay)
-                self.wfile.write(STREAMED if b'"stream":true' in body.replace(b" ", b"") else WHOLE)
+                content = self.server.completion if b"autocompletion" in body else TITLE
+                self.wfile.write((streamed if b'"stream":true' in body.replace(b" ", b"") else whole)(content))
 
 
 class Server(socketserver.ThreadingTCPServer):
     daemon_threads = True
     allow_reuse_address = True
     request_queue_size = 128
-    delay = 0
+    delay, completion = 0, ""
 
     def handle_error(self, request, client_address):
         pass  # a client that left
@@ -86,14 +97,15 @@ class Server(socketserver.ThreadingTCPServer):
 
 class Model:
     """The model server, in a thread: with Model() as model: ... model.url ... It answers a POST after
-    `delay` seconds."""
+    `delay` seconds, an autocomplete with `suggestion`."""
 
-    def __init__(self, delay=0):
+    def __init__(self, delay=0, suggestion=""):
         self.delay = delay
+        self.completion = json.dumps({"text": suggestion})
 
     def __enter__(self):
         self.server = Server(("127.0.0.1", 0), Handler)
-        self.server.delay = self.delay
+        self.server.delay, self.server.completion = self.delay, self.completion
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         return self

@@ -1192,8 +1192,10 @@ mutant(R, "a new start has the old secret", "sidecar/path/store/open.c",
        "        rc = meta_get(s, txn, \"secret\", &s->secret, sizeof s->secret);\n    } else",
        "        rc = hash_secret_generate(&s->secret) == ERR_OK ? 0 : EIO;\n    } else", ("scenario.test_cache",))
 mutant(R, "each part of a key has its length", PRINT, "        write_length(out->data + out->len, fields[i].len);\n        out->len += LENGTH_BYTES;\n", "", KEYS)
-mutant(R, "a suggestion is of its context", THROUGH, "            span_eq(buf_span(&e->context->material), context->material)) {",
-       "            context != NULL) {", THROUGH_T)
+mutant(R, "a suggestion is of its context", THROUGH, "            span_eq(buf_span(&c->material), wanted->material)) {",
+       "            c->material.len > 0) {", THROUGH_T)
+mutant(R, "a context counts a new suggestion", THROUGH, "    e->context->lengths[e->text_len % LENGTHS]++;\n", "", THROUGH_T)
+mutant(R, "a context counts a dropped suggestion", THROUGH, "    e->context->lengths[e->text_len % LENGTHS]--;\n", "", THROUGH_T)
 mutant(R, "a suggestion ends with a purge", THROUGH, "if (e->expires.us <= s->now.us || e->generation != s->generation) {",
        "if (e->expires.us <= s->now.us) {", THROUGH_T)
 mutant(R, "a suggestion expires", THROUGH, "if (e->expires.us <= s->now.us || e->generation != s->generation) {",

@@ -1,10 +1,11 @@
 /* through.c: suggestions by the text they were made for.
  *
- * One hash table, keyed by context and text. A look-up walks back over the text of the request: it
- * is hashed once up to TEXT_WALK characters before the end, and from there a copy of the running
- * state is finished at each character boundary, so that 128 look-ups cost one pass over the text
- * and 128 short digests (about 20 us), however many suggestions are kept. A hash only finds: text
- * and context are compared whole.
+ * A look-up finds the context first, and then walks back over the text of the request. The context
+ * knows the lengths of the texts that it has suggestions for, as one count for each LENGTHS of them:
+ * only where there may be one of that length is the text hashed and looked up. The text is hashed in
+ * one pass: a copy of the running state is finished at each such place, so that the worst case, 128
+ * look-ups, costs one pass over the text and 128 short digests (about 20 us), however many suggestions
+ * are kept. A hash only finds: text and context are compared whole.
  *
  * Contexts are long (template and history) and shared by all suggestions of one conversation: each
  * is kept once, with a count of its users.
@@ -21,13 +22,17 @@
 
 #include <stdlib.h>
 
-enum { BUCKETS = 4096, ROOM_ENTRY = 256 };
+enum { BUCKETS = 4096, ROOM_ENTRY = 256, ROOM_CONTEXT = 512, LENGTHS = 128 };
+
+_Static_assert(THROUGH_BYTES / ROOM_ENTRY < UINT16_MAX,
+               "a context counts its suggestions in 16 bits");
 
 struct context {
-    struct list node; /* in table->contexts */
+    struct list node; /* in a bucket by its hash */
     struct hash_key hash;
     struct buf material;
     size_t refs;
+    uint16_t lengths[LENGTHS]; /* suggestions by the length of their text, modulo LENGTHS */
 };
 
 struct entry {
@@ -47,8 +52,10 @@ struct entry {
 struct through {
     struct hash_secret secret;
     size_t max, count, bytes;
-    struct list *buckets; /* BUCKETS by key, then BUCKETS by answer; NULL before the first put */
-    struct list ages, contexts;
+    /* BUCKETS each of suggestions by key, of suggestions by answer, and of contexts; NULL before the
+     * first put */
+    struct list *buckets;
+    struct list ages;
 };
 
 struct through *through_create(size_t entries)
@@ -58,14 +65,13 @@ struct through *through_create(size_t entries)
     require(e == ERR_OK);
     t->max = entries;
     list_init(&t->ages);
-    list_init(&t->contexts);
     return t;
 }
 
 static void context_drop(struct through *t, struct context *c)
 {
-    if (--c->refs == 0) {
-        t->bytes -= c->material.len + ROOM_ENTRY;
+    if (c != NULL && --c->refs == 0) {
+        t->bytes -= c->material.len + ROOM_CONTEXT;
         list_remove(&c->node);
         buf_free(&c->material);
         free(c);
@@ -76,6 +82,7 @@ static void drop_entry(struct through *t, struct entry *e)
 {
     t->count--;
     t->bytes -= e->bytes.len + ROOM_ENTRY;
+    e->context->lengths[e->text_len % LENGTHS]--;
     context_drop(t, e->context);
     list_remove(&e->node);
     list_remove(&e->age);
@@ -106,12 +113,6 @@ void through_resize(struct through *t, size_t entries)
     make_room(t, entries, THROUGH_BYTES);
 }
 
-static void hash_context(const struct through *t, struct hash_state *s, struct hash_key context)
-{
-    hash_begin(s, &t->secret);
-    hash_update(s, &context, sizeof context);
-}
-
 static struct list *bucket(const struct through *t, struct hash_key key)
 {
     return &t->buckets[key.lo % BUCKETS];
@@ -122,28 +123,39 @@ static struct list *id_bucket(const struct through *t, struct hash_key id)
     return &t->buckets[BUCKETS + id.lo % BUCKETS];
 }
 
+static struct list *context_bucket(const struct through *t, struct hash_key hash)
+{
+    return &t->buckets[2 * BUCKETS + hash.lo % BUCKETS];
+}
+
 static struct span text_of(const struct entry *e)
 {
     return span_make(e->bytes.data, e->text_len);
 }
 
-static struct entry *find_entry(const struct through *t, struct hash_key key,
-                                const struct typist_context *context, struct span text)
+/* The key of a text, from its hash: other contexts have it under other keys. */
+static struct hash_key key_in(const struct context *c, struct hash_key text)
+{
+    return (struct hash_key){text.hi ^ c->hash.hi, text.lo ^ c->hash.lo};
+}
+
+static struct entry *find_entry(const struct through *t, const struct context *c,
+                                struct hash_key key, struct span text)
 {
     list_each(node, bucket(t, key))
     {
         struct entry *e = list_item(node, struct entry, node);
-        if (hash_key_eq(e->key, key) && span_eq(text_of(e), text) &&
-            span_eq(buf_span(&e->context->material), context->material)) {
+        if (e->context == c && hash_key_eq(e->key, key) && span_eq(text_of(e), text)) {
             return e;
         }
     }
     return NULL;
 }
 
+/* NULL: there is none; the table has had a put. */
 static struct context *context_find(const struct through *t, const struct typist_context *wanted)
 {
-    list_each(node, &t->contexts)
+    list_each(node, context_bucket(t, wanted->hash))
     {
         struct context *c = list_item(node, struct context, node);
         if (hash_key_eq(c->hash, wanted->hash) &&
@@ -167,8 +179,8 @@ static struct context *context_take(struct through *t, const struct typist_conte
             return NULL;
         }
         list_init(&c->node);
-        list_append(&t->contexts, &c->node);
-        t->bytes += c->material.len + ROOM_ENTRY;
+        list_append(context_bucket(t, c->hash), &c->node);
+        t->bytes += c->material.len + ROOM_CONTEXT;
     }
     c->refs++;
     return c;
@@ -177,8 +189,8 @@ static struct context *context_take(struct through *t, const struct typist_conte
 static void make_buckets(struct through *t)
 {
     if (t->buckets == NULL) {
-        t->buckets = mem_new(2 * BUCKETS * sizeof *t->buckets);
-        for (size_t i = 0; i < (size_t)2 * BUCKETS; i++) {
+        t->buckets = mem_new(3 * BUCKETS * sizeof *t->buckets);
+        for (size_t i = 0; i < (size_t)3 * BUCKETS; i++) {
             list_init(&t->buckets[i]);
         }
     }
@@ -192,27 +204,16 @@ static void link_entry(struct through *t, struct entry *e)
     list_append(bucket(t, e->key), &e->node);
     list_append(&t->ages, &e->age);
     list_append(id_bucket(t, e->answer), &e->id);
+    e->context->lengths[e->text_len % LENGTHS]++;
     t->count++;
     t->bytes += e->bytes.len + ROOM_ENTRY;
 }
 
-void through_put(struct through *t, const struct through_put *put)
+/* NULL: no memory. The context is the entry's then. */
+static struct entry *entry_new(struct context *c, const struct through_put *put)
 {
-    size_t need = put->context.material.len + put->text.len + put->suggestion.len;
-    struct hash_state state;
-    if (t->max == 0 || need > THROUGH_BYTES / 8) {
-        return;
-    }
-    make_buckets(t);
-    hash_context(t, &state, put->context.hash);
-    hash_update(&state, put->text.ptr, put->text.len);
-    struct hash_key key = hash_end(&state);
-    struct entry *old = find_entry(t, key, &put->context, put->text);
-    if (old != NULL) {
-        drop_entry(t, old);
-    }
     struct entry *e = mem_new(sizeof *e);
-    e->key = key;
+    e->context = c;
     e->answer = put->answer;
     e->generation = put->generation;
     e->expires = put->expires;
@@ -221,14 +222,32 @@ void through_put(struct through *t, const struct through_put *put)
     e->cost = put->cost;
     e->text_len = put->text.len;
     buf_init(&e->bytes, THROUGH_BYTES);
-    e->context = buf_append_span(&e->bytes, put->text) == ERR_OK &&
-                         buf_append_span(&e->bytes, put->suggestion) == ERR_OK
-                     ? context_take(t, &put->context)
-                     : NULL;
-    if (e->context == NULL) {
+    if (buf_append_span(&e->bytes, put->text) != ERR_OK ||
+        buf_append_span(&e->bytes, put->suggestion) != ERR_OK) {
         buf_free(&e->bytes);
         free(e);
+        return NULL;
+    }
+    return e;
+}
+
+void through_put(struct through *t, const struct through_put *put)
+{
+    size_t need = put->context.material.len + put->text.len + put->suggestion.len;
+    if (t->max == 0 || need > THROUGH_BYTES / 8) {
         return;
+    }
+    make_buckets(t);
+    struct context *c = context_take(t, &put->context);
+    struct entry *e = c == NULL ? NULL : entry_new(c, put);
+    if (e == NULL) {
+        context_drop(t, c);
+        return;
+    }
+    e->key = key_in(c, hash_key_of(&t->secret, put->text));
+    struct entry *old = find_entry(t, c, e->key, put->text);
+    if (old != NULL) {
+        drop_entry(t, old);
     }
     link_entry(t, e);
     make_room(t, t->max, THROUGH_BYTES);
@@ -296,37 +315,54 @@ static bool answers(const struct search *s, struct entry *e, size_t at, struct t
     return true;
 }
 
-static bool search(const struct search *s, const struct typist_context *context,
-                   struct through_hit *hit)
+/* The places in the text, the last first, up to which the context may have a suggestion. */
+static size_t find_places(const struct search *s, const struct context *c,
+                          size_t places[TEXT_WALK + 1])
 {
-    struct hash_key keys[TEXT_WALK + 1];
-    size_t places[TEXT_WALK + 1];
     size_t count = 0;
-    struct hash_state running;
-    if (s->table->count == 0 || s->text.len == 0) {
-        return false;
-    }
     size_t from = walk_from(s->text);
-    hash_context(s->table, &running, context->hash);
-    hash_update(&running, s->text.ptr, from);
-    for (size_t at = from, done = from; at <= s->text.len && count <= TEXT_WALK; at++) {
-        if (at == 0 || !text_boundary(s->text, at)) {
-            continue;
+    for (size_t at = s->text.len; at > 0 && at >= from && count <= TEXT_WALK; at--) {
+        if (c->lengths[at % LENGTHS] != 0 && text_boundary(s->text, at)) {
+            places[count++] = at;
         }
-        hash_update(&running, s->text.ptr + done, at - done);
-        done = at;
-        struct hash_state copy = running;
-        keys[count] = hash_end(&copy);
-        places[count++] = at;
     }
-    while (count-- > 0) { /* the longest first */
-        struct span shorter = span_make(s->text.ptr, places[count]);
-        struct entry *e = find_entry(s->table, keys[count], context, shorter);
-        if (e != NULL && answers(s, e, places[count], hit)) {
+    return count;
+}
+
+static bool search_in(const struct search *s, struct context *c, struct through_hit *hit)
+{
+    size_t places[TEXT_WALK + 1];
+    struct hash_key keys[TEXT_WALK + 1];
+    struct hash_state running;
+    size_t count = find_places(s, c, places);
+    hash_begin(&running, &s->table->secret);
+    for (size_t i = count, done = 0; i-- > 0; done = places[i]) {
+        hash_update(&running, s->text.ptr + done, places[i] - done);
+        struct hash_state copy = running;
+        keys[i] = key_in(c, hash_end(&copy));
+    }
+    for (size_t i = 0; i < count; i++) { /* the longest first */
+        struct span shorter = span_make(s->text.ptr, places[i]);
+        struct entry *e = find_entry(s->table, c, keys[i], shorter);
+        if (e != NULL && answers(s, e, places[i], hit)) {
             return true;
         }
     }
     return false;
+}
+
+static bool search(const struct search *s, const struct typist_context *context,
+                   struct through_hit *hit)
+{
+    struct context *c =
+        s->table->count == 0 || s->text.len == 0 ? NULL : context_find(s->table, context);
+    if (c == NULL) {
+        return false;
+    }
+    c->refs++; /* its last suggestion may be dropped meanwhile */
+    bool found = search_in(s, c, hit);
+    context_drop(s->table, c);
+    return found;
 }
 
 bool through_find(struct through *t, const struct typist_context *context, struct span text,

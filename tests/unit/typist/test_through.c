@@ -34,7 +34,7 @@ static void put(struct through *t, const char *context, const char *text, const 
 static const char *find_at(struct through *t, const char *context, const char *text,
                            uint64_t generation, wall_t now)
 {
-    static char out[512];
+    static char out[1024];
     struct typist_context c = context_of(context);
     struct through_hit hit;
     if (!through_find(t, &c, span_of(text), generation, now, &hit)) {
@@ -157,6 +157,44 @@ static void bounded_in_entries_and_bytes(void **state)
     through_destroy(t);
 }
 
+/* A context counts its suggestions by the length of their texts: a count that is wrong hides one. */
+static void replaced_often_it_is_still_found(void **state)
+{
+    (void)state;
+    struct through *t = through_create(16);
+    for (size_t i = 0; i <= UINT16_MAX; i++) {
+        put(t, "c", "How do", " I make bread?", i, 1);
+    }
+    assert_int_equal(through_count(t), 1);
+    assert_string_equal(find(t, "c", "How do I"), " make bread?");
+    put(t, "c", "How to", " make bread?", 1, 1);
+    assert_null(find_at(t, "c", "How to", 2, NOW)); /* dropped: another of that length stays */
+    assert_string_equal(find(t, "c", "How do I"), " make bread?");
+    through_destroy(t);
+}
+
+/* Texts whose lengths count as one, and longer than the hash takes in one piece. */
+static void long_texts_of_all_lengths_are_found(void **state)
+{
+    (void)state;
+    enum { LONGEST = 700 };
+    char text[LONGEST + 1], said[LONGEST + 1];
+    struct through *t = through_create(LONGEST);
+    for (size_t i = 0; i < LONGEST; i++) {
+        said[i] = (char)('a' + i * 7 % 26);
+    }
+    said[LONGEST] = '\0';
+    for (size_t at = 1; at < LONGEST; at += 96) {
+        snprintf(text, sizeof text, "%.*s", (int)at, said);
+        put(t, "c", text, said + at, at, 1);
+    }
+    for (size_t at = 1; at < LONGEST; at++) {
+        snprintf(text, sizeof text, "%.*s", (int)at, said);
+        assert_string_equal(find(t, "c", text), said + at);
+    }
+    through_destroy(t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -164,6 +202,8 @@ int main(void)
         cmocka_unit_test(nothing_crosses_a_context_a_generation_or_its_end),
         cmocka_unit_test(walks_back_128_characters),
         cmocka_unit_test(bounded_in_entries_and_bytes),
+        cmocka_unit_test(replaced_often_it_is_still_found),
+        cmocka_unit_test(long_texts_of_all_lengths_are_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
