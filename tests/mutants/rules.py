@@ -576,7 +576,12 @@ FILES = "sidecar/path/store/files.c"
 STORE = ("unit.store.test_store",)
 FAULTS = ("unit.store.test_store_faults",)
 ROOM = ("unit.cache.test_cache_room",)
-mutant(R, "an answer record answers its own key only", CACHE, "    if (!answer_record_matches(&v, key)) {", "    if (v.fresh.us == 0) {", RECORDS)
+mutant(R, "an answer record answers its own key only", CACHE, "    if (!material_matches(c, key, &v)) {", "    if (v.fresh.us == 0) {", RECORDS)
+MATERIAL = "sidecar/path/cache/material.c"
+mutant(R, "its head by a digest", MATERIAL, "return memcmp(own, v->digest, sizeof own) == 0 && c->means != NULL &&", "return c->means != NULL &&", RECORDS)
+mutant(R, "its body by what the kept request means", MATERIAL, "c->means(v->request, v->flags, key->body);", "c->means != NULL;", RECORDS)
+mutant(R, "the digest at hand is of that head", MATERIAL, "if (head.len > 0 && span_eq(buf_span(&memo->head), head)) {", "if (memo->head.len > 0) {", RECORDS)
+mutant(R, "a request that is not kept is digested", MATERIAL, "key->body.len > 0 && v->request.len > 0;", "key->body.len > 0;", RECORDS)
 mutant(R, "an exact record answers its own head only", CODEC, "if (!span_eq(v->material, key->head) ||", "if (", RECORDS)
 mutant(R, "and its own body only", CODEC, "span_eq(span_make(middle, v->middle.len), v->middle) &&", "", RECORDS)
 mutant(R, "one with little in common keeps a digest", CODEC, "return v->middle.len <= CACHE_EXACT_MIDDLE;", "return v->middle.len <= 65536;",
@@ -956,8 +961,10 @@ CHAT_HISTORY = "sidecar/path/webui/chat_history.c"
 SEQUEL = "sidecar/path/dialect/behind.c"
 R = "behind the chat"
 mutant(R, "the conversation is part of the key", "sidecar/path/fingerprint/fingerprint.c",
-       "        f->head = buf_span(&f->storage);\n        f->body = SPAN_NONE;\n        f->hash = hash_key_of(secret, f->head);",
+       "        f->head = buf_span(&f->storage);\n        f->body = SPAN_NONE;\n        f->own = 0;\n        f->hash = hash_key_of(secret, f->head);",
        "        f->storage.len -= HASH_SHA256_BYTES;\n        (void)secret;", BEHIND)
+mutant(R, "and no request says it", "sidecar/path/fingerprint/fingerprint.c", "        f->own = 0;\n        f->hash =", "        f->hash =", BEHIND)
+mutant(R, "one that is found later too", PREFIX_CALL, "    f->spec.own = 0;\n", "", BEHIND)
 mutant(R, "another user's is not found", TRANSCRIPT, "return hash_key_eq(a->person, b->person) && a->server == b->server &&",
        "return a->server == b->server &&", HELD)
 mutant(R, "another model's is not found", TRANSCRIPT, "           span_eq(a->model, b->model);", "           true;", HELD)
@@ -1044,6 +1051,8 @@ SCOPE = ("unit.fingerprint.test_fingerprint_scope",)
 PRINT = "sidecar/path/fingerprint/fingerprint.c"
 SCOPES = "sidecar/path/fingerprint/scope.c"
 JSON = "sidecar/path/json/json.c"
+mutant(R, "a kept request has its own meaning only", PRINT, "span_eq(span_make(own.ptr + LENGTH_BYTES, text.len), text);", "true;",
+       ("scenario.test_collisions",))
 CANONICAL = ("unit.json.test_json",)
 mutant(R, "a canonical text unescapes the slash", JSON, '"\\"\\\\bfnrt", escape[1], 7)', '"\\"\\\\bfnrt/", escape[1], 8)', CANONICAL)
 mutant(R, "and a code point of a named escape", JSON, '"\\"\\\\bfnrt", escape[1], 7)', '"\\"\\\\bfnrtu", escape[1], 8)', CANONICAL)

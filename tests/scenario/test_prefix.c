@@ -240,6 +240,9 @@ static void a_title_before_the_reply_is_asked_behind_it(void **state)
     seconds(w, 0.1);
     assert_has(client_reply(title), "Daemons");
     assert_int_equal(used(w, "title"), 1);
+    struct client *again = post(w, PATH, CHAT_1, ask_title(USER, ""));
+    seconds(w, 0.01);
+    assert_has(client_reply(again), "lull; hit");
     /* the same first message in another chat gets no title of this one */
     struct upstream_call *call = task(w, CHAT_2, ask_title(USER, ""));
     assert_non_null(call);

@@ -6,10 +6,10 @@
  *        |                                      |
  *   exact record ---- id, seq ---------->  answer record
  *   what the bytes have beside the         answer, request as it came, SHA-256 of the key's
- *   answer record's request                material
+ *   answer record's request                material (material.c)
  *
- * A hash only finds a record; the key's material is compared as well, byte for byte or by its
- * SHA-256. The text of a request stands once: an exact record has its key's material where the
+ * A hash only finds a record; the key's material is compared as well, byte for byte, by its SHA-256,
+ * or by what the kept request means. The text of a request stands once: an exact record has its key's material where the
  * request of its answer record is not that text (codec.c). Several exact records may lead to one
  * answer record: other bytes that mean the same. An exact record is a hit only with the answer
  * record whose sequence number it holds: one whose answer was replaced, removed or evicted is dead.
@@ -189,6 +189,7 @@ void cache_destroy(struct cache *c)
     loop_waker_destroy(c->waker);
     figure_times_free(&c->commits);
     touches_free(&c->touches);
+    buf_free(&c->memo.head);
     free(c->dir);
     free(c);
 }
@@ -201,6 +202,11 @@ void cache_configure(struct cache *c, const struct cache_settings *settings)
     if (changed && c->store != NULL) {
         store_configure(c->store, settings->max_size, settings->durability == DURABILITY_GROUP);
     }
+}
+
+void cache_set_means_fn(struct cache *c, cache_means_fn fn)
+{
+    c->means = fn;
 }
 
 const struct hash_secret *cache_secret(const struct cache *c)
@@ -312,8 +318,12 @@ static enum cache_result find_answer(struct cache *c, const struct cache_key *ke
     if (!read_answer(c, key, key->hash, 0, now, (how & FIND_STALE) != 0, &f, &v)) {
         return miss(c);
     }
-    if (!answer_record_matches(&v, key)) {
-        c->counts.collisions += counted ? 1 : 0;
+    if (!material_matches(c, key, &v)) {
+        if (v.by_request && !store_rest_is_good(f.value, f.rest, f.rest_checksum)) {
+            report_damaged(c);
+        } else {
+            c->counts.collisions += counted ? 1 : 0;
+        }
         return miss(c);
     }
     fill_hit(hit, key->hash, &f, &v);
@@ -453,7 +463,7 @@ enum err cache_store_answer(struct cache *c, const struct cache_put *put, uint64
                               .upstream = put->upstream,
                               .answer = put->answer,
                               .request = c->settings.keep_requests ? put->request : SPAN_NONE};
-    material_digest(&put->key, v.digest);
+    material_note(c, &put->key, &v);
     struct store_job *job = new_put(c, STORE_ANSWER, put->key.hash, kept);
     e = answer_record_encode(&v, &job->value);
     job->rest = v.request.len;

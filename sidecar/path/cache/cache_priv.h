@@ -24,6 +24,7 @@ struct answer_record {
     usec_t model_time;
     int64_t tokens, cost;
     unsigned flags;
+    bool by_request; /* digest is of the material's head alone; `request` says what its body is */
     uint8_t digest[HASH_SHA256_BYTES]; /* SHA-256 of the key material */
     struct span kind, scope, model, upstream, answer, request;
 };
@@ -47,12 +48,24 @@ MUST_CHECK enum err exact_record_decode(struct span value, struct exact_record *
 bool exact_record_target(struct span value, struct hash_key *answer, int64_t *seq);
 void material_digest(const struct cache_key *key, uint8_t out[HASH_SHA256_BYTES]);
 /* Whether the record is of that key: compares the material. */
-bool answer_record_matches(const struct answer_record *v, const struct cache_key *key);
 bool exact_record_matches(const struct exact_record *v, const struct answer_record *answer,
                           const struct cache_key *key);
 /* Fills in what an exact record has beside the request of its answer record; the spans point into
  * key. false: the two have too little in common. */
 bool exact_record_share(struct exact_record *v, const struct cache_key *key, struct span request);
+
+/* ---- material.c: the material of answer records ---- */
+
+/* The last head, and its SHA-256: one person's tasks of one kind have the same. */
+struct head_memo {
+    struct buf head;
+    uint8_t digest[HASH_SHA256_BYTES];
+};
+struct cache;
+/* Fills in by_request and digest; v->request is set. */
+void material_note(struct cache *c, const struct cache_key *key, struct answer_record *v);
+/* Whether the record is of that key: compares the material. */
+bool material_matches(struct cache *c, const struct cache_key *key, const struct answer_record *v);
 
 /* ---- pending.c: writes that no reading sees yet ---- */
 struct pending {
@@ -94,6 +107,8 @@ struct cache {
     struct loop_waker *waker;
     struct loop_timer *retry, *touch;
     uint64_t generation, openings;
+    cache_means_fn means; /* NULL: none */
+    struct head_memo memo;
     struct pending_table pending;
     struct touches touches;
     struct cache_stats counts; /* inserted, collisions, and errors found by reading */

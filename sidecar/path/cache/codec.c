@@ -3,7 +3,7 @@
  * request is the last part of an answer record, since it has a checksum of its own.
  *
  * The text of a request stands once, in the answer record. The material of that record's own key is
- * kept as its SHA-256. An exact record keeps the head of its key's material; the body is compared
+ * kept as its SHA-256, or as that of its head (material.c). An exact record keeps the head of its key's material; the body is compared
  * with the answer record's request, except for a stretch in the middle that the exact record holds
  * itself (most often the name of another model). Where the two have little in common, or requests
  * are not kept, an exact record has the SHA-256 of its material too.
@@ -13,6 +13,10 @@
 #include "lull/base/scan.h"
 
 enum { CODEC_VERSION = 3, ANSWER_PARTS = 6, EXACT_PARTS = 3 };
+
+/* A flag of an answer record beside those of CACHE_FLAG_: by_request. A lulld that does not know it
+ * compares the digest with that of the whole material, and finds nothing. */
+static const uint32_t BY_REQUEST = 1U << 31;
 
 struct answer_head {
     uint32_t version, flags;
@@ -68,7 +72,7 @@ enum err answer_record_encode(const struct answer_record *v, struct buf *out)
     const struct span parts[ANSWER_PARTS] = {v->kind,     v->scope,  v->model,
                                              v->upstream, v->answer, v->request};
     struct answer_head head = {.version = CODEC_VERSION,
-                               .flags = v->flags,
+                               .flags = v->flags | (v->by_request ? BY_REQUEST : 0),
                                .created = v->created.us,
                                .fresh = v->fresh.us,
                                .model_time = v->model_time,
@@ -93,7 +97,8 @@ enum err answer_record_decode(struct span value, struct answer_record *out)
     if (head.version != CODEC_VERSION) {
         return ERR_CORRUPT;
     }
-    out->flags = head.flags;
+    out->flags = head.flags & ~BY_REQUEST;
+    out->by_request = (head.flags & BY_REQUEST) != 0;
     out->created.us = head.created;
     out->fresh.us = head.fresh;
     out->model_time = head.model_time;
@@ -160,11 +165,6 @@ static bool digest_equal(const struct cache_key *key, struct span digest)
     uint8_t own[HASH_SHA256_BYTES];
     material_digest(key, own);
     return span_eq(span_make((const char *)own, sizeof own), digest);
-}
-
-bool answer_record_matches(const struct answer_record *v, const struct cache_key *key)
-{
-    return digest_equal(key, span_make((const char *)v->digest, sizeof v->digest));
 }
 
 bool exact_record_matches(const struct exact_record *v, const struct answer_record *answer,

@@ -73,6 +73,7 @@ void dispatch_spec(struct exchange *x, struct flight_spec *spec)
     spec->may_stream = !x->request.has_tools && !x->request.plain_only;
     spec->hash = x->normalized.hash;
     spec->material = buf_span(&x->normalized.storage);
+    spec->own = x->normalized.own;
     spec->shared = x->bypass == NULL;
     spec->join = x->bypass == NULL && !x->head.no_cache;
     spec->store = x->bypass == NULL;
@@ -176,7 +177,7 @@ void dispatch_store(struct engine *e, const struct flight_spec *spec, struct fli
                 (end->verdict == ANSWER_EMPTY && flight_has(FLIGHT_PART_EMPTY));
     if (spec->store && keep && !end->fell_back && answer_encode(end->answer, &encoded) == ERR_OK) {
         struct cache_put put = {
-            .key = {.hash = spec->hash, .head = spec->material},
+            .key = lookup_normalized_key(spec->hash, spec->material, spec->own),
             .kind = span_of(policy->name),
             .scope = spec->scope,
             .model = spec->model,

@@ -340,6 +340,7 @@ struct engine *engine_create(const struct engine_parts *parts, struct settings *
                                  .held = autocomplete_held,
                                  .behind = behind_found_later,
                                  .ctx = e};
+    cache_set_means_fn(parts->cache, lookup_means);
     servers_bind(parts->servers, settings->upstreams, settings->upstream_count);
     e->gate = gate_create(parts->loop, parts->schedule);
     const struct flight_parts flight_parts = {parts->loop,     parts->pool, parts->servers,

@@ -253,6 +253,10 @@ enum lookup lookup_key(struct exchange *x);
 enum lookup lookup_answer(struct exchange *x, enum lookup_use use, struct lookup_found *found);
 /* An expired answer that may stand in for an error of the upstream: MISS, HIT or BYPASS. */
 enum lookup lookup_stale(struct exchange *x, struct lookup_found *found);
+/* The key with that material; own: struct fingerprint. */
+struct cache_key lookup_normalized_key(struct hash_key hash, struct span material, size_t own);
+/* cache_means_fn: whether a kept request has the own part of a key. */
+bool lookup_means(struct span request, unsigned flags, struct span own);
 /* Stores the exact record that leads from the request's bytes to that entry. */
 void lookup_store_exact(struct exchange *x, struct hash_key id, int64_t seq, wall_t expires);
 

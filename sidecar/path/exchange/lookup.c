@@ -22,6 +22,31 @@ static struct cache_key key_of(const struct fingerprint *f)
     return (struct cache_key){.hash = f->hash, .head = f->head, .body = f->body};
 }
 
+struct cache_key lookup_normalized_key(struct hash_key hash, struct span material, size_t own)
+{
+    size_t head = own > 0 ? own : material.len;
+    return (struct cache_key){.hash = hash,
+                              .head = span_make(material.ptr, head),
+                              .body = span_make(material.ptr + head, material.len - head)};
+}
+
+static struct cache_key normalized_key(const struct exchange *x)
+{
+    const struct fingerprint *f = &x->normalized;
+    return lookup_normalized_key(f->hash, buf_span(&f->storage), f->own);
+}
+
+bool lookup_means(struct span request, unsigned flags, struct span own)
+{
+    struct dialect_request read;
+    if (!dialect_request_parse(request, engine_entry_endpoint(flags), &read)) {
+        return false;
+    }
+    bool means = fingerprint_is_own(request, &read, own);
+    dialect_request_free(&read);
+    return means;
+}
+
 static bool is_found(enum cache_result result)
 {
     return result == CACHE_HIT || result == CACHE_PENDING;
@@ -168,7 +193,7 @@ enum lookup lookup_answer(struct exchange *x, enum lookup_use use, struct lookup
 {
     struct cache *cache = x->engine->parts.cache;
     wall_t now = loop_wall(x->engine->parts.loop);
-    struct cache_key key = key_of(&x->normalized);
+    struct cache_key key = normalized_key(x);
     key.observing = use == LOOKUP_OBSERVE;
     *found = (struct lookup_found){.kind = x->decision.kind, .model = x->request.model};
     enum cache_result result = use == LOOKUP_SERVE
@@ -189,7 +214,7 @@ enum lookup lookup_answer(struct exchange *x, enum lookup_use use, struct lookup
 enum lookup lookup_stale(struct exchange *x, struct lookup_found *found)
 {
     struct engine *e = x->engine;
-    struct cache_key key = key_of(&x->normalized);
+    struct cache_key key = normalized_key(x);
     *found = (struct lookup_found){.kind = x->decision.kind, .model = x->request.model};
     if (exchange_policy(x)->stale_if_error == 0 || x->bypass != NULL || x->head.no_cache) {
         return LOOKUP_BYPASS;

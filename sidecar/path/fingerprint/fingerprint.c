@@ -84,6 +84,7 @@ static void reset(struct fingerprint *f, size_t max)
     f->hash = (struct hash_key){0, 0};
     f->head = SPAN_NONE;
     f->body = SPAN_NONE;
+    f->own = 0;
     f->storage.max = max;
 }
 
@@ -191,7 +192,22 @@ enum json_verdict fingerprint_normalized(const struct fingerprint_normalized *in
         return JSON_TOO_LARGE;
     }
     seal(f, head_len, span_make(f->storage.data + head_len, f->storage.len - head_len), secret);
+    f->own = head_len - LENGTH_BYTES;
     return JSON_OK;
+}
+
+bool fingerprint_is_own(struct span body, const struct dialect_request *request, struct span own)
+{
+    char length[LENGTH_BYTES];
+    struct normalized_body normalized;
+    normalized_body_read(body, request, &normalized);
+    struct span text = buf_span(&normalized.text);
+    write_length(length, text.len);
+    bool is = normalized.verdict == JSON_OK && own.len == LENGTH_BYTES + text.len &&
+              span_eq(span_make(own.ptr, LENGTH_BYTES), span_make(length, LENGTH_BYTES)) &&
+              span_eq(span_make(own.ptr + LENGTH_BYTES, text.len), text);
+    normalized_body_free(&normalized);
+    return is;
 }
 
 /* Material says its own length, so nothing that is not such a key is longer by a digest. */
@@ -203,6 +219,7 @@ enum err fingerprint_behind(struct fingerprint *f, const uint8_t digest[HASH_SHA
     if (e == ERR_OK) {
         f->head = buf_span(&f->storage);
         f->body = SPAN_NONE;
+        f->own = 0;
         f->hash = hash_key_of(secret, f->head);
     }
     return e;

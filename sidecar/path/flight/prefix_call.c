@@ -60,6 +60,7 @@ static void take(struct flight *f, const struct flight_found *found)
     behind->transcript = transcript_ref(found->behind.transcript);
     behind->instruction = keep(&f->found, found->behind.instruction);
     f->spec.material = keep(&f->found, found->material);
+    f->spec.own = 0;
     flight_set_key(f, found->hash);
     bool running = f->ticket.job.state == SCHEDULE_RUNNING;
     behind_schedule(f);

@@ -155,6 +155,83 @@ static void a_hash_alone_never_serves_an_answer(void **state)
     }
 }
 
+/* The body of a key, as the text of the request that is kept for it. */
+static bool means_its_text(struct span request, unsigned flags, struct span body)
+{
+    return (flags & CACHE_FLAG_OLLAMA) == 0 && span_eq(request, body);
+}
+
+/* A record whose request says the body of its material, and has one digest of the head only: head
+ * and body count, in turn for two heads, pending and committed, and after a restart. */
+static void a_kept_request_says_what_its_key_asks(void **state)
+{
+    static const struct {
+        const char *head, *body, *answer; /* NULL: of no record */
+    } asked[] = {
+        {"ann ", "the request as people see it", "hers"},
+        {"bob ", "the request as people see it", "his"},
+        {"eve ", "the request as people see it", NULL},
+        {"ann ", "another request", NULL},
+        {"ann the ", "request as people see it", NULL},
+        {"ann the request as people see it", "", NULL},
+    };
+    enum { ASKED = sizeof asked / sizeof asked[0], STORED = 2 };
+    int64_t seq = 0;
+    (void)state;
+    for (int again = 0; again < 3; again++) { /* 2: nothing says what a request means */
+        struct cache *c = begin(true);
+        cache_set_means_fn(c, again == 2 ? NULL : means_its_text);
+        uint64_t collisions = 0;
+        for (size_t i = 0; i < STORED && again == 0; i++) {
+            struct cache_key k = key(c, asked[i].head);
+            k.body = span_of(asked[i].body);
+            assert_int_equal(store_as(c, k, "title", asked[i].answer, &seq), ERR_OK);
+        }
+        for (size_t i = 0; i < 2 * STORED * ASKED; i++) { /* the hash of one record */
+            size_t of = i % STORED, text = i / STORED % ASKED;
+            struct cache_key k = key(c, asked[of].head);
+            k.head = span_of(asked[text].head);
+            k.body = span_of(asked[text].body);
+            bool own = again < 2 && text == of;
+            bool pending = again == 0 && i < STORED * ASKED;
+            expect(c, k,
+                   !own      ? CACHE_MISS
+                   : pending ? CACHE_PENDING
+                             : CACHE_HIT,
+                   asked[text].answer);
+            collisions += own ? 0 : 1;
+            if (i == STORED * ASKED - 1) {
+                cache_flush(c);
+            }
+        }
+        assert_int_equal(cache_stats(c).collisions, collisions);
+        cache_destroy(c);
+    }
+}
+
+/* Nothing of a request's text goes into a record's digest but where nothing else says it. */
+static void a_request_is_digested_only_where_it_is_not_kept(void **state)
+{
+    int64_t seq = 0;
+    (void)state;
+    for (int keep = 0; keep < 2; keep++) {
+        struct cache *c = begin(keep == 1);
+        cache_set_means_fn(c, means_its_text);
+        struct answer_record v[2];
+        struct cache_key k = key(c, "head");
+        for (int i = 0; i < 2; i++) {
+            k.body = i == 0 ? SPAN("one request") : SPAN("the other one");
+            assert_int_equal(store_as(c, k, "title", "a", &seq), ERR_OK);
+            const struct store_job *job = pending_find(&c->pending, STORE_ANSWER, k.hash);
+            assert_int_equal(answer_record_decode(buf_span(&job->value), &v[i]), ERR_OK);
+            assert_int_equal(v[i].by_request, keep);
+            assert_int_equal(v[i].flags, 0);
+        }
+        assert_int_equal(memcmp(v[0].digest, v[1].digest, HASH_SHA256_BYTES) == 0, keep);
+        cache_destroy(c);
+    }
+}
+
 static void an_exact_record_counts_only_with_its_answer(void **state)
 {
     int64_t seq = 0, newer = 0;
@@ -608,6 +685,8 @@ int main(void)
         CACHE_TEST(an_answer_is_there_before_and_after_its_commit),
         CACHE_TEST(expired_answers_are_misses),
         CACHE_TEST(a_hash_alone_never_serves_an_answer),
+        CACHE_TEST(a_kept_request_says_what_its_key_asks),
+        CACHE_TEST(a_request_is_digested_only_where_it_is_not_kept),
         CACHE_TEST(an_exact_record_counts_only_with_its_answer),
         CACHE_TEST(observed_answers_are_seen_by_observing_lookups_only),
         CACHE_TEST(a_purge_is_final),

@@ -2,7 +2,8 @@
  * written by the store's writer thread.
  *
  * Two sorts of records. An answer record, under the normalized key of a request, holds the answer,
- * the request and the SHA-256 of the key's material. An exact record, under the exact key, leads to
+ * the request, and a SHA-256: of the key's material, or of its head where the request says the rest.
+ * An exact record, under the exact key, leads to
  * an answer record; it is a hit only while that record is there and unchanged (same sequence
  * number). It has no text of its own where the answer record's request is that text: the text of a
  * request stands once. From cache_store_answer() until a reading sees the commit, look-ups are
@@ -41,12 +42,18 @@ void cache_destroy(struct cache *c);
 /* New values after a reload (the directory cannot change). Does not wait for the disk. */
 void cache_configure(struct cache *c, const struct cache_settings *settings);
 
+/* Whether a kept request, of the API that flags name, has `body` as the body of its key. Pure. */
+typedef bool (*cache_means_fn)(struct span request, unsigned flags, struct span body);
+/* Before the first store. Without it every answer record has the SHA-256 of its whole material. */
+void cache_set_means_fn(struct cache *c, cache_means_fn fn);
+
 /* Constant while the process lives. */
 const struct hash_secret *cache_secret(const struct cache *c);
 /* "on", or "off: why" with the command that helps. */
 const char *cache_state(const struct cache *c);
 
-/* Key of a look-up: the material is head followed by body. */
+/* Key of a look-up: the material is head followed by body. Of an answer record: where body is not
+ * empty, the kept request alone decides it (cache_means_fn); head is about the same in many keys. */
 struct cache_key {
     struct hash_key hash;
     struct span head, body;
@@ -85,7 +92,8 @@ struct cache_hit {
     struct span model;  /* cache_find_exact(): as that request names it; else empty */
 };
 
-/* Look-ups compare the whole material, by its bytes or by its SHA-256; a record whose hash is equal
+/* Look-ups compare the whole material, by its bytes, by its SHA-256, or by what the kept request
+ * means; a record whose hash is equal
  * and whose material is not is a miss (counted as collision). Expired records are misses. On a hit
  * the spans point into the map or the pending table: valid until cache_release(), which must be
  * called in the same callback, and only after a hit. A hit counts towards the record's `hits` and

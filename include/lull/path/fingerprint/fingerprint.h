@@ -47,6 +47,9 @@ struct fingerprint {
     struct span head; /* points into `storage` */
     /* Exact: the request's body, borrowed; normalized: part of storage, or empty. */
     struct span body;
+    /* Normalized: where in storage that begins which depends on the request's body alone: its
+     * length, and the body. 0: the key has no such part (fingerprint_behind()). */
+    size_t own;
     struct buf storage;
 };
 void fingerprint_free(struct fingerprint *f); /* zeroed struct is fine */
@@ -101,6 +104,9 @@ struct fingerprint_normalized {
 };
 enum json_verdict fingerprint_normalized(const struct fingerprint_normalized *in,
                                          const struct hash_secret *secret, struct fingerprint *f);
+/* Whether the normalized key of a request has that own part (struct fingerprint). request: body,
+ * parsed. */
+bool fingerprint_is_own(struct span body, const struct dialect_request *request, struct span own);
 
 /* Adds the digest of the conversation that the request is asked behind: an answer made behind one
  * conversation answers no request behind another, and none as asked. f->storage: the material of a

@@ -152,6 +152,7 @@ struct flight_spec {
     /* Identity: the level-2 key. */
     struct hash_key hash;
     struct span material; /* copied */
+    size_t own;           /* struct fingerprint */
     bool shared;          /* others may join it later */
     bool join;            /* may itself join one */
     bool store;           /* a good answer may be kept */
