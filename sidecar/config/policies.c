@@ -169,6 +169,19 @@ static bool is_longer_than_default(const struct kind_info *k, const struct optio
     return longer;
 }
 
+static bool has_answer(const struct assignments *r, const struct kind_info *k)
+{
+    return k->empty != NULL || assignments_find_key(r, SECTION_TASK, k->name, "answer") != NULL;
+}
+
+/* What [tasks] says for all kinds and holds for those that can be switched off. */
+static bool is_for_others(const struct assignments *r, const struct kind_info *k,
+                          const struct option *o, const struct assignment *a)
+{
+    return a != NULL && a->section == SECTION_TASKS && strcmp(o->key, "enabled") == 0 &&
+           !has_answer(r, k);
+}
+
 /* answer: NULL unless given or known. An own kind's class decides its other defaults, so it is read
  * first. */
 static void build_policy(struct config *c, struct assignments *r, struct kind_policy *k,
@@ -182,11 +195,12 @@ static void build_policy(struct config *c, struct assignments *r, struct kind_po
         if (kind_has(info, o) && !o->absent) {
             kind_default(o, info, def, sizeof def);
             const struct assignment *a = kind_assignment(r, k->name, o);
-            value_add(c, r, prefix, o, is_longer_than_default(info, o, a) ? NULL : a, def, k);
+            bool ignored = is_longer_than_default(info, o, a) || is_for_others(r, info, o, a);
+            value_add(c, r, prefix, o, ignored ? NULL : a, def, k);
         }
     }
     check_misplaced_keys(r, k, info);
-    if (assignments_find_key(r, SECTION_TASK, k->name, "answer") == NULL && info->empty == NULL) {
+    if (!has_answer(r, info)) {
         free(k->answer);
         k->answer = NULL;
     }
@@ -217,13 +231,8 @@ static void check_kind(const struct settings *s, struct assignments *r, struct k
         report_error(r, cls, "class: the class of a built-in kind is fixed");
     }
     if (!k->enabled && k->answer == NULL && enabled != NULL) {
-        if (enabled->section == SECTION_TASKS) {
-            k->enabled = true; /* [tasks] means the kinds that can be switched off */
-        } else {
-            report_error(r, enabled,
-                         "enabled: %s has no harmless answer, so it cannot be switched off",
-                         k->name);
-        }
+        report_error(r, enabled, "enabled: %s has no harmless answer, so it cannot be switched off",
+                     k->name);
     }
     k->upstream_index = named_upstream(s, r, k, "upstream", k->upstream);
     k->fallback_index = named_upstream(s, r, k, "fallback", k->fallback);

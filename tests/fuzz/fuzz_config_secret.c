@@ -1,7 +1,7 @@
-/* fuzz_config_secret.c: any bytes as the file of a key, and any value for any key of the table. Input: one
- * byte (the option), then the text. What is taken as a key can stand in a head's line; a value is
- * taken or refused with a reason.
- * covers: config/value_types.c config/value_headers.c config/choices.c
+/* fuzz_config_secret.c: any bytes as the file of a key or of certificates, and any value for any key of
+ * the table. Input: one byte (the option, a file above them), then the text. What is taken as a key
+ * can stand in a head's line; a value is taken or refused with a reason.
+ * covers: config/value_types.c config/value_headers.c config/choices.c config/build.c
  */
 #include "config/config_priv.h"
 
@@ -21,19 +21,35 @@ static void check_key(const char *key, struct span file)
     }
 }
 
-static void read_key_file(struct span text)
+/* The text as the file that `key` of the upstream names (no text: there is no file); beside: one more
+ * set, or NULL. */
+static struct config *read_file_of(const char *key, char *beside, struct span text,
+                                   struct buf *errors)
 {
     char path[64], set[128];
     snprintf(path, sizeof path, "/tmp/lull-fuzz-%ld.key", (long)getpid());
-    snprintf(set, sizeof set, "upstream.default.api_key_file=%s", path);
+    snprintf(set, sizeof set, "upstream.default.%s=%s", key, path);
     FILE *f = fopen(path, "wb");
     require(f != NULL && fwrite(text.ptr, 1, text.len, f) == text.len && fclose(f) == 0);
+    if (text.len == 0) {
+        unlink(path);
+    }
     char url[] = "upstream.default.url=http://127.0.0.1:1";
-    char *sets[] = {url, set};
-    struct config_sources sources = {.sets = {sets, 2}};
-    struct buf errors = {.max = 1024 * 1024}, warnings = {.max = 1024 * 1024};
-    struct config *c = config_read(&sources, &errors, &warnings);
-    require((c == NULL) == (errors.len > 0));
+    char *sets[] = {url, set, beside};
+    struct config_sources sources = {.sets = {sets, beside == NULL ? 2 : 3}};
+    struct buf warnings = {.max = 1024 * 1024};
+    struct config *c = config_read(&sources, errors, &warnings);
+    require((c == NULL) == (errors->len > 0));
+    require(c == NULL || text.len > 0);
+    buf_free(&warnings);
+    unlink(path);
+    return c;
+}
+
+static void read_key_file(struct span text)
+{
+    struct buf errors = {.max = 1024 * 1024};
+    struct config *c = read_file_of("api_key_file", NULL, text, &errors);
     if (c != NULL) {
         check_key(config_settings(c)->upstreams[0].api_key, text);
     } else {
@@ -43,8 +59,21 @@ static void read_key_file(struct span text)
     }
     config_destroy(c);
     buf_free(&errors);
-    buf_free(&warnings);
-    unlink(path);
+    char key[] = "upstream.default.api_key=k"; /* one key only */
+    require(read_file_of("api_key_file", key, text, &errors) == NULL);
+    buf_free(&errors);
+}
+
+/* It has a certificate in it, or it is refused. */
+static void read_certificates(struct span text)
+{
+    struct buf errors = {.max = 1024 * 1024};
+    struct config *c = read_file_of("ca_file", NULL, text, &errors);
+    bool good = span_find(text, SPAN("CERTIFICATE-----"), 0) != SIZE_MAX &&
+                span_find(text, SPAN("\0"), 0) == SIZE_MAX;
+    require((c != NULL) == good);
+    config_destroy(c);
+    buf_free(&errors);
 }
 
 /* Reads it as the value of that option, into a struct that is large enough for every section. */
@@ -78,7 +107,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     struct span text = span_make((const char *)data + 1, size - 1);
     if (data[0] >= option_count) {
-        read_key_file(text);
+        (data[0] == UINT8_MAX ? read_certificates : read_key_file)(text);
         return 0;
     }
     const struct option *o = &options[data[0]];

@@ -1,7 +1,8 @@
 /* fuzz_webui_behind.c: a chat and a task of any bytes. Input: the reply, a zero byte, the chat's body,
  * a zero byte, the task's body. Where the task's history is the end of the conversation, what is made of
  * the two is JSON that begins with the chat's messages, and the request that continues from the reply
- * is seen to continue.
+ * is seen to continue. The chat continues each earlier request of its own, and no other body that
+ * lacks a message of its.
  * covers: path/webui/chat_history.c path/dialect/behind.c
  */
 #include "lull/base/utf8.h"
@@ -90,6 +91,56 @@ static void try_task(const struct chat_history *h, struct span chat, struct span
     dialect_request_free(&request);
 }
 
+/* The messages of a readable body; 0: none. */
+static size_t count_messages(struct span body)
+{
+    struct json_doc doc;
+    size_t count = 0;
+    const struct json_node *list = json_get(json_read(body, &doc), SPAN("messages"));
+    if (doc.verdict == JSON_OK && json_is(list, JSON_ARRAY)) {
+        JSON_EACH(message, list)
+        {
+            (void)message;
+            count++;
+        }
+    }
+    json_doc_free(&doc);
+    return count;
+}
+
+/* As it was before each of its replies. */
+static void check_earlier(struct span chat, const struct dialect_request *request)
+{
+    size_t count = count_messages(chat);
+    for (size_t i = 0; i <= count; i++) {
+        struct buf earlier = {.max = SIZE_MAX}, text = {.max = SIZE_MAX};
+        bool repeats = false;
+        if (dialect_earlier_request(chat, i, &earlier, &text) == ERR_OK) {
+            require(i > 0 && i < count && count_messages(buf_span(&earlier)) == i);
+            require(dialect_sequel_of(buf_span(&earlier), buf_span(&text), request, &repeats) ==
+                    DIALECT_SEQUEL_CONTINUES);
+            require(repeats);
+        }
+        buf_free(&earlier);
+        buf_free(&text);
+    }
+}
+
+/* Of two bodies that are what they are. */
+static void check_strangers(struct span chat, struct span reply, struct span other,
+                            enum endpoint endpoint)
+{
+    struct dialect_request next;
+    bool repeats = false;
+    if (dialect_request_parse(other, endpoint, &next)) {
+        enum dialect_sequel sequel = dialect_sequel_of(chat, reply, &next, &repeats);
+        size_t before = count_messages(chat), now = count_messages(other);
+        require(sequel == DIALECT_SEQUEL_BRANCHES || before == 0 || now == 0 || now > before);
+        require(sequel != DIALECT_SEQUEL_CONTINUES || repeats);
+        dialect_request_free(&next);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct span all = span_make((const char *)data, size);
@@ -101,6 +152,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     bool known = chat_history_repeated_reply(said, size % 3 != 0, &reply) == ERR_OK &&
                  utf8_valid(buf_span(&reply)) && reply.len > 0;
     if (known && dialect_request_parse(chat, endpoint, &request)) {
+        check_earlier(chat, &request);
+        check_strangers(chat, buf_span(&reply), chat, endpoint);
+        check_strangers(chat, buf_span(&reply), all, endpoint);
         struct chat_history h;
         if (chat_history_read(&request, buf_span(&reply), &h) == ERR_OK) {
             try_task(&h, chat, all, buf_span(&reply), endpoint);

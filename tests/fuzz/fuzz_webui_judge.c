@@ -1,5 +1,5 @@
-/* fuzz_webui_judge.c: the judge of answers against a reader of its own. Input: one byte (kind), then
- * the content. The reader below is written after json.loads and JSON.parse and shares no code
+/* fuzz_webui_judge.c: the judge of answers against a reader of its own. Input: one byte (kind; whether
+ * the text was thought), then the text of an answer, or of a prompt of which the harmless answer is made. The reader below is written after json.loads and JSON.parse and shares no code
  * with lull's: an answer is good, empty or bad where that reader finds the member of the kind so.
  * covers: path/webui/validate.c path/webui/thoughts.c path/json/json_read.c
  */
@@ -285,36 +285,127 @@ static bool expected(struct descent *d, int kind, enum kind_shape shape, enum an
     return true;
 }
 
+static enum answer_verdict judge(const struct kind_policy *policy, enum kind_id kind,
+                                 enum finish finish, struct span content, struct span thinking)
+{
+    struct answer a;
+    answer_init(&a);
+    a.finish = finish;
+    require(buf_append_span(&a.content, content) == ERR_OK);
+    require(buf_append_span(&a.thinking, thinking) == ERR_OK);
+    enum answer_verdict verdict = answer_validate(&a, policy, (int)kind);
+    answer_free(&a);
+    return verdict;
+}
+
+static struct kind_policy policy_of(enum kind_id kind)
+{
+    const struct kind_info *info = kind_info(kind);
+    return (struct kind_policy){.cls = info->cls,
+                                .shape = info->shape,
+                                .shape_member = (char *)(uintptr_t)info->member,
+                                .answer = (char *)(uintptr_t)info->empty};
+}
+
+/* The kinds whose answer is an object. thought: the text is what the model thought, and it said
+ * nothing. */
+static void check_object(enum kind_id kind, struct span text, bool thought)
+{
+    struct kind_policy policy = policy_of(kind);
+    bool read = !thought || kind == KIND_TITLE || kind == KIND_TAGS || kind == KIND_FOLLOW_UP;
+    enum answer_verdict got =
+        judge(&policy, kind, FINISH_STOP, thought ? SPAN_NONE : text, thought ? text : SPAN_NONE);
+    struct span json = slice(text, kind == KIND_QUERY || kind == KIND_IMAGE_PROMPT);
+    require(judge(&policy, kind, FINISH_OTHER, text, text) == ANSWER_BAD);
+    require(!thought || judge(&policy, kind, FINISH_LENGTH, SPAN_NONE, text) == ANSWER_BAD);
+    if (!read || json.len == 0 || !utf8_valid(thought ? json : text)) {
+        require(got == ANSWER_BAD);
+    } else if (thoughts_unended(text) == SIZE_MAX) {
+        struct descent d = {(const unsigned char *)json.ptr,
+                            (const unsigned char *)json.ptr + json.len,
+                            kind != KIND_AUTOCOMPLETE,
+                            false,
+                            policy.shape_member,
+                            {0}};
+        enum answer_verdict want = ANSWER_BAD;
+        require(!expected(&d, (int)kind, policy.shape, &want) || got == want);
+    }
+}
+
+/* Any text that is not blank; of one that was cut off not even that. */
+static void check_text(struct span text)
+{
+    struct kind_policy policy = policy_of(KIND_CONTEXT_COMPACTION);
+    bool good = utf8_valid(text) && !is_blank(text);
+    enum answer_verdict got = judge(&policy, KIND_CONTEXT_COMPACTION, FINISH_STOP, text, SPAN_NONE);
+    require(good || got == ANSWER_BAD);
+    require(!good || thoughts_unended(span_trim(text)) != SIZE_MAX || got == ANSWER_GOOD);
+    require(judge(&policy, KIND_CONTEXT_COMPACTION, FINISH_LENGTH, text, SPAN_NONE) == ANSWER_BAD);
+}
+
+/* No picture is below U+00A9 but a key with its cap; any text with one behind it has one. */
+static void check_emoji(struct span text)
+{
+    struct kind_policy policy = policy_of(KIND_EMOJI);
+    struct buf more = {.max = SIZE_MAX};
+    bool ascii = true;
+    for (size_t i = 0; i < text.len; i++) {
+        ascii = ascii && (unsigned char)text.ptr[i] < 0x80;
+    }
+    enum answer_verdict got = judge(&policy, KIND_EMOJI, FINISH_STOP, text, SPAN_NONE);
+    require(got != ANSWER_EMPTY && (!ascii || got == ANSWER_BAD));
+    require(utf8_valid(text) || got == ANSWER_BAD);
+    require(buf_append_span(&more, text) == ERR_OK);
+    require(buf_append_span(&more, SPAN("\xF0\x9F\x98\x80")) == ERR_OK);
+    if (utf8_valid(text) && thoughts_unended(buf_span(&more)) == SIZE_MAX) {
+        require(judge(&policy, KIND_EMOJI, FINISH_STOP, buf_span(&more), SPAN_NONE) == ANSWER_GOOD);
+    }
+    buf_free(&more);
+}
+
+/* The harmless answer is one that its kind's parser reads: of a query the last thing that was asked. */
+static void check_harmless(struct span prompt)
+{
+    static const char open[] = "<chat_history>\n";
+    struct kind_policy policy = policy_of(KIND_QUERY);
+    struct dialect_request request = {.last_text = prompt};
+    struct buf out = {.max = SIZE_MAX};
+    require(answer_empty_content(&policy, KIND_QUERY, &request, &out) == ERR_OK);
+    struct descent d = {(const unsigned char *)out.data,
+                        (const unsigned char *)out.data + out.len,
+                        true,
+                        false,
+                        policy.shape_member,
+                        {0}};
+    enum answer_verdict want = ANSWER_BAD;
+    require(expected(&d, KIND_QUERY, policy.shape, &want) && want != ANSWER_BAD);
+    bool asked = span_find(prompt, span_of(open), 0) != SIZE_MAX &&
+                 span_find(prompt, SPAN("USER: "), 0) != SIZE_MAX;
+    require(d.seen.items == 0 || (d.seen.items == 1 && asked));
+    buf_clear(&out);
+    require(answer_empty_content(&policy, KIND_TAGS, &request, &out) == ERR_OK);
+    require(span_eq(buf_span(&out), span_of(policy.answer)));
+    buf_free(&out);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    enum { OBJECTS = 192, OBJECTS_THOUGHT = 96, TEXTS = 208, EMOJI = 224 };
     static const enum kind_id kinds[] = {KIND_TITLE, KIND_TAGS,         KIND_FOLLOW_UP,
                                          KIND_QUERY, KIND_AUTOCOMPLETE, KIND_IMAGE_PROMPT};
     if (size < 1) {
         return 0;
     }
-    enum kind_id kind = kinds[data[0] % (sizeof kinds / sizeof kinds[0])];
-    const struct kind_info *info = kind_info(kind);
-    struct kind_policy policy = {
-        .cls = info->cls, .shape = info->shape, .shape_member = (char *)(uintptr_t)info->member};
-    struct span content = span_make((const char *)data + 1, size - 1);
-    struct answer a;
-    answer_init(&a);
-    a.finish = FINISH_STOP;
-    require(buf_append_span(&a.content, content) == ERR_OK);
-    enum answer_verdict got = answer_validate(&a, &policy, (int)kind);
-    struct span json = slice(content, kind == KIND_QUERY || kind == KIND_IMAGE_PROMPT);
-    if (json.len == 0 || !utf8_valid(content)) {
-        require(got == ANSWER_BAD);
-    } else if (thoughts_unended(content) == SIZE_MAX) {
-        struct descent d = {(const unsigned char *)json.ptr,
-                            (const unsigned char *)json.ptr + json.len,
-                            kind != KIND_AUTOCOMPLETE,
-                            false,
-                            info->member,
-                            {0}};
-        enum answer_verdict want = ANSWER_BAD;
-        require(!expected(&d, (int)kind, info->shape, &want) || got == want);
+    struct span text = span_make((const char *)data + 1, size - 1);
+    if (data[0] < OBJECTS) {
+        check_object(kinds[data[0] % (sizeof kinds / sizeof kinds[0])], text,
+                     data[0] >= OBJECTS_THOUGHT);
+    } else if (data[0] < TEXTS) {
+        check_text(text);
+    } else if (data[0] < EMOJI) {
+        check_emoji(text);
+    } else if (utf8_valid(text)) {
+        check_harmless(text);
     }
-    answer_free(&a);
     return 0;
 }

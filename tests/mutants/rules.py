@@ -308,6 +308,8 @@ mutant(R, "an autocomplete waits max_hold at most", ADVANCE, "if (flight_is_comp
        "if (f == NULL) {\n        loop_timer_start", YIELD)
 mutant(R, "max_hold of [tasks] makes no completion wait longer", "sidecar/config/policies.c",
        "all.max_hold > default_max_hold(k);", "all.max_hold < 0;", ("unit.config.test_config_keys",))
+mutant(R, "enabled of [tasks] is not of a kind that cannot be switched off", "sidecar/config/policies.c",
+       "           !has_answer(r, k);", "           !has_answer(r, k) && false;", ("unit.config.test_config_values",))
 R = "configuration"
 WORDS, KEYS, ENVIRONMENT = (f"unit.config.test_config_{n}" for n in ("words", "keys", "environment"))
 mutant(R, "an empty variable is unset", "sidecar/config/environment.c",

@@ -275,6 +275,7 @@ static void what_holds_between_keys(void **state)
         assert_refused(rows[i][0], rows[i][1]);
     }
     assert_taken(UP "[tasks]\nenabled = no\n[task title]\nenabled = yes\n", "enabled = no");
+    assert_taken(UP "[tasks]\nenabled = no\n", "\ntask.image_prompt.enabled = yes  (default)\n");
 }
 
 static void set_is_section_key_value(void **state)
