@@ -16,8 +16,33 @@ static bool is_row_of(const struct origin *row, const struct upstream_settings *
            strcmp(row->socket, to->unix_socket) == 0;
 }
 
+struct origin_url *origin_url_take(struct origin *row)
+{
+    if (row->url == NULL) {
+        row->url = mem_new(sizeof *row->url);
+        row->url->uses = 1;
+        row->url->parsed = curl_url();
+        if (curl_url_set(row->url->parsed, CURLUPART_URL, row->origin, CURLU_PATH_AS_IS) !=
+            CURLUE_OK) {
+            curl_url_cleanup(row->url->parsed);
+            row->url->parsed = NULL;
+        }
+    }
+    row->url->uses++;
+    return row->url;
+}
+
+void origin_url_give(struct origin_url *url)
+{
+    if (url != NULL && --url->uses == 0) {
+        curl_url_cleanup(url->parsed);
+        free(url);
+    }
+}
+
 static void origin_free(struct origin *row)
 {
+    origin_url_give(row->url);
     free(row->name);
     free(row->origin);
     free(row->socket);

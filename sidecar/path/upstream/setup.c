@@ -17,9 +17,16 @@ static const size_t MAX_REQUEST_TEXT = (size_t)1024 * 1024;
 /* libcurl allocates one for each transfer. A task's answer is short; a model that is pulled is not. */
 static const long TASK_BUFFER = 16L * 1024, STREAM_BUFFER = 64L * 1024;
 
-/* Lines that suppress libcurl's own header of that name; the caller's of that name still go out. */
 static const char IDENTITY[] = "Accept-Encoding: identity";
-static const char *const suppressed[] = {"Accept:", "Content-Type:", "User-Agent:", "Expect:"};
+
+/* Headers that libcurl adds where there is none, and the lines that suppress them. Each line costs:
+ * libcurl goes through all of them a dozen times. */
+static const struct {
+    struct span name;
+    const char *line;
+} suppressed[] = {{{"Accept", 6}, "Accept:"},
+                  {{"Content-Type", 12}, "Content-Type:"},
+                  {{"Expect", 6}, "Expect:"}};
 enum {
     SUPPRESSED_COUNT = sizeof suppressed / sizeof suppressed[0],
     OWN_LINES = SUPPRESSED_COUNT + 2 + 8 /* task_header has 8 at most */
@@ -36,10 +43,11 @@ static char *text_add(struct buf *text, const struct span *parts, size_t count)
     return at;
 }
 
-static void add_line(struct upstream_call *call, char *line)
+/* libcurl only reads a line. */
+static void add_line(struct upstream_call *call, const char *line)
 {
     struct curl_slist *node = &call->lines[call->line_count];
-    node->data = line;
+    node->data = (char *)(uintptr_t)line;
     node->next = NULL;
     if (call->line_count > 0) {
         call->lines[call->line_count - 1].next = node;
@@ -47,10 +55,14 @@ static void add_line(struct upstream_call *call, char *line)
     call->line_count++;
 }
 
-static void add_header(struct upstream_call *call, const struct http_header *h)
+/* given: the headers of `suppressed` that there are, a bit each. */
+static void add_header(struct upstream_call *call, const struct http_header *h, unsigned *given)
 {
     const struct span line[] = {h->name, h->value.len == 0 ? SPAN(";") : SPAN(": "), h->value};
     add_line(call, text_add(&call->text, line, 3));
+    for (size_t i = 0; i < SUPPRESSED_COUNT; i++) {
+        *given |= span_eq_nocase(h->name, suppressed[i].name) ? 1U << i : 0;
+    }
 }
 
 /* Lines of the configuration for this request. */
@@ -63,35 +75,33 @@ static void add_headers(struct upstream_call *call, const struct upstream_reques
 {
     struct span lines = task_lines(req);
     struct http_header own;
+    unsigned given = 0;
     const struct span host[] = {SPAN("Host: "), span_of(req->to->host)};
     add_line(call, text_add(&call->text, host, 2));
-    for (size_t i = 0; i < SUPPRESSED_COUNT; i++) {
-        const struct span line = span_of(suppressed[i]);
-        add_line(call, text_add(&call->text, &line, 1));
-    }
     if (req->decode) {
-        const struct span line = span_of(IDENTITY);
-        add_line(call, text_add(&call->text, &line, 1));
+        add_line(call, IDENTITY);
     }
     for (size_t i = 0; i < req->header_count; i++) {
         const struct http_header *h = &req->headers[i];
         bool one_line = http_is_one_line(h->name) && http_is_one_line(h->value);
         if (one_line && http_lines_field(lines, h->name).ptr == NULL) {
-            add_header(call, h); /* another one would end the line: never sent */
+            add_header(call, h, &given); /* another one would end the line: never sent */
         }
     }
     while (http_lines_next(&lines, &own)) {
-        add_header(call, &own);
+        add_header(call, &own, &given);
+    }
+    for (size_t i = 0; i < SUPPRESSED_COUNT; i++) {
+        if ((given & 1U << i) == 0) {
+            add_line(call, suppressed[i].line);
+        }
     }
 }
 
 static size_t text_size(const struct upstream_request *req)
 {
     size_t size = req->method.len + strlen(req->to->base_path) + req->target.len + 2;
-    size += sizeof "Host: " + strlen(req->to->host) + sizeof IDENTITY;
-    for (size_t i = 0; i < SUPPRESSED_COUNT; i++) {
-        size += strlen(suppressed[i]) + 1;
-    }
+    size += sizeof "Host: " + strlen(req->to->host);
     for (size_t i = 0; i < req->header_count; i++) {
         size += req->headers[i].name.len + req->headers[i].value.len + 3;
     }
@@ -118,9 +128,20 @@ static void set_proxy(struct upstream_call *call, const char *proxy)
     SET(call, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
 }
 
+/* The URL as text, which is what errors name, and read: libcurl would read it and write it again for
+ * each call. */
+static void set_url(struct upstream_call *call, const struct upstream_settings *to)
+{
+    call->url = origin_url_take(call->origin);
+    SET(call, CURLOPT_URL, to->origin);
+    if (call->url->parsed != NULL) {
+        SET(call, CURLOPT_CURLU, call->url->parsed);
+    }
+}
+
 static void set_connection(struct upstream_call *call, const struct upstream_settings *to)
 {
-    SET(call, CURLOPT_URL, to->origin);
+    set_url(call, to);
     if (to->unix_socket[0] != '\0') {
         SET(call, CURLOPT_UNIX_SOCKET_PATH, to->unix_socket);
     }
@@ -156,13 +177,13 @@ static void set_reuse(struct upstream_call *call)
     SET(call, CURLOPT_CLOSESOCKETDATA, call->pool);
 }
 
-/* The chunks come as they are, until the head says otherwise (transfer.c). "" stands for all
- * encodings that libcurl knows; our own header line tells the server that none is wanted. */
+/* The chunks come as they are, until the head says otherwise (transfer.c). Any text makes libcurl
+ * decode all encodings that it knows; our own header line tells the server that none is wanted. */
 static void set_decoding(struct upstream_call *call)
 {
     SET(call, CURLOPT_HTTP_TRANSFER_DECODING, 0L);
     if (call->decode) {
-        SET(call, CURLOPT_ACCEPT_ENCODING, "");
+        SET(call, CURLOPT_ACCEPT_ENCODING, "identity");
     }
 }
 

@@ -58,6 +58,7 @@ static void call_free(struct upstream_call *call)
     buf_free(&call->queue);
     buf_free(&call->unread);
     head_free(&call->head);
+    origin_url_give(call->url);
     free(call->lines);
     free(call);
     pool->calls--;

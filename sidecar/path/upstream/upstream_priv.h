@@ -35,9 +35,17 @@ enum {
 
 /* ---- origin.c ---- */
 
+/* A URL that is read already. libcurl reads it again where a request is sent again: each call keeps
+ * it, also where its origin's row went to another one. */
+struct origin_url {
+    CURLU *parsed; /* NULL: libcurl could not read it */
+    size_t uses;
+};
+
 struct origin {
-    char *name;            /* the upstream's, for the log */
-    char *origin, *socket; /* NULL: a free row */
+    char *name;             /* the upstream's, for the log */
+    char *origin, *socket;  /* NULL: a free row */
+    struct origin_url *url; /* NULL: not used yet */
     mono_t used, resolved, distrusted_until;
 };
 
@@ -71,6 +79,9 @@ bool origin_is_distrusted(const struct upstream_pool *pool, const struct origin 
 /* Whether libcurl will connect to an address that it remembers. Counts a look-up where not. */
 bool origin_is_remembered(struct upstream_pool *pool, struct origin *row,
                           const struct upstream_settings *to);
+/* The URL of an origin, kept until it is given back (NULL is fine). */
+struct origin_url *origin_url_take(struct origin *row);
+void origin_url_give(struct origin_url *url);
 void origins_free(struct upstream_pool *pool);
 
 /* ---- response_head.c ---- */
@@ -117,6 +128,7 @@ struct upstream_call {
     void *ctx;
     const struct upstream_settings *to;
     struct origin *origin;
+    struct origin_url *url;
     CURL *easy;
     bool attached; /* the easy handle is in the multi handle */
     struct loop_deferred work;
