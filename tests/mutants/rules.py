@@ -765,7 +765,7 @@ mutant(R, "one name twice is ambiguous", JSON_READ, "if (node->type == JSON_OBJE
        "if (node->type == JSON_OBJECT && node == NULL) {", JSON_T)
 mutant(R, "the last of one name counts", "sidecar/path/json/json_members.c", "found = json_named(member, name) ? member : found;",
        "found = found == NULL && json_named(member, name) ? member : found;", JSON_T)
-mutant(R, "nested too deep is ambiguous", JSON_READ, "worse(r, r->open.len >= JSON_SAFE_DEPTH ? JSON_AMBIGUOUS : JSON_OK);",
+mutant(R, "nested too deep is ambiguous", JSON_READ, "worse(r, r->depth >= JSON_SAFE_DEPTH ? JSON_AMBIGUOUS : JSON_OK);",
        "worse(r, JSON_OK);", JSON_T)
 mutant(R, "a key is written in order", "sidecar/path/dialect/convert.c", "size_t i = c->normalized ? next_by_name(members, last) : n;",
        "size_t i = last == NULL || n > 0 ? n : 0;", CONVERT_T)
@@ -821,6 +821,7 @@ mutant(R, "bytes behind a head end the connection", TRANSFER,
        "return !call->to->tls && call->head_came == call->head_used;", "return !call->to->tls;", REUSE)
 mutant(R, "a 408 on an idle connection is of no request", TRANSFER, "call->head.status == 408 && call->reused",
        "call->head.status == 407 && call->reused", REUSE)
+mutant(R, "an address stays as long as its call", "sidecar/path/upstream/origin.c", "    row->url->uses++;\n    return row->url;", "    return row->url;", REUSE)
 mutant(R, "an address that refuses is looked up again", "sidecar/path/upstream/upstream.c",
        "return call->remembered && call->attempts == 0 &&", "return !call->remembered && call->attempts == 0 &&", REUSE)
 mutant(R, "an encoded answer is decoded", TRANSFER, "call->decoding = call->decode && h->encoded;",

@@ -189,7 +189,8 @@ bool exact_record_share(struct exact_record *v, const struct cache_key *key, str
 {
     struct span body = key->body;
     size_t most = body.len < request.len ? body.len : request.len;
-    size_t first = scan_common(body.ptr, request.ptr, most);
+    bool same = span_eq(body, request); /* most are */
+    size_t first = same ? most : scan_common(body.ptr, request.ptr, most);
     size_t last = scan_common_back(body.ptr + body.len, request.ptr + request.len, most - first);
     v->first = first;
     v->last = last;

@@ -31,39 +31,39 @@ static void take_count(int64_t *to, int64_t n)
 
 /* The words that servers end an answer with. `OTHER`: it is no answer, or not all of it. */
 static const struct {
-    const char *word;
+    struct span word;
     enum finish finish;
 } reasons[] = {
-    {"stop", FINISH_STOP},
-    {"eos", FINISH_STOP},
-    {"eos_token", FINISH_STOP},
-    {"end_turn", FINISH_STOP},
-    {"stop_sequence", FINISH_STOP},
-    {"length", FINISH_LENGTH},
-    {"max_tokens", FINISH_LENGTH},
-    {"model_length", FINISH_LENGTH},
-    {"max_output_tokens", FINISH_LENGTH},
-    {"content_filter", FINISH_OTHER},
-    {"safety", FINISH_OTHER},
-    {"recitation", FINISH_OTHER},
-    {"refusal", FINISH_OTHER},
-    {"tool_calls", FINISH_OTHER},
-    {"tool_use", FINISH_OTHER},
-    {"function_call", FINISH_OTHER},
-    {"load", FINISH_OTHER},
-    {"unload", FINISH_OTHER},
-    {"error", FINISH_OTHER},
-    {"abort", FINISH_OTHER},
-    {"cancelled", FINISH_OTHER},
+    {{"stop", 4}, FINISH_STOP},
+    {{"eos", 3}, FINISH_STOP},
+    {{"eos_token", 9}, FINISH_STOP},
+    {{"end_turn", 8}, FINISH_STOP},
+    {{"stop_sequence", 13}, FINISH_STOP},
+    {{"length", 6}, FINISH_LENGTH},
+    {{"max_tokens", 10}, FINISH_LENGTH},
+    {{"model_length", 12}, FINISH_LENGTH},
+    {{"max_output_tokens", 17}, FINISH_LENGTH},
+    {{"content_filter", 14}, FINISH_OTHER},
+    {{"safety", 6}, FINISH_OTHER},
+    {{"recitation", 10}, FINISH_OTHER},
+    {{"refusal", 7}, FINISH_OTHER},
+    {{"tool_calls", 10}, FINISH_OTHER},
+    {{"tool_use", 8}, FINISH_OTHER},
+    {{"function_call", 13}, FINISH_OTHER},
+    {{"load", 4}, FINISH_OTHER},
+    {{"unload", 6}, FINISH_OTHER},
+    {{"error", 5}, FINISH_OTHER},
+    {{"abort", 5}, FINISH_OTHER},
+    {{"cancelled", 9}, FINISH_OTHER},
 };
 
 /* A word that is not known says nothing: what ends such an answer is its end mark. */
 static void take_finish(struct assembler *a, const struct json_node *reason)
 {
     struct buf scratch = {.max = REASON_MAX};
-    struct span word = json_text_of(reason, &scratch);
-    for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++) {
-        if (span_eq_nocase(word, span_of(reasons[i].word))) {
+    struct span word = json_is(reason, JSON_STRING) ? json_text_of(reason, &scratch) : SPAN_NONE;
+    for (size_t i = 0; word.len > 0 && i < sizeof reasons / sizeof reasons[0]; i++) {
+        if (span_eq_nocase(word, reasons[i].word)) {
             a->answer.finish = reasons[i].finish;
             a->finish_seen = true;
             break;

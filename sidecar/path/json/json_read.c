@@ -15,8 +15,8 @@
  *   LOOSE       PYTHON, and raw control characters but NUL and escapes that do not exist, which
  *               models write
  *
- * The reader is a loop. The brackets that are open are kept in a buffer; the node of an open array
- * or object holds the index of the one around it in `size` until it closes. The verdict is strict
+ * The reader is a loop. The node of an open array or object holds the index of the one around it in
+ * `size` until it closes; where there are no nodes, a buffer holds the brackets that are open. The verdict is strict
  * in every grammar. Nodes and the verdict's tests of names cost nothing where only the extent is
  * asked for.
  */
@@ -36,7 +36,8 @@ enum {
 struct reader {
     const char *at, *end;
     enum json_grammar as;
-    struct buf open;      /* the open brackets */
+    size_t depth;         /* open brackets */
+    struct buf open;      /* they, where there are no nodes */
     struct json_doc *doc; /* NULL: only the extent is asked for */
     uint32_t top;         /* the node of the innermost open bracket */
     struct span name;     /* of the member whose value comes next */
@@ -263,11 +264,14 @@ static bool read_scalar(struct reader *r)
 static bool open_bracket(struct reader *r, char c)
 {
     uint32_t index = 0;
-    r->deep = r->as != JSON_JAVASCRIPT && r->open.len == PYTHON_DEPTH;
-    if (r->deep || buf_append_char(&r->open, c) != ERR_OK ||
-        !add_node(r, c == '{' ? JSON_OBJECT : JSON_ARRAY, &index)) {
+    r->deep = r->as != JSON_JAVASCRIPT && r->depth == PYTHON_DEPTH;
+    bool kept =
+        !r->deep && (r->doc != NULL ? add_node(r, c == '{' ? JSON_OBJECT : JSON_ARRAY, &index)
+                                    : buf_append_char(&r->open, c) == ERR_OK);
+    if (!kept) {
         return false;
     }
+    r->depth++;
     if (r->doc != NULL) {
         r->doc->nodes[index].size = r->top;
         r->top = index;
@@ -279,8 +283,9 @@ static bool open_bracket(struct reader *r, char c)
 /* Behind the bracket that closes the innermost array or object. */
 static void close_bracket(struct reader *r)
 {
-    r->open.len--;
+    r->depth--;
     if (r->doc == NULL) {
+        r->open.len--;
         return;
     }
     struct json_node *node = &r->doc->nodes[r->top];
@@ -311,9 +316,10 @@ static bool read_name(struct reader *r)
 /* Behind a value: the brackets that close there; then a comma, and in an object the next name. */
 static bool after_value(struct reader *r)
 {
-    while (r->open.len > 0) {
+    while (r->depth > 0) {
         skip_blanks(r);
-        bool object = r->open.data[r->open.len - 1] == '{';
+        bool object = r->doc != NULL ? r->doc->nodes[r->top].type == JSON_OBJECT
+                                     : r->open.data[r->open.len - 1] == '{';
         if (!skip_char(r, object ? '}' : ']')) {
             return skip_char(r, ',') && (!object || read_name(r));
         }
@@ -327,7 +333,7 @@ static bool read_value(struct reader *r)
 {
     skip_blanks(r);
     char c = r->at < r->end ? *r->at : '\0';
-    worse(r, r->open.len >= JSON_SAFE_DEPTH ? JSON_AMBIGUOUS : JSON_OK);
+    worse(r, r->depth >= JSON_SAFE_DEPTH ? JSON_AMBIGUOUS : JSON_OK);
     if (c != '{' && c != '[') {
         return read_scalar(r) && after_value(r);
     }
@@ -346,7 +352,7 @@ static bool read_all(struct reader *r)
     bool good = true;
     do {
         good = read_value(r);
-    } while (good && r->open.len > 0);
+    } while (good && r->depth > 0);
     buf_free(&r->open);
     return good;
 }
@@ -378,11 +384,7 @@ static const struct json_node *read_document(struct span text, enum json_grammar
     if (text.len == 0) {
         return NULL; /* text.ptr may be NULL */
     }
-    struct reader r = {.at = text.ptr,
-                       .end = text.ptr + text.len,
-                       .as = grammar,
-                       .open = {.max = text.len},
-                       .doc = doc};
+    struct reader r = {.at = text.ptr, .end = text.ptr + text.len, .as = grammar, .doc = doc};
     bool good = read_all(&r);
     bytes_read += (size_t)(r.at - text.ptr);
     doc->whole = good && json_blanks(r.at, r.end) == r.end;

@@ -459,6 +459,31 @@ static void a_name_that_moved_is_looked_up_again_at_once(void **state)
     assert_int_equal(look_ups, 3 * first); /* again, at the next call, then remembered */
 }
 
+/* More servers than there are rows for, while the call to the first is about to connect. */
+static void an_address_stays_as_long_as_its_call(void **state)
+{
+    enum { SERVERS = 64 };
+    static const struct answer answers[] = {{.bytes = LITERAL(OK)}};
+    static char origins[SERVERS][32];
+    struct world *w = *state;
+    struct upstream_request req = simple_get(w);
+    scripted_script(&w->server, answers, 1);
+    probe_start(&w->probe, &req);
+    for (int i = 0; i < SERVERS; i++) {
+        struct upstream_settings to = w->server.to;
+        struct probe other;
+        snprintf(origins[i], sizeof origins[i], "http://127.0.0.1:%d", i + 1);
+        to.origin = origins[i];
+        req.to = &to;
+        probe_init(&other, w);
+        probe_start(&other, &req);
+        probe_abort(&other);
+        probe_free(&other);
+    }
+    world_run(w);
+    assert_body(w, "ok");
+}
+
 static void one_that_stays_away_is_tried_twice(void **state)
 {
     struct world *w = *state;
@@ -499,6 +524,7 @@ int main(void)
         T(an_unknown_encoding_breaks),
         T(a_name_that_moved_is_looked_up_again_at_once),
         T(one_that_stays_away_is_tried_twice),
+        T(an_address_stays_as_long_as_its_call),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
