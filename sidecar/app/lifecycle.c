@@ -56,13 +56,10 @@ static void stop_daemon(struct daemon *d)
 
 static void report_warnings(struct daemon *d, struct buf *warnings)
 {
-    struct span all = buf_span(warnings);
-    bool known = span_eq(all, buf_span(&d->warned));
-    for (size_t at = 0; at < all.len && !known;) {
-        size_t end = span_find(all, SPAN("\n"), at);
-        end = end == SIZE_MAX ? all.len : end;
-        log_warn("config", "%.*s", (int)(end - at), all.ptr + at);
-        at = end + 1;
+    struct span rest = buf_span(warnings);
+    bool known = span_eq(rest, buf_span(&d->warned));
+    for (struct span line; !known && span_next(&rest, '\n', &line);) {
+        log_warn("config", "%.*s", (int)line.len, line.ptr);
     }
     buf_free(&d->warned);
     buf_move(&d->warned, warnings);

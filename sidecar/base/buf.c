@@ -79,6 +79,19 @@ size_t span_rfind(struct span hay, struct span needle)
     return SIZE_MAX;
 }
 
+bool span_next(struct span *rest, char separator, struct span *part)
+{
+    if (rest->len == 0) {
+        return false;
+    }
+    const char *end = memchr(rest->ptr, separator, rest->len);
+    size_t len = end == NULL ? rest->len : (size_t)(end - rest->ptr);
+    size_t used = end == NULL ? len : len + 1;
+    *part = span_make(rest->ptr, len);
+    *rest = span_make(rest->ptr + used, rest->len - used);
+    return true;
+}
+
 struct span span_trim(struct span s)
 {
     while (s.len > 0 && ascii_is_blank(s.ptr[0])) {

@@ -89,8 +89,7 @@ enum err os_random(void *out, size_t len)
     return ERR_OK;
 }
 
-/* Reads the beginning of a file as a text; returns its length, 0: there is none. */
-static size_t read_text(const char *path, char *out, size_t size)
+bool os_read_text(const char *path, char *out, size_t size)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     ssize_t n = fd < 0 ? -1 : read(fd, out, size - 1);
@@ -98,12 +97,12 @@ static size_t read_text(const char *path, char *out, size_t size)
         close(fd);
     }
     out[n > 0 ? n : 0] = '\0';
-    return n > 0 ? (size_t)n : 0;
+    return n >= 0;
 }
 
 bool os_boot_id(char *out, size_t size)
 {
-    return read_text("/proc/sys/kernel/random/boot_id", out, size) > 0;
+    return os_read_text("/proc/sys/kernel/random/boot_id", out, size) && out[0] != '\0';
 }
 
 static uint64_t status_kb(const char *text, const char *name)
@@ -117,7 +116,7 @@ void os_rss(uint64_t *anon, uint64_t *file)
     char text[4096];
     *anon = 0;
     *file = 0;
-    (void)read_text("/proc/self/status", text, sizeof text);
+    (void)os_read_text("/proc/self/status", text, sizeof text);
     *anon = status_kb(text, "RssAnon:");
     *file = status_kb(text, "RssFile:");
 }

@@ -195,13 +195,11 @@ static bool has_section(const struct config *c, struct span prefix)
 /* name: a line of its own in diff.names; false: it is there. */
 static bool add_name(struct diff *d, struct span name)
 {
-    struct span all = buf_span(d->names);
-    for (size_t at = 0; at < all.len;) {
-        size_t end = span_find(all, SPAN("\n"), at);
-        if (span_eq(span_make(all.ptr + at, end - at), name)) {
+    struct span rest = buf_span(d->names);
+    for (struct span line; span_next(&rest, '\n', &line);) {
+        if (span_eq(line, name)) {
             return false;
         }
-        at = end + 1;
     }
     buf_text(d->names, "%.*s\n", (int)name.len, name.ptr);
     return true;

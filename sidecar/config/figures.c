@@ -198,16 +198,11 @@ void savings_subtract(struct savings *from, const struct savings *s)
 
 bool figures_is_without_call(enum outcome outcome)
 {
-    static const enum outcome without[] = {
-        OUTCOME_HIT,        OUTCOME_TYPE_THROUGH, OUTCOME_STALE, OUTCOME_COLLAPSED,
-        OUTCOME_SUPERSEDED, OUTCOME_DEADLINE,     OUTCOME_BUSY,  OUTCOME_OBSOLETE,
-        OUTCOME_SENT,       OUTCOME_SWITCHED_OFF};
-    for (size_t i = 0; i < sizeof without / sizeof without[0]; i++) {
-        if (without[i] == outcome) {
-            return true;
-        }
-    }
-    return false;
+    static const bool without[] = {
+#define OUTCOME(id, name, without_call, help) [OUTCOME_##id] = (without_call),
+#include "lull/config/outcomes.def"
+    };
+    return without[outcome];
 }
 
 struct savings figures_savings(const struct task_figures *t)

@@ -241,12 +241,9 @@ void read_ini(struct assignments *r, const char *path, struct span text)
     if (span_starts(text, SPAN("\xef\xbb\xbf"))) {
         text = span_make(text.ptr + 3, text.len - 3);
     }
-    for (size_t at = 0; at < text.len;) {
-        size_t end = span_find(text, SPAN("\n"), at);
-        end = end == SIZE_MAX ? text.len : end;
+    for (struct span line; span_next(&text, '\n', &line);) {
         p.line++;
-        read_line(&p, span_make(text.ptr + at, end - at));
-        at = end + 1;
+        read_line(&p, line);
     }
     free(p.name);
 }

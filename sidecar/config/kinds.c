@@ -11,12 +11,12 @@ static const struct kind_info kinds[] = {
 };
 
 static const char *const names[] = {
-#define OUTCOME(id, name, help) [OUTCOME_##id] = name,
+#define OUTCOME(id, name, without_call, help) [OUTCOME_##id] = name,
 #include "lull/config/outcomes.def"
 };
 
 static const char *const helps[] = {
-#define OUTCOME(id, name, help) [OUTCOME_##id] = help,
+#define OUTCOME(id, name, without_call, help) [OUTCOME_##id] = help,
 #include "lull/config/outcomes.def"
 };
 

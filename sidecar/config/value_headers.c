@@ -56,12 +56,8 @@ bool value_read_headers(const struct option *o, const char *text, char **out, st
     struct span rest = span_of(text);
     bool good = rest.len <= VALUE_HEADERS_MAX;
     int64_t count = 0;
-    while (good && rest.len > 0) {
-        size_t end = span_find(rest, SPAN(";"), 0);
-        end = end == SIZE_MAX ? rest.len : end;
-        struct span entry = span_trim(span_make(rest.ptr, end));
-        rest = span_make(rest.ptr + end, rest.len - end);
-        rest = rest.len > 0 ? span_make(rest.ptr + 1, rest.len - 1) : rest;
+    for (struct span entry; good && span_next(&rest, ';', &entry);) {
+        entry = span_trim(entry);
         if (entry.len > 0) {
             good = ++count <= o->max && read_header(entry, &lines, why);
         }

@@ -74,13 +74,10 @@ static bool read_lines(struct question *q, struct span body)
         return span_trim(body).len == 0 ||
                refuse_line(q, line, "prefix=1 takes no models", SPAN_NONE);
     }
-    for (size_t at = 0; at < body.len; line++) {
-        size_t end = span_find(body, SPAN("\n"), at);
-        end = end == SIZE_MAX ? body.len : end;
-        if (!read_line(q, span_trim(span_make(body.ptr + at, end - at)), line)) {
+    for (struct span text; span_next(&body, '\n', &text); line++) {
+        if (!read_line(q, span_trim(text), line)) {
             return false;
         }
-        at = end + 1;
     }
     return q->spec.count > 0 ||
            refuse_line(q, line, "no model; write MODEL or MODEL@UPSTREAM", SPAN_NONE);

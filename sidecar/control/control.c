@@ -91,15 +91,12 @@ static void get_readyz(struct control *ctl, struct http_conn *c)
 /* One name a line into two arrays: those that took effect, those that wait for a restart. */
 static void sort_changes(struct span lines, cJSON *changed, cJSON *restart)
 {
-    for (size_t at = 0; at < lines.len;) {
-        size_t end = span_find(lines, SPAN("\n"), at);
-        end = end == SIZE_MAX ? lines.len : end;
-        char *name = mem_strndup(lines.ptr + at, end - at);
+    for (struct span line; span_next(&lines, '\n', &line);) {
+        char *name = mem_strndup(line.ptr, line.len);
         const struct option *o = option_of_name(name);
         cJSON *to = o != NULL && !o->reload ? restart : changed;
         cJSON_AddItemToArray(to, cJSON_CreateString(name));
         free(name);
-        at = end + 1;
     }
 }
 

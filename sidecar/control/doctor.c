@@ -56,13 +56,10 @@ static void add_disk(cJSON *to, const char *dir)
 
 static void add_warnings(cJSON *to, struct span lines)
 {
-    for (size_t at = 0; at < lines.len;) {
-        size_t end = span_find(lines, SPAN("\n"), at);
-        end = end == SIZE_MAX ? lines.len : end;
-        char *line = mem_strndup(lines.ptr + at, end - at);
-        cJSON_AddItemToArray(to, cJSON_CreateString(line));
-        free(line);
-        at = end + 1;
+    for (struct span line; span_next(&lines, '\n', &line);) {
+        char *text = mem_strndup(line.ptr, line.len);
+        cJSON_AddItemToArray(to, cJSON_CreateString(text));
+        free(text);
     }
 }
 

@@ -47,9 +47,10 @@ static bool refuse_word(struct buf *why, const char *text, struct span word)
     return false;
 }
 
-bool control_query_duration(struct span value, usec_t *out, struct buf *why)
+bool control_query_duration(struct span value, usec_t least, usec_t most, usec_t *out,
+                            struct buf *why)
 {
-    static const struct option duration = {.type = TYPE_DURATION, .max = INT64_MAX};
+    const struct option duration = {.type = TYPE_DURATION, .min = least, .max = most};
     return value_read(&duration, value.ptr, out, why);
 }
 
@@ -107,7 +108,7 @@ static bool take_parameter(void *ctx, struct span name, struct span value)
         return refuse_word(why, "empty condition: ", name);
     }
     if (span_eq(name, SPAN("older"))) {
-        bool ok = control_query_duration(value, &n, why);
+        bool ok = control_query_duration(value, 0, INT64_MAX, &n, why);
         q->filter.older.us = r->now.us > n ? r->now.us - n : 1;
         return ok;
     }
@@ -133,13 +134,9 @@ bool control_query_walk(struct span query, struct buf *text,
     if (buf_reserve(text, query.len * 2 + 16) != ERR_OK) {
         return refuse_word(why, "the query is too long", SPAN(""));
     }
-    for (size_t at = 0; at < query.len;) {
-        size_t end = span_find(query, SPAN("&"), at);
-        end = end == SIZE_MAX ? query.len : end;
-        struct span part = span_make(query.ptr + at, end - at);
+    for (struct span part; span_next(&query, '&', &part);) {
         size_t equals = span_find(part, SPAN("="), 0);
         struct span value;
-        at = end + 1;
         if (part.len == 0) {
             continue;
         }

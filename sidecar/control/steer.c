@@ -12,14 +12,11 @@
 static struct strings body_lines(struct span body)
 {
     struct strings lines = {mem_new((body.len + 1) * sizeof *lines.items), 0};
-    for (size_t at = 0; at < body.len;) {
-        size_t end = span_find(body, SPAN("\n"), at);
-        end = end == SIZE_MAX ? body.len : end;
-        struct span line = span_trim(span_make(body.ptr + at, end - at));
+    for (struct span line; span_next(&body, '\n', &line);) {
+        line = span_trim(line);
         if (line.len > 0) {
             lines.items[lines.count++] = mem_strndup(line.ptr, line.len);
         }
-        at = end + 1;
     }
     return lines;
 }
@@ -80,6 +77,8 @@ static void reply_paused(struct control *ctl, struct http_conn *c)
 
 /* ---- pauses ---- */
 
+static const usec_t PAUSE_MAX = 24 * 3600 * USEC_PER_S;
+
 struct pausing {
     int64_t us;
     struct buf *why;
@@ -87,14 +86,12 @@ struct pausing {
 
 static bool take_pause(void *ctx, struct span name, struct span value)
 {
-    static const struct option duration = {
-        .type = TYPE_DURATION, .min = 1, .max = 24 * 3600 * USEC_PER_S};
     struct pausing *p = ctx;
     if (!span_eq(name, SPAN("for"))) {
         buf_text(p->why, "pause takes for=60s");
         return false;
     }
-    return value_read(&duration, value.ptr, &p->us, p->why);
+    return control_query_duration(value, 1, PAUSE_MAX, &p->us, p->why);
 }
 
 void control_pause(struct control *ctl, struct http_conn *c)

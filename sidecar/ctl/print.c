@@ -101,7 +101,7 @@ static bool is_used(const cJSON *tasks, const char *name)
 static void print_tasks(const cJSON *tasks)
 {
     static const char *const outcomes[] = {
-#define OUTCOME(id, name, help) name,
+#define OUTCOME(id, name, without_call, help) name,
 #include "lull/config/outcomes.def"
     };
     enum { COUNT = sizeof outcomes / sizeof outcomes[0] };

@@ -31,7 +31,7 @@ GOOD = {
                                "void buf_free(void);\n\nint buf_len(void); /* bytes */\n",
     "include/lull/config/kinds.def": '/* kinds.def */\nKIND(TITLE, "title", "title_generation")\n'
                                    'KIND(TAGS, "tags", "tags_generation")\n',
-    "include/lull/config/outcomes.def": '/* outcomes.def */\nOUTCOME(HIT, "hits", "from the cache")\n',
+    "include/lull/config/outcomes.def": '/* outcomes.def */\nOUTCOME(HIT, "hits", true, "from the cache")\n',
     "include/lull/http/server.h": '/* server.h */\n#include "lull/base/buf.h"\n\n/* Serves. */\nvoid serve(void);\n',
     "include/lull/control/control.h": "/* control.h */\n\n/* Listens. */\nint control(void);\n",
     "sidecar/base/buf.c": '/* buf.c */\n#include "lull/base/buf.h"\n#include "base/priv.h"\n'

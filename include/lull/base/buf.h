@@ -51,6 +51,9 @@ bool span_ends(struct span s, struct span suffix);
 size_t span_find(struct span hay, struct span needle, size_t from);
 /* Last place of needle in hay; SIZE_MAX when absent. */
 size_t span_rfind(struct span hay, struct span needle);
+/* Takes the next part of *rest, up to the separator or to the end; *rest is what is behind it. false:
+ * *rest is empty. So "a\n\nb" and "a\n\nb\n" have three lines: "a", "" and "b". */
+bool span_next(struct span *rest, char separator, struct span *part);
 /* Without leading and trailing space, tab, CR, LF. */
 struct span span_trim(struct span s);
 

@@ -38,6 +38,9 @@ void os_hide_memory(void);
 void os_no_new_privileges(void);
 /* Fills out with random bytes of the system. ERR_IO. */
 MUST_CHECK enum err os_random(void *out, size_t len);
+/* Reads the first size - 1 bytes of a file as a text into out, which is terminated. false: it cannot
+ * be read, and the text is empty. */
+bool os_read_text(const char *path, char *out, size_t size);
 /* The id of this boot of the machine, as a terminated text of less than size bytes (64 are enough).
  * false: the system has none. */
 bool os_boot_id(char *out, size_t size);

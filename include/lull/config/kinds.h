@@ -42,7 +42,7 @@ struct kind_info {
 const struct kind_info *kind_info(enum kind_id id);
 
 enum outcome {
-#define OUTCOME(id, name, help) OUTCOME_##id,
+#define OUTCOME(id, name, without_call, help) OUTCOME_##id,
 #include "lull/config/outcomes.def"
     OUTCOME_COUNT
 };

@@ -40,17 +40,6 @@ void files_set_aside(const char *dir, const char *why)
     (void)unlink(from);
 }
 
-static bool read_small(const char *path, char *out, size_t size)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, out, size - 1);
-    if (fd >= 0) {
-        close(fd);
-    }
-    out[n > 0 ? n : 0] = '\0';
-    return n >= 0;
-}
-
 const char *files_reason(int code)
 {
     switch (code) {
@@ -105,7 +94,7 @@ static enum err take_lock(struct store *s, char *why, size_t why_size)
     }
     if (flock(s->lock_fd, LOCK_EX | LOCK_NB) != 0) {
         int errnum = errno;
-        (void)read_small(path, pid, sizeof pid);
+        (void)os_read_text(path, pid, sizeof pid);
         return files_lock_failed(s->dir, errnum, pid, why, why_size);
     }
     int n = snprintf(pid, sizeof pid, "%ld", (long)getpid());
@@ -126,7 +115,7 @@ static void apply_marks(const struct store *s)
         unlink(path);
     }
     path_of(path, sizeof path, s->dir, "unsynced");
-    if (read_small(path, was, sizeof was)) {
+    if (os_read_text(path, was, sizeof was)) {
         if (!os_boot_id(now, sizeof now) || strcmp(was, now) != 0) {
             files_set_aside(s->dir, "the machine went down before the cache was on disk");
         }

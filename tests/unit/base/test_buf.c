@@ -26,6 +26,23 @@ static void spans_compare_and_search(void **state)
     assert_span(span_trim(SPAN("  ")), "");
 }
 
+static void parts_end_at_their_separator(void **state)
+{
+    static const char *const texts[] = {"a;;b", "a;;b;"};
+    static const char *const parts[] = {"a", "", "b"};
+    struct span rest = SPAN_NONE, part;
+    (void)state;
+    assert_false(span_next(&rest, ';', &part));
+    for (size_t i = 0; i < 2; i++) {
+        rest = span_of(texts[i]);
+        for (size_t k = 0; k < 3; k++) {
+            assert_true(span_next(&rest, ';', &part));
+            assert_true(span_eq(part, span_of(parts[k])));
+        }
+        assert_false(span_next(&rest, ';', &part));
+    }
+}
+
 static void a_full_buffer_refuses_and_changes_nothing(void **state)
 {
     (void)state;
@@ -148,6 +165,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(spans_compare_and_search),
+        cmocka_unit_test(parts_end_at_their_separator),
         cmocka_unit_test(a_full_buffer_refuses_and_changes_nothing),
         cmocka_unit_test(json_is_escaped),
         cmocka_unit_test(consume_and_move),

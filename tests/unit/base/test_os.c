@@ -283,6 +283,23 @@ static void a_boot_has_one_id(void **state)
     assert_memory_equal(first, small, 8);
 }
 
+static void a_text_is_read_from_its_beginning(void **state)
+{
+    char path[] = "/tmp/lull-text-XXXXXX", text[8] = "before";
+    (void)state;
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_true(os_read_text(path, text, sizeof text)); /* an empty file can be read */
+    assert_string_equal(text, "");
+    assert_int_equal(write(fd, "0123456789", 10), 10);
+    assert_true(os_read_text(path, text, sizeof text));
+    assert_string_equal(text, "0123456");
+    close(fd);
+    unlink(path);
+    assert_false(os_read_text(path, text, sizeof text));
+    assert_string_equal(text, "");
+}
+
 /* In a child: it cannot be taken back. */
 static void a_hardened_process_hides_its_memory(void **state)
 {
@@ -360,6 +377,7 @@ int main(void)
         cmocka_unit_test(holes_in_the_heap_go_back),
         cmocka_unit_test(random_bytes_fill_the_whole_place),
         cmocka_unit_test(a_boot_has_one_id),
+        cmocka_unit_test(a_text_is_read_from_its_beginning),
         cmocka_unit_test(a_hardened_process_hides_its_memory),
         cmocka_unit_test(a_wait_ends_by_the_signal_or_at_its_time),
     };

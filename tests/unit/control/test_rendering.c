@@ -1,4 +1,5 @@
-/* test_rendering.c: the bodies of GET /stats and /metrics, and the events of GET /events. */
+/* test_rendering.c: the bodies of GET /stats and /metrics, the events of GET /events, and what the
+ * page knows of outcomes. */
 #include "support/check.h"
 
 #include "control/control_priv.h"
@@ -276,9 +277,29 @@ static void an_event_is_one_line(void **state)
     buf_free(&out);
 }
 
+extern const unsigned char page_html[];
+extern const size_t page_html_len;
+
+/* The page adds up the outcomes that needed no call of their own: the same as lull does. */
+static void the_page_knows_the_outcomes_without_a_call(void **state)
+{
+    struct span html = span_make((const char *)page_html, page_html_len);
+    size_t start = span_find(html, SPAN("const WITHOUT_CALL = ["), 0);
+    (void)state;
+    assert_true(start != SIZE_MAX);
+    struct span list = span_make(html.ptr + start, span_find(html, SPAN("];"), start) - start);
+    for (int i = 0; i < OUTCOME_COUNT; i++) {
+        char word[64];
+        snprintf(word, sizeof word, "\"%s\"", outcome_name((enum outcome)i));
+        bool listed = span_find(list, span_of(word), 0) != SIZE_MAX;
+        assert_int_equal(listed, figures_is_without_call((enum outcome)i));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_page_knows_the_outcomes_without_a_call),
         cmocka_unit_test(stats_have_each_figure_in_its_group),
         cmocka_unit_test(figures_of_observing_are_left_out_elsewhere),
         cmocka_unit_test(upstreams_show_what_is_in_force),
