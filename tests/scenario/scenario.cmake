@@ -8,7 +8,7 @@ foreach(source ${scenario_tests})
   target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR}/sidecar ${CMAKE_CURRENT_SOURCE_DIR})
   target_link_libraries(${name} PRIVATE lull_exchange lull_control PkgConfig::CMOCKA PkgConfig::CJSON)
   add_test(NAME scenario.${name} COMMAND ${name})
-  set_tests_properties(scenario.${name} PROPERTIES TIMEOUT 120)
+  set_tests_properties(scenario.${name} PROPERTIES TIMEOUT ${scenario_limit})
 endforeach()
 # It counts calls of the JSON readers.
 target_link_options(test_reading PRIVATE LINKER:--wrap=json_canonical LINKER:--wrap=json_edit

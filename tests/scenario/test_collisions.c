@@ -238,7 +238,7 @@ static void two_keys_have_one_hash(void **state)
     char *body = mem_strdup(ask_title("How are you?", "I am fine."));
     for (size_t round = 0; round < 2; round++) {
         for (size_t i = 0; i < 2; i++) {
-            snprintf(head[i], sizeof head[i], "Authorization: %s\r\n", keys[i]);
+            snprintf(head[i], sizeof head[i], "Authorization: %.*s\r\n", KEY, keys[i]);
             client_clear(a);
             client_post(a, "/v1/chat/completions", head[i], body);
             if (round == 0) {

@@ -38,6 +38,14 @@ static void assert_aborts(void (*run)(void), char *out, size_t size)
     assert_int_equal(WTERMSIG(status), SIGABRT);
 }
 
+/* An emulator can say more of a signal behind it. */
+static void assert_begins(const char *said, const char *line)
+{
+    if (strncmp(said, line, strlen(line)) != 0) {
+        fail_msg("\"%s\" instead of \"%s\"", said, line);
+    }
+}
+
 static void require_something_false(void)
 {
     require_failed("1 == 2", "some/file.c", 4070);
@@ -63,9 +71,9 @@ static void what_must_hold_is_said_with_its_place(void **state)
     char said[256];
     (void)state;
     assert_aborts(require_something_false, said, sizeof said);
-    assert_string_equal(said, "lull: broken invariant: 1 == 2 at some/file.c:4070\n");
+    assert_begins(said, "lull: broken invariant: 1 == 2 at some/file.c:4070\n");
     assert_aborts(require_at_line_0, said, sizeof said);
-    assert_string_equal(said, "lull: broken invariant: x at f:0\n");
+    assert_begins(said, "lull: broken invariant: x at f:0\n");
     assert_aborts(require_an_error_to_be_none, said, sizeof said);
     assert_non_null(strstr(said, "broken invariant: ERR_FULL at "));
     assert_aborts(have_nothing, said, sizeof said);

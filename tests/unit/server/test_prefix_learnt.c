@@ -291,23 +291,29 @@ static void what_this_program_could_not_have_written_is_not_taken(void **state)
     assert_int_equal(prefix_save(f.servers, &saved), ERR_OK);
     end(&f);
     size_t learnt = saved.len - sizeof(struct prefix_learnt);
-    const size_t places[] = {offsetof(struct prefix_learnt, gain[0].off),
-                             offsetof(struct prefix_learnt, gain[0].without),
-                             offsetof(struct prefix_learnt, gain[1].calls) + 7,
-                             offsetof(struct prefix_learnt, kinds[1].asked.count),
-                             offsetof(struct prefix_learnt, kinds[1].asked.wrong) + 6,
-                             offsetof(struct prefix_learnt, kinds[0].off_since) + 7,
-                             offsetof(struct prefix_learnt, token_us) + 7,
-                             offsetof(struct prefix_learnt, shown) + 7};
+    struct prefix_learnt l;
+    const struct {
+        size_t at, size;
+    } places[] = {
+        {offsetof(struct prefix_learnt, gain[0].off), sizeof l.gain[0].off},
+        {offsetof(struct prefix_learnt, gain[0].without), sizeof l.gain[0].without},
+        {offsetof(struct prefix_learnt, gain[1].calls), sizeof l.gain[1].calls},
+        {offsetof(struct prefix_learnt, kinds[1].asked.count), sizeof l.kinds[1].asked.count},
+        {offsetof(struct prefix_learnt, kinds[1].asked.wrong), sizeof l.kinds[1].asked.wrong},
+        {offsetof(struct prefix_learnt, kinds[0].off_since), sizeof l.kinds[0].off_since},
+        {offsetof(struct prefix_learnt, token_us), sizeof l.token_us},
+        {offsetof(struct prefix_learnt, shown), sizeof l.shown},
+    };
     for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
-        char *byte = saved.data + learnt + places[i];
-        char old = *byte;
-        *byte = (char)0xFF;
+        char *member = saved.data + learnt + places[i].at;
+        char old[sizeof(uint64_t)];
+        memcpy(old, member, places[i].size);
+        memset(member, 0xFF, places[i].size);
         begin(&again);
         prefix_load(again.servers, buf_span(&saved));
         assert_int_equal(look(&again, PREFIX_FIRST, NOW), PREFIX_REASON_NONE);
         end(&again);
-        *byte = old;
+        memcpy(member, old, places[i].size);
     }
     begin(&again);
     prefix_load(again.servers, buf_span(&saved));

@@ -662,6 +662,40 @@ static void pages_that_a_damaged_count_names_are_not_freed(void **state)
     }
 }
 
+static volatile uintptr_t fault;
+
+static void on_fault(int signo, siginfo_t *info, void *context)
+{
+    const uintptr_t page = 4096; /* a system may leave the rest of the address out */
+    (void)signo;
+    (void)context;
+    _exit((uintptr_t)info->si_addr / page == fault / page ? 0 : 77);
+}
+
+static void fault_behind_the_end_of_a_file(void)
+{
+    struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO};
+    FILE *file = tmpfile();
+    const volatile char *map = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fileno(file), 0);
+    fault = (uintptr_t)map;
+    sigaction(SIGBUS, &action, NULL);
+    _exit(map[0] + 1);
+}
+
+/* Whether the system says where a fault was. QEMU 7.2 swaps the halves of the address for s390x. */
+static bool is_place_of_a_fault_said(void)
+{
+    int status = 0;
+    pid_t child = fork();
+    if (child == 0) {
+        fault_behind_the_end_of_a_file();
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_true(WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 77);
+    return WEXITSTATUS(status) == 0;
+}
+
 /* In a child: what is read of a value after it was given out is not there any more. */
 static void read_what_was_cut(void)
 {
@@ -688,6 +722,9 @@ static void a_file_that_is_cut_under_a_value_leaves_a_mark(void **state)
     static char value[100000];
     int status = 0;
     (void)state;
+    if (!is_place_of_a_fault_said()) {
+        skip();
+    }
     struct store *s = store_begin(SIZE);
     memset(value, 'a', sizeof value);
     put(s, STORE_ANSWER, 1, span_make(value, sizeof value), FAR);
