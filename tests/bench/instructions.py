@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""User instructions of lulld per hit and per miss, by callgrind: figures that repeat.
+"""User instructions of lulld per hit, miss, chat and chunk, by callgrind: figures that repeat.
 
 usage: LULL_BIN_DIR=build tests/bench/instructions.py [--top N] [--only NAME] [--check | --write]
 
 A figure is the difference between two runs, with COUNT and with 2 x COUNT requests over one kept-open
-connection, divided by COUNT: start, stop and the first request fall out. The loop's thread and the
+connection, or with so many chunks of one chat, divided by COUNT: start, stop and the first request fall
+out. A chunk comes by itself; the answer of the other chats comes in one piece. The loop's thread and the
 writer's thread are counted apart. Exact hits are of entries that are on disk; a type-through is the
 rest of a suggestion for shorter text under 4 KB of context, word by word. --top prints the functions
 that cost most. --write keeps the figures in instructions.json, and in the table of
@@ -44,6 +45,8 @@ ROWS = {  # name: (what, bytes of the body or of its context, requests)
     "through_4k": ("type-through", 4096, 8 * len(TYPED)),
     "miss_2k": ("miss", 2048, 60),
     "miss_8k": ("miss", 8192, 60),
+    "chat_1k": ("chat", 1024, 30),
+    "chunk": ("chunk", 1024, 100),  # chunks of one chat
 }
 THREADS = ("loop", "writer")
 
@@ -59,6 +62,8 @@ def counted(what, size, i):
     """Request `i` of a row, and what its answer says."""
     if what == "type-through":
         return bodies.completion(size, i % BODIES, TYPED[i % len(TYPED)]), b"detail=type-through"
+    if what == "chat":
+        return stub.chat(size, i), b"data: [DONE]"
     return (stub.title(size, i), b"lull; fwd") if what == "miss" else (asked_first(what, size)[i % BODIES], b"lull; hit")
 
 
@@ -157,7 +162,9 @@ def run(what, size, count, folder, model):
     daemon = Daemon(folder, model, out)
     for body in asked_first(what, size):  # a start holds no suggestions
         daemon.client.ask(body)
-    for i in range(count):
+    if what == "chunk":
+        daemon.client.chat(stub.chat(size, **{stub.CHUNKS: count}), count, model.wanted)
+    for i in range(0 if what == "chunk" else count):
         body, mark = counted(what, size, i)
         answer = daemon.client.ask(body)
         if mark not in answer:
@@ -205,7 +212,8 @@ def table(found):
     lines = ["| request | loop's thread | writer's thread |", "|---|---|---|"]
     for name, figures in found.items():
         what, size, _ = ROWS[name]
-        lines.append(f"| {what}, {size // 1024} KB{of_context(what)} | {figures['loop']:,} | {figures['writer']:,} |")
+        title = "chunk of a chat" if what == "chunk" else f"{what}, {size // 1024} KB{of_context(what)}"
+        lines.append(f"| {title} | {figures['loop']:,} | {figures['writer']:,} |")
     return "\n".join(lines)
 
 

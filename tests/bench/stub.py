@@ -23,10 +23,10 @@ def title(size, number=0):
     return body(words).encode()
 
 
-def chat(size):
-    """The body of a streamed chat."""
-    text = f"{0:08d} " + ("word " * (size // 5))
-    return json.dumps({"model": "m", "messages": [{"role": "user", "content": text[:size - 80]}], "stream": True},
+def chat(size, number=0, **more):
+    """The body of a streamed chat; another one for every number."""
+    text = f"{number:08d} " + ("word " * (size // 5))
+    return json.dumps({"model": "m", "messages": [{"role": "user", "content": text[:size - 80]}], "stream": True, **more},
                       separators=(",", ":")).encode()
 
 
@@ -37,9 +37,6 @@ def chunk(delta, finish=None):
 
 def answer(content_type, body, status="200 OK"):
     return f"HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
-
-
-
 
 
 def whole(content):
@@ -55,6 +52,9 @@ def streamed(content):
                   + b"data: [DONE]\n\n")
 
 
+CHUNKS = "chunks"  # in a chat's body: how many chunks are its answer; each is sent when the client wants it
+CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+CHUNK_PAUSE = 0.005  # lulld waits again before the next chunk comes
 MISSING = answer("application/json", b"{}", "404 Not Found")
 
 
@@ -72,13 +72,28 @@ def read_message(reader):
     return head, reader.read(length)
 
 
+def framed(piece):
+    return f"{len(piece):x}\r\n".encode() + piece + b"\r\n"
+
+
 class Handler(socketserver.StreamRequestHandler):
+    def stream(self, count):
+        """A chat of `count` chunks, and its end with the last of them."""
+        self.wfile.write(CHUNKED)
+        for i in range(count):
+            self.server.wanted.acquire()
+            time.sleep(CHUNK_PAUSE)
+            end = framed(chunk({}, "stop") + b"data: [DONE]\n\n") + framed(b"") if i == count - 1 else b""
+            self.wfile.write(framed(chunk({"content": f"word {i} "})) + end)
+
     def handle(self):
         self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         while (message := read_message(self.rfile)) is not None:
             head, body = message
             if not head.startswith(b"POST "):
                 self.wfile.write(MISSING)
+            elif f'"{CHUNKS}":'.encode() in body:
+                self.stream(json.loads(body)[CHUNKS])
             else:
                 time.sleep(self.server.delay)
                 content = self.server.completion if b"autocompletion" in body else TITLE
@@ -106,6 +121,7 @@ class Model:
     def __enter__(self):
         self.server = Server(("127.0.0.1", 0), Handler)
         self.server.delay, self.server.completion = self.delay, self.completion
+        self.server.wanted = self.wanted = threading.Semaphore(0)
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         return self
@@ -132,6 +148,19 @@ class Asker:
         if message is None:
             raise OSError("the connection was closed")
         return b"".join(message)
+
+    def read_chunk(self):
+        return self.reader.read(int(self.reader.readline(), 16) + 2)[:-2]
+
+    def chat(self, body, count, wanted):
+        """A chat of `count` chunks, each of which the model server sends when `wanted` is released."""
+        self.socket.sendall(f"{self.head}{len(body)}\r\n\r\n".encode() + body)
+        read_message(self.reader)
+        for _ in range(count):
+            wanted.release()
+            self.read_chunk()
+        while self.read_chunk():
+            pass
 
     def close(self):
         self.reader.close()

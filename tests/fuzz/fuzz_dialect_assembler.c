@@ -1,12 +1,14 @@
 /* fuzz_dialect_assembler.c: any bytes as a model server's answer. Input: one byte (dialect and
- * content type), then the body. However the body is cut, the answer is the same; and it is never
- * whole where the transport was not.
- * covers: path/dialect/assemble.c path/dialect/events.c
+ * content type), then the body. However the body is cut, and whether each event is read as JSON or
+ * compared with the one before, the answer is the same; and it is never whole where the transport was
+ * not.
+ * covers: path/dialect/assemble.c path/dialect/events.c path/dialect/repeat.c
  */
 #include "lull/path/dialect/answer.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+/* step 0: line by line, and no event is compared with the one before. */
 static enum assembled assemble(struct assembler *a, uint8_t flags, struct span body, size_t step,
                                bool whole)
 {
@@ -15,9 +17,14 @@ static enum assembled assemble(struct assembler *a, uint8_t flags, struct span b
     static const enum endpoint endpoints[] = {ENDPOINT_CHAT, ENDPOINT_OLLAMA_CHAT,
                                               ENDPOINT_OLLAMA_GENERATE, ENDPOINT_CHAT};
     assembler_init(a, endpoints[flags & 3], span_of(types[flags >> 2 & 3]));
-    for (size_t at = 0; at < body.len; at += step) {
-        size_t n = body.len - at < step ? body.len - at : step;
+    for (size_t at = 0, n = 0; at < body.len; at += n) {
+        const char *lf = memchr(body.ptr + at, '\n', body.len - at);
+        size_t line = lf == NULL ? body.len - at : (size_t)(lf - body.ptr) + 1 - at;
+        n = step == 0 ? line : body.len - at < step ? body.len - at : step;
         assembler_feed(a, span_make(body.ptr + at, n));
+        if (step == 0) {
+            buf_clear(&a->form.json);
+        }
     }
     return assembler_finish(a, whole);
 }
@@ -51,6 +58,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         }
         assembler_free(&cut);
     }
+    require(assemble(&cut, data[0], body, 0, true) == got && cut.odd == whole.odd);
+    require(span_eq(buf_span(&cut.answer.content), buf_span(&whole.answer.content)));
+    require(span_eq(buf_span(&cut.answer.thinking), buf_span(&whole.answer.thinking)));
+    assembler_free(&cut);
     require(assemble(&cut, data[0], body, 5, false) != ASSEMBLED_WHOLE);
     assembler_free(&cut);
     if (got == ASSEMBLED_WHOLE) {

@@ -744,6 +744,12 @@ mutant(R, "a finish reason ends an answer", ASSEMBLE_C, "bool ended = a->ended |
        "bool ended = a->ended;", ASSEMBLE_T)
 mutant(R, "text behind a finish reason takes it back", EVENTS_C, "a->finish_seen = false;", "(void)before;", ASSEMBLE_T)
 mutant(R, "an empty error is none", ASSEMBLE_C, "    if (!empty) {", "    if (error != NULL) {", ASSEMBLE_T)
+REPEAT_C = "sidecar/path/dialect/repeat.c"
+mutant(R, "a repeated event has one text", REPEAT_C, "if (said->count != 1 ||", "if (said->count == 0 ||", ASSEMBLE_T)
+mutant(R, "a whole message is said once", REPEAT_C, "said->anywhere || more ||", "more ||", ASSEMBLE_T)
+mutant(R, "a repeated event is equal behind its text", REPEAT_C, "form->json.len) || at != end) {", "from) || at > end) {", ASSEMBLE_T)
+mutant(R, "a string ends at its own quote", REPEAT_C, "p += code ? 5 : 1;", "p += code ? 5 : 0;", ASSEMBLE_T)
+mutant(R, "an event that is read gives its form up", REPEAT_C, "    buf_clear(&form->json);\n", "", ASSEMBLE_T)
 mutant(R, "silence behind the end is the end", CALL, "finished ? END_WAIT : flight_upstream(f)->stall_timeout",
        "finished ? 10 * END_WAIT : flight_upstream(f)->stall_timeout", FLIGHT_T)
 mutant(R, "no wait goes beyond answer_timeout", CALL, "most < left ? most : left", "most", FLIGHT_T)

@@ -30,8 +30,7 @@ void answer_free(struct answer *a)
     buf_free(&a->thinking);
 }
 
-/* Appends a string's text. */
-static void append_text(struct assembler *a, struct buf *to, const struct json_node *text)
+void assemble_string(struct assembler *a, struct buf *to, const struct json_node *text)
 {
     size_t before = to->len;
     if (!json_append_text(text, to)) {
@@ -42,13 +41,18 @@ static void append_text(struct assembler *a, struct buf *to, const struct json_n
         to->len = before;
         a->too_large = true;
     }
-    a->first_token_seen = a->first_token_seen || to->len > before;
+    if (to->len > before) {
+        a->first_token_seen = true;
+        a->said.count++;
+        a->said.raw = text->raw;
+        a->said.thinking = to == &a->answer.thinking;
+    }
 }
 
 void assemble_text(struct assembler *a, struct buf *to, const struct json_node *text)
 {
     if (json_is(text, JSON_STRING)) {
-        append_text(a, to, text);
+        assemble_string(a, to, text);
     } else if (json_is(text, JSON_ARRAY)) {
         JSON_EACH(part, text)
         {
@@ -59,7 +63,7 @@ void assemble_text(struct assembler *a, struct buf *to, const struct json_node *
                 a->odd = true;
                 return;
             }
-            append_text(a, to, piece);
+            assemble_string(a, to, piece);
         }
     } else if (text != NULL && text->type != JSON_NULL) {
         a->odd = true;
@@ -137,6 +141,7 @@ void assembler_init(struct assembler *a, enum endpoint endpoint, struct span con
     answer_init(&a->answer);
     buf_init(&a->line, LINE_MAX_BYTES);
     buf_init(&a->error, ERROR_MAX);
+    buf_init(&a->form.json, EVENT_FORM_MAX);
     if (http_is_type(content_type, SPAN("text/html"))) {
         a->format = FORMAT_ODD;
     } else if (http_is_type(content_type, SPAN("application/x-ndjson"))) {
@@ -149,18 +154,24 @@ void assembler_free(struct assembler *a)
     answer_free(&a->answer);
     buf_free(&a->line);
     buf_free(&a->error);
+    buf_free(&a->form.json);
 }
 
 size_t assembler_room(const struct assembler *a)
 {
-    return a->answer.content.cap + a->answer.thinking.cap + a->line.cap + a->error.cap;
+    return a->answer.content.cap + a->answer.thinking.cap + a->line.cap + a->error.cap +
+           a->form.json.cap;
 }
 
 static void read_event(struct assembler *a, struct span json, bool streamed)
 {
     struct json_doc doc;
+    if (streamed && event_repeats(a, json)) {
+        return;
+    }
     const struct json_node *root = json_read(json, &doc);
     a->event_seen = true;
+    a->said = (struct event_said){0};
     if (!doc.whole || !json_is(root, JSON_OBJECT)) {
         a->odd = true;
     } else if (endpoint_dialect(a->endpoint) == DIALECT_OLLAMA) {
@@ -168,6 +179,7 @@ static void read_event(struct assembler *a, struct span json, bool streamed)
     } else {
         openai_event(a, root, streamed);
     }
+    event_keep_form(a, json, root);
     json_doc_free(&doc);
 }
 

@@ -19,6 +19,17 @@ const struct json_node *find_error(const struct json_node *root);
 void assemble_error(struct assembler *a, const struct json_node *root,
                     const struct json_node *error);
 
+enum { EVENT_FORM_MAX = 2048 };
+
+/* assemble.c: appends a string's text to content or thinking. */
+void assemble_string(struct assembler *a, struct buf *to, const struct json_node *text);
+
+/* repeat.c: reads an event that differs from the one before only in its text. false: it is another
+ * one, and nothing was read of it. */
+bool event_repeats(struct assembler *a, struct span json);
+/* repeat.c: keeps the form of an event that has been read; forgets the one before. */
+void event_keep_form(struct assembler *a, struct span json, const struct json_node *root);
+
 /* load.c: the options that Ollama loads a model again for. */
 enum { LOAD_OPTIONS = 6 };
 extern const struct span load_options[LOAD_OPTIONS];

@@ -121,6 +121,7 @@ static void take_choice(struct assembler *a, const struct json_node *choice, boo
     /* Some servers send the whole message as the only event of a stream. After deltas it would be
      * said twice. */
     bool takes_whole = delta == NULL && (!streamed || before == 0);
+    a->said.anywhere = takes_whole;
     const struct json_node *message =
         takes_whole ? json_given(choice, SPAN("message")) : json_given(choice, SPAN("delta"));
     if (!json_is(message, JSON_OBJECT) && (!streamed || message != NULL)) {

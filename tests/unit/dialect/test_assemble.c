@@ -6,6 +6,7 @@
 #include "lull/path/dialect/answer.h"
 
 #include <stdio.h>
+#include <string.h>
 
 static const char *const SSE = "text/event-stream";
 static const char *const NDJSON = "application/x-ndjson";
@@ -311,6 +312,122 @@ static void figures_are_taken_within_bounds(void **state)
     }
 }
 
+/* ---- events that differ from the one before only in their text ---- */
+
+/* Feeds line by line. reads: every event is read as JSON, whatever was before it. Returns how many
+ * were not. */
+static int feed_by_line(struct assembler *a, const struct row *row, bool reads)
+{
+    int compared = 0;
+    assembler_init(a, row->endpoint, span_of(*row->type));
+    for (const char *at = row->body; *at != '\0';) {
+        size_t n = strcspn(at, "\n") + 1;
+        a->said.count = 99; /* reading an event counts its texts from 0 */
+        assembler_feed(a, span_make(at, n));
+        bool event = at[n - 2] == '}' && !a->failed && !a->ended;
+        compared += event && a->said.count >= 99 ? 1 : 0;
+        if (reads) {
+            buf_clear(&a->form.json);
+        }
+        at += n;
+    }
+    return compared;
+}
+
+#define SAYS(text) "{\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{" text "}}]}"
+#define EVENT(text) "data: " SAYS(text) "\n\n"
+#define TEXT(text) EVENT("\"content\":\"" text "\"")
+#define THOUGHT(text) EVENT("\"reasoning_content\":\"" text "\"")
+#define OLLAMA(time, text)                                                                         \
+    "{\"model\":\"m\",\"created_at\":" time ",\"message\":{\"content\":\"" text                    \
+    "\"},\"done\":false}\n"
+#define OLLAMA_END "{\"message\":{\"content\":\"\"},\"done\":true,\"done_reason\":\"stop\"}\n"
+
+static const struct repeated {
+    struct row row;
+    int compared;
+} repeated[] = {
+    {{ENDPOINT_CHAT, &SSE, TEXT("a") TEXT("bcd") TEXT("") TEXT("e") STOP DONE, 0, "abcde"}, 3},
+    {{ENDPOINT_CHAT, &SSE,
+      TEXT("a") TEXT("\\n\\\"") TEXT("\xC3\xA9") TEXT("\\u00e9\\ud83d\\ude00") STOP, 0,
+      "a\n\"\xC3\xA9\xC3\xA9\xF0\x9F\x98\x80"},
+     3},
+    {{ENDPOINT_CHAT, &SSE, TEXT("a") ": comment\n\n" TEXT("b") STOP, 0, "ab"}, 1},
+    {{ENDPOINT_CHAT, &SSE, THOUGHT("a") THOUGHT("b") TEXT("c") TEXT("d") STOP, 0, "cd"}, 2},
+    {{ENDPOINT_OLLAMA_CHAT, &NDJSON,
+      OLLAMA("\"10:00:00.1\"", "a") OLLAMA("\"10:00:00.12\"", "b") OLLAMA("\"\"", "c") OLLAMA_END,
+      0, "abc"},
+     2},
+    {{ENDPOINT_OLLAMA_CHAT, &NDJSON, OLLAMA("1", "a") OLLAMA("1", "b") OLLAMA("2", "c") OLLAMA_END,
+      0, "abc"},
+     1},
+    {{ENDPOINT_OLLAMA_GENERATE, &NDJSON,
+      "{\"response\":\"a\",\"created_at\":\"1\"}\n{\"response\":\"bb\",\"created_at\":\"22\"}\n"
+      "{\"response\":\"\",\"done\":true}\n",
+      0, "abb"},
+     1},
+    /* what has another effect is read */
+    {{ENDPOINT_CHAT, &SSE, TEXT("\\ud83d") TEXT("a") STOP, ASSEMBLED_ODD, NULL}, 0},
+    {{ENDPOINT_CHAT, &SSE, TEXT("a") TEXT("\\u0000") TEXT("b") STOP, ASSEMBLED_ODD, NULL}, 2},
+    {{ENDPOINT_CHAT, &SSE, TEXT("a") TEXT("b\\x") STOP, ASSEMBLED_ODD, NULL}, 0},
+    {{ENDPOINT_CHAT, &SSE, TEXT("a") TEXT("b\001") STOP, 0, "ab\001"}, 0},
+    {{ENDPOINT_CHAT, &SSE, TEXT("a") "data: " SAYS("\"content\":\"b\"") " x\n\n" STOP,
+      ASSEMBLED_ODD, NULL},
+     0},
+    {{ENDPOINT_CHAT, &SSE,
+      TEXT("a") EVENT("\"content\":\"b\",\"tool_calls\":[{\"id\":\"1\"}]") STOP, ASSEMBLED_ODD,
+      NULL},
+     0},
+    {{ENDPOINT_CHAT, &SSE,
+      TEXT("a") TEXT("b") "data: "
+                          "{\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"c\"}"
+                          ",\"finish_reason\":\"stop\"}]}\n\n" DONE,
+      0, "abc"},
+     1},
+    {{ENDPOINT_CHAT, &SSE,
+      EVENT("\"content\":\"a\",\"reasoning\":\"x\"") EVENT("\"content\":\"a\",\"reasoning\":\"y\"")
+          STOP,
+      0, "aa"},
+     0},
+    {{ENDPOINT_CHAT, &SSE, "data: " WHOLE("\"a\"") "\n\ndata: " WHOLE("\"b\"") "\n\n" DONE, 0, "a"},
+     0},
+    {{ENDPOINT_CHAT, &SSE,
+      "data: {\"choices\":[{\"message\":{\"content\":\"a\"}}]}\n\n"
+      "data: {\"choices\":[{\"message\":{\"content\":\"b\"}}]}\n\n" DONE,
+      0, "a"},
+     0},
+    {{ENDPOINT_CHAT, &SSE, TEXT("a") DONE TEXT("b"), 0, "a"}, 0},
+    {{ENDPOINT_CHAT, &SSE, TEXT("a") "data: {\"error\":\"x\"}\n\n" TEXT("b"), ASSEMBLED_ERROR,
+      NULL},
+     0},
+};
+
+static void a_repeated_event_has_the_effect_of_one_that_is_read(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof repeated / sizeof repeated[0]; i++) {
+        const struct row *row = &repeated[i].row;
+        struct assembler fast, slow;
+        int compared = feed_by_line(&fast, row, false);
+        assert_int_equal(feed_by_line(&slow, row, true), 0);
+        enum assembled got = assembler_finish(&fast, true);
+        struct span content = buf_span(&fast.answer.content);
+        bool same = assembler_finish(&slow, true) == got && fast.odd == slow.odd &&
+                    span_eq(content, buf_span(&slow.answer.content)) &&
+                    span_eq(buf_span(&fast.answer.thinking), buf_span(&slow.answer.thinking)) &&
+                    fast.answer.finish == slow.answer.finish &&
+                    fast.answer.tokens_out == slow.answer.tokens_out;
+        bool right =
+            got == row->want && (row->content == NULL || span_eq(content, span_of(row->content)));
+        if (!same || !right || compared != repeated[i].compared) {
+            fail_msg("%s: %d, content %.*s, %d compared", row->body, (int)got, (int)content.len,
+                     content.ptr, compared);
+        }
+        assembler_free(&fast);
+        assembler_free(&slow);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -320,6 +437,7 @@ int main(void)
         cmocka_unit_test(finish_reasons_are_told_apart),
         cmocka_unit_test(the_end_is_known_before_the_transport_ends),
         cmocka_unit_test(figures_are_taken_within_bounds),
+        cmocka_unit_test(a_repeated_event_has_the_effect_of_one_that_is_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -52,6 +52,25 @@ enum assembled {
     ASSEMBLED_TOO_LARGE,
 };
 
+/* What the event that is being read adds to the answer's texts. */
+struct event_said {
+    unsigned count;  /* texts that are not empty */
+    struct span raw; /* the last of them */
+    bool thinking;   /* it is thinking */
+    bool anywhere;   /* its place is read only where nothing was said before */
+};
+
+/* An event, and which of its strings may differ in the next one. */
+struct event_form {
+    struct buf json; /* empty: there is none */
+    struct event_hole {
+        size_t at, end;
+    } holes[2]; /* by place; the second may be absent */
+    size_t hole_count;
+    size_t text; /* the hole that is text of the answer */
+    bool thinking;
+};
+
 struct assembler {
     enum endpoint endpoint;
     int format; /* private */
@@ -67,6 +86,8 @@ struct assembler {
     bool finish_seen;                        /* a finish reason, and no text after it */
     bool first_token_seen;                   /* content or thinking began */
     bool calls;                              /* the answer asks for tools to be called */
+    struct event_said said;                  /* private */
+    struct event_form form;                  /* private */
 };
 /* content_type: of the response (text/event-stream, application/x-ndjson, application/json, with
  * parameters). */
