@@ -44,8 +44,24 @@ static inline size_t first(block found)
     return h[0] != 0 ? first_byte(h[0]) : h[1] != 0 ? HALF + first_byte(h[1]) : BLOCK;
 }
 
-/* Goes on over whole blocks up to the first byte for which `ends` is true. */
+static inline bool is_none(block found)
+{
+    halves h = (halves)found;
+    return (h[0] | h[1]) == 0;
+}
+
+/* Goes on over whole blocks up to the first byte for which `ends` is true: over two at a time while
+ * there is none in either. */
 #define SCAN_BLOCKS(i, p, len, ends)                                                               \
+    while ((len) - (i) >= (size_t)2 * BLOCK) {                                                     \
+        block b = block_at((p) + (i));                                                             \
+        block here = (block)(ends);                                                                \
+        b = block_at((p) + (i) + BLOCK);                                                           \
+        if (!is_none(here | (block)(ends))) {                                                      \
+            break;                                                                                 \
+        }                                                                                          \
+        (i) += (size_t)2 * BLOCK;                                                                  \
+    }                                                                                              \
     while ((len) - (i) >= BLOCK) {                                                                 \
         block b = block_at((p) + (i));                                                             \
         size_t n = first((block)(ends));                                                           \

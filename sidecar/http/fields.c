@@ -51,23 +51,23 @@ static bool is_one_of(struct span name, const struct span *names, size_t count)
 
 bool http_is_hop_by_hop(const struct http_header *fields, size_t count, struct span name)
 {
-    const struct span names[] = {SPAN("Connection"),
-                                 SPAN("Keep-Alive"),
-                                 SPAN("Proxy-Connection"),
-                                 SPAN("Proxy-Authenticate"),
-                                 SPAN("Proxy-Authorization"),
-                                 SPAN("TE"),
-                                 SPAN("Trailer"),
-                                 SPAN("Transfer-Encoding"),
-                                 SPAN("Upgrade"),
-                                 SPAN("HTTP2-Settings")};
+    static const struct span names[] = {{"Connection", 10},
+                                        {"Keep-Alive", 10},
+                                        {"Proxy-Connection", 16},
+                                        {"Proxy-Authenticate", 18},
+                                        {"Proxy-Authorization", 19},
+                                        {"TE", 2},
+                                        {"Trailer", 7},
+                                        {"Transfer-Encoding", 17},
+                                        {"Upgrade", 7},
+                                        {"HTTP2-Settings", 14}};
     return is_one_of(name, names, sizeof names / sizeof names[0]) ||
            http_field_has_token(fields, count, SPAN("Connection"), name);
 }
 
 bool http_is_forwarded(const struct http_header *fields, size_t count, struct span name)
 {
-    const struct span written_here[] = {SPAN("Host"), SPAN("Content-Length"), SPAN("Expect")};
+    static const struct span written_here[] = {{"Host", 4}, {"Content-Length", 14}, {"Expect", 6}};
     return !is_one_of(name, written_here, sizeof written_here / sizeof written_here[0]) &&
            !http_is_hop_by_hop(fields, count, name);
 }

@@ -108,6 +108,21 @@ static struct kind_policy policy_of(unsigned a, unsigned b)
     };
 }
 
+/* The same comes out where the body has been read before. */
+static void check_read(struct span body, enum endpoint endpoint, const struct overrides *given,
+                       enum err want, struct span text)
+{
+    struct json_doc doc;
+    struct buf out = {.max = SIZE_MAX};
+    struct additions added;
+    struct overrides how = *given;
+    how.root = json_read(body, &doc);
+    enum err e = dialect_override(body, endpoint, &how, &out, &added);
+    require(e == want && span_eq(buf_span(&out), text));
+    buf_free(&out);
+    json_doc_free(&doc);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const enum endpoint endpoints[] = {ENDPOINT_CHAT, ENDPOINT_OLLAMA_CHAT,
@@ -135,6 +150,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     policy.extra = mem_strndup(extra.ptr == NULL ? "" : extra.ptr, extra.len);
     enum err e = dialect_override(all, endpoint, &how, &out, &added);
+    check_read(all, endpoint, &how, e, buf_span(&out));
     bool good = is_good(all) && (extra.len == 0 || is_good(extra)) && is_good_model(how.model);
     require(e == ERR_OK || (out.len == 0 && added.sent == 0));
     if (good) {

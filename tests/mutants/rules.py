@@ -557,6 +557,8 @@ mutant(R, "and is no hit", "sidecar/path/cache/cache.c", "(stale || v->fresh.us 
        "(stale || v->fresh.us != 1) &&", FAIL)
 mutant(R, "a wrong form is asked for once more", CALL, "    if (!fit) {\n        return ask_for_shape(f);", "    if (!fit && f == NULL) {\n        return ask_for_shape(f);", FAIL)
 mutant(R, "by the schema", WIRE, ".schema = f->shape_retried,", "", FAIL)
+mutant(R, "the body is not read again for its call", WIRE, "body.ptr == f->spec.body.ptr ? f->nodes : NULL,", "NULL,", ("scenario.test_reading",))
+mutant(R, "only its own nodes are of a body", WIRE, "body.ptr == f->spec.body.ptr ? f->nodes : NULL,", "f->nodes,", ("scenario.test_reading",))
 mutant(R, "the first answer is kept for it", FAILURE, "    if (f->has_first) {\n        return call_use_first(f);",
        "    if (f->has_first && f->status == 0) {\n        return call_use_first(f);", FAIL)
 mutant(R, "a model that never gets it is not asked twice", CALL, "pace->shape_lost >= FLIGHT_SHAPE_LOST", "pace->shape_lost > 1000", FAIL)
@@ -1076,7 +1078,7 @@ mutant(R, "and behind it", PRINT, "    *to = json.len;\n    e = e", "    *to = *
 mutant(R, "a key has its scope", PRINT, "        span_make((const char *)in->scope->digest, sizeof in->scope->digest),\n        in->header ==", "        SPAN_NONE,\n        in->header ==", KEYS)
 mutant(R, "a normalized key too", PRINT, "        span_make((const char *)in->scope->digest, sizeof in->scope->digest),\n        span_of(policy->name),", "        SPAN_NONE,\n        span_of(policy->name),", KEYS)
 mutant(R, "the kind", PRINT, "        span_of(policy->name),\n", "        SPAN_NONE,\n", KEYS)
-mutant(R, "the model", PRINT, "        in->model,\n        span_of(shaping),", "        SPAN_NONE,\n        span_of(shaping),", KEYS)
+mutant(R, "the model", PRINT, "        in->model,\n        shaping_of(", "        SPAN_NONE,\n        shaping_of(", KEYS)
 mutant(R, "the policy's own members", PRINT, "        span_of(policy->extra),\n", "        SPAN_NONE,\n", KEYS)
 mutant(R, "a document of two meanings has no key", PRINT, "    if (body->verdict != JSON_OK) {\n        return body->verdict;", "    if (body->verdict == JSON_TOO_LARGE) {\n        return body->verdict;", KEYS)
 mutant(R, "a scope has the user", SCOPES, "        {(const char *)user_len, sizeof user_len},\n        user,\n", "        {(const char *)user_len, sizeof user_len},\n", SCOPE)
@@ -1249,7 +1251,7 @@ R = "guards of connections"
 RECEIVE, HTTP_T = "sidecar/http/receive.c", ("integration.http",)
 mutant(R, "what died on a pooled connection is asked again", "sidecar/path/upstream/upstream.c",
        "return unanswered && call->reused && !call->again &&", "return false && unanswered && call->reused && !call->again &&", REUSE)
-mutant(R, "Upgrade is of one hop", "sidecar/http/fields.c", "SPAN(\"Upgrade\"),", "SPAN(\"X-Upgrade\"),", ("integration.passthrough",))
+mutant(R, "Upgrade is of one hop", "sidecar/http/fields.c", "{\"Upgrade\", 7},", "{\"Xpgrade\", 7},", ("integration.passthrough",))
 mutant(R, "what lies behind a request is the next one", RECEIVE, "    memmove(c->slot->data, c->slot->data + used, c->in_len);", "    c->in_len = 0;", HTTP_T)
 mutant(R, "a client that waits is told to go on", RECEIVE, "if (r->expect_continue && !c->body_ended &&", "if (false && r->expect_continue && !c->body_ended &&", HTTP_T)
 mutant(R, "a head has one timeout", RECEIVE, "    if (c->deadline != DEADLINE_HEAD) {", "    if (c->in_len > 0) {", HTTP_T)

@@ -423,7 +423,7 @@ static bool is_as_asked(const struct override *o)
 
 static void begin(struct override *o, struct span body)
 {
-    const struct json_node *root = json_read(body, &o->body);
+    const struct json_node *root = o->how->root != NULL ? o->how->root : json_read(body, &o->body);
     const struct json_node *options = json_get(root, SPAN("options"));
     struct span extra = o->policy == NULL ? SPAN_NONE : span_of(o->policy->extra);
     o->root = json_is(root, JSON_OBJECT) ? root : NULL;

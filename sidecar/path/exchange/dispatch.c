@@ -142,6 +142,7 @@ enum dispatch dispatch_begin(struct exchange *x)
     struct flight_table *flights = x->engine->flights;
     enum dispatch how = DISPATCH_NO_MEMORY;
     if (with_model(x, x->model, &body, &spec.body) == ERR_OK) {
+        spec.read = spec.body.ptr == x->body.ptr && x->parsed ? &x->request.json : NULL;
         spec.header_count = dispatch_headers(x, x->upstream, headers, &key);
         spec.target = call_target(x, x->upstream);
         dispatch_spec(x, &spec);

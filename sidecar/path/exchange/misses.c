@@ -6,7 +6,6 @@
  */
 #include "path/exchange/exchange_priv.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 enum { BODY_MAX = 256 * 1024, TOTAL_MAX = 2 * 1024 * 1024, TARGET_MAX = 8 * 1024 + 80 };
@@ -92,11 +91,33 @@ static wall_t expiry_of(const struct exchange *x)
     return past ? expired : (wall_t){0};
 }
 
+/* The path with its upstream: "/@NAME/v1/chat/completions". */
+struct target {
+    struct span parts[3];
+    size_t len;
+};
+
+static struct target target_of(const struct exchange *x)
+{
+    struct span name = span_of(x->settings->upstreams[x->head.upstream].name);
+    return (struct target){{SPAN("/@"), name, x->head.path}, 2 + name.len + x->head.path.len};
+}
+
+static struct span copy_target(char **at, const struct target *target)
+{
+    const char *from = *at;
+    for (size_t i = 0; i < sizeof target->parts / sizeof target->parts[0]; i++) {
+        (void)copy_span(at, target->parts[i]);
+    }
+    return span_make(from, target->len);
+}
+
 /* NULL: no memory for the request's text. */
-static struct miss *miss_new(const struct exchange *x, struct span kind, struct span target)
+static struct miss *miss_new(const struct exchange *x, struct span kind,
+                             const struct target *target)
 {
     struct span name = span_of(x->settings->server.task_header);
-    size_t size = sizeof(struct miss) + kind.len + target.len + x->head.query.len + name.len +
+    size_t size = sizeof(struct miss) + kind.len + target->len + x->head.query.len + name.len +
                   x->head.header_value.len + x->body.len;
     struct miss *miss = malloc(size);
     if (miss == NULL) {
@@ -112,7 +133,7 @@ static struct miss *miss_new(const struct exchange *x, struct span kind, struct 
     miss->out.at = loop_wall(x->engine->parts.loop);
     miss->out.expired = expiry_of(x);
     miss->out.request = (struct explain_request){
-        .path = copy_span(&at, target),
+        .path = copy_target(&at, target),
         .query = copy_span(&at, x->head.query),
         .headers = &miss->header,
         .header_count = x->head.header == TASK_HEADER_VALUE ? 1 : 0,
@@ -125,11 +146,8 @@ static struct miss *miss_new(const struct exchange *x, struct span kind, struct 
 void misses_keep(struct exchange *x)
 {
     struct misses *m = x->engine->misses;
-    char target[TARGET_MAX];
     struct span kind = span_of(exchange_policy(x)->name);
-    int n =
-        snprintf(target, sizeof target, "/@%s%.*s", x->settings->upstreams[x->head.upstream].name,
-                 (int)x->head.path.len, x->head.path.ptr);
+    struct target target = target_of(x);
     if (!x->settings->cache.keep_requests || x->bypass != NULL || x->head.no_cache ||
         x->regenerate) {
         return; /* the cache was not asked */
@@ -138,10 +156,10 @@ void misses_keep(struct exchange *x)
     if (old != NULL) {
         misses_drop(m, old);
     }
-    if (x->body.len > BODY_MAX || n < 0 || (size_t)n >= sizeof target) {
+    if (x->body.len > BODY_MAX || target.len > TARGET_MAX) {
         return;
     }
-    struct miss *miss = miss_new(x, kind, span_make(target, (size_t)n));
+    struct miss *miss = miss_new(x, kind, &target);
     if (miss == NULL) {
         return; /* explained less, answered all the same */
     }

@@ -17,13 +17,13 @@
  */
 #include "lull/path/fingerprint/fingerprint.h"
 
+#include "lull/base/ascii.h"
 #include "lull/path/dialect/convert.h"
 #include "lull/path/webui/classify.h"
 
-#include <stdio.h>
-
 enum {
     LENGTH_BYTES = 8,
+    SHAPING_MAX = 3 * (ASCII_DECIMAL_MAX + 2),
     /* more than HTTP lets a client put into a head */
     HEAD_MAX = HTTP_MAX_HEAD + HTTP_MAX_TARGET + 80 * 1024, /* `extra` may have 64 KB */
     NORMALIZED_MORE = 4096, /* the normalized form is at most so much longer than twice the body */
@@ -152,6 +152,32 @@ void normalized_body_free(struct normalized_body *b)
     buf_free(&b->text);
 }
 
+static char *put_number(char *at, int64_t n)
+{
+    char digits[ASCII_DECIMAL_MAX];
+    size_t from = ascii_decimal(n < 0 ? 0 - (uint64_t)n : (uint64_t)n, digits);
+    if (n < 0) {
+        *at++ = '-';
+    }
+    memcpy(at, digits + from, sizeof digits - from);
+    return at + (sizeof digits - from);
+}
+
+/* What the policy asks for beside the request: three numbers with a blank between them. */
+static struct span shaping_of(const struct kind_policy *policy, char text[SHAPING_MAX])
+{
+    const int64_t numbers[] = {(int64_t)policy->think, policy->json_schema ? 1 : 0,
+                               policy->max_tokens};
+    char *at = text;
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        if (i > 0) {
+            *at++ = ' ';
+        }
+        at = put_number(at, numbers[i]);
+    }
+    return span_make(text, (size_t)(at - text));
+}
+
 enum json_verdict fingerprint_normalized(const struct fingerprint_normalized *in,
                                          const struct hash_secret *secret, struct fingerprint *f)
 {
@@ -162,9 +188,7 @@ enum json_verdict fingerprint_normalized(const struct fingerprint_normalized *in
     const struct normalized_body *body = in->body;
     const uint8_t tag[5] = {'2', FINGERPRINT_VERSION, (uint8_t)body->converts,
                             body->converts ? 0 : (uint8_t)in->endpoint, (uint8_t)policy->shape};
-    char shaping[64]; /* what the policy asks for beside the request */
-    snprintf(shaping, sizeof shaping, "%d %d %lld", (int)policy->think, (int)policy->json_schema,
-             (long long)policy->max_tokens);
+    char shaping[SHAPING_MAX];
     const struct span fields[] = {
         span_make((const char *)tag, sizeof tag),
         span_make((const char *)in->scope->digest, sizeof in->scope->digest),
@@ -175,7 +199,7 @@ enum json_verdict fingerprint_normalized(const struct fingerprint_normalized *in
         in->base,
         in->query,
         in->model,
-        span_of(shaping),
+        shaping_of(policy, shaping),
         span_of(policy->temperature),
         span_of(policy->extra),
     };

@@ -54,6 +54,7 @@ static void flight_free(void *ctx)
     buf_free(&f->raw_headers);
     buf_free(&f->raw_body);
     buf_free(&f->memory);
+    free(f->nodes);
     free(f->headers);
     free(f->fallback_headers);
     free(f->own_policy);

@@ -82,6 +82,7 @@ struct flight {
     enum flight_state state;
     struct flight_spec spec; /* all spans point into `memory` */
     struct buf memory;
+    struct json_node *nodes; /* of spec.body; NULL: it is read again */
     struct http_header *headers, *fallback_headers;
     struct kind_policy *own_policy; /* NULL: the kind's */
     struct list waiters;

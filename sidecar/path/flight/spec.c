@@ -3,6 +3,10 @@
  */
 #include "path/flight/flight_priv.h"
 
+#include <stdlib.h>
+
+enum { NODES_MAX = 64 }; /* 3 KB; a body with more is read once more */
+
 /* Copies s into the flight's memory, whose size was reserved before: the buffer must not move. */
 static struct span keep(struct flight *f, struct span s)
 {
@@ -23,6 +27,25 @@ static struct http_header *keep_headers(struct flight *f, const struct http_head
         to[i].value = keep(f, from[i].value);
     }
     return to;
+}
+
+static void move_span(struct span *s, const char *from, const char *to)
+{
+    s->ptr = s->ptr == NULL ? NULL : to + (s->ptr - from);
+}
+
+/* The nodes of the body as it stood there, as those of the flight's own copy. */
+static void keep_nodes(struct flight *f, const struct json_doc *read, const char *from)
+{
+    if (read == NULL || read->count == 0 || read->count > NODES_MAX) {
+        return;
+    }
+    f->nodes = mem_have(malloc(read->count * sizeof *f->nodes));
+    memcpy(f->nodes, read->nodes, read->count * sizeof *f->nodes);
+    for (size_t i = 0; i < read->count; i++) {
+        move_span(&f->nodes[i].raw, from, f->spec.body.ptr);
+        move_span(&f->nodes[i].name, from, f->spec.body.ptr);
+    }
 }
 
 static size_t headers_size(const struct http_header *headers, size_t count)
@@ -49,6 +72,7 @@ static size_t texts_size(const struct flight_spec *spec)
 static struct flight_spec without_texts(const struct flight_spec *spec)
 {
     struct flight_spec bare = *spec;
+    bare.read = NULL;
     bare.headers = NULL;
     bare.header_count = 0;
     bare.target = bare.body = bare.material = bare.model = bare.scope = SPAN_NONE;
@@ -78,6 +102,7 @@ bool spec_copy(struct flight *f, const struct flight_spec *spec)
     }
     f->spec.target = keep(f, spec->target);
     f->spec.body = keep(f, spec->body);
+    keep_nodes(f, spec->read, spec->body.ptr);
     f->spec.material = keep(f, spec->material);
     f->spec.model = keep(f, spec->model);
     f->spec.scope = keep(f, spec->scope);

@@ -88,6 +88,7 @@ void wire_make(struct flight *f, struct upstream_request *req)
                             .sort = probe_sort(flight_server(f), to),
                             .schema = f->shape_retried,
                             .load = loads_of(model),
+                            .root = body.ptr == f->spec.body.ptr ? f->nodes : NULL,
                             .stream = f->spec.may_stream && !to->tls,
                             .without = without};
     buf_free(&f->shaped);

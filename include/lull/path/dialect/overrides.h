@@ -50,8 +50,9 @@ struct overrides {
     bool schema;       /* the schema also where json_schema = no: the second try of retry_shape */
     struct span load;  /* dialect_load_of() of the last chat with that model there; empty: none */
     struct span model; /* to ask for; empty: as written */
-    bool stream;       /* ask for a streamed answer */
-    unsigned without;  /* additions to leave out */
+    const struct json_node *root; /* of the body, if it has been read already; NULL: it is read */
+    bool stream;                  /* ask for a streamed answer */
+    unsigned without;             /* additions to leave out */
 };
 
 /* Appends the body as it is to be sent to `endpoint` (CHAT, OLLAMA_CHAT or OLLAMA_GENERATE; already

@@ -145,8 +145,9 @@ struct flight_spec {
     const struct http_header *headers; /* to send, in order; copied */
     size_t header_count;
     struct span body; /* with the effective model, otherwise as the client wrote it; copied */
-    bool may_stream;  /* whether a streamed answer may be asked for instead */
-    bool untracked;   /* no client's task: counted in the upstream's calls only, not kept, and the
+    const struct json_doc *read; /* of that body; copied. NULL: not at hand */
+    bool may_stream;             /* whether a streamed answer may be asked for instead */
+    bool untracked; /* no client's task: counted in the upstream's calls only, not kept, and the
                       breaker neither decides nor learns */
     struct flight_fallback fallback;
     /* Identity: the level-2 key. */
