@@ -39,7 +39,7 @@ static void timestamp(char *out, size_t size)
 }
 
 /* Escapes control characters and broken UTF-8. Quotes and backslashes are escaped in JSON only: a
- * text line is for people, who copy paths and JSON from it. */
+ * text line is for reading, and for copying paths and JSON from. */
 static enum err append_text(struct buf *line, struct span text, bool json)
 {
     enum err e = ERR_OK;

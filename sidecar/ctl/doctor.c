@@ -1,7 +1,7 @@
 /* doctor.c: lullctl doctor: what is wrong with the set-up, worst first, each with what to change.
  *
  * The daemon has the facts (/stats, /readyz, /config, /flights, /doctor); the rules are here, one
- * function for each subject. A rule speaks only on evidence: it waits for enough requests before it
+ * function for each subject. A rule reports only on evidence: it waits for enough requests before it
  * judges a share. Without a daemon, that is the first finding, and what can be seen from outside is
  * checked: the socket and its permissions.
  */

@@ -1,4 +1,4 @@
-/* guard.c: the rules by which a request may speak to the port. All of them look at one header value
+/* guard.c: the rules by which a request may use the port. All of them look at one header value
  * and the settings; none of them knows a connection.
  */
 #include "lull/http/guard.h"

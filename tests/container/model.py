@@ -16,7 +16,7 @@ REPLY = "A reply that comes in two halves, the second when the first was seen."
 
 
 def rules(folder, name, log):
-    def open_when_told(gate):
+    def open_on_request(gate):
         while not os.path.exists(os.path.join(folder, "go")):
             time.sleep(0.005)
         gate.open()
@@ -26,7 +26,7 @@ def rules(folder, name, log):
         if exchange.kind != "chat":
             return default_rule(exchange)
         gate = Gate()
-        threading.Thread(target=open_when_told, args=(gate,), daemon=True).start()
+        threading.Thread(target=open_on_request, args=(gate,), daemon=True).start()
         return say(REPLY, gate=gate, hold_at=2)(exchange)
     return rule
 

@@ -19,7 +19,7 @@ SNIPPETS = [
     ("```sh\nrm -r /var/lib/dpkg\n```", 2, "outside of the test"),
     ("```sh\ncat > /etc/lull.conf\n```", 2, "outside of the test"),
     ("```sh\nlulld --upstrem http://127.0.0.1:11434\n```", 2, "lulld ended with 2"),
-    ("```sh\ncurl -s http://127.0.0.1:11435/@nobody/v1/models\n```", 2, "ended with"),
+    ("```sh\ncurl -s http://127.0.0.1:11435/@unknown/v1/models\n```", 2, "ended with"),
     ("```sh\nlullctl get ID && lullctl rm ID\n```", 0, ""),
     ("```sh\ncd contrib/compse\n```", 2, "no folder"),
     ("```sh\ndocker compose -f contrib/compose/compose.yml up -d\n```", 2, "no contrib/compose/compose.yml"),

@@ -45,7 +45,7 @@ class ExplainTest(LullTest):
         self.assertEqual((e["class"], e["kind"], e["decision"]), ("chat", None, "pass"))
         self.assertNotIn("policy", e)
         self.assertEqual(self.explain(lull, b"{}", "/v1/models")["class"], "other")
-        self.assertEqual(self.explain(lull, title, "/@nobody/v1/chat/completions")["refused"], "no_such_upstream")
+        self.assertEqual(self.explain(lull, title, "/@unknown/v1/chat/completions")["refused"], "no_such_upstream")
         streamed = json.dumps({**json.loads(title), "stream": True}).encode()
         e = self.explain(lull, streamed, kind="title")
         self.assertEqual((e["decision"], e["detail"]), ("bypass", "stream"))

@@ -165,7 +165,7 @@ class Coalescing(FlightTest):
 
 
 class Leaving(FlightTest):
-    def test_the_first_client_leaving_harms_nobody(self):
+    def test_the_first_client_leaving_harms_no_other(self):
         for phase, hold_at in PHASES.items():
             for how in ("close", "reset"):
                 for dialect in ("openai", "ollama"):
@@ -294,7 +294,7 @@ class Failing(FlightTest):
         self.assertEqual(len({(c.response().status >= 500) for c in clients}), 1)
         lull.wait_task("tags", requests=5, failed=5)
 
-    def test_nobody_listens(self):
+    def test_no_server_listens(self):
         lull = self.lull("http://127.0.0.1:9")
         clients = [self.start(lull, "tags", "nobody") for _ in range(10)]
         for c in clients:

@@ -449,7 +449,7 @@ class WhoMaySpeak(LullTest):
             answers = [ask("miss", origin, title, kind="title"), ask("hit", origin, title, kind="title"),
                        ask("hit by meaning", origin, title + " ", kind="title"),
                        ask("empty", origin, prompts.body("tags", "x"), kind="tags"),
-                       ask("404", origin, "{}", path="/@nobody/x"),
+                       ask("404", origin, "{}", path="/@unknown/x"),
                        ask("502", origin, prompts.chat_body("x"), client=self.connect(dead)),
                        ask("502 of a task", origin, title, client=self.connect(dead), kind="title"),
                        ask("413", origin, "x" * 200000, path="/api/blobs/x", client=self.connect(lull))]
@@ -458,8 +458,8 @@ class WhoMaySpeak(LullTest):
                 self.assertEqual((what, allowed, vary), (what, [origin], ["Origin"]))
         for origin in ("http://evil.example", "null"):
             self.assertEqual(ask("403", origin, prompts.body("title", "x"), kind="title")[2:], ([], []))
-            self.assertEqual(ask("404", origin, "{}", path="/@nobody/x")[2:], ([], []))
-        self.assertIsNone(c.post("/@nobody/x", "{}").header("Access-Control-Allow-Origin"))
+            self.assertEqual(ask("404", origin, "{}", path="/@unknown/x")[2:], ([], []))
+        self.assertIsNone(c.post("/@unknown/x", "{}").header("Access-Control-Allow-Origin"))
         theirs = [("Access-Control-Allow-Origin", "*"), ("Access-Control-Allow-Headers", "authorization")]
         up.when("*", lambda e: e.full(404, "application/json", '{"error": {"message": "no such model"}}', theirs))
         origin = "http://localhost:3000"

@@ -98,7 +98,7 @@ class Drain(LullTest):
         """Its answer has ended; what it sends is dropped, for 30 s at most, and for 2 s where the daemon stops."""
         lull = self.lull(self.upstream())
         c = self.connect(lull)
-        c.start("POST", "/@nobody/x", [("Content-Length", "1000000000")])
+        c.start("POST", "/@unknown/x", [("Content-Length", "1000000000")])
         self.assertEqual(c.response().status, 404)
         lull.signal(signal.SIGTERM)
         end = time.monotonic() + 15

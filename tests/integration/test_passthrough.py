@@ -406,7 +406,7 @@ class Streaming(LullTest):
         up = self.upstream()
         lull, bounded = self.lull(up), self.lull(up, server="max_body = 1MB")
         for how in ("whole", "stops", "chunked"):
-            for at, path, headers, code in ((bounded, "/api/blobs/sha256:0", (), 413), (lull, "/@nobody/api/blobs/x", (), 404),
+            for at, path, headers, code in ((bounded, "/api/blobs/sha256:0", (), 413), (lull, "/@unknown/api/blobs/x", (), 404),
                                             (lull, "/api/blobs/x", (("Host", "evil.example"),), 403)):
                 with self.subTest(f"{how} {code}"):
                     self.assertEqual(self.early_reply(at, 24 << 20, how, path, headers).status, code)
@@ -415,7 +415,7 @@ class Streaming(LullTest):
         port = self.serve_early(409, lambda sock: sock.recv(1))
         lull = self.lull(f"http://127.0.0.1:{port}")
         c = self.connect(lull)
-        c.start("POST", "/@nobody/x", [("Content-Length", "50000000"), ("Expect", "100-continue")])
+        c.start("POST", "/@unknown/x", [("Content-Length", "50000000"), ("Expect", "100-continue")])
         r = c.response()
         self.assertEqual((r.status, r.informational, r.header("Connection")), (404, [], "close"))
         self.assertTrue(c.at_end())
@@ -596,7 +596,7 @@ class Trouble(LullTest):
                 pass
             self.fail("a clean end")
 
-    def test_nobody_listens(self):
+    def test_no_server_listens(self):
         lull = self.lull("http://127.0.0.1:9")
         c = self.connect(lull)
         r = c.post("/v1/chat/completions", prompts.chat_body("Hi"))

@@ -69,7 +69,7 @@ class ScheduleTest(LullTest):
         self.assertEqual(tags.response().cache_status, "lull; fwd=miss; stored")
         self.assertEqual(self.flights(lull, 0)["machines"][0]["chats"], 0)
 
-    def test_a_task_gives_way_and_comes_back_with_all_who_wait(self):
+    def test_a_task_gives_way_and_comes_back_with_all_its_waiters(self):
         up, first, chat_gate = self.upstream(), Gate(), Gate()
         up.when("tags", good(gate=first, hold_at=1), times=1)
         up.when("chat", good(gate=chat_gate, hold_at=-1))
@@ -147,7 +147,7 @@ class ScheduleTest(LullTest):
         gate.open()
         self.assertEqual(chat.response().status, 200)
 
-    def test_follow_ups_nobody_would_see(self):
+    def test_follow_ups_that_would_not_be_seen(self):
         up, gate = self.upstream(), Gate()
         up.when("follow_up", good(gate=gate, hold_at=1))
         lull = self.one_slot(up)
@@ -160,7 +160,7 @@ class ScheduleTest(LullTest):
         self.assertEqual(chat.response().status, 200)
         self.assertEqual(lull.task("follow_up")["obsolete"], 1)
 
-    def test_whoever_waits_is_answered_when_the_daemon_stops(self):
+    def test_what_waits_is_answered_when_the_daemon_stops(self):
         up, gate = self.upstream(), Gate()
         up.when("chat", good(gate=gate, hold_at=-1))
         lull = self.one_slot(up)

@@ -195,7 +195,7 @@ class Process(LullTest):
             self.skipTest(f"{folder} is there")
         os.mkdir(folder)
         self.addCleanup(shutil.rmtree, folder)
-        up = type(self.up)(unix=f"{folder}/control.sock")  # whoever made the folder listens there
+        up = type(self.up)(unix=f"{folder}/control.sock")  # the socket of the user that made the folder
         self.addCleanup(up.stop)
         os.chmod(f"{folder}/control.sock", 0o666)
         env = {k: v for k, v in clean_environment().items() if k not in ("XDG_RUNTIME_DIR", "RUNTIME_DIRECTORY")}

@@ -550,7 +550,7 @@ class PerRequest(TaskTest):
 
 
 class Regenerate(TaskTest):
-    def test_a_title_asked_again_later_is_made_anew(self):
+    def test_a_title_asked_again_later_is_made_again(self):
         up = self.upstream()
         lull = self.lull(up)
         turns = prompts.history(("user", "How?"), ("assistant", "Like this."))
@@ -931,7 +931,7 @@ class OnlyGoodAnswersAreKept(TaskTest):
             n += 1 if n < 200 else 7
         self.assertEqual(lull.committed()["cache"]["entries"], 1)
 
-    def test_nobody_listens(self):
+    def test_no_server_listens(self):
         lull = self.lull("http://127.0.0.1:9")
         for dialect, form in (("openai", dict), ("ollama", str)):
             r = self.ask(lull, "title", "x", dialect)

@@ -287,7 +287,7 @@ class Proxy(UpstreamTest):
         threading.Thread(target=serve, daemon=True).start()
         return listener.getsockname()[1]
 
-    def test_it_is_told_where_to_and_nothing_else(self):
+    def test_it_is_sent_the_target_and_nothing_else(self):
         other = self.upstream()
         lull = self.task_model(self.upstream(), other, upstream=f"proxy = http://127.0.0.1:{self.proxy()}")
         r = self.ask(lull, more=[("Cookie", SECRET)])

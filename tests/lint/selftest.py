@@ -20,6 +20,7 @@ import sizes
 import spelling
 import tables
 import tidy
+import words
 
 GOOD = {
     "CMakeLists.txt": "lull_folder(base base)\nlull_folder(http http lull_base)\n"
@@ -72,7 +73,7 @@ class SelfTest(unittest.TestCase):
         self.assertTrue([f for f in found if word in f], f"{word!r} is not among {found}")
 
     def test_a_good_tree_passes_everything(self):
-        for module in (ranks, libraries, banned, sizes, comments, c_format, tables):
+        for module in (ranks, libraries, banned, sizes, comments, words, c_format, tables):
             with self.subTest(module.NAME):
                 self.assertEqual(self.findings(module.check), [])
 
@@ -171,6 +172,19 @@ class SelfTest(unittest.TestCase):
     def test_spelling(self):
         if shutil.which("codespell"):
             self.finds(spelling.check, "recieve ==> receive", {"sidecar/base/buf.c": "/* buf.c: recieve */\n"})
+
+    def test_words(self):
+        c = words.check
+        self.finds(c, "b.c:2", {"sidecar/base/b.c": "/* b.c\n * whoever calls\n */\n"})
+        self.finds(c, "b.c:2", {"sidecar/base/b.c": '/* b.c */\nconst char *s = "asked anew";\n'})
+        self.finds(c, "t.c:2", {"tests/unit/base/t.c": "/* t.c */\nstatic void it_harms_nobody(void **state)\n"})
+        self.finds(c, "t.py:1", {"tests/t.py": "# somebody types\n"})
+        self.finds(c, "t.py:2", {"tests/t.py": "x = 1\ndef test_it_is_told():\n    pass\n"})
+        self.finds(c, "r.py:1", {"tests/r.py": 'mutant(R, "nobody waits", F, "a", "b", T)\n'})
+        self.finds(c, "x.md:3", {"docs/x.md": "# x\n\nlull and his cache\n"})
+        self.assertEqual(self.findings(c, {"docs/x.md": "`he`\n\n```\nnobody\n```\n",
+                                           "tests/unit/base/t.c": '/* */\nconst char *s = "He said";\n',
+                                           "tests/t.py": 's = "he"\n'}), [])
 
     def test_tables(self):
         c = tables.check

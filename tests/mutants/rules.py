@@ -144,11 +144,11 @@ mutant(R, "chats tell of their first token", CHAT, "if (w->answer.first_token_se
        "if (w->answer.first_token_seen && w->first_token.us < 0) {", BOUNDS)
 mutant(R, "a nearly finished task is left to finish", DECIDE, " || ends_first(j, now)) {",
        ") {\n        (void)ends_first;", UNIT)
-mutant(R, "what a task takes is told", ADVANCE,
+mutant(R, "what a task takes is known to the gate", ADVANCE,
        "    f->ticket.job.expected = pace_expected_for(flight_pace(f), f->spec.body.len);\n", "", BOUNDS)
 mutant(R, "a slow server is left alone for longer", DECIDE, "slowness(s, m) + reading : 0)",
        "(usec_t)(s == NULL) + reading : 0)", UNIT)
-mutant(R, "who types is about to send", DECIDE, "typed.us > m->quiet_since.us ? typed : m->quiet_since",
+mutant(R, "a typing user is about to send", DECIDE, "typed.us > m->quiet_since.us ? typed : m->quiet_since",
        "typed.us > INT64_MAX - 1 ? typed : m->quiet_since", UNIT_BOUNDS)
 mutant(R, "but for the typing itself", DECIDE, "i < SCHEDULE_TYPING && !typing; i++", "i < SCHEDULE_TYPING && typing != 7; i++",
        UNIT_BOUNDS)
@@ -240,9 +240,9 @@ mutant(R, "it is known by its prompt", WHOSE,
        "turn.beside_reply = x->decision.kind == KIND_TITLE && found.known && found.reply.len > 0;", YIELD)
 mutant(R, "a title after a reply does not wait", WHOSE, " && found.known && found.reply.len == 0;",
        " && found.known;", YIELD)
-mutant(R, "counted anew after a foreground task", SCHEDULE,
+mutant(R, "counted again after a foreground task", SCHEDULE,
        "m->quiet_since = now;\n        restart_first_turn_wait(s, &j->conversation, m, now);", "m->quiet_since = now;", UNIT)
-mutant(R, "counted anew after one that passed through", INTERACTIVE,
+mutant(R, "counted again after one that passed through", INTERACTIVE,
        "m->foreground--;\n        restart_first_turn_wait(s, &f->conversation, m, now);", "m->foreground--;", BOUNDS)
 mutant(R, "of the same conversation", INTERACTIVE, "if (j->not_before.us != 0 && same_conversation(&j->conversation, conversation)) {",
        "if (j->not_before.us != 0) {\n                (void)conversation;", UNIT_BOUNDS)
@@ -355,7 +355,7 @@ mutant(R, "priority goes first", SCHEDULE, "if (a->policy->priority != b->policy
 mutant(R, "the lower number goes first", SCHEDULE, "return a->policy->priority < b->policy->priority;",
        "return a->policy->priority > b->policy->priority;", UNIT)
 mutant(R, "then the oldest", SCHEDULE, "held_a : a->born.us < b->born.us;", "held_a : a->born.us > b->born.us;", UNIT)
-mutant(R, "who joins late has waited as long as the first", FLIGHT, "add_waiter(f, waiter, true);\n",
+mutant(R, "a late joiner has waited as long as the first", FLIGHT, "add_waiter(f, waiter, true);\n",
        "add_waiter(f, waiter, true);\n        if (f->state == FLIGHT_STATE_QUEUED) {\n"
        "            gate_end(t->parts.gate, &f->ticket, false);\n"
        "            gate_wait(t->parts.gate, &f->ticket);\n        }\n", BOUNDS)
@@ -637,10 +637,10 @@ RESPOND = "sidecar/path/exchange/respond.c"
 TIME = ("scenario.test_model_time",)
 HOUR = ("scenario.test_hour",)
 mutant(R, "hits save the model time of their call", RESPOND, "exchange_count_saved(x, found->kind, hit->model_time,", "exchange_count_saved(x, found->kind, hit->model_time / 2,", HOUR)
-mutant(R, "so does who shares a call", RESPOND, "exchange_count_saved(x, kind, end->model_time, end->tokens,", "exchange_count_saved(x, kind, 0, end->tokens,", HOUR)
+mutant(R, "so does a request that shares a call", RESPOND, "exchange_count_saved(x, kind, end->model_time, end->tokens,", "exchange_count_saved(x, kind, 0, end->tokens,", HOUR)
 mutant(R, "so does the rest of a suggestion", RESPOND, "exchange_count_saved(x, kind, hit->model_time,", "exchange_count_saved(x, kind, 0,", HOUR)
 mutant(R, "zeros of a server say nothing", CALL, "if (f->assembling && f->assembler.answer.model_time > 0) {", "if (f->assembling && f->assembler.answer.model_time >= 0) {", TIME)
-mutant(R, "who gives way is held again", ADVANCE, "    hold_back(f);\n    completion_release_all(f);", "completion_release_all(f);", YIELD + HOUR)
+mutant(R, "a preempted task is held again", ADVANCE, "    hold_back(f);\n    completion_release_all(f);", "completion_release_all(f);", YIELD + HOUR)
 mutant(R, "model time begins with the request", CALL, "return mono_diff(end, f->started);",
        "return mono_diff(end, f->first_data.us != 0 ? f->first_data : f->started);", TIME)
 mutant(R, "and ends with the last byte", CALL, "mono_t end = whole && f->last_data.us != 0 ? f->last_data :",
@@ -653,11 +653,11 @@ mutant(R, "a call that was not reached spends nothing", CALL, "reached ? model_t
        "model_time(f, whole) + (reached ? 0 : 1)", TIME)
 mutant(R, "a failed call is wasted", CALL, "    call_wasted(f);\n    return failure_next(f, f->status != 0);",
        "    return failure_next(f, f->status != 0);", TIME)
-mutant(R, "an answer that nobody took is wasted", ADVANCE, "if (!followed && list_empty(&f->waiters)) {",
+mutant(R, "an answer that was not taken is wasted", ADVANCE, "if (!followed && list_empty(&f->waiters)) {",
        "if (followed && list_empty(&f->waiters)) {", TIME)
 mutant(R, "a first try is wasted where it is not the answer", ENDING,
        "flight_task_figures(f)->wasted_us += f->first_end.model_time; /* 0 where it is used */", "", TIME)
-mutant(R, "who is answered while held back was held", ENDING, "    count_wait(f, w);\n    list_remove", "    list_remove", TIME)
+mutant(R, "a waiter that is answered while held back was held", ENDING, "    count_wait(f, w);\n    list_remove", "    list_remove", TIME)
 mutant(R, "a joined waiter was held since it came", ENDING, "w->since.us > f->held_from.us ? w->since : f->held_from;",
        "w->since.us < 0 ? w->since : f->held_from;", TIME)
 mutant(R, "passing tasks spend model time", WATCH, "    figures->upstream_us += took;\n", "", TIME)
@@ -677,13 +677,13 @@ mutant(R, "nothing is served", "sidecar/path/exchange/engine.c", "        observ
 mutant(R, "a real answer stays", OBSERVE, "spec.store = spec.store && !real;", "(void)real;", SEEN)
 mutant(R, "its suggestions are held apart", "sidecar/path/exchange/autocomplete.c", "hold(observed ? observe_through(e->observe) : e->through,",
        "hold(observed ? e->through : e->through,", SEEN)
-mutant(R, "a title asked again would be made anew", "sidecar/path/exchange/lookup.c", "if (asks_refresh(x, &found->hit)) {\n        cache_release",
+mutant(R, "a title asked again would be made again", "sidecar/path/exchange/lookup.c", "if (asks_refresh(x, &found->hit)) {\n        cache_release",
        "if (use != LOOKUP_OBSERVE && asks_refresh(x, &found->hit)) {\n        cache_release", SEEN)
 mutant(R, "bad answers would not be kept", OBSERVED, "    dispatch_store(v->of->engine, &v->spec, &v->end);\n",
        "    v->spec.kind = KIND_CONTEXT_COMPACTION;\n    dispatch_store(v->of->engine, &v->spec, &v->end);\n", SEEN)
 mutant(R, "equal requests share", OBSERVE, "struct observed *v = spec.join ? observed_find_equal(x->engine->observe, &spec) : NULL;",
        "struct observed *v = spec.join ? NULL : observed_find_equal(x->engine->observe, &spec);", SEEN)
-mutant(R, "who left shares nothing", OBSERVED, "if (!first && !r->client_gone) {", "if (!first) {", SEEN)
+mutant(R, "a client that left shares nothing", OBSERVED, "if (!first && !r->client_gone) {", "if (!first) {", SEEN)
 mutant(R, "a superseded answer is not kept", OBSERVED, "if (v->state == OBSERVED_RUNNING || !observed_is_completion(v)) {",
        "if (v->state != OBSERVED_OVER) {", SEEN)
 mutant(R, "newer text supersedes", OBSERVED, "            observed_end(older);\n", "", SEEN)
@@ -1233,9 +1233,9 @@ mutant(R, "a task's prompt ends as it does", "sidecar/path/webui/signatures.c", 
 
 R = "guards of calls"
 mutant(R, "an equal request joins", FLIGHT, "spec->join ? flight_find_to_join(t, spec) : NULL;", "spec->join ? NULL : NULL;", FLIGHT_T)
-mutant(R, "who leaves does not end it for the others", FLIGHT, "    if (flight_is_idle(f)) {\n        flight_drop(f,", "    if (f->state != FLIGHT_STATE_ENDING) {\n        flight_drop(f,", FLIGHT_T)
+mutant(R, "a waiter that leaves does not end it for the others", FLIGHT, "    if (flight_is_idle(f)) {\n        flight_drop(f,", "    if (f->state != FLIGHT_STATE_ENDING) {\n        flight_drop(f,", FLIGHT_T)
 mutant(R, "the last that leaves ends the call", FLIGHT, "    if (flight_is_idle(f)) {\n        flight_drop(f,", "    if (f->state == FLIGHT_STATE_ENDING) {\n        flight_drop(f,", FLIGHT_T)
-mutant(R, "all who wait are answered at once", ENDING, "    while (!list_empty(&f->waiters)) {\n        struct flight_waiter *w = list_item(f->waiters.next, struct flight_waiter, node);\n        flight_remove_waiter(f, w);\n        w->done(w->ctx, end);",
+mutant(R, "all waiters are answered at once", ENDING, "    while (!list_empty(&f->waiters)) {\n        struct flight_waiter *w = list_item(f->waiters.next, struct flight_waiter, node);\n        flight_remove_waiter(f, w);\n        w->done(w->ctx, end);",
        "    if (!list_empty(&f->waiters)) {\n        struct flight_waiter *w = list_item(f->waiters.next, struct flight_waiter, node);\n        flight_remove_waiter(f, w);\n        w->done(w->ctx, end);", FLIGHT_T)
 mutant(R, "what must not be stored is not shared", FLY, "    spec->shared = x->bypass == NULL;\n    spec->join = x->bypass == NULL && !x->head.no_cache;",
        "    spec->shared = true;\n    spec->join = !x->head.no_cache;", ("integration.flight",))
@@ -1253,7 +1253,7 @@ mutant(R, "what died on a pooled connection is asked again", "sidecar/path/upstr
        "return unanswered && call->reused && !call->again &&", "return false && unanswered && call->reused && !call->again &&", REUSE)
 mutant(R, "Upgrade is of one hop", "sidecar/http/fields.c", "{\"Upgrade\", 7},", "{\"Xpgrade\", 7},", ("integration.passthrough",))
 mutant(R, "what lies behind a request is the next one", RECEIVE, "    memmove(c->slot->data, c->slot->data + used, c->in_len);", "    c->in_len = 0;", HTTP_T)
-mutant(R, "a client that waits is told to go on", RECEIVE, "if (r->expect_continue && !c->body_ended &&", "if (false && r->expect_continue && !c->body_ended &&", HTTP_T)
+mutant(R, "a client that waits gets 100 Continue", RECEIVE, "if (r->expect_continue && !c->body_ended &&", "if (false && r->expect_continue && !c->body_ended &&", HTTP_T)
 mutant(R, "a head has one timeout", RECEIVE, "    if (c->deadline != DEADLINE_HEAD) {", "    if (c->in_len > 0) {", HTTP_T)
 mutant(R, "a body has a timeout", RECEIVE, "    if (c->state == CONN_REQUEST && !c->body_ended) {\n        conn_set_deadline(c, DEADLINE_BODY,",
        "    if (c->state == CONN_CLOSED) {\n        conn_set_deadline(c, DEADLINE_BODY,", HTTP_T)

@@ -36,7 +36,7 @@ static int last_subject(const char *text)
     return subject;
 }
 
-/* "other": nobody's name goes to that upstream. */
+/* "other": no user's name goes to that upstream. */
 static void user_of(const struct upstream_call *call, char out[32])
 {
     const char *line = strstr(model_headers(call), "X-OpenWebUI-User-Id: ");

@@ -217,7 +217,7 @@ static void add_body(struct game *g, struct span body, struct buf *out)
 static void add_other(struct game *g, struct ask *a, struct buf *out)
 {
     static const char *const lines[] = {"GET /v1/models", "HEAD /api/tags", "GET /@other/v1/models",
-                                        "DELETE /api/delete", "GET /@nobody/v1/models"};
+                                        "DELETE /api/delete", "GET /@unknown/v1/models"};
     unsigned which = pick(g, 7);
     if (which < 5) {
         a->head = which == 1;

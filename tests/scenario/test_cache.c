@@ -55,7 +55,7 @@ static void hits_survive_a_restart(void **state)
     world_end(w);
 }
 
-static void an_expired_answer_is_asked_anew(void **state)
+static void an_expired_answer_is_asked_for_again(void **state)
 {
     (void)state;
     static const char *const sets[] = {"task.title.ttl=10s", "upstream.default.slots=64", NULL};
@@ -358,7 +358,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(read_your_writes_with_the_writer_held),
         cmocka_unit_test(hits_survive_a_restart),
-        cmocka_unit_test(an_expired_answer_is_asked_anew),
+        cmocka_unit_test(an_expired_answer_is_asked_for_again),
         cmocka_unit_test(many_that_find_an_answer_expired_make_one_call),
         cmocka_unit_test(a_title_asked_again_after_a_reply_is_a_new_one),
         cmocka_unit_test(explain_joins_the_call_for_a_new_title),

@@ -1,5 +1,5 @@
-/* test_collisions.c: requests with one hash. XXH3 is no cryptographic hash: whoever knows the secret
- * of the data directory makes two texts of one hash, as is done here, and no answer may cross.
+/* test_collisions.c: requests with one hash. XXH3 is no cryptographic hash: with the secret
+ * of the data directory two texts of one hash can be made, as here, and no answer may cross.
  *
  * Longer than 240 bytes, XXH3 adds each 8 bytes d of lane i of a stripe to an accumulator, and the
  * product of both halves of d ^ s, s being 8 bytes of the secret, to the one beside it. So equal
@@ -162,7 +162,7 @@ static void each_gets_its_own(struct client *const clients[2], char *const bodie
         for (int i = 0; i < 2; i++) {
             ask(clients[i], bodies[i]);
             assert_has(client_reply(clients[i]), "lull; hit");
-            assert_has(client_reply(clients[i]), i == 0 ? "Hers" : "His");
+            assert_has(client_reply(clients[i]), i == 0 ? "Ann" : "Bob");
         }
     }
 }
@@ -179,10 +179,10 @@ static void two_requests_of_one_hash(bool of_canonical)
     ask(clients[0], bodies[0]);
     ask(clients[1], bodies[1]);
     assert_int_equal(model_calls(w), 2);
-    model_answer(model_call(w, 0), "{\"title\": \"Hers\"}");
-    model_answer(model_call(w, 1), "{\"title\": \"His\"}");
-    assert_has(client_reply(clients[0]), "Hers");
-    assert_has(client_reply(clients[1]), "His");
+    model_answer(model_call(w, 0), "{\"title\": \"Ann\"}");
+    model_answer(model_call(w, 1), "{\"title\": \"Bob\"}");
+    assert_has(client_reply(clients[0]), "Ann");
+    assert_has(client_reply(clients[1]), "Bob");
     for (int round = 0; round < 3 && !of_canonical; round++) {
         each_gets_its_own(clients, bodies);
         cache_flush(world_cache(w));
@@ -192,12 +192,12 @@ static void two_requests_of_one_hash(bool of_canonical)
         size_t calls = model_calls(w);
         ask(clients[0], bodies[0]);
         assert_int_equal(model_calls(w), calls + 1);
-        model_answer(model_call(w, calls), "{\"title\": \"Hers\"}");
-        assert_has(client_reply(clients[0]), "Hers");
+        model_answer(model_call(w, calls), "{\"title\": \"Ann\"}");
+        assert_has(client_reply(clients[0]), "Ann");
         ask(clients[1], bodies[1]);
         assert_int_equal(model_calls(w), calls + 2);
-        model_answer(model_call(w, calls + 1), "{\"title\": \"His\"}");
-        assert_has(client_reply(clients[1]), "His");
+        model_answer(model_call(w, calls + 1), "{\"title\": \"Bob\"}");
+        assert_has(client_reply(clients[1]), "Bob");
         cache_flush(world_cache(w));
     }
     assert_true(cache_stats(world_cache(w)).collisions > 0);
@@ -244,9 +244,9 @@ static void two_keys_have_one_hash(void **state)
             if (round == 0) {
                 assert_int_equal(model_calls(w), i + 1);
                 model_answer(model_call(w, i),
-                             i == 0 ? "{\"title\": \"Hers\"}" : "{\"title\": \"His\"}");
+                             i == 0 ? "{\"title\": \"Ann\"}" : "{\"title\": \"Bob\"}");
             }
-            assert_has(client_reply(a), i == 0 ? "Hers" : "His");
+            assert_has(client_reply(a), i == 0 ? "Ann" : "Bob");
         }
     }
     assert_int_equal(model_calls(w), 2);
@@ -341,44 +341,44 @@ static void two_scopes_have_one_hash(void **state)
         const struct hash_secret *secret = cache_secret(c);
         struct scope ann = scope_of(SCOPE_AUTO, SPAN("Bearer k"), SPAN("ann"), NULL);
         struct scope bob = scope_of(SCOPE_AUTO, SPAN("Bearer k"), SPAN("bob"), NULL);
-        struct fingerprint hers = {0}, his = {0};
+        struct fingerprint of_ann = {0}, of_bob = {0};
         char query[6 * STRIPE];
         memset(query, 'q', sizeof query);
-        exact_key(&ann, span_make(query, sizeof query), secret, &hers);
-        exact_key(&bob, span_make(query, sizeof query), secret, &his);
-        assert_false(hash_key_eq(hers.hash, his.hash));
-        size_t at = span_find(his.head, span_make(query, sizeof query), 0);
+        exact_key(&ann, span_make(query, sizeof query), secret, &of_ann);
+        exact_key(&bob, span_make(query, sizeof query), secret, &of_bob);
+        assert_false(hash_key_eq(of_ann.hash, of_bob.hash));
+        size_t at = span_find(of_bob.head, span_make(query, sizeof query), 0);
         size_t stripe = (at + STRIPE - 1) / STRIPE;
-        craft_head(secret, hers.head, his.storage.data, stripe);
-        memcpy(query, his.storage.data + at, sizeof query);
-        exact_key(&bob, span_make(query, sizeof query), secret, &his);
-        assert_true(hash_key_eq(hers.hash, his.hash));
+        craft_head(secret, of_ann.head, of_bob.storage.data, stripe);
+        memcpy(query, of_bob.storage.data + at, sizeof query);
+        exact_key(&bob, span_make(query, sizeof query), secret, &of_bob);
+        assert_true(hash_key_eq(of_ann.hash, of_bob.hash));
         wall_t now = loop_wall(world_loop(w)), later = {now.us + 3600 * USEC_PER_S};
-        struct cache_put put = {.key = key_of(&hers),
+        struct cache_put put = {.key = key_of(&of_ann),
                                 .kind = SPAN("title"),
                                 .created = now,
                                 .expires = later,
-                                .answer = SPAN("hers"),
+                                .answer = SPAN("of_ann"),
                                 .request = SPAN("{\"model\":\"m\"}")};
         int64_t seq = 0;
         cache_hold_writer(c, true);
         assert_int_equal(cache_store_answer(c, &put, cache_generation(c), &seq), ERR_OK);
         assert_int_equal(
-            cache_store_exact(c, &put.key, hers.hash, seq, SPAN("m"), later, cache_generation(c)),
+            cache_store_exact(c, &put.key, of_ann.hash, seq, SPAN("m"), later, cache_generation(c)),
             ERR_OK);
         for (int committed = 0; committed < 2; committed++) {
             struct cache_hit hit;
-            expect_miss(c, &his, now);
+            expect_miss(c, &of_bob, now);
             enum cache_result found = committed ? CACHE_HIT : CACHE_PENDING;
             assert_int_equal(cache_find_exact(c, &put.key, now, &hit), found);
-            assert_span(hit.answer, "hers");
+            assert_span(hit.answer, "of_ann");
             cache_release(c);
             cache_hold_writer(c, false);
             cache_flush(c);
         }
         assert_true(cache_stats(c).collisions >= 4);
-        fingerprint_free(&hers);
-        fingerprint_free(&his);
+        fingerprint_free(&of_ann);
+        fingerprint_free(&of_bob);
         world_end(w);
     }
 }

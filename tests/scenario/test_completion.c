@@ -96,7 +96,7 @@ static void a_held_suggestion_answers_longer_text(void **state)
     world_end(w);
 }
 
-static void nobody_elses_suggestion_is_given(void **state)
+static void no_other_users_suggestion_is_given(void **state)
 {
     (void)state;
     const char *sets[] = {"task.autocomplete.debounce=100ms", "upstream.default.slots=64", NULL};
@@ -413,7 +413,7 @@ static void a_call_that_goes_on_alone_is_bounded(void **state)
     world_end(w);
 }
 
-static void whoever_asks_for_what_goes_on_alone_joins_it(void **state)
+static void a_request_for_what_goes_on_alone_joins_it(void **state)
 {
     (void)state;
     struct world *w = world_begin(DEADLINE);
@@ -451,7 +451,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_held_suggestion_answers_longer_text),
-        cmocka_unit_test(nobody_elses_suggestion_is_given),
+        cmocka_unit_test(no_other_users_suggestion_is_given),
         cmocka_unit_test(suggestions_are_held_again_after_a_restart_and_not_after_a_purge),
         cmocka_unit_test(deleting_back_to_a_known_text_is_a_hit),
         cmocka_unit_test(a_call_that_still_fits_is_followed),
@@ -468,7 +468,7 @@ int main(void)
         cmocka_unit_test(never_behind_a_chat_for_long),
         cmocka_unit_test(at_the_deadline_it_is_empty_and_the_next_pause_is_a_hit),
         cmocka_unit_test(a_call_that_goes_on_alone_is_bounded),
-        cmocka_unit_test(whoever_asks_for_what_goes_on_alone_joins_it),
+        cmocka_unit_test(a_request_for_what_goes_on_alone_joins_it),
         cmocka_unit_test(the_last_wish_of_two_in_one_burst_is_spared_a_call),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

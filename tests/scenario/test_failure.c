@@ -151,7 +151,7 @@ static void tasks_are_kept_away_from_what_fails(void **state)
     world_end(w);
 }
 
-static void whoever_tries_may_fail_or_leave(void **state)
+static void the_task_that_tries_may_fail_or_leave(void **state)
 {
     (void)state;
     struct world *w = world_begin(one);
@@ -559,7 +559,7 @@ int main(void)
         cmocka_unit_test(once_more_when_not_one_byte_came),
         cmocka_unit_test(never_more_than_once),
         cmocka_unit_test(tasks_are_kept_away_from_what_fails),
-        cmocka_unit_test(whoever_tries_may_fail_or_leave),
+        cmocka_unit_test(the_task_that_tries_may_fail_or_leave),
         cmocka_unit_test(a_chat_that_is_answered_ends_it),
         cmocka_unit_test(what_the_client_did_wrong_does_not_count),
         cmocka_unit_test(another_upstream_answers),

@@ -87,7 +87,7 @@ static void first_leaves(int phase)
     world_end(w);
 }
 
-static void the_first_leaving_harms_nobody(void **state)
+static void the_first_leaving_harms_no_other(void **state)
 {
     (void)state;
     for (int phase = 0; phase <= 2; phase++) {
@@ -577,7 +577,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(many_equal_requests_make_one_call),
-        cmocka_unit_test(the_first_leaving_harms_nobody),
+        cmocka_unit_test(the_first_leaving_harms_no_other),
         cmocka_unit_test(the_last_leaving_aborts_the_call),
         cmocka_unit_test(a_failed_call_fails_all_its_waiters_and_is_not_kept),
         cmocka_unit_test(silence_ends_with_504),

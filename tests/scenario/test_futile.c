@@ -4,8 +4,7 @@
 #define ANN "X-OpenWebUI-User-Id: ann\r\n"
 
 /* long enough to say how fast prompts are read */
-#define LINE                                                                                       \
-    "What is a daemon, and how does it differ from a program that somebody starts and ends? "
+#define LINE "What is a daemon, and how does it differ from a program that a user starts and ends? "
 static const char *const CHAT[] = {LINE LINE LINE LINE LINE LINE "Or so?", NULL};
 
 static void seconds(struct world *w, double s)

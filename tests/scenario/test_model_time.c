@@ -219,7 +219,7 @@ static void an_answer_passed_on_is_used(void **state)
     world_end(w);
 }
 
-static void an_answer_that_nobody_took_is_wasted(void **state)
+static void an_answer_that_was_not_taken_is_wasted(void **state)
 {
     (void)state;
     struct world *w = world_begin(DEADLINE);
@@ -334,7 +334,7 @@ int main(void)
         cmocka_unit_test(a_failed_call_is_spent_and_wasted),
         cmocka_unit_test(of_two_tries_the_used_one_is_not_wasted),
         cmocka_unit_test(an_answer_passed_on_is_used),
-        cmocka_unit_test(an_answer_that_nobody_took_is_wasted),
+        cmocka_unit_test(an_answer_that_was_not_taken_is_wasted),
         cmocka_unit_test(a_new_title_is_shared),
         cmocka_unit_test(tasks_that_pass_count_as_well),
         cmocka_unit_test(every_request_that_was_held_counts),

@@ -117,7 +117,7 @@ static void what_was_seen_is_never_served(void **state)
     world_reload(w, on_sets);
     struct client *c = post(w, PATHS[0], ANN, ask_title("Hello", "Fine."));
     assert_int_equal(model_calls(w), 3);
-    answer_after(w, last(w), 1000, "{\"title\": \"Anew\"}");
+    answer_after(w, last(w), 1000, "{\"title\": \"Again\"}");
     assert_has(client_reply(c), "fwd=miss; stored");
     c = complete(w, T2);
     ms(w, 300);
@@ -125,7 +125,7 @@ static void what_was_seen_is_never_served(void **state)
     answer_after(w, last(w), 1000, "{\"text\": \"++\"}");
     assert_has(client_reply(c), "fwd=miss; stored");
     c = post(w, PATHS[0], ANN, ask_title("Hello", "Fine."));
-    assert_has(client_reply(c), "Anew");
+    assert_has(client_reply(c), "Again");
     world_reload(w, observe_sets); /* what is served in `on` would be a hit, and stays */
     c = post(w, PATHS[0], ANN, ask_title("Hello", "Fine."));
     assert_int_equal(world_task(w, "title")->would_hit, 1);
@@ -137,7 +137,7 @@ static void what_was_seen_is_never_served(void **state)
     world_reload(w, on_sets);
     world_restart(w);
     (void)post(w, PATHS[0], ANN, ask_title("Hello", "Fine."));
-    assert_int_equal(world_task(w, "title")->regenerated, 1); /* "Anew" is still there */
+    assert_int_equal(world_task(w, "title")->regenerated, 1); /* "Again" is still there */
     model_answer(last(w), TITLE);
     world_end(w);
 }

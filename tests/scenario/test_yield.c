@@ -153,7 +153,7 @@ static void a_task_model_on_the_same_machine_yields_too(void **state)
     world_end(w);
 }
 
-static void a_hosted_model_keeps_nobody_waiting(void **state)
+static void a_hosted_model_keeps_no_client_waiting(void **state)
 {
     (void)state;
     const char *sets[] = {"upstream.default.slots=0", NULL};
@@ -194,7 +194,7 @@ static void a_reply_with_tool_calls_goes_on(void **state)
     world_end(w);
 }
 
-static void a_query_waits_for_nobody_and_background_work_gives_way(void **state)
+static void a_query_waits_for_no_call_and_background_work_gives_way(void **state)
 {
     (void)state;
     struct world *w = world_begin(NULL);
@@ -232,7 +232,7 @@ static void embeddings_stand_before_a_reply(void **state)
     world_end(w);
 }
 
-static void follow_ups_nobody_would_see(void **state)
+static void follow_ups_that_would_not_be_seen(void **state)
 {
     (void)state;
     static const struct {
@@ -428,7 +428,7 @@ static void llama_cpp_says_how_many_slots_it_has(void **state)
     world_end(w);
 }
 
-static void observe_keeps_nobody_waiting(void **state)
+static void observe_keeps_no_client_waiting(void **state)
 {
     (void)state;
     const char *sets[] = {"tasks.mode=observe", NULL};
@@ -444,7 +444,7 @@ static void observe_keeps_nobody_waiting(void **state)
     world_end(w);
 }
 
-static void who_waits_keeps_waiting_over_a_reload(void **state)
+static void what_waits_keeps_waiting_over_a_reload(void **state)
 {
     (void)state;
     const char *sets[] = {"upstream.default.slots=8", "tasks.max_hold=1s", NULL};
@@ -472,11 +472,11 @@ int main(void)
         cmocka_unit_test(a_chat_takes_the_slot_and_the_task_comes_back),
         cmocka_unit_test(after_max_requeue_it_is_left_to_finish),
         cmocka_unit_test(a_task_model_on_the_same_machine_yields_too),
-        cmocka_unit_test(a_hosted_model_keeps_nobody_waiting),
+        cmocka_unit_test(a_hosted_model_keeps_no_client_waiting),
         cmocka_unit_test(a_reply_with_tool_calls_goes_on),
-        cmocka_unit_test(a_query_waits_for_nobody_and_background_work_gives_way),
+        cmocka_unit_test(a_query_waits_for_no_call_and_background_work_gives_way),
         cmocka_unit_test(embeddings_stand_before_a_reply),
-        cmocka_unit_test(follow_ups_nobody_would_see),
+        cmocka_unit_test(follow_ups_that_would_not_be_seen),
         cmocka_unit_test(a_cut_reply_is_known_again),
         cmocka_unit_test(follow_ups_are_kept_where_people_keep_them),
         cmocka_unit_test(only_those_waiters_whose_conversation_moved_on),
@@ -484,8 +484,8 @@ int main(void)
         cmocka_unit_test(a_completion_gives_way_and_is_answered_empty),
         cmocka_unit_test(a_streamed_task_may_only_wait_before_its_first_byte),
         cmocka_unit_test(llama_cpp_says_how_many_slots_it_has),
-        cmocka_unit_test(observe_keeps_nobody_waiting),
-        cmocka_unit_test(who_waits_keeps_waiting_over_a_reload),
+        cmocka_unit_test(observe_keeps_no_client_waiting),
+        cmocka_unit_test(what_waits_keeps_waiting_over_a_reload),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

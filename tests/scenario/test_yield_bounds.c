@@ -199,7 +199,7 @@ static void another_conversation_is_not_the_titles_chat(void **state)
 
 /* ---- bounds ---- */
 
-static void who_joins_late_has_waited_as_long_as_the_first(void **state)
+static void a_late_joiner_has_waited_as_long_as_the_first(void **state)
 {
     (void)state;
     struct world *w = world_begin(NULL);
@@ -411,7 +411,7 @@ int main(void)
         cmocka_unit_test(only_follow_ups_and_only_by_a_new_turn),
         cmocka_unit_test(a_foreground_task_that_passes_through),
         cmocka_unit_test(another_conversation_is_not_the_titles_chat),
-        cmocka_unit_test(who_joins_late_has_waited_as_long_as_the_first),
+        cmocka_unit_test(a_late_joiner_has_waited_as_long_as_the_first),
         cmocka_unit_test(the_tasks_of_a_turn_need_not_agree_on_its_reply),
         cmocka_unit_test(another_model_waits_for_a_quiet_minute),
         cmocka_unit_test(what_waits_says_why),

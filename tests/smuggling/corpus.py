@@ -119,7 +119,7 @@ def requests():
 
 
 def answers():
-    """(name, bytes): what a model server may send; POISON in it is nobody's answer."""
+    """(name, bytes): what a model server may send; POISON in it is no client's answer."""
     ok = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
     poison = ok + CL + b"19\r\n\r\n" + b'{"poison":"POISON"}'
     good = b'{"path":"PATH"}'

@@ -122,7 +122,7 @@ class Load:
         return template, number, 0
 
     def typed(self, template):
-        """Somebody types on, or begins."""
+        """A user types on, or begins."""
         if len(self.typists) < TYPISTS or self.random.random() < 0.1:
             self.typists.append([template, self.fresh(), 20])
             self.typists = self.typists[-TYPISTS:]

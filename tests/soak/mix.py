@@ -57,7 +57,7 @@ def fault_of(number, kind):
 
 
 def phrase(number):
-    """The text that somebody types, key by key."""
+    """The text that a user types, key by key."""
     return mark(number) + " ".join(WORDS[(number * 7 + i * (1 + number % 5)) % len(WORDS)] for i in range(40))
 
 

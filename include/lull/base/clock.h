@@ -12,7 +12,7 @@ typedef struct mono {
 
 typedef struct wall {
     int64_t us;
-} wall_t; /* microseconds since 1970: expiry, what people read */
+} wall_t; /* microseconds since 1970: expiry, times that are shown */
 
 typedef int64_t usec_t; /* a duration in microseconds */
 

@@ -1,6 +1,6 @@
 /* log.h: lines on standard error. Never a request body, an answer, a key or a token.
  *
- * Levels are promises: error = something failed and we go on, people should look; warn = a thing
+ * Levels are promises: error = something failed and lulld goes on, an operator should look; warn = a thing
  * to change; info = life of the daemon; debug = one line per exchange.
  */
 #ifndef LULL_BASE_LOG_H
@@ -16,7 +16,7 @@ enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
 /* May be called again (reload). Before the first call: info, text. */
 void log_setup(enum log_level level, enum log_format format);
 bool log_enabled(enum log_level level);
-/* group: one word, the part of the program that speaks ("cache"). One line is written, whatever the
+/* group: one word, the part of the program ("cache"). One line is written, whatever the
  * text holds: control characters are escaped. Thread-safe. */
 void log_line(enum log_level level, const char *group, const char *fmt, ...) PRINTF_LIKE(3, 4);
 

@@ -1,4 +1,4 @@
-/* kinds.h: the closed sets that most of the program speaks of: kinds, outcomes, dialects.
+/* kinds.h: the closed sets that most of the program uses: kinds, outcomes, dialects.
  */
 #ifndef LULL_CONFIG_KINDS_H
 #define LULL_CONFIG_KINDS_H

@@ -1,4 +1,4 @@
-/* guard.h: who may speak to the port: the Host, Origin and client_token rules. Pure functions.
+/* guard.h: which requests may use the port: the Host, Origin and client_token rules. Pure functions.
  *
  * Host: a page in a browser can make its own name resolve to 127.0.0.1 (DNS rebinding) and then
  * talk to whatever listens there. Model servers refuse foreign Host names for that reason; lull

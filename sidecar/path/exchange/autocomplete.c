@@ -25,7 +25,7 @@ void autocomplete_prepare(struct exchange *x)
     }
     x->completion_made = true;
     struct task_completion found = task_completion_of(&x->request);
-    /* Without the template's marks the whole prompt would count as the text: two people's prompts
+    /* Without the template's marks the whole prompt would count as the text: two users' prompts
      * extend each other wherever the template ends in the text. */
     c->usable =
         found.found && found.text.len > 0 &&

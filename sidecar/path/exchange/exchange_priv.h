@@ -85,7 +85,7 @@ struct exchange {
     struct scope scope;
     struct scope person; /* exchange_person() */
     bool person_made;
-    char scope_text[SCOPE_SHOWN + 1]; /* as shown to people */
+    char scope_text[SCOPE_SHOWN + 1]; /* as it is shown */
     bool exact_made;
     int upstream;                /* that a call goes to */
     struct span model;           /* that it asks for */

@@ -2,7 +2,7 @@
  *
  * A kept request has what decides its key: the path with its upstream, the task header, the digest
  * of its scope in place of Authorization and user id, and the body. A removal or purge in the cache
- * makes all of them invalid, since it may have been for the sake of their texts.
+ * makes all of them invalid, since a user may have purged to remove their texts.
  */
 #include "path/exchange/exchange_priv.h"
 

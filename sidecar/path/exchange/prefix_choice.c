@@ -30,7 +30,7 @@ bool behind_keeps_chats(const struct settings *s)
     return false;
 }
 
-/* What people purge is not held on to, whatever they purge. */
+/* After any purge no conversation is kept. */
 static struct transcripts *transcripts_of(struct engine *e)
 {
     uint64_t generation = cache_generation(e->parts.cache);

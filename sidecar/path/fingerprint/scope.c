@@ -8,8 +8,8 @@
  *
  * The digest costs more than the rest of a hit together, and a connection repeats its headers: a
  * memo of the connection keeps the last result with both parts, which are compared whole. A hash of
- * them would not do: people share a connection where a proxy keeps it open, and whoever knows the
- * hash's secret can make two keys of one hash.
+ * them would not be safe: where a proxy keeps a connection open, several users' requests come on
+ * it, and with the hash's secret two keys of one hash can be made.
  */
 #include "lull/path/fingerprint/fingerprint.h"
 

@@ -31,7 +31,7 @@ static void on_gate_open(void *ctx)
     flight_apply(f, event == FLIGHT_EVENT_NONE ? FLIGHT_EVENT_GATE_OPENED : event);
 }
 
-/* A chat has come. What follows goes its own way; a call without waiters is not made again. */
+/* A chat has come. Followers are released; a call without waiters is not made again. */
 static bool on_preempt(void *ctx)
 {
     struct flight *f = ctx;

@@ -135,7 +135,7 @@ static bool is_older(const struct flight *f, const struct flight *newer)
 
 static void supersede_older(struct flight *newer, const struct flight *leader)
 {
-    /* who only waits goes first: it may be what keeps a call going */
+    /* what only waits ends first: it may be what keeps a call going */
     list_each(node, &newer->table->all)
     {
         struct flight *f = list_item(node, struct flight, all);
@@ -302,7 +302,7 @@ void completion_progress(struct flight *f)
     }
 }
 
-/* The answer for who follows: the rest alone. false: it goes its own way. */
+/* Answers a follower with the remainder alone. false: it is released. */
 static bool land_follower(struct flight *f, struct span rest, const struct flight_end *from)
 {
     struct answer answer;
@@ -393,7 +393,7 @@ void flight_chat_sent(struct flight_table *t, struct hash_key person, struct spa
     if (paragraph.len == 0 || !flight_has(FLIGHT_PART_SENT)) {
         return;
     }
-    /* who only waits goes first: it must not begin a call when the one it follows ends */
+    /* what only waits ends first: it must not begin a call when the one it follows ends */
     list_each(node, &t->all)
     {
         struct flight *f = list_item(node, struct flight, all);

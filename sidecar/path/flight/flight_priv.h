@@ -218,8 +218,7 @@ void flight_remove_waiter(struct flight *f, struct flight_waiter *w);
 bool flight_is_idle(const struct flight *f);
 
 /* completion.c: what newer text means for older, windows, followers, deadlines. */
-/* Whether a completion is not worth a call now: it would take too long, and people chat on the
- * machine. */
+/* Whether a completion gets no call now: it would take too long, and users chat on the machine. */
 bool completion_is_futile(struct flight *f);
 /* A new flight of class completion: supersedes, follows, is held or started. */
 bool completion_place(struct flight *f);
@@ -228,12 +227,12 @@ struct flight *completion_leader(struct flight_table *t, const struct flight_com
 /* Before a call: REMAINDER when a held suggestion has answered f by now, LED when another call
  * under way fits, NONE when f needs a call of its own. Both are done when it returns. */
 enum flight_event completion_try_join(struct flight *f);
-/* More of the answer has come: who follows and does not fit any more is released. */
+/* More of the answer has come: followers that do not fit any more are released. */
 void completion_progress(struct flight *f);
 /* The answer is whole: what follows gets the remainder, or is released. Whether a follower got
  * one. */
 bool completion_completed(struct flight *f, const struct flight_end *end);
-/* All who follow f go their own way. */
+/* Releases all followers of f. */
 void completion_release_all(struct flight *f);
 /* f does not follow any more. */
 void completion_unfollow(struct flight *f);
@@ -273,7 +272,7 @@ void behind_schedule(struct flight *f);
 enum flight_event breaker_divert(struct flight *f);
 /* The same before it is queued, where the breaker or a throttle leaves no doubt. */
 enum flight_event failure_certain(struct flight *f);
-/* Whether what came is a page for people: some proxy's, not the model server's. */
+/* Whether what came is an HTML page: a proxy's, not the model server's. */
 bool failure_is_page(const struct flight *f);
 /* A call was answered. */
 void failure_success(struct flight *f);

@@ -1,4 +1,4 @@
-/* outlook.c: flights as people see them. */
+/* outlook.c: flights as lullctl shows them. */
 #include "path/flight/flight_priv.h"
 
 static const char *state_name(const struct flight *f)

@@ -1,5 +1,6 @@
-/* spec.c: a flight's own copy of what it was asked, and what follows from it. All texts lie in one buffer, reserved at once:
- * a flight that gets no memory for them has none at all, and is answered so.
+/* spec.c: a flight's own copy of what it was asked, and what follows from it. All texts lie in one
+ * buffer, reserved at once: a flight that gets no memory for them has none at all, and is answered
+ * so.
  */
 #include "path/flight/flight_priv.h"
 

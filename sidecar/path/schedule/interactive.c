@@ -1,5 +1,5 @@
-/* interactive.c: requests that a client waits for: chats, foreground tasks, and what is known of a
- * person who types.
+/* interactive.c: what a user waits for: chats and foreground tasks; and when each user was last seen
+ * typing.
  */
 #include "path/schedule/schedule_priv.h"
 
@@ -90,7 +90,7 @@ void schedule_interactive_began(struct schedule *s, struct schedule_interactive 
     struct machine *m = f->row->machine;
     f->alone = !anything_runs(s, m) && !has_draining(f->row, now);
     f->had_slot = (int64_t)(m->chats + m->foreground) < schedule_slots(s, f->to);
-    /* what it made pointless was cut off a moment before */
+    /* the calls that it superseded were aborted a moment before */
     f->after_abort = f->row->aborted_at.us == now.us && now.us != 0;
     list_append(&m->interactive, &f->node);
     m->goes_on_until = (mono_t){0};

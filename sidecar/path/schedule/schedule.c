@@ -3,7 +3,7 @@
  *
  * Upstreams are known by their server's number and machines by name, so that what was learnt
  * survives a reload; their number is bounded by the configurations that were ever in force.
- * Waiting jobs are few (`queue` per upstream, and completions for max_hold), so who is next is
+ * Waiting jobs are few (`queue` per upstream, and completions for max_hold), so the next one is
  * found by looking at all of them.
  *
  * Rejected: a queue sorted by priority with a pointer to its head. What may start depends on the
@@ -52,7 +52,7 @@ static void enqueue(struct schedule *s, struct schedule_job *j, mono_t now)
     list_append(&j->row->waiting, &j->node);
 }
 
-/* For people who look before the next schedule_next(). */
+/* For a display before the next schedule_next(). */
 static void note_why(struct schedule *s, struct schedule_job *j, mono_t now)
 {
     mono_t until;

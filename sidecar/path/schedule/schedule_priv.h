@@ -6,7 +6,7 @@
 
 enum {
     SCHEDULE_DRAINING = 16, /* aborted calls whose slots may still be taken, per upstream */
-    SCHEDULE_TYPING = 8,    /* people seen typing last, per machine */
+    SCHEDULE_TYPING = 8,    /* users seen typing last, per machine */
     SCHEDULE_TURNS = 512,   /* whose waits are summed; the least recently used makes room */
     SCHEDULE_CHAINS = 1024, /* they are found by the hash of their key */
 };
@@ -14,8 +14,7 @@ enum {
 /* A reply that ended with tool calls goes on as soon as the tools have answered: measured within 20
  * ms with tools that take no time. Until then its slot counts as taken, for this long at most. */
 static const usec_t GOES_ON = 5 * USEC_PER_S;
-/* A task is left to finish for the sake of a slow abort only when this much or less of it is left.
- */
+/* A task is left to finish, since aborts are slow, only when this much or less of it is left. */
 static const usec_t ABORT_COST_MAX = 10 * USEC_PER_S;
 
 /* An answer that is being written: an abort is noticed with the next token (0.03 to 0.2 s
@@ -31,7 +30,7 @@ static const double ANSWER_TOO = 1.5;
 static const usec_t FOREGROUND_THROTTLE = 3 * USEC_PER_S;
 /* A model that has answered within this time is loaded: Ollama unloads after five minutes. */
 static const usec_t STAYS_LOADED = 300 * USEC_PER_S;
-/* People who have chatted within this time are likely to send a message. */
+/* Users who have chatted within this time are likely to send a message. */
 static const usec_t CHATTING = 600 * USEC_PER_S;
 /* `settle` is longer by the usual time to a chat's first token, at most by this. */
 static const usec_t SLOWNESS_MAX = 3 * USEC_PER_S;

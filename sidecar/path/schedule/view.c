@@ -1,4 +1,4 @@
-/* view.c: what people see of the schedule, and whether a machine has nothing to do. */
+/* view.c: what is shown of the schedule, and whether a machine has nothing to do. */
 #include "path/schedule/schedule_priv.h"
 
 const char *schedule_why_name(enum schedule_why why)

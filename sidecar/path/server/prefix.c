@@ -335,7 +335,7 @@ bool prefix_is_held(const struct server *s, struct hash_key model, uint64_t conv
     return conversation != 0 && find_resident(server_find_model(s, model), conversation) != NULL;
 }
 
-/* ---- for people, and over restarts ---- */
+/* ---- for display, and over restarts ---- */
 
 const char *prefix_state(const struct prefix_gain *g)
 {

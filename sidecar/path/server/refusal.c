@@ -8,7 +8,7 @@
  *
  * Evidence. Only a pair counts: the changed request was refused by a status, and the request as
  * written was answered in the same flight. A page, an empty body, a cut stream, an error without a
- * status say nothing about additions and change nothing. Statuses that speak of something else
+ * status say nothing about additions and change nothing. Statuses that are about something else
  * (401, 403, 408, 429, 503) are never such a refusal.
  *
  * Which one it was is not known yet, since several are sent together, and `stream` must not be lost
@@ -220,7 +220,7 @@ void refusal_certain(struct server_model *m, enum endpoint endpoint, enum additi
     convict(r, (unsigned)one, now);
 }
 
-/* ---- for people ---- */
+/* ---- for display ---- */
 
 static void show(const struct server *s, struct server_model *m, const struct refusal *r,
                  mono_t now, refusal_fn fn, void *ctx)

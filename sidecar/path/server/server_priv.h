@@ -16,7 +16,7 @@ struct servers {
     size_t count;
 };
 
-/* probe.c: forgets what was asked, and asks no more; who waits goes on from the loop. NULL is
+/* probe.c: forgets what was asked, and asks no more; waiters go on from the loop. NULL is
  * fine. */
 void probe_reset(struct probe *p);
 void probe_destroy(struct probe *p); /* nothing may wait; NULL is fine */

@@ -123,7 +123,7 @@ static bool take(struct span *rest, struct span part)
 }
 
 /* The same for a text that Open WebUI cut in the middle. Most texts are another conversation's:
- * those are told by their last bytes, before anything is counted. */
+ * their last bytes show that, before anything is counted. */
 static bool take_cut(struct span *rest, struct span text)
 {
     struct span s = *rest;

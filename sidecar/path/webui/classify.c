@@ -80,7 +80,7 @@ static struct task_decision by_header(const struct settings *settings, enum task
     return d;
 }
 
-/* Why the text may not speak; NULL where it may. */
+/* Why the text is not used; NULL where it is. */
 static const char *text_objection(enum endpoint endpoint, const struct dialect_request *request)
 {
     if (!endpoint_assembles(endpoint)) {

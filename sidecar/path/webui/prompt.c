@@ -10,7 +10,7 @@
  *
  * All spans point into the request. Nothing is allocated.
  *
- * Rejected: taking any two texts of one scope and model for one typist's (two people with one API
+ * Rejected: taking any two texts of one scope and model for one typist's (two users with one API
  * key type at once, and an answer to the one empties the other's suggestion).
  */
 #include "path/webui/webui_priv.h"

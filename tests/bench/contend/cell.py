@@ -140,14 +140,14 @@ async def play(asked, clock, zero, chat_port, task_port, model_port):
             "lag_ms": [late[-(-len(late) * p // 100) - 1] for p in (50, 99)] if late else [0, 0]}
 
 
-def told_to_stop(*_):
+def on_stop_signal(*_):
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: what was started is being stopped
     sys.exit(143)
 
 
 def main():
     asked = json.loads(sys.argv[1])
-    signal.signal(signal.SIGTERM, told_to_stop)
+    signal.signal(signal.SIGTERM, on_stop_signal)
     zero = time.monotonic()
     clock = Clock(asked["scale"])
     clock.zero = zero

@@ -151,7 +151,7 @@ static void assert_notified(const char *variable, const struct sockaddr_un *a, s
     close(fd);
 }
 
-static void the_service_manager_is_told_by_a_path_or_an_abstract_name(void **state)
+static void the_service_manager_is_notified_by_a_path_or_an_abstract_name(void **state)
 {
     struct sockaddr_un a = {.sun_family = AF_UNIX};
     char name[64], folder[] = "/tmp/lull-os-XXXXXX", too_long[200];
@@ -167,9 +167,9 @@ static void the_service_manager_is_told_by_a_path_or_an_abstract_name(void **sta
     memset(too_long, 'x', sizeof too_long - 1);
     too_long[sizeof too_long - 1] = '\0';
     uint64_t open_fds = os_open_fds();
-    const char *const nobody[] = {too_long, "", NULL};
+    const char *const unusable[] = {too_long, "", NULL};
     for (size_t i = 0; i < 3; i++) { /* nothing to tell: no socket is made or left */
-        set("NOTIFY_SOCKET", nobody[i]);
+        set("NOTIFY_SOCKET", unusable[i]);
         os_notify("READY=1");
     }
     assert_int_equal(os_open_fds(), open_fds);
@@ -371,7 +371,7 @@ int main(void)
         cmocka_unit_test(descriptors_are_counted_where_none_is_left),
         cmocka_unit_test(the_control_socket_is_below_what_the_user_may_write),
         cmocka_unit_test(sockets_are_inherited_by_the_process_they_are_for),
-        cmocka_unit_test(the_service_manager_is_told_by_a_path_or_an_abstract_name),
+        cmocka_unit_test(the_service_manager_is_notified_by_a_path_or_an_abstract_name),
         cmocka_unit_test(directories_are_made_with_their_parents),
         cmocka_unit_test(a_descriptor_that_is_none_is_an_error),
         cmocka_unit_test(holes_in_the_heap_go_back),

@@ -220,7 +220,7 @@ static void servers_say_errors_in_many_ways(void **state)
     }
 }
 
-static void finish_reasons_are_told_apart(void **state)
+static void finish_reasons_are_distinguished(void **state)
 {
     static const struct {
         const char *reason;
@@ -434,7 +434,7 @@ int main(void)
         cmocka_unit_test(content_is_text),
         cmocka_unit_test(an_answer_ends_with_a_mark_or_a_reason),
         cmocka_unit_test(servers_say_errors_in_many_ways),
-        cmocka_unit_test(finish_reasons_are_told_apart),
+        cmocka_unit_test(finish_reasons_are_distinguished),
         cmocka_unit_test(the_end_is_known_before_the_transport_ends),
         cmocka_unit_test(figures_are_taken_within_bounds),
         cmocka_unit_test(a_repeated_event_has_the_effect_of_one_that_is_read),

@@ -446,7 +446,7 @@ static void everything_at_once(void **state)
 }
 
 /* Every addition by itself, sent and left out. */
-static void additions_are_told_apart(void **state)
+static void additions_are_distinguished(void **state)
 {
     static const struct {
         int endpoint;
@@ -586,7 +586,7 @@ int main(void)
         cmocka_unit_test(the_users_own_members_win),
         cmocka_unit_test(many_own_members_are_all_set),
         cmocka_unit_test(everything_at_once),
-        cmocka_unit_test(additions_are_told_apart),
+        cmocka_unit_test(additions_are_distinguished),
         cmocka_unit_test(an_error_may_name_what_it_does_not_want),
         cmocka_unit_test(what_cannot_be_done_changes_nothing),
     };

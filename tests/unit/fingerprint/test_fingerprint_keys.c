@@ -285,8 +285,8 @@ static void test_normalized_differs_in_every_other_member(void **state)
         "{" MESSAGES ",\"think\":false}",
         "{" MESSAGES ",\"think\":true}",
         "{" MESSAGES ",\"Stream\":true}",
-        "{" MESSAGES ",\"nobody_has_heard_of\":[]}",
-        "{" MESSAGES ",\"nobody_has_heard_of\":{}}",
+        "{" MESSAGES ",\"not_a_known_member\":[]}",
+        "{" MESSAGES ",\"not_a_known_member\":{}}",
     };
     struct fixture f;
     fixture_init(&f);

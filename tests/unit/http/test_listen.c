@@ -66,7 +66,7 @@ static int teardown(void **state)
     struct world *w = *state;
     http_server_destroy(w->server);
     loop_destroy(w->loop);
-    int rc = rmdir(w->folder); /* whoever made a file there has removed it */
+    int rc = rmdir(w->folder); /* the test that made a file there has removed it */
     free(w);
     return rc;
 }

@@ -322,7 +322,7 @@ static void a_chat_preempts_what_runs(void **state)
     end(s);
 }
 
-static void what_gives_way_to_nobody(void **state)
+static void what_gives_way_to_no_request(void **state)
 {
     (void)state;
     struct schedule *s = begin();
@@ -606,7 +606,7 @@ static void max_hold_bounds_the_waits_of_a_turn(void **state)
     end(s);
 }
 
-static void who_goes_first(void **state)
+static void what_goes_first(void **state)
 {
     (void)state;
     struct schedule *s = begin();
@@ -725,7 +725,7 @@ int main(void)
         cmocka_unit_test(a_reply_that_calls_tools_goes_on),
         cmocka_unit_test(yield_rules),
         cmocka_unit_test(a_chat_preempts_what_runs),
-        cmocka_unit_test(what_gives_way_to_nobody),
+        cmocka_unit_test(what_gives_way_to_no_request),
         cmocka_unit_test(when_full_only_as_many_give_way_as_needed),
         cmocka_unit_test(foreground_work_counts_as_what_a_person_waits_for),
         cmocka_unit_test(an_abort_is_a_request_not_a_fact),
@@ -734,7 +734,7 @@ int main(void)
         cmocka_unit_test(a_slow_server_is_left_alone_for_longer),
         cmocka_unit_test(a_first_title_waits_for_its_chat),
         cmocka_unit_test(max_hold_bounds_the_waits_of_a_turn),
-        cmocka_unit_test(who_goes_first),
+        cmocka_unit_test(what_goes_first),
         cmocka_unit_test(a_full_queue_lets_the_oldest_go),
         cmocka_unit_test(one_model_at_a_time),
         cmocka_unit_test(for_people),

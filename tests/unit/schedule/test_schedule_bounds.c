@@ -292,7 +292,7 @@ static void an_abort_in_one_of_several_slots(void **state)
     end(s);
 }
 
-static void somebody_elses_query_says_nothing_of_my_title(void **state)
+static void another_users_query_says_nothing_of_my_title(void **state)
 {
     (void)state;
     struct schedule *s = begin();
@@ -387,7 +387,7 @@ static void a_title_does_not_wait_for_a_chat_elsewhere(void **state)
     end(s);
 }
 
-static void who_types_is_about_to_send(void **state)
+static void a_typing_user_is_about_to_send(void **state)
 {
     (void)state;
     struct schedule *s = begin();
@@ -463,7 +463,7 @@ static void a_waiting_job_has_a_position(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(who_types_is_about_to_send),
+        cmocka_unit_test(a_typing_user_is_about_to_send),
         cmocka_unit_test(a_title_does_not_wait_for_a_chat_elsewhere),
         cmocka_unit_test(what_a_chat_makes_pointless_is_an_abort_too),
         cmocka_unit_test(no_slots_on_a_machine_with_some),
@@ -474,7 +474,7 @@ int main(void)
         cmocka_unit_test(an_abort_counts_at_once),
         cmocka_unit_test(a_requeued_task_goes_on_with_its_budget),
         cmocka_unit_test(the_resident_models_tasks_go_together),
-        cmocka_unit_test(somebody_elses_query_says_nothing_of_my_title),
+        cmocka_unit_test(another_users_query_says_nothing_of_my_title),
         cmocka_unit_test(what_is_queued_says_why_at_once),
         cmocka_unit_test(an_abort_in_one_of_several_slots),
         cmocka_unit_test(a_waiting_job_has_a_position),

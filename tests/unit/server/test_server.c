@@ -119,7 +119,7 @@ static void the_least_recently_used_model_makes_room(void **state)
     end(&w);
 }
 
-static void a_name_is_cut_and_told_apart_all_the_same(void **state)
+static void a_name_is_cut_and_stays_distinct(void **state)
 {
     (void)state;
     struct world w;
@@ -314,7 +314,7 @@ int main(void)
         cmocka_unit_test(records_survive_a_reload_by_name),
         cmocka_unit_test(another_url_is_another_server),
         cmocka_unit_test(the_least_recently_used_model_makes_room),
-        cmocka_unit_test(a_name_is_cut_and_told_apart_all_the_same),
+        cmocka_unit_test(a_name_is_cut_and_stays_distinct),
         cmocka_unit_test(states_in_order_of_what_is_known),
         cmocka_unit_test(a_breaker_lets_one_try),
         cmocka_unit_test(a_throttle_is_never_shortened),

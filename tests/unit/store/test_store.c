@@ -107,7 +107,7 @@ static void a_reader_between_readings_holds_up_one_commit(void **state)
     while (!atomic_load(&s->reading_awaited)) {
         sched_yield();
     }
-    assert_string_equal(get(s, 0), "x"); /* that reading has ended, and the next one begins anew */
+    assert_string_equal(get(s, 0), "x"); /* that reading has ended, and the next one begins */
     assert_int_equal(store_results[0], 1);
     while (store_results[0] < 4 * STORE_GROUP_JOBS + 1) {
         assert_int_equal(store_collect(s), ERR_OK);

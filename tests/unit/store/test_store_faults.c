@@ -91,7 +91,7 @@ static void a_flipped_byte_is_never_served(void **state)
     store_close(s);
 }
 
-static void damaged_files_are_set_aside_and_begun_anew(void **state)
+static void damaged_files_are_set_aside_and_made_again(void **state)
 {
     static const char garbage[8192] = {1, 2, 3};
     (void)state;
@@ -422,7 +422,7 @@ static void a_file_that_was_not_on_the_disk_is_set_aside_after_another_boot(void
     store_close(s);
 }
 
-static void a_lock_that_cannot_be_had_is_told_from_one_that_is_taken(void **state)
+static void a_lock_that_cannot_be_had_is_not_one_that_is_taken(void **state)
 {
     char why[256];
     (void)state;
@@ -764,7 +764,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         FAULT(a_flipped_byte_is_never_served),
-        FAULT(damaged_files_are_set_aside_and_begun_anew),
+        FAULT(damaged_files_are_set_aside_and_made_again),
         FAULT(an_empty_file_is_a_new_store),
         FAULT(a_directory_in_use_is_refused_by_name),
         FAULT(what_is_no_directory_is_refused),
@@ -773,7 +773,7 @@ int main(void)
         FAULT(only_signals_of_the_store_leave_a_mark),
         FAULT(a_file_of_another_format_is_set_aside_but_for_its_notes),
         FAULT(a_file_that_was_not_on_the_disk_is_set_aside_after_another_boot),
-        FAULT(a_lock_that_cannot_be_had_is_told_from_one_that_is_taken),
+        FAULT(a_lock_that_cannot_be_had_is_not_one_that_is_taken),
         FAULT(what_the_disk_refuses_is_trouble_until_it_takes_data_again),
         cmocka_unit_test_setup_teardown(a_full_disk_is_called_so, store_setup,
                                         unmount_and_teardown),

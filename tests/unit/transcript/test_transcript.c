@@ -313,7 +313,7 @@ static void an_earlier_turn_is_found_as_it_was(void **state)
     transcripts_destroy(all);
 }
 
-static void a_person_is_told_by_the_beginning_of_the_key(void **state)
+static void a_person_is_shown_by_the_beginning_of_the_key(void **state)
 {
     (void)state;
     static const struct hash_key alike = {0x0101010101010101, 9}; /* as ANN's, up to its middle */
@@ -356,7 +356,7 @@ static void keep_long(struct transcripts *all, int n)
 }
 
 /* Conversations that do not fit cost no look at all of their text: it took seconds. */
-static void what_does_not_fit_is_told_at_once(void **state)
+static void what_does_not_fit_is_known_at_once(void **state)
 {
     (void)state;
     enum { CONVERSATIONS = 200, FINDS = 2000 };
@@ -384,8 +384,8 @@ int main(void)
         cmocka_unit_test(the_least_recently_used_make_room),
         cmocka_unit_test(equal_ends_of_different_beginnings_are_ambiguous),
         cmocka_unit_test(an_earlier_turn_is_found_as_it_was),
-        cmocka_unit_test(a_person_is_told_by_the_beginning_of_the_key),
-        cmocka_unit_test(what_does_not_fit_is_told_at_once),
+        cmocka_unit_test(a_person_is_shown_by_the_beginning_of_the_key),
+        cmocka_unit_test(what_does_not_fit_is_known_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,7 +18,7 @@ static void assert_why(CURLcode code, bool head_came, enum upstream_result resul
     curl_easy_cleanup(call.easy);
 }
 
-static void no_connection_is_told_from_a_broken_one(void **state)
+static void no_connection_differs_from_a_broken_one(void **state)
 {
     static const struct {
         CURLcode code;
@@ -111,7 +111,7 @@ static void a_socket_that_cannot_be_used_says_why(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(no_connection_is_told_from_a_broken_one),
+        cmocka_unit_test(no_connection_differs_from_a_broken_one),
         cmocka_unit_test(a_server_that_began_to_answer_was_reachable),
         cmocka_unit_test(a_socket_that_cannot_be_used_says_why),
     };

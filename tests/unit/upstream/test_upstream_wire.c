@@ -273,7 +273,7 @@ static void no_content_and_not_modified_end_with_their_head(void **state)
     assert_int_equal(w->server.accepted, 1);
 }
 
-static void end_told_by_the_close_is_reported(void **state)
+static void an_end_by_close_is_reported(void **state)
 {
     static const struct answer one[] = {
         {.bytes = LITERAL("HTTP/1.0 200 OK\r\nX: 1\r\n\r\nsome"), .after = CLOSE}};
@@ -514,7 +514,7 @@ int main(void)
         T(a_switch_of_protocols_is_no_answer),
         T(head_request_has_a_length_and_no_body),
         T(no_content_and_not_modified_end_with_their_head),
-        T(end_told_by_the_close_is_reported),
+        T(an_end_by_close_is_reported),
         T(each_piece_is_handed_on_when_it_comes),
         T(heads_are_bounded),
         T(environment_proxies_are_ignored),

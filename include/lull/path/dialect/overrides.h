@@ -30,7 +30,7 @@ enum addition {
     ADDITION_ALL = 255,
 };
 enum { ADDITIONS = 8 };
-/* "schema", "stream" ... of one bit, for people. */
+/* "schema", "stream" ... of one bit, for display. */
 const char *addition_name(unsigned one);
 /* Which addition of the set `among` an error's text names first, by one of its members' names (of
  * `extra`, a JSON object, the members themselves); 0: none. A plain English word such as "stream"

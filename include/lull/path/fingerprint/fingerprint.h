@@ -38,7 +38,7 @@ struct scope_memo {
 struct scope scope_of(enum scope_rule rule, struct span auth, struct span user,
                       struct scope_memo *memo);
 enum { SCOPE_SHOWN = 8 };
-/* As people see it: the beginning of the digest in hex, and a NUL. */
+/* As it is shown: the beginning of the digest in hex, and a NUL. */
 void scope_show(const struct scope *scope, char out[SCOPE_SHOWN + 1]);
 
 /* A key: material is head followed by body. */

@@ -160,14 +160,14 @@ struct flight_spec {
     uint64_t generation;  /* of the cache, at the beginning */
     unsigned flags;       /* for the hook: cache flags of the entry */
     struct span model;    /* effective model; copied */
-    struct span scope;    /* scope as shown to people; copied */
+    struct span scope;    /* scope as it is shown; copied */
     struct flight_completion completion;
     struct flight_turn turn;
     struct flight_behind behind;
     uint32_t user; /* that its calls are counted for: see figures_user() */
 };
 
-/* What a flight is, for the hook and for people. */
+/* What a flight is, for the hook and for display. */
 const struct flight_spec *flight_spec(const struct flight *f);
 
 struct flight_found {
@@ -263,7 +263,7 @@ enum flight_part {
 /* Always true. tests/bench/typing links another definition in its place. */
 bool flight_has(enum flight_part part);
 
-/* For people: the window that a request like this would be held for now, and whether a call under
+/* For display: the window that a request like this would be held for now, and whether a call under
  * way would be followed. Changes nothing. */
 struct flight_outlook {
     usec_t window;
@@ -273,7 +273,7 @@ struct flight_outlook {
 };
 struct flight_outlook flight_outlook(struct flight_table *t, const struct flight_spec *spec);
 
-/* A flight as people see it; texts are valid during the call. */
+/* A flight as it is shown; texts are valid during the call. */
 struct flight_view {
     const char *kind, *upstream, *state, *why; /* why: "" unless it waits for the schedule */
     struct span model, scope;

@@ -54,7 +54,7 @@ usec_t schedule_expects(struct schedule *s, const struct upstream_settings *to, 
 /* How long that machine reads a prompt of so many bytes, by the same; 0: not known. */
 usec_t schedule_reads(struct schedule *s, const struct upstream_settings *to, size_t size,
                       mono_t now);
-/* Whether people have been chatting on the machine within the last ten minutes. */
+/* Whether a chat was answered on the machine within the last ten minutes. */
 bool schedule_chatted(struct schedule *s, const struct upstream_settings *to, mono_t now);
 
 /* The person is typing at that machine and is likely to send soon: the settle time of that
@@ -177,7 +177,7 @@ size_t schedule_position(const struct schedule *s, const struct schedule_job *j)
 /* Why a job of these values would wait if it came now. Changes nothing. */
 enum schedule_why schedule_look(struct schedule *s, const struct schedule_job *j, mono_t now);
 
-/* ---- for people, and for what is done in idle time ---- */
+/* ---- for display, and for what is done in idle time ---- */
 
 struct schedule_machine {
     const char *name;

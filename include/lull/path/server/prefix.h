@@ -2,7 +2,7 @@
  * server's own figures; what the server has in its prompt cache, as far as that is known from here;
  * and how long a prompt its context takes.
  *
- * Three states of the cache are told apart, since servers differ in them:
+ * Three states of the cache are distinguished, since servers differ in them:
  *   FIRST         the conversation was the last that a slot read: every cache helps
  *   AFTER_OWN     tasks behind the same conversation came in between: the server must go back to
  *                 where they began, which a model with sliding-window attention cannot
@@ -31,7 +31,7 @@ struct prefix_forms {
 struct prefix_learnt {
     struct prefix_gain {
         bool on, off;             /* neither: still trying */
-        uint8_t without, unknown; /* calls in a row that gained nothing, that told nothing */
+        uint8_t without, unknown; /* calls in a row without a gain, and without a measure of it */
         int64_t calls, tokens, tokens_read; /* of all calls behind a conversation */
         wall_t off_since;
     } gain[PREFIX_WHENS];
@@ -97,7 +97,7 @@ size_t prefix_displaces(const struct server_model *m, int64_t slots);
 /* Whether a slot of that server holds the conversation, for a model's key. */
 bool prefix_is_held(const struct server *s, struct hash_key model, uint64_t conversation);
 
-/* ---- for people, and over restarts ---- */
+/* ---- for display, and over restarts ---- */
 
 struct prefix_view {
     const char *upstream, *model;

@@ -28,7 +28,7 @@
 
 enum {
     SERVER_MODELS = 64,
-    SERVER_MODEL_NAME_MAX = 256, /* of a model's name as people see it */
+    SERVER_MODEL_NAME_MAX = 256, /* of a model's name as it is shown */
     SERVER_ENDPOINTS = 16,       /* enum endpoint fits */
 };
 
@@ -117,7 +117,7 @@ enum server_state {
     SERVER_STATE_DOWN,      /* not reached, or tasks are kept away */
 };
 enum server_state server_state(const struct server *s, mono_t now);
-/* "untried", "up", "probing" or "down", as people see it. */
+/* "untried", "up", "probing" or "down", as it is shown. */
 const char *server_state_name(enum server_state state);
 
 /* A call reached the server, or did not (why: one phrase). A change is logged. */

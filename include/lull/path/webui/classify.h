@@ -30,7 +30,7 @@ struct task_decision {
 
 /* The task header decides; without it the text does, in doubt it is a chat (classify.c). endpoint:
  * of a POST (ENDPOINT_OTHER otherwise). request: parsed body, NULL where the body is not held or
- * not JSON (then only the header speaks). header value is compared exactly, after trimming.
+ * not JSON (then only the header decides). header value is compared exactly, after trimming.
  * moa_response_generation is a chat. A known header value on a POST makes a task whatever the
  * endpoint (forms that cannot be assembled are passed on by the caller). */
 struct task_decision task_classify(const struct settings *settings, enum endpoint endpoint,
