@@ -160,8 +160,10 @@ struct http_conn {
     size_t out_counted; /* for `out`, in server->memory */
     int reply_status;   /* 0: no reply has begun */
     enum reply_framing framing;
-    bool reset_at_end;  /* closing must not look like a clean end */
-    bool want_writable; /* http_reply_data() returned false */
+    bool head_waits; /* `out` is the head of the reply, which leaves with the first piece ... */
+    struct loop_deferred head_work; /* ... or at the end of the turn */
+    bool reset_at_end;              /* closing must not look like a clean end */
+    bool want_writable;             /* http_reply_data() returned false */
 };
 
 /* server.c */
@@ -208,8 +210,10 @@ void linger_drain(struct http_conn *c);
 
 /* response.c */
 void reply_writable(struct http_conn *c);
-/* Sends or queues bytes. At most REPLY_PARTS spans, so that a head and its body, or a chunk and its
- * frame, leave in one call: each call is a packet of its own to a client. */
+/* Sends a head that waits for the first piece; arg is the connection. */
+void reply_send_head(void *arg);
+/* Sends or queues bytes, behind a head that waits. At most REPLY_PARTS spans, so that a head and its
+ * body, or a chunk and its frame, leave in one call: each call is a packet of its own to a client. */
 enum { REPLY_PARTS = 3 };
 void reply_send(struct http_conn *c, const struct span *parts, size_t count);
 void reply_reset(struct http_conn *c);

@@ -95,7 +95,7 @@ static void queue_output(struct http_conn *c, struct span s)
 /* Writes as much as the socket takes; returns how much, or -1. */
 static ssize_t write_socket(struct http_conn *c, const struct span *parts, size_t count)
 {
-    struct iovec iov[REPLY_PARTS];
+    struct iovec iov[1 + REPLY_PARTS];
     struct msghdr msg = {.msg_iov = iov};
     for (size_t i = 0; i < count; i++) {
         if (parts[i].len > 0) {
@@ -109,27 +109,9 @@ static ssize_t write_socket(struct http_conn *c, const struct span *parts, size_
     return n;
 }
 
-void reply_send(struct http_conn *c, const struct span *parts, size_t count)
+/* Queues what is behind the first `sent` bytes of the parts. */
+static void queue_rest(struct http_conn *c, const struct span *parts, size_t count, size_t sent)
 {
-    size_t sent = 0, all = 0;
-    require(count <= REPLY_PARTS);
-    for (size_t i = 0; i < count; i++) {
-        all += parts[i].len;
-    }
-    if (c->broken || c->state == CONN_CLOSED) {
-        return;
-    }
-    if (unsent(c) == 0 && all > 0) {
-        ssize_t n = write_socket(c, parts, count);
-        if (n < 0) {
-            reply_broke(c);
-            return;
-        }
-        sent = (size_t)n;
-    }
-    if (sent == all) {
-        return;
-    }
     for (size_t i = 0; i < count; i++) {
         size_t gone = sent < parts[i].len ? sent : parts[i].len;
         if (gone < parts[i].len) {
@@ -137,7 +119,70 @@ void reply_send(struct http_conn *c, const struct span *parts, size_t count)
         }
         sent -= gone;
     }
-    conn_update_watch(c);
+}
+
+void reply_send(struct http_conn *c, const struct span *parts, size_t count)
+{
+    struct span all[1 + REPLY_PARTS] = {SPAN_NONE};
+    size_t sent = 0, len = 0, head = c->head_waits ? unsent(c) : 0;
+    require(count <= REPLY_PARTS);
+    if (c->broken || c->state == CONN_CLOSED) {
+        return;
+    }
+    if (head > 0) {
+        all[0] = span_make(c->out.data + c->out_at, head);
+    }
+    for (size_t i = 0; i < count; i++) {
+        all[1 + i] = parts[i];
+        len += parts[i].len;
+    }
+    bool waits = unsent(c) > head; /* output that the socket has not taken */
+    c->head_waits = false;
+    loop_defer_cancel(c->server->loop, &c->head_work);
+    if (!waits && head + len > 0) {
+        ssize_t n = write_socket(c, all, 1 + count);
+        if (n < 0) {
+            reply_broke(c);
+            return;
+        }
+        sent = (size_t)n;
+    }
+    size_t of_head = sent < head ? sent : head;
+    c->out_at += of_head;
+    if (head > 0 && of_head == head) {
+        buf_free(&c->out);
+        c->out_at = 0;
+    }
+    if (sent < head + len) {
+        queue_rest(c, parts, count, sent - of_head);
+        conn_update_watch(c);
+    }
+}
+
+void reply_send_head(void *arg)
+{
+    struct http_conn *c = arg;
+    if (c->head_waits) {
+        reply_send(c, NULL, 0);
+    }
+}
+
+/* Takes over the head. It waits for the first piece of the body, which mostly follows in the same
+ * turn: both leave in one call, and wake the client once. */
+static void hold_head(struct http_conn *c, struct buf *head)
+{
+    if (unsent(c) > 0) {
+        const struct span all = buf_span(head);
+        reply_send(c, &all, 1);
+        buf_free(head);
+        return;
+    }
+    buf_free(&c->out);
+    c->out = *head;
+    c->out.max = OUT_MAX;
+    c->out_at = 0;
+    c->head_waits = true;
+    loop_defer(c->server->loop, &c->head_work);
 }
 
 void reply_writable(struct http_conn *c)
@@ -381,11 +426,11 @@ void http_reply_begin(struct http_conn *c, int status, struct span reason,
     head_put_end(c, &h);
     if (h.over) {
         reply_broke(c);
-    } else {
-        const struct span all = span_make(head.data, (size_t)(h.at - head.data));
-        reply_send(c, &all, 1);
+        buf_free(&head);
+        return;
     }
-    buf_free(&head);
+    head.len = (size_t)(h.at - head.data);
+    hold_head(c, &head);
 }
 
 bool http_reply_data(struct http_conn *c, struct span piece)
@@ -419,6 +464,7 @@ void http_reply_end(struct http_conn *c)
         const struct span last = SPAN("0\r\n\r\n");
         reply_send(c, &last, 1);
     }
+    reply_send_head(c);
     c->paused = false;
     c->want_writable = false;
     hand_over(c);
@@ -428,6 +474,7 @@ void http_reply_cut(struct http_conn *c)
 {
     require(c->state == CONN_REQUEST);
     c->want_writable = false;
+    reply_send_head(c);
     if (c->framing == FRAMING_CLOSE || c->reply_status == 0) {
         /* closing would look like a clean end: reset instead */
         struct linger hard = {.l_onoff = 1, .l_linger = 0};

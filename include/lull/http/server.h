@@ -149,7 +149,8 @@ void http_reply_error(struct http_conn *c, enum http_error e, enum http_form for
 /* In pieces. status line and headers as given (no hop-by-hop ones, no Content-Length,
  * no Transfer-Encoding: those are made here). content_length -1: unknown: chunked on HTTP/1.1,
  * until close on 1.0. reason may be empty (the standard one is used). Replies to HEAD and with
- * status 204 and 304 carry no body; for HEAD a known content_length is still sent as a header. */
+ * status 204 and 304 carry no body; for HEAD a known content_length is still sent as a header. The
+ * head leaves with the first piece, at the latest at the end of the turn. */
 void http_reply_begin(struct http_conn *c, int status, struct span reason,
                       const struct http_header *headers, size_t count, int64_t content_length);
 /* Sends or queues a piece, at once. false: more than high_water is waiting: stop until on_writable

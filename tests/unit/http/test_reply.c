@@ -1,0 +1,231 @@
+/* test_reply.c: in which calls a reply in pieces leaves. Over a socket of packets each call of the
+ * server is one packet to the client; over a stream with little room heads and pieces leave in parts.
+ */
+#include "support/check.h"
+
+#include "lull/base/loop.h"
+#include "lull/http/server.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define GET "GET / HTTP/1.1\r\nHost: h\r\n\r\n"
+#define HEAD(framing) "HTTP/1.1 200 OK\r\n" framing "\r\n\r\n"
+#define CHUNKED HEAD("Transfer-Encoding: chunked")
+
+enum what { NOTHING, PIECE, END, PIECE_AND_END, CUT, TWO_PIECES };
+
+struct world {
+    struct loop *loop;
+    struct loop_timer *timer;
+    struct http_server *server;
+    struct http_conn *conn;
+    int client;
+    enum what what;  /* is done in the turn of the head */
+    int64_t length;  /* of the reply */
+    size_t blank;    /* bytes of a header of the reply; 0: it has none */
+    unsigned called; /* on_request */
+};
+
+static void act(struct world *w, enum what what)
+{
+    if (what == PIECE || what == PIECE_AND_END || what == TWO_PIECES) {
+        assert_true(http_reply_data(w->conn, SPAN("piece")));
+    }
+    if (what == TWO_PIECES) {
+        assert_true(http_reply_data(w->conn, SPAN("more")));
+    }
+    if (what == END || what == PIECE_AND_END) {
+        http_reply_end(w->conn);
+    } else if (what == CUT) {
+        http_reply_cut(w->conn);
+    }
+}
+
+static void on_request(struct http_conn *c, void *ctx)
+{
+    struct world *w = ctx;
+    char *blank = mem_new(w->blank + 1);
+    memset(blank, 'x', w->blank);
+    const struct http_header field = {SPAN("X-Long"), span_make(blank, w->blank)};
+    w->conn = c;
+    w->called++;
+    http_reply_begin(c, 200, SPAN_NONE, &field, w->blank > 0 ? 1 : 0, w->length);
+    free(blank);
+    act(w, w->what);
+}
+
+static void no_event(struct http_conn *c, void *ctx)
+{
+    (void)c;
+    (void)ctx;
+}
+
+static void no_piece(struct http_conn *c, struct span piece, void *ctx)
+{
+    (void)c;
+    (void)piece;
+    (void)ctx;
+}
+
+static void stop(void *ctx)
+{
+    loop_stop(ctx);
+}
+
+/* Turns of the loop for a millisecond. */
+static void run(struct world *w)
+{
+    loop_timer_start(w->timer, USEC_PER_MS);
+    loop_run(w->loop);
+}
+
+static void begin(struct world *w, int type)
+{
+    static const struct http_handler handler = {.on_request = on_request,
+                                                .on_body_end = no_event,
+                                                .on_body_too_large = no_event,
+                                                .on_body = no_piece,
+                                                .on_gone = no_event,
+                                                .on_writable = no_event};
+    static const struct http_limits limits = {.header_timeout = USEC_PER_S,
+                                              .body_timeout = USEC_PER_S,
+                                              .idle_timeout = USEC_PER_S,
+                                              .max_connections = 10,
+                                              .max_buffered = 1024};
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    socklen_t len = sizeof address;
+    w->loop = loop_create();
+    w->timer = loop_timer_create(w->loop, stop, w->loop);
+    w->server = http_server_create(w->loop, &limits, &handler, w);
+    int fd = socket(AF_UNIX, type | SOCK_NONBLOCK, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof address.sun_family), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &len), 0);
+    assert_int_equal(listen(fd, 4), 0);
+    assert_int_equal(http_server_adopt(w->server, fd), ERR_OK);
+    w->client = socket(AF_UNIX, type | SOCK_NONBLOCK, 0);
+    assert_int_equal(connect(w->client, (struct sockaddr *)&address, len), 0);
+}
+
+static void end(struct world *w)
+{
+    close(w->client);
+    run(w);
+    http_server_destroy(w->server);
+    loop_timer_destroy(w->timer);
+    loop_destroy(w->loop);
+}
+
+static void ask(struct world *w)
+{
+    assert_int_equal(send(w->client, GET, sizeof GET - 1, 0), sizeof GET - 1);
+    run(w);
+}
+
+/* NULL: none has come. "": the end. */
+static void expect_packet(struct world *w, const char *want)
+{
+    char bytes[512];
+    ssize_t n = recv(w->client, bytes, sizeof bytes, 0);
+    if (want == NULL) {
+        assert_true(n < 0);
+        return;
+    }
+    assert_int_equal(n, strlen(want));
+    assert_memory_equal(bytes, want, strlen(want));
+}
+
+static void a_head_leaves_with_what_follows_in_its_turn(void **state)
+{
+    static const struct {
+        enum what what;
+        int64_t length;
+        const char *first, *second;
+    } rows[] = {
+        {PIECE, -1, CHUNKED "5\r\npiece\r\n", NULL},
+        {PIECE_AND_END, -1, CHUNKED "5\r\npiece\r\n", "0\r\n\r\n"},
+        {TWO_PIECES, -1, CHUNKED "5\r\npiece\r\n", "4\r\nmore\r\n"},
+        {END, -1, CHUNKED "0\r\n\r\n", NULL},
+        {PIECE_AND_END, 5, HEAD("Content-Length: 5") "piece", NULL},
+        {END, 0, HEAD("Content-Length: 0"), NULL},
+        {NOTHING, -1, CHUNKED, NULL},
+        {CUT, -1, CHUNKED, ""},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct world w = {.what = rows[i].what, .length = rows[i].length};
+        begin(&w, SOCK_SEQPACKET);
+        ask(&w);
+        expect_packet(&w, rows[i].first);
+        expect_packet(&w, rows[i].second);
+        end(&w);
+    }
+}
+
+static void a_head_alone_leaves_at_the_end_of_the_turn(void **state)
+{
+    struct world w = {.what = NOTHING, .length = -1};
+    (void)state;
+    begin(&w, SOCK_SEQPACKET);
+    ask(&w);
+    expect_packet(&w, CHUNKED);
+    act(&w, PIECE_AND_END);
+    expect_packet(&w, "5\r\npiece\r\n");
+    expect_packet(&w, "0\r\n\r\n");
+    ask(&w); /* the next request of the connection */
+    expect_packet(&w, CHUNKED);
+    assert_int_equal(w.called, 2);
+    end(&w);
+}
+
+/* Reads what comes until nothing does, and lets the server go on. */
+static void read_all(struct world *w, struct buf *out)
+{
+    char bytes[700];
+    ssize_t n;
+    run(w);
+    while ((n = recv(w->client, bytes, sizeof bytes, 0)) > 0) {
+        require_ok(buf_append(out, bytes, (size_t)n));
+        run(w);
+    }
+}
+
+/* A large head, of which the socket takes only the beginning. */
+static void a_head_in_parts_stays_before_its_body(void **state)
+{
+    (void)state;
+    for (size_t blank = 200 * 1024; blank < 400 * 1024; blank += 37 * 1024) {
+        struct world w = {.what = TWO_PIECES, .length = -1, .blank = blank};
+        struct buf got = {.max = SIZE_MAX}, want = {.max = SIZE_MAX};
+        begin(&w, SOCK_STREAM);
+        w.what = TWO_PIECES;
+        ask(&w);
+        read_all(&w, &got);
+        act(&w, END);
+        read_all(&w, &got);
+        require_ok(buf_append_span(&want, SPAN("HTTP/1.1 200 OK\r\nX-Long: ")));
+        for (size_t i = 0; i < blank; i++) {
+            require_ok(buf_append_char(&want, 'x'));
+        }
+        require_ok(buf_append_span(&want, SPAN("\r\nTransfer-Encoding: chunked\r\n\r\n"
+                                               "5\r\npiece\r\n4\r\nmore\r\n0\r\n\r\n")));
+        assert_int_equal(got.len, want.len);
+        assert_memory_equal(got.data, want.data, want.len);
+        buf_free(&got);
+        buf_free(&want);
+        end(&w);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_head_leaves_with_what_follows_in_its_turn),
+        cmocka_unit_test(a_head_alone_leaves_at_the_end_of_the_turn),
+        cmocka_unit_test(a_head_in_parts_stays_before_its_body),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
