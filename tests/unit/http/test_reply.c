@@ -181,6 +181,19 @@ static void a_head_alone_leaves_at_the_end_of_the_turn(void **state)
     end(&w);
 }
 
+static void a_reply_without_a_body_ends_its_connection(void **state)
+{
+    static const char request[] = "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+    struct world w = {.what = END, .length = 0};
+    (void)state;
+    begin(&w, SOCK_SEQPACKET);
+    assert_int_equal(send(w.client, request, sizeof request - 1, 0), sizeof request - 1);
+    run(&w);
+    expect_packet(&w, HEAD("Content-Length: 0\r\nConnection: close"));
+    expect_packet(&w, "");
+    end(&w);
+}
+
 /* Reads what comes until nothing does, and lets the server go on. */
 static void read_all(struct world *w, struct buf *out)
 {
@@ -225,6 +238,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_head_leaves_with_what_follows_in_its_turn),
         cmocka_unit_test(a_head_alone_leaves_at_the_end_of_the_turn),
+        cmocka_unit_test(a_reply_without_a_body_ends_its_connection),
         cmocka_unit_test(a_head_in_parts_stays_before_its_body),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
