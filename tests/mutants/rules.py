@@ -1221,6 +1221,25 @@ mutant(R, "a suggestion is of its context", THROUGH, "            span_eq(buf_sp
        "            c->material.len > 0) {", THROUGH_T)
 mutant(R, "a context counts a new suggestion", THROUGH, "    e->context->lengths[e->text_len % LENGTHS]++;\n", "", THROUGH_T)
 mutant(R, "a context counts a dropped suggestion", THROUGH, "    e->context->lengths[e->text_len % LENGTHS]--;\n", "", THROUGH_T)
+TYPED_ON, TYPED_ON_T = "sidecar/path/exchange/typed_on.c", ("scenario.test_typed_on",)
+mutant(R, "a form is of its head", "sidecar/path/typist/forms.c", "if (span_eq(part(f, 0, f->head), head) && ", "if (head.len > 0 && ", THROUGH_T)
+mutant(R, "a form is of what stands before the text", "sidecar/path/typist/forms.c", "span_eq(part(f, f->head, f->before), before) &&", "before.len > 0 &&", THROUGH_T)
+mutant(R, "a form is of what stands behind the text", "sidecar/path/typist/forms.c",
+       "span_eq(part(f, f->head + f->before, f->after), after)) {", "after.len > 0) {", TYPED_ON_T)
+mutant(R, "a form is dropped with its context", "sidecar/path/typist/through.c", "        forms_drop(t, c);\n", "", THROUGH_T)
+mutant(R, "the forms of a context have a bound", "sidecar/path/typist/forms.c", "if (c->form_count == THROUGH_FORMS) {", "if (t->max == 0) {", THROUGH_T)
+mutant(R, "forms are forgotten at a reload", "sidecar/path/exchange/engine.c", "    through_forget_forms(e->through);\n", "", TYPED_ON_T)
+mutant(R, "a text with escapes is read", TYPED_ON, "!task_typed_of(x->body, &typed) || !is_plain(typed.text) ||\n        !through_find_form",
+       "!task_typed_of(x->body, &typed) ||\n        !through_find_form", TYPED_ON_T)
+mutant(R, "the text of a form is where it was found", TYPED_ON, "    return at >= from && behind <= to && is_text_of(from, at,",
+       "    return at != NULL || is_text_of(from, at,", TYPED_ON_T)
+mutant(R, "a form does not depend on its text", TYPED_ON, "!task_class_is_apart(x->settings, &x->request, &x->decision, text)", "text.len == 0", TYPED_ON_T)
+mutant(R, "an answer of its own goes before a remainder", TYPED_ON, "lookup_upstream(x) && !has_own_answer(x, known, text);",
+       "(lookup_upstream(x) || !has_own_answer(x, known, text));", TYPED_ON_T)
+mutant(R, "a foreign page gets no remainder", TYPED_ON, "<= FINGERPRINT_PROMPT_MAX && policy_allows_origin(x) &&", "<= FINGERPRINT_PROMPT_MAX &&", TYPED_ON_T)
+mutant(R, "a prompt that stands twice has no context", "sidecar/path/fingerprint/fingerprint.c", "    bool once = at != SIZE_MAX && span_find(body, buf_span(&json), at + 1) == SIZE_MAX;",
+       "    bool once = at != SIZE_MAX;", KEYS)
+mutant(R, "the event of a hit names its upstream", "sidecar/path/exchange/exchange.c", "    x->upstream = -1;\n", "", ("scenario.test_cache",))
 mutant(R, "a suggestion ends with a purge", THROUGH, "if (e->expires.us <= s->now.us || e->generation != s->generation) {",
        "if (e->expires.us <= s->now.us) {", THROUGH_T)
 mutant(R, "a suggestion expires", THROUGH, "if (e->expires.us <= s->now.us || e->generation != s->generation) {",

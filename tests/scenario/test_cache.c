@@ -1,6 +1,7 @@
 /* test_cache.c: what is answered from the cache, when, and for whom. */
 #include "scenario/scenario.h"
 
+#include "lull/path/exchange/events.h"
 #include "lull/path/exchange/exchange.h"
 
 /* These are not about slots. */
@@ -353,6 +354,33 @@ static void switching_off_by_reload_counts_for_known_requests_too(void **state)
     world_end(w);
 }
 
+static void keep_upstream(void *ctx, const struct exchange_event *e)
+{
+    snprintf(ctx, 32, "%s %s", e->outcome, e->upstream);
+}
+
+/* Exchanges are used again: what an earlier one was meant for is not said of a hit. */
+static void the_event_of_a_hit_names_its_upstream(void **state)
+{
+    (void)state;
+    static const char *const sets[] = {"upstream.default.slots=64",
+                                       "upstream.other.url=http://127.0.0.1:2",
+                                       "upstream.other.slots=64", NULL};
+    char said[32] = "";
+    struct exchange_listener listener = {.fn = keep_upstream, .ctx = said};
+    struct world *w = world_begin(sets);
+    struct client *a = client_open(w);
+    engine_listen(world_engine(w), &listener);
+    client_post(a, "/@other/v1/chat/completions", "", ask_title("How are you?", ""));
+    model_answer(model_call(w, 0), "{\"title\": \"Greeting\"}");
+    assert_string_equal(said, "misses other");
+    client_clear(a);
+    client_post(a, "/@other/v1/chat/completions", "", ask_title("How are you?", ""));
+    assert_string_equal(said, "hits other");
+    engine_unlisten(world_engine(w), &listener);
+    world_end(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -371,6 +399,7 @@ int main(void)
         cmocka_unit_test(the_model_of_the_policy_is_asked_and_the_one_asked_for_is_named),
         cmocka_unit_test(a_kind_switched_off_makes_no_call),
         cmocka_unit_test(switching_off_by_reload_counts_for_known_requests_too),
+        cmocka_unit_test(the_event_of_a_hit_names_its_upstream),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -351,6 +351,18 @@ enum cache_result cache_find_stale(struct cache *c, const struct cache_key *key,
     return find_answer(c, key, now, FIND_STALE, hit);
 }
 
+bool cache_has_answer(struct cache *c, struct hash_key hash)
+{
+    if (c->store == NULL) {
+        return false;
+    }
+    store_read_begin(c->store);
+    bool there = pending_find(&c->pending, STORE_ANSWER, hash) != NULL ||
+                 store_has(c->store, STORE_ANSWER, hash);
+    store_read_end(c->store);
+    return there;
+}
+
 /* The answer record is read at the position that the exact record's row names: one look-up less. Its
  * request needs no checksum: it is compared with the key, byte for byte. */
 enum cache_result cache_find_exact(struct cache *c, const struct cache_key *key, wall_t now,

@@ -248,6 +248,7 @@ bool dialect_request_parse(struct span body, enum endpoint endpoint, struct dial
     } else {
         find_in_messages(out, &found);
     }
+    out->last = json_is(found.last, JSON_STRING) ? found.last : NULL;
     if (!decode_texts(out, &found)) {
         dialect_request_free(out);
         out->endpoint = endpoint;

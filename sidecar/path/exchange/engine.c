@@ -2,6 +2,7 @@
  *
  *   on_request      the head: guards, route, and whether the body is held
  *   EXACT           a repeat, byte for byte ────────────────────────────────▶ hit
+ *   TYPED_ON        an autocomplete in the form of an earlier one ───────────▶ type-through
  *   CLASSIFY        task, chat or other ── chat, other ──────────────────────▶ FORWARD
  *   POLICY          Origin ──────────────────────────────────────────────────▶ rejected
  *                   kind switched off ───────────────────────────────────────▶ switched off
@@ -65,7 +66,21 @@ static enum step step_exact(struct exchange *x)
 {
     struct lookup_found found;
     bool answered = lookup_exact(x, &found) == LOOKUP_HIT && respond_hit(x, &found);
-    return answered ? STEP_OVER : STEP_CLASSIFY;
+    return answered ? STEP_OVER : STEP_TYPED_ON;
+}
+
+static enum step step_typed_on(struct exchange *x)
+{
+    struct through_hit hit;
+    if (!typed_on_find(x, &hit)) {
+        return STEP_CLASSIFY;
+    }
+    hints_begin(x);
+    enum err e = respond_remainder(x, &hit);
+    if (e != ERR_OK) {
+        respond_failure(x, OUTCOME_MISS, HTTP_ERROR_BUSY, err_name(e));
+    }
+    return STEP_OVER;
 }
 
 static enum step step_classify(struct exchange *x)
@@ -393,6 +408,7 @@ void engine_configure(struct engine *e, struct settings *settings)
     settings_unref(e->settings);
     e->settings = settings;
     route_forget(e);
+    through_forget_forms(e->through);
     servers_bind(e->parts.servers, settings->upstreams, settings->upstream_count);
     refusal_forget(e->parts.servers);
     if (!behind_keeps_chats(settings)) {

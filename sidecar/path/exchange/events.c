@@ -94,7 +94,7 @@ void event_end(struct exchange *x)
     }
     x->event = NULL;
     int kind = x->finished ? x->counted : KIND_NONE;
-    int upstream = x->finished && x->normalized.head.len > 0 ? x->upstream : x->head.upstream;
+    int upstream = x->finished && x->upstream >= 0 ? x->upstream : x->head.upstream;
     e->status = x->conn != NULL ? http_reply_status(x->conn) : x->status;
     e->at = loop_wall(engine->parts.loop);
     e->took = mono_diff(loop_now(engine->parts.loop), x->begun);

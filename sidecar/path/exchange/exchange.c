@@ -26,6 +26,7 @@ struct exchange *exchange_new(struct engine *e, struct http_conn *conn)
     x->conn = conn;
     x->begun = loop_now(e->parts.loop);
     x->decision.kind = KIND_NONE;
+    x->upstream = -1;
     http_conn_set_data(conn, x);
     return x;
 }

@@ -87,7 +87,8 @@ struct exchange {
     bool person_made;
     char scope_text[SCOPE_SHOWN + 1]; /* as it is shown */
     bool exact_made;
-    int upstream;                /* that a call goes to */
+    bool converts;               /* the body, to the other dialect */
+    int upstream;                /* that a call goes to; -1: not known yet */
     struct span model;           /* that it asks for */
     struct flight_behind behind; /* the conversation that it is asked behind */
     struct buf instruction;      /* its message there */
@@ -246,6 +247,9 @@ struct lookup_found {
 };
 /* By the bytes of the request. MISS and BYPASS: the steps that follow decide. */
 enum lookup lookup_exact(struct exchange *x, struct lookup_found *found);
+/* Sets upstream and model from its kind and x->converts; false: the kind's upstream does not take the
+ * client's dialect, and they are the client's own. */
+bool lookup_upstream(struct exchange *x);
 /* Sets upstream, model, scope and the normalized key: MISS, BYPASS or NO_KEY. */
 enum lookup lookup_key(struct exchange *x);
 /* By the normalized key, after lookup_key() returned MISS: MISS, HIT or REFRESH (found->hit has the
@@ -300,6 +304,14 @@ void autocomplete_hold_answer(struct engine *e, const struct flight_spec *spec,
                               const struct flight_end *end);
 /* A chat begins: autocompletes of the text that it sends end. */
 void autocomplete_chat_sent(struct exchange *x);
+
+/* ---- typed_on.c: an autocomplete in the form of an earlier one, without reading it ---- */
+
+/* Whether the remainder of a held suggestion answers it; then what the answer needs to know is set. After
+ * lookup_exact() found nothing. */
+bool typed_on_find(struct exchange *x, struct through_hit *hit);
+/* Keeps the form of an autocomplete that a held suggestion answers. May drop suggestions. */
+void typed_on_keep(struct exchange *x);
 
 /* ---- dispatch.c ---- */
 

@@ -128,7 +128,7 @@ enum lookup lookup_exact(struct exchange *x, struct lookup_found *found)
 }
 
 /* Whether the upstream that is to answer takes the client's dialect, or one it converts to. */
-static bool takes_dialect(const struct exchange *x, const struct normalized_body *body)
+static bool takes_dialect(const struct exchange *x)
 {
     const struct upstream_settings *to = &x->settings->upstreams[x->upstream];
     enum dialect asked = endpoint_dialect(x->head.endpoint);
@@ -136,7 +136,20 @@ static bool takes_dialect(const struct exchange *x, const struct normalized_body
                      ? asked == DIALECT_OLLAMA &&
                            probe_sort(server_of(x->engine->parts.servers, to), to) != SERVER_OLLAMA
                      : (to->dialect == DIALECT_CHOICE_OLLAMA) != (asked == DIALECT_OLLAMA);
-    return !other || x->upstream == x->head.upstream || body->converts;
+    return !other || x->upstream == x->head.upstream || x->converts;
+}
+
+bool lookup_upstream(struct exchange *x)
+{
+    const struct kind_policy *policy = exchange_policy(x);
+    x->upstream = policy->upstream_index >= 0 ? policy->upstream_index : x->head.upstream;
+    x->model = policy->model[0] != '\0' ? span_of(policy->model) : x->request.model;
+    bool taken = takes_dialect(x);
+    if (!taken) {
+        x->upstream = x->head.upstream;
+        x->model = x->request.model;
+    }
+    return taken;
 }
 
 static enum json_verdict make_normalized_key(struct exchange *x, const struct normalized_body *body)
@@ -165,15 +178,10 @@ enum lookup lookup_key(struct exchange *x)
 {
     const struct kind_policy *policy = exchange_policy(x);
     struct normalized_body body = {0};
-    x->upstream = policy->upstream_index >= 0 ? policy->upstream_index : x->head.upstream;
-    x->model = policy->model[0] != '\0' ? span_of(policy->model) : x->request.model;
     x->scope = scope_by(x, policy->scope);
     normalized_body_read(x->body, &x->request, &body);
-    bool taken = takes_dialect(x, &body);
-    if (!taken) {
-        x->upstream = x->head.upstream;
-        x->model = x->request.model;
-    }
+    x->converts = body.converts;
+    bool taken = lookup_upstream(x);
     enum json_verdict verdict = make_normalized_key(x, &body);
     normalized_body_free(&body);
     if (verdict != JSON_OK) {

@@ -190,6 +190,9 @@ enum err respond_remainder(struct exchange *x, const struct through_hit *hit)
     answer_init(&answer);
     answer.finish = FINISH_STOP;
     enum err e = suggestion_write(hit->remainder, &answer.content);
+    if (x->parsed) {
+        typed_on_keep(x);
+    }
     e = e == ERR_OK ? respond_render(x, &answer) : e;
     answer_free(&answer);
     if (e == ERR_OK) {

@@ -249,8 +249,8 @@ enum err fingerprint_behind(struct fingerprint *f, const uint8_t digest[HASH_SHA
     return e;
 }
 
-/* Where the decoded text, a part of the decoded prompt, stands in the canonical body; false: not
- * found. */
+/* Where the decoded text, a part of the decoded prompt, stands in the canonical body; false: the
+ * prompt is not there once. */
 static bool find_text(struct span body, struct span prompt, struct span text, size_t *from,
                       size_t *to)
 {
@@ -269,10 +269,12 @@ static bool find_text(struct span body, struct span prompt, struct span text, si
             ? buf_append_json(&json, span_make(behind, (size_t)(prompt.ptr + prompt.len - behind)))
             : e;
     size_t at = e == ERR_OK ? span_find(body, buf_span(&json), 0) : SIZE_MAX;
+    /* which of two is the prompt cannot be seen here */
+    bool once = at != SIZE_MAX && span_find(body, buf_span(&json), at + 1) == SIZE_MAX;
     buf_free(&json);
     *from += at;
     *to += at;
-    return at != SIZE_MAX;
+    return once;
 }
 
 bool fingerprint_context(const struct fingerprint *normalized, struct span prompt, struct span text,
@@ -295,4 +297,51 @@ bool fingerprint_context(const struct fingerprint *normalized, struct span promp
     }
     seal(f, f->storage.len, SPAN_NONE, secret);
     return true;
+}
+
+static uint64_t read_length(const char *at)
+{
+    uint64_t n = 0;
+    for (int i = LENGTH_BYTES; i-- > 0;) {
+        n = n << 8 | (unsigned char)at[i];
+    }
+    return n;
+}
+
+/* Cuts a field off the front of material that write_head() has written. */
+static struct span cut_field(struct span *rest)
+{
+    size_t len = (size_t)read_length(rest->ptr);
+    struct span field = span_make(rest->ptr + LENGTH_BYTES, len);
+    *rest = span_make(field.ptr + len, rest->len - LENGTH_BYTES - len);
+    return field;
+}
+
+/* A hash of the hashes of head and body, as seal() makes it. */
+struct hash_key fingerprint_completed(struct span material, struct span text,
+                                      const struct hash_secret *secret)
+{
+    (void)cut_field(&material); /* "context" */
+    struct span head = cut_field(&material);
+    struct span before = cut_field(&material);
+    struct span after = cut_field(&material);
+    struct hash_state state;
+    struct hash_key parts[2];
+    char length[LENGTH_BYTES];
+    write_length(length, before.len + text.len + after.len);
+    hash_begin(&state, secret);
+    hash_update(&state, head.ptr, head.len);
+    hash_update(&state, length, sizeof length);
+    parts[0] = hash_end(&state);
+    hash_begin(&state, secret);
+    hash_update(&state, before.ptr, before.len);
+    hash_update(&state, text.ptr, text.len);
+    hash_update(&state, after.ptr, after.len);
+    parts[1] = hash_end(&state);
+    return hash_key_of(secret, span_make((const char *)parts, sizeof parts));
+}
+
+struct span fingerprint_beside_body(const struct fingerprint *exact)
+{
+    return span_make(exact->head.ptr, exact->head.len - LENGTH_BYTES);
 }

@@ -372,7 +372,10 @@ enum err store_get_at(struct store *s, enum store_table table, struct hash_key k
 bool store_has(struct store *s, enum store_table table, struct hash_key key)
 {
     struct index_row row;
-    return s->reading && record_find(s, s->reader, s->tables[table], &key, &row) == 0;
+    store_at_work++;
+    bool there = s->reading && record_find(s, s->reader, s->tables[table], &key, &row) == 0;
+    store_at_work--;
+    return there;
 }
 
 /* The last record before a position (0: the last of all), from its first piece on. */

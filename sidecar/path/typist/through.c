@@ -14,49 +14,12 @@
  * deleted characters ("rld" for "Hello wo" after "Hello wor"), which suggests what the user has
  * just deleted.
  */
-#include "lull/path/typist/through.h"
+#include "path/typist/through_priv.h"
 
-#include "lull/base/list.h"
 #include "lull/base/utf8.h"
 #include "lull/path/typist/typed_text.h"
 
 #include <stdlib.h>
-
-enum { BUCKETS = 4096, ROOM_ENTRY = 256, ROOM_CONTEXT = 512, LENGTHS = 128 };
-
-_Static_assert(THROUGH_BYTES / ROOM_ENTRY < UINT16_MAX,
-               "a context counts its suggestions in 16 bits");
-
-struct context {
-    struct list node; /* in a bucket by its hash */
-    struct hash_key hash;
-    struct buf material;
-    size_t refs;
-    uint16_t lengths[LENGTHS]; /* suggestions by the length of their text, modulo LENGTHS */
-};
-
-struct entry {
-    struct list node; /* in a bucket */
-    struct list age;  /* in table->ages: the least recently used first */
-    struct list id;   /* in a bucket by answer */
-    struct context *context;
-    struct hash_key key, answer;
-    uint64_t generation;
-    wall_t expires;
-    usec_t model_time;
-    int64_t tokens, cost;
-    size_t text_len;
-    struct buf bytes; /* the text, then the suggestion */
-};
-
-struct through {
-    struct hash_secret secret;
-    size_t max, count, bytes;
-    /* BUCKETS each of suggestions by key, of suggestions by answer, and of contexts; NULL before the
-     * first put */
-    struct list *buckets;
-    struct list ages;
-};
 
 struct through *through_create(size_t entries)
 {
@@ -71,6 +34,7 @@ struct through *through_create(size_t entries)
 static void context_drop(struct through *t, struct context *c)
 {
     if (c != NULL && --c->refs == 0) {
+        forms_drop(t, c);
         t->bytes -= c->material.len + ROOM_CONTEXT;
         list_remove(&c->node);
         buf_free(&c->material);
@@ -91,7 +55,7 @@ static void drop_entry(struct through *t, struct entry *e)
     free(e);
 }
 
-static void make_room(struct through *t, size_t most, size_t bytes)
+void through_make_room(struct through *t, size_t most, size_t bytes)
 {
     while (!list_empty(&t->ages) && (t->count > most || t->bytes > bytes)) {
         drop_entry(t, list_item(t->ages.next, struct entry, age));
@@ -101,7 +65,7 @@ static void make_room(struct through *t, size_t most, size_t bytes)
 void through_destroy(struct through *t)
 {
     if (t != NULL) {
-        make_room(t, 0, 0);
+        through_make_room(t, 0, 0);
         free(t->buckets);
         free(t);
     }
@@ -110,7 +74,7 @@ void through_destroy(struct through *t)
 void through_resize(struct through *t, size_t entries)
 {
     t->max = entries;
-    make_room(t, entries, THROUGH_BYTES);
+    through_make_room(t, entries, THROUGH_BYTES);
 }
 
 static struct list *bucket(const struct through *t, struct hash_key key)
@@ -125,7 +89,7 @@ static struct list *id_bucket(const struct through *t, struct hash_key id)
 
 static struct list *context_bucket(const struct through *t, struct hash_key hash)
 {
-    return &t->buckets[2 * BUCKETS + hash.lo % BUCKETS];
+    return &t->buckets[2 * BUCKETS + hash.lo % FEW_BUCKETS];
 }
 
 static struct span text_of(const struct entry *e)
@@ -152,9 +116,11 @@ static struct entry *find_entry(const struct through *t, const struct context *c
     return NULL;
 }
 
-/* NULL: there is none; the table has had a put. */
-static struct context *context_find(const struct through *t, const struct typist_context *wanted)
+struct context *through_context(const struct through *t, const struct typist_context *wanted)
 {
+    if (t->count == 0) {
+        return NULL;
+    }
     list_each(node, context_bucket(t, wanted->hash))
     {
         struct context *c = list_item(node, struct context, node);
@@ -169,7 +135,7 @@ static struct context *context_find(const struct through *t, const struct typist
 /* NULL: no memory. */
 static struct context *context_take(struct through *t, const struct typist_context *wanted)
 {
-    struct context *c = context_find(t, wanted);
+    struct context *c = through_context(t, wanted);
     if (c == NULL) {
         c = mem_new(sizeof *c);
         c->hash = wanted->hash;
@@ -179,6 +145,7 @@ static struct context *context_take(struct through *t, const struct typist_conte
             return NULL;
         }
         list_init(&c->node);
+        list_init(&c->forms);
         list_append(context_bucket(t, c->hash), &c->node);
         t->bytes += c->material.len + ROOM_CONTEXT;
     }
@@ -189,8 +156,8 @@ static struct context *context_take(struct through *t, const struct typist_conte
 static void make_buckets(struct through *t)
 {
     if (t->buckets == NULL) {
-        t->buckets = mem_new(3 * BUCKETS * sizeof *t->buckets);
-        for (size_t i = 0; i < (size_t)3 * BUCKETS; i++) {
+        t->buckets = mem_new(ALL_BUCKETS * sizeof *t->buckets);
+        for (size_t i = 0; i < ALL_BUCKETS; i++) {
             list_init(&t->buckets[i]);
         }
     }
@@ -250,7 +217,7 @@ void through_put(struct through *t, const struct through_put *put)
         drop_entry(t, old);
     }
     link_entry(t, e);
-    make_room(t, t->max, THROUGH_BYTES);
+    through_make_room(t, t->max, THROUGH_BYTES);
 }
 
 bool through_has(const struct through *t, struct hash_key answer, uint64_t generation)
@@ -351,12 +318,9 @@ static bool search_in(const struct search *s, struct context *c, struct through_
     return false;
 }
 
-static bool search(const struct search *s, const struct typist_context *context,
-                   struct through_hit *hit)
+static bool search(const struct search *s, struct context *c, struct through_hit *hit)
 {
-    struct context *c =
-        s->table->count == 0 || s->text.len == 0 ? NULL : context_find(s->table, context);
-    if (c == NULL) {
+    if (c == NULL || s->text.len == 0) {
         return false;
     }
     c->refs++; /* its last suggestion may be dropped meanwhile */
@@ -369,14 +333,21 @@ bool through_find(struct through *t, const struct typist_context *context, struc
                   uint64_t generation, wall_t now, struct through_hit *hit)
 {
     const struct search s = {t, text, generation, now, true};
-    return search(&s, context, hit);
+    return search(&s, through_context(t, context), hit);
 }
 
 bool through_peek(struct through *t, const struct typist_context *context, struct span text,
                   uint64_t generation, wall_t now, struct through_hit *hit)
 {
     const struct search s = {t, text, generation, now, false};
-    return search(&s, context, hit);
+    return search(&s, through_context(t, context), hit);
+}
+
+bool through_find_known(struct through *t, const struct through_known *known, struct span text,
+                        uint64_t generation, wall_t now, struct through_hit *hit)
+{
+    const struct search s = {t, text, generation, now, true};
+    return search(&s, known->in, hit);
 }
 
 size_t through_count(const struct through *t)

@@ -149,3 +149,9 @@ struct task_decision task_classify(const struct settings *settings, enum endpoin
     struct span value = header == TASK_HEADER_VALUE ? span_trim(header_value) : SPAN_NONE;
     return by_header(settings, plain_class(endpoint, request), value);
 }
+
+bool task_class_is_apart(const struct settings *settings, const struct dialect_request *request,
+                         const struct task_decision *d, struct span text)
+{
+    return d->by_header || text_match_is_apart(settings, request, text);
+}

@@ -26,6 +26,9 @@ enum { TYPIST_MIN = 12, TYPIST_MIN_STRANGERS = 24 };
 /* `<type>TYPE</type>`, blanks and `<text>` together. */
 enum { TYPE_LINE_MAX = 256 };
 
+/* The completed text ends so near to the end of a body. */
+enum { TYPED_TAIL = 256 };
+
 static struct span span_sub(struct span s, size_t from, size_t to)
 {
     return span_make(s.ptr + from, to - from);
@@ -170,6 +173,22 @@ struct task_completion task_completion_of(const struct dialect_request *request)
             !task_history(span_sub(request->last_text, 0, type_at), &history) || is_blank(history);
     }
     return c;
+}
+
+bool task_typed_of(struct span body, struct task_typed *out)
+{
+    struct span close = SPAN("</text>"), open = SPAN("<text>");
+    size_t tail = body.len < TYPED_TAIL ? 0 : body.len - TYPED_TAIL;
+    size_t end = span_rfind(span_sub(body, tail, body.len), close);
+    struct span front = end == SIZE_MAX ? SPAN_NONE : span_sub(body, 0, tail + end);
+    size_t from = span_rfind(front, SPAN("<"));
+    if (from == SIZE_MAX || !starts_at(front, from, open)) {
+        return false;
+    }
+    out->before = span_sub(body, 0, from + open.len);
+    out->text = span_sub(body, from + open.len, front.len);
+    out->after = span_sub(body, front.len, body.len);
+    return true;
 }
 
 bool task_same_typist(struct span a, struct span b, bool one_user, bool history_empty)

@@ -157,3 +157,52 @@ int text_match_settings(const struct settings *settings, const struct dialect_re
     }
     return best;
 }
+
+/* Whether a text that goes on from `before` begins with `beginning` is known from `before`. */
+static bool is_decided(struct span before, struct span beginning)
+{
+    return beginning.len <= before.len || !span_starts(beginning, before);
+}
+
+static bool are_decided(const struct settings *settings, struct span before)
+{
+    bool decided = true;
+    for (size_t i = 0; i < settings->kind_count; i++) {
+        decided = decided && is_decided(before, span_trim(span_of(settings->kinds[i].match)));
+    }
+    for (size_t i = 0; i < sizeof chat_texts / sizeof chat_texts[0]; i++) {
+        decided = decided && is_decided(before, chat_texts[i]);
+    }
+    for (size_t i = 0; i < sizeof task_texts / sizeof task_texts[0]; i++) {
+        decided = decided && is_decided(before, task_texts[i].user);
+    }
+    return decided;
+}
+
+/* The first row of the table that may fit must fit for what stands around the text. */
+static bool row_is_apart(struct span system, struct span before, struct span after)
+{
+    for (size_t i = 0; i < sizeof task_texts / sizeof task_texts[0]; i++) {
+        const struct task_text *t = &task_texts[i];
+        if (span_starts(before, t->user) && system_fits(t, system)) {
+            struct span rest = span_make(before.ptr + t->user.len, before.len - t->user.len);
+            return take(&rest, t->then) && take(&rest, t->then2) && span_ends(after, t->ends);
+        }
+    }
+    return false;
+}
+
+bool text_match_is_apart(const struct settings *settings, const struct dialect_request *request,
+                         struct span text)
+{
+    struct span user = span_trim(request->last_text);
+    const char *end = user.ptr + user.len, *behind = text.ptr + text.len;
+    if (text.ptr <= user.ptr || behind >= end) {
+        return false;
+    }
+    struct span before = span_make(user.ptr, (size_t)(text.ptr - user.ptr));
+    struct span after = span_make(behind, (size_t)(end - behind));
+    return are_decided(settings, before) &&
+           (text_match_settings(settings, request) != KIND_NONE ||
+            row_is_apart(span_trim(request->system), before, after));
+}

@@ -22,6 +22,11 @@ enum text_match text_match_table(const struct dialect_request *request, int *kin
  * several fit, the longest text wins. */
 int text_match_settings(const struct settings *settings, const struct dialect_request *request);
 
+/* Whether both find the same whatever stands in place of `text`, a part of the last text, in which
+ * they found a kind. In doubt false. */
+bool text_match_is_apart(const struct settings *settings, const struct dialect_request *request,
+                         struct span text);
+
 /* Whether the request holds no message but its last one and a system message in front of it: the
  * form of every task of Open WebUI's, and the only form whose texts dialect_request gives in full.
  */

@@ -523,12 +523,35 @@ static void test_where_the_text_cannot_be_cut_out_there_is_no_context(void **sta
     struct span prompt = SPAN("in parts");
     assert_false(fingerprint_context(&normalized, prompt, prompt, &secret, &c));
     fingerprint_free(&normalized);
+    in = normalized_of(&f, "{\"messages\":[{\"content\":\"twice\"},{\"content\":\"twice\"}]}");
+    assert_int_equal(asked_key(&in, &secret, &normalized), JSON_OK);
+    prompt = SPAN("twice");
+    assert_false(fingerprint_context(&normalized, prompt, prompt, &secret, &c));
+    fingerprint_free(&normalized);
     char *large = malloc(FINGERPRINT_PROMPT_MAX + 2);
     memset(large, 'x', FINGERPRINT_PROMPT_MAX + 1);
     large[FINGERPRINT_PROMPT_MAX + 1] = '\0';
     prompt = span_of(large);
     assert_false(fingerprint_context(&normalized, prompt, prompt, &secret, &c));
     free(large);
+    fingerprint_free(&c);
+}
+
+static void test_the_key_of_another_text_is_made_of_the_context(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    struct fingerprint c = {0}, normalized = {0};
+    assert_true(context_of(&f, "\"seed\":1,", "Complete\n<text>", "How", "</text>", &c));
+    struct asked in = normalized_of(&f, "{\"seed\":1,\"messages\":[{\"role\":\"user\",\"content\":"
+                                        "\"Complete\\n<text>How do I \xc3\xa4</text>\"}]}");
+    assert_int_equal(asked_key(&in, &secret, &normalized), JSON_OK);
+    assert_true(hash_key_eq(normalized.hash,
+                            fingerprint_completed(c.head, SPAN("How do I \xc3\xa4"), &secret)));
+    assert_false(
+        hash_key_eq(normalized.hash, fingerprint_completed(c.head, SPAN("How do I a"), &secret)));
+    fingerprint_free(&normalized);
     fingerprint_free(&c);
 }
 
@@ -553,6 +576,7 @@ int main(void)
         cmocka_unit_test(test_member_order_never_matters),
         cmocka_unit_test(test_the_context_is_everything_but_the_text),
         cmocka_unit_test(test_where_the_text_cannot_be_cut_out_there_is_no_context),
+        cmocka_unit_test(test_the_key_of_another_text_is_made_of_the_context),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -195,6 +195,81 @@ static void long_texts_of_all_lengths_are_found(void **state)
     through_destroy(t);
 }
 
+static void keep_form(struct through *t, const char *context, const char *head, const char *before,
+                      const char *note)
+{
+    struct typist_context c = context_of(context);
+    struct through_form form = {.head = span_of(head),
+                                .before = span_of(before),
+                                .after = SPAN("</text>"),
+                                .note = span_of(note)};
+    through_keep_form(t, &c, &form);
+}
+
+/* The note of a form; "": there is none. */
+static const char *note_of(struct through *t, const char *head, const char *before)
+{
+    static char out[64];
+    struct through_known known;
+    struct through_hit hit;
+    out[0] = '\0';
+    if (through_find_form(t, span_of(head), span_of(before), SPAN("</text>"), &known)) {
+        assert_true(through_find_known(t, &known, SPAN("How do I"), 1, NOW, &hit));
+        snprintf(out, sizeof out, "%.*s", (int)known.note.len, known.note.ptr);
+    }
+    return out;
+}
+
+/* More forms than buckets, so that many share one. */
+static void a_form_leads_to_its_context_only(void **state)
+{
+    (void)state;
+    enum { FORMS = 1500 };
+    char name[32], other[32];
+    struct through *t = through_create(FORMS);
+    for (int i = 0; i < FORMS; i++) {
+        snprintf(name, sizeof name, "name %d", i);
+        put(t, name, "How do", " I make bread?", (uint64_t)i, 1);
+        keep_form(t, name, name, "same", name);
+        keep_form(t, name, "same", name, name);
+    }
+    for (int i = 0; i < FORMS; i++) {
+        snprintf(name, sizeof name, "name %d", i);
+        snprintf(other, sizeof other, "none %d", i);
+        assert_string_equal(note_of(t, name, "same"), name);
+        assert_string_equal(note_of(t, "same", name), name);
+        assert_string_equal(note_of(t, other, "same"), "");
+        assert_string_equal(note_of(t, "same", other), "");
+    }
+    assert_true(through_bytes(t) <= THROUGH_BYTES);
+    through_resize(t, 0);
+    assert_int_equal(through_bytes(t), 0);
+    assert_string_equal(note_of(t, "same", "name 1"), "");
+    through_destroy(t);
+}
+
+static void a_context_has_few_forms(void **state)
+{
+    (void)state;
+    char name[32];
+    struct through *t = through_create(16);
+    keep_form(t, "c", "early", "same", "none"); /* there is no such context yet */
+    assert_string_equal(note_of(t, "early", "same"), "");
+    put(t, "c", "How do", " I make bread?", 1, 1);
+    size_t bytes = through_bytes(t);
+    for (int i = 0; i <= THROUGH_FORMS; i++) {
+        snprintf(name, sizeof name, "head %d", i);
+        keep_form(t, "c", name, "same", name);
+        keep_form(t, "c", name, "same", "not twice");
+    }
+    assert_string_equal(note_of(t, "head 0", "same"), "");
+    assert_string_equal(note_of(t, "head 1", "same"), "head 1");
+    through_forget_forms(t);
+    assert_string_equal(note_of(t, "head 1", "same"), "");
+    assert_int_equal(through_bytes(t), bytes);
+    through_destroy(t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -204,6 +279,8 @@ int main(void)
         cmocka_unit_test(bounded_in_entries_and_bytes),
         cmocka_unit_test(replaced_often_it_is_still_found),
         cmocka_unit_test(long_texts_of_all_lengths_are_found),
+        cmocka_unit_test(a_form_leads_to_its_context_only),
+        cmocka_unit_test(a_context_has_few_forms),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

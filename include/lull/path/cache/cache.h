@@ -108,6 +108,8 @@ enum cache_result cache_peek_answer(struct cache *c, const struct cache_key *key
 /* As cache_find_answer(); finds an answer that has expired and may still stand in for an error. */
 enum cache_result cache_find_stale(struct cache *c, const struct cache_key *key, wall_t now,
                                    struct cache_hit *hit);
+/* Whether an answer stands under the hash of a normalized key, of whatever material, fresh or not. */
+bool cache_has_answer(struct cache *c, struct hash_key hash);
 void cache_release(struct cache *c);
 
 /* Bumped by every delete and purge. A flight remembers it when it begins. */

@@ -65,8 +65,10 @@ struct dialect_request {
     struct span last_text;  /* text of the last message, if its role is user; text parts joined by
                                nothing; /api/generate: the prompt */
     struct span first_user; /* text of the first user message */
-    struct json_doc json;   /* the body's nodes, and whether parsers read it alike */
-    struct buf texts;       /* private: what the spans above point to */
+    /* the string that last_text is the text of; NULL: it has none, or is of several parts */
+    const struct json_node *last;
+    struct json_doc json; /* the body's nodes, and whether parsers read it alike */
+    struct buf texts;     /* private: what the spans above point to */
 };
 
 /* Reads body. false: not a JSON object that such a request could be (out is zeroed but endpoint,

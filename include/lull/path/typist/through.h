@@ -59,6 +59,34 @@ bool through_find(struct through *t, const struct typist_context *context, struc
 bool through_peek(struct through *t, const struct typist_context *context, struct span text,
                   uint64_t generation, wall_t now, struct through_hit *hit);
 
+/* A form: a request as it came but for its completed text. Later requests of that form differ in
+ * nothing but their text: their context is known without reading them. It is dropped with the last
+ * suggestion of its context. */
+enum { THROUGH_FORMS = 8 }; /* of one context; the oldest makes room */
+struct through_form {
+    struct span head;          /* what decides beside the body */
+    struct span before, after; /* the body's bytes around the text */
+    struct span note;          /* what the caller knows of requests of this form */
+};
+/* Keeps a copy. Not in a context without a suggestion, and not what is too large. May drop
+ * suggestions. */
+void through_keep_form(struct through *t, const struct typist_context *context,
+                       const struct through_form *form);
+
+/* What is known of a request of a form; valid until the next change of the table. */
+struct through_known {
+    struct typist_context context;
+    struct span note;
+    struct context *in; /* private */
+};
+bool through_find_form(const struct through *t, struct span head, struct span before,
+                       struct span after, struct through_known *out);
+/* through_find() in that context. */
+bool through_find_known(struct through *t, const struct through_known *known, struct span text,
+                        uint64_t generation, wall_t now, struct through_hit *hit);
+/* Drops all forms: what is known of requests has changed. */
+void through_forget_forms(struct through *t);
+
 /* How many suggestions are kept, and the memory that they take. */
 size_t through_count(const struct through *t);
 size_t through_bytes(const struct through *t);

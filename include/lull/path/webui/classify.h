@@ -50,6 +50,20 @@ struct task_completion {
 };
 struct task_completion task_completion_of(const struct dialect_request *request);
 
+/* Where the completed text stands in a body as it came, if it is of the default template's form and
+ * the text has no '<'. A guess by the bytes alone: what stands around it has to be compared with a
+ * request that was read. Whatever text without '<' stands there instead, task_completion_of() finds
+ * it there. false: there is no such place. */
+struct task_typed {
+    struct span before, text, after;
+};
+bool task_typed_of(struct span body, struct task_typed *out);
+
+/* Whether a request is classified as it was (d) whatever stands in place of `text`, a part of its last
+ * text. In doubt false. */
+bool task_class_is_apart(const struct settings *settings, const struct dialect_request *request,
+                         const struct task_decision *d, struct span text);
+
 /* Whether two completions of equal context come from one typist: one text
  * extends or truncates the other with at least 12 code points in common; 24 where the scope is not
  * one user's and the history is empty. Equal texts are related when long enough. */
