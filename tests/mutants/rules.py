@@ -1244,7 +1244,7 @@ mutant(R, "a suggestion ends with a purge", THROUGH, "if (e->expires.us <= s->no
        "if (e->expires.us <= s->now.us) {", THROUGH_T)
 mutant(R, "a suggestion expires", THROUGH, "if (e->expires.us <= s->now.us || e->generation != s->generation) {",
        "if (e->generation != s->generation) {", THROUGH_T)
-mutant(R, "what is held has a bound", THROUGH, "    make_room(t, t->max, THROUGH_BYTES);\n}\n\nbool through_has", "}\n\nbool through_has", THROUGH_T)
+mutant(R, "what is held has a bound", THROUGH, "    through_make_room(t, t->max, THROUGH_BYTES);\n}\n\nbool through_has", "}\n\nbool through_has", THROUGH_T)
 mutant(R, "a remainder begins between characters", TYPED, "    if (!text_boundary(suggestion, covered.len)) {",
        "    if (covered.len > suggestion.len) {", TYPED_T)
 mutant(R, "what was typed is what was suggested", TYPED, "        if (!space_left_out(old_text, suggestion, typed)) {",
