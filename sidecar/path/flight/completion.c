@@ -14,7 +14,7 @@
  * follower that stops fitting (decided on the streamed tokens) goes back to what is left of its
  * window, at once where nothing is.
  *
- * Before a call: where people chat and completions are slow (max_expected), none is begun. Measured
+ * Before a call: where users chat and completions are slow (max_expected), none is begun. Measured
  * with llama.cpp and Ollama at 165 tokens/s of prompt: a person's one autocomplete took 7 to 15 s,
  * could only be thrown away, and the message that followed had its first token 1 to 5 s late, since
  * no server notices an abort while it reads a prompt. Once a minute one is tried all the same, so
