@@ -1145,7 +1145,7 @@ mutant(R, "the body of the request counts, not the known one", "sidecar/path/fin
        "        seal(f, f->storage.len, of->body, secret);\n    }\n    return e;\n}\n\nvoid normalized_body_read(",
        ("unit.fingerprint.test_fingerprint_keys",))
 mutant(R, "a timer is not early", "sidecar/base/loop.c", "    if (early > 0) {", "    if (early > USEC_PER_S) {", ("unit.base.test_loop",))
-mutant(R, "what is collected is seen", "sidecar/path/store/store.c",
+mutant(R, "what is collected is seen", "sidecar/path/store/jobs.c",
        "    reader_release(s);\n    pthread_mutex_lock(&s->mutex);\n    struct store_job *job", "    pthread_mutex_lock(&s->mutex);\n    struct store_job *job",
        ("unit.store.test_store",))
 
@@ -1294,7 +1294,7 @@ mutant(R, "a file that is too large is made smaller", "sidecar/path/store/store.
        "    if (rc != 0 || was > 0) {", STORE)
 mutant(R, "what is not committed is listed", "sidecar/path/cache/admin.c", "    *next = after == 0 || in_pending ? list_pending(&l) : 0;", "    *next = 0;\n    (void)list_pending;", RECORDS)
 mutant(R, "a directory has one daemon", FILES, "    if (flock(s->lock_fd, LOCK_EX | LOCK_NB) != 0) {", "    if (flock(s->lock_fd, LOCK_SH | LOCK_NB) != 0) {", FAULTS)
-mutant(R, "a store that cannot be opened is off", CACHE, "        set_state(c, why);\n        return;", "        set_state(c, NULL);\n        return;", RECORDS)
+mutant(R, "a store that cannot be opened is off", "sidecar/path/cache/opening.c", "        set_state(c, why);\n        return;", "        set_state(c, NULL);\n        return;", RECORDS)
 mutant(R, "an answer expires", CACHE, "f->expires.us > now.us &&\n           answer_record_decode(f->value, v) == ERR_OK && (stale || v->fresh.us > now.us) &&",
        "now.us > 0 && (stale || now.us > 0) &&\n           answer_record_decode(f->value, v) == ERR_OK &&", ("scenario.test_cache",))
 

@@ -101,8 +101,11 @@ struct store {
     char write_room[STORE_RUN];
 };
 
-/* store.c: what a code of LMDB, or an errno, is as ours. */
+/* store.c */
+/* What a code of LMDB, or an errno, is as ours. */
 enum err store_error(int code);
+/* The next reading begins at the last commit; the pages that were freed since may be used again. */
+void reader_release(struct store *s);
 
 /* open.c. open_all() opens or makes the environment and its tables and reads secret, sequence
  * number and last position: an LMDB code. open_close() undoes it, whole or in part. */
