@@ -103,6 +103,7 @@ void pool_destroy(struct upstream_pool *pool)
     curl_multi_cleanup(pool->multi); /* closes what is idle */
     require(list_empty(&pool->socks));
     origins_free(pool);
+    free(pool->by_fd);
     loop_timer_destroy(pool->timer);
     loop_defer_cancel(pool->loop, &pool->soon);
     free(pool);

@@ -11,9 +11,11 @@
  *   answered   nothing came behind the answer, in the same read; where     transfer.c: end_is_seen,
  *              that cannot be seen, the connection is not kept             give_chunks
  *   idle       the socket is watched: a byte, or the end, retires it       on_watch
- *   picked     all idle sockets are looked at once more, right before      sockets_are_silent, from
- *              the request is written (libcurl does not say which it has   transfer_send
- *              picked); one with bytes: the call retries
+ *   picked     it is looked at once more, right before the request is      sockets_are_silent, from
+ *              written; one with bytes: the call retries. libcurl says     transfer_send; sockets_wanted
+ *              which it has picked by its local port: where that names
+ *              none, all idle ones are looked at, and where the request
+ *              turns out to be on another one, the call retries
  *   writing    an answer that begins before the request has left is not    answer_is_late
  *              its answer: the call retries
  *   reading    what is not HTTP, or is a 408, on a reused connection is    transfer.c:
@@ -33,6 +35,7 @@
 
 #include "lull/base/os.h"
 
+#include <netinet/in.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -42,11 +45,13 @@
 /* One descriptor of libcurl's. */
 struct sock {
     struct list node;
+    struct list used; /* in call->socks */
     struct upstream_pool *pool;
     struct upstream_call *call; /* the transfer that uses it; NULL: none */
     struct origin *origin;      /* of the last call */
     curl_socket_t fd;
     struct loop_watch *watch;
+    int port;        /* local; 0: not known, or it has none */
     bool connection; /* has carried a request. libcurl does not report the close of others */
     bool tls;
     bool idle;
@@ -98,7 +103,7 @@ static bool batch_is_silent(struct sock *const *batch, struct pollfd *fds, size_
     return silent;
 }
 
-bool sockets_are_silent(struct upstream_pool *pool)
+static bool all_are_silent(struct upstream_pool *pool)
 {
     enum { BATCH = 64 };
     struct sock *batch[BATCH];
@@ -119,6 +124,56 @@ bool sockets_are_silent(struct upstream_pool *pool)
         }
     }
     return batch_is_silent(batch, fds, count) && silent;
+}
+
+static int local_port(int fd)
+{
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+        struct sockaddr_storage room;
+    } a = {.any.sa_family = AF_UNSPEC};
+    socklen_t len = sizeof a;
+    if (getsockname(fd, &a.any, &len) != 0) {
+        return 0;
+    }
+    return a.any.sa_family == AF_INET    ? ntohs(a.v4.sin_port)
+           : a.any.sa_family == AF_INET6 ? ntohs(a.v6.sin6_port)
+                                         : 0;
+}
+
+/* The idle socket that has that local port; NULL: none, or several, which go to different servers. */
+static struct sock *idle_on_port(struct upstream_pool *pool, int port)
+{
+    struct sock *found = NULL;
+    list_each(node, &pool->socks)
+    {
+        struct sock *sock = list_item(node, struct sock, node);
+        if (!sock->idle || sock->retired) {
+            continue;
+        }
+        sock->port = sock->port == 0 ? local_port(sock->fd) : sock->port;
+        if (sock->port == port && found != NULL) {
+            return NULL;
+        }
+        found = sock->port == port ? sock : found;
+    }
+    return found;
+}
+
+bool sockets_are_silent(struct upstream_call *call, int port)
+{
+    struct sock *picked = port > 0 ? idle_on_port(call->pool, port) : NULL;
+    call->picked = picked == NULL ? CURL_SOCKET_BAD : picked->fd;
+    if (picked == NULL) {
+        return all_are_silent(call->pool);
+    }
+    bool silent = !has_bytes_or_ended(picked);
+    if (!silent) {
+        sock_retire(picked);
+    }
+    return silent;
 }
 
 /* Whether the first bytes on a reused connection came before the request had left; waiting: bytes
@@ -177,16 +232,34 @@ static void on_watch(void *ctx, int events)
                     ((events & LOOP_WRITE) != 0 ? CURL_CSELECT_OUT : 0));
 }
 
-static struct sock *sock_find(struct upstream_pool *pool, curl_socket_t fd)
+static struct sock *sock_find(const struct upstream_pool *pool, curl_socket_t fd)
 {
-    list_each(node, &pool->socks)
-    {
-        struct sock *sock = list_item(node, struct sock, node);
-        if (sock->fd == fd) {
-            return sock;
-        }
+    return (size_t)fd < pool->fd_room ? pool->by_fd[fd] : NULL;
+}
+
+static struct sock **row_of_fd(struct upstream_pool *pool, curl_socket_t fd)
+{
+    enum { STEP = 64 };
+    if ((size_t)fd >= pool->fd_room) {
+        size_t room = ((size_t)fd / STEP + 1) * STEP;
+        pool->by_fd = mem_have(realloc(pool->by_fd, room * sizeof *pool->by_fd));
+        memset(pool->by_fd + pool->fd_room, 0, (room - pool->fd_room) * sizeof *pool->by_fd);
+        pool->fd_room = room;
     }
-    return NULL;
+    return &pool->by_fd[fd];
+}
+
+/* call: NULL: no transfer uses it any more. */
+static void sock_give(struct sock *sock, struct upstream_call *call)
+{
+    if (sock->call == call) {
+        return;
+    }
+    list_remove(&sock->used);
+    if (call != NULL) {
+        list_append(&call->socks, &sock->used);
+    }
+    sock->call = call;
 }
 
 static struct sock *sock_add(struct upstream_pool *pool, curl_socket_t fd)
@@ -195,7 +268,9 @@ static struct sock *sock_add(struct upstream_pool *pool, curl_socket_t fd)
     sock->pool = pool;
     sock->fd = fd;
     sock->watch = loop_watch_create(pool->loop, fd, on_watch, sock);
+    list_init(&sock->used);
     list_append(&pool->socks, &sock->node);
+    *row_of_fd(pool, fd) = sock;
     return sock;
 }
 
@@ -203,6 +278,8 @@ static void sock_remove(struct sock *sock)
 {
     loop_watch_destroy(sock->watch);
     list_remove(&sock->node);
+    list_remove(&sock->used);
+    sock->pool->by_fd[sock->fd] = NULL;
     free(sock);
 }
 
@@ -284,7 +361,11 @@ int sockets_wanted(CURL *easy, curl_socket_t fd, int what, void *userp, void *so
         sock = sock_add(pool, fd);
     }
     sock->idle = false;
-    sock->call = call;
+    sock_give(sock, call);
+    if (call != NULL && call->reused && call->picked != CURL_SOCKET_BAD && call->picked != fd) {
+        call->late = true; /* not the one that was looked at */
+        call_defer(call);
+    }
     if (call != NULL) {
         sock->origin = call->origin;
         sock->tls = call->to->tls;
@@ -295,15 +376,11 @@ int sockets_wanted(CURL *easy, curl_socket_t fd, int what, void *userp, void *so
     return 0;
 }
 
-void sockets_release(struct upstream_pool *pool, const struct upstream_call *call)
+void sockets_release(struct upstream_call *call)
 {
-    list_each(node, &pool->socks)
-    {
-        struct sock *sock = list_item(node, struct sock, node);
-        if (sock->call != call) {
-            continue;
-        }
-        sock->call = NULL;
+    while (!list_empty(&call->socks)) {
+        struct sock *sock = list_item(call->socks.next, struct sock, used);
+        sock_give(sock, NULL);
         if (sock->connection) {
             sock_set_idle(sock);
         }

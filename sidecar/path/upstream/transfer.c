@@ -288,7 +288,6 @@ int transfer_send(void *arg, char *to_ip, char *from_ip, int to_port, int from_p
     (void)to_ip;
     (void)from_ip;
     (void)to_port;
-    (void)from_port;
     if (call->aborted) {
         return CURL_PREREQFUNC_ABORT;
     }
@@ -302,7 +301,8 @@ int transfer_send(void *arg, char *to_ip, char *from_ip, int to_port, int from_p
     call->attempts++;
     call->head_came = 0;
     call->head_used = 0;
-    if (call->reused && !sockets_are_silent(call->pool)) {
+    bool numbered = call->to->unix_socket[0] == '\0';
+    if (call->reused && !sockets_are_silent(call, numbered ? from_port : 0)) {
         call->late = true;
         return CURL_PREREQFUNC_ABORT;
     }

@@ -42,7 +42,7 @@ static void call_detach(struct upstream_call *call)
         curl_multi_remove_handle(call->pool->multi, call->easy);
         call->pool->in_curl--;
         call->attached = false;
-        sockets_release(call->pool, call);
+        sockets_release(call);
     }
 }
 
@@ -187,6 +187,10 @@ static void call_work(void *ctx)
         call_attach(call);
         return;
     }
+    if (call->late) {
+        call_retry_fresh(call);
+        return;
+    }
     CURLcode code = call_unpause(call);
     if (call->aborted) { /* by a callback inside: libcurl does not end the transfer by itself */
         call_free(call);
@@ -221,6 +225,8 @@ struct upstream_call *upstream_start(struct upstream_pool *pool, const struct up
     call->easy = pool_take_easy(pool);
     buf_init(&call->queue, MAX_QUEUE);
     head_begin(&call->head);
+    list_init(&call->socks);
+    call->picked = CURL_SOCKET_BAD;
     call->length = -1;
     pool->calls++;
     if (!call_setup(call, req)) {

@@ -68,6 +68,8 @@ struct upstream_pool {
     CURL *idle[UPSTREAM_IDLE_EASIES];
     size_t idle_count;
     struct list socks; /* sockets.c: all descriptors of libcurl's */
+    struct sock **by_fd;
+    size_t fd_room;
     struct origin origins[UPSTREAM_ORIGINS];
 };
 
@@ -169,13 +171,15 @@ struct upstream_call {
     size_t head_used;      /* ... and bytes of header lines */
 
     /* the connection */
-    int attempts;      /* how often a request went out, libcurl's own retries included */
-    bool reused;       /* the present attempt is on a reused connection */
-    bool answer_begun; /* a byte of an answer has come */
-    bool late;         /* what came on a reused connection is not the answer */
-    bool again;        /* sent once more on a fresh connection by us */
-    bool remembered;   /* the address was not looked up for this call */
-    int what;          /* what libcurl last asked to be watched for on its socket */
+    int attempts;         /* how often a request went out, libcurl's own retries included */
+    bool reused;          /* the present attempt is on a reused connection */
+    bool answer_begun;    /* a byte of an answer has come */
+    bool late;            /* what came on a reused connection is not the answer */
+    bool again;           /* sent once more on a fresh connection by us */
+    bool remembered;      /* the address was not looked up for this call */
+    int what;             /* what libcurl last asked to be watched for on its socket */
+    struct list socks;    /* sockets.c: the descriptors that it uses */
+    curl_socket_t picked; /* reused: the one that was looked at; CURL_SOCKET_BAD: all were */
 
     /* the end */
     bool aborted;
@@ -236,12 +240,14 @@ void pool_action(struct upstream_pool *pool, curl_socket_t fd, int bits);
 
 /* ---- sockets.c: which connections may carry a request ---- */
 
-/* Retires idle connections that have unread bytes or have ended. false: there was one. */
-bool sockets_are_silent(struct upstream_pool *pool);
+/* Before a request goes out on a reused connection, whose local port libcurl says (0: none): retires
+ * it if it has unread bytes or has ended. Where no idle one has that port, the same for all. false:
+ * there was one. */
+bool sockets_are_silent(struct upstream_call *call, int port);
 /* Whether the answer is whole although the request has not left yet; see transfer.c. */
 bool sockets_answer_is_early(const struct upstream_call *call);
 /* The call does not use its connection any more: it is watched as an idle one. */
-void sockets_release(struct upstream_pool *pool, const struct upstream_call *call);
+void sockets_release(struct upstream_call *call);
 /* libcurl's callbacks: CURLOPT_CLOSESOCKETFUNCTION, CURLMOPT_SOCKETFUNCTION. */
 int sockets_closed(void *ctx, curl_socket_t fd);
 int sockets_wanted(CURL *easy, curl_socket_t fd, int what, void *userp, void *socketp);

@@ -397,6 +397,96 @@ static void an_unknown_encoding_breaks(void **state)
     assert_int_equal(w->probe.result, UPSTREAM_BROKE);
 }
 
+/* ---- which connection libcurl has picked ---- */
+
+static int ports[8], asked_ports;
+static int lies; /* 1: each of two connections is said to be the other one; 2: to have no port */
+
+int __real_getsockname(int fd, struct sockaddr *address, socklen_t *len);
+int __wrap_getsockname(int fd, struct sockaddr *address, socklen_t *len);
+
+/* In place of the C library's for lull, not for libcurl. */
+int __wrap_getsockname(int fd, struct sockaddr *address, socklen_t *len)
+{
+    struct sockaddr_in *in = (struct sockaddr_in *)(void *)address;
+    if (__real_getsockname(fd, address, len) != 0) {
+        return -1;
+    }
+    if (address->sa_family == AF_INET && lies > 0) {
+        int port = ntohs(in->sin_port);
+        asked_ports++;
+        in->sin_port = htons((uint16_t)(lies == 2          ? 0
+                                        : port == ports[0] ? ports[1]
+                                        : port == ports[1] ? ports[0]
+                                                           : port));
+    }
+    return 0;
+}
+
+static void remember_ports(const struct world *w)
+{
+    for (int i = 0; i < 2; i++) {
+        struct sockaddr_in in;
+        socklen_t len = sizeof in;
+        assert_int_equal(getpeername(w->server.peers[i].fd, (struct sockaddr *)&in, &len), 0);
+        ports[i] = ntohs(in.sin_port);
+    }
+}
+
+/* Two idle connections. */
+static void two_connections(struct world *w, struct upstream_request *req)
+{
+    static const struct answer answers[] = {{.bytes = LITERAL(OK)}};
+    struct probe other;
+    *req = held_post(w, SPAN("{}"));
+    scripted_script(&w->server, answers, 1);
+    probe_init(&other, w);
+    other.stop_on_done = false;
+    probe_start(&other, req);
+    world_call(w, req);
+    while (other.dones == 0) {
+        world_run_for(w, USEC_PER_MS);
+    }
+    probe_free(&other);
+    assert_int_equal(w->server.accepted, 2);
+    remember_ports(w);
+    probe_again(w);
+}
+
+/* libcurl names the connection that it has picked by its port, and the request goes out on another:
+ * it is asked once more on a fresh one. */
+static void a_request_on_a_connection_that_was_not_looked_at_is_asked_again(void **state)
+{
+    struct world *w = *state;
+    struct upstream_request req;
+    two_connections(w, &req);
+    lies = 1;
+    world_call(w, &req);
+    lies = 0;
+    assert_body(w, "ok");
+    assert_int_equal(w->server.accepted, 3);
+}
+
+/* Bytes that come in the turn in which the request goes out: where no port is known, all connections
+ * are looked at. */
+static void without_ports_all_connections_are_looked_at(void **state)
+{
+    static const struct answer answers[] = {{.bytes = LITERAL(OK)}};
+    (void)state;
+    for (size_t i = 0; i < LATES; i++) {
+        struct world *w = world_open(NULL);
+        struct upstream_request req = simple_get(w);
+        scripted_script(&w->server, answers, 1);
+        lies = 2;
+        world_call(w, &req);
+        assert_not_reused_in_the_same_turn(w, &lates[i]);
+        assert_true(asked_ports > 0);
+        lies = 0;
+        void *over = w;
+        world_teardown(&over);
+    }
+}
+
 /* ---- names ---- */
 
 static int look_ups;
@@ -522,6 +612,8 @@ int main(void)
         T(a_paused_answer_goes_on),
         T(encoded_answers_are_decoded_where_asked),
         T(an_unknown_encoding_breaks),
+        T(a_request_on_a_connection_that_was_not_looked_at_is_asked_again),
+        cmocka_unit_test(without_ports_all_connections_are_looked_at),
         T(a_name_that_moved_is_looked_up_again_at_once),
         T(one_that_stays_away_is_tried_twice),
         T(an_address_stays_as_long_as_its_call),
