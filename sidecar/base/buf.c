@@ -124,8 +124,10 @@ void buf_init(struct buf *b, size_t max)
 
 void buf_free(struct buf *b)
 {
-    free(b->data);
-    *b = (struct buf){.max = b->max};
+    if (b->data != NULL) { /* most are empty */
+        free(b->data);
+        *b = (struct buf){.max = b->max};
+    }
 }
 
 void buf_clear(struct buf *b)

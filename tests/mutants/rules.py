@@ -535,7 +535,7 @@ mutant(R, "no second call for half an event", "sidecar/path/dialect/assemble.c",
 mutant(R, "once more after a cut", CALL, "!f->answer_begun && may_ask_again(f, 0)) {", "f->answer_begun && may_ask_again(f, 0)) {", REFUSED)
 mutant(R, "once more after a broken connection", CALL, "if (reached && !f->answer_begun && may_ask_again(f, f->status)) {", "if (reached && f->answer_begun && may_ask_again(f, f->status)) {", REFUSED)
 mutant(R, "an error without a status teaches nothing", CALL, "return a->error_coded ? ask_again_refused", "return a->error_status > 0 ? ask_again_refused", REFUSED)
-mutant(R, "the second try's schema alone is remembered", CALL, "(more & ADDITION_SCHEMA) != 0) {", "(more & ADDITION_SCHEMA) == 0) {", REFUSED)
+mutant(R, "the second try's schema alone is remembered", CALL, "(more & ADDITION_SCHEMA) != 0 &&", "(more & ADDITION_SCHEMA) == 0 &&", REFUSED)
 mutant(R, "one suspect at a time", REFUSAL, "r->step = r->last == ADDITION_STREAM ? what->sent : r->last;", "r->step = what->sent;", REFUSED)
 mutant(R, "the most suspicious first", REFUSAL, "return set & (~set + 1); /* the lowest bit */", "unsigned one = ADDITION_STREAM;\n    while ((set & one) == 0) {\n        one >>= 1;\n    }\n    return one;", REFUSED)
 mutant(R, "the one that the error names", REFUSAL, "what->named != 0 ? what->named : most_suspicious(what->sent);", "most_suspicious(what->sent);", REFUSED)
@@ -656,7 +656,7 @@ mutant(R, "a failed call is wasted", CALL, "    call_wasted(f);\n    return fail
 mutant(R, "an answer that was not taken is wasted", ADVANCE, "if (!followed && list_empty(&f->waiters)) {",
        "if (followed && list_empty(&f->waiters)) {", TIME)
 mutant(R, "a first try is wasted where it is not the answer", ENDING,
-       "flight_task_figures(f)->wasted_us += f->first_end.model_time; /* 0 where it is used */", "", TIME)
+       "flight_task_figures(f)->wasted_us += f->first->end.model_time; /* 0 where it is used */", "", TIME)
 mutant(R, "a waiter that is answered while held back was held", ENDING, "    count_wait(f, w);\n    list_remove", "    list_remove", TIME)
 mutant(R, "a joined waiter was held since it came", ENDING, "w->since.us > f->held_from.us ? w->since : f->held_from;",
        "w->since.us < 0 ? w->since : f->held_from;", TIME)
@@ -813,8 +813,10 @@ TRANSFER = "sidecar/path/upstream/transfer.c"
 WIRED = ("unit.upstream.test_upstream_wire",)
 REUSE = ("unit.upstream.test_upstream_reuse",)
 mutant(R, "an idle one is looked at before a request goes out on it", SOCKETS,
-       "if (!sock->idle || sock->retired) {",
-       "if (!sock->idle || !sock->retired) {", REUSE)
+       "bool silent = !has_bytes_or_ended(picked);", "bool silent = true;", REUSE)
+mutant(R, "all are, where none has the port", SOCKETS, "        return all_are_silent(call->pool);\n", "        return true;\n", REUSE)
+mutant(R, "a request on another than was looked at is asked again", SOCKETS, "call->picked != CURL_SOCKET_BAD && call->picked != fd) {",
+       "call->picked != CURL_SOCKET_BAD && fd < 0) {", REUSE)
 mutant(R, "what begins before the request has left is not its answer", SOCKETS,
        "return sending;", "return false;", REUSE)
 mutant(R, "what is not HTTP is not the answer", "sidecar/path/upstream/upstream.c",

@@ -88,6 +88,7 @@ void convert_open_member(struct conversion *c, struct members *to, const char *n
 {
     require(to->count < MEMBERS_MAX);
     to->at[to->count].name = name;
+    to->at[to->count].value = NULL;
     to->at[to->count++].from = to->text.len;
     convert_put(c, &to->text, SPAN(",\""));
     convert_put(c, &to->text, span_of(name));
@@ -105,7 +106,7 @@ void convert_put_member(struct conversion *c, struct members *to, const char *na
                         const struct json_node *value)
 {
     convert_open_member(c, to, name);
-    convert_put_value(c, &to->text, value);
+    to->at[to->count - 1].value = value;
 }
 
 /* The index of the member with the next name behind `last`, in the order of names. */
@@ -133,6 +134,9 @@ void convert_put_object(struct conversion *c, struct buf *to, const struct membe
         last = members->at[i].name;
         if (c->e == ERR_OK) {
             convert_put(c, to, span_make(members->text.data + from, end - from));
+        }
+        if (members->at[i].value != NULL) {
+            convert_put_value(c, to, members->at[i].value);
         }
     }
     convert_put(c, to, SPAN("}"));

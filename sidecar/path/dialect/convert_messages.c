@@ -99,10 +99,12 @@ static void put_content(struct conversion *c, const struct json_node *content,
     if (c->normalized && openai && content == NULL) {
         return; /* a server may refuse what it takes when it is "" */
     }
-    convert_open_member(c, message, "content");
     if (json_is(content, JSON_STRING)) {
-        convert_put_value(c, &message->text, content);
-    } else if (content == NULL || content->type == JSON_NULL) {
+        convert_put_member(c, message, "content", content);
+        return;
+    }
+    convert_open_member(c, message, "content");
+    if (content == NULL || content->type == JSON_NULL) {
         convert_put(c, &message->text, c->normalized && openai ? SPAN("null") : SPAN("\"\""));
     } else if (openai && content->type == JSON_ARRAY) {
         put_parts(c, content, &message->text);
@@ -119,7 +121,6 @@ static void put_message(struct conversion *c, const struct json_node *message, s
         return;
     }
     convert_members_init(&members, out->max);
-    buf_expect(&members.text, message->raw.len);
     put_role(c, json_get(message, SPAN("role")), &members);
     put_content(c, json_get(message, SPAN("content")), &members);
     JSON_EACH(value, message)

@@ -8,14 +8,15 @@
 /* What a member about thinking says. A level also says "on". */
 enum thought { THOUGHT_UNSAID, THOUGHT_OFF, THOUGHT_ON, THOUGHT_LOW, THOUGHT_MEDIUM, THOUGHT_HIGH };
 
-/* Members of an object that is being written: each as text, with a comma in front. Their names are
- * those of the tables. */
+/* Members of an object that is being written: each as text, with a comma in front, and a value of
+ * the body behind it, which is written where the object is. Their names are those of the tables. */
 enum { MEMBERS_MAX = 64 };
 struct members {
     struct buf text;
     struct {
         const char *name;
-        size_t from; /* in text */
+        size_t from;                   /* in text */
+        const struct json_node *value; /* NULL: none */
     } at[MEMBERS_MAX];
     size_t count;
 };

@@ -205,12 +205,19 @@ enum err respond_remainder(struct exchange *x, const struct through_hit *hit)
 
 /* ---- the end of a call ---- */
 
+static bool has_reply(const struct flight_end *end, struct span model)
+{
+    size_t len = end->reply_len;
+    return end->reply.len > len &&
+           span_eq(span_make(end->reply.data + len, end->reply.len - len), model);
+}
+
 /* The reply body for this exchange, rendered once for all waiters that asked for the same model. */
 static enum err shared_reply(struct exchange *x, struct flight_end *end, struct span *body)
 {
     struct span model = x->request.model;
-    if (end->reply.len > 0 && span_eq(span_of(end->reply_model), model)) {
-        *body = buf_span(&end->reply);
+    if (has_reply(end, model)) {
+        *body = span_make(end->reply.data, end->reply_len);
         return ERR_OK;
     }
     enum err e = respond_render(x, end->answer);
@@ -218,12 +225,12 @@ static enum err shared_reply(struct exchange *x, struct flight_end *end, struct 
         return e;
     }
     *body = buf_span(&x->reply);
-    if (model.len > 0 && model.len < sizeof end->reply_model) {
+    if (model.len > 0) {
         buf_free(&end->reply);
         buf_move(&end->reply, &x->reply);
-        memcpy(end->reply_model, model.ptr, model.len);
-        end->reply_model[model.len] = '\0';
-        *body = buf_span(&end->reply);
+        end->reply_len = end->reply.len;
+        e = buf_append_span(&end->reply, model); /* without it the next waiter has its own */
+        *body = span_make(end->reply.data, end->reply_len);
     }
     return ERR_OK;
 }

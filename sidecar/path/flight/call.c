@@ -292,8 +292,8 @@ static enum flight_event ask_again_refused(struct flight *f, int status, struct 
  * did not have? */
 static void note_schema(struct flight *f, int status)
 {
-    unsigned more = f->asked.sent & ~f->first_sent;
-    if (f->has_first && is_about_request(status) && (more & ADDITION_SCHEMA) != 0) {
+    unsigned more = f->has_first ? f->asked.sent & ~f->first->sent : 0;
+    if ((more & ADDITION_SCHEMA) != 0 && is_about_request(status)) {
         refusal_certain(flight_model(f), f->wire, ADDITION_SCHEMA, status,
                         loop_now(f->table->parts.loop));
     }
@@ -369,22 +369,26 @@ static bool is_fit(struct flight *f, struct flight_end *end)
 
 static enum flight_event ask_for_shape(struct flight *f)
 {
+    if (f->has_first) { /* of another upstream: it fell back while it waited */
+        flight_waste_first(f);
+        answer_free(&f->first->answer);
+    } else {
+        f->first = mem_new(sizeof *f->first);
+    }
     f->shape_retried = true;
     f->has_first = true;
-    f->first = f->assembler.answer;
-    f->first_end = f->end;
-    f->first_end.answer = &f->first;
-    f->took = 0; /* it is first_end's */
-    f->first_sent = f->asked.sent;
+    *f->first = (struct first_try){f->assembler.answer, f->end, f->asked.sent};
+    f->first->end.answer = &f->first->answer;
+    f->took = 0; /* it is the first end's */
     answer_init(&f->assembler.answer);
     return FLIGHT_EVENT_ASKED_AGAIN;
 }
 
 enum flight_event call_use_first(struct flight *f)
 {
-    f->end = f->first_end;
+    f->end = f->first->end;
     call_wasted(f);
-    f->first_end.model_time = 0; /* used */
+    f->first->end.model_time = 0; /* used */
     return FLIGHT_EVENT_ANSWERED;
 }
 

@@ -38,13 +38,20 @@ void flight_remove_waiter(struct flight *f, struct flight_waiter *w)
     w->flight = NULL;
 }
 
+void flight_waste_first(struct flight *f)
+{
+    if (f->has_first) {
+        flight_task_figures(f)->wasted_us += f->first->end.model_time; /* 0 where it is used */
+        flight_user_figures(f, f->spec.user)->wasted_us += f->first->end.model_time;
+        f->first->end.model_time = 0;
+    }
+}
+
 /* Takes the flight out of every place where it could be found. */
 static void unlink_flight(struct flight *f)
 {
     flight_released(f);
-    flight_task_figures(f)->wasted_us += f->first_end.model_time; /* 0 where it is used */
-    flight_user_figures(f, f->spec.user)->wasted_us += f->first_end.model_time;
-    f->first_end.model_time = 0;
+    flight_waste_first(f);
     failure_forget_trial(f);
     if (f->leader != NULL) {
         completion_unfollow(f);

@@ -30,8 +30,10 @@ struct flight_table *flight_table_create(const struct flight_parts *parts,
 
 bool flight_count_memory(struct flight *f)
 {
-    size_t room = assembler_room(&f->assembler) + f->first.content.cap + f->first.thinking.cap +
-                  f->raw_body.cap;
+    size_t room = assembler_room(&f->assembler) + f->raw_body.cap;
+    if (f->has_first) {
+        room += f->first->answer.content.cap + f->first->answer.thinking.cap;
+    }
     return budget_settle(f->table->parts.memory, &f->counted, room);
 }
 
@@ -45,7 +47,10 @@ static void flight_free(void *ctx)
     loop_timer_destroy(f->deadline);
     suggestion_reader_free(&f->reader);
     assembler_free(&f->assembler);
-    answer_free(&f->first);
+    if (f->has_first) {
+        answer_free(&f->first->answer);
+        free(f->first);
+    }
     buf_free(&f->shaped);
     buf_free(&f->crossed);
     buf_free(&f->behind);

@@ -75,6 +75,13 @@ enum {
     FLIGHT_DETACHED = 16, /* calls that go on after their waiters were answered at the deadline */
 };
 
+/* The first answer of a flight that is asked once more for the kind's form. */
+struct first_try {
+    struct answer answer;
+    struct flight_end end; /* what it cost */
+    unsigned sent;         /* what its call had */
+};
+
 struct flight {
     struct list node; /* in a bucket of the table, while others may join; else linked to itself */
     struct list all;  /* in table->all */
@@ -94,22 +101,21 @@ struct flight {
     mono_t followed;  /* FOLLOWING: since when */
 
     /* class completion */
-    usec_t window; /* it was to be held for this long, counted from `begun` */
-    uint64_t run;  /* of keys that it came in; see typist_note() */
-    bool settled;
+    usec_t window;         /* it was to be held for this long, counted from `begun` */
+    uint64_t run;          /* of keys that it came in; see typist_note() */
     struct flight *leader; /* FOLLOWING: it waits for the remainder of its suggestion */
     struct list follow;    /* in leader->followers */
     struct list followers;
     struct suggestion_reader reader; /* of the answer so far, while another flight follows */
     struct loop_timer *deadline;     /* NULL: none */
-    bool detached;                   /* goes on without waiters */
-    bool for_load;                   /* until its first byte: for the load of its model */
+    bool settled;
+    bool detached; /* goes on without waiters */
+    bool for_load; /* until its first byte: for the load of its model */
 
     /* the call */
     struct upstream_call *call;
     struct buf shaped;      /* the body that asks for a stream; empty: as written */
     struct additions asked; /* what the call under way adds, which a server may refuse */
-    unsigned first_sent;    /* what the call had whose answer is in `first` */
     unsigned trial;         /* the addition that comes back with it; see refusal.c */
     struct refused refused; /* what a call of this flight had that was refused before */
     bool again;             /* it is the second one, as the client wrote it */
@@ -125,24 +131,23 @@ struct flight {
     bool fell_back;             /* it goes to the fallback */
     bool retried;               /* after a call of which not one byte came */
     bool shape_retried;         /* asked once more for the kind's form */
-    bool has_first;             /* `first` is the answer before that, `first_end` what it cost */
-    struct answer first;
-    struct flight_end first_end;
-    bool trial_call; /* it is the task that tries for the breaker */
+    bool has_first;             /* `first` is the answer before that */
+    bool trial_call;            /* it is the task that tries for the breaker */
+    struct first_try *first;    /* NULL: none */
     unsigned throttle_waits;
     int status;
     struct buf raw_headers, raw_body;
-    bool raw_over;
     size_t counted; /* for answers, in parts.memory */
     struct assembler assembler;
+    bool raw_over;
     bool assembling;
     bool answer_begun; /* at the end of a call: part of an answer had come */
     bool cut;          /* its last call was aborted */
+    bool ending;       /* all that the answer needs has come; the end of the body is waited for */
     mono_t started, first_data, last_data;
     usec_t took; /* model time of the call that ended last, until it is known whether it was used */
     struct flight_end
-        end;     /* of ANSWERED and FAILED: what the waiters get; spans are the flight's */
-    bool ending; /* all that the answer needs has come; the end of the body is waited for */
+        end; /* of ANSWERED and FAILED: what the waiters get; spans are the flight's */
 };
 
 struct flight_table {
@@ -212,6 +217,8 @@ bool flight_leave_loading(struct flight *f, enum outcome outcome);
 void flight_drop(struct flight *f, enum flight_event event);
 /* The flight is held back no longer: what its waiters waited is counted. */
 void flight_released(struct flight *f);
+/* Counts the first answer, if it was of no use. */
+void flight_waste_first(struct flight *f);
 /* Takes a waiter off its flight, and counts how long it was held back. */
 void flight_remove_waiter(struct flight *f, struct flight_waiter *w);
 /* Whether no request wants the flight's answer any more. */

@@ -58,9 +58,11 @@ static void worse(struct reader *r, enum json_verdict v)
     r->verdict = v > r->verdict ? v : r->verdict;
 }
 
-static void skip_blanks(struct reader *r)
+static inline void skip_blanks(struct reader *r)
 {
-    r->at = json_blanks(r->at, r->end);
+    while (r->at < r->end && (unsigned char)*r->at <= ' ' && ascii_is_blank(*r->at)) {
+        r->at++;
+    }
 }
 
 static bool skip_char(struct reader *r, char c)

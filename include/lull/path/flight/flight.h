@@ -77,8 +77,8 @@ struct flight_end {
     struct hash_key entry_id;
     int64_t entry_seq;
     wall_t entry_expires;
-    struct buf reply;           /* the last rendered reply ... */
-    char reply_model[256];      /* ... and the model name it was rendered with; "": none */
+    struct buf reply; /* the last rendered reply, and the model name it was rendered with */
+    size_t reply_len; /* of that reply alone */
     struct hash_key alias_done; /* the last exact record that was stored */
 };
 
