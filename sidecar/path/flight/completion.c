@@ -437,10 +437,7 @@ static usec_t answer_due(struct flight *f, usec_t deadline)
         if (left > 0) {
             return left;
         }
-        struct flight_end end = {.result = FLIGHT_RESULT_EMPTY, .outcome = OUTCOME_DEADLINE};
-        flight_remove_waiter(f, w);
-        w->done(w->ctx, &end);
-        buf_free(&end.reply);
+        flight_answer_empty(f, w, OUTCOME_DEADLINE);
     }
     return -1;
 }

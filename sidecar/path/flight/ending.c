@@ -47,6 +47,14 @@ void flight_waste_first(struct flight *f)
     }
 }
 
+void flight_answer_empty(struct flight *f, struct flight_waiter *w, enum outcome outcome)
+{
+    struct flight_end end = {.result = FLIGHT_RESULT_EMPTY, .outcome = outcome};
+    flight_remove_waiter(f, w);
+    w->done(w->ctx, &end);
+    buf_free(&end.reply);
+}
+
 /* Takes the flight out of every place where it could be found. */
 static void unlink_flight(struct flight *f)
 {
@@ -160,11 +168,7 @@ bool flight_leave_loading(struct flight *f, enum outcome outcome)
     }
     completion_release_all(f);
     while (!list_empty(&f->waiters)) {
-        struct flight_waiter *w = list_item(f->waiters.next, struct flight_waiter, node);
-        struct flight_end end = {.result = FLIGHT_RESULT_EMPTY, .outcome = outcome};
-        flight_remove_waiter(f, w);
-        w->done(w->ctx, &end);
-        buf_free(&end.reply);
+        flight_answer_empty(f, list_item(f->waiters.next, struct flight_waiter, node), outcome);
     }
     return true;
 }

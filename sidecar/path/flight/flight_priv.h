@@ -221,6 +221,8 @@ void flight_released(struct flight *f);
 void flight_waste_first(struct flight *f);
 /* Takes a waiter off its flight, and counts how long it was held back. */
 void flight_remove_waiter(struct flight *f, struct flight_waiter *w);
+/* The same, and answers it empty. The flight goes on. */
+void flight_answer_empty(struct flight *f, struct flight_waiter *w, enum outcome outcome);
 /* Whether no request wants the flight's answer any more. */
 bool flight_is_idle(const struct flight *f);
 

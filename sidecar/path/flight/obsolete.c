@@ -28,10 +28,7 @@ static void answer_obsolete(struct flight *f, const struct schedule_conversation
     {
         struct flight_waiter *w = list_item(node, struct flight_waiter, node);
         if (flight_turn_is_over(&f->spec.turn, w->chat, conversation, chat)) {
-            struct flight_end end = {.result = FLIGHT_RESULT_EMPTY, .outcome = OUTCOME_OBSOLETE};
-            flight_remove_waiter(f, w);
-            w->done(w->ctx, &end);
-            buf_free(&end.reply);
+            flight_answer_empty(f, w, OUTCOME_OBSOLETE);
         }
     }
 }

@@ -33,17 +33,22 @@ static void control_characters_are_shown_as_numbers(void **state)
     assert_string_equal(out, "Grüße 日本");
 }
 
-static void assert_harmless(void (*print)(const cJSON *), const char *format)
+static void printed_answer(void (*print)(const cJSON *), const char *json, char *out)
 {
-    char json[2048], out[OUT_MAX];
     struct capture c;
-    snprintf(json, sizeof json, format, HOSTILE, HOSTILE, HOSTILE, HOSTILE);
     cJSON *answer = cJSON_Parse(json);
     assert_non_null(answer);
     capture_begin(&c, stdout);
     print(answer);
-    capture_end(&c, out, sizeof out);
+    capture_end(&c, out, OUT_MAX);
     cJSON_Delete(answer);
+}
+
+static void assert_harmless(void (*print)(const cJSON *), const char *format)
+{
+    char json[2048], out[OUT_MAX];
+    snprintf(json, sizeof json, format, HOSTILE, HOSTILE, HOSTILE, HOSTILE);
+    printed_answer(print, json, out);
     assert_non_null(strstr(out, "\\x1b[2J"));
     for (const char *at = out; *at != '\0'; at++) {
         unsigned char byte = (unsigned char)*at;
@@ -115,13 +120,7 @@ static void stats_show_each_outcome_that_occurred(void **state)
 static void assert_printed(void (*print)(const cJSON *), const char *json, const char *text)
 {
     char out[OUT_MAX];
-    struct capture c;
-    cJSON *answer = cJSON_Parse(json);
-    assert_non_null(answer);
-    capture_begin(&c, stdout);
-    print(answer);
-    capture_end(&c, out, sizeof out);
-    cJSON_Delete(answer);
+    printed_answer(print, json, out);
     if (strstr(out, text) == NULL) {
         fail_msg("no '%s' in: %s", text, out);
     }
