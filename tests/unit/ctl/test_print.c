@@ -105,16 +105,13 @@ static void times_are_short(void **state)
 static void stats_show_each_outcome_that_occurred(void **state)
 {
     char out[OUT_MAX];
-    struct capture c;
-    cJSON *stats = cJSON_Parse("{\"tasks\":{\"title\":{\"requests\":5,\"hits\":2,\"misses\":1,"
-                               "\"superseded\":2,\"stale\":0}}}");
     (void)state;
-    capture_begin(&c, stdout);
-    ctl_print_stats(stats);
-    capture_end(&c, out, sizeof out);
+    printed_answer(ctl_print_stats,
+                   "{\"tasks\":{\"title\":{\"requests\":5,\"hits\":2,\"misses\":1,"
+                   "\"superseded\":2,\"stale\":0}}}",
+                   out);
     assert_non_null(strstr(out, "requests hits misses superseded failed"));
     assert_null(strstr(out, "stale"));
-    cJSON_Delete(stats);
 }
 
 static void assert_printed(void (*print)(const cJSON *), const char *json, const char *text)
@@ -129,14 +126,9 @@ static void assert_printed(void (*print)(const cJSON *), const char *json, const
 static void money_is_shown_where_there_is_some(void **state)
 {
     char out[OUT_MAX];
-    struct capture c;
-    cJSON *stats =
-        cJSON_Parse("{\"tasks\":{\"title\":{\"requests\":5,\"cost\":0,\"saved_cost\":0}}}");
     (void)state;
-    capture_begin(&c, stdout);
-    ctl_print_stats(stats);
-    capture_end(&c, out, sizeof out);
-    cJSON_Delete(stats);
+    printed_answer(ctl_print_stats,
+                   "{\"tasks\":{\"title\":{\"requests\":5,\"cost\":0,\"saved_cost\":0}}}", out);
     assert_null(strstr(out, "cost"));
     assert_printed(ctl_print_stats,
                    "{\"tasks\":{\"title\":{\"requests\":5,\"cost\":0,\"saved_cost\":1.23456}}}",
