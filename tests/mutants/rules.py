@@ -1166,10 +1166,10 @@ mutant(R, "the host of an absolute target counts", "sidecar/http/request.c",
 mutant(R, "the control socket looks at Host", "sidecar/control/control.c",
        "    return span_find(name, SPAN(\".\"), 0) == SIZE_MAX ||", "    return name.len < SIZE_MAX ||", ("integration.control",))
 mutant(R, "no memory is shown", "sidecar/base/os.c", "    (void)prctl(PR_SET_DUMPABLE, 0);", "    (void)PR_SET_DUMPABLE;", SECRETS)
-mutant(R, "a folder below /tmp is one's own", "sidecar/base/os.c", "        if (below && !is_private(folder)) {",
+mutant(R, "a folder below /tmp is one's own", "sidecar/base/os_paths.c", "        if (below && !is_private(folder)) {",
        "        if (below && folder[0] == 0 && !is_private(folder)) {", SECRETS)
 mutant(R, "lullctl asks no socket of another user", "sidecar/ctl/ask.c", "(own && !os_is_out_of_reach(out))", "false", SECRETS)
-mutant(R, "no umask counts", "sidecar/base/os.c", "            (void)chmod(part, wanted);", "            (void)part;", SECRETS)
+mutant(R, "no umask counts", "sidecar/base/os_paths.c", "            (void)chmod(part, wanted);", "            (void)part;", SECRETS)
 mutant(R, "a header that may be a key is masked", "sidecar/config/value.c",
        "            secret = secret || span_eq_nocase(", "            secret = secret && span_eq_nocase(",
        ("unit.config.test_config_keys",))
