@@ -1142,9 +1142,11 @@ mutant(R, "a known head's key has the secret of the files that are there", "side
        "    x->scope = x->person = known->scope;\n",
        "    static struct hash_secret first;\n    static bool set;\n    first = set ? first : *secret;\n    set = true;\n"
        "    secret = &first;\n    x->scope = x->person = known->scope;\n", ("scenario.test_routes",))
+mutant(R, "the hash of a known head is of its secret", "sidecar/path/fingerprint/fingerprint.c", "f->beside = of != NULL && of->secret_mark == f->secret_mark",
+       "f->beside = of != NULL", ("unit.fingerprint.test_fingerprint_keys",))
 mutant(R, "the body of the request counts, not the known one", "sidecar/path/fingerprint/fingerprint.c",
-       "        seal(f, f->storage.len, body, secret);\n    }\n    return e;\n}\n\nvoid normalized_body_read(",
-       "        seal(f, f->storage.len, of->body, secret);\n    }\n    return e;\n}\n\nvoid normalized_body_read(",
+       "        seal_exact(f, of, body, secret);\n    }\n    return e;\n}\n\nvoid normalized_body_read(",
+       "        seal_exact(f, of, of->body, secret);\n    }\n    return e;\n}\n\nvoid normalized_body_read(",
        ("unit.fingerprint.test_fingerprint_keys",))
 mutant(R, "a timer is not early", "sidecar/base/loop.c", "    if (early > 0) {", "    if (early > USEC_PER_S) {", ("unit.base.test_loop",))
 mutant(R, "what is collected is seen", "sidecar/path/store/jobs.c",

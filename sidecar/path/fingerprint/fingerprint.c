@@ -67,16 +67,49 @@ static MUST_CHECK enum err write_head(struct buf *out, const struct span *fields
     return ERR_OK;
 }
 
-/* Sets the body's length at the end of the head and the spans and hash of f. */
-static void seal(struct fingerprint *f, size_t head_len, struct span body,
-                 const struct hash_secret *secret)
+/* Sets the body's length at the end of the head, and the spans of f. */
+static void set_parts(struct fingerprint *f, size_t head_len, struct span body)
 {
     write_length(f->storage.data + head_len - LENGTH_BYTES, body.len);
     f->head = span_make(f->storage.data, head_len);
     f->body = body;
-    /* a hash of two hashes: each part is hashed where it stands, at once */
-    const struct hash_key parts[] = {hash_key_of(secret, f->head), hash_key_of(secret, body)};
-    f->hash = hash_key_of(secret, span_make((const char *)parts, sizeof parts));
+}
+
+/* A hash of two hashes: each part is hashed where it stands, at once. */
+static struct hash_key hash_of_both(struct hash_key head, struct span body,
+                                    const struct hash_secret *secret)
+{
+    const struct hash_key parts[] = {head, hash_key_of(secret, body)};
+    return hash_key_of(secret, span_make((const char *)parts, sizeof parts));
+}
+
+/* Sets the body's length, the spans and the hash of f. */
+static void seal(struct fingerprint *f, size_t head_len, struct span body,
+                 const struct hash_secret *secret)
+{
+    set_parts(f, head_len, body);
+    f->hash = hash_of_both(hash_key_of(secret, f->head), body, secret);
+}
+
+/* What tells secrets apart: another data file has another one. */
+static uint64_t mark_of(const struct hash_secret *secret)
+{
+    uint64_t mark;
+    memcpy(&mark, secret->bytes, sizeof mark);
+    return mark;
+}
+
+/* The same for an exact key. The hash of its head is without the body's length: it is that of every key
+ * with the same head. of: one of them; NULL: none is known. */
+static void seal_exact(struct fingerprint *f, const struct fingerprint *of, struct span body,
+                       const struct hash_secret *secret)
+{
+    set_parts(f, f->storage.len, body);
+    f->secret_mark = mark_of(secret);
+    f->beside = of != NULL && of->secret_mark == f->secret_mark
+                    ? of->beside
+                    : hash_key_of(secret, fingerprint_beside_body(f));
+    f->hash = hash_of_both(f->beside, body, secret);
 }
 
 static void reset(struct fingerprint *f, size_t max)
@@ -118,7 +151,7 @@ enum err fingerprint_exact(const struct fingerprint_exact *in, const struct hash
     reset(f, HEAD_MAX);
     enum err e = write_head(&f->storage, fields, sizeof fields / sizeof fields[0]);
     if (e == ERR_OK) {
-        seal(f, f->storage.len, in->body, secret);
+        seal_exact(f, NULL, in->body, secret);
     }
     return e;
 }
@@ -130,7 +163,7 @@ enum err fingerprint_exact_again(const struct fingerprint *of, struct span body,
     buf_clear(&f->storage);
     enum err e = buf_append_span(&f->storage, of->head);
     if (e == ERR_OK) {
-        seal(f, f->storage.len, body, secret);
+        seal_exact(f, of, body, secret);
     }
     return e;
 }

@@ -50,6 +50,8 @@ struct fingerprint {
     /* Normalized: where in storage that begins which depends on the request's body alone: its
      * length, and the body. 0: the key has no such part (fingerprint_behind()). */
     size_t own;
+    struct hash_key beside; /* exact: hash of head without the body's length, */
+    uint64_t secret_mark;   /* with the secret that has this mark */
     struct buf storage;
 };
 void fingerprint_free(struct fingerprint *f); /* zeroed struct is fine */
