@@ -1223,6 +1223,7 @@ mutant(R, "a new start has the old secret", "sidecar/path/store/open.c",
 mutant(R, "each part of a key has its length", PRINT, "        write_length(out->data + out->len, fields[i].len);\n        out->len += LENGTH_BYTES;\n", "", KEYS)
 mutant(R, "a suggestion is of its context", THROUGH, "            span_eq(buf_span(&c->material), wanted->material)) {",
        "            c->material.len > 0) {", THROUGH_T)
+mutant(R, "a look-up goes back 128 characters", THROUGH, "at > 0 && passed <= TEXT_WALK; at--) {", "at > 0 && passed <= text.len; at--) {", THROUGH_T)
 mutant(R, "a context counts a new suggestion", THROUGH, "    e->context->lengths[e->text_len % LENGTHS]++;\n", "", THROUGH_T)
 mutant(R, "a context counts a dropped suggestion", THROUGH, "    e->context->lengths[e->text_len % LENGTHS]--;\n", "", THROUGH_T)
 TYPED_ON, TYPED_ON_T = "sidecar/path/exchange/typed_on.c", ("scenario.test_typed_on",)

@@ -235,19 +235,6 @@ bool through_has(const struct through *t, struct hash_key answer, uint64_t gener
     return false;
 }
 
-/* Where the walk ends: TEXT_WALK characters before the end of the text. */
-static size_t walk_from(struct span text)
-{
-    size_t at = text.len;
-    for (size_t i = 0; i < TEXT_WALK && at > 0; i++) {
-        at--;
-        while (at > 0 && utf8_continues(text.ptr[at])) {
-            at--;
-        }
-    }
-    return at;
-}
-
 /* A look-up; use: what it finds counts as used, and void entries are dropped. */
 struct search {
     struct through *table;
@@ -282,16 +269,19 @@ static bool answers(const struct search *s, struct entry *e, size_t at, struct t
     return true;
 }
 
-/* The places in the text, the last first, up to which the context may have a suggestion. */
+/* The places in the text, the last first and none more than TEXT_WALK characters before the end, up to
+ * which the context may have a suggestion. */
 static size_t find_places(const struct search *s, const struct context *c,
                           size_t places[TEXT_WALK + 1])
 {
+    const struct span text = s->text;
     size_t count = 0;
-    size_t from = walk_from(s->text);
-    for (size_t at = s->text.len; at > 0 && at >= from && count <= TEXT_WALK; at--) {
-        if (c->lengths[at % LENGTHS] != 0 && text_boundary(s->text, at)) {
+    for (size_t at = text.len, passed = 0; at > 0 && passed <= TEXT_WALK; at--) {
+        bool begins = at == text.len || !utf8_continues(text.ptr[at]);
+        if (begins && c->lengths[at % LENGTHS] != 0 && text_boundary(text, at)) {
             places[count++] = at;
         }
+        passed += begins ? 1 : 0;
     }
     return count;
 }
