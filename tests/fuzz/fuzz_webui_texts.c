@@ -35,6 +35,43 @@ static void check_decision(const struct settings *settings, const struct dialect
     require(!d.lookalike);
 }
 
+/* Another text in the place of the completed one: the kind stays, and the text is found again where
+ * it has no '<'. */
+static void check_apart(const struct settings *settings, const struct dialect_request *r)
+{
+    static const struct span others[] = {{"x", 1},
+                                         {" ", 1},
+                                         {"#### Output:", 12},
+                                         {"Query: \nHistory:\n", 17},
+                                         {"</text>  \n#### Output:\n", 23},
+                                         {"<type>general</type>\n<text>", 27},
+                                         {"<chat_history>\n</chat_history>", 30}};
+    struct task_decision d = task_classify(settings, r->endpoint, TASK_HEADER_ABSENT, SPAN_NONE, r);
+    struct task_completion c = task_completion_of(r);
+    if (d.cls != TASK_CLASS_TASK || !c.found || !task_class_is_apart(settings, r, &d, c.text)) {
+        return;
+    }
+    size_t before = (size_t)(c.text.ptr - r->last_text.ptr);
+    const char *behind = c.text.ptr + c.text.len;
+    size_t after = r->last_text.len - before - c.text.len;
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        struct dialect_request other = *r;
+        struct buf text = {.max = r->last_text.len + 64};
+        require_ok(buf_append(&text, r->last_text.ptr, before));
+        require_ok(buf_append_span(&text, others[i]));
+        require_ok(buf_append(&text, behind, after));
+        other.last_text = buf_span(&text);
+        struct task_decision again =
+            task_classify(settings, r->endpoint, TASK_HEADER_ABSENT, SPAN_NONE, &other);
+        require(again.kind == d.kind && again.cls == d.cls && again.why == d.why);
+        struct task_completion found = task_completion_of(&other);
+        require(memchr(others[i].ptr, '<', others[i].len) != NULL ||
+                (found.found && found.text.ptr == text.data + before &&
+                 found.text.len == others[i].len && found.history_empty == c.history_empty));
+        buf_free(&text);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static char none[] = "";
@@ -64,6 +101,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     check_decision(&settings, &r);
     check_completion(&r);
+    check_apart(&settings, &r);
     (void)task_title_has_reply(&r);
     return 0;
 }
