@@ -27,7 +27,8 @@ for library in $libraries; do
     mkdir -p "$out$(dirname "$library")"
     cp -L "$library" "$out$library"
     # which package it is of: licences, and what scanners for known holes look at (as distroless has it)
-    package=$(dpkg-query -S "$library" "/usr$library" 2>/dev/null | head -1 | cut -d: -f1)
+    # (a diversion's line names no package)
+    package=$(dpkg-query -S "$library" "/usr$library" 2>/dev/null | sed -n 's/^\([^ :,]*\)[:,].*/\1/p' | head -1)
     [ -n "$package" ] || continue
     mkdir -p "$out/usr/share/doc/$package" "$out/var/lib/dpkg/status.d"
     dpkg-query -s "$package" >"$out/var/lib/dpkg/status.d/$package"

@@ -5,6 +5,8 @@ checks the tree it stands in (or the folder given) and exits 1 with the findings
 """
 import os
 import re
+import shutil
+import subprocess
 import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -13,6 +15,16 @@ SKIPPED = {".git", "node_modules", "__pycache__", "corpus"}
 
 class CannotRun(Exception):
     pass
+
+
+def need_clang(tool, major=14):
+    """Another version lays out otherwise, or finds other things."""
+    if shutil.which(tool) is None:
+        raise CannotRun(f"{tool} is not installed")
+    said = subprocess.run([tool, "--version"], capture_output=True, text=True, check=False).stdout
+    version = re.search(r"version (\d+)", said)
+    if version is None or int(version[1]) != major:
+        raise CannotRun(f"{tool} {version[1] if version else '?'} is not {major}, by which the tree is checked")
 
 
 def files(root, folders, suffixes):

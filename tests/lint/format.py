@@ -1,18 +1,16 @@
 #!/usr/bin/env python3
 """The C files are as clang-format leaves them (.clang-format at the root)."""
 import re
-import shutil
 import subprocess
 
-from common import CannotRun, files, run
+from common import files, need_clang, run
 
 NAME = "format"
 LINE = re.compile(r"^(.+?):(\d+):\d+: (?:error|warning): (.*)$")
 
 
 def check(root):
-    if shutil.which("clang-format") is None:
-        raise CannotRun("clang-format is not installed")
+    need_clang("clang-format")
     paths = files(root, ["sidecar", "include", "tests"], (".c", ".h"))
     out = []
     for i in range(0, len(paths), 50):

@@ -13,7 +13,7 @@ FOLDERS = [".ci", ".github", "conf", "contrib", "docs", "include", "sidecar", "t
 SKIPPED = ("docs/es/", "tests/fixtures/", "tests/bench/typing/", "tests/docs/selftest.py", "tests/lint/selftest.py")
 # TE is a header field, CapInh is of /proc, ist, als and Titel are German in tests, thn is Thai, statics are
 # functions, lates are late answers; the rest are pieces of typed or split words
-KNOWN = "te,inh,ist,als,titel,thn,statics,lates,hel,ake,nd,thre"
+KNOWN = "te,inh,ist,als,titel,thn,statics,lates,hel,ake,nd,thre,caf"
 LINE = re.compile(r"^(.+?):(\d+): (.+ ==> .+)$", re.M)
 
 

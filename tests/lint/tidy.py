@@ -4,10 +4,9 @@ compile_commands.json."""
 import concurrent.futures
 import os
 import re
-import shutil
 import subprocess
 
-from common import CannotRun, files, run
+from common import CannotRun, files, need_clang, run
 
 NAME = "clang-tidy"
 LINE = re.compile(r"^(.+?):(\d+):\d+: (?:error|warning): (.*)$", re.M)
@@ -16,8 +15,7 @@ GROUP = 8
 
 def check(root):
     build = os.environ.get("LULL_BUILD", os.path.join(root, "build"))
-    if shutil.which("clang-tidy") is None:
-        raise CannotRun("clang-tidy is not installed")
+    need_clang("clang-tidy")
     if not os.path.exists(os.path.join(build, "compile_commands.json")):
         raise CannotRun(f"{build} has no compile_commands.json; set LULL_BUILD")
     paths = files(root, ["sidecar"], (".c",))

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import unittest
 
-from common import BUILD, SANITIZED, SOURCE, main, must, read, run, source, version
+from common import BUILD, SANITIZED, SOURCE, environment, main, must, read, run, source, version
 
 LARGEST = 30_000_000
 PROCESSORS = r"x86_64|aarch64|amd64|arm64|linux-gnu"
@@ -96,6 +96,19 @@ class Tree(unittest.TestCase):
         self.assertGreater(len(libraries), len(packages) - 1)
         for name in ("libcurl4", "libssl3", "libc6"):
             self.assertTrue(any(p.startswith(name) for p in packages), name)
+
+    def test_a_diversion_is_no_package(self):
+        """Debian 13's libc6 diverts the loader's old name, and dpkg-query says so first."""
+        with tempfile.TemporaryDirectory() as folder:
+            fake = os.path.join(folder, "dpkg-query")
+            with open(fake, "w", encoding="ascii") as f:
+                f.write('#!/bin/sh\n[ "$1" != -S ] || echo "diversion by libc6 from: $2"\n'
+                        f'exec {shutil.which("dpkg-query")} "$@"\n')
+            os.chmod(fake, 0o755)
+            must("sh", os.path.join(SOURCE, "contrib/image/collect.sh"), BUILD, folder,
+                 env=environment(PATH=folder + os.pathsep + os.environ["PATH"]))
+            self.assertEqual(sorted(os.listdir(os.path.join(folder, "root/var/lib/dpkg/status.d"))),
+                             sorted(os.listdir(os.path.join(self.root, "var/lib/dpkg/status.d"))))
 
     def test_the_programs_run_in_it(self):
         if os.geteuid() != 0:

@@ -82,6 +82,7 @@ class Release(unittest.TestCase):
             if shutil.which(tool) is None:
                 self.skipTest(f"{tool} is not installed")
         packages = []
+        must("chmod", "-R", "g+w", self.unpacked)  # as after a checkout with another umask
         for build in self.builds:
             must("ninja", "-C", build, "package", env=self.env)
             packages += glob.glob(os.path.join(build, "*.deb"))

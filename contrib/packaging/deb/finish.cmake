@@ -27,3 +27,8 @@ gzip(${doc}/changelog.Debian)
 
 file(REMOVE ${doc}/LICENSE)
 file(COPY ${CPACK_LULL_SOURCE}/contrib/packaging/deb/copyright DESTINATION ${doc})
+
+# Modes are the package's own, not those of the source tree or of the umask.
+file(CHMOD_RECURSE ${root}/usr/share/man ${doc}
+  FILE_PERMISSIONS OWNER_READ OWNER_WRITE GROUP_READ WORLD_READ
+  DIRECTORY_PERMISSIONS OWNER_READ OWNER_WRITE OWNER_EXECUTE GROUP_READ GROUP_EXECUTE WORLD_READ WORLD_EXECUTE)
