@@ -1,5 +1,5 @@
 #!/bin/bash
-# run.sh [URL] [LULLD OPTION...]   on a bare Debian 12: installs what the build needs, builds lull, and runs
+# run.sh [URL] [LULLD OPTION...]   on a bare Debian 12 or 13: installs what the build needs, builds lull, and runs
 # lulld in the foreground in front of the model server at URL (default http://127.0.0.1:11434). Prints where
 # it listens, where the control socket and the data are, and the lullctl command that reaches it.
 set -euo pipefail

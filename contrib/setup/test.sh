@@ -1,5 +1,5 @@
 #!/bin/bash
-# test.sh   on a bare Debian 12: installs what the tests need, builds lull four times and runs its tests:
+# test.sh   on a bare Debian 12 or 13: installs what the tests need, builds lull four times and runs its tests:
 # gcc with -Werror (everything), clang with -Werror (all but the integration tests), gcc with ASan and
 # UBSan (everything), and gcc with TSan (store, cache and what else has a thread). Then 25 of the
 # mutants, others each hour: a test must notice each.

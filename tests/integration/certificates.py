@@ -22,7 +22,7 @@ class Authority:
         return os.path.join(self.folder, name)
 
     def context(self, name, names="DNS:localhost,IP:127.0.0.1", days=2, self_signed=False):
-        """A server's side of TLS with a certificate for these names, valid for so many days."""
+        """A server's side of TLS with a certificate for these names, valid for so many days (0: over; OpenSSL 3.5 takes no -1)."""
         key, request, certificate = self.path(name + ".key"), self.path(name + ".csr"), self.path(name + ".pem")
         extensions = self.path(name + ".ext")
         with open(extensions, "w", encoding="ascii") as f:

@@ -2,15 +2,14 @@
 # bare.sh [SUITE [run|test]]: contrib/setup/run.sh and test.sh in a bare Debian (bookworm; trixie and others by
 # name), on the source tarball, with nothing installed but debootstrap's minimum: no git, no compiler. `run`
 # builds lull, starts it in front of a model server that does not exist, asks for its health and runs the lullctl
-# command that run.sh prints; `test` runs the tests. Default: both (another SUITE: run). By hand, as root; `test`
-# takes long.
+# command that run.sh prints; `test` runs the tests. Default: both. By hand, as root; `test` takes long.
 #
 #   LULL_BASE_TAR=FILE     a root file system of that suite to begin with, instead of debootstrap
 #   LULL_BASE_COPY=FILES   files of this machine that apt-get needs (proxy, certificates)
 set -uo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 suite=${1:-bookworm}
-what=${2:-$([ "$suite" = bookworm ] && echo both || echo run)}
+what=${2:-both}
 skip() {
     echo "bare: skipped: $1"
     exit 77
