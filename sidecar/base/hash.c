@@ -107,7 +107,7 @@ void hash_sha256(const struct span *parts, size_t count, uint8_t out[HASH_SHA256
     unsigned len = 0;
     (void)pthread_once(&sha256_once, find_sha256);
     int ok = EVP_DigestInit_ex(md, sha256, NULL);
-    (void)mem_have(ok == 1 ? md : NULL); /* it fails for want of memory only */
+    (void)mem_have(ok == 1 ? md : NULL); /* it fails only where memory is short */
     for (size_t i = 0; i < count && ok == 1; i++) {
         ok = parts[i].len == 0 ? 1 : EVP_DigestUpdate(md, parts[i].ptr, parts[i].len);
     }

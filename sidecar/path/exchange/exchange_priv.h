@@ -422,7 +422,7 @@ void observe_task(struct exchange *x, enum lookup how);
 /* Any task before it is forwarded: one that would have waited first waits virtually. */
 void observe_passing(struct exchange *x);
 /* Its answer has come whole: the texts of x->watch's are moved away. */
-void observe_landed(struct exchange *x, const struct flight_end *end);
+void observe_answered(struct exchange *x, const struct flight_end *end);
 /* Its call has ended, with or without an answer. */
 void observe_ended(struct exchange *x, const struct relay_result *r);
 /* The same front as x->front, for virtual calls. */

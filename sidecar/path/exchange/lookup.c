@@ -10,7 +10,7 @@
 
 static const usec_t REFRESH_AFTER = 5 * USEC_PER_S;
 
-/* A title asked again for a conversation that already has a reply: a wish for a new title. */
+/* A title asked again for a conversation that already has a reply: the user wants a new title. */
 static bool asks_refresh(const struct exchange *x, const struct cache_hit *hit)
 {
     return (hit->flags & CACHE_FLAG_REPLIED) != 0 &&

@@ -148,7 +148,7 @@ static void on_gate_open(void *ctx)
     v->state = OBSERVED_RUNNING;
     v->started = observe_now(v->of);
     store_answer(v);
-    if (v->landed) {
+    if (v->completed) {
         run_remainder(v);
     }
 }
@@ -262,7 +262,7 @@ struct observed *observed_find_equal(struct observe *o, const struct flight_spec
     list_each(node, &o->all)
     {
         struct observed *v = list_item(node, struct observed, node);
-        bool open = v->state != OBSERVED_OVER && (!v->landed || v->answered);
+        bool open = v->state != OBSERVED_OVER && (!v->completed || v->answered);
         if (open && v->spec.shared && hash_key_eq(v->spec.hash, spec->hash) &&
             span_eq(v->spec.material, spec->material)) {
             return v;
@@ -322,7 +322,7 @@ static void count_shared(struct observed *v, usec_t saved)
 /* The real call has ended: the virtual one takes as long. */
 static void complete_call(struct observed *v, usec_t took)
 {
-    v->landed = true;
+    v->completed = true;
     v->took = took;
     if (v->state == OBSERVED_RUNNING || !observed_is_completion(v)) {
         store_answer(v);
@@ -332,7 +332,7 @@ static void complete_call(struct observed *v, usec_t took)
     }
 }
 
-void observe_landed(struct exchange *x, const struct flight_end *end)
+void observe_answered(struct exchange *x, const struct flight_end *end)
 {
     struct observed *v = x->observed;
     struct flight_spec spec;
@@ -342,8 +342,8 @@ void observe_landed(struct exchange *x, const struct flight_end *end)
     spec = v->spec;
     spec.body = x->body; /* for its size */
     flight_took(x->engine->flights, &spec, end->took);
-    if (v->exchanges.next != &x->observed_node || v->landed) {
-        count_shared(v, v->landed ? v->end.model_time : end->model_time);
+    if (v->exchanges.next != &x->observed_node || v->completed) {
+        count_shared(v, v->completed ? v->end.model_time : end->model_time);
         leave_call(x);
         return;
     }
@@ -369,7 +369,7 @@ void observe_ended(struct exchange *x, const struct relay_result *r)
         return;
     }
     mono_t now = observe_now(v->of);
-    bool first = v->exchanges.next == &x->observed_node && !v->landed;
+    bool first = v->exchanges.next == &x->observed_node && !v->completed;
     if (r->client_gone) {
         mono_t since = x->begun.us > v->queued.us ? x->begun : v->queued;
         bool held = v->state != OBSERVED_RUNNING;

@@ -33,7 +33,7 @@ struct observed {
     int64_t arrived; /* held back: the sum of the times since when its members are */
     mono_t queued;   /* since when it is held back again; zero: it never gave way */
     mono_t started;  /* RUNNING */
-    bool landed;     /* the real call is over: */
+    bool completed;  /* the real call is over: */
     usec_t took;
     bool answered; /* ... with an answer, which is not kept yet */
     struct answer answer;

@@ -71,7 +71,7 @@ static void on_end(void *ctx)
     flight_count_tokens(x->body.len, to, exchange_figures(x, x->decision.kind),
                         exchange_server(x)->figures, &end);
     exchange_user_figures(x)->cost += end.cost;
-    observe_landed(x, &end);
+    observe_answered(x, &end);
 }
 
 void watch_ended(struct exchange *x, const struct relay_result *r)

@@ -6,8 +6,9 @@
  *   or following                 WebUI's editor has one request in flight and is locked until it is
  *                                answered
  *   being called                 kept while T begins with its text and what has come of its answer
- * still fits what was typed since: T follows it, and takes the rest when it lands. Else it is
- * aborted and answered empty, unless it is nearly done, or others may wait for it too
+ *                                still fits what was typed since: T follows it, and takes the
+ *                                remainder when it is complete. Else it is aborted and answered
+ *                                empty, unless it is nearly done, or others may wait for it too
  *
  * Following needs no typist: the remainder of an answer is right for any request under the same
  * context, as an exact hit would be. Superseding and aborting take something away and need one. A
@@ -303,7 +304,7 @@ void completion_progress(struct flight *f)
 }
 
 /* Answers a follower with the remainder alone. false: it is released. */
-static bool land_follower(struct flight *f, struct span rest, const struct flight_end *from)
+static bool answer_follower(struct flight *f, struct span rest, const struct flight_end *from)
 {
     struct answer answer;
     struct flight_end end = {.result = FLIGHT_RESULT_ANSWER,
@@ -338,7 +339,7 @@ bool completion_completed(struct flight *f, const struct flight_end *end)
         struct span rest;
         if (good &&
             text_remainder(f->spec.completion.who.text, buf_span(&suggestion), typed, &rest)) {
-            taken = land_follower(follower, rest, end) || taken;
+            taken = answer_follower(follower, rest, end) || taken;
         } else {
             release(follower);
         }

@@ -6,7 +6,7 @@
 
 #include "lull/path/server/server.h"
 
-/* The server wants no more tasks before `until`. said: it named the time itself. Never shortens a
+/* The server takes no more tasks before `until`. said: it named the time itself. Never shortens a
  * time. */
 void throttle_note(struct server *s, mono_t until, bool said);
 /* How long a value of Retry-After asks to wait, an hour at most: seconds (a fraction, which some
