@@ -657,6 +657,7 @@ mutant(R, "an answer that was not taken is wasted", ADVANCE, "if (!followed && l
        "if (followed && list_empty(&f->waiters)) {", TIME)
 mutant(R, "a first try is wasted where it is not the answer", ENDING,
        "flight_task_figures(f)->wasted_us += f->first->end.model_time; /* 0 where it is used */", "", TIME)
+mutant(R, "so is one before a fallback", CALL, "        flight_waste_first(f);\n        answer_free", "        answer_free", TIME)
 mutant(R, "a waiter that is answered while held back was held", ENDING, "    count_wait(f, w);\n    list_remove", "    list_remove", TIME)
 mutant(R, "a joined waiter was held since it came", ENDING, "w->since.us > f->held_from.us ? w->since : f->held_from;",
        "w->since.us < 0 ? w->since : f->held_from;", TIME)

@@ -3,10 +3,20 @@
  */
 #include "scenario/scenario.h"
 
+#include "lull/path/server/breaker.h"
+
 static const char *const PLAIN[] = {"upstream.default.slots=64", "tasks.settle=0",
                                     "upstream.default.breaker_failures=100", NULL};
 static const char *const RETRY[] = {"upstream.default.slots=64", "tasks.settle=0",
                                     "task.title.retry_shape=1", NULL};
+static const char *const DIVERTED[] = {"upstream.default.slots=1",
+                                       "upstream.default.breaker_failures=1",
+                                       "upstream.other.url=http://127.0.0.1:2",
+                                       "upstream.other.slots=64",
+                                       "tasks.settle=0",
+                                       "task.title.retry_shape=1",
+                                       "task.title.fallback=other",
+                                       NULL};
 static const char *const DEADLINE[] = {"task.autocomplete.debounce=0",
                                        "task.autocomplete.deadline=2s", NULL};
 static const char *const WINDOW[] = {"task.autocomplete.debounce=300ms", NULL};
@@ -203,6 +213,38 @@ static void of_two_tries_the_used_one_is_not_wasted(void **state)
     world_end(w);
 }
 
+/* A chat aborts the second try, and the breaker opens before it is made again: it falls back, and is
+ * asked twice there too. Of the three answers and the aborted call only the last answer is used. */
+static void a_first_answer_is_wasted_once_where_the_second_try_falls_back(void **state)
+{
+    static const char *const turns[] = {"Hello", NULL};
+    (void)state;
+    struct world *w = world_begin(DIVERTED);
+    const struct upstream_settings *to = &world_settings(w)->upstreams[0];
+    struct client *c = title(w, "one");
+    ms(w, 1000);
+    model_answer(last(w), "prose");
+    ms(w, 500);
+    struct upstream_call *second = last(w);
+    struct client *chat = post(w, "/v1/chat/completions", "", ask_chat(turns));
+    world_pass(w, 0);
+    assert_true(model_aborted(second));
+    breaker_failure(server_of(world_servers(w), to), to, loop_now(world_loop(w)));
+    client_close(chat);
+    ms(w, 10000);
+    assert_int_equal(model_calls(w), 4);
+    int64_t waited = world_task(w, "title")->upstream_us / USEC_PER_MS;
+    assert_int_equal(waited, 1500);
+    ms(w, 300);
+    model_answer(last(w), "prose");
+    ms(w, 200);
+    model_answer(last(w), TITLE);
+    assert_has(client_reply(c), "detail=fallback");
+    assert_int_equal(world_task(w, "title")->wasted_us,
+                     world_task(w, "title")->upstream_us - 200 * USEC_PER_MS);
+    world_end(w);
+}
+
 /* An odd answer is passed on as it is: the requests that share it use it. */
 static void an_answer_passed_on_is_used(void **state)
 {
@@ -333,6 +375,7 @@ int main(void)
         cmocka_unit_test(an_aborted_call_is_spent_and_wasted),
         cmocka_unit_test(a_failed_call_is_spent_and_wasted),
         cmocka_unit_test(of_two_tries_the_used_one_is_not_wasted),
+        cmocka_unit_test(a_first_answer_is_wasted_once_where_the_second_try_falls_back),
         cmocka_unit_test(an_answer_passed_on_is_used),
         cmocka_unit_test(an_answer_that_was_not_taken_is_wasted),
         cmocka_unit_test(a_new_title_is_shared),
