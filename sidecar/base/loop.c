@@ -3,7 +3,9 @@
  * One clock per turn: loop_now() is read when the first callback of a turn runs, and forgotten when
  * libevent goes back to wait. A turn is one event_base_loop(EVLOOP_ONCE); its deferred work runs at
  * its end. Its length, which is what another connection may have waited for, is measured from that
- * reading to a second one at its end.
+ * reading to a second one at its end. The thread's CPU time is a system call: it is read at the end of
+ * a turn, at most once each CPU_EVERY, so always after a longer turn. The CPU that a turn took is then
+ * at most what was taken since the reading before.
  *
  * libevent may still deliver an event that was active when another callback deleted it in the same
  * turn, and freeing it then would be a use after free. So objects are only marked dead and
@@ -32,6 +34,7 @@
 #include <unistd.h>
 
 enum { RETRY_MS = 5 };
+static const usec_t CPU_EVERY = USEC_PER_MS / 2;
 static const usec_t WARN_EVERY = 10 * USEC_PER_S;
 
 /* The head of everything that libevent calls back. */
@@ -56,6 +59,8 @@ struct loop {
     struct list refused; /* sources to be added once more */
     mono_t warned;
     struct turns turns;
+    mono_t cpu_read; /* when the thread's CPU time was read last ... */
+    usec_t cpu;      /* ... and what it was */
 };
 
 struct loop_timer {
@@ -216,19 +221,36 @@ static void pause_for_memory(void)
     nanosleep(&t, NULL);
 }
 
+/* The CPU that was taken since the reading before. */
+static usec_t read_cpu(struct loop *loop, mono_t now)
+{
+    usec_t before = loop->cpu;
+    loop->cpu = read_clock(CLOCK_THREAD_CPUTIME_ID);
+    loop->cpu_read = now;
+    return loop->cpu - before;
+}
+
 /* A turn without a callback took no time. */
 static void end_turn(struct loop *loop)
 {
-    if (loop->clock_read) {
-        turns_add(&loop->turns, loop->now, (mono_t){read_clock(CLOCK_MONOTONIC)});
-        loop->clock_read = false;
+    if (!loop->clock_read) {
+        return;
     }
+    mono_t now = {read_clock(CLOCK_MONOTONIC)};
+    usec_t took = mono_diff(now, loop->now), cpu = took;
+    if (mono_diff(now, loop->cpu_read) >= CPU_EVERY) {
+        usec_t most = read_cpu(loop, now);
+        cpu = most < took ? most : took;
+    }
+    turns_add(&loop->turns, loop->now, now, cpu);
+    loop->clock_read = false;
 }
 
 void loop_run(struct loop *loop)
 {
     loop->stop = false;
     run_deferred(loop); /* of what was done before */
+    (void)read_cpu(loop, (mono_t){read_clock(CLOCK_MONOTONIC)});
     loop->clock_read = false;
     while (!loop->stop) {
         int flags = EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY;

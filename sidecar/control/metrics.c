@@ -234,19 +234,22 @@ static void put_cache(struct buf *out, struct cache *cache)
 /* The longest of them, as gauges in seconds. */
 static void put_turns(struct buf *out, const struct loop *loop)
 {
+    struct turn_cost most = loop_turns(loop)->most;
+    struct turn_cost recent = turns_recent(loop_turns(loop), loop_now(loop));
     const struct {
         const char *name, *help;
         usec_t value;
     } rows[] = {
-        {"longest", "longest turn of the loop since the start", loop_turns(loop)->longest},
-        {"recent", "longest turn of the loop in the last five minutes",
-         turns_recent(loop_turns(loop), loop_now(loop))},
+        {"longest_turn", "longest turn of the loop since the start", most.time},
+        {"longest_turn_cpu", "most CPU of a turn of the loop since the start", most.cpu},
+        {"recent_turn", "longest turn of the loop in the last five minutes", recent.time},
+        {"recent_turn_cpu", "most CPU of a turn of the loop in the last five minutes", recent.cpu},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         buf_text(out,
-                 "# HELP lull_process_loop_%s_turn_seconds %s\n"
-                 "# TYPE lull_process_loop_%s_turn_seconds gauge\n"
-                 "lull_process_loop_%s_turn_seconds %.6f\n",
+                 "# HELP lull_process_loop_%s_seconds %s\n"
+                 "# TYPE lull_process_loop_%s_seconds gauge\n"
+                 "lull_process_loop_%s_seconds %.6f\n",
                  rows[i].name, rows[i].help, rows[i].name, rows[i].name,
                  (double)rows[i].value / 1e6);
     }

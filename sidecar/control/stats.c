@@ -115,8 +115,12 @@ static void add_process(cJSON *root, const struct loop *loop)
     cJSON_AddNumberToObject(o, "rss_file_bytes", (double)file);
     cJSON_AddNumberToObject(o, "cpu_s", (double)os_cpu_us() / 1e6);
     cJSON_AddNumberToObject(o, "fds", (double)os_open_fds());
-    control_add_ms(o, "loop_longest_turn_ms", loop_turns(loop)->longest);
-    control_add_ms(o, "loop_recent_turn_ms", turns_recent(loop_turns(loop), loop_now(loop)));
+    struct turn_cost most = loop_turns(loop)->most;
+    struct turn_cost recent = turns_recent(loop_turns(loop), loop_now(loop));
+    control_add_ms(o, "loop_longest_turn_ms", most.time);
+    control_add_ms(o, "loop_longest_turn_cpu_ms", most.cpu);
+    control_add_ms(o, "loop_recent_turn_ms", recent.time);
+    control_add_ms(o, "loop_recent_turn_cpu_ms", recent.cpu);
 }
 
 struct figures *control_figures(const struct control_parts *parts)

@@ -57,6 +57,7 @@ class Figures(ControlTest):
         self.assertGreater(p["fds"], 5)
         self.assertGreaterEqual(p["loop_longest_turn_ms"], p["loop_recent_turn_ms"])
         self.assertGreater(p["loop_recent_turn_ms"], 0)
+        self.assertGreaterEqual(p["loop_longest_turn_ms"], p["loop_longest_turn_cpu_ms"])
 
     def test_upstream_state_goes_down_and_up(self):
         up = self.upstream()

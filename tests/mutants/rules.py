@@ -950,6 +950,9 @@ mutant(R, "waiting is no part of a turn", "sidecar/base/loop.c",
 mutant(R, "deferred work is part of its turn", "sidecar/base/loop.c",
        "        run_deferred(loop);\n        free_dead(loop);\n        retry_refused(loop);\n        end_turn(loop);",
        "        end_turn(loop);\n        run_deferred(loop);\n        free_dead(loop);\n        retry_refused(loop);", TURNS)
+mutant(R, "what a turn waits for is no CPU", "sidecar/base/loop.c", "CLOCK_THREAD_CPUTIME_ID", "CLOCK_MONOTONIC", TURNS)
+mutant(R, "the CPU of a turn begins with the loop", "sidecar/base/loop.c", "    (void)read_cpu(loop, (mono_t){read_clock(CLOCK_MONOTONIC)});\n", "", TURNS)
+mutant(R, "the most CPU may be of another turn", "sidecar/base/turns.c", "to->cpu = cost.cpu > to->cpu ? cost.cpu : to->cpu;", "to->cpu = cost.time >= to->time ? cost.cpu : to->cpu;", TURNS)
 mutant(R, "slices that were skipped are cleared", "sidecar/base/turns.c", "i < passed && i < TURNS_SLICES", "i < passed && i < 1", TURNS)
 
 R = "transcripts"

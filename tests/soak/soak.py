@@ -286,7 +286,8 @@ class Soak:
                 self.say(f"{name}: p50 {1000 * rank(values, 50):.2f} ms, p90 {1000 * rank(values, 90):.2f}, "
                          f"p99 {1000 * rank(values, 99):.2f}, max {1000 * max(values):.2f} ({len(values)} pairs)")
         turns = ", ".join(f"{turn:.1f}" for turn in self.turns)
-        self.say(f"the loop's longest turn: {self.stats['process']['loop_longest_turn_ms']:.1f} ms; of the last five minutes, at "
+        self.say(f"the loop's longest turn: {self.stats['process']['loop_longest_turn_ms']:.1f} ms, the most CPU of a turn: "
+                 f"{self.stats['process']['loop_longest_turn_cpu_ms']:.1f} ms; of the last five minutes, at "
                  f"each line above: {turns}")
 
     def close(self):

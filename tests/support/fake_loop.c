@@ -143,11 +143,6 @@ const struct turns *loop_turns(const struct loop *loop)
     return &loop->turns;
 }
 
-void fake_loop_turn_took(struct loop *loop, usec_t us)
-{
-    turns_add(&loop->turns, (mono_t){loop->now - us}, (mono_t){loop->now});
-}
-
 /* ---- timers ---- */
 
 static bool earlier(const struct loop_timer *a, const struct loop_timer *b)

@@ -14,8 +14,6 @@ void fake_loop_settle(struct loop *loop);
 void fake_loop_advance(struct loop *loop, usec_t us);
 /* Delay until the next timer; -1: none. */
 usec_t fake_loop_next_timer(const struct loop *loop);
-/* Adds a turn of that length that ends now: in virtual time the turns themselves take none. */
-void fake_loop_turn_took(struct loop *loop, usec_t us);
 /* Delivers a signal to its watchers. */
 void fake_loop_raise(struct loop *loop, int signo);
 /* Jumps the wall clock; the monotonic one goes on. */

@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 /* All parts of a daemon that listens nowhere. */
@@ -171,7 +172,14 @@ static void gauges_are_read_when_they_are_asked_for(void **state)
     world_end(&w);
 }
 
-/* Without a turn both are 0. */
+static void sleep_and_stop(void *ctx)
+{
+    const struct timespec time = {.tv_nsec = 20 * 1000000L};
+    nanosleep(&time, NULL);
+    loop_stop(ctx);
+}
+
+/* Without a turn all are 0. What a turn waits for is no CPU. */
 static void the_longest_turns_are_shown(void **state)
 {
     struct world w;
@@ -180,6 +188,17 @@ static void the_longest_turns_are_shown(void **state)
     cJSON *root = stats(&w);
     assert_true(number(cJSON_GetObjectItem(root, "process"), "loop_longest_turn_ms") == 0);
     assert_true(number(cJSON_GetObjectItem(root, "process"), "loop_recent_turn_ms") == 0);
+    cJSON_Delete(root);
+    struct loop_timer *timer = loop_timer_create(w.parts.loop, sleep_and_stop, w.parts.loop);
+    loop_timer_start(timer, 0);
+    loop_run(w.parts.loop);
+    root = stats(&w);
+    const cJSON *process = cJSON_GetObjectItem(root, "process");
+    assert_true(number(process, "loop_longest_turn_ms") >= 20);
+    assert_true(number(process, "loop_longest_turn_cpu_ms") < 20);
+    assert_true(number(process, "loop_recent_turn_ms") >= 20);
+    assert_true(number(process, "loop_recent_turn_cpu_ms") < 20);
+    loop_timer_destroy(timer);
     cJSON_Delete(root);
     world_end(&w);
 }
@@ -223,6 +242,7 @@ static void metrics_have_units_types_and_labels(void **state)
     assert_true(has_line(&out, "lull_cache_on 1"));
     assert_true(has_line(&out, "# TYPE lull_process_loop_longest_turn_seconds gauge"));
     assert_true(has_line(&out, "lull_process_loop_recent_turn_seconds 0.000000"));
+    assert_true(has_line(&out, "lull_process_loop_longest_turn_cpu_seconds 0.000000"));
     buf_free(&out);
     world_end(&w);
 }
