@@ -185,16 +185,27 @@ static bool has_rival(const struct transcripts *all, const struct transcript *t)
     return false;
 }
 
-/* Without chat ids the texts decide: of a conversation that begins alike. */
-static bool may_precede(const struct transcript *t, const struct transcript_chat *chat,
-                        struct span first)
+/* Whether it may be the chat's conversation, without a look at its texts. */
+static bool may_precede(const struct transcript *t, const struct transcript_chat *chat)
 {
-    if (!same_place(&t->place, &chat->place)) {
+    bool mine =
+        is_known(chat->chat) ? hash_key_eq(t->chat, chat->chat) : t->body.len < chat->body.len;
+    return mine && same_place(&t->place, &chat->place);
+}
+
+/* Without chat ids the texts decide: of a conversation that begins alike. *first: the chat's first
+ * message, which is read for the first transcript that it is compared with. */
+static bool begins_alike(const struct transcript *t, const struct transcript_chat *chat,
+                         struct buf *first)
+{
+    if (is_known(chat->chat)) {
+        return true;
+    }
+    if (first->len == 0 && task_plain(chat->request->first_user, first) != ERR_OK) {
+        buf_clear(first);
         return false;
     }
-    return is_known(chat->chat)
-               ? hash_key_eq(t->chat, chat->chat)
-               : t->body.len < chat->body.len && span_eq(chat_history_first(&t->history), first);
+    return span_eq(chat_history_first(&t->history), buf_span(first));
 }
 
 /* The transcript that the chat goes on from, or asks again for; NULL: none. */
@@ -203,15 +214,12 @@ static struct item *predecessor(struct transcripts *all, const struct transcript
 {
     struct item *found = NULL;
     struct buf first = {.max = TRANSCRIPT_MAX};
-    if (task_plain(chat->request->first_user, &first) != ERR_OK) {
-        return NULL;
-    }
     list_each(node, &all->items)
     {
         struct item *item = list_item(node, struct item, node);
         const struct transcript *t = item->t;
         bool repeats = false;
-        if (!may_precede(t, chat, buf_span(&first))) {
+        if (!may_precede(t, chat) || !begins_alike(t, chat, &first)) {
             continue;
         }
         enum dialect_sequel s = dialect_sequel_of(t->body, t->reply, chat->request, &repeats);
