@@ -206,6 +206,7 @@ static void use_piece(struct http_conn *c, struct span piece)
     }
     if (c->mode == BODY_HOLD && !hold_piece(c, piece)) {
         s->handler.on_body_too_large(c, s->ctx);
+        c->mode = c->mode == BODY_HOLD ? BODY_DISCARD : c->mode; /* it replies, maybe in pieces */
         stream_held(c);
     }
     if (c->state == CONN_CLOSED || c->mode == BODY_HOLD) {

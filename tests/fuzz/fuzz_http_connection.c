@@ -1,7 +1,9 @@
 /* fuzz_http_connection.c: any bytes as what a client sends on one connection: heads, bodies, pipelined
- * requests. Input: one byte (how they are cut), then the bytes. However they are cut, the handler
- * sees the same requests with the same bodies, and the client reads the same replies, one for each
- * request in order; at last the connection is closed.
+ * requests. Input: one byte (how they are cut, and whether the client reads only when it has sent
+ * all), then the bytes. However they are cut and read, the handler sees the same requests with the
+ * same bodies, and the client reads the same replies, one for each request in order, each whole
+ * unless the handler cut it; at last the connection is closed. Where either end leaves amid them,
+ * nothing stays open.
  * covers: http/receive.c http/conn.c http/request.c http/chunked.c http/response.c http/error.c
  */
 #include "support/fake_loop.h"
@@ -19,7 +21,14 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { HOLD_MOST = 256 };
+enum {
+    HOLD_MOST = 256,
+    LARGE = 20000, /* of a streamed reply; the socket takes a part of it */
+    PIECE = 3000,
+    HIGH = 8192,
+    LOW = 2048,
+    REPLIES_MOST = 16 * 1024
+};
 
 static struct loop *loop;
 static struct http_server *server;
@@ -30,7 +39,14 @@ static socklen_t address_len = sizeof address;
 static struct buf trace;
 static size_t body_from; /* of the open request, in the trace */
 static size_t requests, replies, refused, open_requests;
-static bool early; /* a reply was made before the body had come: cuts may differ in what is read */
+static bool early;                 /* a reply was made before the body had come: cuts may differ
+                      in what is read */
+static bool to_head[REPLIES_MOST]; /* the n-th reply is to HEAD */
+static size_t cut_replies, allowed;
+
+/* A reply that is being streamed, and a body whose reading was stopped. */
+static struct http_conn *streaming, *paused;
+static size_t streamed;
 
 /* ---- the handler: the target's first letters say what is done ---- */
 
@@ -40,20 +56,76 @@ static bool asks(const struct http_conn *c, char letter)
     return span_find(target, span_make(&letter, 1), 0) != SIZE_MAX;
 }
 
+/* As much as may be sent now. */
+static void stream_on(void)
+{
+    char piece[PIECE];
+    bool more = true;
+    while (streamed < LARGE && more) {
+        size_t n = LARGE - streamed < PIECE ? LARGE - streamed : PIECE;
+        for (size_t i = 0; i < n; i++) {
+            piece[i] = (char)('a' + (streamed + i) / 7 % 26);
+        }
+        streamed += n;
+        more = http_reply_data(streaming, span_make(piece, n));
+    }
+    if (streamed == LARGE && more) {
+        http_reply_end(streaming);
+        streaming = NULL;
+        open_requests--;
+    }
+}
+
+static void stream_reply(struct http_conn *c)
+{
+    int small = 1; /* the kernel's least */
+    (void)setsockopt(http_conn_fd(c), SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
+    http_reply_begin(c, 200, SPAN("Fine"), NULL, 0, asks(c, 'n') ? LARGE : -1);
+    streaming = c;
+    streamed = 0;
+    open_requests++; /* until its end */
+    stream_on();
+}
+
+/* In pieces; with a field that would end the head's line, which is left out. */
+static void reply_in_pieces(struct http_conn *c, struct span body)
+{
+    const struct http_header fields[] = {{SPAN("X-Piece"), SPAN("yes")},
+                                         {SPAN("X-Bad"), SPAN("a\r\nX-Evil: b")}};
+    http_reply_begin(c, asks(c, '4') ? 204 : 200, SPAN_NONE, fields, 2,
+                     asks(c, 'n') ? (int64_t)body.len : -1);
+    require(http_reply_data(c, span_make(body.ptr, 3)));
+    if (asks(c, 'C')) {
+        cut_replies++;
+        http_reply_cut(c);
+        return;
+    }
+    require(http_reply_data(c, span_make(body.ptr + 3, body.len - 3)));
+    http_reply_end(c);
+}
+
 static void reply(struct http_conn *c, const char *how)
 {
     const struct http_request *r = http_conn_request(c);
     char body[128];
     snprintf(body, sizeof body, "reply %zu to %.*s: %s", requests,
              (int)(r->method_name.len < 32 ? r->method_name.len : 32), r->method_name.ptr, how);
-    replies++;
+    require(replies < REPLIES_MOST);
+    to_head[replies++] = r->method == HTTP_HEAD;
     open_requests--;
-    if (asks(c, 'p')) {
-        const struct http_header field = {SPAN("X-Piece"), SPAN("yes")};
-        http_reply_begin(c, 200, SPAN_NONE, &field, 1, asks(c, 'n') ? (int64_t)strlen(body) : -1);
-        require(http_reply_data(c, span_make(body, 3)));
-        require(http_reply_data(c, span_of(body + 3)));
-        http_reply_end(c);
+    paused = NULL;
+    if (asks(c, 'B')) {
+        stream_reply(c);
+    } else if (asks(c, 'p')) {
+        reply_in_pieces(c, span_of(body));
+    } else if (asks(c, 'X')) {
+        char line[3000];
+        snprintf(line, sizeof line, "X-Long: %0*d\r\n", (int)sizeof line - 16, 7);
+        http_reply_full(c, 200, SPAN_NONE, span_of(line), span_of(body));
+    } else if (asks(c, 'Q')) {
+        replies--;
+        cut_replies++;
+        http_reply_cut(c); /* closed without one */
     } else if (asks(c, 'e')) {
         http_reply_error(c, HTTP_ERROR_BUSY, HTTP_FORM_OPENAI, SPAN("x"), SPAN_NONE);
     } else {
@@ -67,7 +139,10 @@ static void on_request(struct http_conn *c, void *ctx)
     (void)ctx;
     requests++;
     open_requests++;
-    require(open_requests == 1);
+    require(open_requests == 1 && http_conn_data(c) == NULL && !http_conn_is_loopback(c));
+    require(*(size_t *)http_conn_memo(c) == requests - 1); /* zeroed at first, then the handler's */
+    *(size_t *)http_conn_memo(c) = requests;
+    http_conn_set_data(c, &requests);
     buf_text(&trace, "\n[%.*s %.*s %zu:", (int)r->method_name.len, r->method_name.ptr,
              (int)r->target.len, r->target.ptr, r->header_count);
     body_from = trace.len;
@@ -83,8 +158,12 @@ static void on_request(struct http_conn *c, void *ctx)
 
 static void on_body(struct http_conn *c, struct span piece, void *ctx)
 {
-    (void)c;
     (void)ctx;
+    require(paused == NULL);
+    if (asks(c, 'Z')) {
+        paused = c;
+        http_body_pause(c);
+    }
     require(piece.len > 0 && open_requests == 1);
     require(buf_append_span(&trace, piece) == ERR_OK);
 }
@@ -113,17 +192,28 @@ static void on_body_too_large(struct http_conn *c, void *ctx)
 
 static void on_gone(struct http_conn *c, void *ctx)
 {
-    (void)c;
     (void)ctx;
-    require(open_requests == 1);
+    require(open_requests == 1 && http_conn_data(c) == &requests);
     open_requests--;
+    cut_replies += streaming != NULL ? 1 : 0;
+    streaming = paused = NULL;
     trace.len = body_from; /* of a body that is refused any part may have been seen */
 }
 
 static void on_writable(struct http_conn *c, void *ctx)
 {
-    (void)c;
     (void)ctx;
+    require(c == streaming);
+    stream_on();
+}
+
+static bool allows_origin(const struct http_request *r, struct span origin, void *ctx)
+{
+    (void)r;
+    (void)ctx;
+    bool good = span_find(origin, SPAN("good"), 0) != SIZE_MAX;
+    allowed += good ? 1 : 0;
+    return good;
 }
 
 static void on_refused(enum http_error e, void *ctx)
@@ -139,26 +229,47 @@ static const struct http_handler handler = {.on_request = on_request,
                                             .on_body = on_body,
                                             .on_gone = on_gone,
                                             .on_writable = on_writable,
+                                            .allows_origin = allows_origin,
                                             .on_refused = on_refused};
 
 /* ---- the client ---- */
 
-static void begin(void)
+static struct http_server *open_server(struct sockaddr_un *at, socklen_t *len)
 {
     const struct http_limits limits = {.header_timeout = 10 * USEC_PER_S,
                                        .body_timeout = 20 * USEC_PER_S,
                                        .idle_timeout = 30 * USEC_PER_S,
                                        .max_connections = 4,
                                        .max_buffered = 64 * 1024,
+                                       .high_water = HIGH,
+                                       .low_water = LOW,
                                        .max_body = 2000};
+    struct http_server *s = http_server_create(loop, &limits, &handler, NULL);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    *len = sizeof *at;
+    require(fd >= 0 && bind(fd, (struct sockaddr *)at, sizeof at->sun_family) == 0);
+    require(getsockname(fd, (struct sockaddr *)at, len) == 0);
+    require(listen(fd, 4) == 0 && http_server_adopt(s, fd) == ERR_OK);
+    return s;
+}
+
+static void begin(void)
+{
     signal(SIGPIPE, SIG_IGN);
     trace = (struct buf){.max = SIZE_MAX};
     loop = loop_create();
-    server = http_server_create(loop, &limits, &handler, NULL);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
-    require(fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof address.sun_family) == 0);
-    require(getsockname(fd, (struct sockaddr *)&address, &address_len) == 0);
-    require(listen(fd, 4) == 0 && http_server_adopt(server, fd) == ERR_OK);
+    server = open_server(&address, &address_len);
+}
+
+/* The handler reads on where it had stopped. */
+static void go_on(void)
+{
+    while (paused != NULL) {
+        struct http_conn *c = paused;
+        paused = NULL;
+        http_body_resume(c);
+        fake_loop_settle(loop);
+    }
 }
 
 static bool read_some(int fd, struct buf *out)
@@ -166,6 +277,7 @@ static bool read_some(int fd, struct buf *out)
     char piece[8192];
     for (;;) {
         fake_loop_settle(loop);
+        go_on();
         ssize_t n = read(fd, piece, sizeof piece);
         if (n <= 0) {
             return n < 0 && errno == EAGAIN;
@@ -174,20 +286,36 @@ static bool read_some(int fd, struct buf *out)
     }
 }
 
-static void talk(struct span bytes, unsigned cut, struct buf *out)
+static int connect_to(const struct sockaddr_un *at, socklen_t len)
 {
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
-    requests = replies = refused = 0;
-    require(fd >= 0 && connect(fd, (struct sockaddr *)&address, address_len) == 0);
+    requests = replies = refused = cut_replies = allowed = 0;
+    require(fd >= 0 && connect(fd, (const struct sockaddr *)at, len) == 0);
+    return fd;
+}
+
+/* deaf: nothing is read before all is sent. */
+static void talk(struct span bytes, unsigned cut, bool deaf, struct buf *out)
+{
+    int fd = connect_to(&address, address_len);
     size_t step = cut == 0 ? bytes.len : cut % 7 == 0 ? 1 : cut;
     for (size_t at = 0; at < bytes.len; at += step) {
         size_t n = bytes.len - at < step ? bytes.len - at : step;
         ssize_t sent = write(fd, bytes.ptr + at, n);
+        if (sent < 0 && errno == EAGAIN) { /* its peer does not read: no longer deaf */
+            deaf = false;
+            (void)read_some(fd, out);
+            sent = write(fd, bytes.ptr + at, n);
+        }
         if (sent < 0) { /* it was closed */
             break;
         }
         require((size_t)sent == n);
-        (void)read_some(fd, out);
+        if (deaf) {
+            fake_loop_settle(loop);
+        } else {
+            (void)read_some(fd, out);
+        }
     }
     (void)read_some(fd, out);
     for (int i = 0; i < 12; i++) { /* no state lasts for ever */
@@ -200,7 +328,56 @@ static void talk(struct span bytes, unsigned cut, struct buf *out)
     require(open_requests == 0 && http_server_counts(server).open == 0);
 }
 
-/* Takes the interim answers out: whether one is sent depends on what came together. */
+static void on_drained(void *ctx)
+{
+    *(bool *)ctx = true;
+}
+
+/* Amid its requests the client leaves, or the server is drained, cut or destroyed: nothing is left. */
+static void end_amid(struct span bytes, unsigned how)
+{
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    socklen_t len = 0;
+    struct http_server *s = open_server(&at, &len);
+    struct buf out = {.max = SIZE_MAX};
+    int fd = connect_to(&at, len);
+    size_t half = bytes.len / 2;
+    bool drained = false;
+    require(write(fd, bytes.ptr, half) == (ssize_t)half);
+    fake_loop_settle(loop);
+    if (how == 0) {
+        close(fd);
+        go_on(); /* what is not read is not seen to end */
+    } else if (how == 1) {
+        require(shutdown(fd, SHUT_WR) == 0);
+    } else if (how == 2) {
+        http_server_drain(s, on_drained, &drained);
+    } else if (how == 3) {
+        uint64_t open = http_server_counts(s).open;
+        require(http_server_cut(s) <= open);
+    } else {
+        http_server_destroy(s);
+        streaming = paused = NULL;
+        open_requests = 0;
+    }
+    for (int i = 0; i < 12 && how > 0 && how < 4; i++) {
+        ssize_t sent = i == 0 ? write(fd, bytes.ptr + half, bytes.len - half) : 0;
+        (void)sent;
+        (void)read_some(fd, &out);
+        fake_loop_advance(loop, 10 * USEC_PER_S);
+    }
+    fake_loop_settle(loop);
+    require(open_requests == 0 && streaming == NULL);
+    require(how >= 4 || http_server_counts(s).open == 0);
+    require(how != 2 || drained);
+    close(how == 0 ? -1 : fd);
+    http_server_destroy(how < 4 ? s : NULL);
+    buf_free(&out);
+    buf_clear(&trace);
+}
+
+/* Takes the interim answers out: whether one is sent depends on what came
+ * together. */
 static void without_interim(struct buf *out)
 {
     struct span interim = SPAN("HTTP/1.1 100 Continue\r\n\r\n");
@@ -210,8 +387,8 @@ static void without_interim(struct buf *out)
     }
 }
 
-/* Takes the refusal off, the last reply: of a head with two faults the one that is seen first is
- * named. */
+/* Takes the refusal off, the last reply: of a head with two faults the one that
+ * is seen first is named. */
 static size_t without_refusal(struct buf *out)
 {
     if (refused > 0) {
@@ -224,14 +401,72 @@ static size_t without_refusal(struct buf *out)
     return refused;
 }
 
-/* Each reply of the handler's and each refusal is there, in order. */
+static struct span field(struct span head, const char *name)
+{
+    size_t at = span_find(head, span_of(name), 0);
+    if (at == SIZE_MAX) {
+        return SPAN_NONE;
+    }
+    at += strlen(name);
+    return span_make(head.ptr + at, span_find(head, SPAN("\r\n"), at) - at);
+}
+
+/* Bytes of chunks up to their end; SIZE_MAX: the end is not there. */
+static size_t chunked_len(struct span s)
+{
+    for (size_t at = 0; at < s.len;) {
+        size_t line = span_find(s, SPAN("\r\n"), at);
+        char *end = NULL;
+        if (line == SIZE_MAX) {
+            break;
+        }
+        size_t size = strtoul(s.ptr + at, &end, 16);
+        require(end == s.ptr + line);
+        at = line + 2 + size + 2;
+        if (size == 0) {
+            return at <= s.len ? at : SIZE_MAX;
+        }
+    }
+    return SIZE_MAX;
+}
+
+/* Length of the reply at the beginning; SIZE_MAX: it is not whole. */
+static size_t reply_len(struct span s, bool no_body)
+{
+    int status = 0;
+    char line[16];
+    size_t end = span_find(s, SPAN("\r\n\r\n"), 0);
+    if (end == SIZE_MAX) {
+        return SIZE_MAX;
+    }
+    struct span head = span_make(s.ptr, end + 2),
+                rest = span_make(s.ptr + end + 4, s.len - end - 4);
+    struct span length = field(head, "\r\nContent-Length: ");
+    bool chunks = field(head, "\r\nTransfer-Encoding: ").ptr != NULL;
+    snprintf(line, sizeof line, "%.*s", (int)sizeof line - 1, s.ptr);
+    require(sscanf(line, "HTTP/1.1 %3d ", &status) == 1 && (length.ptr == NULL || !chunks));
+    require(span_find(head, SPAN("X-Evil"), 0) == SIZE_MAX);
+    require(field(head, "\r\nAccess-Control-Allow-Origin: ").ptr == NULL || allowed > 0);
+    size_t n = no_body || status == 204 || status == 304 ? 0
+               : chunks                                  ? chunked_len(rest)
+               : length.ptr != NULL                      ? strtoul(length.ptr, NULL, 10)
+                                                         : rest.len;
+    return n == SIZE_MAX || n > rest.len ? SIZE_MAX : end + 4 + n;
+}
+
+/* Each reply of the handler's and each refusal is there, in order and whole. */
 static void check_replies(const struct buf *out)
 {
-    size_t count = 0, at = 0;
-    struct span all = buf_span(out);
-    while ((at = span_find(all, SPAN("HTTP/1.1 "), at)) != SIZE_MAX) {
-        count++;
-        at++;
+    size_t count = 0;
+    struct span rest = buf_span(out);
+    for (; rest.len > 0; count++) {
+        size_t n = reply_len(rest, count < replies && to_head[count]);
+        if (n == SIZE_MAX) {
+            require(cut_replies > 0);
+            count++;
+            break;
+        }
+        rest = span_make(rest.ptr + n, rest.len - n);
     }
     require(count <= replies + refused + 1); /* one more: 408 */
     require(count >= replies);
@@ -249,13 +484,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct buf once = {.max = SIZE_MAX}, cut = {.max = SIZE_MAX}, seen = {.max = SIZE_MAX};
     early = false;
     buf_clear(&trace);
-    talk(bytes, 0, &once);
+    talk(bytes, 0, false, &once);
     without_interim(&once);
     check_replies(&once);
     size_t refusals = without_refusal(&once);
     require(buf_append_span(&seen, buf_span(&trace)) == ERR_OK);
     buf_clear(&trace);
-    talk(bytes, data[0] == 0 ? 1 : data[0], &cut);
+    talk(bytes, data[0] == 0 ? 1 : data[0], data[0] % 5 == 0, &cut);
     without_interim(&cut);
     check_replies(&cut);
     require(early || without_refusal(&cut) == refusals);
@@ -264,5 +499,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     buf_free(&once);
     buf_free(&cut);
     buf_free(&seen);
+    end_amid(bytes, data[0] % 5);
     return 0;
 }

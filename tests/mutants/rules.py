@@ -887,6 +887,9 @@ mutant("replies", "a head leaves with what follows", "sidecar/http/response.c", 
 mutant("replies", "a head alone leaves at the end of its turn", "sidecar/http/response.c", "    loop_defer(c->server->loop, &c->head_work);\n", "", REPLY_T)
 mutant("replies", "the rest of a head stays before the body", "sidecar/http/response.c", "    c->out_at += of_head;\n", "    c->out_at += sent;\n", REPLY_T)
 mutant("replies", "a reply without a body sends its head", "sidecar/http/response.c", "    reply_send_head(c);\n    c->paused = false;", "    c->paused = false;", REPLY_T)
+mutant(R, "the end of the connection is not that of the answer", "sidecar/path/upstream/upstream.c",
+       "is_whole_early(call) ? UPSTREAM_DONE", "is_whole_early(call) || call != NULL ? UPSTREAM_DONE",
+       ("unit.upstream.test_upstream_wire",))
 mutant("origins", "a page may read our answers", "sidecar/http/response.c", "    head_put_cors(c, h, extra);\n", "", ("integration.http",))
 
 R = "Open WebUI's settings"

@@ -15,7 +15,8 @@
  *
  * Early answers. With an answer below 300 libcurl goes on sending the request after the answer is
  * complete, for as long as it takes, without use. It does not say when the answer is complete, but
- * it stops asking for the socket to be read: sockets_answer_is_early().
+ * it stops asking for the socket to be read: sockets_answer_is_early(). It does so at the end of the
+ * connection, too: is_whole_early().
  */
 #include "path/upstream/upstream_priv.h"
 

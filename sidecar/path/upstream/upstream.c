@@ -134,6 +134,19 @@ static bool has_ended(const struct upstream_call *call)
             (call->length >= 0 && call->got >= call->length));
 }
 
+/* libcurl reads no more while the request is still being sent: the answer has come to its end, or
+ * only the connection has. Where libcurl decodes, what came is known by a length alone. */
+static bool is_whole_early(const struct upstream_call *call)
+{
+    const struct answer_head *h = &call->head;
+    curl_off_t came = 0;
+    if (has_ended(call) || (!h->chunked && !h->length)) {
+        return true;
+    }
+    curl_easy_getinfo(call->easy, CURLINFO_SIZE_DOWNLOAD_T, &came);
+    return call->decoding && !h->chunked && came >= h->content_length;
+}
+
 static void call_over(struct upstream_call *call, CURLcode code)
 {
     call->broke = call->broke || code != CURLE_OK;
@@ -197,7 +210,7 @@ static void call_work(void *ctx)
     } else if (code != CURLE_OK) {
         call_over(call, code);
     } else if (sockets_answer_is_early(call)) {
-        call_end(call, UPSTREAM_DONE);
+        call_end(call, is_whole_early(call) ? UPSTREAM_DONE : why_failed(call, CURLE_PARTIAL_FILE));
     }
 }
 

@@ -244,7 +244,7 @@ void pool_action(struct upstream_pool *pool, curl_socket_t fd, int bits);
  * it if it has unread bytes or has ended. Where no idle one has that port, the same for all. false:
  * there was one. */
 bool sockets_are_silent(struct upstream_call *call, int port);
-/* Whether the answer is whole although the request has not left yet; see transfer.c. */
+/* Whether libcurl reads no more of an answer although the request has not left yet; see transfer.c. */
 bool sockets_answer_is_early(const struct upstream_call *call);
 /* The call does not use its connection any more: it is watched as an idle one. */
 void sockets_release(struct upstream_call *call);

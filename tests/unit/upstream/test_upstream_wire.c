@@ -493,6 +493,43 @@ static void an_answer_before_a_reset_is_read(void **state)
     }
 }
 
+/* The server answers while the request is being sent, and closes: what came is the whole answer, or a
+ * part of it. */
+static void an_answer_that_ends_before_its_request_is_whole_or_cut_off(void **state)
+{
+    static const struct {
+        struct answer answer;
+        const char *body, *cut; /* cut: why; NULL: whole */
+    } rows[] = {
+        {{.bytes = LITERAL("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n")},
+         "ok",
+         "the answer was cut off"},
+        {{.bytes = LITERAL("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n"
+                           "0\r\n\r\n")},
+         "ok",
+         NULL},
+        {{.bytes = LITERAL("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok")},
+         "ok",
+         "the answer was cut off"},
+        {{.bytes = LITERAL(OK)}, "ok", NULL},
+        {{.bytes = LITERAL("HTTP/1.1 200 OK\r\n\r\nok")}, "ok", NULL},
+        {{.bytes = LITERAL("HTTP/1.1 204 No Content\r\n\r\n")}, "", NULL},
+    };
+    struct world *w = *state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct answer answer = rows[i].answer;
+        struct upstream_request req = stream_post(w, -1);
+        answer.at_head = true;
+        answer.after = CLOSE;
+        scripted_script(&w->server, &answer, 1);
+        probe_again(w);
+        probe_start(&w->probe, &req);
+        world_run(w);
+        assert_string_equal(w->probe.why, rows[i].cut == NULL ? "done" : rows[i].cut);
+        assert_buf(&w->probe.body, rows[i].body);
+    }
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
 
 int main(void)
@@ -508,6 +545,7 @@ int main(void)
         T(known_length_goes_out_as_given_and_never_longer),
         T(stream_that_ends_short_breaks_and_closes),
         T(an_answer_before_a_reset_is_read),
+        T(an_answer_that_ends_before_its_request_is_whole_or_cut_off),
         T(answer_head_comes_in_order_without_hop_by_hop),
         T(chunks_are_unwrapped_and_trailers_dropped),
         T(interim_heads_are_skipped),

@@ -1,0 +1,422 @@
+/* fuzz_upstream_call.c: callers and a server that do anything in any order, in virtual time, through
+ * libcurl. Bytes choose who does what next: calls begin with a held, a streamed or no body, write it,
+ * wait, are resumed and aborted, begin others; the server reads a little, answers in any framing,
+ * early, late, never, sends what no request asked for, and closes; connecting fails or hangs.
+ *
+ * What a call gets is its own, in order, and whole where it is said to be; what the server gets is what
+ * was written. A body that cannot be sent twice is not; no call is called back when it is over; no
+ * descriptor stays.
+ * covers: path/upstream/transfer.c path/upstream/sockets.c path/upstream/upstream.c path/upstream/why.c path/upstream/pool.c path/upstream/setup.c path/upstream/origin.c
+ */
+#include "support/fake_loop.h"
+#include "support/numbered.h"
+
+#include "lull/base/log.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <time.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum { OPEN_MOST = 4 /* calls at once */, MOVES_MOST = 400 };
+
+static char folder[] = "/tmp/lull-fuzz-XXXXXX", path[64], gone[64], dead[64];
+static int mute = -1, mute_filled = -1;
+
+/* ---- the system, as libcurl sees it: its clock is the loop's, connect() fails as chosen ---- */
+
+static int connect_errno;
+
+int clock_gettime(clockid_t id, struct timespec *out)
+{
+    if (id != CLOCK_MONOTONIC || loop == NULL) {
+        return (int)syscall(SYS_clock_gettime, id, out);
+    }
+    int64_t us = loop_now(loop).us;
+    *out = (struct timespec){.tv_sec = us / USEC_PER_S, .tv_nsec = us % USEC_PER_S * 1000};
+    return 0;
+}
+
+int connect(int fd, __CONST_SOCKADDR_ARG to, socklen_t len)
+{
+    if (connect_errno != 0) {
+        errno = connect_errno;
+        return -1;
+    }
+    const struct sockaddr *plain;
+    memcpy(&plain, &to, sizeof plain); /* a union for gcc, a pointer for others */
+    return (int)syscall(SYS_connect, fd, plain, len);
+}
+
+/* ---- the callers ---- */
+
+static struct upstream_pool *pool;
+static char scratch[BODY_LARGE];
+
+static void start_call(void);
+
+static void on_head(void *ctx, int status, struct span reason, const struct http_header *headers,
+                    size_t count, int64_t length)
+{
+    struct call *c = ctx;
+    (void)reason;
+    require(c->call != NULL && c->heads == 0 && (status == 200 || status == 204 || status == 408));
+    for (size_t i = 0; i < count; i++) {
+        require(http_is_one_line(headers[i].name) && http_is_one_line(headers[i].value));
+    }
+    c->heads++;
+    c->announced = length;
+    if (c->more_at_head) {
+        start_call();
+    }
+    if (c->abort_at_head) {
+        upstream_abort(c->call);
+        c->call = NULL;
+    }
+}
+
+static bool on_data(void *ctx, struct span piece)
+{
+    struct call *c = ctx;
+    require(c->call != NULL && c->heads == 1 && piece.len > 0 && c->body != BODY_HEAD);
+    require(c->framing == PACKED || is_of(number_of(c), c->got, piece));
+    c->got += piece.len;
+    if (c->abort_at_data) {
+        upstream_abort(c->call);
+        c->call = NULL;
+    }
+    return !c->hold;
+}
+
+static void on_body_room(void *ctx)
+{
+    struct call *c = ctx;
+    require(c->call != NULL && c->full);
+    c->full = false;
+    if (c->reset_at_room) {
+        answer_and_leave(c);
+    } else if (c->abort_at_room) {
+        upstream_abort(c->call);
+        c->call = NULL;
+    }
+}
+
+static void on_done(void *ctx, const struct upstream_report *report)
+{
+    struct call *c = ctx;
+    require(c->call != NULL && c->dones == 0 && report->got_head == (c->heads == 1));
+    require(report->result == UPSTREAM_DONE || report->why[0] != '\0');
+    require(strstr(report->why, "://") == NULL);
+    c->dones++;
+    c->call = NULL;
+    c->report = *report;
+    if (report->result != UPSTREAM_DONE) {
+        require(report->result == UPSTREAM_BROKE || !report->got_head);
+        return;
+    }
+    bool bodiless = c->body == BODY_HEAD || c->framing == EMPTY;
+    require(c->heads == 1 && c->arrivals > 0);
+    require(bodiless || c->sent_whole || report->close_delimited);
+    require(bodiless ? c->got == 0 : c->framing == PACKED || c->got == c->answer);
+    require(bodiless || !c->decode || c->framing != PACKED || c->got == 2);
+}
+
+static const struct upstream_events events = {
+    .on_head = on_head, .on_data = on_data, .on_body_room = on_body_room, .on_done = on_done};
+
+/* Where a call goes to. */
+static const struct upstream_settings *destination(unsigned which)
+{
+    static char name[] = "default", url[] = "http://localhost", empty[] = "", host[] = "localhost",
+                tls[] = "https://localhost", bad[] = "http://[", no_file[] = "/dev/null", tcp[64];
+    static struct upstream_settings all[6];
+    struct upstream_settings to = {.name = name,
+                                   .url = url,
+                                   .origin = url,
+                                   .host = host,
+                                   .base_path = empty,
+                                   .unix_socket = path,
+                                   .api_key = empty,
+                                   .api_key_file = empty,
+                                   .ca_file = empty,
+                                   .proxy = empty,
+                                   .task_header = empty,
+                                   .machine = host,
+                                   .connect_timeout = 5 * USEC_PER_S,
+                                   .keepalive = 4 * USEC_PER_S};
+    struct upstream_settings *out = &all[which];
+    *out = to;
+    switch (which) {
+    case 1:
+        out->unix_socket = gone;
+        break;
+    case 2:
+        out->unix_socket = dead;
+        break;
+    case 3: { /* its queue is full: connecting hangs */
+        struct sockaddr_in in;
+        socklen_t len = sizeof in;
+        require(getsockname(mute, (struct sockaddr *)&in, &len) == 0);
+        snprintf(tcp, sizeof tcp, "http://127.0.0.1:%d", ntohs(in.sin_port));
+        out->origin = tcp;
+        out->unix_socket = empty;
+        break;
+    }
+    case 4:
+        out->origin = tls;
+        out->tls = true;
+        out->ca_file = no_file;
+        break;
+    case 5:
+        out->origin = bad;
+        break;
+    default:
+        break;
+    }
+    return out;
+}
+
+static void start_call(void)
+{
+    static const int errnums[] = {
+        0, 0, 0, 0, 0, ECONNREFUSED, EPERM, EHOSTUNREACH, ENETUNREACH, ETIMEDOUT, ECONNRESET, EIO};
+    static const size_t lengths[] = {0, 5, 1000, 60 * 1024, 70 * 1024, BODY_LARGE};
+    size_t open = 0;
+    for (size_t i = 0; i < call_count; i++) {
+        open += calls[i].call != NULL ? 1 : 0;
+    }
+    if (open == OPEN_MOST || call_count == CALLS_MOST) {
+        return;
+    }
+    struct call *c = &calls[call_count];
+    char target[32];
+    snprintf(target, sizeof target, "/call/%zu", call_count++);
+    *c = (struct call){.body = (enum body)pick(BODIES), .announced = -1};
+    c->length = c->body == BODY_HELD ? 9 : c->body == BODY_LONG ? BODY_LARGE : 0;
+    c->length = c->body >= BODY_LENGTH && c->body != BODY_HEAD ? lengths[pick(6)] : c->length;
+    c->decode = pick(4) == 0;
+    unsigned odd = pick(16);
+    c->abort_at_head = odd == 0;
+    c->abort_at_data = odd == 1;
+    c->more_at_head = odd == 2;
+    c->abort_at_room = odd == 3;
+    c->reset_at_room = odd >= 12;
+    const struct http_header header = {SPAN("X-Number"), span_of(target)};
+    bool holds = c->body == BODY_HELD || c->body == BODY_LONG;
+    c->held = mem_new(holds ? c->length : 1);
+    fill(c->held, number_of(c), 0, holds ? c->length : 0);
+    struct upstream_request request = {
+        .to = destination(pick(3) > 0 ? 0 : pick(6)),
+        .method = c->body == BODY_HEAD ? SPAN("HEAD") : SPAN("POST"),
+        .target = span_of(target),
+        .headers = &header,
+        .header_count = 1,
+        .body = span_make(c->held, holds ? c->length : 0),
+        .stream_body = c->body == BODY_LENGTH || c->body == BODY_CHUNKED,
+        .content_length = c->body == BODY_LENGTH ? (int64_t)c->length : -1,
+        .no_body = c->body == BODY_NONE || c->body == BODY_HEAD,
+        .decode = c->decode};
+    connect_errno = errnums[pick(12)];
+    c->call = upstream_start(pool, &request, &events, c);
+}
+
+static void begin_call(void)
+{
+    static struct loop_deferred stray = {.fn = stray_now};
+    if (pick(6) == 0) {
+        loop_defer(loop, &stray);
+    }
+    start_call();
+    fake_loop_settle(loop);
+    connect_errno = 0;
+}
+
+/* One that is not over; NULL: there is none. */
+static struct call *an_open_call(void)
+{
+    size_t from = pick(OPEN_MOST);
+    for (size_t i = 0; i < call_count; i++) {
+        struct call *c = &calls[(call_count - 1 - i + call_count - from % call_count) % call_count];
+        if (c->call != NULL) {
+            return c;
+        }
+    }
+    return NULL;
+}
+
+static void move_call(void)
+{
+    struct call *c = an_open_call();
+    if (c == NULL) {
+        return;
+    }
+    bool streams = c->body == BODY_LENGTH || c->body == BODY_CHUNKED;
+    size_t left = c->length - c->written;
+    switch (pick(8)) {
+    case 0:
+    case 1:
+    case 2:
+        if (streams && !c->ended && !c->full && left > 0) {
+            size_t n = pick(2) == 0 ? left : 1 + left * pick(200) / 256;
+            fill(scratch, number_of(c), c->written, n);
+            c->written += n;
+            size_t more = c->body == BODY_LENGTH && n == left && n < BODY_LARGE ? pick(2) : 0;
+            c->full = !upstream_body_write(c->call, span_make(scratch, n + more));
+        }
+        break;
+    case 3:
+        if (streams && !c->ended && (left == 0 || pick(4) == 0)) {
+            c->ended = true;
+            upstream_body_end(c->call);
+        }
+        break;
+    case 4:
+        c->hold = true;
+        break;
+    case 5:
+        c->hold = false;
+        upstream_resume(c->call);
+        break;
+    case 6:
+        fake_loop_settle(loop);
+        break;
+    default:
+        if (pick(3) == 0) {
+            upstream_abort(c->call);
+            c->call = NULL;
+        }
+        break;
+    }
+}
+
+/* ---- one run ---- */
+
+static void begin(void)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof in;
+    signal(SIGPIPE, SIG_IGN);
+    require(mkdtemp(folder) != NULL);
+    snprintf(path, sizeof path, "%s/s", folder);
+    snprintf(gone, sizeof gone, "%s/gone", folder);
+    snprintf(dead, sizeof dead, "%s/dead", folder);
+    for (int i = 0; i < 2; i++) {
+        snprintf(address.sun_path, sizeof address.sun_path, "%s", i == 0 ? dead : path);
+        listener = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        require(listener >= 0 && bind(listener, (struct sockaddr *)&address, sizeof address) == 0);
+        require(i == 1 || close(listener) == 0);
+    }
+    require(listen(listener, PEERS_MOST) == 0);
+    mute = socket(AF_INET, SOCK_STREAM, 0);
+    require(mute >= 0 && bind(mute, (struct sockaddr *)&in, sizeof in) == 0);
+    require(listen(mute, 0) == 0 && getsockname(mute, (struct sockaddr *)&in, &len) == 0);
+    mute_filled = socket(AF_INET, SOCK_STREAM, 0);
+    require(connect(mute_filled, (struct sockaddr *)&in, sizeof in) == 0);
+    for (size_t i = 0; i < PEERS_MOST; i++) {
+        peers[i].fd = -1;
+    }
+    for (size_t i = 0; i < PATTERN; i++) {
+        pattern[i] = (char)('A' + i / 11 % 50);
+    }
+    loop = loop_create();
+}
+
+static void finish(void)
+{
+    unlink(path);
+    unlink(dead);
+    rmdir(folder);
+}
+
+static void close_peers(void)
+{
+    accept_all();
+    for (size_t i = 0; i < PEERS_MOST; i++) {
+        if (peers[i].fd >= 0) {
+            peer_close(&peers[i]);
+        }
+    }
+    fake_loop_settle(loop);
+}
+
+/* The callers ask for all, the server is gone: each call comes to its end. */
+static void end_all(void)
+{
+    for (size_t i = 0; i < call_count; i++) {
+        struct call *c = &calls[i];
+        bool streams = c->body == BODY_LENGTH || c->body == BODY_CHUNKED;
+        c->hold = false;
+        if (c->call != NULL && streams && !c->ended) {
+            c->ended = true;
+            upstream_body_end(c->call);
+        }
+        if (c->call != NULL) {
+            upstream_resume(c->call);
+        }
+    }
+    for (int i = 0; i < 8; i++) {
+        close_peers();
+        fake_loop_advance(loop, 6 * USEC_PER_S);
+    }
+    for (size_t i = 0; i < call_count; i++) {
+        require(calls[i].call == NULL);
+        free(calls[i].held);
+    }
+}
+
+/* A code of libcurl's, with any text of its own: a phrase that ends. */
+static void check_why(unsigned code, struct span text)
+{
+    struct upstream_call call = {.easy = curl_easy_init(), .head.final = code % 2 != 0};
+    size_t n = text.len < sizeof call.error - 1 ? text.len : sizeof call.error - 1;
+    require(call.easy != NULL);
+    memcpy(call.error, text.ptr, n);
+    enum upstream_result result = why_failed(&call, (CURLcode)(1 + code / 2 % (CURL_LAST - 1)));
+    require(result != UPSTREAM_DONE && (result == UPSTREAM_BROKE || !call.head.final));
+    require(call.why[0] != '\0' && memchr(call.why, '\0', sizeof call.why) != NULL);
+    curl_easy_cleanup(call.easy);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    if (loop == NULL) {
+        log_setup(LOG_LEVEL_ERROR, LOG_FORMAT_TEXT);
+        begin();
+        atexit(finish);
+    }
+    if (size >= 2 && data[0] == UINT8_MAX) {
+        check_why(data[1], span_make((const char *)data + 2, size - 2));
+        return 0;
+    }
+    choices = data;
+    choices_left = size;
+    call_count = 0;
+    int before = dup(mute);
+    pool = upstream_pool_create(loop);
+    for (int i = 0; i < MOVES_MOST && choices_left > 0; i++) {
+        unsigned what = pick(16);
+        if (what < 3) {
+            begin_call();
+        } else if (what < 8) {
+            move_call();
+        } else if (what < 15) {
+            move_peer();
+        } else {
+            fake_loop_advance(loop, (usec_t)pick(8) * 900 * USEC_PER_MS);
+        }
+        fake_loop_settle(loop);
+    }
+    end_all();
+    upstream_pool_destroy(pool);
+    close_peers();
+    close(before);
+    int after = dup(mute);
+    require(after == before); /* no descriptor is left */
+    close(after);
+    return 0;
+}
