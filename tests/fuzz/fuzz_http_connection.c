@@ -94,13 +94,13 @@ static void reply_in_pieces(struct http_conn *c, struct span body)
                                          {SPAN("X-Bad"), SPAN("a\r\nX-Evil: b")}};
     http_reply_begin(c, asks(c, '4') ? 204 : 200, SPAN_NONE, fields, 2,
                      asks(c, 'n') ? (int64_t)body.len : -1);
-    require(http_reply_data(c, span_make(body.ptr, 3)));
+    (void)http_reply_data(c, span_make(body.ptr, 3)); /* replies before it may wait to be sent */
     if (asks(c, 'C')) {
         cut_replies++;
         http_reply_cut(c);
         return;
     }
-    require(http_reply_data(c, span_make(body.ptr + 3, body.len - 3)));
+    (void)http_reply_data(c, span_make(body.ptr + 3, body.len - 3));
     http_reply_end(c);
 }
 
@@ -211,7 +211,8 @@ static bool allows_origin(const struct http_request *r, struct span origin, void
 {
     (void)r;
     (void)ctx;
-    bool good = span_find(origin, SPAN("good"), 0) != SIZE_MAX;
+    bool good = span_find(origin, SPAN("good"), 0) != SIZE_MAX &&
+                span_find(origin, SPAN(" "), 0) == SIZE_MAX;
     allowed += good ? 1 : 0;
     return good;
 }

@@ -108,7 +108,7 @@ void upstream_abort(struct upstream_call *call)
 
 void upstream_resume(struct upstream_call *call)
 {
-    (void)call;
+    call->held = false;
 }
 
 bool upstream_body_write(struct upstream_call *call, struct span piece)
@@ -119,7 +119,8 @@ bool upstream_body_write(struct upstream_call *call, struct span piece)
     memcpy(body + old, piece.ptr, piece.len);
     free(call->body);
     call->body = body;
-    return true;
+    call->waits = call->pool->slow;
+    return !call->waits;
 }
 
 void upstream_body_end(struct upstream_call *call)
@@ -191,13 +192,40 @@ bool model_has_head(const struct upstream_call *call)
 void model_data(struct upstream_call *call, const char *bytes)
 {
     if (!call->over) {
-        (void)call->events->on_data(call->ctx, span_of(bytes));
+        call->held = !call->events->on_data(call->ctx, span_of(bytes));
+    }
+}
+
+bool model_held(const struct upstream_call *call)
+{
+    return call->held;
+}
+
+void world_slow(struct world *w, bool slow)
+{
+    world_pool(w)->slow = slow;
+}
+
+void model_take(struct upstream_call *call)
+{
+    if (!call->over && call->waits && call->events->on_body_room != NULL) {
+        call->waits = false;
+        call->events->on_body_room(call->ctx);
     }
 }
 
 void model_end(struct upstream_call *call)
 {
     struct upstream_report report = {.result = UPSTREAM_DONE, .why = "", .got_head = true};
+    require(!call->over);
+    call->over = true;
+    call->events->on_done(call->ctx, &report);
+}
+
+void model_close(struct upstream_call *call)
+{
+    struct upstream_report report = {
+        .result = UPSTREAM_DONE, .why = "", .got_head = true, .close_delimited = true};
     require(!call->over);
     call->over = true;
     call->events->on_done(call->ctx, &report);

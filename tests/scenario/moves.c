@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SETS = 14 };
+enum { SETS = 15 };
 
 enum move {
     MOVE_ASK,
@@ -24,6 +24,7 @@ enum move {
     MOVE_CLOCK,
     MOVE_PROBES,
     MOVE_RESTART,
+    MOVE_DISK,
     MOVES
 };
 
@@ -90,6 +91,8 @@ static const char *const values[SETS][5] = {
      "task.tool_selection.cache=yes"},
     {"server.max_buffered=256MB", "server.max_task_body=1KB", "server.idle_timeout=5s",
      "upstream.default.breaker_failures=1", "server.body_timeout=2s"},
+    {"upstream.other.api_key=", "upstream.default.api_key=k1", "server.max_buffered=64KB",
+     "upstream.other.api_key=k2", "server.client_token="},
 };
 
 static void draw_sets(struct game *g, const char *sets[SETS + 4])
@@ -194,6 +197,9 @@ static void play(struct game *g, enum move m)
     case MOVE_RESTART:
         restart(g);
         break;
+    case MOVE_DISK:
+        disk_move(g);
+        break;
     case MOVES:
         break;
     }
@@ -202,10 +208,10 @@ static void play(struct game *g, enum move m)
 static enum move draw(struct game *g)
 {
     static const unsigned char shares[MOVES] = {
-        [MOVE_ASK] = 70,  [MOVE_SEND_ON] = 8, [MOVE_LEAVE] = 8,  [MOVE_MODEL] = 90,
-        [MOVE_TIME] = 48, [MOVE_LOOK] = 6,    [MOVE_RELOAD] = 4, [MOVE_CONTROL] = 10,
-        [MOVE_CLOCK] = 4, [MOVE_PROBES] = 4,  [MOVE_RESTART] = 1};
-    unsigned value = pick(g, 253);
+        [MOVE_ASK] = 70,  [MOVE_SEND_ON] = 8, [MOVE_LEAVE] = 8,   [MOVE_MODEL] = 90,
+        [MOVE_TIME] = 48, [MOVE_LOOK] = 6,    [MOVE_RELOAD] = 4,  [MOVE_CONTROL] = 10,
+        [MOVE_CLOCK] = 4, [MOVE_PROBES] = 4,  [MOVE_RESTART] = 1, [MOVE_DISK] = 3};
+    unsigned value = pick(g, 256);
     int m = 0;
     while (m < MOVES - 1 && value >= shares[m]) {
         value -= shares[m++];
@@ -242,6 +248,7 @@ void moves_play(const uint8_t *bytes, size_t len)
     while (g.at < g.len && g.next_chat < 900) {
         play(&g, draw(&g));
     }
+    disk_end(&g);
     models_end_all(&g);
     people_look(&g);
     people_check_end(&g);
@@ -252,9 +259,9 @@ void moves_play(const uint8_t *bytes, size_t len)
 
 const char *moves_counted(void)
 {
-    static const char *const names[MOVES] = {"ask",   "send on", "leave",  "model",
-                                             "time",  "look",    "reload", "control",
-                                             "clock", "probes",  "restart"};
+    static const char *const names[MOVES] = {"ask",   "send on", "leave",   "model",
+                                             "time",  "look",    "reload",  "control",
+                                             "clock", "probes",  "restart", "disk"};
     static char text[512];
     size_t at = 0;
     for (int m = 0; m < MOVES; m++) {

@@ -1,6 +1,6 @@
 /* moves.h: a daemon to which anything may happen, in virtual time: people who ask, cut, pipeline and
- * leave; model servers that answer, break and refuse; reloads, purges, pauses, drains, restarts,
- * clocks that jump, requests on the control socket. Bytes choose what happens next, so that a fuzzer
+ * leave; model servers that answer, flood, stop reading, break and refuse; reloads, purges, pauses,
+ * drains, restarts, disks that fail, clocks that jump, requests on the control socket. Bytes choose what happens next, so that a fuzzer
  * can guide it (fuzz/fuzz_control_moves.c).
  *
  * What must hold, whatever happens:

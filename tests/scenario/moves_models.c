@@ -143,6 +143,25 @@ static void stream(struct game *g, struct upstream_call *call)
     }
 }
 
+/* More of a chat than its client's socket takes, as far as it is taken. */
+static void flood(struct game *g, struct upstream_call *call)
+{
+    enum { PIECE = 60 * 1024, PIECES = 12 };
+    char content[2 * TEXT_SIZE];
+    char *line = mem_new(PIECE + 256);
+    content_of(g, call, content);
+    begin(call);
+    int at = snprintf(line, 128,
+                      is_openai(call) ? "data: {\"choices\":[{\"delta\":{\"content\":\""
+                                      : "{\"message\":{\"content\":\"");
+    memset(line + at, '-', PIECE);
+    snprintf(line + at + PIECE, 64, is_openai(call) ? "\"}}]}\n\n" : "\"},\"done\":false}\n");
+    for (int i = 0; i < PIECES && model_open(call) && !model_held(call); i++) {
+        model_data(call, line);
+    }
+    free(line);
+}
+
 /* The end of a stream, as well as servers write it. */
 static void end_stream(struct game *g, struct upstream_call *call)
 {
@@ -174,8 +193,9 @@ static void end_stream(struct game *g, struct upstream_call *call)
     unsigned how = pick(g, 3) > 0 ? 0 : pick(g, 8);
     begin(call);
     model_data(call, is_openai(call) ? openai[how] : ollama[how]);
-    if (model_open(call) && pick(g, 6) > 0) { /* else the transport stays open */
-        model_end(call);
+    unsigned end = pick(g, 12);
+    if (model_open(call) && (end > 1 || how == 6)) { /* else the transport stays open */
+        (end == 2 ? model_close : model_end)(call);
     }
 }
 
@@ -208,7 +228,19 @@ static void refuse(struct game *g, struct upstream_call *call)
 static void move(struct game *g, struct upstream_call *call)
 {
     bool fresh = !model_has_head(call);
-    switch (pick(g, 18)) {
+    if (model_held(call)) {
+        return;
+    }
+    model_take(call);
+    switch (pick(g, 20)) {
+    case 18:
+        if (is_streamed(call) && kind_of_body(model_body(call)) == ASK_CHAT) {
+            flood(g, call);
+        }
+        break;
+    case 19:
+        world_slow(g->world, pick(g, 2) == 0);
+        break;
     case 0:
         model_break(call, fresh && pick(g, 2) == 0);
         break;
@@ -261,11 +293,16 @@ void models_move(struct game *g)
 
 void models_end_all(struct game *g)
 {
+    world_slow(g->world, false);
     for (int quiet = 0; quiet < 4; quiet++) {
         for (size_t i = 0; i < model_calls(g->world); i++) {
             struct upstream_call *call = model_call(g->world, i);
             if (model_open(call)) {
                 quiet = 0;
+                people_look(g); /* what waits for them goes on */
+                model_take(call);
+            }
+            if (model_open(call)) {
                 model_break(call, false);
             }
         }

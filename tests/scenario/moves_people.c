@@ -168,13 +168,24 @@ static struct span body_of(struct game *g, struct person *p, struct ask *a)
     default: {
         const char *model = pick(g, 8) == 0 ? "n" : "m";
         const char *stream = pick(g, 8) == 0 ? "true" : "false";
+        int blanks = pick(g, 8) == 0 ? 1500 : 0; /* more than a small max_task_body */
         snprintf(text, sizeof text,
-                 "{\"model\":\"%s\",\"stream\":%s,\"messages\":[{\"role\":\"user\",\"content\":"
+                 "{\"model\":\"%s\",%*s\"stream\":%s,\"messages\":[{\"role\":\"user\",\"content\":"
                  "\"%s: of q%dq\"}]}",
-                 model, stream, kinds[a->kind].mark, a->subject);
+                 model, blanks, "", stream, kinds[a->kind].mark, a->subject);
         return span_of(text);
     }
     }
+}
+
+/* Asks for another model, which is loaded first. */
+static struct span of_other_model(struct span body)
+{
+    size_t at = span_find(body, SPAN("\"model\":\"m\""), 0);
+    if (at != SIZE_MAX) {
+        ((char *)(uintptr_t)body.ptr)[at + SPAN("\"model\":\"").len] = 'n';
+    }
+    return body;
 }
 
 static void add_headers(struct game *g, const struct ask *a, struct buf *out)
@@ -182,7 +193,8 @@ static void add_headers(struct game *g, const struct ask *a, struct buf *out)
     static const char *const controls[] = {
         "Cache-Control: no-cache\r\n", "Cache-Control: no-store\r\n",
         "X-OpenWebUI-Chat-Id: c\r\n",  "Authorization: Bearer abc\r\n",
-        "Expect: 100-continue\r\n",    "Origin: http://evil.test\r\n"};
+        "Expect: 100-continue\r\n",    "Origin: http://evil.test\r\n",
+        "X-Request-Id: abc\r\n",       "Via: 1.1 lull\r\n"};
     if (strcmp(a->user, "none") != 0) {
         buf_text(out, "X-OpenWebUI-User-Id: %s\r\n", a->user);
     }
@@ -190,7 +202,7 @@ static void add_headers(struct game *g, const struct ask *a, struct buf *out)
         buf_text(out, "X-OpenWebUI-Task: %s\r\n", kinds[a->kind].header);
     }
     if (pick(g, 5) == 0) {
-        buf_text(out, "%s", controls[pick(g, 6)]);
+        buf_text(out, "%s", controls[pick(g, 8)]);
     }
 }
 
@@ -224,9 +236,13 @@ static void add_other(struct game *g, struct ask *a, struct buf *out)
         buf_text(out, "%s HTTP/1.1\r\nHost: lull\r\n\r\n", lines[which]);
         return;
     }
+    struct buf body = {.max = SIZE_MAX};
     buf_text(out, "POST %s HTTP/1.1\r\nHost: lull\r\n",
              which == 5 ? "/v1/embeddings" : "/v1/chat/completions");
-    add_body(g, which == 5 ? SPAN("{\"model\":\"m\",\"input\":\"x\"}") : SPAN("{\"model\":"), out);
+    buf_text(&body, which == 5 ? "{\"model\":\"m\",\"input\":\"%*s\"}" : "{\"model\":%*s",
+             pick(g, 4) == 0 ? 20000 : 1, "");
+    add_body(g, buf_span(&body), out);
+    buf_free(&body);
 }
 
 static void add_one(struct game *g, struct person *p, struct buf *out)
@@ -253,6 +269,7 @@ static void add_one(struct game *g, struct person *p, struct buf *out)
         return;
     }
     struct span body = body_of(g, p, a);
+    body = pick(g, 6) == 0 ? of_other_model(body) : body;
     buf_text(out, "POST %s HTTP/1.1\r\nHost: lull\r\nContent-Type: application/json\r\n",
              pick(g, 4) != 0 ? "/v1/chat/completions" : "/api/chat");
     add_headers(g, a, out);

@@ -37,6 +37,7 @@ struct game {
     struct person *people;
     int next_chat;
     int64_t wall; /* offset of the wall clock */
+    bool blocked; /* a file stands where the data directory was */
 };
 
 /* A choice from 0 to n - 1; 0 where the bytes are used up. */
@@ -96,6 +97,13 @@ _Noreturn void reply_fail(const struct ask *a, const struct reply *r, const char
 void models_move(struct game *g);
 /* Ends what is open, and what begins on the way. */
 void models_end_all(struct game *g);
+
+/* ---- moves_disk.c ---- */
+
+/* The disk is full or has room again; the data file, or its directory, goes or comes back. */
+void disk_move(struct game *g);
+/* All is well with it again. */
+void disk_end(struct game *g);
 
 /* ---- moves_control.c ---- */
 

@@ -244,6 +244,8 @@ static void daemon_up(struct world *w)
 
 static void daemon_down(struct world *w)
 {
+    (void)http_server_cut(edge_server(w->edge)); /* as where drain_timeout is over */
+    world_pass(w, 0);
     control_destroy(w->control);
     w->control = NULL;
     edge_destroy(w->edge);
@@ -370,6 +372,11 @@ void world_props(struct world *w, int slots)
 void world_probes(struct world *w, enum world_probes how)
 {
     w->pool->probes = how;
+}
+
+struct upstream_pool *world_pool(struct world *w)
+{
+    return w->pool;
 }
 
 struct servers *world_servers(struct world *w)

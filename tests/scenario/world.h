@@ -69,7 +69,14 @@ const char *model_upstream(const struct upstream_call *call);
 void model_head(struct upstream_call *call, int status, const char *content_type);
 bool model_has_head(const struct upstream_call *call);
 void model_data(struct upstream_call *call, const char *bytes);
-void model_end(struct upstream_call *call);                     /* the transport ended well */
+void model_end(struct upstream_call *call);   /* the transport ended well */
+void model_close(struct upstream_call *call); /* only the close says so */
+/* Whether the caller has enough of the answer for now; a server has to wait then. */
+bool model_held(const struct upstream_call *call);
+/* Servers that do not take requests' bodies at once, from now on or no longer; model_take takes what
+ * such a one has kept waiting. */
+void world_slow(struct world *w, bool slow);
+void model_take(struct upstream_call *call);
 void model_break(struct upstream_call *call, bool unreachable); /* it did not */
 /* A whole answer of that status, with further header lines (CRLF; at most one), as JSON. */
 void model_refuse(struct upstream_call *call, int status, const char *line, const char *body);

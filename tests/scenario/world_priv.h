@@ -15,14 +15,19 @@ struct upstream_call {
     void *ctx;
     char *method, *target, *headers, *body, *upstream;
     bool head, over, aborted;
+    bool held;                  /* the caller has enough of the answer for now */
+    bool waits;                 /* it was told that the queue of its request's body is full */
     struct loop_deferred probe; /* it asks what the server is: answered by the world */
 };
+
+struct upstream_pool *world_pool(struct world *w);
 
 struct upstream_pool {
     struct loop *loop;
     struct upstream_call *calls[MAX_CALLS];
     size_t count;
     struct model_script script;
+    bool slow; /* requests' bodies are not taken at once */
     int slots; /* what /props says; 0: 404 */
     enum world_probes probes;
     size_t probe_count;

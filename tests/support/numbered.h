@@ -338,6 +338,10 @@ static void answer_more(struct peer *p)
         c->answer = p->appended;
     } else if (all) {
         say(p, c->framing == BY_CHUNKS ? SPAN("0\r\n\r\n") : SPAN_NONE);
+        if (p->out.len < 4096 && pick(8) == 0) { /* goes out in one piece */
+            say(p, SPAN("behind"));
+            p->doomed = true;
+        }
         c->sent_whole = p->answered = true;
     }
 }
@@ -436,9 +440,6 @@ static void move_peer(void)
         say(p, SPAN("HTTP/1.1 100 Continue\r\n\r\n"));
     } else if (what == 9 && pick(2) == 0) {
         misbehave(p);
-    } else if (what == 10 && p->answered && p->of != NULL && pick(4) == 0) {
-        say(p, SPAN("behind")); /* together with what was not sent yet */
-        p->doomed = true;
     } else if (what == 11 && pick(3) == 0) {
         peer_close(p);
     }
