@@ -446,7 +446,7 @@ static size_t reply_len(struct span s, bool no_body)
     bool chunks = field(head, "\r\nTransfer-Encoding: ").ptr != NULL;
     snprintf(line, sizeof line, "%.*s", (int)sizeof line - 1, s.ptr);
     require(sscanf(line, "HTTP/1.1 %3d ", &status) == 1 && (length.ptr == NULL || !chunks));
-    require(span_find(head, SPAN("X-Evil"), 0) == SIZE_MAX);
+    require(span_find(head, SPAN("\r\nX-Evil"), 0) == SIZE_MAX);
     require(field(head, "\r\nAccess-Control-Allow-Origin: ").ptr == NULL || allowed > 0);
     size_t n = no_body || status == 204 || status == 304 ? 0
                : chunks                                  ? chunked_len(rest)
