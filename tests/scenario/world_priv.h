@@ -16,7 +16,7 @@ struct upstream_call {
     char *method, *target, *headers, *body, *upstream;
     bool head, over, aborted;
     bool held;                  /* the caller has enough of the answer for now */
-    bool waits;                 /* it was told that the queue of its request's body is full */
+    bool waits;                 /* the queue of its request's body is full */
     struct loop_deferred probe; /* it asks what the server is: answered by the world */
 };
 
