@@ -76,7 +76,8 @@ def environment():
     valgrind = subprocess.run(["valgrind", "--version"], capture_output=True, text=True, check=True).stdout.strip()
     curl = subprocess.run(["pkg-config", "--modversion", "libcurl"], capture_output=True, text=True, check=False)
     vectors = "avx2" if " avx2 " in pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8") else ""
-    return {"machine": platform.machine(), "vectors": vectors, "build": build, "compiler": re.sub(r"^\S+", pathlib.Path(compiler).name, first),
+    # without its first word: gcc's is the name it was called by, cc or gcc
+    return {"machine": platform.machine(), "vectors": vectors, "build": build, "compiler": first.partition(" ")[2],
             "libc": " ".join(platform.libc_ver()), "libcurl": curl.stdout.strip(), "valgrind": valgrind}
 
 

@@ -144,7 +144,7 @@ class Modules:
 
     def chain(self, addresses):
         return tuple((os.path.basename(p), a) for p, a in map(self.place, addresses)
-                     if "fault" not in p)
+                     if "fault" not in p and "libasan" not in p)
 
     def names(self, addresses):
         out = []
@@ -250,7 +250,8 @@ class Torture:
         last = log.strip().splitlines()[-1:] or [""]
         small = "memory for a small allocation" in last[0] and size <= SMALL
         chain = self.world.modules.chain(self.fault.callers())
-        theirs = status == -signal.SIGFPE and 0 < size <= SMALL and "libcurl" in chain[0][0]
+        divided = status == -signal.SIGFPE or "SUMMARY: AddressSanitizer: FPE" in log
+        theirs = divided and 0 < size <= SMALL and "libcurl" in chain[0][0]
         if (small and status == -signal.SIGABRT) or theirs:
             self.aborts[self.world.modules.names(self.fault.callers())] += 1
         else:
