@@ -8,12 +8,12 @@
  *   what the bytes have beside the         answer, request as it came, SHA-256 of the key's
  *   answer record's request                material (material.c)
  *
- * A hash only finds a record; the key's material is compared as well, byte for byte, by its SHA-256,
- * or by what the kept request means. The text of a request stands once: an exact record has its key's material where the
- * request of its answer record is not that text (codec.c). Several exact records may lead to one
- * answer record: other bytes that mean the same. An exact record is a hit only with the answer
- * record whose sequence number it holds: one whose answer was replaced, removed or evicted is dead.
- * The writer removes dead ones with a purge, or by their age.
+ * A hash only finds a record; the key's material is compared as well, byte for byte, by its
+ * SHA-256, or by what the kept request means. The text of a request stands once: an exact record
+ * has its key's material where the request of its answer record is not that text (codec.c). Several
+ * exact records may lead to one answer record: other bytes that mean the same. An exact record is a
+ * hit only with the answer record whose sequence number it holds: one whose answer was replaced,
+ * removed or evicted is dead. The writer removes dead ones with a purge, or by their age.
  *
  * PENDING WRITES. A put is encoded into a job for the store's writer thread, and the job stays in
  * `pending` (pending.c) until it is collected after its commit. A look-up asks `pending` first,

@@ -3,10 +3,11 @@
  * request is the last part of an answer record, since it has a checksum of its own.
  *
  * The text of a request stands once, in the answer record. The material of that record's own key is
- * kept as its SHA-256, or as that of its head (material.c). An exact record keeps the head of its key's material; the body is compared
- * with the answer record's request, except for a stretch in the middle that the exact record holds
- * itself (most often the name of another model). Where the two have little in common, or requests
- * are not kept, an exact record has the SHA-256 of its material too.
+ * kept as its SHA-256, or as that of its head (material.c). An exact record keeps the head of its
+ * key's material; the body is compared with the answer record's request, except for a stretch in
+ * the middle that the exact record holds itself (most often the name of another model). Where the
+ * two have little in common, or requests are not kept, an exact record has the SHA-256 of its
+ * material too.
  */
 #include "path/cache/cache_priv.h"
 

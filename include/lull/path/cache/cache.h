@@ -2,12 +2,12 @@
  * written by the store's writer thread.
  *
  * Two sorts of records. An answer record, under the normalized key of a request, holds the answer,
- * the request, and a SHA-256: of the key's material, or of its head where the request says the rest.
- * An exact record, under the exact key, leads to
- * an answer record; it is a hit only while that record is there and unchanged (same sequence
- * number). It has no text of its own where the answer record's request is that text: the text of a
- * request stands once. From cache_store_answer() until a reading sees the commit, look-ups are
- * answered from a bounded table of pending writes. The control socket calls answer records entries.
+ * the request, and a SHA-256: of the key's material, or of its head where the request says the
+ * rest. An exact record, under the exact key, leads to an answer record; it is a hit only while
+ * that record is there and unchanged (same sequence number). It has no text of its own where the
+ * answer record's request is that text: the text of a request stands once. From
+ * cache_store_answer() until a reading sees the commit, look-ups are answered from a bounded table
+ * of pending writes. The control socket calls answer records entries.
  *
  * A data directory that cannot be used stops nothing: every look-up is then CACHE_OFF, every store
  * ERR_IO, and opening is tried again every 10 s. Where the disk takes no more data (full, over
@@ -93,11 +93,11 @@ struct cache_hit {
 };
 
 /* Look-ups compare the whole material, by its bytes, by its SHA-256, or by what the kept request
- * means; a record whose hash is equal
- * and whose material is not is a miss (counted as collision). Expired records are misses. On a hit
- * the spans point into the map or the pending table: valid until cache_release(), which must be
- * called in the same callback, and only after a hit. A hit counts towards the record's `hits` and
- * its next round of eviction (in memory; written with a later commit). */
+ * means; a record whose hash is equal and whose material is not is a miss (counted as collision).
+ * Expired records are misses. On a hit the spans point into the map or the pending table: valid
+ * until cache_release(), which must be called in the same callback, and only after a hit. A hit
+ * counts towards the record's `hits` and its next round of eviction (in memory; written with a
+ * later commit). */
 enum cache_result cache_find_exact(struct cache *c, const struct cache_key *key, wall_t now,
                                    struct cache_hit *hit);
 enum cache_result cache_find_answer(struct cache *c, const struct cache_key *key, wall_t now,
