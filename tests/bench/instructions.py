@@ -71,6 +71,7 @@ def environment():
     """What the figures depend on besides the source."""
     cache = pathlib.Path(BIN, "CMakeCache.txt").read_text(encoding="utf-8")
     build = re.search(r"^CMAKE_BUILD_TYPE:\w+=(.*)$", cache, re.M).group(1)
+    build += re.search(r"^LULL_SANITIZE:\w+=(.*)$", cache, re.M).group(1)
     compiler = re.search(r"^CMAKE_C_COMPILER:\w+=(.*)$", cache, re.M).group(1)
     first = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True).stdout.split("\n")[0]
     valgrind = subprocess.run(["valgrind", "--version"], capture_output=True, text=True, check=True).stdout.strip()

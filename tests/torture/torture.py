@@ -465,7 +465,8 @@ def environment(fault):
         preload += " " + os.path.realpath(runtime)
         suppressions = os.path.join(os.path.dirname(fault.path), "leaks")
         with open(suppressions, "w", encoding="ascii") as f:
-            f.write("leak:evsig_set_handler_\n")  # libevent's own, where a signal is refused at the start
+            f.write("leak:evsig_set_handler_\n"  # libevent's own, where a signal is refused at the start
+                    "leak:libcrypto.so\n")  # OpenSSL's own, where memory is gone while it reads its configuration
         more["LSAN_OPTIONS"] = f"suppressions={suppressions}:print_suppressions=0"
         more["ASAN_OPTIONS"] = "detect_leaks=1:verify_asan_link_order=0:allocator_may_return_null=1"
     return {**more, "LD_PRELOAD": preload}
