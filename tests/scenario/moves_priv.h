@@ -4,6 +4,7 @@
 #define TESTS_SCENARIO_MOVES_PRIV_H
 
 #include "scenario/world.h"
+#include "support/reply_text.h"
 
 #include "lull/base/buf.h"
 
@@ -77,16 +78,6 @@ struct ask {
     char user[16];
 };
 
-struct reply {
-    int status;
-    struct span head, body;
-    size_t len; /* 0: it is not complete */
-};
-
-/* The reply at the beginning of text. no_body: to HEAD; closed: nothing more will come. */
-struct reply reply_at(struct span text, bool no_body, bool closed);
-/* A field's value; SPAN_NONE: absent. */
-struct span reply_field(struct span head, const char *name);
 /* Aborts where it cannot be the reply to a; reply_fail does, and says what was asked. */
 void reply_check(const struct ask *a, const struct reply *r);
 _Noreturn void reply_fail(const struct ask *a, const struct reply *r, const char *what);

@@ -47,6 +47,7 @@ MUST_CHECK enum err exact_record_decode(struct span value, struct exact_record *
 /* store_target_fn */
 bool exact_record_target(struct span value, struct hash_key *answer, int64_t *seq);
 void material_digest(const struct cache_key *key, uint8_t out[HASH_SHA256_BYTES]);
+bool material_has_digest(const struct cache_key *key, struct span digest);
 /* Whether the record is of that key: compares the material. */
 bool exact_record_matches(const struct exact_record *v, const struct answer_record *answer,
                           const struct cache_key *key);

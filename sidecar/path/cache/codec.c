@@ -161,7 +161,7 @@ void material_digest(const struct cache_key *key, uint8_t out[HASH_SHA256_BYTES]
     hash_sha256(parts, 2, out);
 }
 
-static bool digest_equal(const struct cache_key *key, struct span digest)
+bool material_has_digest(const struct cache_key *key, struct span digest)
 {
     uint8_t own[HASH_SHA256_BYTES];
     material_digest(key, own);
@@ -172,7 +172,7 @@ bool exact_record_matches(const struct exact_record *v, const struct answer_reco
                           const struct cache_key *key)
 {
     if (v->hashed) {
-        return digest_equal(key, v->material);
+        return material_has_digest(key, v->material);
     }
     struct span request = answer->request, body = key->body;
     if (!span_eq(v->material, key->head) || v->first > request.len || v->last > request.len ||
