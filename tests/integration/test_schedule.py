@@ -79,6 +79,8 @@ class ScheduleTest(LullTest):
         aborted = up.wait_for(1, "tags")[0]
         lull.wait_stats(lambda s: s["upstreams"]["default"]["running"] == 1)
         eventually(lambda: self.flights(lull, 1)["flights"][0]["waiters"] == 2)
+        begun = self.flights(lull, 1)["flights"][0]["age_s"]
+        eventually(lambda: self.flights(lull, 1)["flights"][0]["age_s"] >= begun + 0.002)  # of which wasted_s has some
         chat = self.start_chat(lull)
         up.wait_for(1, "chat")
         eventually(aborted.gone.is_set)

@@ -7,7 +7,7 @@ import time
 import prompts
 from lull import LullTest, eventually, main
 from prompts import CACHED, HEADER_VALUES, PATH, body, chat_body, headers
-from upstream import (Gate, cut_at, error_in_stream, good, good_content, refuse_changes, say, status,
+from upstream import (Gate, after, cut_at, error_in_stream, good, good_content, refuse_changes, say, status,
                       whole_document)
 
 DIALECTS = ("openai", "ollama")
@@ -71,6 +71,7 @@ class MissThenHit(TaskTest):
 
     def test_every_cached_kind_in_both_dialects(self):
         up = self.upstream()
+        up.when("*", after(0.001, good()))
         lull = self.lull(up)
         calls = 0
         for dialect in DIALECTS:
@@ -615,6 +616,7 @@ class SwitchedOff(TaskTest):
 class Observe(TaskTest):
     def test_everything_is_forwarded_unchanged_and_counted(self):
         up = self.upstream()
+        up.when("*", after(0.001, good()))
         lull = self.lull(up, tasks="mode = observe")
         for dialect in DIALECTS:
             for kind in CACHED:

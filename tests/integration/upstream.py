@@ -381,6 +381,15 @@ def good(gate=None, hold_at=None):
     return say(lambda e: good_content(e.kind, e.serial), gate=gate, hold_at=hold_at)
 
 
+def after(seconds, rule):
+    """A rule: what `rule` answers, after a time that the model takes. A test that expects more than 0 of the
+    model's time needs it: lull's clock stands still during a turn of its loop."""
+    def later(exchange):
+        exchange.pause(seconds)
+        rule(exchange)
+    return later
+
+
 def status(code, body=None, content_type="application/json", headers=(), gate=None):
     """A rule: an error of the model server's own."""
     def rule(exchange):

@@ -79,6 +79,8 @@ def requests():
         "Connection: Host": post(CL + b"%d" % n, b"Connection: Host", body=HIDDEN),
         "Upgrade h2c": post(b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"HTTP2-Settings: AAMAAABkAAQAAP__",
                             CL + b"%d" % n, body=HIDDEN),
+        "Upgrade, chunks and a trailer of framing": post(b"Connection: Upgrade", b"Upgrade: h2c", TE + b"chunked",
+                                                         body=b"0\r\nContent-Length: 5\r\n\r\n" + HIDDEN),
         "Expect and a body at once": post(b"Expect: 100-continue", CL + b"%d" % n, body=HIDDEN),
         "Expect of another kind": post(b"Expect: 200-maybe", CL + b"%d" % n, body=HIDDEN),
         "pipelined": post(CL + b"%d" % len(CHAT), body=CHAT) + HIDDEN,

@@ -37,7 +37,10 @@ LAXER = {
     "HPE_INVALID_TRANSFER_ENCODING": ("Transfer-Encoding in a trailer; a tab behind `chunked`, which is a blank",
                                       rb"(?is)\r\n0+(;[^\r\n]*)?\r\n.*Transfer-Encoding|chunked[ \t]*\t"),
     "HPE_STRICT": ("a character of a chunk's extension: extensions are skipped", rb"\r\n[0-9a-fA-F]+;"),
-    "end": ("llhttp reads nothing behind an Upgrade; lull drops it", rb"(?i)upgrade"),
+    "end": ("llhttp reads nothing behind an Upgrade; lull drops it. A tab behind `keep-alive`, which is a blank",
+            rb"(?i)upgrade|keep-alive[ \t]*\t"),
+    "more": ("the same as HPE_INVALID_CONTENT_LENGTH and HPE_INVALID_TRANSFER_ENCODING: Node names no error of a request"
+             " with Upgrade", rb"(?is)upgrade.*\r\n0+(;[^\r\n]*)?\r\n.*(Content-Length|Transfer-Encoding)"),
     "HPE_CLOSED_CONNECTION": ("what is behind a request with Connection: close is not read", rb"(?i)close|HTTP/1\.0"),
 }
 NAMES = [b"Content-Length", b"Transfer-Encoding", b"Host", b"Connection", b"Expect", b"X-A", b"Upgrade", b"TE"]
@@ -56,6 +59,7 @@ def good_requests():
     yield b"GET http://a:1/x HTTP/1.1\r\nHost: a\r\nConnection: close, X-A\r\nX-A: 1\r\n\r\n"
     for _, data in corpus.requests():
         yield data
+    yield b"GET / HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\t\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
 GOOD = 6  # of good_requests(), the first are good
