@@ -48,6 +48,7 @@ enum http_parse http_parse_again(struct http_kept_head *k, char *data, size_t le
     k->len = 0;
     r->path = SPAN_NONE;
     r->header_count = 0;
+    r->origin = SPAN_NONE;
     enum http_parse got = http_parse_head(data, len, scanned, r, error);
     if (got == HTTP_PARSE_OK && r->head_len <= most) {
         keep(k, data, r);

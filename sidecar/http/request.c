@@ -195,7 +195,8 @@ static bool host_is_valid(struct span host)
     return true;
 }
 
-/* Headers that decide about the framing, the host and 100-continue. */
+/* Headers that decide about the framing, the host and 100-continue; and Origin, which every reply
+ * asks for. */
 static enum http_error read_framing(struct parser *p, struct span name, struct span value)
 {
     struct http_request *r = p->out;
@@ -210,6 +211,9 @@ static enum http_error read_framing(struct parser *p, struct span name, struct s
         }
         break;
     case 6:
+        if (r->origin.ptr == NULL && span_eq_nocase(name, SPAN("Origin"))) {
+            r->origin = value;
+        }
         r->expect_continue = r->expect_continue || (span_eq_nocase(name, SPAN("Expect")) &&
                                                     span_eq_nocase(value, SPAN("100-continue")));
         break;

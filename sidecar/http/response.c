@@ -14,44 +14,53 @@
 
 enum { HEAD_MAX = 64 * 1024, SMALL_HEAD = 2048 };
 
-static const char *reason_of(int status)
+/* The status line of a known status; empty for others. */
+static struct span status_line_of(int status)
 {
+#define LINE(status, reason)                                                                       \
+    {                                                                                              \
+        status,                                                                                    \
+        {                                                                                          \
+            "HTTP/1.1 " #status " " reason "\r\n", sizeof(#status reason) + 11                     \
+        }                                                                                          \
+    }
     static const struct {
         int status;
-        const char *reason;
-    } reasons[] = {{200, "OK"},
-                   {201, "Created"},
-                   {202, "Accepted"},
-                   {204, "No Content"},
-                   {301, "Moved Permanently"},
-                   {302, "Found"},
-                   {304, "Not Modified"},
-                   {307, "Temporary Redirect"},
-                   {400, "Bad Request"},
-                   {401, "Unauthorized"},
-                   {403, "Forbidden"},
-                   {404, "Not Found"},
-                   {405, "Method Not Allowed"},
-                   {408, "Request Timeout"},
-                   {409, "Conflict"},
-                   {413, "Content Too Large"},
-                   {414, "URI Too Long"},
-                   {422, "Unprocessable Content"},
-                   {429, "Too Many Requests"},
-                   {431, "Request Header Fields Too Large"},
-                   {500, "Internal Server Error"},
-                   {501, "Not Implemented"},
-                   {502, "Bad Gateway"},
-                   {503, "Service Unavailable"},
-                   {504, "Gateway Timeout"},
-                   {505, "HTTP Version Not Supported"},
-                   {508, "Loop Detected"}};
-    for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++) {
-        if (reasons[i].status == status) {
-            return reasons[i].reason;
+        struct span line;
+    } lines[] = {LINE(200, "OK"),
+                 LINE(201, "Created"),
+                 LINE(202, "Accepted"),
+                 LINE(204, "No Content"),
+                 LINE(301, "Moved Permanently"),
+                 LINE(302, "Found"),
+                 LINE(304, "Not Modified"),
+                 LINE(307, "Temporary Redirect"),
+                 LINE(400, "Bad Request"),
+                 LINE(401, "Unauthorized"),
+                 LINE(403, "Forbidden"),
+                 LINE(404, "Not Found"),
+                 LINE(405, "Method Not Allowed"),
+                 LINE(408, "Request Timeout"),
+                 LINE(409, "Conflict"),
+                 LINE(413, "Content Too Large"),
+                 LINE(414, "URI Too Long"),
+                 LINE(422, "Unprocessable Content"),
+                 LINE(429, "Too Many Requests"),
+                 LINE(431, "Request Header Fields Too Large"),
+                 LINE(500, "Internal Server Error"),
+                 LINE(501, "Not Implemented"),
+                 LINE(502, "Bad Gateway"),
+                 LINE(503, "Service Unavailable"),
+                 LINE(504, "Gateway Timeout"),
+                 LINE(505, "HTTP Version Not Supported"),
+                 LINE(508, "Loop Detected")};
+#undef LINE
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+        if (lines[i].status == status) {
+            return lines[i].line;
         }
     }
-    return "Status";
+    return SPAN_NONE;
 }
 
 void reply_reset(struct http_conn *c)
@@ -244,10 +253,15 @@ static void head_put_number(struct head *h, uint64_t n)
 
 static void head_put_status(struct head *h, int status, struct span reason)
 {
+    struct span line = reason.len > 0 ? SPAN_NONE : status_line_of(status);
+    if (line.len > 0) {
+        head_put(h, line);
+        return;
+    }
     head_put(h, SPAN("HTTP/1.1 "));
     head_put_number(h, (uint64_t)status);
     head_put(h, SPAN(" "));
-    head_put(h, reason.len > 0 ? reason : span_of(reason_of(status)));
+    head_put(h, reason.len > 0 ? reason : SPAN("Status"));
     head_put(h, SPAN("\r\n"));
 }
 
@@ -297,7 +311,7 @@ static void decide_close(struct http_conn *c)
 static void head_put_cors(const struct http_conn *c, struct head *h, struct span extra)
 {
     const struct http_server *s = c->server;
-    struct span origin = http_header_get(&c->slot->request, SPAN("Origin"));
+    struct span origin = c->slot->request.origin;
     if (origin.len == 0 || s->handler.allows_origin == NULL ||
         !s->handler.allows_origin(&c->slot->request, origin, s->ctx) ||
         http_lines_field(extra, SPAN("Access-Control-Allow-Origin")).ptr != NULL) {
@@ -337,7 +351,7 @@ void http_reply_full(struct http_conn *c, int status, struct span content_type, 
                      struct span body)
 {
     char small[SMALL_HEAD];
-    size_t room = 256 + http_header_get(&c->slot->request, SPAN("Origin")).len;
+    size_t room = 256 + c->slot->request.origin.len;
     require(c->state == CONN_REQUEST && c->reply_status == 0);
     c->reply_status = status;
     decide_close(c);

@@ -173,6 +173,7 @@ struct slot *server_slot(struct http_server *s)
     slot = malloc(sizeof *slot);
     if (slot != NULL) {
         slot->request.header_count = 0;
+        slot->request.origin = SPAN_NONE;
         slot->kept.len = 0;
     }
     return slot;

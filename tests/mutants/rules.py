@@ -1155,6 +1155,12 @@ mutant(R, "the body of the request counts, not the known one", "sidecar/path/fin
        "        seal_exact(f, of, body, secret);\n    }\n    return e;\n}\n\nvoid normalized_body_read(",
        "        seal_exact(f, of, of->body, secret);\n    }\n    return e;\n}\n\nvoid normalized_body_read(",
        ("unit.fingerprint.test_fingerprint_keys",))
+mutant(R, "an exchange begins without what later steps left", "sidecar/path/exchange/exchange.c",
+       "        memset((char *)x + SECOND_PART, 0, sizeof *x - SECOND_PART);\n", "", ("scenario.test_cache", "scenario.test_routes"))
+mutant(R, "an id that cannot stand in a line is not said again", ROUTE,
+       "    return good ? id : SPAN_NONE;", "    return id;", ("integration.tasks",))
+mutant(R, "every digit is written", "include/lull/base/ascii.h",
+       "    if (n >= 10) {", "    if (n > 10) {", ("unit.base.test_ascii",))
 mutant(R, "a timer is not early", "sidecar/base/loop.c", "    if (early > 0) {", "    if (early > USEC_PER_S) {", ("unit.base.test_loop",))
 mutant(R, "what is collected is seen", "sidecar/path/store/jobs.c",
        "    reader_release(s);\n    pthread_mutex_lock(&s->mutex);\n    struct store_job *job", "    pthread_mutex_lock(&s->mutex);\n    struct store_job *job",

@@ -124,6 +124,11 @@ static void a_title_asked_again_after_a_reply_is_a_new_one(void **state)
     ask_with(a, "", "How are you?", "I am fine.");
     assert_has(client_reply(a), "Second"); /* stored over the old */
     assert_int_equal(model_calls(w), 2);
+    client_clear(a);
+    ask_with(a, "", "And you?", ""); /* in the memory that the request above has left */
+    model_answer(model_call(w, 2), "{\"title\": \"Other\"}");
+    assert_has(client_reply(a), "fwd=miss; stored");
+    assert_int_equal(title(w)->regenerated, 1);
     world_end(w);
 }
 

@@ -58,11 +58,22 @@ enum { ASCII_DECIMAL_MAX = 20 };
  * paths, where printf costs more than the rest. */
 static inline size_t ascii_decimal(uint64_t n, char digits[ASCII_DECIMAL_MAX])
 {
+    static const char pairs[] = "0001020304050607080910111213141516171819"
+                                "2021222324252627282930313233343536373839"
+                                "4041424344454647484950515253545556575859"
+                                "6061626364656667686970717273747576777879"
+                                "8081828384858687888990919293949596979899";
     size_t at = ASCII_DECIMAL_MAX;
-    do {
-        digits[--at] = (char)('0' + n % 10);
-        n /= 10;
-    } while (n > 0);
+    for (; n >= 100; n /= 100) {
+        at -= 2;
+        memcpy(digits + at, pairs + 2 * (n % 100), 2);
+    }
+    if (n >= 10) {
+        at -= 2;
+        memcpy(digits + at, pairs + 2 * n, 2);
+    } else {
+        digits[--at] = (char)('0' + n);
+    }
     return at;
 }
 

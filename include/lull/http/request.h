@@ -53,6 +53,7 @@ struct http_request {
     struct span query;  /* after '?', without it; empty when there is none */
     struct span host;   /* of a target in absolute form, else the value of Host; empty on HTTP/1.0
                            without one */
+    struct span origin; /* value of the first Origin; ptr NULL: there is none */
     int minor;          /* 0 or 1 */
     bool keep_alive;
     bool expect_continue;

@@ -55,6 +55,7 @@ static void on_flight_end(void *ctx, struct flight_end *end);
 static enum step drive(struct exchange *x, enum step step)
 {
     while (step < STEP_WAIT) {
+        x->went_on = step != STEP_EXACT;
         step = steps[step](x);
     }
     return step;
@@ -388,6 +389,7 @@ void engine_destroy(struct engine *e)
     gate_destroy(e->gate);
     through_destroy(e->through);
     exchange_free_spare(e);
+    buf_free(&e->reply);
     route_forget(e);
     settings_unref(e->settings);
     free(e);

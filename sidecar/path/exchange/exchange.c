@@ -2,13 +2,19 @@
  *
  * A task ends with exchange_finish(), the only place that counts outcomes; everything else with
  * exchange_drop(). Dropped structs are kept for reuse, with the storage of their keys, so that a hit
- * allocates nothing.
+ * allocates nothing; and a hit neither uses nor clears what the steps behind EXACT need.
  */
 #include "path/exchange/exchange_priv.h"
 
 #include <stdlib.h>
 
-enum { SPARE_MAX = 32, SPARE_KEYS_MAX = 64 * 1024 };
+enum { SPARE_MAX = 32, SPARE_KEYS_MAX = 64 * 1024, REPLY_KEPT = 64 * 1024 };
+/* Where the parts of an exchange begin that every request uses, and that only the steps behind EXACT
+ * use. A spare one has the second part cleared. */
+enum {
+    FIRST_PART = offsetof(struct exchange, next_spare),
+    SECOND_PART = offsetof(struct exchange, request),
+};
 
 struct exchange *exchange_new(struct engine *e, struct http_conn *conn)
 {
@@ -16,8 +22,7 @@ struct exchange *exchange_new(struct engine *e, struct http_conn *conn)
     if (x != NULL) {
         e->spare = x->next_spare;
         e->spare_count--;
-        size_t kept = offsetof(struct exchange, next_spare);
-        memset((char *)x + kept, 0, sizeof *x - kept);
+        memset((char *)x + FIRST_PART, 0, SECOND_PART - FIRST_PART);
     } else {
         x = mem_new(sizeof *x);
     }
@@ -36,10 +41,8 @@ void exchange_clear(struct exchange *x)
     if (x->parsed) {
         dialect_request_free(&x->request);
     }
-    buf_free(&x->reply);
     buf_free(&x->plain);
     behind_forget(x);
-    settings_unref(x->settings);
 }
 
 void exchange_free(struct exchange *x)
@@ -58,7 +61,14 @@ void exchange_drop(struct exchange *x)
     if (x->conn != NULL && http_conn_data(x->conn) == x) {
         http_conn_set_data(x->conn, NULL);
     }
-    exchange_clear(x);
+    settings_unref(x->settings);
+    if (x->went_on) {
+        exchange_clear(x);
+        memset((char *)x + SECOND_PART, 0, sizeof *x - SECOND_PART);
+    }
+    if (e->reply.cap > REPLY_KEPT) {
+        buf_free(&e->reply);
+    }
     size_t keys = x->normalized.storage.cap + x->exact.storage.cap + x->context.storage.cap;
     if (e->spare_count < SPARE_MAX && keys <= SPARE_KEYS_MAX) {
         x->next_spare = e->spare;

@@ -30,6 +30,7 @@ enum { EXCHANGE_REPLY_MAX = 16 * 1024 * 1024 };
 /* What the request's head says. Spans point into the head. */
 struct exchange_head {
     struct span auth, user, chat, origin;
+    struct span request_id; /* to be said again; empty: none, or not fit for it */
     struct span credential; /* what tells clients apart: auth, else another header with a key */
     enum task_header header;
     struct span header_value;
@@ -61,37 +62,49 @@ struct exchange {
     /* their storage is kept for the next exchange: */
     struct fingerprint exact, normalized;
     struct fingerprint context; /* of class completion: the normalized key without the text */
-    /* all else begins with 0: */
+    /* All else begins with 0. First what every request uses: */
     struct exchange *next_spare;
     struct engine *engine;
     struct settings *settings;
     struct http_conn *conn; /* NULL: the client is gone */
     enum exchange_phase phase;
+    int upstream; /* that a call goes to; -1: not known yet */
     mono_t begun; /* the request was complete (or, with a streamed body, its head) */
     struct exchange_head head;
     uint32_t user; /* conversation_user() */
     bool body_held;
-    struct span body; /* held and whole; empty before */
-
-    /* CLASSIFY, POLICY */
-    struct dialect_request request;
     bool parsed;
+    bool went_on;     /* past EXACT: what only later steps use may not be 0 any more */
+    struct span body; /* held and whole; empty before */
     struct task_decision decision;
     const char *bypass; /* why the cache is not used, for Cache-Status; NULL: it is */
-    bool regenerate;    /* LOOKUP_REFRESH: the stored answer is not served, and is replaced */
 
-    /* EXACT, NORMALIZED */
+    /* EXACT */
     const struct scope *scope_given; /* of explain, for a kept request; NULL: the head decides */
     struct scope scope;
     struct scope person; /* exchange_person() */
     bool person_made;
-    char scope_text[SCOPE_SHOWN + 1]; /* as it is shown */
     bool exact_made;
-    bool converts;               /* the body, to the other dialect */
-    int upstream;                /* that a call goes to; -1: not known yet */
-    struct span model;           /* that it asks for */
-    struct flight_behind behind; /* the conversation that it is asked behind */
-    struct buf instruction;      /* its message there */
+
+    /* the end */
+    bool finished;             /* a task whose outcome is counted */
+    bool rejected;             /* refused for its head alone */
+    bool counted_without_user; /* hints.c */
+    int status;                /* of the reply, once the client is gone; 0: none */
+    enum outcome outcome;
+    int counted;                  /* the kind that it was counted for */
+    struct exchange_event *event; /* NULL: no listener */
+
+    /* Then what only the steps behind EXACT use. CLASSIFY, POLICY */
+    struct dialect_request request;
+    bool regenerate; /* LOOKUP_REFRESH: the stored answer is not served, and is replaced */
+
+    /* NORMALIZED */
+    char scope_text[SCOPE_SHOWN + 1]; /* as it is shown */
+    bool converts;                    /* the body, to the other dialect */
+    struct span model;                /* that it asks for */
+    struct flight_behind behind;      /* the conversation that it is asked behind */
+    struct buf instruction;           /* its message there */
 
     /* TYPE_THROUGH; of class completion */
     struct flight_completion completion; /* points into context and request */
@@ -100,7 +113,6 @@ struct exchange {
     /* JOIN, DEBOUNCE, QUEUE */
     struct flight_waiter waiter;
     struct buf plain; /* conversation.c: the reply that a task's prompt ends with */
-    struct buf reply; /* scratch: rendered bodies */
 
     /* FORWARD */
     struct relay *relay;
@@ -108,15 +120,6 @@ struct exchange {
     struct schedule_interactive front; /* of a chat, or another request that a client waits for */
     bool is_front;
     struct answer_watch watch;
-
-    /* the end */
-    int status;    /* of the reply, once the client is gone; 0: none */
-    bool finished; /* a task whose outcome is counted */
-    bool rejected; /* refused for its head alone */
-    enum outcome outcome;
-    int counted;                  /* the kind that it was counted for */
-    struct exchange_event *event; /* NULL: no listener */
-    bool counted_without_user;    /* hints.c */
 
     /* mode = observe */
     bool observing;            /* a task that could have been answered */
@@ -160,7 +163,8 @@ struct engine {
     size_t spare_count;
     int64_t bad_requests;
     struct known_head known;
-    uint64_t serial; /* of answers, for their ids */
+    uint64_t serial;  /* of answers, for their ids */
+    struct buf reply; /* the body that was rendered last */
     struct list listeners;
     uint64_t events; /* ids given to events */
     struct hints hints;
@@ -171,7 +175,7 @@ struct engine {
 /* ---- exchange.c ---- */
 
 struct exchange *exchange_new(struct engine *e, struct http_conn *conn);
-/* Frees what it holds but the storage of its keys. */
+/* Frees what the steps behind EXACT hold, but the storage of the keys. */
 void exchange_clear(struct exchange *x);
 void exchange_free(struct exchange *x);
 void exchange_free_spare(struct engine *e);
@@ -344,7 +348,8 @@ size_t respond_lines(struct exchange *x, int kind, const struct cache_status *st
 struct cache_status respond_call_status(const struct exchange *x, bool collapsed);
 /* The outcome of a call that brought no answer to store. */
 enum outcome respond_call_outcome(const struct exchange *x);
-/* Render an answer, decoded or as stored, for the client's endpoint, into x->reply. */
+/* Render an answer, decoded or as stored, for the client's endpoint, into the engine's `reply`,
+ * which it is until the exchange ends. */
 MUST_CHECK enum err respond_render(struct exchange *x, const struct answer *answer);
 MUST_CHECK enum err respond_render_stored(struct exchange *x, struct span answer,
                                           struct span model);

@@ -138,6 +138,7 @@ void engine_explain(struct engine *e, const struct explain_request *in, struct e
         .cls = "other", .why = "", .waits = "", .decision = "pass", .ttl_s = -1, .window = -1};
     explain(&x, &r, out);
     exchange_clear(&x);
+    settings_unref(x.settings);
     fingerprint_free(&x.normalized);
     fingerprint_free(&x.context);
 }

@@ -7,31 +7,35 @@
 
 #include <stdio.h>
 
-enum { REQUEST_ID_MAX = 128 };
+static char *put(char *at, struct span s)
+{
+    memcpy(at, s.ptr, s.len);
+    return at + s.len;
+}
 
+/* Every hit has these lines. */
 size_t respond_lines(struct exchange *x, int kind, const struct cache_status *status, char *out,
                      size_t size)
 {
-    char value[CACHE_STATUS_MAX];
-    (void)cache_status_write(status, value);
+    enum { FIXED = 64 };
+    struct span name = span_of(x->settings->kinds[kind].name); /* bounded by the configuration */
+    require(name.len + CACHE_STATUS_MAX + FIXED <= size);
+    char *value = put(put(put(out, SPAN("X-Lull-Task: ")), name), SPAN("\r\nCache-Status: "));
+    size_t len = cache_status_write(status, value);
     event_cache_status(x, value);
-    const char *const parts[] = {"X-Lull-Task: ", x->settings->kinds[kind].name,
-                                 "\r\nCache-Status: ", value, "\r\n"};
-    /* names are bounded by the configuration */
-    return text_join(parts, sizeof parts / sizeof parts[0], out, size);
+    char *end = put(value + len, SPAN("\r\n"));
+    *end = '\0';
+    return (size_t)(end - out);
 }
 
 /* Appends the client's X-Request-Id, so that its log and lull's can be compared; returns the new
- * length. Left out where it is longer than REQUEST_ID_MAX or not visible ASCII. */
+ * length. */
 static size_t append_request_id(const struct exchange *x, char *lines, size_t len, size_t size)
 {
-    struct span id = http_header_get(http_conn_request(x->conn), SPAN("X-Request-Id"));
-    bool good = id.len > 0 && id.len <= REQUEST_ID_MAX;
-    for (size_t i = 0; i < id.len && good; i++) {
-        good = id.ptr[i] > ' ' && id.ptr[i] < 127;
-    }
-    int more =
-        good ? snprintf(lines + len, size - len, "X-Request-Id: %.*s\r\n", (int)id.len, id.ptr) : 0;
+    struct span id = x->head.request_id;
+    int more = id.len > 0 ? snprintf(lines + len, size - len, "X-Request-Id: %.*s\r\n", (int)id.len,
+                                     id.ptr)
+                          : 0;
     return more > 0 && (size_t)more < size - len ? len + (size_t)more : len;
 }
 
@@ -55,20 +59,25 @@ struct cache_status respond_call_status(const struct exchange *x, bool collapsed
     return s;
 }
 
+/* Room for one more rendered body, in place of the one before. */
+static struct buf *new_reply(struct exchange *x)
+{
+    struct buf *reply = &x->engine->reply;
+    buf_clear(reply);
+    reply->max = EXCHANGE_REPLY_MAX;
+    return reply;
+}
+
 enum err respond_render(struct exchange *x, const struct answer *answer)
 {
-    buf_free(&x->reply);
-    buf_init(&x->reply, EXCHANGE_REPLY_MAX);
     return answer_render(answer, x->head.endpoint, x->request.model,
-                         loop_wall(x->engine->parts.loop), ++x->engine->serial, &x->reply);
+                         loop_wall(x->engine->parts.loop), ++x->engine->serial, new_reply(x));
 }
 
 enum err respond_render_stored(struct exchange *x, struct span answer, struct span model)
 {
-    buf_free(&x->reply);
-    buf_init(&x->reply, EXCHANGE_REPLY_MAX);
     return answer_render_stored(answer, x->head.endpoint, model, loop_wall(x->engine->parts.loop),
-                                ++x->engine->serial, &x->reply);
+                                ++x->engine->serial, new_reply(x));
 }
 
 void respond_error(struct exchange *x, enum outcome outcome, enum http_error error,
@@ -134,7 +143,7 @@ void respond_empty(struct exchange *x, enum outcome outcome, const char *reason)
         respond_failure(x, outcome, HTTP_ERROR_BUSY, err_name(e));
         return;
     }
-    respond_task(x, kind, &status, buf_span(&x->reply));
+    respond_task(x, kind, &status, buf_span(&x->engine->reply));
     exchange_finish(x, kind, outcome);
 }
 
@@ -168,7 +177,7 @@ bool respond_hit(struct exchange *x, const struct lookup_found *found)
                                   .ttl_s = seconds_left(left),
                                   .detail = found->pending && left > 0 ? "pending" : NULL};
     exchange_count_saved(x, found->kind, hit->model_time, hit->tokens, hit->cost);
-    respond_task(x, found->kind, &status, buf_span(&x->reply));
+    respond_task(x, found->kind, &status, buf_span(&x->engine->reply));
     exchange_finish(x, found->kind, left > 0 ? OUTCOME_HIT : OUTCOME_STALE);
     return true;
 }
@@ -197,7 +206,7 @@ enum err respond_remainder(struct exchange *x, const struct through_hit *hit)
     answer_free(&answer);
     if (e == ERR_OK) {
         exchange_count_saved(x, kind, hit->model_time, hit->tokens, hit->cost);
-        respond_task(x, kind, &status, buf_span(&x->reply));
+        respond_task(x, kind, &status, buf_span(&x->engine->reply));
         exchange_finish(x, kind, OUTCOME_TYPE_THROUGH);
     }
     return e;
@@ -224,10 +233,10 @@ static enum err shared_reply(struct exchange *x, struct flight_end *end, struct 
     if (e != ERR_OK) {
         return e;
     }
-    *body = buf_span(&x->reply);
+    *body = buf_span(&x->engine->reply);
     if (model.len > 0) {
         buf_free(&end->reply);
-        buf_move(&end->reply, &x->reply);
+        buf_move(&end->reply, &x->engine->reply);
         end->reply_len = end->reply.len;
         e = buf_append_span(&end->reply, model); /* without it the next waiter has its own */
         *body = span_make(end->reply.data, end->reply_len);

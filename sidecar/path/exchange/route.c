@@ -40,6 +40,18 @@ static struct span other_credential(const struct http_request *r)
     return found;
 }
 
+/* Left out where it is longer than REQUEST_ID_MAX or not visible ASCII. */
+static struct span request_id(const struct http_request *r)
+{
+    enum { REQUEST_ID_MAX = 128 };
+    struct span id = http_header_get(r, SPAN("X-Request-Id"));
+    bool good = id.len <= REQUEST_ID_MAX;
+    for (size_t i = 0; i < id.len && good; i++) {
+        good = id.ptr[i] > ' ' && id.ptr[i] < 127;
+    }
+    return good ? id : SPAN_NONE;
+}
+
 static void read_headers(struct exchange *x, const struct http_request *r)
 {
     const struct server_settings *s = &x->settings->server;
@@ -48,6 +60,7 @@ static void read_headers(struct exchange *x, const struct http_request *r)
     h->auth = http_header_get(r, SPAN("Authorization"));
     h->credential = h->auth.ptr != NULL ? h->auth : other_credential(r);
     h->origin = http_header_get(r, SPAN("Origin"));
+    h->request_id = request_id(r);
     h->no_store = http_header_has_token(r, SPAN("Cache-Control"), SPAN("no-store"));
     h->no_cache = http_header_has_token(r, SPAN("Cache-Control"), SPAN("no-cache"));
     h->user = named_value(r, s->user_header);
