@@ -3,8 +3,9 @@
  *
  * A value is what follows "=" up to the end of the line or to a '#' after a blank, without blanks
  * around it; a '#' between double quotes is part of it, so that JSON can be written plainly. A
- * value that begins with '#' is refused: as a comment it would leave the key empty. A value that begins with a double quote is a quoted one: \n \t \" and \\ are understood,
- * and only a comment may follow it. A line that fits no rule is an error with its number.
+ * value that begins with '#' is refused: as a comment it would leave the key empty. A value that
+ * begins with a double quote is a quoted one: \n \t \" and \\ are understood, and only a comment
+ * may follow it. A line that fits no rule is an error with its number.
  */
 #include "config/config_priv.h"
 

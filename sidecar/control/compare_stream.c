@@ -1,5 +1,6 @@
 /* compare_stream.c: POST /compare: tries models on stored requests. The body names them, one a
- * line, or with prefix=1 none; each call that has ended is a JSON object in a line of its own, and the last line sums up.
+ * line, or with prefix=1 none; each call that has ended is a JSON object in a line of its own, and
+ * the last line sums up.
  *
  * Only root and the daemon's own uid may: the answers show what users wrote, and the requests are
  * sent on their behalf. The run ends when its client goes away.

@@ -1,6 +1,6 @@
-/* heads.c: what http/request.h makes of requests, for differential.py. Reads from standard input pieces,
- * each a length (4 bytes, the first byte the highest) and so many bytes of one connection; writes one
- * line for each: every request that is read from it, as
+/* heads.c: what http/request.h makes of requests, for differential.py. Reads from standard input
+ * pieces, each a length (4 bytes, the first byte the highest) and so many bytes of one connection;
+ * writes one line for each: every request that is read from it, as
  *
  *   METHOD TARGET-IN-HEX MINOR FIELDS BODY-LENGTH BODY-CHECKSUM
  *
@@ -22,7 +22,8 @@ static void checksum(uint32_t *sum, struct span piece)
     }
 }
 
-/* Reads the body behind a head: bytes used, or SIZE_MAX: not whole, with *broken where it never can be. */
+/* Reads the body behind a head: bytes used, or SIZE_MAX: not whole, with *broken where it never can
+ * be. */
 static size_t read_body(const struct http_request *r, const char *data, size_t len, uint32_t *sum,
                         uint64_t *body_len, bool *broken)
 {

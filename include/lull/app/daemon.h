@@ -8,7 +8,8 @@
 enum { EXIT_STOPPED = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 /* Reads the configuration and runs until a signal or POST /drain stops it. sources stays the
- * caller's and is read again for each reload. Returns the exit status; what is wrong with the configuration is on standard error. */
+ * caller's and is read again for each reload. Returns the exit status; what is wrong with the
+ * configuration is on standard error. */
 int daemon_run(struct config_sources *sources);
 
 /* Parses the command line; answers --help, --version, --check and the like itself. Returns -1 when

@@ -2,7 +2,8 @@
  * SHA-256 where a collision must not be possible. The only home of xxHash and libcrypto.
  *
  * XXH3 is not collision resistant (colliding pairs are known for many secrets): a key is
- * an address, never a proof. A record that is found by a key counts only after its whole key material was compared.
+ * an address, never a proof. A record that is found by a key counts only after its whole key
+ * material was compared.
  */
 #ifndef LULL_BASE_HASH_H
 #define LULL_BASE_HASH_H

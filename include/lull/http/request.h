@@ -1,5 +1,6 @@
 /* request.h: the strict HTTP/1.x request parser. Requests only, from one complete head in memory;
- * everything ambiguous is refused (rules: RFC 9112; the limits are below). Used by the port and by the control socket. No I/O, no allocation.
+ * everything ambiguous is refused (rules: RFC 9112; the limits are below). Used by the port and by
+ * the control socket. No I/O, no allocation.
  */
 #ifndef LULL_HTTP_REQUEST_H
 #define LULL_HTTP_REQUEST_H

@@ -16,9 +16,9 @@
  *               models write
  *
  * The reader is a loop. The node of an open array or object holds the index of the one around it in
- * `size` until it closes; where there are no nodes, a buffer holds the brackets that are open. The verdict is strict
- * in every grammar. Nodes and the verdict's tests of names cost nothing where only the extent is
- * asked for.
+ * `size` until it closes; where there are no nodes, a buffer holds the brackets that are open. The
+ * verdict is strict in every grammar. Nodes and the verdict's tests of names cost nothing where
+ * only the extent is asked for.
  */
 #include "lull/base/ascii.h"
 #include "lull/base/scan.h"

@@ -1,5 +1,5 @@
-/* convert.h: a task asked in one of the two dialects, converted to the other. docs/dialects.md has the table of
- * what maps to what.
+/* convert.h: a task asked in one of the two dialects, converted to the other. docs/dialects.md has
+ * the table of what maps to what.
  *
  * Values that are only moved keep every byte (numbers as written). What has no
  * counterpart but does not change what is asked (load options, keep_alive, user, metadata) is left

@@ -86,8 +86,8 @@ int64_t engine_bad_requests(const struct engine *e);
 /* How Open WebUI is set up, as far as its requests showed it (hints.h). Valid as long as the engine. */
 const struct hints *engine_hints(const struct engine *e);
 
-/* For that long (0: ends a pause) background tasks and completions that the cache cannot answer are answered
- * empty; all else goes on. Kinds without an empty answer go on too. */
+/* For that long (0: ends a pause) background tasks and completions that the cache cannot answer are
+ * answered empty; all else goes on. Kinds without an empty answer go on too. */
 void engine_pause(struct engine *e, usec_t duration);
 /* What is left of a pause; 0: there is none. */
 usec_t engine_paused(const struct engine *e);

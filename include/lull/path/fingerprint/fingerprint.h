@@ -121,8 +121,8 @@ MUST_CHECK enum err fingerprint_behind(struct fingerprint *f,
 /* The context of a completed text: everything of a normalized key but the text itself, so that
  * requests with equal contexts differ in nothing else. text: the completed text inside of prompt,
  * both decoded, prompt being a whole string of the request. false: the text cannot be cut out of
- * the key (prompt longer than FINGERPRINT_PROMPT_MAX, or found there not once): it has no context. f as for
- * fingerprint_exact(); head is the whole material, body is empty. */
+ * the key (prompt longer than FINGERPRINT_PROMPT_MAX, or found there not once): it has no context.
+ * f as for fingerprint_exact(); head is the whole material, body is empty. */
 enum { FINGERPRINT_PROMPT_MAX = 64 * 1024 };
 bool fingerprint_context(const struct fingerprint *normalized, struct span prompt, struct span text,
                          const struct hash_secret *secret, struct fingerprint *f);

@@ -108,7 +108,8 @@ enum transcript_found {
     TRANSCRIPT_AMBIGUOUS, /* it is the end of several that begin differently */
 };
 /* The conversation at `place` that a prompt's history is the end of: by chat id where the task and
- * the conversation have one, else by their texts. forms: of chat_history_fits(). *out is not referenced.
+ * the conversation have one, else by their texts. forms: of chat_history_fits(). *out is not
+ * referenced.
  */
 enum transcript_found transcript_find(struct transcripts *all, const struct transcript_place *place,
                                       struct hash_key chat, struct span prompt, unsigned forms,

@@ -72,8 +72,9 @@ void upstream_pool_destroy(struct upstream_pool *pool);
  * on_done. */
 struct upstream_call *upstream_start(struct upstream_pool *pool, const struct upstream_request *req,
                                      const struct upstream_events *events, void *ctx);
-/* Ends it at once, without on_done: the connection is closed, so that the server can notice. No callback comes
- * afterwards; the body is not needed any more. Allowed from inside its own callbacks. */
+/* Ends it at once, without on_done: the connection is closed, so that the server can notice. No
+ * callback comes afterwards; the body is not needed any more. Allowed from inside its own
+ * callbacks. */
 void upstream_abort(struct upstream_call *call);
 
 /* Answer's backpressure: goes on after on_data returned false. */
