@@ -55,7 +55,7 @@ mutant(R, "auto is what /props says", "sidecar/path/server/probe.c",
 mutant(R, "else auto is 1", DECIDE, "? server->found_slots : 1;", "? server->found_slots : 2;", UNIT)
 mutant(R, "a set number holds", DECIDE, "if (to->slots != SLOTS_AUTO) {", "if (to->slots == 0) {", UNIT)
 mutant(R, "a machine is shared by upstreams", ROWS,
-       "row->machine = machine_of(s, to->machine);", "row->machine = machine_of(s, to->name);", UNIT + YIELD)
+       "row_move(row, machine_of(s, to->machine));", "row_move(row, machine_of(s, to->name));", UNIT + YIELD)
 mutant(R, "another machine is not shared", ROWS,
        "while (m != NULL && strcmp(m->name, name) != 0) {", "while (m != NULL && name == NULL) {", UNIT + YIELD)
 mutant(R, "chats are never queued", PASS,
@@ -64,7 +64,7 @@ mutant(R, "chats are never queued", PASS,
        "return x->body_held && x->settings->mode == TASKS_ON && (x->decision.cls == TASK_CLASS_CHAT ||\n"
        "           exchange_policy(x)->cls == KIND_CLASS_BACKGROUND);", YIELD)
 mutant(R, "0 slots: a task never waits", DECIDE,
-       "if (!job_is_counted(j) || j->policy->cls == KIND_CLASS_FOREGROUND || j->forced) {",
+       "if (slots <= 0 || j->policy->cls == KIND_CLASS_FOREGROUND || j->forced) {",
        "if (j->policy->cls == KIND_CLASS_FOREGROUND || j->forced) {", UNIT + YIELD)
 mutant(R, "0 slots: a task is never aborted for a chat", DECIDE,
        "if (!job_is_counted(j) || j->policy->cls == KIND_CLASS_FOREGROUND || j->fixed",
@@ -92,16 +92,16 @@ mutant(R, "when_full: open chats count", DECIDE,
        "int64_t open = (int64_t)open_interactive(j->row->machine);", "int64_t open = (int64_t)open_interactive(j->row->machine) * 0;", UNIT)
 mutant(R, "when_full: none beside a chat in the only slot", DECIDE, "return open == 0 ? 1 : 0;", "return 1;", UNIT)
 mutant(R, "when_full: no more give way than needed", DECIDE,
-       "return (int64_t)j->row->running_count > job_slots(j);", "return true;", UNIT + YIELD)
+       "return (int64_t)j->row->running_count > job_slots(j, slots_of(j->row->server, j->to));", "return true;", UNIT + YIELD)
 mutant(R, "when_full: the youngest gives way", SCHEDULE,
        "for (struct list *n = row->running.prev; n != &row->running; n = n->prev) {",
        "for (struct list *n = row->running.next; n != &row->running; n = n->next) {", UNIT)
 mutant(R, "never: does not wait for chats", DECIDE,
-       "if (yield_of(j) != YIELD_ALWAYS) {", "if (yield_of(j) == YIELD_WHEN_FULL) {", UNIT)
+       "bool always = yield_with(j, slots) == YIELD_ALWAYS;", "bool always = yield_with(j, slots) != YIELD_WHEN_FULL;", UNIT)
 mutant(R, "never: does not give way", DECIDE, "case YIELD_NEVER:\n        return false;",
        "case YIELD_NEVER:\n        return true;", UNIT)
 mutant(R, "several slots leave one to the chat", DECIDE, "return slots > 1 ? slots - 1 : 1;", "return slots;", UNIT)
-mutant(R, "no more tasks than slots", DECIDE, "return taken < job_slots(j) ?", "return taken < 99 ?", UNIT)
+mutant(R, "no more tasks than slots", DECIDE, "return taken < job_slots(j, slots) ?", "return taken < 99 ?", UNIT)
 
 # ---- 2: a chat takes the slot ----
 
@@ -146,7 +146,7 @@ mutant(R, "a nearly finished task is left to finish", DECIDE, " || ends_first(j,
        ") {\n        (void)ends_first;", UNIT)
 mutant(R, "what a task takes is known to the gate", ADVANCE,
        "    f->ticket.job.expected = pace_expected_for(flight_pace(f), f->spec.body.len);\n", "", BOUNDS)
-mutant(R, "a slow server is left alone for longer", DECIDE, "slowness(s, m) + reading : 0)",
+mutant(R, "a slow server is left alone for longer", DECIDE, "slowness(s, m, now) + reading : 0)",
        "(usec_t)(s == NULL) + reading : 0)", UNIT)
 mutant(R, "a typing user is about to send", DECIDE, "typed.us > m->quiet_since.us ? typed : m->quiet_since",
        "typed.us > INT64_MAX - 1 ? typed : m->quiet_since", UNIT_BOUNDS)
@@ -154,8 +154,10 @@ mutant(R, "but for the typing itself", DECIDE, "i < SCHEDULE_TYPING && !typing; 
        UNIT_BOUNDS)
 mutant(R, "whose task it is", DECIDE, "if (hash_key_eq(m->typing[i].person, j->conversation.person)) {",
        "if (m->typing[i].at.us != 0) {", UNIT_BOUNDS)
-mutant(R, "one long prompt is not what is usual", DECIDE, "return slow < SLOWNESS_MAX ? slow : SLOWNESS_MAX;",
-       "return slow;", UNIT)
+mutant(R, "a first token changes what is usual at once", INTERACTIVE, "        f->row->machine->slow.seen = (mono_t){0};\n", "", UNIT_BOUNDS)
+mutant(R, "a server that moves says nothing of its old machine", ROWS, "from->slow.seen = to->slow.seen = (mono_t){0};", "to->slow.seen = (mono_t){0};", UNIT_BOUNDS)
+mutant(R, "one long prompt is not what is usual", DECIDE, "m->slow.usual = slow < SLOWNESS_MAX ? slow : SLOWNESS_MAX;",
+       "m->slow.usual = slow;", UNIT)
 mutant(R, "an answer being written notices at once", DECIDE, "j->answering ? ABORT_COST_WRITING : ABORT_COST_MAX",
        "ABORT_COST_MAX", UNIT)
 mutant(R, "a chat behind a chat measures nothing", INTERACTIVE, "if (f->after_abort && !f->had_slot) {",
@@ -267,19 +269,21 @@ mutant(R, "embeddings", CHAT, "x->head.endpoint == ENDPOINT_EMBEDDINGS", "x->hea
 # ---- 6: bounds and order ----
 
 R = "6 bounds"
-mutant(R, "max_hold", DECIDE, "if (hold_is_over(s, j, now, &hold)) {", "if (hold_is_over(s, j, now, &hold) && now.us < 0) {", UNIT + YIELD)
+mutant(R, "max_hold", DECIDE, "if (bounded && j->hold_ends.us <= now.us) {", "if (bounded && now.us < 0) {", UNIT + YIELD)
 mutant(R, "a full server is not given a task", DECIDE, "free_slots -= f->row == j->row ? 1 : 0;", "free_slots -= f->row == j->row ? 0 : 0;", UNIT_BOUNDS)
 mutant(R, "a chat at another server takes no slot", DECIDE, "free_slots -= f->row == j->row ? 1 : 0;", "free_slots -= 1;", UNIT_BOUNDS)
 mutant(R, "a hold is renewed once", DECIDE, "free_slots == 0 || j->renewed > 0 ||", "free_slots == 0 ||", UNIT_BOUNDS)
 mutant(R, "slots that are not known hold nothing up", DECIDE, "j->to->slots == SLOTS_AUTO ? j->row->server->found_slots : 0;",
        "slots_of(j->row->server, j->to);", UNIT_BOUNDS)
-mutant(R, "a hold is renewed as a reply ends", INTERACTIVE, "            j->renewed = mono_diff(now, ended) + j->policy->max_hold;\n",
+mutant(R, "a hold is renewed as a reply ends", INTERACTIVE, "            j->renewed = mono_diff(now, j->hold_ends) + j->policy->max_hold;\n",
        "            j->renewed = 1;\n", UNIT_BOUNDS)
-mutant(R, "max_hold wakes by itself", DECIDE, "if (why != SCHEDULE_FREE && hold.us > 0) {",
-       "if (why != SCHEDULE_FREE && hold.us < 0) {", UNIT + YIELD)
+mutant(R, "max_hold wakes by itself", DECIDE, "if (why != SCHEDULE_FREE && bounded) {",
+       "if (why != SCHEDULE_FREE && bounded && now.us < 0) {", UNIT + YIELD)
 mutant(R, "the waits of a turn are summed", DECIDE,
        "j->beside_reply || key_is_zero(j->turn) ? j->held : turn_waited(s, j->turn);", "s != NULL ? j->held : 0;",
        UNIT)
+mutant(R, "those that wait already end sooner", SCHEDULE, "        set_holds_of_turn(s, j->turn);\n", "        (void)set_holds_of_turn;\n", UNIT_BOUNDS)
+mutant(R, "only those of the turn", SCHEDULE, "if (hash_key_eq(j->turn, turn)) {", "if (j->turn.lo > turn.lo) {", UNIT_BOUNDS)
 mutant(R, "by the turn's own key", WHOSE, "turn.turn = turn_key(x, &turn.conversation, turn.reply);", "(void)turn_key;",
        BOUNDS)
 mutant(R, "whichever task of the turn it is", WHOSE, "reply.len < TURN_REPLY_BYTES ? reply.len : TURN_REPLY_BYTES",
@@ -372,7 +376,7 @@ mutant(R, "until quiet for swap_after", DECIDE, "quiet_since.us + j->to->swap_af
 mutant(R, "those of the resident model go together", SCHEDULE, "if (swap_a != swap_b) {", "if (a == b) {", UNIT_BOUNDS)
 mutant(R, "outside max_hold", SCHEDULE, "        j->swapping = true;\n", "", UNIT)
 mutant(R, "before max_hold is asked", DECIDE, "enum schedule_why why = ask_model(j, now, until);",
-       "enum schedule_why why = hold_is_over(s, j, now, &hold) ? SCHEDULE_FREE : ask_model(j, now, until);", UNIT)
+       "enum schedule_why why = hold_is_over(j, now) ? SCHEDULE_FREE : ask_model(j, now, until);", UNIT)
 mutant(R, "a chat's model is resident", INTERACTIVE, "f->row->resident = f->model;", "", UNIT)
 mutant(R, "a task's model is resident", SCHEDULE, "j->row->resident = j->model;", "", UNIT_BOUNDS)
 mutant(R, "a chat says its model", CHAT, ".model = servers_key(x->engine->parts.servers, model),", "", BOUNDS)
@@ -1023,7 +1027,7 @@ mutant(R, "sampling is the task's", SEQUEL, "            edits[count++] = (struc
        ("unit.dialect.test_behind",))
 mutant(R, "tasks that keep the cache need no rewarm", SCHEDULE, "    j->row->displacing += j->keeps_cache ? 0 : 1;",
        "    j->row->displacing++;", BEHIND)
-mutant(R, "what is read to its end waits longer", DECIDE, "(settle > 0 ? slowness(s, m) + reading : 0)", "(settle > 0 ? slowness(s, m) + reading / 10 : 0)", UNIT)
+mutant(R, "what is read to its end waits longer", DECIDE, "(settle > 0 ? slowness(s, m, now) + reading : 0)", "(settle > 0 ? slowness(s, m, now) + reading / 10 : 0)", UNIT)
 mutant(R, "the cheapest goes first", SCHEDULE, "return a->cost < b->cost ? -1 : 1;", "return a->cost < b->cost ? 1 : -1;", UNIT)
 mutant(R, "an older turn goes first", SCHEDULE, "    if (!is_behind_same(a, b) || (alike && (a->cost < 0 || b->cost < 0))) {",
        "    if (!is_behind_same(a, b) || !alike || a->cost < 0 || b->cost < 0) {", UNIT)

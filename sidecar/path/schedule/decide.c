@@ -52,12 +52,17 @@ bool job_is_counted(const struct schedule_job *j)
     return slots_of(j->row->server, j->to) > 0;
 }
 
-static enum yield_rule yield_of(const struct schedule_job *j)
+static enum yield_rule yield_with(const struct schedule_job *j, int64_t slots)
 {
     if (j->policy->yield != YIELD_AUTO) {
         return j->policy->yield;
     }
-    return slots_of(j->row->server, j->to) <= YIELD_ALWAYS_UP_TO ? YIELD_ALWAYS : YIELD_WHEN_FULL;
+    return slots <= YIELD_ALWAYS_UP_TO ? YIELD_ALWAYS : YIELD_WHEN_FULL;
+}
+
+static enum yield_rule yield_of(const struct schedule_job *j)
+{
+    return yield_with(j, slots_of(j->row->server, j->to));
 }
 
 static size_t open_interactive(const struct machine *m)
@@ -65,12 +70,11 @@ static size_t open_interactive(const struct machine *m)
     return m->chats + m->foreground;
 }
 
-/* How many jobs may run at this upstream at once. */
-static int64_t job_slots(const struct schedule_job *j)
+/* How many jobs may run at this upstream, which has so many slots, at once. */
+static int64_t job_slots(const struct schedule_job *j, int64_t slots)
 {
-    int64_t slots = slots_of(j->row->server, j->to);
     int64_t open = (int64_t)open_interactive(j->row->machine);
-    switch (yield_of(j)) {
+    switch (yield_with(j, slots)) {
     case YIELD_NEVER:
         return slots;
     case YIELD_WHEN_FULL:
@@ -107,7 +111,8 @@ static void count_draining(struct schedule_upstream *row, mono_t now)
     }
 }
 
-static enum schedule_why ask_slots(const struct schedule_job *j, mono_t now, mono_t *until)
+static enum schedule_why ask_slots(const struct schedule_job *j, int64_t slots, mono_t now,
+                                   mono_t *until)
 {
     struct schedule_upstream *row = j->row;
     int64_t taken = (int64_t)row->running_count;
@@ -116,17 +121,23 @@ static enum schedule_why ask_slots(const struct schedule_job *j, mono_t now, mon
         taken += row->drained.count;
         sooner(until, row->drained.until);
     }
-    return taken < job_slots(j) ? SCHEDULE_FREE : SCHEDULE_SLOTS;
+    return taken < job_slots(j, slots) ? SCHEDULE_FREE : SCHEDULE_SLOTS;
 }
 
-/* What `settle` is longer by: the usual time to a chat's first token. */
-static usec_t slowness(const struct schedule *s, const struct machine *m)
+/* What `settle` is longer by: the usual time to a chat's first token. Found once for all jobs that
+ * are decided now. */
+static usec_t slowness(const struct schedule *s, struct machine *m, mono_t now)
 {
     usec_t slow = 0;
+    if (m->slow.seen.us == now.us) {
+        return m->slow.usual;
+    }
     for (const struct schedule_upstream *row = s->upstreams; row != NULL; row = row->next) {
         slow = row->machine == m && row->usual_token > slow ? row->usual_token : slow;
     }
-    return slow < SLOWNESS_MAX ? slow : SLOWNESS_MAX;
+    m->slow.seen = now;
+    m->slow.usual = slow < SLOWNESS_MAX ? slow : SLOWNESS_MAX;
+    return m->slow.usual;
 }
 
 /* When the person of the job was seen typing since the machine is quiet; zero: not since. */
@@ -148,10 +159,7 @@ static mono_t typed_at(const struct schedule_job *j)
 static enum schedule_why ask_interactive(const struct schedule *s, const struct schedule_job *j,
                                          mono_t now, mono_t *until)
 {
-    const struct machine *m = j->row->machine;
-    if (yield_of(j) != YIELD_ALWAYS) {
-        return SCHEDULE_FREE;
-    }
+    struct machine *m = j->row->machine;
     if (open_interactive(m) > 0) {
         return m->chats > 0 ? SCHEDULE_FOR_CHAT : SCHEDULE_FOR_FOREGROUND;
     }
@@ -163,7 +171,7 @@ static enum schedule_why ask_interactive(const struct schedule *s, const struct 
     mono_t typed = typed_at(j);
     mono_t since = typed.us > m->quiet_since.us ? typed : m->quiet_since;
     usec_t reading = j->reading < READING_MAX ? j->reading : READING_MAX;
-    mono_t settled = {since.us + settle + (settle > 0 ? slowness(s, m) + reading : 0)};
+    mono_t settled = {since.us + settle + (settle > 0 ? slowness(s, m, now) + reading : 0)};
     if (since.us != 0 && settle > 0 && settled.us > now.us) {
         sooner(until, settled);
         return SCHEDULE_SETTLE;
@@ -204,6 +212,11 @@ static usec_t hold_left(const struct schedule *s, const struct schedule_job *j)
     return left > 0 ? left : 0;
 }
 
+void set_hold(const struct schedule *s, struct schedule_job *j)
+{
+    j->hold_ends = (mono_t){j->since.us + hold_left(s, j)};
+}
+
 /* What is left of the time that a job may wait for a throttled server. */
 static usec_t patience(const struct schedule *s, const struct schedule_job *j)
 {
@@ -232,13 +245,15 @@ bool waits_for_throttle(const struct schedule *s, const struct schedule_job *j, 
     return open.us > now.us && !j->forced && (bounded || since.us + patience(s, j) >= open.us);
 }
 
-bool hold_is_over(const struct schedule *s, const struct schedule_job *j, mono_t now, mono_t *at)
+/* A completion does not run beside the chat: the flight answers it empty. */
+static bool has_hold(const struct schedule_job *j)
 {
-    if (j->policy->cls == KIND_CLASS_COMPLETION || j->state != SCHEDULE_WAITING) {
-        return false; /* a completion does not run beside the chat: the flight answers it empty */
-    }
-    *at = (mono_t){j->since.us + hold_left(s, j)};
-    return at->us <= now.us;
+    return j->policy->cls != KIND_CLASS_COMPLETION && j->state == SCHEDULE_WAITING;
+}
+
+bool hold_is_over(const struct schedule_job *j, mono_t now)
+{
+    return has_hold(j) && j->hold_ends.us <= now.us;
 }
 
 bool must_renew_hold(const struct schedule_job *j)
@@ -261,30 +276,32 @@ bool must_renew_hold(const struct schedule_job *j)
 enum schedule_why decide(struct schedule *s, const struct schedule_job *j, mono_t now,
                          mono_t *until)
 {
-    mono_t hold = {0};
+    int64_t slots = slots_of(j->row->server, j->to);
+    bool always = yield_with(j, slots) == YIELD_ALWAYS;
     *until = (mono_t){0};
-    if (waits_for_throttle(s, j, now)) {
+    if (throttle_of(j).us > now.us && waits_for_throttle(s, j, now)) {
         *until = throttle_of(j);
         return SCHEDULE_THROTTLED;
     }
-    if (!job_is_counted(j) || j->policy->cls == KIND_CLASS_FOREGROUND || j->forced) {
+    if (slots <= 0 || j->policy->cls == KIND_CLASS_FOREGROUND || j->forced) {
         return SCHEDULE_FREE;
     }
     enum schedule_why why = ask_model(j, now, until);
     if (why != SCHEDULE_FREE) {
         return why;
     }
-    if (hold_is_over(s, j, now, &hold)) {
+    bool bounded = has_hold(j);
+    if (bounded && j->hold_ends.us <= now.us) {
         return must_renew_hold(j) ? SCHEDULE_FOR_CHAT : SCHEDULE_FREE;
     }
-    if (j->not_before.us > now.us && yield_of(j) == YIELD_ALWAYS) {
+    if (j->not_before.us > now.us && always) {
         *until = j->not_before;
         why = SCHEDULE_FIRST_TURN;
     }
-    why = why == SCHEDULE_FREE ? ask_interactive(s, j, now, until) : why;
-    why = why == SCHEDULE_FREE ? ask_slots(j, now, until) : why;
-    if (why != SCHEDULE_FREE && hold.us > 0) {
-        sooner(until, hold);
+    why = why == SCHEDULE_FREE && always ? ask_interactive(s, j, now, until) : why;
+    why = why == SCHEDULE_FREE ? ask_slots(j, slots, now, until) : why;
+    if (why != SCHEDULE_FREE && bounded) {
+        sooner(until, j->hold_ends);
     }
     return why;
 }
@@ -308,7 +325,7 @@ bool must_preempt(const struct schedule_job *j, mono_t now)
     case YIELD_NEVER:
         return false;
     case YIELD_WHEN_FULL:
-        return (int64_t)j->row->running_count > job_slots(j);
+        return (int64_t)j->row->running_count > job_slots(j, slots_of(j->row->server, j->to));
     default:
         return true;
     }

@@ -143,6 +143,7 @@ usec_t schedule_interactive_token(struct schedule_interactive *f, mono_t now)
     }
     if (f->alone && !f->after_abort) {
         smooth(&f->row->usual_token, took);
+        f->row->machine->slow.seen = (mono_t){0};
         smooth(&f->row->usual_size, (int64_t)f->size);
         /* later turns find most of their prompt in the server's cache, and tell too little */
         double pace = f->first_turn && f->size >= PACE_LEAST ? (double)took / (double)f->size : 0;
@@ -158,9 +159,9 @@ static void renew_holds(struct schedule *s, struct schedule_upstream *row, mono_
     list_each(node, &row->waiting)
     {
         struct schedule_job *j = list_item(node, struct schedule_job, node);
-        mono_t ended;
-        if (hold_is_over(s, j, now, &ended) && must_renew_hold(j)) {
-            j->renewed = mono_diff(now, ended) + j->policy->max_hold;
+        if (hold_is_over(j, now) && must_renew_hold(j)) {
+            j->renewed = mono_diff(now, j->hold_ends) + j->policy->max_hold;
+            set_hold(s, j);
         }
     }
 }

@@ -68,6 +68,15 @@ static struct schedule_upstream *row_make(struct schedule *s, struct server *ser
     return row;
 }
 
+static void row_move(struct schedule_upstream *row, struct machine *to)
+{
+    struct machine *from = row->machine;
+    row->machine = to;
+    if (from != NULL && from != to) {
+        from->slow.seen = to->slow.seen = (mono_t){0};
+    }
+}
+
 struct schedule_upstream *row_of(struct schedule *s, const struct upstream_settings *to)
 {
     struct server *server = server_of(s->servers, to);
@@ -79,7 +88,7 @@ struct schedule_upstream *row_of(struct schedule *s, const struct upstream_setti
     /* a reload may have moved it: what is on it keeps the machine it began on until it is empty */
     if (row->machine == NULL || (row->running_count == 0 && list_empty(&row->waiting) &&
                                  row->machine->chats + row->machine->foreground == 0)) {
-        row->machine = machine_of(s, to->machine);
+        row_move(row, machine_of(s, to->machine));
     }
     return row;
 }

@@ -50,6 +50,7 @@ static void enqueue(struct schedule *s, struct schedule_job *j, mono_t now)
         j->row->waiting_count++;
     }
     list_append(&j->row->waiting, &j->node);
+    set_hold(s, j);
 }
 
 /* For a display before the next schedule_next(). */
@@ -77,6 +78,20 @@ void schedule_wait(struct schedule *s, struct schedule_job *j, mono_t now)
     note_why(s, j, now);
 }
 
+/* A wait was added to a turn: the holds of its other jobs end sooner. */
+static void set_holds_of_turn(struct schedule *s, struct hash_key turn)
+{
+    for (struct schedule_upstream *row = s->upstreams; row != NULL; row = row->next) {
+        list_each(node, &row->waiting)
+        {
+            struct schedule_job *j = list_item(node, struct schedule_job, node);
+            if (hash_key_eq(j->turn, turn)) {
+                set_hold(s, j);
+            }
+        }
+    }
+}
+
 static void leave_queue(struct schedule *s, struct schedule_job *j, mono_t now)
 {
     usec_t waited = mono_diff(now, j->since);
@@ -88,13 +103,13 @@ static void leave_queue(struct schedule *s, struct schedule_job *j, mono_t now)
     j->held += j->swapping ? 0 : waited;
     if (!j->beside_reply && j->policy->cls == KIND_CLASS_BACKGROUND && !j->swapping) {
         turn_add(s, j->turn, waited, now);
+        set_holds_of_turn(s, j->turn);
     }
 }
 
 static void start(struct schedule *s, struct schedule_job *j, mono_t now)
 {
-    mono_t at;
-    bool over = hold_is_over(s, j, now, &at);
+    bool over = hold_is_over(j, now);
     leave_queue(s, j, now);
     j->forced = j->forced || over; /* to give way again would gain nothing */
     j->why = SCHEDULE_FREE;
@@ -195,7 +210,7 @@ size_t schedule_position(const struct schedule *s, const struct schedule_job *j)
 }
 
 /* What a job waited for a swap of models does not count towards its hold. */
-static void note_swap(struct schedule_job *j, mono_t now)
+static void note_swap(const struct schedule *s, struct schedule_job *j, mono_t now)
 {
     if (j->to->one_model && waits_for_model(j, now)) {
         j->swapping = true;
@@ -203,6 +218,7 @@ static void note_swap(struct schedule_job *j, mono_t now)
         j->swapping = false;
         j->waited += mono_diff(now, j->since);
         j->since = now;
+        set_hold(s, j);
     }
 }
 
@@ -215,7 +231,7 @@ struct schedule_job *schedule_next(struct schedule *s, mono_t now, usec_t *due)
         {
             struct schedule_job *j = list_item(node, struct schedule_job, node);
             mono_t until;
-            note_swap(j, now);
+            note_swap(s, j, now);
             j->why = decide(s, j, now, &until);
             usec_t left = until.us == 0 ? -1 : mono_diff(until, now);
             if (j->why == SCHEDULE_FREE) {
@@ -332,6 +348,7 @@ enum schedule_why schedule_look(struct schedule *s, const struct schedule_job *j
     probe.state = SCHEDULE_WAITING; /* so that what its turn has spent counts */
     probe.row = row_of(s, j->to);
     probe.since = now;
+    set_hold(s, &probe);
     probe.not_before = (mono_t){0};
     if (probe.beside_reply && !probe.elsewhere && !chat_is_here(s, &probe)) {
         probe.not_before = (mono_t){now.us + j->policy->first_turn_wait};

@@ -52,6 +52,10 @@ struct machine {
     mono_t quiet_since;       /* the last interactive request ended; zero: there was none */
     mono_t goes_on_until;
     mono_t active; /* anything ended last; zero: nothing did */
+    struct {
+        mono_t seen; /* when it was found; zero: not since it changed */
+        usec_t usual;
+    } slow; /* the usual time to a first token at one time, for all jobs of a decision */
 };
 
 struct schedule_upstream {
@@ -124,8 +128,10 @@ void turn_add(struct schedule *s, struct hash_key turn, usec_t waited, mono_t no
  * alone). */
 enum schedule_why decide(struct schedule *s, const struct schedule_job *j, mono_t now,
                          mono_t *until);
-/* Whether max_hold is over; *at: when it will be. */
-bool hold_is_over(const struct schedule *s, const struct schedule_job *j, mono_t now, mono_t *at);
+/* Sets when max_hold is over, after a change of what it depends on. */
+void set_hold(const struct schedule *s, struct schedule_job *j);
+/* Whether max_hold is over. */
+bool hold_is_over(const struct schedule_job *j, mono_t now);
 /* Of a job whose hold is over: whether it is renewed, since chats have every slot that the job's
  * server says it has, for the first time. */
 bool must_renew_hold(const struct schedule_job *j);

@@ -199,6 +199,56 @@ static void an_abort_counts_at_once(void **state)
     end(s);
 }
 
+static void a_wait_of_a_turn_ends_the_holds_of_its_others(void **state)
+{
+    (void)state;
+    struct schedule *s = begin();
+    struct upstream_settings a = upstream(here, one, 1);
+    struct kind_policy tags = kind(KIND_CLASS_BACKGROUND, 5);
+    struct schedule_job j = job(&a, &tags), k = j, last = j;
+    struct schedule_interactive f = chat(&a);
+    j.turn = k.turn = key(5);
+    last.turn = key(6);
+    schedule_interactive_began(s, &f, at(0));
+    schedule_wait(s, &j, at(0));
+    schedule_wait(s, &k, at(0));
+    schedule_wait(s, &last, at(0));
+    due_in(s, 12, 8);
+    schedule_end(s, &j, at(12), false);
+    next_is(s, 12, &k); /* 12 s of 20 were spent, and 12 s are over */
+    schedule_end(s, &k, at(13), false);
+    due_in(s, 13, 7);
+    schedule_end(s, &last, at(14), false);
+    schedule_interactive_ended(s, &f, at(14), false);
+    end(s);
+}
+
+/* How slow a machine is, is found once for all jobs of a decision: it may change within that time. */
+static void a_machine_is_as_slow_as_its_last_first_token(void **state)
+{
+    (void)state;
+    struct schedule *s = begin();
+    struct upstream_settings a = upstream(here, one, 1), b = upstream(other, one, 1);
+    struct kind_policy tags = kind(KIND_CLASS_BACKGROUND, 5);
+    struct schedule_job j = job(&b, &tags);
+    struct schedule_interactive f = chat(&a);
+    schedule_interactive_began(s, &f, at(0));
+    (void)schedule_interactive_token(&f, at(2));
+    schedule_wait(s, &j, at(2));
+    schedule_interactive_ended(s, &f, at(3), false);
+    due_in(s, 3, 3);
+    f = chat(&a);
+    schedule_interactive_began(s, &f, at(3));
+    (void)schedule_interactive_token(&f, at(3));
+    schedule_interactive_ended(s, &f, at(3), false);
+    due_in(s, 3, 2.5);
+    a.machine = other; /* it was moved */
+    (void)schedule_look_machine(s, &a, at(3));
+    due_in(s, 3, 1);
+    schedule_end(s, &j, at(4), false);
+    end(s);
+}
+
 static void a_requeued_task_goes_on_with_its_budget(void **state)
 {
     (void)state;
@@ -472,6 +522,8 @@ int main(void)
         cmocka_unit_test(a_hold_ends_beside_the_chat_elsewhere),
         cmocka_unit_test(the_latest_turns_are_remembered),
         cmocka_unit_test(an_abort_counts_at_once),
+        cmocka_unit_test(a_wait_of_a_turn_ends_the_holds_of_its_others),
+        cmocka_unit_test(a_machine_is_as_slow_as_its_last_first_token),
         cmocka_unit_test(a_requeued_task_goes_on_with_its_budget),
         cmocka_unit_test(the_resident_models_tasks_go_together),
         cmocka_unit_test(another_users_query_says_nothing_of_my_title),

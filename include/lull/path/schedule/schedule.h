@@ -129,6 +129,7 @@ struct schedule_job {
     enum schedule_state state;
     enum schedule_why why;
     mono_t born, since; /* first queued; it waits, or runs */
+    mono_t hold_ends;   /* of a waiting job: max_hold is over */
     mono_t not_before;  /* of a first turn: zero once its chat has come */
     usec_t waited;      /* in earlier waits */
     usec_t held;        /* of that, what counts towards max_hold */
