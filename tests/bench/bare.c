@@ -1,8 +1,9 @@
 /* bare.c: what a benchmark needs beside lull, in one thread over epoll.
  *
- * usage: bench_bare table AT    the limit of a cache: a body is hashed, looked up, compared, and
+ * usage: bench_bare table AT [SLOTS]
+ *                               the limit of a cache: a body is hashed, looked up, compared, and
  *                               its answer is sent. Nothing is parsed but the length; a body that
- *                               is not there is put in.
+ *                               is not there is put in. More SLOTS than bodies; else 262144.
  *        bench_bare model AT    a model server: a task is answered at once, whole or as events as
  *                               it asks; a chat by CHUNKS chunks, one a millisecond. The content of
  *                               a chunk is the time at which it is sent (CLOCK_MONOTONIC, ns).
@@ -22,7 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CONNS = 1024, ROOM = 64 * 1024, SLOTS = 1 << 18, CHUNKS = 40, EVENTS = 64 };
+enum { CONNS = 1024, ROOM = 64 * 1024, CHUNKS = 40, EVENTS = 64 };
 
 struct conn {
     int chunks; /* of a chat that are still to be sent */
@@ -38,6 +39,7 @@ struct row {
 
 static struct conn *conns[CONNS];
 static struct row *rows;
+static size_t slots = 1 << 18;
 static struct hash_secret secret;
 static int streams;
 static bool is_model;
@@ -94,10 +96,10 @@ static void send_chunk(int fd, const char *event)
 static void look_up(struct span body)
 {
     struct hash_key key = hash_key_of(&secret, body);
-    size_t at = key.lo % SLOTS;
+    size_t at = key.lo % slots;
     while (rows[at].body != NULL && !(hash_key_eq(rows[at].key, key) &&
                                       span_eq(span_make(rows[at].body, rows[at].len), body))) {
-        at = (at + 1) % SLOTS;
+        at = (at + 1) % slots;
     }
     if (rows[at].body == NULL) {
         rows[at] = (struct row){key, body.len, mem_new(body.len)};
@@ -247,12 +249,14 @@ int main(int argc, char **argv)
 {
     struct epoll_event events[EVENTS];
     int64_t last = 0;
-    if (argc != 3 || (strcmp(argv[1], "table") != 0 && strcmp(argv[1], "model") != 0)) {
-        fprintf(stderr, "usage: bench_bare table|model PORT|SOCKET\n");
+    slots = argc == 4 ? strtoul(argv[3], NULL, 10) : slots;
+    if (argc < 3 || argc > 4 || slots == 0 ||
+        (strcmp(argv[1], "table") != 0 && strcmp(argv[1], "model") != 0)) {
+        fprintf(stderr, "usage: bench_bare table|model PORT|SOCKET [SLOTS]\n");
         return 2;
     }
     is_model = strcmp(argv[1], "model") == 0;
-    rows = mem_new(SLOTS * sizeof *rows);
+    rows = mem_new(slots * sizeof *rows);
     require_ok(hash_secret_generate(&secret));
     int listener = listen_on(argv[2]);
     int epoll = epoll_create1(0);

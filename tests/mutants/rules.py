@@ -600,6 +600,14 @@ mutant(R, "the checksum covers the value", RECORD, "return head->checksum == rec
        "return ERR_OK;", FAULTS)
 mutant(R, "the rest of a value has its own", RECORD, "return rest == 0 ||", "return rest != UINT64_MAX ||", FAULTS)
 mutant(R, "records are cut so that pages are full", RECORD, "if (total <= STORE_LEAF || total >= STORE_RUN) {", "if (total > 0) {", ROOM)
+TOUCHES = "sidecar/path/cache/touches.c"
+mutant(R, "hits wait in a table of a fixed size", TOUCHES, "t->room < CACHE_TOUCHES_ROOM && ", "", RECORDS)
+mutant(R, "what it has no row for is not counted", TOUCHES, "if (row->hits == 0 && is_full(t)) {", "if (row->hits == UINT64_MAX) {", RECORDS)
+mutant(R, "a few hits are written at a time", TOUCHES, "t->count > 0 && taken < most;", "t->count > 0;", RECORDS)
+mutant(R, "a row that leaves hides no other", TOUCHES, "    close_gap(t, t->next);\n", "    (void)close_gap;\n", RECORDS)
+mutant(R, "and all have their turn", TOUCHES, "t->next = (t->next + 1) & (t->room - 1);\n        if (row->hits > 0) {",
+       "t->next = (t->next + 1) & (t->room / 2 - 1);\n        if (row->hits > 0) {", RECORDS)
+mutant(R, "a commit of touches is bounded", "sidecar/path/store/jobs.c", "return job->kind == STORE_TOUCH ?", "return job->kind == STORE_REMOVE ?", STORE)
 mutant(R, "what was hit is spared", CHANGE, "row.chance = 1;", "row.chance = 0;", STORE)
 mutant(R, "once", CHANGE, "int rc = 0;\n    if (*spared) {", "int rc = 0;\n    if (*spared && c->s == NULL) {", STORE)
 mutant(R, "with its exact record", CHANGE, "(at->table == STORE_ANSWER || leads_to_younger(c, at->position, value)) &&",

@@ -45,6 +45,15 @@ static inline bool hash_key_eq(struct hash_key a, struct hash_key b)
     return a.hi == b.hi && a.lo == b.lo;
 }
 
+/* Half a key as a number that compares as its bytes in memory do. */
+static inline uint64_t hash_half_order(uint64_t half)
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    half = __builtin_bswap64(half);
+#endif
+    return half;
+}
+
 /* 32 hex digits and a terminator. */
 void hash_key_hex(struct hash_key key, char out[HASH_KEY_HEX + 1]);
 /* ERR_INVALID unless exactly 32 hex digits. */

@@ -341,7 +341,7 @@ enum err cache_store_exact(struct cache *c, const struct cache_key *key, struct 
 _Static_assert((int)CACHE_NOTE_NAME == STORE_NOTE_NAME && (int)CACHE_NOTE_MAX == STORE_NOTE_MAX,
                "the notes of the cache are those of the store");
 
-static void note_done(struct store_job *job, enum err result, uint64_t count)
+void cache_job_done(struct store_job *job, enum err result, uint64_t count)
 {
     (void)result;
     (void)count;
@@ -358,7 +358,7 @@ enum err cache_store_note(struct cache *c, const char *name, struct span value, 
     job->value.max = STORE_NOTE_MAX;
     job->expires = expires;
     job->now = loop_wall(c->loop);
-    job->done = note_done;
+    job->done = cache_job_done;
     int len = snprintf(job->name, sizeof job->name, "%s", name);
     require(len > 0 && (size_t)len < sizeof job->name);
     e = buf_append_span(&job->value, value);

@@ -10,7 +10,9 @@ enum {
     CACHE_PENDING_MAX = 4096,
     CACHE_PENDING_BYTES = 32 * 1024 * 1024,
     CACHE_PENDING_BUCKETS = 1024,
-    CACHE_TOUCHES_MAX = 32 * 1024, /* rows for answer records whose hits wait to be written: 1 MB */
+    CACHE_TOUCHES_ROOM = 8 * 1024, /* for answer records whose hits wait to be written: 256 KB, */
+    CACHE_TOUCHES_MAX = CACHE_TOUCHES_ROOM / 2, /* of which so many rows are taken */
+    CACHE_TOUCHES_JOB = 512,                    /* rows that are written at a time */
     CACHE_LIST_ROWS = 4096,
     CACHE_EXACT_MIDDLE = 128, /* an exact record with more text of its own has a SHA-256 */
 };
@@ -96,6 +98,7 @@ size_t pending_answers(const struct pending_table *t, struct store_job **out);
 struct touches {
     struct store_touch *rows; /* NULL while room is 0 */
     size_t room, count;       /* room: a power of two */
+    size_t next;              /* where the next job begins */
 };
 
 struct cache {
@@ -117,10 +120,15 @@ struct cache {
     struct figure_times commits;
 };
 
+/* ---- cache.c ---- */
+/* For jobs whose result changes nothing. */
+void cache_job_done(struct store_job *job, enum err result, uint64_t count);
+
 /* ---- touches.c ---- */
-/* Queues the counted hits, and a sweep of expired records. */
-void cache_flush_touches(struct cache *c);
-/* Counts a hit of an answer record, in memory. */
+/* Queues the hits of at most so many records. */
+void cache_write_touches(struct cache *c, size_t most);
+/* Counts a hit of an answer record, in memory. With CACHE_TOUCHES_MAX records waiting, another one's
+ * is not counted. */
 void cache_touch(struct cache *c, struct hash_key key, int64_t seq);
 /* Its hits that are not written yet. */
 uint64_t cache_touched_hits(const struct cache *c, struct hash_key key, int64_t seq);

@@ -111,10 +111,21 @@ static void on_wake(void *ctx)
     collect(ctx);
 }
 
+static void sweep_expired(struct cache *c)
+{
+    if (c->store != NULL && store_stats(c->store).entries > 0) {
+        struct store_job *sweep = store_job_new(STORE_SWEEP);
+        sweep->now = loop_wall(c->loop);
+        sweep->done = cache_job_done;
+        store_submit(c->store, sweep);
+    }
+}
+
 static void on_touch(void *ctx)
 {
     struct cache *c = ctx;
-    cache_flush_touches(c);
+    cache_write_touches(c, CACHE_TOUCHES_JOB);
+    sweep_expired(c);
     loop_timer_start(c->touch, TOUCH);
 }
 
@@ -146,7 +157,7 @@ void cache_destroy(struct cache *c)
     if (c == NULL) {
         return;
     }
-    cache_flush_touches(c);
+    cache_write_touches(c, SIZE_MAX);
     store_close(c->store);
     pending_drop_if(&c->pending, is_any, NULL);
     loop_timer_destroy(c->retry);

@@ -1,18 +1,29 @@
-/* touches.c: hits of answer records, counted in memory and written every few seconds: one change of a
- * record's row for all hits of those seconds. The rows are those of the jobs (struct store_touch), in
- * a table with open addressing; a row without hits is free. At its largest size a full table is
- * written at once.
+/* touches.c: hits of answer records, counted in memory and written a few at a time: one change of a
+ * record's row for all hits since the last one. The rows are those of the jobs (struct store_touch),
+ * in a table with open addressing; a row without hits is free.
+ *
+ * A written row costs the writer a page of the file, and a client can hit as many records as there
+ * are. So every few seconds one job is written, and what comes beyond the full table is not counted:
+ * eviction then knows a part of what was hit, most likely what is hit most. The rows stand in the
+ * order of the keys on disk, and a job takes the next ones in that order: the fuller the table, the
+ * fewer pages have the rows of one job.
  */
 #include "path/cache/cache_priv.h"
 
 #include <stdlib.h>
 
-enum { FIRST_ROOM = 256, JOB_ROWS = 1024 };
+enum { FIRST_ROOM = 256 };
+
+/* Where the row of a key is if no other took its place; room is a power of two. */
+static size_t home_of(struct hash_key key, size_t room)
+{
+    return (size_t)(hash_half_order(key.hi) >> 32) * room >> 32;
+}
 
 /* The row of a record, or the free one that it would take. */
 static struct store_touch *row_of(const struct touches *t, struct hash_key key, int64_t seq)
 {
-    size_t at = key.lo & (t->room - 1);
+    size_t at = home_of(key, t->room);
     while (t->rows[at].hits > 0 && !(hash_key_eq(t->rows[at].key, key) && t->rows[at].seq == seq)) {
         at = (at + 1) & (t->room - 1);
     }
@@ -22,7 +33,8 @@ static struct store_touch *row_of(const struct touches *t, struct hash_key key, 
 /* false: no memory, and nothing has changed. */
 static bool touches_grow(struct touches *t)
 {
-    struct touches new = {.room = t->room == 0 ? FIRST_ROOM : 2 * t->room, .count = t->count};
+    struct touches new = {
+        .room = t->room == 0 ? FIRST_ROOM : 2 * t->room, .count = t->count, .next = 2 * t->next};
     new.rows = calloc(new.room, sizeof *new.rows);
     if (new.rows == NULL) {
         return false;
@@ -43,64 +55,71 @@ void touches_free(struct touches *t)
     *t = (struct touches){0};
 }
 
-static void free_job(struct store_job *job, enum err result, uint64_t count)
+/* Puts the rows from a freed one on, up to the next free one, where a look-up finds them. */
+static void close_gap(struct touches *t, size_t at)
 {
-    (void)result;
-    (void)count;
-    store_job_free(job);
+    for (; t->rows[at].hits > 0; at = (at + 1) & (t->room - 1)) {
+        struct store_touch row = t->rows[at];
+        t->rows[at].hits = 0;
+        *row_of(t, row.key, row.seq) = row;
+    }
 }
 
-static void submit(struct cache *c, struct store_job *job)
-{
-    job->done = free_job;
-    store_submit(c->store, job);
-}
-
-/* A job with the next rows with hits, from *at on; NULL: no memory. */
-static struct store_job *next_job(const struct touches *t, size_t *at)
+/* Takes the next rows out of the table, `count` of them, which there are. NULL: no memory. */
+static struct store_job *take_job(struct touches *t, size_t count)
 {
     struct store_job *job = store_job_new(STORE_TOUCH);
-    job->value.max = (t->count < JOB_ROWS ? t->count : JOB_ROWS) * sizeof *t->rows;
+    job->value.max = count * sizeof *t->rows;
     if (buf_reserve(&job->value, job->value.max) != ERR_OK) {
         store_job_free(job);
         return NULL;
     }
-    for (; *at < t->room && job->value.len < job->value.max; (*at)++) {
-        if (t->rows[*at].hits > 0) {
-            require_ok(buf_append(&job->value, &t->rows[*at], sizeof *t->rows));
+    while (job->value.len < job->value.max) {
+        struct store_touch *row = &t->rows[t->next];
+        t->next = (t->next + 1) & (t->room - 1);
+        if (row->hits > 0) {
+            require_ok(buf_append(&job->value, row, sizeof *row));
+            row->hits = 0;
         }
     }
+    close_gap(t, t->next);
+    t->count -= count;
     return job;
 }
 
-/* What there is no memory for is not counted. */
-static void write_touches(struct cache *c)
+void cache_write_touches(struct cache *c, size_t most)
 {
     struct touches *t = &c->touches;
     struct store_job *job = NULL;
-    size_t at = 0;
-    while (t->count > 0 && c->store != NULL && (job = next_job(t, &at)) != NULL) {
-        t->count -= job->value.len / sizeof *t->rows;
-        submit(c, job);
+    for (size_t taken = 0; c->store != NULL && t->count > 0 && taken < most;
+         taken += CACHE_TOUCHES_JOB) {
+        job = take_job(t, t->count < CACHE_TOUCHES_JOB ? t->count : CACHE_TOUCHES_JOB);
+        if (job == NULL) {
+            break;
+        }
+        job->done = cache_job_done;
+        store_submit(c->store, job);
     }
-    touches_free(t);
+    if (c->store == NULL || t->count == 0) {
+        touches_free(t);
+    }
 }
 
 static bool is_full(const struct touches *t)
 {
-    return t->count >= t->room / 4 * 3;
+    return t->count >= t->room / 2;
 }
 
 void cache_touch(struct cache *c, struct hash_key key, int64_t seq)
 {
     struct touches *t = &c->touches;
-    if (is_full(t) && (t->room == CACHE_TOUCHES_MAX || !touches_grow(t))) {
-        write_touches(c);
-    }
-    if (t->room == 0 && !touches_grow(t)) {
+    if (is_full(t) && t->room < CACHE_TOUCHES_ROOM && !touches_grow(t) && t->room == 0) {
         return;
     }
     struct store_touch *row = row_of(t, key, seq);
+    if (row->hits == 0 && is_full(t)) {
+        return;
+    }
     if (row->hits == 0) {
         *row = (struct store_touch){.key = key, .seq = seq};
         t->count++;
@@ -111,14 +130,4 @@ void cache_touch(struct cache *c, struct hash_key key, int64_t seq)
 uint64_t cache_touched_hits(const struct cache *c, struct hash_key key, int64_t seq)
 {
     return c->touches.room == 0 ? 0 : row_of(&c->touches, key, seq)->hits;
-}
-
-void cache_flush_touches(struct cache *c)
-{
-    write_touches(c);
-    if (c->store != NULL && store_stats(c->store).entries > 0) {
-        struct store_job *sweep = store_job_new(STORE_SWEEP);
-        sweep->now = loop_wall(c->loop);
-        submit(c, sweep);
-    }
 }

@@ -20,6 +20,13 @@ void store_job_free(struct store_job *job)
     free(job);
 }
 
+/* A touched row is in a page of its own, most often: that is what its commit holds in memory. */
+size_t store_job_weight(const struct store_job *job)
+{
+    return job->kind == STORE_TOUCH ? job->value.len / sizeof(struct store_touch) * STORE_PAGE
+                                    : job->value.len;
+}
+
 /* Whether the writer has something to do that it would not find at the end of its wait: the first
  * job, a group that is full, or one that a client waits for. */
 static bool must_wake_writer(const struct store *s)
@@ -39,7 +46,7 @@ void store_submit(struct store *s, struct store_job *job)
     }
     s->last = job;
     s->queued++;
-    s->queued_bytes += job->value.len;
+    s->queued_bytes += store_job_weight(job);
     /* a client of the control socket waits for a removal */
     s->hurry = s->hurry || job->kind == STORE_REMOVE || job->kind == STORE_PURGE;
     bool wake = must_wake_writer(s);

@@ -55,11 +55,8 @@ static int compare_keys(const MDB_val *a, const MDB_val *b)
     }
     memcpy(&x, a->mv_data, sizeof x);
     memcpy(&y, b->mv_data, sizeof y);
-    uint64_t mine = x.hi != y.hi ? x.hi : x.lo, theirs = x.hi != y.hi ? y.hi : y.lo;
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-    mine = __builtin_bswap64(mine);
-    theirs = __builtin_bswap64(theirs);
-#endif
+    uint64_t mine = hash_half_order(x.hi != y.hi ? x.hi : x.lo);
+    uint64_t theirs = hash_half_order(x.hi != y.hi ? y.hi : y.lo);
     return (mine > theirs) - (mine < theirs);
 }
 

@@ -4,6 +4,10 @@
 
 #include "path/store/store_priv.h"
 
+/* jobs.c */
+/* About how many bytes of pages a job writes: the measure of a group. */
+size_t store_job_weight(const struct store_job *job);
+
 /* One write transaction, with the counters as they will be once it is committed. */
 struct change {
     struct store *s;

@@ -209,11 +209,11 @@ static struct store_job *dequeue_group(struct store *s)
     struct store_job *group = s->first;
     struct store_job *last = group;
     size_t count = 1;
-    size_t bytes = group->value.len;
+    size_t bytes = store_job_weight(group);
     while (!is_removal(group) && last->next != NULL && !is_removal(last->next) &&
            count < STORE_GROUP_JOBS && bytes < group_bytes(s)) {
         last = last->next;
-        bytes += last->value.len;
+        bytes += store_job_weight(last);
         count++;
     }
     s->first = last->next;

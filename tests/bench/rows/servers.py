@@ -136,6 +136,7 @@ class Bench:
         self.work.chmod(0o755)
         self.servers = []
         self.model = self.bare("model", 1)
+        self.upstream = f"http://127.0.0.1:{self.model.port}"
         return self
 
     def __exit__(self, *exc):
@@ -151,13 +152,14 @@ class Bench:
         self.servers.remove(server)
         server.stop()
 
-    def bare(self, role, core):
+    def bare(self, role, core, *slots):
         port = free_port()
-        return self.add(Server(pinned(core, BARE, role, port), port))
+        return self.add(Server(pinned(core, BARE, role, port, *slots), port))
 
-    def bare_on_socket(self):
-        path = str(self.work / "table.sock")
-        return self.add(Server(pinned(0, BARE, "table", path), None, path=path))
+    def bare_on_socket(self, role="table", core=0, path=None):
+        path = str(path or self.work / f"{role}.sock")
+        pathlib.Path(path).unlink(missing_ok=True)
+        return self.add(Server(pinned(core, BARE, role, path), None, path=path))
 
     def nginx(self):
         port, chats, work = free_port(), free_port(), self.work
@@ -185,7 +187,7 @@ class Bench:
         data.mkdir(exist_ok=True, parents=True)
         path = f"{work}/{name}.sock"
         first = ["chrt", "-f", "1"] if alone and os.geteuid() == 0 else []
-        server = Server(pinned(0, *first, LULLD, "-c", "/dev/null", "--upstream", f"http://127.0.0.1:{self.model.port}", "--listen",
+        server = Server(pinned(0, *first, LULLD, "-c", "/dev/null", "--upstream", self.upstream, "--listen",
                                f"127.0.0.1:{port}", "--listen", f"unix:{path}", "--data-dir", data, "--control", work / f"{name}.control"),
                         port, path=path, env=clean_environment(**{"LULL_UPSTREAM_DEFAULT_SLOTS": "0", **{
                             f"LULL_{key}": value for key, value in options.items()}}), stderr=open(work / f"{name}.log", "w"))

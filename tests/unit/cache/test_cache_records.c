@@ -456,7 +456,7 @@ static void pending_answers_are_listed_and_counted(void **state)
     assert_int_equal(one.hits, 2);
     cache_remove(c, key(c, "f").hash, on_removed, NULL);
     assert_int_equal(cache_get(c, key(c, "f").hash, on_listed, &one), ERR_NOT_FOUND);
-    cache_flush_touches(c);
+    cache_write_touches(c, SIZE_MAX);
     cache_hold_writer(c, false);
     cache_flush(c);
     cache_flush(c);
@@ -488,7 +488,8 @@ static uint64_t hits_of_each(struct cache *c)
     return each;
 }
 
-/* More records than the table of hits has room for at first, hit in turn; and beyond its end. */
+/* More records than the table of hits has room for at first, hit in turn, and more than one job
+ * writes. */
 static void hits_of_many_records_are_counted(void **state)
 {
     enum { N = 3000, ROUNDS = 3 };
@@ -506,16 +507,64 @@ static void hits_of_many_records_are_counted(void **state)
         expect(c, key(c, name), CACHE_HIT, "a");
     }
     assert_int_equal(hits_of_each(c), ROUNDS);
-    cache_flush_touches(c);
-    cache_flush(c);
-    assert_int_equal(hits_of_each(c), ROUNDS);
-    for (int64_t i = 0; i < 2 * CACHE_TOUCHES_MAX; i++) { /* of records that are not there */
-        cache_touch(c, (struct hash_key){.lo = (uint64_t)i}, i);
+    size_t left = N;
+    while (left > 0) {
+        assert_int_equal(c->touches.count, left);
+        cache_write_touches(c, 1);
+        cache_flush(c);
+        assert_int_equal(hits_of_each(c), ROUNDS);
+        left -= left < CACHE_TOUCHES_JOB ? left : CACHE_TOUCHES_JOB;
     }
-    assert_true(c->touches.count <= CACHE_TOUCHES_MAX);
-    cache_flush_touches(c);
-    cache_flush(c);
-    assert_int_equal(hits_of_each(c), ROUNDS);
+    assert_null(c->touches.rows);
+    cache_destroy(c);
+}
+
+/* Key n of many, spread as hashes are. */
+static struct hash_key nth_key(uint64_t n)
+{
+    return (struct hash_key){.hi = n * 0x9E3779B97F4A7C15U, .lo = n};
+}
+
+static void expect_all_rows_found(const struct cache *c)
+{
+    for (size_t i = 0; i < c->touches.room; i++) {
+        const struct store_touch *row = &c->touches.rows[i];
+        if (row->hits > 0) {
+            assert_int_equal(cache_touched_hits(c, row->key, row->seq), row->hits);
+        }
+    }
+}
+
+/* Hits of more records than the table has rows for: those in it are counted, and each is written in
+ * its turn, whatever comes in between. */
+static void the_table_of_hits_is_bounded(void **state)
+{
+    enum { TURNS = 3 * CACHE_TOUCHES_MAX / CACHE_TOUCHES_JOB }; /* a circle is twice the table */
+    (void)state;
+    struct cache *c = begin(false);
+    for (uint64_t n = 0; n < (uint64_t)2 * CACHE_TOUCHES_MAX; n++) {
+        cache_touch(c, nth_key(n), 1);
+        cache_touch(c, nth_key(0), 1);
+    }
+    assert_int_equal(c->touches.room, CACHE_TOUCHES_ROOM);
+    assert_int_equal(c->touches.count, CACHE_TOUCHES_MAX);
+    assert_int_equal(cache_touched_hits(c, nth_key(0), 1), 2 * CACHE_TOUCHES_MAX + 1);
+    assert_int_equal(cache_touched_hits(c, nth_key(CACHE_TOUCHES_MAX - 1), 1), 1);
+    assert_int_equal(cache_touched_hits(c, nth_key(CACHE_TOUCHES_MAX), 1), 0);
+    for (uint64_t turn = 0; turn < TURNS; turn++) {
+        cache_write_touches(c, CACHE_TOUCHES_JOB);
+        assert_int_equal(c->touches.count, CACHE_TOUCHES_MAX - CACHE_TOUCHES_JOB);
+        expect_all_rows_found(c);
+        for (uint64_t n = 0; n < CACHE_TOUCHES_JOB; n++) {
+            cache_touch(c, nth_key((turn + 10) * CACHE_TOUCHES_MAX + n), 1);
+        }
+        assert_int_equal(c->touches.count, CACHE_TOUCHES_MAX);
+    }
+    for (uint64_t n = 0; n < CACHE_TOUCHES_MAX; n++) {
+        assert_int_equal(cache_touched_hits(c, nth_key(n), 1), 0);
+    }
+    cache_write_touches(c, SIZE_MAX);
+    assert_null(c->touches.rows);
     cache_destroy(c);
 }
 
@@ -695,6 +744,7 @@ int main(void)
         CACHE_TEST(other_sizes_take_effect_and_nothing_pending_is_lost),
         CACHE_TEST(pending_answers_are_listed_and_counted),
         CACHE_TEST(hits_of_many_records_are_counted),
+        CACHE_TEST(the_table_of_hits_is_bounded),
         CACHE_TEST(an_exact_record_stands_for_its_own_bytes_only),
         CACHE_TEST(an_exact_record_holds_no_text_of_its_own),
         CACHE_TEST(an_exact_record_without_an_answer_is_not_kept),

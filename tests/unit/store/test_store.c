@@ -122,14 +122,22 @@ static void a_reader_between_readings_holds_up_one_commit(void **state)
     store_close(s);
 }
 
-static void touch_record(struct store *s, uint64_t n, int64_t seq, uint64_t hits)
+/* Hits of `count` records from n on. */
+static void submit_touches(struct store *s, uint64_t n, size_t count, int64_t seq, uint64_t hits)
 {
-    struct store_touch touch = {.key = key_of(n), .seq = seq, .hits = hits};
     struct store_job *job = store_job_new(STORE_TOUCH);
-    job->value.max = sizeof touch;
-    assert_int_equal(buf_append(&job->value, &touch, sizeof touch), ERR_OK);
+    job->value.max = count * sizeof(struct store_touch);
+    for (uint64_t i = n; i < n + count; i++) {
+        struct store_touch touch = {.key = key_of(i), .seq = seq, .hits = hits};
+        assert_int_equal(buf_append(&job->value, &touch, sizeof touch), ERR_OK);
+    }
     job->done = store_job_done;
     store_submit(s, job);
+}
+
+static void touch_record(struct store *s, uint64_t n, int64_t seq, uint64_t hits)
+{
+    submit_touches(s, n, 1, seq, hits);
     settle(s);
 }
 
@@ -396,6 +404,29 @@ static void hits_are_counted_beside_the_record(void **state)
     store_close(s);
 }
 
+/* A touched row takes a page of its commit's memory, and LMDB keeps the memory of its largest commit:
+ * so the touches of one are bounded. */
+static void touches_are_committed_a_few_at_a_time(void **state)
+{
+    enum { JOBS = 40, EACH = 512, COMMITS = JOBS * EACH * STORE_PAGE / STORE_GROUP_BYTES };
+    usec_t times[STORE_COMMIT_TIMES];
+    (void)state;
+    struct store *s = store_begin((int64_t)64 * SIZE);
+    put(s, STORE_ANSWER, 1, SPAN("v"), FAR);
+    settle(s);
+    (void)store_commit_times(s, times, STORE_COMMIT_TIMES);
+    store_hold(s, true);
+    for (int i = 0; i < JOBS; i++) {
+        submit_touches(s, (uint64_t)i * EACH, EACH, 1, 1);
+    }
+    store_hold(s, false);
+    settle(s);
+    assert_int_equal(store_results[0], JOBS + 1);
+    assert_int_equal(store_commit_times(s, times, STORE_COMMIT_TIMES), COMMITS);
+    assert_int_equal(record_of(s, 1).hits, 1);
+    store_close(s);
+}
+
 /* In these tests an alias is the number of its entry. */
 static bool number_of_entry(struct span value, struct hash_key *entry, int64_t *seq)
 {
@@ -596,6 +627,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(records_of_all_lengths_come_back_whole, store_setup,
                                         store_teardown),
         cmocka_unit_test_setup_teardown(hits_are_counted_beside_the_record, store_setup,
+                                        store_teardown),
+        cmocka_unit_test_setup_teardown(touches_are_committed_a_few_at_a_time, store_setup,
                                         store_teardown),
         cmocka_unit_test_setup_teardown(eviction_spares_what_was_hit, store_setup, store_teardown),
         cmocka_unit_test_setup_teardown(a_file_that_is_too_large_is_compacted_at_the_start,
