@@ -619,6 +619,7 @@ mutant(R, "nothing is tried while there is trouble", WRITER, "    if (s->trouble
 mutant(R, "trouble ends when the disk takes data", WRITER, "files_probe(s, s->failed_bytes) == 0;", "s->stop;", FAULTS)
 mutant(R, "and not before", WRITER, "check_files(s) && files_probe(s, s->failed_bytes) == 0;", "check_files(s);", FAULTS)
 mutant(R, "files that were removed are missed", FILES, "return (rc != 0 && (errno == ENOENT || errno == ENOTDIR)) ||", "return (rc > 0) ||", FAULTS)
+mutant(R, "files that come back are not written any more", WRITER, "!is_over(s) && check_files(s);", "check_files(s);", FAULTS)
 mutant(R, "only faults of the store leave a mark", FILES, "    return store_at_work > 0 ||", "    return signo > 0 ||", FAULTS)
 mutant(R, "those of its thread do", FILES, "    return store_at_work > 0 ||", "    return signo < 0 ||", FAULTS)
 MACHINES = ("unit.store.test_store_machines",)
@@ -696,13 +697,14 @@ mutant(R, "bad answers would not be kept", OBSERVED, "    dispatch_store(v->of->
        "    v->spec.kind = KIND_CONTEXT_COMPACTION;\n    dispatch_store(v->of->engine, &v->spec, &v->end);\n", SEEN)
 mutant(R, "equal requests share", OBSERVE, "struct observed *v = spec.join ? observed_find_equal(x->engine->observe, &spec) : NULL;",
        "struct observed *v = spec.join ? NULL : observed_find_equal(x->engine->observe, &spec);", SEEN)
-mutant(R, "a client that left shares nothing", OBSERVED, "if (!first && !r->client_gone) {", "if (!first) {", SEEN)
+mutant(R, "a client that left shares nothing", OBSERVED, "if (v == NULL || r->client_gone) {", "if (v == NULL) {", SEEN)
 mutant(R, "a superseded answer is not kept", OBSERVED, "if (v->state == OBSERVED_RUNNING || !observed_is_completion(v)) {",
        "if (v->state != OBSERVED_OVER) {", SEEN)
 mutant(R, "newer text supersedes", OBSERVED, "            observed_end(older);\n", "", SEEN)
 mutant(R, "virtual calls wait for chats", "sidecar/path/exchange/chat.c", "        observe_front_began(x->engine->observe, x);\n", "", SEEN)
 mutant(R, "and no longer than they are open", "sidecar/path/exchange/chat.c", "        observe_front_ended(x->engine->observe, x);\n", "", SEEN)
 mutant(R, "obsolete work waits no longer", "sidecar/path/exchange/chat.c", "            observe_moved_on(x->engine->observe, &whose, request);\n", "", SEEN)
+mutant(R, "an exchange leaves its virtual call however it ends", "sidecar/path/exchange/exchange.c", "    observe_left(x);\n", "", SEEN)
 mutant(R, "streamed tasks wait", "sidecar/path/exchange/engine.c", "        observe_passing(x);\n", "", SEEN)
 mutant(R, "virtual calls have a bound", OBSERVED, "if (o->count >= OBSERVED_MOST ||", "if (", SEEN)
 mutant(R, "an answer on the side has a bound", WATCH, "> WATCH_MAX) {", "> 64 * WATCH_MAX) {", SEEN)

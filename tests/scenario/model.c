@@ -1,11 +1,16 @@
 /* model.c: path/upstream as a model server that does what the test says; see world.h. */
 #include "scenario/world_priv.h"
 
+#include "support/fake_loop.h"
+
 #include "lull/path/dialect/chat_request.h"
 
 #include <cJSON.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 /* ---- the upstream contract, replaced ---- */
 
@@ -34,11 +39,35 @@ void upstream_pool_destroy(struct upstream_pool *pool)
     free(pool);
 }
 
+/* The request of a probe, at the daemon's own port, and what it says to that. */
+static void come_back(const struct upstream_call *c)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    char text[512];
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", c->pool->port);
+    const char *via = strstr(c->headers, "Via: ");
+    int n = snprintf(text, sizeof text, "GET %s HTTP/1.1\r\nHost: lull\r\n%.*s\r\n\r\n", c->target,
+                     via == NULL ? 0 : (int)strcspn(via, "\n"), via);
+    require(fd >= 0 && n > 0 && n < (int)sizeof text);
+    if (connect(fd, (struct sockaddr *)&address, sizeof address) == 0) { /* else it stops */
+        require(write(fd, text, (size_t)n) == n);
+        fake_loop_settle(c->pool->loop);
+    }
+    close(fd);
+}
+
 static void answer_probe(void *ctx)
 {
     struct upstream_call *c = ctx;
     char body[64];
-    snprintf(body, sizeof body, "{\"total_slots\":%d}", c->pool->slots);
+    bool asks_version = strcmp(c->target, "/api/version") == 0;
+    bool ollama = c->pool->probes == PROBES_OLLAMA && asks_version;
+    snprintf(body, sizeof body, ollama ? "{\"version\":\"0.6.%d\"}" : "{\"total_slots\":%d}",
+             c->pool->slots);
+    if (c->pool->probes == PROBES_LOOP) {
+        come_back(c);
+    }
     struct upstream_report report = {.result = UPSTREAM_DONE, .why = "", .got_head = true};
     if (c->pool->probes == PROBES_REFUSED) {
         report = (struct upstream_report){.result = UPSTREAM_UNREACHABLE, .why = "refused"};
@@ -47,7 +76,7 @@ static void answer_probe(void *ctx)
         call_free(c);
         return;
     }
-    bool knows = c->pool->slots > 0 && strcmp(c->target, "/props") == 0;
+    bool knows = ollama || (c->pool->slots > 0 && !asks_version);
     c->events->on_head(c->ctx, knows ? 200 : 404, SPAN("x"), NULL, 0, -1);
     (void)c->events->on_data(c->ctx, span_of(body));
     c->over = true;
@@ -55,11 +84,26 @@ static void answer_probe(void *ctx)
     call_free(c);
 }
 
+/* No buffer: they are what may get no memory (moves_memory.c). */
+static char *lines_of(const struct http_header *headers, size_t count)
+{
+    size_t size = 1, at = 0;
+    for (size_t i = 0; i < count; i++) {
+        size += headers[i].name.len + headers[i].value.len + 3;
+    }
+    char *lines = mem_new(size);
+    for (size_t i = 0; i < count; i++) {
+        const struct http_header *h = &headers[i];
+        at += (size_t)snprintf(lines + at, size - at, "%.*s: %.*s\n", (int)h->name.len, h->name.ptr,
+                               (int)h->value.len, h->value.ptr);
+    }
+    return lines;
+}
+
 struct upstream_call *upstream_start(struct upstream_pool *pool, const struct upstream_request *req,
                                      const struct upstream_events *events, void *ctx)
 {
     struct upstream_call *c = mem_new(sizeof *c);
-    struct buf lines = {.max = 1024 * 1024};
     c->pool = pool;
     c->events = events;
     c->ctx = ctx;
@@ -67,13 +111,7 @@ struct upstream_call *upstream_start(struct upstream_pool *pool, const struct up
     c->target = mem_strndup(req->target.ptr, req->target.len);
     c->body = mem_strndup(req->body.len > 0 ? req->body.ptr : "", req->body.len);
     c->upstream = mem_strdup(req->to->name);
-    for (size_t i = 0; i < req->header_count; i++) {
-        const struct http_header *h = &req->headers[i];
-        require(buf_printf(&lines, "%.*s: %.*s\n", (int)h->name.len, h->name.ptr, (int)h->value.len,
-                           h->value.ptr) == ERR_OK);
-    }
-    c->headers = mem_strndup(lines.len > 0 ? lines.data : "", lines.len);
-    buf_free(&lines);
+    c->headers = lines_of(req->headers, req->header_count);
     bool asks = strcmp(c->target, "/props") == 0 || strcmp(c->target, "/api/version") == 0;
     if (asks && strcmp(c->method, "GET") == 0) {
         c->probe = (struct loop_deferred){.fn = answer_probe, .ctx = c};

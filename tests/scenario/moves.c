@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SETS = 15 };
+enum { SETS = 17 };
 
 enum move {
     MOVE_ASK,
@@ -25,6 +25,7 @@ enum move {
     MOVE_PROBES,
     MOVE_RESTART,
     MOVE_DISK,
+    MOVE_MEMORY,
     MOVES
 };
 
@@ -93,6 +94,10 @@ static const char *const values[SETS][5] = {
      "upstream.default.breaker_failures=1", "server.body_timeout=2s"},
     {"upstream.other.api_key=", "upstream.default.api_key=k1", "server.max_buffered=64KB",
      "upstream.other.api_key=k2", "server.client_token="},
+    {"tasks.stale_if_error=0s", "tasks.stale_if_error=1h", "tasks.stale_if_error=1m",
+     "tasks.stale_if_error=1h", "tasks.ttl=1s"},
+    {"upstream.default.one_model=no", "upstream.default.one_model=yes",
+     "upstream.default.dialect=ollama", "upstream.default.dialect=ollama", "tasks.prefix=chat"},
 };
 
 static void draw_sets(struct game *g, const char *sets[SETS + 4])
@@ -127,7 +132,9 @@ static void let_time_pass(struct game *g)
                                    3 * USEC_PER_S,
                                    30 * USEC_PER_S};
     usec_t most = times[pick(g, pick(g, 4) == 0 ? 8 : 5)];
+    daemon_enter();
     world_pass(g->world, most / 8 * (1 + pick(g, 8)));
+    daemon_leave();
 }
 
 static void move_clock(struct game *g)
@@ -140,8 +147,8 @@ static void move_clock(struct game *g)
 static void set_probes(struct game *g)
 {
     static const enum world_probes how[] = {PROBES_ANSWERED, PROBES_ANSWERED, PROBES_MUTE,
-                                            PROBES_REFUSED};
-    world_probes(g->world, how[pick(g, 4)]);
+                                            PROBES_REFUSED,  PROBES_OLLAMA,   PROBES_LOOP};
+    world_probes(g->world, how[pick(g, 6)]);
     world_props(g->world, (int)pick(g, 5));
 }
 
@@ -156,6 +163,8 @@ static void restart(struct game *g)
     }
     people_look(g);
     people_forget(g);
+    models_forget(g);
+    disk_go_on();
     world_restart(g->world);
     put_handlers_back();
 }
@@ -200,6 +209,9 @@ static void play(struct game *g, enum move m)
     case MOVE_DISK:
         disk_move(g);
         break;
+    case MOVE_MEMORY:
+        memory_short(pick(g, 12));
+        break;
     case MOVES:
         break;
     }
@@ -208,9 +220,10 @@ static void play(struct game *g, enum move m)
 static enum move draw(struct game *g)
 {
     static const unsigned char shares[MOVES] = {
-        [MOVE_ASK] = 70,  [MOVE_SEND_ON] = 8, [MOVE_LEAVE] = 8,   [MOVE_MODEL] = 90,
-        [MOVE_TIME] = 48, [MOVE_LOOK] = 6,    [MOVE_RELOAD] = 4,  [MOVE_CONTROL] = 10,
-        [MOVE_CLOCK] = 4, [MOVE_PROBES] = 4,  [MOVE_RESTART] = 1, [MOVE_DISK] = 3};
+        [MOVE_ASK] = 68,  [MOVE_SEND_ON] = 8, [MOVE_LEAVE] = 8,   [MOVE_MODEL] = 88,
+        [MOVE_TIME] = 46, [MOVE_LOOK] = 6,    [MOVE_RELOAD] = 4,  [MOVE_CONTROL] = 10,
+        [MOVE_CLOCK] = 4, [MOVE_PROBES] = 5,  [MOVE_RESTART] = 1, [MOVE_DISK] = 5,
+        [MOVE_MEMORY] = 3};
     unsigned value = pick(g, 256);
     int m = 0;
     while (m < MOVES - 1 && value >= shares[m]) {
@@ -235,7 +248,8 @@ static size_t descriptors(void)
 
 void moves_play(const uint8_t *bytes, size_t len)
 {
-    struct game g = {.bytes = bytes, .len = len, .next_chat = FIRST_CHAT};
+    static struct game g;
+    g = (struct game){.bytes = bytes, .len = len, .next_chat = FIRST_CHAT};
     const char *sets[SETS + 4];
     size_t before = descriptors();
     log_setup(getenv("MOVES_LOG") != NULL ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR, LOG_FORMAT_TEXT);
@@ -249,6 +263,7 @@ void moves_play(const uint8_t *bytes, size_t len)
         play(&g, draw(&g));
     }
     disk_end(&g);
+    memory_is_back();
     models_end_all(&g);
     people_look(&g);
     people_check_end(&g);
@@ -259,9 +274,9 @@ void moves_play(const uint8_t *bytes, size_t len)
 
 const char *moves_counted(void)
 {
-    static const char *const names[MOVES] = {"ask",   "send on", "leave",   "model",
-                                             "time",  "look",    "reload",  "control",
-                                             "clock", "probes",  "restart", "disk"};
+    static const char *const names[MOVES] = {"ask",     "send on", "leave",   "model", "time",
+                                             "look",    "reload",  "control", "clock", "probes",
+                                             "restart", "disk",    "memory"};
     static char text[512];
     size_t at = 0;
     for (int m = 0; m < MOVES; m++) {

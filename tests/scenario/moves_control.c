@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static void check_json(const char *reply)
 {
@@ -21,6 +22,21 @@ static void check_json(const char *reply)
     }
 }
 
+/* What was purged is not served any more, once the purge is answered: the writer does it. */
+static void wait_for_purge(struct game *g, struct client *c, const char *line)
+{
+    bool titles = strstr(line, "kind=title") != NULL;
+    for (int i = 0; i < 1000 && !disk_stands() && !client_closed(c) && !client_answered(c); i++) {
+        usleep(200);
+        world_pass(g->world, 0);
+    }
+    if (strncmp(client_reply(c), "HTTP/1.1 200", 12) == 0 && strstr(line, "older") == NULL) {
+        for (int kind = 0; kind < ASK_KINDS; kind++) {
+            g->purges[kind] += !titles || kind == ASK_TITLE ? 1 : 0;
+        }
+    }
+}
+
 static void ask(struct game *g, const char *line, const char *body)
 {
     struct buf out = {.max = SIZE_MAX};
@@ -33,6 +49,9 @@ static void ask(struct game *g, const char *line, const char *body)
     if (strncmp(line, "GET /events", 11) != 0 && strncmp(line, "POST /compare", 13) != 0 &&
         strncmp(line, "POST /purge", 11) != 0 && strncmp(line, "DELETE", 6) != 0) {
         check_json(reply);
+    }
+    if (strncmp(line, "POST /purge", 11) == 0) {
+        wait_for_purge(g, c, line);
     }
     if (pick(g, 2) == 0) { /* else the connection stays, and what it waits for */
         client_close(c);

@@ -1,11 +1,14 @@
-/* moves_disk.c: what happens to the disk: it is full and has room again, the data file is removed, the
- * directory cannot be used. Nothing of it fails a request. */
+/* moves_disk.c: what happens to the disk: it is full and has room again, it stands still, bytes of stored
+ * answers change, the data file is removed, the directory cannot be used. Nothing of it fails a
+ * request, and no damaged answer is served. */
 #include "scenario/moves_priv.h"
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -13,11 +16,49 @@
 
 static atomic_bool full;
 
+/* While it stands, the thread that writes waits; the loop's never does. */
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t goes_on = PTHREAD_COND_INITIALIZER;
+static bool stands;
+static pthread_t loop_thread;
+
+static void wait_for_disk(void)
+{
+    pthread_mutex_lock(&mutex);
+    while (stands && !pthread_equal(pthread_self(), loop_thread)) {
+        pthread_cond_wait(&goes_on, &mutex);
+    }
+    pthread_mutex_unlock(&mutex);
+}
+
+bool disk_stands(void)
+{
+    return stands;
+}
+
+static void set_standing(bool now)
+{
+    pthread_mutex_lock(&mutex);
+    stands = now;
+    loop_thread = pthread_self();
+    pthread_cond_broadcast(&goes_on);
+    pthread_mutex_unlock(&mutex);
+}
+
+void disk_go_on(void)
+{
+    set_standing(false);
+}
+
 /* Of a file: sockets have all the room that they need. */
 static bool is_refused(int fd)
 {
     struct stat st;
-    if (!atomic_load(&full) || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+        return false;
+    }
+    wait_for_disk();
+    if (!atomic_load(&full)) {
         return false;
     }
     errno = ENOSPC;
@@ -64,10 +105,49 @@ static void unblock(struct game *g)
     g->blocked = false;
 }
 
+/* One byte of a record on disk is another one: of an answer, or of the request that led to it. */
+static void damage(struct game *g)
+{
+    const struct span mark = SPAN(" of q");
+    char path[256], byte;
+    struct stat st;
+    path_of(g, "/data.mdb", path);
+    FILE *f = fopen(path, "r+b");
+    unsigned which = pick(g, 16), behind = pick(g, 10);
+    if (f == NULL) {
+        return;
+    }
+    require(fstat(fileno(f), &st) == 0);
+    char *bytes = mem_new((size_t)st.st_size + 1);
+    struct span all = span_make(bytes, fread(bytes, 1, (size_t)st.st_size, f));
+    size_t found = SIZE_MAX;
+    for (size_t at = 0; which-- > 0 && (at = span_find(all, mark, at)) != SIZE_MAX; at++) {
+        found = at;
+    }
+    if (found != SIZE_MAX && found + behind < all.len) {
+        byte = (char)(bytes[found + behind] ^ (1 << pick(g, 8)));
+        require(fseek(f, (long)(found + behind), SEEK_SET) == 0 && fwrite(&byte, 1, 1, f) == 1);
+    }
+    free(bytes);
+    require(fclose(f) == 0);
+}
+
 void disk_move(struct game *g)
 {
     char file[256];
-    switch (pick(g, 6)) {
+    switch (pick(g, 12)) {
+    case 6:
+    case 7:
+    case 8:
+        damage(g);
+        break;
+    case 9:
+    case 10:
+        set_standing(true);
+        break;
+    case 11:
+        disk_go_on();
+        break;
     case 0:
     case 1:
         atomic_store(&full, true);
@@ -94,6 +174,7 @@ void disk_move(struct game *g)
 void disk_end(struct game *g)
 {
     atomic_store(&full, false);
+    disk_go_on();
     if (g->blocked) {
         unblock(g);
     }

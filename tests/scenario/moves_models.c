@@ -67,6 +67,29 @@ static void complete(struct game *g, const struct upstream_call *call, int subje
     snprintf(out, TEXT_SIZE, "%.*s", (int)(4 + pick(g, 40)), fits ? full + len : "");
 }
 
+static struct said *said_by(struct game *g, const struct upstream_call *call)
+{
+    size_t i = g->said_count;
+    while (i > 0 && g->said[i - 1].call != call) {
+        i--;
+    }
+    if (i == 0) {
+        enum ask_kind kind = kind_of_body(model_body(call));
+        require(g->said_count < SAID_MOST);
+        g->said[g->said_count++] =
+            (struct said){.call = call, .kind = kind, .purges = g->purges[kind]};
+        i = g->said_count;
+    }
+    return &g->said[i - 1];
+}
+
+void models_forget(struct game *g)
+{
+    for (size_t i = 0; i < g->said_count; i++) {
+        g->said[i].call = NULL;
+    }
+}
+
 /* The content of a good answer. */
 static void content_of(struct game *g, const struct upstream_call *call, char out[2 * TEXT_SIZE])
 {
@@ -89,10 +112,19 @@ static void content_of(struct game *g, const struct upstream_call *call, char ou
     if (kind == ASK_AUTOCOMPLETE) {
         complete(g, call, subject, user, text);
     } else {
-        snprintf(text, sizeof text, "%s of q%dq by %s.", kind_word(kind), subject, user);
+        size_t number = (size_t)(said_by(g, call) - g->said);
+        snprintf(text, sizeof text, "s%zus %s of q%dq by %s.", number, kind_word(kind), subject,
+                 user);
     }
     char *at = strstr(forms[kind], "%s");
     snprintf(out, 2 * TEXT_SIZE, "%.*s%s%s", (int)(at - forms[kind]), forms[kind], text, at + 2);
+}
+
+static void say(struct upstream_call *call, const char *text)
+{
+    daemon_enter();
+    model_data(call, text);
+    daemon_leave();
 }
 
 static void begin(struct upstream_call *call)
@@ -119,7 +151,7 @@ static void send_piece(struct upstream_call *call, const char *text)
         snprintf(line, sizeof line,
                  "{\"message\":{\"role\":\"assistant\",\"content\":%s},\"done\":false}\n", json);
     }
-    model_data(call, line);
+    say(call, line);
     cJSON_free(json);
     cJSON_Delete(string);
 }
@@ -157,7 +189,7 @@ static void flood(struct game *g, struct upstream_call *call)
     memset(line + at, '-', PIECE);
     snprintf(line + at + PIECE, 64, is_openai(call) ? "\"}}]}\n\n" : "\"},\"done\":false}\n");
     for (int i = 0; i < PIECES && model_open(call) && !model_held(call); i++) {
-        model_data(call, line);
+        say(call, line);
     }
     free(line);
 }
@@ -192,7 +224,10 @@ static void end_stream(struct game *g, struct upstream_call *call)
         ""};
     unsigned how = pick(g, 3) > 0 ? 0 : pick(g, 8);
     begin(call);
-    model_data(call, is_openai(call) ? openai[how] : ollama[how]);
+    struct said *said = said_by(g, call); /* JSON that has its end is whole at any length */
+    bool json = said->kind != ASK_EMOJI && said->kind < ASK_CONTEXT_COMPACTION;
+    said->whole = how == 0 || how == 1 || how == 3 || (how == 2 && json);
+    say(call, is_openai(call) ? openai[how] : ollama[how]);
     unsigned end = pick(g, 12);
     if (model_open(call) && (end > 1 || how == 6)) { /* else the transport stays open */
         (end == 2 ? model_close : model_end)(call);
@@ -208,7 +243,10 @@ static void answer(struct game *g, struct upstream_call *call)
     if (pick(g, 6) == 0) {
         snprintf(content, sizeof content, "%s", odd[pick(g, 5)]);
     }
+    said_by(g, call)->whole = true;
+    daemon_enter();
     model_answer(call, content);
+    daemon_leave();
 }
 
 /* A whole answer that is none of the API's, or an error. */

@@ -82,7 +82,7 @@ static bool is_unasked(const struct person *p)
 }
 
 /* Takes whole replies off what came. */
-static void look(struct person *p)
+static void look(struct game *g, struct person *p)
 {
     bool closed = client_closed(p->client);
     struct span text = span_of(client_reply(p->client));
@@ -96,7 +96,7 @@ static void look(struct person *p)
         if (r.status >= 200) {
             require(p->count > 0 || p->rest.len > 0 || r.status == 408);
             struct ask partial = {.kind = ASK_OTHER, .user = "none"};
-            reply_check(p->count > 0 ? a : &partial, &r);
+            reply_check(g, p->count > 0 ? a : &partial, &r);
             p->ends = span_eq_nocase(reply_field(r.head, "Connection"), SPAN("close"));
             p->count -= p->count > 0 ? 1 : 0;
             memmove(&p->asks[0], &p->asks[1], p->count * sizeof p->asks[0]);
@@ -125,17 +125,28 @@ static void look(struct person *p)
 
 /* ---- requests ---- */
 
-/* Some more of the same text, or another one. */
+static size_t typist_of(const struct ask *a)
+{
+    return strcmp(a->user, "ann") == 0 ? 1 : strcmp(a->user, "bob") == 0 ? 2 : 0;
+}
+
+/* Some more of the same text, or of what the same user typed last over any connection, or another
+ * one. */
 static void type_on(struct game *g, struct person *p, struct ask *a)
 {
-    if (p->text != 0 && p->typed < 70 && pick(g, 4) > 0) {
+    size_t who = typist_of(a);
+    unsigned how = pick(g, 8);
+    if (how > 4 && g->typing[who].subject != 0 && g->typing[who].typed < 70) {
+        p->text = g->typing[who].subject;
+        p->typed = g->typing[who].typed + pick(g, 12);
+    } else if (how > 1 && p->text != 0 && p->typed < 70) {
         p->typed += pick(g, 8);
     } else {
         p->text = a->subject;
         p->typed = 8 + pick(g, pick(g, 3) == 0 ? 60 : 30);
     }
-    a->subject = p->text;
-    a->typed = p->typed;
+    a->subject = g->typing[who].subject = p->text;
+    a->typed = g->typing[who].typed = p->typed;
 }
 
 static struct span body_of(struct game *g, struct person *p, struct ask *a)
@@ -176,6 +187,15 @@ static struct span body_of(struct game *g, struct person *p, struct ask *a)
         return span_of(text);
     }
     }
+}
+
+/* Names its model twice: readers differ in which one counts. */
+static struct span ambiguous(struct span body)
+{
+    static char text[8192];
+    int n = snprintf(text, sizeof text, "{\"model\":\"m\",%.*s", (int)body.len - 1, body.ptr + 1);
+    require(n > 0 && n < (int)sizeof text);
+    return span_make(text, (size_t)n);
 }
 
 /* Asks for another model, which is loaded first. */
@@ -259,6 +279,7 @@ static void add_one(struct game *g, struct person *p, struct buf *out)
                               : what < ASK_KINDS + 7 ? ASK_OTHER
                                                      : ASK_BAD};
     memcpy(a->user, p->user, sizeof a->user);
+    a->purges = a->kind < ASK_KINDS ? g->purges[a->kind] : 0;
     p->count++;
     if (a->kind == ASK_BAD) {
         buf_text(out, "%s", bad[pick(g, 4)]);
@@ -269,7 +290,8 @@ static void add_one(struct game *g, struct person *p, struct buf *out)
         return;
     }
     struct span body = body_of(g, p, a);
-    body = pick(g, 6) == 0 ? of_other_model(body) : body;
+    unsigned odd = pick(g, 12);
+    body = odd < 2 ? of_other_model(body) : odd == 2 && pick(g, 4) == 0 ? ambiguous(body) : body;
     buf_text(out, "POST %s HTTP/1.1\r\nHost: lull\r\nContent-Type: application/json\r\n",
              pick(g, 4) != 0 ? "/v1/chat/completions" : "/api/chat");
     add_headers(g, a, out);
@@ -283,6 +305,13 @@ static void add_request(struct game *g, struct person *p, struct buf *out)
     p->asks[p->count - 1].len = out->len - before;
 }
 
+static void send(struct person *p, const char *bytes, size_t len)
+{
+    daemon_enter();
+    client_try_send(p->client, bytes, len);
+    daemon_leave();
+}
+
 static struct person *one(struct game *g)
 {
     return &g->people[pick(g, PEOPLE)];
@@ -292,7 +321,7 @@ static void arrive(struct game *g, struct person *p)
 {
     static const char *const users[] = {"none", "ann", "bob", "ann"};
     if (p->client != NULL) {
-        look(p);
+        look(g, p);
     }
     if (p->client == NULL) {
         p->client = client_open(g->world);
@@ -305,7 +334,7 @@ static struct person *next_to_ask(struct game *g)
 {
     struct person *p = one(g);
     for (int tries = 0; tries < 3 && p->count > 0 && pick(g, 4) > 0; tries++) {
-        look(p);
+        look(g, p);
         p = p->count > 0 ? one(g) : p;
     }
     return p;
@@ -327,7 +356,7 @@ void people_ask(struct game *g)
     size_t now = pick(g, 16) == 0 ? pick(g, (unsigned)out.len + 1) : out.len;
     if (out.len > 0) {
         require(buf_append(&p->rest, out.data + now, out.len - now) == ERR_OK);
-        client_try_send(p->client, out.data, now);
+        send(p, out.data, now);
     }
     buf_free(&out);
 }
@@ -339,11 +368,11 @@ void people_send_on(struct game *g)
         p = p + 1 < g->people + PEOPLE ? p + 1 : g->people;
     }
     if (p->client != NULL) {
-        look(p); /* it may be closed */
+        look(g, p); /* it may be closed */
     }
     if (p->client != NULL && p->rest.len > 0) {
         size_t n = pick(g, 2) == 0 ? p->rest.len : pick(g, (unsigned)p->rest.len + 1);
-        client_try_send(p->client, p->rest.data, n);
+        send(p, p->rest.data, n);
         buf_consume(&p->rest, n);
     }
 }
@@ -355,7 +384,7 @@ void people_leave(struct game *g)
         return;
     }
     if (pick(g, 3) == 0) {
-        look(p); /* what came before is right */
+        look(g, p); /* what came before is right */
     }
     if (p->client != NULL) {
         client_close(p->client);
@@ -367,7 +396,7 @@ void people_look(struct game *g)
 {
     for (size_t i = 0; i < PEOPLE; i++) {
         if (g->people[i].client != NULL) {
-            look(&g->people[i]);
+            look(g, &g->people[i]);
         }
     }
 }

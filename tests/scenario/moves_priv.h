@@ -10,7 +10,15 @@
 
 #include <stdint.h>
 
-enum { PEOPLE = 8, PIPELINE = 6, SUBJECTS = 2, FIRST_CHAT = 100, TEXT_SIZE = 256 };
+enum {
+    PEOPLE = 8,
+    PIPELINE = 6,
+    SUBJECTS = 2,
+    FIRST_CHAT = 100,
+    TEXT_SIZE = 256,
+    SAID_MOST = 4096,
+    TYPISTS = 3
+};
 
 /* What is asked; the rows of kinds[] in moves_people.c are in this order. */
 enum ask_kind {
@@ -31,6 +39,14 @@ enum ask_kind {
     ASK_BAD,               /* refused, and the connection ends */
 };
 
+/* An answer, by the number that it says ("s12s"). */
+struct said {
+    const struct upstream_call *call; /* whose it is; NULL: that daemon has ended */
+    enum ask_kind kind;
+    size_t purges; /* of its kind, before it began */
+    bool whole;    /* it came to a good end: it may be kept */
+};
+
 struct game {
     struct world *world;
     const uint8_t *bytes;
@@ -39,6 +55,13 @@ struct game {
     int next_chat;
     int64_t wall; /* offset of the wall clock */
     bool blocked; /* a file stands where the data directory was */
+    struct said said[SAID_MOST];
+    size_t said_count;
+    size_t purges[ASK_KINDS]; /* that were answered */
+    struct {
+        int subject; /* 0: nothing */
+        size_t typed;
+    } typing[TYPISTS]; /* what each user typed last, over whichever connection */
 };
 
 /* A choice from 0 to n - 1; 0 where the bytes are used up. */
@@ -72,14 +95,15 @@ void people_forget(struct game *g);
 struct ask {
     enum ask_kind kind;
     int subject;
-    size_t typed; /* of a completion */
-    size_t len;   /* of the request's bytes */
-    bool head;    /* HEAD: the reply has no body */
+    size_t typed;  /* of a completion */
+    size_t len;    /* of the request's bytes */
+    size_t purges; /* of its kind, when it was written */
+    bool head;     /* HEAD: the reply has no body */
     char user[16];
 };
 
 /* Aborts where it cannot be the reply to a; reply_fail does, and says what was asked. */
-void reply_check(const struct ask *a, const struct reply *r);
+void reply_check(const struct game *g, const struct ask *a, const struct reply *r);
 _Noreturn void reply_fail(const struct ask *a, const struct reply *r, const char *what);
 
 /* ---- moves_models.c ---- */
@@ -88,11 +112,18 @@ _Noreturn void reply_fail(const struct ask *a, const struct reply *r, const char
 void models_move(struct game *g);
 /* Ends what is open, and what begins on the way. */
 void models_end_all(struct game *g);
+/* The daemon is started again: its calls are gone. */
+void models_forget(struct game *g);
 
 /* ---- moves_disk.c ---- */
 
-/* The disk is full or has room again; the data file, or its directory, goes or comes back. */
+/* The disk is full or has room again, or stands still; a record is damaged; the data file, or its
+ * directory, goes or comes back. */
 void disk_move(struct game *g);
+/* Whether it stands still: nothing is written until it goes on. */
+bool disk_stands(void);
+/* It goes on. Before what waits for the writer: the daemon's end. */
+void disk_go_on(void);
 /* All is well with it again. */
 void disk_end(struct game *g);
 
@@ -100,5 +131,16 @@ void disk_end(struct game *g);
 
 /* A request on the control socket, whole, and its reply. */
 void control_ask(struct game *g);
+
+/* ---- moves_memory.c ---- */
+
+/* One of the next large allocations of a buffer gets no memory: the one that `skip` others come
+ * before. Small ones end the process by design. */
+void memory_short(unsigned skip);
+/* All get memory again. */
+void memory_is_back(void);
+/* The daemon runs between these two; outside them it is the test that allocates. */
+void daemon_enter(void);
+void daemon_leave(void);
 
 #endif

@@ -119,12 +119,37 @@ static void check_completion(const struct ask *a, const struct reply *r, struct 
     }
 }
 
-void reply_check(const struct ask *a, const struct reply *r)
+/* What comes out of the cache was said whole, and not before the last purge that was answered when the
+ * request was written. */
+static void check_stored(const struct game *g, const struct ask *a, const struct reply *r,
+                         struct span text)
+{
+    struct span status = reply_field(r->head, "Cache-Status");
+    unsigned number = 0;
+    char end = '\0';
+    if (a->kind >= ASK_KINDS || span_find(status, SPAN("; hit"), 0) == SIZE_MAX) {
+        return;
+    }
+    for (size_t at = 0; (at = span_find(text, SPAN("s"), at)) != SIZE_MAX; at++) {
+        if (sscanf(text.ptr + at, "s%5u%c", &number, &end) == 2 && end == 's') {
+            if (number >= g->said_count || !g->said[number].whole) {
+                reply_fail(a, r, "a hit of an answer that was not whole");
+            }
+            if (g->said[number].purges < a->purges) {
+                reply_fail(a, r, "a hit of an answer from before a purge");
+            }
+        }
+    }
+}
+
+void reply_check(const struct game *g, const struct ask *a, const struct reply *r)
 {
     struct buf text = {.max = SIZE_MAX};
     content_of_reply(r, &text);
     check_names(a, r, buf_span(&text));
     check_completion(a, r, buf_span(&text));
+    require(buf_append_char(&text, '\0') == ERR_OK);
+    check_stored(g, a, r, span_make(text.data, text.len - 1));
     buf_free(&text);
     if (a->kind == ASK_BAD && r->status < 400) {
         reply_fail(a, r, "a bad request was served");

@@ -353,6 +353,26 @@ static void an_answer_that_is_too_long_is_not_kept(void **state)
     world_end(w);
 }
 
+/* It ends without a call of its own: nothing of it stays in its virtual call, which others share. */
+static void a_task_that_would_come_back_leaves_its_virtual_call(void **state)
+{
+    (void)state;
+    static const char part[] = "POST /v1/chat/completions HTTP/1.1\r\nHost: lull\r\n"
+                               "Content-Length: 9\r\n\r\n{";
+    const char *sets[] = {"tasks.mode=observe", "task.autocomplete.debounce=300ms", NULL};
+    struct world *w = world_begin(sets);
+    world_probes(w, PROBES_LOOP);
+    struct client *title = post(w, PATHS[0], ANN, ask_title("Hello", "Fine."));
+    assert_has(client_reply(complete(w, T1)), " 508 ");
+    client_send(client_open(w), part, sizeof part - 1); /* takes the memory of that exchange */
+    assert_has(client_reply(complete(w, T2)), " 508 "); /* newer text */
+    model_answer(model_call(w, 0), TITLE);
+    assert_has(client_reply(title), "Greeting");
+    assert_int_equal(world_task(w, "autocomplete")->would_supersede, 0);
+    assert_int_equal(world_task(w, "autocomplete")->outcomes[OUTCOME_BYPASSED], 2);
+    world_end(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -366,6 +386,7 @@ int main(void)
         cmocka_unit_test(a_streamed_task_would_wait),
         cmocka_unit_test(what_is_beyond_the_bounds_passes),
         cmocka_unit_test(an_answer_that_is_too_long_is_not_kept),
+        cmocka_unit_test(a_task_that_would_come_back_leaves_its_virtual_call),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -228,6 +228,7 @@ static void daemon_up(struct world *w)
     w->cache = cache_create(w->loop, &cache);
     w->pool = upstream_pool_create(w->loop);
     w->pool->script = w->script;
+    w->pool->port = w->socket;
     w->servers = servers_create(w->loop, w->pool, w->figures);
     w->schedule = schedule_create(w->servers);
     struct engine_parts parts = {w->loop,     w->cache,   w->pool,   w->servers,

@@ -101,8 +101,9 @@ void model_forget(struct upstream_call *call);
 /* What the model servers answer to GET /props, which, like GET /api/version (404), is not listed
  * among the calls; 0: 404. */
 void world_props(struct world *w, int slots);
-/* How they are answered. MUTE: never; the connection stays open. */
-enum world_probes { PROBES_ANSWERED, PROBES_MUTE, PROBES_REFUSED };
+/* How they are answered. MUTE: never; the connection stays open. OLLAMA: with a version. LOOP: the
+ * request comes back to the daemon, as where the url leads to it. */
+enum world_probes { PROBES_ANSWERED, PROBES_MUTE, PROBES_REFUSED, PROBES_OLLAMA, PROBES_LOOP };
 void world_probes(struct world *w, enum world_probes how);
 /* The record of an upstream that is configured; "up" ...: its state now. */
 struct server *world_server(struct world *w, const char *upstream);

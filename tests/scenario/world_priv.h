@@ -31,6 +31,7 @@ struct upstream_pool {
     int slots; /* what /props says; 0: 404 */
     enum world_probes probes;
     size_t probe_count;
+    const char *port; /* path of the daemon's socket */
 };
 
 #endif

@@ -58,6 +58,7 @@ void exchange_drop(struct exchange *x)
     struct engine *e = x->engine;
     event_end(x);
     hints_end(x);
+    observe_left(x);
     if (x->conn != NULL && http_conn_data(x->conn) == x) {
         http_conn_set_data(x->conn, NULL);
     }

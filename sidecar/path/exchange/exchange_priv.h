@@ -428,6 +428,8 @@ void observe_task(struct exchange *x, enum lookup how);
 void observe_passing(struct exchange *x);
 /* Its answer has come whole: the texts of x->watch's are moved away. */
 void observe_answered(struct exchange *x, const struct flight_end *end);
+/* The exchange ends, however: it leaves its virtual call, where it is in one. */
+void observe_left(struct exchange *x);
 /* Its call has ended, with or without an answer. */
 void observe_ended(struct exchange *x, const struct relay_result *r);
 /* The same front as x->front, for virtual calls. */

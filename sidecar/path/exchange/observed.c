@@ -362,29 +362,42 @@ void observe_answered(struct exchange *x, const struct flight_end *end)
     complete_call(v, end->took);
 }
 
-void observe_ended(struct exchange *x, const struct relay_result *r)
+static bool makes_answer(const struct exchange *x)
+{
+    const struct observed *v = x->observed;
+    return v->exchanges.next == &x->observed_node && !v->completed;
+}
+
+void observe_left(struct exchange *x)
 {
     struct observed *v = x->observed;
     if (v == NULL) {
         return;
     }
-    mono_t now = observe_now(v->of);
-    bool first = v->exchanges.next == &x->observed_node && !v->completed;
-    if (r->client_gone) {
-        mono_t since = x->begun.us > v->queued.us ? x->begun : v->queued;
-        bool held = v->state != OBSERVED_RUNNING;
-        figures_of(v)->would_wait_us += held ? mono_diff(now, since) : 0;
-        v->arrived -= since.us;
-        v->members--;
-    }
+    bool first = makes_answer(x);
+    mono_t since = x->begun.us > v->queued.us ? x->begun : v->queued;
+    bool held = v->state != OBSERVED_RUNNING;
+    figures_of(v)->would_wait_us += held ? mono_diff(observe_now(v->of), since) : 0;
+    v->arrived -= since.us;
+    v->members--;
     leave_call(x);
-    if (!first && !r->client_gone) {
+    if (first && list_empty(&v->exchanges)) {
+        observed_end(v);
+    }
+}
+
+void observe_ended(struct exchange *x, const struct relay_result *r)
+{
+    struct observed *v = x->observed;
+    if (v == NULL || r->client_gone) {
+        observe_left(x);
+        return;
+    }
+    bool first = makes_answer(x);
+    leave_call(x);
+    if (!first) {
         count_shared(v, 0); /* of a call that failed */
-    } else if (first && list_empty(&v->exchanges)) {
-        if (r->client_gone) {
-            observed_end(v); /* its last member has left */
-        } else {
-            complete_call(v, mono_diff(now, x->watch.called));
-        }
+    } else if (list_empty(&v->exchanges)) {
+        complete_call(v, mono_diff(observe_now(v->of), x->watch.called));
     }
 }

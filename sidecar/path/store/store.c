@@ -216,7 +216,7 @@ void store_close(struct store *s)
     enum err e = store_collect(s);
     (void)e;
     fail_all(s->first);
-    if (!s->damaged && !s->options.sync && mdb_env_sync(s->env, 1) == 0) {
+    if (!s->damaged && !s->gone && !s->options.sync && mdb_env_sync(s->env, 1) == 0) {
         files_mark_closed(s);
     }
     store_free(s);

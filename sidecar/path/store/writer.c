@@ -7,6 +7,10 @@
  *
  * Trouble: the disk refuses a commit. The group fails, and so does every put until store_check()
  * finds that as much can be written again. Removals are tried all the same.
+ *
+ * The end: files that are damaged, or no longer in the directory, are not written any more, even where
+ * they come back. The loop thread opens others in their place and waits for this thread: so nothing
+ * here may wait for the disk then.
  */
 #include "path/store/store_writer.h"
 
@@ -16,6 +20,12 @@
 #include <errno.h>
 #include <stdio.h>
 #include <time.h>
+
+/* Only this thread sets them. */
+static bool is_over(const struct store *s)
+{
+    return s->gone || s->damaged;
+}
 
 static bool is_removal(const struct store_job *job)
 {
@@ -128,12 +138,13 @@ static void run_group(struct store *s, struct store_job *jobs)
 {
     int rc = ENOENT;
     store_at_work++;
-    if (check_files(s) && is_removal(jobs)) {
+    bool writes = !is_over(s) && check_files(s);
+    if (writes && is_removal(jobs)) {
         rc = removal_run(s, jobs);
         if (rc != 0) {
             begin_trouble(s, rc, 0);
         }
-    } else if (!s->gone) {
+    } else if (writes) {
         rc = write_group(s, jobs);
     }
     store_at_work--;
@@ -161,6 +172,9 @@ static void apply_options(struct store *s)
     int64_t size = s->want_size;
     bool sync = s->want_sync;
     s->configured = false;
+    if (is_over(s)) {
+        return;
+    }
     pthread_mutex_unlock(&s->mutex);
     store_at_work++;
     if (sync != s->options.sync && mdb_env_set_flags(s->env, MDB_NOSYNC, sync ? 0 : 1) == 0) {
@@ -184,6 +198,9 @@ static void apply_options(struct store *s)
 static void check_trouble(struct store *s)
 {
     s->check = false;
+    if (is_over(s)) {
+        return;
+    }
     pthread_mutex_unlock(&s->mutex);
     bool over = check_files(s) && files_probe(s, s->failed_bytes) == 0;
     pthread_mutex_lock(&s->mutex);

@@ -758,6 +758,37 @@ static void files_that_are_removed_are_missed(void **state)
     store_close(s);
 }
 
+/* The loop opens others in their place, and does not wait for a disk on the way. */
+static void files_that_come_back_are_not_written_any_more(void **state)
+{
+    char file[96], away[96];
+    (void)state;
+    snprintf(file, sizeof file, "%s/data.mdb", store_dir);
+    snprintf(away, sizeof away, "%s/away", store_dir);
+    struct store *s = store_begin(SIZE);
+    put(s, STORE_ANSWER, 1, SPAN("one"), FAR);
+    settle(s);
+    assert_int_equal(rename(file, away), 0);
+    put(s, STORE_ANSWER, 2, SPAN("two"), FAR);
+    store_flush(s);
+    assert_int_equal(rename(away, file), 0);
+    struct store_job *remove = store_job_new(STORE_REMOVE);
+    remove->key = key_of(1);
+    remove->done = store_job_done;
+    store_submit(s, remove);
+    put(s, STORE_ANSWER, 3, SPAN("three"), FAR);
+    store_check(s);
+    store_configure(s, SIZE / 2, false);
+    store_flush(s);
+    assert_int_equal(store_collect(s), ERR_NOT_FOUND);
+    assert_int_equal(store_results[1], 3);
+    store_close(s);
+    s = store_begin(SIZE);
+    assert_string_equal(get(s, 1), "one");
+    assert_null(get(s, 3));
+    store_close(s);
+}
+
 #define FAULT(test) cmocka_unit_test_setup_teardown(test, store_setup, store_teardown)
 
 int main(void)
@@ -778,6 +809,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_full_disk_is_called_so, store_setup,
                                         unmount_and_teardown),
         FAULT(files_that_are_removed_are_missed),
+        FAULT(files_that_come_back_are_not_written_any_more),
         FAULT(keys_out_of_order_are_no_circle),
         FAULT(pages_that_a_damaged_count_names_are_not_freed),
         FAULT(a_file_that_is_cut_under_a_value_leaves_a_mark),
