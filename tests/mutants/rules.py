@@ -716,6 +716,7 @@ ENDPOINTS = ("unit.dialect.test_endpoint",)
 FLY = "sidecar/path/exchange/dispatch.c"
 HEAD = "sidecar/path/exchange/route.c"
 LOOKUP = "sidecar/path/exchange/lookup.c"
+mutant(R, "an exact record that stands is not written again", LOOKUP, "if (x->exact_made && !stands) {", "if (x->exact_made) {\n        (void)stands;", ("scenario.test_completion",))
 REQUEST = "sidecar/path/dialect/chat_request.c"
 mutant(R, "a task goes under the client's own path", FLY, "return upstream == x->head.upstream\n",
        "return upstream < 0\n", ROUTES)

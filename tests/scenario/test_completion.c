@@ -127,6 +127,7 @@ static void suggestions_are_held_again_after_a_restart_and_not_after_a_purge(voi
     world_restart(w);
     struct client *b = complete(w, ANN, T1); /* from LMDB: and held from then on */
     assert_has(client_reply(b), "lull; hit");
+    assert_int_equal(cache_stats(world_cache(w)).pending_writes, 0); /* nothing is written again */
     b = complete(w, ANN, T2);
     assert_has(client_reply(b), "hit; detail=type-through");
     struct cache_filter all = {.kind = SPAN_NONE};

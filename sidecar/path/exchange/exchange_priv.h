@@ -85,6 +85,8 @@ struct exchange {
     struct scope person; /* exchange_person() */
     bool person_made;
     bool exact_made;
+    struct hash_key known_id; /* the answer to which the request's exact record leads; seq 0: none */
+    int64_t known_seq;
 
     /* the end */
     bool finished;             /* a task whose outcome is counted */
@@ -265,7 +267,8 @@ enum lookup lookup_stale(struct exchange *x, struct lookup_found *found);
 struct cache_key lookup_normalized_key(struct hash_key hash, struct span material, size_t own);
 /* cache_means_fn: whether a kept request has the own part of a key. */
 bool lookup_means(struct span request, unsigned flags, struct span own);
-/* Stores the exact record that leads from the request's bytes to that entry. */
+/* Stores the exact record that leads from the request's bytes to that entry, where lookup_exact()
+ * has not found it. */
 void lookup_store_exact(struct exchange *x, struct hash_key id, int64_t seq, wall_t expires);
 
 /* ---- prefix_choice.c ---- */

@@ -121,6 +121,8 @@ enum lookup lookup_exact(struct exchange *x, struct lookup_found *found)
     found->model = found->hit.model;
     if (policy == NULL || !policy->enabled || !policy->cache || asks_refresh(x, &found->hit) ||
         !policy_allows_origin(x) || !autocomplete_is_known(x, kind, &found->hit)) {
+        x->known_id = found->hit.id;
+        x->known_seq = found->hit.seq;
         cache_release(e->parts.cache);
         return LOOKUP_MISS; /* the steps that follow decide */
     }
@@ -236,7 +238,8 @@ enum lookup lookup_stale(struct exchange *x, struct lookup_found *found)
 void lookup_store_exact(struct exchange *x, struct hash_key id, int64_t seq, wall_t expires)
 {
     struct cache *cache = x->engine->parts.cache;
-    if (x->exact_made) {
+    bool stands = seq == x->known_seq && hash_key_eq(id, x->known_id);
+    if (x->exact_made && !stands) {
         struct cache_key key = key_of(&x->exact);
         enum err e = cache_store_exact(cache, &key, id, seq, x->request.model, expires,
                                        cache_generation(cache));
