@@ -176,8 +176,9 @@ def run(what, size, count, folder, model):
 
 
 def fill(what, size, folder, model):
+    """Puts what is hit on the disk: the second request for a suggestion keeps its exact form, too."""
     daemon = Daemon(folder, model)
-    for body in asked_first(what, size):
+    for body in 2 * asked_first(what, size):
         daemon.client.ask(body)
     daemon.stop()
 
