@@ -85,8 +85,8 @@ struct exchange {
     struct scope person; /* exchange_person() */
     bool person_made;
     bool exact_made;
-    struct hash_key known_id; /* the answer to which the request's exact record leads; seq 0: none */
-    int64_t known_seq;
+    struct hash_key known_id; /* the answer to which its exact record leads */
+    int64_t known_seq;        /* 0: none */
 
     /* the end */
     bool finished;             /* a task whose outcome is counted */
