@@ -38,11 +38,9 @@ const char *outcome_help(enum outcome o)
     return helps[o];
 }
 
-static const struct {
-    const char *name, *help;
-} reasons[] = {
-    {"", ""},
-#define PREFIX_REASON(id, name, help) {name, help},
+static const char *const reasons[] = {
+    "",
+#define PREFIX_REASON(id, name, help) name,
 #include "lull/config/prefix_reasons.def"
 #undef PREFIX_REASON
 };
@@ -50,11 +48,5 @@ static const struct {
 const char *prefix_reason_name(enum prefix_reason r)
 {
     require((size_t)r < sizeof reasons / sizeof reasons[0]);
-    return reasons[r].name;
-}
-
-const char *prefix_reason_help(enum prefix_reason r)
-{
-    require((size_t)r < sizeof reasons / sizeof reasons[0]);
-    return reasons[r].help;
+    return reasons[r];
 }

@@ -3,7 +3,6 @@
 import json
 import os
 import pty
-import re
 import subprocess
 import unittest
 
@@ -128,8 +127,9 @@ tokens are partly estimated from bytes: not every server said them
                               pass_fds=[program], user=65534, capture_output=True, text=True,
                               env=clean_environment(), timeout=30, check=False)
         self.assertEqual(done.returncode, 3)
-        self.assertRegex(done.stderr, "^lullctl: " + re.escape(control.control_path) +
-                         ": you may not use it; root may, and the group that control_group names\n$")
+        said = done.stderr.partition("profiling:")[0]  # a build for coverage cannot write its counters as that user
+        self.assertEqual(said, f"lullctl: {control.control_path}: you may not use it; root may, and the group that "
+                         "control_group names\n")
 
     def test_a_stream_that_ends_is_no_error(self):
         done = self.ctl({"/events": [b'data: {"time":0,"kind":"title","outcome":"hits"}\n\n']}, "--json", "tail")

@@ -652,6 +652,9 @@ HOUR = ("scenario.test_hour",)
 mutant(R, "hits save the model time of their call", RESPOND, "exchange_count_saved(x, found->kind, hit->model_time,", "exchange_count_saved(x, found->kind, hit->model_time / 2,", HOUR)
 mutant(R, "so does a request that shares a call", RESPOND, "exchange_count_saved(x, kind, end->model_time, end->tokens,", "exchange_count_saved(x, kind, 0, end->tokens,", HOUR)
 mutant(R, "so does the rest of a suggestion", RESPOND, "exchange_count_saved(x, kind, hit->model_time,", "exchange_count_saved(x, kind, 0,", HOUR)
+mutant(R, "a suggestion held by the end of the window needs no call", "sidecar/path/exchange/autocomplete.c",
+       "if (!spec->settings->cache.type_through || !spec->store ||", "if (spec != NULL || !spec->store ||", ("scenario.test_completion",))
+mutant(R, "and counts as typed through", RESPOND, "    if (end->held) {\n", "    if (end->held && end->remainder) {\n", ("scenario.test_completion",))
 mutant(R, "zeros of a server say nothing", CALL, "if (f->assembling && f->assembler.answer.model_time > 0) {", "if (f->assembling && f->assembler.answer.model_time >= 0) {", TIME)
 mutant(R, "a preempted task is held again", ADVANCE, "    hold_back(f);\n    completion_release_all(f);", "completion_release_all(f);", YIELD + HOUR)
 mutant(R, "model time begins with the request", CALL, "return mono_diff(end, f->started);",

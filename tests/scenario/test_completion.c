@@ -142,6 +142,27 @@ static void suggestions_are_held_again_after_a_restart_and_not_after_a_purge(voi
     world_end(w);
 }
 
+static void a_suggestion_that_is_held_by_the_end_of_the_window_needs_no_call(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(FIXED);
+    (void)complete(w, ANN, T1);
+    model_answer(called(w, 0, T1), "{\"text\": \" in C with libevent\"}");
+    cache_flush(world_cache(w));
+    world_restart(w);
+    struct client *b = complete(w, ANN, T2); /* in its window; T1 is on the disk only */
+    assert_false(client_answered(b));
+    struct client *a = complete(w, ANN, T1);
+    assert_has(client_reply(a), "lull; hit");
+    assert_false(client_answered(b));
+    world_pass(w, 100 * USEC_PER_MS);
+    assert_has(client_reply(b), "Cache-Status: lull; hit; detail=type-through\r\n");
+    assert_has(client_reply(b), "{\\\"text\\\": \\\" with libevent\\\"}");
+    assert_int_equal(outcome(w, OUTCOME_TYPE_THROUGH), 1);
+    assert_int_equal(model_calls(w), 0);
+    world_end(w);
+}
+
 static void deleting_back_to_a_known_text_is_a_hit(void **state)
 {
     (void)state;
@@ -454,6 +475,7 @@ int main(void)
         cmocka_unit_test(a_held_suggestion_answers_longer_text),
         cmocka_unit_test(no_other_users_suggestion_is_given),
         cmocka_unit_test(suggestions_are_held_again_after_a_restart_and_not_after_a_purge),
+        cmocka_unit_test(a_suggestion_that_is_held_by_the_end_of_the_window_needs_no_call),
         cmocka_unit_test(deleting_back_to_a_known_text_is_a_hit),
         cmocka_unit_test(a_call_that_still_fits_is_followed),
         cmocka_unit_test(what_stops_fitting_is_dropped_on_the_token),

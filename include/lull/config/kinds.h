@@ -57,9 +57,8 @@ enum prefix_reason {
 #include "lull/config/prefix_reasons.def"
     PREFIX_REASON_COUNT
 };
-/* Name as in /stats, and one sentence about it. Static, never NULL; "" for NONE. */
+/* Name as in /stats. Static, never NULL; "" for NONE. */
 const char *prefix_reason_name(enum prefix_reason r);
-const char *prefix_reason_help(enum prefix_reason r);
 
 enum dialect { DIALECT_OPENAI, DIALECT_OLLAMA };
 
