@@ -1308,19 +1308,24 @@ mutant(R, "a stop waits for what is open", "sidecar/http/server.c",
        "    if (s->draining && s->drained != NULL) {\n        loop_defer(s->loop, &s->drained_work);", ("integration.life",))
 
 R = "guards of connections"
-RECEIVE, HTTP_T = "sidecar/http/receive.c", ("integration.http",)
+RECEIVE, HTTP_T, DUE = "sidecar/http/receive.c", ("integration.http",), ("scenario.test_deadlines",)
 mutant(R, "what died on a pooled connection is asked again", "sidecar/path/upstream/upstream.c",
        "return unanswered && call->reused && !call->again &&", "return false && unanswered && call->reused && !call->again &&", REUSE)
 mutant(R, "Upgrade is of one hop", "sidecar/http/fields.c", "{\"Upgrade\", 7},", "{\"Xpgrade\", 7},", ("integration.passthrough",))
 mutant(R, "what lies behind a request is the next one", RECEIVE, "    memmove(c->slot->data, c->slot->data + used, c->in_len);", "    c->in_len = 0;", HTTP_T)
 mutant(R, "a client that waits gets 100 Continue", RECEIVE, "if (r->expect_continue && !c->body_ended &&", "if (false && r->expect_continue && !c->body_ended &&", HTTP_T)
-mutant(R, "a head has one timeout", RECEIVE, "    if (c->deadline != DEADLINE_HEAD) {", "    if (c->in_len > 0) {", HTTP_T)
+mutant(R, "a head has one timeout", RECEIVE, "    if (c->deadline != DEADLINE_HEAD) {", "    if (c->in_len > 0) {", DUE)
 mutant(R, "a body has a timeout", RECEIVE, "    if (c->state == CONN_REQUEST && !c->body_ended) {\n        conn_set_deadline(c, DEADLINE_BODY,",
-       "    if (c->state == CONN_CLOSED) {\n        conn_set_deadline(c, DEADLINE_BODY,", HTTP_T)
+       "    if (c->state == CONN_CLOSED) {\n        conn_set_deadline(c, DEADLINE_BODY,", DUE)
 mutant(R, "a connection between requests has a timeout", RECEIVE, "    conn_set_deadline(c, DEADLINE_IDLE, s->limits.idle_timeout);",
-       "    conn_set_deadline(c, DEADLINE_NONE, 0);", HTTP_T)
+       "    conn_set_deadline(c, DEADLINE_NONE, 0);", DUE)
 mutant(R, "a new connection has a timeout", "sidecar/http/conn.c", "    conn_set_deadline(c, DEADLINE_IDLE, s->limits.idle_timeout);",
-       "    conn_set_deadline(c, DEADLINE_NONE, 0);", HTTP_T)
+       "    conn_set_deadline(c, DEADLINE_NONE, 0);", DUE)
+mutant(R, "that of a streamed body begins with each piece", RECEIVE, "        if (!c->paused) {\n            conn_set_deadline(c, DEADLINE_BODY,",
+       "        if (c->state == CONN_CLOSED) {\n            conn_set_deadline(c, DEADLINE_BODY,", DUE)
+mutant(R, "a body that stops ends its call", "sidecar/http/conn.c", "    if (what == DEADLINE_BODY) {\n        conn_abandon(c);\n    }\n", "", DUE)
+mutant(R, "what is dropped has a bound a second", "sidecar/http/linger.c", "    if (c->linger_read < LINGER_PER_SECOND) {", "    if (c->linger_read > 0) {", DUE)
+mutant(R, "and is read on in the next", "sidecar/http/linger.c", "{\n    begin_second(c);\n    linger_wait(c);\n}", "{\n    linger_wait(c);\n}", DUE)
 mutant(R, "no more connections than max_connections", "sidecar/http/server.c", "        if (s->counts.open >= s->limits.max_connections) {\n            stop",
        "        if (s->draining) {\n            stop", HTTP_T)
 mutant(R, "without descriptors it accepts later", "sidecar/http/server.c", "        if (errno == EMFILE || errno == ENFILE ||", "        if (errno == ENFILE ||", ("integration.scale",))

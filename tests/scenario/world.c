@@ -492,6 +492,19 @@ void client_try_send(struct client *c, const char *bytes, size_t len)
     fake_loop_settle(c->world->loop);
 }
 
+size_t client_offer(struct client *c, const char *bytes, size_t len)
+{
+    size_t taken = 0;
+    bool again = true;
+    while (taken < len && again) {
+        ssize_t n = send(c->fd, bytes + taken, len - taken, MSG_NOSIGNAL);
+        again = n > 0;
+        taken += n > 0 ? (size_t)n : 0;
+        fake_loop_settle(c->world->loop);
+    }
+    return taken;
+}
+
 void client_unread(struct client *c, struct span bytes)
 {
     struct buf all = {.max = c->in.max};

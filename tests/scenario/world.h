@@ -45,6 +45,8 @@ struct client *client_open_at(struct world *w, const char *path); /* of a socket
 void client_send(struct client *c, const char *bytes, size_t len);
 /* The same where the daemon may have ended the connection. */
 void client_try_send(struct client *c, const char *bytes, size_t len);
+/* As much of them as the daemon takes now; returns how much. */
+size_t client_offer(struct client *c, const char *bytes, size_t len);
 /* Puts bytes in front of what client_reply has. */
 void client_unread(struct client *c, struct span bytes);
 /* POSTs a body. headers: lines with CRLF, may be "". Then world_pass(w, 0). */
