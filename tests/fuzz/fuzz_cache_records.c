@@ -12,6 +12,16 @@ static void inside(struct span part, struct span whole)
             (part.ptr >= whole.ptr && part.ptr + part.len <= whole.ptr + whole.len));
 }
 
+/* What a text says of a request is compared within the bounds of the two. */
+static void compare(const struct exact_text *t, struct span value)
+{
+    struct cache_key key = {.head = t->material, .body = SPAN("a body")};
+    inside(t->model, value);
+    inside(t->middle, value);
+    require(!exact_text_matches(t, SPAN("a request of few bytes"), &key) || t->hashed ||
+            t->first + t->middle.len + t->last == key.body.len);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct span value = span_make((const char *)data, size);
@@ -21,19 +31,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (answer_record_decode(value, &e) == ERR_OK) {
         inside(e.answer, value);
         inside(e.request, value);
+        compare(&e.exact, value);
         require(answer_record_encode(&e, &out) == ERR_OK && out.len == value.len);
     }
     buf_clear(&out);
     if (exact_record_decode(value, &a) == ERR_OK) {
         struct hash_key answer;
         int64_t seq = 0;
-        inside(a.model, value);
-        inside(a.middle, value);
-        /* what it says of a request is compared within the bounds of the two */
-        struct answer_record short_answer = {.request = SPAN("a request of few bytes")};
-        struct cache_key key = {.head = a.material, .body = SPAN("a body")};
-        require(!exact_record_matches(&a, &short_answer, &key) || a.hashed ||
-                a.first + a.middle.len + a.last == key.body.len);
+        compare(&a.text, value);
         require(exact_record_target(value, &answer, &seq) && seq == a.seq);
         require(exact_record_encode(&a, &out) == ERR_OK && out.len == value.len);
     }

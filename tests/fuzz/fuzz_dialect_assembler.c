@@ -29,14 +29,26 @@ static enum assembled assemble(struct assembler *a, uint8_t flags, struct span b
     return assembler_finish(a, whole);
 }
 
+/* What is stored of a text has U+FFFD for each byte that is not UTF-8. */
+static bool is_stored_as(const struct buf *text, const struct buf *back)
+{
+    struct buf mine = {.max = SIZE_MAX}, stored = {.max = SIZE_MAX};
+    require(buf_append_json(&mine, buf_span(text)) == ERR_OK);
+    require(buf_append_json(&stored, buf_span(back)) == ERR_OK);
+    bool same = span_eq(buf_span(&mine), buf_span(&stored));
+    buf_free(&mine);
+    buf_free(&stored);
+    return same;
+}
+
 static void check_answer(const struct answer *a)
 {
     struct buf bytes = {.max = SIZE_MAX};
     struct answer back;
     require(answer_encode(a, &bytes) == ERR_OK);
     require(answer_decode(buf_span(&bytes), &back) == ERR_OK);
-    require(span_eq(buf_span(&back.content), buf_span(&a->content)));
-    require(span_eq(buf_span(&back.thinking), buf_span(&a->thinking)));
+    require(is_stored_as(&a->content, &back.content));
+    require(is_stored_as(&a->thinking, &back.thinking));
     require(back.finish == a->finish && back.tokens_out == a->tokens_out);
     answer_free(&back);
     buf_free(&bytes);

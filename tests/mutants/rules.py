@@ -590,9 +590,9 @@ mutant(R, "its head by a digest", MATERIAL, "return memcmp(own, v->digest, sizeo
 mutant(R, "its body by what the kept request means", MATERIAL, "c->means(v->request, v->flags, key->body);", "c->means != NULL;", RECORDS)
 mutant(R, "the digest at hand is of that head", MATERIAL, "if (head.len > 0 && span_eq(buf_span(&memo->head), head)) {", "if (memo->head.len > 0) {", RECORDS)
 mutant(R, "a request that is not kept is digested", MATERIAL, "key->body.len > 0 && v->request.len > 0;", "key->body.len > 0;", RECORDS)
-mutant(R, "an exact record answers its own head only", CODEC, "if (!span_eq(v->material, key->head) ||", "if (", RECORDS)
-mutant(R, "and its own body only", CODEC, "span_eq(span_make(middle, v->middle.len), v->middle) &&", "", RECORDS)
-mutant(R, "one with little in common keeps a digest", CODEC, "return v->middle.len <= CACHE_EXACT_MIDDLE;", "return v->middle.len <= 65536;",
+mutant(R, "an exact record answers its own head only", CODEC, "if (!span_eq(t->material, key->head) ||", "if (", RECORDS)
+mutant(R, "and its own body only", CODEC, "span_eq(span_make(middle, t->middle.len), t->middle) &&", "", RECORDS)
+mutant(R, "one with little in common keeps a digest", CODEC, "return t->middle.len <= CACHE_EXACT_MIDDLE;", "return t->middle.len <= 65536;",
        RECORDS)
 mutant(R, "what a purge came before is not stored", CACHE, "return generation == c->generation ? ERR_OK : ERR_BUSY;", "return ERR_OK;", RECORDS)
 mutant(R, "nothing is added while the disk takes nothing", CACHE, 'if (strcmp(c->state, "on") != 0) {', 'if (c->state[0] == 0) {', RECORDS)
@@ -614,7 +614,19 @@ mutant(R, "with its exact record", CHANGE, "(at->table == STORE_ANSWER || leads_
        "at->table == STORE_ANSWER &&", STORE)
 mutant(R, "one commit at most goes by under a reading", CHANGE, "    wait_for_reading(s);\n", "    (void)wait_for_reading;\n", STORE)
 mutant(R, "a position is believed for its own record only", "sidecar/path/store/store.c",
-       "(head.table != (uint32_t)table || head.hi != key->hi || head.lo != key->lo)) {", "head.table != (uint32_t)table) {", STORE)
+       "if (e == ERR_OK && !is_of(&head, table, key)) {", "if (e == ERR_OK && head.table != (uint32_t)table) {", STORE)
+EXACT = ("unit.store.test_store_exact",)
+mutant(R, "an exact key goes with its answer", CHANGE, "    rc = known ? delete_exact(c, &head) : 0;\n", "    (void)known;\n", EXACT)
+mutant(R, "with one that is evicted or expires, too", CHANGE, "    rc = rc == 0 ? delete_exact(c, head) : rc;\n", "", EXACT)
+mutant(R, "a key that was given away stays", CHANGE, "           row.position == head->position;\n}\n\n/* Deletes what leads", "           row.position != 0;\n}\n\n/* Deletes what leads", EXACT)
+mutant(R, "a new record under an exact key leaves the answer that was there", CHANGE, "if (known && head.table != (uint32_t)table) {", "if (known && head.table > STORE_EXACT) {", EXACT)
+mutant(R, "an exact record that an exact key led to is removed", CHANGE, "    if (rc == 0 && store_job_has_exact(job)) {", "    if (rc != 0 && store_job_has_exact(job)) {", EXACT)
+mutant(R, "an answer that is spared takes no key back", CHANGE, "        if (!leads_here(c, &head)) {", "        if (head.table > STORE_EXACT) {", EXACT)
+mutant(R, "an exact key leads to no answer that was replaced", CACHE, "return !is_replaced(c, f) && is_seen(", "return is_seen(", RECORDS)
+mutant(R, "the answer of an exact key is fresh", CACHE, "is_seen(key, now, false, f, v) && v->has_exact;", "is_seen(key, now, true, f, v) && v->has_exact;", RECORDS)
+mutant(R, "an exact key that expires first has its own record", CACHE, "is_open(c, &f) && answer.fresh.us <= expires.us &&", "is_open(c, &f) &&", RECORDS)
+mutant(R, "the answer that was stored last is the one", CACHE, "    return c->open != NULL && f->pending && c->open->seq == f->seq;", "    return c->open != NULL && f->pending;", RECORDS)
+mutant(R, "jobs keep their order", CACHE, "    job->ctx = c;\n    cache_hand_over(c);\n", "    job->ctx = c;\n", RECORDS)
 mutant(R, "nothing is tried while there is trouble", WRITER, "    if (s->trouble[0] != '\\0') { /* only", "    if (s->stop) { /* only", FAULTS)
 mutant(R, "trouble ends when the disk takes data", WRITER, "files_probe(s, s->failed_bytes) == 0;", "s->stop;", FAULTS)
 mutant(R, "and not before", WRITER, "check_files(s) && files_probe(s, s->failed_bytes) == 0;", "check_files(s);", FAULTS)
@@ -1177,6 +1189,9 @@ mutant(R, "an exchange begins without what later steps left", "sidecar/path/exch
        "        memset((char *)x + SECOND_PART, 0, sizeof *x - SECOND_PART);\n", "", ("scenario.test_cache", "scenario.test_routes"))
 mutant(R, "an id that cannot stand in a line is not said again", ROUTE,
        "    return good ? id : SPAN_NONE;", "    return id;", ("integration.tasks",))
+STORED = ("unit.dialect.test_stored",)
+mutant(R, "a hit has the body of its call", "sidecar/path/dialect/render.c", "    if (!a->escaped) {", "    if (a->content.len > 0) {", STORED)
+mutant(R, "what cannot be read back is not stored", "sidecar/path/dialect/render.c", "memchr(s.ptr, '\\0', s.len) != NULL ?", "memchr(s.ptr, 0, 0) != NULL ?", STORED)
 mutant(R, "every digit is written", "include/lull/base/ascii.h",
        "    if (n >= 10) {", "    if (n > 10) {", ("unit.base.test_ascii",))
 mutant(R, "a timer is not early", "sidecar/base/loop.c", "    if (early > 0) {", "    if (early > USEC_PER_S) {", ("unit.base.test_loop",))
@@ -1211,8 +1226,8 @@ mutant(R, "a memo compares the key whole", SCOPES, "memo->user_len == memo_len(u
 mutant(R, "a memo compares the user whole", SCOPES, "span_eq(span_make(memo->text + auth.len, user.len), user);", "true;", SCOPE)
 mutant(R, "a flight is joined by its whole key", FLIGHT, "if (hash_key_eq(f->spec.hash, spec->hash) && span_eq(f->spec.material, spec->material)) {",
        "if (hash_key_eq(f->spec.hash, spec->hash)) {", COLLISIONS)
-mutant(R, "an exact record is of those bytes", CODEC, "    return span_eq(span_make(body.ptr, v->first), span_make(request.ptr, v->first)) &&",
-       "    return true || span_eq(span_make(body.ptr, v->first), span_make(request.ptr, v->first)) ||", COLLISIONS)
+mutant(R, "an exact record is of those bytes", CODEC, "    return span_eq(span_make(body.ptr, t->first), span_make(request.ptr, t->first)) &&",
+       "    return true || span_eq(span_make(body.ptr, t->first), span_make(request.ptr, t->first)) ||", COLLISIONS)
 
 # ---- memory that clients and model servers decide about ----
 
@@ -1336,7 +1351,7 @@ mutant(R, "a file that is too large is made smaller", "sidecar/path/store/store.
 mutant(R, "what is not committed is listed", "sidecar/path/cache/admin.c", "    *next = after == 0 || in_pending ? list_pending(&l) : 0;", "    *next = 0;\n    (void)list_pending;", RECORDS)
 mutant(R, "a directory has one daemon", FILES, "    if (flock(s->lock_fd, LOCK_EX | LOCK_NB) != 0) {", "    if (flock(s->lock_fd, LOCK_SH | LOCK_NB) != 0) {", FAULTS)
 mutant(R, "a store that cannot be opened is off", "sidecar/path/cache/opening.c", "        set_state(c, why);\n        return;", "        set_state(c, NULL);\n        return;", RECORDS)
-mutant(R, "an answer expires", CACHE, "f->expires.us > now.us &&\n           answer_record_decode(f->value, v) == ERR_OK && (stale || v->fresh.us > now.us) &&",
+mutant(R, "an answer expires", CACHE, "f->expires.us > now.us && answer_record_decode(f->value, v) == ERR_OK &&\n           (stale || v->fresh.us > now.us) &&",
        "now.us > 0 && (stale || now.us > 0) &&\n           answer_record_decode(f->value, v) == ERR_OK &&", ("scenario.test_cache",))
 
 R = "guards of answers and messages"

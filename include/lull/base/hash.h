@@ -40,6 +40,18 @@ struct hash_key hash_end(struct hash_state *s);
 /* One part, hashed at once. */
 struct hash_key hash_key_of(const struct hash_secret *secret, struct span data);
 
+/* One hash of two; in the other order it is another one. */
+static inline uint64_t hash_join(uint64_t a, uint64_t b)
+{
+    const uint64_t odd = 0x9e3779b97f4a7c15;
+    return odd * a + b;
+}
+
+static inline struct hash_key hash_key_join(struct hash_key a, struct hash_key b)
+{
+    return (struct hash_key){.hi = hash_join(a.hi, b.hi), .lo = hash_join(a.lo, b.lo)};
+}
+
 static inline bool hash_key_eq(struct hash_key a, struct hash_key b)
 {
     return a.hi == b.hi && a.lo == b.lo;

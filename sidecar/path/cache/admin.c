@@ -48,7 +48,7 @@ static void submit_removal(struct cache *c, struct store_job *job, cache_done_fn
     }
     job->done = removal_done;
     job->ctx = r;
-    store_submit(c->store, job);
+    cache_submit(c, job);
 }
 
 /* Whether a job writes that answer record, or an exact record that leads to it. */

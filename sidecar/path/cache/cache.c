@@ -1,19 +1,25 @@
 /* cache.c: look-ups and stores. The life of the store behind them is in opening.c.
  *
- * RECORDS. An answered request leaves two records in the store:
+ * RECORDS. An answered request leaves one record in the store, with two keys:
  *
- *   exact key: the request's bytes         normalized key: what the request means
- *        |                                      |
- *   exact record ---- id, seq ---------->  answer record
- *   what the bytes have beside the         answer, request as it came, SHA-256 of the key's
- *   answer record's request                material (material.c)
+ *   exact key: the request's bytes ----->  answer record  <----- normalized key: what the request means
+ *                                          answer, request as it came, SHA-256 of the normalized key's
+ *                                          material (material.c), what the exact key's has beside the
+ *                                          request (codec.c)
+ *
+ * Other bytes that mean the same, and find it by its normalized key, leave an exact record, which
+ * holds id and sequence number of the answer record and what these bytes have beside its request:
+ *
+ *   exact key ---> exact record ---> answer record
  *
  * A hash only finds a record; the key's material is compared as well, byte for byte, by its
- * SHA-256, or by what the kept request means. The text of a request stands once: an exact record
- * has its key's material where the request of its answer record is not that text (codec.c). Several
- * exact records may lead to one answer record: other bytes that mean the same. An exact record is a
- * hit only with the answer record whose sequence number it holds: one whose answer was replaced,
- * removed or evicted is dead. The writer removes dead ones with a purge, or by their age.
+ * SHA-256, or by what the kept request means. The text of a request stands once. An exact record is
+ * a hit only with the answer record whose sequence number it holds: one whose answer was replaced,
+ * removed or evicted is dead. The writer removes dead ones with a purge, or by their age. The exact
+ * key of an answer record goes with it.
+ *
+ * cache_store_answer() keeps the job that writes the record until the end of the turn, or the next
+ * job: cache_store_exact(), which follows it at once, adds the exact key.
  *
  * PENDING WRITES. A put is encoded into a job for the store's writer thread, and the job stays in
  * `pending` (pending.c) until it is collected after its commit. A look-up asks `pending` first,
@@ -42,6 +48,8 @@
 
 /* What stands under a hash. */
 struct found {
+    enum store_table table; /* STORE_ANSWER under an exact key: it leads there at once */
+    struct hash_key key;    /* the record's own */
     struct span value;
     uint64_t rest, rest_checksum;
     int64_t seq, target; /* target: store_record.target */
@@ -63,7 +71,9 @@ static bool read_value(struct cache *c, enum store_table table, struct hash_key 
     const struct store_job *job = pending_find(&c->pending, table, hash);
     struct store_record record;
     if (job != NULL) {
-        *f = (struct found){.value = buf_span(&job->value),
+        *f = (struct found){.table = job->table,
+                            .key = job->key,
+                            .value = buf_span(&job->value),
                             .seq = job->seq,
                             .expires = job->expires,
                             .pending = true};
@@ -76,7 +86,9 @@ static bool read_value(struct cache *c, enum store_table table, struct hash_key 
     if (e != ERR_OK) {
         return false;
     }
-    *f = (struct found){.value = record.value,
+    *f = (struct found){.table = record.table,
+                        .key = record.key,
+                        .value = record.value,
                         .rest = record.rest,
                         .rest_checksum = record.rest_checksum,
                         .seq = record.seq,
@@ -85,21 +97,19 @@ static bool read_value(struct cache *c, enum store_table table, struct hash_key 
     return true;
 }
 
-/* Reads an answer record that this key may see: fresh, or kept beyond that (stale). Its material is
- * not compared yet. */
-static bool read_answer(struct cache *c, const struct cache_key *key, struct hash_key id,
-                        int64_t at, wall_t now, bool stale, struct found *f,
-                        struct answer_record *v)
+/* Whether this key may see the answer record that was found: fresh, or kept beyond that (stale). Its
+ * material is not compared yet. */
+static bool is_seen(const struct cache_key *key, wall_t now, bool stale, const struct found *f,
+                    struct answer_record *v)
 {
-    return read_value(c, STORE_ANSWER, id, at, f) && f->expires.us > now.us &&
-           answer_record_decode(f->value, v) == ERR_OK && (stale || v->fresh.us > now.us) &&
+    return f->expires.us > now.us && answer_record_decode(f->value, v) == ERR_OK &&
+           (stale || v->fresh.us > now.us) &&
            (key->observing || (v->flags & CACHE_FLAG_OBSERVED) == 0);
 }
 
-static void fill_hit(struct cache_hit *hit, struct hash_key id, const struct found *f,
-                     const struct answer_record *v)
+static void fill_hit(struct cache_hit *hit, const struct found *f, const struct answer_record *v)
 {
-    *hit = (struct cache_hit){.id = id,
+    *hit = (struct cache_hit){.id = f->key,
                               .seq = f->seq,
                               .kind = v->kind,
                               .created = v->created,
@@ -129,7 +139,8 @@ static enum cache_result find_answer(struct cache *c, const struct cache_key *ke
         return CACHE_OFF;
     }
     store_read_begin(c->store);
-    if (!read_answer(c, key, key->hash, 0, now, (how & FIND_STALE) != 0, &f, &v)) {
+    if (!read_value(c, STORE_ANSWER, key->hash, 0, &f) ||
+        !is_seen(key, now, (how & FIND_STALE) != 0, &f, &v)) {
         return miss(c);
     }
     if (!material_matches(c, key, &v)) {
@@ -140,7 +151,7 @@ static enum cache_result find_answer(struct cache *c, const struct cache_key *ke
         }
         return miss(c);
     }
-    fill_hit(hit, key->hash, &f, &v);
+    fill_hit(hit, &f, &v);
     if (counted) {
         cache_touch(c, hit->id, hit->seq);
     }
@@ -177,38 +188,62 @@ bool cache_has_answer(struct cache *c, struct hash_key hash)
     return there;
 }
 
-/* The answer record is read at the position that the exact record's row names: one look-up less. Its
- * request needs no checksum: it is compared with the key, byte for byte. */
+/* Whether a newer answer of the same key waits to be written. */
+static bool is_replaced(const struct cache *c, const struct found *f)
+{
+    const struct store_job *job = pending_find(&c->pending, STORE_ANSWER, f->key);
+    return job != NULL && job->seq != f->seq;
+}
+
+/* An exact record's answer record is read at the position that the record's row names: one look-up
+ * less. *pending: whether one of the two is. */
+static bool read_by_exact(struct cache *c, const struct cache_key *key, wall_t now, struct found *f,
+                          struct answer_record *v, bool *pending)
+{
+    struct exact_record exact;
+    if (!read_value(c, STORE_EXACT, key->hash, 0, f)) {
+        return false;
+    }
+    *pending = f->pending;
+    if (f->table == STORE_ANSWER) {
+        return !is_replaced(c, f) && is_seen(key, now, false, f, v) && v->has_exact;
+    }
+    if (f->expires.us <= now.us || exact_record_decode(f->value, &exact) != ERR_OK ||
+        !read_value(c, STORE_ANSWER, exact.answer, f->target, f) || f->seq != exact.seq ||
+        !is_seen(key, now, false, f, v)) {
+        return false;
+    }
+    *pending = *pending || f->pending;
+    v->exact = exact.text;
+    return true;
+}
+
+/* The request needs no checksum: it is compared with the key, byte for byte. */
 enum cache_result cache_find_exact(struct cache *c, const struct cache_key *key, wall_t now,
                                    struct cache_hit *hit)
 {
-    struct found f, answer;
-    struct exact_record exact;
+    struct found f;
     struct answer_record v;
+    bool pending = false;
     if (c->store == NULL) {
         return CACHE_OFF;
     }
     store_read_begin(c->store);
-    if (!read_value(c, STORE_EXACT, key->hash, 0, &f) || f.expires.us <= now.us ||
-        exact_record_decode(f.value, &exact) != ERR_OK) {
+    if (!read_by_exact(c, key, now, &f, &v, &pending)) {
         return miss(c);
     }
-    if (!read_answer(c, key, exact.answer, f.target, now, false, &answer, &v) ||
-        answer.seq != exact.seq) {
-        return miss(c);
-    }
-    if (!exact_record_matches(&exact, &v, key)) {
-        if (store_rest_is_good(answer.value, answer.rest, answer.rest_checksum)) {
+    if (!exact_text_matches(&v.exact, v.request, key)) {
+        if (store_rest_is_good(f.value, f.rest, f.rest_checksum)) {
             c->counts.collisions++;
         } else {
             report_damaged(c);
         }
         return miss(c);
     }
-    fill_hit(hit, exact.answer, &answer, &v);
-    hit->model = exact.model;
+    fill_hit(hit, &f, &v);
+    hit->model = v.exact.model;
     cache_touch(c, hit->id, hit->seq);
-    return answer.pending || f.pending ? CACHE_PENDING : CACHE_HIT;
+    return pending ? CACHE_PENDING : CACHE_HIT;
 }
 
 void cache_release(struct cache *c)
@@ -219,6 +254,23 @@ void cache_release(struct cache *c)
 }
 
 /* ---- stores ---- */
+
+void cache_hand_over(void *arg)
+{
+    struct cache *c = arg;
+    if (c->open != NULL) {
+        struct store_job *job = c->open;
+        c->open = NULL;
+        loop_defer_cancel(c->loop, &c->open_work);
+        store_submit(c->store, job);
+    }
+}
+
+void cache_submit(struct cache *c, struct store_job *job)
+{
+    cache_hand_over(c);
+    store_submit(c->store, job);
+}
 
 static void put_done(struct store_job *job, enum err result, uint64_t count)
 {
@@ -231,18 +283,27 @@ static void put_done(struct store_job *job, enum err result, uint64_t count)
     store_job_free(job);
 }
 
+static size_t max_value(const struct cache *c)
+{
+    return (size_t)c->settings.max_size / 64;
+}
+
 static enum err submit_put(struct cache *c, struct store_job *job)
 {
-    enum err e = job->value.len > (uint64_t)c->settings.max_size / 64
-                     ? ERR_TOO_LARGE
-                     : pending_add(&c->pending, job);
+    enum err e = job->value.len > max_value(c) ? ERR_TOO_LARGE : pending_add(&c->pending, job);
     if (e != ERR_OK) {
         store_job_free(job);
         return e;
     }
     job->done = put_done;
     job->ctx = c;
-    store_submit(c->store, job);
+    cache_hand_over(c);
+    if (job->table == STORE_ANSWER) {
+        c->open = job;
+        loop_defer(c->loop, &c->open_work);
+    } else {
+        store_submit(c->store, job);
+    }
     return ERR_OK;
 }
 
@@ -301,39 +362,73 @@ enum err cache_store_answer(struct cache *c, const struct cache_put *put, uint64
     return submit_put(c, job);
 }
 
-enum err cache_store_exact(struct cache *c, const struct cache_key *key, struct hash_key id,
-                           int64_t seq, struct span model, wall_t expires, uint64_t generation)
+/* Adds the exact key to the answer that was stored last, which is `answer`. */
+static enum err add_exact(struct cache *c, const struct cache_key *key,
+                          const struct exact_text *text, struct answer_record *answer)
 {
-    struct found f;
-    struct answer_record answer;
-    uint8_t digest[HASH_SHA256_BYTES];
-    enum err e = check_storable(c, generation);
+    struct store_job *job = c->open;
+    struct buf value = {.max = job->value.max};
+    size_t before = job->value.len;
+    answer->has_exact = true;
+    answer->exact = *text;
+    enum err e = answer_record_encode(answer, &value);
+    e = e == ERR_OK && value.len > max_value(c) ? ERR_TOO_LARGE : e;
+    e = e == ERR_OK ? pending_add_exact(&c->pending, job, key->hash, value.len - before) : e;
     if (e != ERR_OK) {
+        buf_free(&value);
         return e;
     }
-    struct exact_record v = {.answer = id, .seq = seq, .model = model};
-    store_read_begin(c->store);
-    bool there = read_value(c, STORE_ANSWER, id, 0, &f) && f.seq == seq &&
-                 answer_record_decode(f.value, &answer) == ERR_OK;
-    bool shares = there && c->settings.keep_requests && exact_record_share(&v, key, answer.request);
-    store_read_end(c->store);
-    if (!there) {
-        return ERR_NOT_FOUND;
-    }
-    if (!shares) {
-        material_digest(key, digest);
-        v.hashed = true;
-        v.material = span_make((const char *)digest, sizeof digest);
-        v.first = v.last = 0;
-        v.middle = SPAN_NONE;
-    }
+    buf_free(&job->value);
+    job->value = value;
+    job->exact = key->hash;
+    cache_hand_over(c);
+    return ERR_OK;
+}
+
+/* Whether the answer record is the one that was stored last, and no exact key leads there yet. */
+static bool is_open(const struct cache *c, const struct found *f)
+{
+    return c->open != NULL && f->pending && c->open->seq == f->seq;
+}
+
+static enum err put_exact(struct cache *c, const struct cache_key *key,
+                          const struct exact_text *text, const struct found *answer, wall_t expires)
+{
+    const struct exact_record v = {.answer = answer->key, .seq = answer->seq, .text = *text};
     struct store_job *job = new_put(c, STORE_EXACT, key->hash, expires);
-    e = exact_record_encode(&v, &job->value);
+    enum err e = exact_record_encode(&v, &job->value);
     if (e != ERR_OK) {
         store_job_free(job);
         return e;
     }
     return submit_put(c, job);
+}
+
+enum err cache_store_exact(struct cache *c, const struct cache_key *key, struct hash_key id,
+                           int64_t seq, struct span model, wall_t expires, uint64_t generation)
+{
+    struct found f;
+    struct answer_record answer;
+    struct exact_text text;
+    uint8_t digest[HASH_SHA256_BYTES];
+    enum err e = check_storable(c, generation);
+    if (e != ERR_OK) {
+        return e;
+    }
+    store_read_begin(c->store);
+    bool there = read_value(c, STORE_ANSWER, id, 0, &f) && f.seq == seq &&
+                 answer_record_decode(f.value, &answer) == ERR_OK;
+    if (there) {
+        exact_text_make(&text, key, model, c->settings.keep_requests ? answer.request : SPAN_NONE,
+                        digest);
+    }
+    store_read_end(c->store);
+    if (!there) {
+        return ERR_NOT_FOUND;
+    }
+    bool added = is_open(c, &f) && answer.fresh.us <= expires.us &&
+                 add_exact(c, key, &text, &answer) == ERR_OK;
+    return added ? ERR_OK : put_exact(c, key, &text, &f, expires);
 }
 
 /* ---- notes ---- */
@@ -366,7 +461,7 @@ enum err cache_store_note(struct cache *c, const char *name, struct span value, 
         store_job_free(job);
         return e;
     }
-    store_submit(c->store, job);
+    cache_submit(c, job);
     return ERR_OK;
 }
 

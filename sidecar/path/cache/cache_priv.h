@@ -21,6 +21,15 @@ enum {
 static const int64_t CACHE_PENDING_PLACE = (int64_t)1 << 62;
 
 /* ---- codec.c: the values of records ---- */
+/* What an exact key's material has beside the request of its answer record. */
+struct exact_text {
+    bool hashed;          /* material is the SHA-256 of the key's material */
+    struct span material; /* else its head, and its body is: */
+    size_t first;         /* so many bytes of the beginning of the answer record's request, */
+    struct span middle;   /* these bytes, */
+    size_t last;          /* and so many bytes of the request's end */
+    struct span model;    /* as the request names it */
+};
 struct answer_record {
     wall_t created, fresh; /* fresh: until then it is a hit; the record may be kept longer */
     usec_t model_time;
@@ -29,16 +38,13 @@ struct answer_record {
     bool by_request; /* digest is of the material's head alone; `request` says what its body is */
     uint8_t digest[HASH_SHA256_BYTES]; /* SHA-256 of the key material */
     struct span kind, scope, model, upstream, answer, request;
+    bool has_exact; /* the exact key of the record's job leads here, and has: */
+    struct exact_text exact;
 };
 struct exact_record {
     struct hash_key answer; /* key and sequence number of the answer record */
     int64_t seq;
-    bool hashed;          /* material is the SHA-256 of the key's material */
-    struct span material; /* else its head, and its body is: */
-    size_t first;         /* so many bytes of the beginning of the answer record's request, */
-    struct span middle;   /* these bytes, */
-    size_t last;          /* and so many bytes of the request's end */
-    struct span model;    /* as the request names it */
+    struct exact_text text;
 };
 /* Append the value of a record to out; cut one into its parts, which point into it. ERR_CORRUPT: it
  * is none. */
@@ -50,12 +56,13 @@ MUST_CHECK enum err exact_record_decode(struct span value, struct exact_record *
 bool exact_record_target(struct span value, struct hash_key *answer, int64_t *seq);
 void material_digest(const struct cache_key *key, uint8_t out[HASH_SHA256_BYTES]);
 bool material_has_digest(const struct cache_key *key, struct span digest);
-/* Whether the record is of that key: compares the material. */
-bool exact_record_matches(const struct exact_record *v, const struct answer_record *answer,
-                          const struct cache_key *key);
-/* Fills in what an exact record has beside the request of its answer record; the spans point into
- * key. false: the two have too little in common. */
-bool exact_record_share(struct exact_record *v, const struct cache_key *key, struct span request);
+/* Whether the text, with the request of its answer record, is the material of that key. */
+bool exact_text_matches(const struct exact_text *t, struct span request,
+                        const struct cache_key *key);
+/* Fills in what a key's material has beside a request, its SHA-256 where the two have too little in
+ * common; the spans point into key and digest. model: as the key's request names it. */
+void exact_text_make(struct exact_text *t, const struct cache_key *key, struct span model,
+                     struct span request, uint8_t digest[HASH_SHA256_BYTES]);
 
 /* ---- material.c: the material of answer records ---- */
 
@@ -74,6 +81,9 @@ bool material_matches(struct cache *c, const struct cache_key *key, const struct
 struct pending {
     struct pending *next;
     struct store_job *job; /* owned by the store */
+    enum store_table table;
+    struct hash_key key; /* of the job, or the exact key that leads to its answer record */
+    size_t bytes;
 };
 struct pending_table {
     struct pending *buckets[CACHE_PENDING_BUCKETS];
@@ -84,7 +94,11 @@ struct store_job *pending_find(const struct pending_table *t, enum store_table t
                                struct hash_key key);
 /* Adds a job, in place of an older one of the same key. ERR_FULL. */
 MUST_CHECK enum err pending_add(struct pending_table *t, struct store_job *job);
-/* Drops that very job, if it is still there; the job is not freed. */
+/* The same for the exact key that leads to the job's answer record, whose value is `more` longer for
+ * it. Before job->exact is set. */
+MUST_CHECK enum err pending_add_exact(struct pending_table *t, struct store_job *job,
+                                      struct hash_key key, size_t more);
+/* Drops that very job, as far as it is still there; the job is not freed. */
 void pending_drop(struct pending_table *t, const struct store_job *job);
 /* Drops all for which fn is true. */
 void pending_drop_if(struct pending_table *t,
@@ -114,6 +128,8 @@ struct cache {
     cache_means_fn means; /* NULL: none */
     struct head_memo memo;
     struct pending_table pending;
+    struct store_job *open; /* the answer that was stored last; NULL: the store has it */
+    struct loop_deferred open_work;
     struct touches touches;
     struct cache_stats counts; /* inserted, collisions, and errors found by reading */
     uint64_t expired_before, evicted_before, errors_before; /* of stores closed since */
@@ -123,6 +139,10 @@ struct cache {
 /* ---- cache.c ---- */
 /* For jobs whose result changes nothing. */
 void cache_job_done(struct store_job *job, enum err result, uint64_t count);
+/* Gives a job to the store, behind the answer that was stored last. */
+void cache_submit(struct cache *c, struct store_job *job);
+/* The store gets the answer that was stored last; arg is the cache. */
+void cache_hand_over(void *arg);
 
 /* ---- touches.c ---- */
 /* Queues the hits of at most so many records. */

@@ -3,39 +3,43 @@
  * request is the last part of an answer record, since it has a checksum of its own.
  *
  * The text of a request stands once, in the answer record. The material of that record's own key is
- * kept as its SHA-256, or as that of its head (material.c). An exact record keeps the head of its
- * key's material; the body is compared with the answer record's request, except for a stretch in
- * the middle that the exact record holds itself (most often the name of another model). Where the
- * two have little in common, or requests are not kept, an exact record has the SHA-256 of its
- * material too.
+ * kept as its SHA-256, or as that of its head (material.c). Of an exact key the head of the material
+ * is kept; the body is compared with the answer record's request, except for a stretch in the middle
+ * that is kept as well (most often the name of another model). Where the two have little in common,
+ * or requests are not kept, the SHA-256 of the material is. All this stands in the answer record, of
+ * the first exact key that leads to it, or in an exact record.
  */
 #include "path/cache/cache_priv.h"
 
 #include "lull/base/scan.h"
 
-enum { CODEC_VERSION = 3, ANSWER_PARTS = 6, EXACT_PARTS = 3 };
+enum { CODEC_VERSION = 4, EXACT_PARTS = 3, ANSWER_PARTS = 6 + EXACT_PARTS };
 
-/* A flag of an answer record beside those of CACHE_FLAG_: by_request. A lulld that does not know it
- * compares the digest with that of the whole material, and finds nothing. */
-static const uint32_t BY_REQUEST = 1U << 31;
+/* Flags of an answer record beside those of CACHE_FLAG_: by_request, has_exact. */
+static const uint32_t BY_REQUEST = 1U << 31, HAS_EXACT = 1U << 30;
+
+struct exact_numbers {
+    uint32_t hashed, first, last;
+};
 
 struct answer_head {
     uint32_t version, flags;
     int64_t created, fresh, model_time, tokens, cost;
     uint8_t digest[HASH_SHA256_BYTES];
+    struct exact_numbers exact;
     uint32_t lengths[ANSWER_PARTS];
 };
 
 struct exact_head {
-    uint32_t version, hashed;
+    uint32_t version;
+    struct exact_numbers exact;
     uint64_t hi, lo;
     int64_t seq;
-    uint32_t first, last;
     uint32_t lengths[EXACT_PARTS];
     uint32_t unused;
 };
 
-_Static_assert(sizeof(struct answer_head) == 104, "no holes");
+_Static_assert(sizeof(struct answer_head) == 128, "no holes");
 _Static_assert(sizeof(struct exact_head) == 56, "no holes");
 
 static enum err append_record(struct buf *out, struct span head, const struct span *parts,
@@ -68,12 +72,29 @@ static enum err cut_parts(struct span value, size_t head, const uint32_t *length
     return at == value.len ? ERR_OK : ERR_CORRUPT;
 }
 
+static struct exact_numbers exact_numbers(const struct exact_text *t)
+{
+    return (struct exact_numbers){
+        .hashed = t->hashed ? 1 : 0, .first = (uint32_t)t->first, .last = (uint32_t)t->last};
+}
+
+static void set_exact_numbers(struct exact_text *t, struct exact_numbers n)
+{
+    t->hashed = n.hashed != 0;
+    t->first = n.first;
+    t->last = n.last;
+}
+
 enum err answer_record_encode(const struct answer_record *v, struct buf *out)
 {
-    const struct span parts[ANSWER_PARTS] = {v->kind,     v->scope,  v->model,
-                                             v->upstream, v->answer, v->request};
+    const struct exact_text *exact = &v->exact; /* empty without has_exact */
+    const struct span parts[ANSWER_PARTS] = {v->kind,       v->scope,     v->model,
+                                             v->upstream,   v->answer,    exact->material,
+                                             exact->middle, exact->model, v->request};
     struct answer_head head = {.version = CODEC_VERSION,
-                               .flags = v->flags | (v->by_request ? BY_REQUEST : 0),
+                               .flags = v->flags | (v->by_request ? BY_REQUEST : 0) |
+                                        (v->has_exact ? HAS_EXACT : 0),
+                               .exact = exact_numbers(exact),
                                .created = v->created.us,
                                .fresh = v->fresh.us,
                                .model_time = v->model_time,
@@ -89,8 +110,10 @@ enum err answer_record_encode(const struct answer_record *v, struct buf *out)
 enum err answer_record_decode(struct span value, struct answer_record *out)
 {
     struct answer_head head;
-    struct span *parts[ANSWER_PARTS] = {&out->kind,     &out->scope,  &out->model,
-                                        &out->upstream, &out->answer, &out->request};
+    struct exact_text *exact = &out->exact;
+    struct span *parts[ANSWER_PARTS] = {&out->kind,     &out->scope,   &out->model,
+                                        &out->upstream, &out->answer,  &exact->material,
+                                        &exact->middle, &exact->model, &out->request};
     if (value.len < sizeof head) {
         return ERR_CORRUPT;
     }
@@ -98,8 +121,10 @@ enum err answer_record_decode(struct span value, struct answer_record *out)
     if (head.version != CODEC_VERSION) {
         return ERR_CORRUPT;
     }
-    out->flags = head.flags & ~BY_REQUEST;
+    out->flags = head.flags & ~(BY_REQUEST | HAS_EXACT);
     out->by_request = (head.flags & BY_REQUEST) != 0;
+    out->has_exact = (head.flags & HAS_EXACT) != 0;
+    set_exact_numbers(exact, head.exact);
     out->created.us = head.created;
     out->fresh.us = head.fresh;
     out->model_time = head.model_time;
@@ -111,14 +136,12 @@ enum err answer_record_decode(struct span value, struct answer_record *out)
 
 enum err exact_record_encode(const struct exact_record *v, struct buf *out)
 {
-    const struct span parts[EXACT_PARTS] = {v->material, v->middle, v->model};
+    const struct span parts[EXACT_PARTS] = {v->text.material, v->text.middle, v->text.model};
     struct exact_head head = {.version = CODEC_VERSION,
-                              .hashed = v->hashed ? 1 : 0,
+                              .exact = exact_numbers(&v->text),
                               .hi = v->answer.hi,
                               .lo = v->answer.lo,
-                              .seq = v->seq,
-                              .first = (uint32_t)v->first,
-                              .last = (uint32_t)v->last};
+                              .seq = v->seq};
     for (size_t i = 0; i < EXACT_PARTS; i++) {
         head.lengths[i] = (uint32_t)parts[i].len;
     }
@@ -128,7 +151,7 @@ enum err exact_record_encode(const struct exact_record *v, struct buf *out)
 enum err exact_record_decode(struct span value, struct exact_record *out)
 {
     struct exact_head head;
-    struct span *parts[EXACT_PARTS] = {&out->material, &out->middle, &out->model};
+    struct span *parts[EXACT_PARTS] = {&out->text.material, &out->text.middle, &out->text.model};
     if (value.len < sizeof head) {
         return ERR_CORRUPT;
     }
@@ -138,9 +161,7 @@ enum err exact_record_decode(struct span value, struct exact_record *out)
     }
     out->answer = (struct hash_key){.hi = head.hi, .lo = head.lo};
     out->seq = head.seq;
-    out->hashed = head.hashed != 0;
-    out->first = head.first;
-    out->last = head.last;
+    set_exact_numbers(&out->text, head.exact);
     return cut_parts(value, sizeof head, head.lengths, EXACT_PARTS, parts);
 }
 
@@ -168,35 +189,46 @@ bool material_has_digest(const struct cache_key *key, struct span digest)
     return span_eq(span_make((const char *)own, sizeof own), digest);
 }
 
-bool exact_record_matches(const struct exact_record *v, const struct answer_record *answer,
-                          const struct cache_key *key)
+bool exact_text_matches(const struct exact_text *t, struct span request,
+                        const struct cache_key *key)
 {
-    if (v->hashed) {
-        return material_has_digest(key, v->material);
+    if (t->hashed) {
+        return material_has_digest(key, t->material);
     }
-    struct span request = answer->request, body = key->body;
-    if (!span_eq(v->material, key->head) || v->first > request.len || v->last > request.len ||
-        v->first + v->middle.len + v->last != body.len) {
+    struct span body = key->body;
+    if (!span_eq(t->material, key->head) || t->first > request.len || t->last > request.len ||
+        t->first + t->middle.len + t->last != body.len) {
         return false;
     }
-    const char *middle = body.ptr + v->first;
-    return span_eq(span_make(body.ptr, v->first), span_make(request.ptr, v->first)) &&
-           span_eq(span_make(middle, v->middle.len), v->middle) &&
-           span_eq(span_make(middle + v->middle.len, v->last),
-                   span_make(request.ptr + (request.len - v->last), v->last));
+    const char *middle = body.ptr + t->first;
+    return span_eq(span_make(body.ptr, t->first), span_make(request.ptr, t->first)) &&
+           span_eq(span_make(middle, t->middle.len), t->middle) &&
+           span_eq(span_make(middle + t->middle.len, t->last),
+                   span_make(request.ptr + (request.len - t->last), t->last));
 }
 
-bool exact_record_share(struct exact_record *v, const struct cache_key *key, struct span request)
+/* false: the two have too little in common. */
+static bool share(struct exact_text *t, const struct cache_key *key, struct span request)
 {
     struct span body = key->body;
     size_t most = body.len < request.len ? body.len : request.len;
     bool same = span_eq(body, request); /* most are */
-    size_t first = same ? most : scan_common(body.ptr, request.ptr, most);
-    size_t last = scan_common_back(body.ptr + body.len, request.ptr + request.len, most - first);
-    v->first = first;
-    v->last = last;
-    v->middle = span_make(body.ptr + first, body.len - first - last);
-    v->material = key->head;
-    v->hashed = false;
-    return v->middle.len <= CACHE_EXACT_MIDDLE;
+    t->first = same ? most : scan_common(body.ptr, request.ptr, most);
+    t->last = scan_common_back(body.ptr + body.len, request.ptr + request.len, most - t->first);
+    t->middle = span_make(body.ptr + t->first, body.len - t->first - t->last);
+    t->material = key->head;
+    return t->middle.len <= CACHE_EXACT_MIDDLE;
+}
+
+void exact_text_make(struct exact_text *t, const struct cache_key *key, struct span model,
+                     struct span request, uint8_t digest[HASH_SHA256_BYTES])
+{
+    *t = (struct exact_text){.model = model};
+    if (request.len > 0 && share(t, key, request)) {
+        return;
+    }
+    material_digest(key, digest);
+    *t = (struct exact_text){.hashed = true,
+                             .material = span_make((const char *)digest, HASH_SHA256_BYTES),
+                             .model = model};
 }

@@ -72,6 +72,7 @@ static void replace_store(struct cache *c, bool damaged)
 {
     struct store *store = c->store;
     struct store_stats s = store_stats(store);
+    cache_hand_over(c);
     c->expired_before += s.expired;
     c->evicted_before += s.evicted;
     c->errors_before += s.errors;
@@ -117,7 +118,7 @@ static void sweep_expired(struct cache *c)
         struct store_job *sweep = store_job_new(STORE_SWEEP);
         sweep->now = loop_wall(c->loop);
         sweep->done = cache_job_done;
-        store_submit(c->store, sweep);
+        cache_submit(c, sweep);
     }
 }
 
@@ -138,6 +139,7 @@ struct cache *cache_create(struct loop *loop, const struct cache_options *option
     c->waker = loop_waker_create(loop, on_wake, c);
     c->retry = loop_timer_create(loop, on_retry, c);
     c->touch = loop_timer_create(loop, on_touch, c);
+    c->open_work = (struct loop_deferred){.fn = cache_hand_over, .ctx = c};
     enum err e = hash_secret_generate(&c->secret);
     require(e == ERR_OK);
     try_open(c);
@@ -158,6 +160,7 @@ void cache_destroy(struct cache *c)
         return;
     }
     cache_write_touches(c, SIZE_MAX);
+    cache_hand_over(c);
     store_close(c->store);
     pending_drop_if(&c->pending, is_any, NULL);
     loop_timer_destroy(c->retry);
@@ -215,6 +218,7 @@ void cache_hold_writer(struct cache *c, bool hold)
 void cache_flush(struct cache *c)
 {
     if (c->store != NULL) {
+        cache_hand_over(c);
         store_flush(c->store);
     }
     collect(c);

@@ -98,7 +98,7 @@ void cache_write_touches(struct cache *c, size_t most)
             break;
         }
         job->done = cache_job_done;
-        store_submit(c->store, job);
+        cache_submit(c, job);
     }
     if (c->store == NULL || t->count == 0) {
         touches_free(t);

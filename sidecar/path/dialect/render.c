@@ -2,14 +2,15 @@
  *
  * The JSON is written by hand into a buffer: its shape is fixed, and it is on the way of every
  * answer. Content that is not valid UTF-8 is repaired (U+FFFD), so that the object is valid
- * whatever the model said.
+ * whatever the model said. The stored form has it as it stands in JSON: a hit copies it.
  */
 #include "lull/base/ascii.h"
+#include "lull/path/json/reader.h"
 #include "path/dialect/dialect_priv.h"
 
 #include <time.h>
 
-enum { RECORD_VERSION = 1, RECORD_HEAD = 48 };
+enum { RECORD_VERSION = 2, RECORD_HEAD = 48 };
 
 /* ---- writing ----
  *
@@ -67,9 +68,27 @@ static void write_padded(struct pen *p, int n, int digits)
 /* What is rendered: of an answer, or of its stored form. */
 struct parts {
     struct span content, thinking;
+    bool escaped; /* they are as they stand in JSON */
     enum finish finish;
     int64_t tokens_in, tokens_out, model_time;
 };
+
+static void write_text(struct pen *p, const struct parts *a, struct span s)
+{
+    if (!a->escaped) {
+        write_string(p, s);
+        return;
+    }
+    WRITE(p, "\"");
+    write_bytes(p, s.ptr, s.len);
+    WRITE(p, "\"");
+}
+
+/* Room for it, but for the quotes. */
+static size_t text_room(const struct parts *a, struct span s)
+{
+    return a->escaped ? s.len : json_room(s);
+}
 
 static void write_finish(struct pen *p, enum finish f)
 {
@@ -90,10 +109,10 @@ static void write_openai(struct pen *p, const struct parts *a, struct span model
     WRITE(p, ",\"model\":");
     write_string(p, model);
     WRITE(p, ",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":");
-    write_string(p, a->content);
+    write_text(p, a, a->content);
     if (a->thinking.len > 0) {
         WRITE(p, ",\"reasoning_content\":");
-        write_string(p, a->thinking);
+        write_text(p, a, a->thinking);
     }
     WRITE(p, "},\"finish_reason\":");
     write_finish(p, a->finish);
@@ -144,10 +163,10 @@ static void write_ollama(struct pen *p, const struct parts *a, bool generate, st
     } else {
         WRITE(p, "\",\"message\":{\"role\":\"assistant\",\"content\":");
     }
-    write_string(p, a->content);
+    write_text(p, a, a->content);
     if (a->thinking.len > 0) {
         WRITE(p, ",\"thinking\":");
-        write_string(p, a->thinking);
+        write_text(p, a, a->thinking);
     }
     if (!generate) {
         WRITE(p, "}");
@@ -173,8 +192,8 @@ static enum err render(const struct parts *a, enum endpoint endpoint, struct spa
                        wall_t created, uint64_t serial, struct buf *out)
 {
     enum { FIXED = 512 }; /* over all names, numbers and quotes */
-    enum err e =
-        buf_reserve(out, FIXED + json_room(model) + json_room(a->content) + json_room(a->thinking));
+    enum err e = buf_reserve(out, FIXED + json_room(model) + text_room(a, a->content) +
+                                      text_room(a, a->thinking));
     if (e != ERR_OK) {
         return e;
     }
@@ -200,7 +219,8 @@ enum err answer_render(const struct answer *a, enum endpoint endpoint, struct sp
     return render(&p, endpoint, model, created, serial, out);
 }
 
-/* ---- stored form: a head of fixed size (little-endian), then content and thinking ---- */
+/* ---- stored form: a head of fixed size (little-endian), then content and thinking, as they stand in
+ * JSON, without quotes ---- */
 
 static void put_le(unsigned char *at, uint64_t v)
 {
@@ -217,22 +237,31 @@ static uint64_t get_le(const unsigned char *at)
            (uint64_t)at[7] << 56;
 }
 
+/* A text with U+0000 cannot be read back. */
+static enum err append_text(struct buf *out, struct span s)
+{
+    return s.len > 0 && memchr(s.ptr, '\0', s.len) != NULL ? ERR_INVALID : buf_append_json(out, s);
+}
+
 enum err answer_encode(const struct answer *a, struct buf *out)
 {
     unsigned char head[RECORD_HEAD] = {RECORD_VERSION, (unsigned char)a->finish};
+    size_t before = out->len;
+    enum err e = buf_append(out, head, sizeof head);
+    e = e == ERR_OK ? append_text(out, buf_span(&a->content)) : e;
+    uint64_t content = out->len - before - sizeof head;
+    e = e == ERR_OK ? append_text(out, buf_span(&a->thinking)) : e;
+    if (e != ERR_OK) {
+        out->len = before;
+        return e;
+    }
     put_le(head + 8, (uint64_t)a->tokens_in);
     put_le(head + 16, (uint64_t)a->tokens_out);
     put_le(head + 24, (uint64_t)a->cached_tokens);
     put_le(head + 32, (uint64_t)a->model_time);
-    put_le(head + 40, a->content.len);
-    size_t before = out->len;
-    enum err e = buf_append(out, head, sizeof head);
-    e = e == ERR_OK ? buf_append_span(out, buf_span(&a->content)) : e;
-    e = e == ERR_OK ? buf_append_span(out, buf_span(&a->thinking)) : e;
-    if (e != ERR_OK) {
-        out->len = before;
-    }
-    return e;
+    put_le(head + 40, content);
+    memcpy(out->data + before, head, sizeof head);
+    return ERR_OK;
 }
 
 /* Counts as the assembler bounds them (count_of): sums of two cannot overflow. */
@@ -253,6 +282,7 @@ static bool read_stored(struct span bytes, struct parts *out, int64_t *cached_to
     if (content > rest || rest > ANSWER_MAX) {
         return false;
     }
+    out->escaped = true;
     out->finish = (enum finish)head[1];
     out->tokens_in = or_unknown(get_le(head + 8));
     out->tokens_out = or_unknown(get_le(head + 16));
@@ -284,10 +314,9 @@ enum err answer_decode(struct span bytes, struct answer *out)
     out->tokens_in = p.tokens_in;
     out->tokens_out = p.tokens_out;
     out->model_time = p.model_time;
-    enum err e = buf_append_span(&out->content, p.content);
-    e = e == ERR_OK ? buf_append_span(&out->thinking, p.thinking) : e;
-    if (e != ERR_OK) {
+    bool read = json_text(p.content, &out->content) && json_text(p.thinking, &out->thinking);
+    if (!read) {
         answer_free(out);
     }
-    return e;
+    return read ? ERR_OK : ERR_CORRUPT;
 }

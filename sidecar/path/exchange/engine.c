@@ -410,6 +410,7 @@ void engine_configure(struct engine *e, struct settings *settings)
     settings_unref(e->settings);
     e->settings = settings;
     route_forget(e);
+    e->counted.name = NULL; /* new settings may have another name there */
     through_forget_forms(e->through);
     servers_bind(e->parts.servers, settings->upstreams, settings->upstream_count);
     refusal_forget(e->parts.servers);

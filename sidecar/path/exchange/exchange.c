@@ -96,7 +96,13 @@ const struct kind_policy *exchange_policy(const struct exchange *x)
 
 struct task_figures *exchange_figures(struct exchange *x, int kind)
 {
-    return figures_task(x->engine->parts.figures, x->settings->kinds[kind].name);
+    struct engine *e = x->engine;
+    const char *name = x->settings->kinds[kind].name;
+    if (e->counted.name != name) {
+        e->counted.name = name;
+        e->counted.figures = figures_task(e->parts.figures, name);
+    }
+    return e->counted.figures;
 }
 
 const struct scope *exchange_person(struct exchange *x)

@@ -167,6 +167,10 @@ struct engine {
     struct known_head known;
     uint64_t serial;  /* of answers, for their ids */
     struct buf reply; /* the body that was rendered last */
+    struct {
+        const char *name; /* of the settings; NULL: none */
+        struct task_figures *figures;
+    } counted; /* the kind that was counted last */
     struct list listeners;
     uint64_t events; /* ids given to events */
     struct hints hints;

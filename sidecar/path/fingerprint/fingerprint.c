@@ -75,12 +75,11 @@ static void set_parts(struct fingerprint *f, size_t head_len, struct span body)
     f->body = body;
 }
 
-/* A hash of two hashes: each part is hashed where it stands, at once. */
+/* Each part is hashed where it stands, at once. */
 static struct hash_key hash_of_both(struct hash_key head, struct span body,
                                     const struct hash_secret *secret)
 {
-    const struct hash_key parts[] = {head, hash_key_of(secret, body)};
-    return hash_key_of(secret, span_make((const char *)parts, sizeof parts));
+    return hash_key_join(head, hash_key_of(secret, body));
 }
 
 /* Sets the body's length, the spans and the hash of f. */
@@ -350,7 +349,7 @@ static struct span cut_field(struct span *rest)
     return field;
 }
 
-/* A hash of the hashes of head and body, as seal() makes it. */
+/* The hashes of head and body joined, as seal() does. */
 struct hash_key fingerprint_completed(struct span material, struct span text,
                                       const struct hash_secret *secret)
 {
@@ -359,19 +358,18 @@ struct hash_key fingerprint_completed(struct span material, struct span text,
     struct span before = cut_field(&material);
     struct span after = cut_field(&material);
     struct hash_state state;
-    struct hash_key parts[2];
+    struct hash_key of_head;
     char length[LENGTH_BYTES];
     write_length(length, before.len + text.len + after.len);
     hash_begin(&state, secret);
     hash_update(&state, head.ptr, head.len);
     hash_update(&state, length, sizeof length);
-    parts[0] = hash_end(&state);
+    of_head = hash_end(&state);
     hash_begin(&state, secret);
     hash_update(&state, before.ptr, before.len);
     hash_update(&state, text.ptr, text.len);
     hash_update(&state, after.ptr, after.len);
-    parts[1] = hash_end(&state);
-    return hash_key_of(secret, span_make((const char *)parts, sizeof parts));
+    return hash_key_join(of_head, hash_end(&state));
 }
 
 struct span fingerprint_beside_body(const struct fingerprint *exact)

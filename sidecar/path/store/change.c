@@ -131,16 +131,43 @@ static int delete_row(struct change *c, uint64_t table, const struct hash_key *k
     return mdb_del(c->txn, c->s->tables[table], &k, NULL);
 }
 
+static bool has_exact(const struct record_head *head)
+{
+    return head->table == STORE_ANSWER && (head->exact.hi | head->exact.lo) != 0;
+}
+
+/* Whether the exact key of an answer record still leads there: it may have been given to another
+ * record since. */
+static bool leads_here(struct change *c, const struct record_head *head)
+{
+    struct index_row row;
+    return has_exact(head) &&
+           record_find(c->s, c->txn, c->s->tables[STORE_EXACT], &head->exact, &row) == 0 &&
+           row.position == head->position;
+}
+
+/* Deletes what leads to a record beside its own key. */
+static int delete_exact(struct change *c, const struct record_head *head)
+{
+    return leads_here(c, head) ? delete_row(c, STORE_EXACT, &head->exact) : 0;
+}
+
 int change_remove_key(struct change *c, enum store_table table, const struct hash_key *key,
                       bool *found)
 {
+    struct record_head head;
     struct index_row row;
     int rc = record_find(c->s, c->txn, c->s->tables[table], key, &row);
     *found = rc == 0;
     if (rc != 0) {
         return rc == MDB_NOTFOUND ? 0 : rc;
     }
-    rc = delete_pieces(c, row.position);
+    bool known = record_head(c->log, row.position, &head) == 0;
+    if (known && head.table != (uint32_t)table) {
+        return delete_row(c, table, key); /* the answer record stays, with its own key */
+    }
+    rc = known ? delete_exact(c, &head) : 0;
+    rc = rc == 0 ? delete_pieces(c, row.position) : rc;
     return rc == 0 || rc == MDB_NOTFOUND ? delete_row(c, table, key) : rc;
 }
 
@@ -170,9 +197,16 @@ static int64_t find_target(struct change *c, struct span value)
                : 0;
 }
 
-/* Writes a record as the youngest, under a key that has none. */
-static int write_new(struct change *c, const struct hash_key *key, struct record_head *head,
-                     const void *value, uint32_t hits)
+static int put_row(struct change *c, uint64_t table, const struct hash_key *key,
+                   struct index_row row)
+{
+    MDB_val k = record_key(key);
+    MDB_val v = {sizeof row, &row};
+    return mdb_put(c->txn, c->s->tables[table], &k, &v, 0);
+}
+
+/* Writes a record as the youngest, under keys that have none. */
+static int write_new(struct change *c, struct record_head *head, const void *value, uint32_t hits)
 {
     size_t sizes[STORE_STEP];
     c->position += STORE_STEP;
@@ -199,9 +233,9 @@ static int write_new(struct change *c, const struct hash_key *key, struct record
     } else {
         row.hits = hits;
     }
-    MDB_val k = record_key(key);
-    MDB_val v = {sizeof row, &row};
-    return mdb_put(c->txn, c->s->tables[head->table], &k, &v, 0);
+    int rc = put_row(c, head->table, &head->key, row);
+    const struct index_row direct = {.position = c->position};
+    return rc == 0 && has_exact(head) ? put_row(c, STORE_EXACT, &head->exact, direct) : rc;
 }
 
 int change_put(struct change *c, const struct store_job *job)
@@ -210,17 +244,20 @@ int change_put(struct change *c, const struct store_job *job)
                                .table = (uint32_t)job->table,
                                .seq = job->seq,
                                .expires = job->expires.us,
-                               .hi = job->key.hi,
-                               .lo = job->key.lo,
+                               .key = job->key,
+                               .exact = job->exact,
                                .length = job->value.len,
                                .rest = job->rest};
     bool found = false;
     int rc = change_remove_key(c, job->table, &job->key, &found);
+    if (rc == 0 && store_job_has_exact(job)) {
+        rc = change_remove_key(c, STORE_EXACT, &job->exact, &found);
+    }
     if (rc != 0) {
         return rc;
     }
     c->seq = job->seq > c->seq ? job->seq : c->seq;
-    return write_new(c, &job->key, &head, job->value.data, 0);
+    return write_new(c, &head, job->value.data, 0);
 }
 
 static int touch_record(struct change *c, const struct store_touch *t)
@@ -234,9 +271,7 @@ static int touch_record(struct change *c, const struct store_touch *t)
     uint64_t hits = row.hits + t->hits;
     row.hits = hits < UINT32_MAX ? (uint32_t)hits : UINT32_MAX;
     row.chance = 1;
-    MDB_val k = record_key(&t->key);
-    MDB_val v = {sizeof row, &row};
-    return mdb_put(c->txn, c->s->tables[STORE_ANSWER], &k, &v, 0);
+    return put_row(c, STORE_ANSWER, &t->key, row);
 }
 
 int change_touch(struct change *c, const struct store_job *job)
@@ -268,13 +303,13 @@ int change_next(struct change *c, int64_t from, struct record_head *head)
 
 int change_remove(struct change *c, const struct record_head *head)
 {
-    struct hash_key key = {.hi = head->hi, .lo = head->lo};
     struct index_row row;
-    int rc = record_find(c->s, c->txn, c->s->tables[head->table], &key, &row);
+    int rc = record_find(c->s, c->txn, c->s->tables[head->table], &head->key, &row);
     if (rc == 0 && row.position == head->position) {
-        rc = delete_row(c, head->table, &key);
+        rc = delete_row(c, head->table, &head->key);
     }
     rc = rc == MDB_NOTFOUND ? 0 : rc;
+    rc = rc == 0 ? delete_exact(c, head) : rc;
     return rc == 0 ? delete_pieces(c, head->position) : rc;
 }
 
@@ -294,12 +329,11 @@ static bool leads_to_younger(struct change *c, int64_t position, struct span val
 /* Writes the oldest record again, as the youngest, if it is to have another round; *spared. */
 static int spare_oldest(struct change *c, const struct record_head *at, bool *spared)
 {
-    struct hash_key key = {.hi = at->hi, .lo = at->lo};
     struct record_head head;
     struct index_row row;
     struct span value;
     struct buf copy = {.max = SIZE_MAX};
-    *spared = record_find(c->s, c->txn, c->s->tables[at->table], &key, &row) == 0 &&
+    *spared = record_find(c->s, c->txn, c->s->tables[at->table], &at->key, &row) == 0 &&
               row.position == at->position && (at->table == STORE_EXACT || row.chance != 0) &&
               record_read_whole(c->log, at->position, c->s->write_room, &head, &value) == ERR_OK &&
               (at->table == STORE_ANSWER || leads_to_younger(c, at->position, value)) &&
@@ -307,8 +341,11 @@ static int spare_oldest(struct change *c, const struct record_head *at, bool *sp
     int rc = 0;
     if (*spared) {
         bool found = false;
-        rc = change_remove_key(c, (enum store_table)at->table, &key, &found);
-        rc = rc == 0 ? write_new(c, &key, &head, copy.data, row.hits) : rc;
+        if (!leads_here(c, &head)) {
+            head.exact = (struct hash_key){0, 0};
+        }
+        rc = change_remove_key(c, (enum store_table)at->table, &at->key, &found);
+        rc = rc == 0 ? write_new(c, &head, copy.data, row.hits) : rc;
     }
     buf_free(&copy);
     return rc;

@@ -3,19 +3,20 @@
  */
 #include "path/store/store_priv.h"
 
-_Static_assert(sizeof(struct record_head) == 80, "the head has no holes");
+_Static_assert(sizeof(struct record_head) == 96, "the head has no holes");
 _Static_assert(sizeof(struct index_row) == 16, "the row has no holes");
 _Static_assert(sizeof(size_t) == 8, "MDB_INTEGERKEY takes 8 bytes");
 _Static_assert((STORE_RUN / STORE_WHOLE) + STORE_PAGE / STORE_LEAF + 2 <= STORE_STEP,
                "a record has enough positions for its pieces");
 
+/* What LMDB takes of a page, and of the page for a piece that shares it. */
+enum { PAGE_HEAD = 16, NODE = 18, LEAVES_MOST = 8 };
+
 uint64_t record_checksum(const struct record_head *head, const void *value)
 {
-    struct record_head clear = *head;
-    clear.checksum = 0;
-    uint64_t sums[2] = {hash_checksum(&clear, sizeof clear),
-                        hash_checksum(value, (size_t)(head->length - head->rest))};
-    return hash_checksum(sums, sizeof sums);
+    return hash_join(
+        hash_checksum(&head->format, sizeof *head - offsetof(struct record_head, format)),
+        hash_checksum(value, (size_t)(head->length - head->rest)));
 }
 
 MDB_val record_key(const struct hash_key *key)
@@ -142,6 +143,21 @@ bool store_rest_is_good(struct span value, uint64_t rest, uint64_t checksum)
            hash_checksum(value.ptr + (value.len - (size_t)rest), (size_t)rest) == checksum;
 }
 
+/* In how many pieces the end of a record shares pages: as few as fill seven eighths of a page with
+ * their like. Each piece costs a reader a step. */
+static size_t leaves_of(size_t size)
+{
+    enum { ROOM = STORE_PAGE - PAGE_HEAD };
+    size_t count = (size + STORE_LEAF - 1) / STORE_LEAF;
+    for (; count > 0 && count < LEAVES_MOST; count++) {
+        size_t piece = (size + count - 1) / count + NODE;
+        if (ROOM / piece * piece >= ROOM / 8 * 7) {
+            break;
+        }
+    }
+    return count;
+}
+
 size_t record_pieces(size_t total, size_t sizes[STORE_STEP])
 {
     if (total <= STORE_LEAF || total >= STORE_RUN) {
@@ -156,7 +172,7 @@ size_t record_pieces(size_t total, size_t sizes[STORE_STEP])
     }
     bool nearly =
         remainder > STORE_WHOLE * 4 / 5 && remainder <= STORE_WHOLE; /* a page of its own */
-    size_t leaves = nearly ? 1 : (remainder + STORE_LEAF - 1) / STORE_LEAF;
+    size_t leaves = nearly ? 1 : leaves_of(remainder);
     for (size_t i = 0; i < leaves; i++) {
         sizes[i] = remainder / leaves + (i < remainder % leaves ? 1 : 0);
     }
@@ -170,13 +186,13 @@ size_t record_pieces(size_t total, size_t sizes[STORE_STEP])
  * in each and 26 in the leaf that names them. Pages of rows are about two thirds full. */
 uint64_t store_room(size_t length)
 {
-    enum { NODE = 18, PAGE_NODE = 26, KEY_ROW = 64 };
+    enum { PAGE_NODE = 26, KEY_ROW = 64 };
     size_t sizes[STORE_STEP];
     size_t count = record_pieces(length + sizeof(struct record_head), sizes);
     uint64_t room = KEY_ROW;
     for (size_t i = 0; i < count; i++) {
         room += sizes[i] > STORE_LEAF
-                    ? (sizes[i] + 16 + STORE_PAGE - 1) / STORE_PAGE * STORE_PAGE + PAGE_NODE
+                    ? (sizes[i] + PAGE_HEAD + STORE_PAGE - 1) / STORE_PAGE * STORE_PAGE + PAGE_NODE
                     : sizes[i] + NODE;
     }
     return room;

@@ -4,7 +4,8 @@
  *
  *   meta    name           -> format, secret, seq
  *   entry   key, 16 bytes  -> index_row: where the answer record of that key is, and its hits
- *   alias   key, 16 bytes  -> index_row: where the exact record is, and its answer record
+ *   alias   key, 16 bytes  -> index_row: where the answer record is that the exact key leads to, or
+ *                             the exact record, and its answer record
  *   log     position       -> a piece of a record of either sort
  *   note    name           -> a note (notes.c); no other table leads to it
  *
@@ -16,7 +17,7 @@
  * A record is a head (struct record_head) and the value, in up to STORE_STEP pieces at consecutive
  * positions. LMDB gives a piece of more than 2,022 bytes pages of its own and rounds it up to whole
  * ones, which would cost a record of 2.3 KB nearly twice its size. So a record between STORE_LEAF
- * and STORE_RUN is cut: whole pages are filled exactly, and of the smaller pieces four or more
+ * and STORE_RUN is cut: whole pages are filled exactly, and of the smaller pieces three or more
  * share a page. A larger record is one run of pages, which is read without a copy: the rounding is
  * a small part of it.
  *
@@ -293,6 +294,14 @@ void store_read_end(struct store *s)
     }
 }
 
+/* Whether a record is the one that a key of a table leads to. */
+static bool is_of(const struct record_head *head, enum store_table table,
+                  const struct hash_key *key)
+{
+    return head->table == (uint32_t)table ? hash_key_eq(head->key, *key)
+                                          : table == STORE_EXACT && hash_key_eq(head->exact, *key);
+}
+
 /* The record of a key at a position, verified but for its rest. ERR_CORRUPT: damaged, or another one
  * is there. */
 static enum err read_at(struct store *s, enum store_table table, const struct hash_key *key,
@@ -304,10 +313,11 @@ static enum err read_at(struct store *s, enum store_table table, const struct ha
     }
     s->renewed = true;
     enum err e = record_read(s->read_log, position, s->read_room[table], &head, &out->value);
-    if (e == ERR_OK &&
-        (head.table != (uint32_t)table || head.hi != key->hi || head.lo != key->lo)) {
+    if (e == ERR_OK && !is_of(&head, table, key)) {
         e = ERR_CORRUPT;
     }
+    out->table = (enum store_table)head.table;
+    out->key = head.key;
     out->seq = head.seq;
     out->expires.us = head.expires;
     out->rest = head.rest;
@@ -327,10 +337,10 @@ static enum err read_record(struct store *s, enum store_table table, const struc
         return store_error(rc);
     }
     enum err e = read_at(s, table, key, row.position, out);
-    if (table == STORE_EXACT) {
-        out->target = row.target;
-    } else {
+    if (table == STORE_ANSWER) {
         out->hits = row.hits;
+    } else if (e == ERR_OK && out->table == STORE_EXACT) {
+        out->target = row.target;
     }
     return e;
 }
@@ -398,7 +408,7 @@ static bool is_answer(struct store *s, MDB_cursor *log, int64_t position, struct
     if (record_head(log, position, &head) != 0 || head.table != STORE_ANSWER) {
         return false;
     }
-    *key = (struct hash_key){.hi = head.hi, .lo = head.lo};
+    *key = head.key;
     return record_find(s, s->reader, s->tables[STORE_ANSWER], key, &row) == 0 &&
            row.position == position;
 }

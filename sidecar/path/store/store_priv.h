@@ -19,25 +19,26 @@ enum {
     STORE_SWEEP_ROWS = 512, /* records that one sweep reads */
     STORE_COMMIT_TIMES = 256,
     STORE_PAGE = 4096,
-    STORE_LEAF = 492,      /* largest piece that shares a page: eight fit */
+    STORE_LEAF = 1340,     /* largest piece that shares a page: three fit */
     STORE_WHOLE = 4080,    /* fills a page of its own, beside LMDB's 16 bytes */
     STORE_RUN = 16 * 1024, /* from here on a record is one piece */
     STORE_STEP = 16,       /* positions of one record */
     STORE_SPARED = 256,    /* records that one eviction may spare before it spares none */
 };
 
-/* The head of a record: 80 bytes, in the byte order of the machine (a data directory does not move
- * to a machine of another one). The checksum covers the head with checksum 0, and the value but for
- * its last `rest` bytes; these have their own. */
+/* The head of a record: 96 bytes, in the byte order of the machine (a data directory does not move
+ * to a machine of another one). The checksum covers what follows it in the head, and the value but
+ * for its last `rest` bytes; these have their own. */
 struct record_head {
+    uint64_t checksum;
     uint32_t format;
     uint32_t table;
-    uint64_t checksum;
     int64_t seq;
     int64_t position;
     int64_t expires;
-    uint64_t hi, lo; /* the key */
-    uint64_t length; /* of the value */
+    struct hash_key key;
+    struct hash_key exact; /* of an answer record: the exact key that leads to it; 0, 0: none */
+    uint64_t length;       /* of the value */
     uint64_t rest, rest_checksum;
 };
 
@@ -49,7 +50,8 @@ struct index_row {
             uint32_t hits;
             uint32_t chance; /* hit since it was written: eviction spares it once */
         };
-        int64_t target; /* of an exact record: store_record.target */
+        int64_t
+            target; /* of an exact key: store_record.target, where it leads to an exact record */
     };
 };
 

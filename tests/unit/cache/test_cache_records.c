@@ -72,6 +72,7 @@ static enum err store_as(struct cache *c, struct cache_key k, const char *kind, 
                             .upstream = SPAN("default"),
                             .created = NOW,
                             .expires = LATER,
+                            .stale = USEC_PER_S,
                             .model_time = 7,
                             .tokens = 11,
                             .answer = span_of(answer),
@@ -568,6 +569,87 @@ static void the_table_of_hits_is_bounded(void **state)
     cache_destroy(c);
 }
 
+/* What stands under an exact key is the answer record itself where both were stored in one go. */
+static enum store_table table_of(struct cache *c, struct cache_key raw)
+{
+    struct store_record r;
+    store_read_begin(c->store);
+    assert_int_equal(store_get(c->store, STORE_EXACT, raw.hash, &r), ERR_OK);
+    store_read_end(c->store);
+    return r.table;
+}
+
+static void an_answer_and_its_exact_key_are_one_record(void **state)
+{
+    static const struct {
+        bool later;     /* another job comes between the two */
+        int64_t before; /* the exact record expires so much before the answer */
+        enum store_table table;
+    } rows[] = {{false, 0, STORE_ANSWER}, {true, 0, STORE_EXACT}, {false, 1, STORE_EXACT}};
+    struct cache_hit hit;
+    int64_t seq = 0, other = 0;
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct cache *c = begin(true);
+        struct cache_key entry = key(c, "meaning"), raw = key(c, "raw");
+        assert_int_equal(store_as(c, entry, "title", "a", &seq), ERR_OK);
+        if (rows[i].later) {
+            assert_int_equal(store_as(c, key(c, "other"), "title", "b", &other), ERR_OK);
+        }
+        wall_t expires = {LATER.us - rows[i].before};
+        assert_int_equal(
+            cache_store_exact(c, &raw, entry.hash, seq, SPAN("m"), expires, cache_generation(c)),
+            ERR_OK);
+        cache_flush(c);
+        assert_int_equal(cache_find_exact(c, &raw, NOW, &hit), CACHE_HIT);
+        assert_int_equal(hit.seq, seq);
+        assert_true(hash_key_eq(hit.id, entry.hash));
+        cache_release(c);
+        assert_int_equal(cache_find_exact(c, &raw, expires, &hit), CACHE_MISS);
+        assert_int_equal(table_of(c, raw), rows[i].table);
+        assert_int_equal(c->pending.bytes, 0);
+        cache_destroy(c);
+        assert_int_equal(teardown(NULL) + setup(NULL), 0);
+    }
+}
+
+/* Before its commit and after it. */
+static void an_exact_key_does_not_lead_to_an_answer_that_was_replaced(void **state)
+{
+    struct cache_hit hit;
+    int64_t seq = 0;
+    (void)state;
+    for (int committed = 0; committed < 2; committed++) {
+        struct cache *c = begin(true);
+        struct cache_key entry = key(c, "meaning"), first = key(c, "1"), second = key(c, "2");
+        cache_hold_writer(c, true);
+        for (int i = 0; i < 2; i++) {
+            const struct cache_key *raw = i == 0 ? &first : &second;
+            assert_int_equal(store_as(c, entry, "title", i == 0 ? "old" : "new", &seq), ERR_OK);
+            assert_int_equal(
+                cache_store_exact(c, raw, entry.hash, seq, SPAN("m"), LATER, cache_generation(c)),
+                ERR_OK);
+            if (i == 0 && committed) {
+                cache_hold_writer(c, false);
+                cache_flush(c);
+                cache_hold_writer(c, true);
+            }
+        }
+        assert_int_equal(cache_find_exact(c, &first, NOW, &hit), CACHE_MISS);
+        assert_int_equal(cache_find_exact(c, &second, NOW, &hit), CACHE_PENDING);
+        assert_span(hit.answer, "new");
+        cache_release(c);
+        cache_hold_writer(c, false);
+        cache_flush(c);
+        assert_int_equal(cache_find_exact(c, &first, NOW, &hit), CACHE_MISS);
+        assert_int_equal(cache_find_exact(c, &second, NOW, &hit), CACHE_HIT);
+        cache_release(c);
+        assert_int_equal(cache_stats(c).errors, 0);
+        cache_destroy(c);
+        assert_int_equal(teardown(NULL) + setup(NULL), 0);
+    }
+}
+
 /* Exact records whose bytes are nearly, or not at all, those of the stored request. */
 static void an_exact_record_stands_for_its_own_bytes_only(void **state)
 {
@@ -584,15 +666,16 @@ static void an_exact_record_stands_for_its_own_bytes_only(void **state)
         "one"};
     enum { N = sizeof bodies / sizeof bodies[0] };
     (void)state;
-    for (int keep = 0; keep < 2; keep++) {
-        struct cache *c = begin(keep == 1);
+    for (size_t turn = 0; turn < 2 * N; turn++) { /* each of them is the one in the answer record */
+        struct cache *c = begin(turn % 2 == 1);
         struct cache_key entry = key(c, "meaning");
         int64_t seq = 0;
         assert_int_equal(store_as(c, entry, "title", "a", &seq), ERR_OK);
         for (size_t i = 0; i < N; i++) {
-            struct cache_key raw = key(c, bodies[i]);
+            const char *body = bodies[(i + turn / 2) % N];
+            struct cache_key raw = key(c, body);
             raw.head = SPAN("head");
-            raw.body = span_of(bodies[i]);
+            raw.body = span_of(body);
             assert_int_equal(
                 cache_store_exact(c, &raw, entry.hash, seq, SPAN("m"), LATER, cache_generation(c)),
                 ERR_OK);
@@ -745,6 +828,8 @@ int main(void)
         CACHE_TEST(pending_answers_are_listed_and_counted),
         CACHE_TEST(hits_of_many_records_are_counted),
         CACHE_TEST(the_table_of_hits_is_bounded),
+        CACHE_TEST(an_answer_and_its_exact_key_are_one_record),
+        CACHE_TEST(an_exact_key_does_not_lead_to_an_answer_that_was_replaced),
         CACHE_TEST(an_exact_record_stands_for_its_own_bytes_only),
         CACHE_TEST(an_exact_record_holds_no_text_of_its_own),
         CACHE_TEST(an_exact_record_without_an_answer_is_not_kept),

@@ -99,6 +99,40 @@ static inline void settle(struct store *s)
     assert_int_equal(store_collect(s), ERR_OK);
 }
 
+static inline struct store_record record_of(struct store *s, uint64_t n)
+{
+    struct store_record r;
+    store_read_begin(s);
+    assert_int_equal(store_get(s, STORE_ANSWER, key_of(n), &r), ERR_OK);
+    store_read_end(s);
+    return r;
+}
+
+/* Hits of `count` records from n on. */
+static inline void submit_touches(struct store *s, uint64_t n, size_t count, int64_t seq,
+                                  uint64_t hits)
+{
+    struct store_job *job = store_job_new(STORE_TOUCH);
+    job->value.max = count * sizeof(struct store_touch);
+    for (uint64_t i = n; i < n + count; i++) {
+        struct store_touch touch = {.key = key_of(i), .seq = seq, .hits = hits};
+        assert_int_equal(buf_append(&job->value, &touch, sizeof touch), ERR_OK);
+    }
+    job->done = store_job_done;
+    store_submit(s, job);
+}
+
+static inline void touch_record(struct store *s, uint64_t n, int64_t seq, uint64_t hits)
+{
+    submit_touches(s, n, 1, seq, hits);
+    settle(s);
+}
+
+static inline void touch(struct store *s, uint64_t n, uint64_t hits)
+{
+    touch_record(s, n, record_of(s, n).seq, hits);
+}
+
 /* The value of an entry as a string; NULL: none. */
 static inline const char *get(struct store *s, uint64_t n)
 {

@@ -122,25 +122,6 @@ static void a_reader_between_readings_holds_up_one_commit(void **state)
     store_close(s);
 }
 
-/* Hits of `count` records from n on. */
-static void submit_touches(struct store *s, uint64_t n, size_t count, int64_t seq, uint64_t hits)
-{
-    struct store_job *job = store_job_new(STORE_TOUCH);
-    job->value.max = count * sizeof(struct store_touch);
-    for (uint64_t i = n; i < n + count; i++) {
-        struct store_touch touch = {.key = key_of(i), .seq = seq, .hits = hits};
-        assert_int_equal(buf_append(&job->value, &touch, sizeof touch), ERR_OK);
-    }
-    job->done = store_job_done;
-    store_submit(s, job);
-}
-
-static void touch_record(struct store *s, uint64_t n, int64_t seq, uint64_t hits)
-{
-    submit_touches(s, n, 1, seq, hits);
-    settle(s);
-}
-
 /* Live bytes stay under the bound, the oldest go first, and what was touched stays. */
 static void the_bound_is_kept_by_evicting_the_oldest(void **state)
 {
@@ -365,20 +346,6 @@ static void records_of_all_lengths_come_back_whole(void **state)
     assert_int_equal(store_stats(s).entries, 0);
     assert_int_equal(store_stats(s).bytes, 0); /* every piece is gone */
     store_close(s);
-}
-
-static struct store_record record_of(struct store *s, uint64_t n)
-{
-    struct store_record r;
-    store_read_begin(s);
-    assert_int_equal(store_get(s, STORE_ANSWER, key_of(n), &r), ERR_OK);
-    store_read_end(s);
-    return r;
-}
-
-static void touch(struct store *s, uint64_t n, uint64_t hits)
-{
-    touch_record(s, n, record_of(s, n).seq, hits);
 }
 
 /* A hit is counted beside the record, which is not written again for it. */

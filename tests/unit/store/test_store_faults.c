@@ -628,7 +628,7 @@ static int break_counts(void)
 /* LMDB would list 2 billion pages as free, for hours and 16 GB. */
 static void pages_that_a_damaged_count_names_are_not_freed(void **state)
 {
-    static char value[4000];
+    static char value[3900];
     (void)state;
     struct store *s = store_begin(SIZE);
     memset(value, 'a', sizeof value);

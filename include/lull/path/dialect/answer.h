@@ -36,7 +36,8 @@ MUST_CHECK enum err answer_render_stored(struct span bytes, enum endpoint endpoi
                                          struct span model, wall_t created, uint64_t serial,
                                          struct buf *out);
 
-/* Binary form for the store; decoding checks every length. The decoded answer owns its memory. */
+/* Binary form for the store; decoding checks every length. The decoded answer owns its memory. Bytes
+ * that are not UTF-8 are U+FFFD then. ERR_INVALID: a text has U+0000. */
 MUST_CHECK enum err answer_encode(const struct answer *a, struct buf *out);
 MUST_CHECK enum err answer_decode(struct span bytes, struct answer *out);
 

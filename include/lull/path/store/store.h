@@ -1,7 +1,8 @@
 /* store.h: records on disk, in LMDB; the only folder that uses that library.
  *
  * Two tables of records by 128-bit key (answer records and exact records, see cache.h), in one
- * order of age. The caller encodes the value of a record; the store keeps its sequence number, its
+ * order of age. A key of the table of exact records may lead to an answer record at once: it goes
+ * with that record. The caller encodes the value of a record; the store keeps its sequence number, its
  * expiry, its hits, and a checksum over all of it that is verified on every read (of a part that the
  * caller compares itself, where it says so).
  *
@@ -27,7 +28,7 @@
 struct store;
 
 enum store_table { STORE_ANSWER, STORE_EXACT };
-enum { STORE_FORMAT = 4 };
+enum { STORE_FORMAT = 5 };
 
 struct store_options {
     const char *dir;
@@ -70,6 +71,9 @@ int64_t store_next_seq(struct store *s);
  * are valid until its end, which comes in the same callback of the loop: the writer commits once at
  * most under an open reading. */
 struct store_record {
+    /* Of the record itself, which for a key of STORE_EXACT may be an answer record. */
+    enum store_table table;
+    struct hash_key key;
     int64_t seq;
     wall_t expires;
     uint64_t hits;    /* as far as they are written */
@@ -110,7 +114,7 @@ void store_read_end(struct store *s);
 /* Jobs for the writer thread. */
 enum store_job_kind {
     STORE_PUT,    /* writes a record, over one of the same key */
-    STORE_REMOVE, /* removes an answer record, and the exact records that lead to it */
+    STORE_REMOVE, /* removes an answer record, and what leads to it */
     STORE_PURGE,  /* removes the answer records that match, and exact records without an answer */
     STORE_TOUCH,  /* adds hits to answer records: eviction spares each once */
     STORE_SWEEP,  /* removes some of what expired before `now` */
@@ -131,6 +135,9 @@ struct store_job {
     enum store_job_kind kind;
     enum store_table table;
     struct hash_key key;
+    /* STORE_PUT of an answer record: a key of STORE_EXACT that leads to it, over what that key led
+     * to; 0, 0: none. */
+    struct hash_key exact;
     int64_t seq;
     wall_t expires, now;
     /* STORE_PUT, STORE_NOTE: the value; STORE_TOUCH: the touches, one after the other. Owned by the
@@ -154,6 +161,10 @@ struct store_job {
 /* All zero but its kind. store_job_free() frees value and filter too. */
 struct store_job *store_job_new(enum store_job_kind kind);
 void store_job_free(struct store_job *job);
+static inline bool store_job_has_exact(const struct store_job *job)
+{
+    return (job->exact.hi | job->exact.lo) != 0;
+}
 /* Hands the job over to the writer. Never waits for the disk. */
 void store_submit(struct store *s, struct store_job *job);
 /* Calls `done` of the finished jobs, before it returns. ERR_CORRUPT: the files are damaged: close
