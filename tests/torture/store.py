@@ -85,7 +85,7 @@ class Bench:
 
     # ---- kill -9 ------------------------------------------------------------------------------------
     def kill_round(self, number, kept):
-        """Writes until a random instant, kills, starts, asks for what was there."""
+        """Writes until a random instant behind some commits, kills, starts, asks for what was there."""
         where = f"kill {number}"
         stop = threading.Event()
         asked, committed = [], []
@@ -104,7 +104,9 @@ class Bench:
         workers = [threading.Thread(target=load, args=(w,)) for w in range(3)]
         for worker in workers:
             worker.start()
-        time.sleep(self.random.random() * 0.12)
+        enough = self.random.randrange(8)
+        eventually(lambda: len(committed) >= enough, message=f"{where}: {enough} answers are committed")
+        time.sleep(self.random.random() * 0.03)
         self.lull.kill()
         stop.set()
         for worker in workers:
@@ -143,6 +145,8 @@ class Bench:
         kept = []
         for number in range(rounds):
             self.kill_round(number, kept)
+        if self.counts["committed and found"] == 0:
+            self.problem("kill", "nothing that was committed was asked for again")
 
     # ---- damage -------------------------------------------------------------------------------------
     def damage(self, size):
