@@ -53,7 +53,7 @@ void control_reply_buf(struct http_conn *c, struct span type, const struct buf *
 void control_reply_json(struct http_conn *c, int status, struct span json);
 /* The same from a tree, which is freed. */
 void control_reply_tree(struct http_conn *c, int status, cJSON *tree);
-/* {"error": text} */
+/* {"error": text}; 503 where there was no memory for a text. */
 void control_reply_error(struct http_conn *c, int status, struct span text);
 
 /* Add a member of that name to an object: a text, */
@@ -85,8 +85,8 @@ bool control_query_parse(struct control_query *q, struct span query,
                          const struct settings *settings, wall_t now, struct buf *why);
 void control_query_free(struct control_query *q);
 /* Calls take for each NAME=VALUE of a query until it returns false. Values are decoded into text,
- * whose bytes stay, and terminated. false: take returned false, or the query has another form: then
- * why says so. */
+ * whose bytes stay, and terminated. false: take returned false; or the query has another form: then
+ * why says so; or there is no memory: then why stays as it was. */
 bool control_query_walk(struct span query, struct buf *text,
                         bool (*take)(void *ctx, struct span name, struct span value), void *ctx,
                         struct buf *why);

@@ -261,13 +261,18 @@ static void render(struct control *ctl, const struct question *q, struct buf *ou
 
 struct wanted_miss {
     struct span kind; /* ptr NULL: none is asked for */
+    struct buf *why;
 };
 
 static bool take_condition(void *ctx, struct span name, struct span value)
 {
     struct wanted_miss *wanted = ctx;
     wanted->kind = value;
-    return span_eq(name, SPAN("last-miss"));
+    bool good = span_eq(name, SPAN("last-miss"));
+    if (!good) {
+        buf_text(wanted->why, "explain takes last-miss=KIND");
+    }
+    return good;
 }
 
 /* The request that the body and the X-Explain- headers are; headers has room for them all. */
@@ -316,17 +321,14 @@ enum { OUT_MAX = 1024 * 1024 };
 void control_explain(struct control *ctl, struct http_conn *c, bool trusted)
 {
     struct http_header headers[HTTP_MAX_HEADERS];
-    struct wanted_miss wanted = {.kind = SPAN_NONE};
     struct buf why = {.max = 1024}, text = {.max = 16 * 1024}, out = {.max = OUT_MAX};
+    struct wanted_miss wanted = {.kind = SPAN_NONE, .why = &why};
     struct question q = {.request = request_of(c, headers), .trusted = trusted};
     struct span query = http_conn_request(c)->query;
     int status = 0;
     /* behind a path it is that request's own */
     if (http_conn_request(c)->path.len == sizeof "/explain" - 1 && query.len > 0) {
         bool good = control_query_walk(query, &text, take_condition, &wanted, &why);
-        if (!good && why.len == 0) {
-            buf_text(&why, "explain takes last-miss=KIND");
-        }
         status = good ? find_miss(ctl, wanted.kind, &q, &why) : 400;
     }
     if (status == 0) {

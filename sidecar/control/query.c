@@ -131,8 +131,9 @@ bool control_query_walk(struct span query, struct buf *text,
                         bool (*take)(void *ctx, struct span name, struct span value), void *ctx,
                         struct buf *why)
 {
-    if (buf_reserve(text, query.len * 2 + 16) != ERR_OK) {
-        return refuse_word(why, "the query is too long", SPAN(""));
+    enum err e = buf_reserve(text, query.len * 2 + 16);
+    if (e != ERR_OK) {
+        return e == ERR_NOMEM ? false : refuse_word(why, "the query is too long", SPAN(""));
     }
     for (struct span part; span_next(&query, '&', &part);) {
         size_t equals = span_find(part, SPAN("="), 0);

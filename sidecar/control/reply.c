@@ -65,6 +65,10 @@ void control_reply_buf(struct http_conn *c, struct span type, const struct buf *
 
 void control_reply_error(struct http_conn *c, int status, struct span text)
 {
+    if (text.len == 0) {
+        reply_short(c);
+        return;
+    }
     struct buf out = {.max = 1024 * 1024};
     buf_text(&out, "{\"error\":\"");
     enum err e = buf_append_json(&out, text);

@@ -1341,6 +1341,8 @@ mutant(R, "that of a streamed body begins with each piece", RECEIVE, "        if
 mutant(R, "a body that stops ends its call", "sidecar/http/conn.c", "    if (what == DEADLINE_BODY) {\n        conn_abandon(c);\n    }\n", "", DUE)
 mutant(R, "what is dropped has a bound a second", "sidecar/http/linger.c", "    if (c->linger_read < LINGER_PER_SECOND) {", "    if (c->linger_read > 0) {", DUE)
 mutant(R, "and is read on in the next", "sidecar/http/linger.c", "{\n    begin_second(c);\n    linger_wait(c);\n}", "{\n    linger_wait(c);\n}", DUE)
+mutant(R, "no memory for a control request's query is not its fault", "sidecar/control/query.c",
+       "return e == ERR_NOMEM ? false : refuse_word(", "return refuse_word(", ("unit.control.test_query",))
 mutant(R, "no more connections than max_connections", "sidecar/http/server.c", "        if (s->counts.open >= s->limits.max_connections) {\n            stop",
        "        if (s->draining) {\n            stop", HTTP_T)
 mutant(R, "without descriptors it accepts later", "sidecar/http/server.c", "        if (errno == EMFILE || errno == ENFILE ||", "        if (errno == ENFILE ||", ("integration.scale",))

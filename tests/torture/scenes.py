@@ -322,7 +322,7 @@ def stored(world):
             break
         if time.monotonic() > end:
             raise Wrong(f"writes stay pending: {figures}")
-        time.sleep(0.005)
+        time.sleep(0.1)  # few polls: each of their calls fails in turn, too
 
 
 def control(world, method, target, data=None, text=False):

@@ -3,6 +3,19 @@
 
 #include "control/control_priv.h"
 
+/* Under the sanitizers an allocation that is too large fails as it does without. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+    return "allocator_may_return_null=1";
+}
+
+const char *__tsan_default_options(void);
+const char *__tsan_default_options(void)
+{
+    return "allocator_may_return_null=1";
+}
+
 static struct kind_policy kinds[] = {{.name = (char *)"title"}, {.name = (char *)"tags"}};
 static const struct settings settings = {.kinds = kinds, .kind_count = 2};
 static const wall_t now = {1000 * USEC_PER_S};
@@ -73,6 +86,19 @@ static void what_is_wrong_is_said(void **state)
     }
 }
 
+static void no_memory_is_no_long_query(void **state)
+{
+    struct span query = span_make("", SIZE_MAX / 8); /* of which nothing is read */
+    struct buf text = {.max = SIZE_MAX}, why = {.max = 1024};
+    (void)state;
+    assert_false(control_query_walk(query, &text, NULL, NULL, &why));
+    assert_int_equal(why.len, 0);
+    text.max = 1024;
+    assert_false(control_query_walk(query, &text, NULL, NULL, &why));
+    assert_span(buf_span(&why), "the query is too long");
+    buf_free(&why);
+}
+
 static void numbers_have_no_sign_and_a_maximum(void **state)
 {
     int64_t n = 0;
@@ -91,6 +117,7 @@ int main(void)
         cmocka_unit_test(conditions_are_decoded),
         cmocka_unit_test(an_age_is_never_no_condition),
         cmocka_unit_test(what_is_wrong_is_said),
+        cmocka_unit_test(no_memory_is_no_long_query),
         cmocka_unit_test(numbers_have_no_sign_and_a_maximum),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
