@@ -258,6 +258,7 @@ void moves_play(const uint8_t *bytes, size_t len)
     g.world = world_begin(sets);
     put_handlers_back();
     world_control(g.world);
+    set_probes(&g);
     g.people = people_create(&g);
     while (g.at < g.len && g.next_chat < 900) {
         play(&g, draw(&g));

@@ -79,6 +79,7 @@ void control_ask(struct game *g)
         {"POST /explain/last?kind=title", ""},
         {"POST /explain",
          "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"q1q\"}]}"},
+        {"POST /explain", NULL}, /* the last request */
         {"POST /compare?kind=title&last=2", "m\n"},
         {"POST /compare?kind=autocomplete&last=3", "m\nn\n"},
         {"POST /pause?for=5s", ""},
@@ -92,5 +93,5 @@ void control_ask(struct game *g)
         {"POST /purge?all=yes", ""},
     };
     unsigned which = pick(g, sizeof asks / sizeof asks[0]);
-    ask(g, asks[which].line, asks[which].body);
+    ask(g, asks[which].line, asks[which].body == NULL ? g->asked : asks[which].body);
 }

@@ -5,6 +5,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -105,31 +106,42 @@ static void unblock(struct game *g)
     g->blocked = false;
 }
 
-/* One byte of a record on disk is another one: of an answer, or of the request that led to it. */
+/* Bits of records on disk change, from the nth place where one names its subject on: one, or each. They
+ * are of an answer, or of the request that led to it. */
+static void damage_file(struct game *g, int fd, struct span all)
+{
+    unsigned skip = pick(g, 16), behind = pick(g, 10), bit = pick(g, 8);
+    bool each = pick(g, 3) == 0;
+    for (size_t at = 0; (at = span_find(all, SPAN(" of q"), at)) != SIZE_MAX; at++) {
+        if (skip-- == 0 && at + behind < all.len) {
+            char byte = (char)(all.ptr[at + behind] ^ (1 << bit));
+            (void)pwrite(fd, &byte, 1, (off_t)(at + behind));
+            if (!each) {
+                return;
+            }
+            skip = 0;
+        }
+    }
+}
+
 static void damage(struct game *g)
 {
-    const struct span mark = SPAN(" of q");
-    char path[256], byte;
+    char path[256];
     struct stat st;
     path_of(g, "/data.mdb", path);
-    FILE *f = fopen(path, "r+b");
-    unsigned which = pick(g, 16), behind = pick(g, 10);
-    if (f == NULL) {
+    if (!stands) {
+        cache_flush(world_cache(g->world)); /* what was answered is on disk, not only on its way */
+    }
+    int fd = open(path, O_RDWR);
+    if (fd < 0) {
         return;
     }
-    require(fstat(fileno(f), &st) == 0);
+    require(fstat(fd, &st) == 0);
     char *bytes = mem_new((size_t)st.st_size + 1);
-    struct span all = span_make(bytes, fread(bytes, 1, (size_t)st.st_size, f));
-    size_t found = SIZE_MAX;
-    for (size_t at = 0; which-- > 0 && (at = span_find(all, mark, at)) != SIZE_MAX; at++) {
-        found = at;
-    }
-    if (found != SIZE_MAX && found + behind < all.len) {
-        byte = (char)(bytes[found + behind] ^ (1 << pick(g, 8)));
-        require(fseek(f, (long)(found + behind), SEEK_SET) == 0 && fwrite(&byte, 1, 1, f) == 1);
-    }
+    ssize_t n = pread(fd, bytes, (size_t)st.st_size, 0);
+    damage_file(g, fd, span_make(bytes, n > 0 ? (size_t)n : 0));
     free(bytes);
-    require(fclose(f) == 0);
+    close(fd);
 }
 
 void disk_move(struct game *g)

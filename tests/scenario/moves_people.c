@@ -18,6 +18,8 @@ struct person {
     int text;        /* the subject of the text in the input field, and how much of it is typed */
     size_t typed;
     char user[16];
+    struct ask last_ask; /* which is asked again, byte for byte */
+    struct buf last;
 };
 
 static const struct {
@@ -136,11 +138,12 @@ static void type_on(struct game *g, struct person *p, struct ask *a)
 {
     size_t who = typist_of(a);
     unsigned how = pick(g, 8);
+    size_t more = pick(g, 3) == 0 ? pick(g, 12) : 1 + pick(g, 3); /* mostly a key or two */
     if (how > 4 && g->typing[who].subject != 0 && g->typing[who].typed < 70) {
         p->text = g->typing[who].subject;
-        p->typed = g->typing[who].typed + pick(g, 12);
+        p->typed = g->typing[who].typed + more;
     } else if (how > 1 && p->text != 0 && p->typed < 70) {
-        p->typed += pick(g, 8);
+        p->typed += more;
     } else {
         p->text = a->subject;
         p->typed = 8 + pick(g, pick(g, 3) == 0 ? 60 : 30);
@@ -199,11 +202,11 @@ static struct span ambiguous(struct span body)
 }
 
 /* Asks for another model, which is loaded first. */
-static struct span of_other_model(struct span body)
+static struct span of_other_model(struct game *g, struct span body)
 {
     size_t at = span_find(body, SPAN("\"model\":\"m\""), 0);
     if (at != SIZE_MAX) {
-        ((char *)(uintptr_t)body.ptr)[at + SPAN("\"model\":\"").len] = 'n';
+        ((char *)(uintptr_t)body.ptr)[at + SPAN("\"model\":\"").len] = (char)('n' + pick(g, 6));
     }
     return body;
 }
@@ -282,7 +285,9 @@ static void add_one(struct game *g, struct person *p, struct buf *out)
     a->purges = a->kind < ASK_KINDS ? g->purges[a->kind] : 0;
     p->count++;
     if (a->kind == ASK_BAD) {
-        buf_text(out, "%s", bad[pick(g, 4)]);
+        unsigned which = pick(g, 4);
+        a->kind = which < 3 ? ASK_BAD : ASK_OTHER; /* a reply may come before its body */
+        buf_text(out, "%s", bad[which]);
         return;
     }
     if (a->kind == ASK_OTHER) {
@@ -291,7 +296,8 @@ static void add_one(struct game *g, struct person *p, struct buf *out)
     }
     struct span body = body_of(g, p, a);
     unsigned odd = pick(g, 12);
-    body = odd < 2 ? of_other_model(body) : odd == 2 && pick(g, 4) == 0 ? ambiguous(body) : body;
+    body = odd < 2 ? of_other_model(g, body) : odd == 2 && pick(g, 4) == 0 ? ambiguous(body) : body;
+    snprintf(g->asked, sizeof g->asked, "%.*s", (int)body.len, body.ptr);
     buf_text(out, "POST %s HTTP/1.1\r\nHost: lull\r\nContent-Type: application/json\r\n",
              pick(g, 4) != 0 ? "/v1/chat/completions" : "/api/chat");
     add_headers(g, a, out);
@@ -301,8 +307,19 @@ static void add_one(struct game *g, struct person *p, struct buf *out)
 static void add_request(struct game *g, struct person *p, struct buf *out)
 {
     size_t before = out->len;
+    struct ask *a = &p->asks[p->count];
+    if (pick(g, 5) == 0 && p->last.len > 0 && strcmp(p->last_ask.user, p->user) == 0) {
+        *a = p->last_ask;
+        a->purges = a->kind < ASK_KINDS ? g->purges[a->kind] : 0;
+        p->count++;
+        require(buf_append_span(out, buf_span(&p->last)) == ERR_OK);
+        return;
+    }
     add_one(g, p, out);
-    p->asks[p->count - 1].len = out->len - before;
+    a->len = out->len - before;
+    p->last_ask = *a;
+    buf_clear(&p->last);
+    require(buf_append(&p->last, out->data + before, a->len) == ERR_OK);
 }
 
 static void send(struct person *p, const char *bytes, size_t len)
@@ -427,6 +444,7 @@ struct person *people_create(struct game *g)
     (void)g;
     for (size_t i = 0; i < PEOPLE; i++) {
         buf_init(&people[i].rest, 64 * 1024 * 1024);
+        buf_init(&people[i].last, 64 * 1024 * 1024);
     }
     return people;
 }
@@ -435,6 +453,7 @@ void people_destroy(struct person *people)
 {
     for (size_t i = 0; i < PEOPLE; i++) {
         buf_free(&people[i].rest);
+        buf_free(&people[i].last);
     }
     free(people);
 }

@@ -58,6 +58,7 @@ struct game {
     struct said said[SAID_MOST];
     size_t said_count;
     size_t purges[ASK_KINDS]; /* that were answered */
+    char asked[8192];         /* the body of the last request */
     struct {
         int subject; /* 0: nothing */
         size_t typed;
