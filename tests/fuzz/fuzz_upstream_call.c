@@ -14,8 +14,11 @@
 #include "lull/base/log.h"
 
 #include <arpa/inet.h>
+#include <dlfcn.h>
 #include <errno.h>
+#include <netdb.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <time.h>
@@ -23,6 +26,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { OPEN_MOST = 4 /* calls at once */, MOVES_MOST = 400 };
+enum { BY_NAME = 6, DESTINATIONS }; /* of calls; the others have no name to look up */
 
 static char folder[] = "/tmp/lull-fuzz-XXXXXX", path[64], gone[64], dead[64];
 static int mute = -1, mute_filled = -1;
@@ -52,10 +56,35 @@ int connect(int fd, __CONST_SOCKADDR_ARG to, socklen_t len)
     return (int)syscall(SYS_connect, fd, plain, len);
 }
 
+/* The server's name; on a thread of libcurl's. */
+static atomic_int lookups, lookups_over;
+
+int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
+                struct addrinfo **out)
+{
+    int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+    void *symbol = dlsym(RTLD_NEXT, "getaddrinfo");
+    memcpy(&real, &symbol, sizeof real);
+    atomic_fetch_add(&lookups, 1);
+    int result = real(strcmp(node, "server.test") == 0 ? "127.0.0.1" : node, service, hints, out);
+    atomic_fetch_add(&lookups_over, 1);
+    return result;
+}
+
+/* What the thread found out is taken over. */
+static void wait_for_names(void)
+{
+    for (int i = 0; i < 200 && atomic_load(&lookups) != atomic_load(&lookups_over); i++) {
+        usleep(50);
+    }
+    fake_loop_settle(loop);
+}
+
 /* ---- the callers ---- */
 
 static struct upstream_pool *pool;
 static char scratch[BODY_LARGE];
+static int named_calls; /* in all runs, as the lookups: a thread may outlive its run */
 
 static void start_call(void);
 
@@ -83,8 +112,10 @@ static bool on_data(void *ctx, struct span piece)
 {
     struct call *c = ctx;
     require(c->call != NULL && c->heads == 1 && piece.len > 0 && c->body != BODY_HEAD);
-    require(c->framing == PACKED || is_of(number_of(c), c->got, piece));
+    bool packed = c->framing == PACKED || c->framing == LARGE;
+    require(packed || is_of(number_of(c), c->got, piece));
     c->got += piece.len;
+    require(!c->decode || c->got <= UPSTREAM_MAX_DECODED);
     if (c->abort_at_data) {
         upstream_abort(c->call);
         c->call = NULL;
@@ -121,8 +152,10 @@ static void on_done(void *ctx, const struct upstream_report *report)
     bool bodiless = c->body == BODY_HEAD || c->framing == EMPTY;
     require(c->heads == 1 && c->arrivals > 0);
     require(bodiless || c->sent_whole || report->close_delimited);
-    require(bodiless ? c->got == 0 : c->framing == PACKED || c->got == c->answer);
+    bool packed = c->framing == PACKED || c->framing == LARGE;
+    require(bodiless ? c->got == 0 : packed || c->got == c->answer);
     require(bodiless || !c->decode || c->framing != PACKED || c->got == 2);
+    require(bodiless || !c->decode || c->framing != LARGE); /* it is cut at the bound */
 }
 
 static const struct upstream_events events = {
@@ -132,8 +165,9 @@ static const struct upstream_events events = {
 static const struct upstream_settings *destination(unsigned which)
 {
     static char name[] = "default", url[] = "http://localhost", empty[] = "", host[] = "localhost",
-                tls[] = "https://localhost", bad[] = "http://[", no_file[] = "/dev/null", tcp[64];
-    static struct upstream_settings all[6];
+                called[] = "server.test", by_name[64], tls[] = "https://localhost",
+                bad[] = "http://[", no_file[] = "/dev/null", tcp[64];
+    static struct upstream_settings all[DESTINATIONS];
     struct upstream_settings to = {.name = name,
                                    .url = url,
                                    .origin = url,
@@ -174,6 +208,16 @@ static const struct upstream_settings *destination(unsigned which)
     case 5:
         out->origin = bad;
         break;
+    case BY_NAME: {
+        struct sockaddr_in in;
+        socklen_t len = sizeof in;
+        require(getsockname(named, (struct sockaddr *)&in, &len) == 0);
+        snprintf(by_name, sizeof by_name, "http://server.test:%d", ntohs(in.sin_port));
+        out->origin = by_name;
+        out->host = called;
+        out->unix_socket = empty;
+        break;
+    }
     default:
         break;
     }
@@ -206,11 +250,13 @@ static void start_call(void)
     c->abort_at_room = odd == 3;
     c->reset_at_room = odd >= 12;
     const struct http_header header = {SPAN("X-Number"), span_of(target)};
+    unsigned to = pick(3) > 0 ? (pick(4) > 0 ? 0 : BY_NAME) : pick(DESTINATIONS);
+    c->by_name = to == BY_NAME;
     bool holds = c->body == BODY_HELD || c->body == BODY_LONG;
     c->held = mem_new(holds ? c->length : 1);
     fill(c->held, number_of(c), 0, holds ? c->length : 0);
     struct upstream_request request = {
-        .to = destination(pick(3) > 0 ? 0 : pick(6)),
+        .to = destination(to),
         .method = c->body == BODY_HEAD ? SPAN("HEAD") : SPAN("POST"),
         .target = span_of(target),
         .headers = &header,
@@ -222,6 +268,7 @@ static void start_call(void)
         .decode = c->decode};
     connect_errno = errnums[pick(12)];
     c->call = upstream_start(pool, &request, &events, c);
+    named_calls += c->by_name ? 1 : 0;
 }
 
 static void begin_call(void)
@@ -232,6 +279,7 @@ static void begin_call(void)
     }
     start_call();
     fake_loop_settle(loop);
+    wait_for_names();
     connect_errno = 0;
 }
 
@@ -312,6 +360,9 @@ static void begin(void)
         require(i == 1 || close(listener) == 0);
     }
     require(listen(listener, PEERS_MOST) == 0);
+    named = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    require(named >= 0 && bind(named, (struct sockaddr *)&in, sizeof in) == 0);
+    require(listen(named, PEERS_MOST) == 0);
     mute = socket(AF_INET, SOCK_STREAM, 0);
     require(mute >= 0 && bind(mute, (struct sockaddr *)&in, sizeof in) == 0);
     require(listen(mute, 0) == 0 && getsockname(mute, (struct sockaddr *)&in, &len) == 0);
@@ -396,6 +447,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     choices = data;
     choices_left = size;
     call_count = 0;
+    large_sent = false;
     int before = dup(mute);
     pool = upstream_pool_create(loop);
     for (int i = 0; i < MOVES_MOST && choices_left > 0; i++) {
@@ -412,6 +464,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         fake_loop_settle(loop);
     }
     end_all();
+    require(atomic_load(&lookups) <= 4 * named_calls); /* as often as a request may go out */
     upstream_pool_destroy(pool);
     close_peers();
     close(before);

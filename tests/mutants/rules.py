@@ -845,6 +845,7 @@ WIRED = ("unit.upstream.test_upstream_wire",)
 REUSE = ("unit.upstream.test_upstream_reuse",)
 mutant(R, "an idle one is looked at before a request goes out on it", SOCKETS,
        "bool silent = !has_bytes_or_ended(picked);", "bool silent = true;", REUSE)
+mutant(R, "a descriptor of the resolver is no connection", SOCKETS, "sock->connection || call->first_on;", "sock->connection || call->attempts > 0;", REUSE)
 mutant(R, "all are, where none has the port", SOCKETS, "        return all_are_silent(call->pool);\n", "        return true;\n", REUSE)
 mutant(R, "a request on another than was looked at is asked again", SOCKETS, "call->picked != CURL_SOCKET_BAD && call->picked != fd) {",
        "call->picked != CURL_SOCKET_BAD && fd < 0) {", REUSE)

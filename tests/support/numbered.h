@@ -26,7 +26,7 @@ enum {
 };
 
 static struct loop *loop;
-static int listener;
+static int listener, named = -1; /* named: the same server by its name, over TCP */
 
 /* ---- choices ---- */
 
@@ -75,13 +75,14 @@ static bool is_of(size_t id, size_t from, struct span bytes)
 /* ---- the calls, as the server knows them ---- */
 
 enum body { BODY_NONE, BODY_HELD, BODY_LONG, BODY_LENGTH, BODY_CHUNKED, BODY_HEAD, BODIES };
-/* Framing of an answer. */
-enum framing { BY_LENGTH, BY_CHUNKS, BY_CLOSE, EMPTY, PACKED, FRAMINGS };
+/* Framing of an answer. LARGE: compressed, and more than a call takes once it is not. */
+enum framing { BY_LENGTH, BY_CHUNKS, BY_CLOSE, EMPTY, PACKED, LARGE, FRAMINGS };
 
 struct call {
     struct upstream_call *call; /* NULL: over */
     enum body body;
     size_t length, written; /* of the body */
+    bool by_name;           /* asked by the server's name */
     bool ended, full;       /* full: wait for room */
     bool decode, hold, abort_at_head, abort_at_data, more_at_head, reset_at_room, abort_at_room;
     size_t at; /* which connection it was last seen on */
@@ -96,6 +97,7 @@ struct call {
 };
 
 static struct call calls[CALLS_MOST];
+static bool large_sent; /* in this run: it takes long */
 static size_t call_count;
 
 static size_t number_of(const struct call *c)
@@ -115,6 +117,7 @@ struct peer {
     bool head_sent, answered;
     size_t appended; /* of the answer's body */
     size_t number;   /* connections are numbered as they come */
+    bool tcp;        /* what was sent first may arrive behind what was sent later the other way */
     bool stale;      /* its request came again on a later one */
     bool doomed;     /* it sent what no request asked for: no request may come any
                       more */
@@ -146,11 +149,16 @@ static void accept_all(void)
     for (size_t i = 0; i < PEERS_MOST; i++) {
         if (peers[i].fd < 0) {
             int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
+            bool tcp = fd < 0;
+            fd = tcp ? accept4(named, NULL, NULL, SOCK_NONBLOCK) : fd;
             if (fd < 0) {
                 return;
             }
-            peers[i] = (struct peer){
-                .fd = fd, .number = ++accepted, .in = {.max = SIZE_MAX}, .out = {.max = SIZE_MAX}};
+            peers[i] = (struct peer){.fd = fd,
+                                     .tcp = tcp,
+                                     .number = ++accepted,
+                                     .in = {.max = SIZE_MAX},
+                                     .out = {.max = SIZE_MAX}};
         }
     }
 }
@@ -209,8 +217,10 @@ static void read_head(struct peer *p, struct span head)
     require(sscanf(line, "%*4[A-Z] /call/%d HTTP/1.1\r\n", &number) == 1);
     require(number >= 0 && (size_t)number < call_count && !p->doomed);
     struct call *c = &calls[number];
-    snprintf(line, sizeof line, "\r\nHost: localhost\r\nX-Number: /call/%d\r\n", number);
-    require(span_find(head, SPAN("\r\nHost: localhost\r\n"), 0) != SIZE_MAX);
+    require(
+        span_find(head,
+                  c->by_name ? SPAN("\r\nHost: server.test\r\n") : SPAN("\r\nHost: localhost\r\n"),
+                  0) != SIZE_MAX);
     snprintf(line, sizeof line, "\r\nX-Number: /call/%d\r\n", number);
     require(span_find(head, span_of(line), 0) != SIZE_MAX);
     require(span_starts(head, SPAN("HEAD ")) == (c->body == BODY_HEAD));
@@ -299,13 +309,34 @@ static void answer_piece(struct peer *p, size_t n)
     free(bytes);
 }
 
+/* 17 MB of the same byte in 107 KB: a literal, then copies of 258 bytes, 13 bits each. */
+static struct span large_body(void)
+{
+    enum { COPIES = 68 * 1024 };
+    static char body[COPIES * 13 / 8 + 64];
+    static size_t len;
+    static const char head[] = "\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03";
+    size_t bit = 0;
+    if (len == 0) {
+        memcpy(body, head, len = sizeof head - 1);
+        /* bits as they go out: last block, fixed codes, 0; length 258, distance 1 */
+        for (size_t i = 0; i <= COPIES; i++) {
+            for (const char *b = i == 0 ? "11000110000" : "1100010100000"; *b != '\0'; b++, bit++) {
+                body[len + bit / 8] = (char)(body[len + bit / 8] | (*b == '1' ? 1 << bit % 8 : 0));
+            }
+        }
+        len += bit / 8;
+    }
+    return span_make(body, len);
+}
+
 static void answer_head(struct peer *p)
 {
     static const size_t lengths[] = {0, 3, 5000, ANSWER_LARGE};
     static const char packed[] = "\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\xcb"
                                  "\xcf\x06\x00\x47\xdd\xdc\x79\x02\x00\x00\x00";
     struct call *c = p->of;
-    c->framing = (enum framing)pick(FRAMINGS);
+    c->framing = (enum framing)pick(large_sent ? LARGE : FRAMINGS);
     c->answer = c->framing == BY_CLOSE ? 0 : lengths[pick(4)];
     c->sent_whole = false;
     p->head_sent = true;
@@ -317,12 +348,16 @@ static void answer_head(struct peer *p)
     } else if (c->framing == PACKED) {
         c->answer = sizeof packed - 1;
         buf_text(&p->out, "Content-Encoding: gzip\r\nContent-Length: %zu\r\n", c->answer);
+    } else if (c->framing == LARGE) {
+        c->answer = large_body().len;
+        buf_text(&p->out, "Content-Encoding: gzip\r\nContent-Length: %zu\r\n", c->answer);
+        large_sent = true;
     }
     say(p, SPAN("X-Field: a\r\n\r\n"));
     p->answered =
         c->body == BODY_HEAD || c->framing == EMPTY || (c->framing == BY_LENGTH && c->answer == 0);
-    if (c->framing == PACKED && !p->answered) {
-        say(p, span_make(packed, sizeof packed - 1));
+    if ((c->framing == PACKED || c->framing == LARGE) && !p->answered) {
+        say(p, c->framing == LARGE ? large_body() : span_make(packed, sizeof packed - 1));
         p->answered = true;
     }
     c->sent_whole = p->answered;
@@ -376,7 +411,8 @@ static void misbehave(struct peer *p)
     bool in_answer = p->of != NULL && p->head_sent && !p->answered;
     int waiting = 0;
     (void)ioctl(p->fd, FIONREAD, &waiting);
-    if (p->of == NULL && waiting == 0 && p->out.len == 0 && p->in.len == 0 && !p->stale) {
+    if (!p->tcp && p->of == NULL && waiting == 0 && p->out.len == 0 && p->in.len == 0 &&
+        !p->stale) {
         say(p, span_of(stray[pick(5)])); /* nothing was asked */
         p->doomed = true;
     } else if (in_answer && p->of->framing == BY_CHUNKS) {
@@ -409,7 +445,14 @@ static void answer_and_leave(struct call *c)
     for (size_t i = 0; i < PEERS_MOST; i++) {
         struct peer *p = &peers[i];
         if (p->fd >= 0 && p->of == c && !p->head_sent) {
-            answer_head(p);
+            if (pick(8) == 0) { /* not even its head */
+                say(p, SPAN("HTTP/1.1 200 OK\r\nContent-Le"));
+                c->framing = BY_LENGTH;
+                c->answer = SIZE_MAX;
+                p->head_sent = p->answered = true;
+            } else {
+                answer_head(p);
+            }
             while (!p->answered && c->framing != BY_CLOSE && pick(4) > 0) {
                 answer_more(p);
             }

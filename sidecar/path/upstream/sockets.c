@@ -369,7 +369,8 @@ int sockets_wanted(CURL *easy, curl_socket_t fd, int what, void *userp, void *so
     if (call != NULL) {
         sock->origin = call->origin;
         sock->tls = call->to->tls;
-        sock->connection = sock->connection || call->attempts > 0;
+        sock->connection = sock->connection || call->first_on;
+        call->first_on = false;
     }
     loop_watch_set(sock->watch, ((what & CURL_POLL_IN) != 0 ? LOOP_READ : 0) |
                                     ((what & CURL_POLL_OUT) != 0 ? LOOP_WRITE : 0));

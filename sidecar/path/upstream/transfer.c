@@ -299,6 +299,7 @@ int transfer_send(void *arg, char *to_ip, char *from_ip, int to_port, int from_p
     long fresh = 0;
     curl_easy_getinfo(call->easy, CURLINFO_NUM_CONNECTS, &fresh);
     call->reused = fresh == 0;
+    call->first_on = !call->reused;
     call->attempts++;
     call->head_came = 0;
     call->head_used = 0;

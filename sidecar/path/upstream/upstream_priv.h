@@ -171,14 +171,15 @@ struct upstream_call {
     size_t head_used;      /* ... and bytes of header lines */
 
     /* the connection */
-    int attempts;         /* how often a request went out, libcurl's own retries included */
-    bool reused;          /* the present attempt is on a reused connection */
-    bool answer_begun;    /* a byte of an answer has come */
-    bool late;            /* what came on a reused connection is not the answer */
-    bool again;           /* sent once more on a fresh connection by us */
-    bool remembered;      /* the address was not looked up for this call */
-    int what;             /* what libcurl last asked to be watched for on its socket */
-    struct list socks;    /* sockets.c: the descriptors that it uses */
+    int attempts;      /* how often a request went out, libcurl's own retries included */
+    bool first_on;     /* ... just now, on a new connection: the next descriptor named by libcurl */
+    bool reused;       /* the present attempt is on a reused connection */
+    bool answer_begun; /* a byte of an answer has come */
+    bool late;         /* what came on a reused connection is not the answer */
+    bool again;        /* sent once more on a fresh connection by us */
+    bool remembered;   /* the address was not looked up for this call */
+    int what;          /* what libcurl last asked to be watched for on its socket */
+    struct list socks; /* sockets.c: the descriptors that it uses */
     curl_socket_t picked; /* reused: the one that was looked at; CURL_SOCKET_BAD: all were */
 
     /* the end */

@@ -2,6 +2,8 @@
  * the answer of another. The name's look-up is replaced here, too. */
 #include "unit/upstream/probe.h"
 
+#include "path/upstream/upstream_priv.h"
+
 #include <netdb.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -549,6 +551,30 @@ static void a_name_that_moved_is_looked_up_again_at_once(void **state)
     assert_int_equal(look_ups, 3 * first); /* again, at the next call, then remembered */
 }
 
+/* libcurl asks a name again on its own where a kept connection ended. It does not report the close of its
+ * resolver's descriptor, only that it is not waited for any more: nothing may be left of it, for the
+ * next descriptor with that number is of another connection, perhaps of a client's. */
+static void a_descriptor_of_the_resolver_is_no_connection(void **state)
+{
+    struct world *w = *state;
+    struct upstream_request req = simple_get(w);
+    struct upstream_call call = {.pool = w->pool, .easy = curl_easy_init(), .attempts = 1};
+    call.to = req.to;
+    list_init(&call.socks);
+    int pair[2];
+    assert_non_null(call.easy);
+    curl_easy_setopt(call.easy, CURLOPT_PRIVATE, &call);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    (void)sockets_wanted(call.easy, pair[0], CURL_POLL_IN, w->pool, NULL);
+    assert_false(list_empty(&w->pool->socks));
+    (void)sockets_wanted(call.easy, pair[0], CURL_POLL_REMOVE, w->pool, NULL);
+    assert_true(list_empty(&w->pool->socks));
+    sockets_release(&call);
+    curl_easy_cleanup(call.easy);
+    close(pair[0]);
+    close(pair[1]);
+}
+
 /* More servers than there are rows for, while the call to the first is about to connect. */
 static void an_address_stays_as_long_as_its_call(void **state)
 {
@@ -615,6 +641,7 @@ int main(void)
         T(a_request_on_a_connection_that_was_not_looked_at_is_asked_again),
         cmocka_unit_test(without_ports_all_connections_are_looked_at),
         T(a_name_that_moved_is_looked_up_again_at_once),
+        T(a_descriptor_of_the_resolver_is_no_connection),
         T(one_that_stays_away_is_tried_twice),
         T(an_address_stays_as_long_as_its_call),
     };
