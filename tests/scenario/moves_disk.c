@@ -115,8 +115,8 @@ static void damage_file(struct game *g, int fd, struct span all)
     for (size_t at = 0; (at = span_find(all, SPAN(" of q"), at)) != SIZE_MAX; at++) {
         if (skip-- == 0 && at + behind < all.len) {
             char byte = (char)(all.ptr[at + behind] ^ (1 << bit));
-            (void)pwrite(fd, &byte, 1, (off_t)(at + behind));
-            if (!each) {
+            ssize_t n = pwrite(fd, &byte, 1, (off_t)(at + behind));
+            if (n < 1 || !each) { /* a full disk takes nothing */
                 return;
             }
             skip = 0;
