@@ -1,16 +1,11 @@
-/* loop.c: the loop on libevent's event_base.
+/* loop.c: libevent's event_base behind base/loop.h: timers, descriptors, signals, wakers.
  *
- * One clock per turn: loop_now() is read when the first callback of a turn runs, and forgotten when
- * libevent goes back to wait. A turn is one event_base_loop(EVLOOP_ONCE); its deferred work runs at
- * its end. Its length, which is what another connection may have waited for, is measured from that
- * reading to a second one at its end. The thread's CPU time is a system call: it is read at the end of
- * a turn, at most once each CPU_EVERY, so always after a longer turn. The CPU that a turn took is then
- * at most what was taken since the reading before.
+ * libevent only collects: its callbacks put what is ready into the lane of the source, and the turn
+ * calls it from there, outside of event_base_loop() (loop_turn.c). A descriptor that is ready and was
+ * not called yet is reported again by each look: the source is in its lane once.
  *
- * libevent may still deliver an event that was active when another callback deleted it in the same
- * turn, and freeing it then would be a use after free. So objects are only marked dead and
- * unlinked from libevent when they are destroyed; their memory is given back at the end of the
- * turn.
+ * What is destroyed makes no call any more, and its memory is given back at the end of the turn: it
+ * may be destroyed from inside its own callback.
  *
  * The kernel can refuse to watch a descriptor (ENOMEM, ENOSPC: fs.epoll.max_user_watches), and
  * libevent can have no memory for an event. A source that was refused is tried again after each
@@ -20,9 +15,8 @@
  * Each waker is a non-blocking pipe: one byte wakes, all bytes are read at once. (eventfd would
  * save a descriptor, and is Linux only.)
  */
-#include "lull/base/loop.h"
+#include "base/loop_priv.h"
 
-#include "lull/base/list.h"
 #include "lull/base/log.h"
 #include "lull/base/os.h"
 
@@ -33,35 +27,8 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { RETRY_MS = 5 };
-static const usec_t CPU_EVERY = USEC_PER_MS / 2;
+enum { RETRY_MS = 5, SEEN_FIRST = 32, SEEN_MOST = 4096 };
 static const usec_t WARN_EVERY = 10 * USEC_PER_S;
-
-/* The head of everything that libevent calls back. */
-struct source {
-    struct loop *loop;
-    struct event *event;
-    bool dead;
-    struct source *next_dead;
-    struct list refused; /* in loop->refused while `is_refused` */
-    bool is_refused;
-    struct timeval delay; /* of a timer that was refused */
-};
-
-struct loop {
-    struct event_base *base;
-    bool stop;
-    bool clock_read;
-    mono_t now;
-    wall_t wall;
-    struct loop_deferred *first, *last;
-    struct source *dead;
-    struct list refused; /* sources to be added once more */
-    mono_t warned;
-    struct turns turns;
-    mono_t cpu_read; /* when the thread's CPU time was read last ... */
-    usec_t cpu;      /* ... and what it was */
-};
 
 struct loop_timer {
     struct source source;
@@ -76,7 +43,7 @@ struct loop_watch {
     loop_watch_fn fn;
     void *ctx;
     int fd;
-    int events;
+    int events, came; /* what is watched; of that, what is ready and was not called */
 };
 
 struct loop_signal {
@@ -91,20 +58,6 @@ struct loop_waker {
     void *ctx;
     int pipe[2];
 };
-
-static int64_t read_clock(clockid_t id)
-{
-    struct timespec t;
-    clock_gettime(id, &t);
-    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
-}
-
-static void read_clocks(struct loop *loop)
-{
-    loop->now.us = read_clock(CLOCK_MONOTONIC);
-    loop->wall.us = read_clock(CLOCK_REALTIME);
-    loop->clock_read = true;
-}
 
 /* Its warnings come with every attempt to add a source; source_add() says the same once. */
 static void from_libevent(int severity, const char *message)
@@ -122,7 +75,9 @@ struct loop *loop_create(void)
     loop->base = mem_have(event_base_new_with_config(config));
     event_config_free(config);
     list_init(&loop->refused);
-    read_clocks(loop);
+    loop->room = SEEN_FIRST;
+    turn_init(loop);
+    turn_read_clocks(loop);
     return loop;
 }
 
@@ -165,7 +120,7 @@ static void source_del(struct source *source)
     }
 }
 
-/* Each one once: those that are refused again wait for the next turn. */
+/* Those that are refused again wait for the next turn. */
 static void retry_refused(struct loop *loop)
 {
     struct list again;
@@ -187,10 +142,16 @@ static void retry_refused(struct loop *loop)
     }
 }
 
+void events_end_turn(struct loop *loop)
+{
+    free_dead(loop);
+    retry_refused(loop);
+}
+
 static void kill_source(struct source *source)
 {
     source_del(source);
-    source->dead = true;
+    turn_unready(source);
     source->next_dead = source->loop->dead;
     source->loop->dead = source;
 }
@@ -205,15 +166,6 @@ void loop_destroy(struct loop *loop)
     free(loop);
 }
 
-static void run_deferred(struct loop *loop)
-{
-    while (loop->first != NULL) {
-        struct loop_deferred *work = loop->first;
-        loop_defer_cancel(loop, work);
-        work->fn(work->ctx);
-    }
-}
-
 /* Needs no memory, unlike a timer. */
 static void pause_for_memory(void)
 {
@@ -221,83 +173,44 @@ static void pause_for_memory(void)
     nanosleep(&t, NULL);
 }
 
-/* The CPU that was taken since the reading before. */
-static usec_t read_cpu(struct loop *loop, mono_t now)
+/* What one look of libevent's can see begins with SEEN_FIRST descriptors, and is doubled where all
+ * were ready. Until it is enough the look is repeated: the rest may be urgent. */
+bool events_look(struct loop *loop, bool at_once)
 {
-    usec_t before = loop->cpu;
-    loop->cpu = read_clock(CLOCK_THREAD_CPUTIME_ID);
-    loop->cpu_read = now;
-    return loop->cpu - before;
-}
-
-/* A turn without a callback took no time. */
-static void end_turn(struct loop *loop)
-{
-    if (!loop->clock_read) {
-        return;
+    if (!list_empty(&loop->refused)) {
+        pause_for_memory();
+        at_once = true;
     }
-    mono_t now = {read_clock(CLOCK_MONOTONIC)};
-    usec_t took = mono_diff(now, loop->now), cpu = took;
-    if (mono_diff(now, loop->cpu_read) >= CPU_EVERY) {
-        usec_t most = read_cpu(loop, now);
-        cpu = most < took ? most : took;
-    }
-    turns_add(&loop->turns, loop->now, now, cpu);
-    loop->clock_read = false;
-}
-
-void loop_run(struct loop *loop)
-{
-    loop->stop = false;
-    run_deferred(loop); /* of what was done before */
-    (void)read_cpu(loop, (mono_t){read_clock(CLOCK_MONOTONIC)});
-    loop->clock_read = false;
-    while (!loop->stop) {
-        int flags = EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY;
-        if (!list_empty(&loop->refused)) {
-            pause_for_memory();
-            flags = EVLOOP_NONBLOCK | EVLOOP_NO_EXIT_ON_EMPTY;
-        }
+    for (;;) {
+        /* EVLOOP_NONBLOCK alone would look again and again, since nothing is read in between */
+        int flags = EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY | (at_once ? EVLOOP_NONBLOCK : 0);
+        loop->seen = 0;
         if (event_base_loop(loop->base, flags) < 0) {
-            log_error("loop", "the event loop failed");
-            break;
+            return false;
         }
-        run_deferred(loop);
-        free_dead(loop);
-        retry_refused(loop);
-        end_turn(loop);
-    }
-    run_deferred(loop);
-    free_dead(loop);
-}
-
-void loop_stop(struct loop *loop)
-{
-    loop->stop = true;
-    event_base_loopbreak(loop->base);
-}
-
-/* The first callback of a turn reads the clock. */
-static void begin_turn(struct loop *loop)
-{
-    if (!loop->clock_read) {
-        read_clocks(loop);
+        if (loop->seen < loop->room || loop->room == SEEN_MOST) {
+            return true;
+        }
+        loop->room *= 2;
+        at_once = true;
     }
 }
 
-mono_t loop_now(const struct loop *loop)
+static void source_init(struct source *source, struct loop *loop, enum lane lane,
+                        void (*call)(struct source *source), struct event *event)
 {
-    return loop->now;
+    source->loop = loop;
+    source->lane = lane;
+    source->call = call;
+    source->event = mem_have(event);
 }
 
-wall_t loop_wall(const struct loop *loop)
+/* Of timers, signals and wakers: arg is the source. */
+static void on_event(evutil_socket_t fd, short what, void *arg)
 {
-    return loop->wall;
-}
-
-const struct turns *loop_turns(const struct loop *loop)
-{
-    return &loop->turns;
+    (void)fd;
+    (void)what;
+    turn_ready(arg);
 }
 
 /* ---- timers ---- */
@@ -315,23 +228,20 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     struct loop_timer *timer = arg;
     (void)fd;
     (void)what;
-    if (timer->source.dead || !timer->running) {
-        return;
-    }
-    begin_turn(timer->source.loop);
+    turn_begin(timer->source.loop);
     usec_t early = mono_diff(timer->due, timer->source.loop->now);
     if (early > 0) {
         timer_add(timer, early);
         return;
     }
-    timer->running = false;
-    timer->fn(timer->ctx);
+    turn_ready(&timer->source);
 }
 
-static void source_init(struct source *source, struct loop *loop, struct event *event)
+static void call_timer(struct source *source)
 {
-    source->loop = loop;
-    source->event = mem_have(event);
+    struct loop_timer *timer = list_item(source, struct loop_timer, source);
+    timer->running = false;
+    timer->fn(timer->ctx);
 }
 
 struct loop_timer *loop_timer_create(struct loop *loop, loop_fn fn, void *ctx)
@@ -339,7 +249,8 @@ struct loop_timer *loop_timer_create(struct loop *loop, loop_fn fn, void *ctx)
     struct loop_timer *timer = mem_new(sizeof *timer);
     timer->fn = fn;
     timer->ctx = ctx;
-    source_init(&timer->source, loop, event_new(loop->base, -1, 0, on_timer, timer));
+    source_init(&timer->source, loop, LANE_TIMER, call_timer,
+                event_new(loop->base, -1, 0, on_timer, timer));
     return timer;
 }
 
@@ -356,6 +267,7 @@ void loop_timer_start(struct loop_timer *timer, usec_t delay)
     usec_t us = delay > 0 ? delay : 0;
     timer->running = true;
     timer->due.us = timer->source.loop->now.us + us;
+    turn_unready(&timer->source);
     timer_add(timer, us);
 }
 
@@ -364,6 +276,7 @@ void loop_timer_stop(struct loop_timer *timer)
     if (timer->running) {
         timer->running = false;
         source_del(&timer->source);
+        turn_unready(&timer->source);
     }
 }
 
@@ -378,11 +291,18 @@ static void on_watch(evutil_socket_t fd, short what, void *arg)
 {
     struct loop_watch *watch = arg;
     (void)fd;
-    int events =
-        ((what & EV_READ) != 0 ? LOOP_READ : 0) | ((what & EV_WRITE) != 0 ? LOOP_WRITE : 0);
-    events &= watch->events;
-    if (!watch->source.dead && events != 0) {
-        begin_turn(watch->source.loop);
+    watch->source.loop->seen++;
+    watch->came |= (what & EV_READ) != 0 ? LOOP_READ : 0;
+    watch->came |= (what & EV_WRITE) != 0 ? LOOP_WRITE : 0;
+    turn_ready(&watch->source);
+}
+
+static void call_watch(struct source *source)
+{
+    struct loop_watch *watch = list_item(source, struct loop_watch, source);
+    int events = watch->came & watch->events;
+    watch->came = 0;
+    if (events != 0) {
         watch->fn(watch->ctx, events);
     }
 }
@@ -393,7 +313,8 @@ struct loop_watch *loop_watch_create(struct loop *loop, int fd, loop_watch_fn fn
     watch->fn = fn;
     watch->ctx = ctx;
     watch->fd = fd;
-    source_init(&watch->source, loop, event_new(loop->base, fd, EV_PERSIST, on_watch, watch));
+    source_init(&watch->source, loop, LANE_WATCH, call_watch,
+                event_new(loop->base, fd, EV_PERSIST, on_watch, watch));
     return watch;
 }
 
@@ -424,17 +345,24 @@ void loop_watch_set(struct loop_watch *watch, int events)
     }
 }
 
+void loop_watch_set_urgent(struct loop_watch *watch, bool urgent)
+{
+    enum lane lane = urgent ? LANE_URGENT : LANE_WATCH;
+    if (watch->source.lane != lane) {
+        turn_unready(&watch->source);
+        watch->source.lane = lane;
+        if (watch->came != 0) {
+            turn_ready(&watch->source);
+        }
+    }
+}
+
 /* ---- signals ---- */
 
-static void on_signal(evutil_socket_t signo, short what, void *arg)
+static void call_signal(struct source *source)
 {
-    struct loop_signal *sig = arg;
-    (void)signo;
-    (void)what;
-    if (!sig->source.dead) {
-        begin_turn(sig->source.loop);
-        sig->fn(sig->ctx);
-    }
+    struct loop_signal *sig = list_item(source, struct loop_signal, source);
+    sig->fn(sig->ctx);
 }
 
 struct loop_signal *loop_signal_create(struct loop *loop, int signo, loop_fn fn, void *ctx)
@@ -442,8 +370,8 @@ struct loop_signal *loop_signal_create(struct loop *loop, int signo, loop_fn fn,
     struct loop_signal *sig = mem_new(sizeof *sig);
     sig->fn = fn;
     sig->ctx = ctx;
-    source_init(&sig->source, loop,
-                event_new(loop->base, signo, EV_SIGNAL | EV_PERSIST, on_signal, sig));
+    source_init(&sig->source, loop, LANE_TIMER, call_signal,
+                event_new(loop->base, signo, EV_SIGNAL | EV_PERSIST, on_event, &sig->source));
     source_add(&sig->source, NULL);
     return sig;
 }
@@ -455,44 +383,14 @@ void loop_signal_destroy(struct loop_signal *sig)
     }
 }
 
-/* ---- deferred work ---- */
-
-void loop_defer(struct loop *loop, struct loop_deferred *work)
-{
-    if (work->waiting) {
-        return;
-    }
-    work->waiting = true;
-    work->next = NULL;
-    work->prev = loop->last;
-    *(loop->last == NULL ? &loop->first : &loop->last->next) = work;
-    loop->last = work;
-}
-
-/* The queue is doubly linked: thousands of connections that close in one turn cancel their work. */
-void loop_defer_cancel(struct loop *loop, struct loop_deferred *work)
-{
-    if (!work->waiting) {
-        return;
-    }
-    *(work->prev == NULL ? &loop->first : &work->prev->next) = work->next;
-    *(work->next == NULL ? &loop->last : &work->next->prev) = work->prev;
-    work->waiting = false;
-}
-
 /* ---- wakers ---- */
 
-static void on_wake(evutil_socket_t fd, short what, void *arg)
+static void call_waker(struct source *source)
 {
-    struct loop_waker *waker = arg;
+    struct loop_waker *waker = list_item(source, struct loop_waker, source);
     char bytes[64];
-    (void)what;
-    if (waker->source.dead) {
-        return;
+    while (read(waker->pipe[0], bytes, sizeof bytes) > 0) {
     }
-    while (read((int)fd, bytes, sizeof bytes) > 0) {
-    }
-    begin_turn(waker->source.loop);
     waker->fn(waker->ctx);
 }
 
@@ -505,8 +403,9 @@ struct loop_waker *loop_waker_create(struct loop *loop, loop_fn fn, void *ctx)
     require(made == 0);
     require_ok(os_set_nonblocking(waker->pipe[0]));
     require_ok(os_set_nonblocking(waker->pipe[1]));
-    source_init(&waker->source, loop,
-                event_new(loop->base, waker->pipe[0], EV_READ | EV_PERSIST, on_wake, waker));
+    source_init(
+        &waker->source, loop, LANE_TIMER, call_waker,
+        event_new(loop->base, waker->pipe[0], EV_READ | EV_PERSIST, on_event, &waker->source));
     source_add(&waker->source, NULL);
     return waker;
 }

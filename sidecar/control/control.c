@@ -447,6 +447,7 @@ enum err control_create(const struct control_parts *parts, struct control **out,
                                  .body_timeout = 10 * USEC_PER_S,
                                  .idle_timeout = 75 * USEC_PER_S,
                                  .max_connections = CONNECTIONS_MAX,
+                                 .urgent = true,
                                  .max_buffered = 64 * EXPLAIN_MAX, /* with long replies */
                                  .max_body = 4 * EXPLAIN_MAX};
     struct control *ctl = mem_new(sizeof *ctl);

@@ -205,6 +205,7 @@ void conn_open(const struct listener *l, int fd)
     s->counts.open++;
     s->counts.accepted++;
     conn_set_deadline(c, DEADLINE_IDLE, s->limits.idle_timeout);
+    loop_watch_set_urgent(c->watch, s->limits.urgent);
     loop_watch_set(c->watch, LOOP_READ);
 }
 
@@ -228,6 +229,12 @@ const struct http_request *http_conn_request(const struct http_conn *c)
 int http_conn_fd(const struct http_conn *c)
 {
     return c->fd;
+}
+
+void http_conn_set_urgent(struct http_conn *c)
+{
+    c->urgent = true;
+    loop_watch_set_urgent(c->watch, true);
 }
 
 void *http_conn_memo(struct http_conn *c)

@@ -52,7 +52,7 @@ enum {
     LOW_WATER = 64 * 1024,
     DISCARD_MAX = 256 * 1024, /* read and dropped of a body; for more, the connection is closed */
     REQUESTS_PER_TURN = 16,   /* of one connection's pipeline, then others get their turn */
-    ACCEPTS_PER_TURN = 64,
+    ACCEPTS_PER_TURN = 16,    /* of one listener */
 };
 
 /* What a connection needs while a request is being read or answered; an idle one has none. */
@@ -127,6 +127,7 @@ struct http_conn {
     bool close_after; /* no further request on this connection */
     bool processing;  /* inside receive_process() */
     bool is_unix, loopback; /* of its listener */
+    bool urgent;            /* until the end of the reply */
     _Alignas(max_align_t) unsigned char memo[HTTP_CONN_MEMO];
 
     /* input */

@@ -285,6 +285,10 @@ static void end_request(struct http_conn *c)
     c->body_at = 0;
     c->scanned = 0;
     c->paused = false;
+    if (c->urgent) {
+        c->urgent = false;
+        loop_watch_set_urgent(c->watch, s->limits.urgent);
+    }
     if (c->in_len == 0) {
         server_slot_back(s, c->slot);
         c->slot = NULL;
@@ -335,8 +339,7 @@ void receive_process(struct http_conn *c)
                    read_head(c);
             requests += more ? 1 : 0;
             if (!more && requests == REQUESTS_PER_TURN) {
-                c->processing = false;
-                receive_later(c);
+                loop_later(c->server->loop, &c->work);
             }
             continue;
         }

@@ -227,6 +227,7 @@ static void add_listener(struct http_server *s, int fd, const char *address, con
     l->loopback =
         !l->is_unix && host_address(host_part(span_of(l->actual)), &a) && host_is_loopback(&a);
     l->watch = loop_watch_create(s->loop, fd, on_accept, l);
+    loop_watch_set_urgent(l->watch, true); /* who comes is not known yet */
     list_append(&s->listeners, &l->node);
     loop_watch_set(l->watch, s->accepting ? LOOP_READ : 0);
 }

@@ -975,17 +975,40 @@ mutant(R, "users: a call that is not counted is no user's", "sidecar/path/flight
 R = "faults"
 REFUSED_WATCH = ("unit.base.test_loop_refused",)
 mutant(R, "a refused descriptor is tried again", "sidecar/base/loop.c",
-       "        free_dead(loop);\n        retry_refused(loop);", "        free_dead(loop);", REFUSED_WATCH)
+       "    free_dead(loop);\n    retry_refused(loop);", "    free_dead(loop);", REFUSED_WATCH)
 mutant(R, "a refused descriptor is given up with its source", "sidecar/base/loop.c",
-       "    if (source->is_refused) {\n        source->is_refused = false;", "    if (source->dead) {\n        source->is_refused = false;", REFUSED_WATCH)
+       "    if (source->is_refused) {\n        source->is_refused = false;", "    if (source->event == NULL) {\n        source->is_refused = false;", REFUSED_WATCH)
 TURNS = ("unit.base.test_turns",)
-mutant(R, "waiting is no part of a turn", "sidecar/base/loop.c",
-       "    if (!loop->clock_read) {\n        read_clocks(loop);", "    if (!loop->clock_read && loop->now.us == 0) {\n        read_clocks(loop);", TURNS)
-mutant(R, "deferred work is part of its turn", "sidecar/base/loop.c",
-       "        run_deferred(loop);\n        free_dead(loop);\n        retry_refused(loop);\n        end_turn(loop);",
-       "        end_turn(loop);\n        run_deferred(loop);\n        free_dead(loop);\n        retry_refused(loop);", TURNS)
-mutant(R, "what a turn waits for is no CPU", "sidecar/base/loop.c", "CLOCK_THREAD_CPUTIME_ID", "CLOCK_MONOTONIC", TURNS)
-mutant(R, "the CPU of a turn begins with the loop", "sidecar/base/loop.c", "    (void)read_cpu(loop, (mono_t){read_clock(CLOCK_MONOTONIC)});\n", "", TURNS)
+TURN = "sidecar/base/loop_turn.c"
+LANES = ("unit.base.test_loop_lanes",)
+HTTP_TURNS = ("unit.http.test_in_parts",)
+GATES = ("unit.schedule.test_gate",)
+RELAYED = ("unit.relay.test_relay",)
+LOOPS = ("unit.base.test_loop",)
+mutant(R, "waiting is no part of a turn", "sidecar/base/loop_priv.h",
+       "    if (!loop->clock_read) {", "    if (!loop->clock_read && loop->now.us == 0) {", TURNS)
+mutant(R, "deferred work is part of its turn", TURN,
+       "        run_deferred(loop);\n        events_tidy(loop);\n        end_turn(loop);",
+       "        end_turn(loop);\n        run_deferred(loop);\n        events_tidy(loop);", TURNS)
+mutant(R, "what a turn waits for is no CPU", TURN, "CLOCK_THREAD_CPUTIME_ID", "CLOCK_MONOTONIC", TURNS)
+mutant(R, "the CPU of a turn begins with the loop", TURN, "    (void)read_cpu(loop, (mono_t){read_clock(CLOCK_MONOTONIC)});\n", "", TURNS)
+mutant(R, "a turn makes a bounded number of calls", TURN, "calls < CALLS_OF_A_TURN && ", "", LANES)
+mutant(R, "a turn is bounded in time", TURN, ">= TIME_OF_CALLS) {", ">= USEC_PER_S) {", LANES)
+mutant(R, "what is urgent has a lane of its own", "sidecar/base/loop.c", "urgent ? LANE_URGENT : LANE_WATCH", "urgent ? LANE_WATCH : LANE_WATCH", LANES)
+mutant(R, "the share of a lane ends", TURN, "while (loop->share == 0 || ", "while (", LANES)
+mutant(R, "what becomes urgent while it waits changes its lane", "sidecar/base/loop.c", "        if (watch->came != 0) {\n            turn_ready", "        if (watch->came < 0) {\n            turn_ready", LANES)
+mutant(R, "one look sees all that is ready", "sidecar/base/loop.c", "loop->room == SEEN_MOST) {", "loop->room > 0) {", LANES)
+mutant(R, "what is not watched any more is not called", "sidecar/base/loop.c", "int events = watch->came & watch->events;", "int events = watch->came;", LANES)
+mutant(R, "a pipeline is served in parts", "sidecar/http/receive.c", "loop_later(c->server->loop, &c->work);", "loop_defer(c->server->loop, &c->work);", HTTP_TURNS)
+mutant(R, "connections are accepted in parts", "sidecar/http/http_priv.h", "ACCEPTS_PER_TURN = 16,", "ACCEPTS_PER_TURN = 64,", HTTP_TURNS)
+mutant(R, "an urgent reply goes before others", "sidecar/http/conn.c", "    c->urgent = true;\n    loop_watch_set_urgent(c->watch, true);", "    c->urgent = true;", HTTP_TURNS)
+mutant(R, "jobs are started in parts", GATE, "g->started < STARTS_OF_A_TURN && ", "", GATES)
+mutant(R, "also where a start changes the schedule", GATE, "    if (g->turn.us != now.us) {", "    {", GATES)
+mutant(R, "the rest is started in a later turn", GATE, "        loop_later(g->loop, &g->rest);", "        loop_defer(g->loop, &g->rest);", GATES)
+mutant(R, "an urgent relay's server goes before others", "sidecar/path/relay/relay.c", ".urgent = o->urgent,", "", RELAYED)
+mutant(R, "an urgent call's socket goes before others", "sidecar/path/upstream/sockets.c", "call != NULL && call->urgent);", "false);", RELAYED)
+mutant(R, "put off is a turn later", TURN, "work != NULL && work->put_off != loop->looks", "work != NULL", LANES)
+mutant(R, "what is put off does not wait for others", TURN, "loop->waiting != 0 || loop->later.first != NULL)", "loop->waiting != 0)", LOOPS)
 mutant(R, "the most CPU may be of another turn", "sidecar/base/turns.c", "to->cpu = cost.cpu > to->cpu ? cost.cpu : to->cpu;", "to->cpu = cost.time >= to->time ? cost.cpu : to->cpu;", TURNS)
 mutant(R, "slices that were skipped are cleared", "sidecar/base/turns.c", "i < passed && i < TURNS_SLICES", "i < passed && i < 1", TURNS)
 

@@ -3,7 +3,7 @@
  * Timers fire in order of their time, then of their start; the running ones are in a heap.
  * Descriptors are polled with a timeout of 0, by epoll where there is one and it takes them: a
  * benchmark has a thousand connections open. Destroyed objects are kept until nothing runs, as in
- * the real loop.
+ * the real loop. What is urgent is not called sooner: test_loop_lanes.c has that.
  */
 #include "support/fake_loop.h"
 
@@ -37,7 +37,7 @@ struct loop_watch {
     loop_watch_fn fn;
     void *ctx;
     int fd, events;
-    bool in_epoll, dead;
+    bool in_epoll, dead, urgent;
 };
 
 struct loop_signal {
@@ -56,6 +56,10 @@ struct loop_waker {
     void *ctx;
 };
 
+struct work_queue {
+    struct loop_deferred *first, *last;
+};
+
 struct loop {
     int64_t now, wall_offset;
     uint64_t order;
@@ -68,7 +72,7 @@ struct loop {
     size_t poll_count; /* watches that want events and are not in it */
     bool corpses;
     struct turns turns;
-    struct loop_deferred *first, *last;
+    struct work_queue deferred, later;
 };
 
 static const int64_t FAKE_START = 1000 * USEC_PER_S;
@@ -282,6 +286,11 @@ void loop_watch_set(struct loop_watch *watch, int events)
     loop->poll_count += events != 0 && !watch->in_epoll ? 1 : 0;
 }
 
+void loop_watch_set_urgent(struct loop_watch *watch, bool urgent)
+{
+    watch->urgent = urgent;
+}
+
 struct loop_signal *loop_signal_create(struct loop *loop, int signo, loop_fn fn, void *ctx)
 {
     struct loop_signal *s = mem_new(sizeof *s);
@@ -301,16 +310,29 @@ void loop_signal_destroy(struct loop_signal *sig)
     }
 }
 
+static void queue_add(struct work_queue *q, struct loop_deferred *work)
+{
+    work->waiting = true;
+    work->later = false;
+    work->next = NULL;
+    work->prev = q->last;
+    *(q->last == NULL ? &q->first : &q->last->next) = work;
+    q->last = work;
+}
+
 void loop_defer(struct loop *loop, struct loop_deferred *work)
 {
-    if (work->waiting) {
-        return;
+    if (!work->waiting) {
+        queue_add(&loop->deferred, work);
     }
-    work->waiting = true;
-    work->next = NULL;
-    work->prev = loop->last;
-    *(loop->last == NULL ? &loop->first : &loop->last->next) = work;
-    loop->last = work;
+}
+
+void loop_later(struct loop *loop, struct loop_deferred *work)
+{
+    if (!work->waiting) {
+        queue_add(&loop->later, work);
+        work->later = true;
+    }
 }
 
 void loop_defer_cancel(struct loop *loop, struct loop_deferred *work)
@@ -318,18 +340,31 @@ void loop_defer_cancel(struct loop *loop, struct loop_deferred *work)
     if (!work->waiting) {
         return;
     }
-    *(work->prev == NULL ? &loop->first : &work->prev->next) = work->next;
-    *(work->next == NULL ? &loop->last : &work->next->prev) = work->prev;
+    struct work_queue *q = work->later ? &loop->later : &loop->deferred;
+    *(work->prev == NULL ? &q->first : &work->prev->next) = work->next;
+    *(work->next == NULL ? &q->last : &work->next->prev) = work->prev;
     work->waiting = false;
 }
 
 static void run_deferred(struct loop *loop)
 {
-    while (loop->first != NULL) {
-        struct loop_deferred *work = loop->first;
+    while (loop->deferred.first != NULL) {
+        struct loop_deferred *work = loop->deferred.first;
         loop_defer_cancel(loop, work);
         work->fn(work->ctx);
     }
+}
+
+/* One piece of work that was put off; whether there was one. */
+static bool run_later(struct loop *loop)
+{
+    struct loop_deferred *work = loop->later.first;
+    if (work == NULL) {
+        return false;
+    }
+    loop_defer_cancel(loop, work);
+    work->fn(work->ctx);
+    return true;
 }
 
 static void on_wake(void *ctx, int events)
@@ -466,6 +501,8 @@ void fake_loop_settle(struct loop *loop)
         ran = run_poll(loop) || ran;
         run_deferred(loop);
         ran = run_timer(loop) || ran;
+        run_deferred(loop);
+        ran = run_later(loop) || ran;
         run_deferred(loop);
     }
     loop->depth--;

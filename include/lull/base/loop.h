@@ -5,6 +5,12 @@
  * This contract has two implementations: sidecar/base/loop.c on libevent, and tests/support/
  * fake_loop.c in virtual time. Callbacks are never made from inside the functions declared here,
  * only from loop_run().
+ *
+ * A turn is one look at what is ready, the calls for it, and the work deferred meanwhile. It is
+ * bounded: where more is ready than half a millisecond allows, or 64 calls, the rest is called in the
+ * next turns, with what has become ready by then. So a callback should be short too: what takes long
+ * is cut into pieces (loop_later()). A watch may be called once after its descriptor has stopped to
+ * be ready.
  */
 #ifndef LULL_BASE_LOOP_H
 #define LULL_BASE_LOOP_H
@@ -14,6 +20,7 @@
 #include "lull/base/turns.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct loop;
 struct loop_timer;
@@ -58,6 +65,9 @@ struct loop_watch *loop_watch_create(struct loop *loop, int fd, loop_watch_fn fn
 void loop_watch_destroy(struct loop_watch *watch); /* NULL is fine */
 /* Sets what is watched: LOOP_READ | LOOP_WRITE, or 0 for nothing (costs no wake-ups). */
 void loop_watch_set(struct loop_watch *watch, int events);
+/* A person waits for each of its events: where much is ready, it is called behind a few of the others
+ * only. The others get their share all the same. Not urgent at first. */
+void loop_watch_set_urgent(struct loop_watch *watch, bool urgent);
 
 /* Signals arrive as callbacks of the loop, not in signal context: they may do anything. */
 struct loop_signal *loop_signal_create(struct loop *loop, int signo, loop_fn fn, void *ctx);
@@ -70,10 +80,15 @@ struct loop_deferred {
     loop_fn fn;
     void *ctx;
     struct loop_deferred *next, *prev; /* private */
-    bool waiting;                      /* private */
+    bool waiting, later;               /* private */
+    uint64_t put_off;                  /* private */
 };
 void loop_defer(struct loop *loop, struct loop_deferred *work);
-/* Takes it out of the queue, in constant time; does nothing where it is not waiting. */
+/* The same for a later turn: for the rest of what would make this one long. It is called among what
+ * is ready then, in order of calls; the loop does not wait before. Does nothing where it waits
+ * already, in either way. */
+void loop_later(struct loop *loop, struct loop_deferred *work);
+/* Takes it out of either queue, in constant time; does nothing where it is not waiting. */
 void loop_defer_cancel(struct loop *loop, struct loop_deferred *work);
 
 /* Wakes the loop from another thread. Several wakes before the loop looks are one callback. */

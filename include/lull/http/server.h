@@ -62,6 +62,7 @@ struct http_limits {
     size_t held_cost;    /* what a byte of a held body counts: the handler copies it; 0 = 1 */
     struct budget *memory;        /* whose max becomes max_buffered; NULL = the server's own */
     size_t high_water, low_water; /* unsent output per connection; 0 = 256 KB and 64 KB */
+    bool urgent;                  /* all its connections are, see http_conn_set_urgent() */
     int64_t max_body; /* 0 = none; a larger Content-Length is answered 413 by the server, and a
                          chunked body that grows over it too (or cut, if a reply has begun) */
 };
@@ -116,6 +117,9 @@ int http_conn_fd(const struct http_conn *c); /* for peer credentials only */
  * at accept, aligned for any type. */
 enum { HTTP_CONN_MEMO = 384 };
 void *http_conn_memo(struct http_conn *c);
+/* A person waits for each piece of the open request's reply: until its end the connection goes before
+ * those that are not urgent, where much is ready (loop_watch_set_urgent()). */
+void http_conn_set_urgent(struct http_conn *c);
 
 /* ---- body ---- */
 

@@ -125,6 +125,7 @@ static void begin_relay(struct exchange *x)
         .body_held = x->body_held,
         .extra_headers = span_make(lines, len),
         .task = x->decision.cls == TASK_CLASS_TASK && x->settings->mode == TASKS_ON,
+        .urgent = x->decision.cls != TASK_CLASS_TASK,
         .strip_authorization = x->settings->server.client_token[0] != '\0',
         .error_form = x->head.form,
         .tap = x->decision.cls == TASK_CLASS_CHAT   ? &chat_tap

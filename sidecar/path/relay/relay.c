@@ -262,7 +262,11 @@ struct relay *relay_start(struct loop *loop, struct upstream_pool *pool,
         .stream_body = has_body && !o->body_held,
         .content_length = request->chunked ? -1 : request->content_length,
         .no_body = !has_body,
+        .urgent = o->urgent,
     };
+    if (o->urgent) {
+        http_conn_set_urgent(r->conn);
+    }
     r->call = upstream_start(pool, &out, &events, r);
     return r;
 }

@@ -1,17 +1,23 @@
 /* gate.c: starts are deferred to the end of the loop iteration, so that all jobs that arrive in one
  * iteration are ordered before one starts, and no callback runs inside gate_wait(). Preemption is
- * not deferred: it must happen before the chat's own request is sent.
+ * not deferred: it must happen before the chat's own request is sent. Where many may start at once
+ * (a throttled server takes tasks again, their holds end), a turn of the loop starts a few of them.
  */
 #include "lull/path/schedule/gate.h"
 
 #include <stdlib.h>
+
+enum { STARTS_OF_A_TURN = 8 }; /* a call that begins takes about 0.1 ms */
 
 struct gate {
     struct loop *loop;
     struct schedule *schedule;
     struct loop_timer *timer;
     struct loop_deferred work;
-    void (*watch)(void *ctx); /* NULL: none */
+    struct loop_deferred rest; /* in a later turn: more may start than one has time for */
+    mono_t turn;               /* when jobs were started last ... */
+    int started;               /* ... and how many in that turn */
+    void (*watch)(void *ctx);  /* NULL: none */
     void *watch_ctx;
 };
 
@@ -46,14 +52,21 @@ static void start_all(void *ctx)
     while ((j = schedule_overdue(g->schedule, now)) != NULL) {
         preempt(g, j);
     }
-    while ((j = schedule_next(g->schedule, now, &due)) != NULL) {
+    if (g->turn.us != now.us) {
+        g->turn = now;
+        g->started = 0;
+    }
+    while (g->started < STARTS_OF_A_TURN && (j = schedule_next(g->schedule, now, &due)) != NULL) {
         struct gate_ticket *t = ticket_of(j);
         if (j->policy->cls == KIND_CLASS_FOREGROUND) {
             preempt_for(g, j->to);
         }
         t->start(t->ctx);
+        g->started++;
     }
-    if (due >= 0) {
+    if (g->started == STARTS_OF_A_TURN) {
+        loop_later(g->loop, &g->rest);
+    } else if (due >= 0) {
         loop_timer_start(g->timer, due);
     } else {
         loop_timer_stop(g->timer);
@@ -61,6 +74,13 @@ static void start_all(void *ctx)
     if (g->watch != NULL) {
         g->watch(g->watch_ctx);
     }
+}
+
+static void start_rest(void *ctx)
+{
+    struct gate *g = ctx;
+    g->started = 0;
+    start_all(g);
 }
 
 void gate_watch(struct gate *g, void (*fn)(void *ctx), void *ctx)
@@ -75,6 +95,7 @@ struct gate *gate_create(struct loop *loop, struct schedule *schedule)
     g->loop = loop;
     g->schedule = schedule;
     g->work = (struct loop_deferred){.fn = start_all, .ctx = g};
+    g->rest = (struct loop_deferred){.fn = start_rest, .ctx = g};
     g->timer = loop_timer_create(loop, start_all, g);
     return g;
 }
@@ -85,9 +106,8 @@ void gate_destroy(struct gate *g)
         return;
     }
     loop_timer_destroy(g->timer);
-    if (g->work.waiting) {
-        loop_defer_cancel(g->loop, &g->work);
-    }
+    loop_defer_cancel(g->loop, &g->work);
+    loop_defer_cancel(g->loop, &g->rest);
     free(g);
 }
 

@@ -241,6 +241,7 @@ bool call_setup(struct upstream_call *call, const struct upstream_request *req)
         return false;
     }
     call->to = req->to;
+    call->urgent = req->urgent;
     call->origin = origin_of(call->pool, req->to);
     call->remembered = origin_is_remembered(call->pool, call->origin, req->to);
     call->decode = req->decode;

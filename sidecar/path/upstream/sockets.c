@@ -35,6 +35,7 @@
 
 #include "lull/base/os.h"
 
+#include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -84,7 +85,8 @@ static void sock_retire(struct sock *sock)
 static bool has_bytes_or_ended(const struct sock *sock)
 {
     char byte;
-    return recv(sock->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0;
+    ssize_t n = recv(sock->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    return n >= 0 || (errno != EAGAIN && errno != EINTR);
 }
 
 /* Looks at a batch of idle sockets, and retires those that are not silent. */
@@ -213,7 +215,9 @@ static void on_watch(void *ctx, int events)
 {
     struct sock *sock = ctx;
     if (sock->idle) {
-        sock_retire(sock);
+        if (has_bytes_or_ended(sock)) { /* else it was ready before, and was read otherwise */
+            sock_retire(sock);
+        }
         return;
     }
     if (answer_comes_first(sock, events)) {
@@ -260,6 +264,7 @@ static void sock_give(struct sock *sock, struct upstream_call *call)
         list_append(&call->socks, &sock->used);
     }
     sock->call = call;
+    loop_watch_set_urgent(sock->watch, call != NULL && call->urgent);
 }
 
 static struct sock *sock_add(struct upstream_pool *pool, curl_socket_t fd)

@@ -174,6 +174,7 @@ struct upstream_call {
     int attempts;      /* how often a request went out, libcurl's own retries included */
     bool first_on;     /* ... just now, on a new connection: the next descriptor named by libcurl */
     bool reused;       /* the present attempt is on a reused connection */
+    bool urgent;       /* as in upstream_request */
     bool answer_begun; /* a byte of an answer has come */
     bool late;         /* what came on a reused connection is not the answer */
     bool again;        /* sent once more on a fresh connection by us */

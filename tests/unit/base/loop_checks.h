@@ -16,7 +16,7 @@ struct trace {
     char text[64];
     struct loop_timer *timer, *other;
     struct loop_watch *watch;
-    struct loop_deferred work;
+    struct loop_deferred work, *put_off;
     mono_t due;
     int64_t fired;
     int fds[2];
@@ -237,6 +237,41 @@ static void work_deferred_before_the_loop_runs_is_done(void **state)
     loop_destroy(t.loop);
 }
 
+static void ends_a_turn(void *ctx)
+{
+    note(ctx, "| ");
+}
+
+static void puts_itself_off(void *ctx)
+{
+    struct trace *t = ctx;
+    note(t, "later ");
+    loop_defer(t->loop, &t->work);
+    if (++t->fired < 3) {
+        loop_later(t->loop, t->put_off);
+        loop_later(t->loop, t->put_off); /* once is enough */
+    } else {
+        loop_stop(t->loop);
+    }
+}
+
+/* Each time in a turn of its own, though nothing else is ready. */
+static void work_that_is_put_off_runs_in_a_later_turn(void **state)
+{
+    (void)state;
+    struct trace t = {.loop = loop_create()};
+    struct loop_deferred work = {.fn = puts_itself_off, .ctx = &t};
+    struct loop_deferred not_run = {.fn = must_not_be_run, .ctx = &t};
+    t.put_off = &work;
+    t.work = (struct loop_deferred){.fn = ends_a_turn, .ctx = &t};
+    loop_later(t.loop, &not_run);
+    loop_later(t.loop, &work);
+    loop_defer_cancel(t.loop, &not_run);
+    loop_run(t.loop);
+    assert_string_equal(t.text, "later | later | later | ");
+    loop_destroy(t.loop);
+}
+
 /* A queue that is walked for each cancel needs minutes for these. */
 static void cancelling_does_not_depend_on_the_length_of_the_queue(void **state)
 {
@@ -268,6 +303,7 @@ int main(void)
         cmocka_unit_test(timers_fire_in_order_and_deferred_work_ends_the_turn),
         cmocka_unit_test(cancelling_does_not_depend_on_the_length_of_the_queue),
         cmocka_unit_test(a_timer_is_never_early),
+        cmocka_unit_test(work_that_is_put_off_runs_in_a_later_turn),
         cmocka_unit_test(watches_are_level_triggered),
         cmocka_unit_test(a_destroyed_watch_makes_no_call),
         cmocka_unit_test(a_waker_wakes),

@@ -1,6 +1,7 @@
 /* test_relay.c: a real client and a scripted model server with the relay between them: what passes,
  * what each side's slowness does to the other, and how ends that are none reach the client.
  */
+#include "support/crowd.h"
 #include "unit/upstream/probe.h"
 
 #include <setjmp.h>
@@ -230,6 +231,41 @@ static void assert_in(const struct fixture *f, const char *text)
 static void assert_not_in(const struct buf *b, const char *text)
 {
     assert_true(span_find(buf_span(b), span_of(text), 0) == SIZE_MAX);
+}
+
+/* ---- among others that are ready ---- */
+
+static void looks_for_a_piece(void *ctx)
+{
+    struct fixture *f = ctx;
+    char byte;
+    if (recv(f->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0) {
+        loop_stop(f->w->loop);
+    }
+}
+
+/* What is urgent for the relay is so for both of its connections. */
+static void a_piece_is_passed_on_before_others_are_called(void **state)
+{
+    struct fixture *f = *state;
+    static const struct answer answer[] = {
+        {.bytes = LITERAL("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfirst")}};
+    struct crowd crowd = {.called = looks_for_a_piece, .ctx = f};
+    f->options.urgent = true;
+    scripted_script(&f->w->server, answer, 1);
+    client_send(f, "GET / HTTP/1.1\r\nHost: lull\r\nConnection: close\r\n\r\n", 0);
+    while (!span_ends(buf_span(&f->in), SPAN("first"))) {
+        world_run_for(f->w, USEC_PER_MS);
+    }
+    f->reading = false; /* the crowd looks */
+    client_watch(f);
+    crowd_open(&crowd, f->w->loop, CROWD_ROOM);
+    scripted_say(&f->w->server, 0, SPAN("piece"));
+    world_run(f->w);
+    assert_in_range(crowd.calls, 1, 80);
+    crowd_close(&crowd);
+    run_to_end(f);
+    assert_in(f, "firstpiece");
 }
 
 /* ---- what passes ---- */
@@ -462,6 +498,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(fields_pass_but_those_of_one_hop),
+        TEST(a_piece_is_passed_on_before_others_are_called),
         TEST(the_key_of_the_server_replaces_the_first_authorization),
         TEST(a_client_token_does_not_pass),
         TEST(a_held_body_is_sent),

@@ -42,6 +42,7 @@ struct relay_options {
     struct span extra_headers; /* complete lines put into the answer's head, may be empty: for
                                   tasks. Copied */
     bool task;                 /* the upstream's task_header is sent too */
+    bool urgent;               /* a person waits for each piece of the answer */
     bool strip_authorization;  /* it was the client_token */
     enum http_form error_form;
     const struct relay_tap *tap; /* NULL: none; must stay until the end */
