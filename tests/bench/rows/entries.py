@@ -5,6 +5,7 @@ import time
 import stub
 from rows import bodies, client
 from rows.figures import cell, interleave, ratio, table
+from rows.latency import stats
 from rows.servers import Bench
 
 COUNTS = (1_000, 100_000, 1_000_000)
@@ -37,7 +38,10 @@ def fill(a, bench, count, body):
     if (data / "filled").exists():
         return
     lull = bench.lull(f"fill-{count}", data, CACHE_DURABILITY="os", **OPTIONS)
-    client.load(lull.port, body, count=count, connections=64)
+    while stats(lull)["cache"]["entries"] < count:  # what the writer cannot keep up with is not stored
+        client.load(lull.port, body, count=count, connections=64)
+        while stats(lull)["cache"]["pending_writes"]:
+            time.sleep(0.1)
     bench.stop(lull)
     (data / "filled").touch()
 
