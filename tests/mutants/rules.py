@@ -1007,6 +1007,7 @@ mutant(R, "also where a start changes the schedule", GATE, "    if (g->turn.us !
 mutant(R, "the rest is started in a later turn", GATE, "        loop_later(g->loop, &g->rest);", "        loop_defer(g->loop, &g->rest);", GATES)
 mutant(R, "an urgent relay's server goes before others", "sidecar/path/relay/relay.c", ".urgent = o->urgent,", "", RELAYED)
 mutant(R, "an urgent call's socket goes before others", "sidecar/path/upstream/sockets.c", "call != NULL && call->urgent);", "false);", RELAYED)
+mutant(R, "waiting tasks look for their conversation in parts", "sidecar/path/flight/prefix_call.c", "        if (looked == LOOKS_OF_A_TURN) {", "        if (looked < 0) {", ("unit.flight.test_states",))
 mutant(R, "put off is a turn later", TURN, "work != NULL && work->put_off != loop->looks", "work != NULL", LANES)
 mutant(R, "what is put off does not wait for others", TURN, "loop->waiting != 0 || loop->later.first != NULL)", "loop->waiting != 0)", LOOPS)
 mutant(R, "the most CPU may be of another turn", "sidecar/base/turns.c", "to->cpu = cost.cpu > to->cpu ? cost.cpu : to->cpu;", "to->cpu = cost.time >= to->time ? cost.cpu : to->cpu;", TURNS)

@@ -21,6 +21,7 @@ struct flight_table *flight_table_create(const struct flight_parts *parts,
     t->parts = *parts;
     t->hooks = *hooks;
     t->typists = typist_table_create();
+    t->look = (struct loop_deferred){.fn = behind_look_again, .ctx = t};
     list_init(&t->all);
     for (size_t i = 0; i < FLIGHT_TABLE_BUCKETS; i++) {
         list_init(&t->buckets[i]);
@@ -81,6 +82,7 @@ void flight_table_destroy(struct flight_table *t)
         loop_defer_cancel(t->parts.loop, &f->gone);
         flight_free(f);
     }
+    loop_defer_cancel(t->parts.loop, &t->look);
     typist_table_destroy(t->typists);
     free(t);
 }
@@ -143,6 +145,7 @@ static struct flight *begin(struct flight_table *t, const struct flight_spec *sp
     f->table = t;
     f->begun = loop_now(t->parts.loop);
     f->held_from = f->begun;
+    f->looked = t->replies;
     list_init(&f->node);
     list_init(&f->waiters);
     list_init(&f->followers);

@@ -97,6 +97,7 @@ struct flight {
     struct loop_deferred gone;
     struct gate_ticket ticket;
     mono_t begun;
+    uint64_t looked;  /* the last of table->replies that its conversation was looked for after */
     mono_t held_from; /* since when it has been held back; zero while it is called */
     mono_t followed;  /* FOLLOWING: since when */
 
@@ -156,6 +157,8 @@ struct flight_table {
     struct list buckets[FLIGHT_TABLE_BUCKETS];
     struct list all;
     size_t count, detached_count;
+    uint64_t replies;          /* flight_replied() */
+    struct loop_deferred look; /* behind_look_again() */
     struct typist_table *typists;
     struct task_figures untracked; /* of flights that are not counted: never shown */
     struct savings untracked_user;
@@ -257,6 +260,8 @@ struct span flight_way_model(const struct flight *f);
 /* prefix_call.c: tasks that are asked behind their conversation. */
 /* Before a flight is called: looks for its conversation, if that was not known before. */
 void behind_look(struct flight *f);
+/* The same for the flights that wait, after a reply: the rest of flight_replied(). */
+void behind_look_again(void *table);
 /* The body behind the conversation; SPAN_NONE: it is asked as it came, f->why_not says why. Sets
  * is_behind and when. */
 struct span behind_body(struct flight *f);

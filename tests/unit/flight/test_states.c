@@ -141,6 +141,16 @@ static bool held_answer(void *ctx, const struct flight_spec *spec, struct buf *c
     return *held && buf_append_span(content, SPAN("{\"text\": \"held\"}")) == ERR_OK;
 }
 
+static int looks;
+
+static void look(void *ctx, const struct flight_spec *spec, struct flight_found *found)
+{
+    (void)ctx;
+    (void)spec;
+    (void)found;
+    looks++;
+}
+
 static void on_end(void *ctx, struct flight_end *end)
 {
     struct world *w = ctx;
@@ -204,7 +214,7 @@ static void begin(struct world *w)
     const struct flight_parts parts = {w->loop, &w->pool,   w->servers, w->schedule,
                                        w->gate, w->figures, NULL};
     const struct flight_hooks hooks = {
-        .completed = completed, .held = held_answer, .ctx = &w->held};
+        .completed = completed, .held = held_answer, .behind = look, .ctx = &w->held};
     w->flights = flight_table_create(&parts, &hooks);
 }
 
@@ -609,12 +619,44 @@ static void a_follow_up_is_obsolete(void **state)
     typed_ends(&w, OUTCOME_OBSOLETE);
 }
 
+/* Each once, and not all of them at once. */
+static void a_reply_is_looked_at_for_waiting_tasks_in_parts(void **state)
+{
+    (void)state;
+    enum { WAITING = 40, AT_ONCE = 8 };
+    struct world w;
+    struct flight_waiter waiters[WAITING];
+    begin(&w);
+    submit(&w, -1); /* it has the slot */
+    struct flight_spec spec = spec_of(&w, KIND_TITLE);
+    spec.behind.wanted = spec.behind.later = true;
+    for (size_t i = 0; i < WAITING; i++) {
+        send(&w, &spec, &waiters[i]);
+    }
+    looks = 0;
+    flight_replied(w.flights);
+    assert_in_range(looks, 1, AT_ONCE);
+    fake_loop_advance(w.loop, 0);
+    assert_int_equal(looks, WAITING);
+    flight_replied(w.flights);
+    flight_replied(w.flights); /* the first of them says no more than the second */
+    fake_loop_advance(w.loop, 0);
+    assert_in_range(looks, 2 * WAITING, 2 * WAITING + AT_ONCE);
+    flight_replied(w.flights);
+    for (size_t i = 0; i < WAITING; i++) {
+        flight_leave(w.flights, &waiters[i]);
+    }
+    answer(&w);
+    end(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_event_in_every_state),
         cmocka_unit_test(every_state_is_reached_and_left),
         cmocka_unit_test(called_and_answered),
+        cmocka_unit_test(a_reply_is_looked_at_for_waiting_tasks_in_parts),
         cmocka_unit_test(preempted_and_called_again),
         cmocka_unit_test(asked_again_and_failed),
         cmocka_unit_test(throttled_and_called_later),
