@@ -236,7 +236,7 @@ class Client:
         deadline = time.monotonic() + (timeout or self.timeout)
         return self.read_body(self.response_head(deadline), deadline)
 
-    def at_end(self, timeout=5.0):
+    def at_end(self, timeout=DEADLINE):
         """Whether the other side closes the connection without another byte."""
         if self.buffer:
             return False

@@ -301,7 +301,7 @@ class Lull:
 
     def check(self):
         """The end of a test: waits for a quiet moment, then the figures must add up."""
-        end = time.monotonic() + 5
+        end = time.monotonic() + DEADLINE
         while True:
             wrong = self.unbalanced()
             if not wrong:

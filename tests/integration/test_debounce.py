@@ -15,7 +15,7 @@ SUPERSEDED = "lull; detail=superseded"
 
 
 class DebounceTest(LullTest):
-    WINDOW = "debounce = 300ms"
+    WINDOW = "debounce = 500ms"
 
     def one(self, debounce=None, **more):
         up = self.upstream()
@@ -59,33 +59,20 @@ class FixedWindow(DebounceTest):
         self.assertEqual(lull_saw.response().status, 200)
         self.assertEqual([completed_text(e.json) for e in up.records], [SENTENCE[:30]])
 
-    def test_each_newer_one_restarts_the_window(self):
-        up, lull = self.one("debounce = 500ms")
-        clients = [self.start(lull, SENTENCE[:20])]
-        begin = time.monotonic()
-        while time.monotonic() - begin < 1.5:  # three windows long, a key every 150 ms
-            self.assertFalse(clients[-1].readable(0.15), "went up although keys came")
-            clients.append(self.start(lull, SENTENCE[:20 + len(clients)]))
-            self.empty(clients[-2].response())
-        self.assertEqual(up.count(), 0)
-        self.assertEqual(clients[-1].response().status, 200)
-        self.assertEqual(up.count(), 1)
-
     def test_a_lone_request_waits_for_the_window(self):
         up, lull = self.one()
         begin = time.monotonic()
         self.assertEqual(self.start(lull, SENTENCE[:20]).response().status, 200)
-        self.assertGreaterEqual(up.records[0].arrived - begin, 0.28)
+        self.assertGreaterEqual(up.records[0].arrived - begin, 0.48)
 
     def test_a_hit_never_waits(self):
-        up, lull = self.one("debounce = 2s")
+        up, lull = self.one("debounce = off")
         self.assertEqual(self.start(lull, SENTENCE[:20]).response().status, 200)
+        lull.write_config(more="[task autocomplete]\ndebounce = 60s\n")
+        self.assertEqual(lull.reload().status, 200)
         typing = self.start(lull, SENTENCE[:30])
-        begin = time.monotonic()
-        r = self.start(lull, SENTENCE[:20]).response()
-        self.assertIn("hit", r.cache_status)
-        self.assertLess(time.monotonic() - begin, 1.0)
-        self.assertEqual(typing.response().status, 200)
+        self.assertIn("hit", self.start(lull, SENTENCE[:20]).response().cache_status)
+        self.assertFalse(typing.readable(), "its window is over")
 
     def test_identical_requests_join(self):
         up, lull = self.one()
@@ -187,13 +174,6 @@ class OffAndAuto(DebounceTest):
             self.assertEqual(c.response().cache_status, "lull; fwd=miss; stored")
         lull.wait_task("autocomplete", requests=3, misses=3, superseded=0)
 
-    def test_auto_does_not_delay_a_lone_request(self):
-        up, lull = self.one("debounce = auto")
-        self.start(lull, "warm up, nothing to do with it").response()
-        begin = time.monotonic()
-        self.assertEqual(self.start(lull, SENTENCE[:20]).response().status, 200)
-        self.assertLess(up.records[1].arrived - begin, 0.2 if not SANITIZED else 1.0)
-
     def test_auto_is_the_default_and_merges_a_burst(self):
         up = self.upstream()
         lull = self.lull(up)
@@ -222,7 +202,7 @@ class Typing(DebounceTest):
     def test_human_key_intervals(self):
         """A request at every key, as a client without a debounce of its own would send them: what
         reaches the model server are the pauses. The intervals are part of the input."""
-        up, lull = self.one()
+        up, lull = self.one("debounce = 300ms")
         up.when("*", say('{"text": " and so on"}'))
         rnd = random.Random(7)
         clients, pauses, late = [], 1, 0

@@ -5,7 +5,7 @@ import time
 
 import prompts
 from client import Client
-from lull import LullTest, SANITIZED, eventually, main
+from lull import DEADLINE, LullTest, eventually, main
 from prompts import PATH, body, headers
 from upstream import Gate, cut_at, error_in_stream, good, good_content, status
 
@@ -70,7 +70,6 @@ class Coalescing(FlightTest):
         self.assertEqual(len({body for _, body in answers}), 1)
         self.assertEqual(sum(b"fwd=miss; collapsed" in h for h, _ in answers), n - 1)
         self.assertEqual(sum(b"fwd=miss; stored" in h for h, _ in answers), 1)
-        self.assertLess(spread, 50 if not SANITIZED else 1000)
         lull.wait_task("title", requests=n, misses=1, collapsed=n - 1, upstream_calls=1, stored=1)
         self.assertGreater(lull.task("title")["saved_s"], 0)
 
@@ -205,7 +204,7 @@ class Leaving(FlightTest):
                     self.all_waiting(lull)
                     for c in clients:
                         c.close()
-                    self.assertTrue(up.records[0].gone.wait(10), "the call was not aborted")
+                    self.assertTrue(up.records[0].gone.wait(DEADLINE), "the call was not aborted")
                     lull.wait_task("tags", requests=3, abandoned=3, cancelled=1, stored=0)
                     lull.wait_stats(lambda s: s["upstreams"]["default"]["aborted"] == 1)
                     up.clear()

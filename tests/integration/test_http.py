@@ -333,15 +333,15 @@ class Limits(LullTest):
         except Cut:
             pass
         self.assertTrue(c.eof or c.at_end())
-        self.assertTrue(record.gone.wait(5), "the model server's half request was left open")
+        self.assertTrue(record.gone.wait(DEADLINE), "the model server's half request was left open")
 
     def test_idle_connections_are_closed(self):
         lull = self.lull(self.upstream(), server="idle_timeout = 300ms")
         c = self.connect(lull)
-        self.assertTrue(c.at_end(5), "never used, never closed")
+        self.assertTrue(c.at_end(), "never used, never closed")
         c = self.connect(lull)
         self.assertEqual(c.get("/v1/models").status, 200)
-        self.assertTrue(c.at_end(5))
+        self.assertTrue(c.at_end())
         eventually(lambda: lull.stats()["connections"]["open"] == 0)
 
     def test_max_connections_stops_accepting(self):

@@ -35,7 +35,7 @@ class Drain(LullTest):
         up.wait_for(2)
         eventually(lambda: gate.arrived == 2)
         lull.signal(signal.SIGTERM)
-        self.assertTrue(idle.at_end(10), "idle connections are closed")
+        self.assertTrue(idle.at_end(), "idle connections are closed")
 
         def refused():
             try:

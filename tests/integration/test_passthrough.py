@@ -10,7 +10,7 @@ import socket
 import threading
 
 import prompts
-from client import Cut
+from client import DEADLINE, Cut
 from lull import SANITIZED, LullTest, eventually, main, settled
 from upstream import Gate, good_content, say, status, stream_events
 
@@ -699,7 +699,7 @@ class Trouble(LullTest):
         c.send(b"x" * 5000)
         record = up.wait_for(1)[0]
         c.close()
-        self.assertTrue(record.gone.wait(5))
+        self.assertTrue(record.gone.wait(DEADLINE))
 
     def test_no_time_limit_of_ours_on_a_chat(self):
         up = self.upstream()

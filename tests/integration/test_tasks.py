@@ -5,7 +5,7 @@ import re
 import time
 
 import prompts
-from lull import LullTest, eventually, main
+from lull import DEADLINE, LullTest, eventually, main
 from prompts import CACHED, HEADER_VALUES, PATH, body, chat_body, headers
 from upstream import (Gate, after, cut_at, error_in_stream, good, good_content, refuse_changes, say, status,
                       whole_document)
@@ -949,7 +949,7 @@ class OnlyGoodAnswersAreKept(TaskTest):
         up.when("*", good(never))
         r = self.ask(lull, "title", "first byte")
         self.assertEqual((r.status, r.header("X-Lull-Error")), (504, "upstream_timeout"))
-        self.assertTrue(up.records[-1].gone.wait(5))
+        self.assertTrue(up.records[-1].gone.wait(DEADLINE))
         up.clear()
         up.when("*", good(never, hold_at=2))
         r = self.ask(lull, "title", "stall")
