@@ -232,6 +232,7 @@ class Torture:
         self.aborts = collections.Counter()
         self.problems = []
         self.slow = []
+        self.libcurl_is_short = False  # a table of it may have no rows, and end the process at its next use
 
     # ---- one fault ----------------------------------------------------------------------------------
     def problem(self, where, what):
@@ -249,9 +250,8 @@ class Torture:
         size = self.fault.page.size
         last = log.strip().splitlines()[-1:] or [""]
         small = "memory for a small allocation" in last[0] and size <= SMALL
-        chain = self.world.modules.chain(self.fault.callers())
         divided = status == -signal.SIGFPE or "SUMMARY: AddressSanitizer: FPE" in log
-        theirs = divided and 0 < size <= SMALL and "libcurl" in chain[0][0]
+        theirs = divided and self.libcurl_is_short
         if (small and status == -signal.SIGABRT) or theirs:
             self.aborts[self.world.modules.names(self.fault.callers())] += 1
         else:
@@ -260,6 +260,7 @@ class Torture:
         self.fault.disarm()
         os.replace(self.world.lull.log_path, self.world.lull.log_path + ".old")
         self.world.start()
+        self.libcurl_is_short = False
 
     def alive(self):
         return self.world.lull.running()
@@ -293,8 +294,11 @@ class Torture:
         if self.took > 2:
             self.slow.append((self.took, where, self.world.modules.names(self.fault.callers())))
         if hit:
+            chain = self.world.modules.chain(self.fault.callers())
             self.failed[call] += 1
-            self.places[call].add(self.world.modules.chain(self.fault.callers()))
+            self.places[call].add(chain)
+            if 0 < self.fault.page.size <= SMALL and chain and "libcurl" in chain[0][0]:
+                self.libcurl_is_short = True
         if not self.alive() or (isinstance(end, Refused) and end.cut and self.gone()):
             self.died(where)
             return hit
