@@ -731,6 +731,7 @@ ENDPOINTS = ("unit.dialect.test_endpoint",)
 FLY = "sidecar/path/exchange/dispatch.c"
 HEAD = "sidecar/path/exchange/route.c"
 LOOKUP = "sidecar/path/exchange/lookup.c"
+mutant(R, "libcurl does not act without end in one turn", "sidecar/path/upstream/pool.c", "if (ms > 0 || pool->at_once > AT_ONCE) {", "if (ms > 0) {", ("unit.upstream.test_pool",))
 mutant(R, "an exact record that stands is not written again", LOOKUP, "if (x->exact_made && !stands) {", "if (x->exact_made) {\n        (void)stands;", ("scenario.test_completion",))
 REQUEST = "sidecar/path/dialect/chat_request.c"
 mutant(R, "a task goes under the client's own path", FLY, "return upstream == x->head.upstream\n",

@@ -6,6 +6,11 @@
  * its own callbacks: `in_curl` counts the calls we are inside of, and where it is not 0 the work is
  * deferred to the end of the turn.
  *
+ * libcurl can ask again and again to act at once: 8.14 does while a transfer is paused whose answer
+ * has come and whose connection the server has closed. Deferred work that defers itself would be a
+ * turn without end, in which the client whose slowness the pause is cannot be served. So after
+ * AT_ONCE times in a row the next one is a millisecond later.
+ *
  * The pool owns the multi handle, the watches, and a few idle easy handles. The connections are
  * libcurl's; they are kept per multi handle, so all calls share them.
  *
@@ -18,6 +23,7 @@
 
 static const long MAX_IDLE_CONNECTIONS = 64;
 static const usec_t RETRY = 10 * USEC_PER_MS;
+static const int AT_ONCE = 16; /* the state machine of a request takes two or three */
 
 static void report_ended(struct upstream_pool *pool)
 {
@@ -43,7 +49,9 @@ void pool_action(struct upstream_pool *pool, curl_socket_t fd, int bits)
 {
     int running = 0;
     pool->in_curl++;
+    pool->in_timeout = fd == CURL_SOCKET_TIMEOUT;
     CURLMcode code = curl_multi_socket_action(pool->multi, fd, bits, &running);
+    pool->in_timeout = false;
     pool->in_curl--;
     if (code != CURLM_OK && code != CURLM_BAD_SOCKET) { /* no memory: the timer may be lost */
         loop_timer_start(pool->timer, RETRY);
@@ -64,8 +72,9 @@ static int on_timeout(CURLM *multi, long ms, void *userp)
     (void)multi;
     loop_timer_stop(pool->timer);
     loop_defer_cancel(pool->loop, &pool->soon);
-    if (ms > 0) {
-        loop_timer_start(pool->timer, (usec_t)ms * USEC_PER_MS);
+    pool->at_once = pool->in_timeout ? pool->at_once + (ms == 0 ? 1 : 0) : 0;
+    if (ms > 0 || pool->at_once > AT_ONCE) {
+        loop_timer_start(pool->timer, ms > 0 ? (usec_t)ms * USEC_PER_MS : USEC_PER_MS);
     } else if (ms == 0) {
         loop_defer(pool->loop, &pool->soon);
     }

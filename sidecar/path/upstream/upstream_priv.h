@@ -64,6 +64,8 @@ struct upstream_pool {
     struct loop_timer *timer;  /* when libcurl wants to act, unless nothing happens before */
     struct loop_deferred soon; /* the same, at the end of this turn */
     int in_curl;               /* depth of calls into libcurl that may call us back */
+    bool in_timeout;           /* inside its handling of a moment that has come */
+    int at_once;               /* times in a row that it asked there to act again at once */
     size_t calls;
     CURL *idle[UPSTREAM_IDLE_EASIES];
     size_t idle_count;

@@ -345,6 +345,28 @@ static void a_paused_answer_goes_on(void **state)
     assert_int_equal(w->probe.taken, 3000000);
 }
 
+/* libcurl 8.14 asks without end to act at once then: the loop goes on all the same. */
+static void a_paused_answer_that_has_ended_holds_up_nothing(void **state)
+{
+    static const struct answer answers[] = {
+        {.bytes = LITERAL("HTTP/1.1 200 OK\r\nContent-Length: 20000\r\n\r\n"),
+         .generate = 20000,
+         .after = CLOSE}};
+    struct world *w = *state;
+    struct upstream_request req = simple_get(w);
+    scripted_script(&w->server, answers, 1);
+    w->probe.check_pattern = true;
+    w->probe.hold_after = 1;
+    probe_start(&w->probe, &req);
+    world_run_for(w, 100 * USEC_PER_MS);
+    assert_int_equal(w->probe.dones, 0);
+    w->probe.hold_after = 0;
+    probe_resume(&w->probe);
+    world_run(w);
+    assert_int_equal(w->probe.result, UPSTREAM_DONE);
+    assert_int_equal(w->probe.taken, 20000);
+}
+
 /* ---- encodings ---- */
 
 static const char packed[] = "\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\xcb\xcf\x06\x00\x47\xdd\xdc"
@@ -636,6 +658,7 @@ int main(void)
         T(a_farewell_costs_no_trust),
         T(a_caller_may_stop_at_each_chunk),
         T(a_paused_answer_goes_on),
+        T(a_paused_answer_that_has_ended_holds_up_nothing),
         T(encoded_answers_are_decoded_where_asked),
         T(an_unknown_encoding_breaks),
         T(a_request_on_a_connection_that_was_not_looked_at_is_asked_again),
