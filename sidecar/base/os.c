@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ifaddrs.h>
+#include <limits.h>
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
@@ -299,6 +300,24 @@ uint64_t os_raise_fd_limit(void)
         soft = limit.rlim_max;
     }
     return (uint64_t)soft;
+}
+
+void os_reserve_fds(size_t count)
+{
+    struct rlimit limit;
+    if (count == 0 || getrlimit(RLIMIT_NOFILE, &limit) != 0) {
+        return;
+    }
+    int fd = open("/", O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return;
+    }
+    size_t most = limit.rlim_cur < INT_MAX ? (size_t)limit.rlim_cur : INT_MAX;
+    int high = fcntl(fd, F_DUPFD_CLOEXEC, (int)(count < most ? count : most) - 1);
+    if (high >= 0) {
+        close(high); /* the table stays as large */
+    }
+    close(fd);
 }
 
 uint64_t os_open_fds(void)

@@ -1009,6 +1009,7 @@ mutant(R, "the rest is started in a later turn", GATE, "        loop_later(g->lo
 mutant(R, "an urgent relay's server goes before others", "sidecar/path/relay/relay.c", ".urgent = o->urgent,", "", RELAYED)
 mutant(R, "an urgent call's socket goes before others", "sidecar/path/upstream/sockets.c", "call != NULL && call->urgent);", "false);", RELAYED)
 mutant(R, "waiting tasks look for their conversation in parts", "sidecar/path/flight/prefix_call.c", "        if (looked == LOOKS_OF_A_TURN) {", "        if (looked < 0) {", ("unit.flight.test_states",))
+mutant(R, "room for descriptors is made before they come", "sidecar/base/os.c", "int high = fcntl(fd, F_DUPFD_CLOEXEC, (int)(count < most ? count : most) - 1);", "int high = fcntl(fd, F_DUPFD_CLOEXEC, 0);", ("unit.base.test_os",))
 mutant(R, "put off is a turn later", TURN, "work != NULL && work->put_off != loop->looks", "work != NULL", LANES)
 mutant(R, "what is put off does not wait for others", TURN, "loop->waiting != 0 || loop->later.first != NULL)", "loop->waiting != 0)", LOOPS)
 mutant(R, "the most CPU may be of another turn", "sidecar/base/turns.c", "to->cpu = cost.cpu > to->cpu ? cost.cpu : to->cpu;", "to->cpu = cost.time >= to->time ? cost.cpu : to->cpu;", TURNS)

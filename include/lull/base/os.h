@@ -28,6 +28,10 @@ MUST_CHECK enum err os_peer_uid(int fd, uid_t *out);
 
 /* Raises the soft fd limit to the hard one and returns it. */
 uint64_t os_raise_fd_limit(void);
+/* Has the kernel make its table of the process's descriptors large enough for so many at once, as far as
+ * the limit allows. Where it grows later, Linux holds the thread up for 10 ms or more each time, since
+ * the process has several. */
+void os_reserve_fds(size_t count);
 /* Number of open descriptors. On Linux the cost does not depend on the fd limit. */
 uint64_t os_open_fds(void);
 

@@ -25,6 +25,8 @@ static const mode_t SOCKET_MODE = 0666; /* as open as a TCP port */
  * in the key of its answer, and as it is asked. */
 enum { HELD_COST = 6 };
 
+enum { OTHER_FDS = 64 }; /* to model servers, and the daemon's own */
+
 static struct http_limits limits_of(const struct settings *settings, struct budget *memory)
 {
     const struct server_settings *s = &settings->server;
@@ -56,6 +58,7 @@ struct edge *edge_create(struct loop *loop, const struct settings *settings, str
     struct edge *e = mem_new(sizeof *e);
     struct http_limits limits = limits_of(settings, memory);
     e->memory = memory;
+    os_reserve_fds(limits.max_connections + OTHER_FDS);
     e->server = http_server_create(loop, &limits, handler, ctx);
     return e;
 }
@@ -134,6 +137,7 @@ enum err edge_apply(struct edge *e, const struct settings *settings, char *why, 
         e->listen = strings_copy(list);
     }
     struct http_limits limits = limits_of(settings, e->memory);
+    os_reserve_fds(limits.max_connections + OTHER_FDS);
     http_server_set_limits(e->server, &limits);
     return ERR_OK;
 }

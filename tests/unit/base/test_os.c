@@ -34,6 +34,36 @@ static void open_descriptors_are_counted(void **state)
     assert_int_equal(os_open_fds(), before);
 }
 
+/* What the kernel's table has room for; 0: it does not say. */
+static long table_size(void)
+{
+    char line[256];
+    long size = 0;
+    FILE *status = fopen("/proc/self/status", "r");
+    while (status != NULL && fgets(line, sizeof line, status) != NULL) {
+        size = strncmp(line, "FDSize:", 7) == 0 ? strtol(line + 7, NULL, 10) : size;
+    }
+    if (status != NULL) {
+        fclose(status);
+    }
+    return size;
+}
+
+static void room_for_descriptors_is_made_before_they_come(void **state)
+{
+    (void)state;
+    enum { MANY = 900 };
+    uint64_t before = os_open_fds();
+    if (os_raise_fd_limit() < MANY || table_size() == 0 || table_size() >= MANY) {
+        skip();
+    }
+    os_reserve_fds(MANY);
+    assert_true(table_size() >= MANY);
+    assert_int_equal(os_open_fds(), before);
+    os_reserve_fds(0);
+    assert_int_equal(os_open_fds(), before);
+}
+
 /* One fcntl() for each descriptor that the limit allows makes 20 million of them here. */
 static void counting_does_not_depend_on_the_limit(void **state)
 {
@@ -367,6 +397,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(open_descriptors_are_counted),
+        cmocka_unit_test(room_for_descriptors_is_made_before_they_come),
         cmocka_unit_test(counting_does_not_depend_on_the_limit),
         cmocka_unit_test(descriptors_are_counted_where_none_is_left),
         cmocka_unit_test(the_control_socket_is_below_what_the_user_may_write),
