@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
-"""Functions that are not used here, calls that act inside require(), and marks of unfinished work."""
+"""Functions that are not used here, calls that act inside require(), marks of unfinished work, files without text."""
+import os
 import re
+import subprocess
 
 from common import code_only, files, line_of, read, run
 
@@ -36,8 +38,29 @@ def acting_conditions(path, text):
     return out
 
 
-def check(root):
+def committed(root):
+    """The files of the tree without the corpora; those of the folder, where it is no clone."""
+    if not os.path.exists(os.path.join(root, ".git")):
+        return files(root, ["."], "")
+    p = subprocess.run(["git", "-C", root, "ls-files", "-z"], capture_output=True, text=True, check=False)
+    return [path for path in p.stdout.split("\0")
+            if "corpus" not in path.split("/") and os.path.isfile(os.path.join(root, path))]
+
+
+def without_text(root):
     out = []
+    for path in committed(root):
+        if path.endswith(".png"):
+            continue
+        with open(os.path.join(root, path), "rb") as f:
+            data = f.read()
+        if not data.strip() or b"\0" in data:
+            out.append((path, 1, "no text: a tool left it behind"))
+    return out
+
+
+def check(root):
+    out = without_text(root)
     for path in files(root, ["sidecar", "include"], (".c", ".h")):
         out += acting_conditions(path, code_only(read(root, path)))
     for path in files(root, ["sidecar", "include", "tests"], (".c", ".h", ".def")):

@@ -119,6 +119,8 @@ class SelfTest(unittest.TestCase):
         for condition in ("buf_append(b) == 0", "n-- > 0", "(p = next)", "(e = f(b)) == 0"):
             self.finds(banned.check, "it may act", {"sidecar/base/b.c": f"/* */\nvoid f(void)\n{{ require({condition}); }}\n"})
         looks = "require(list_empty(&l) && n >= 0 && a != b); require_ok(buf_append(b));"
+        for text in ("", "\n", "a\0"):
+            self.finds(banned.check, "no text", {"default.profraw": text})
         self.assertEqual(self.findings(banned.check, {"sidecar/base/b.c": f"/* */\nvoid f(void)\n{{ {looks} }}\n"}), [])
         self.assertEqual(self.findings(banned.check, {"sidecar/base/b.c": '/* */\nconst char *s = "gets(";\nint snprintf(int);\n'}), [])
 
