@@ -231,16 +231,19 @@ static void connect_all(const char *target)
     }
 }
 
-/* One request for each tick; one that finds no idle connection is late, and left out. */
+/* One request for each tick; one that finds no idle connection is late, and left out. The connections
+ * take turns: the server closes one that is idle for long. */
 static void on_tick(int timer)
 {
+    static uint64_t turn;
     uint64_t ticks = 0;
     if (read(timer, &ticks, sizeof ticks) != (ssize_t)sizeof ticks) {
         return;
     }
     for (uint64_t i = 0; i < how.connections && ticks > 0; i++) {
-        if (!conns[i].busy) {
-            ask(&conns[i]);
+        struct conn *c = &conns[turn++ % how.connections];
+        if (!c->busy) {
+            ask(c);
             ticks--;
         }
     }
