@@ -117,14 +117,21 @@ static void no_other_users_suggestion_is_given(void **state)
     world_end(w);
 }
 
-static void suggestions_are_held_again_after_a_restart_and_not_after_a_purge(void **state)
+/* The suggestion to T1 is on the disk only: no start holds one. */
+static struct world *begin_with_suggestion_on_disk(void)
 {
-    (void)state;
     struct world *w = world_begin(FIXED);
     (void)complete(w, ANN, T1);
     model_answer(called(w, 0, T1), "{\"text\": \" in C with libevent\"}");
     cache_flush(world_cache(w));
     world_restart(w);
+    return w;
+}
+
+static void suggestions_are_held_again_after_a_restart_and_not_after_a_purge(void **state)
+{
+    (void)state;
+    struct world *w = begin_with_suggestion_on_disk();
     struct client *b = complete(w, ANN, T1); /* from LMDB: and held from then on */
     assert_has(client_reply(b), "lull; hit");
     assert_int_equal(cache_stats(world_cache(w)).pending_writes, 0); /* nothing is written again */
@@ -145,12 +152,8 @@ static void suggestions_are_held_again_after_a_restart_and_not_after_a_purge(voi
 static void a_suggestion_that_is_held_by_the_end_of_the_window_needs_no_call(void **state)
 {
     (void)state;
-    struct world *w = world_begin(FIXED);
-    (void)complete(w, ANN, T1);
-    model_answer(called(w, 0, T1), "{\"text\": \" in C with libevent\"}");
-    cache_flush(world_cache(w));
-    world_restart(w);
-    struct client *b = complete(w, ANN, T2); /* in its window; T1 is on the disk only */
+    struct world *w = begin_with_suggestion_on_disk();
+    struct client *b = complete(w, ANN, T2); /* in its window */
     assert_false(client_answered(b));
     struct client *a = complete(w, ANN, T1);
     assert_has(client_reply(a), "lull; hit");
