@@ -1051,7 +1051,7 @@ mutant(R, "another user's is not found", TRANSCRIPT, "return hash_key_eq(a->pers
        "return a->server == b->server &&", HELD)
 mutant(R, "another model's is not found", TRANSCRIPT, "           span_eq(a->model, b->model);", "           true;", HELD)
 mutant(R, "another chat's is not found", TRANSCRIPT,
-       "    return same_place(&t->place, place) && (!is_known(chat) || hash_key_eq(t->chat, chat));",
+       "    return same_place(&t->place, place) && (!hash_key_is_set(chat) || hash_key_eq(t->chat, chat));",
        "    (void)chat;\n    return same_place(&t->place, place);", HELD)
 mutant(R, "two beginnings are ambiguous", TRANSCRIPT, "            return TRANSCRIPT_AMBIGUOUS;", "            break;", HELD)
 mutant(R, "two models at once are not certain", TRANSCRIPT,

@@ -57,6 +57,12 @@ static inline bool hash_key_eq(struct hash_key a, struct hash_key b)
     return a.hi == b.hi && a.lo == b.lo;
 }
 
+/* Where a key of 0, 0 stands for none. */
+static inline bool hash_key_is_set(struct hash_key key)
+{
+    return (key.hi | key.lo) != 0;
+}
+
 /* Half a key as a number that compares as its bytes in memory do. */
 static inline uint64_t hash_half_order(uint64_t half)
 {

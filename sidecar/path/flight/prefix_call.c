@@ -32,7 +32,7 @@ static bool waits_for_one_chat(const struct flight *f)
     {
         const struct flight_waiter *w = list_item(node, struct flight_waiter, node);
         bool same = hash_key_eq(w->chat, f->spec.turn.conversation.chat);
-        bool named = w->chat.hi != 0 || w->chat.lo != 0;
+        bool named = hash_key_is_set(w->chat);
         if (!same || (!named && count > 0)) {
             return false;
         }

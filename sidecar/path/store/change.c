@@ -133,7 +133,7 @@ static int delete_row(struct change *c, uint64_t table, const struct hash_key *k
 
 static bool has_exact(const struct record_head *head)
 {
-    return head->table == STORE_ANSWER && (head->exact.hi | head->exact.lo) != 0;
+    return head->table == STORE_ANSWER && hash_key_is_set(head->exact);
 }
 
 /* Whether the exact key of an answer record still leads there: it may have been given to another

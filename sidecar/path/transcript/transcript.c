@@ -119,11 +119,6 @@ static bool same_place(const struct transcript_place *a, const struct transcript
            span_eq(a->model, b->model);
 }
 
-static bool is_known(struct hash_key key)
-{
-    return key.hi != 0 || key.lo != 0;
-}
-
 /* ---- whether requests go on as expected ---- */
 
 static struct place_record *record_of(struct transcripts *all, const struct transcript_place *place,
@@ -188,8 +183,8 @@ static bool has_rival(const struct transcripts *all, const struct transcript *t)
 /* Whether it may be the chat's conversation, without a look at its texts. */
 static bool may_precede(const struct transcript *t, const struct transcript_chat *chat)
 {
-    bool mine =
-        is_known(chat->chat) ? hash_key_eq(t->chat, chat->chat) : t->body.len < chat->body.len;
+    bool mine = hash_key_is_set(chat->chat) ? hash_key_eq(t->chat, chat->chat)
+                                            : t->body.len < chat->body.len;
     return mine && same_place(&t->place, &chat->place);
 }
 
@@ -198,7 +193,7 @@ static bool may_precede(const struct transcript *t, const struct transcript_chat
 static bool begins_alike(const struct transcript *t, const struct transcript_chat *chat,
                          struct buf *first)
 {
-    if (is_known(chat->chat)) {
+    if (hash_key_is_set(chat->chat)) {
         return true;
     }
     if (first->len == 0 && task_plain(chat->request->first_user, first) != ERR_OK) {
@@ -223,7 +218,7 @@ static struct item *predecessor(struct transcripts *all, const struct transcript
             continue;
         }
         enum dialect_sequel s = dialect_sequel_of(t->body, t->reply, chat->request, &repeats);
-        bool same = is_known(chat->chat) || s == DIALECT_SEQUEL_CONTINUES ||
+        bool same = hash_key_is_set(chat->chat) || s == DIALECT_SEQUEL_CONTINUES ||
                     (repeats && utf8_count(t->reply) >= TASK_REPLY_MIN);
         if (same && (found == NULL || s == DIALECT_SEQUEL_CONTINUES)) {
             found = item;
@@ -345,7 +340,7 @@ const struct transcript *transcript_keep(struct transcripts *all,
 static bool may_be(const struct transcript *t, const struct transcript_place *place,
                    struct hash_key chat)
 {
-    return same_place(&t->place, place) && (!is_known(chat) || hash_key_eq(t->chat, chat));
+    return same_place(&t->place, place) && (!hash_key_is_set(chat) || hash_key_eq(t->chat, chat));
 }
 
 bool transcript_may_be(const struct transcripts *all, const struct transcript_place *place,

@@ -163,7 +163,7 @@ struct store_job *store_job_new(enum store_job_kind kind);
 void store_job_free(struct store_job *job);
 static inline bool store_job_has_exact(const struct store_job *job)
 {
-    return (job->exact.hi | job->exact.lo) != 0;
+    return hash_key_is_set(job->exact);
 }
 /* Hands the job over to the writer. Never waits for the disk. */
 void store_submit(struct store *s, struct store_job *job);
