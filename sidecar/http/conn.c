@@ -21,7 +21,7 @@ static void on_event(void *ctx, int events)
 {
     struct http_conn *c = ctx;
     if ((events & LOOP_WRITE) != 0) {
-        reply_writable(c);
+        output_writable(c);
     }
     if (c->state != CONN_CLOSED && (events & LOOP_READ) != 0) {
         receive_readable(c);
@@ -190,7 +190,7 @@ void conn_open(const struct listener *l, int fd)
     c->is_unix = l->is_unix;
     c->loopback = l->loopback;
     c->work = (struct loop_deferred){.fn = on_work, .ctx = c};
-    c->head_work = (struct loop_deferred){.fn = reply_send_head, .ctx = c};
+    c->head_work = (struct loop_deferred){.fn = output_send_head, .ctx = c};
     c->freeing = (struct loop_deferred){.fn = conn_free, .ctx = c};
     buf_init(&c->out, OUT_MAX);
     c->watch = loop_watch_create(s->loop, fd, on_event, c);

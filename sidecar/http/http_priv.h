@@ -4,6 +4,7 @@
  *   conn.c      events, deadlines, closing
  *   receive.c   from bytes to requests and bodies
  *   response.c  from replies to bytes
+ *   output.c    bytes of replies, to the socket
  *   linger.c    the end of a connection whose client still sends
  *
  * A connection:
@@ -210,13 +211,22 @@ void linger_resume(struct http_conn *c);
 void linger_drain(struct http_conn *c);
 
 /* response.c */
-void reply_writable(struct http_conn *c);
+void reply_reset(struct http_conn *c);
+
+/* output.c */
+void output_writable(struct http_conn *c);
+/* Bytes of replies that the socket has not taken yet. */
+size_t output_unsent(const struct http_conn *c);
+/* Writing failed: the handler learns it from the loop, not from inside a function it called. */
+void output_broke(struct http_conn *c);
+/* Takes over the head. It waits for the first piece of the body, which mostly follows in the same
+ * turn: both leave in one call, and wake the client once. */
+void output_hold_head(struct http_conn *c, struct buf *head);
 /* Sends a head that waits for the first piece; arg is the connection. */
-void reply_send_head(void *arg);
+void output_send_head(void *arg);
 /* Sends or queues bytes, behind a head that waits. At most REPLY_PARTS spans, so that a head and its
  * body, or a chunk and its frame, leave in one call: each call is a packet of its own to a client. */
 enum { REPLY_PARTS = 3 };
-void reply_send(struct http_conn *c, const struct span *parts, size_t count);
-void reply_reset(struct http_conn *c);
+void output_send(struct http_conn *c, const struct span *parts, size_t count);
 
 #endif

@@ -409,7 +409,7 @@ static void send_continue(struct http_conn *c)
     const struct http_request *r = &c->slot->request;
     if (r->expect_continue && !c->body_ended && c->in_len == r->head_len && c->reply_status == 0) {
         const struct span line = span_make(CONTINUE, sizeof CONTINUE - 1);
-        reply_send(c, &line, 1);
+        output_send(c, &line, 1);
     }
 }
 

@@ -1,16 +1,12 @@
-/* response.c: from replies to bytes.
+/* response.c: from replies to bytes, which output.c sends.
  *
- * A whole reply is one sendmsg() of head and body, straight from where they are; only what the
- * socket does not take is copied. The head is put together by hand in a buffer on the stack: no
- * formatting calls on the way of a hit.
+ * The head is put together by hand in a buffer on the stack: no formatting calls on the way of a hit.
  */
 #include "http/http_priv.h"
 
 #include "lull/base/ascii.h"
 
-#include <errno.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 
 enum { HEAD_MAX = 64 * 1024, SMALL_HEAD = 2048 };
 
@@ -70,161 +66,6 @@ void reply_reset(struct http_conn *c)
     c->reset_at_end = false;
     c->want_writable = false;
 }
-
-static size_t unsent(const struct http_conn *c)
-{
-    return c->out.len - c->out_at;
-}
-
-/* Writing failed: the handler learns it from the loop, not from inside a function it called. */
-static void reply_broke(struct http_conn *c)
-{
-    c->broken = true;
-    receive_later(c);
-}
-
-/* Counts so many unsent bytes: what is over OUT_FREE. false: there is no room for them. */
-static bool count_output(struct http_conn *c, size_t len)
-{
-    return budget_settle(c->server->memory, &c->out_counted, len > OUT_FREE ? len - OUT_FREE : 0);
-}
-
-static void queue_output(struct http_conn *c, struct span s)
-{
-    if (c->out_at > 0 && c->out_at == c->out.len) {
-        buf_clear(&c->out);
-        c->out_at = 0;
-    }
-    if (s.len > 0 &&
-        (!count_output(c, unsent(c) + s.len) || buf_append_span(&c->out, s) != ERR_OK)) {
-        reply_broke(c);
-    }
-}
-
-/* Writes as much as the socket takes; returns how much, or -1. */
-static ssize_t write_socket(struct http_conn *c, const struct span *parts, size_t count)
-{
-    struct iovec iov[1 + REPLY_PARTS];
-    struct msghdr msg = {.msg_iov = iov};
-    for (size_t i = 0; i < count; i++) {
-        if (parts[i].len > 0) {
-            iov[msg.msg_iovlen++] = (struct iovec){(void *)(uintptr_t)parts[i].ptr, parts[i].len};
-        }
-    }
-    ssize_t n = sendmsg(c->fd, &msg, MSG_NOSIGNAL);
-    if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
-        return 0;
-    }
-    return n;
-}
-
-/* Queues what is behind the first `sent` bytes of the parts. */
-static void queue_rest(struct http_conn *c, const struct span *parts, size_t count, size_t sent)
-{
-    for (size_t i = 0; i < count; i++) {
-        size_t gone = sent < parts[i].len ? sent : parts[i].len;
-        if (gone < parts[i].len) {
-            queue_output(c, span_make(parts[i].ptr + gone, parts[i].len - gone));
-        }
-        sent -= gone;
-    }
-}
-
-void reply_send(struct http_conn *c, const struct span *parts, size_t count)
-{
-    struct span all[1 + REPLY_PARTS] = {SPAN_NONE};
-    size_t sent = 0, len = 0, head = c->head_waits ? unsent(c) : 0;
-    require(count <= REPLY_PARTS);
-    if (c->broken || c->state == CONN_CLOSED) {
-        return;
-    }
-    if (head > 0) {
-        all[0] = span_make(c->out.data + c->out_at, head);
-    }
-    for (size_t i = 0; i < count; i++) {
-        all[1 + i] = parts[i];
-        len += parts[i].len;
-    }
-    bool waits = unsent(c) > head; /* output that the socket has not taken */
-    c->head_waits = false;
-    loop_defer_cancel(c->server->loop, &c->head_work);
-    if (!waits && head + len > 0) {
-        ssize_t n = write_socket(c, all, 1 + count);
-        if (n < 0) {
-            reply_broke(c);
-            return;
-        }
-        sent = (size_t)n;
-    }
-    size_t of_head = sent < head ? sent : head;
-    c->out_at += of_head;
-    if (head > 0 && of_head == head) {
-        buf_free(&c->out);
-        c->out_at = 0;
-    }
-    if (sent < head + len) {
-        queue_rest(c, parts, count, sent - of_head);
-        conn_update_watch(c);
-    }
-}
-
-void reply_send_head(void *arg)
-{
-    struct http_conn *c = arg;
-    if (c->head_waits) {
-        reply_send(c, NULL, 0);
-    }
-}
-
-/* Takes over the head. It waits for the first piece of the body, which mostly follows in the same
- * turn: both leave in one call, and wake the client once. */
-static void hold_head(struct http_conn *c, struct buf *head)
-{
-    if (unsent(c) > 0) {
-        const struct span all = buf_span(head);
-        reply_send(c, &all, 1);
-        buf_free(head);
-        return;
-    }
-    buf_free(&c->out);
-    c->out = *head;
-    c->out.max = OUT_MAX;
-    c->out_at = 0;
-    c->head_waits = true;
-    loop_defer(c->server->loop, &c->head_work);
-}
-
-void reply_writable(struct http_conn *c)
-{
-    struct http_server *s = c->server;
-    if (unsent(c) > 0) {
-        const struct span rest = span_make(c->out.data + c->out_at, unsent(c));
-        ssize_t n = write_socket(c, &rest, 1);
-        if (n < 0) {
-            conn_gone(c);
-            return;
-        }
-        c->out_at += (size_t)n;
-        (void)count_output(c, unsent(c)); /* less than before */
-    }
-    if (unsent(c) == 0) {
-        buf_free(&c->out);
-        c->out_at = 0;
-    } else if (c->out_at > HIGH_WATER) {
-        buf_consume(&c->out, c->out_at);
-        c->out_at = 0;
-    }
-    conn_update_watch(c);
-    if (c->want_writable && unsent(c) <= s->limits.low_water) {
-        c->want_writable = false;
-        s->handler.on_writable(c, s->ctx);
-    }
-    if (c->state != CONN_CLOSED && unsent(c) == 0) {
-        receive_process(c); /* the next request, or the end */
-    }
-}
-
-/* ---- heads ---- */
 
 struct head {
     char *at, *end;
@@ -340,11 +181,11 @@ static void send_full(struct http_conn *c, struct head *h, int status, struct sp
     head_put_cors(c, h, extra);
     head_put_end(c, h);
     if (h->over) {
-        reply_broke(c);
+        output_broke(c);
         return;
     }
     const struct span parts[] = {span_make(start, (size_t)(h->at - start)), body};
-    reply_send(c, parts, bodiless ? 1 : 2);
+    output_send(c, parts, bodiless ? 1 : 2);
 }
 
 void http_reply_full(struct http_conn *c, int status, struct span content_type, struct span extra,
@@ -365,7 +206,7 @@ void http_reply_full(struct http_conn *c, int status, struct span content_type, 
             struct head h = {large.data, large.data + large.max, false};
             send_full(c, &h, status, content_type, extra, body);
         } else {
-            reply_broke(c);
+            output_broke(c);
         }
         buf_free(&large);
     }
@@ -418,7 +259,7 @@ void http_reply_begin(struct http_conn *c, int status, struct span reason,
         need += headers[i].name.len + headers[i].value.len + 4;
     }
     if (buf_reserve(&head, need) != ERR_OK) {
-        reply_broke(c);
+        output_broke(c);
         return;
     }
     struct head h = {head.data, head.data + need, false};
@@ -439,12 +280,12 @@ void http_reply_begin(struct http_conn *c, int status, struct span reason,
     }
     head_put_end(c, &h);
     if (h.over) {
-        reply_broke(c);
+        output_broke(c);
         buf_free(&head);
         return;
     }
     head.len = (size_t)(h.at - head.data);
-    hold_head(c, &head);
+    output_hold_head(c, &head);
 }
 
 bool http_reply_data(struct http_conn *c, struct span piece)
@@ -460,11 +301,11 @@ bool http_reply_data(struct http_conn *c, struct span piece)
             size[--at] = ascii_hex_digit((unsigned)n);
         }
         const struct span chunk[] = {span_make(size + at, sizeof size - at), piece, SPAN("\r\n")};
-        reply_send(c, chunk, 3);
+        output_send(c, chunk, 3);
     } else {
-        reply_send(c, &piece, 1);
+        output_send(c, &piece, 1);
     }
-    if (unsent(c) > c->server->limits.high_water) {
+    if (output_unsent(c) > c->server->limits.high_water) {
         c->want_writable = true;
         return false;
     }
@@ -476,9 +317,9 @@ void http_reply_end(struct http_conn *c)
     require(c->state == CONN_REQUEST && c->reply_status != 0);
     if (c->framing == FRAMING_CHUNKED) {
         const struct span last = SPAN("0\r\n\r\n");
-        reply_send(c, &last, 1);
+        output_send(c, &last, 1);
     }
-    reply_send_head(c);
+    output_send_head(c);
     c->paused = false;
     c->want_writable = false;
     hand_over(c);
@@ -488,7 +329,7 @@ void http_reply_cut(struct http_conn *c)
 {
     require(c->state == CONN_REQUEST);
     c->want_writable = false;
-    reply_send_head(c);
+    output_send_head(c);
     if (c->framing == FRAMING_CLOSE || c->reply_status == 0) {
         /* closing would look like a clean end: reset instead */
         struct linger hard = {.l_onoff = 1, .l_linger = 0};

@@ -4,7 +4,7 @@
  * same bodies, and the client reads the same replies, one for each request in order, each whole
  * unless the handler cut it; at last the connection is closed. Where either end leaves amid them,
  * nothing stays open.
- * covers: http/receive.c http/conn.c http/request.c http/chunked.c http/response.c http/error.c
+ * covers: http/receive.c http/conn.c http/request.c http/chunked.c http/response.c http/output.c http/error.c
  */
 #include "support/fake_loop.h"
 #include "support/reply_text.h"

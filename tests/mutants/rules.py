@@ -915,10 +915,10 @@ mutant(R, "what still comes is read", "sidecar/http/linger.c", "return !c->body_
 mutant(R, "the head says close", "sidecar/http/response.c", "bool large = r->chunked || c->body_left > DISCARD_MAX;",
        "bool large = r->chunked && c->body_left > DISCARD_MAX;", EARLY)
 REPLY_T = ("unit.http.test_reply",)
-mutant("replies", "a head leaves with what follows", "sidecar/http/response.c", "    c->head_waits = true;\n", "    c->head_waits = true;\n    reply_send_head(c);\n", REPLY_T)
-mutant("replies", "a head alone leaves at the end of its turn", "sidecar/http/response.c", "    loop_defer(c->server->loop, &c->head_work);\n", "", REPLY_T)
-mutant("replies", "the rest of a head stays before the body", "sidecar/http/response.c", "    c->out_at += of_head;\n", "    c->out_at += sent;\n", REPLY_T)
-mutant("replies", "a reply without a body sends its head", "sidecar/http/response.c", "    reply_send_head(c);\n    c->paused = false;", "    c->paused = false;", REPLY_T)
+mutant("replies", "a head leaves with what follows", "sidecar/http/output.c", "    c->head_waits = true;\n", "    c->head_waits = true;\n    output_send_head(c);\n", REPLY_T)
+mutant("replies", "a head alone leaves at the end of its turn", "sidecar/http/output.c", "    loop_defer(c->server->loop, &c->head_work);\n", "", REPLY_T)
+mutant("replies", "the rest of a head stays before the body", "sidecar/http/output.c", "    c->out_at += of_head;\n", "    c->out_at += sent;\n", REPLY_T)
+mutant("replies", "a reply without a body sends its head", "sidecar/http/response.c", "    output_send_head(c);\n    c->paused = false;", "    c->paused = false;", REPLY_T)
 mutant(R, "the end of the connection is not that of the answer", "sidecar/path/upstream/upstream.c",
        "is_whole_early(call) ? UPSTREAM_DONE", "is_whole_early(call) || call != NULL ? UPSTREAM_DONE",
        ("unit.upstream.test_upstream_wire",))
@@ -1271,7 +1271,7 @@ mutant(R, "what a chat counted is given back", CHAT,
        "(void)budget_settle(x->engine->parts.memory, &x->watch.counted, 0);", "x->watch.noted = x->watch.noted;", ("scenario.test_flight",))
 mutant(R, "a held body counts with its copies", "sidecar/path/edge/edge.c", "HELD_COST = 6", "HELD_COST = 1",
        ("integration.http", "integration.extremes"))
-mutant(R, "unsent replies count", "sidecar/http/response.c", "(!count_output(c, unsent(c) + s.len) || buf_append_span",
+mutant(R, "unsent replies count", "sidecar/http/output.c", "(!count_output(c, output_unsent(c) + s.len) || buf_append_span",
        "(count_output(c, 0), buf_append_span", EXTREMES)
 mutant(R, "a purge forgets what is held", "sidecar/control/entries.c",
        "        engine_forget(ctl->parts.engine);\n        cache_purge(", "        cache_purge(", EXTREMES)
