@@ -601,6 +601,10 @@ mutant(R, "the checksum covers the value", RECORD, "return head->checksum == rec
 mutant(R, "the rest of a value has its own", RECORD, "return rest == 0 ||", "return rest != UINT64_MAX ||", FAULTS)
 mutant(R, "records are cut so that pages are full", RECORD, "if (total <= STORE_LEAF || total >= STORE_RUN) {", "if (total > 0) {", ROOM)
 TOUCHES = "sidecar/path/cache/touches.c"
+mutant(R, "only what is served counts as hit", "sidecar/path/cache/cache.c", "    hit->model = v.exact.model;\n", "    hit->model = v.exact.model;\n    cache_touch(c, hit->id, hit->seq);\n",
+       ("scenario.test_cache", "scenario.test_completion"))
+mutant(R, "a title that is asked again is no hit", "sidecar/path/exchange/lookup.c", "        cache_release(cache);\n        return LOOKUP_REFRESH;", "        cache_count_hit(cache, &found->hit);\n        cache_release(cache);\n        return LOOKUP_REFRESH;",
+       ("scenario.test_cache",))
 mutant(R, "hits wait in a table of a fixed size", TOUCHES, "t->room < CACHE_TOUCHES_ROOM && ", "", RECORDS)
 mutant(R, "what it has no row for is not counted", TOUCHES, "if (row->hits == 0 && is_full(t)) {", "if (row->hits == UINT64_MAX) {", RECORDS)
 mutant(R, "a few hits are written at a time", TOUCHES, "t->count > 0 && taken < most;", "t->count > 0;", RECORDS)

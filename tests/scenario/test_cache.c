@@ -132,6 +132,24 @@ static void a_title_asked_again_after_a_reply_is_a_new_one(void **state)
     world_end(w);
 }
 
+/* An answer that is found and not served keeps its count, and its place in the order of eviction. */
+static void only_an_answer_that_is_served_counts_as_hit(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(MANY);
+    struct client *a = client_open(w);
+    ask_with(a, "", "How are you?", "I am fine.");
+    model_answer(model_call(w, 0), "{\"title\": \"First\"}");
+    world_pass(w, 6 * USEC_PER_S);
+    ask_with(a, "", "How are you?", "I am fine."); /* found by its bytes: a new title is wanted */
+    assert_int_equal(model_calls(w), 2);
+    assert_int_equal(world_entry_hits(w), 0);
+    model_answer(model_call(w, 1), "{\"title\": \"Second\"}");
+    ask_with(a, "", "How are you?", "I am fine.");
+    assert_int_equal(world_entry_hits(w), 1);
+    world_end(w);
+}
+
 /* What explain says of it, and what then happens, are decided by the same facts. */
 static void explain_joins_the_call_for_a_new_title(void **state)
 {
@@ -394,6 +412,7 @@ int main(void)
         cmocka_unit_test(an_expired_answer_is_asked_for_again),
         cmocka_unit_test(many_that_find_an_answer_expired_make_one_call),
         cmocka_unit_test(a_title_asked_again_after_a_reply_is_a_new_one),
+        cmocka_unit_test(only_an_answer_that_is_served_counts_as_hit),
         cmocka_unit_test(explain_joins_the_call_for_a_new_title),
         cmocka_unit_test(a_title_without_a_reply_stays_a_hit),
         cmocka_unit_test(people_do_not_share_where_they_are_known),

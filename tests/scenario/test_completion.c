@@ -135,6 +135,7 @@ static void suggestions_are_held_again_after_a_restart_and_not_after_a_purge(voi
     struct client *b = complete(w, ANN, T1); /* from LMDB: and held from then on */
     assert_has(client_reply(b), "lull; hit");
     assert_int_equal(cache_stats(world_cache(w)).pending_writes, 0); /* nothing is written again */
+    assert_int_equal(world_entry_hits(w), 1); /* found by its bytes, and then by what it asks */
     b = complete(w, ANN, T2);
     assert_has(client_reply(b), "hit; detail=type-through");
     struct cache_filter all = {.kind = SPAN_NONE};

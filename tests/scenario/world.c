@@ -359,6 +359,22 @@ struct cache *world_cache(struct world *w)
     return w->cache;
 }
 
+static void add_hits(void *ctx, const struct cache_info *info)
+{
+    uint64_t *hits = ctx;
+    *hits += info->hits;
+}
+
+uint64_t world_entry_hits(struct world *w)
+{
+    struct cache_filter all = {.older = {0}};
+    uint64_t hits = 0;
+    int64_t next = 0;
+    cache_list(world_cache(w), &all, 50, 0, add_hits, &hits, &next);
+    require(next == 0);
+    return hits;
+}
+
 void world_script(struct world *w, const struct model_script *script)
 {
     w->script = script == NULL ? (struct model_script){0} : *script;

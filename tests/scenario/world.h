@@ -26,6 +26,7 @@ void world_pass(struct world *w, usec_t us);
 /* Ends the daemon and starts it again on the same data directory. */
 void world_restart(struct world *w);
 struct cache *world_cache(struct world *w);
+uint64_t world_entry_hits(struct world *w); /* of all stored answers; at most 50 */
 const struct task_figures *world_task(struct world *w, const char *kind);
 const struct figures *world_figures(struct world *w);
 struct engine *world_engine(struct world *w);

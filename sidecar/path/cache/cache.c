@@ -152,9 +152,6 @@ static enum cache_result find_answer(struct cache *c, const struct cache_key *ke
         return miss(c);
     }
     fill_hit(hit, &f, &v);
-    if (counted) {
-        cache_touch(c, hit->id, hit->seq);
-    }
     return f.pending ? CACHE_PENDING : CACHE_HIT;
 }
 
@@ -242,8 +239,12 @@ enum cache_result cache_find_exact(struct cache *c, const struct cache_key *key,
     }
     fill_hit(hit, &f, &v);
     hit->model = v.exact.model;
-    cache_touch(c, hit->id, hit->seq);
     return pending ? CACHE_PENDING : CACHE_HIT;
+}
+
+void cache_count_hit(struct cache *c, const struct cache_hit *hit)
+{
+    cache_touch(c, hit->id, hit->seq);
 }
 
 void cache_release(struct cache *c)

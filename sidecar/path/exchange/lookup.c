@@ -126,6 +126,7 @@ enum lookup lookup_exact(struct exchange *x, struct lookup_found *found)
         cache_release(e->parts.cache);
         return LOOKUP_MISS; /* the steps that follow decide */
     }
+    cache_count_hit(e->parts.cache, &found->hit);
     return LOOKUP_HIT;
 }
 
@@ -218,6 +219,9 @@ enum lookup lookup_answer(struct exchange *x, enum lookup_use use, struct lookup
         cache_release(cache);
         return LOOKUP_REFRESH;
     }
+    if (use == LOOKUP_SERVE) {
+        cache_count_hit(cache, &found->hit);
+    }
     return LOOKUP_HIT;
 }
 
@@ -231,8 +235,12 @@ enum lookup lookup_stale(struct exchange *x, struct lookup_found *found)
     }
     enum cache_result result =
         cache_find_stale(e->parts.cache, &key, loop_wall(e->parts.loop), &found->hit);
+    if (!is_found(result)) {
+        return LOOKUP_MISS;
+    }
     found->pending = result == CACHE_PENDING;
-    return is_found(result) ? LOOKUP_HIT : LOOKUP_MISS;
+    cache_count_hit(e->parts.cache, &found->hit);
+    return LOOKUP_HIT;
 }
 
 void lookup_store_exact(struct exchange *x, struct hash_key id, int64_t seq, wall_t expires)

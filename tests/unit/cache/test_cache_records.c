@@ -89,6 +89,7 @@ static void expect(struct cache *c, struct cache_key k, enum cache_result want, 
         assert_span(hit.answer, answer);
         assert_int_equal(hit.model_time, 7);
         assert_int_equal(hit.tokens, 11);
+        cache_count_hit(c, &hit);
         cache_release(c);
     }
 }
@@ -98,6 +99,7 @@ static void expect_twice_hit(struct cache *c, struct cache_key k)
     for (int i = 0; i < 2; i++) {
         struct cache_hit hit;
         assert_int_equal(cache_find_answer(c, &k, NOW, &hit), CACHE_PENDING);
+        cache_count_hit(c, &hit);
         cache_release(c);
     }
 }

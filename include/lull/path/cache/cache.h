@@ -95,14 +95,12 @@ struct cache_hit {
 /* Look-ups compare the whole material, by its bytes, by its SHA-256, or by what the kept request
  * means; a record whose hash is equal and whose material is not is a miss (counted as collision).
  * Expired records are misses. On a hit the spans point into the map or the pending table: valid
- * until cache_release(), which must be called in the same callback, and only after a hit. A hit
- * counts towards the record's `hits` and its next round of eviction (in memory; written with a
- * later commit). */
+ * until cache_release(), which must be called in the same callback, and only after a hit. */
 enum cache_result cache_find_exact(struct cache *c, const struct cache_key *key, wall_t now,
                                    struct cache_hit *hit);
 enum cache_result cache_find_answer(struct cache *c, const struct cache_key *key, wall_t now,
                                     struct cache_hit *hit);
-/* As cache_find_answer(); neither hits nor collisions are counted. */
+/* As cache_find_answer(); collisions are not counted. */
 enum cache_result cache_peek_answer(struct cache *c, const struct cache_key *key, wall_t now,
                                     struct cache_hit *hit);
 /* As cache_find_answer(); finds an answer that has expired and may still stand in for an error. */
@@ -110,6 +108,9 @@ enum cache_result cache_find_stale(struct cache *c, const struct cache_key *key,
                                    struct cache_hit *hit);
 /* Whether an answer stands under the hash of a normalized key, of whatever material, fresh or not. */
 bool cache_has_answer(struct cache *c, struct hash_key hash);
+/* The answer that was found is served: it counts towards the record's `hits`, and is spared at its
+ * next round of eviction (in memory; written with a later commit). Before cache_release() or after. */
+void cache_count_hit(struct cache *c, const struct cache_hit *hit);
 void cache_release(struct cache *c);
 
 /* Bumped by every delete and purge. A flight remembers it when it begins. */
