@@ -9,6 +9,7 @@ set -uo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 . "$root/contrib/setup/packages.sh"
 builds=${LULL_TEST_BUILD:-$root/build-test}
+jobs=$((2 * $(nproc))) # tests: the longest ones mostly wait
 passed=0
 failed=0
 
@@ -33,7 +34,7 @@ tests() {
     local name=$1 dir=$builds/$1 log=$builds/$1.ctest line bad total
     shift
     echo "== test $name"
-    ctest --test-dir "$dir" --output-on-failure -j2 --no-tests=error "$@" >"$log" 2>&1
+    ctest --test-dir "$dir" --output-on-failure -j"$jobs" --no-tests=error "$@" >"$log" 2>&1
     line=$(grep -E '^[0-9]+% tests passed, [0-9]+ tests failed out of [0-9]+' "$log" | tail -1)
     if [ -z "$line" ]; then
         tail -20 "$log"
