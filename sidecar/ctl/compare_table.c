@@ -183,6 +183,15 @@ static void print_cell(const cJSON *o, const char *name, int width, double times
     printf(" %*s", width, text);
 }
 
+/* What a row of either table begins with. */
+static void print_candidate(const cJSON *row, int width)
+{
+    print_padded(ctl_text_of(row, "candidate"), width);
+    print_cell(row, "calls", 6, 1, "");
+    print_cell(row, "failed", 6, 1, "");
+    print_cell(row, "shape", 7, 100, "%");
+}
+
 /* Tokens read and the time for it: the mean of a call. */
 static void print_forms(const struct comparison *c, int width)
 {
@@ -192,10 +201,7 @@ static void print_forms(const struct comparison *c, int width)
     cJSON_ArrayForEach(row, item_of(c->summary, "summary"))
     {
         const cJSON *ms = item_of(row, "latency_ms");
-        print_padded(ctl_text_of(row, "candidate"), width);
-        print_cell(row, "calls", 6, 1, "");
-        print_cell(row, "failed", 6, 1, "");
-        print_cell(row, "shape", 7, 100, "%");
+        print_candidate(row, width);
         print_cell(row, "tokens_read", 11, 1, "");
         print_cell(row, "prompt_ms", 10, 1, "s");
         print_cell(ms, "p50", 8, 1, "s");
@@ -228,10 +234,7 @@ static void print_table(const struct comparison *c, int width)
     cJSON_ArrayForEach(row, item_of(c->summary, "summary"))
     {
         const cJSON *ms = item_of(row, "latency_ms");
-        print_padded(ctl_text_of(row, "candidate"), width);
-        print_cell(row, "calls", 6, 1, "");
-        print_cell(row, "failed", 6, 1, "");
-        print_cell(row, "shape", 7, 100, "%");
+        print_candidate(row, width);
         print_cell(ms, "p50", 8, 1, "");
         print_cell(ms, "p95", 8, 1, "");
         print_cell(row, "tokens_in", 10, 1, "");

@@ -31,4 +31,36 @@
         }                                                                                          \
     } while (0)
 
+/* Time passes. */
+static inline void ms(struct world *w, int64_t n)
+{
+    world_pass(w, n * USEC_PER_MS);
+}
+
+static inline void seconds(struct world *w, double s)
+{
+    world_pass(w, (usec_t)(s * 1e6));
+}
+
+static inline struct upstream_call *last_call(struct world *w)
+{
+    world_pass(w, 0);
+    return model_call(w, model_calls(w) - 1);
+}
+
+/* POSTs a body from a client of its own. */
+static inline struct client *post_to(struct world *w, const char *path, const char *headers,
+                                     const char *body)
+{
+    struct client *c = client_open(w);
+    client_post(c, path, headers, body);
+    return c;
+}
+
+/* The same, to the endpoint that Open WebUI uses most. */
+static inline struct client *post(struct world *w, const char *headers, const char *body)
+{
+    return post_to(w, "/v1/chat/completions", headers, body);
+}
+
 #endif

@@ -103,18 +103,6 @@ static struct compare_run *begin_one(struct world *w, struct seen *t)
     return begin(w, KIND_TITLE, t, &c, 1, false);
 }
 
-static struct upstream_call *last(struct world *w)
-{
-    return model_call(w, model_calls(w) - 1);
-}
-
-static struct client *post(struct world *w, const char *headers, const char *body)
-{
-    struct client *c = client_open(w);
-    client_post(c, "/v1/chat/completions", headers, body);
-    return c;
-}
-
 /* Stores that many titles of each person; returns the number of calls. */
 static size_t fill(struct world *w, size_t n)
 {
@@ -123,7 +111,7 @@ static size_t fill(struct world *w, size_t n)
         snprintf(user, sizeof user, "Question %zu?", i / 2);
         (void)post(w, i % 2 == 0 ? ANN : BOB, ask_title(user, "Fine."));
         world_pass(w, 0);
-        model_answer(last(w), "{\"title\": \"Kept\"}");
+        model_answer(last_call(w), "{\"title\": \"Kept\"}");
         world_pass(w, 0);
     }
     cache_flush(world_cache(w));
@@ -146,12 +134,13 @@ static void each_request_goes_to_each_model_and_leaves_no_trace(void **state)
     assert_non_null(begin(w, KIND_TITLE, &t, c, 2, false));
     for (size_t i = 0; i < 8; i++) {
         assert_int_equal(model_calls(w), calls + i + 1); /* one at a time */
-        assert_has(model_body(last(w)), i < 4 ? "\"model\":\"a\"" : "\"model\":\"b\"");
-        assert_has(model_body(last(w)), "\"stream\":true");
-        assert_has_not(model_headers(last(w)), "SECRET");
-        assert_has_not(model_headers(last(w)), "Authorization");
+        assert_has(model_body(last_call(w)), i < 4 ? "\"model\":\"a\"" : "\"model\":\"b\"");
+        assert_has(model_body(last_call(w)), "\"stream\":true");
+        assert_has_not(model_headers(last_call(w)), "SECRET");
+        assert_has_not(model_headers(last_call(w)), "Authorization");
         world_pass(w, (usec_t)(i + 1) * USEC_PER_S);
-        model_answer(last(w), i % 2 == 0 ? "```\n{\"title\": \"New\"}\n```" : "No title at all");
+        model_answer(last_call(w),
+                     i % 2 == 0 ? "```\n{\"title\": \"New\"}\n```" : "No title at all");
         world_pass(w, 0);
         assert_int_equal(t.results, i + 1);
         assert_string_equal(t.stored, "{\"title\": \"Kept\"}");
@@ -177,7 +166,7 @@ static void each_request_goes_to_each_model_and_leaves_no_trace(void **state)
     assert_int_equal(up->tokens_in, tokens);
     assert_int_equal(up->latency.count, timed);
     assert_non_null(begin_one(w, &t)); /* what is kept is what was kept */
-    model_answer(last(w), "{\"title\": \"New\"}");
+    model_answer(last_call(w), "{\"title\": \"New\"}");
     assert_string_equal(t.stored, "{\"title\": \"Kept\"}");
     compare_stop(t.run);
     world_end(w);
@@ -195,26 +184,26 @@ static void the_chat_and_all_tasks_go_first(void **state)
     struct client *tags = post(w, ANN, ask_follow_up("Hello", "Hi"));
     world_pass(w, 70 * USEC_PER_S); /* beyond the max_hold of both kinds */
     assert_int_equal(model_calls(w), calls + 2);
-    model_answer(last(w), "{\"follow_ups\": [\"And then?\"]}");
+    model_answer(last_call(w), "{\"follow_ups\": [\"And then?\"]}");
     assert_true(client_answered(tags));
     struct client *later = post(w, BOB, ask_follow_up("Hello", "Hello"));
     model_answer(model_call(w, calls), "Hi");
     world_pass(w, 10 * USEC_PER_S);
-    assert_has(model_body(last(w)), "follow_ups"); /* it has a waiter */
-    model_answer(last(w), "{\"follow_ups\": []}");
+    assert_has(model_body(last_call(w)), "follow_ups"); /* it has a waiter */
+    model_answer(last_call(w), "{\"follow_ups\": []}");
     world_pass(w, 10 * USEC_PER_S);
     assert_true(client_answered(later));
-    assert_has(model_body(last(w)), "small");
+    assert_has(model_body(last_call(w)), "small");
     world_pass(w, 5 * USEC_PER_S);
     (void)post(w, ANN, ask_chat(HELLO)); /* gives way, and comes back */
     assert_true(model_aborted(model_call(w, model_calls(w) - 2)));
     assert_int_equal(t.results, 0);
-    model_answer(last(w), "Hi");
+    model_answer(last_call(w), "Hi");
     world_pass(w, 10 * USEC_PER_S);
     for (size_t i = 0; i < 2; i++) {
-        assert_has(model_body(last(w)), "small");
+        assert_has(model_body(last_call(w)), "small");
         world_pass(w, 50 * USEC_PER_MS);
-        model_answer(last(w), "{\"title\": \"New\"}");
+        model_answer(last_call(w), "{\"title\": \"New\"}");
         world_pass(w, 0);
     }
     assert_true(t.ended);
@@ -240,7 +229,7 @@ static void a_full_queue_does_not_push_it_forward(void **state)
     }
     world_pass(w, 0);
     assert_int_equal(model_calls(w), calls + 2); /* the oldest task that has a waiter */
-    assert_has(model_body(last(w)), "Hello 0");
+    assert_has(model_body(last_call(w)), "Hello 0");
     compare_stop(t.run);
     world_end(w);
 }
@@ -265,11 +254,11 @@ static void to_another_upstream_only_with_yes(void **state)
     assert_int_equal(model_calls(w), calls);
     assert_non_null(begin(w, KIND_TITLE, &t, c + 1, 1, true));
     for (size_t i = 0; i < 6; i++) {
-        assert_string_equal(model_upstream(last(w)), "other");
-        assert_string_equal(model_headers(last(w)),
+        assert_string_equal(model_upstream(last_call(w)), "other");
+        assert_string_equal(model_headers(last_call(w)),
                             "Content-Type: application/json\nAuthorization: Bearer sk-other\n");
-        assert_has_not(model_body(last(w)), "SECRET");
-        model_answer(last(w), "{\"title\": \"There\"}");
+        assert_has_not(model_body(last_call(w)), "SECRET");
+        model_answer(last_call(w), "{\"title\": \"There\"}");
         world_pass(w, 0);
     }
     assert_true(t.ended);
@@ -287,8 +276,8 @@ static void errors_are_results_and_close_nothing(void **state)
     fill(w, 4);
     assert_non_null(begin_one(w, &t));
     for (size_t i = 0; i < 7; i++) {
-        model_refuse(last(w), 500, "", "{\"error\":{\"message\":\"no such model\"}}");
-        model_refuse(last(w), 500, "",
+        model_refuse(last_call(w), 500, "", "{\"error\":{\"message\":\"no such model\"}}");
+        model_refuse(last_call(w), 500, "",
                      "{\"error\":{\"message\":\"no such model\"}}"); /* as written */
         world_pass(w, 0);
     }
@@ -296,8 +285,8 @@ static void errors_are_results_and_close_nothing(void **state)
                "the model server answered 500: {\"error\":{\"message\":\"no such model\"}}");
     assert_string_equal(t.stored, "{\"title\": \"Kept\"}");
     assert_string_equal(world_server_state(w, "default"), "up");
-    model_break(last(w), true);
-    model_break(last(w), true);
+    model_break(last_call(w), true);
+    model_break(last_call(w), true);
     world_pass(w, 0);
     assert_true(t.ended);
     assert_string_equal(t.error, "connection refused");
@@ -306,7 +295,7 @@ static void errors_are_results_and_close_nothing(void **state)
     assert_int_equal(world_task(w, "title")->failed, 0);
     struct client *c = post(w, ANN, ask_title("Is it up?", "Yes."));
     world_pass(w, 0);
-    model_answer(last(w), "{\"title\": \"Up\"}");
+    model_answer(last_call(w), "{\"title\": \"Up\"}");
     assert_has(client_reply(c), "Up");
     world_end(w);
 }
@@ -321,13 +310,13 @@ static void one_run_at_a_time_and_it_can_be_ended(void **state)
     assert_non_null(begin_one(w, &t));
     assert_null(begin_one(w, &second));
     compare_stop(t.run);
-    assert_true(model_aborted(last(w)));
+    assert_true(model_aborted(last_call(w)));
     world_pass(w, 10 * USEC_PER_S);
     assert_false(t.ended);
     assert_int_equal(model_calls(w), calls + 1);
     assert_non_null(begin_one(w, &t));
     t.pause = true; /* the client is slow to read */
-    model_answer(last(w), "{\"title\": \"New\"}");
+    model_answer(last_call(w), "{\"title\": \"New\"}");
     world_pass(w, 10 * USEC_PER_S);
     assert_int_equal(t.results, 1);
     assert_int_equal(model_calls(w), calls + 2);
@@ -338,7 +327,7 @@ static void one_run_at_a_time_and_it_can_be_ended(void **state)
     assert_true(t.ended);
     assert_string_equal(t.why, "enough");
     assert_int_equal(t.rows[0].calls, 1);
-    assert_true(model_aborted(last(w)));
+    assert_true(model_aborted(last_call(w)));
     world_pass(w, 0);
     compare_break(world_compare(w), "again"); /* nothing runs */
     assert_string_equal(t.why, "enough");
@@ -378,8 +367,8 @@ static void a_reload_does_not_change_a_run(void **state)
     assert_non_null(begin(w, KIND_TITLE, &t, &c, 1, true));
     world_reload(w, hurried); /* "other" is gone */
     for (size_t i = 0; i < 2; i++) {
-        assert_string_equal(model_upstream(last(w)), "other");
-        model_answer(last(w), "{\"title\": \"There\"}");
+        assert_string_equal(model_upstream(last_call(w)), "other");
+        model_answer(last_call(w), "{\"title\": \"There\"}");
         world_pass(w, 0);
     }
     assert_true(t.ended);
@@ -428,7 +417,7 @@ static void requests_in_ollamas_words(void **state)
         client_clear(c);
         client_post(c, paths[i], ANN, bodies[i]);
         world_pass(w, 0);
-        model_answer(last(w), "{\"title\": \"Kept\"}");
+        model_answer(last_call(w), "{\"title\": \"Kept\"}");
     }
     cache_flush(world_cache(w));
     world_pass(w, 0);
@@ -439,12 +428,12 @@ static void requests_in_ollamas_words(void **state)
             world_reload(w, crossed ? openai : ollama);
             assert_non_null(begin_one(w, &t));
         }
-        assert_string_equal(model_target(last(w)), crossed      ? "/v1/chat/completions"
-                                                   : i % 2 == 0 ? "/api/generate"
-                                                                : "/api/chat");
-        assert_has(model_body(last(w)), crossed || i % 2 == 1 ? "\"messages\"" : "\"prompt\"");
-        assert_has(model_body(last(w)), "small");
-        model_answer(last(w), "{\"title\": \"New\"}");
+        assert_string_equal(model_target(last_call(w)), crossed      ? "/v1/chat/completions"
+                                                        : i % 2 == 0 ? "/api/generate"
+                                                                     : "/api/chat");
+        assert_has(model_body(last_call(w)), crossed || i % 2 == 1 ? "\"messages\"" : "\"prompt\"");
+        assert_has(model_body(last_call(w)), "small");
+        model_answer(last_call(w), "{\"title\": \"New\"}");
         world_pass(w, 0);
     }
     assert_int_equal(model_calls(w), calls + 4);
@@ -459,13 +448,13 @@ static void autocompletes_are_asked_like_everything_else(void **state)
     struct seen t;
     struct client *c = post(w, ANN, ask_autocomplete("The quick brown fox jumps"));
     world_pass(w, USEC_PER_S);
-    model_answer(last(w), "{\"text\": \" over\"}");
+    model_answer(last_call(w), "{\"text\": \" over\"}");
     assert_true(client_answered(c));
     cache_flush(world_cache(w));
     world_pass(w, 0);
     const struct compare_candidate one = {SPAN("a"), SPAN("a"), -1};
     assert_non_null(begin(w, KIND_AUTOCOMPLETE, &t, &one, 1, false));
-    struct upstream_call *call = last(w);
+    struct upstream_call *call = last_call(w);
     assert_has(model_body(call), "\"model\":\"a\"");
     /* longer text neither follows it nor ends it */
     c = post(w, ANN, ask_autocomplete("The quick brown fox jumps so high that"));
@@ -475,7 +464,7 @@ static void autocompletes_are_asked_like_everything_else(void **state)
     world_pass(w, USEC_PER_S);
     assert_true(t.ended);
     if (!client_answered(c)) {
-        model_answer(last(w), "{\"text\": \" it\"}");
+        model_answer(last_call(w), "{\"text\": \" it\"}");
     }
     assert_true(client_answered(c));
     assert_has_not(client_reply(c), " high\\\"");
@@ -497,7 +486,7 @@ static void answered_chat(struct world *w, const char *headers, const char *cons
 {
     (void)post(w, headers, ask_chat(turns));
     world_pass(w, 0);
-    model_answer(last(w), reply);
+    model_answer(last_call(w), reply);
     world_pass(w, USEC_PER_S);
 }
 
@@ -505,7 +494,7 @@ static void stored_title(struct world *w, const char *headers, const char *body)
 {
     (void)post(w, headers, body);
     world_pass(w, USEC_PER_S);
-    model_answer(last(w), "{\"title\": \"Kept\"}");
+    model_answer(last_call(w), "{\"title\": \"Kept\"}");
     world_pass(w, USEC_PER_S);
     cache_flush(world_cache(w));
     world_pass(w, 0);
@@ -548,20 +537,20 @@ static void each_request_is_asked_in_both_forms_and_nothing_is_learnt(void **sta
     prefix_each(world_servers(w), note_shown, &shown[0]);
     size_t calls = model_calls(w);
     assert_non_null(begin_forms(w, &t));
-    assert_has_not(model_body(last(w)), TURN_1);
-    assert_has(model_body(last(w)), "USER: What is a daemon?");
-    answer_cached(last(w), 0);
+    assert_has_not(model_body(last_call(w)), TURN_1);
+    assert_has(model_body(last_call(w)), "USER: What is a daemon?");
+    answer_cached(last_call(w), 0);
     world_pass(w, 0);
     assert_int_equal(t.results, 1);
-    assert_has(model_body(last(w)), TURN_1); /* it has the conversation read */
-    assert_has(model_body(last(w)), "\"max_tokens\":1");
-    assert_has_not(model_body(last(w)), "separate task");
-    answer_cached(last(w), 0);
+    assert_has(model_body(last_call(w)), TURN_1); /* it has the conversation read */
+    assert_has(model_body(last_call(w)), "\"max_tokens\":1");
+    assert_has_not(model_body(last_call(w)), "separate task");
+    answer_cached(last_call(w), 0);
     world_pass(w, 0);
     assert_int_equal(t.results, 1);
-    assert_has(model_body(last(w)), TURN_1);
-    assert_has(model_body(last(w)), "separate task");
-    answer_cached(last(w), 600);
+    assert_has(model_body(last_call(w)), TURN_1);
+    assert_has(model_body(last_call(w)), "separate task");
+    answer_cached(last_call(w), 600);
     world_pass(w, 0);
     for (size_t i = calls; i < model_calls(w); i++) {
         assert_has_not(model_headers(model_call(w, i)), "SECRET");
@@ -599,14 +588,14 @@ static void a_conversation_that_went_on_is_taken_as_it_was(void **state)
     stored_title(w, ANN, ask_title(FIRST[0], "A reply that was never given."));
     assert_non_null(begin_forms(w, &t));
     for (size_t i = 0; i < 2; i++) {
-        answer_cached(last(w), 0);
+        answer_cached(last_call(w), 0);
         world_pass(w, 0);
     }
-    assert_has(model_body(last(w)), TURN_1);
-    assert_has(model_body(last(w)), "separate task");
-    assert_has_not(model_body(last(w)), "Why?");
-    assert_has_not(model_body(last(w)), "background");
-    answer_cached(last(w), 0);
+    assert_has(model_body(last_call(w)), TURN_1);
+    assert_has(model_body(last_call(w)), "separate task");
+    assert_has_not(model_body(last_call(w)), "Why?");
+    assert_has_not(model_body(last_call(w)), "background");
+    answer_cached(last_call(w), 0);
     world_pass(w, 0);
     assert_true(t.ended);
     assert_int_equal(t.rows[1].calls, 1);
@@ -649,17 +638,17 @@ static void an_answer_to_the_other_form_is_an_error(void **state)
     answered_chat(w, ANN, FIRST, REPLY);
     stored_title(w, ANN, ask_title(FIRST[0], REPLY));
     assert_non_null(begin_forms(w, &t));
-    answer_cached(last(w), 0);
+    answer_cached(last_call(w), 0);
     world_pass(w, 0);
-    model_refuse(last(w), 400, "", "{}"); /* the conversation is not read: as written, again */
+    model_refuse(last_call(w), 400, "", "{}"); /* the conversation is not read: as written, again */
     world_pass(w, 0);
-    while (t.results == 1 && strstr(model_body(last(w)), "separate task") == NULL) {
-        model_refuse(last(w), 400, "", "{}");
+    while (t.results == 1 && strstr(model_body(last_call(w)), "separate task") == NULL) {
+        model_refuse(last_call(w), 400, "", "{}");
         world_pass(w, 0);
     }
-    model_refuse(last(w), 400, "", "{\"error\":{\"message\":\"too long\"}}");
+    model_refuse(last_call(w), 400, "", "{\"error\":{\"message\":\"too long\"}}");
     world_pass(w, 0);
-    answer_cached(last(w), 0); /* as it came */
+    answer_cached(last_call(w), 0); /* as it came */
     world_pass(w, 0);
     assert_true(t.ended);
     assert_int_equal(t.rows[1].failed, 1);

@@ -44,17 +44,11 @@ static void chat(struct world *w, struct client *c, int status)
 }
 
 /* The newest call, once all that is due has begun. */
-static struct upstream_call *last(struct world *w)
-{
-    world_pass(w, 0);
-    return model_call(w, model_calls(w) - 1);
-}
-
 /* The task is refused as lull asks it, and as the client wrote it. */
 static void refuse(struct world *w, int status, const char *body)
 {
-    model_refuse(last(w), status, "", body);
-    model_refuse(last(w), status, "", body);
+    model_refuse(last_call(w), status, "", body);
+    model_refuse(last_call(w), status, "", body);
 }
 
 static const struct task_figures *title(struct world *w)
@@ -142,11 +136,11 @@ static void tasks_are_kept_away_from_what_fails(void **state)
     ask(d, "And now?");
     assert_int_equal(model_calls(w), calls);
     assert_has(client_reply(d), "HTTP/1.1 502 ");
-    model_answer(last(w), "{\"title\": \"Again\"}");
+    model_answer(last_call(w), "{\"title\": \"Again\"}");
     assert_has(client_reply(c), "Again");
     assert_string_equal(world_server_state(w, "default"), "up");
     ask(d, "Then?");
-    model_answer(last(w), "{\"title\": \"Up\"}");
+    model_answer(last_call(w), "{\"title\": \"Up\"}");
     assert_has(client_reply(d), "Up");
     world_end(w);
 }
@@ -169,10 +163,10 @@ static void the_task_that_tries_may_fail_or_leave(void **state)
     assert_int_equal(model_calls(w), calls + 1);
     client_close(d);
     world_pass(w, 0);
-    assert_true(model_aborted(last(w)));
+    assert_true(model_aborted(last_call(w)));
     ask(c, "Who else?"); /* no result: the next request is the trial */
     assert_int_equal(model_calls(w), calls + 2);
-    model_answer(last(w), "{\"title\": \"Good\"}");
+    model_answer(last_call(w), "{\"title\": \"Good\"}");
     assert_has(client_reply(c), "Good");
     world_end(w);
 }
@@ -190,7 +184,7 @@ static void a_chat_that_is_answered_ends_it(void **state)
     assert_string_equal(world_server_state(w, "default"), "up");
     world_pass(w, 2 * USEC_PER_S);
     ask(c, "Now?");
-    model_answer(last(w), "{\"title\": \"Good\"}");
+    model_answer(last_call(w), "{\"title\": \"Good\"}");
     assert_has(client_reply(c), "Good");
     world_end(w);
 }
@@ -204,7 +198,7 @@ static void what_the_client_did_wrong_does_not_count(void **state)
         char user[32];
         snprintf(user, sizeof user, "Question %d?", i);
         ask(c, user);
-        model_refuse(last(w), 401, "", "{\"error\":{\"message\":\"key\"}}");
+        model_refuse(last_call(w), 401, "", "{\"error\":{\"message\":\"key\"}}");
         assert_has(client_reply(c), "HTTP/1.1 401 ");
     }
     assert_string_equal(world_server_state(w, "default"), "up");
@@ -218,20 +212,20 @@ static void another_upstream_answers(void **state)
     struct client *c = client_open(w);
     client_post(c, "/v1/chat/completions", "Authorization: Bearer mine\r\n",
                 ask_title("How are you?", "Fine."));
-    assert_string_equal(model_upstream(last(w)), "default");
-    assert_has(model_headers(last(w)), "Bearer mine");
+    assert_string_equal(model_upstream(last_call(w)), "default");
+    assert_has(model_headers(last_call(w)), "Bearer mine");
     refuse(w, 500, "{}");
-    assert_string_equal(model_upstream(last(w)), "other");
-    assert_has_not(model_headers(last(w)), "mine"); /* the client's headers stay at home */
-    model_answer(last(w), "{\"title\": \"Elsewhere\"}");
+    assert_string_equal(model_upstream(last_call(w)), "other");
+    assert_has_not(model_headers(last_call(w)), "mine"); /* the client's headers stay at home */
+    model_answer(last_call(w), "{\"title\": \"Elsewhere\"}");
     assert_has(client_reply(c), "Elsewhere");
     assert_has(client_reply(c), "Cache-Status: lull; fwd=bypass; detail=fallback\r\n");
     assert_int_equal(title(w)->stored, 0);
     ask(c, "How are you?"); /* it was not kept */
-    assert_string_equal(model_upstream(last(w)), "default");
-    model_break(last(w), true);
-    model_break(last(w), true);
-    assert_string_equal(model_upstream(last(w)), "other");
+    assert_string_equal(model_upstream(last_call(w)), "default");
+    model_break(last_call(w), true);
+    model_break(last_call(w), true);
+    assert_string_equal(model_upstream(last_call(w)), "other");
     refuse(w, 500, "{\"error\":{\"message\":\"also here\"}}");
     assert_has(client_reply(c), "also here");
     assert_has(client_reply(c), "HTTP/1.1 500 ");
@@ -248,11 +242,11 @@ static void the_fallback_answers_at_once_while_the_first_is_down(void **state)
         snprintf(user, sizeof user, "Question %d?", i);
         ask(c, user);
         refuse(w, 500, "{}");
-        model_answer(last(w), "{\"title\": \"Elsewhere\"}");
+        model_answer(last_call(w), "{\"title\": \"Elsewhere\"}");
     }
     ask(c, "Now?");
-    assert_string_equal(model_upstream(last(w)), "other");
-    model_answer(last(w), "{\"title\": \"At once\"}");
+    assert_string_equal(model_upstream(last_call(w)), "other");
+    model_answer(last_call(w), "{\"title\": \"At once\"}");
     assert_has(client_reply(c), "At once");
     world_end(w);
 }
@@ -277,8 +271,8 @@ static void an_error_says_how_the_request_was_forwarded(void **state)
         assert_has(client_reply(c), rows[i].status);
         client_clear(c);
         client_post(c, "/v1/chat/completions", rows[i].headers, ask_title("How are you?", "Fine."));
-        model_break(last(w), true);
-        model_break(last(w), true);
+        model_break(last_call(w), true);
+        model_break(last_call(w), true);
         assert_has(client_reply(c), "X-Lull-Error: upstream_unreachable\r\n"); /* lull's own */
         assert_has(client_reply(c), rows[i].status);
     }
@@ -298,7 +292,7 @@ static void an_old_answer_stands_in_for_an_error(void **state)
     struct world *w = world_begin(sets);
     struct client *c = client_open(w);
     follow(c);
-    model_answer(last(w), "{\"follow_ups\": [\"Old\"]}");
+    model_answer(last_call(w), "{\"follow_ups\": [\"Old\"]}");
     world_pass(w, 11 * USEC_PER_S);
     follow(c);
     assert_int_equal(model_calls(w), 2);
@@ -308,7 +302,7 @@ static void an_old_answer_stands_in_for_an_error(void **state)
     assert_int_equal(world_task(w, "follow_up")->outcomes[OUTCOME_STALE], 1);
     follow(c); /* each request asks the model server again */
     assert_int_equal(model_calls(w), 4);
-    model_answer(last(w), "{\"follow_ups\": [\"New\"]}");
+    model_answer(last_call(w), "{\"follow_ups\": [\"New\"]}");
     assert_has(client_reply(c), "New");
     world_pass(w, 50 * USEC_PER_S);
     follow(c);
@@ -324,7 +318,8 @@ static void a_closed_door_is_waited_for(void **state)
     struct client *c = client_open(w);
     struct client *d = client_open(w);
     ask(c, "How are you?");
-    model_refuse(last(w), 429, "Retry-After: 5\r\n", "{\"error\":{\"message\":\"slow down\"}}");
+    model_refuse(last_call(w), 429, "Retry-After: 5\r\n",
+                 "{\"error\":{\"message\":\"slow down\"}}");
     ask(d, "And you?"); /* others wait too */
     assert_int_equal(model_calls(w), 1);
     world_pass(w, 4 * USEC_PER_S);
@@ -346,7 +341,8 @@ static void a_door_that_opens_too_late_is_not_waited_for(void **state)
     struct world *w = world_begin(sets);
     struct client *c = client_open(w);
     client_post(c, "/v1/chat/completions", "", ask_query("What is new?"));
-    model_refuse(last(w), 429, "Retry-After: 3600\r\n", "{\"error\":{\"message\":\"tomorrow\"}}");
+    model_refuse(last_call(w), 429, "Retry-After: 3600\r\n",
+                 "{\"error\":{\"message\":\"tomorrow\"}}");
     assert_has(client_reply(c), "tomorrow"); /* max_hold is 20 s */
     assert_has(client_reply(c), "HTTP/1.1 429 ");
     world_end(w);
@@ -364,7 +360,7 @@ static void waits(struct world *w, const char *value, usec_t wait)
         snprintf(line, sizeof line, "Retry-After: %s\r\n", value);
     }
     ask(c, user);
-    model_refuse(last(w), 429, line, "{\"error\":{\"message\":\"slow down\"}}");
+    model_refuse(last_call(w), 429, line, "{\"error\":{\"message\":\"slow down\"}}");
     world_pass(w, wait - USEC_PER_MS);
     if (model_calls(w) != calls + 1 || client_answered(c)) {
         fail_msg("Retry-After: %s: asked again too soon, or answered", value);
@@ -373,7 +369,7 @@ static void waits(struct world *w, const char *value, usec_t wait)
     if (model_calls(w) != calls + 2) {
         fail_msg("Retry-After: %s: not asked again after %lld us", value, (long long)wait);
     }
-    model_answer(last(w), "{\"title\": \"Good\"}");
+    model_answer(last_call(w), "{\"title\": \"Good\"}");
     client_close(c);
     world_pass(w, 0);
 }
@@ -458,8 +454,8 @@ static size_t asked_while_a_person_waits(struct world *w, const char *user, cons
     mono_t began = loop_now(world_loop(w));
     client_post(c, "/v1/chat/completions", "", ask_query(user));
     while (!client_answered(c)) {
-        if (model_calls(w) > before && model_open(last(w))) {
-            model_refuse(last(w), 429, line, "{\"error\":{\"message\":\"slow down\"}}");
+        if (model_calls(w) > before && model_open(last_call(w))) {
+            model_refuse(last_call(w), 429, line, "{\"error\":{\"message\":\"slow down\"}}");
         }
         if (!client_answered(c)) {
             world_pass(w, 100 * USEC_PER_MS);
@@ -482,7 +478,7 @@ static void a_person_waits_for_a_time_that_was_said_and_not_for_long(void **stat
     size_t calls = model_calls(w);
     client_post(c, "/v1/chat/completions", "", ask_query("Two?"));
     assert_int_equal(model_calls(w), calls + 1);
-    model_answer(last(w), "{\"queries\": [\"two\"]}");
+    model_answer(last_call(w), "{\"queries\": [\"two\"]}");
     world_pass(w, 10 * USEC_PER_S);
     assert_int_equal(asked_while_a_person_waits(w, "Three?", "Retry-After: 4\r\n", 0), 1);
     world_pass(w, 10 * USEC_PER_S);
@@ -494,7 +490,7 @@ static void a_person_waits_for_a_time_that_was_said_and_not_for_long(void **stat
     world_pass(w, 10 * USEC_PER_S);
     /* a time that was said is waited for, also by one that comes later */
     ask(c, "A title?");
-    model_refuse(last(w), 429, "Retry-After: 3\r\n", "{}");
+    model_refuse(last_call(w), 429, "Retry-After: 3\r\n", "{}");
     struct client *d = client_open(w);
     client_post(d, "/v1/chat/completions", "", ask_query("Six?"));
     calls = model_calls(w);
@@ -514,21 +510,21 @@ static void a_wrong_form_is_asked_for_once_more(void **state)
     struct world *w = world_begin(one);
     struct client *c = client_open(w);
     ask(c, "How are you?");
-    assert_has_not(model_body(last(w)), "json_schema");
-    model_answer(last(w), "Here is a title: Greeting");
+    assert_has_not(model_body(last_call(w)), "json_schema");
+    model_answer(last_call(w), "Here is a title: Greeting");
     assert_int_equal(model_calls(w), 2);
-    assert_has(model_body(last(w)), "\"json_schema\"");
-    model_answer(last(w), "{\"title\": \"Greeting\"}");
+    assert_has(model_body(last_call(w)), "\"json_schema\"");
+    model_answer(last_call(w), "{\"title\": \"Greeting\"}");
     assert_has(client_reply(c), "{\\\"title\\\": \\\"Greeting\\\"}");
     assert_int_equal(title(w)->stored, 1);
     ask(c, "And you?"); /* the second one is served whatever it is */
-    model_answer(last(w), "no");
-    model_answer(last(w), "no again");
+    model_answer(last_call(w), "no");
+    model_answer(last_call(w), "no again");
     assert_has(client_reply(c), "no again");
     assert_int_equal(model_calls(w), 4);
     ask(c, "And then?"); /* a server without schemas: no second call */
-    model_answer(last(w), "plain words");
-    model_refuse(last(w), 400, "", "{\"error\":{\"message\":\"unknown field\"}}");
+    model_answer(last_call(w), "plain words");
+    model_refuse(last_call(w), 400, "", "{\"error\":{\"message\":\"unknown field\"}}");
     assert_has(client_reply(c), "plain words");
     assert_has(client_reply(c), "HTTP/1.1 200 ");
     world_end(w);
@@ -543,9 +539,9 @@ static void a_model_that_never_gets_it_is_not_asked_twice_for_ever(void **state)
     for (int i = 0; i < 5; i++) {
         snprintf(user, sizeof user, "Question %d?", i);
         ask(c, user);
-        model_answer(last(w), "no");
+        model_answer(last_call(w), "no");
         if (i < 3) {
-            model_answer(last(w), "no");
+            model_answer(last_call(w), "no");
         }
         assert_true(client_answered(c));
     }

@@ -7,21 +7,11 @@
 #define LINE "What is a daemon, and how does it differ from a program that a user starts and ends? "
 static const char *const CHAT[] = {LINE LINE LINE LINE LINE LINE "Or so?", NULL};
 
-static void seconds(struct world *w, double s)
-{
-    world_pass(w, (usec_t)(s * 1e6));
-}
-
 static struct client *complete(struct world *w, const char *text)
 {
     struct client *c = client_open(w);
     client_post(c, "/v1/chat/completions", ANN, ask_autocomplete(text));
     return c;
-}
-
-static struct upstream_call *last(struct world *w)
-{
-    return model_call(w, model_calls(w) - 1);
 }
 
 /* A chat whose first token takes that long: the server reads some hundred bytes in that time. */
@@ -30,7 +20,7 @@ static void chat(struct world *w, double token)
     struct client *c = client_open(w);
     client_post(c, "/v1/chat/completions", ANN, ask_chat(CHAT));
     seconds(w, token);
-    model_answer(last(w), "A program.");
+    model_answer(last_call(w), "A program.");
     world_pass(w, 0);
 }
 
@@ -48,14 +38,14 @@ static void a_slow_server_is_left_to_the_chat(void **state)
     c = complete(w, "How do I write a large daemon");
     assert_int_equal(model_calls(w), 2);
     seconds(w, 8);
-    model_answer(last(w), "{\"text\": \" in C\"}");
+    model_answer(last_call(w), "{\"text\": \" in C\"}");
     assert_has(client_reply(c), " in C");
     c = complete(w, "Which of them is the better one"); /* it took 8 s, as predicted */
     assert_int_equal(model_calls(w), 2);
     seconds(w, 600); /* no chats any more */
     c = complete(w, "Which of them is the worse one");
     assert_int_equal(model_calls(w), 3);
-    model_answer(last(w), "{\"text\": \"?\"}");
+    model_answer(last_call(w), "{\"text\": \"?\"}");
     world_end(w);
 }
 
@@ -74,13 +64,13 @@ static void a_prompt_that_holds_up_a_message_is_not_begun(void **state)
         (void)complete(w, "How do I write a small daemon");
         assert_int_equal(model_calls(w), i == 2 ? 2 : 1);
         if (i == 2) {
-            model_answer(last(w), "{\"text\": \" in C\"}");
+            model_answer(last_call(w), "{\"text\": \" in C\"}");
         }
         seconds(w, 61); /* once a minute one is tried, where the abort of it comes soon */
         (void)complete(w, "How do I write a large daemon");
         assert_int_equal(model_calls(w), i == 0 ? 1 : i == 1 ? 2 : 3);
         if (i > 0) {
-            model_answer(last(w), "{\"text\": \" in C\"}");
+            model_answer(last_call(w), "{\"text\": \" in C\"}");
         }
         world_end(w);
     }
@@ -92,7 +82,7 @@ static void go_on(struct world *w, const char *const *turns, double token, int c
     struct client *c = client_open(w);
     client_post(c, "/v1/chat/completions", ANN "X-OpenWebUI-Chat-Id: one\r\n", ask_chat(turns));
     seconds(w, token);
-    model_answer_cached(last(w), "A program.", 2000, cached);
+    model_answer_cached(last_call(w), "A program.", 2000, cached);
     seconds(w, 3);
 }
 
@@ -102,7 +92,7 @@ static bool is_called(struct world *w, const char *text)
     (void)complete(w, text);
     bool called = model_calls(w) > before;
     if (called) {
-        model_answer_cached(last(w), "{\"text\": \" in C\"}", 200, 0);
+        model_answer_cached(last_call(w), "{\"text\": \" in C\"}", 200, 0);
     }
     return called;
 }
@@ -143,11 +133,11 @@ static void what_was_measured_counts_more_than_what_was_guessed(void **state)
     struct world *w = world_begin(NULL);
     (void)complete(w, "How do I write a small daemon");
     seconds(w, 0.5);
-    model_answer(last(w), "{\"text\": \" in C\"}");
+    model_answer(last_call(w), "{\"text\": \" in C\"}");
     chat(w, 5);
     (void)complete(w, "Which of them is the better one");
     assert_int_equal(model_calls(w), 3);
-    model_answer(last(w), "{\"text\": \"?\"}");
+    model_answer(last_call(w), "{\"text\": \"?\"}");
     world_end(w);
 }
 
@@ -177,7 +167,7 @@ static void a_fast_server_and_no_limit(void **state)
         chat(w, i == 0 ? 0.2 : 6);
         (void)complete(w, "How do I write a small daemon");
         assert_int_equal(model_calls(w), 2);
-        model_answer(last(w), "{\"text\": \" in C\"}");
+        model_answer(last_call(w), "{\"text\": \" in C\"}");
         world_end(w);
     }
 }

@@ -30,27 +30,9 @@ static const char SSE_STOP[] =
     "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]%s}\n\n"
     "data: [DONE]\n\n";
 
-static void ms(struct world *w, int64_t n)
-{
-    world_pass(w, n * USEC_PER_MS);
-}
-
-static struct client *post(struct world *w, const char *path, const char *headers, const char *body)
-{
-    struct client *c = client_open(w);
-    client_post(c, path, headers, body);
-    return c;
-}
-
 static struct client *title(struct world *w, const char *user)
 {
-    return post(w, "/v1/chat/completions", ANN, ask_title(user, "Fine."));
-}
-
-static struct upstream_call *last(struct world *w)
-{
-    world_pass(w, 0);
-    return model_call(w, model_calls(w) - 1);
+    return post(w, ANN, ask_title(user, "Fine."));
 }
 
 /* In milliseconds. */
@@ -87,7 +69,7 @@ static void model_time_is_from_the_request_to_the_last_byte(void **state)
     (void)state;
     struct world *w = world_begin(PLAIN);
     (void)title(w, "How are you?");
-    stream(w, last(w), "");
+    stream(w, last_call(w), "");
     assert_times(w, "title", 550, 0, 0);
     for (int i = 1; i <= 3; i++) {
         (void)title(w, "How are you?");
@@ -101,15 +83,15 @@ static void the_servers_own_durations_hold(void **state)
     (void)state;
     struct world *w = world_begin(PLAIN);
     (void)title(w, "How are you?");
-    stream(w, last(w),
+    stream(w, last_call(w),
            ",\"timings\":{\"prompt_n\":9,\"prompt_ms\":400,\"predicted_n\":5,"
            "\"predicted_ms\":45.5}");
     (void)title(w, "How are you?");
     assert_int_equal(world_task(w, "title")->upstream_us, 445500);
     assert_int_equal(world_task(w, "title")->saved_us, 445500);
     /* Ollama's; whole without a stream, so that they are known with the last byte only */
-    struct client *c = post(w, "/api/chat", ANN, ask_title("And you?", "Fine."));
-    struct upstream_call *call = last(w);
+    struct client *c = post_to(w, "/api/chat", ANN, ask_title("And you?", "Fine."));
+    struct upstream_call *call = last_call(w);
     ms(w, 900);
     model_head(call, 200, "application/json");
     model_data(call, "{\"model\":\"m\",\"message\":{\"role\":\"assistant\",\"content\":"
@@ -128,7 +110,7 @@ static void durations_of_zero_say_nothing(void **state)
     (void)state;
     struct world *w = world_begin(PLAIN);
     (void)title(w, "How are you?");
-    stream(w, last(w), ",\"timings\":{\"prompt_ms\":0,\"predicted_ms\":0}");
+    stream(w, last_call(w), ",\"timings\":{\"prompt_ms\":0,\"predicted_ms\":0}");
     (void)title(w, "How are you?");
     assert_times(w, "title", 550, 550, 0);
     world_end(w);
@@ -139,7 +121,7 @@ static void an_aborted_call_is_spent_and_wasted(void **state)
     (void)state;
     struct world *w = world_begin(PLAIN);
     struct client *c = title(w, "How are you?");
-    (void)last(w);
+    (void)last_call(w);
     ms(w, 700);
     client_close(c);
     world_pass(w, 0);
@@ -152,26 +134,26 @@ static void a_failed_call_is_spent_and_wasted(void **state)
     (void)state;
     struct world *w = world_begin(PLAIN);
     (void)title(w, "one");
-    model_break(last(w), true); /* nothing was spent: it was not reached */
-    model_break(last(w), true);
+    model_break(last_call(w), true); /* nothing was spent: it was not reached */
+    model_break(last_call(w), true);
     assert_times(w, "title", 0, 0, 0);
     (void)title(w, "two");
     ms(w, 400);
-    model_break(last(w), false); /* no head, and once more */
+    model_break(last_call(w), false); /* no head, and once more */
     ms(w, 100);
-    model_head(last(w), 200, "text/event-stream");
+    model_head(last_call(w), 200, "text/event-stream");
     ms(w, 100);
-    model_break(last(w), false);
+    model_break(last_call(w), false);
     assert_times(w, "title", 600, 0, 600);
     (void)title(w, "three");
     ms(w, 50);
-    model_refuse(last(w), 500, "", "{\"error\":{\"message\":\"no\"}}");
+    model_refuse(last_call(w), 500, "", "{\"error\":{\"message\":\"no\"}}");
     assert_times(w, "title", 650, 0, 650);
     (void)title(w, "four"); /* an error inside a stream */
     ms(w, 30);
-    model_head(last(w), 200, "text/event-stream");
-    model_data(last(w), "data: {\"error\":{\"message\":\"no\",\"code\":500}}\n\n");
-    model_end(last(w));
+    model_head(last_call(w), 200, "text/event-stream");
+    model_data(last_call(w), "data: {\"error\":{\"message\":\"no\",\"code\":500}}\n\n");
+    model_end(last_call(w));
     assert_times(w, "title", 680, 0, 680);
     world_end(w);
 }
@@ -182,9 +164,9 @@ static void of_two_tries_the_used_one_is_not_wasted(void **state)
     struct world *w = world_begin(PLAIN);
     (void)title(w, "one"); /* refused as changed, good as written */
     ms(w, 100);
-    model_refuse(last(w), 400, "", "{\"error\":{\"message\":\"stream?\"}}");
+    model_refuse(last_call(w), 400, "", "{\"error\":{\"message\":\"stream?\"}}");
     ms(w, 300);
-    model_answer(last(w), TITLE);
+    model_answer(last_call(w), TITLE);
     assert_times(w, "title", 400, 0, 100);
     (void)title(w, "one");
     assert_times(w, "title", 400, 300, 100);
@@ -193,19 +175,19 @@ static void of_two_tries_the_used_one_is_not_wasted(void **state)
     w = world_begin(RETRY); /* the first has not the kind's form, the second has */
     (void)title(w, "two");
     ms(w, 1000);
-    model_answer(last(w), "prose");
+    model_answer(last_call(w), "prose");
     ms(w, 500);
-    model_answer(last(w), TITLE);
+    model_answer(last_call(w), TITLE);
     assert_times(w, "title", 1500, 0, 1000);
     (void)title(w, "three"); /* the second fails: the first is the answer, with all that it cost */
     ms(w, 1000);
-    model_answer(last(w), "prose");
+    model_answer(last_call(w), "prose");
     ms(w, 500);
-    model_break(last(w), false);
+    model_break(last_call(w), false);
     assert_times(w, "title", 3000, 0, 1500);
     struct client *c = title(w, "four"); /* left during the second */
     ms(w, 1000);
-    model_answer(last(w), "prose");
+    model_answer(last_call(w), "prose");
     ms(w, 500);
     client_close(c);
     world_pass(w, 0);
@@ -223,10 +205,10 @@ static void a_first_answer_is_wasted_once_where_the_second_try_falls_back(void *
     const struct upstream_settings *to = &world_settings(w)->upstreams[0];
     struct client *c = title(w, "one");
     ms(w, 1000);
-    model_answer(last(w), "prose");
+    model_answer(last_call(w), "prose");
     ms(w, 500);
-    struct upstream_call *second = last(w);
-    struct client *chat = post(w, "/v1/chat/completions", "", ask_chat(turns));
+    struct upstream_call *second = last_call(w);
+    struct client *chat = post(w, "", ask_chat(turns));
     world_pass(w, 0);
     assert_true(model_aborted(second));
     breaker_failure(server_of(world_servers(w), to), to, loop_now(world_loop(w)));
@@ -236,9 +218,9 @@ static void a_first_answer_is_wasted_once_where_the_second_try_falls_back(void *
     int64_t waited = world_task(w, "title")->upstream_us / USEC_PER_MS;
     assert_int_equal(waited, 1500);
     ms(w, 300);
-    model_answer(last(w), "prose");
+    model_answer(last_call(w), "prose");
     ms(w, 200);
-    model_answer(last(w), TITLE);
+    model_answer(last_call(w), TITLE);
     assert_has(client_reply(c), "detail=fallback");
     assert_int_equal(world_task(w, "title")->wasted_us,
                      world_task(w, "title")->upstream_us - 200 * USEC_PER_MS);
@@ -253,9 +235,9 @@ static void an_answer_passed_on_is_used(void **state)
     (void)title(w, "one");
     (void)title(w, "one");
     ms(w, 100);
-    model_refuse(last(w), 200, "", "{\"x\":1}"); /* once more, as written */
+    model_refuse(last_call(w), 200, "", "{\"x\":1}"); /* once more, as written */
     ms(w, 200);
-    model_refuse(last(w), 200, "", "{\"x\":1}");
+    model_refuse(last_call(w), 200, "", "{\"x\":1}");
     assert_times(w, "title", 300, 200, 100);
     assert_int_equal(world_task(w, "title")->outcomes[OUTCOME_COLLAPSED], 1);
     world_end(w);
@@ -266,13 +248,13 @@ static void an_answer_that_was_not_taken_is_wasted(void **state)
     (void)state;
     struct world *w = world_begin(DEADLINE);
     static const char text[] = "How do I write a small daemon";
-    struct client *c = post(w, "/v1/chat/completions", ANN, ask_autocomplete(text));
+    struct client *c = post(w, ANN, ask_autocomplete(text));
     ms(w, 2500);
     assert_has(client_reply(c), "detail=deadline");
-    model_answer(last(w), "{\"text\": \" in C\"}");
+    model_answer(last_call(w), "{\"text\": \" in C\"}");
     assert_times(w, "autocomplete", 2500, 0, 2500);
     assert_int_equal(world_task(w, "autocomplete")->stored, 1);
-    (void)post(w, "/v1/chat/completions", ANN, ask_autocomplete(text)); /* a hit as any other */
+    (void)post(w, ANN, ask_autocomplete(text)); /* a hit as any other */
     assert_times(w, "autocomplete", 2500, 2500, 2500);
     world_end(w);
 }
@@ -284,12 +266,12 @@ static void a_new_title_is_shared(void **state)
     struct world *w = world_begin(PLAIN);
     (void)title(w, "one");
     ms(w, 300);
-    model_answer(last(w), TITLE);
+    model_answer(last_call(w), TITLE);
     ms(w, 6000);
     (void)title(w, "one");
     struct client *b = title(w, "one");
     ms(w, 200);
-    model_answer(last(w), TITLE);
+    model_answer(last_call(w), TITLE);
     assert_has(client_reply(b), "Cache-Status: lull; fwd=miss; collapsed\r\n");
     assert_int_equal(model_calls(w), 2);
     assert_int_equal(world_task(w, "title")->outcomes[OUTCOME_MISS], 2);
@@ -309,8 +291,8 @@ static void tasks_that_pass_count_as_well(void **state)
     char *stop = strstr(body, "\"stream\":false");
     memcpy(stop, "\"stream\":true ", 14);
     static const char as_task[] = "X-OpenWebUI-Task: title_generation\r\n";
-    (void)post(w, "/v1/chat/completions", "", ask_chat(turns));
-    struct client *c = post(w, "/v1/chat/completions", as_task, body);
+    (void)post(w, "", ask_chat(turns));
+    struct client *c = post(w, as_task, body);
     ms(w, 3000);
     assert_int_equal(model_calls(w), 1);
     model_answer(model_call(w, 0), "Hi");
@@ -319,7 +301,7 @@ static void tasks_that_pass_count_as_well(void **state)
     }
     int64_t waited = world_task(w, "title")->wait_us;
     assert_true(waited > 3000 * USEC_PER_MS);
-    stream(w, last(w), "");
+    stream(w, last_call(w), "");
     assert_has(client_reply(c), "detail=stream");
     assert_times(w, "title", 550, 0, 0);
     assert_int_equal(world_task(w, "title")->wait_us, waited);
@@ -327,7 +309,7 @@ static void tasks_that_pass_count_as_well(void **state)
     assert_int_equal(world_task(w, "title")->tokens_out, 3); /* {"title": "Hi"} */
     assert_int_equal(world_task(w, "title")->cost, (int64_t)strlen(body) / 4 + 2 * 3);
     ms(w, 10000);
-    c = post(w, "/v1/chat/completions", as_task, body); /* left */
+    c = post(w, as_task, body); /* left */
     ms(w, 10000);
     client_close(c);
     world_pass(w, 0);
@@ -343,22 +325,19 @@ static void every_request_that_was_held_counts(void **state)
     struct world *w = world_begin(WINDOW);
     const struct task_figures *t = world_task(w, "autocomplete");
     static const char text[] = "How do I write a small daemon";
-    (void)post(w, "/v1/chat/completions", ANN, ask_autocomplete(text));
+    (void)post(w, ANN, ask_autocomplete(text));
     ms(w, 100);
-    (void)post(w, "/v1/chat/completions", ANN,
-               ask_autocomplete("How do I write a small daemon in"));
+    (void)post(w, ANN, ask_autocomplete("How do I write a small daemon in"));
     assert_int_equal(t->outcomes[OUTCOME_SUPERSEDED], 1);
     assert_int_equal(t->wait_us, 100 * USEC_PER_MS); /* the superseded one was held, too */
     ms(w, 200);
-    (void)post(w, "/v1/chat/completions", ANN,
-               ask_autocomplete("How do I write a small daemon in"));
+    (void)post(w, ANN, ask_autocomplete("How do I write a small daemon in"));
     ms(w, 100); /* the window is over: 300 ms, and 100 ms of the one that joined */
     assert_int_equal(t->wait_us, 500 * USEC_PER_MS);
     ms(w, 5000);
-    model_answer(last(w), "{\"text\": \" C\"}");
+    model_answer(last_call(w), "{\"text\": \" C\"}");
     assert_int_equal(t->wait_us, 500 * USEC_PER_MS);
-    struct client *c =
-        post(w, "/v1/chat/completions", ANN, ask_autocomplete("Something else, then"));
+    struct client *c = post(w, ANN, ask_autocomplete("Something else, then"));
     ms(w, 120);
     client_close(c); /* left while it was held */
     world_pass(w, 0);

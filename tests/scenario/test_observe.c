@@ -20,27 +20,9 @@ static const char *observe_sets[] = {"tasks.mode=observe", "upstream.default.slo
 static const char *on_sets[] = {"tasks.mode=on", "upstream.default.slots=1",
                                 "task.autocomplete.debounce=300ms", NULL};
 
-static void ms(struct world *w, int64_t n)
-{
-    world_pass(w, n * USEC_PER_MS);
-}
-
-static struct client *post(struct world *w, const char *path, const char *headers, const char *body)
-{
-    struct client *c = client_open(w);
-    client_post(c, path, headers, body);
-    return c;
-}
-
 static struct client *complete(struct world *w, const char *text)
 {
-    return post(w, PATHS[0], ANN, ask_autocomplete(text));
-}
-
-static struct upstream_call *last(struct world *w)
-{
-    world_pass(w, 0);
-    return model_call(w, model_calls(w) - 1);
+    return post_to(w, PATHS[0], ANN, ask_autocomplete(text));
 }
 
 static void answer_after(struct world *w, struct upstream_call *call, int64_t took,
@@ -58,10 +40,10 @@ static void a_repeat_would_be_a_hit(void **state)
         struct world *w = world_begin(observe_sets);
         const struct task_figures *t = world_task(w, "title");
         for (int i = 0; i < 3; i++) {
-            struct client *c = post(w, PATHS[d], ANN, ask_title("Hello", "Fine."));
+            struct client *c = post_to(w, PATHS[d], ANN, ask_title("Hello", "Fine."));
             assert_int_equal(model_calls(w), i + 1);
-            assert_string_equal(model_body(last(w)), ask_title("Hello", "Fine."));
-            answer_after(w, last(w), 2000 + 500 * i, TITLE);
+            assert_string_equal(model_body(last_call(w)), ask_title("Hello", "Fine."));
+            answer_after(w, last_call(w), 2000 + 500 * i, TITLE);
             assert_has(client_reply(c), OBSERVED);
             assert_has(client_reply(c), "X-Lull-Task: title\r\n");
         }
@@ -86,8 +68,8 @@ static void a_streamed_answer_is_put_together(void **state)
         "\"finish_reason\":\"stop\"}],\"timings\":{\"prompt_ms\":700,\"predicted_ms\":50}}\n\n"
         "data: [DONE]\n\n";
     struct world *w = world_begin(observe_sets);
-    struct client *c = post(w, PATHS[0], ANN, ask_title("Hello", "Fine."));
-    struct upstream_call *call = last(w);
+    struct client *c = post_to(w, PATHS[0], ANN, ask_title("Hello", "Fine."));
+    struct upstream_call *call = last_call(w);
     model_head(call, 200, "text/event-stream");
     for (size_t i = 0; i < strlen(stream); i += 7) {
         char piece[8] = "";
@@ -97,11 +79,11 @@ static void a_streamed_answer_is_put_together(void **state)
     }
     model_end(call);
     assert_has(client_reply(c), "[DON");
-    (void)post(w, PATHS[0], ANN, ask_title("Hello", "Fine."));
+    (void)post_to(w, PATHS[0], ANN, ask_title("Hello", "Fine."));
     assert_int_equal(world_task(w, "title")->would_hit, 1);
     assert_int_equal(world_task(w, "title")->would_save_us, 750 * USEC_PER_MS);
     assert_int_equal(world_task(w, "title")->upstream_us, 750 * USEC_PER_MS);
-    model_answer(last(w), TITLE);
+    model_answer(last_call(w), TITLE);
     world_end(w);
 }
 
@@ -109,36 +91,36 @@ static void what_was_seen_is_never_served(void **state)
 {
     (void)state;
     struct world *w = world_begin(observe_sets);
-    (void)post(w, PATHS[0], ANN, ask_title("Hello", "Fine."));
-    answer_after(w, last(w), 2000, TITLE);
+    (void)post_to(w, PATHS[0], ANN, ask_title("Hello", "Fine."));
+    answer_after(w, last_call(w), 2000, TITLE);
     (void)complete(w, T1);
-    answer_after(w, last(w), 1000, "{\"text\": \" in C with libevent\"}");
+    answer_after(w, last_call(w), 1000, "{\"text\": \" in C with libevent\"}");
     ms(w, 3000);
     world_reload(w, on_sets);
-    struct client *c = post(w, PATHS[0], ANN, ask_title("Hello", "Fine."));
+    struct client *c = post_to(w, PATHS[0], ANN, ask_title("Hello", "Fine."));
     assert_int_equal(model_calls(w), 3);
-    answer_after(w, last(w), 1000, "{\"title\": \"Again\"}");
+    answer_after(w, last_call(w), 1000, "{\"title\": \"Again\"}");
     assert_has(client_reply(c), "fwd=miss; stored");
     c = complete(w, T2);
     ms(w, 300);
     assert_int_equal(model_calls(w), 4);
-    answer_after(w, last(w), 1000, "{\"text\": \"++\"}");
+    answer_after(w, last_call(w), 1000, "{\"text\": \"++\"}");
     assert_has(client_reply(c), "fwd=miss; stored");
-    c = post(w, PATHS[0], ANN, ask_title("Hello", "Fine."));
+    c = post_to(w, PATHS[0], ANN, ask_title("Hello", "Fine."));
     assert_has(client_reply(c), "Again");
     world_reload(w, observe_sets); /* what is served in `on` would be a hit, and stays */
-    c = post(w, PATHS[0], ANN, ask_title("Hello", "Fine."));
+    c = post_to(w, PATHS[0], ANN, ask_title("Hello", "Fine."));
     assert_int_equal(world_task(w, "title")->would_hit, 1);
     ms(w, 6000);
-    c = post(w, PATHS[0], ANN, ask_title("Hello", "Fine.")); /* now it would be a miss */
+    c = post_to(w, PATHS[0], ANN, ask_title("Hello", "Fine.")); /* now it would be a miss */
     assert_int_equal(world_task(w, "title")->would_hit, 1);
-    answer_after(w, last(w), 1000, "{\"title\": \"Seen\"}");
+    answer_after(w, last_call(w), 1000, "{\"title\": \"Seen\"}");
     model_answer(model_call(w, 4), "{\"title\": \"Seen\"}");
     world_reload(w, on_sets);
     world_restart(w);
-    (void)post(w, PATHS[0], ANN, ask_title("Hello", "Fine."));
+    (void)post_to(w, PATHS[0], ANN, ask_title("Hello", "Fine."));
     assert_int_equal(world_task(w, "title")->regenerated, 1); /* "Again" is still there */
-    model_answer(last(w), TITLE);
+    model_answer(last_call(w), TITLE);
     world_end(w);
 }
 
@@ -147,20 +129,20 @@ static void a_bad_answer_would_not_be_kept(void **state)
     (void)state;
     struct world *w = world_begin(observe_sets);
     for (int i = 0; i < 2; i++) {
-        (void)post(w, PATHS[0], ANN, ask_title("Hello", "Fine."));
-        answer_after(w, last(w), 100, "prose");
-        (void)post(w, PATHS[0], ANN, ask_title("And you?", "Fine."));
-        model_refuse(last(w), 500, "", "{\"error\":{\"message\":\"no\"}}");
+        (void)post_to(w, PATHS[0], ANN, ask_title("Hello", "Fine."));
+        answer_after(w, last_call(w), 100, "prose");
+        (void)post_to(w, PATHS[0], ANN, ask_title("And you?", "Fine."));
+        model_refuse(last_call(w), 500, "", "{\"error\":{\"message\":\"no\"}}");
         world_pass(w, 0);
     }
     assert_int_equal(world_task(w, "title")->would_hit, 0);
     assert_int_equal(world_task(w, "title")->stored, 0);
     assert_int_equal(world_task(w, "title")->failed, 2);
-    (void)post(w, PATHS[0], ANN, ask_title("Why?", "Fine.")); /* mended as it would be */
-    answer_after(w, last(w), 100, "Sure! ```json\n{\"title\": \"So\"}\n```");
-    (void)post(w, PATHS[0], ANN, ask_title("Why?", "Fine."));
+    (void)post_to(w, PATHS[0], ANN, ask_title("Why?", "Fine.")); /* mended as it would be */
+    answer_after(w, last_call(w), 100, "Sure! ```json\n{\"title\": \"So\"}\n```");
+    (void)post_to(w, PATHS[0], ANN, ask_title("Why?", "Fine."));
     assert_int_equal(world_task(w, "title")->would_hit, 1);
-    model_answer(last(w), TITLE);
+    model_answer(last_call(w), TITLE);
     world_end(w);
 }
 
@@ -171,7 +153,7 @@ static void equal_requests_would_share_a_call(void **state)
     const struct task_figures *t = world_task(w, "title");
     struct client *c[4];
     for (int i = 0; i < 4; i++) {
-        c[i] = post(w, PATHS[0], ANN, ask_title("Hello", "Fine."));
+        c[i] = post_to(w, PATHS[0], ANN, ask_title("Hello", "Fine."));
     }
     assert_int_equal(model_calls(w), 4);
     client_close(c[3]); /* counts as abandoned, not as shared */
@@ -183,17 +165,17 @@ static void equal_requests_would_share_a_call(void **state)
     assert_int_equal(t->stored, 1);
     ms(w, 1500);
     /* the first leaves: the next one's call makes the answer */
-    struct client *a = post(w, PATHS[0], ANN, ask_title("Bye", "Fine."));
-    (void)post(w, PATHS[0], ANN, ask_title("Bye", "Fine."));
-    (void)post(w, PATHS[0], ANN, ask_title("Bye", "Fine."));
+    struct client *a = post_to(w, PATHS[0], ANN, ask_title("Bye", "Fine."));
+    (void)post_to(w, PATHS[0], ANN, ask_title("Bye", "Fine."));
+    (void)post_to(w, PATHS[0], ANN, ask_title("Bye", "Fine."));
     client_close(a);
     answer_after(w, model_call(w, 5), 700, TITLE);
     model_answer(model_call(w, 6), TITLE);
     assert_int_equal(t->would_collapse, 3);
     assert_int_equal(t->would_save_us, 2200 * USEC_PER_MS);
-    (void)post(w, PATHS[0], ANN, ask_title("Bye", "Fine."));
+    (void)post_to(w, PATHS[0], ANN, ask_title("Bye", "Fine."));
     assert_int_equal(t->would_hit, 1);
-    model_answer(last(w), TITLE);
+    model_answer(last_call(w), TITLE);
     world_end(w);
 }
 
@@ -203,26 +185,26 @@ static void newer_text_would_supersede(void **state)
     struct world *w = world_begin(observe_sets);
     const struct task_figures *t = world_task(w, "autocomplete");
     (void)complete(w, T1);
-    answer_after(w, last(w), 50, "{\"text\": \" in C with libevent\"}");
+    answer_after(w, last_call(w), 50, "{\"text\": \" in C with libevent\"}");
     ms(w, 50);
     (void)complete(w, T2); /* inside the window: no type-through, the first was never called */
     assert_int_equal(model_calls(w), 2);
     assert_int_equal(t->would_supersede, 1);
     assert_int_equal(t->would_type_through, 0);
-    answer_after(w, last(w), 400, "{\"text\": \" with libevent\"}");
+    answer_after(w, last_call(w), 400, "{\"text\": \" with libevent\"}");
     assert_int_equal(t->stored, 1);
     ms(w, 5000);
     (void)complete(w, T1); /* its answer is not kept */
     assert_int_equal(t->would_hit, 0);
-    model_answer(last(w), "{\"text\": \" in Rust\"}");
+    model_answer(last_call(w), "{\"text\": \" in Rust\"}");
     ms(w, 5000);
     (void)complete(w, T2);
     assert_int_equal(t->would_hit, 1);
-    model_answer(last(w), "{\"text\": \" x\"}");
+    model_answer(last_call(w), "{\"text\": \" x\"}");
     (void)complete(w, "How do I write a small daemon in C with");
     assert_int_equal(t->would_type_through, 1);
     assert_int_equal(t->would_save_us, 800 * USEC_PER_MS);
-    model_answer(last(w), "{\"text\": \" x\"}");
+    model_answer(last_call(w), "{\"text\": \" x\"}");
     world_end(w);
 }
 
@@ -232,18 +214,18 @@ static int64_t conversation(const char *const *sets, bool observing)
     const char *second[] = {"What is a daemon?", REPLY, "And in C?", NULL};
     struct world *w = world_begin(sets);
     int64_t begun[16] = {0};
-    (void)post(w, PATHS[0], CHAT_C, ask_title(FIRST[0], ""));
+    (void)post_to(w, PATHS[0], CHAT_C, ask_title(FIRST[0], ""));
     ms(w, 20);
-    (void)post(w, PATHS[0], CHAT_C, ask_chat(FIRST));
+    (void)post_to(w, PATHS[0], CHAT_C, ask_chat(FIRST));
     assert_int_equal(model_calls(w), observing ? 2 : 1);
     ms(w, 4000);
     model_answer(model_call(w, observing ? 1 : 0), REPLY);
     ms(w, 30);
-    (void)post(w, PATHS[0], CHAT_C, ask_follow_up("What is a daemon?", REPLY));
+    (void)post_to(w, PATHS[0], CHAT_C, ask_follow_up("What is a daemon?", REPLY));
     for (int64_t t = 0; t < 20000; t += 10) { /* each task takes 1.5 s, the second chat 3 s */
         ms(w, 10);
         if (t == 5000) {
-            (void)post(w, PATHS[0], CHAT_C, ask_chat(second));
+            (void)post_to(w, PATHS[0], CHAT_C, ask_chat(second));
         }
         for (size_t i = 0; i < model_calls(w); i++) {
             struct upstream_call *call = model_call(w, i);
@@ -291,10 +273,10 @@ static void a_streamed_task_would_wait(void **state)
     char body[4096];
     snprintf(body, sizeof body, "%s", ask_title("one", "Fine."));
     memcpy(strstr(body, "\"stream\":false"), "\"stream\":true ", 14);
-    (void)post(w, PATHS[0], ANN, ask_chat(FIRST));
-    struct client *c = post(w, PATHS[0], "X-OpenWebUI-Task: title_generation\r\n", body);
+    (void)post_to(w, PATHS[0], ANN, ask_chat(FIRST));
+    struct client *c = post_to(w, PATHS[0], "X-OpenWebUI-Task: title_generation\r\n", body);
     assert_int_equal(model_calls(w), 2);
-    model_answer(last(w), TITLE);
+    model_answer(last_call(w), TITLE);
     assert_has(client_reply(c), OBSERVED);
     ms(w, 5000);
     model_answer(model_call(w, 0), REPLY);
@@ -313,14 +295,14 @@ static void what_is_beyond_the_bounds_passes(void **state)
     const char *sets[] = {"tasks.mode=observe", "tasks.queue=4096", "upstream.default.slots=1",
                           NULL};
     struct world *w = world_begin(sets);
-    struct client *chat = post(w, PATHS[0], ANN, ask_chat(FIRST));
+    struct client *chat = post_to(w, PATHS[0], ANN, ask_chat(FIRST));
     struct client *c = client_open(w);
     char user[32];
     for (int i = 0; i < MANY; i++) {
         snprintf(user, sizeof user, "Question %d?", i);
         client_clear(c);
         client_post(c, PATHS[0], ANN, ask_title(user, "Fine."));
-        model_answer(last(w), TITLE);
+        model_answer(last_call(w), TITLE);
         assert_has(client_reply(c), OBSERVED);
     }
     assert_int_equal(world_task(w, "title")->requests, MANY);
@@ -335,8 +317,8 @@ static void an_answer_that_is_too_long_is_not_kept(void **state)
     (void)state;
     struct world *w = world_begin(observe_sets);
     for (int i = 0; i < 2; i++) {
-        struct client *c = post(w, PATHS[0], ANN, ask_title("Hello", "Fine."));
-        struct upstream_call *call = last(w);
+        struct client *c = post_to(w, PATHS[0], ANN, ask_title("Hello", "Fine."));
+        struct upstream_call *call = last_call(w);
         static char piece[65536];
         memset(piece, ' ', sizeof piece - 1);
         model_head(call, 200, "application/json");
@@ -362,7 +344,7 @@ static void a_task_that_would_come_back_leaves_its_virtual_call(void **state)
     const char *sets[] = {"tasks.mode=observe", "task.autocomplete.debounce=300ms", NULL};
     struct world *w = world_begin(sets);
     world_probes(w, PROBES_LOOP);
-    struct client *title = post(w, PATHS[0], ANN, ask_title("Hello", "Fine."));
+    struct client *title = post_to(w, PATHS[0], ANN, ask_title("Hello", "Fine."));
     assert_has(client_reply(complete(w, T1)), " 508 ");
     client_send(client_open(w), part, sizeof part - 1); /* takes the memory of that exchange */
     assert_has(client_reply(complete(w, T2)), " 508 "); /* newer text */

@@ -22,27 +22,10 @@ static const char BEGINNING[] =
     "\"messages\":[{\"role\":\"user\",\"content\":\"What is a daemon?\"},"
     "{\"role\":\"assistant\",\"content\":\"A daemon is a program without a \\\"terminal\\\".\"},";
 
-static void seconds(struct world *w, double s)
-{
-    world_pass(w, (usec_t)(s * 1e6));
-}
-
-static struct upstream_call *last_call(struct world *w)
-{
-    return model_call(w, model_calls(w) - 1);
-}
-
-static struct client *post(struct world *w, const char *path, const char *headers, const char *body)
-{
-    struct client *c = client_open(w);
-    client_post(c, path, headers, body);
-    return c;
-}
-
 /* A turn's chat, answered. */
 static void chat(struct world *w, const char *headers, const char *const *turns, const char *reply)
 {
-    (void)post(w, PATH, headers, ask_chat(turns));
+    (void)post_to(w, PATH, headers, ask_chat(turns));
     seconds(w, 0.2);
     model_answer_cached(last_call(w), reply, 500, -1);
     seconds(w, 3); /* settle */
@@ -52,7 +35,7 @@ static void chat(struct world *w, const char *headers, const char *const *turns,
 static struct upstream_call *task(struct world *w, const char *headers, const char *body)
 {
     size_t before = model_calls(w);
-    (void)post(w, PATH, headers, body);
+    (void)post_to(w, PATH, headers, body);
     seconds(w, 3);
     return model_calls(w) > before ? last_call(w) : NULL;
 }
@@ -132,8 +115,8 @@ static void the_conversation_is_part_of_the_key(void **state)
     assert_has(model_body(call), "\"content\":\"Hello\"");
     model_answer_cached(call, "{\"follow_ups\": [\"Other?\"]}", 800, 500);
     /* each finds its own, and a chat that is not held none */
-    struct client *a = post(w, PATH, CHAT_1, ask_follow_up(USER, REPLY));
-    struct client *b = post(w, PATH, CHAT_2, ask_follow_up(USER, REPLY));
+    struct client *a = post_to(w, PATH, CHAT_1, ask_follow_up(USER, REPLY));
+    struct client *b = post_to(w, PATH, CHAT_2, ask_follow_up(USER, REPLY));
     seconds(w, 0.1);
     assert_has(client_reply(a), "Why?");
     assert_has(client_reply(b), "Other?");
@@ -152,8 +135,8 @@ static void equal_tasks_of_two_conversations_share_no_call(void **state)
     chat(w, CHAT_1, FIRST, REPLY);
     chat(w, CHAT_2, longer, REPLY);
     size_t before = model_calls(w);
-    struct client *a = post(w, PATH, CHAT_1, ask_follow_up(USER, REPLY));
-    struct client *b = post(w, PATH, CHAT_2, ask_follow_up(USER, REPLY));
+    struct client *a = post_to(w, PATH, CHAT_1, ask_follow_up(USER, REPLY));
+    struct client *b = post_to(w, PATH, CHAT_2, ask_follow_up(USER, REPLY));
     seconds(w, 3);
     model_answer_cached(last_call(w), "{\"follow_ups\": [\"First?\"]}", 800, 500);
     seconds(w, 3);
@@ -227,9 +210,9 @@ static void a_title_before_the_reply_is_asked_behind_it(void **state)
 {
     (void)state;
     struct world *w = world_begin(CHAT);
-    struct client *title = post(w, PATH, CHAT_1, ask_title(USER, ""));
+    struct client *title = post_to(w, PATH, CHAT_1, ask_title(USER, ""));
     seconds(w, 0.01);
-    (void)post(w, PATH, CHAT_1, ask_chat(FIRST));
+    (void)post_to(w, PATH, CHAT_1, ask_chat(FIRST));
     assert_int_equal(model_calls(w), 1);
     seconds(w, 2);
     model_answer_cached(last_call(w), REPLY, 500, -1);
@@ -240,7 +223,7 @@ static void a_title_before_the_reply_is_asked_behind_it(void **state)
     seconds(w, 0.1);
     assert_has(client_reply(title), "Daemons");
     assert_int_equal(used(w, "title"), 1);
-    struct client *again = post(w, PATH, CHAT_1, ask_title(USER, ""));
+    struct client *again = post_to(w, PATH, CHAT_1, ask_title(USER, ""));
     seconds(w, 0.01);
     assert_has(client_reply(again), "lull; hit");
     /* the same first message in another chat gets no title of this one */
@@ -255,12 +238,12 @@ static void a_title_is_behind_its_first_turn_however_late_it_comes(void **state)
     (void)state;
     static const char *const second[] = {USER, REPLY, "And a unit?", NULL};
     struct world *w = world_begin(CHAT);
-    struct client *title = post(w, PATH, CHAT_1, ask_title(USER, ""));
-    (void)post(w, PATH, CHAT_1, ask_chat(FIRST));
+    struct client *title = post_to(w, PATH, CHAT_1, ask_title(USER, ""));
+    (void)post_to(w, PATH, CHAT_1, ask_chat(FIRST));
     seconds(w, 1);
     model_answer_cached(last_call(w), REPLY, 500, -1);
     seconds(w, 0.5);
-    (void)post(w, PATH, CHAT_1, ask_chat(second));
+    (void)post_to(w, PATH, CHAT_1, ask_chat(second));
     seconds(w, 1);
     assert_int_equal(model_calls(w), 2);
     model_answer_cached(last_call(w), "A unit is a file.", 600, -1);
@@ -278,9 +261,9 @@ static void titles_of_two_chats_that_wait_together_are_asked_as_they_came(void *
 {
     (void)state;
     struct world *w = world_begin(CHAT);
-    struct client *a = post(w, PATH, CHAT_1, ask_title(USER, ""));
-    (void)post(w, PATH, CHAT_1, ask_chat(FIRST));
-    struct client *b = post(w, PATH, CHAT_2, ask_title(USER, ""));
+    struct client *a = post_to(w, PATH, CHAT_1, ask_title(USER, ""));
+    (void)post_to(w, PATH, CHAT_1, ask_chat(FIRST));
+    struct client *b = post_to(w, PATH, CHAT_2, ask_title(USER, ""));
     seconds(w, 1);
     model_answer_cached(last_call(w), REPLY, 500, -1);
     seconds(w, 6);
@@ -315,7 +298,7 @@ static void a_refused_conversation_is_left_out_first(void **state)
     (void)state;
     struct world *w = world_begin(CHAT);
     chat(w, CHAT_1, FIRST, REPLY);
-    (void)post(w, PATH, CHAT_1, ask_follow_up(USER, REPLY));
+    (void)post_to(w, PATH, CHAT_1, ask_follow_up(USER, REPLY));
     seconds(w, 3);
     assert_has(model_body(last_call(w)), BEGINNING);
     model_refuse(last_call(w), 400, "", "{\"error\":{\"message\":\"too long\"}}");
@@ -335,7 +318,7 @@ static void the_prompt_stays_laid_out_as_the_chat_s(void **state)
         "{\"model\":\"m\",\"messages\":[{\"role\":\"system\",\"content\":\"Be brief.\"},"
         "{\"role\":\"user\",\"content\":\"What is a daemon?\"}],\"stream\":true,"
         "\"temperature\":1.5,\"max_tokens\":9,\"tools\":[{\"type\":\"function\"}],\"odd\":7}";
-    (void)post(w, PATH, CHAT_1, body);
+    (void)post_to(w, PATH, CHAT_1, body);
     seconds(w, 0.2);
     model_answer_cached(last_call(w), REPLY, 500, -1);
     seconds(w, 3);
@@ -451,9 +434,9 @@ static void what_the_cache_holds_is_known_when_an_answer_begins(void **state)
         snprintf(reply, sizeof reply, "The answer to that is number %u.", i);
         snprintf(headers, sizeof headers, ANN "X-OpenWebUI-Chat-Id: c%u\r\n", i);
         chat(w, headers, turns, reply);
-        (void)post(w, PATH, BOB, ask_chat(FIRST)); /* another chat is being answered */
+        (void)post_to(w, PATH, BOB, ask_chat(FIRST)); /* another chat is being answered */
         struct upstream_call *bob = last_call(w);
-        (void)post(w, PATH, headers, ask_follow_up(user, reply));
+        (void)post_to(w, PATH, headers, ask_follow_up(user, reply));
         seconds(w, 2); /* max_hold is over: it is called beside the chat */
         struct upstream_call *call = last_call(w);
         assert_has(model_body(call), user);
@@ -477,10 +460,10 @@ static void an_older_turn_says_nothing_of_the_newest(void **state)
         snprintf(headers, sizeof headers, ANN "X-OpenWebUI-Chat-Id: c%u\r\n", i);
         const char *turns[] = {user, reply, "And more?", NULL};
         const char *first[] = {user, NULL};
-        (void)post(w, PATH, headers, ask_chat(first));
+        (void)post_to(w, PATH, headers, ask_chat(first));
         seconds(w, 0.2);
         model_answer_cached(last_call(w), reply, 500, -1);
-        (void)post(w, PATH, headers, ask_tags(user, reply));
+        (void)post_to(w, PATH, headers, ask_tags(user, reply));
         seconds(w, 0.5);
         chat(w, headers, turns, "No more than that.");
         struct upstream_call *call = last_call(w);
@@ -509,8 +492,8 @@ static void a_title_is_bound_though_another_state_is_off(void **state)
         model_answer_cached(task(w, headers, ask_follow_up(user, reply)), FOLLOW_UPS, 900, 0);
         seconds(w, 1);
     }
-    (void)post(w, PATH, CHAT_1, ask_title(USER, ""));
-    (void)post(w, PATH, CHAT_1, ask_chat(FIRST));
+    (void)post_to(w, PATH, CHAT_1, ask_title(USER, ""));
+    (void)post_to(w, PATH, CHAT_1, ask_chat(FIRST));
     seconds(w, 1);
     model_answer_cached(last_call(w), REPLY, 500, -1);
     seconds(w, 6);
@@ -538,7 +521,7 @@ static void a_prompt_s_time_tells_as_well(void **state)
         snprintf(user, sizeof user, "Question %u", i);
         snprintf(reply, sizeof reply, "The answer to that is number %u.", i);
         snprintf(headers, sizeof headers, ANN "X-OpenWebUI-Chat-Id: c%u\r\n", i);
-        (void)post(w, "/api/chat", headers, ask_chat(turns));
+        (void)post_to(w, "/api/chat", headers, ask_chat(turns));
         seconds(w, 0.2);
         model_head(last_call(w), 200, "application/x-ndjson");
         snprintf(line, sizeof line, plain, reply, 700, 100);
@@ -546,8 +529,8 @@ static void a_prompt_s_time_tells_as_well(void **state)
         model_end(last_call(w));
         seconds(w, 3);
         /* the first is of a chat that is not held: it tells how long a token takes */
-        (void)post(w, "/api/chat", i == 0 ? ANN "X-OpenWebUI-Chat-Id: no\r\n" : headers,
-                   ask_follow_up(user, reply));
+        (void)post_to(w, "/api/chat", i == 0 ? ANN "X-OpenWebUI-Chat-Id: no\r\n" : headers,
+                      ask_follow_up(user, reply));
         seconds(w, 3);
         model_head(last_call(w), 200, "application/x-ndjson");
         snprintf(line, sizeof line, plain, "{\\\"follow_ups\\\": [\\\"Why?\\\"]}", 1000, times[i]);
@@ -575,7 +558,7 @@ static void chats_that_begin_otherwise_are_not_certain(void **state)
     for (unsigned i = 0; i < 3; i++) {
         snprintf(head, sizeof head, headers, i);
         snprintf(body, sizeof body, form, 2 * i, "");
-        (void)post(w, PATH, head, body);
+        (void)post_to(w, PATH, head, body);
         seconds(w, 0.2);
         model_answer_cached(last_call(w), REPLY, 500, -1);
         seconds(w, 3);
@@ -584,7 +567,7 @@ static void chats_that_begin_otherwise_are_not_certain(void **state)
         assert_int_equal(strstr(model_body(call), "o'clock") != NULL, i < 2);
         model_answer_cached(call, FOLLOW_UPS, 800, 500);
         snprintf(body, sizeof body, form, 2 * i + 1, more);
-        (void)post(w, PATH, head, body);
+        (void)post_to(w, PATH, head, body);
         seconds(w, 0.2);
         snprintf(because, sizeof because, "Because of %u.", i);
         model_answer_cached(last_call(w), because, 500, -1);
@@ -602,7 +585,7 @@ static void what_would_not_fit_the_context_is_asked_as_it_came(void **state)
 {
     (void)state;
     struct world *w = world_begin(CHAT);
-    (void)post(w, PATH, CHAT_1, ask_chat(FIRST));
+    (void)post_to(w, PATH, CHAT_1, ask_chat(FIRST));
     seconds(w, 0.2);
     model_answer_cached(last_call(w), REPLY, 2000, -1); /* 2,020 tokens are known to fit: 2,048 */
     seconds(w, 3);

@@ -12,23 +12,6 @@ static const char *const SECOND[] = {"What is a daemon?", REPLY, "And a unit?", 
 static const char *const ON[] = {"upstream.default.rewarm=on", NULL};
 static const char *const AUTO[] = {"upstream.default.rewarm=auto", NULL};
 
-static struct client *post(struct world *w, const char *path, const char *body)
-{
-    struct client *c = client_open(w);
-    client_post(c, path, ANN, body);
-    return c;
-}
-
-static void seconds(struct world *w, double s)
-{
-    world_pass(w, (usec_t)(s * 1e6));
-}
-
-static struct upstream_call *last_call(struct world *w)
-{
-    return model_call(w, model_calls(w) - 1);
-}
-
 static const struct upstream_figures *up(struct world *w)
 {
     return world_figures(w)->upstreams[0];
@@ -40,10 +23,10 @@ static void turn(struct world *w, const char *path, const char *const *texts, do
     static unsigned serial;
     char reply[32];
     snprintf(reply, sizeof reply, "Reply number %u", ++serial);
-    (void)post(w, path, ask_chat(texts));
+    (void)post_to(w, path, ANN, ask_chat(texts));
     seconds(w, token);
     model_answer(last_call(w), REPLY);
-    (void)post(w, path, ask_follow_up(texts[0], reply));
+    (void)post_to(w, path, ANN, ask_follow_up(texts[0], reply));
     seconds(w, 4); /* settle, and what a slow server adds to it */
     assert_has(model_body(last_call(w)), "follow-up");
     model_answer(last_call(w), "{\"follow_ups\": [\"Why?\"]}");
@@ -107,7 +90,7 @@ static void it_brings_the_conversation_back_to_its_slot(void **state)
         if (ends) {
             model_answer(last_call(w), "x");
         } else {
-            (void)post(w, "/v1/chat/completions", ask_query("weather"));
+            (void)post(w, ANN, ask_query("weather"));
             assert_true(model_aborted(model_call(w, 2)));
         }
         assert_int_equal(prefix_is_held(server, model, 1), ends);
@@ -125,7 +108,7 @@ static void it_gives_way_to_everything(void **state)
         struct upstream_call *warm = model_call(w, 2);
         assert_true(model_open(warm));
         seconds(w, 1);
-        (void)post(w, "/v1/chat/completions",
+        (void)post(w, ANN,
                    what == 0   ? ask_chat(SECOND)
                    : what == 1 ? ask_title("Something", "else")
                                : ask_query("weather"));
@@ -138,7 +121,7 @@ static void it_gives_way_to_everything(void **state)
         assert_int_equal(model_calls(w), what == 0 ? 4 : 5);
         if (what > 0) {
             assert_has(model_body(last_call(w)), "\"max_tokens\":1}");
-            (void)post(w, "/v1/chat/completions", ask_title("Another", "one"));
+            (void)post(w, ANN, ask_title("Another", "one"));
             assert_true(model_aborted(model_call(w, 4)));
             model_answer(last_call(w), "{\"title\": \"x\"}");
             seconds(w, 600);
@@ -168,19 +151,19 @@ static void what_tasks_cost_the_next_turn_is_counted(void **state)
     (void)state;
     static const char *const sets[] = {"tasks.settle=0", NULL};
     struct world *w = world_begin(sets);
-    (void)post(w, "/v1/chat/completions", ask_chat(FIRST));
+    (void)post(w, ANN, ask_chat(FIRST));
     answer_with_timings(last_call(w), 100, 0);
     seconds(w, 5);
-    (void)post(w, "/v1/chat/completions", ask_chat(SECOND));
+    (void)post(w, ANN, ask_chat(SECOND));
     answer_with_timings(last_call(w), 20, 180);
     assert_int_equal(up(w)->turn_tokens_alone, 200);
     assert_int_equal(up(w)->turn_cached_alone, 180);
     seconds(w, 5);
-    (void)post(w, "/v1/chat/completions", ask_follow_up("x", "Another reply here"));
+    (void)post(w, ANN, ask_follow_up("x", "Another reply here"));
     seconds(w, 1);
     model_answer(last_call(w), "{\"follow_ups\": [\"Why?\"]}");
     seconds(w, 5);
-    (void)post(w, "/v1/chat/completions", ask_chat(SECOND));
+    (void)post(w, ANN, ask_chat(SECOND));
     answer_with_timings(last_call(w), 299, 1);
     assert_int_equal(up(w)->turn_tokens_after_tasks, 300);
     assert_int_equal(up(w)->turn_cached_after_tasks, 1);
@@ -192,11 +175,11 @@ static void without_tasks_there_is_nothing_to_bring_back(void **state)
 {
     (void)state;
     struct world *w = world_begin(ON);
-    (void)post(w, "/v1/chat/completions", ask_chat(FIRST));
+    (void)post(w, ANN, ask_chat(FIRST));
     model_answer(last_call(w), REPLY);
     seconds(w, 600);
     assert_int_equal(model_calls(w), 1);
-    (void)post(w, "/v1/chat/completions", ask_chat(SECOND));
+    (void)post(w, ANN, ask_chat(SECOND));
     seconds(w, 0.2);
     model_answer(last_call(w), REPLY);
     assert_int_equal(up(w)->token_alone.count, 1);

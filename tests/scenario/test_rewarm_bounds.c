@@ -10,18 +10,6 @@ static const char *const FIRST[] = {"What is a daemon?", NULL};
 static const char *const SECOND[] = {"What is a daemon?", REPLY, "And a unit?", NULL};
 static const char *const ON[] = {"tasks.retry_shape=0", "upstream.default.rewarm=on", NULL};
 
-static struct client *post(struct world *w, const char *body)
-{
-    struct client *c = client_open(w);
-    client_post(c, "/v1/chat/completions", ANN, body);
-    return c;
-}
-
-static void seconds(struct world *w, double s)
-{
-    world_pass(w, (usec_t)(s * 1e6));
-}
-
 static void answer(struct world *w, size_t i)
 {
     model_answer(model_call(w, i), REPLY);
@@ -32,9 +20,9 @@ static void answer(struct world *w, size_t i)
 static struct world *warm_world(void)
 {
     struct world *w = world_begin(ON);
-    (void)post(w, ask_chat(FIRST));
+    (void)post(w, ANN, ask_chat(FIRST));
     answer(w, 0);
-    (void)post(w, ask_follow_up("x", REPLY));
+    (void)post(w, ANN, ask_follow_up("x", REPLY));
     seconds(w, 1);
     answer(w, 1);
     seconds(w, 1);
@@ -46,10 +34,10 @@ static void not_beside_what_runs_or_waits(void **state)
 {
     (void)state;
     struct world *w = world_begin(ON);
-    (void)post(w, ask_chat(FIRST));
+    (void)post(w, ANN, ask_chat(FIRST));
     answer(w, 0);
-    (void)post(w, ask_follow_up("x", REPLY));
-    (void)post(w, ask_title("x", REPLY));
+    (void)post(w, ANN, ask_follow_up("x", REPLY));
+    (void)post(w, ANN, ask_title("x", REPLY));
     seconds(w, 5);
     assert_int_equal(model_calls(w), 2);
     answer(w, 1);
@@ -85,7 +73,7 @@ static void it_is_aborted_before_the_chat_is_sent(void **state)
     size_t order[3] = {0}; /* when it was aborted, when a call began, how many were noted */
     struct world *w = warm_world();
     world_script(w, &(struct model_script){note_begin, note_abort, order});
-    (void)post(w, ask_chat(SECOND));
+    (void)post(w, ANN, ask_chat(SECOND));
     world_script(w, NULL);
     assert_int_equal(order[0], 1);
     assert_int_equal(order[1], 2);

@@ -21,11 +21,6 @@ static const char *path_of(struct world *w, struct upstream_call *call)
     return path;
 }
 
-static struct upstream_call *last(struct world *w)
-{
-    return model_call(w, model_calls(w) - 1);
-}
-
 static const char *url_set(const char *upstream, const char *url)
 {
     static char sets[2][256];
@@ -64,8 +59,8 @@ static void a_chat_and_a_task_go_under_the_clients_own_path(void **state)
         struct world *w = world_begin(sets);
         struct client *c = client_open(w);
         client_post(c, rows[i].path, "", ask_title("How are you?", "Fine."));
-        assert_string_equal(path_of(w, last(w)), rows[i].goes_to);
-        model_answer(last(w), "{\"title\": \"Greeting\"}");
+        assert_string_equal(path_of(w, last_call(w)), rows[i].goes_to);
+        model_answer(last_call(w), "{\"title\": \"Greeting\"}");
         assert_has(client_reply(c),
                    "X-Lull-Task: title\r\nCache-Status: lull; fwd=miss; stored\r\n");
         client_clear(c);
@@ -73,9 +68,9 @@ static void a_chat_and_a_task_go_under_the_clients_own_path(void **state)
         assert_has(client_reply(c), "Cache-Status: lull; hit; ");
         client_clear(c);
         client_post(c, rows[i].path, "", ask_chat(hello));
-        assert_string_equal(path_of(w, last(w)), rows[i].goes_to);
+        assert_string_equal(path_of(w, last_call(w)), rows[i].goes_to);
         assert_int_equal(world_figures(w)->server.chat_requests, 1);
-        model_answer(last(w), "Hi");
+        model_answer(last_call(w), "Hi");
         world_end(w);
     }
 }
@@ -107,8 +102,8 @@ static void a_task_sent_elsewhere_goes_under_the_urls_path(void **state)
             struct client *c = client_open(w);
             client_post(c, "/openai/v1/chat/completions?secret=1", "",
                         ask_title("How are you?", "Fine."));
-            assert_string_equal(path_of(w, last(w)), want);
-            model_answer(last(w), "{\"title\": \"Greeting\"}");
+            assert_string_equal(path_of(w, last_call(w)), want);
+            model_answer(last_call(w), "{\"title\": \"Greeting\"}");
             assert_has(client_reply(c), "stored");
             world_end(w);
         }
@@ -133,11 +128,12 @@ static void a_fallback_goes_under_the_path_of_its_own_upstream(void **state)
         struct world *w = world_begin(i == 0 ? away : home);
         struct client *c = client_open(w);
         client_post(c, path, "", ask_title("How are you?", "Fine."));
-        model_break(last(w), true);
-        model_break(last(w), true);
+        model_break(last_call(w), true);
+        model_break(last_call(w), true);
         world_pass(w, 0);
-        assert_string_equal(path_of(w, last(w)), i == 0 ? "/v1beta/openai/chat/completions" : path);
-        model_answer(last(w), "{\"title\": \"Greeting\"}");
+        assert_string_equal(path_of(w, last_call(w)),
+                            i == 0 ? "/v1beta/openai/chat/completions" : path);
+        model_answer(last_call(w), "{\"title\": \"Greeting\"}");
         assert_has(client_reply(c), "detail=fallback");
         world_end(w);
     }
@@ -173,7 +169,7 @@ static void a_comparison_goes_under_the_urls_path(void **state)
     struct client *c = client_open(w);
     bool ended = false;
     client_post(c, "/v1/chat/completions", "", ask_title("How are you?", "Fine."));
-    model_answer(last(w), "{\"title\": \"Greeting\"}");
+    model_answer(last_call(w), "{\"title\": \"Greeting\"}");
     world_pass(w, 0);
     cache_flush(world_cache(w));
     world_pass(w, 0);
@@ -188,8 +184,8 @@ static void a_comparison_goes_under_the_urls_path(void **state)
                                 .yes = true};
     assert_non_null(compare_start(world_compare(w), &spec, &events, &ended));
     world_pass(w, 0);
-    assert_string_equal(path_of(w, last(w)), "/v1beta/openai/chat/completions");
-    model_answer(last(w), "{\"title\": \"Greeting\"}");
+    assert_string_equal(path_of(w, last_call(w)), "/v1beta/openai/chat/completions");
+    model_answer(last_call(w), "{\"title\": \"Greeting\"}");
     world_pass(w, 0);
     assert_true(ended);
     world_end(w);
@@ -206,15 +202,15 @@ static void a_rewarm_goes_where_its_chat_went(void **state)
     struct client *chat = client_open(w);
     struct client *task = client_open(w);
     client_post(chat, path, "", ask_chat(hello));
-    model_answer(last(w), "A daemon is a program without a terminal.");
+    model_answer(last_call(w), "A daemon is a program without a terminal.");
     client_post(task, path, "", ask_follow_up(hello[0], "A daemon is a program."));
     world_pass(w, 4 * USEC_PER_S);
-    model_answer(last(w), "{\"follow_ups\": [\"Why?\"]}");
+    model_answer(last_call(w), "{\"follow_ups\": [\"Why?\"]}");
     world_pass(w, 2 * USEC_PER_S);
     assert_int_equal(model_calls(w), 3);
-    assert_has(model_body(last(w)), "\"max_tokens\":1");
-    assert_string_equal(path_of(w, last(w)), "/base/openai/v1/chat/completions?q=1");
-    model_answer(last(w), "x");
+    assert_has(model_body(last_call(w)), "\"max_tokens\":1");
+    assert_string_equal(path_of(w, last_call(w)), "/base/openai/v1/chat/completions?q=1");
+    model_answer(last_call(w), "x");
     world_end(w);
 }
 
@@ -253,14 +249,14 @@ static void a_deployment_of_azure_is_passed_on(void **state)
     client_post(c, path, "X-OpenWebUI-Task: title_generation\r\n",
                 ask_title("How are you?", "Fine."));
     world_pass(w, 30 * USEC_PER_S);
-    assert_string_equal(path_of(w, last(w)), path);
-    assert_string_equal(model_body(last(w)), ask_title("How are you?", "Fine."));
-    model_answer(last(w), "{\"title\": \"Greeting\"}");
+    assert_string_equal(path_of(w, last_call(w)), path);
+    assert_string_equal(model_body(last_call(w)), ask_title("How are you?", "Fine."));
+    model_answer(last_call(w), "{\"title\": \"Greeting\"}");
     assert_has(client_reply(c), "Cache-Status: lull; fwd=bypass; detail=not-assembled\r\n");
     client_clear(c);
     client_post(c, path, "", ask_chat(hello));
     assert_int_equal(world_figures(w)->server.chat_requests, 1);
-    model_answer(last(w), "Hi");
+    model_answer(last_call(w), "Hi");
     world_end(w);
 }
 
@@ -274,20 +270,20 @@ static void a_header_that_is_still_a_template_is_absent(void **state)
     struct world *w = world_begin(sets);
     struct client *c = client_open(w);
     client_post(c, "/v1/chat/completions", literal, ask_title("How are you?", "Fine."));
-    model_answer(last(w), "{\"title\": \"Greeting\"}");
+    model_answer(last_call(w), "{\"title\": \"Greeting\"}");
     assert_has(client_reply(c), "X-Lull-Task: title\r\n"); /* by its text */
     assert_has(client_reply(c), "detail=no-user");
-    assert_has(model_headers(last(w)), "X-OpenWebUI-User-Id: {{USER_ID}}\n"); /* passed on */
+    assert_has(model_headers(last_call(w)), "X-OpenWebUI-User-Id: {{USER_ID}}\n"); /* passed on */
     client_clear(c);
     client_post(c, "/v1/chat/completions",
                 "X-OpenWebUI-User-Id:  u-{{ USER_ID }} \r\nX-OpenWebUI-User-Id: ann\r\n",
                 ask_title("How are you?", "Fine."));
-    model_answer(last(w), "{\"title\": \"Greeting\"}");
+    model_answer(last_call(w), "{\"title\": \"Greeting\"}");
     assert_has(client_reply(c), "fwd=miss; stored"); /* the second line has a value */
     client_clear(c);
     client_post(c, "/v1/chat/completions", "X-OpenWebUI-User-Id: {{a}\r\n",
                 ask_title("How are you?", "Fine."));
-    model_answer(last(w), "{\"title\": \"Greeting\"}");
+    model_answer(last_call(w), "{\"title\": \"Greeting\"}");
     assert_has(client_reply(c), "fwd=miss; stored"); /* an id like any other */
     world_end(w);
 }
@@ -366,7 +362,7 @@ static void a_repeated_head_is_read_by_the_new_settings(void **state)
     struct client *c = client_open(w);
     const char *body = ask_title("How are you?", "Fine.");
     client_post(c, "/v1/chat/completions", headers, body);
-    model_answer(last(w), "{\"title\": \"Greeting\"}");
+    model_answer(last_call(w), "{\"title\": \"Greeting\"}");
     client_clear(c);
     client_post(c, "/v1/chat/completions", headers, body);
     assert_has(client_reply(c), "Cache-Status: lull; hit; ");
@@ -408,7 +404,7 @@ static void asked_and_stored(struct world *w, struct client *c, const char *body
 {
     client_clear(c);
     client_post(c, "/v1/chat/completions", "", body);
-    model_answer(last(w), "{\"title\": \"Greeting\"}");
+    model_answer(last_call(w), "{\"title\": \"Greeting\"}");
     assert_has(client_reply(c), "fwd=miss; stored\r\n");
     assert_true(is_stored_exactly(w, body));
 }
@@ -445,7 +441,7 @@ static void a_repeated_via_is_read_each_time(void **state)
     const char *body = ask_title("How are you?", "Fine.");
     snprintf(headers, sizeof headers, "Via: 1.1 lull-0123.1\r\n");
     client_post(c, "/v1/chat/completions", headers, body);
-    model_answer(last(w), "{\"title\": \"Greeting\"}");
+    model_answer(last_call(w), "{\"title\": \"Greeting\"}");
     client_clear(c);
     client_post(c, "/v1/chat/completions", headers, body);
     assert_has(client_reply(c), "Cache-Status: lull; hit; ");
@@ -469,7 +465,7 @@ static void a_repeated_head_of_a_page_gets_no_key(void **state)
     for (size_t i = 0; i < 2; i++) {
         client_clear(c);
         client_post(c, "/v1/chat/completions", headers, ask_chat(hello));
-        model_answer(last(w), "Hi");
+        model_answer(last_call(w), "Hi");
         assert_has(client_reply(c), "HTTP/1.1 200 ");
     }
     world_reload(w, lent);

@@ -14,13 +14,6 @@ static const char T3[] = "How do I write a small daemon in C with";
 static const char SAID[] = "{\"text\": \" in C with libevent\"}";
 static const char THROUGH[] = "Cache-Status: lull; hit; detail=type-through\r\n";
 
-static struct client *post(struct world *w, const char *headers, const char *body)
-{
-    struct client *c = client_open(w);
-    client_post(c, "/v1/chat/completions", headers, body);
-    return c;
-}
-
 static struct client *complete(struct world *w, const char *headers, const char *text)
 {
     return post(w, headers, ask_autocomplete(text));

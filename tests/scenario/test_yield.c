@@ -12,25 +12,8 @@
 static const char *const FIRST[] = {"What is a daemon?", NULL};
 static const char *const SECOND[] = {"What is a daemon?", REPLY, "And a unit?", NULL};
 
-static struct client *post(struct world *w, const char *headers, const char *body)
-{
-    struct client *c = client_open(w);
-    client_post(c, "/v1/chat/completions", headers, body);
-    return c;
-}
-
 /* `settle`, and what a slow server adds to it at most. */
 static const double SETTLED = 4;
-
-static void seconds(struct world *w, double s)
-{
-    world_pass(w, (usec_t)(s * 1e6));
-}
-
-static struct upstream_call *last_call(struct world *w)
-{
-    return model_call(w, model_calls(w) - 1);
-}
 
 static void answer_chat(struct upstream_call *call)
 {

@@ -17,23 +17,6 @@
 static const char *const FIRST[] = {"What is a daemon?", NULL};
 static const char *const SECOND[] = {"What is a daemon?", REPLY, "And a unit?", NULL};
 
-static struct client *post(struct world *w, const char *headers, const char *body)
-{
-    struct client *c = client_open(w);
-    client_post(c, "/v1/chat/completions", headers, body);
-    return c;
-}
-
-static void seconds(struct world *w, double s)
-{
-    world_pass(w, (usec_t)(s * 1e6));
-}
-
-static struct upstream_call *last_call(struct world *w)
-{
-    return model_call(w, model_calls(w) - 1);
-}
-
 static void answer(struct world *w)
 {
     model_answer(last_call(w), "{\"title\": \"Daemons\", \"queries\": [], \"follow_ups\": []}");

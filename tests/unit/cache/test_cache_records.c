@@ -1,37 +1,19 @@
 /* test_cache_records.c: answers by fingerprint, on a real store: what is pending, what is
  * committed, and what must never be served.
  */
-#include "support/check.h"
-
-#include "path/cache/cache_priv.h"
+#include "unit/cache/cache_support.h"
 
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/resource.h>
 
-static char dir[64];
-static struct loop *loop;
 static uint64_t removed;
 static int dones;
 
-static int setup(void **state)
+static int setup_counts(void **state)
 {
-    (void)state;
-    snprintf(dir, sizeof dir, "/tmp/lull-cache-XXXXXX");
-    loop = loop_create();
     removed = 0;
     dones = 0;
-    return mkdtemp(dir) == NULL;
-}
-
-static int teardown(void **state)
-{
-    char command[256];
-    (void)state;
-    loop_destroy(loop);
-    snprintf(command, sizeof command, "rm -rf '%s'", dir);
-    return system(command) == 0 ? 0 : -1;
+    return setup(state);
 }
 
 static struct cache *begin(bool keep_requests)
@@ -611,7 +593,7 @@ static void an_answer_and_its_exact_key_are_one_record(void **state)
         assert_int_equal(table_of(c, raw), rows[i].table);
         assert_int_equal(c->pending.bytes, 0);
         cache_destroy(c);
-        assert_int_equal(teardown(NULL) + setup(NULL), 0);
+        assert_int_equal(teardown(NULL) + setup_counts(NULL), 0);
     }
 }
 
@@ -648,7 +630,7 @@ static void an_exact_key_does_not_lead_to_an_answer_that_was_replaced(void **sta
         cache_release(c);
         assert_int_equal(cache_stats(c).errors, 0);
         cache_destroy(c);
-        assert_int_equal(teardown(NULL) + setup(NULL), 0);
+        assert_int_equal(teardown(NULL) + setup_counts(NULL), 0);
     }
 }
 
@@ -811,7 +793,7 @@ static void a_directory_in_use_means_no_cache_and_no_failure(void **state)
     cache_destroy(first);
 }
 
-#define CACHE_TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define CACHE_TEST(test) cmocka_unit_test_setup_teardown(test, setup_counts, teardown)
 
 int main(void)
 {

@@ -1,31 +1,7 @@
 /* test_cache_room.c: what an answer costs in the data file, with its exact record. */
-#include "support/check.h"
+#include "unit/cache/cache_support.h"
 
-#include "path/cache/cache_priv.h"
-
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/stat.h>
-
-static char dir[64];
-static struct loop *loop;
-
-static int setup(void **state)
-{
-    (void)state;
-    snprintf(dir, sizeof dir, "/tmp/lull-cache-XXXXXX");
-    loop = loop_create();
-    return mkdtemp(dir) == NULL;
-}
-
-static int teardown(void **state)
-{
-    char command[256];
-    (void)state;
-    loop_destroy(loop);
-    snprintf(command, sizeof command, "rm -rf '%s'", dir);
-    return system(command) == 0 ? 0 : -1;
-}
 
 static struct cache *begin(int64_t max_size, bool keep_requests)
 {

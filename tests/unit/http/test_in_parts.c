@@ -3,6 +3,7 @@
  */
 #include "support/check.h"
 #include "support/crowd.h"
+#include "support/no_events.h"
 
 #include "lull/http/server.h"
 
@@ -46,12 +47,6 @@ static void on_request(struct http_conn *c, void *ctx)
     http_reply_begin(c, 200, SPAN_NONE, NULL, 0, LONG);
     assert_false(http_reply_data(c, span_make(body, LONG)));
     free(body);
-}
-
-static void no_event(struct http_conn *c, void *ctx)
-{
-    (void)c;
-    (void)ctx;
 }
 
 static size_t requests(struct world *w)

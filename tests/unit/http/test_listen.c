@@ -1,5 +1,6 @@
 /* test_listen.c: where a server listens, what it says where it cannot, and what is left behind. */
 #include "support/check.h"
+#include "support/no_events.h"
 
 #include "lull/base/loop.h"
 #include "lull/base/os.h"
@@ -18,19 +19,6 @@ struct world {
     struct http_server *server;
     char folder[64];
 };
-
-static void no_event(struct http_conn *c, void *ctx)
-{
-    (void)c;
-    (void)ctx;
-}
-
-static void no_piece(struct http_conn *c, struct span piece, void *ctx)
-{
-    (void)c;
-    (void)piece;
-    (void)ctx;
-}
 
 static struct http_server *new_server(struct loop *loop)
 {

@@ -2,6 +2,7 @@
  * server is one packet to the client; over a stream with little room heads and pieces leave in parts.
  */
 #include "support/check.h"
+#include "support/no_events.h"
 
 #include "lull/base/loop.h"
 #include "lull/http/server.h"
@@ -56,19 +57,6 @@ static void on_request(struct http_conn *c, void *ctx)
     http_reply_begin(c, 200, SPAN_NONE, &field, w->blank > 0 ? 1 : 0, w->length);
     free(blank);
     act(w, w->what);
-}
-
-static void no_event(struct http_conn *c, void *ctx)
-{
-    (void)c;
-    (void)ctx;
-}
-
-static void no_piece(struct http_conn *c, struct span piece, void *ctx)
-{
-    (void)c;
-    (void)piece;
-    (void)ctx;
 }
 
 static void stop(void *ctx)
