@@ -4,6 +4,8 @@
  */
 #include "app/app_priv.h"
 
+#include "lull/path/store/store.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,19 +16,23 @@ enum { SAID_MAX = 1024 };
 
 /* ---- the data directory ---- */
 
-/* The nearest folder above path that is there, into out. */
-static void existing_parent(const char *path, char *out, size_t size)
+/* The nearest folder above path that is there, into out. false: out is a link that leads nowhere. */
+static bool existing_parent(const char *path, char *out, size_t size)
 {
     struct stat st;
     snprintf(out, size, "%s", path);
     while (stat(out, &st) != 0) {
+        if (lstat(out, &st) == 0) {
+            return false;
+        }
         char *slash = strrchr(out, '/');
         if (slash == NULL) {
             snprintf(out, size, ".");
-            return;
+            break;
         }
         slash[slash == out ? 1 : 0] = '\0';
     }
+    return true;
 }
 
 bool app_data_dir_usable(const char *dir, char *why, size_t why_size)
@@ -47,8 +53,14 @@ bool app_data_dir_usable(const char *dir, char *why, size_t why_size)
                  (unsigned)geteuid(), dir);
         return false;
     }
-    existing_parent(dir, parent, sizeof parent);
-    if (status != 0 && access(parent, W_OK | X_OK) != 0) {
+    if (status == 0) {
+        return store_files_usable(dir, why, why_size);
+    }
+    if (!existing_parent(dir, parent, sizeof parent)) {
+        snprintf(why, why_size, "%s cannot be made: %s is a link that leads nowhere", dir, parent);
+        return false;
+    }
+    if (access(parent, W_OK | X_OK) != 0) {
         snprintf(why, why_size, "%s cannot be made; try: mkdir -p %s && chown %u %s", dir, dir,
                  (unsigned)geteuid(), dir);
         return false;

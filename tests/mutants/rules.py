@@ -963,6 +963,14 @@ mutant(R, "another format keeps the notes", "sidecar/path/store/store.c", "     
        ("unit.store.test_store_faults",))
 mutant(R, "what was not on the disk is set aside after another boot", FILES, "strcmp(was, now) != 0) {", "now[0] == 0) {",
        ("unit.store.test_store_faults",))
+mutant(R, "a lock file without blocks has them before it is written to", FILES, "if (errnum == 0 && st.st_blocks == 0) {",
+       "if (errnum == 0 && st.st_blocks < 0) {", ("unit.store.test_store_faults",))
+mutant(R, "files of the store that cannot be written are seen by a check", FILES, "if (!S_ISREG(st.st_mode)) {\n            snprintf(why, why_size, \"%s is no file\", path);",
+       "if (st.st_size < 0) {\n            snprintf(why, why_size, \"%s is no file\", path);", ("unit.app.test_check",))
+mutant(R, "files of another user are seen by a check", FILES, "if (access(path, R_OK | W_OK) != 0) {",
+       "if (access(path, R_OK | W_OK) > 0) {", ("unit.app.test_check",))
+mutant(R, "a link that leads nowhere is no folder to make one in", "sidecar/app/check.c", "if (lstat(out, &st) == 0) {",
+       "if (lstat(out, &st) == 0 && st.st_size < 0) {", ("unit.app.test_check",))
 mutant(R, "an open file that is not synced has a mark", FILES, "if (s->options.sync || !os_boot_id(",
        "if (!s->options.sync || !os_boot_id(", ("unit.store.test_store_faults",))
 USERS = ("scenario.test_model_time", "scenario.test_hour", "scenario.test_flight", "scenario.test_compare", "scenario.test_failure",

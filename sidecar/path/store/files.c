@@ -58,18 +58,39 @@ const char *files_reason(int code)
     }
 }
 
-/* Writes into why that the directory cannot be written, and what helps. */
-static enum err explain_errno(const struct store *s, int errnum, char *why, size_t why_size)
+enum err files_explain(const char *dir, int errnum, char *why, size_t why_size)
 {
     if (errnum == ENOSPC || errnum == EDQUOT) {
         snprintf(why, why_size, "%s", files_reason(errnum));
     } else if (errnum == EROFS) {
-        snprintf(why, why_size, "%s cannot be written: %s", s->dir, files_reason(errnum));
+        snprintf(why, why_size, "%s cannot be written: %s", dir, files_reason(errnum));
     } else {
-        snprintf(why, why_size, "%s cannot be written (%s); try: chown -R %u %s", s->dir,
-                 strerror(errnum), (unsigned)geteuid(), s->dir);
+        snprintf(why, why_size, "%s cannot be written (%s); try: chown -R %u %s", dir,
+                 strerror(errnum), (unsigned)geteuid(), dir);
     }
     return err_from_errno(errnum);
+}
+
+bool store_files_usable(const char *dir, char *why, size_t why_size)
+{
+    static const char *const names[] = {"data.mdb", "lock.mdb", "lull.lock"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        char path[4200];
+        struct stat st;
+        path_of(path, sizeof path, dir, names[i]);
+        if (stat(path, &st) != 0) {
+            continue;
+        }
+        if (!S_ISREG(st.st_mode)) {
+            snprintf(why, why_size, "%s is no file", path);
+            return false;
+        }
+        if (access(path, R_OK | W_OK) != 0) {
+            (void)files_explain(dir, errno, why, why_size);
+            return false;
+        }
+    }
+    return true;
 }
 
 enum err files_lock_failed(const char *dir, int errnum, const char *pid, char *why, size_t why_size)
@@ -90,7 +111,7 @@ static enum err take_lock(struct store *s, char *why, size_t why_size)
     path_of(path, sizeof path, s->dir, "lull.lock");
     s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (s->lock_fd < 0) {
-        return explain_errno(s, errno, why, why_size);
+        return files_explain(s->dir, errno, why, why_size);
     }
     if (flock(s->lock_fd, LOCK_EX | LOCK_NB) != 0) {
         int errnum = errno;
@@ -128,7 +149,7 @@ enum err files_prepare(struct store *s, char *why, size_t why_size)
     struct stat st;
     enum err e = os_mkdirs(s->dir, 0700);
     if (e == ERR_FULL) {
-        return explain_errno(s, ENOSPC, why, why_size);
+        return files_explain(s->dir, ENOSPC, why, why_size);
     }
     if (e != ERR_OK) {
         snprintf(why, why_size, "%s cannot be made (%s); try: mkdir -p %s && chown %u %s", s->dir,
@@ -193,6 +214,28 @@ bool files_too_short(const struct store *s)
     MDB_stat shape;
     size_t page = mdb_env_stat(s->env, &shape) == 0 ? shape.ms_psize : STORE_PAGE;
     return (uint64_t)st.st_size < ((uint64_t)info.me_last_pgno + 1) * page;
+}
+
+/* LMDB gives lock.mdb a length and no blocks, and writes to it through a map: on a full disk that is a
+ * SIGBUS and no error. So the blocks are taken before. A file that has none is new, or was left by
+ * such a signal. */
+int files_reserve_lock(const struct store *s)
+{
+    enum { LOCK_BYTES = 8192 }; /* for the 126 readers that LMDB provides for */
+    static const char zeros[LOCK_BYTES];
+    char path[4200];
+    struct stat st;
+    path_of(path, sizeof path, s->dir, "lock.mdb");
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    int errnum = fd < 0 || fstat(fd, &st) != 0 ? errno : 0;
+    if (errnum == 0 && st.st_blocks == 0) {
+        ssize_t n = pwrite(fd, zeros, sizeof zeros, 0);
+        errnum = n < 0 ? errno : n < LOCK_BYTES ? ENOSPC : 0;
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    return errnum;
 }
 
 /* ---- data.mdb itself ---- */

@@ -39,7 +39,8 @@ static int open_env(struct store *s)
     }
     mdb_env_set_maxdbs(s->env, 8);
     mdb_env_set_mapsize(s->env, STORE_PAGE); /* LMDB raises it to what the file has */
-    rc = mdb_env_open(s->env, s->dir, flags, 0600);
+    rc = files_reserve_lock(s);
+    rc = rc == 0 ? mdb_env_open(s->env, s->dir, flags, 0600) : rc;
     return rc == 0 ? mdb_env_set_mapsize(s->env, first_map_size(s)) : rc; /* its pages are known */
 }
 

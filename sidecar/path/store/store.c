@@ -179,6 +179,8 @@ enum err store_open(const struct store_options *options, struct store **out, cha
         enum err failed = store_error(rc);
         if (failed == ERR_FULL) {
             snprintf(why, why_size, "%s", files_reason(rc));
+        } else if (failed == ERR_PERM) {
+            (void)files_explain(s->dir, rc, why, why_size);
         } else {
             snprintf(why, why_size, "%s cannot be used: %s", s->dir, files_reason(rc));
         }

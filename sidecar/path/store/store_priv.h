@@ -175,6 +175,8 @@ enum err files_lock_failed(const char *dir, int errnum, const char *pid, char *w
                            size_t why_size);
 /* A sentence for a code of LMDB or an errno. */
 const char *files_reason(int code);
+/* Writes into why that the directory cannot be written, and what helps. */
+enum err files_explain(const char *dir, int errnum, char *why, size_t why_size);
 /* See store_options.crash_mark. */
 void files_install_crash_mark(const char *dir);
 /* The address of the map whose faults leave a mark; 0: none. */
@@ -182,6 +184,8 @@ void files_guard_map(uintptr_t map, size_t size);
 /* The file `unsynced` (see the head of files.c): written unless every commit is synced; removed. */
 void files_mark_open(const struct store *s);
 void files_mark_closed(const struct store *s);
+/* Gives lock.mdb the blocks that LMDB writes to, before it is opened; an errno. */
+int files_reserve_lock(const struct store *s);
 /* Whether the file ends before the last page that LMDB uses. */
 bool files_too_short(const struct store *s);
 

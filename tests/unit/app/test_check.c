@@ -108,6 +108,59 @@ static void a_folder_that_cannot_be_written_names_the_remedy(void **state)
     place_remove(&p);
 }
 
+static void a_link_that_leads_nowhere_is_no_place(void **state)
+{
+    static const char *const below[] = {"", "/below"};
+    struct place p;
+    char link[128], why[512], expected[512];
+    (void)state;
+    place_make(&p);
+    snprintf(link, sizeof link, "%s/link", p.folder);
+    assert_int_equal(symlink("nothing", link), 0);
+    for (size_t i = 0; i < sizeof below / sizeof below[0]; i++) {
+        snprintf(p.data, sizeof p.data, "%s%s", link, below[i]);
+        assert_false(app_data_dir_usable(p.data, why, sizeof why));
+        snprintf(expected, sizeof expected, "%s cannot be made: %s is a link that leads nowhere",
+                 p.data, link);
+        assert_string_equal(why, expected);
+    }
+    assert_int_equal(unlink(link), 0);
+    place_remove(&p);
+}
+
+/* The daemon was started by another user once, or data.mdb is something else. */
+static void files_that_cannot_be_written_are_seen(void **state)
+{
+    struct place p;
+    char file[160], why[512], expected[512];
+    (void)state;
+    place_make(&p);
+    assert_int_equal(mkdir(p.data, 0755), 0);
+    snprintf(file, sizeof file, "%s/data.mdb", p.data);
+    assert_int_equal(mkdir(file, 0700), 0);
+    assert_false(app_data_dir_usable(p.data, why, sizeof why));
+    snprintf(expected, sizeof expected, "%s is no file", file);
+    assert_string_equal(why, expected);
+    assert_int_equal(rmdir(file), 0);
+    FILE *f = fopen(file, "w");
+    assert_non_null(f);
+    fclose(f);
+    assert_true(app_data_dir_usable(p.data, why, sizeof why));
+    if (geteuid() == 0) { /* root may write everywhere; access() asks for the real user */
+        assert_int_equal(chown(p.data, OTHER_USER, (gid_t)-1), 0);
+        assert_int_equal(chmod(file, 0600), 0);
+        assert_int_equal(setreuid(OTHER_USER, 0), 0);
+        bool usable = app_data_dir_usable(p.data, why, sizeof why);
+        assert_int_equal(setreuid(0, 0), 0);
+        assert_false(usable);
+        snprintf(expected, sizeof expected, "%s cannot be written (Permission denied); try: chown",
+                 p.data);
+        assert_memory_equal(why, expected, strlen(expected));
+    }
+    assert_int_equal(unlink(file), 0);
+    place_remove(&p);
+}
+
 /* Root checks a configuration that another user, the owner of data_dir, will run. */
 static void a_key_of_another_user_is_a_warning(void **state)
 {
@@ -141,6 +194,8 @@ int main(void)
         cmocka_unit_test(a_folder_that_is_missing_or_empty_is_in_order),
         cmocka_unit_test(a_file_is_no_data_directory),
         cmocka_unit_test(a_folder_that_cannot_be_written_names_the_remedy),
+        cmocka_unit_test(a_link_that_leads_nowhere_is_no_place),
+        cmocka_unit_test(files_that_cannot_be_written_are_seen),
         cmocka_unit_test(a_key_of_another_user_is_a_warning),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

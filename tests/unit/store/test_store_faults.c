@@ -521,6 +521,53 @@ static void a_full_disk_is_called_so(void **state)
     store_close(s);
 }
 
+/* The lock file is written to through a map: a block that the disk does not have would be a SIGBUS. */
+static void a_start_on_a_full_disk_is_refused(void **state)
+{
+    struct store_options o = {
+        .dir = store_dir, .max_size = SIZE, .sync = true, .wake = store_woken};
+    struct store *s = NULL;
+    char why[256] = "";
+    (void)state;
+    if (mount("lull-test", store_dir, "tmpfs", 0, "size=4k") != 0) {
+        print_message("skipped: a tmpfs cannot be mounted here (%s)\n", strerror(errno));
+        skip();
+    }
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(store_open(&o, &s, why, sizeof why), ERR_FULL);
+        assert_string_equal(why, "the disk is full");
+    }
+    assert_int_equal(mount("lull-test", store_dir, "tmpfs", MS_REMOUNT, "size=32m"), 0);
+    s = store_begin(SIZE);
+    put_large(s, 7);
+    assert_int_equal(store_results[1], 0);
+    store_close(s);
+}
+
+/* How long the lock file is before its first hole. */
+static off_t lock_without_hole(const char *path)
+{
+    int fd = open(path, O_RDONLY);
+    assert_true(fd >= 0);
+    off_t at = lseek(fd, 0, SEEK_HOLE);
+    close(fd);
+    return at;
+}
+
+static void the_lock_file_has_its_blocks(void **state)
+{
+    enum { WRITTEN = 8192 };
+    char path[128];
+    (void)state;
+    path_in(path, sizeof path, "lock.mdb");
+    store_close(store_begin(SIZE));
+    assert_true(lock_without_hole(path) >= WRITTEN);
+    assert_int_equal(truncate(path, 0), 0);
+    assert_int_equal(truncate(path, WRITTEN), 0); /* as such a signal leaves it: no blocks */
+    store_close(store_begin(SIZE));
+    assert_true(lock_without_hole(path) >= WRITTEN);
+}
+
 static int unmount_and_teardown(void **state)
 {
     (void)umount2(store_dir, MNT_DETACH);
@@ -808,6 +855,9 @@ int main(void)
         FAULT(what_the_disk_refuses_is_trouble_until_it_takes_data_again),
         cmocka_unit_test_setup_teardown(a_full_disk_is_called_so, store_setup,
                                         unmount_and_teardown),
+        cmocka_unit_test_setup_teardown(a_start_on_a_full_disk_is_refused, store_setup,
+                                        unmount_and_teardown),
+        FAULT(the_lock_file_has_its_blocks),
         FAULT(files_that_are_removed_are_missed),
         FAULT(files_that_come_back_are_not_written_any_more),
         FAULT(keys_out_of_order_are_no_circle),

@@ -53,6 +53,9 @@ struct store_options {
  * where that fails it is replaced. */
 MUST_CHECK enum err store_open(const struct store_options *options, struct store **out, char *why,
                                size_t why_size);
+/* Whether this user may write the store's files in dir, as far as they are there. It opens none: the
+ * store may be in use. false: why says what helps. */
+bool store_files_usable(const char *dir, char *why, size_t why_size);
 /* Commits the queued jobs, calls their `done`, and closes. NULL is fine. */
 void store_close(struct store *s);
 /* For a store that failed: closes and sets the files aside. Queued jobs fail with ERR_IO. */
