@@ -70,6 +70,7 @@ SOFT = (errno.EINTR, errno.EAGAIN, SHORT)
 SOFT_CALLS = ("recv", "read", "send", "write", "accept4", "epoll_wait")
 NEEDED = "malloc recv send accept4 epoll_ctl connect open sync pwrite mmap pthread_create".split()
 SMALL = 64 * 1024
+ADDR_NO_RANDOMIZE = 0x40000  # every daemon has its code in the same places: names for one that dies while it starts
 CONFIG = {"server": "body_timeout = 5s\nheader_timeout = 5s\ndrain_timeout = 5s",
           "tasks": "settle = 0s",
           "more": "[task autocomplete]\ndebounce = off\n[task title]\nfallback = default\nfirst_turn_wait = 0s\n[task emoji]\nupstream = crossed\nmodel = qwen3-8b\n"}
@@ -147,18 +148,29 @@ class Modules:
                      if "fault" not in p and "libasan" not in p)
 
     def names(self, addresses):
+        places = [(path, offset) for path, offset in map(self.place, addresses) if "fault" not in path]
+        lines = code_lines([offset for path, offset in places if path == os.path.realpath(LULLD)])
         out = []
-        for path, offset in map(self.place, addresses):
-            if "fault" in path:
-                continue
-            text = os.path.basename(path)
-            if path == os.path.realpath(LULLD):
-                found = subprocess.run(["addr2line", "-fsipe", path, hex(offset - 1)], check=False,
-                                       capture_output=True, text=True).stdout.strip()
-                text = found.replace("\n", " < ")
+        for path, offset in places:
+            text = lines[offset] if path == os.path.realpath(LULLD) else os.path.basename(path)
             if text != "libc.so.6" and (not out or out[-1] != text):
                 out.append(text)
         return " | ".join(out[:10])
+
+
+CODE_LINES = {}
+
+
+def code_lines(offsets):
+    """For each of these return addresses in lulld the function and its line; lulld's file is read once for those that
+    are new."""
+    fresh = [offset for offset in dict.fromkeys(offsets) if offset not in CODE_LINES]
+    if fresh:
+        found = subprocess.run(["addr2line", "-afsipe", LULLD, *(hex(offset - 1) for offset in fresh)], check=False,
+                               capture_output=True, text=True).stdout
+        texts = re.split(r"^0x[0-9a-f]+: ", found, flags=re.M)[1:]
+        CODE_LINES.update((offset, text.strip().replace("\n", " < ")) for offset, text in zip(fresh, texts, strict=True))
+    return CODE_LINES
 
 
 class World:
@@ -396,7 +408,7 @@ class Torture:
         hit = self.fault.page.hits > 0
         if hit:
             self.failed[call] += 1
-            self.places[call].add((call, how, skip))
+            self.places[call].add(world.modules.chain(self.fault.callers()))
         self.fault.disarm()
         if serving:
             try:
@@ -420,7 +432,7 @@ class Torture:
     def check_refusal(self, where, status):
         log = self.world.lull.log_text().strip()
         if status == -signal.SIGABRT and "broken invariant" in log:
-            self.aborts["start"] += 1
+            self.aborts[self.world.modules.names(self.fault.callers())] += 1
         elif status <= 0 or not log:
             self.problem(where, f"ended with {status}, log {log[-300:]!r}")
         else:
@@ -493,6 +505,7 @@ def main():
     options = arguments()
     chosen = options.scene.split(",") if options.scene else None
     print(f"seed {options.seed}", flush=True)
+    ctypes.CDLL(None).personality(ADDR_NO_RANDOMIZE)
     with tempfile.TemporaryDirectory(prefix="lull-torture-") as folder:
         fault = Fault(folder)
         world = World(environment(fault), folder)
