@@ -94,16 +94,19 @@ static void use_config(struct daemon *d, struct config *fresh)
     d->config = fresh;
 }
 
-/* Errors are lines; the log has one. */
+/* Errors are lines; the log has one, with the first of many. */
 static bool report_refused(const char *what, struct buf *text)
 {
     struct span all = span_trim(buf_span(text));
-    char *line = mem_strndup(all.len > 0 ? all.ptr : "", all.len);
-    for (char *c = line; *c != '\0'; c++) {
-        *c = *c == '\n' ? ';' : *c;
+    char line[4096];
+    size_t len = all.len < sizeof line ? all.len : sizeof line;
+    for (size_t i = 0; i < len; i++) {
+        line[i] = all.ptr[i];
+        if (line[i] == '\n') {
+            line[i] = ';';
+        }
     }
-    log_error("app", "not %s, the old configuration stays: %s", what, line);
-    free(line);
+    log_error("app", "not %s, the old configuration stays: %.*s", what, (int)len, line);
     return false;
 }
 

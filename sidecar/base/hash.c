@@ -6,6 +6,7 @@
 #include "lull/base/ascii.h"
 #include "lull/base/os.h"
 
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -95,9 +96,10 @@ static EVP_MD *sha256;
 static pthread_once_t sha256_once = PTHREAD_ONCE_INIT;
 
 /* Looked up once: EVP_sha256() is looked up by libcrypto in every digest, which costs as much as a
- * digest of 200 bytes. */
+ * digest of 200 bytes. Without memory for its default context libcrypto 3.0 reads through NULL. */
 static void find_sha256(void)
 {
+    (void)mem_have(OSSL_LIB_CTX_get0_global_default());
     sha256 = mem_have(EVP_MD_fetch(NULL, "SHA256", NULL));
 }
 

@@ -8,15 +8,26 @@
 
 /* ---- values ---- */
 
-/* Lines SECTION.KEY=VALUE of the body as a list. */
+enum { LINES_MOST = 1000 };
+
+/* The next line SECTION.KEY=VALUE; false at the end. */
+static bool next_line(struct span *body, struct span *line)
+{
+    while (span_next(body, '\n', line)) {
+        *line = span_trim(*line);
+        if (line->len > 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The lines of the body, and one more than LINES_MOST at most. */
 static struct strings body_lines(struct span body)
 {
-    struct strings lines = {mem_new((body.len + 1) * sizeof *lines.items), 0};
-    for (struct span line; span_next(&body, '\n', &line);) {
-        line = span_trim(line);
-        if (line.len > 0) {
-            lines.items[lines.count++] = mem_strndup(line.ptr, line.len);
-        }
+    struct strings lines = {mem_new((LINES_MOST + 1) * sizeof *lines.items), 0};
+    for (struct span line; lines.count <= LINES_MOST && next_line(&body, &line);) {
+        lines.items[lines.count++] = mem_strndup(line.ptr, line.len);
     }
     return lines;
 }
@@ -51,8 +62,8 @@ void control_set(struct control *ctl, struct http_conn *c)
     for (size_t i = 0; i < lines.count; i++) {
         old.items[i] = value_before(ctl, lines.items[i]);
     }
-    if (lines.count == 0) {
-        control_reply_error(c, 400, SPAN("the body has lines SECTION.KEY=VALUE"));
+    if (lines.count == 0 || lines.count > LINES_MOST) {
+        control_reply_error(c, 400, SPAN("the body has 1 to 1000 lines SECTION.KEY=VALUE"));
     } else if (!ctl->parts.set(ctl->parts.ctx, &lines, &text)) {
         control_reply_error(c, 409, span_trim(buf_span(&text)));
     } else {

@@ -30,6 +30,23 @@ class Set(LullTest):
                 self.assertEqual(self.value(lull, "task.title.ttl")["value"], "2d")
         self.assertIn("app: set; changed: ", lull.log_text())
 
+    def test_a_set_has_at_most_1000_lines(self):
+        lull = self.lull(self.upstream())
+        for count, status in ((1, 200), (1000, 200), (1001, 400), (0, 400)):
+            with self.subTest(count):
+                line = f"server.max_connections={2000 + count}\n"
+                self.assertEqual(lull.control("POST", "/config", line * count).status, status)
+                self.assertEqual(self.value(lull, "server.max_connections")["value"],
+                                 str(2000 + min(count or 1000, 1000)))
+
+    def test_a_set_that_is_refused_has_one_line_in_the_log(self):
+        lull = self.lull(self.upstream())
+        reply = lull.control("POST", "/config", "nonsense.key=1\n" * 1000)
+        self.assertEqual((reply.status, reply.json["error"].count("nonsense.key")), (409, 1000))
+        lines = [line for line in lull.log_text().splitlines() if "not set, the old configuration stays" in line]
+        self.assertEqual(len(lines), 1)
+        self.assertLess(len(lines[0]), 8000)
+
     def test_it_takes_effect_on_the_next_request(self):
         lull = self.lull(self.upstream())
         client = self.connect(lull)

@@ -1382,6 +1382,9 @@ mutant(R, "what is dropped has a bound a second", "sidecar/http/linger.c", "    
 mutant(R, "and is read on in the next", "sidecar/http/linger.c", "{\n    begin_second(c);\n    linger_wait(c);\n}", "{\n    linger_wait(c);\n}", DUE)
 mutant(R, "no memory for a control request's query is not its fault", "sidecar/control/query.c",
        "return e == ERR_NOMEM ? false : refuse_word(", "return refuse_word(", ("unit.control.test_query",))
+mutant(R, "without memory for libcrypto's context lulld says so", "sidecar/base/hash.c", "    (void)mem_have(OSSL_LIB_CTX_get0_global_default());\n", "",
+       ("unit.base.test_hash",))
+mutant(R, "a set has at most 1000 lines", "sidecar/control/steer.c", " || lines.count > LINES_MOST", "", ("integration.steer",))
 mutant(R, "no more connections than max_connections", "sidecar/http/server.c", "        if (s->counts.open >= s->limits.max_connections) {\n            stop",
        "        if (s->draining) {\n            stop", HTTP_T)
 mutant(R, "without descriptors it accepts later", "sidecar/http/server.c", "        if (errno == EMFILE || errno == ENFILE ||", "        if (errno == ENFILE ||", ("integration.scale",))

@@ -357,7 +357,9 @@ def control_explain(world):
 
 
 def control_set(world):
-    control(world, "POST", "/config", f"server.max_connections={900 + world.number() % 50}", text=True)
+    """A body of 60 KB that sets one value: what it needs must not grow with it beyond what is small."""
+    line = f"server.max_connections={900 + world.number() % 50}"
+    control(world, "POST", "/config", line + "\n" * 60_000, text=True)
 
 
 def purge(world):

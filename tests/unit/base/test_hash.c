@@ -3,6 +3,90 @@
 
 #include "lull/base/hash.h"
 
+#include <fcntl.h>
+#include <limits.h>
+#include <openssl/crypto.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* ---- libcrypto without memory ---- */
+
+static int passes = INT_MAX; /* allocations that succeed before the one that fails */
+
+static void *failing_malloc(size_t size, const char *file, int line)
+{
+    (void)file;
+    (void)line;
+    return passes-- == 0 ? NULL : malloc(size);
+}
+
+static void *failing_realloc(void *old, size_t size, const char *file, int line)
+{
+    (void)file;
+    (void)line;
+    return passes-- == 0 ? NULL : realloc(old, size);
+}
+
+static void plain_free(void *old, const char *file, int line)
+{
+    (void)file;
+    (void)line;
+    free(old);
+}
+
+enum { NOT_REACHED = 2, NOT_SET = 3 };
+
+/* The first digest of a process in which libcrypto's allocation number n fails: how it ended. */
+static int first_digest(int n)
+{
+    int status = 0;
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        struct rlimit none = {0, 0};
+        uint8_t out[HASH_SHA256_BYTES];
+        setrlimit(RLIMIT_CORE, &none);
+        signal(SIGABRT, SIG_DFL);
+        signal(SIGSEGV, SIG_DFL);
+        dup2(open("/dev/null", O_WRONLY | O_CLOEXEC), STDERR_FILENO);
+        if (CRYPTO_set_mem_functions(failing_malloc, failing_realloc, plain_free) != 1) {
+            _exit(NOT_SET);
+        }
+        /* its tables of names and messages are made by thousands of allocations that may fail */
+        (void)OPENSSL_init_crypto(OPENSSL_INIT_ADD_ALL_DIGESTS | OPENSSL_INIT_ADD_ALL_CIPHERS |
+                                      OPENSSL_INIT_LOAD_CRYPTO_STRINGS |
+                                      OPENSSL_INIT_NO_LOAD_CONFIG,
+                                  NULL);
+        passes = n;
+        hash_sha256(NULL, 0, out);
+        _exit(passes < 0 ? 0 : NOT_REACHED);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return status;
+}
+
+/* Each of the first hundred allocations, which make the default context, and some of those behind. */
+static void without_memory_the_first_digest_says_so(void **state)
+{
+    (void)state;
+    int n = 0, aborts = 0, status = first_digest(n);
+    while (!WIFEXITED(status) || WEXITSTATUS(status) == 0) {
+        if (WIFSIGNALED(status)) {
+            assert_int_equal(WTERMSIG(status), SIGABRT);
+            aborts++;
+        }
+        n += n < 100 ? 1 : 37;
+        status = first_digest(n);
+    }
+    assert_int_equal(WEXITSTATUS(status), NOT_REACHED);
+    assert_true(aborts > 0);
+}
+
+/* ---- digests and keys ---- */
+
 static struct hash_secret secret_of(uint8_t byte)
 {
     struct hash_secret s;
@@ -76,6 +160,8 @@ static void sha256_known_answers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        /* first: in this process libcrypto must not have been used */
+        cmocka_unit_test(without_memory_the_first_digest_says_so),
         cmocka_unit_test(pieces_and_whole_are_equal),
         cmocka_unit_test(the_secret_matters),
         cmocka_unit_test(hex_round_trip),
