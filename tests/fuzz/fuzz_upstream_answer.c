@@ -5,6 +5,7 @@
  * covers: path/upstream/transfer.c path/upstream/sockets.c path/upstream/response_head.c path/upstream/upstream.c path/upstream/why.c
  */
 #include "support/fake_loop.h"
+#include "support/upstream_at.h"
 
 #include "lull/path/upstream/upstream.h"
 
@@ -118,7 +119,7 @@ static bool say(int fd, const char *bytes, size_t len)
 static void begin(void)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    static char name[] = "default", url[] = "http://localhost", empty[] = "", host[] = "localhost";
+    static char url[] = "http://localhost", host[] = "localhost";
     loop = loop_create();
     require(mkdtemp(folder) != NULL);
     snprintf(path, sizeof path, "%s/s", folder);
@@ -126,22 +127,8 @@ static void begin(void)
     listener = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
     require(listener >= 0 && bind(listener, (struct sockaddr *)&address, sizeof address) == 0);
     require(listen(listener, 8) == 0);
-    to = (struct upstream_settings){.name = name,
-                                    .url = url,
-                                    .origin = url,
-                                    .host = host,
-                                    .base_path = empty,
-                                    .unix_socket = path,
-                                    .api_key = empty,
-                                    .api_key_file = empty,
-                                    .ca_file = empty,
-                                    .proxy = empty,
-                                    .task_header = empty,
-                                    .machine = host,
-                                    .connect_timeout = 5 * USEC_PER_S,
-                                    .first_byte_timeout = 20 * USEC_PER_S,
-                                    .stall_timeout = 20 * USEC_PER_S,
-                                    .keepalive = 4 * USEC_PER_S};
+    to = upstream_at(url, host, path);
+    to.first_byte_timeout = to.stall_timeout = 20 * USEC_PER_S;
 }
 
 static void finish(void)

@@ -10,6 +10,7 @@
  */
 #include "support/fake_loop.h"
 #include "support/numbered.h"
+#include "support/upstream_at.h"
 
 #include "lull/base/log.h"
 
@@ -169,26 +170,12 @@ static const struct upstream_events events = {
 /* Where a call goes to. */
 static const struct upstream_settings *destination(unsigned which)
 {
-    static char name[] = "default", url[] = "http://localhost", empty[] = "", host[] = "localhost",
+    static char url[] = "http://localhost", empty[] = "", host[] = "localhost",
                 called[] = "server.test", by_name[64], tls[] = "https://localhost",
                 bad[] = "http://[", no_file[] = "/dev/null", tcp[64];
     static struct upstream_settings all[DESTINATIONS];
-    struct upstream_settings to = {.name = name,
-                                   .url = url,
-                                   .origin = url,
-                                   .host = host,
-                                   .base_path = empty,
-                                   .unix_socket = path,
-                                   .api_key = empty,
-                                   .api_key_file = empty,
-                                   .ca_file = empty,
-                                   .proxy = empty,
-                                   .task_header = empty,
-                                   .machine = host,
-                                   .connect_timeout = 5 * USEC_PER_S,
-                                   .keepalive = 4 * USEC_PER_S};
     struct upstream_settings *out = &all[which];
-    *out = to;
+    *out = upstream_at(url, host, path);
     switch (which) {
     case 1:
         out->unix_socket = gone;

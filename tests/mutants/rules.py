@@ -864,6 +864,8 @@ mutant(R, "bytes behind the last chunk end the connection", TRANSFER, "if (at < 
        "if (at > bytes.len) {\n        curl_easy_setopt", REUSE)
 mutant(R, "what lies on a connection that was reset is read", "sidecar/path/upstream/upstream.c",
        "call->unread.len > 0 && !call->aborted", "call->unread.len == 0 && !call->aborted", WIRED)
+mutant(R, "a head that the caller does not have is not reported", "sidecar/path/upstream/upstream.c",
+       ".got_head = call->given,", ".got_head = h->final,", WIRED)
 mutant(R, "bytes behind a head end the connection", TRANSFER,
        "return !call->to->tls && call->head_came == call->head_used;", "return !call->to->tls;", REUSE)
 mutant(R, "a 408 on an idle connection is of no request", TRANSFER, "call->head.status == 408 && call->reused",

@@ -28,6 +28,7 @@ static void give_head(struct upstream_call *call)
     struct http_header headers[UPSTREAM_MAX_HEADERS];
     size_t count = head_fields(h, call->decoding, headers);
     call->length = h->chunked || call->decoding ? -1 : h->content_length;
+    call->given = true;
     struct span reason = SPAN_NONE;
     if (h->reason_len > 0) { /* else there may be no text at all */
         reason = span_make(h->text.data + h->reason, h->reason_len);

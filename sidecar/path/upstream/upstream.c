@@ -71,8 +71,8 @@ static void call_end(struct upstream_call *call, enum upstream_result result)
     struct upstream_report report = {
         .result = result,
         .why = result == UPSTREAM_DONE ? "done" : call->why,
-        .got_head = h->final,
-        .close_delimited = h->final && !h->chunked && !h->length && !call_has_no_body(call),
+        .got_head = call->given,
+        .close_delimited = call->given && !h->chunked && !h->length && !call_has_no_body(call),
     };
     call_detach(call);
     call->finished = true; /* an abort from inside on_done finds nothing to do */

@@ -179,6 +179,7 @@ struct upstream_call {
     bool urgent;       /* as in upstream_request */
     bool answer_begun; /* a byte of an answer has come */
     bool late;         /* what came on a reused connection is not the answer */
+    bool given;        /* the caller has the head */
     bool again;        /* sent once more on a fresh connection by us */
     bool remembered;   /* the address was not looked up for this call */
     int what;          /* what libcurl last asked to be watched for on its socket */

@@ -98,7 +98,7 @@ static inline void probe_done(void *ctx, const struct upstream_report *report)
 {
     struct probe *p = ctx;
     require(!p->in_call);
-    require(p->dones == 0);
+    require(p->dones == 0 && report->got_head == (p->heads == 1));
     p->dones++;
     p->result = report->result;
     p->got_head = report->got_head;

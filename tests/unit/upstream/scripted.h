@@ -6,10 +6,11 @@
 #ifndef LULL_TESTS_UNIT_UPSTREAM_SCRIPTED_H
 #define LULL_TESTS_UNIT_UPSTREAM_SCRIPTED_H
 
+#include "support/upstream_at.h"
+
 #include "lull/base/buf.h"
 #include "lull/base/loop.h"
 #include "lull/base/os.h"
-#include "lull/config/settings.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -268,22 +269,6 @@ static inline void scripted_accept(void *ctx, int events)
     peer_watch(p);
 }
 
-static inline void scripted_settings(struct scripted *s)
-{
-    s->to = (struct upstream_settings){.name = (char *)"scripted",
-                                       .url = s->origin,
-                                       .api_key = (char *)"",
-                                       .api_key_file = (char *)"",
-                                       .ca_file = (char *)"",
-                                       .proxy = (char *)"",
-                                       .connect_timeout = 5 * USEC_PER_S,
-                                       .keepalive = 4 * USEC_PER_S,
-                                       .origin = s->origin,
-                                       .host = s->host,
-                                       .base_path = (char *)"",
-                                       .unix_socket = s->path};
-}
-
 static inline void scripted_listen(struct scripted *s, struct sockaddr *sa, socklen_t len)
 {
     s->fd = os_socket(sa->sa_family, SOCK_STREAM);
@@ -318,7 +303,7 @@ static inline void scripted_open(struct scripted *s, struct loop *loop, const ch
         snprintf(s->host, sizeof s->host, "127.0.0.1:%d", ntohs(in.sin_port));
         snprintf(s->origin, sizeof s->origin, "http://127.0.0.1:%d", ntohs(in.sin_port));
     }
-    scripted_settings(s);
+    s->to = upstream_at(s->origin, s->host, s->path);
 }
 
 static inline void scripted_script(struct scripted *s, const struct answer *answers, int count)

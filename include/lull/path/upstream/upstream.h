@@ -26,8 +26,8 @@ enum upstream_result {
 
 struct upstream_report {
     enum upstream_result result;
-    const char *why; /* one phrase; for logs and error messages: "connection refused" */
-    bool got_head;
+    const char *why;      /* one phrase; for logs and error messages: "connection refused" */
+    bool got_head;        /* on_head was called */
     bool close_delimited; /* only the close says where the answer ends: it may be cut */
 };
 
