@@ -212,6 +212,8 @@ void linger_drain(struct http_conn *c);
 
 /* response.c */
 void reply_reset(struct http_conn *c);
+/* As http_reply_cut(), in any state: of the reply nothing more comes. */
+void reply_cut(struct http_conn *c);
 
 /* output.c */
 void output_writable(struct http_conn *c);

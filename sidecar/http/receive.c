@@ -145,16 +145,28 @@ static void compact_slot(struct http_conn *c)
     c->body_at = keep_from;
 }
 
-/* The body cannot be read to its end: the server says why where no reply has begun. */
+/* The body cannot be read to its end: the server says why where no reply has begun. Else what was
+ * sent goes out, the replies to earlier requests too, and the connection ends. */
 static void body_fails(struct http_conn *c, enum http_error error)
 {
-    bool unanswered = c->state == CONN_REQUEST && c->reply_status == 0;
+    bool open = c->state == CONN_REQUEST;
     conn_abandon(c);
-    if (c->state != CONN_CLOSED && unanswered) {
-        refuse_request(c, error);
-    } else {
-        conn_close(c);
+    if (c->state == CONN_CLOSED) {
+        return;
     }
+    if (open && c->reply_status == 0) {
+        refuse_request(c, error);
+        return;
+    }
+    if (open) {
+        reply_cut(c);
+    }
+    c->close_after = true;
+    c->mode = BODY_DISCARD;
+    c->body_at = c->in_len;
+    c->body_ended = false; /* the client may still be sending it */
+    c->end_reported = true;
+    conn_set_deadline(c, DEADLINE_BODY, c->server->limits.body_timeout);
 }
 
 /* Counts so many bytes more of the held body. false: there is no room for them. */
@@ -249,7 +261,7 @@ static bool read_body(struct http_conn *c)
     stream_held(c);
     if (!hold_in_slot(c)) {
         while (c->state != CONN_CLOSED && !c->body_ended && !c->broken && !c->paused &&
-               next_piece(c, &piece)) {
+               !c->end_reported && next_piece(c, &piece)) {
             use_piece(c, piece);
             stream_held(c);
         }

@@ -325,9 +325,8 @@ void http_reply_end(struct http_conn *c)
     hand_over(c);
 }
 
-void http_reply_cut(struct http_conn *c)
+void reply_cut(struct http_conn *c)
 {
-    require(c->state == CONN_REQUEST);
     c->want_writable = false;
     output_send_head(c);
     if (c->framing == FRAMING_CLOSE || c->reply_status == 0) {
@@ -341,6 +340,12 @@ void http_reply_cut(struct http_conn *c)
     c->close_after = true;
     c->body_ended = true;
     hand_over(c);
+}
+
+void http_reply_cut(struct http_conn *c)
+{
+    require(c->state == CONN_REQUEST);
+    reply_cut(c);
 }
 
 int http_reply_status(const struct http_conn *c)

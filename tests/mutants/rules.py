@@ -925,6 +925,10 @@ mutant("replies", "a head leaves with what follows", "sidecar/http/output.c", " 
 mutant("replies", "a head alone leaves at the end of its turn", "sidecar/http/output.c", "    loop_defer(c->server->loop, &c->head_work);\n", "", REPLY_T)
 mutant("replies", "the rest of a head stays before the body", "sidecar/http/output.c", "    c->out_at += of_head;\n", "    c->out_at += sent;\n", REPLY_T)
 mutant("replies", "a reply without a body sends its head", "sidecar/http/response.c", "    output_send_head(c);\n    c->paused = false;", "    c->paused = false;", REPLY_T)
+mutant("replies", "a body that fails leaves the replies before it", "sidecar/http/receive.c", "    if (open) {\n        reply_cut(c);\n    }\n",
+       "    if (!open) {\n        conn_close(c);\n        return;\n    }\n    reply_cut(c);\n", REPLY_T)
+mutant("replies", "a body that fails leaves what was sent of a reply", "sidecar/http/receive.c", "    if (open) {\n        reply_cut(c);\n    }\n",
+       "    if (open) {\n        conn_close(c);\n        return;\n    }\n", REPLY_T)
 mutant(R, "the end of the connection is not that of the answer", "sidecar/path/upstream/upstream.c",
        "is_whole_early(call) ? UPSTREAM_DONE", "is_whole_early(call) || call != NULL ? UPSTREAM_DONE",
        ("unit.upstream.test_upstream_wire",))

@@ -26,9 +26,12 @@ struct world {
     struct http_conn *conn;
     int client;
     enum what what;  /* is done in the turn of the head */
+    enum what later; /* the same of the requests behind the first */
     int64_t length;  /* of the reply */
     size_t blank;    /* bytes of a header of the reply; 0: it has none */
     unsigned called; /* on_request */
+    unsigned gone;   /* on_gone */
+    int64_t max_body;
 };
 
 static void act(struct world *w, enum what what)
@@ -56,7 +59,14 @@ static void on_request(struct http_conn *c, void *ctx)
     w->called++;
     http_reply_begin(c, 200, SPAN_NONE, &field, w->blank > 0 ? 1 : 0, w->length);
     free(blank);
-    act(w, w->what);
+    act(w, w->called == 1 ? w->what : w->later);
+}
+
+static void on_gone(struct http_conn *c, void *ctx)
+{
+    struct world *w = ctx;
+    (void)c;
+    w->gone++;
 }
 
 static void stop(void *ctx)
@@ -88,13 +98,16 @@ static void begin(struct world *w, int type)
                                                 .on_body_end = no_event,
                                                 .on_body_too_large = no_event,
                                                 .on_body = no_piece,
-                                                .on_gone = no_event,
+                                                .on_gone = on_gone,
                                                 .on_writable = no_event};
-    static const struct http_limits limits = {.header_timeout = USEC_PER_S,
-                                              .body_timeout = USEC_PER_S,
-                                              .idle_timeout = USEC_PER_S,
-                                              .max_connections = 10,
-                                              .max_buffered = 1024};
+    const struct http_limits limits = {.header_timeout = USEC_PER_S,
+                                       .body_timeout = USEC_PER_S,
+                                       .idle_timeout = USEC_PER_S,
+                                       .max_connections = 10,
+                                       .max_buffered = 1024,
+                                       .high_water = 1 << 20,
+                                       .low_water = 1 << 10,
+                                       .max_body = w->max_body};
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     socklen_t len = sizeof address;
     w->loop = loop_create();
@@ -233,6 +246,41 @@ static void a_head_in_parts_stays_before_its_body(void **state)
     }
 }
 
+/* A body that is malformed or too long behind a reply that was made, or begun, early: the client reads
+ * all that was sent, that of the request before too. */
+static void replies_that_wait_are_sent_before_a_body_that_fails_ends_the_connection(void **state)
+{
+    enum { BLANK = 250 * 1024 };
+    static const char post[] = "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
+    static const char *const bodies[] = {"zz\r\n", "9999\r\n"};
+    (void)state;
+    for (size_t row = 0; row < 4; row++) {
+        bool whole = row % 2 == 0;
+        struct world w = {.what = PIECE_AND_END,
+                          .later = whole ? PIECE_AND_END : PIECE,
+                          .length = -1,
+                          .blank = BLANK,
+                          .max_body = 1000};
+        struct buf got = {.max = SIZE_MAX}, all = {.max = SIZE_MAX};
+        begin(&w, SOCK_STREAM);
+        require_ok(buf_printf(&all, "%s%s%s%2000s", GET, post, bodies[row / 2], ""));
+        assert_int_equal(send(w.client, all.data, all.len, 0), all.len);
+        run(&w);
+        assert_int_equal(w.called, 2);
+        size_t heads = strlen("HTTP/1.1 200 OK\r\nX-Long: \r\nTransfer-Encoding: chunked\r\n\r\n");
+        size_t closes = strlen("Connection: close\r\n");
+        size_t pieces = strlen("5\r\npiece\r\n"), end_mark = strlen("0\r\n\r\n");
+        read_bytes(&w, 2 * (heads + BLANK + pieces) + closes + end_mark * (whole ? 2 : 1), &got);
+        expect_packet(&w, "");
+        assert_span(span_make(got.data + got.len - 10, 10),
+                    whole ? "ece\r\n0\r\n\r\n" : "5\r\npiece\r\n");
+        assert_int_equal(w.gone, whole ? 0 : 1);
+        buf_free(&got);
+        buf_free(&all);
+        end(&w);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -240,6 +288,7 @@ int main(void)
         cmocka_unit_test(a_head_alone_leaves_at_the_end_of_the_turn),
         cmocka_unit_test(a_reply_without_a_body_ends_its_connection),
         cmocka_unit_test(a_head_in_parts_stays_before_its_body),
+        cmocka_unit_test(replies_that_wait_are_sent_before_a_body_that_fails_ends_the_connection),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
