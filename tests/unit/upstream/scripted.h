@@ -304,6 +304,7 @@ static inline void scripted_open(struct scripted *s, struct loop *loop, const ch
         snprintf(s->origin, sizeof s->origin, "http://127.0.0.1:%d", ntohs(in.sin_port));
     }
     s->to = upstream_at(s->origin, s->host, s->path);
+    s->to.name = (char *)"scripted";
 }
 
 static inline void scripted_script(struct scripted *s, const struct answer *answers, int count)
