@@ -1240,6 +1240,12 @@ mutant(R, "what cannot be read back is not stored", "sidecar/path/dialect/render
 mutant(R, "every digit is written", "include/lull/base/ascii.h",
        "    if (n >= 10) {", "    if (n > 10) {", ("unit.base.test_ascii",))
 mutant(R, "a timer is not early", "sidecar/base/loop.c", "    if (early > 0) {", "    if (early > USEC_PER_S) {", ("unit.base.test_loop",))
+COLLECT = ("unit.cache.test_cache_collect",)
+mutant(R, "finished jobs come back a few in a turn", "sidecar/path/cache/opening.c", "collect(ctx, CACHE_COLLECT_JOBS);", "collect(ctx, SIZE_MAX);", COLLECT)
+mutant(R, "the others come back in the next turns", "sidecar/path/cache/opening.c",
+       "    if (more) {\n        loop_later(c->loop, &c->rest);", "    if (more && c->store == NULL) {\n        loop_later(c->loop, &c->rest);", COLLECT)
+mutant(R, "what is finished meanwhile comes behind them", "sidecar/path/store/jobs.c",
+       "    s->done_last = *end == NULL ? NULL : s->done_last;", "    s->done_last = NULL;", ("unit.store.test_store",))
 mutant(R, "what is collected is seen", "sidecar/path/store/jobs.c",
        "    reader_release(s);\n    pthread_mutex_lock(&s->mutex);\n    struct store_job *job", "    pthread_mutex_lock(&s->mutex);\n    struct store_job *job",
        ("unit.store.test_store",))

@@ -87,15 +87,20 @@ static void replace_store(struct cache *c, bool damaged)
     try_open(c);
 }
 
-/* Takes finished jobs back, and acts on what became of the store. */
-static void collect(struct cache *c)
+/* Takes finished jobs back, `most` at most and the others in a later turn, and acts on what became of
+ * the store. */
+static void collect(struct cache *c, size_t most)
 {
     usec_t times[64];
     char why[256];
+    bool more = false;
     if (c->store == NULL) {
         return;
     }
-    enum err e = store_collect(c->store);
+    enum err e = store_collect(c->store, most, &more);
+    if (more) {
+        loop_later(c->loop, &c->rest);
+    }
     size_t n = store_commit_times(c->store, times, sizeof times / sizeof times[0]);
     for (size_t i = 0; i < n; i++) {
         figure_times_add(&c->commits, loop_now(c->loop), times[i]);
@@ -109,7 +114,7 @@ static void collect(struct cache *c)
 
 static void on_wake(void *ctx)
 {
-    collect(ctx);
+    collect(ctx, CACHE_COLLECT_JOBS);
 }
 
 static void sweep_expired(struct cache *c)
@@ -140,6 +145,7 @@ struct cache *cache_create(struct loop *loop, const struct cache_options *option
     c->retry = loop_timer_create(loop, on_retry, c);
     c->touch = loop_timer_create(loop, on_touch, c);
     c->open_work = (struct loop_deferred){.fn = cache_hand_over, .ctx = c};
+    c->rest = (struct loop_deferred){.fn = on_wake, .ctx = c};
     enum err e = hash_secret_generate(&c->secret);
     require(e == ERR_OK);
     try_open(c);
@@ -162,6 +168,7 @@ void cache_destroy(struct cache *c)
     cache_write_touches(c, SIZE_MAX);
     cache_hand_over(c);
     store_close(c->store);
+    loop_defer_cancel(c->loop, &c->rest);
     pending_drop_if(&c->pending, is_any, NULL);
     loop_timer_destroy(c->retry);
     loop_timer_destroy(c->touch);
@@ -221,5 +228,5 @@ void cache_flush(struct cache *c)
         cache_hand_over(c);
         store_flush(c->store);
     }
-    collect(c);
+    collect(c, SIZE_MAX);
 }

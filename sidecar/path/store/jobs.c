@@ -73,14 +73,26 @@ static void resize_if_wanted(struct store *s)
     pthread_cond_signal(&s->wake_writer);
 }
 
-enum err store_collect(struct store *s)
+/* Takes the first of the finished jobs, `most` at most. The mutex is held. */
+static struct store_job *take_done(struct store *s, size_t most)
+{
+    struct store_job *first = s->done_first, **end = &first;
+    for (size_t i = 0; i < most && *end != NULL; i++) {
+        end = &(*end)->next;
+    }
+    s->done_first = *end;
+    s->done_last = *end == NULL ? NULL : s->done_last;
+    *end = NULL;
+    return first;
+}
+
+enum err store_collect(struct store *s, size_t most, bool *more)
 {
     reader_release(s);
     pthread_mutex_lock(&s->mutex);
-    struct store_job *job = s->done_first;
+    struct store_job *job = take_done(s, most);
     bool damaged = s->damaged, gone = s->gone;
-    s->done_first = NULL;
-    s->done_last = NULL;
+    *more = s->done_first != NULL;
     resize_if_wanted(s);
     pthread_mutex_unlock(&s->mutex);
     while (job != NULL) {

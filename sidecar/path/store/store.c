@@ -201,8 +201,14 @@ static void stop_writer(struct store *s)
     pthread_join(s->thread, NULL);
 }
 
-static void fail_all(struct store_job *job)
+/* The finished jobs are handed back, and those that the writer has not begun fail. */
+static void end_jobs(struct store *s)
 {
+    bool more = false;
+    enum err e = store_collect(s, SIZE_MAX, &more);
+    (void)e;
+    struct store_job *job = s->first;
+    s->first = NULL;
     while (job != NULL) {
         struct store_job *next = job->next;
         job->done(job, ERR_IO, 0);
@@ -216,9 +222,7 @@ void store_close(struct store *s)
         return;
     }
     stop_writer(s);
-    enum err e = store_collect(s);
-    (void)e;
-    fail_all(s->first);
+    end_jobs(s);
     if (!s->damaged && !s->gone && !s->options.sync && mdb_env_sync(s->env, 1) == 0) {
         files_mark_closed(s);
     }
@@ -228,10 +232,7 @@ void store_close(struct store *s)
 void store_close_damaged(struct store *s)
 {
     stop_writer(s);
-    enum err e = store_collect(s);
-    (void)e;
-    fail_all(s->first);
-    s->first = NULL;
+    end_jobs(s);
     open_close(s);
     files_set_aside(s->dir, "the data file is damaged");
     files_mark_closed(s);

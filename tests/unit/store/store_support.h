@@ -93,10 +93,16 @@ static inline void put(struct store *s, enum store_table table, uint64_t n, stru
     put_with_rest(s, table, n, value, 0, expires);
 }
 
+static inline enum err collect(struct store *s)
+{
+    bool more = false;
+    return store_collect(s, SIZE_MAX, &more);
+}
+
 static inline void settle(struct store *s)
 {
     store_flush(s);
-    assert_int_equal(store_collect(s), ERR_OK);
+    assert_int_equal(collect(s), ERR_OK);
 }
 
 static inline struct store_record record_of(struct store *s, uint64_t n)

@@ -58,12 +58,46 @@ static void the_writer_can_be_held(void **state)
     store_hold(s, true);
     put(s, STORE_ANSWER, 1, SPAN("held"), FAR);
     assert_null(get(s, 1));
-    assert_int_equal(store_collect(s), ERR_OK);
+    assert_int_equal(collect(s), ERR_OK);
     assert_int_equal(store_results[0], 0);
     store_hold(s, false);
     settle(s);
     assert_string_equal(get(s, 1), "held");
     assert_int_equal(store_results[0], 1);
+    store_close(s);
+}
+
+/* A group of the writer's comes back in parts, each in the order in which it was submitted; what is
+ * not taken stays for the next call, with what is finished by then. */
+static void finished_jobs_are_taken_a_few_at_a_time(void **state)
+{
+    enum { JOBS = 100, MOST = 30, LATE = 7 };
+    bool more = false;
+    (void)state;
+    struct store *s = store_begin(SIZE);
+    for (uint64_t i = 0; i < JOBS; i++) {
+        put(s, STORE_ANSWER, i, SPAN("x"), FAR);
+    }
+    store_flush(s);
+    for (int taken = MOST; taken < JOBS; taken += MOST) {
+        assert_int_equal(store_collect(s, MOST, &more), ERR_OK);
+        assert_int_equal(store_results[0], taken);
+        assert_true(more);
+        assert_string_equal(get(s, JOBS - 1), "x"); /* the commit is seen from the first on */
+    }
+    for (uint64_t i = 0; i < LATE; i++) {
+        put(s, STORE_ANSWER, JOBS + i, SPAN("y"), FAR);
+    }
+    store_flush(s);
+    assert_int_equal(store_collect(s, JOBS % MOST, &more), ERR_OK);
+    assert_true(more);
+    assert_int_equal(store_collect(s, LATE, &more), ERR_OK);
+    assert_int_equal(store_results[0], JOBS + LATE);
+    assert_false(more);
+    assert_string_equal(get(s, JOBS), "y");
+    put(s, STORE_ANSWER, 0, SPAN("z"), FAR);
+    settle(s);
+    assert_int_equal(store_results[0], JOBS + LATE + 1);
     store_close(s);
 }
 
@@ -79,10 +113,10 @@ static void one_commit_at_most_goes_by_under_a_reading(void **state)
     store_read_begin(s);
     store_hold(s, false);
     while (!atomic_load(&s->reading_awaited) && store_results[0] < 10 * STORE_GROUP_JOBS) {
-        assert_int_equal(store_collect(s), ERR_OK);
+        assert_int_equal(collect(s), ERR_OK);
         sched_yield();
     }
-    assert_int_equal(store_collect(s), ERR_OK);
+    assert_int_equal(collect(s), ERR_OK);
     assert_int_equal(store_results[0], STORE_GROUP_JOBS);
     store_read_end(s);
     settle(s);
@@ -110,12 +144,12 @@ static void a_reader_between_readings_holds_up_one_commit(void **state)
     assert_string_equal(get(s, 0), "x"); /* that reading has ended, and the next one begins */
     assert_int_equal(store_results[0], 1);
     while (store_results[0] < 4 * STORE_GROUP_JOBS + 1) {
-        assert_int_equal(store_collect(s), ERR_OK);
+        assert_int_equal(collect(s), ERR_OK);
         assert_string_equal(get(s, 1), "x");
     }
     put(s, STORE_ANSWER, 1, SPAN("last"), FAR);
     while (store_results[0] == 4 * STORE_GROUP_JOBS + 1) {
-        assert_int_equal(store_collect(s), ERR_OK);
+        assert_int_equal(collect(s), ERR_OK);
         sched_yield();
     }
     assert_string_equal(get(s, 1), "last");
@@ -608,6 +642,8 @@ int main(void)
                                         store_teardown),
         cmocka_unit_test_setup_teardown(close_commits_what_is_queued, store_setup, store_teardown),
         cmocka_unit_test_setup_teardown(the_writer_can_be_held, store_setup, store_teardown),
+        cmocka_unit_test_setup_teardown(finished_jobs_are_taken_a_few_at_a_time, store_setup,
+                                        store_teardown),
         cmocka_unit_test_setup_teardown(one_commit_at_most_goes_by_under_a_reading, store_setup,
                                         store_teardown),
         cmocka_unit_test_setup_teardown(a_reader_between_readings_holds_up_one_commit, store_setup,

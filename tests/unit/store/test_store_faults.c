@@ -644,7 +644,7 @@ static void keys_out_of_order_are_no_circle(void **state)
     sweep->done = store_job_done;
     store_submit(s, sweep);
     store_flush(s);
-    assert_int_equal(store_collect(s), ERR_CORRUPT);
+    assert_int_equal(collect(s), ERR_CORRUPT);
     alarm(0);
     assert_int_equal(store_results[1], 1); /* the sweep says that the file is damaged */
     store_close(s);
@@ -703,7 +703,7 @@ static void pages_that_a_damaged_count_names_are_not_freed(void **state)
             store_submit(s, note);
         }
         store_flush(s);
-        assert_int_equal(store_collect(s), ERR_CORRUPT);
+        assert_int_equal(collect(s), ERR_CORRUPT);
         alarm(0);
         store_close(s);
     }
@@ -797,7 +797,7 @@ static void files_that_are_removed_are_missed(void **state)
     assert_int_equal(system(command), 0);
     put(s, STORE_ANSWER, 2, SPAN("two"), FAR);
     store_flush(s);
-    assert_int_equal(store_collect(s), ERR_NOT_FOUND);
+    assert_int_equal(collect(s), ERR_NOT_FOUND);
     assert_int_equal(store_results[1], 1);
     store_close(s);
     s = store_begin(SIZE);
@@ -827,7 +827,7 @@ static void files_that_come_back_are_not_written_any_more(void **state)
     store_check(s);
     store_configure(s, SIZE / 2, false);
     store_flush(s);
-    assert_int_equal(store_collect(s), ERR_NOT_FOUND);
+    assert_int_equal(collect(s), ERR_NOT_FOUND);
     assert_int_equal(store_results[1], 3);
     store_close(s);
     s = store_begin(SIZE);

@@ -170,9 +170,11 @@ static inline bool store_job_has_exact(const struct store_job *job)
 }
 /* Hands the job over to the writer. Never waits for the disk. */
 void store_submit(struct store *s, struct store_job *job);
-/* Calls `done` of the finished jobs, before it returns. ERR_CORRUPT: the files are damaged: close
- * with store_close_damaged. ERR_NOT_FOUND: the files are no longer in dir: close and open again. */
-MUST_CHECK enum err store_collect(struct store *s);
+/* Calls `done` of the finished jobs, of `most` at most, in the order in which they were submitted,
+ * before it returns. *more: others are finished, and `wake` is not called for them again: the caller
+ * comes back. ERR_CORRUPT: the files are damaged: close with store_close_damaged. ERR_NOT_FOUND: the
+ * files are no longer in dir: close and open again. */
+MUST_CHECK enum err store_collect(struct store *s, size_t most, bool *more);
 /* Whether records cannot be written, as of the last commit; then why has the reason. */
 bool store_trouble(struct store *s, char *why, size_t why_size);
 /* While there is trouble: the writer tries to write a file of the size of the group that failed,
