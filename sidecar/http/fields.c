@@ -86,6 +86,24 @@ bool http_is_type(struct span content_type, struct span type)
            (s.len == type.len || s.ptr[type.len] == ';' || ascii_is_blank(s.ptr[type.len]));
 }
 
+static struct span without_quotes(struct span s)
+{
+    bool quoted = s.len >= 2 && s.ptr[0] == '"' && s.ptr[s.len - 1] == '"';
+    return quoted ? span_make(s.ptr + 1, s.len - 2) : s;
+}
+
+struct span http_parameter(struct span content_type, struct span name)
+{
+    for (struct span part; span_next(&content_type, ';', &part);) {
+        size_t equals = span_find(part, SPAN("="), 0);
+        if (equals != SIZE_MAX && span_eq_nocase(span_trim(span_make(part.ptr, equals)), name)) {
+            return without_quotes(
+                span_trim(span_make(part.ptr + equals + 1, part.len - equals - 1)));
+        }
+    }
+    return SPAN_NONE;
+}
+
 int64_t http_length(struct span value)
 {
     enum { MOST_DIGITS = 18 };

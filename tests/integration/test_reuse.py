@@ -194,6 +194,29 @@ class Encoded(LullTest):
         self.assertEqual(r.json["error"]["message"], "no such model")
         self.assertEqual(r.header("Content-Length"), str(len(r.body)))
 
+    def test_an_encoding_that_does_not_exist_is_none(self):
+        up = self.upstream()
+        whole = json.dumps({"choices": [{"index": 0, "message": {"role": "assistant", "content": '{"title": "Plain"}'},
+                                         "finish_reason": "stop"}]}).encode()
+        up.when("title", lambda e: e.full(200, "application/json", whole, [("Content-Encoding", "utf-8")]))
+        lull = self.lull(up)
+        c = self.connect(lull)
+        for i in (1, 2):
+            r = c.post("/v1/chat/completions", body("title", f"plain {i}"))
+            self.assertEqual((r.status, r.content, r.cache_status), (200, '{"title": "Plain"}', "lull; fwd=miss; stored"))
+        self.assertEqual(len(up.matching("title")), 3)  # one more until it is known
+
+    def test_a_charset_is_left_to_the_client(self):
+        up = self.upstream()
+        whole = json.dumps({"choices": [{"index": 0, "message": {"role": "assistant", "content": '{"title": "Caf\u00e9"}'},
+                                         "finish_reason": "stop"}]}, ensure_ascii=False).encode("latin-1")
+        kind = "application/json;charset=ISO-8859-1"
+        up.when("title", lambda e: e.full(200, kind, whole))
+        lull = self.lull(up)
+        for _ in (1, 2):
+            r = self.connect(lull).post("/v1/chat/completions", body("title", "a place to sit"))
+            self.assertEqual((r.status, r.header("Content-Type"), r.body), (200, kind, whole))
+
     def test_a_bomb_is_bounded(self):
         up = self.upstream()
         bomb = gzip.compress(b"\0" * (200 << 20), 9)

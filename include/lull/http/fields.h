@@ -31,6 +31,8 @@ bool http_is_forwarded(const struct http_header *fields, size_t count, struct sp
 
 /* Whether a Content-Type is of that media type ("text/html"); its parameters do not count. */
 bool http_is_type(struct span content_type, struct span type);
+/* The value of a parameter of a Content-Type, without quotes; SPAN_NONE: it has none of that name. */
+struct span http_parameter(struct span content_type, struct span name);
 /* The number of a Content-Length: 1 to 18 digits and nothing else; -1: it is none. */
 int64_t http_length(struct span value);
 /* Appends "Bearer KEY", the Authorization of a model server's key. false: the key is empty, or out

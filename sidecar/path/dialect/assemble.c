@@ -135,9 +135,22 @@ void assemble_error(struct assembler *a, const struct json_node *root,
     }
 }
 
+/* JSON and event streams are UTF-8 (RFC 8259, 8.1), but a client goes by the charset that is named. */
+static bool is_foreign(struct span content_type)
+{
+    static const struct span names[] = {{"utf-8", 5}, {"utf8", 4}, {"us-ascii", 8}, {"", 0}};
+    struct span charset = http_parameter(content_type, SPAN("charset"));
+    bool known = http_is_type(content_type, SPAN("text/event-stream"));
+    for (size_t i = 0; i < sizeof names / sizeof names[0] && !known; i++) {
+        known = span_eq_nocase(charset, names[i]);
+    }
+    return !known;
+}
+
 void assembler_init(struct assembler *a, enum endpoint endpoint, struct span content_type)
 {
-    *a = (struct assembler){.endpoint = endpoint, .format = FORMAT_SNIFF};
+    *a = (struct assembler){
+        .endpoint = endpoint, .format = FORMAT_SNIFF, .foreign = is_foreign(content_type)};
     answer_init(&a->answer);
     buf_init(&a->line, LINE_MAX_BYTES);
     buf_init(&a->error, ERROR_MAX);
@@ -293,10 +306,23 @@ static struct span without_mark(struct assembler *a, struct span piece)
     return piece;
 }
 
+static bool is_ascii(struct span s)
+{
+    unsigned char all = 0;
+    for (size_t i = 0; i < s.len; i++) {
+        all |= (unsigned char)s.ptr[i];
+    }
+    return all < 0x80;
+}
+
 void assembler_feed(struct assembler *a, struct span piece)
 {
     piece = without_mark(a, piece);
     a->any = a->any || span_trim(piece).len > 0;
+    if (a->foreign && !is_ascii(piece)) {
+        a->format = FORMAT_ODD; /* its letters are others here than at the client */
+        buf_clear(&a->line);
+    }
     if (a->format == FORMAT_SNIFF) {
         sniff(a, piece);
     }

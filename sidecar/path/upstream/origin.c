@@ -8,7 +8,7 @@
 
 #include <stdlib.h>
 
-static const usec_t DISTRUST = 600 * USEC_PER_S;
+static const usec_t DISTRUST = 600 * USEC_PER_S, PLAIN = 600 * USEC_PER_S;
 
 static bool is_row_of(const struct origin *row, const struct upstream_settings *to)
 {
@@ -88,6 +88,16 @@ void origin_distrust(struct upstream_pool *pool, struct origin *row)
 bool origin_is_distrusted(const struct upstream_pool *pool, const struct origin *row)
 {
     return row->distrusted_until.us > loop_now(pool->loop).us;
+}
+
+void origin_take_plain(struct upstream_pool *pool, struct origin *row)
+{
+    row->plain_until.us = loop_now(pool->loop).us + PLAIN;
+}
+
+bool origin_is_plain(const struct upstream_pool *pool, const struct origin *row)
+{
+    return row->plain_until.us > loop_now(pool->loop).us;
 }
 
 /* Whether connecting needs a look-up that libcurl remembers. */

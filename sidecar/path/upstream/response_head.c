@@ -24,6 +24,7 @@ static void restart(struct answer_head *h)
     h->length = false;
     h->content_length = -1;
     h->encoded = false;
+    h->unknown = false;
 }
 
 void head_begin(struct answer_head *h)
@@ -83,6 +84,23 @@ static bool is_name(struct span name)
     return name.len > 0 && scan_token(name.ptr, name.len) == name.len;
 }
 
+/* Whether each encoding of a list is one that libcurl decodes. */
+static bool are_known(struct span list)
+{
+    static const struct span names[] = {{"identity", 8}, {"none", 4}, {"gzip", 4}, {"x-gzip", 6},
+                                        {"deflate", 7},  {"br", 2},   {"zstd", 4}, {"", 0}};
+    for (struct span one; span_next(&list, ',', &one);) {
+        size_t i = 0;
+        while (i < sizeof names / sizeof names[0] && !span_eq_nocase(span_trim(one), names[i])) {
+            i++;
+        }
+        if (i == sizeof names / sizeof names[0]) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static void read_framing(struct answer_head *h, const struct http_header *field)
 {
     const struct span name = field->name, value = field->value;
@@ -94,6 +112,7 @@ static void read_framing(struct answer_head *h, const struct http_header *field)
         h->content_length = http_length(value);
     } else if (span_eq_nocase(name, SPAN("Content-Encoding"))) {
         h->encoded = h->encoded || !span_eq_nocase(value, SPAN("identity"));
+        h->unknown = h->unknown || !are_known(value);
     }
 }
 

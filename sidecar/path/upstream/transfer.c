@@ -13,6 +13,10 @@
  * connection. So they come to us as they are. Where libcurl has to decode the answer, it takes
  * them off, and the connection is not kept.
  *
+ * Encodings. Clients take a body whose encoding does not exist ("utf-8") as it is; libcurl, asked to
+ * decode, refuses it, and has decided so before we see the header. Such a request is sent once more
+ * without that wish, and its server gets the next ones without it.
+ *
  * Early answers. With an answer below 300 libcurl goes on sending the request after the answer is
  * complete, for as long as it takes, without use. It does not say when the answer is complete, but
  * it stops asking for the socket to be read: sockets_answer_is_early(). It does so at the end of the
@@ -94,6 +98,10 @@ size_t transfer_header(char *data, size_t size, size_t count, void *arg)
     }
     if (is_of_no_request(call)) {
         call->late = true;
+        return 0;
+    }
+    if (call->decode && call->head.unknown && !call_has_no_body(call)) {
+        call->undecodable = true;
         return 0;
     }
     begin_body(call);

@@ -111,6 +111,16 @@ static bool may_retry_fresh(const struct upstream_call *call, CURLcode code)
     return unanswered && call->reused && !call->again && call_is_repeatable(call);
 }
 
+/* Once more, and the answer is taken as it comes. */
+static void call_retry_plain(struct upstream_call *call)
+{
+    origin_take_plain(call->pool, call->origin);
+    call->undecodable = false;
+    call->decode = false;
+    curl_easy_setopt(call->easy, CURLOPT_ACCEPT_ENCODING, NULL);
+    call_retry_fresh(call);
+}
+
 /* The server may have moved since its name was looked up. */
 static bool may_look_up_again(const struct upstream_call *call, CURLcode code)
 {
@@ -159,6 +169,8 @@ static void call_over(struct upstream_call *call, CURLcode code)
         call_free(call);
     } else if ((code == CURLE_OK && whole) || has_ended(call)) {
         call_end(call, UPSTREAM_DONE); /* even if the rest of the request could not be sent */
+    } else if (call->undecodable) {
+        call_retry_plain(call);
     } else if (call->failed == NULL && may_retry_fresh(call, code)) {
         call_retry_fresh(call);
     } else if (call->failed == NULL && may_look_up_again(call, code)) {

@@ -46,7 +46,7 @@ struct origin {
     char *name;             /* the upstream's, for the log */
     char *origin, *socket;  /* NULL: a free row */
     struct origin_url *url; /* NULL: not used yet */
-    mono_t used, resolved, distrusted_until;
+    mono_t used, resolved, distrusted_until, plain_until;
 };
 
 /* What upstream.c does when something happens to a call. Not from inside libcurl. */
@@ -80,6 +80,9 @@ struct origin *origin_of(struct upstream_pool *pool, const struct upstream_setti
 /* It sent bytes that no request asked for: its connections are not reused for ten minutes. */
 void origin_distrust(struct upstream_pool *pool, struct origin *row);
 bool origin_is_distrusted(const struct upstream_pool *pool, const struct origin *row);
+/* It named an encoding that does not exist: its answers are not decoded for ten minutes. */
+void origin_take_plain(struct upstream_pool *pool, struct origin *row);
+bool origin_is_plain(const struct upstream_pool *pool, const struct origin *row);
 /* Whether libcurl will connect to an address that it remembers. Counts a look-up where not. */
 bool origin_is_remembered(struct upstream_pool *pool, struct origin *row,
                           const struct upstream_settings *to);
@@ -113,7 +116,8 @@ struct answer_head {
     bool coded;             /* a transfer coding beside chunked */
     bool length;            /* there was a Content-Length ... */
     int64_t content_length; /* ... and what it says; -1: no number */
-    bool encoded;           /* there was a Content-Encoding other than identity */
+    bool encoded;           /* there was a Content-Encoding other than identity ... */
+    bool unknown;           /* ... that libcurl does not know */
 };
 
 void head_begin(struct answer_head *h);
@@ -180,6 +184,7 @@ struct upstream_call {
     bool answer_begun; /* a byte of an answer has come */
     bool late;         /* what came on a reused connection is not the answer */
     bool given;        /* the caller has the head */
+    bool undecodable;  /* the answer names an encoding that libcurl does not know */
     bool again;        /* sent once more on a fresh connection by us */
     bool remembered;   /* the address was not looked up for this call */
     int what;          /* what libcurl last asked to be watched for on its socket */

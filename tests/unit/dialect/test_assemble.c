@@ -138,6 +138,26 @@ static void content_is_text(void **state)
     check(rows, sizeof rows / sizeof rows[0]);
 }
 
+/* The client reads the answer by its charset: what is not ASCII is left to it. */
+static void a_charset_that_is_not_utf_8_is_the_clients(void **state)
+{
+    static const char *const latin = "application/json; charset=ISO-8859-1";
+    static const char *const utf8 = "application/json; charset=\"Utf-8\"";
+    static const char *const stream = "text/event-stream; charset=iso-8859-1";
+    static const char *const wide = "application/json; charset=utf-16";
+    static const struct row rows[] = {
+        {ENDPOINT_CHAT, &latin, WHOLE("\"a\""), 0, "a"},
+        {ENDPOINT_CHAT, &latin, WHOLE("\"a\xE9\""), ASSEMBLED_ODD, 0},
+        {ENDPOINT_CHAT, &latin, WHOLE("\"a\xC3\xA9\""), ASSEMBLED_ODD, 0},
+        {ENDPOINT_OLLAMA_CHAT, &latin, CHAT("\"a\xE9\""), ASSEMBLED_ODD, 0},
+        {ENDPOINT_CHAT, &utf8, WHOLE("\"a\xC3\xA9\""), 0, "a\xC3\xA9"},
+        {ENDPOINT_CHAT, &stream, DELTA("\"a\xC3\xA9\"") STOP DONE, 0, "a\xC3\xA9"},
+        {ENDPOINT_CHAT, &wide, "\xFF\xFE{", ASSEMBLED_ODD, 0},
+    };
+    (void)state;
+    check(rows, sizeof rows / sizeof rows[0]);
+}
+
 static void an_answer_ends_with_a_mark_or_a_reason(void **state)
 {
     static const struct row rows[] = {
@@ -432,6 +452,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(content_is_text),
+        cmocka_unit_test(a_charset_that_is_not_utf_8_is_the_clients),
         cmocka_unit_test(an_answer_ends_with_a_mark_or_a_reason),
         cmocka_unit_test(servers_say_errors_in_many_ways),
         cmocka_unit_test(finish_reasons_are_distinguished),

@@ -37,6 +37,17 @@ static void a_media_type_ends_where_its_parameters_begin(void **state)
     assert_false(http_is_type(SPAN_NONE, SPAN("text/html")));
 }
 
+static void parameters_of_media_types(void **state)
+{
+    const struct span charset = SPAN("charset");
+    (void)state;
+    assert_true(
+        span_eq(http_parameter(SPAN("a/b; x=y ; Charset = \"UTF-8\" "), charset), SPAN("UTF-8")));
+    assert_true(span_eq(http_parameter(SPAN("a/b;charset="), charset), SPAN("")));
+    assert_null(http_parameter(SPAN("a/charset=b;charset;xcharset=c"), charset).ptr);
+    assert_null(http_parameter(SPAN_NONE, charset).ptr);
+}
+
 static void a_length_is_digits_only(void **state)
 {
     static const char *const none[] = {"", "+1", "-1", "1 ", "0x1", "1,1", "1234567890123456789"};
@@ -111,6 +122,7 @@ int main(void)
         cmocka_unit_test(a_field_is_found_by_its_name),
         cmocka_unit_test(every_line_of_a_list_counts),
         cmocka_unit_test(a_media_type_ends_where_its_parameters_begin),
+        cmocka_unit_test(parameters_of_media_types),
         cmocka_unit_test(a_length_is_digits_only),
         cmocka_unit_test(a_bearer_token_goes_there_and_back),
         cmocka_unit_test(lines_are_read_one_by_one),
