@@ -877,6 +877,9 @@ mutant(R, "an encoding that does not exist is none", TRANSFER, "if (call->decode
        "if (!call->decode && call->head.unknown && !call_has_no_body(call)) {", REUSE)
 mutant(R, "a server of such an encoding is known", "sidecar/path/upstream/setup.c", "req->decode && !origin_is_plain(call->pool, call->origin);",
        "req->decode;", REUSE)
+mutant(R, "a model that is no name stays in the key", "sidecar/path/dialect/convert.c",
+       "    return json_is(model, JSON_STRING) && !json_is_text(model, SPAN(\"\"));",
+       "    return !json_is_text(model, SPAN(\"\"));", ("unit.fingerprint.test_fingerprint_keys",))
 mutant(R, "letters of another charset are the client's", "sidecar/path/dialect/assemble.c", "if (a->foreign && !is_ascii(piece)) {",
        "if (a->foreign && is_ascii(piece)) {", ("unit.dialect.test_assemble",))
 mutant(R, "an encoded answer is decoded", TRANSFER, "call->decoding = call->decode && h->encoded;",

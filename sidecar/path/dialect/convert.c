@@ -34,10 +34,17 @@
 
 enum { ROOM = 4096 }; /* for what is written beside what was there */
 
-/* Members that say how the answer is to be sent or who asks, not what is asked; and the model. */
+/* Members that say how the answer is to be sent or who asks, not what is asked; and the model, which
+ * the key has beside the form where it is a name. */
 static const struct span outside[] = {
-    {"model", 5}, {"stream", 6}, {"stream_options", 14}, {"user", 4}, {"metadata", 8},
+    {"stream", 6}, {"stream_options", 14}, {"user", 4}, {"metadata", 8}, {"model", 5},
 };
+enum { OUTSIDE = sizeof outside / sizeof outside[0] };
+
+static bool is_name(const struct json_node *model)
+{
+    return json_is(model, JSON_STRING) && !json_is_text(model, SPAN(""));
+}
 
 enum endpoint dialect_task_endpoint(enum endpoint from, enum dialect dialect)
 {
@@ -196,6 +203,8 @@ void convert_model(struct conversion *c, const char *name, const struct json_nod
     }
     if (!c->normalized) {
         convert_put_member(c, &c->root, name, value);
+    } else if (!is_name(value)) {
+        convert_cannot(c, name); /* it stays in the form */
     }
 }
 
@@ -347,7 +356,8 @@ enum err dialect_normalize(const struct dialect_request *request, struct buf *ou
     if (body->verdict != JSON_OK || body->count == 0) {
         return ERR_INVALID;
     }
-    return json_append_canonical(body->nodes, outside, sizeof outside / sizeof outside[0], out)
+    bool named = is_name(json_get(body->nodes, SPAN("model")));
+    return json_append_canonical(body->nodes, outside, OUTSIDE - (named ? 0 : 1), out)
                ? ERR_OK
                : ERR_TOO_LARGE;
 }

@@ -287,6 +287,13 @@ static void test_normalized_differs_in_every_other_member(void **state)
         "{" MESSAGES ",\"Stream\":true}",
         "{" MESSAGES ",\"not_a_known_member\":[]}",
         "{" MESSAGES ",\"not_a_known_member\":{}}",
+        /* the key has a model's name, and no other value */
+        "{" MESSAGES ",\"model\":\"\"}",
+        "{" MESSAGES ",\"model\":5}",
+        "{" MESSAGES ",\"model\":6}",
+        "{" MESSAGES ",\"model\":[\"a\"]}",
+        "{" MESSAGES ",\"model\":{\"id\":\"a\"}}",
+        "{" MESSAGES ",\"model\":6,\"not_a_known_member\":{}}",
     };
     struct fixture f;
     fixture_init(&f);
