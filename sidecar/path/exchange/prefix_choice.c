@@ -282,7 +282,7 @@ void behind_find(struct exchange *x)
     x->behind.why = x->behind.why == PREFIX_REASON_NONE ? find(&q, &t) : x->behind.why;
     x->behind.later = x->behind.why == PREFIX_REASON_NO_REPLY;
     if (x->behind.why == PREFIX_REASON_NONE &&
-        fingerprint_behind(&x->normalized, t->digest, secret) == ERR_OK) {
+        fingerprint_behind(&x->normalized, transcript_digest(t), secret) == ERR_OK) {
         x->behind.transcript = transcript_ref(t);
         x->behind.instruction = buf_span(&x->instruction);
     }
@@ -332,7 +332,7 @@ void behind_found_later(void *ctx, const struct flight_spec *spec, struct flight
     key->storage.max = spec->material.len;
     if (found->behind.why == PREFIX_REASON_NONE &&
         buf_append_span(&key->storage, spec->material) == ERR_OK &&
-        fingerprint_behind(key, t->digest, cache_secret(e->parts.cache)) == ERR_OK) {
+        fingerprint_behind(key, transcript_digest(t), cache_secret(e->parts.cache)) == ERR_OK) {
         found->behind.transcript = t;
         found->behind.instruction = buf_span(&e->later_instruction);
         found->hash = key->hash;

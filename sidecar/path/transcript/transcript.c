@@ -60,6 +60,21 @@ void transcript_unref(struct transcript *t)
     free(t);
 }
 
+const uint8_t *transcript_digest(struct transcript *t)
+{
+    if (!t->digested) {
+        const struct span parts[] = {t->body, t->reply};
+        hash_sha256(parts, 2, t->digest);
+        t->digested = true;
+    }
+    return t->digest;
+}
+
+static bool same_texts(const struct transcript *a, const struct transcript *b)
+{
+    return span_eq(a->body, b->body) && span_eq(a->reply, b->reply);
+}
+
 static void drop(struct transcripts *all, struct item *item)
 {
     list_remove(&item->node);
@@ -308,8 +323,6 @@ static struct transcript *make(const struct transcript_chat *chat, mono_t now)
         transcript_unref(t);
         return NULL;
     }
-    const struct span parts[] = {t->body, t->reply};
-    hash_sha256(parts, 2, t->digest);
     return t;
 }
 
@@ -374,7 +387,7 @@ enum transcript_found transcript_find(struct transcripts *all, const struct tran
         if (!chat_history_fits(&item->t->history, prompt, forms, &here)) {
             continue;
         }
-        if (found != NULL && memcmp(found->t->digest, item->t->digest, HASH_SHA256_BYTES) != 0) {
+        if (found != NULL && !same_texts(found->t, item->t)) {
             return TRANSCRIPT_AMBIGUOUS;
         }
         found = item;
@@ -455,8 +468,7 @@ enum transcript_found transcript_find_earlier(struct transcripts *all,
         if (cut == NULL) {
             continue;
         }
-        ambiguous = ambiguous ||
-                    (found != NULL && memcmp(found->digest, cut->digest, HASH_SHA256_BYTES) != 0);
+        ambiguous = ambiguous || (found != NULL && !same_texts(found, cut));
         transcript_unref(found);
         found = cut;
         *where = here;

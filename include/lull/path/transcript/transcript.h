@@ -44,7 +44,6 @@ struct transcript {
     struct span body;              /* of the chat's last request */
     struct span reply;             /* as the next turn repeats it */
     struct chat_history history;
-    uint8_t digest[HASH_SHA256_BYTES]; /* of body and reply */
     int64_t tokens;        /* of its prompt and answer, by the server; -1: it did not say */
     int64_t tokens_before; /* the same of the turn that it goes on from; -1: there is none */
     bool thought;          /* the answer had thinking */
@@ -60,6 +59,8 @@ struct transcript {
     mono_t used;
     size_t size;
     int refs;
+    bool digested;
+    uint8_t digest[HASH_SHA256_BYTES];
 };
 
 /* Never NULL. */
@@ -128,6 +129,10 @@ enum transcript_found transcript_find_earlier(struct transcripts *all,
  * or several. */
 bool transcript_person(const struct transcripts *all, const uint8_t *beginning, size_t len,
                        struct hash_key *person);
+
+/* SHA-256 of body and reply, which names the conversation in the keys of tasks that are asked behind it.
+ * Made when it is asked for first: most chats have no such task. */
+const uint8_t *transcript_digest(struct transcript *t);
 
 struct transcript *transcript_ref(struct transcript *t); /* NULL is fine */
 void transcript_unref(struct transcript *t);             /* NULL is fine */
