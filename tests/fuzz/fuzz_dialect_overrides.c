@@ -144,10 +144,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct buf load = {.max = SIZE_MAX};
     struct buf out = {.max = SIZE_MAX};
     struct additions added = {0};
-    if (dialect_load_of(chat, ENDPOINT_OLLAMA_CHAT, &load) == ERR_OK) {
+    struct json_doc doc;
+    if (dialect_load_of(json_read(chat, &doc), ENDPOINT_OLLAMA_CHAT, &load) == ERR_OK) {
         require(load.len <= DIALECT_LOAD_MAX && is_good(buf_span(&load)));
         how.load = buf_span(&load);
     }
+    json_doc_free(&doc);
     policy.extra = mem_strndup(extra.ptr == NULL ? "" : extra.ptr, extra.len);
     enum err e = dialect_override(all, endpoint, &how, &out, &added);
     check_read(all, endpoint, &how, e, buf_span(&out));

@@ -46,20 +46,17 @@ static enum err append_plain(const struct json_node *object, struct span name, s
     return e == ERR_OK ? buf_append_span(out, value->raw) : e;
 }
 
-enum err dialect_load_of(struct span body, enum endpoint endpoint, struct buf *out)
+enum err dialect_load_of(const struct json_node *body, enum endpoint endpoint, struct buf *out)
 {
     struct buf load = {.max = DIALECT_LOAD_MAX};
-    struct json_doc doc;
-    const struct json_node *root = json_read(body, &doc);
-    const struct json_node *options = json_get(root, SPAN("options"));
-    enum err e = is_chat(root, endpoint) ? buf_append_char(&load, '{') : ERR_NOT_FOUND;
+    const struct json_node *options = json_get(body, SPAN("options"));
+    enum err e = is_chat(body, endpoint) ? buf_append_char(&load, '{') : ERR_NOT_FOUND;
     for (size_t i = 0; e == ERR_OK && i < LOAD_OPTIONS; i++) {
         e = append_plain(options, load_options[i], &load);
     }
-    e = e == ERR_OK ? append_plain(root, SPAN("keep_alive"), &load) : e;
+    e = e == ERR_OK ? append_plain(body, SPAN("keep_alive"), &load) : e;
     e = e == ERR_OK ? buf_append_char(&load, '}') : e;
     e = e == ERR_OK ? buf_append_span(out, buf_span(&load)) : e;
     buf_free(&load);
-    json_doc_free(&doc);
     return e;
 }

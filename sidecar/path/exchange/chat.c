@@ -58,7 +58,7 @@ void chat_begin(struct exchange *x)
         x->watch.keep = (to->rewarm != REWARM_OFF && x->settings->mode != TASKS_OBSERVE) ||
                         behind_keeps_chats(x->settings);
         if (x->parsed && x->request.has_input && x->request.model.len > 0) {
-            loads_note(server_model(exchange_server(x), x->request.model), x->body,
+            loads_note(server_model(exchange_server(x), x->request.model), x->request.json.nodes,
                        x->head.endpoint);
         }
         begin_front(x, SCHEDULE_CHAT);
@@ -127,6 +127,7 @@ static void on_data(void *ctx, struct span piece)
 /* The turn is complete: its conversation may be rewarmed later. */
 static void keep_for_rewarm(struct exchange *x, struct prefix_place place)
 {
+    bool sent = x->settings->upstreams[x->head.upstream].rewarm != REWARM_OFF && x->body_held;
     struct http_header headers[EXCHANGE_HEADERS];
     struct buf key = {.max = 8 * 1024};
     struct rewarm_chat chat = {.settings = x->settings,
@@ -139,8 +140,8 @@ static void keep_for_rewarm(struct exchange *x, struct prefix_place place)
                                .target = x->head.target,
                                .body = x->body,
                                .headers = headers};
-    chat.header_count = dispatch_headers(x, x->head.upstream, headers, &key);
-    if (x->watch.keep && x->body_held) {
+    if (sent) {
+        chat.header_count = dispatch_headers(x, x->head.upstream, headers, &key);
         chat.reply = buf_span(&x->watch.answer.answer.content);
     }
     rewarm_chat_ended(x->engine->rewarm, &chat);

@@ -357,7 +357,7 @@ void rewarm_chat_ended(struct rewarm *r, const struct rewarm_chat *chat)
     row->displacing = schedule_count(r->schedule, to).displacing;
     row->rewarmed = false;
     row->tries = 0;
-    if (to->rewarm != REWARM_OFF && chat->reply.len > 0 &&
+    if (chat->reply.len > 0 &&
         dialect_warmup_request(chat->body, chat->endpoint, chat->reply, &body) == ERR_OK) {
         keep_request(row, chat, buf_span(&body));
     }

@@ -1,7 +1,7 @@
 /* loads.c: see loads.h. */
 #include "lull/path/server/loads.h"
 
-void loads_note(struct server_model *m, struct span body, enum endpoint endpoint)
+void loads_note(struct server_model *m, const struct json_node *body, enum endpoint endpoint)
 {
     struct buf text = {.max = DIALECT_LOAD_MAX};
     if (dialect_load_of(body, endpoint, &text) == ERR_OK) {

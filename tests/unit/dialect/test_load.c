@@ -5,6 +5,14 @@
 
 enum { CHAT = ENDPOINT_CHAT, OCHAT = ENDPOINT_OLLAMA_CHAT, GENERATE = ENDPOINT_OLLAMA_GENERATE };
 
+static enum err load_of(struct span body, enum endpoint endpoint, struct buf *out)
+{
+    struct json_doc doc;
+    enum err e = dialect_load_of(json_read(body, &doc), endpoint, out);
+    json_doc_free(&doc);
+    return e;
+}
+
 static void loads_are_read_from_chats(void **state)
 {
     static const struct {
@@ -39,7 +47,7 @@ static void loads_are_read_from_chats(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct buf out = {.max = 4096};
-        enum err e = dialect_load_of(span_of(rows[i].body), (enum endpoint)rows[i].endpoint, &out);
+        enum err e = load_of(span_of(rows[i].body), (enum endpoint)rows[i].endpoint, &out);
         assert_int_equal(e, rows[i].load == NULL ? ERR_NOT_FOUND : ERR_OK);
         assert_span(buf_span(&out), rows[i].load == NULL ? "" : rows[i].load);
         buf_free(&out);
@@ -52,7 +60,7 @@ static void long_loads_are_refused(void **state)
     struct buf out = {.max = 4096};
     (void)state;
     assert_int_equal(buf_printf(&body, "{\"messages\":[{}],\"keep_alive\":\"%0600d\"}", 1), ERR_OK);
-    assert_int_equal(dialect_load_of(buf_span(&body), ENDPOINT_OLLAMA_CHAT, &out), ERR_TOO_LARGE);
+    assert_int_equal(load_of(buf_span(&body), ENDPOINT_OLLAMA_CHAT, &out), ERR_TOO_LARGE);
     assert_int_equal(out.len, 0);
     buf_free(&body);
     buf_free(&out);

@@ -243,6 +243,13 @@ static void what_retry_after_says(void **state)
     }
 }
 
+static void note_load(struct server_model *m, struct span body, enum endpoint endpoint)
+{
+    struct json_doc doc;
+    loads_note(m, json_read(body, &doc), endpoint);
+    json_doc_free(&doc);
+}
+
 static void loads_are_the_last_chats(void **state)
 {
     (void)state;
@@ -252,13 +259,13 @@ static void loads_are_the_last_chats(void **state)
     servers_bind(w.all, &one, 1);
     struct server_model *m = server_model(server_of(w.all, &one), SPAN("m"));
     assert_int_equal(loads_of(m).len, 0);
-    loads_note(m,
-               SPAN("{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],"
-                    "\"options\":{\"num_ctx\":8192}}"),
-               ENDPOINT_OLLAMA_CHAT);
+    note_load(m,
+              SPAN("{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],"
+                   "\"options\":{\"num_ctx\":8192}}"),
+              ENDPOINT_OLLAMA_CHAT);
     assert_true(span_find(loads_of(m), SPAN("8192"), 0) != SIZE_MAX);
-    loads_note(m, SPAN("{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}"),
-               ENDPOINT_CHAT); /* says nothing */
+    note_load(m, SPAN("{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}"),
+              ENDPOINT_CHAT); /* says nothing */
     assert_true(span_find(loads_of(m), SPAN("8192"), 0) != SIZE_MAX);
     end(&w);
 }

@@ -73,6 +73,7 @@ bool dialect_schema(const struct kind_policy *policy, struct buf *out);
  * Ollama load the model again) and keep_alive, as written; "{}" where it names none. ERR_NOT_FOUND:
  * not a chat of that dialect. Bounded: ERR_TOO_LARGE above DIALECT_LOAD_MAX. */
 enum { DIALECT_LOAD_MAX = 512 };
-MUST_CHECK enum err dialect_load_of(struct span body, enum endpoint endpoint, struct buf *out);
+MUST_CHECK enum err dialect_load_of(const struct json_node *body, enum endpoint endpoint,
+                                    struct buf *out);
 
 #endif

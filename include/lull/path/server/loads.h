@@ -8,9 +8,9 @@
 #include "lull/path/dialect/overrides.h"
 #include "lull/path/server/server.h"
 
-/* A chat for that model is sent. Does nothing where its body names no load options that can be
- * read. */
-void loads_note(struct server_model *m, struct span body, enum endpoint endpoint);
+/* A chat for that model is sent; body: NULL: it could not be read. Does nothing where it names no load
+ * options that can be read. */
+void loads_note(struct server_model *m, const struct json_node *body, enum endpoint endpoint);
 /* The last chat's, for overrides.load; empty: there was none. Valid as long as the record. */
 struct span loads_of(const struct server_model *m);
 
