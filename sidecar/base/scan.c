@@ -50,9 +50,17 @@ static inline bool is_none(block found)
     return (h[0] | h[1]) == 0;
 }
 
-/* Goes on over whole blocks up to the first byte for which `ends` is true: over two at a time while
- * there is none in either. */
+/* Goes on over whole blocks up to the first byte for which `ends` is true: most texts end in the first
+ * block; behind it over two at a time while there is none in either. */
 #define SCAN_BLOCKS(i, p, len, ends)                                                               \
+    if ((len) - (i) >= BLOCK) {                                                                    \
+        block b = block_at((p) + (i));                                                             \
+        size_t n = first((block)(ends));                                                           \
+        (i) += n;                                                                                  \
+        if (n < BLOCK) {                                                                           \
+            return (i);                                                                            \
+        }                                                                                          \
+    }                                                                                              \
     while ((len) - (i) >= (size_t)2 * BLOCK) {                                                     \
         block b = block_at((p) + (i));                                                             \
         block here = (block)(ends);                                                                \
@@ -76,6 +84,18 @@ size_t scan_json_plain(const char *p, size_t len)
     size_t i = 0;
     SCAN_BLOCKS(i, p, len, (b < 0x20) | (b == '"') | (b == '\\'))
     while (i < len && (signed char)p[i] >= 0x20 && p[i] != '"' && p[i] != '\\') {
+        i++;
+    }
+    return i;
+}
+
+size_t scan_to_mark(const char *p, size_t len, const char marks[3])
+{
+    const signed char x = (signed char)marks[0], y = (signed char)marks[1],
+                      z = (signed char)marks[2];
+    size_t i = 0;
+    SCAN_BLOCKS(i, p, len, (b == x) | (b == y) | (b == z))
+    while (i < len && p[i] != x && p[i] != y && p[i] != z) {
         i++;
     }
     return i;

@@ -10,6 +10,8 @@
  * nor a quote nor a backslash. DEL counts. Reads p[0..len) only; p may be NULL where len is 0, here
  * and below. */
 size_t scan_json_plain(const char *p, size_t len);
+/* How many bytes from p on are none of three. */
+size_t scan_to_mark(const char *p, size_t len, const char marks[3]);
 /* How many bytes from p on are ASCII. */
 size_t scan_ascii(const char *p, size_t len);
 /* How many bytes from p on make a token of HTTP (ascii_is_token). */

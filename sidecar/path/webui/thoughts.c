@@ -1,6 +1,7 @@
 /* thoughts.c: thinking inside of an answer's content, between the tags of thinking.def. A thought
  * that never ends reaches to the end of the text: a model that was cut off while it thought has
  * given no answer, whatever its thought holds. */
+#include "lull/base/scan.h"
 #include "path/webui/webui_priv.h"
 
 static const struct {
@@ -20,9 +21,10 @@ struct thinking {
     size_t clean; /* before it nothing is left: it stood before a closing tag */
 };
 
-static bool may_begin(char c)
+/* The next place at which a tag may begin; the end: there is none. */
+static size_t next_tag(struct span s, size_t at)
 {
-    return c == '<' || c == '[' || c == '\xE2';
+    return at < s.len ? at + scan_to_mark(s.ptr + at, s.len - at, "<[\xE2") : s.len;
 }
 
 static size_t blank_between(struct thinking *t, size_t from, size_t to)
@@ -59,17 +61,17 @@ void thoughts_blank(struct buf *text)
 {
     struct thinking t = {.text = text};
     size_t at = 0;
-    while (at < text->len) {
-        at = may_begin(text->data[at]) ? blank_at(&t, at) : at + 1;
+    while ((at = next_tag(buf_span(text), at)) < text->len) {
+        at = blank_at(&t, at);
     }
 }
 
 size_t thoughts_unended(struct span text)
 {
     size_t at = 0;
-    while (at < text.len) {
+    while ((at = next_tag(text, at)) < text.len) {
         struct span rest = span_make(text.ptr + at, text.len - at);
-        size_t i = may_begin(rest.ptr[0]) ? 0 : TAGS;
+        size_t i = 0;
         while (i < TAGS && !begins(rest, tags[i].open)) {
             i++;
         }

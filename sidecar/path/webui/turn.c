@@ -6,6 +6,7 @@
  */
 #include "lull/path/webui/turn.h"
 
+#include "lull/base/scan.h"
 #include "lull/base/utf8.h"
 #include "path/webui/webui_priv.h"
 
@@ -68,6 +69,12 @@ static size_t image_at(struct span s, size_t at, struct ahead *ahead)
     return end == SIZE_MAX ? 0 : end + 1;
 }
 
+/* The next place at which something may be left out; the end: there is none. */
+static size_t next_mark(struct span s, size_t at)
+{
+    return at < s.len ? at + scan_to_mark(s.ptr + at, s.len - at, "<!!") : s.len;
+}
+
 /* Length of what is to be left out at `at`; 0: nothing. */
 static size_t left_out(struct span s, size_t at, struct ahead *ahead)
 {
@@ -81,7 +88,7 @@ enum err task_plain(struct span message, struct buf *out)
     struct ahead ahead = {.no_image = false};
     size_t begin = out->len;
     size_t from = 0;
-    for (size_t at = 0; at < message.len;) {
+    for (size_t at = 0; (at = next_mark(message, at)) < message.len;) {
         size_t skip = left_out(message, at, &ahead);
         if (skip == 0) {
             at++;

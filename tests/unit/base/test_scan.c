@@ -28,12 +28,23 @@ static bool is_field_value(unsigned char c)
     return (c >= 0x20 || c == '\t') && c != 0x7F;
 }
 
+static size_t scan_to_marks(const char *p, size_t len)
+{
+    return scan_to_mark(p, len, "<[\xE2");
+}
+
+static bool is_no_mark(unsigned char c)
+{
+    return c != '<' && c != '[' && c != 0xE2;
+}
+
 static void every_byte_ends_its_runs_at_every_place(void **state)
 {
     static const struct {
         size_t (*scan)(const char *p, size_t len);
         bool (*goes_on)(unsigned char c);
     } rows[] = {{scan_json_plain, is_json_plain},
+                {scan_to_marks, is_no_mark},
                 {scan_ascii, is_ascii},
                 {scan_token, is_token},
                 {scan_field_value, is_field_value}};
