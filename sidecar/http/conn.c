@@ -46,7 +46,7 @@ void conn_close(struct http_conn *c)
     loop_watch_destroy(c->watch);
     loop_timer_destroy(c->timer);
     loop_defer_cancel(s->loop, &c->work);
-    loop_defer_cancel(s->loop, &c->head_work);
+    loop_defer_cancel(s->loop, &c->out_work);
     close(c->fd);
     list_remove(&c->node);
     (void)budget_settle(s->memory, &c->counted, 0);
@@ -154,7 +154,7 @@ void conn_update_watch(struct http_conn *c)
                      c->mode == BODY_HOLD && !c->held_in_slot && !c->body_ended;
     bool has_room = c->slot == NULL || c->in_len < SLOT_BYTES || into_held;
     bool read = !c->paused && has_room;
-    bool write = c->out.len > c->out_at && !c->head_waits;
+    bool write = c->out.len > c->out_at && !c->out_waits;
     loop_watch_set(c->watch, (read ? LOOP_READ : 0) | (write ? LOOP_WRITE : 0));
 }
 
@@ -190,7 +190,7 @@ void conn_open(const struct listener *l, int fd)
     c->is_unix = l->is_unix;
     c->loopback = l->loopback;
     c->work = (struct loop_deferred){.fn = on_work, .ctx = c};
-    c->head_work = (struct loop_deferred){.fn = output_send_head, .ctx = c};
+    c->out_work = (struct loop_deferred){.fn = output_send_waiting, .ctx = c};
     c->freeing = (struct loop_deferred){.fn = conn_free, .ctx = c};
     buf_init(&c->out, OUT_MAX);
     c->watch = loop_watch_create(s->loop, fd, on_event, c);

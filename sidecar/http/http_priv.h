@@ -162,10 +162,10 @@ struct http_conn {
     size_t out_counted; /* for `out`, in server->memory */
     int reply_status;   /* 0: no reply has begun */
     enum reply_framing framing;
-    bool head_waits; /* `out` is the head of the reply, which leaves with the first piece ... */
-    struct loop_deferred head_work; /* ... or at the end of the turn */
-    bool reset_at_end;              /* closing must not look like a clean end */
-    bool want_writable;             /* http_reply_data() returned false */
+    bool out_waits; /* `out` is a head or pieces, which leave with what follows ... */
+    struct loop_deferred out_work; /* ... or at the end of the turn */
+    bool reset_at_end;             /* closing must not look like a clean end */
+    bool want_writable;            /* http_reply_data() returned false */
 };
 
 /* server.c */
@@ -224,9 +224,12 @@ void output_broke(struct http_conn *c);
 /* Takes over the head. It waits for the first piece of the body, which mostly follows in the same
  * turn: both leave in one call, and wake the client once. */
 void output_hold_head(struct http_conn *c, struct buf *head);
-/* Sends a head that waits for the first piece; arg is the connection. */
-void output_send_head(void *arg);
-/* Sends or queues bytes, behind a head that waits. At most REPLY_PARTS spans, so that a head and its
+/* The same for parts of a reply behind which more follows in this turn. false: there is no room, and
+ * nothing is taken. */
+bool output_hold(struct http_conn *c, const struct span *parts, size_t count);
+/* Sends output that waits for what follows; arg is the connection. */
+void output_send_waiting(void *arg);
+/* Sends or queues bytes, behind output that waits. At most REPLY_PARTS spans, so that a head and its
  * body, or a chunk and its frame, leave in one call: each call is a packet of its own to a client. */
 enum { REPLY_PARTS = 3 };
 void output_send(struct http_conn *c, const struct span *parts, size_t count);

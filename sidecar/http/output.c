@@ -9,6 +9,8 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+enum { HELD_MOST = 16 * 1024 };
+
 size_t output_unsent(const struct http_conn *c)
 {
     return c->out.len - c->out_at;
@@ -70,22 +72,22 @@ static void queue_rest(struct http_conn *c, const struct span *parts, size_t cou
 void output_send(struct http_conn *c, const struct span *parts, size_t count)
 {
     struct span all[1 + REPLY_PARTS] = {SPAN_NONE};
-    size_t sent = 0, len = 0, head = c->head_waits ? output_unsent(c) : 0;
+    size_t sent = 0, len = 0, waiting = c->out_waits ? output_unsent(c) : 0;
     require(count <= REPLY_PARTS);
     if (c->broken || c->state == CONN_CLOSED) {
         return;
     }
-    if (head > 0) {
-        all[0] = span_make(c->out.data + c->out_at, head);
+    if (waiting > 0) {
+        all[0] = span_make(c->out.data + c->out_at, waiting);
     }
     for (size_t i = 0; i < count; i++) {
         all[1 + i] = parts[i];
         len += parts[i].len;
     }
-    bool waits = output_unsent(c) > head; /* output that the socket has not taken */
-    c->head_waits = false;
-    loop_defer_cancel(c->server->loop, &c->head_work);
-    if (!waits && head + len > 0) {
+    bool blocked = output_unsent(c) > waiting; /* output that the socket has not taken */
+    c->out_waits = false;
+    loop_defer_cancel(c->server->loop, &c->out_work);
+    if (!blocked && waiting + len > 0) {
         ssize_t n = write_socket(c, all, 1 + count);
         if (n < 0) {
             output_broke(c);
@@ -93,24 +95,30 @@ void output_send(struct http_conn *c, const struct span *parts, size_t count)
         }
         sent = (size_t)n;
     }
-    size_t of_head = sent < head ? sent : head;
-    c->out_at += of_head;
-    if (head > 0 && of_head == head) {
+    size_t of_waiting = sent < waiting ? sent : waiting;
+    c->out_at += of_waiting;
+    if (waiting > 0 && of_waiting == waiting) {
         buf_free(&c->out);
         c->out_at = 0;
     }
-    if (sent < head + len) {
-        queue_rest(c, parts, count, sent - of_head);
+    if (sent < waiting + len) {
+        queue_rest(c, parts, count, sent - of_waiting);
         conn_update_watch(c);
     }
 }
 
-void output_send_head(void *arg)
+void output_send_waiting(void *arg)
 {
     struct http_conn *c = arg;
-    if (c->head_waits) {
+    if (c->out_waits) {
         output_send(c, NULL, 0);
     }
+}
+
+static void wait_for_more(struct http_conn *c)
+{
+    c->out_waits = true;
+    loop_defer(c->server->loop, &c->out_work);
 }
 
 void output_hold_head(struct http_conn *c, struct buf *head)
@@ -125,8 +133,25 @@ void output_hold_head(struct http_conn *c, struct buf *head)
     c->out = *head;
     c->out.max = OUT_MAX;
     c->out_at = 0;
-    c->head_waits = true;
-    loop_defer(c->server->loop, &c->head_work);
+    wait_for_more(c);
+}
+
+bool output_hold(struct http_conn *c, const struct span *parts, size_t count)
+{
+    size_t len = 0;
+    for (size_t i = 0; i < count; i++) {
+        len += parts[i].len;
+    }
+    bool blocked = output_unsent(c) > 0 && !c->out_waits;
+    if (blocked || output_unsent(c) + len > HELD_MOST ||
+        buf_reserve(&c->out, c->out.len + len) != ERR_OK) {
+        return false;
+    }
+    for (size_t i = 0; i < count; i++) {
+        require_ok(buf_append_span(&c->out, parts[i]));
+    }
+    wait_for_more(c);
+    return true;
 }
 
 void output_writable(struct http_conn *c)

@@ -288,28 +288,39 @@ void http_reply_begin(struct http_conn *c, int status, struct span reason,
     output_hold_head(c, &head);
 }
 
-bool http_reply_data(struct http_conn *c, struct span piece)
+static bool reply_piece(struct http_conn *c, struct span piece, bool soon)
 {
     char size[20];
     size_t at = sizeof size - 2;
     if (piece.len == 0 || c->framing == FRAMING_NO_BODY || c->broken) {
         return true;
     }
-    if (c->framing == FRAMING_CHUNKED) {
-        memcpy(size + at, "\r\n", 2);
-        for (uint64_t n = piece.len; n > 0; n >>= 4) {
-            size[--at] = ascii_hex_digit((unsigned)n);
-        }
-        const struct span chunk[] = {span_make(size + at, sizeof size - at), piece, SPAN("\r\n")};
-        output_send(c, chunk, 3);
-    } else {
-        output_send(c, &piece, 1);
+    memcpy(size + at, "\r\n", 2);
+    for (uint64_t n = piece.len; n > 0; n >>= 4) {
+        size[--at] = ascii_hex_digit((unsigned)n);
     }
-    if (output_unsent(c) > c->server->limits.high_water) {
+    const struct span chunk[] = {span_make(size + at, sizeof size - at), piece, SPAN("\r\n")};
+    bool chunked = c->framing == FRAMING_CHUNKED;
+    const struct span *parts = chunked ? chunk : &piece;
+    size_t count = chunked ? 3 : 1;
+    if (!soon || !output_hold(c, parts, count)) {
+        output_send(c, parts, count);
+    }
+    if (!c->out_waits && output_unsent(c) > c->server->limits.high_water) {
         c->want_writable = true;
         return false;
     }
     return true;
+}
+
+bool http_reply_data(struct http_conn *c, struct span piece)
+{
+    return reply_piece(c, piece, false);
+}
+
+bool http_reply_soon(struct http_conn *c, struct span piece)
+{
+    return reply_piece(c, piece, true);
 }
 
 void http_reply_end(struct http_conn *c)
@@ -319,7 +330,7 @@ void http_reply_end(struct http_conn *c)
         const struct span last = SPAN("0\r\n\r\n");
         output_send(c, &last, 1);
     }
-    output_send_head(c);
+    output_send_waiting(c);
     c->paused = false;
     c->want_writable = false;
     hand_over(c);
@@ -328,7 +339,7 @@ void http_reply_end(struct http_conn *c)
 void reply_cut(struct http_conn *c)
 {
     c->want_writable = false;
-    output_send_head(c);
+    output_send_waiting(c);
     if (c->framing == FRAMING_CLOSE || c->reply_status == 0) {
         /* closing would look like a clean end: reset instead */
         struct linger hard = {.l_onoff = 1, .l_linger = 0};

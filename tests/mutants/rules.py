@@ -930,10 +930,15 @@ mutant(R, "what still comes is read", "sidecar/http/linger.c", "return !c->body_
 mutant(R, "the head says close", "sidecar/http/response.c", "bool large = r->chunked || c->body_left > DISCARD_MAX;",
        "bool large = r->chunked && c->body_left > DISCARD_MAX;", EARLY)
 REPLY_T = ("unit.http.test_reply",)
-mutant("replies", "a head leaves with what follows", "sidecar/http/output.c", "    c->head_waits = true;\n", "    c->head_waits = true;\n    output_send_head(c);\n", REPLY_T)
-mutant("replies", "a head alone leaves at the end of its turn", "sidecar/http/output.c", "    loop_defer(c->server->loop, &c->head_work);\n", "", REPLY_T)
-mutant("replies", "the rest of a head stays before the body", "sidecar/http/output.c", "    c->out_at += of_head;\n", "    c->out_at += sent;\n", REPLY_T)
-mutant("replies", "a reply without a body sends its head", "sidecar/http/response.c", "    output_send_head(c);\n    c->paused = false;", "    c->paused = false;", REPLY_T)
+mutant("replies", "a head leaves with what follows", "sidecar/http/output.c", "    c->out_at = 0;\n    wait_for_more(c);\n", "    c->out_at = 0;\n    wait_for_more(c);\n    output_send_waiting(c);\n", REPLY_T)
+mutant("replies", "a head alone leaves at the end of its turn", "sidecar/http/output.c", "    loop_defer(c->server->loop, &c->out_work);\n", "", REPLY_T)
+mutant("replies", "the rest of a head stays before the body", "sidecar/http/output.c", "    c->out_at += of_waiting;\n", "    c->out_at += sent;\n", REPLY_T)
+mutant("replies", "a reply without a body sends its head", "sidecar/http/response.c", "    output_send_waiting(c);\n    c->paused = false;", "    c->paused = false;", REPLY_T)
+mutant("replies", "a piece leaves with what follows", "sidecar/http/response.c", "if (!soon || !output_hold(c, parts, count)) {", "if (!output_hold(c, parts, 0) || soon || !soon) {", REPLY_T)
+mutant("replies", "what one read brings leaves in one call", "sidecar/path/relay/relay.c", "bool more = upstream_more_follows(r->call) ?", "bool more = upstream_more_follows(r->call) && r->over ?", ("unit.relay.test_relay",))
+mutant("replies", "what waits does not stop the caller", "sidecar/http/response.c", "if (!c->out_waits && output_unsent(c) > c->server", "if (output_unsent(c) > c->server", REPLY_T)
+mutant("replies", "what waits stays little", "sidecar/http/output.c", "output_unsent(c) + len > HELD_MOST ||", "", REPLY_T)
+mutant("replies", "a piece without more leaves at once", TRANSFER, "call->follows = bytes.len - at > strlen(\"\\r\\n\");", "call->follows = bytes.len >= at;", REUSE)
 mutant("replies", "a body that fails leaves the replies before it", "sidecar/http/receive.c", "    if (open) {\n        reply_cut(c);\n    }\n",
        "    if (!open) {\n        conn_close(c);\n        return;\n    }\n    reply_cut(c);\n", REPLY_T)
 mutant("replies", "a body that fails leaves what was sent of a reply", "sidecar/http/receive.c", "    if (open) {\n        reply_cut(c);\n    }\n",

@@ -161,6 +161,12 @@ bool upstream_body_write(struct upstream_call *call, struct span piece)
     return !call->waits;
 }
 
+bool upstream_more_follows(const struct upstream_call *call)
+{
+    (void)call;
+    return false;
+}
+
 void upstream_body_end(struct upstream_call *call)
 {
     (void)call;

@@ -160,6 +160,9 @@ void http_reply_begin(struct http_conn *c, int status, struct span reason,
 /* Sends or queues a piece, at once. false: more than high_water is waiting: stop until on_writable
  * (what was given is queued nevertheless). */
 bool http_reply_data(struct http_conn *c, struct span piece);
+/* The same for a piece behind which another one, or the end, follows in this turn: they leave in one call
+ * and wake the client once. At the latest it leaves at the end of the turn. */
+bool http_reply_soon(struct http_conn *c, struct span piece);
 /* The reply is complete: the connection goes on to its next request. */
 void http_reply_end(struct http_conn *c);
 /* The reply broke: the connection is closed so that the client cannot take it for complete (no

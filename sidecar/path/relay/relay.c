@@ -138,7 +138,8 @@ static bool on_data(void *ctx, struct span piece)
         r->result.first_data = loop_now(r->loop);
     }
     read_ends(r, piece);
-    bool more = http_reply_data(r->conn, piece);
+    bool more = upstream_more_follows(r->call) ? http_reply_soon(r->conn, piece)
+                                               : http_reply_data(r->conn, piece);
     if (r->tap != NULL) {
         r->tap->on_data(r->ctx, piece);
     }

@@ -151,6 +151,7 @@ static size_t give_chunks(struct upstream_call *call, struct span bytes)
             call->failed = "the answer has malformed chunks";
             return bytes.len + 1;
         }
+        call->follows = bytes.len - at > strlen("\r\n"); /* which ends this chunk */
         if (got == HTTP_CHUNK_DATA && !give_piece(call, body)) {
             return bytes.len + 1;
         }

@@ -279,6 +279,11 @@ void upstream_abort(struct upstream_call *call)
     }
 }
 
+bool upstream_more_follows(const struct upstream_call *call)
+{
+    return call->follows;
+}
+
 void upstream_resume(struct upstream_call *call)
 {
     call->held = false;

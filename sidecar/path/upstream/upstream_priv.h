@@ -171,6 +171,7 @@ struct upstream_call {
     size_t decoded;    /* bytes of it */
     bool unchunking;   /* we take the chunks off, so that we see what lies behind the last */
     bool unchunked;    /* the last chunk has come */
+    bool follows;      /* upstream_more_follows() */
     struct http_chunked chunks;
     size_t taken_of_piece; /* of the piece that libcurl keeps and gives again */
     size_t head_came;      /* bytes that waited on the socket while the head was being read ... */

@@ -17,7 +17,21 @@
 #define HEAD(framing) "HTTP/1.1 200 OK\r\n" framing "\r\n\r\n"
 #define CHUNKED HEAD("Transfer-Encoding: chunked")
 
-enum what { NOTHING, PIECE, END, PIECE_AND_END, CUT, TWO_PIECES };
+enum what {
+    NOTHING,
+    PIECE,
+    END,
+    PIECE_AND_END,
+    CUT,
+    TWO_PIECES,
+    SOON,
+    SOON_AND_PIECE,
+    SOON_AND_END,
+    SOON_AND_CUT,
+    LONG_SOON, /* longer than what waits */
+};
+
+static const char LONG[20000];
 
 struct world {
     struct loop *loop;
@@ -25,12 +39,13 @@ struct world {
     struct http_server *server;
     struct http_conn *conn;
     int client;
-    enum what what;  /* is done in the turn of the head */
-    enum what later; /* the same of the requests behind the first */
-    int64_t length;  /* of the reply */
-    size_t blank;    /* bytes of a header of the reply; 0: it has none */
-    unsigned called; /* on_request */
-    unsigned gone;   /* on_gone */
+    enum what what;    /* is done in the turn of the head */
+    enum what later;   /* the same of the requests behind the first */
+    int64_t length;    /* of the reply */
+    size_t blank;      /* bytes of a header of the reply; 0: it has none */
+    size_t high_water; /* 0: enough for all */
+    unsigned called;   /* on_request */
+    unsigned gone;     /* on_gone */
     int64_t max_body;
 };
 
@@ -38,13 +53,17 @@ static void act(struct world *w, enum what what)
 {
     if (what == PIECE || what == PIECE_AND_END || what == TWO_PIECES) {
         assert_true(http_reply_data(w->conn, SPAN("piece")));
+    } else if (what >= SOON) {
+        assert_true(http_reply_soon(w->conn, SPAN("piece")));
     }
-    if (what == TWO_PIECES) {
+    if (what == TWO_PIECES || what == SOON_AND_PIECE) {
         assert_true(http_reply_data(w->conn, SPAN("more")));
+    } else if (what == LONG_SOON) {
+        assert_true(http_reply_soon(w->conn, span_make(LONG, sizeof LONG)));
     }
-    if (what == END || what == PIECE_AND_END) {
+    if (what == END || what == PIECE_AND_END || what == SOON_AND_END) {
         http_reply_end(w->conn);
-    } else if (what == CUT) {
+    } else if (what == CUT || what == SOON_AND_CUT) {
         http_reply_cut(w->conn);
     }
 }
@@ -105,7 +124,7 @@ static void begin(struct world *w, int type)
                                        .idle_timeout = USEC_PER_S,
                                        .max_connections = 10,
                                        .max_buffered = 1024,
-                                       .high_water = 1 << 20,
+                                       .high_water = w->high_water > 0 ? w->high_water : 1 << 20,
                                        .low_water = 1 << 10,
                                        .max_body = w->max_body};
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -165,6 +184,11 @@ static void a_head_leaves_with_what_follows_in_its_turn(void **state)
         {END, 0, HEAD("Content-Length: 0"), NULL},
         {NOTHING, -1, CHUNKED, NULL},
         {CUT, -1, CHUNKED, ""},
+        {SOON, -1, CHUNKED "5\r\npiece\r\n", NULL},
+        {SOON_AND_PIECE, -1, CHUNKED "5\r\npiece\r\n4\r\nmore\r\n", NULL},
+        {SOON_AND_END, -1, CHUNKED "5\r\npiece\r\n0\r\n\r\n", NULL},
+        {SOON_AND_END, 5, HEAD("Content-Length: 5") "piece", NULL},
+        {SOON_AND_CUT, -1, CHUNKED "5\r\npiece\r\n", ""},
     };
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -190,6 +214,43 @@ static void a_head_alone_leaves_at_the_end_of_the_turn(void **state)
     ask(&w); /* the next request of the connection */
     expect_packet(&w, CHUNKED);
     assert_int_equal(w.called, 2);
+    end(&w);
+}
+
+/* Behind a head that has left already. What waits counts as sent: no on_writable would come for it. */
+static void a_piece_waits_for_what_follows_in_its_turn(void **state)
+{
+    struct world w = {.what = NOTHING, .length = -1, .high_water = 4};
+    (void)state;
+    begin(&w, SOCK_SEQPACKET);
+    ask(&w);
+    expect_packet(&w, CHUNKED);
+    act(&w, SOON);
+    assert_true(recv(w.client, (char[1]){0}, 1, MSG_PEEK) < 0);
+    expect_packet(&w, "5\r\npiece\r\n"); /* nothing followed */
+    act(&w, SOON_AND_PIECE);
+    expect_packet(&w, "5\r\npiece\r\n4\r\nmore\r\n");
+    act(&w, SOON);
+    act(&w, SOON_AND_END);
+    expect_packet(&w, "5\r\npiece\r\n5\r\npiece\r\n0\r\n\r\n");
+    end(&w);
+}
+
+/* What waits stays little. */
+static void a_long_piece_does_not_wait(void **state)
+{
+    struct world w = {.what = NOTHING, .length = -1};
+    char bytes[2 * sizeof LONG];
+    (void)state;
+    begin(&w, SOCK_SEQPACKET);
+    ask(&w);
+    expect_packet(&w, CHUNKED);
+    act(&w, LONG_SOON);
+    assert_int_equal(recv(w.client, bytes, sizeof bytes, 0), strlen("5\r\npiece\r\n"
+                                                                    "4e20\r\n\r\n") +
+                                                                 sizeof LONG);
+    act(&w, END);
+    expect_packet(&w, "0\r\n\r\n");
     end(&w);
 }
 
@@ -286,6 +347,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_head_leaves_with_what_follows_in_its_turn),
         cmocka_unit_test(a_head_alone_leaves_at_the_end_of_the_turn),
+        cmocka_unit_test(a_piece_waits_for_what_follows_in_its_turn),
+        cmocka_unit_test(a_long_piece_does_not_wait),
         cmocka_unit_test(a_reply_without_a_body_ends_its_connection),
         cmocka_unit_test(a_head_in_parts_stays_before_its_body),
         cmocka_unit_test(replies_that_wait_are_sent_before_a_body_that_fails_ends_the_connection),

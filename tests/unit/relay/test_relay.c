@@ -31,8 +31,9 @@ struct fixture {
     int fd;
     struct loop_watch *watch;
     bool reading, closed;
-    struct buf in;        /* what it read, without a body that is pattern() */
-    size_t body_bytes;    /* of that body */
+    struct buf in;     /* what it read, without a body that is pattern() */
+    size_t body_bytes; /* of that body */
+    size_t reads;
     bool discard;         /* the body is pattern() */
     size_t to_send, sent; /* bytes of a generated body */
 };
@@ -152,6 +153,7 @@ static void client_event(void *ctx, int events)
     if ((events & LOOP_READ) != 0 && f->reading) {
         ssize_t n = recv(f->fd, bytes, sizeof bytes, 0);
         if (n > 0) {
+            f->reads++;
             client_keep(f, bytes, (size_t)n);
         } else if (n == 0 || errno != EAGAIN) {
             f->closed = true;
@@ -177,6 +179,22 @@ static void client_send(struct fixture *f, const char *head, size_t body)
     f->watch = loop_watch_create(f->w->loop, f->fd, client_event, f);
     f->to_send = body;
     client_watch(f);
+}
+
+/* The same over a socket of packets: each call of the server is a read of its own. */
+static void client_send_packets(struct fixture *f, struct span head)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    socklen_t len = sizeof address;
+    int server = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0);
+    assert_int_equal(bind(server, (struct sockaddr *)&address, sizeof address.sun_family), 0);
+    assert_int_equal(getsockname(server, (struct sockaddr *)&address, &len), 0);
+    assert_int_equal(listen(server, 1), 0);
+    require_ok(http_server_adopt(f->http, server));
+    f->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0);
+    assert_int_equal(connect(f->fd, (struct sockaddr *)&address, len), 0);
+    assert_int_equal(send(f->fd, head.ptr, head.len, 0), head.len);
+    f->watch = loop_watch_create(f->w->loop, f->fd, client_event, f);
 }
 
 /* Runs until the connection of the client has ended. */
@@ -266,6 +284,21 @@ static void a_piece_is_passed_on_before_others_are_called(void **state)
     crowd_close(&crowd);
     run_to_end(f);
     assert_in(f, "firstpiece");
+}
+
+/* Chunks that came together leave together, with the end behind them. */
+static void what_one_read_brings_leaves_in_one_call(void **state)
+{
+    struct fixture *f = *state;
+    static const struct answer answers[] = {
+        {.bytes = LITERAL("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+                          "2\r\nab\r\n1\r\nc\r\n0\r\n\r\n")}};
+    scripted_script(&f->w->server, answers, 1);
+    client_send_packets(f, SPAN("GET / HTTP/1.1\r\nHost: l\r\nConnection: close\r\n\r\n"));
+    run_to_end(f);
+    assert_in(f, "\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n");
+    assert_int_equal(f->reads, 1);
+    assert_true(f->result.whole);
 }
 
 /* ---- what passes ---- */
@@ -499,6 +532,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(fields_pass_but_those_of_one_hop),
         TEST(a_piece_is_passed_on_before_others_are_called),
+        TEST(what_one_read_brings_leaves_in_one_call),
         TEST(the_key_of_the_server_replaces_the_first_authorization),
         TEST(a_client_token_does_not_pass),
         TEST(a_held_body_is_sent),

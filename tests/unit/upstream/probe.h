@@ -17,6 +17,7 @@ struct probe {
     struct buf reason, headers, body; /* headers: "Name: value\n" ... */
     int64_t length;
     size_t pieces, taken;
+    size_t followed;    /* pieces with upstream_more_follows() */
     bool check_pattern; /* the body is pattern() and not kept */
     size_t hold_after;  /* on_data says false when `taken` reaches it; 0: never */
     bool in_call;       /* inside a function of upstream.h */
@@ -70,6 +71,7 @@ static inline bool probe_data(void *ctx, struct span piece)
     require(!p->in_call);
     require(p->heads == 1 && p->dones == 0 && piece.len > 0);
     p->pieces++;
+    p->followed += upstream_more_follows(p->call) ? 1 : 0;
     if (p->check_pattern) {
         for (size_t i = 0; i < piece.len; i++) {
             require(piece.ptr[i] == pattern(p->taken + i));

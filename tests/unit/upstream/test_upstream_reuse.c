@@ -197,6 +197,37 @@ static void chunks_may_lie_in_any_way(void **state)
     assert_int_equal(w->probe.result, UPSTREAM_BROKE);
 }
 
+/* What comes behind a piece in one read follows in the same turn. */
+static void a_piece_says_whether_more_follows(void **state)
+{
+    static const struct {
+        struct answer answer;
+        size_t pieces, followed;
+    } rows[] = {
+        {{.bytes = LITERAL(CHUNKED)}, 1, 1},
+        {{.bytes = LITERAL("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+                           "1\r\na\r\n2\r\nbc\r\n")},
+         2,
+         1},
+        {{.bytes = LITERAL("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n")},
+         1,
+         0},
+        {{.bytes = LITERAL("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nok")}, 1, 0},
+        {{.bytes = LITERAL("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")}, 1, 0},
+    };
+    struct world *w = *state;
+    struct upstream_request req = simple_get(w);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct answer answer = rows[i].answer;
+        answer.after = CLOSE;
+        scripted_script(&w->server, &answer, 1);
+        world_call(w, &req);
+        assert_int_equal(w->probe.pieces, rows[i].pieces);
+        assert_int_equal(w->probe.followed, rows[i].followed);
+        probe_again(w);
+    }
+}
+
 /* It begins before the request has left: it was on its way already. */
 static void an_answer_that_begins_before_the_request_has_left_is_not_its_answer(void **state)
 {
@@ -650,6 +681,7 @@ int main(void)
         T(a_head_request_with_a_body_behind_ends_the_connection),
         T(good_answers_keep_the_connection),
         T(chunks_may_lie_in_any_way),
+        T(a_piece_says_whether_more_follows),
         T(an_answer_that_begins_before_the_request_has_left_is_not_its_answer),
         cmocka_unit_test(
             what_comes_instead_of_an_answer_on_a_reused_connection_is_asked_again_once),

@@ -78,6 +78,8 @@ struct upstream_call *upstream_start(struct upstream_pool *pool, const struct up
  * callbacks. */
 void upstream_abort(struct upstream_call *call);
 
+/* Inside on_data: more of the answer, or its end, has come with this piece and follows in this turn. */
+bool upstream_more_follows(const struct upstream_call *call);
 /* Answer's backpressure: goes on after on_data returned false. */
 void upstream_resume(struct upstream_call *call);
 /* Streamed body: copies the piece into a queue; false: the queue is over 256 KB, wait for
