@@ -3,9 +3,9 @@
  *
  * A day is found by its local date, as text. So an hour that the clock shows twice, a day of 23 or
  * 25 hours, and a clock that is set back all add to the day that the clock names, and no day is
- * counted twice. Days older than DAYS_KEPT are dropped. Days after today come from a clock that was
- * wrong once, or is wrong now: they are kept, up to DAYS_MOST in all, and shown when their date
- * comes.
+ * counted twice. Days older than DAYS_KEPT are dropped where there are more than so many: a clock that
+ * is ahead for an hour does not drop them all. Days after today come from a clock that was wrong once,
+ * or is wrong now: they are kept, up to DAYS_MOST in all, and shown when their date comes.
  */
 #include "control/days.h"
 
@@ -150,7 +150,7 @@ void days_drop_old(struct days *days, wall_t now)
 {
     char first[DAY_DATE];
     day_date(now, DAYS_KEPT - 1, first);
-    while (days->count > 0 && strcmp(days->items[0]->date, first) < 0) {
+    while (days->count > DAYS_KEPT && strcmp(days->items[0]->date, first) < 0) {
         remove_day(days, 0);
     }
 }

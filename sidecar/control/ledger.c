@@ -30,7 +30,8 @@ struct ledger {
     struct days days;
     struct savings *last; /* the totals at the last look, by the rows of figures->tasks */
     size_t last_count;
-    uint64_t openings; /* of the cache, as of the last look */
+    uint64_t openings;   /* of the cache, as of the last look */
+    char date[DAY_DATE]; /* of the last look; "": none yet */
 };
 
 static void take_note(void *ctx, const char *name, struct span value)
@@ -46,6 +47,13 @@ static void take_note(void *ctx, const char *name, struct span value)
     }
 }
 
+static void write_all_again(struct ledger *l)
+{
+    for (size_t i = 0; i < l->days.count; i++) {
+        l->days.items[i]->dirty = true;
+    }
+}
+
 /* Follows the cache: reads the days when it is first on, and has them written again later. */
 static void follow_cache(struct ledger *l)
 {
@@ -56,9 +64,7 @@ static void follow_cache(struct ledger *l)
     if (l->openings == 0) {
         cache_each_note(l->cache, take_note, &l->days);
     } else {
-        for (size_t i = 0; i < l->days.count; i++) {
-            l->days.items[i]->dirty = true;
-        }
+        write_all_again(l);
     }
     l->openings = openings;
 }
@@ -115,6 +121,10 @@ static void update(struct ledger *l)
     wall_t now = loop_wall(l->loop);
     day_date(now, 0, date);
     follow_cache(l);
+    if (strcmp(date, l->date) < 0) {
+        write_all_again(l); /* by a clock that was ahead, their notes may have expired */
+    }
+    memcpy(l->date, date, sizeof date);
     days_drop_old(&l->days, now);
     struct day *today = days_get(&l->days, date);
     if (today != NULL) { /* else the clock is wrong: it counts when the clock is right */

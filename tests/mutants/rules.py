@@ -968,7 +968,9 @@ mutant(R, "a minute is written", LEDGER, "    update(l);\n    write_days(l);\n  
 mutant(R, "a stop writes", LEDGER, "    write_days(l);\n    loop_timer_destroy", "    loop_timer_destroy", REPORT)
 mutant(R, "only growth counts", LEDGER, "        l->last[i] = now;\n", "        l->last[i] = growth;\n", REPORT)
 mutant(R, "the file is read once", LEDGER, "    if (l->openings == 0) {", "    if (openings > 0) {", REPORT)
-mutant(R, "a new file gets every day", LEDGER, "            l->days.items[i]->dirty = true;\n", "            (void)l;\n", REPORT)
+mutant(R, "a new file gets every day", LEDGER, "        l->days.items[i]->dirty = true;\n", "        (void)l;\n", REPORT)
+mutant(R, "a clock that is ahead drops no days", DAYS, "while (days->count > DAYS_KEPT &&", "while (days->count > 0 &&", REPORT)
+mutant(R, "days are written again behind a clock that was ahead", LEDGER, "if (strcmp(date, l->date) < 0) {", "if (strcmp(date, l->date) > 1) {", REPORT)
 mutant(R, "35 days are kept", DAYS, "day_date(now, DAYS_KEPT - 1, first);", "day_date(now, DAYS_KEPT, first);", REPORT)
 mutant(R, "a date is the local one", DAYS, "tm.tm_mday -= back;", "tm.tm_mday -= back + 1;", REPORT)
 mutant(R, "days of a wrong clock are bounded", DAYS, "        if (at == days->count) {\n            return NULL;",
@@ -1356,10 +1358,12 @@ mutant(R, "a foreign page gets no remainder", TYPED_ON, "<= FINGERPRINT_PROMPT_M
 mutant(R, "a prompt that stands twice has no context", "sidecar/path/fingerprint/fingerprint.c", "    bool once = at != SIZE_MAX && span_find(body, buf_span(&json), at + 1) == SIZE_MAX;",
        "    bool once = at != SIZE_MAX;", KEYS)
 mutant(R, "the event of a hit names its upstream", "sidecar/path/exchange/exchange.c", "    x->upstream = -1;\n", "", ("scenario.test_cache",))
-mutant(R, "a suggestion ends with a purge", THROUGH, "if (e->expires.us <= s->now.us || e->generation != s->generation) {",
-       "if (e->expires.us <= s->now.us) {", THROUGH_T)
-mutant(R, "a suggestion expires", THROUGH, "if (e->expires.us <= s->now.us || e->generation != s->generation) {",
-       "if (e->generation != s->generation) {", THROUGH_T)
+mutant(R, "a suggestion ends with a purge", THROUGH, "    return e->expires.us <= s->now.us || e->generation != s->generation ||\n",
+       "    return e->expires.us <= s->now.us ||\n", THROUGH_T)
+mutant(R, "a suggestion expires", THROUGH, "    return e->expires.us <= s->now.us || e->generation != s->generation ||\n",
+       "    return e->generation != s->generation ||\n", THROUGH_T)
+mutant(R, "a suggestion of a wrong clock is none", THROUGH, "           wall_diff(e->made, s->now) > 60 * USEC_PER_S;", "           wall_diff(e->made, s->now) > INT64_MAX / 2;",
+       THROUGH_T)
 mutant(R, "what is held has a bound", THROUGH, "    through_make_room(t, t->max, THROUGH_BYTES);\n}\n\nbool through_has", "}\n\nbool through_has", THROUGH_T)
 mutant(R, "a remainder begins between characters", TYPED, "    if (!text_boundary(suggestion, covered.len)) {",
        "    if (covered.len > suggestion.len) {", TYPED_T)
@@ -1421,8 +1425,12 @@ mutant(R, "a file that is too large is made smaller", "sidecar/path/store/store.
 mutant(R, "what is not committed is listed", "sidecar/path/cache/admin.c", "    *next = after == 0 || in_pending ? list_pending(&l) : 0;", "    *next = 0;\n    (void)list_pending;", RECORDS)
 mutant(R, "a directory has one daemon", FILES, "    if (flock(s->lock_fd, LOCK_EX | LOCK_NB) != 0) {", "    if (flock(s->lock_fd, LOCK_SH | LOCK_NB) != 0) {", FAULTS)
 mutant(R, "a store that cannot be opened is off", "sidecar/path/cache/opening.c", "        set_state(c, why);\n        return;", "        set_state(c, NULL);\n        return;", RECORDS)
-mutant(R, "an answer expires", CACHE, "f->expires.us > now.us && answer_record_decode(f->value, v) == ERR_OK &&\n           (stale || v->fresh.us > now.us) &&",
-       "now.us > 0 && (stale || now.us > 0) &&\n           answer_record_decode(f->value, v) == ERR_OK &&", ("scenario.test_cache",))
+mutant(R, "an answer expires", CACHE, "f->expires.us > now.us && answer_record_decode(f->value, v) == ERR_OK &&\n           (stale || v->fresh.us > now.us) && !is_of",
+       "now.us > 0 && answer_record_decode(f->value, v) == ERR_OK &&\n           (stale || now.us > 0) && !is_of", ("scenario.test_cache",))
+mutant(R, "an answer of a wrong clock is none", CACHE, "    return wall_diff(v->created, now) > 60 * USEC_PER_S;", "    return wall_diff(v->created, now) > INT64_MAX / 2;",
+       ("scenario.test_cache",))
+mutant(R, "a title of a clock that was set back is asked for again", "sidecar/path/exchange/lookup.c", "(age > REFRESH_AFTER || age < 0);",
+       "age > REFRESH_AFTER;", ("scenario.test_cache",))
 
 R = "guards of answers and messages"
 mutant(R, "a text may be a code", ASSEMBLE_C, "    return digits ? (s.ptr[0] - '0') * 100 +", "    return digits && s.len == 0 ? (s.ptr[0] - '0') * 100 +", ASSEMBLE_T)

@@ -1,6 +1,8 @@
 /* test_cache.c: what is answered from the cache, when, and for whom. */
 #include "scenario/scenario.h"
 
+#include "support/fake_loop.h"
+
 #include "lull/path/exchange/events.h"
 #include "lull/path/exchange/exchange.h"
 
@@ -76,6 +78,31 @@ static void an_expired_answer_is_asked_for_again(void **state)
     world_end(w);
 }
 
+/* The clock is ahead by years while an answer is made, and is set right. */
+static void an_answer_of_a_clock_that_was_ahead_is_asked_for_again(void **state)
+{
+    static const char *const sets[] = {"task.title.ttl=10s", "upstream.default.slots=64", NULL};
+    const usec_t ahead[] = {50 * USEC_PER_S, 3650 * 86400 * USEC_PER_S};
+    (void)state;
+    for (size_t i = 0; i < 4; i++) {
+        struct world *w = world_begin(sets);
+        struct client *a = client_open(w);
+        fake_loop_set_wall_offset(world_loop(w), ahead[i / 2]);
+        ask_with(a, "", "How are you?", "");
+        model_answer(model_call(w, 0), "{\"title\": \"Greeting\"}");
+        if (i % 2 == 0) {
+            cache_flush(world_cache(w));
+        }
+        fake_loop_set_wall_offset(world_loop(w), 0);
+        ask_with(a, "", "How are you?", "");
+        assert_int_equal(model_calls(w), i < 2 ? 1 : 2); /* a clock may step a little */
+        if (i >= 2) {
+            model_answer(model_call(w, 1), "{\"title\": \"Greeting\"}");
+        }
+        world_end(w);
+    }
+}
+
 static void many_that_find_an_answer_expired_make_one_call(void **state)
 {
     static const char *const sets[] = {"task.title.ttl=10s", "upstream.default.slots=64", NULL};
@@ -129,6 +156,12 @@ static void a_title_asked_again_after_a_reply_is_a_new_one(void **state)
     model_answer(model_call(w, 2), "{\"title\": \"Other\"}");
     assert_has(client_reply(a), "fwd=miss; stored");
     assert_int_equal(title(w)->regenerated, 1);
+    /* set back: it is not known when that one was made */
+    fake_loop_set_wall_offset(world_loop(w), -30 * USEC_PER_S);
+    client_clear(a);
+    ask_with(a, "", "How are you?", "I am fine.");
+    assert_int_equal(title(w)->regenerated, 2);
+    model_answer(model_call(w, 3), "{\"title\": \"Third\"}");
     world_end(w);
 }
 
@@ -410,6 +443,7 @@ int main(void)
         cmocka_unit_test(read_your_writes_with_the_writer_held),
         cmocka_unit_test(hits_survive_a_restart),
         cmocka_unit_test(an_expired_answer_is_asked_for_again),
+        cmocka_unit_test(an_answer_of_a_clock_that_was_ahead_is_asked_for_again),
         cmocka_unit_test(many_that_find_an_answer_expired_make_one_call),
         cmocka_unit_test(a_title_asked_again_after_a_reply_is_a_new_one),
         cmocka_unit_test(only_an_answer_that_is_served_counts_as_hit),

@@ -10,11 +10,12 @@
 
 static const usec_t REFRESH_AFTER = 5 * USEC_PER_S;
 
-/* A title asked again for a conversation that already has a reply: the user wants a new title. */
+/* A title asked again for a conversation that already has a reply: the user wants a new title. Where
+ * the clock was set back, how long ago it was made is not known. */
 static bool asks_refresh(const struct exchange *x, const struct cache_hit *hit)
 {
-    return (hit->flags & CACHE_FLAG_REPLIED) != 0 &&
-           wall_diff(loop_wall(x->engine->parts.loop), hit->created) > REFRESH_AFTER;
+    usec_t age = wall_diff(loop_wall(x->engine->parts.loop), hit->created);
+    return (hit->flags & CACHE_FLAG_REPLIED) != 0 && (age > REFRESH_AFTER || age < 0);
 }
 
 static struct cache_key key_of(const struct fingerprint *f)

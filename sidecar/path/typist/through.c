@@ -183,6 +183,7 @@ static struct entry *entry_new(struct context *c, const struct through_put *put)
     e->context = c;
     e->answer = put->answer;
     e->generation = put->generation;
+    e->made = put->made;
     e->expires = put->expires;
     e->model_time = put->model_time;
     e->tokens = put->tokens;
@@ -244,10 +245,17 @@ struct search {
     bool use;
 };
 
+/* Expired, removed from the cache, or made by a clock that was ahead. */
+static bool is_void(const struct entry *e, const struct search *s)
+{
+    return e->expires.us <= s->now.us || e->generation != s->generation ||
+           wall_diff(e->made, s->now) > 60 * USEC_PER_S;
+}
+
 /* Whether the suggestion of e, for the first `at` bytes of the text, fits the whole text. */
 static bool answers(const struct search *s, struct entry *e, size_t at, struct through_hit *hit)
 {
-    if (e->expires.us <= s->now.us || e->generation != s->generation) {
+    if (is_void(e, s)) {
         if (s->use) {
             drop_entry(s->table, e);
         }

@@ -37,7 +37,7 @@ struct entry {
     struct context *context;
     struct hash_key key, answer;
     uint64_t generation;
-    wall_t expires;
+    wall_t made, expires;
     usec_t model_time;
     int64_t tokens, cost;
     size_t text_len;

@@ -260,6 +260,31 @@ static void a_clock_that_is_set_back_adds_to_the_day_it_names(void **state)
     end(&w);
 }
 
+/* The clock is two months ahead for two minutes: older days are not shown, and are there again. */
+static void a_clock_that_was_ahead_drops_no_day(void **state)
+{
+    struct world w;
+    const usec_t base = NOON * USEC_PER_S - FAKE_WALL;
+    const usec_t day = 24 * HOUR * USEC_PER_S;
+    (void)state;
+    begin(&w, 0);
+    work(&w, "title", 3);
+    fake_loop_advance(w.loop, 60 * USEC_PER_S);
+    fake_loop_set_wall_offset(w.loop, base + 60 * day);
+    work(&w, "title", 10);
+    fake_loop_advance(w.loop, 120 * USEC_PER_S);
+    assert_int_equal(requests_of(&w, 35, "2026-10-28"), -1);
+    cache_flush(w.cache); /* its note has expired */
+    fake_loop_set_wall_offset(w.loop, base);
+    assert_int_equal(requests_of(&w, 35, "2026-10-28"), 3);
+    fake_loop_advance(w.loop, 60 * USEC_PER_S);
+    cache_flush(w.cache);
+    end(&w);
+    begin(&w, 0);
+    assert_int_equal(requests_of(&w, 35, "2026-10-28"), 3);
+    end(&w);
+}
+
 /* The file is removed under the daemon: the days are in the next one. */
 static void a_new_data_file_gets_every_day(void **state)
 {
@@ -383,6 +408,7 @@ int main(void)
         TEST(a_restart_keeps_the_day),
         TEST(a_kill_loses_the_last_minute_only),
         TEST(a_clock_that_is_set_back_adds_to_the_day_it_names),
+        TEST(a_clock_that_was_ahead_drops_no_day),
         TEST(a_new_data_file_gets_every_day),
         TEST(days_of_a_time_without_cache_are_added),
         TEST(users_of_a_day_are_bounded),

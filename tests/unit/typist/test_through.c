@@ -24,6 +24,7 @@ static void put(struct through *t, const char *context, const char *text, const 
                             .suggestion = span_of(suggestion),
                             .answer = {id, id},
                             .generation = generation,
+                            .made = NOW,
                             .expires = {NOW.us + 60 * USEC_PER_S},
                             .model_time = 5,
                             .tokens = 9};
@@ -90,6 +91,12 @@ static void nothing_crosses_a_context_a_generation_or_its_end(void **state)
     put(t, "ann, chat 1", "How do", " I make bread?", 1, 2);
     wall_t late = {NOW.us + 61 * USEC_PER_S};
     assert_null(find_at(t, "ann, chat 1", "How do", 2, late));
+    assert_int_equal(through_count(t), 0);
+    put(t, "ann, chat 1", "How do", " I make bread?", 1, 2);
+    wall_t before = {NOW.us - 60 * USEC_PER_S};
+    assert_non_null(find_at(t, "ann, chat 1", "How do", 2, before));
+    before.us--; /* it was made by a clock that was ahead */
+    assert_null(find_at(t, "ann, chat 1", "How do", 2, before));
     assert_int_equal(through_count(t), 0);
     assert_int_equal(through_bytes(t), 0);
     through_destroy(t);

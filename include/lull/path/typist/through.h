@@ -35,7 +35,7 @@ struct through_put {
     struct span suggestion; /* not blank */
     struct hash_key answer; /* id of the cache's answer record that it comes from */
     uint64_t generation;    /* of the cache: a delete or purge since then makes it void */
-    wall_t expires;
+    wall_t made, expires;
     usec_t model_time; /* of the call that made it; its tokens and cost too */
     int64_t tokens, cost;
 };
