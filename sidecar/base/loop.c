@@ -185,6 +185,7 @@ bool events_look(struct loop *loop, bool at_once)
         /* EVLOOP_NONBLOCK alone would look again and again, since nothing is read in between */
         int flags = EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY | (at_once ? EVLOOP_NONBLOCK : 0);
         loop->seen = 0;
+        loop->signalled = false;
         if (event_base_loop(loop->base, flags) < 0) {
             return false;
         }
@@ -203,14 +204,6 @@ static void source_init(struct source *source, struct loop *loop, enum lane lane
     source->lane = lane;
     source->call = call;
     source->event = mem_have(event);
-}
-
-/* Of timers, signals and wakers: arg is the source. */
-static void on_event(evutil_socket_t fd, short what, void *arg)
-{
-    (void)fd;
-    (void)what;
-    turn_ready(arg);
 }
 
 /* ---- timers ---- */
@@ -359,6 +352,17 @@ void loop_watch_set_urgent(struct loop_watch *watch, bool urgent)
 
 /* ---- signals ---- */
 
+/* libevent sees all signals by one descriptor of its own. */
+static void on_signal(evutil_socket_t fd, short what, void *arg)
+{
+    struct source *source = arg;
+    (void)fd;
+    (void)what;
+    source->loop->seen += source->loop->signalled ? 0 : 1;
+    source->loop->signalled = true;
+    turn_ready(source);
+}
+
 static void call_signal(struct source *source)
 {
     struct loop_signal *sig = list_item(source, struct loop_signal, source);
@@ -371,7 +375,7 @@ struct loop_signal *loop_signal_create(struct loop *loop, int signo, loop_fn fn,
     sig->fn = fn;
     sig->ctx = ctx;
     source_init(&sig->source, loop, LANE_TIMER, call_signal,
-                event_new(loop->base, signo, EV_SIGNAL | EV_PERSIST, on_event, &sig->source));
+                event_new(loop->base, signo, EV_SIGNAL | EV_PERSIST, on_signal, &sig->source));
     source_add(&sig->source, NULL);
     return sig;
 }
@@ -384,6 +388,15 @@ void loop_signal_destroy(struct loop_signal *sig)
 }
 
 /* ---- wakers ---- */
+
+static void on_wake(evutil_socket_t fd, short what, void *arg)
+{
+    struct source *source = arg;
+    (void)fd;
+    (void)what;
+    source->loop->seen++;
+    turn_ready(source);
+}
 
 static void call_waker(struct source *source)
 {
@@ -405,7 +418,7 @@ struct loop_waker *loop_waker_create(struct loop *loop, loop_fn fn, void *ctx)
     require_ok(os_set_nonblocking(waker->pipe[1]));
     source_init(
         &waker->source, loop, LANE_TIMER, call_waker,
-        event_new(loop->base, waker->pipe[0], EV_READ | EV_PERSIST, on_event, &waker->source));
+        event_new(loop->base, waker->pipe[0], EV_READ | EV_PERSIST, on_wake, &waker->source));
     source_add(&waker->source, NULL);
     return waker;
 }

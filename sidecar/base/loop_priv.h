@@ -50,7 +50,8 @@ struct loop {
     struct work_queue later;       /* LANE_LATER */
     unsigned waiting;              /* the lanes of which something is to be called, as bits */
     uint64_t looks;
-    unsigned seen, room;  /* watches: found ready by the last look, the most that it can find */
+    unsigned seen, room;  /* descriptors: found ready by the last look, the most that it can find */
+    bool signalled;       /* one of the descriptors that were found is that of the signals */
     unsigned lane, share; /* which one is served, and how often more in a row */
     struct work_queue deferred; /* to the end of the turn */
     struct source *dead;

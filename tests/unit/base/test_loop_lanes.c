@@ -5,6 +5,7 @@
 
 #include "lull/base/loop.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
@@ -294,6 +295,71 @@ static void work_that_puts_itself_off_runs_once_in_a_turn(void **state)
     crowd_close(c);
 }
 
+enum { FIRST = 20, SEEN_AT_ONCE = 32 /* by the first look of all */ };
+
+static void stops_behind_the_first(struct crowd *c)
+{
+    if (c->calls == FIRST) {
+        loop_stop(c->loop);
+    }
+}
+
+static void nothing(void *ctx)
+{
+    (void)ctx;
+}
+
+static void raise_signals(int count)
+{
+    for (int i = 0; i < count; i++) {
+        assert_int_equal(raise(SIGUSR1), 0);
+    }
+}
+
+static void watch_members(struct crowd *c, size_t from, size_t to)
+{
+    for (size_t i = from; i < to; i++) {
+        loop_watch_set(c->members[i].watch, LOOP_READ);
+    }
+}
+
+/* A look finds so many descriptors at most. A waker and signals are taken for one descriptor each, no
+ * less and no more: where there may be others, it is looked again. */
+static void what_wakes_the_loop_hides_nothing_urgent(void **state)
+{
+    static const struct {
+        int before; /* signals, among FIRST descriptors of an earlier look */
+        bool waker;
+        int signals;
+        size_t members;
+    } rows[] = {
+        {0, true, 0, SEEN_AT_ONCE - 1}, {0, false, 2, SEEN_AT_ONCE - 1}, {13, false, 0, 40}};
+    (void)state;
+    for (size_t row = 0; row < sizeof rows / sizeof rows[0]; row++) {
+        struct crowd *c = crowd_open(on_member, false);
+        struct loop_waker *waker = loop_waker_create(c->loop, nothing, NULL);
+        struct loop_signal *sig = loop_signal_create(c->loop, SIGUSR1, nothing, NULL);
+        stops_watching_the_others(c);
+        c->each = stops_behind_the_first;
+        watch_members(c, 0, FIRST);
+        raise_signals(rows[row].before);
+        loop_run(c->loop);
+        watch_members(c, FIRST, FIRST + rows[row].members);
+        if (rows[row].waker) {
+            loop_wake(waker);
+        }
+        raise_signals(rows[row].signals);
+        loop_watch_set_urgent(c->one, true);
+        assert_int_equal(write(c->other[1], "x", 1), 1); /* behind the others */
+        c->timer_at = c->later_at = 1;                   /* it ends the loop */
+        loop_run(c->loop);
+        assert_in_range(c->seen_at, FIRST, FIRST + FEW);
+        loop_waker_destroy(waker);
+        loop_signal_destroy(sig);
+        crowd_close(c);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -305,6 +371,7 @@ int main(void)
         cmocka_unit_test(work_that_puts_itself_off_runs_once_in_a_turn),
         cmocka_unit_test(each_of_a_lane_has_its_turn),
         cmocka_unit_test(what_is_not_watched_any_more_is_not_called),
+        cmocka_unit_test(what_wakes_the_loop_hides_nothing_urgent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
