@@ -202,6 +202,34 @@ void files_mark_closed(const struct store *s)
     (void)unlink(path);
 }
 
+/* How many of these pages LMDB lists as free: its table 0 has lists of their numbers, each with its
+ * length in front. */
+static uint64_t count_free(const struct store *s, uint64_t from, uint64_t to)
+{
+    MDB_txn *txn = NULL;
+    MDB_cursor *cursor = NULL;
+    MDB_val key, list;
+    uint64_t found = 0;
+    if (mdb_txn_begin(s->env, NULL, MDB_RDONLY, &txn) != 0) {
+        return 0;
+    }
+    int rc = mdb_cursor_open(txn, 0, &cursor);
+    while (rc == 0 && (rc = mdb_cursor_get(cursor, &key, &list, MDB_NEXT)) == 0) {
+        const size_t *numbers = list.mv_data;
+        size_t count = list.mv_size >= sizeof *numbers ? numbers[0] : 0;
+        for (size_t i = 1; i <= count && i < list.mv_size / sizeof *numbers; i++) {
+            found += numbers[i] >= from && numbers[i] < to ? 1 : 0;
+        }
+    }
+    if (cursor != NULL) {
+        mdb_cursor_close(cursor);
+    }
+    mdb_txn_abort(txn);
+    return found;
+}
+
+/* LMDB does not write pages at the end that the same transaction has freed again. So a file may lack
+ * pages that are free: then it gets their room. */
 bool files_too_short(const struct store *s)
 {
     char path[4200];
@@ -213,7 +241,9 @@ bool files_too_short(const struct store *s)
     }
     MDB_stat shape;
     size_t page = mdb_env_stat(s->env, &shape) == 0 ? shape.ms_psize : STORE_PAGE;
-    return (uint64_t)st.st_size < ((uint64_t)info.me_last_pgno + 1) * page;
+    uint64_t there = (uint64_t)st.st_size / page, used = (uint64_t)info.me_last_pgno + 1;
+    return there < used &&
+           (truncate(path, (off_t)(used * page)) != 0 || count_free(s, there, used) < used - there);
 }
 
 /* LMDB gives lock.mdb a length and no blocks, and writes to it through a map: on a full disk that is a

@@ -383,6 +383,57 @@ static void records_of_all_lengths_come_back_whole(void **state)
 }
 
 /* A hit is counted beside the record, which is not written again for it. */
+/* LMDB gives the last numbers to pages that it frees again in the same transaction, and does not write
+ * them: the file ends before them, and is whole. */
+static void a_file_without_its_last_free_pages_is_whole(void **state)
+{
+    static char large[24 * 1024];
+    int shorter = 0;
+    (void)state;
+    struct store *s = store_begin(1 << 22);
+    put(s, STORE_ANSWER, 1, SPAN("kept"), INT64_MAX);
+    settle(s);
+    for (uint64_t round = 1; round <= 12; round++) {
+        store_hold(s, true);
+        for (uint64_t n = 0; n < 3; n++) { /* the last takes the place of the others */
+            put(s, STORE_ANSWER, 2, span_make(large, sizeof large - n * 4096), INT64_MAX);
+        }
+        store_hold(s, false);
+        settle(s);
+        int64_t before = file_size();
+        store_close(s);
+        s = store_begin(1 << 22);
+        shorter += file_size() > before ? 1 : 0;
+        assert_span(record_of(s, 1).value, "kept");
+    }
+    assert_true(shorter > 0);
+    store_close(s);
+}
+
+static void a_file_that_lacks_used_pages_is_set_aside(void **state)
+{
+    enum { LARGE = 200 * 1024, CUT = 20 * 4096 };
+    char path[96], *large = mem_new(LARGE);
+    struct store_record r;
+    (void)state;
+    struct store *s = store_begin(1 << 22);
+    for (uint64_t n = 1; n < 8; n++) { /* frees pages that the tables take */
+        put(s, STORE_ANSWER, n, SPAN("kept"), INT64_MAX);
+        settle(s);
+    }
+    put(s, STORE_ANSWER, 8, span_make(large, LARGE), INT64_MAX); /* at the end of the file */
+    settle(s);
+    store_close(s);
+    free(large);
+    snprintf(path, sizeof path, "%s/data.mdb", store_dir);
+    assert_int_equal(truncate(path, (off_t)file_size() - CUT), 0);
+    s = store_begin(1 << 22);
+    store_read_begin(s);
+    assert_int_equal(store_get(s, STORE_ANSWER, key_of(1), &r), ERR_NOT_FOUND);
+    store_read_end(s);
+    store_close(s);
+}
+
 static void hits_are_counted_beside_the_record(void **state)
 {
     (void)state;
@@ -628,6 +679,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(records_of_all_lengths_come_back_whole, store_setup,
                                         store_teardown),
         cmocka_unit_test_setup_teardown(hits_are_counted_beside_the_record, store_setup,
+                                        store_teardown),
+        cmocka_unit_test_setup_teardown(a_file_without_its_last_free_pages_is_whole, store_setup,
+                                        store_teardown),
+        cmocka_unit_test_setup_teardown(a_file_that_lacks_used_pages_is_set_aside, store_setup,
                                         store_teardown),
         cmocka_unit_test_setup_teardown(touches_are_committed_a_few_at_a_time, store_setup,
                                         store_teardown),
