@@ -198,7 +198,7 @@ static void check_idle(int timeout)
 
 int clock_gettime(clockid_t id, struct timespec *out)
 {
-    if (!running) {
+    if (!running || id == CLOCK_REALTIME) { /* that is the fuzzer's */
         return (int)syscall(SYS_clock_gettime, id, out);
     }
     *out = (struct timespec){.tv_sec = clock_us / 1000000, .tv_nsec = clock_us % 1000000 * 1000};

@@ -5,9 +5,10 @@
  *
  * What a call gets is its own, in order, and whole where it is said to be; what the server gets is what
  * was written. A body that cannot be sent twice is not; no call is called back when it is over; no
- * descriptor stays.
+ * descriptor stays. libcurl acts when it wants to, and not without end in one turn.
  * covers: path/upstream/transfer.c path/upstream/sockets.c path/upstream/upstream.c path/upstream/why.c path/upstream/pool.c path/upstream/setup.c path/upstream/origin.c
  */
+#include "support/curl_wishes.h"
 #include "support/fake_loop.h"
 #include "support/numbered.h"
 #include "support/upstream_at.h"
@@ -425,6 +426,17 @@ static void check_why(unsigned code, struct span text)
     curl_easy_cleanup(call.easy);
 }
 
+/* Or libcurl wants to act at once so many times more. */
+static void let_time_pass(void)
+{
+    unsigned how = pick(8);
+    if (how == 7) {
+        wishes_forced = pick(2) == 0 ? 5 : 60;
+    } else {
+        fake_loop_advance(loop, (usec_t)how * 900 * USEC_PER_MS);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (loop == NULL) {
@@ -441,6 +453,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     call_count = 0;
     large_sent = false;
     int before = dup(mute);
+    wishes_loop = loop;
+    wishes_forced = 0;
     pool = upstream_pool_create(loop);
     for (int i = 0; i < MOVES_MOST && choices_left > 0; i++) {
         unsigned what = pick(16);
@@ -451,9 +465,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         } else if (what < 15) {
             move_peer();
         } else {
-            fake_loop_advance(loop, (usec_t)pick(8) * 900 * USEC_PER_MS);
+            let_time_pass();
         }
         fake_loop_settle(loop);
+        wishes_check();
     }
     end_all();
     require(atomic_load(&lookups) <= 4 * named_calls); /* as often as a request may go out */

@@ -3,9 +3,9 @@
 #include "scenario/moves_priv.h"
 
 #include "support/fake_loop.h"
+#include "support/fatal_handlers.h"
 
 #include <dirent.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,25 +38,6 @@ unsigned pick(struct game *g, unsigned n)
         value = value << 8 | (g->at < g->len ? g->bytes[g->at++] : 0);
     }
     return n > 0 ? value % n : 0;
-}
-
-/* The store's handlers mark its file as one that kills, then end the process. Those of before, which a
- * fuzzer needs to keep its input, are put back. */
-static const int fatal_signals[] = {SIGBUS, SIGSEGV, SIGABRT};
-static struct sigaction handlers[3];
-
-static void keep_handlers(void)
-{
-    for (size_t i = 0; i < 3; i++) {
-        require(sigaction(fatal_signals[i], NULL, &handlers[i]) == 0);
-    }
-}
-
-static void put_handlers_back(void)
-{
-    for (size_t i = 0; i < 3; i++) {
-        require(sigaction(fatal_signals[i], &handlers[i], NULL) == 0);
-    }
 }
 
 /* ---- what is not a client's and not a model's ---- */
@@ -166,7 +147,7 @@ static void restart(struct game *g)
     models_forget(g);
     disk_go_on();
     world_restart(g->world);
-    put_handlers_back();
+    fatal_handlers_put_back();
 }
 
 static void play(struct game *g, enum move m)
@@ -254,9 +235,9 @@ void moves_play(const uint8_t *bytes, size_t len)
     size_t before = descriptors();
     log_setup(getenv("MOVES_LOG") != NULL ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR, LOG_FORMAT_TEXT);
     draw_sets(&g, sets);
-    keep_handlers();
+    fatal_handlers_keep();
     g.world = world_begin(sets);
-    put_handlers_back();
+    fatal_handlers_put_back();
     world_control(g.world);
     set_probes(&g);
     g.people = people_create(&g);

@@ -23,14 +23,15 @@ static bool is_head(const struct upstream_call *call)
     return strcmp(model_target(call), "/api/tags") == 0;
 }
 
-/* The number of the last "q12q" in a text; -1: there is none. */
-static int last_subject(const char *text)
+/* The number of the last "q12q" in a body; of a chat, that may end in what was typed, the largest. -1:
+ * there is none. */
+static int subject_of(const char *text, enum ask_kind kind)
 {
     int subject = -1, n = 0;
     char end = '\0';
     for (const char *at = strchr(text, 'q'); at != NULL; at = strchr(at + 1, 'q')) {
         if (sscanf(at, "q%3d%c", &n, &end) == 2 && end == 'q') {
-            subject = n;
+            subject = kind != ASK_CHAT || n > subject ? n : subject;
         }
     }
     return subject;
@@ -107,7 +108,7 @@ static void content_of(struct game *g, const struct upstream_call *call, char ou
                                                  [ASK_CHAT] = "%s"};
     enum ask_kind kind = kind_of_body(model_body(call));
     char text[TEXT_SIZE], user[32];
-    int subject = last_subject(model_body(call));
+    int subject = subject_of(model_body(call), kind);
     user_of(call, user);
     if (kind == ASK_AUTOCOMPLETE) {
         complete(g, call, subject, user, text);

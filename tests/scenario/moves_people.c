@@ -132,30 +132,50 @@ static size_t typist_of(const struct ask *a)
     return strcmp(a->user, "ann") == 0 ? 1 : strcmp(a->user, "bob") == 0 ? 2 : 0;
 }
 
-/* Some more of the same text, or of what the same user typed last over any connection, or another
- * one. */
+/* Some more of the same text; or of what the same user typed last over any connection, or another
+ * length of it, so that several wait for the same suggestion and some keys are taken back; or another
+ * text. */
 static void type_on(struct game *g, struct person *p, struct ask *a)
 {
-    size_t who = typist_of(a);
+    size_t who = typist_of(a), fresh = pick(g, 3) == 0 ? 60 : pick(g, 2) == 0 ? 6 : 30;
     unsigned how = pick(g, 8);
     size_t more = pick(g, 3) == 0 ? pick(g, 12) : 1 + pick(g, 3); /* mostly a key or two */
-    if (how > 4 && g->typing[who].subject != 0 && g->typing[who].typed < 70) {
+    bool known = g->typing[who].subject != 0;
+    if (how > 4 && known) {
         p->text = g->typing[who].subject;
-        p->typed = g->typing[who].typed + more;
-    } else if (how > 1 && p->text != 0 && p->typed < 70) {
+        p->typed = how > 5 ? g->typing[who].typed + more : g->typing[who].began + more;
+    } else if (how > 1 && p->text != 0) {
         p->typed += more;
-    } else {
+    }
+    if (p->text == 0 || p->typed > 80 || how <= 1) {
         p->text = a->subject;
-        p->typed = 8 + pick(g, pick(g, 3) == 0 ? 60 : 30);
+        p->typed = 8 + pick(g, (unsigned)fresh);
+        g->typing[who].subject = 0;
+    }
+    if (g->typing[who].subject != p->text) {
+        g->typing[who].began = p->typed;
     }
     a->subject = g->typing[who].subject = p->text;
     a->typed = g->typing[who].typed = p->typed;
 }
 
+/* Now and then of what was typed. */
+static void chat_text(struct game *g, const struct ask *a, char out[2 * TEXT_SIZE])
+{
+    char typed[TEXT_SIZE] = "";
+    size_t who = typist_of(a);
+    if (g->typing[who].subject != 0 && pick(g, 2) == 0) {
+        full_text(g->typing[who].subject, a->user, typed);
+        typed[g->typing[who].typed] = '\0';
+    }
+    snprintf(out, 2 * TEXT_SIZE, "Please tell me of q%dq now%s%s", a->subject,
+             typed[0] != '\0' ? "\n\n" : "", typed);
+}
+
 static struct span body_of(struct game *g, struct person *p, struct ask *a)
 {
     static char text[4096];
-    char user_text[TEXT_SIZE], reply[TEXT_SIZE];
+    char user_text[2 * TEXT_SIZE], reply[TEXT_SIZE];
     bool of_chat = p->chat != 0 && pick(g, 4) == 0;
     a->subject = of_chat ? p->chat : 1 + (int)pick(g, SUBJECTS);
     snprintf(user_text, sizeof user_text, "Please tell me of q%dq now", a->subject);
@@ -176,7 +196,7 @@ static struct span body_of(struct game *g, struct person *p, struct ask *a)
         const char *const goes_on[] = {"Please begin", "Well.", user_text, NULL};
         const char *const begins[] = {user_text, NULL};
         a->subject = p->chat = g->next_chat++;
-        snprintf(user_text, sizeof user_text, "Please tell me of q%dq now", a->subject);
+        chat_text(g, a, user_text);
         return span_of(ask_chat(pick(g, 3) == 0 ? goes_on : begins));
     }
     default: {
@@ -394,9 +414,25 @@ void people_send_on(struct game *g)
     }
 }
 
+/* All who wait for a completion, one after another: those that led others, and their followers. */
+static void typists_leave(struct game *g)
+{
+    for (size_t i = 0; i < PEOPLE; i++) {
+        struct person *p = &g->people[i];
+        if (p->client != NULL && p->count > 0 && p->asks[0].kind == ASK_AUTOCOMPLETE) {
+            client_close(p->client);
+            forget(p);
+        }
+    }
+}
+
 void people_leave(struct game *g)
 {
     struct person *p = one(g);
+    if (pick(g, 4) == 0) {
+        typists_leave(g);
+        return;
+    }
     if (p->client == NULL) {
         return;
     }

@@ -60,9 +60,9 @@ struct game {
     size_t purges[ASK_KINDS]; /* that were answered */
     char asked[8192];         /* the body of the last request */
     struct {
-        int subject; /* 0: nothing */
-        size_t typed;
-    } typing[TYPISTS]; /* what each user typed last, over whichever connection */
+        int subject;         /* 0: nothing */
+        size_t typed, began; /* began: with so much */
+    } typing[TYPISTS];       /* what each user typed last, over whichever connection */
 };
 
 /* A choice from 0 to n - 1; 0 where the bytes are used up. */
