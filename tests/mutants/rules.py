@@ -1384,8 +1384,7 @@ R = "guards of calls"
 mutant(R, "an equal request joins", FLIGHT, "spec->join ? flight_find_to_join(t, spec) : NULL;", "spec->join ? NULL : NULL;", FLIGHT_T)
 mutant(R, "a waiter that leaves does not end it for the others", FLIGHT, "    if (flight_is_idle(f)) {\n        flight_drop(f,", "    if (f->state != FLIGHT_STATE_ENDING) {\n        flight_drop(f,", FLIGHT_T)
 mutant(R, "the last that leaves ends the call", FLIGHT, "    if (flight_is_idle(f)) {\n        flight_drop(f,", "    if (f->state == FLIGHT_STATE_ENDING) {\n        flight_drop(f,", FLIGHT_T)
-mutant(R, "all waiters are answered at once", ENDING, "    while (!list_empty(&f->waiters)) {\n        struct flight_waiter *w = list_item(f->waiters.next, struct flight_waiter, node);\n        flight_remove_waiter(f, w);\n        w->done(w->ctx, end);",
-       "    if (!list_empty(&f->waiters)) {\n        struct flight_waiter *w = list_item(f->waiters.next, struct flight_waiter, node);\n        flight_remove_waiter(f, w);\n        w->done(w->ctx, end);", FLIGHT_T)
+mutant(R, "all waiters are answered", ENDING, "        loop_later(f->table->parts.loop, &f->rest);\n        return;", "        return;", FLIGHT_T)
 mutant(R, "what must not be stored is not shared", FLY, "    spec->shared = x->bypass == NULL;\n    spec->join = x->bypass == NULL && !x->head.no_cache;",
        "    spec->shared = true;\n    spec->join = !x->head.no_cache;", ("integration.flight",))
 mutant(R, "a superseded request is answered", "sidecar/path/flight/completion.c",

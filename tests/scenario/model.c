@@ -277,13 +277,17 @@ void model_close(struct upstream_call *call)
 
 void model_break(struct upstream_call *call, bool unreachable)
 {
+    char why[] = "the connection broke";
+    if (unreachable) {
+        snprintf(why, sizeof why, "connection refused");
+    }
     struct upstream_report report = {.result = unreachable ? UPSTREAM_UNREACHABLE : UPSTREAM_BROKE,
-                                     .why = unreachable ? "connection refused"
-                                                        : "the connection broke",
+                                     .why = why,
                                      .got_head = !unreachable};
     require(!call->over);
     call->over = true;
     call->events->on_done(call->ctx, &report);
+    memset(why, '?', sizeof why - 1); /* it is the call's: gone with it */
 }
 
 static void answer_openai(struct upstream_call *call, const char *text, bool stream,

@@ -203,6 +203,30 @@ static void a_call_that_still_fits_is_followed(void **state)
     world_end(w);
 }
 
+enum { MANY = 40, AT_ONCE = 16 };
+
+/* Equal requests share a follower; the last of them get the remainder in a later turn. */
+static void many_that_follow_get_the_remainder(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(FIXED);
+    struct client *c[MANY];
+    (void)complete(w, ANN, T1);
+    struct upstream_call *call = called(w, 0, T1);
+    begins(call, "{\\\"text\\\": \\\" in");
+    for (size_t i = 0; i < MANY; i++) {
+        c[i] = complete(w, ANN, T2);
+    }
+    goes_on(call, " C with libevent\\\"}");
+    ends(call);
+    assert_int_equal(outcome(w, OUTCOME_COLLAPSED), AT_ONCE);
+    for (size_t i = 0; i < MANY; i++) {
+        assert_has(client_reply(c[i]), "{\\\"text\\\": \\\" with libevent\\\"}");
+    }
+    assert_int_equal(model_calls(w), 1);
+    world_end(w);
+}
+
 static void what_stops_fitting_is_dropped_on_the_token(void **state)
 {
     (void)state;
@@ -404,6 +428,36 @@ static void never_behind_a_chat_for_long(void **state)
     world_end(w);
 }
 
+static uint64_t answered_at_the_deadline(struct world *w)
+{
+    return outcome(w, OUTCOME_DEADLINE);
+}
+
+static void begins_to_look(void *look)
+{
+    world_look(look);
+}
+
+static void at_the_deadline_a_few_are_answered_in_a_turn(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(DEADLINE);
+    struct turn_look look = {.world = w, .count = answered_at_the_deadline, .all = MANY};
+    struct loop_timer *timer = loop_timer_create(world_loop(w), begins_to_look, &look);
+    loop_timer_start(timer, 2 * USEC_PER_S); /* before the deadline, which it begins with */
+    for (size_t i = 0; i < MANY; i++) {
+        (void)complete(w, ANN, T1);
+    }
+    struct upstream_call *call = called(w, 0, T1);
+    world_pass(w, 2 * USEC_PER_S);
+    assert_int_equal(look.seen, MANY);
+    assert_int_equal(look.most, AT_ONCE);
+    assert_true(model_open(call)); /* it goes on for the cache */
+    model_answer(call, "{\"text\": \" in C\"}");
+    loop_timer_destroy(timer);
+    world_end(w);
+}
+
 static void at_the_deadline_it_is_empty_and_the_next_pause_is_a_hit(void **state)
 {
     (void)state;
@@ -482,6 +536,7 @@ int main(void)
         cmocka_unit_test(a_suggestion_that_is_held_by_the_end_of_the_window_needs_no_call),
         cmocka_unit_test(deleting_back_to_a_known_text_is_a_hit),
         cmocka_unit_test(a_call_that_still_fits_is_followed),
+        cmocka_unit_test(many_that_follow_get_the_remainder),
         cmocka_unit_test(what_stops_fitting_is_dropped_on_the_token),
         cmocka_unit_test(what_cannot_fit_is_aborted_at_once),
         cmocka_unit_test(a_call_that_is_nearly_done_is_not_aborted),
@@ -493,6 +548,7 @@ int main(void)
         cmocka_unit_test(other_messages_end_nothing),
         cmocka_unit_test(behind_a_chat_for_its_max_hold),
         cmocka_unit_test(never_behind_a_chat_for_long),
+        cmocka_unit_test(at_the_deadline_a_few_are_answered_in_a_turn),
         cmocka_unit_test(at_the_deadline_it_is_empty_and_the_next_pause_is_a_hit),
         cmocka_unit_test(a_call_that_goes_on_alone_is_bounded),
         cmocka_unit_test(a_request_for_what_goes_on_alone_joins_it),

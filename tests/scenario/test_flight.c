@@ -49,6 +49,84 @@ static void many_equal_requests_make_one_call(void **state)
     world_end(w);
 }
 
+/* ---- many that wait are answered in several turns ---- */
+
+enum { AT_ONCE = 16 };
+
+static uint64_t answered(struct world *w)
+{
+    const struct task_figures *f = title(w);
+    return (uint64_t)(f->outcomes[OUTCOME_MISS] + f->outcomes[OUTCOME_COLLAPSED]);
+}
+
+static void ask_all(struct world *w, struct client *c[MANY])
+{
+    for (size_t i = 0; i < MANY; i++) {
+        c[i] = client_open(w);
+        ask(c[i], "How are you?");
+    }
+}
+
+static void an_answer_goes_to_a_few_in_a_turn(void **state)
+{
+    struct client *c[MANY];
+    (void)state;
+    struct world *w = world_begin(NULL);
+    ask_all(w, c);
+    model_answer(model_call(w, 0), "{\"title\": \"Greeting\"}");
+    assert_int_equal(answered(w), AT_ONCE);
+    struct turn_look look = {.world = w, .count = answered, .seen = AT_ONCE, .all = MANY};
+    world_look(&look);
+    world_pass(w, 0);
+    assert_int_equal(look.most, AT_ONCE);
+    for (size_t i = 0; i < MANY; i++) {
+        assert_has(client_reply(c[i]), "Greeting");
+    }
+    assert_int_equal(title(w)->outcomes[OUTCOME_MISS], 1);
+    world_end(w);
+}
+
+/* The flight has left its table: an equal request is a hit, and who leaves before the answer comes is
+ * not waited for. */
+static void who_comes_or_leaves_meanwhile_harms_no_other(void **state)
+{
+    struct client *c[MANY];
+    (void)state;
+    struct world *w = world_begin(NULL);
+    struct client *late = client_open(w);
+    ask_all(w, c);
+    model_answer(model_call(w, 0), "{\"title\": \"Greeting\"}");
+    for (size_t i = MANY / 2; i < MANY; i++) {
+        client_close(c[i]);
+    }
+    ask(late, "How are you?");
+    assert_has(client_reply(late), "Cache-Status: lull; hit");
+    assert_int_equal(model_calls(w), 1);
+    assert_int_equal(answered(w) + (uint64_t)title(w)->outcomes[OUTCOME_ABANDONED], MANY);
+    assert_true(title(w)->outcomes[OUTCOME_ABANDONED] > 0);
+    for (size_t i = 0; i < MANY / 2; i++) {
+        assert_has(client_reply(c[i]), "Greeting");
+    }
+    world_end(w);
+}
+
+/* The last get the phrase that the first got: the call that it is of is gone by then. */
+static void an_error_is_the_same_for_the_last(void **state)
+{
+    struct client *c[MANY];
+    (void)state;
+    struct world *w = world_begin(NULL);
+    ask_all(w, c);
+    model_break(model_call(w, 0), true);
+    model_break(model_call(w, 1), true);
+    for (size_t i = 0; i < MANY; i++) {
+        assert_has(client_reply(c[i]), "HTTP/1.1 502 ");
+        assert_has(client_reply(c[i]), "connection refused");
+    }
+    assert_int_equal(title(w)->failed, MANY);
+    world_end(w);
+}
+
 /* The first client leaves when the call has come to a phase; the second is answered all the same.
  */
 static void first_leaves(int phase)
@@ -577,6 +655,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(many_equal_requests_make_one_call),
+        cmocka_unit_test(an_answer_goes_to_a_few_in_a_turn),
+        cmocka_unit_test(who_comes_or_leaves_meanwhile_harms_no_other),
+        cmocka_unit_test(an_error_is_the_same_for_the_last),
         cmocka_unit_test(the_first_leaving_harms_no_other),
         cmocka_unit_test(the_last_leaving_aborts_the_call),
         cmocka_unit_test(a_failed_call_fails_all_its_waiters_and_is_not_kept),

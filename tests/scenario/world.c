@@ -354,6 +354,23 @@ void world_pass(struct world *w, usec_t us)
     }
 }
 
+static void on_look(void *ctx)
+{
+    struct turn_look *look = ctx;
+    uint64_t now = look->count(look->world);
+    look->most = now - look->seen > look->most ? now - look->seen : look->most;
+    look->seen = now;
+    if (now < look->all) {
+        loop_later(look->world->loop, &look->work);
+    }
+}
+
+void world_look(struct turn_look *look)
+{
+    look->work = (struct loop_deferred){.fn = on_look, .ctx = look};
+    loop_later(look->world->loop, &look->work);
+}
+
 struct cache *world_cache(struct world *w)
 {
     return w->cache;

@@ -114,6 +114,16 @@ struct servers *world_servers(struct world *w);
 const char *world_server_state(struct world *w, const char *upstream);
 size_t world_probe_count(const struct world *w); /* calls, each step one */
 struct loop *world_loop(struct world *w);
+/* Looks once in each turn of the loop what `count` says, from the next turn on until it is `all`: how
+ * much the most of one turn was is in `most`. `seen` is what it was before. The caller's, valid until
+ * then. */
+struct turn_look {
+    struct world *world;
+    uint64_t (*count)(struct world *w);
+    uint64_t seen, all, most;
+    struct loop_deferred work; /* private */
+};
+void world_look(struct turn_look *look);
 const char *world_port(const struct world *w); /* path of the socket that is listened on */
 
 /* requests.c: bodies as Open WebUI writes them; static buffers, valid until the next call. */

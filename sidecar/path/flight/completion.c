@@ -243,19 +243,13 @@ enum flight_event completion_try_join(struct flight *f)
 {
     struct flight_table *t = f->table;
     const struct flight_completion *c = &f->spec.completion;
-    struct answer answer;
-    struct flight_end end = {.result = FLIGHT_RESULT_ANSWER, .answer = &answer, .held = true};
     if (!c->usable || !f->spec.join || is_off(&f->spec)) {
         return FLIGHT_EVENT_NONE;
     }
-    answer_init(&answer);
-    answer.finish = FINISH_STOP;
-    bool held = t->hooks.held(t->hooks.ctx, &f->spec, &answer.content, &end);
-    if (held) {
+    struct answer *answer = flight_own_answer(f);
+    struct flight_end end = {.result = FLIGHT_RESULT_ANSWER, .answer = answer, .held = true};
+    if (t->hooks.held(t->hooks.ctx, &f->spec, &answer->content, &end)) {
         flight_finish(f, FLIGHT_EVENT_REMAINDER, &end);
-    }
-    answer_free(&answer);
-    if (held) {
         return FLIGHT_EVENT_REMAINDER;
     }
     struct flight *leader = completion_leader(t, c);
@@ -306,22 +300,19 @@ void completion_progress(struct flight *f)
 /* Answers a follower with the remainder alone. false: it is released. */
 static bool answer_follower(struct flight *f, struct span rest, const struct flight_end *from)
 {
-    struct answer answer;
+    struct answer *answer = flight_own_answer(f);
     struct flight_end end = {.result = FLIGHT_RESULT_ANSWER,
-                             .answer = &answer,
+                             .answer = answer,
                              .model_time = from->model_time,
                              .tokens = from->tokens,
                              .cost = from->cost,
                              .remainder = true};
-    answer_init(&answer);
-    answer.finish = FINISH_STOP;
-    bool written = suggestion_write(rest, &answer.content) == ERR_OK;
+    bool written = suggestion_write(rest, &answer->content) == ERR_OK;
     if (written) {
         flight_finish(f, FLIGHT_EVENT_LEADER_ANSWERED, &end);
     } else {
         release(f);
     }
-    answer_free(&answer);
     return written;
 }
 
@@ -426,17 +417,16 @@ static usec_t deadline_of(struct flight *f)
     return usual < DEADLINE_MIN ? DEADLINE_MIN : usual > DEADLINE_MAX ? DEADLINE_MAX : usual;
 }
 
-/* Answers waiters that have waited for `deadline`; returns how long until the next, -1: none is
- * left.
- */
+/* Answers waiters that have waited for `deadline`, a few of them; returns how long until the next, 0:
+ * it is due, -1: none is left. */
 static usec_t answer_due(struct flight *f, usec_t deadline)
 {
     mono_t now = loop_now(f->table->parts.loop);
-    while (!list_empty(&f->waiters)) {
+    for (int i = 0; !list_empty(&f->waiters); i++) {
         struct flight_waiter *w = list_item(f->waiters.next, struct flight_waiter, node);
         usec_t left = deadline - mono_diff(now, w->since);
-        if (left > 0) {
-            return left;
+        if (left > 0 || i == FLIGHT_ANSWERED_AT_ONCE) {
+            return left > 0 ? left : 0;
         }
         flight_answer_empty(f, w, OUTCOME_DEADLINE);
     }
@@ -458,7 +448,7 @@ static void on_deadline(void *ctx)
     if (f->state == FLIGHT_STATE_ENDING) {
         return; /* ended by what a client sent next */
     }
-    if (next > 0) {
+    if (next >= 0) {
         loop_timer_start(f->deadline, next);
     } else if (!list_empty(&f->followers)) {
         return; /* they keep it going */

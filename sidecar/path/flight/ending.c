@@ -1,10 +1,12 @@
 /* ending.c: the waiters of a flight, and how it ends.
  *
- * A flight that ends leaves the table first, then calls its waiters, and is freed at the end of the
- * loop iteration: a waiter's callback may submit again, or a client may leave, while the list is
- * walked.
+ * A flight that ends leaves the table first, then calls its waiters: a few at once, the others in
+ * later turns of the loop. It is freed at the end of the turn that calls the last: a waiter's callback
+ * may submit again, or a client may leave, while the list is walked.
  */
 #include "path/flight/flight_priv.h"
+
+#include <stdio.h>
 
 /* How long a waiter has been held back since the flight is. Sharing a call that is under way is no
  * holding back. */
@@ -76,7 +78,6 @@ static void unlink_flight(struct flight *f)
         loop_timer_stop(f->deadline);
     }
     completion_release_all(f);
-    loop_defer(f->table->parts.loop, &f->gone);
 }
 
 bool flight_is_idle(const struct flight *f)
@@ -93,6 +94,7 @@ static void abort_and_unlink(struct flight *f, enum flight_event event)
     call_abort(f);
     flight_enter(f, event);
     unlink_flight(f);
+    loop_defer(f->table->parts.loop, &f->gone);
 }
 
 void flight_drop(struct flight *f, enum flight_event event)
@@ -104,18 +106,49 @@ void flight_drop(struct flight *f, enum flight_event event)
     }
 }
 
-void flight_hand_out(struct flight *f, struct flight_end *end)
+/* The call that failed may be gone before the last waiters have their answer: its phrase is kept. */
+static void keep_end(struct flight *f, const struct flight_end *end)
 {
-    unlink_flight(f);
-    while (!list_empty(&f->waiters)) {
-        struct flight_waiter *w = list_item(f->waiters.next, struct flight_waiter, node);
-        flight_remove_waiter(f, w);
-        w->done(w->ctx, end);
+    f->end = *end;
+    if (end->result == FLIGHT_RESULT_FAILED && end->why != f->why) {
+        snprintf(f->why, sizeof f->why, "%s", end->why);
+        f->end.why = f->why;
     }
-    buf_free(&end->reply);
 }
 
-void flight_finish(struct flight *f, enum flight_event event, struct flight_end *end)
+struct answer *flight_own_answer(struct flight *f)
+{
+    assembler_free(&f->assembler);
+    f->assembling = false;
+    answer_init(&f->assembler.answer);
+    f->assembler.answer.finish = FINISH_STOP;
+    return &f->assembler.answer;
+}
+
+void flight_hand_out_some(void *ctx)
+{
+    struct flight *f = ctx;
+    for (int i = 0; i < FLIGHT_ANSWERED_AT_ONCE && !list_empty(&f->waiters); i++) {
+        struct flight_waiter *w = list_item(f->waiters.next, struct flight_waiter, node);
+        flight_remove_waiter(f, w);
+        w->done(w->ctx, &f->end);
+    }
+    if (!list_empty(&f->waiters)) {
+        loop_later(f->table->parts.loop, &f->rest);
+        return;
+    }
+    buf_free(&f->end.reply);
+    loop_defer(f->table->parts.loop, &f->gone);
+}
+
+void flight_hand_out(struct flight *f, const struct flight_end *end)
+{
+    unlink_flight(f);
+    keep_end(f, end);
+    flight_hand_out_some(f);
+}
+
+void flight_finish(struct flight *f, enum flight_event event, const struct flight_end *end)
 {
     flight_enter(f, event);
     flight_hand_out(f, end);

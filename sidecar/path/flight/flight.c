@@ -52,6 +52,7 @@ static void flight_free(void *ctx)
         answer_free(&f->first->answer);
         free(f->first);
     }
+    buf_free(&f->end.reply);
     buf_free(&f->shaped);
     buf_free(&f->crossed);
     buf_free(&f->behind);
@@ -80,6 +81,7 @@ void flight_table_destroy(struct flight_table *t)
         probe_leave(&f->probe);
         gate_end(t->parts.gate, &f->ticket, true);
         loop_defer_cancel(t->parts.loop, &f->gone);
+        loop_defer_cancel(t->parts.loop, &f->rest);
         flight_free(f);
     }
     loop_defer_cancel(t->parts.loop, &t->look);
@@ -153,8 +155,8 @@ static struct flight *begin(struct flight_table *t, const struct flight_spec *sp
     list_init(&f->all);
     list_append(&t->all, &f->all);
     t->count++;
-    f->gone.fn = flight_free;
-    f->gone.ctx = f;
+    f->gone = (struct loop_deferred){.fn = flight_free, .ctx = f};
+    f->rest = (struct loop_deferred){.fn = flight_hand_out_some, .ctx = f};
     bool copied = spec_copy(f, spec);
     f->timer = loop_timer_create(t->parts.loop, copied ? flight_timer : on_no_memory, f);
     flight_make_ticket(f);

@@ -19,7 +19,7 @@
  * flight_enter() is the only place that changes the state, by flight_next_state(). call.c,
  * completion.c and failure.c decide what has happened and return it as an event; flight_apply()
  * enters the next state and does what it takes. A flight that is ENDING has left the table, and is
- * freed at the end of the loop iteration.
+ * freed at the end of the turn in which its last waiter is called.
  */
 #ifndef PATH_FLIGHT_FLIGHT_PRIV_H
 #define PATH_FLIGHT_FLIGHT_PRIV_H
@@ -72,6 +72,8 @@ enum {
     FLIGHT_SHAPE_LOST = 3,            /* second tries without success; then there are none */
     FLIGHT_RAW_MAX = 4 * 1024 * 1024, /* of an answer kept as it came */
     FLIGHT_HEAD_MAX = 64 * 1024,
+    FLIGHT_ANSWERED_AT_ONCE = 16, /* waiters in a call of the loop: 10 us each */
+    FLIGHT_WHY = 256,             /* the phrase of a call that failed */
     FLIGHT_DETACHED = 16, /* calls that go on after their waiters were answered at the deadline */
 };
 
@@ -95,6 +97,7 @@ struct flight {
     struct list waiters;
     struct loop_timer *timer; /* the window, max_hold, then the timeouts of the call */
     struct loop_deferred gone;
+    struct loop_deferred rest; /* ENDING: the waiters that are called in a later turn */
     struct gate_ticket ticket;
     mono_t begun;
     uint64_t looked;  /* the last of table->replies that its conversation was looked for after */
@@ -147,8 +150,10 @@ struct flight {
     bool ending;       /* all that the answer needs has come; the end of the body is waited for */
     mono_t started, first_data, last_data;
     usec_t took; /* model time of the call that ended last, until it is known whether it was used */
-    struct flight_end
-        end; /* of ANSWERED and FAILED: what the waiters get; spans are the flight's */
+    /* ENDING, and before it of ANSWERED and FAILED: what the waiters get; what it points to is the
+     * flight's, or outlasts it. */
+    struct flight_end end;
+    char why[FLIGHT_WHY]; /* ENDING: end.why */
 };
 
 struct flight_table {
@@ -206,11 +211,16 @@ void flight_make_ticket(struct flight *f);
 void flight_timer(void *ctx);
 
 /* ending.c */
-/* Hands the end to every waiter and frees the flight at the end of the turn. Flights that follow it
- * are released. */
-void flight_finish(struct flight *f, enum flight_event event, struct flight_end *end);
+/* Hands the end to every waiter, where many wait to the last of them in later turns, and frees the
+ * flight then. Flights that follow it are released. `end` is copied; its answer and its raw spans are
+ * the flight's own. */
+void flight_finish(struct flight *f, enum flight_event event, const struct flight_end *end);
 /* The same for a flight that is ENDING already. */
-void flight_hand_out(struct flight *f, struct flight_end *end);
+void flight_hand_out(struct flight *f, const struct flight_end *end);
+/* f->rest, with the flight as ctx: hands f->end to the next waiters. */
+void flight_hand_out_some(void *ctx);
+/* An empty answer of the flight's own, in place of what is left of a call before. */
+struct answer *flight_own_answer(struct flight *f);
 /* Aborts its call, if any, and answers all waiters empty. */
 void flight_finish_empty(struct flight *f, enum outcome outcome);
 /* Answers all waiters empty, and leaves the call to itself until its first byte: it loads the model

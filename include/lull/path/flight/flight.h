@@ -9,8 +9,9 @@
  *              ├▶ newer related text: superseded, answered empty
  *              └▶ a call for a shorter text runs and still fits: follows it, takes the remainder
  *
- * All waiters of a flight are called in one iteration of the loop, each exactly once, in the order
- * in which they came, unless they left before. flight_priv.h draws the states.
+ * Each waiter of a flight is called exactly once, in the order in which they came, unless it left
+ * before: a few at once, where many wait the others in the next turns of the loop. flight_priv.h draws
+ * the states.
  */
 #ifndef LULL_PATH_FLIGHT_FLIGHT_H
 #define LULL_PATH_FLIGHT_FLIGHT_H
