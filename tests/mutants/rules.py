@@ -1261,6 +1261,12 @@ mutant(R, "what cannot be read back is not stored", "sidecar/path/dialect/render
 mutant(R, "every digit is written", "include/lull/base/ascii.h",
        "    if (n >= 10) {", "    if (n > 10) {", ("unit.base.test_ascii",))
 mutant(R, "a timer is not early", "sidecar/base/loop.c", "    if (early > 0) {", "    if (early > USEC_PER_S) {", ("unit.base.test_loop",))
+FEW = ("scenario.test_flight",)
+mutant(R, "an answer goes to a few waiters in a turn", ENDING, "i < FLIGHT_ANSWERED_AT_ONCE && ", "", FEW)
+mutant(R, "the other waiters get it in the next turns", ENDING, "        loop_later(f->table->parts.loop, &f->rest);", "        loop_defer(f->table->parts.loop, &f->rest);", FEW)
+mutant(R, "the phrase of a call outlasts it", ENDING, "        f->end.why = f->why;", "        f->end.why = end->why;", FEW)
+mutant(R, "a deadline answers a few waiters in a turn", "sidecar/path/flight/completion.c", "if (left > 0 || i == FLIGHT_ANSWERED_AT_ONCE) {", "if (left > 0) {", ("scenario.test_completion",))
+mutant(R, "what waits for a probe begins in parts", "sidecar/path/server/probe.c", "i < PROBE_WAKES && ", "", ("scenario.test_probes",))
 COLLECT = ("unit.cache.test_cache_collect",)
 mutant(R, "finished jobs come back a few in a turn", "sidecar/path/cache/opening.c", "collect(ctx, CACHE_COLLECT_JOBS);", "collect(ctx, SIZE_MAX);", COLLECT)
 mutant(R, "the others come back in the next turns", "sidecar/path/cache/opening.c",

@@ -71,6 +71,48 @@ static void a_mute_server_is_waited_for_once(void **ignored)
     world_end(w);
 }
 
+/* ---- many that wait begin in several turns ---- */
+
+enum { WAIT = 50, AT_ONCE = 8 };
+
+static uint64_t calls(struct world *w)
+{
+    return (uint64_t)model_calls(w);
+}
+
+static void looks_from_the_first_call_on(void *ctx, struct upstream_call *call)
+{
+    struct turn_look *look = ctx;
+    (void)call;
+    if (!look->work.waiting && look->seen == 0) {
+        world_look(look);
+    }
+}
+
+static void not_all_that_waited_begin_in_one_turn(void **ignored)
+{
+    static const char *const any_number[] = {"upstream.default.slots=0", "tasks.settle=0", NULL};
+    (void)ignored;
+    struct world *w = world_begin(any_number);
+    struct turn_look look = {.world = w, .count = calls, .all = WAIT};
+    const struct model_script script = {.began = looks_from_the_first_call_on, .ctx = &look};
+    world_script(w, &script);
+    world_probes(w, PROBES_MUTE);
+    for (int i = 0; i < WAIT; i++) {
+        ask(w, client_open(w), i);
+    }
+    assert_int_equal(model_calls(w), 0);
+    world_pass(w, 2 * USEC_PER_S);
+    assert_int_equal(model_calls(w), WAIT);
+    assert_int_equal(look.most, AT_ONCE);
+    while (model_calls(w) > 0) {
+        struct upstream_call *call = model_call(w, 0);
+        model_answer(call, "{\"title\": \"Greeting\"}");
+        model_forget(call);
+    }
+    world_end(w);
+}
+
 static void a_probe_that_hangs_holds_no_connection(void **ignored)
 {
     static const char *const hello[] = {"Hello", NULL};
@@ -193,6 +235,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_mute_server_is_waited_for_once),
+        cmocka_unit_test(not_all_that_waited_begin_in_one_turn),
         cmocka_unit_test(a_probe_that_hangs_holds_no_connection),
         cmocka_unit_test(nothing_is_asked_where_all_is_set),
         cmocka_unit_test(a_set_dialect_says_what_the_server_is),
