@@ -1094,7 +1094,13 @@ mutant(R, "another chat's is not found", TRANSCRIPT,
        "    (void)chat;\n    return same_place(&t->place, place);", HELD)
 mutant(R, "two beginnings are ambiguous", TRANSCRIPT, "            return TRANSCRIPT_AMBIGUOUS;", "            break;", HELD)
 mutant(R, "two models at once are not certain", TRANSCRIPT,
-       "    t->changes = t->changes || has_rival(all, t);\n", "    (void)has_rival;\n", HELD)
+       "    t->changes = t->changes || rivals_began(all, &t->rival);\n", "", HELD)
+mutant(R, "nor where the second begins later", "sidecar/path/transcript/rivals.c",
+       "        t->changes = t->changes || are_rivals(&own, &t->rival);\n", "        (void)t;\n", HELD)
+mutant(R, "a chat finds the conversation that it goes on by its id", TRANSCRIPT,
+       "    list_append(row_of(&all->by_chat, t->chat.lo), &item->by_chat);", "    list_append(row_of(&all->by_chat, t->chat.lo + 1), &item->by_chat);", HELD)
+mutant(R, "or by its first message", TRANSCRIPT,
+       "named ? row_of(&all->by_chat, chat->chat.lo) : row_of_first(all, buf_span(&first));", "row_of(&all->by_chat, chat->chat.lo);", HELD)
 mutant(R, "what changed is not certain", CHOICE, "    if (t->changes) {\n        return PREFIX_REASON_CHANGES;\n    }\n", "", BEHIND)
 mutant(R, "a note of another layout is not taken", PREFIX, "if (s == NULL || !is_sound(&learnt)) {",
        "if (s == NULL || (!is_sound(&learnt) && s == NULL)) {", LEARNT)

@@ -1,44 +1,26 @@
-/* transcript.c: see transcript.h. Conversations are few (hundreds) and looked for once a task or a
- * chat, so they stand in one list, the most recently used last.
+/* transcript.c: see transcript.h. Conversations are few (hundreds), and a task looks for its own among
+ * all of them. A chat looks only at those that it may go on, or be a rival of.
  */
-#include "lull/path/transcript/transcript.h"
+#include "path/transcript/transcript_priv.h"
 
-#include "lull/base/list.h"
 #include "lull/base/utf8.h"
 #include "lull/path/webui/turn.h"
 
 #include <stdlib.h>
 
-enum { PLACES = 64, CHANGED_MOST = 2, BEGUN = 64 };
+enum { CHANGED_MOST = 2 };
 
-static const usec_t TOGETHER = 2 * USEC_PER_S; /* Open WebUI sends them within milliseconds */
 static const usec_t IDLE = (usec_t)TRANSCRIPT_IDLE_S * USEC_PER_S;
-
-struct item {
-    struct list node;
-    struct transcript *t;
-};
-
-/* How many conversations in a row did not go on as expected, of one person with one model. */
-struct place_record {
-    uint64_t key; /* 0: free */
-    unsigned changed;
-    mono_t used;
-};
-
-struct transcripts {
-    struct transcript_rival begun[BEGUN]; /* the last chats, in a ring */
-    size_t begun_next;
-    struct list items;
-    size_t count, bytes;
-    uint64_t conversations, turns;
-    struct place_record places[PLACES];
-};
 
 struct transcripts *transcripts_create(void)
 {
     struct transcripts *all = mem_new(sizeof *all);
     list_init(&all->items);
+    for (size_t i = 0; i < ROWS; i++) {
+        list_init(&all->by_chat.of[i]);
+        list_init(&all->by_first.of[i]);
+        list_init(&all->by_messages.of[i]);
+    }
     return all;
 }
 
@@ -75,9 +57,32 @@ static bool same_texts(const struct transcript *a, const struct transcript *b)
     return span_eq(a->body, b->body) && span_eq(a->reply, b->reply);
 }
 
-static void drop(struct transcripts *all, struct item *item)
+static struct list *row_of_first(struct transcripts *all, struct span first)
+{
+    return row_of(&all->by_first, first.len > 0 ? hash_checksum(first.ptr, first.len) : 0);
+}
+
+/* Behind all others. */
+static void put(struct transcripts *all, struct item *item)
+{
+    const struct transcript *t = item->t;
+    list_append(&all->items, &item->node);
+    list_append(row_of(&all->by_chat, t->chat.lo), &item->by_chat);
+    list_append(row_of_first(all, chat_history_first(&t->history)), &item->by_first);
+    list_append(row_of(&all->by_messages, t->rival.messages), &item->by_messages);
+}
+
+static void take(struct item *item)
 {
     list_remove(&item->node);
+    list_remove(&item->by_chat);
+    list_remove(&item->by_first);
+    list_remove(&item->by_messages);
+}
+
+static void drop(struct transcripts *all, struct item *item)
+{
+    take(item);
     all->count--;
     all->bytes -= item->t->size;
     transcript_unref(item->t);
@@ -123,8 +128,8 @@ static void make_room(struct transcripts *all, mono_t now)
 static void use(struct transcripts *all, struct item *item, mono_t now)
 {
     item->t->used = now;
-    list_remove(&item->node);
-    list_append(&all->items, &item->node);
+    take(item);
+    put(all, item);
 }
 
 static bool same_place(const struct transcript_place *a, const struct transcript_place *b)
@@ -134,66 +139,7 @@ static bool same_place(const struct transcript_place *a, const struct transcript
            span_eq(a->model, b->model);
 }
 
-/* ---- whether requests go on as expected ---- */
-
-static struct place_record *record_of(struct transcripts *all, const struct transcript_place *place,
-                                      mono_t now)
-{
-    const uint64_t parts[] = {place->person.hi, place->person.lo, place->server,
-                              hash_checksum(place->model.ptr, place->model.len)};
-    uint64_t key = hash_checksum(parts, sizeof parts) | 1;
-    struct place_record *found = &all->places[0];
-    for (size_t i = 0; i < PLACES && found->key != key; i++) {
-        struct place_record *r = &all->places[i];
-        found = r->key == key || r->used.us < found->used.us ? r : found;
-    }
-    if (found->key != key) {
-        *found = (struct place_record){.key = key};
-    }
-    found->used = now;
-    return found;
-}
-
-static struct transcript_rival rival_of(struct hash_key person,
-                                        const struct dialect_request *request, mono_t begun)
-{
-    const struct json_node *root = request->json.count > 0 ? request->json.nodes : NULL;
-    const struct json_node *messages = json_get(root, SPAN("messages"));
-    struct span raw = messages == NULL ? SPAN("") : messages->raw;
-    struct span model = request->model.len > 0 ? request->model : SPAN("");
-    return (struct transcript_rival){person, hash_checksum(raw.ptr, raw.len),
-                                     hash_checksum(model.ptr, model.len), begun};
-}
-
-static bool are_rivals(const struct transcript_rival *a, const struct transcript_rival *b)
-{
-    usec_t apart = mono_diff(a->begun, b->begun);
-    bool together = hash_key_eq(a->person, b->person) || (apart < TOGETHER && apart > -TOGETHER);
-    return together && a->messages == b->messages && a->model != b->model;
-}
-
-void transcript_chat_began(struct transcripts *all, struct hash_key person,
-                           const struct dialect_request *request, mono_t now)
-{
-    struct transcript_rival own = rival_of(person, request, now);
-    all->begun[all->begun_next] = own;
-    all->begun_next = (all->begun_next + 1) % BEGUN;
-    list_each(node, &all->items)
-    {
-        struct transcript *t = list_item(node, struct item, node)->t;
-        t->changes = t->changes || are_rivals(&own, &t->rival);
-    }
-}
-
-static bool has_rival(const struct transcripts *all, const struct transcript *t)
-{
-    for (size_t i = 0; i < BEGUN; i++) {
-        if (are_rivals(&all->begun[i], &t->rival)) {
-            return true;
-        }
-    }
-    return false;
-}
+/* ---- the conversation that a chat goes on ---- */
 
 /* Whether it may be the chat's conversation, without a look at its texts. */
 static bool may_precede(const struct transcript *t, const struct transcript_chat *chat)
@@ -203,37 +149,29 @@ static bool may_precede(const struct transcript *t, const struct transcript_chat
     return mine && same_place(&t->place, &chat->place);
 }
 
-/* Without chat ids the texts decide: of a conversation that begins alike. *first: the chat's first
- * message, which is read for the first transcript that it is compared with. */
-static bool begins_alike(const struct transcript *t, const struct transcript_chat *chat,
-                         struct buf *first)
-{
-    if (hash_key_is_set(chat->chat)) {
-        return true;
-    }
-    if (first->len == 0 && task_plain(chat->request->first_user, first) != ERR_OK) {
-        buf_clear(first);
-        return false;
-    }
-    return span_eq(chat_history_first(&t->history), buf_span(first));
-}
-
-/* The transcript that the chat goes on from, or asks again for; NULL: none. */
+/* The transcript that the chat goes on from, or asks again for; NULL: none. Without chat ids the texts
+ * decide: of a conversation that begins alike. */
 static struct item *predecessor(struct transcripts *all, const struct transcript_chat *chat,
                                 enum dialect_sequel *sequel)
 {
     struct item *found = NULL;
     struct buf first = {.max = TRANSCRIPT_MAX};
-    list_each(node, &all->items)
+    bool named = hash_key_is_set(chat->chat);
+    bool readable = named || task_plain(chat->request->first_user, &first) == ERR_OK;
+    struct list *row =
+        named ? row_of(&all->by_chat, chat->chat.lo) : row_of_first(all, buf_span(&first));
+    list_each(node, row)
     {
-        struct item *item = list_item(node, struct item, node);
+        struct item *item =
+            named ? list_item(node, struct item, by_chat) : list_item(node, struct item, by_first);
         const struct transcript *t = item->t;
+        bool alike = named || span_eq(chat_history_first(&t->history), buf_span(&first));
         bool repeats = false;
-        if (!may_precede(t, chat) || !begins_alike(t, chat, &first)) {
+        if (!readable || !alike || !may_precede(t, chat)) {
             continue;
         }
         enum dialect_sequel s = dialect_sequel_of(t->body, t->reply, chat->request, &repeats);
-        bool same = hash_key_is_set(chat->chat) || s == DIALECT_SEQUEL_CONTINUES ||
+        bool same = named || s == DIALECT_SEQUEL_CONTINUES ||
                     (repeats && utf8_count(t->reply) >= TASK_REPLY_MIN);
         if (same && (found == NULL || s == DIALECT_SEQUEL_CONTINUES)) {
             found = item;
@@ -250,7 +188,7 @@ static void follow_up_on(struct transcripts *all, const struct transcript_chat *
 {
     enum dialect_sequel sequel = DIALECT_SEQUEL_BRANCHES;
     struct item *before = predecessor(all, chat, &sequel);
-    struct place_record *record = record_of(all, &chat->place, now);
+    struct place_record *record = rivals_record(all, &chat->place, now);
     if (before == NULL) {
         t->conversation = ++all->conversations;
         t->changes = record->changed >= CHANGED_MOST;
@@ -336,12 +274,11 @@ const struct transcript *transcript_keep(struct transcripts *all,
         return NULL;
     }
     t->turn = ++all->turns;
-    t->rival = rival_of(chat->place.person, chat->request, chat->begun);
-    t->changes = t->changes || has_rival(all, t);
+    t->rival = rivals_of(chat->place.person, chat->request, chat->begun);
+    t->changes = t->changes || rivals_began(all, &t->rival);
     struct item *item = mem_new(sizeof *item);
     item->t = t;
-    list_init(&item->node);
-    list_append(&all->items, &item->node);
+    put(all, item);
     all->count++;
     all->bytes += t->size;
     make_room(all, now); /* the newest stays */
