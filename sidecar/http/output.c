@@ -143,8 +143,7 @@ bool output_hold(struct http_conn *c, const struct span *parts, size_t count)
         len += parts[i].len;
     }
     bool blocked = output_unsent(c) > 0 && !c->out_waits;
-    if (blocked || output_unsent(c) + len > HELD_MOST ||
-        buf_reserve(&c->out, c->out.len + len) != ERR_OK) {
+    if (blocked || output_unsent(c) + len > HELD_MOST || buf_reserve(&c->out, len) != ERR_OK) {
         return false;
     }
     for (size_t i = 0; i < count; i++) {
