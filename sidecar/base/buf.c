@@ -70,11 +70,18 @@ size_t span_rfind(struct span hay, struct span needle)
     if (needle.len > hay.len) {
         return SIZE_MAX;
     }
-    for (size_t i = hay.len - needle.len + 1; i-- > 0;) {
-        if (needle.len == 0 ||
-            (hay.ptr[i] == needle.ptr[0] && memcmp(hay.ptr + i, needle.ptr, needle.len) == 0)) {
-            return i;
+    if (needle.len == 0) {
+        return hay.len;
+    }
+    for (size_t end = hay.len - needle.len + 1; end > 0;) {
+        const char *at = memrchr(hay.ptr, needle.ptr[0], end);
+        if (at == NULL) {
+            break;
         }
+        if (memcmp(at, needle.ptr, needle.len) == 0) {
+            return (size_t)(at - hay.ptr);
+        }
+        end = (size_t)(at - hay.ptr);
     }
     return SIZE_MAX;
 }
