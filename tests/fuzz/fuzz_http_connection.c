@@ -68,7 +68,8 @@ static void stream_on(void)
             piece[i] = (char)('a' + (streamed + i) / 7 % 26);
         }
         streamed += n;
-        more = http_reply_data(streaming, span_make(piece, n));
+        more = streamed / PIECE % 3 == 1 ? http_reply_soon(streaming, span_make(piece, n))
+                                         : http_reply_data(streaming, span_make(piece, n));
     }
     if (streamed == LARGE && more) {
         http_reply_end(streaming);
@@ -95,7 +96,8 @@ static void reply_in_pieces(struct http_conn *c, struct span body)
                                          {SPAN("X-Bad"), SPAN("a\r\nX-Evil: b")}};
     http_reply_begin(c, asks(c, '4') ? 204 : 200, SPAN_NONE, fields, 2,
                      asks(c, 'n') ? (int64_t)body.len : -1);
-    (void)http_reply_data(c, span_make(body.ptr, 3)); /* replies before it may wait to be sent */
+    /* replies before it may wait to be sent */
+    (void)(body.len % 2 == 1 ? http_reply_soon : http_reply_data)(c, span_make(body.ptr, 3));
     if (asks(c, 'C')) {
         cut_replies++;
         http_reply_cut(c);
