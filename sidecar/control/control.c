@@ -330,7 +330,8 @@ static void on_public_request(struct http_conn *c, void *ctx)
 static void on_body_too_large(struct http_conn *c, void *ctx)
 {
     (void)ctx;
-    control_reply_error(c, 413, SPAN("the request is too large"));
+    bool fits = http_body_error(c) == ERR_NOMEM; /* 503 */
+    control_reply_error(c, 413, fits ? SPAN_NONE : SPAN("the request is too large"));
 }
 
 static void on_gone(struct http_conn *c, void *ctx)

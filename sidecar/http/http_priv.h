@@ -145,6 +145,7 @@ struct http_conn {
     bool end_reported; /* on_body_end was called */
     bool held_in_slot; /* the held body lies behind the head */
     size_t hold_max;
+    enum err hold_error; /* why it is not held */
     struct buf held;
     size_t counted; /* for `held`, in server->memory */
     int64_t body_left;

@@ -176,19 +176,22 @@ static bool count_held(struct http_conn *c, size_t more)
     return budget_settle(s->memory, &c->counted, c->counted + more * s->limits.held_cost);
 }
 
-/* Adds to the held body. false: over a limit, nothing was added. */
-static bool hold_piece(struct http_conn *c, struct span piece)
+/* Adds to the held body. Where that fails nothing was added. */
+static enum err hold_piece(struct http_conn *c, struct span piece)
 {
     struct http_server *s = c->server;
     size_t before = c->counted;
-    if (piece.len > c->hold_max - c->held.len || !count_held(c, piece.len)) {
-        return false;
+    if (piece.len > c->hold_max - c->held.len) {
+        return ERR_TOO_LARGE;
     }
-    if (buf_append_span(&c->held, piece) != ERR_OK) {
+    if (!count_held(c, piece.len)) {
+        return ERR_NOMEM;
+    }
+    enum err e = buf_append_span(&c->held, piece);
+    if (e != ERR_OK) {
         (void)budget_settle(s->memory, &c->counted, before);
-        return false;
     }
-    return true;
+    return e;
 }
 
 /* What was held goes to the stream first. */
@@ -216,7 +219,8 @@ static void use_piece(struct http_conn *c, struct span piece)
     if (c->state == CONN_REPLIED) {
         c->mode = BODY_DISCARD;
     }
-    if (c->mode == BODY_HOLD && !hold_piece(c, piece)) {
+    c->hold_error = c->mode == BODY_HOLD ? hold_piece(c, piece) : ERR_OK;
+    if (c->hold_error != ERR_OK) {
         s->handler.on_body_too_large(c, s->ctx);
         c->mode = c->mode == BODY_HOLD ? BODY_DISCARD : c->mode; /* it replies, maybe in pieces */
         stream_held(c);
@@ -432,6 +436,11 @@ void http_body_hold(struct http_conn *c, size_t max)
     buf_init(&c->held, max);
     send_continue(c);
     receive_later(c);
+}
+
+enum err http_body_error(const struct http_conn *c)
+{
+    return c->hold_error;
 }
 
 void http_body_stream(struct http_conn *c)

@@ -184,6 +184,7 @@ static void on_body_too_large(struct http_conn *c, void *ctx)
 {
     (void)ctx;
     require(http_body(c).len <= HOLD_MOST + 64 * 1024);
+    require(http_body_error(c) == ERR_TOO_LARGE || http_body_error(c) == ERR_NOMEM);
     if (asks(c, 't')) {
         buf_text(&trace, " too large ");
         http_body_stream(c);

@@ -1430,6 +1430,8 @@ mutant(R, "no memory for a control request's query is not its fault", "sidecar/c
        "return e == ERR_NOMEM ? false : refuse_word(", "return refuse_word(", ("unit.control.test_query",))
 mutant(R, "without memory for libcrypto's context lulld says so", "sidecar/base/hash.c", "    (void)mem_have(OSSL_LIB_CTX_get0_global_default());\n", "",
        ("unit.base.test_hash",))
+mutant(R, "a body without memory is not too long", RECEIVE, "    if (!count_held(c, piece.len)) {\n        return ERR_NOMEM;", "    if (!count_held(c, piece.len)) {\n        return ERR_TOO_LARGE;",
+       ("unit.http.test_reply",))
 mutant(R, "a set has at most 1000 lines", "sidecar/control/steer.c", " || lines.count > LINES_MOST", "", ("integration.steer",))
 mutant(R, "no more connections than max_connections", "sidecar/http/server.c", "        if (s->counts.open >= s->limits.max_connections) {\n            stop",
        "        if (s->draining) {\n            stop", HTTP_T)

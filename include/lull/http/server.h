@@ -32,9 +32,9 @@ struct http_handler {
      * empty). stream: the body has ended. Called after on_request has returned, at the earliest in
      * the same turn. Not called for discarded bodies. */
     void (*on_body_end)(struct http_conn *c, void *ctx);
-    /* hold: the body grew over the maximum given, or over the server's max_buffered. Nothing is
-     * lost: the handler now calls http_body_stream (what was held is delivered first) or replies.
-     */
+    /* hold: the body grew over the maximum given or over the server's max_buffered, or there is no
+     * memory for it; http_body_error() says which. Nothing is lost: the handler now calls
+     * http_body_stream (what was held is delivered first) or replies. */
     void (*on_body_too_large)(struct http_conn *c, void *ctx);
     /* stream: a piece of the body, valid during the call. */
     void (*on_body)(struct http_conn *c, struct span piece, void *ctx);
@@ -125,6 +125,9 @@ void http_conn_set_urgent(struct http_conn *c);
 
 /* Gathers the body, at most max bytes of it: then on_body_end, or on_body_too_large. */
 void http_body_hold(struct http_conn *c, size_t max);
+/* Inside on_body_too_large: ERR_TOO_LARGE, the body is longer than the maximum given; ERR_NOMEM,
+ * max_buffered is used up, or there is no memory. */
+enum err http_body_error(const struct http_conn *c);
 /* Hands on the body in pieces: on_body, then on_body_end. */
 void http_body_stream(struct http_conn *c);
 /* The held body so far, contiguous. It belongs to the connection. */

@@ -1,4 +1,4 @@
-/* test_reply.c: in which calls a reply in pieces leaves. Over a socket of packets each call of the
+/* test_reply.c: in which calls a reply in pieces leaves, and why a body is not held. Over a socket of packets each call of the
  * server is one packet to the client; over a stream with little room heads and pieces leave in parts.
  */
 #include "support/check.h"
@@ -17,6 +17,7 @@
 #define HEAD(framing) "HTTP/1.1 200 OK\r\n" framing "\r\n\r\n"
 #define CHUNKED HEAD("Transfer-Encoding: chunked")
 
+enum { MAX_BUFFERED = 1024 };
 enum what {
     NOTHING,
     PIECE,
@@ -47,6 +48,8 @@ struct world {
     unsigned called;   /* on_request */
     unsigned gone;     /* on_gone */
     int64_t max_body;
+    size_t hold;  /* bytes of a body; 0: none is held */
+    enum err why; /* it was not */
 };
 
 static void act(struct world *w, enum what what)
@@ -71,6 +74,10 @@ static void act(struct world *w, enum what what)
 static void on_request(struct http_conn *c, void *ctx)
 {
     struct world *w = ctx;
+    if (w->hold > 0) {
+        http_body_hold(c, w->hold);
+        return;
+    }
     char *blank = mem_new(w->blank + 1);
     memset(blank, 'x', w->blank);
     const struct http_header field = {SPAN("X-Long"), span_make(blank, w->blank)};
@@ -86,6 +93,13 @@ static void on_gone(struct http_conn *c, void *ctx)
     struct world *w = ctx;
     (void)c;
     w->gone++;
+}
+
+static void on_body_too_large(struct http_conn *c, void *ctx)
+{
+    struct world *w = ctx;
+    w->why = http_body_error(c);
+    http_reply_full(c, 503, SPAN_NONE, SPAN_NONE, SPAN_NONE);
 }
 
 static void stop(void *ctx)
@@ -115,7 +129,7 @@ static void begin(struct world *w, int type)
 {
     static const struct http_handler handler = {.on_request = on_request,
                                                 .on_body_end = no_event,
-                                                .on_body_too_large = no_event,
+                                                .on_body_too_large = on_body_too_large,
                                                 .on_body = no_piece,
                                                 .on_gone = on_gone,
                                                 .on_writable = no_event};
@@ -123,7 +137,7 @@ static void begin(struct world *w, int type)
                                        .body_timeout = USEC_PER_S,
                                        .idle_timeout = USEC_PER_S,
                                        .max_connections = 10,
-                                       .max_buffered = 1024,
+                                       .max_buffered = MAX_BUFFERED,
                                        .high_water = w->high_water > 0 ? w->high_water : 1 << 20,
                                        .low_water = 1 << 10,
                                        .max_body = w->max_body};
@@ -342,6 +356,28 @@ static void replies_that_wait_are_sent_before_a_body_that_fails_ends_the_connect
     }
 }
 
+static void a_body_that_is_not_held_is_too_long_or_finds_no_memory(void **state)
+{
+    static const struct {
+        size_t max, size;
+        enum err why;
+    } rows[] = {{100, 101, ERR_TOO_LARGE}, {4096, MAX_BUFFERED + 1, ERR_NOMEM}};
+    char body[MAX_BUFFERED + 1] = "";
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct world w = {.hold = rows[i].max};
+        begin(&w, SOCK_STREAM);
+        dprintf(w.client, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %zu\r\n\r\n",
+                rows[i].size);
+        run(&w);
+        assert_int_equal(w.why, ERR_OK);
+        assert_int_equal(send(w.client, body, rows[i].size, 0), rows[i].size);
+        assert_true(receive(&w, body, sizeof body) > 0);
+        assert_int_equal(w.why, rows[i].why);
+        end(&w);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -352,6 +388,7 @@ int main(void)
         cmocka_unit_test(a_reply_without_a_body_ends_its_connection),
         cmocka_unit_test(a_head_in_parts_stays_before_its_body),
         cmocka_unit_test(replies_that_wait_are_sent_before_a_body_that_fails_ends_the_connection),
+        cmocka_unit_test(a_body_that_is_not_held_is_too_long_or_finds_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
