@@ -1430,6 +1430,12 @@ mutant(R, "no memory for a control request's query is not its fault", "sidecar/c
        "return e == ERR_NOMEM ? false : refuse_word(", "return refuse_word(", ("unit.control.test_query",))
 mutant(R, "without memory for libcrypto's context lulld says so", "sidecar/base/hash.c", "    (void)mem_have(OSSL_LIB_CTX_get0_global_default());\n", "",
        ("unit.base.test_hash",))
+mutant(R, "want of memory is no failure of the server", FAILURE, "    } else if (end->no_memory) {", "    } else if (end->no_memory && f->detached) {", ("scenario.test_failure",))
+mutant(R, "nor is an answer without room for it", "sidecar/path/flight/call.c", "kept == ERR_NOMEM || f->assembler.no_memory", "kept == ERR_NOMEM", ("scenario.test_flight",))
+mutant(R, "and that room is memory", "sidecar/path/dialect/assemble.c", "a->no_memory || e == ERR_NOMEM;", "a->no_memory || e != ERR_OK;", ("unit.dialect.test_assemble",))
+mutant(R, "nor of a chat's", PASS, "    if (!r->client_gone && !r->no_memory) {\n        struct server *server", "    if (!r->client_gone) {\n        struct server *server", ("scenario.test_failure",))
+mutant(R, "nor is it down", PASS, "    if (!r->client_gone && !r->no_memory) {\n        server_note", "    if (!r->client_gone) {\n        server_note", ("scenario.test_failure",))
+mutant(R, "libcurl's want of memory is not a large head", "sidecar/path/upstream/why.c", "call->head_came < LINE_MAX_OF_LIBCURL);", "call->head.final);", ("unit.upstream.test_upstream_why",))
 mutant(R, "a body without memory is not too long", RECEIVE, "    if (!count_held(c, piece.len)) {\n        return ERR_NOMEM;", "    if (!count_held(c, piece.len)) {\n        return ERR_TOO_LARGE;",
        ("unit.http.test_reply",))
 mutant(R, "a set has at most 1000 lines", "sidecar/control/steer.c", " || lines.count > LINES_MOST", "", ("integration.steer",))

@@ -290,6 +290,15 @@ void model_break(struct upstream_call *call, bool unreachable)
     memset(why, '?', sizeof why - 1); /* it is the call's: gone with it */
 }
 
+void model_short(struct upstream_call *call)
+{
+    struct upstream_report report = {
+        .result = UPSTREAM_BROKE, .why = "out of memory", .no_memory = true};
+    require(!call->over);
+    call->over = true;
+    call->events->on_done(call->ctx, &report);
+}
+
 static void answer_openai(struct upstream_call *call, const char *text, bool stream,
                           const char *usage)
 {

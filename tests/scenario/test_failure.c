@@ -189,6 +189,37 @@ static void a_chat_that_is_answered_ends_it(void **state)
     world_end(w);
 }
 
+/* lull had no memory: a task is asked once more, a chat gets an error, and the server is not blamed. */
+static void want_of_memory_is_not_the_servers_fault(void **state)
+{
+    static const char *const sets[] = {"upstream.default.slots=64", "tasks.settle=0",
+                                       "upstream.default.breaker_failures=1", NULL};
+    static const char *const turns[] = {"Hello", NULL};
+    (void)state;
+    struct world *w = world_begin(sets);
+    struct client *c = client_open(w);
+    ask(c, "How are you?");
+    model_short(model_call(w, 0));
+    assert_int_equal(model_calls(w), 2);
+    model_short(model_call(w, 1));
+    assert_has(client_reply(c), "HTTP/1.1 503 ");
+    assert_has(client_reply(c), "X-Lull-Error: busy\r\n");
+    assert_has(client_reply(c), "out of memory");
+    client_clear(c);
+    client_post(c, "/v1/chat/completions", "", ask_chat(turns));
+    model_short(model_call(w, 2));
+    world_pass(w, 0);
+    assert_has(client_reply(c), "HTTP/1.1 503 ");
+    assert_has(client_reply(c), "out of memory");
+    assert_string_equal(world_server_state(w, "default"), "up");
+    ask(c, "And you?");
+    assert_int_equal(model_calls(w), 4);
+    model_answer(model_call(w, 3), "{\"title\": \"Greeting\"}");
+    assert_has(client_reply(c), "Greeting");
+    client_close(c);
+    world_end(w);
+}
+
 static void what_the_client_did_wrong_does_not_count(void **state)
 {
     (void)state;
@@ -557,6 +588,7 @@ int main(void)
         cmocka_unit_test(tasks_are_kept_away_from_what_fails),
         cmocka_unit_test(the_task_that_tries_may_fail_or_leave),
         cmocka_unit_test(a_chat_that_is_answered_ends_it),
+        cmocka_unit_test(want_of_memory_is_not_the_servers_fault),
         cmocka_unit_test(what_the_client_did_wrong_does_not_count),
         cmocka_unit_test(another_upstream_answers),
         cmocka_unit_test(the_fallback_answers_at_once_while_the_first_is_down),

@@ -2,7 +2,7 @@
 #include "scenario/scenario.h"
 
 #include "lull/path/exchange/exchange.h"
-#include "lull/path/flight/flight.h"
+#include "path/flight/flight_priv.h"
 
 enum { MANY = 200 };
 
@@ -578,6 +578,33 @@ static void answers_count_in_max_buffered(void **state)
     world_end(w);
 }
 
+/* An answer for which there is no memory is given up with an error of lull's own. */
+static void an_answer_without_memory_is_not_the_servers_fault(void **state)
+{
+    static const char *const sets[] = {"upstream.default.breaker_failures=1", "tasks.settle=0",
+                                       NULL};
+    (void)state;
+    struct world *w = world_begin(sets);
+    struct flight_table *t = engine_flights(world_engine(w));
+    struct client *c = client_open(w);
+    ask(c, "How are you?");
+    model_head(model_call(w, 0), 200, "application/json");
+    model_data(model_call(w, 0), "{");
+    struct flight *f = list_item(t->all.next, struct flight, all);
+    f->assembler.line.max = SIZE_MAX / 2;
+    assembler_feed(&f->assembler, span_make("\"", (size_t)1 << 62)); /* none of it is read */
+    model_data(model_call(w, 0), "}");
+    assert_true(model_aborted(model_call(w, 0)));
+    assert_has(client_reply(c), "HTTP/1.1 503 ");
+    assert_has(client_reply(c), "out of memory");
+    assert_string_equal(world_server_state(w, "default"), "up");
+    client_clear(c);
+    ask(c, "And you?");
+    assert_int_equal(model_calls(w), 2);
+    client_close(c);
+    world_end(w);
+}
+
 /* Sends 64 KB of an answer's one line so many times. */
 static void send_much(struct world *w, struct client *c, struct upstream_call *call, size_t times)
 {
@@ -674,6 +701,7 @@ int main(void)
         cmocka_unit_test(no_server_brings_a_figure_near_its_end),
         cmocka_unit_test(a_flight_without_memory_keeps_nothing_of_the_callers),
         cmocka_unit_test(answers_count_in_max_buffered),
+        cmocka_unit_test(an_answer_without_memory_is_not_the_servers_fault),
         cmocka_unit_test(a_chat_goes_on_where_max_buffered_is_used_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -81,6 +81,7 @@ bool model_held(const struct upstream_call *call);
 void world_slow(struct world *w, bool slow);
 void model_take(struct upstream_call *call);
 void model_break(struct upstream_call *call, bool unreachable); /* it did not */
+void model_short(struct upstream_call *call); /* lull had no memory for the call */
 /* A whole answer of that status, with further header lines (CRLF; at most one), as JSON. */
 void model_refuse(struct upstream_call *call, int status, const char *line, const char *body);
 /* A whole good answer of the call's dialect with that content, streamed if a stream was asked for.

@@ -261,11 +261,11 @@ static bool is_spread(const struct assembler *a, struct span line)
            json_extent(text, JSON_LOOSE, &looked) == JSON_CUT;
 }
 
-static void feed_object(struct assembler *a, struct span piece)
+static void keep_piece(struct assembler *a, struct span piece)
 {
-    if (buf_append_span(&a->line, piece) != ERR_OK) {
-        a->too_large = true;
-    }
+    enum err e = buf_append_span(&a->line, piece);
+    a->no_memory = a->no_memory || e == ERR_NOMEM;
+    a->too_large = a->too_large || e != ERR_OK;
 }
 
 static void feed_lines(struct assembler *a, struct span piece)
@@ -274,14 +274,14 @@ static void feed_lines(struct assembler *a, struct span piece)
         const char *lf = memchr(piece.ptr, '\n', piece.len);
         size_t n = lf == NULL ? piece.len : (size_t)(lf - piece.ptr) + 1;
         bool copied = lf == NULL || a->line.len > 0;
-        if (copied && buf_append(&a->line, piece.ptr, n) != ERR_OK) {
-            a->too_large = true;
+        if (copied) {
+            keep_piece(a, span_make(piece.ptr, n));
         }
         struct span line = copied ? buf_span(&a->line) : span_make(piece.ptr, n);
         if (lf != NULL && is_spread(a, line)) {
             size_t had = copied ? n : 0;
             a->format = FORMAT_JSON;
-            feed_object(a, span_make(piece.ptr + had, piece.len - had));
+            keep_piece(a, span_make(piece.ptr + had, piece.len - had));
             return;
         }
         if (lf != NULL && !a->too_large) {
@@ -329,7 +329,7 @@ void assembler_feed(struct assembler *a, struct span piece)
     if (a->format == FORMAT_SSE || a->format == FORMAT_NDJSON) {
         feed_lines(a, piece);
     } else if (a->format == FORMAT_JSON) {
-        feed_object(a, piece);
+        keep_piece(a, piece);
     }
 }
 

@@ -13,10 +13,10 @@ static void count_call_end(struct exchange *x, const struct relay_result *r)
 {
     struct upstream_figures *up = exchange_server(x)->figures;
     up->running--;
-    if (!r->client_gone) {
+    if (!r->client_gone && !r->no_memory) {
         server_note_reached(exchange_server(x), !r->own_error, r->why);
     }
-    if (r->own_error) {
+    if (r->own_error && !r->no_memory) {
         probe_forget(exchange_server(x));
     }
     if (r->client_gone) {
@@ -46,7 +46,7 @@ static void count_chat_end(struct exchange *x, const struct relay_result *r)
 /* A chat's answer tells the breaker how the upstream is. */
 static void note_answered(struct exchange *x, const struct relay_result *r)
 {
-    if (!r->client_gone) {
+    if (!r->client_gone && !r->no_memory) {
         struct server *server = exchange_server(x);
         if (r->whole && !breaker_counts(r->status)) {
             breaker_success(server);

@@ -139,8 +139,11 @@ void call_abort(struct flight *f)
 
 static enum flight_event fail(struct flight *f, enum http_error error, const char *why)
 {
-    f->end = (struct flight_end){
-        .result = FLIGHT_RESULT_FAILED, .error = error, .why = why, .upstream_failed = true};
+    f->end = (struct flight_end){.result = FLIGHT_RESULT_FAILED,
+                                 .error = error,
+                                 .why = why,
+                                 .upstream_failed = true,
+                                 .no_memory = error == HTTP_ERROR_BUSY};
     call_wasted(f);
     return failure_next(f, f->status != 0);
 }
@@ -196,8 +199,8 @@ static void arm_silence(struct flight *f)
     f->ending = finished;
 }
 
-/* max_buffered is used up, which is not the server's fault. */
-static enum flight_event no_room(struct flight *f)
+/* max_buffered is used up, or there is no memory: not the server's fault. */
+static enum flight_event no_room(struct flight *f, const char *why)
 {
     call_abort(f);
     if (f->has_first) {
@@ -205,7 +208,7 @@ static enum flight_event no_room(struct flight *f)
     }
     f->end = (struct flight_end){.result = FLIGHT_RESULT_FAILED,
                                  .error = HTTP_ERROR_BUSY,
-                                 .why = "max_buffered is used up by bodies and answers",
+                                 .why = why,
                                  .upstream_failed = true};
     flight_task_figures(f)->not_stored++;
     return FLIGHT_EVENT_FAILED;
@@ -228,11 +231,17 @@ static bool on_data(void *ctx, struct span piece)
     arm_silence(f);
     /* Kept as it came where it may have to be passed on so: errors, and answers asked for as
      * written. */
+    enum err kept = ERR_OK;
     if ((!f->assembling || f->asked.sent == 0) && !f->raw_over) {
-        f->raw_over = buf_append_span(&f->raw_body, piece) != ERR_OK;
+        kept = buf_append_span(&f->raw_body, piece);
+        f->raw_over = kept != ERR_OK;
+    }
+    if (kept == ERR_NOMEM || f->assembler.no_memory) {
+        flight_apply(f, no_room(f, "out of memory"));
+        return true;
     }
     if (!flight_count_memory(f)) {
-        flight_apply(f, no_room(f));
+        flight_apply(f, no_room(f, "max_buffered is used up by bodies and answers"));
         return true;
     }
     completion_progress(f);
@@ -461,6 +470,9 @@ static const char *why_broken(const struct upstream_report *report, enum assembl
 static enum flight_event after_broken(struct flight *f, const struct upstream_report *report)
 {
     bool reached = report->result == UPSTREAM_BROKE;
+    if (report->no_memory) {
+        return fail(f, HTTP_ERROR_BUSY, report->why);
+    }
     if (reached && !f->answer_begun && may_ask_again(f, f->status)) {
         f->retried = true; /* this is the one more try that a lost connection is worth */
         return ask_again(f, true);
@@ -488,7 +500,9 @@ static enum flight_event over(struct flight *f, const struct upstream_report *re
     f->answer_begun = f->assembling && assembler_begun(&f->assembler);
     enum assembled how = f->assembling ? assembler_finish(&f->assembler, whole) : ASSEMBLED_WHOLE;
     const char *broke = whole ? why_broken(report, how) : report->why;
-    server_note_reached(server, reached, report->why);
+    if (!report->no_memory) {
+        server_note_reached(server, reached, report->why);
+    }
     call_ended(f, broke == NULL ? &up->finished : &up->failed, reached ? model_time(f, whole) : 0);
     if (!whole) {
         return after_broken(f, report);

@@ -130,6 +130,8 @@ enum flight_event failure_next(struct flight *f, bool received)
     }
     if (answered) {
         failure_success(f);
+    } else if (end->no_memory) {
+        failure_forget_trial(f);
     } else if (!f->spec.untracked) {
         f->trial_call = false;
         breaker_failure(flight_server(f), flight_upstream(f), loop_now(f->table->parts.loop));

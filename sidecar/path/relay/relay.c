@@ -155,8 +155,10 @@ static void on_body_room(void *ctx)
 static void own_error(struct relay *r, const struct upstream_report *report)
 {
     char detail[256];
-    enum http_error error = report->result == UPSTREAM_UNREACHABLE ? HTTP_ERROR_UPSTREAM_UNREACHABLE
-                                                                   : HTTP_ERROR_UPSTREAM_BROKE;
+    enum http_error error = report->no_memory ? HTTP_ERROR_BUSY
+                            : report->result == UPSTREAM_UNREACHABLE
+                                ? HTTP_ERROR_UPSTREAM_UNREACHABLE
+                                : HTTP_ERROR_UPSTREAM_BROKE;
     snprintf(detail, sizeof detail, "%s (%s)", r->to->name, report->why);
     r->result.own_error = true;
     snprintf(r->result.why, sizeof r->result.why, "%s", report->why);
@@ -170,6 +172,7 @@ static void on_done(void *ctx, const struct upstream_report *report)
     struct relay *r = ctx;
     bool begun = http_reply_begun(r->conn);
     bool cut = report->close_delimited && looks_cut(r);
+    r->result.no_memory = report->no_memory;
     if (report->result == UPSTREAM_DONE && begun && !cut) {
         r->result.whole = true;
         if (r->tap != NULL) {
@@ -246,7 +249,9 @@ struct relay *relay_start(struct loop *loop, struct upstream_pool *pool,
     r->ctx = o->ctx;
     r->work = (struct loop_deferred){.fn = relay_report, .ctx = r};
     if (!copy_texts(r, o)) {
-        struct upstream_report report = {.result = UPSTREAM_BROKE, .why = "out of memory"};
+        struct upstream_report report = {
+            .result = UPSTREAM_BROKE, .why = "out of memory", .no_memory = true};
+        r->result.no_memory = true;
         own_error(r, &report);
         relay_finish(r);
         return r;

@@ -171,8 +171,10 @@ static void on_done(void *ctx, const struct upstream_report *report)
     bool answered = report->result == UPSTREAM_DONE && row->status != 503; /* loading a model */
     struct span body = row->status == 200 ? buf_span(&row->body) : SPAN_NONE;
     row->mute = false;
-    row->reach =
-        report->result == UPSTREAM_UNREACHABLE ? SERVER_REACH_UNREACHED : SERVER_REACH_REACHED;
+    if (!report->no_memory) {
+        row->reach =
+            report->result == UPSTREAM_UNREACHABLE ? SERVER_REACH_UNREACHED : SERVER_REACH_REACHED;
+    }
     if (row->server->loops && !row->came_back) {
         log_info("upstream", "[upstream %s] does not lead back any more", row->server->name);
     }

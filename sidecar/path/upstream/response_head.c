@@ -42,22 +42,37 @@ void head_free(struct answer_head *h)
     h->count = h->room = 0;
 }
 
-/* Room for one field more; false: there are too many, or no memory. */
-static bool make_room(struct answer_head *h)
+/* Room for one field more; ERR_TOO_LARGE: there are too many. */
+static enum err make_room(struct answer_head *h)
 {
     enum { FIRST = 16 };
     if (h->count < h->room) {
-        return true;
+        return ERR_OK;
+    }
+    if (h->room == UPSTREAM_MAX_HEADERS) {
+        return ERR_TOO_LARGE;
     }
     size_t room = h->room == 0 ? FIRST : 2 * h->room;
     room = room < UPSTREAM_MAX_HEADERS ? room : UPSTREAM_MAX_HEADERS;
-    struct head_field *fields = room > h->room ? realloc(h->fields, room * sizeof *fields) : NULL;
+    struct head_field *fields = realloc(h->fields, room * sizeof *fields);
     if (fields == NULL) {
-        return false;
+        return ERR_NOMEM;
     }
     h->fields = fields;
     h->room = room;
-    return true;
+    return ERR_OK;
+}
+
+static enum head_step step_of(enum err e)
+{
+    return e == ERR_OK ? HEAD_MORE : e == ERR_NOMEM ? HEAD_SHORT : HEAD_REFUSE;
+}
+
+/* Both behind what is there. */
+static enum err add_texts(struct answer_head *h, struct span a, struct span b)
+{
+    enum err e = buf_append_span(&h->text, a);
+    return e == ERR_OK ? buf_append_span(&h->text, b) : e;
 }
 
 /* "HTTP/1.1 200 Fine": the number, and the rest of the line as it is. */
@@ -74,7 +89,7 @@ static enum head_step status_line(struct answer_head *h, struct span line)
         struct span reason = span_trim(span_make(line.ptr + at, line.len - at));
         h->reason = h->text.len;
         h->reason_len = reason.len;
-        return buf_append_span(&h->text, reason) == ERR_OK ? HEAD_MORE : HEAD_REFUSE;
+        return step_of(buf_append_span(&h->text, reason));
     }
     return HEAD_MORE;
 }
@@ -123,9 +138,10 @@ static enum head_step header_line(struct answer_head *h, struct span line)
         return HEAD_MORE;
     }
     size_t at = h->text.len;
-    if (!make_room(h) || buf_append_span(&h->text, field.name) != ERR_OK ||
-        buf_append_span(&h->text, field.value) != ERR_OK) {
-        return HEAD_REFUSE;
+    enum err e = make_room(h);
+    e = e == ERR_OK ? add_texts(h, field.name, field.value) : e;
+    if (e != ERR_OK) {
+        return step_of(e);
     }
     read_framing(h, &field);
     h->fields[h->count++] = (struct head_field){.name = at,
@@ -144,8 +160,9 @@ static enum head_step folded_line(struct answer_head *h, struct span line)
     }
     struct head_field *field = &h->fields[h->count - 1];
     struct span blank = field->value_len > 0 ? SPAN(" ") : SPAN("");
-    if (buf_append_span(&h->text, blank) != ERR_OK || buf_append_span(&h->text, more) != ERR_OK) {
-        return HEAD_REFUSE;
+    enum err e = add_texts(h, blank, more);
+    if (e != ERR_OK) {
+        return step_of(e);
     }
     field->value_len += blank.len + more.len;
     return HEAD_MORE;

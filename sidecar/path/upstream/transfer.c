@@ -90,6 +90,10 @@ size_t transfer_header(char *data, size_t size, size_t count, void *arg)
     case HEAD_REFUSE:
         call->failed = "the head of the answer is too large";
         return 0;
+    case HEAD_SHORT:
+        call->failed = "no memory for the head of the answer";
+        call->no_memory = true;
+        return 0;
     case HEAD_SWITCH: /* libcurl would hand out what follows as an answer's body */
         call->failed = "the server switched protocols, which no request asks for";
         return 0;

@@ -21,6 +21,14 @@
 /* Only a caller that ignores what upstream_body_write returns reaches it. */
 static const size_t MAX_QUEUE = (size_t)1 << 30;
 
+/* Ends the call at the end of the turn. */
+static void call_short(struct upstream_call *call, const char *why)
+{
+    call->failed = why;
+    call->no_memory = true;
+    call_defer(call);
+}
+
 static void call_attach(struct upstream_call *call)
 {
     /* its callbacks here are those of the pool (timer, sockets), never the caller's */
@@ -30,9 +38,8 @@ static void call_attach(struct upstream_call *call)
     call->pool->in_curl--;
     call->attached = code == CURLM_OK;
     if (!call->attached) {
-        call->failed = "no memory for the request";
         call->broke = true;
-        call_defer(call);
+        call_short(call, "no memory for the request");
     }
 }
 
@@ -71,6 +78,7 @@ static void call_end(struct upstream_call *call, enum upstream_result result)
     struct upstream_report report = {
         .result = result,
         .why = result == UPSTREAM_DONE ? "done" : call->why,
+        .no_memory = result != UPSTREAM_DONE && call->no_memory,
         .got_head = call->given,
         .close_delimited = call->given && !h->chunked && !h->length && !call_has_no_body(call),
     };
@@ -256,8 +264,7 @@ struct upstream_call *upstream_start(struct upstream_pool *pool, const struct up
     call->length = -1;
     pool->calls++;
     if (!call_setup(call, req)) {
-        call->failed = "no memory for the request";
-        call_defer(call);
+        call_short(call, "no memory for the request");
     } else if (pool->in_curl > 0) {
         call_defer(call);
     } else {
@@ -308,8 +315,7 @@ bool upstream_body_write(struct upstream_call *call, struct span piece)
     }
     queue_compact(call);
     if (buf_append_span(&call->queue, piece) != ERR_OK) {
-        call->failed = "no memory for the request's body";
-        call_defer(call);
+        call_short(call, "no memory for the request's body");
         return false;
     }
     if (call->send_paused) {

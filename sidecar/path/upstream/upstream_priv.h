@@ -97,6 +97,7 @@ enum head_step {
     HEAD_MORE,
     HEAD_FINAL,  /* the line was the empty one of the final head */
     HEAD_REFUSE, /* too large, too many headers */
+    HEAD_SHORT,  /* no memory for it */
     HEAD_SWITCH, /* the line was the empty one of a 101, after which no HTTP comes */
 };
 
@@ -197,6 +198,7 @@ struct upstream_call {
     bool finished;
     bool early;         /* the answer is whole while the request is still being sent */
     const char *failed; /* ended by us: why */
+    bool no_memory;     /* that is why */
     bool not_set;       /* libcurl did not take an option */
     bool broke;         /* libcurl reported an error: after one for want of memory, 7.88 leaves a
                          * buffer in the handle and refuses options for ever */

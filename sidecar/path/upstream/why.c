@@ -110,8 +110,8 @@ static const char *broken_phrase(struct upstream_call *call, CURLcode code)
         return "the answer is not HTTP";
     case CURLE_BAD_CONTENT_ENCODING:
         return "the answer has an unknown transfer encoding";
-    case CURLE_OUT_OF_MEMORY: /* also: a header line over libcurl's 100 KB */
-        return "the head of the answer is too large";
+    case CURLE_OUT_OF_MEMORY:
+        return call->no_memory ? "out of memory" : "the head of the answer is too large";
     default:
         return curl_easy_strerror(code);
     }
@@ -119,6 +119,9 @@ static const char *broken_phrase(struct upstream_call *call, CURLcode code)
 
 enum upstream_result why_failed(struct upstream_call *call, CURLcode code)
 {
+    enum { LINE_MAX_OF_LIBCURL = 100 * 1024 }; /* a longer line of a head has the same code */
+    call->no_memory = call->no_memory || (call->failed == NULL && code == CURLE_OUT_OF_MEMORY &&
+                                          call->head_came < LINE_MAX_OF_LIBCURL);
     if (call->failed != NULL) {
         set_why(call, call->failed);
         return UPSTREAM_BROKE;

@@ -448,6 +448,34 @@ static void a_repeated_event_has_the_effect_of_one_that_is_read(void **state)
     }
 }
 
+/* Under the sanitizers an allocation that is too large fails as it does without. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+    return "allocator_may_return_null=1";
+}
+
+const char *__tsan_default_options(void);
+const char *__tsan_default_options(void)
+{
+    return "allocator_may_return_null=1";
+}
+
+static void want_of_memory_is_not_an_answer_that_is_too_large(void **state)
+{
+    (void)state;
+    for (int large = 0; large < 2; large++) {
+        struct assembler a;
+        assembler_init(&a, ENDPOINT_CHAT, span_of(JSON));
+        assembler_feed(&a, SPAN("{"));
+        a.line.max = large ? a.line.max : SIZE_MAX / 2;
+        assembler_feed(&a, span_make("{", (size_t)1 << 62)); /* none of it is read */
+        assert_int_equal(a.no_memory, !large);
+        assert_int_equal(assembler_finish(&a, true), ASSEMBLED_TOO_LARGE);
+        assembler_free(&a);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -459,6 +487,7 @@ int main(void)
         cmocka_unit_test(the_end_is_known_before_the_transport_ends),
         cmocka_unit_test(figures_are_taken_within_bounds),
         cmocka_unit_test(a_repeated_event_has_the_effect_of_one_that_is_read),
+        cmocka_unit_test(want_of_memory_is_not_an_answer_that_is_too_large),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

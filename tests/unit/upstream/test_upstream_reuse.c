@@ -355,7 +355,7 @@ static void a_caller_may_stop_at_each_chunk(void **state)
     buf_free(&bytes);
 }
 
-/* The caller has enough of the answer, and takes the rest of it 100 ms later. */
+/* The caller has enough of the answer, and takes the rest of it some turns of the loop later. */
 static void pause_and_go_on(struct world *w, const struct answer *answer)
 {
     struct upstream_request req = simple_get(w);
@@ -363,7 +363,12 @@ static void pause_and_go_on(struct world *w, const struct answer *answer)
     w->probe.check_pattern = true;
     w->probe.hold_after = 1;
     probe_start(&w->probe, &req);
-    world_run_for(w, 100 * USEC_PER_MS);
+    while (w->probe.taken == 0) {
+        world_run_for(w, USEC_PER_MS);
+    }
+    for (int turn = 0; turn < 20; turn++) {
+        world_run_for(w, USEC_PER_MS);
+    }
     assert_int_equal(w->probe.dones, 0);
     w->probe.hold_after = 0;
     probe_resume(&w->probe);

@@ -40,7 +40,7 @@ static void no_connection_differs_from_a_broken_one(void **state)
           {CURLE_SEND_ERROR, "the connection broke while the request was being sent"},
           {CURLE_WEIRD_SERVER_REPLY, "the answer is not HTTP"},
           {CURLE_BAD_CONTENT_ENCODING, "the answer has an unknown transfer encoding"},
-          {CURLE_OUT_OF_MEMORY, "the head of the answer is too large"},
+          {CURLE_OUT_OF_MEMORY, "out of memory"},
       };
     (void)state;
     for (size_t i = 0; i < sizeof unreachable / sizeof unreachable[0]; i++) {
@@ -51,6 +51,21 @@ static void no_connection_differs_from_a_broken_one(void **state)
         assert_why(broken[i].code, true, UPSTREAM_BROKE, broken[i].why);
     }
     assert_why(CURLE_HTTP2, false, UPSTREAM_BROKE, curl_easy_strerror(CURLE_HTTP2));
+}
+
+/* libcurl has one code for want of memory and for a line of a head over its bound. */
+static void a_head_that_is_too_large_is_no_want_of_memory(void **state)
+{
+    (void)state;
+    for (int large = 0; large < 2; large++) {
+        struct upstream_call call = {.easy = curl_easy_init(),
+                                     .head_came = large ? 100 * 1024 : 16 * 1024};
+        assert_int_equal(why_failed(&call, CURLE_OUT_OF_MEMORY), UPSTREAM_BROKE);
+        assert_string_equal(call.why,
+                            large ? "the head of the answer is too large" : "out of memory");
+        assert_int_equal(call.no_memory, !large);
+        curl_easy_cleanup(call.easy);
+    }
 }
 
 /* Behind the head of an answer the server was there, whatever libcurl calls it: it broke. */
@@ -113,6 +128,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_connection_differs_from_a_broken_one),
         cmocka_unit_test(a_server_that_began_to_answer_was_reachable),
+        cmocka_unit_test(a_head_that_is_too_large_is_no_want_of_memory),
         cmocka_unit_test(a_socket_that_cannot_be_used_says_why),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

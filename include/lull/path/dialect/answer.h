@@ -84,6 +84,7 @@ struct assembler {
     int mark;         /* private: bytes of a byte order mark that were skipped */
     bool ended, odd, failed, too_large, any; /* any: a byte that is no white space has come */
     bool foreign;                            /* private: its charset is not UTF-8 */
+    bool no_memory;                          /* for what came: with too_large */
     bool event_seen;                         /* private: one object has been read */
     bool finish_seen;                        /* a finish reason, and no text after it */
     bool first_token_seen;                   /* content or thinking began */

@@ -21,6 +21,7 @@ struct relay_result {
     int status;        /* of the answer passed on, or of our own error; 0: none was sent */
     bool own_error;    /* the 502 was ours */
     bool unreachable;  /* ... because the upstream could not be reached */
+    bool no_memory;    /* not whole, but not by the server: lull had none; the 502 is a 503 then */
     char why[96];      /* of own_error: one phrase; else "" */
     mono_t first_data; /* first piece of the answer's body; 0: none */
 };
