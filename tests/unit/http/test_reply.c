@@ -1,5 +1,6 @@
-/* test_reply.c: in which calls a reply in pieces leaves, and why a body is not held. Over a socket of packets each call of the
- * server is one packet to the client; over a stream with little room heads and pieces leave in parts.
+/* test_reply.c: in which calls a reply in pieces leaves, and why a body is not held. Over a socket of
+ * packets each call of the server is one packet to the client; over a stream with little room heads and
+ * pieces leave in parts.
  */
 #include "support/check.h"
 #include "support/no_events.h"
