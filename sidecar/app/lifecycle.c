@@ -9,6 +9,7 @@
 
 #include "lull/base/log.h"
 #include "lull/base/os.h"
+#include "lull/config/options.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -137,6 +138,7 @@ static bool apply_config(struct daemon *d, const char *what, struct config *fres
         return report_refused(what, text);
     }
     config_diff(d->config, fresh, text, &applied, &fixed);
+    config_keep_fixed(fresh, d->config);
     use_config(d, fresh);
     report_applied(what, &applied, &fixed);
     buf_free(&applied);
@@ -201,18 +203,35 @@ static struct strings live_with(const struct strings *old, const struct strings 
     return all;
 }
 
-/* Whether something of it waits for a restart; then text says so. */
-static bool needs_restart(struct daemon *d, const struct config *fresh, struct buf *text)
+/* "NAME = VALUE" of a line, where only a restart changes that value, and it is another one. */
+static void add_fixed(struct daemon *d, const struct config *fresh, const char *line,
+                      struct buf *to)
 {
-    struct buf names = {.max = 1024 * 1024}, applied = {.max = 4096}, fixed = {.max = 2048};
-    config_diff(d->config, fresh, &names, &applied, &fixed);
+    struct span set = set_name(line);
+    char *name = mem_strndup(set.ptr, set.len);
+    const struct option *o = option_of_name(name);
+    char *was = config_value(d->config, name), *now = config_value(fresh, name);
+    if (o != NULL && !o->reload && was != NULL && now != NULL && strcmp(was, now) != 0) {
+        buf_text(to, "%s%s = %s", to->len > 0 ? ", " : "", name, now);
+    }
+    free(was);
+    free(now);
+    free(name);
+}
+
+/* Whether one of the lines waits for a restart; then text says so. */
+static bool needs_restart(struct daemon *d, const struct config *fresh, const struct strings *lines,
+                          struct buf *text)
+{
+    struct buf fixed = {.max = 2048};
+    for (size_t i = 0; i < lines->count; i++) {
+        add_fixed(d, fresh, lines->items[i], &fixed);
+    }
     bool waits = fixed.len > 0;
     if (waits) {
         buf_text(text, "only a restart changes this, so write it into the file: %.*s\n",
                  (int)fixed.len, fixed.data);
     }
-    buf_free(&names);
-    buf_free(&applied);
     buf_free(&fixed);
     return waits;
 }
@@ -227,7 +246,7 @@ static bool set_live(void *ctx, const struct strings *lines, struct buf *text)
     bool done = false;
     if (fresh == NULL) {
         (void)report_refused("set", text);
-    } else if (needs_restart(d, fresh, text)) {
+    } else if (needs_restart(d, fresh, lines, text)) {
         config_destroy(fresh);
         (void)report_refused("set", text);
     } else {

@@ -249,3 +249,22 @@ void config_diff(const struct config *a, const struct config *b, struct buf *nam
         }
     }
 }
+
+static void replace_text(char **to, const char *text)
+{
+    free(*to);
+    *to = mem_strdup(text);
+}
+
+void config_keep_fixed(struct config *c, const struct config *running)
+{
+    for (size_t i = 0; i < c->count; i++) {
+        struct value *v = &c->values[i];
+        const struct value *was = v->option->reload ? NULL : value_find(running, v->name);
+        if (was != NULL) {
+            replace_text(&v->text, was->text);
+            replace_text(&v->place, was->place);
+            v->source = was->source;
+        }
+    }
+}

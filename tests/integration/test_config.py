@@ -141,6 +141,17 @@ class ReloadLog(LullTest):
         lull.write_config()
         self.assertEqual(lull.reload().json, {"changed": [], "restart": ["server.data_dir"]})
         self.assertRegex(self.reloads(lull)[3], r" warn  app: reloaded; after a restart: server\.data_dir = /")
+        # until then the old value is in force, is shown so, and each reload says so
+        self.assertEqual(lull.reload().json, {"changed": [], "restart": ["server.data_dir"]})
+        self.assertRegex(self.reloads(lull)[4], r" warn  app: reloaded; after a restart: server\.data_dir = /")
+        self.assertEqual(lull.control("GET", "/config").json["server.data_dir"]["value"], lull.data_dir[:-1])
+        self.assertEqual(lull.control("POST", "/config", b"tasks.ttl=4h").status, 200)
+        refused = lull.control("POST", "/config", f"server.data_dir={lull.data_dir}3".encode())
+        self.assertEqual(refused.status, 409)
+        self.assertIn("only a restart changes this", refused.json["error"])
+        lull.data_dir = lull.data_dir[:-1]
+        lull.write_config()
+        self.assertEqual(lull.reload().json["restart"], [])
         lull.write_config(tasks="ttl = soon\nscope = all")
         for way in (lull.reload, lambda: lull.signal(signal.SIGHUP)):
             n = len(self.reloads(lull))

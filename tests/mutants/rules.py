@@ -882,6 +882,8 @@ mutant(R, "a server of such an encoding is known", "sidecar/path/upstream/setup.
 mutant(R, "a model that is no name stays in the key", "sidecar/path/dialect/convert.c",
        "    return json_is(model, JSON_STRING) && !json_is_text(model, SPAN(\"\"));",
        "    return !json_is_text(model, SPAN(\"\"));", ("unit.fingerprint.test_fingerprint_keys",))
+mutant(R, "what only a restart changes is shown as it is in force", "sidecar/config/config.c",
+       "        if (was != NULL) {\n            replace_text(&v->text", "        if (was == v) {\n            replace_text(&v->text", ("integration.config",))
 mutant(R, "letters of another charset are the client's", "sidecar/path/dialect/assemble.c", "if (a->foreign && !is_ascii(piece)) {",
        "if (a->foreign && is_ascii(piece)) {", ("unit.dialect.test_assemble",))
 mutant(R, "an encoded answer is decoded", TRANSFER, "call->decoding = call->decode && h->encoded;",
