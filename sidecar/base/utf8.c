@@ -82,3 +82,20 @@ size_t utf8_offset(struct span s, size_t n)
     }
     return at;
 }
+
+enum err utf8_repair(struct span s, struct buf *out)
+{
+    enum err e = ERR_OK;
+    for (size_t at = 0, from = 0; e == ERR_OK && from < s.len; from = at) {
+        size_t n = 0;
+        while (at < s.len && (n = utf8_length(s.ptr + at, s.len - at)) > 0) {
+            at += n;
+        }
+        e = buf_append(out, s.ptr + from, at - from);
+        if (e == ERR_OK && at < s.len) {
+            e = buf_append_span(out, SPAN("\xEF\xBF\xBD"));
+            at++;
+        }
+    }
+    return e;
+}

@@ -1,6 +1,8 @@
 /* reply.c: whole replies of the control socket, and the members that its JSON is made of. */
 #include "control/control_priv.h"
 
+#include "lull/base/utf8.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,9 +34,19 @@ bool control_json_whole(void)
     return !json_is_short;
 }
 
+/* All that is shown is UTF-8. The name of a model may be cut within a character, and a value of the
+ * configuration may be no UTF-8 at all. */
+static void reply_text(struct http_conn *c, int status, struct span type, struct span text)
+{
+    struct buf repaired = {.max = 4 * text.len};
+    bool whole = utf8_valid(text) || utf8_repair(text, &repaired) != ERR_OK;
+    http_reply_full(c, status, type, SPAN_NONE, whole ? text : buf_span(&repaired));
+    buf_free(&repaired);
+}
+
 void control_reply_json(struct http_conn *c, int status, struct span json)
 {
-    http_reply_full(c, status, SPAN("application/json"), SPAN_NONE, json);
+    reply_text(c, status, SPAN("application/json"), json);
 }
 
 static void reply_short(struct http_conn *c)
@@ -57,7 +69,7 @@ void control_reply_tree(struct http_conn *c, int status, cJSON *tree)
 void control_reply_buf(struct http_conn *c, struct span type, const struct buf *out, size_t max)
 {
     if (out->len > 0 && out->max == max && control_json_whole()) {
-        http_reply_full(c, 200, type, SPAN_NONE, buf_span(out));
+        reply_text(c, 200, type, buf_span(out));
     } else {
         reply_short(c);
     }

@@ -118,6 +118,22 @@ class Figures(ControlTest):
         self.assertIn(b"default", r.body)
 
 
+    def test_a_long_name_is_cut_and_stays_text(self):
+        up = self.upstream()
+        up.when("title", lambda e: e.full(400, "application/json", b'{"error": "no stream"}')
+                if e.json.get("stream") else good()(e))
+        lull = self.lull(up)
+        c = self.connect(lull)
+        name = "x" + "\u00e9" * 200  # shown up to 255 bytes
+        for i in range(2):
+            asked = json.loads(body("title", f"long {i}"))
+            r = c.post(PATH["openai"], json.dumps({**asked, "model": name}), headers())
+            self.assertEqual(r.status, 200)
+        text = lull.control("GET", "/flights").body.decode()  # strict
+        self.assertIn(name[:128], json.loads(text)["left_out"][0]["model"])
+        self.assertEqual(lull.ctl("flights").returncode, 0)
+
+
 class Entries(ControlTest):
     def test_list_filter_and_page(self):
         up = self.upstream()

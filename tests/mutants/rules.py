@@ -884,6 +884,7 @@ mutant(R, "a model that is no name stays in the key", "sidecar/path/dialect/conv
        "    return !json_is_text(model, SPAN(\"\"));", ("unit.fingerprint.test_fingerprint_keys",))
 mutant(R, "what only a restart changes is shown as it is in force", "sidecar/config/config.c",
        "        if (was != NULL) {\n            replace_text(&v->text", "        if (was == v) {\n            replace_text(&v->text", ("integration.config",))
+mutant(R, "what is shown is text", "sidecar/control/reply.c", "bool whole = utf8_valid(text) ||", "bool whole = text.len > 0 ||", ("integration.control",))
 mutant(R, "letters of another charset are the client's", "sidecar/path/dialect/assemble.c", "if (a->foreign && !is_ascii(piece)) {",
        "if (a->foreign && is_ascii(piece)) {", ("unit.dialect.test_assemble",))
 mutant(R, "an encoded answer is decoded", TRANSFER, "call->decoding = call->decode && h->encoded;",

@@ -20,6 +20,8 @@ unsigned utf8_decode(const char *p, size_t n);
 /* Writes cp (below 0x110000) and returns the bytes used. Surrogates are written as they are. */
 size_t utf8_encode(unsigned cp, char out[4]);
 bool utf8_valid(struct span s);
+/* Appends s to out; each byte that is no part of a sequence becomes U+FFFD. */
+MUST_CHECK enum err utf8_repair(struct span s, struct buf *out);
 /* Code points in s: its bytes that do not continue a sequence. */
 size_t utf8_count(struct span s);
 /* Byte offset of code point n, counted from 0; the length where s has no more than n. */

@@ -61,6 +61,25 @@ static void code_points_are_counted(void **state)
     assert_int_equal(utf8_count(SPAN("a\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80")), 4);
 }
 
+static void what_is_no_text_is_replaced(void **state)
+{
+    static const struct {
+        struct span text, repaired;
+    } rows[] = {
+        {{"a\xC3\xA9", 3}, {"a\xC3\xA9", 3}},
+        {{"a\xC3", 2}, {"a\xEF\xBF\xBD", 4}},
+        {{"\xFF\xFE b", 4}, {"\xEF\xBF\xBD\xEF\xBF\xBD b", 8}},
+        {{"", 0}, {"", 0}},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct buf out = {.max = 64};
+        assert_int_equal(utf8_repair(rows[i].text, &out), ERR_OK);
+        assert_true(span_eq(buf_span(&out), rows[i].repaired));
+        buf_free(&out);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -68,6 +87,7 @@ int main(void)
         cmocka_unit_test(every_code_point_comes_back),
         cmocka_unit_test(a_first_byte_says_how_many_follow),
         cmocka_unit_test(code_points_are_counted),
+        cmocka_unit_test(what_is_no_text_is_replaced),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
