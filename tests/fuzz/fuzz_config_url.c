@@ -42,6 +42,32 @@ static void check_parts(const struct upstream_settings *u)
     curl_url_cleanup(origin);
 }
 
+/* The base path is that of the url, without "/v1" and slashes at its end; a port is one. */
+static void check_texts(const struct upstream_settings *u)
+{
+    const char *authority = strstr(u->url, "://") + 3;
+    size_t len = strcspn(authority, "/");
+    const char *path = authority + len;
+    size_t end = strlen(path);
+    for (bool v1 = false; end > 0 && (path[end - 1] == '/' || !v1);) {
+        bool here = end >= 3 && strncmp(path + end - 3, "/v1", 3) == 0;
+        if (path[end - 1] != '/' && !here) {
+            break;
+        }
+        v1 = v1 || path[end - 1] != '/';
+        end -= path[end - 1] == '/' ? 1 : 3;
+    }
+    require(strlen(u->base_path) == end && strncmp(u->base_path, path, end) == 0);
+    size_t port = len;
+    while (port > 0 && strchr(":]", authority[port - 1]) == NULL) {
+        port--;
+    }
+    if (port > 0 && authority[port - 1] == ':') {
+        unsigned long number = strtoul(authority + port, NULL, 10);
+        require(len - port <= 5 && number > 0 && number < 65536);
+    }
+}
+
 static void check_split(const struct upstream_settings *u)
 {
     struct span base = span_of(u->base_path);
@@ -52,6 +78,7 @@ static void check_split(const struct upstream_settings *u)
     }
     if (u->unix_socket[0] == '\0') {
         check_parts(u);
+        check_texts(u);
     } else {
         require(strlen(u->unix_socket) < 108 && u->unix_socket[0] == '/');
     }

@@ -24,6 +24,19 @@ static void check_rows(const struct day_rows *a, const struct day_rows *b)
     }
 }
 
+/* So many days before it expires a date of the calendar is that date. */
+static void check_expiry(const char *date)
+{
+    char back[DAY_DATE];
+    int year = 0, month = 0, day = 0;
+    wall_t expires = day_expires(date);
+    require(sscanf(date, "%4d-%2d-%2d", &year, &month, &day) == 3);
+    if (year > 1971 && year < 2900 && month >= 1 && month <= 12 && day >= 1 && day <= 28) {
+        day_date(expires, DAYS_KEPT, back);
+        require(strcmp(back, date) == 0);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct days first = {0}, second = {0};
@@ -46,7 +59,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (day_is_date(date)) {
         struct day *made = days_get(&first, date);
         require(made != NULL && days_get(&first, date) == made);
-        (void)day_expires(date);
+        check_expiry(date);
     }
     days_free(&first);
     days_free(&second);

@@ -7,6 +7,7 @@
 #include "lull/path/dialect/convert.h"
 #include "lull/path/json/json.h"
 
+#include <cJSON.h>
 #include <stdint.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -42,6 +43,32 @@ static void check_same(struct span body, enum endpoint from, struct span made, e
     buf_free(&b_texts);
     dialect_request_free(&a);
     dialect_request_free(&b);
+}
+
+/* What both dialects have by one name, Ollama among its options, has its value in both; a schema that
+ * is asked for is strict. */
+static void check_samplers(struct span body, enum endpoint from, struct span made)
+{
+    static const char *const names[] = {
+        "temperature",       "top_p",         "top_k", "min_p", "seed", "presence_penalty",
+        "frequency_penalty", "repeat_penalty"};
+    cJSON *a = cJSON_ParseWithLength(body.ptr, body.len);
+    cJSON *b = cJSON_ParseWithLength(made.ptr, made.len);
+    bool openai = from == ENDPOINT_CHAT;
+    const cJSON *left = openai ? a : cJSON_GetObjectItemCaseSensitive(a, "options");
+    const cJSON *right = openai ? cJSON_GetObjectItemCaseSensitive(b, "options") : b;
+    for (size_t i = 0; a != NULL && i < sizeof names / sizeof names[0]; i++) {
+        const cJSON *value = cJSON_GetObjectItemCaseSensitive(left, names[i]);
+        const cJSON *same = cJSON_GetObjectItemCaseSensitive(right, names[i]);
+        require(!cJSON_IsNumber(value) ||
+                (cJSON_IsNumber(same) && same->valuedouble == value->valuedouble));
+    }
+    const cJSON *format = cJSON_GetObjectItemCaseSensitive(b, "response_format");
+    const cJSON *schema = cJSON_GetObjectItemCaseSensitive(format, "json_schema");
+    require(openai || schema == NULL ||
+            cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(schema, "strict")));
+    cJSON_Delete(a);
+    cJSON_Delete(b);
 }
 
 /* made crosses back; the way there and back again changes nothing more. */
@@ -133,6 +160,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (e == ERR_OK) {
         require(json_canonical(buf_span(&out), NULL, 0, NULL) == JSON_OK);
         check_same(body, from, buf_span(&out), to);
+        check_samplers(body, from, buf_span(&out));
         check_return(buf_span(&out), from, to);
     }
     check_normalized(body, from, e == ERR_OK);

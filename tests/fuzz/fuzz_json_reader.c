@@ -2,11 +2,13 @@
  * reads both alike, and an edit changes what it names and nothing else.
  * covers: path/json/json_read.c path/json/json_token.c path/json/json_edit.c path/json/json.c
  */
+#include "lull/base/ascii.h"
 #include "lull/path/json/json.h"
 #include "lull/path/json/reader.h"
 
 #include <cJSON.h>
 #include <stdint.h>
+#include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -22,6 +24,49 @@ static void check_canonical(struct span text, const struct buf *canonical)
     cJSON_Delete(a);
     cJSON_Delete(b);
     buf_free(&again);
+}
+
+/* RFC 8259, 6. */
+static bool is_number(struct span s)
+{
+    size_t at = s.len > 0 && s.ptr[0] == '-' ? 1 : 0, from = at;
+    for (; at < s.len && ascii_is_digit(s.ptr[at]); at++) {
+    }
+    bool good = at > from && (s.ptr[from] != '0' || at == from + 1);
+    if (at < s.len && s.ptr[at] == '.') {
+        for (from = ++at; at < s.len && ascii_is_digit(s.ptr[at]); at++) {
+        }
+        good = good && at > from;
+    }
+    if (at < s.len && (s.ptr[at] | 32) == 'e') {
+        at++;
+        at += at < s.len && (s.ptr[at] == '+' || s.ptr[at] == '-') ? 1 : 0;
+        for (from = at; at < s.len && ascii_is_digit(s.ptr[at]); at++) {
+        }
+        good = good && at > from;
+    }
+    return good && at == s.len;
+}
+
+/* Each number of a text that is JSON is one: cJSON takes more for numbers. */
+static void check_numbers(struct span text)
+{
+    bool quoted = false;
+    for (size_t at = 0; at < text.len; at++) {
+        char c = text.ptr[at];
+        if (quoted && c == '\\') {
+            at++;
+        } else if (c == '"') {
+            quoted = !quoted;
+        } else if (!quoted && (c == '-' || ascii_is_digit(c))) {
+            size_t end = at;
+            while (end < text.len && strchr("+-.0123456789eE", text.ptr[end]) != NULL) {
+                end++;
+            }
+            require(is_number(span_make(text.ptr + at, end - at)));
+            at = end - 1;
+        }
+    }
 }
 
 static void check_edit(struct span text)
@@ -77,6 +122,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     require(json_canonical(text, NULL, 0, NULL) == v);
     if (v == JSON_OK) {
         check_canonical(text, &canonical);
+        check_numbers(text);
         check_edit(text); /* what is ambiguous is never edited: it bypasses */
     }
     buf_free(&canonical);

@@ -8,20 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct person {
-    struct client *client; /* NULL: not connected */
-    struct ask asks[PIPELINE];
-    size_t count;
-    struct buf rest; /* of a request of which a part was sent */
-    bool ends;       /* a reply said so, or broke */
-    int chat;        /* the subject of the last chat; 0: none */
-    int text;        /* the subject of the text in the input field, and how much of it is typed */
-    size_t typed;
-    char user[16];
-    struct ask last_ask; /* which is asked again, byte for byte */
-    struct buf last;
-};
-
 static const struct {
     const char *word, *mark; /* in answers; in the prompt */
     const char *header;      /* a prompt of its own, known by this header; NULL: by its text */
@@ -65,7 +51,7 @@ void full_text(int subject, const char *user, char out[TEXT_SIZE])
 
 /* ---- connections ---- */
 
-static void forget(struct person *p)
+void person_forget(struct person *p)
 {
     p->client = NULL;
     p->count = 0;
@@ -84,7 +70,7 @@ static bool is_unasked(const struct person *p)
 }
 
 /* Takes whole replies off what came. */
-static void look(struct game *g, struct person *p)
+void person_look(struct game *g, struct person *p)
 {
     bool closed = client_closed(p->client);
     struct span text = span_of(client_reply(p->client));
@@ -121,56 +107,11 @@ static void look(struct game *g, struct person *p)
             reply_fail(&p->asks[0], &(struct reply){0}, "closed without a reason");
         }
         client_close(p->client);
-        forget(p);
+        person_forget(p);
     }
 }
 
 /* ---- requests ---- */
-
-static size_t typist_of(const struct ask *a)
-{
-    return strcmp(a->user, "ann") == 0 ? 1 : strcmp(a->user, "bob") == 0 ? 2 : 0;
-}
-
-/* Some more of the same text; or of what the same user typed last over any connection, or another
- * length of it, so that several wait for the same suggestion and some keys are taken back; or another
- * text. */
-static void type_on(struct game *g, struct person *p, struct ask *a)
-{
-    size_t who = typist_of(a), fresh = pick(g, 3) == 0 ? 60 : pick(g, 2) == 0 ? 6 : 30;
-    unsigned how = pick(g, 8);
-    size_t more = pick(g, 3) == 0 ? pick(g, 12) : 1 + pick(g, 3); /* mostly a key or two */
-    bool known = g->typing[who].subject != 0;
-    if (how > 4 && known) {
-        p->text = g->typing[who].subject;
-        p->typed = how > 5 ? g->typing[who].typed + more : g->typing[who].began + more;
-    } else if (how > 1 && p->text != 0) {
-        p->typed += more;
-    }
-    if (p->text == 0 || p->typed > 80 || how <= 1) {
-        p->text = a->subject;
-        p->typed = 8 + pick(g, (unsigned)fresh);
-        g->typing[who].subject = 0;
-    }
-    if (g->typing[who].subject != p->text) {
-        g->typing[who].began = p->typed;
-    }
-    a->subject = g->typing[who].subject = p->text;
-    a->typed = g->typing[who].typed = p->typed;
-}
-
-/* Now and then of what was typed. */
-static void chat_text(struct game *g, const struct ask *a, char out[2 * TEXT_SIZE])
-{
-    char typed[TEXT_SIZE] = "";
-    size_t who = typist_of(a);
-    if (g->typing[who].subject != 0 && pick(g, 2) == 0) {
-        full_text(g->typing[who].subject, a->user, typed);
-        typed[g->typing[who].typed] = '\0';
-    }
-    snprintf(out, 2 * TEXT_SIZE, "Please tell me of q%dq now%s%s", a->subject,
-             typed[0] != '\0' ? "\n\n" : "", typed);
-}
 
 static struct span body_of(struct game *g, struct person *p, struct ask *a)
 {
@@ -188,7 +129,7 @@ static struct span body_of(struct game *g, struct person *p, struct ask *a)
     case ASK_QUERY:
         return span_of(ask_query(user_text));
     case ASK_AUTOCOMPLETE:
-        type_on(g, p, a);
+        typing_go_on(g, p, a);
         full_text(a->subject, a->user, text);
         text[a->typed] = '\0';
         return span_of(ask_autocomplete(text));
@@ -196,7 +137,7 @@ static struct span body_of(struct game *g, struct person *p, struct ask *a)
         const char *const goes_on[] = {"Please begin", "Well.", user_text, NULL};
         const char *const begins[] = {user_text, NULL};
         a->subject = p->chat = g->next_chat++;
-        chat_text(g, a, user_text);
+        typing_chat_text(g, a, user_text);
         return span_of(ask_chat(pick(g, 3) == 0 ? goes_on : begins));
     }
     default: {
@@ -224,11 +165,7 @@ static struct span ambiguous(struct span body)
 /* Asks for another model, which is loaded first. */
 static struct span of_other_model(struct game *g, struct span body)
 {
-    size_t at = span_find(body, SPAN("\"model\":\"m\""), 0);
-    if (at != SIZE_MAX) {
-        ((char *)(uintptr_t)body.ptr)[at + SPAN("\"model\":\"").len] = (char)('n' + pick(g, 6));
-    }
-    return body;
+    return with_model(body, (char)('n' + pick(g, 6)));
 }
 
 static void add_headers(struct game *g, const struct ask *a, struct buf *out)
@@ -342,7 +279,7 @@ static void add_request(struct game *g, struct person *p, struct buf *out)
     require(buf_append(&p->last, out->data + before, a->len) == ERR_OK);
 }
 
-static void send(struct person *p, const char *bytes, size_t len)
+void person_send(struct person *p, const char *bytes, size_t len)
 {
     daemon_enter();
     client_try_send(p->client, bytes, len);
@@ -358,7 +295,7 @@ static void arrive(struct game *g, struct person *p)
 {
     static const char *const users[] = {"none", "ann", "bob", "ann"};
     if (p->client != NULL) {
-        look(g, p);
+        person_look(g, p);
     }
     if (p->client == NULL) {
         p->client = client_open(g->world);
@@ -371,7 +308,7 @@ static struct person *next_to_ask(struct game *g)
 {
     struct person *p = one(g);
     for (int tries = 0; tries < 3 && p->count > 0 && pick(g, 4) > 0; tries++) {
-        look(g, p);
+        person_look(g, p);
         p = p->count > 0 ? one(g) : p;
     }
     return p;
@@ -379,6 +316,10 @@ static struct person *next_to_ask(struct game *g)
 
 void people_ask(struct game *g)
 {
+    if (pick(g, 12) == 0 && !world_draining(g->world)) {
+        typing_together(g);
+        return;
+    }
     struct person *p = next_to_ask(g);
     if (world_draining(g->world)) {
         return;
@@ -393,7 +334,7 @@ void people_ask(struct game *g)
     size_t now = pick(g, 16) == 0 ? pick(g, (unsigned)out.len + 1) : out.len;
     if (out.len > 0) {
         require(buf_append(&p->rest, out.data + now, out.len - now) == ERR_OK);
-        send(p, out.data, now);
+        person_send(p, out.data, now);
     }
     buf_free(&out);
 }
@@ -405,24 +346,12 @@ void people_send_on(struct game *g)
         p = p + 1 < g->people + PEOPLE ? p + 1 : g->people;
     }
     if (p->client != NULL) {
-        look(g, p); /* it may be closed */
+        person_look(g, p); /* it may be closed */
     }
     if (p->client != NULL && p->rest.len > 0) {
         size_t n = pick(g, 2) == 0 ? p->rest.len : pick(g, (unsigned)p->rest.len + 1);
-        send(p, p->rest.data, n);
+        person_send(p, p->rest.data, n);
         buf_consume(&p->rest, n);
-    }
-}
-
-/* All who wait for a completion, one after another: those that led others, and their followers. */
-static void typists_leave(struct game *g)
-{
-    for (size_t i = 0; i < PEOPLE; i++) {
-        struct person *p = &g->people[i];
-        if (p->client != NULL && p->count > 0 && p->asks[0].kind == ASK_AUTOCOMPLETE) {
-            client_close(p->client);
-            forget(p);
-        }
     }
 }
 
@@ -430,18 +359,18 @@ void people_leave(struct game *g)
 {
     struct person *p = one(g);
     if (pick(g, 4) == 0) {
-        typists_leave(g);
+        typing_leave(g);
         return;
     }
     if (p->client == NULL) {
         return;
     }
     if (pick(g, 3) == 0) {
-        look(g, p); /* what came before is right */
+        person_look(g, p); /* what came before is right */
     }
     if (p->client != NULL) {
         client_close(p->client);
-        forget(p);
+        person_forget(p);
     }
 }
 
@@ -449,7 +378,7 @@ void people_look(struct game *g)
 {
     for (size_t i = 0; i < PEOPLE; i++) {
         if (g->people[i].client != NULL) {
-            look(g, &g->people[i]);
+            person_look(g, &g->people[i]);
         }
     }
 }
@@ -470,7 +399,7 @@ void people_check_end(struct game *g)
 void people_forget(struct game *g)
 {
     for (size_t i = 0; i < PEOPLE; i++) {
-        forget(&g->people[i]);
+        person_forget(&g->people[i]);
     }
 }
 

@@ -77,6 +77,35 @@ void full_text(int subject, const char *user, char out[TEXT_SIZE]);
 
 /* ---- moves_people.c ---- */
 
+/* A request whose reply has not come. */
+struct ask {
+    enum ask_kind kind;
+    int subject;
+    size_t typed;  /* of a completion */
+    size_t len;    /* of the request's bytes */
+    size_t purges; /* of its kind, when it was written */
+    bool head;     /* HEAD: the reply has no body */
+    char user[16];
+};
+
+struct person {
+    struct client *client; /* NULL: not connected */
+    struct ask asks[PIPELINE];
+    size_t count;
+    struct buf rest; /* of a request of which a part was sent */
+    bool ends;       /* a reply said so, or broke */
+    int chat;        /* the subject of the last chat; 0: none */
+    int text;        /* the subject of the text in the input field, and how much of it is typed */
+    size_t typed;
+    char user[16];
+    struct ask last_ask; /* which is asked again, byte for byte */
+    struct buf last;
+};
+
+/* Takes whole replies off what came, and checks them. */
+void person_look(struct game *g, struct person *p);
+void person_forget(struct person *p);
+void person_send(struct person *p, const char *bytes, size_t len);
 struct person *people_create(struct game *g);
 void people_destroy(struct person *people);
 /* One of them asks, goes on sending, or leaves. */
@@ -90,18 +119,19 @@ void people_check_end(struct game *g);
 /* The daemon is started again: all connections are gone. */
 void people_forget(struct game *g);
 
-/* ---- moves_replies.c ---- */
+/* ---- moves_typing.c ---- */
 
-/* A request whose reply has not come. */
-struct ask {
-    enum ask_kind kind;
-    int subject;
-    size_t typed;  /* of a completion */
-    size_t len;    /* of the request's bytes */
-    size_t purges; /* of its kind, when it was written */
-    bool head;     /* HEAD: the reply has no body */
-    char user[16];
-};
+/* Chooses what the next completion is asked about: a.subject and a.typed. */
+void typing_go_on(struct game *g, struct person *p, struct ask *a);
+/* The text of a chat; now and then it ends in what was typed. */
+void typing_chat_text(struct game *g, const struct ask *a, char out[2 * TEXT_SIZE]);
+/* Several ask about the same text, or a part of it. */
+void typing_together(struct game *g);
+void typing_leave(struct game *g);
+/* The body with another model, in place. */
+struct span with_model(struct span body, char model);
+
+/* ---- moves_replies.c ---- */
 
 /* Aborts where it cannot be the reply to a; reply_fail does, and says what was asked. */
 void reply_check(const struct game *g, const struct ask *a, const struct reply *r);
