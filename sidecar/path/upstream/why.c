@@ -119,9 +119,9 @@ static const char *broken_phrase(struct upstream_call *call, CURLcode code)
 
 enum upstream_result why_failed(struct upstream_call *call, CURLcode code)
 {
-    enum { LINE_MAX_OF_LIBCURL = 100 * 1024 }; /* a longer line of a head has the same code */
+    /* In the middle of a head it is a line over libcurl's 100 KB, too: taken for that there. */
     call->no_memory = call->no_memory || (call->failed == NULL && code == CURLE_OUT_OF_MEMORY &&
-                                          call->head_came < LINE_MAX_OF_LIBCURL);
+                                          (call->head.final || call->head_came == 0));
     if (call->failed != NULL) {
         set_why(call, call->failed);
         return UPSTREAM_BROKE;

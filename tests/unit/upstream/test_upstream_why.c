@@ -57,9 +57,11 @@ static void no_connection_differs_from_a_broken_one(void **state)
 static void a_head_that_is_too_large_is_no_want_of_memory(void **state)
 {
     (void)state;
-    for (int large = 0; large < 2; large++) {
-        struct upstream_call call = {.easy = curl_easy_init(),
-                                     .head_came = large ? 100 * 1024 : 16 * 1024};
+    for (int row = 0; row < 4; row++) {
+        bool final = row % 2 != 0, came = row >= 2;
+        struct upstream_call call = {
+            .easy = curl_easy_init(), .head.final = final, .head_came = came ? 1000 : 0};
+        bool large = came && !final;
         assert_int_equal(why_failed(&call, CURLE_OUT_OF_MEMORY), UPSTREAM_BROKE);
         assert_string_equal(call.why,
                             large ? "the head of the answer is too large" : "out of memory");
