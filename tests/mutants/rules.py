@@ -520,6 +520,7 @@ mutant(R, "once", FAILURE, "if (f->spec.fallback.upstream < 0 || f->fell_back ||
 mutant(R, "its answer is not kept", "sidecar/path/exchange/dispatch.c", "keep && !end->fell_back &&", "keep &&", FAIL)
 mutant(R, "429 closes the door", FAILURE, "    throttle_note(flight_server(f),", "    if (t == NULL) throttle_note(flight_server(f),", FAIL)
 mutant(R, "no longer than max_hold", DECIDE, "(bounded || since.us + patience(s, j) >= open.us)", "(bounded || since.us >= 0)", FAIL)
+mutant(R, "a date has its blanks", THROTTLE, " || count_blanks(text) < count_blanks(forms[i])) {", ") {", ("unit.server.test_server",))
 mutant(R, "a year of two digits is no year", THROTTLE, "|| when.tm_year < 70", "|| when.tm_year < -1900",
        ("unit.server.test_server",))
 mutant(R, "a person waits 3 s at a door at most", DECIDE, "return throttle < left ? throttle : left;", "return left + 0 * throttle;", FAIL)

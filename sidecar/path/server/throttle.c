@@ -36,6 +36,15 @@ static usec_t retry_seconds(const char *text)
     return (seconds < most ? seconds : most) * USEC_PER_S;
 }
 
+static size_t count_blanks(const char *text)
+{
+    size_t count = 0;
+    for (; *text != '\0'; text++) {
+        count += *text == ' ' ? 1 : 0;
+    }
+    return count;
+}
+
 /* The three forms of RFC 9110 §5.6.7; -1: none of them. strptime takes any digits for a year: "30" of
  * a server that writes two would be long past. */
 static usec_t retry_date(const char *text, wall_t now)
@@ -45,8 +54,8 @@ static usec_t retry_date(const char *text, wall_t now)
     for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
         struct tm when = {0};
         const char *rest = strptime(text, forms[i], &when);
-        if (rest == NULL || *rest != '\0') {
-            continue;
+        if (rest == NULL || *rest != '\0' || count_blanks(text) < count_blanks(forms[i])) {
+            continue; /* strptime takes no blank for any number of them */
         }
         int day = when.tm_mday;
         usec_t left = (usec_t)timegm(&when) * USEC_PER_S - now.us;

@@ -229,7 +229,8 @@ static void what_retry_after_says(void **state)
         {"Sun Nov  6 08:49:47 1994", 10 * USEC_PER_S},
         {"Sun, 06 Nov 1994 08:49:27 GMT", 0},
         {"Wed, 31 Nov 1994 08:49:27 GMT", -1},
-        {"Sun, 06 Nov 94 08:49:47 GMT", -1}, /* not of the year 94 */
+        {"Sunday, 06-Nov-9408:49:47 GMT", -1}, /* the year is 94, or 9408 */
+        {"Sun, 06 Nov 94 08:49:47 GMT", -1},   /* not of the year 94 */
         {"", -1},
         {"-1", -1},
         {"1.", -1},
