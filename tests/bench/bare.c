@@ -4,6 +4,10 @@
  *                               the limit of a cache: a body is hashed, looked up, compared, and
  *                               its answer is sent. Nothing is parsed but the length; a body that
  *                               is not there is put in. More SLOTS than bodies; else 262144.
+ *        bench_bare turns AT    the same, eight requests between two looks at what is ready; at SIGTERM
+ *                               it prints the longest time, and the most CPU, between two looks, in
+ *                               microseconds: what the machine does to a loop that does next to
+ *                               nothing.
  *        bench_bare model AT    a model server: a task is answered at once, whole or as events as
  *                               it asks; a chat by CHUNKS chunks, one a millisecond. The content of
  *                               a chunk is the time at which it is sent (CLOCK_MONOTONIC, ns).
@@ -23,7 +27,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CONNS = 1024, ROOM = 64 * 1024, CHUNKS = 40, EVENTS = 64 };
+enum { CONNS = 1024, ROOM = 64 * 1024, CHUNKS = 40, EVENTS = 64, FEW = 8, LOOK_MS = 100 };
 
 struct conn {
     int chunks; /* of a chat that are still to be sent */
@@ -245,14 +249,69 @@ static int listen_on(const char *at)
     return fd;
 }
 
+/* ---- turns ---- */
+
+static volatile sig_atomic_t over;
+static struct {
+    int64_t time, cpu;
+} longest;
+
+static void on_term(int signo)
+{
+    (void)signo;
+    over = 1;
+}
+
+static int64_t now_us(clockid_t id)
+{
+    struct timespec t;
+    clock_gettime(id, &t);
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+static void note_turn(int64_t began, int64_t cpu_before)
+{
+    int64_t time = now_us(CLOCK_MONOTONIC) - began;
+    int64_t cpu = now_us(CLOCK_THREAD_CPUTIME_ID) - cpu_before;
+    longest.time = time > longest.time ? time : longest.time;
+    longest.cpu = cpu > longest.cpu ? cpu : longest.cpu;
+}
+
+static void serve(int epoll, int listener, const struct epoll_event *events, int count)
+{
+    for (int i = 0; i < count; i++) {
+        int fd = events[i].data.fd;
+        if (fd == listener) {
+            take_connection(epoll, listener);
+        } else {
+            on_readable(fd);
+        }
+    }
+}
+
+/* Looks now and then without an event: SIGTERM may come just before a look. */
+static void run_turns(int epoll, int listener)
+{
+    struct epoll_event events[FEW];
+    signal(SIGTERM, on_term);
+    while (!over) {
+        int n = epoll_wait(epoll, events, FEW, LOOK_MS);
+        int64_t began = now_us(CLOCK_MONOTONIC), cpu = now_us(CLOCK_THREAD_CPUTIME_ID);
+        serve(epoll, listener, events, n);
+        note_turn(began, cpu);
+    }
+    printf("%lld %lld\n", (long long)longest.time, (long long)longest.cpu);
+}
+
 int main(int argc, char **argv)
 {
     struct epoll_event events[EVENTS];
     int64_t last = 0;
     slots = argc == 4 ? strtoul(argv[3], NULL, 10) : slots;
     if (argc < 3 || argc > 4 || slots == 0 ||
-        (strcmp(argv[1], "table") != 0 && strcmp(argv[1], "model") != 0)) {
-        fprintf(stderr, "usage: bench_bare table|model PORT|SOCKET [SLOTS]\n");
+        (strcmp(argv[1], "table") != 0 && strcmp(argv[1], "turns") != 0 &&
+         strcmp(argv[1], "model") != 0)) {
+        fprintf(stderr, "usage: bench_bare table|turns|model PORT|SOCKET [SLOTS]\n");
         return 2;
     }
     is_model = strcmp(argv[1], "model") == 0;
@@ -262,16 +321,12 @@ int main(int argc, char **argv)
     int epoll = epoll_create1(0);
     struct epoll_event event = {.events = EPOLLIN, .data.fd = listener};
     epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &event);
+    if (strcmp(argv[1], "turns") == 0) {
+        run_turns(epoll, listener);
+        return 0;
+    }
     for (;;) {
-        int n = epoll_wait(epoll, events, EVENTS, streams > 0 ? 1 : -1);
-        for (int i = 0; i < n; i++) {
-            int fd = events[i].data.fd;
-            if (fd == listener) {
-                take_connection(epoll, listener);
-            } else {
-                on_readable(fd);
-            }
-        }
+        serve(epoll, listener, events, epoll_wait(epoll, events, EVENTS, streams > 0 ? 1 : -1));
         stream_on(&last);
     }
 }

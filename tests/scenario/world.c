@@ -354,13 +354,15 @@ void world_pass(struct world *w, usec_t us)
     }
 }
 
+enum { LOOKS_MOST = 1000 }; /* then it does not come */
+
 static void on_look(void *ctx)
 {
     struct turn_look *look = ctx;
     uint64_t now = look->count(look->world);
     look->most = now - look->seen > look->most ? now - look->seen : look->most;
     look->seen = now;
-    if (now < look->all) {
+    if (now < look->all && look->looks++ < LOOKS_MOST) {
         loop_later(look->world->loop, &look->work);
     }
 }

@@ -123,6 +123,7 @@ struct turn_look {
     uint64_t (*count)(struct world *w);
     uint64_t seen, all, most;
     struct loop_deferred work; /* private */
+    int looks;                 /* private */
 };
 void world_look(struct turn_look *look);
 const char *world_port(const struct world *w); /* path of the socket that is listened on */

@@ -84,6 +84,11 @@ def pinned(core, *command):
     return ["taskset", "-c", str(core), *map(str, command)]
 
 
+def alone_on_its_core():
+    """No other process takes the core from it, where that is allowed."""
+    return ["chrt", "-f", "1"] if os.geteuid() == 0 else []
+
+
 class Server:
     """A process that answers on `port`, on `chats` to chats, and on the Unix socket `path`."""
 
@@ -156,6 +161,11 @@ class Bench:
         port = free_port()
         return self.add(Server(pinned(core, BARE, role, port, *slots), port))
 
+    def bare_turns(self):
+        """A loop that does next to nothing, alone on its core; ended, it says how long its longest turn was."""
+        port = free_port()
+        return self.add(Server(pinned(0, *alone_on_its_core(), BARE, "turns", port), port, stdout=subprocess.PIPE, text=True))
+
     def bare_on_socket(self, role="table", core=0, path=None):
         path = str(path or self.work / f"{role}.sock")
         pathlib.Path(path).unlink(missing_ok=True)
@@ -180,13 +190,13 @@ class Bench:
         return self.add(Server(pinned(0, "haproxy", "-db", "-f", self.work / "haproxy.cfg"), port))
 
     def lull(self, name="lull", data=None, alone=False, **options):
-        """alone: no other process of the machine takes its core from it (SCHED_FIFO), where that is allowed.
+        """alone: see alone_on_its_core().
         options: environment variables without LULL_, as strings."""
         port, work = free_port(), self.work
         data = pathlib.Path(data or work / f"{name}-data")
         data.mkdir(exist_ok=True, parents=True)
         path = f"{work}/{name}.sock"
-        first = ["chrt", "-f", "1"] if alone and os.geteuid() == 0 else []
+        first = alone_on_its_core() if alone else []
         server = Server(pinned(0, *first, LULLD, "-c", "/dev/null", "--upstream", self.upstream, "--listen",
                                f"127.0.0.1:{port}", "--listen", f"unix:{path}", "--data-dir", data, "--control", work / f"{name}.control"),
                         port, path=path, env=clean_environment(**{"LULL_UPSTREAM_DEFAULT_SLOTS": "0", **{
