@@ -156,7 +156,7 @@ static void search_list(struct control *ctl, struct search *s)
                                   .scope = span_of(s->in->about->scope)};
     int64_t next = 0;
     for (int page = 0; page < PAGES_MAX && s->read < READ_MAX && s->compared < BYTES_MAX; page++) {
-        cache_list(ctl->parts.cache, &filter, PAGE, next, look_at, s, &next);
+        cache_list(ctl->parts.cache, &filter, PAGE, CACHE_LIST_ROWS, next, look_at, s, &next);
         if (next == 0) {
             return;
         }

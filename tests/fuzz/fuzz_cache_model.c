@@ -499,9 +499,9 @@ static void list(void)
     size_t pages = 0;
     memset(listed, 0, sizeof listed);
     do {
-        cache_list(cache, &(struct cache_filter){.kind = SPAN_NONE}, 1 + pick(6), after, check_info,
-                   NULL, &after);
-    } while (after != 0 && ++pages < 100);
+        cache_list(cache, &(struct cache_filter){.kind = SPAN_NONE}, 1 + pick(6), 40, after,
+                   check_info, NULL, &after);
+    } while (after != 0 && ++pages < 1000);
     for (size_t i = 0; i < HASHES; i++) {
         require(listed[i] || !must_be_there(&answers[i]));
     }

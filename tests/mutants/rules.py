@@ -1277,6 +1277,12 @@ mutant(R, "the other waiters get it in the next turns", ENDING, "        loop_la
 mutant(R, "the phrase of a call outlasts it", ENDING, "        f->end.why = f->why;", "        f->end.why = end->why;", FEW)
 mutant(R, "a deadline answers a few waiters in a turn", "sidecar/path/flight/completion.c", "if (left > 0 || i == FLIGHT_ANSWERED_AT_ONCE) {", "if (left > 0) {", ("scenario.test_completion",))
 mutant(R, "what waits for a probe begins in parts", "sidecar/path/server/probe.c", "i < PROBE_WAKES && ", "", ("scenario.test_probes",))
+LISTS = ("scenario.test_lists",)
+mutant(R, "a list is made in parts", "sidecar/control/entries.c", "entries = before < PART_ENTRIES ? before : PART_ENTRIES;", "entries = before;", LISTS)
+mutant(R, "a part that is full may have read few", "sidecar/control/entries.c", "listed == entries ? listed : PART_ROWS;", "listed <= entries ? PART_ROWS : listed;", LISTS)
+mutant(R, "a part reads so many records", "sidecar/control/entries.c", "entries, PART_ROWS, l->q.after,", "entries, CACHE_LIST_ROWS, l->q.after,", LISTS)
+mutant(R, "one part in a turn", "sidecar/control/entries.c", "        loop_later(l->ctl->parts.loop, &l->work);", "        loop_defer(l->ctl->parts.loop, &l->work);", LISTS)
+mutant(R, "a list ends with its client", "sidecar/control/entries.c", "    if (p->list != NULL) {", "    if (p->list == NULL) {", LISTS)
 COLLECT = ("unit.cache.test_cache_collect",)
 mutant(R, "finished jobs come back a few in a turn", "sidecar/path/cache/opening.c", "collect(ctx, CACHE_COLLECT_JOBS);", "collect(ctx, SIZE_MAX);", COLLECT)
 mutant(R, "the others come back in the next turns", "sidecar/path/cache/opening.c",

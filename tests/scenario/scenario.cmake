@@ -13,3 +13,5 @@ endforeach()
 # It counts calls of the JSON readers.
 target_link_options(test_reading PRIVATE LINKER:--wrap=json_canonical LINKER:--wrap=json_edit
   LINKER:--wrap=json_member LINKER:--wrap=cJSON_ParseWithLength)
+# It counts the parts of a list.
+target_link_options(test_lists PRIVATE LINKER:--wrap=cache_list)

@@ -389,7 +389,7 @@ uint64_t world_entry_hits(struct world *w)
     struct cache_filter all = {.older = {0}};
     uint64_t hits = 0;
     int64_t next = 0;
-    cache_list(world_cache(w), &all, 50, 0, add_hits, &hits, &next);
+    cache_list(world_cache(w), &all, 50, 4096, 0, add_hits, &hits, &next);
     require(next == 0);
     return hits;
 }

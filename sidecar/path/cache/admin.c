@@ -208,8 +208,9 @@ static int64_t list_pending(struct lister *l)
     return next;
 }
 
-void cache_list(struct cache *c, const struct cache_filter *filter, size_t limit, int64_t after,
-                void (*fn)(void *ctx, const struct cache_info *info), void *ctx, int64_t *next)
+void cache_list(struct cache *c, const struct cache_filter *filter, size_t limit, size_t rows,
+                int64_t after, void (*fn)(void *ctx, const struct cache_info *info), void *ctx,
+                int64_t *next)
 {
     bool in_pending = after > CACHE_PENDING_PLACE;
     struct lister l = {c, filter, in_pending ? after - CACHE_PENDING_PLACE : 0, limit, fn, ctx};
@@ -220,7 +221,7 @@ void cache_list(struct cache *c, const struct cache_filter *filter, size_t limit
     *next = after == 0 || in_pending ? list_pending(&l) : 0;
     if (*next == 0) {
         store_read_begin(c->store);
-        *next = store_walk(c->store, in_pending ? 0 : after, CACHE_LIST_ROWS, list_committed, &l);
+        *next = store_walk(c->store, in_pending ? 0 : after, rows, list_committed, &l);
         store_read_end(c->store);
     }
 }

@@ -13,9 +13,8 @@ enum {
     CACHE_TOUCHES_ROOM = 8 * 1024, /* for answer records whose hits wait to be written: 256 KB, */
     CACHE_TOUCHES_MAX = CACHE_TOUCHES_ROOM / 2, /* of which so many rows are taken */
     CACHE_TOUCHES_JOB = 512,                    /* rows that are written at a time */
-    CACHE_COLLECT_JOBS = 64, /* finished jobs that are taken back in a call: 1 us each, most of it
+    CACHE_COLLECT_JOBS = 64,  /* finished jobs that are taken back in a call: 1 us each, most of it
                               * for memory that is not in the processor's cache */
-    CACHE_LIST_ROWS = 4096,
     CACHE_EXACT_MIDDLE = 128, /* an exact record with more text of its own has a SHA-256 */
 };
 

@@ -69,8 +69,8 @@ static void collect(void *ctx, const struct cache_info *info)
 bool compare_items_page(struct compare_items *items, struct cache *cache)
 {
     struct cache_filter filter = {.kind = items->kind};
-    cache_list(cache, &filter, items->most - items->count, items->after, collect, items,
-               &items->after);
+    cache_list(cache, &filter, items->most - items->count, CACHE_LIST_ROWS, items->after, collect,
+               items, &items->after);
     return items->after != 0 && items->count < items->most && !items->full;
 }
 

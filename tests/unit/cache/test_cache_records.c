@@ -431,7 +431,7 @@ static void pending_answers_are_listed_and_counted(void **state)
         struct listed l = {.count = 0};
         int64_t next = 0;
         do {
-            cache_list(c, &all, limit, next, on_listed, &l, &next);
+            cache_list(c, &all, limit, 4096, next, on_listed, &l, &next);
         } while (next != 0);
         assert_string_equal(l.kinds, "fedcba");
         assert_int_equal(l.hits, 2);
@@ -449,7 +449,7 @@ static void pending_answers_are_listed_and_counted(void **state)
     assert_int_equal(cache_stats(c).entries, 5);
     struct listed done = {.count = 0};
     int64_t next = 0;
-    cache_list(c, &all, 50, 0, on_listed, &done, &next);
+    cache_list(c, &all, 50, 4096, 0, on_listed, &done, &next);
     assert_string_equal(done.kinds, "edcba");
     assert_int_equal(done.hits, 2);
     cache_destroy(c);
@@ -468,7 +468,7 @@ static uint64_t hits_of_each(struct cache *c)
     uint64_t each = 0;
     int64_t next = 0;
     do {
-        cache_list(c, &all, 500, next, on_counted, &each, &next);
+        cache_list(c, &all, 500, 4096, next, on_counted, &each, &next);
     } while (next != 0);
     return each;
 }

@@ -153,8 +153,9 @@ void cache_remove(struct cache *c, struct hash_key id, cache_done_fn done, void 
 void cache_purge(struct cache *c, const struct cache_filter *filter, cache_done_fn done, void *ctx);
 
 /* Lists answer records, newest first; those that wait to be committed come before all others. fn is
- * called before it returns. after: `*next` of the call before, 0 = from the newest. Scans at most a
- * bounded number of records per call; *next: where to go on, 0 = no more. */
+ * called before it returns. after: `*next` of the call before, 0 = from the newest. Reads `rows`
+ * committed records at most, of either sort, up to 2 us each; *next: where to go on, 0 = no more. */
+enum { CACHE_LIST_ROWS = 4096 }; /* of a page that a client asks for */
 struct cache_info {
     struct hash_key id;
     int64_t seq; /* where it stands in the list */
@@ -164,8 +165,9 @@ struct cache_info {
     unsigned flags;
     struct span request, answer; /* request: empty when not kept */
 };
-void cache_list(struct cache *c, const struct cache_filter *filter, size_t limit, int64_t after,
-                void (*fn)(void *ctx, const struct cache_info *info), void *ctx, int64_t *next);
+void cache_list(struct cache *c, const struct cache_filter *filter, size_t limit, size_t rows,
+                int64_t after, void (*fn)(void *ctx, const struct cache_info *info), void *ctx,
+                int64_t *next);
 /* One answer record; ERR_NOT_FOUND. fn is called before it returns. */
 MUST_CHECK enum err cache_get(struct cache *c, struct hash_key id,
                               void (*fn)(void *ctx, const struct cache_info *info), void *ctx);
