@@ -876,8 +876,8 @@ mutant(R, "a 408 on an idle connection is of no request", TRANSFER, "call->head.
 mutant(R, "an address stays as long as its call", "sidecar/path/upstream/origin.c", "    row->url->uses++;\n    return row->url;", "    return row->url;", REUSE)
 mutant(R, "an address that refuses is looked up again", "sidecar/path/upstream/upstream.c",
        "return call->remembered && call->attempts == 0 &&", "return !call->remembered && call->attempts == 0 &&", REUSE)
-mutant(R, "an encoding that does not exist is none", TRANSFER, "if (call->decode && call->head.unknown && !call_has_no_body(call)) {",
-       "if (!call->decode && call->head.unknown && !call_has_no_body(call)) {", REUSE)
+mutant(R, "an encoding that does not exist is none", TRANSFER, "call->decode ? h->unknown :", "call->decode ? false :", REUSE)
+mutant(R, "a packed answer of such a server is decoded", TRANSFER, ": h->encoded && !h->unknown;", ": false;", REUSE)
 mutant(R, "a server of such an encoding is known", "sidecar/path/upstream/setup.c", "req->decode && !origin_is_plain(call->pool, call->origin);",
        "req->decode;", REUSE)
 mutant(R, "a model that is no name stays in the key", "sidecar/path/dialect/convert.c",

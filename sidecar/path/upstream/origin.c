@@ -90,9 +90,9 @@ bool origin_is_distrusted(const struct upstream_pool *pool, const struct origin 
     return row->distrusted_until.us > loop_now(pool->loop).us;
 }
 
-void origin_take_plain(struct upstream_pool *pool, struct origin *row)
+void origin_take_plain(struct upstream_pool *pool, struct origin *row, bool plain)
 {
-    row->plain_until.us = loop_now(pool->loop).us + PLAIN;
+    row->plain_until.us = plain ? loop_now(pool->loop).us + PLAIN : 0;
 }
 
 bool origin_is_plain(const struct upstream_pool *pool, const struct origin *row)

@@ -256,6 +256,7 @@ bool call_setup(struct upstream_call *call, const struct upstream_request *req)
     call->urgent = req->urgent;
     call->origin = origin_of(call->pool, req->to);
     call->remembered = origin_is_remembered(call->pool, call->origin, req->to);
+    call->no_encoding = req->decode;
     call->decode = req->decode && !origin_is_plain(call->pool, call->origin);
     call->body = req->body;
     call->stream = req->stream_body;

@@ -15,7 +15,8 @@
  *
  * Encodings. Clients take a body whose encoding does not exist ("utf-8") as it is; libcurl, asked to
  * decode, refuses it, and has decided so before we see the header. Such a request is sent once more
- * without that wish, and its server gets the next ones without it.
+ * without that wish, and its server gets the next ones without it, until it packs an answer all the
+ * same: then the request is sent once more with it.
  *
  * Early answers. With an answer below 300 libcurl goes on sending the request after the answer is
  * complete, for as long as it takes, without use. It does not say when the answer is complete, but
@@ -75,6 +76,14 @@ static void begin_body(struct upstream_call *call)
     }
 }
 
+/* Whether libcurl was asked to decode what it cannot, or was not asked and can. */
+static bool is_misjudged(const struct upstream_call *call)
+{
+    const struct answer_head *h = &call->head;
+    bool wrong = call->decode ? h->unknown : h->encoded && !h->unknown;
+    return wrong && call->no_encoding && call->judged < 2 && !call_has_no_body(call);
+}
+
 size_t transfer_header(char *data, size_t size, size_t count, void *arg)
 {
     struct upstream_call *call = arg;
@@ -104,8 +113,8 @@ size_t transfer_header(char *data, size_t size, size_t count, void *arg)
         call->late = true;
         return 0;
     }
-    if (call->decode && call->head.unknown && !call_has_no_body(call)) {
-        call->undecodable = true;
+    if (is_misjudged(call)) {
+        call->misjudged = true;
         return 0;
     }
     begin_body(call);

@@ -119,13 +119,14 @@ static bool may_retry_fresh(const struct upstream_call *call, CURLcode code)
     return unanswered && call->reused && !call->again && call_is_repeatable(call);
 }
 
-/* Once more, and the answer is taken as it comes. */
-static void call_retry_plain(struct upstream_call *call)
+/* Once more: what was to be decoded is taken as it comes, or the other way round. */
+static void call_retry_decoding(struct upstream_call *call)
 {
-    origin_take_plain(call->pool, call->origin);
-    call->undecodable = false;
-    call->decode = false;
-    curl_easy_setopt(call->easy, CURLOPT_ACCEPT_ENCODING, NULL);
+    call->misjudged = false;
+    call->judged++;
+    call->decode = !call->decode;
+    origin_take_plain(call->pool, call->origin, !call->decode);
+    curl_easy_setopt(call->easy, CURLOPT_ACCEPT_ENCODING, call->decode ? "identity" : NULL);
     call_retry_fresh(call);
 }
 
@@ -177,8 +178,8 @@ static void call_over(struct upstream_call *call, CURLcode code)
         call_free(call);
     } else if ((code == CURLE_OK && whole) || has_ended(call)) {
         call_end(call, UPSTREAM_DONE); /* even if the rest of the request could not be sent */
-    } else if (call->undecodable) {
-        call_retry_plain(call);
+    } else if (call->misjudged) {
+        call_retry_decoding(call);
     } else if (call->failed == NULL && may_retry_fresh(call, code)) {
         call_retry_fresh(call);
     } else if (call->failed == NULL && may_look_up_again(call, code)) {

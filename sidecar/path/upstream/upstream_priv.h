@@ -80,8 +80,8 @@ struct origin *origin_of(struct upstream_pool *pool, const struct upstream_setti
 /* It sent bytes that no request asked for: its connections are not reused for ten minutes. */
 void origin_distrust(struct upstream_pool *pool, struct origin *row);
 bool origin_is_distrusted(const struct upstream_pool *pool, const struct origin *row);
-/* It named an encoding that does not exist: its answers are not decoded for ten minutes. */
-void origin_take_plain(struct upstream_pool *pool, struct origin *row);
+/* plain: it named an encoding that does not exist, and its answers are not decoded for ten minutes. */
+void origin_take_plain(struct upstream_pool *pool, struct origin *row, bool plain);
 bool origin_is_plain(const struct upstream_pool *pool, const struct origin *row);
 /* Whether libcurl will connect to an address that it remembers. Counts a look-up where not. */
 bool origin_is_remembered(struct upstream_pool *pool, struct origin *row,
@@ -167,7 +167,8 @@ struct upstream_call {
     struct buf unread; /* what lay on the socket when libcurl closed it */
     int64_t length;    /* of its body; -1: not said */
     int64_t got;       /* bytes of its body that came */
-    bool decode;       /* the caller wants it without a Content-Encoding */
+    bool decode;       /* libcurl is asked to decode it ... */
+    bool no_encoding;  /* ... since the caller wants it without a Content-Encoding */
     bool decoding;     /* it came with one: libcurl decodes */
     size_t decoded;    /* bytes of it */
     bool unchunking;   /* we take the chunks off, so that we see what lies behind the last */
@@ -186,7 +187,8 @@ struct upstream_call {
     bool answer_begun; /* a byte of an answer has come */
     bool late;         /* what came on a reused connection is not the answer */
     bool given;        /* the caller has the head */
-    bool undecodable;  /* the answer names an encoding that libcurl does not know */
+    bool misjudged;    /* the answer is to be decoded and is not, or the other way round */
+    int judged;        /* how often that was found */
     bool again;        /* sent once more on a fresh connection by us */
     bool remembered;   /* the address was not looked up for this call */
     int what;          /* what libcurl last asked to be watched for on its socket */

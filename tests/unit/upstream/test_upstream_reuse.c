@@ -455,6 +455,17 @@ static void a_body_of_an_unknown_encoding_is_taken_as_it_is(void **state)
         /* once more when it is first seen, and then the server is known */
         assert_int_equal(w->server.requests, 2 + i);
     }
+    /* an answer of another of its parts is packed all the same */
+    struct answer packed_one;
+    char bytes[512];
+    for (int i = 0; i < 2; i++) {
+        answer_packed(w, &packed_one, bytes, sizeof bytes, i == 1);
+        probe_again(w);
+        world_call(w, &req);
+        assert_int_equal(w->probe.result, UPSTREAM_DONE);
+        assert_int_equal(w->probe.taken, 2);
+        assert_int_equal(w->server.requests, 5 + i);
+    }
 }
 
 /* ---- which connection libcurl has picked ---- */
