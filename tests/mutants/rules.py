@@ -851,6 +851,7 @@ SOCKETS = "sidecar/path/upstream/sockets.c"
 TRANSFER = "sidecar/path/upstream/transfer.c"
 WIRED = ("unit.upstream.test_upstream_wire",)
 REUSE = ("unit.upstream.test_upstream_reuse",)
+mutant(R, "Host stands first", "sidecar/path/upstream/setup.c", "if (!is_sent_chunked(req)) {", "if (req->method.len > 0) {", WIRED)
 mutant(R, "an idle one is looked at before a request goes out on it", SOCKETS,
        "bool silent = !has_bytes_or_ended(picked);", "bool silent = true;", REUSE)
 mutant(R, "a descriptor of the resolver is no connection", SOCKETS, "sock->connection || call->first_on;", "sock->connection || call->attempts > 0;", REUSE)
