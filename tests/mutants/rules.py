@@ -855,6 +855,7 @@ mutant(R, "Host stands first", "sidecar/path/upstream/setup.c", "if (!is_sent_ch
 mutant(R, "an idle one is looked at before a request goes out on it", SOCKETS,
        "bool silent = !has_bytes_or_ended(picked);", "bool silent = true;", REUSE)
 mutant(R, "a descriptor of the resolver is no connection", SOCKETS, "sock->connection || call->first_on;", "sock->connection || call->attempts > 0;", REUSE)
+mutant(R, "a connection is found by its port", SOCKETS, "    ask_ports(pool);\n", "", REUSE)
 mutant(R, "all are, where none has the port", SOCKETS, "        return all_are_silent(call->pool);\n", "        return true;\n", REUSE)
 mutant(R, "a request on another than was looked at is asked again", SOCKETS, "call->picked != CURL_SOCKET_BAD && call->picked != fd) {",
        "call->picked != CURL_SOCKET_BAD && fd < 0) {", REUSE)

@@ -90,6 +90,10 @@ struct upstream_pool *pool_create(struct loop *loop, curl_socket_callback wanted
     pool->loop = loop;
     pool->events = events;
     list_init(&pool->socks);
+    list_init(&pool->unasked);
+    for (size_t i = 0; i < UPSTREAM_PORT_ROWS; i++) {
+        list_init(&pool->by_port[i]);
+    }
     pool->timer = loop_timer_create(loop, on_timer, pool);
     pool->soon = (struct loop_deferred){.fn = on_timer, .ctx = pool};
     pool->multi = curl_multi_init();

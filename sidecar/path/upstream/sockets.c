@@ -46,13 +46,14 @@
 /* One descriptor of libcurl's. */
 struct sock {
     struct list node;
-    struct list used; /* in call->socks */
+    struct list used;    /* in call->socks */
+    struct list by_port; /* in pool->unasked or in the row of its port, once it has been idle */
     struct upstream_pool *pool;
     struct upstream_call *call; /* the transfer that uses it; NULL: none */
     struct origin *origin;      /* of the last call */
     curl_socket_t fd;
     struct loop_watch *watch;
-    int port;        /* local; 0: not known, or it has none */
+    int port;        /* local; 0: not asked for, or it has none */
     bool connection; /* has carried a request. libcurl does not report the close of others */
     bool tls;
     bool idle;
@@ -145,21 +146,38 @@ static int local_port(int fd)
                                          : 0;
 }
 
+static struct list *row_of_port(struct upstream_pool *pool, int port)
+{
+    return &pool->by_port[port % UPSTREAM_PORT_ROWS];
+}
+
+/* Of connections that are or were idle. */
+static void ask_ports(struct upstream_pool *pool)
+{
+    list_each(node, &pool->unasked)
+    {
+        struct sock *sock = list_item(node, struct sock, by_port);
+        sock->port = local_port(sock->fd);
+        list_remove(&sock->by_port);
+        list_append(row_of_port(pool, sock->port), &sock->by_port);
+    }
+}
+
 /* The idle socket that has that local port; NULL: none, or several, which go to different servers. */
 static struct sock *idle_on_port(struct upstream_pool *pool, int port)
 {
     struct sock *found = NULL;
-    list_each(node, &pool->socks)
+    ask_ports(pool);
+    list_each(node, row_of_port(pool, port))
     {
-        struct sock *sock = list_item(node, struct sock, node);
-        if (!sock->idle || sock->retired) {
+        struct sock *sock = list_item(node, struct sock, by_port);
+        if (!sock->idle || sock->retired || sock->port != port) {
             continue;
         }
-        sock->port = sock->port == 0 ? local_port(sock->fd) : sock->port;
-        if (sock->port == port && found != NULL) {
+        if (found != NULL) {
             return NULL;
         }
-        found = sock->port == port ? sock : found;
+        found = sock;
     }
     return found;
 }
@@ -274,6 +292,7 @@ static struct sock *sock_add(struct upstream_pool *pool, curl_socket_t fd)
     sock->fd = fd;
     sock->watch = loop_watch_create(pool->loop, fd, on_watch, sock);
     list_init(&sock->used);
+    list_init(&sock->by_port);
     list_append(&pool->socks, &sock->node);
     *row_of_fd(pool, fd) = sock;
     return sock;
@@ -284,6 +303,7 @@ static void sock_remove(struct sock *sock)
     loop_watch_destroy(sock->watch);
     list_remove(&sock->node);
     list_remove(&sock->used);
+    list_remove(&sock->by_port);
     sock->pool->by_fd[sock->fd] = NULL;
     free(sock);
 }
@@ -317,6 +337,9 @@ int sockets_closed(void *ctx, curl_socket_t fd)
 
 static void sock_set_idle(struct sock *sock)
 {
+    if (list_empty(&sock->by_port)) {
+        list_append(&sock->pool->unasked, &sock->by_port);
+    }
     sock->idle = true;
     loop_watch_set(sock->watch, sock->retired ? 0 : LOOP_READ);
 }

@@ -28,6 +28,7 @@ enum {
     UPSTREAM_KEPT_BODY = 64 * 1024, /* streamed bodies up to this can be sent again */
     UPSTREAM_QUEUE_LOW = 128 * 1024, /* ... and on_body_room comes at or below this */
     UPSTREAM_IDLE_EASIES = 16,
+    UPSTREAM_PORT_ROWS = 64,
     UPSTREAM_MAX_DECODED = 16 * 1024 * 1024, /* of an answer that came compressed */
     UPSTREAM_ORIGINS = 16,
     UPSTREAM_DNS_SECONDS = 30, /* libcurl remembers addresses that long */
@@ -70,6 +71,8 @@ struct upstream_pool {
     CURL *idle[UPSTREAM_IDLE_EASIES];
     size_t idle_count;
     struct list socks; /* sockets.c: all descriptors of libcurl's */
+    /* connections by their local port, and those whose port was not asked for */
+    struct list by_port[UPSTREAM_PORT_ROWS], unasked;
     struct sock **by_fd;
     size_t fd_room;
     struct origin origins[UPSTREAM_ORIGINS];
