@@ -81,7 +81,7 @@ int getaddrinfo(const char *node, const char *service, const struct addrinfo *hi
 /* What the thread found out is taken over. */
 static void wait_for_names(void)
 {
-    for (int i = 0; i < 200 && atomic_load(&lookups) != atomic_load(&lookups_over); i++) {
+    for (int i = 0; i < 20000 && atomic_load(&lookups) != atomic_load(&lookups_over); i++) {
         usleep(50);
     }
     fake_loop_settle(loop);
