@@ -454,8 +454,8 @@ mutant(R, "texts of stored requests are for the trusted", NEAREST, "if (texts &&
        "if (line->in_stored) {", ("integration.explain",))
 mutant(R, "the last miss is for the trusted", "sidecar/control/explain_reply.c", "if (!q->trusted) {",
        "if (ctl == NULL) {", ("integration.explain",))
-mutant(R, "a purge forgets the missed requests", MISSES,
-       "miss != NULL && miss->generation != cache_generation(e->parts.cache)", "miss == NULL && e == NULL",
+mutant(R, "a purge forgets the missed requests", "sidecar/path/exchange/engine.c",
+       "    misses_clear(e->misses);\n    through_resize(", "    through_resize(",
        ("integration.explain",))
 mutant(R, "no missed request is kept with keep_requests = no", MISSES, "!x->settings->cache.keep_requests ||", "",
        ("integration.explain",))

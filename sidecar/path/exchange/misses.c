@@ -1,8 +1,8 @@
 /* misses.c: the last missed request of each kind, kept in memory for explain.
  *
  * A kept request has what decides its key: the path with its upstream, the task header, the digest
- * of its scope in place of Authorization and user id, and the body. A removal or purge in the cache
- * makes all of them invalid, since a user may have purged to remove their texts.
+ * of its scope in place of Authorization and user id, and the body. engine_forget(), with a removal or
+ * purge in the cache, drops all of them: a user may have purged to remove their texts.
  */
 #include "path/exchange/exchange_priv.h"
 
@@ -13,7 +13,6 @@ enum { BODY_MAX = 256 * 1024, TOTAL_MAX = 2 * 1024 * 1024, TARGET_MAX = 8 * 1024
 struct miss {
     struct list node;
     size_t size; /* of the whole allocation */
-    uint64_t generation;
     struct explain_miss out;
     struct http_header header;
     struct scope scope;
@@ -125,7 +124,6 @@ static struct miss *miss_new(const struct exchange *x, struct span kind,
     }
     *miss = (struct miss){.size = size};
     char *at = (char *)(miss + 1);
-    miss->generation = cache_generation(x->engine->parts.cache);
     miss->scope = x->scope;
     miss->kind = copy_span(&at, kind);
     miss->header.name = copy_span(&at, name);
@@ -173,10 +171,6 @@ void misses_keep(struct exchange *x)
 bool engine_last_miss(struct engine *e, struct span kind, struct explain_miss *out)
 {
     struct miss *miss = misses_find(e->misses, kind);
-    if (miss != NULL && miss->generation != cache_generation(e->parts.cache)) {
-        misses_clear(e->misses);
-        miss = NULL;
-    }
     if (miss != NULL) {
         *out = miss->out;
     }
