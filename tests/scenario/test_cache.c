@@ -5,6 +5,7 @@
 
 #include "lull/path/exchange/events.h"
 #include "lull/path/exchange/exchange.h"
+#include "lull/path/json/json.h"
 
 /* These are not about slots. */
 static const char *const MANY[] = {"upstream.default.slots=64", NULL};
@@ -51,8 +52,10 @@ static void hits_survive_a_restart(void **state)
     model_answer(model_call(w, 0), "{\"title\": \"Greeting\"}");
     world_restart(w);
     a = client_open(w);
+    uint64_t before = json_bytes_read();
     ask_with(a, "", "How are you?", "");
     assert_has(client_reply(a), "lull; hit; ttl=");
+    assert_int_equal(json_bytes_read(), before); /* found by its bytes */
     assert_has(client_reply(a), "Greeting");
     assert_int_equal(model_calls(w), 0);
     world_end(w);

@@ -357,6 +357,28 @@ static void replies_that_wait_are_sent_before_a_body_that_fails_ends_the_connect
     }
 }
 
+/* A reply that comes before its request has ended: a client may send the rest before it reads. */
+static void the_rest_of_a_body_may_come_after_the_reply(void **state)
+{
+    static const char rest[1000];
+    char got[200] = "";
+    struct world w = {.what = PIECE_AND_END, .length = 5};
+    (void)state;
+    begin(&w, SOCK_STREAM);
+    dprintf(w.client, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100000000\r\n\r\n");
+    for (int i = 0; i < 10000 && recv(w.client, got, 1, MSG_PEEK) < 1; i++) {
+        run(&w);
+    }
+    run(&w);
+    assert_int_equal(send(w.client, rest, sizeof rest, MSG_NOSIGNAL), sizeof rest);
+    run(&w);
+    assert_int_equal(send(w.client, rest, sizeof rest, MSG_NOSIGNAL), sizeof rest);
+    assert_true(receive(&w, got, sizeof got - 1) > 0);
+    assert_non_null(strstr(got, "200 OK"));
+    assert_non_null(strstr(got, "piece"));
+    end(&w);
+}
+
 static void a_body_that_is_not_held_is_too_long_or_finds_no_memory(void **state)
 {
     static const struct {
@@ -389,6 +411,7 @@ int main(void)
         cmocka_unit_test(a_reply_without_a_body_ends_its_connection),
         cmocka_unit_test(a_head_in_parts_stays_before_its_body),
         cmocka_unit_test(replies_that_wait_are_sent_before_a_body_that_fails_ends_the_connection),
+        cmocka_unit_test(the_rest_of_a_body_may_come_after_the_reply),
         cmocka_unit_test(a_body_that_is_not_held_is_too_long_or_finds_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
