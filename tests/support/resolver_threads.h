@@ -49,12 +49,22 @@ static bool resolver_is(pthread_t thread, size_t *place)
     return *place < RESOLVERS;
 }
 
+/* Those of a sanitizer that is linked in, which must know of every thread; NULL: it is a library, which comes
+ * next. */
+extern int sanitizer_create(pthread_t *, const pthread_attr_t *, void *(*)(void *),
+                            void *) __asm__("__interceptor_pthread_create") __attribute__((weak));
+extern int sanitizer_join(pthread_t, void **) __asm__("__interceptor_pthread_join")
+    __attribute__((weak));
+extern int sanitizer_detach(pthread_t) __asm__("__interceptor_pthread_detach")
+    __attribute__((weak));
+
 int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *arg), void *arg)
 {
     int (*real)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
     void *symbol = dlsym(RTLD_NEXT, "pthread_create"), *address;
     Dl_info of;
     memcpy(&real, &symbol, sizeof real);
+    real = sanitizer_create != NULL ? sanitizer_create : real;
     memcpy(&address, &fn, sizeof address);
     if (dladdr(address, &of) == 0 || strstr(of.dli_fname, "libcurl") == NULL) {
         return real(thread, attr, fn, arg);
@@ -78,6 +88,7 @@ int pthread_join(pthread_t thread, void **result)
     void *symbol = dlsym(RTLD_NEXT, "pthread_join");
     size_t i;
     memcpy(&real, &symbol, sizeof real);
+    real = sanitizer_join != NULL ? sanitizer_join : real;
     if (!resolver_is(thread, &i)) {
         return real(thread, result);
     }
@@ -92,6 +103,7 @@ int pthread_detach(pthread_t thread)
     void *symbol = dlsym(RTLD_NEXT, "pthread_detach");
     size_t i;
     memcpy(&real, &symbol, sizeof real);
+    real = sanitizer_detach != NULL ? sanitizer_detach : real;
     if (!resolver_is(thread, &i)) {
         return real(thread);
     }
