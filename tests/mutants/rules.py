@@ -1266,7 +1266,7 @@ mutant(R, "the body of the request counts, not the known one", "sidecar/path/fin
 mutant(R, "an exchange begins without what later steps left", "sidecar/path/exchange/exchange.c",
        "        memset((char *)x + SECOND_PART, 0, sizeof *x - SECOND_PART);\n", "", ("scenario.test_cache", "scenario.test_routes"))
 mutant(R, "an id that cannot stand in a line is not said again", ROUTE,
-       "    return good ? id : SPAN_NONE;", "    return id;", ("integration.tasks",))
+       "    return good ? id : SPAN_NONE;", "    return id;", ("integration.events",))
 STORED = ("unit.dialect.test_stored",)
 mutant(R, "a hit has the body of its call", "sidecar/path/dialect/render.c", "    if (!a->escaped) {", "    if (a->content.len > 0) {", STORED)
 mutant(R, "what cannot be read back is not stored", "sidecar/path/dialect/render.c", "memchr(s.ptr, '\\0', s.len) != NULL ?", "memchr(s.ptr, 0, 0) != NULL ?", STORED)
