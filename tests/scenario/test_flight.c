@@ -1,23 +1,11 @@
 /* test_flight.c: one call, many waiters; waiters leave, calls fail, answers are kept. */
 #include "scenario/scenario.h"
+#include "support/large_allocations.h"
 
 #include "lull/path/exchange/exchange.h"
 #include "path/flight/flight_priv.h"
 
 enum { MANY = 200 };
-
-/* Under the sanitizers an allocation that is too large fails as it does without. */
-const char *__asan_default_options(void);
-const char *__asan_default_options(void)
-{
-    return "allocator_may_return_null=1";
-}
-
-const char *__tsan_default_options(void);
-const char *__tsan_default_options(void)
-{
-    return "allocator_may_return_null=1";
-}
 
 static void ask(struct client *c, const char *user)
 {

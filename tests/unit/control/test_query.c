@@ -1,20 +1,8 @@
 /* test_query.c: the query of a control request: decoding, closed sets of names, messages. */
 #include "support/check.h"
+#include "support/large_allocations.h"
 
 #include "control/control_priv.h"
-
-/* Under the sanitizers an allocation that is too large fails as it does without. */
-const char *__asan_default_options(void);
-const char *__asan_default_options(void)
-{
-    return "allocator_may_return_null=1";
-}
-
-const char *__tsan_default_options(void);
-const char *__tsan_default_options(void)
-{
-    return "allocator_may_return_null=1";
-}
 
 static struct kind_policy kinds[] = {{.name = (char *)"title"}, {.name = (char *)"tags"}};
 static const struct settings settings = {.kinds = kinds, .kind_count = 2};

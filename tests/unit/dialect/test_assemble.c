@@ -2,6 +2,7 @@
  * content, what ends an answer, what is an error and of which status, which figures are taken.
  */
 #include "support/check.h"
+#include "support/large_allocations.h"
 
 #include "lull/path/dialect/answer.h"
 
@@ -446,19 +447,6 @@ static void a_repeated_event_has_the_effect_of_one_that_is_read(void **state)
         assembler_free(&fast);
         assembler_free(&slow);
     }
-}
-
-/* Under the sanitizers an allocation that is too large fails as it does without. */
-const char *__asan_default_options(void);
-const char *__asan_default_options(void)
-{
-    return "allocator_may_return_null=1";
-}
-
-const char *__tsan_default_options(void);
-const char *__tsan_default_options(void)
-{
-    return "allocator_may_return_null=1";
 }
 
 static void want_of_memory_is_not_an_answer_that_is_too_large(void **state)
