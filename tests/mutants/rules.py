@@ -1265,6 +1265,7 @@ mutant(R, "the body of the request counts, not the known one", "sidecar/path/fin
        ("unit.fingerprint.test_fingerprint_keys",))
 mutant(R, "an exchange begins without what later steps left", "sidecar/path/exchange/exchange.c",
        "        memset((char *)x + SECOND_PART, 0, sizeof *x - SECOND_PART);\n", "", ("scenario.test_cache", "scenario.test_routes"))
+mutant("connections", "a probe has a connection of its own", "sidecar/path/server/probe.c", "                                       .apart = true,\n", "", ("integration.reuse",))
 mutant(R, "an id that cannot stand in a line is not said again", ROUTE,
        "    return good ? id : SPAN_NONE;", "    return id;", ("integration.events",))
 STORED = ("unit.dialect.test_stored",)

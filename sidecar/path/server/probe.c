@@ -220,6 +220,7 @@ static void ask(struct probe *row, struct span target)
                                        .header_count = count,
                                        .content_length = -1,
                                        .no_body = true,
+                                       .apart = true,
                                        .decode = true};
     row->call = upstream_start(row->server->all->pool, &request, &events, row);
 }

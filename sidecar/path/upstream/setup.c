@@ -181,7 +181,7 @@ static void set_connection(struct upstream_call *call, const struct upstream_set
 static void set_reuse(struct upstream_call *call)
 {
     long seconds = (long)(call->to->keepalive / USEC_PER_S);
-    bool keep = seconds >= 1 && !origin_is_distrusted(call->pool, call->origin);
+    bool keep = seconds >= 1 && !call->apart && !origin_is_distrusted(call->pool, call->origin);
     SET(call, CURLOPT_FRESH_CONNECT, keep && call_is_repeatable(call) ? 0L : 1L);
     SET(call, CURLOPT_FORBID_REUSE, keep ? 0L : 1L);
     SET(call, CURLOPT_MAXAGE_CONN, keep ? seconds - 1 : 0L);
@@ -254,6 +254,7 @@ bool call_setup(struct upstream_call *call, const struct upstream_request *req)
     }
     call->to = req->to;
     call->urgent = req->urgent;
+    call->apart = req->apart;
     call->origin = origin_of(call->pool, req->to);
     call->remembered = origin_is_remembered(call->pool, call->origin, req->to);
     call->no_encoding = req->decode;

@@ -25,7 +25,8 @@
  * To retire: its bytes are read and dropped and both directions are shut down. libcurl then finds it
  * dead; nothing can be sent on it even where libcurl does not. To retry: the same request once more,
  * with CURLOPT_FRESH_CONNECT. A body that cannot be sent twice never goes out on a pooled connection
- * (setup.c: set_reuse).
+ * (setup.c: set_reuse). Nor does any request follow a probe on its connection: it would go out in the
+ * turn of the probe's answer, before what lies behind that can be seen.
  *
  * One case stays: a whole answer that was not asked for and arrives after the next request looks
  * like its answer. So a server that was seen to send unasked bytes gets no pooled connections for

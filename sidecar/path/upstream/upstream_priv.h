@@ -187,6 +187,7 @@ struct upstream_call {
     bool first_on;     /* ... just now, on a new connection: the next descriptor named by libcurl */
     bool reused;       /* the present attempt is on a reused connection */
     bool urgent;       /* as in upstream_request */
+    bool apart;        /* the same */
     bool answer_begun; /* a byte of an answer has come */
     bool late;         /* what came on a reused connection is not the answer */
     bool given;        /* the caller has the head */

@@ -45,6 +45,7 @@ struct upstream_request {
     int64_t content_length; /* of a streamed body; -1: chunked */
     bool no_body;           /* neither: send no Content-Length at all */
     bool urgent;            /* a person waits for each piece: see loop_watch_set_urgent() */
+    bool apart;             /* on a connection that no other request uses, before or after */
     bool decode; /* ask for no Content-Encoding (headers must not have Accept-Encoding), and decode
                     the answer where it has one all the same; at most 16 MB of it */
 };
