@@ -4,6 +4,7 @@
 #ifndef LULL_BASE_CLOCK_H
 #define LULL_BASE_CLOCK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef struct mono {
@@ -27,6 +28,13 @@ static inline usec_t mono_diff(mono_t later, mono_t earlier)
 static inline usec_t wall_diff(wall_t later, wall_t earlier)
 {
     return later.us - earlier.us;
+}
+
+/* Whether what was made then was made by a clock that was ahead and is right again. Steps of a clock that
+ * is kept right are far below a minute. */
+static inline bool wall_is_ahead(wall_t made, wall_t now)
+{
+    return wall_diff(made, now) > 60 * USEC_PER_S;
 }
 
 #endif

@@ -97,20 +97,13 @@ static bool read_value(struct cache *c, enum store_table table, struct hash_key 
     return true;
 }
 
-/* By a clock that was ahead and is right again an answer would stay longer than its time, maybe for
- * years. Steps of a clock that is kept right are far below a minute. */
-static bool is_of_a_wrong_clock(const struct answer_record *v, wall_t now)
-{
-    return wall_diff(v->created, now) > 60 * USEC_PER_S;
-}
-
-/* Whether this key may see the answer record that was found: fresh, or kept beyond that (stale). Its
- * material is not compared yet. */
+/* Whether this key may see the answer record that was found: fresh, or kept beyond that (stale), and
+ * not of a clock that was ahead, by which it would stay for years. Its material is not compared yet. */
 static bool is_seen(const struct cache_key *key, wall_t now, bool stale, const struct found *f,
                     struct answer_record *v)
 {
     return f->expires.us > now.us && answer_record_decode(f->value, v) == ERR_OK &&
-           (stale || v->fresh.us > now.us) && !is_of_a_wrong_clock(v, now) &&
+           (stale || v->fresh.us > now.us) && !wall_is_ahead(v->created, now) &&
            (key->observing || (v->flags & CACHE_FLAG_OBSERVED) == 0);
 }
 

@@ -6,6 +6,7 @@
  * whole when its transport has ended well and its end mark has come, or a finish reason: not every
  * server sends "[DONE]".
  */
+#include "lull/base/scan.h"
 #include "lull/http/fields.h"
 #include "lull/path/json/reader.h"
 #include "path/dialect/dialect_priv.h"
@@ -306,20 +307,11 @@ static struct span without_mark(struct assembler *a, struct span piece)
     return piece;
 }
 
-static bool is_ascii(struct span s)
-{
-    unsigned char all = 0;
-    for (size_t i = 0; i < s.len; i++) {
-        all |= (unsigned char)s.ptr[i];
-    }
-    return all < 0x80;
-}
-
 void assembler_feed(struct assembler *a, struct span piece)
 {
     piece = without_mark(a, piece);
     a->any = a->any || span_trim(piece).len > 0;
-    if (a->foreign && !is_ascii(piece)) {
+    if (a->foreign && scan_ascii(piece.ptr, piece.len) < piece.len) {
         a->format = FORMAT_ODD; /* its letters are others here than at the client */
         buf_clear(&a->line);
     }

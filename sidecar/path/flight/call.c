@@ -139,11 +139,8 @@ void call_abort(struct flight *f)
 
 static enum flight_event fail(struct flight *f, enum http_error error, const char *why)
 {
-    f->end = (struct flight_end){.result = FLIGHT_RESULT_FAILED,
-                                 .error = error,
-                                 .why = why,
-                                 .upstream_failed = true,
-                                 .no_memory = error == HTTP_ERROR_BUSY};
+    f->end = (struct flight_end){
+        .result = FLIGHT_RESULT_FAILED, .error = error, .why = why, .upstream_failed = true};
     call_wasted(f);
     return failure_next(f, f->status != 0);
 }

@@ -124,13 +124,14 @@ enum flight_event failure_next(struct flight *f, bool received)
     const struct flight_end *end = &f->end;
     bool answered =
         end->result == FLIGHT_RESULT_RAW && end->status >= 400 && !breaker_counts(end->status);
+    bool ours = end->result == FLIGHT_RESULT_FAILED && end->error == HTTP_ERROR_BUSY;
     if (!f->has_first && waits_for_throttle(f)) {
         failure_forget_trial(f); /* the throttle does what the breaker would */
         return FLIGHT_EVENT_THROTTLED;
     }
     if (answered) {
         failure_success(f);
-    } else if (end->no_memory) {
+    } else if (ours) { /* no memory: not the server's fault */
         failure_forget_trial(f);
     } else if (!f->spec.untracked) {
         f->trial_call = false;

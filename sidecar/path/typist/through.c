@@ -249,7 +249,7 @@ struct search {
 static bool is_void(const struct entry *e, const struct search *s)
 {
     return e->expires.us <= s->now.us || e->generation != s->generation ||
-           wall_diff(e->made, s->now) > 60 * USEC_PER_S;
+           wall_is_ahead(e->made, s->now);
 }
 
 /* Whether the suggestion of e, for the first `at` bytes of the text, fits the whole text. */

@@ -51,7 +51,6 @@ struct flight_end {
     bool behind;          /* its key holds a conversation: no exact record leads to it */
     bool asked_behind;    /* its last call was asked behind that conversation */
     bool upstream_failed; /* RAW with an error status, or FAILED: counts as `failed` */
-    bool no_memory;       /* FAILED, but not by the server: the breaker does not count it */
     /* EMPTY: why. */
     enum outcome outcome;
     /* ANSWER. Of a call: verdict by answer_validate(), repaired or not; times and tokens. */
