@@ -22,6 +22,7 @@ FLIGHT = "sidecar/path/flight/flight.c"
 ADVANCE = "sidecar/path/flight/advance.c"
 ENDING = "sidecar/path/flight/ending.c"
 CALL = "sidecar/path/flight/call.c"
+CALL_RESULT = "sidecar/path/flight/call_result.c"
 CHAT = "sidecar/path/exchange/chat.c"
 WHOSE = "sidecar/path/exchange/conversation.c"
 PASS = "sidecar/path/exchange/forward.c"
@@ -534,13 +535,13 @@ mutant(R, "a date in the past is now", THROTTLE, "return left < 0 ? 0 : left > T
 mutant(R, "a day that does not exist is no date", THROTTLE, "when.tm_mday != day ||", "when.tm_mday > 31 ||", FAIL)
 mutant(R, "a flight without memory borrows nothing", "sidecar/path/flight/spec.c", "bare.target = bare.body = bare.material = bare.model = bare.scope = SPAN_NONE;", "",
        ("scenario.test_flight",))
-mutant(R, "not after a status about something else", CALL, "return status != 401 && status != 403 &&", "return status != 403 &&", REFUSED)
-mutant(R, "no second call once a token has come", CALL, "may_ask_again(f, a->error_status) && !a->first_token_seen", "may_ask_again(f, a->error_status)", REFUSED)
+mutant(R, "not after a status about something else", CALL_RESULT, "return status != 401 && status != 403 &&", "return status != 403 &&", REFUSED)
+mutant(R, "no second call once a token has come", CALL_RESULT, "may_ask_again(f, a->error_status) && !a->first_token_seen", "may_ask_again(f, a->error_status)", REFUSED)
 mutant(R, "no second call for half an event", "sidecar/path/dialect/assemble.c", "return a->first_token_seen || event;", "return a->first_token_seen || (event && a == NULL);", REFUSED)
-mutant(R, "once more after a cut", CALL, "!f->answer_begun && may_ask_again(f, 0)) {", "f->answer_begun && may_ask_again(f, 0)) {", REFUSED)
-mutant(R, "once more after a broken connection", CALL, "if (reached && !f->answer_begun && may_ask_again(f, f->status)) {", "if (reached && f->answer_begun && may_ask_again(f, f->status)) {", REFUSED)
-mutant(R, "an error without a status teaches nothing", CALL, "return a->error_coded ? ask_again_refused", "return a->error_status > 0 ? ask_again_refused", REFUSED)
-mutant(R, "the second try's schema alone is remembered", CALL, "(more & ADDITION_SCHEMA) != 0 &&", "(more & ADDITION_SCHEMA) == 0 &&", REFUSED)
+mutant(R, "once more after a cut", CALL_RESULT, "!f->answer_begun && may_ask_again(f, 0)) {", "f->answer_begun && may_ask_again(f, 0)) {", REFUSED)
+mutant(R, "once more after a broken connection", CALL_RESULT, "if (reached && !f->answer_begun && may_ask_again(f, f->status)) {", "if (reached && f->answer_begun && may_ask_again(f, f->status)) {", REFUSED)
+mutant(R, "an error without a status teaches nothing", CALL_RESULT, "return a->error_coded ? ask_again_refused", "return a->error_status > 0 ? ask_again_refused", REFUSED)
+mutant(R, "the second try's schema alone is remembered", CALL_RESULT, "(more & ADDITION_SCHEMA) != 0 &&", "(more & ADDITION_SCHEMA) == 0 &&", REFUSED)
 mutant(R, "one suspect at a time", REFUSAL, "r->step = r->last == ADDITION_STREAM ? what->sent : r->last;", "r->step = what->sent;", REFUSED)
 mutant(R, "the most suspicious first", REFUSAL, "return set & (~set + 1); /* the lowest bit */", "unsigned one = ADDITION_STREAM;\n    while ((set & one) == 0) {\n        one >>= 1;\n    }\n    return one;", REFUSED)
 mutant(R, "the one that the error names", REFUSAL, "what->named != 0 ? what->named : most_suspicious(what->sent);", "most_suspicious(what->sent);", REFUSED)
@@ -560,13 +561,13 @@ mutant(R, "an old answer stands in", "sidecar/path/cache/cache.c", "wall_t kept 
        "wall_t kept = {put->expires.us};", FAIL)
 mutant(R, "and is no hit", "sidecar/path/cache/cache.c", "(stale || v->fresh.us > now.us) &&",
        "(stale || v->fresh.us != 1) &&", FAIL)
-mutant(R, "a wrong form is asked for once more", CALL, "    if (!fit) {\n        return ask_for_shape(f);", "    if (!fit && f == NULL) {\n        return ask_for_shape(f);", FAIL)
+mutant(R, "a wrong form is asked for once more", CALL_RESULT, "    if (!fit) {\n        return ask_for_shape(f);", "    if (!fit && f == NULL) {\n        return ask_for_shape(f);", FAIL)
 mutant(R, "by the schema", WIRE, ".schema = f->shape_retried,", "", FAIL)
 mutant(R, "the body is not read again for its call", WIRE, "body.ptr == f->spec.body.ptr ? f->nodes : NULL,", "NULL,", ("scenario.test_reading",))
 mutant(R, "only its own nodes are of a body", WIRE, "body.ptr == f->spec.body.ptr ? f->nodes : NULL,", "f->nodes,", ("scenario.test_reading",))
 mutant(R, "the first answer is kept for it", FAILURE, "    if (f->has_first) {\n        return call_use_first(f);",
        "    if (f->has_first && f->status == 0) {\n        return call_use_first(f);", FAIL)
-mutant(R, "a model that never gets it is not asked twice", CALL, "pace->shape_lost >= FLIGHT_SHAPE_LOST", "pace->shape_lost > 1000", FAIL)
+mutant(R, "a model that never gets it is not asked twice", CALL_RESULT, "pace->shape_lost >= FLIGHT_SHAPE_LOST", "pace->shape_lost > 1000", FAIL)
 
 # ---- the cache ----
 
@@ -686,13 +687,13 @@ mutant(R, "every call's time is spent", CALL, "flight_task_figures(f)->upstream_
        "flight_task_figures(f)->upstream_us += f->cut ? 0 : took;", TIME)
 mutant(R, "a call that was not reached spends nothing", CALL, "reached ? model_time(f, whole) : 0",
        "model_time(f, whole) + (reached ? 0 : 1)", TIME)
-mutant(R, "a failed call is wasted", CALL, "    call_wasted(f);\n    return failure_next(f, f->status != 0);",
+mutant(R, "a failed call is wasted", CALL_RESULT, "    call_wasted(f);\n    return failure_next(f, f->status != 0);",
        "    return failure_next(f, f->status != 0);", TIME)
 mutant(R, "an answer that was not taken is wasted", ADVANCE, "if (!followed && list_empty(&f->waiters)) {",
        "if (followed && list_empty(&f->waiters)) {", TIME)
 mutant(R, "a first try is wasted where it is not the answer", ENDING,
        "flight_task_figures(f)->wasted_us += f->first->end.model_time; /* 0 where it is used */", "", TIME)
-mutant(R, "so is one before a fallback", CALL, "        flight_waste_first(f);\n        answer_free", "        answer_free", TIME)
+mutant(R, "so is one before a fallback", CALL_RESULT, "        flight_waste_first(f);\n        answer_free", "        answer_free", TIME)
 mutant(R, "a waiter that is answered while held back was held", ENDING, "    count_wait(f, w);\n    list_remove", "    list_remove", TIME)
 mutant(R, "a joined waiter was held since it came", ENDING, "w->since.us > f->held_from.us ? w->since : f->held_from;",
        "w->since.us < 0 ? w->since : f->held_from;", TIME)
@@ -1115,7 +1116,7 @@ mutant(R, "it must fit the context", CHOICE, "return need <= prefix_context(mode
 mutant(R, "no exact record leads to it", "sidecar/path/exchange/respond.c", "end->stored && !end->behind &&", "end->stored &&", BEHIND)
 mutant(R, "a title that waits for two chats is asked as it came", PREFIX_CALL,
        "        if (!same || (!named && count > 0)) {", "        if (!same && count > 100) {", BEHIND)
-mutant(R, "a refused one is left out before the additions", "sidecar/path/flight/call.c",
+mutant(R, "a refused one is left out before the additions", CALL_RESULT,
        "    if (f->is_behind) { /* first without the conversation, and with the rest */", "    if (f->is_behind && f->again) {", BEHIND)
 mutant(R, "thinking is not switched off where the chat does not think", WIRE,
        "policy.think = THINK_AS_ASKED; /*", "policy.think = THINK_OFF; /*", BEHIND)

@@ -1,7 +1,7 @@
 /* failure.c: what happens when a call fails.
  *
- *   no byte of an answer came             once more on another connection (call.c: as the client
- *                                         wrote it, where something had been added)
+ *   no byte of an answer came             once more on another connection (call_result.c: as the
+ *                                         client wrote it, where something had been added)
  *   429, or 503 with Retry-After          it waits at the gate until then, if max_hold allows that;
  *                                         a foreground kind only for a Retry-After, 3 s in all
  *   a fallback is configured              it is asked, once, behind its own gate

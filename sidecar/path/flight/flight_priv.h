@@ -16,7 +16,7 @@
  *   FAILED           HELD, QUEUED, CALLING ──▶ ENDING
  *   SUPERSEDED, SENT, OBSOLETE, DEADLINE, LEFT: from each of the four ──▶ ENDING
  *
- * flight_enter() is the only place that changes the state, by flight_next_state(). call.c,
+ * flight_enter() is the only place that changes the state, by flight_next_state(). call_result.c,
  * completion.c and failure.c decide what has happened and return it as an event; flight_apply()
  * enters the next state and does what it takes. A flight that is ENDING has left the table, and is
  * freed at the end of the turn in which its last waiter is called.
@@ -312,9 +312,18 @@ void call_start(struct flight *f);
 void call_abort(struct flight *f);
 /* The model time of its last call was of no use. */
 void call_wasted(struct flight *f);
-/* The second try failed: the first answer becomes f->end. */
-enum flight_event call_use_first(struct flight *f);
 /* The timer of a call: what comes of it. */
 enum flight_event call_timer(struct flight *f);
+
+/* call_result.c: the event that a call ends in; f->end is set for those that end the flight. */
+/* The transport ended well. how: what the assembler says of the answer, if it was assembled; broke:
+ * why that is no whole one, or NULL. */
+enum flight_event call_result(struct flight *f, enum assembled how, const char *broke);
+/* The connection broke, or was never made. */
+enum flight_event call_broken(struct flight *f, const struct upstream_report *report);
+/* The call has failed for that reason, a constant or the report's: its time is wasted. */
+enum flight_event call_fail(struct flight *f, enum http_error error, const char *why);
+/* The second try failed: the first answer becomes f->end. */
+enum flight_event call_use_first(struct flight *f);
 
 #endif

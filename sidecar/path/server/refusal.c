@@ -3,7 +3,7 @@
  * lull adds to a task what the client did not write: a streamed answer (servers notice a closed
  * client only when they write), thinking off, a schema, caps, the user's own members (overrides.h).
  * A server may refuse any of them. A task that fails before its first token is asked once more
- * exactly as the client wrote it (call.c), whatever the error. What may be remembered is decided
+ * exactly as the client wrote it (call_result.c), whatever the error. What may be remembered is decided
  * here.
  *
  * Evidence. Only a pair counts: the changed request was refused by a status, and the request as
