@@ -586,8 +586,8 @@ FILES = "sidecar/path/store/files.c"
 STORE = ("unit.store.test_store",)
 FAULTS = ("unit.store.test_store_faults",)
 ROOM = ("unit.cache.test_cache_room",)
-mutant(R, "a file may lack free pages at its end", FILES, "    return there < used &&\n", "    return there < used ||\n", STORE)
-mutant(R, "a file may lack no page that is used", FILES, "count_free(s, there, used) < used - there", "count_free(s, there, used) > used - there", STORE)
+mutant(R, "a file may lack free pages at its end", FILES, "count_free(s, there, used) >= used - there;", "count_free(s, there, used) > used - there;", STORE)
+mutant(R, "a file may lack no page that is used", FILES, "(used * page)) == 0 && count_free", "(used * page)) == 0 || count_free", STORE)
 mutant(R, "an answer record answers its own key only", CACHE, "    if (!material_matches(c, key, &v)) {", "    if (v.fresh.us == 0) {", RECORDS)
 MATERIAL = "sidecar/path/cache/material.c"
 mutant(R, "its head by a digest", MATERIAL, "return memcmp(own, v->digest, sizeof own) == 0 && c->means != NULL &&", "return c->means != NULL &&", RECORDS)

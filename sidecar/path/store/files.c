@@ -228,22 +228,27 @@ static uint64_t count_free(const struct store *s, uint64_t from, uint64_t to)
     return found;
 }
 
-/* LMDB does not write pages at the end that the same transaction has freed again. So a file may lack
- * pages that are free: then it gets their room. */
-bool files_too_short(const struct store *s)
+/* LMDB does not write pages at the end that the same transaction has freed again: a sound file may
+ * lack them. The file is made longer before the lists of free pages are read, since a list may stand
+ * in what is missing, and to read that would be a SIGBUS. */
+int files_complete_tail(const struct store *s)
 {
     char path[4200];
     struct stat st;
     MDB_envinfo info;
     path_of(path, sizeof path, s->dir, "data.mdb");
     if (stat(path, &st) != 0 || mdb_env_info(s->env, &info) != 0) {
-        return true;
+        return MDB_CORRUPTED;
     }
     MDB_stat shape;
     size_t page = mdb_env_stat(s->env, &shape) == 0 ? shape.ms_psize : STORE_PAGE;
     uint64_t there = (uint64_t)st.st_size / page, used = (uint64_t)info.me_last_pgno + 1;
-    return there < used &&
-           (truncate(path, (off_t)(used * page)) != 0 || count_free(s, there, used) < used - there);
+    if (there >= used) {
+        return 0;
+    }
+    bool whole =
+        truncate(path, (off_t)(used * page)) == 0 && count_free(s, there, used) >= used - there;
+    return whole ? 0 : MDB_CORRUPTED;
 }
 
 /* LMDB gives lock.mdb a length and no blocks, and writes to it through a map: on a full disk that is a

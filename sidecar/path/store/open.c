@@ -223,7 +223,7 @@ int open_all(struct store *s)
     s->other_format = false;
     store_at_work++;
     int rc = open_env(s);
-    rc = rc == 0 && files_too_short(s) ? MDB_CORRUPTED : rc;
+    rc = rc == 0 ? files_complete_tail(s) : rc;
     if (rc == 0) {
         (void)mdb_reader_check(s->env, &dead);
         rc = begin_tables(s);

@@ -186,9 +186,9 @@ void files_mark_open(const struct store *s);
 void files_mark_closed(const struct store *s);
 /* Gives lock.mdb the blocks that LMDB writes to, before it is opened; an errno. */
 int files_reserve_lock(const struct store *s);
-/* Whether the file ends before the last page that LMDB uses and that is not free. One that lacks free
- * pages only is made longer. */
-bool files_too_short(const struct store *s);
+/* Makes data.mdb as long as LMDB takes it to be. 0: it was, or only free pages were missing;
+ * MDB_CORRUPTED: others were. */
+int files_complete_tail(const struct store *s);
 
 /* Above 0: this thread is in code of the store, whose fatal signals leave a mark. */
 extern _Thread_local volatile sig_atomic_t store_at_work;
