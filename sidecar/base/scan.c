@@ -50,16 +50,20 @@ static inline bool is_none(block found)
     return (h[0] | h[1]) == 0;
 }
 
-/* Goes on over whole blocks up to the first byte for which `ends` is true: most texts end in the first
- * block; behind it over two at a time while there is none in either. */
+/* Goes on over one block, and returns at the first byte in it for which `ends` is true. */
+#define SCAN_BLOCK(i, p, ends)                                                                     \
+    block b = block_at((p) + (i));                                                                 \
+    size_t n = first((block)(ends));                                                               \
+    (i) += n;                                                                                      \
+    if (n < BLOCK) {                                                                               \
+        return (i);                                                                                \
+    }
+
+/* The same over all whole blocks. Most texts end in the first; behind it, two at a time while there is
+ * no end in either. */
 #define SCAN_BLOCKS(i, p, len, ends)                                                               \
     if ((len) - (i) >= BLOCK) {                                                                    \
-        block b = block_at((p) + (i));                                                             \
-        size_t n = first((block)(ends));                                                           \
-        (i) += n;                                                                                  \
-        if (n < BLOCK) {                                                                           \
-            return (i);                                                                            \
-        }                                                                                          \
+        SCAN_BLOCK(i, p, ends)                                                                     \
     }                                                                                              \
     while ((len) - (i) >= (size_t)2 * BLOCK) {                                                     \
         block b = block_at((p) + (i));                                                             \
@@ -71,12 +75,7 @@ static inline bool is_none(block found)
         (i) += (size_t)2 * BLOCK;                                                                  \
     }                                                                                              \
     while ((len) - (i) >= BLOCK) {                                                                 \
-        block b = block_at((p) + (i));                                                             \
-        size_t n = first((block)(ends));                                                           \
-        (i) += n;                                                                                  \
-        if (n < BLOCK) {                                                                           \
-            return (i);                                                                            \
-        }                                                                                          \
+        SCAN_BLOCK(i, p, ends)                                                                     \
     }
 
 size_t scan_json_plain(const char *p, size_t len)
