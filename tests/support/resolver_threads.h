@@ -49,25 +49,30 @@ static bool resolver_is(pthread_t thread, size_t *place)
     return *place < RESOLVERS;
 }
 
-/* Those of a sanitizer that is linked in, which must know of every thread; NULL: it is a library, which comes
- * next. */
-extern int sanitizer_create(pthread_t *, const pthread_attr_t *, void *(*)(void *),
-                            void *) __asm__("__interceptor_pthread_create") __attribute__((weak));
-extern int sanitizer_join(pthread_t, void **) __asm__("__interceptor_pthread_join")
-    __attribute__((weak));
-extern int sanitizer_detach(pthread_t) __asm__("__interceptor_pthread_detach")
-    __attribute__((weak));
+/* real_FN(): what FN is without this file: a sanitizer's that is linked in, which must know of every
+ * thread, else the library's. */
+#define RESOLVER_REAL(fn)                                                                          \
+    extern __typeof__(fn) sanitizer_##fn __asm__("__interceptor_" #fn) __attribute__((weak));      \
+    static __typeof__(&fn) real_##fn(void)                                                         \
+    {                                                                                              \
+        __typeof__(&fn) real = sanitizer_##fn;                                                     \
+        if (real == NULL) {                                                                        \
+            void *symbol = dlsym(RTLD_NEXT, #fn);                                                  \
+            memcpy(&real, &symbol, sizeof real);                                                   \
+        }                                                                                          \
+        return real;                                                                               \
+    }
+RESOLVER_REAL(pthread_create)
+RESOLVER_REAL(pthread_join)
+RESOLVER_REAL(pthread_detach)
 
 int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *arg), void *arg)
 {
-    int (*real)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
-    void *symbol = dlsym(RTLD_NEXT, "pthread_create"), *address;
+    void *address;
     Dl_info of;
-    memcpy(&real, &symbol, sizeof real);
-    real = sanitizer_create != NULL ? sanitizer_create : real;
     memcpy(&address, &fn, sizeof address);
     if (dladdr(address, &of) == 0 || strstr(of.dli_fname, "libcurl") == NULL) {
-        return real(thread, attr, fn, arg);
+        return real_pthread_create()(thread, attr, fn, arg);
     }
     size_t i = 0;
     while (i < RESOLVERS && resolvers[i].taken) {
@@ -84,13 +89,9 @@ int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(vo
 
 int pthread_join(pthread_t thread, void **result)
 {
-    int (*real)(pthread_t, void **);
-    void *symbol = dlsym(RTLD_NEXT, "pthread_join");
     size_t i;
-    memcpy(&real, &symbol, sizeof real);
-    real = sanitizer_join != NULL ? sanitizer_join : real;
     if (!resolver_is(thread, &i)) {
-        return real(thread, result);
+        return real_pthread_join()(thread, result);
     }
     resolver_run(i);
     resolvers[i].taken = false;
@@ -99,13 +100,9 @@ int pthread_join(pthread_t thread, void **result)
 
 int pthread_detach(pthread_t thread)
 {
-    int (*real)(pthread_t);
-    void *symbol = dlsym(RTLD_NEXT, "pthread_detach");
     size_t i;
-    memcpy(&real, &symbol, sizeof real);
-    real = sanitizer_detach != NULL ? sanitizer_detach : real;
     if (!resolver_is(thread, &i)) {
-        return real(thread);
+        return real_pthread_detach()(thread);
     }
     resolvers[i].detached = true;
     resolvers[i].taken = !resolvers[i].ran;
