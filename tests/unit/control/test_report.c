@@ -145,13 +145,19 @@ struct world {
     struct ledger *ledger;
 };
 
+/* Sets the wall clock to NOON and so many days later. */
+static void set_clock(struct world *w, int64_t days)
+{
+    fake_loop_set_wall_offset(w->loop, (NOON + days * 24 * HOUR) * USEC_PER_S - FAKE_WALL);
+}
+
 /* The clock begins at NOON and so many days later. */
 static void begin(struct world *w, int64_t days)
 {
     struct cache_options o = {
         .dir = dir, .settings = {.max_size = 8 * 1024 * 1024, .durability = DURABILITY_GROUP}};
     w->loop = loop_create();
-    fake_loop_set_wall_offset(w->loop, (NOON + days * 24 * HOUR) * USEC_PER_S - FAKE_WALL);
+    set_clock(w, days);
     w->figures = figures_create();
     w->cache = cache_create(w->loop, &o);
     w->ledger = ledger_create(w->loop, w->figures, w->cache);
@@ -174,6 +180,13 @@ static void work(struct world *w, const char *kind, uint64_t requests)
     figures_user(w->figures, 0x00c0ffee)->requests += (int64_t)requests;
 }
 
+/* So many titles, and that time. */
+static void work_for(struct world *w, uint64_t requests, usec_t seconds)
+{
+    work(w, "title", requests);
+    fake_loop_advance(w->loop, seconds * USEC_PER_S);
+}
+
 static int64_t requests_of(struct world *w, int days, const char *date)
 {
     size_t count = 0;
@@ -191,8 +204,7 @@ static void a_restart_keeps_the_day(void **state)
     struct world w;
     (void)state;
     begin(&w, 0);
-    work(&w, "title", 3);
-    fake_loop_advance(w.loop, 60 * USEC_PER_S);
+    work_for(&w, 3, 60);
     work(&w, "tags", 2);
     end(&w);
     begin(&w, 0);
@@ -224,11 +236,9 @@ static void a_kill_loses_the_last_minute_only(void **state)
     assert_true(child >= 0);
     if (child == 0) {
         begin(&w, 0);
-        work(&w, "title", 5);
-        fake_loop_advance(w.loop, 60 * USEC_PER_S);
+        work_for(&w, 5, 60);
         cache_flush(w.cache); /* the writer commits by real time */
-        work(&w, "title", 7);
-        fake_loop_advance(w.loop, 59 * USEC_PER_S);
+        work_for(&w, 7, 59);
         raise(SIGKILL);
     }
     assert_int_equal(waitpid(child, &status, 0), child);
@@ -241,21 +251,16 @@ static void a_kill_loses_the_last_minute_only(void **state)
 static void a_clock_that_is_set_back_adds_to_the_day_it_names(void **state)
 {
     struct world w;
-    const usec_t base = NOON * USEC_PER_S - FAKE_WALL;
-    const usec_t day = 24 * HOUR * USEC_PER_S;
     (void)state;
     begin(&w, 0);
-    work(&w, "title", 1);
-    fake_loop_advance(w.loop, 60 * USEC_PER_S);
-    fake_loop_set_wall_offset(w.loop, base + day);
-    work(&w, "title", 10);
-    fake_loop_advance(w.loop, 60 * USEC_PER_S);
-    fake_loop_set_wall_offset(w.loop, base);
-    work(&w, "title", 100);
-    fake_loop_advance(w.loop, 60 * USEC_PER_S);
+    work_for(&w, 1, 60);
+    set_clock(&w, 1);
+    work_for(&w, 10, 60);
+    set_clock(&w, 0);
+    work_for(&w, 100, 60);
     assert_int_equal(requests_of(&w, 35, "2026-10-28"), 101);
     assert_int_equal(requests_of(&w, 35, "2026-10-29"), -1); /* not yet */
-    fake_loop_set_wall_offset(w.loop, base + day);
+    set_clock(&w, 1);
     assert_int_equal(requests_of(&w, 35, "2026-10-29"), 10);
     end(&w);
 }
@@ -264,18 +269,14 @@ static void a_clock_that_is_set_back_adds_to_the_day_it_names(void **state)
 static void a_clock_that_was_ahead_drops_no_day(void **state)
 {
     struct world w;
-    const usec_t base = NOON * USEC_PER_S - FAKE_WALL;
-    const usec_t day = 24 * HOUR * USEC_PER_S;
     (void)state;
     begin(&w, 0);
-    work(&w, "title", 3);
-    fake_loop_advance(w.loop, 60 * USEC_PER_S);
-    fake_loop_set_wall_offset(w.loop, base + 60 * day);
-    work(&w, "title", 10);
-    fake_loop_advance(w.loop, 120 * USEC_PER_S);
+    work_for(&w, 3, 60);
+    set_clock(&w, 60);
+    work_for(&w, 10, 120);
     assert_int_equal(requests_of(&w, 35, "2026-10-28"), -1);
     cache_flush(w.cache); /* its note has expired */
-    fake_loop_set_wall_offset(w.loop, base);
+    set_clock(&w, 0);
     assert_int_equal(requests_of(&w, 35, "2026-10-28"), 3);
     fake_loop_advance(w.loop, 60 * USEC_PER_S);
     cache_flush(w.cache);
@@ -292,13 +293,11 @@ static void a_new_data_file_gets_every_day(void **state)
     char path[128];
     (void)state;
     begin(&w, 0);
-    work(&w, "title", 6);
-    fake_loop_advance(w.loop, 60 * USEC_PER_S);
+    work_for(&w, 6, 60);
     cache_flush(w.cache);
     snprintf(path, sizeof path, "%s/data.mdb", dir);
     assert_int_equal(unlink(path), 0);
-    work(&w, "title", 1);
-    fake_loop_advance(w.loop, 60 * USEC_PER_S);
+    work_for(&w, 1, 60);
     cache_flush(w.cache); /* it is not written: the file is gone */
     assert_string_equal(cache_state(w.cache), "on");
     fake_loop_advance(w.loop, 60 * USEC_PER_S);
@@ -318,8 +317,7 @@ static void days_of_a_time_without_cache_are_added(void **state)
     work(&w, "title", 2);
     begin(&other, 0); /* the directory is in use: off */
     assert_int_equal(strncmp(cache_state(other.cache), "off", 3), 0);
-    work(&other, "title", 5);
-    fake_loop_advance(other.loop, 60 * USEC_PER_S);
+    work_for(&other, 5, 60);
     assert_int_equal(requests_of(&other, 1, "2026-10-28"), 5);
     end(&w);
     fake_loop_advance(other.loop, 60 * USEC_PER_S);
