@@ -10,6 +10,8 @@
  * loop waits only where nothing is to be done, and not for longer than until the next timer.
  * covers: base/loop_turn.c base/loop.c
  */
+#include "support/choices.h"
+
 #include "lull/base/err.h"
 #include "lull/base/log.h"
 #include "lull/base/loop.h"
@@ -39,21 +41,11 @@ static const size_t shares[LANES] = {4, 1, 1, 1};
 enum { ROUND = 7 };
 
 static struct loop *loop;
-static const uint8_t *choices;
-static size_t choices_left;
 static int64_t clock_us;
 static bool running, crowded, idle, not_noted;
 static size_t looks, refusals_left;
 static uint32_t watched_for[FDS];                /* by the kernel */
 static size_t calls, quiet_calls, turn, in_turn; /* turn: the look that it began with */
-
-static unsigned pick(unsigned n)
-{
-    unsigned value = choices_left > 0 ? *choices : 0;
-    choices += choices_left > 0 ? 1 : 0;
-    choices_left -= choices_left > 0 ? 1 : 0;
-    return value % n;
-}
 
 /* Something that a look has found ready. */
 struct waiting {

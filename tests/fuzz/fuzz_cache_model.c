@@ -9,6 +9,7 @@
  * counted. (The file is large enough: nothing is evicted.)
  * covers: path/cache/cache.c path/cache/pending.c path/cache/touches.c path/cache/material.c path/cache/codec.c path/cache/admin.c path/store/record.c path/store/jobs.c
  */
+#include "support/choices.h"
 #include "support/fake_loop.h"
 #include "support/fatal_handlers.h"
 
@@ -62,21 +63,11 @@ struct kept_exact {
 static struct loop *loop;
 static struct cache *cache;
 static char dir[64];
-static const uint8_t *choices;
-static size_t choices_left;
 static bool keeps, hits_on_way; /* on_way: the writer has some */
 static struct kept_answer answers[HASHES];
 static struct kept_exact exacts[HASHES];
 static unsigned answer_number, meaning_of[STEPS_MOST];
 static size_t removals, removals_done;
-
-static unsigned pick(unsigned n)
-{
-    unsigned value = choices_left > 0 ? *choices : 0;
-    choices += choices_left > 0 ? 1 : 0;
-    choices_left -= choices_left > 0 ? 1 : 0;
-    return value % n;
-}
 
 static wall_t now(void)
 {

@@ -4,6 +4,8 @@
  * what is equal for cJSON and has no number has the same text.
  * covers: path/json/json.c path/json/json_token.c path/json/json_read.c path/json/json_members.c
  */
+#include "support/random.h"
+
 #include "lull/base/utf8.h"
 #include "lull/path/json/json.h"
 #include "lull/path/json/reader.h"
@@ -14,14 +16,6 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { MEMBERS_MOST = 64 };
-
-static uint64_t choices;
-
-static unsigned pick(unsigned n)
-{
-    choices = choices * 6364136223846793005ULL + 1442695040888963407ULL;
-    return (unsigned)(choices >> 33) % n;
-}
 
 static void put(struct buf *out, struct span s)
 {
@@ -181,11 +175,12 @@ static void check_pair(struct span a, struct span a_canonical, struct span b, bo
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    if (size < sizeof choices) {
+    if (size < sizeof random_state) {
         return 0;
     }
-    memcpy(&choices, data, sizeof choices);
-    struct span all = span_make((const char *)data + sizeof choices, size - sizeof choices);
+    memcpy(&random_state, data, sizeof random_state);
+    struct span all =
+        span_make((const char *)data + sizeof random_state, size - sizeof random_state);
     size_t split = span_find(all, SPAN("\0"), 0);
     struct span first = span_make(all.ptr, split == SIZE_MAX ? all.len : split);
     struct buf canonical = {.max = SIZE_MAX};

@@ -5,6 +5,7 @@
  * made it. The model's pieces, the arrivals and the clients' looks are all on a grid of GRID.
  */
 #include "scenario/scenario.h"
+#include "support/random.h"
 
 #include "lull/base/loop.h"
 
@@ -52,7 +53,7 @@ struct hour {
     usec_t zero;   /* of the loop's time */
     int64_t now;   /* grid steps */
     usec_t recent; /* since when answers are in the percentiles at the end */
-    uint64_t random, finished, failed, aborted;
+    uint64_t finished, failed, aborted;
     struct person people[PEOPLE];
     struct reference want[KINDS_COUNT];
 };
@@ -60,12 +61,6 @@ struct hour {
 static usec_t of_steps(int64_t steps)
 {
     return steps * GRID_MS * USEC_PER_MS;
-}
-
-static unsigned pick(struct hour *h, unsigned n)
-{
-    h->random = h->random * 6364136223846793005ULL + 1442695040888963407ULL;
-    return (unsigned)(h->random >> 33) % n;
 }
 
 static usec_t passed(const struct hour *h)
@@ -152,10 +147,10 @@ static void on_began(void *ctx, struct upstream_call *call)
     c->kind = kind_of(c->body);
     c->number = h->count;
     c->begun = passed(h);
-    c->first = c->begun + of_steps(5 + pick(h, 40));
-    c->whole = c->first + of_steps(1 + pick(h, c->kind == CHAT ? 300 : 60));
-    c->says = pick(h, 2) == 0;
-    c->fails = c->kind != CHAT && pick(h, 40) == 0;
+    c->first = c->begun + of_steps(5 + pick(40));
+    c->whole = c->first + of_steps(1 + pick(c->kind == CHAT ? 300 : 60));
+    c->says = pick(2) == 0;
+    c->fails = c->kind != CHAT && pick(40) == 0;
     c->timer = loop_timer_create(world_loop(h->world), on_model_timer, c);
     loop_timer_start(c->timer, c->first - c->begun);
     require(h->count < CALLS);
@@ -178,14 +173,14 @@ static void on_aborted(void *ctx, struct upstream_call *call)
 
 /* ---- people ---- */
 
-static const char *body_for(struct hour *h, struct person *p)
+static const char *body_for(struct person *p)
 {
     static const char *const openings[] = {
         "How do I write a small daemon", "What is the best way to bake",
         "Please explain to me how tides", "Write a letter to my landlord"};
     char user[64];
-    unsigned which = pick(h, 12);
-    snprintf(user, sizeof user, "Question %u?", pick(h, 400));
+    unsigned which = pick(12);
+    snprintf(user, sizeof user, "Question %u?", pick(400));
     const char *turns[] = {user, NULL};
     if (which == 0) {
         p->kind = CHAT;
@@ -193,7 +188,7 @@ static const char *body_for(struct hour *h, struct person *p)
     }
     if (which <= 2) {
         p->kind = TITLE;
-        snprintf(user, sizeof user, "Question %u?", pick(h, 60));
+        snprintf(user, sizeof user, "Question %u?", pick(60));
         return ask_title(user, "Well.");
     }
     if (which <= 3) {
@@ -202,24 +197,24 @@ static const char *body_for(struct hour *h, struct person *p)
     }
     if (which <= 4) {
         p->kind = QUERY;
-        snprintf(user, sizeof user, "Question %u?", pick(h, 40));
+        snprintf(user, sizeof user, "Question %u?", pick(40));
         return ask_query(user);
     }
     p->kind = AUTOCOMPLETE;
     size_t len = strlen(p->text);
-    if (len == 0 || len > 120 || pick(h, 8) == 0) {
-        snprintf(p->text, sizeof p->text, "%s", openings[pick(h, 4)]);
-    } else if (p->suggestion[0] != '\0' && pick(h, 2) == 0) { /* as it was suggested */
-        snprintf(p->text + len, sizeof p->text - len, "%.*s", 3 + (int)pick(h, 4), p->suggestion);
+    if (len == 0 || len > 120 || pick(8) == 0) {
+        snprintf(p->text, sizeof p->text, "%s", openings[pick(4)]);
+    } else if (p->suggestion[0] != '\0' && pick(2) == 0) { /* as it was suggested */
+        snprintf(p->text + len, sizeof p->text - len, "%.*s", 3 + (int)pick(4), p->suggestion);
     } else {
-        snprintf(p->text + len, sizeof p->text - len, " w%u", pick(h, 30));
+        snprintf(p->text + len, sizeof p->text - len, " w%u", pick(30));
     }
     p->suggestion[0] = '\0';
     return ask_autocomplete(p->text);
 }
 
 /* The other tab of the same person asks the same, or goes on with the text. */
-static void imitate(struct hour *h, struct person *p, const struct person *beside)
+static void imitate(struct person *p, const struct person *beside)
 {
     free(p->body);
     p->body = mem_strdup(beside->body);
@@ -228,7 +223,7 @@ static void imitate(struct hour *h, struct person *p, const struct person *besid
     p->suggestion[0] = '\0';
     size_t len = strlen(p->text);
     if (p->chases && p->kind == AUTOCOMPLETE) {
-        snprintf(p->text + len, sizeof p->text - len, " x%u", pick(h, 30));
+        snprintf(p->text + len, sizeof p->text - len, " x%u", pick(30));
         free(p->body);
         p->body = mem_strdup(ask_autocomplete(p->text));
     }
@@ -241,20 +236,20 @@ static void arrive(struct hour *h, struct person *p)
     }
     client_clear(p->client);
     free(p->body);
-    p->body = mem_strdup(body_for(h, p));
+    p->body = mem_strdup(body_for(p));
     struct person *beside = &h->people[(p - h->people) ^ 1];
-    if (beside->waits && beside->kind != CHAT && (p->chases || pick(h, 3) == 0)) {
-        imitate(h, p, beside);
+    if (beside->waits && beside->kind != CHAT && (p->chases || pick(3) == 0)) {
+        imitate(p, beside);
     }
     p->chases = false;
-    if (p->kind == AUTOCOMPLETE && !beside->waits && pick(h, 5) == 0) {
+    if (p->kind == AUTOCOMPLETE && !beside->waits && pick(5) == 0) {
         beside->chases = true;
-        beside->next = h->now + 1 + pick(h, 9);
+        beside->next = h->now + 1 + pick(9);
     }
     p->waits = true;
     p->since = h->now;
     p->held = 0;
-    p->leaves = pick(h, 25) == 0 ? h->now + 1 + pick(h, 100) : INT64_MAX;
+    p->leaves = pick(25) == 0 ? h->now + 1 + pick(100) : INT64_MAX;
     client_post(p->client, "/v1/chat/completions", p->headers, p->body);
     p->next = 0;
 }
@@ -351,7 +346,7 @@ static bool is_over(struct person *p, const char *reply)
 static void done(struct hour *h, struct person *p)
 {
     p->waits = false;
-    p->next = h->now + 1 + (p->kind == AUTOCOMPLETE ? 20 + pick(h, 90) : 50 + pick(h, 400));
+    p->next = h->now + 1 + (p->kind == AUTOCOMPLETE ? 20 + pick(90) : 50 + pick(400));
 }
 
 /* Whether a call of this request's own runs. */
@@ -496,7 +491,7 @@ static void the_figures_of_an_hour_are_what_was_seen_from_outside(void **state)
                           "task.autocomplete.max_expected=0", NULL};
     struct hour *h = mem_new(sizeof *h);
     h->world = world_begin(sets);
-    h->random = 2;
+    random_state = 2;
     struct model_script script = {.began = on_began, .aborted = on_aborted, .ctx = h};
     world_script(h->world, &script);
     h->zero = loop_now(world_loop(h->world)).us;

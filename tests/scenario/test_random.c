@@ -4,6 +4,7 @@
  * (world_end).
  */
 #include "scenario/scenario.h"
+#include "support/random.h"
 
 enum { CLIENTS = 12, STEPS = 300, SEEDS = 60 };
 
@@ -12,14 +13,6 @@ struct person {
     size_t sent, answered;
     bool waiting;
 };
-
-static uint64_t state_of_random;
-
-static unsigned pick(unsigned n)
-{
-    state_of_random = state_of_random * 6364136223846793005ULL + 1442695040888963407ULL;
-    return (unsigned)(state_of_random >> 33) % n;
-}
 
 static size_t count_replies(const char *text)
 {
@@ -258,7 +251,7 @@ static void step(struct world *w, struct person *people, const char **sets)
 
 static void run(uint64_t seed)
 {
-    state_of_random = seed * 7919 + 17;
+    random_state = seed * 7919 + 17;
     const char *sets[] = {"task.autocomplete.debounce=auto",
                           "task.autocomplete.deadline=off",
                           "cache.type_through_entries=3",

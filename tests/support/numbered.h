@@ -7,6 +7,7 @@
 #ifndef TESTS_SUPPORT_NUMBERED_H
 #define TESTS_SUPPORT_NUMBERED_H
 
+#include "support/choices.h"
 #include "support/fake_loop.h"
 
 #include "path/upstream/upstream_priv.h"
@@ -27,19 +28,6 @@ enum {
 
 static struct loop *loop;
 static int listener, named = -1; /* named: the same server by its name, over TCP */
-
-/* ---- choices ---- */
-
-static const uint8_t *choices;
-static size_t choices_left;
-
-static unsigned pick(unsigned n)
-{
-    unsigned value = choices_left > 0 ? *choices : 0;
-    choices += choices_left > 0 ? 1 : 0;
-    choices_left -= choices_left > 0 ? 1 : 0;
-    return value % n;
-}
 
 /* What the bodies of all numbers are cut from, each with its own beginning. */
 enum { PERIOD = 550, PATTERN = PERIOD + 16 * 1024 };

@@ -4,16 +4,9 @@
  * never waits at all (there is nothing it could wait for). In the end every job has run.
  */
 #include "schedule_support.h"
+#include "support/random.h"
 
 enum { JOBS = 24, FRONTS = 5, UPSTREAMS = 3, STEPS = 2000, SEEDS = 200 };
-
-static uint64_t state_of_random;
-
-static unsigned pick(unsigned n)
-{
-    state_of_random = state_of_random * 6364136223846793005ULL + 1442695040888963407ULL;
-    return (unsigned)(state_of_random >> 33) % n;
-}
 
 struct play {
     struct schedule *s;
@@ -172,7 +165,7 @@ static void play(uint64_t seed)
 {
     static char a[] = "a", b[] = "b", c[] = "c", one[] = "one", two[] = "two";
     struct play p = {.s = begin(), .now = at(0)};
-    state_of_random = seed * 7919 + 17;
+    random_state = seed * 7919 + 17;
     p.up[0] = upstream(a, one, 1);
     p.up[1] = upstream(b, one, 1 + pick(4));
     p.up[2] = upstream(c, two, 1 + pick(4));

@@ -1,7 +1,7 @@
 /* test_through.c: suggestions held in memory: found from longer text, under the same context only,
  * within bounds.
  */
-#include "unit/typist/typist_support.h"
+#include "support/check.h"
 
 #include "lull/path/typist/through.h"
 

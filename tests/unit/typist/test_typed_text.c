@@ -2,7 +2,8 @@
  * was typed and the rest together are what the model said, or are once the one missing space is put
  * in.
  */
-#include "unit/typist/typist_support.h"
+#include "support/check.h"
+#include "support/random.h"
 
 #include "lull/path/typist/typed_text.h"
 

@@ -1,7 +1,7 @@
 /* test_typist_rule.c: which requests are of one typist, as a table; when one is debounced, and for
  * how long; runs of keys.
  */
-#include "unit/typist/typist_support.h"
+#include "support/check.h"
 
 #include "lull/path/typist/typist.h"
 
