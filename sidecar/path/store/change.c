@@ -152,6 +152,14 @@ static int delete_exact(struct change *c, const struct record_head *head)
     return leads_here(c, head) ? delete_row(c, STORE_EXACT, &head->exact) : 0;
 }
 
+/* An exact key leads to an answer record, which has a key of its own; and where a record's head was
+ * damaged as it was removed, its row stays, and leads to whichever record gets its position. */
+static bool is_own(const struct record_head *head, enum store_table table,
+                   const struct hash_key *key)
+{
+    return head->table == (uint32_t)table && hash_key_eq(head->key, *key);
+}
+
 int change_remove_key(struct change *c, enum store_table table, const struct hash_key *key,
                       bool *found)
 {
@@ -163,8 +171,8 @@ int change_remove_key(struct change *c, enum store_table table, const struct has
         return rc == MDB_NOTFOUND ? 0 : rc;
     }
     bool known = record_head(c->log, row.position, &head) == 0;
-    if (known && head.table != (uint32_t)table) {
-        return delete_row(c, table, key); /* the answer record stays, with its own key */
+    if (known && !is_own(&head, table, key)) {
+        return delete_row(c, table, key); /* the record stays, with its own key */
     }
     rc = known ? delete_exact(c, &head) : 0;
     rc = rc == 0 ? delete_pieces(c, row.position) : rc;
