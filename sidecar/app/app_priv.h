@@ -37,8 +37,13 @@ struct daemon {
 /* access_log.c: begins or ends it, by the log level that is set. */
 void access_log_setup(struct daemon *d);
 
-/* limits.c: umask, no new privileges, SIGPIPE ignored; the descriptor limit. */
+/* limits.c: umask, no new privileges, signals; the descriptor limit. */
+/* Signals: of those that would end or stop the process for a write that fails, none does. SIGHUP and
+ * SIGUSR1 wait until app_take_signals(), and are ignored after lifecycle_finish(); what the parent had
+ * blocked is not. */
 void app_harden(void);
+/* The handlers are there: what came meanwhile is delivered. */
+void app_take_signals(void);
 /* Raises the descriptor limit as far as it goes; the client connections that it has room for. */
 int64_t app_most_connections(void);
 

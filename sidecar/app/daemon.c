@@ -15,7 +15,6 @@ static enum err daemon_init(struct daemon *d, char *why, size_t why_size)
 {
     struct settings *s = config_settings(d->config);
     struct cache_options cache = {.dir = s->server.data_dir, .settings = s->cache};
-    app_harden();
     os_return_large_blocks();
     d->loop = loop_create();
     d->started = loop_now(d->loop);
@@ -75,6 +74,7 @@ int daemon_run(struct config_sources *sources)
     struct daemon d = {.sources = sources};
     struct buf errors = {.max = 1024 * 1024};
     char why[512] = "";
+    app_harden();
     sources->most_connections = app_most_connections();
     d.config = lifecycle_read(&d, &errors);
     if (d.config == NULL) {

@@ -330,6 +330,7 @@ void lifecycle_init(struct daemon *d)
     d->drain_timer = loop_timer_create(d->loop, on_drain_timeout, d);
     d->memory_timer = loop_timer_create(d->loop, on_memory_timer, d);
     loop_timer_start(d->memory_timer, MEMORY_EVERY);
+    app_take_signals();
 }
 
 void lifecycle_finish(struct daemon *d)

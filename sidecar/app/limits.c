@@ -8,11 +8,29 @@
 
 static const uint64_t SPARE_FDS = 64; /* listeners, LMDB, control, logs, upstream connections */
 
+/* A log that cannot be written, a file at its limit (RLIMIT_FSIZE) and a terminal that stops background
+ * jobs which write (stty tostop) are errors of that write, and no end. */
+static const int ignored[] = {SIGPIPE, SIGXFSZ, SIGTTOU, SIGHUP, SIGUSR1};
+
 void app_harden(void)
 {
+    sigset_t later;
     umask(077);
-    signal(SIGPIPE, SIG_IGN);
     os_no_new_privileges();
+    for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++) {
+        signal(ignored[i], SIG_IGN); /* the last two: outside of the loop's life */
+    }
+    sigemptyset(&later);
+    sigaddset(&later, SIGHUP);
+    sigaddset(&later, SIGUSR1);
+    sigprocmask(SIG_SETMASK, &later, NULL);
+}
+
+void app_take_signals(void)
+{
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
 int64_t app_most_connections(void)

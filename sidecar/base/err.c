@@ -28,6 +28,7 @@ enum err err_from_errno(int errnum)
         return ERR_NOMEM;
     case ENOSPC:
     case EDQUOT:
+    case EFBIG:
         return ERR_FULL;
     case EACCES:
     case EPERM:

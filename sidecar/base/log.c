@@ -1,18 +1,30 @@
-/* log.c: one write(2) per line, so that lines of two threads do not mix and nothing is lost in a
- * buffer. Control characters of the text are escaped: whatever a peer sent cannot forge a line.
+/* log.c: each line is written at once and whole, so that lines of two threads do not mix and nothing is
+ * lost in a buffer. Control characters of the text are escaped: whatever a peer sent cannot forge a line.
+ *
+ * The loop writes these lines, so it must not wait for a pipe or a socket that nothing reads. A line that
+ * finds no room is lost and counted, and the count is the first line once there is room. poll() says that a
+ * pipe has room for PIPE_BUF bytes; O_NONBLOCK would be set for every program that has the same standard
+ * error.
  */
 #include "lull/base/log.h"
 
 #include "lull/base/buf.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { LOG_TEXT_MAX = 8 * 1024 };
+enum {
+    LOG_TEXT_MAX = 8 * 1024,
+    PATIENCE_MS = 100, /* for a reader that is only slow; not again before it has read */
+};
 
 static atomic_int log_level_now = LOG_LEVEL_INFO;
 static atomic_int log_format_now = LOG_FORMAT_TEXT;
@@ -54,37 +66,81 @@ static enum err append_text(struct buf *line, struct span text, bool json)
     return e == ERR_OK ? buf_append_json(line, span_make(text.ptr + at, text.len - at)) : e;
 }
 
-static void write_all(struct span line)
+static pthread_mutex_t output =
+    PTHREAD_MUTEX_INITIALIZER; /* guards these two, and standard error */
+static uint64_t lost;          /* lines, since the last one was written */
+static bool cut;               /* the last one written has no end */
+
+static bool has_room(void)
+{
+    struct pollfd to = {.fd = STDERR_FILENO, .events = POLLOUT};
+    int n = 0;
+    do {
+        n = poll(&to, 1, lost > 0 ? 0 : PATIENCE_MS);
+    } while (n < 0 && errno == EINTR);
+    return n != 0; /* an error is the write's to find */
+}
+
+/* false: there is no room for it, or not for all of it. */
+static bool write_all(struct span line)
 {
     while (line.len > 0) {
-        ssize_t n = write(STDERR_FILENO, line.ptr, line.len);
+        if (!has_room()) {
+            return false;
+        }
+        ssize_t n = write(STDERR_FILENO, line.ptr, line.len < PIPE_BUF ? line.len : PIPE_BUF);
         if (n < 0 && errno != EINTR) {
-            return; /* nowhere to complain */
+            return true; /* nowhere to complain */
         }
         size_t done = n > 0 ? (size_t)n : 0;
         line = span_make(line.ptr + done, line.len - done);
+        cut = line.len > 0;
     }
+    return true;
 }
 
-void log_text(enum log_level level, const char *group, struct span text)
+static enum err compose(struct buf *line, enum log_level level, const char *group, struct span text)
 {
     static const char *const levels[] = {"error", "warn", "info", "debug"};
     char when[40];
     bool json = atomic_load(&log_format_now) == LOG_FORMAT_JSON;
-    text = span_trim(text);
-    struct buf line = {.max = text.len * 6 + 256};
+    line->max = text.len * 6 + 256;
+    timestamp(when, sizeof when);
+    enum err e = buf_printf(
+        line,
+        json ? "{\"time\":\"%s\",\"level\":\"%s\",\"group\":\"%s\",\"message\":\"" : "%s %-5s %s: ",
+        when, levels[level], group);
+    e = e == ERR_OK ? append_text(line, text, json) : e;
+    return e == ERR_OK ? buf_append_span(line, json ? SPAN("\"}\n") : SPAN("\n")) : e;
+}
+
+/* Whether all lost lines are accounted for: there are none, or their number is written. */
+static bool say_lost(void)
+{
+    struct buf line = {0};
+    char text[80];
+    int n = snprintf(text, sizeof text,
+                     "%" PRIu64 " lines before this one are lost: nothing read the log", lost);
+    if (lost > 0 && compose(&line, LOG_LEVEL_WARN, "log", span_make(text, (size_t)n)) == ERR_OK &&
+        (!cut || write_all(SPAN("\n"))) && write_all(buf_span(&line))) {
+        lost = 0;
+    }
+    buf_free(&line);
+    return lost == 0;
+}
+
+void log_text(enum log_level level, const char *group, struct span text)
+{
+    struct buf line = {0};
     if (!log_enabled(level)) {
         return;
     }
-    timestamp(when, sizeof when);
-    enum err e = buf_printf(
-        &line,
-        json ? "{\"time\":\"%s\",\"level\":\"%s\",\"group\":\"%s\",\"message\":\"" : "%s %-5s %s: ",
-        when, levels[level], group);
-    e = e == ERR_OK ? append_text(&line, text, json) : e;
-    e = e == ERR_OK ? buf_append_span(&line, json ? SPAN("\"}\n") : SPAN("\n")) : e;
-    if (e == ERR_OK) {
-        write_all(buf_span(&line));
+    if (compose(&line, level, group, span_trim(text)) == ERR_OK) {
+        pthread_mutex_lock(&output);
+        if (!say_lost() || !write_all(buf_span(&line))) {
+            lost++;
+        }
+        pthread_mutex_unlock(&output);
     }
     buf_free(&line);
 }

@@ -1,6 +1,7 @@
 /* http_priv.h: what the files of http/ share: the server, and the state machine of a connection.
  *
- *   server.c    listeners, accepting, limits, drain
+ *   server.c    accepting, limits, drain
+ *   listen.c    the addresses of a server
  *   conn.c      events, deadlines, closing
  *   receive.c   from bytes to requests and bodies
  *   response.c  from replies to bytes
@@ -72,6 +73,8 @@ struct listener {
     char *address;   /* as configured */
     char *actual;    /* as bound */
     char *unix_path; /* NULL: TCP, or not ours to remove */
+    dev_t unix_dev;  /* of the file that was made there */
+    ino_t unix_ino;
     bool is_unix;
     bool loopback; /* bound to a loopback address: only this machine reaches it */
 };
@@ -170,6 +173,8 @@ struct http_conn {
 };
 
 /* server.c */
+/* A listener is readable; ctx: the struct listener. */
+void server_accept(void *ctx, int events);
 void server_conn_closed(struct http_server *s);
 struct slot *server_slot(struct http_server *s); /* NULL: no memory */
 void server_slot_back(struct http_server *s, struct slot *slot);
@@ -190,6 +195,10 @@ void conn_update_watch(struct http_conn *c);
 bool conn_idle(const struct http_conn *c);
 /* All output is sent and none follows: closes, or lingers where closing would reset the connection. */
 void conn_finish_output(struct http_conn *c);
+
+/* listen.c */
+/* Closes and frees; removes the file of a Unix socket, where it still is the one that was made. */
+void listener_close(struct listener *l);
 
 /* receive.c */
 void receive_readable(struct http_conn *c);

@@ -2,6 +2,7 @@
 """The port as an HTTP server: what is refused and how, pipelining, deadlines, limits, who may speak."""
 import os
 import socket
+import tempfile
 import time
 
 import prompts
@@ -498,7 +499,6 @@ class Listeners(LullTest):
     def test_unix_socket_and_several_addresses(self):
         up = self.upstream()
         a, b = free_port(), free_port()
-        import tempfile
         with tempfile.TemporaryDirectory(prefix="lull-") as folder:
             path = os.path.join(folder, "port.sock")
             lull = self.lull(up, port=a, listen=f"127.0.0.1:{a} 127.0.0.1:{b} unix:{path}")
@@ -527,7 +527,6 @@ class Listeners(LullTest):
         self.assertEqual(self.connect(("::1", port)).get("/v1/models").status, 200)
 
     def test_stale_socket_file_is_replaced_and_a_live_one_is_not(self):
-        import tempfile
         with tempfile.TemporaryDirectory(prefix="lull-") as folder:
             path = os.path.join(folder, "port.sock")
             stale = socket.socket(socket.AF_UNIX)
@@ -540,6 +539,27 @@ class Listeners(LullTest):
             self.assertEqual(other.wait(), 1)
             self.assertEqual(self.connect(path).get("/v1/models").status, 200)
             self.assertTrue(lull.running())
+
+    def test_a_socket_of_another_kind_is_not_removed(self):
+        with tempfile.TemporaryDirectory(prefix="lull-") as folder:
+            path = os.path.join(folder, "of.another")
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+                other.bind(path)
+                lull = self.lull(self.upstream(), listen=f"unix:{path}", wait=False)
+                self.assertEqual(lull.wait(), 1)
+                self.assertIn("a socket is there", lull.log_text())
+                self.assertTrue(os.path.exists(path))
+
+    def test_the_socket_of_a_successor_stays(self):
+        with tempfile.TemporaryDirectory(prefix="lull-") as folder:
+            path = os.path.join(folder, "port.sock")
+            lull = self.lull(self.upstream(), listen=f"unix:{path}")
+            for own in path, lull.control_path:
+                os.unlink(own)
+                with socket.socket(socket.AF_UNIX) as successor:
+                    successor.bind(own)
+            self.assertEqual(lull.stop(), 0)
+            self.assertTrue(os.path.exists(path) and os.path.exists(lull.control_path))
 
     def test_vanished_clients_leave_no_connection_behind(self):
         up = self.upstream()

@@ -2,6 +2,8 @@
 """Start, reload, drain and end; the command line; faults at the start and on the disk."""
 import contextlib
 import os
+import re
+import resource
 import shutil
 import signal
 import socket
@@ -341,6 +343,73 @@ class Activation(LullTest):
             s.close()
 
 
+class Surroundings(LullTest):
+    """What a parent process leaves to lulld: signals, standard error, limits."""
+
+    def served(self, lull):
+        self.assertEqual(self.connect(lull).get("/v1/models").status, 200)
+
+    def test_what_a_failed_write_sends_does_not_end_it(self):
+        lull = self.lull(self.upstream())
+        for number in signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTTOU:
+            lull.signal(number)
+            self.served(lull)
+        self.assertEqual(lull.stop(), 0)
+
+    def test_signals_that_the_parent_blocked(self):
+        numbers = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1}
+        lull = self.lull(self.upstream(), preexec=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, numbers))
+        lull.signal(signal.SIGHUP)
+        eventually(lambda: "app: reloaded" in lull.log_text())
+        self.assertEqual(lull.stop(), 0)
+
+    def test_a_reload_at_any_moment(self):
+        """SIGHUP and SIGUSR1 before their handlers are there, and after they are gone."""
+        lull = self.lull(self.upstream(), wait=False)
+
+        def takes_hangups():
+            with open(f"/proc/{lull.process.pid}/status", encoding="ascii") as f:
+                masks = re.findall(r"Sig(?:Ign|Cgt):\s*([0-9a-f]+)", f.read())
+            return any(int(mask, 16) & 1 for mask in masks)
+        eventually(takes_hangups)  # until main() runs they end any program
+        while lull.running() and "listening on" not in lull.log_text():
+            lull.signal(signal.SIGUSR1)
+            lull.signal(signal.SIGHUP)
+        lull.wait_ready()
+        lull.signal(signal.SIGTERM)
+        while lull.running():
+            lull.signal(signal.SIGHUP)
+            lull.signal(signal.SIGUSR1)
+        self.assertEqual(lull.wait(), 0)
+
+    def test_standard_error_that_nothing_reads(self):
+        """A full pipe: requests go on, and the log says later what is missing in it."""
+        from_it, its = os.pipe()
+        self.addCleanup(os.close, from_it)
+        os.set_blocking(its, False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(its, b"\n" * 4096)
+        os.set_blocking(its, True)
+        lull = self.lull(self.upstream(), server="log_level = debug", preexec=lambda: os.dup2(its, 2), wait=False)
+        os.close(its)
+        lull.wait_ready()
+        for _ in range(3):
+            self.served(lull)
+        os.set_blocking(from_it, False)
+        log = b""
+
+        def read():
+            nonlocal log
+            with contextlib.suppress(BlockingIOError):
+                log += os.read(from_it, 1 << 20)
+            lull.signal(signal.SIGHUP)
+            return b"reloaded" in log
+        eventually(read)
+        self.assertRegex(log.lstrip(b"\n").split(b"\n")[0], rb"warn  log: [0-9]+ lines before this one are lost")
+        self.assertEqual(log.count(b"are lost"), 1)
+
+
 class Disk(LullTest):
     """Faults of the disk under data_dir, as /stats, health and the log report them."""
 
@@ -383,6 +452,21 @@ class Disk(LullTest):
         self.assertEqual(self.ask(lull, "another one"), "lull; fwd=miss; stored")
         self.assertEqual(lull.log_text().count("the cache is off: the disk is full"), 1)
         self.assertEqual(lull.log_text().count("the cache is on again"), 1)
+        self.assertEqual(lull.stop(), 0)
+
+    def test_a_limit_of_file_sizes(self):
+        """RLIMIT_FSIZE: as a full disk, and no end by SIGXFSZ."""
+        at, most = 400_000, 1 << 30
+        lull = self.lull(self.upstream(),
+                         preexec=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (at, most)))
+        self.assertEqual(self.ask(lull, "the first one"), "lull; fwd=miss; stored")
+        lull.committed()
+        for i in range(40):
+            self.ask(lull, f"{i} " + "word " * 4000)
+        eventually(lambda: "limit of file sizes" in lull.stats()["cache"]["state"])
+        self.assertIn("hit", self.ask(lull, "the first one"))
+        resource.prlimit(lull.process.pid, resource.RLIMIT_FSIZE, (most, most))
+        eventually(lambda: lull.stats()["cache"]["state"] == "on", timeout=DEADLINE + 15)
         self.assertEqual(lull.stop(), 0)
 
     def test_a_data_dir_that_is_removed(self):

@@ -768,7 +768,7 @@ mutant(R, "0.0.0.0 is this machine", "sidecar/base/host.c", "return host_is_loop
        "return host_is_loopback(&a);", ("unit.base.test_host",) + URLS)
 mutant(R, "this host's own name is this machine", "sidecar/base/host.c",
        "host_is_local(host) || host_is_named(host, span_of(own))", "host_is_local(host)", URLS)
-mutant(R, "a wildcard listener is no loopback listener", "sidecar/http/server.c", "host_is_loopback(&a);",
+mutant(R, "a wildcard listener is no loopback listener", "sidecar/http/listen.c", "host_is_loopback(&a);",
        "(host_is_loopback(&a) || host_is_wildcard(&a));", ("integration.http",))
 # ---- the end of an answer ----
 
@@ -1491,3 +1491,17 @@ mutant(R, "a comparison that ends early is an error", "sidecar/ctl/compare_table
 mutant(R, "a socket of another user is said to be one", "sidecar/ctl/ask.c", "errnum == EACCES", "errnum < 0", WORDS)
 mutant(R, "a client that goes on sending does not hold up the end", "sidecar/http/server.c", "            linger_drain(c);", "            continue;",
        ("integration.life",))
+
+R = "the surroundings of the process"
+LIMITS = "sidecar/app/limits.c"
+LISTEN = "sidecar/http/listen.c"
+mutant(R, "the log waits for no reader", "sidecar/base/log.c", "        if (!has_room()) {", "        if (!has_room() && lost > 9) {", ("unit.base.test_log",))
+mutant(R, "lost lines are counted", "sidecar/base/log.c", "            lost++;", "            lost = 1;", ("unit.base.test_log",))
+mutant(R, "a file at its limit is no end", LIMITS, "SIGPIPE, SIGXFSZ, ", "SIGPIPE, ", ("integration.life",))
+mutant(R, "signals that the parent blocked are taken", LIMITS, "    sigprocmask(SIG_SETMASK, &none, NULL);",
+       "    sigprocmask(SIG_BLOCK, &none, NULL);", ("integration.life",))
+mutant(R, "a reload before its handler is there", LIMITS, "SIGTTOU, SIGHUP, SIGUSR1};", "SIGTTOU};", ("integration.life",))
+mutant(R, "a file size limit is as a full disk", "sidecar/base/err.c", "    case EFBIG:\n", "", ("unit.base.test_err", "integration.life"))
+mutant(R, "only a socket without a process is removed", LISTEN, "errnum == ECONNREFUSED || errnum == ENOENT ? 0", "errnum != EADDRINUSE && errnum != EAGAIN ? 0",
+       ("integration.http",))
+mutant(R, "the socket of a successor stays", LISTEN, "st.st_dev == l->unix_dev && st.st_ino == l->unix_ino", "st.st_nlink > 0", ("integration.http",))

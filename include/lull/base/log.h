@@ -17,7 +17,8 @@ enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
 void log_setup(enum log_level level, enum log_format format);
 bool log_enabled(enum log_level level);
 /* group: one word, the part of the program ("cache"). One line is written, whatever the
- * text holds: control characters are escaped. Thread-safe. */
+ * text holds: control characters are escaped. Thread-safe. Where nothing reads standard error the line is
+ * lost after 100 ms at most, and a later line says how many were; the lines after it do not wait. */
 void log_line(enum log_level level, const char *group, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
 /* The same for a text of any length; log_line cuts at 8 KB. */

@@ -47,6 +47,10 @@ const char *files_reason(int code)
         return "the disk is full";
     case EDQUOT:
         return "the disk quota is used up";
+    case EFBIG:
+        return "its file is at the limit of file sizes (ulimit -f, LimitFSIZE=)";
+    case EMFILE:
+        return "the limit of descriptors is reached (ulimit -n, LimitNOFILE=)";
     case EROFS:
         return "the file system is read-only";
     case ENODEV:
@@ -60,15 +64,16 @@ const char *files_reason(int code)
 
 enum err files_explain(const char *dir, int errnum, char *why, size_t why_size)
 {
-    if (errnum == ENOSPC || errnum == EDQUOT) {
+    enum err e = err_from_errno(errnum);
+    if (e == ERR_FULL) {
         snprintf(why, why_size, "%s", files_reason(errnum));
-    } else if (errnum == EROFS) {
-        snprintf(why, why_size, "%s cannot be written: %s", dir, files_reason(errnum));
-    } else {
+    } else if (errnum == EACCES || errnum == EPERM) {
         snprintf(why, why_size, "%s cannot be written (%s); try: chown -R %u %s", dir,
                  strerror(errnum), (unsigned)geteuid(), dir);
+    } else {
+        snprintf(why, why_size, "%s cannot be written: %s", dir, files_reason(errnum));
     }
-    return err_from_errno(errnum);
+    return e;
 }
 
 bool store_files_usable(const char *dir, char *why, size_t why_size)

@@ -99,9 +99,9 @@ static void every_errno_has_a_code(void **state)
     static const struct {
         int errnum;
         enum err e;
-    } rows[] = {{ENOMEM, ERR_NOMEM},     {ENOSPC, ERR_FULL}, {EDQUOT, ERR_FULL},
-                {EACCES, ERR_PERM},      {EPERM, ERR_PERM},  {EINVAL, ERR_INVALID},
-                {ENOENT, ERR_NOT_FOUND}, {EIO, ERR_IO}};
+    } rows[] = {{ENOMEM, ERR_NOMEM},   {ENOSPC, ERR_FULL},      {EDQUOT, ERR_FULL},
+                {EFBIG, ERR_FULL},     {EACCES, ERR_PERM},      {EPERM, ERR_PERM},
+                {EINVAL, ERR_INVALID}, {ENOENT, ERR_NOT_FOUND}, {EIO, ERR_IO}};
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         assert_int_equal(err_from_errno(rows[i].errnum), rows[i].e);

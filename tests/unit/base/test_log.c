@@ -3,6 +3,7 @@
 
 #include "lull/base/log.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -67,12 +68,57 @@ static void a_long_text_is_whole(void **state)
     free(text);
 }
 
+/* Puts a pipe without any room in the place of standard error; its reading end. */
+static int full_pipe(void)
+{
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(fcntl(ends[1], F_SETFL, O_NONBLOCK), 0);
+    while (write(ends[1], "\n", 1) == 1) {
+    }
+    assert_int_equal(fcntl(ends[1], F_SETFL, 0), 0);
+    assert_int_equal(dup2(ends[1], STDERR_FILENO), STDERR_FILENO);
+    close(ends[1]);
+    return ends[0];
+}
+
+/* Takes all that is in the pipe: the text of the last read, behind the line ends that filled it. */
+static void take(int from, char *out, size_t size)
+{
+    ssize_t n = read(from, out, size - 1);
+    assert_true(n > 0 && (size_t)n < size - 1);
+    out[n] = '\0';
+}
+
+static void without_a_reader_lines_are_lost_and_counted(void **state)
+{
+    static char text[256 * 1024];
+    int kept = dup(STDERR_FILENO);
+    (void)state;
+    log_setup(LOG_LEVEL_INFO, LOG_FORMAT_TEXT);
+    int from = full_pipe();
+    log_info("test", "one");
+    log_info("test", "two");
+    take(from, text, sizeof text);
+    log_info("test", "three");
+    take(from, text, sizeof text);
+    assert_int_equal(dup2(kept, STDERR_FILENO), STDERR_FILENO);
+    close(kept);
+    close(from);
+    assert_null(strstr(text, "test: one"));
+    assert_null(strstr(text, "test: two"));
+    const char *at = strstr(text, " warn  log: 2 lines before this one are lost");
+    assert_non_null(at);
+    assert_non_null(strstr(at, " info  test: three\n"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(quotes_and_backslashes_stay_in_text),
         cmocka_unit_test(json_escapes_them),
         cmocka_unit_test(a_long_text_is_whole),
+        cmocka_unit_test(without_a_reader_lines_are_lost_and_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,319 @@
+/* listen.c: the addresses of a server: TCP and Unix sockets, and those that were inherited.
+ *
+ * The file of a Unix socket is removed only where no process has it (the connection is refused), and at
+ * the end only where it still is the one that was made here.
+ */
+#include "http/http_priv.h"
+
+#include "lull/base/host.h"
+#include "lull/base/os.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum { BACKLOG = 1024 };
+
+union address {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+    struct sockaddr_un un;
+};
+
+static char *actual_address(int fd)
+{
+    union address a;
+    socklen_t len = sizeof a;
+    char host[INET6_ADDRSTRLEN] = "?";
+    char text[INET6_ADDRSTRLEN + 128];
+    memset(&a, 0, sizeof a);
+    if (getsockname(fd, &a.any, &len) != 0) {
+        return mem_strdup("?");
+    }
+    if (a.any.sa_family == AF_UNIX) {
+        snprintf(text, sizeof text, "unix:%.107s", a.un.sun_path);
+    } else if (a.any.sa_family == AF_INET6) {
+        inet_ntop(AF_INET6, &a.v6.sin6_addr, host, sizeof host);
+        snprintf(text, sizeof text, "[%s]:%u", host, ntohs(a.v6.sin6_port));
+    } else {
+        inet_ntop(AF_INET, &a.v4.sin_addr, host, sizeof host);
+        snprintf(text, sizeof text, "%s:%u", host, ntohs(a.v4.sin_port));
+    }
+    return mem_strdup(text);
+}
+
+static struct listener *add_listener(struct http_server *s, int fd, const char *address)
+{
+    struct listener *l = mem_new(sizeof *l);
+    struct host_address a;
+    l->server = s;
+    l->fd = fd;
+    l->actual = actual_address(fd);
+    l->address = mem_strdup(address == NULL ? l->actual : address);
+    l->is_unix = strncmp(l->actual, "unix:", 5) == 0;
+    l->loopback =
+        !l->is_unix && host_address(host_part(span_of(l->actual)), &a) && host_is_loopback(&a);
+    l->watch = loop_watch_create(s->loop, fd, server_accept, l);
+    loop_watch_set_urgent(l->watch, true); /* who comes is not known yet */
+    list_append(&s->listeners, &l->node);
+    loop_watch_set(l->watch, s->accepting ? LOOP_READ : 0);
+    return l;
+}
+
+/* The file is the one that bind() made: another process may have put its own there since. */
+static bool is_own_file(const struct listener *l)
+{
+    struct stat st;
+    return lstat(l->unix_path, &st) == 0 && st.st_dev == l->unix_dev && st.st_ino == l->unix_ino;
+}
+
+void listener_close(struct listener *l)
+{
+    loop_watch_destroy(l->watch);
+    if (l->unix_path != NULL && is_own_file(l)) {
+        unlink(l->unix_path);
+    }
+    close(l->fd); /* until now no other file could get its inode */
+    list_remove(&l->node);
+    free(l->address);
+    free(l->actual);
+    free(l->unix_path);
+    free(l);
+}
+
+static enum err refuse_address(char *why, size_t size, const char *address, int errnum)
+{
+    snprintf(why, size, "cannot listen on %s: %s", address, strerror(errnum));
+    return err_from_errno(errnum);
+}
+
+/* 0: no process has the socket, its file is a leftover. Else the errno of connect(), or EADDRINUSE. */
+static int whose_socket(const struct sockaddr_un *a)
+{
+    int fd = os_socket(AF_UNIX, SOCK_STREAM);
+    if (fd < 0) {
+        return errno;
+    }
+    int errnum = connect(fd, (const struct sockaddr *)a, sizeof *a) == 0 ? EADDRINUSE : errno;
+    close(fd);
+    /* EAGAIN: its backlog is full */
+    return errnum == ECONNREFUSED || errnum == ENOENT ? 0 : errnum == EAGAIN ? EADDRINUSE : errnum;
+}
+
+/* Removes what an earlier process left at the path. */
+static enum err make_room(const struct sockaddr_un *a, const char *address, char *why,
+                          size_t why_size)
+{
+    struct stat st;
+    if (stat(a->sun_path, &st) != 0) {
+        return ERR_OK;
+    }
+    if (!S_ISSOCK(st.st_mode)) {
+        snprintf(why, why_size, "cannot listen on %s: a file that is no socket is there", address);
+        return ERR_INVALID;
+    }
+    int errnum = whose_socket(a);
+    if (errnum == EADDRINUSE) {
+        snprintf(why, why_size, "cannot listen on %s: another process answers there", address);
+        return ERR_BUSY;
+    }
+    if (errnum != 0) {
+        snprintf(why, why_size, "cannot listen on %s: a socket is there (%s)", address,
+                 strerror(errnum));
+        return err_from_errno(errnum);
+    }
+    unlink(a->sun_path);
+    return ERR_OK;
+}
+
+static void own_file(struct listener *l, const char *path)
+{
+    struct stat st;
+    if (lstat(path, &st) == 0) {
+        l->unix_path = mem_strdup(path);
+        l->unix_dev = st.st_dev;
+        l->unix_ino = st.st_ino;
+    }
+}
+
+static enum err listen_unix(struct http_server *s, const char *address, mode_t mode, char *why,
+                            size_t why_size)
+{
+    const char *path = address + 5;
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    if (path[0] == '\0' || strlen(path) >= sizeof a.sun_path) {
+        snprintf(why, why_size, "cannot listen on %s: the path must have 1 to %zu bytes", address,
+                 sizeof a.sun_path - 1);
+        return ERR_INVALID;
+    }
+    memcpy(a.sun_path, path, strlen(path));
+    enum err e = make_room(&a, address, why, why_size);
+    if (e != ERR_OK) {
+        return e;
+    }
+    int fd = os_socket(AF_UNIX, SOCK_STREAM);
+    if (fd < 0) {
+        return refuse_address(why, why_size, address, errno);
+    }
+    /* connecting fails until listen(): no client gets in before the mode is set */
+    if (bind(fd, (struct sockaddr *)&a, sizeof a) != 0 || chmod(path, mode) != 0 ||
+        listen(fd, BACKLOG) != 0) {
+        e = refuse_address(why, why_size, address, errno);
+        close(fd);
+        return e;
+    }
+    own_file(add_listener(s, fd, address), path);
+    return ERR_OK;
+}
+
+/* "host:port" and "[v6]:port". */
+static bool split_address(const char *address, char *host, size_t host_size, const char **port)
+{
+    const char *colon = strrchr(address, ':');
+    if (colon == NULL || colon[1] == '\0') {
+        return false;
+    }
+    const char *from = address;
+    size_t len = (size_t)(colon - address);
+    if (address[0] == '[') {
+        if (len < 2 || colon[-1] != ']') {
+            return false;
+        }
+        from++;
+        len -= 2;
+    }
+    if (len == 0 || len >= host_size) {
+        return false;
+    }
+    memcpy(host, from, len);
+    host[len] = '\0';
+    *port = colon + 1;
+    return true;
+}
+
+/* Whether an IPv4 wildcard of that port is listened on already. */
+static bool has_v4_wildcard(const struct http_server *s, uint16_t port)
+{
+    char text[32];
+    snprintf(text, sizeof text, "0.0.0.0:%u", port);
+    list_each(node, &s->listeners)
+    {
+        if (strcmp(list_item(node, struct listener, node)->actual, text) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int bind_one(const struct http_server *s, const struct addrinfo *info)
+{
+    int on = 1;
+    int fd = os_socket(info->ai_family, SOCK_STREAM);
+    if (fd < 0) {
+        return -1;
+    }
+    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (info->ai_family == AF_INET6) {
+        uint16_t port =
+            ntohs(((const struct sockaddr_in6 *)(const void *)info->ai_addr)->sin6_port);
+        int only = port != 0 && has_v4_wildcard(s, port) ? 1 : 0;
+        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof only);
+    }
+    if (bind(fd, info->ai_addr, info->ai_addrlen) != 0 || listen(fd, BACKLOG) != 0) {
+        int errnum = errno;
+        close(fd);
+        errno = errnum;
+        return -1;
+    }
+    return fd;
+}
+
+static enum err listen_tcp(struct http_server *s, const char *address, char *why, size_t why_size)
+{
+    char host[256];
+    const char *port = NULL;
+    struct addrinfo hints = {.ai_flags = AI_PASSIVE, .ai_socktype = SOCK_STREAM};
+    struct addrinfo *infos = NULL;
+    if (!split_address(address, host, sizeof host, &port)) {
+        snprintf(why, why_size, "cannot listen on %s: write HOST:PORT or unix:/path", address);
+        return ERR_INVALID;
+    }
+    int gai = getaddrinfo(host, port, &hints, &infos);
+    if (gai != 0) {
+        snprintf(why, why_size, "cannot listen on %s: %s", address, gai_strerror(gai));
+        return ERR_INVALID;
+    }
+    int fd = bind_one(s, infos);
+    int errnum = errno;
+    freeaddrinfo(infos);
+    if (fd < 0) {
+        return refuse_address(why, why_size, address, errnum);
+    }
+    add_listener(s, fd, address);
+    return ERR_OK;
+}
+
+enum err http_server_listen(struct http_server *s, const char *address, mode_t mode, char *why,
+                            size_t why_size)
+{
+    char unused[8];
+    if (why == NULL) {
+        why = unused;
+        why_size = sizeof unused;
+    }
+    return strncmp(address, "unix:", 5) == 0 ? listen_unix(s, address, mode, why, why_size)
+                                             : listen_tcp(s, address, why, why_size);
+}
+
+enum err http_server_adopt(struct http_server *s, int fd)
+{
+    int listening = 0;
+    socklen_t len = sizeof listening;
+    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) != 0 || listening == 0) {
+        return ERR_INVALID;
+    }
+    enum err e = os_set_nonblocking(fd);
+    if (e == ERR_OK) {
+        add_listener(s, fd, NULL);
+    }
+    return e;
+}
+
+static struct listener *find_listener(const struct http_server *s, const char *address)
+{
+    list_each(node, &s->listeners)
+    {
+        struct listener *l = list_item(node, struct listener, node);
+        if (strcmp(l->address, address) == 0) {
+            return l;
+        }
+    }
+    return NULL;
+}
+
+void http_server_unlisten(struct http_server *s, const char *address)
+{
+    struct listener *l = find_listener(s, address);
+    if (l != NULL) {
+        listener_close(l);
+    }
+}
+
+const char *http_server_address(const struct http_server *s, size_t i)
+{
+    list_each(node, &s->listeners)
+    {
+        if (i-- == 0) {
+            return list_item(node, struct listener, node)->actual;
+        }
+    }
+    return NULL;
+}
