@@ -468,7 +468,7 @@ static void what_the_disk_refuses_is_trouble_until_it_takes_data_again(void **st
     expect_trouble(s, NULL);
     limit_files(300000);
     put_large(s, 2);
-    expect_trouble(s, strerror(EFBIG));
+    expect_trouble(s, files_reason(EFBIG));
     assert_int_equal(store_results[1], 1);
     store_read_begin(s);
     assert_int_equal(store_get(s, STORE_ANSWER, key_of(1), &r), ERR_OK);
@@ -476,7 +476,7 @@ static void what_the_disk_refuses_is_trouble_until_it_takes_data_again(void **st
     store_read_end(s);
     store_check(s);
     settle(s);
-    expect_trouble(s, strerror(EFBIG)); /* as much as failed cannot be written yet */
+    expect_trouble(s, files_reason(EFBIG)); /* as much as failed cannot be written yet */
     limit_files(RLIM_INFINITY);
     put(s, STORE_ANSWER, 3, SPAN("not tried"), FAR);
     settle(s);
