@@ -1450,7 +1450,7 @@ mutant(R, "nor is an answer without room for it", "sidecar/path/flight/call.c", 
 mutant(R, "and that room is memory", "sidecar/path/dialect/assemble.c", "a->no_memory || e == ERR_NOMEM;", "a->no_memory || e != ERR_OK;", ("unit.dialect.test_assemble",))
 mutant(R, "nor of a chat's", PASS, "    if (!r->client_gone && !r->no_memory) {\n        struct server *server", "    if (!r->client_gone) {\n        struct server *server", ("scenario.test_failure",))
 mutant(R, "nor is it down", PASS, "    if (!r->client_gone && !r->no_memory) {\n        server_note", "    if (!r->client_gone) {\n        server_note", ("scenario.test_failure",))
-mutant(R, "libcurl's want of memory is not a large head", "sidecar/path/upstream/why.c", "(call->head.final || call->head_came == 0)", "true", ("unit.upstream.test_upstream_why",))
+mutant(R, "libcurl's want of memory is not a large head", "sidecar/path/upstream/why.c", "!line_is_too_long(call)", "true", ("unit.upstream.test_upstream_why",))
 mutant(R, "a body without memory is not too long", RECEIVE, "    if (!count_held(c, piece.len)) {\n        return ERR_NOMEM;", "    if (!count_held(c, piece.len)) {\n        return ERR_TOO_LARGE;",
        ("unit.http.test_reply",))
 mutant(R, "a set has at most 1000 lines", "sidecar/control/steer.c", " || lines.count > LINES_MOST", "", ("integration.steer",))
@@ -1484,6 +1484,9 @@ mutant(R, "a client that closed is gone", RECEIVE, "    } else if (n == 0 || (er
 R = "words"
 WORDS = ("integration.answers_as_text",)
 mutant(R, "descriptors are counted where none is left", "sidecar/base/os.c", "&& st.st_size > 0", "&& st.st_size < 0", ("unit.base.test_os",))
+mutant(R, "without a row in libcurl's table of sockets lulld ends", "sidecar/path/upstream/pool.c", "(void)mem_have(NULL);", "(void)0;", ("unit.upstream.test_upstream_memory",))
+mutant(R, "a short line of a head is not too long", "sidecar/path/upstream/why.c", "call->head_came > call->head_used + CURL_MAX_HTTP_HEADER / 2", "call->head_came > 0", ("unit.upstream.test_upstream_memory",))
+mutant(R, "want of descriptors is not the server's fault", "sidecar/path/upstream/why.c", "code == CURLE_COULDNT_CONNECT && call->no_socket", "false", ("unit.upstream.test_upstream_why",))
 mutant(R, "a server that began to answer was reachable", "sidecar/path/upstream/why.c", "!call->head.final && set_why", "set_why",
        ("unit.upstream.test_upstream_why",))
 mutant(R, "a comparison that ends early is an error", "sidecar/ctl/compare_table.c", 'c->summary == NULL || item_of(c->summary, "error")',

@@ -11,8 +11,7 @@ in the scene fails, then the second, and so on; the short form takes a sample. W
   an error                               the same answer, or an error of lull's own (JSON, 5xx), or, where
                                          the client's own connection failed or the answer had begun, its end
   no memory for a small, fixed object    the daemon may abort (mem_new() in base/err.h says so); the next
-                                         one serves from the same files. libcurl 7.88 ends with SIGFPE where
-                                         its table of a socket's transfers (416 bytes) found no memory
+                                         one serves from the same files
 
 Never: another byte, a second answer, a second generation, no answer, a crash, figures that do not add
 up, a descriptor or a flight that stays. Then the start and the stop are tortured in the same way.
@@ -244,7 +243,6 @@ class Torture:
         self.aborts = collections.Counter()
         self.problems = []
         self.slow = []
-        self.libcurl_is_short = False  # a table of it may have no rows, and end the process at its next use
 
     # ---- one fault ----------------------------------------------------------------------------------
     def problem(self, where, what):
@@ -262,9 +260,7 @@ class Torture:
         size = self.fault.page.size
         last = log.strip().splitlines()[-1:] or [""]
         small = "memory for a small allocation" in last[0] and size <= SMALL
-        divided = status == -signal.SIGFPE or "SUMMARY: AddressSanitizer: FPE" in log
-        theirs = divided and self.libcurl_is_short
-        if (small and status == -signal.SIGABRT) or theirs:
+        if small and status == -signal.SIGABRT:
             self.aborts[self.world.modules.names(self.fault.callers())] += 1
         else:
             self.problem(where, f"lulld ended with {status}, {size} bytes: {log[-600:]}")
@@ -272,7 +268,6 @@ class Torture:
         self.fault.disarm()
         os.replace(self.world.lull.log_path, self.world.lull.log_path + ".old")
         self.world.start()
-        self.libcurl_is_short = False
 
     def alive(self):
         return self.world.lull.running()
@@ -309,8 +304,6 @@ class Torture:
             chain = self.world.modules.chain(self.fault.callers())
             self.failed[call] += 1
             self.places[call].add(chain)
-            if 0 < self.fault.page.size <= SMALL and chain and "libcurl" in chain[0][0]:
-                self.libcurl_is_short = True
         if not self.alive() or (isinstance(end, Refused) and end.cut and self.gone()):
             self.died(where)
             return hit

@@ -22,7 +22,6 @@
 #include <stdlib.h>
 
 static const long MAX_IDLE_CONNECTIONS = 64;
-static const usec_t RETRY = 10 * USEC_PER_MS;
 static const int AT_ONCE = 16; /* the state machine of a request takes two or three */
 
 static void report_ended(struct upstream_pool *pool)
@@ -45,6 +44,10 @@ static void report_ended(struct upstream_pool *pool)
     }
 }
 
+/* Aborts where libcurl has no memory for a row of its table of sockets, of fixed size as our struct sock.
+ * Its transfer would wait for nothing: what comes lies on a descriptor that nothing reads, or that counts
+ * as an idle one. And a row without its table of transfers stays where the connection is not made yet:
+ * 7.88 divides by zero when the next connection has the same descriptor. */
 void pool_action(struct upstream_pool *pool, curl_socket_t fd, int bits)
 {
     int running = 0;
@@ -53,8 +56,8 @@ void pool_action(struct upstream_pool *pool, curl_socket_t fd, int bits)
     CURLMcode code = curl_multi_socket_action(pool->multi, fd, bits, &running);
     pool->in_timeout = false;
     pool->in_curl--;
-    if (code != CURLM_OK && code != CURLM_BAD_SOCKET) { /* no memory: the timer may be lost */
-        loop_timer_start(pool->timer, RETRY);
+    if (code == CURLM_OUT_OF_MEMORY) {
+        (void)mem_have(NULL);
     }
     report_ended(pool);
 }

@@ -185,6 +185,8 @@ static void set_reuse(struct upstream_call *call)
     SET(call, CURLOPT_FRESH_CONNECT, keep && call_is_repeatable(call) ? 0L : 1L);
     SET(call, CURLOPT_FORBID_REUSE, keep ? 0L : 1L);
     SET(call, CURLOPT_MAXAGE_CONN, keep ? seconds - 1 : 0L);
+    SET(call, CURLOPT_OPENSOCKETFUNCTION, sockets_open);
+    SET(call, CURLOPT_OPENSOCKETDATA, call);
     SET(call, CURLOPT_CLOSESOCKETFUNCTION, sockets_closed);
     SET(call, CURLOPT_CLOSESOCKETDATA, call->pool);
 }

@@ -326,6 +326,17 @@ static void keep_unread_answer(const struct sock *sock)
     }
 }
 
+curl_socket_t sockets_open(void *ctx, curlsocktype purpose, struct curl_sockaddr *address)
+{
+    struct upstream_call *call = ctx;
+    (void)purpose;
+    int fd = os_socket(address->family, address->socktype);
+    if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)) {
+        call->no_socket = true;
+    }
+    return fd < 0 ? CURL_SOCKET_BAD : fd;
+}
+
 int sockets_closed(void *ctx, curl_socket_t fd)
 {
     struct sock *sock = sock_find(ctx, fd);

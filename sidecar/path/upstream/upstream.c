@@ -34,6 +34,7 @@ static void call_attach(struct upstream_call *call)
     /* its callbacks here are those of the pool (timer, sockets), never the caller's */
     call->pool->in_curl++;
     call->first_on = false;
+    call->no_socket = false;
     CURLMcode code = curl_multi_add_handle(call->pool->multi, call->easy);
     call->pool->in_curl--;
     call->attached = code == CURLM_OK;

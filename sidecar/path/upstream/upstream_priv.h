@@ -205,6 +205,7 @@ struct upstream_call {
     bool early;         /* the answer is whole while the request is still being sent */
     const char *failed; /* ended by us: why */
     bool no_memory;     /* that is why */
+    bool no_socket;     /* the system has none left: of that kind */
     bool not_set;       /* libcurl did not take an option */
     bool broke;         /* libcurl reported an error: after one for want of memory, 7.88 leaves a
                          * buffer in the handle and refuses options for ever */
@@ -267,7 +268,8 @@ bool sockets_are_silent(struct upstream_call *call, int port);
 bool sockets_answer_is_early(const struct upstream_call *call);
 /* The call does not use its connection any more: it is watched as an idle one. */
 void sockets_release(struct upstream_call *call);
-/* libcurl's callbacks: CURLOPT_CLOSESOCKETFUNCTION, CURLMOPT_SOCKETFUNCTION. */
+/* libcurl's callbacks: CURLOPT_OPENSOCKETFUNCTION, CURLOPT_CLOSESOCKETFUNCTION, CURLMOPT_SOCKETFUNCTION. */
+curl_socket_t sockets_open(void *ctx, curlsocktype purpose, struct curl_sockaddr *address);
 int sockets_closed(void *ctx, curl_socket_t fd);
 int sockets_wanted(CURL *easy, curl_socket_t fd, int what, void *userp, void *socketp);
 

@@ -117,13 +117,24 @@ static const char *broken_phrase(struct upstream_call *call, CURLcode code)
     }
 }
 
+/* libcurl has one code for want of memory and for a line of a head over its bound. What comes between
+ * the count of what waits and the reading is not counted: half the bound. */
+static bool line_is_too_long(const struct upstream_call *call)
+{
+    return !call->head.final && call->head_came > call->head_used + CURL_MAX_HTTP_HEADER / 2;
+}
+
 enum upstream_result why_failed(struct upstream_call *call, CURLcode code)
 {
-    /* In the middle of a head it is a line over libcurl's 100 KB, too: taken for that there. */
     call->no_memory = call->no_memory || (call->failed == NULL && code == CURLE_OUT_OF_MEMORY &&
-                                          (call->head.final || call->head_came == 0));
+                                          !line_is_too_long(call));
     if (call->failed != NULL) {
         set_why(call, call->failed);
+        return UPSTREAM_BROKE;
+    }
+    if (code == CURLE_COULDNT_CONNECT && call->no_socket) {
+        call->no_memory = true;
+        set_why(call, "no descriptor for the connection");
         return UPSTREAM_BROKE;
     }
     if (!call->head.final && set_why_unreachable(call, code)) {

@@ -22,7 +22,7 @@ struct probe {
     size_t hold_after;  /* on_data says false when `taken` reaches it; 0: never */
     bool in_call;       /* inside a function of upstream.h */
     enum upstream_result result;
-    bool got_head, close_delimited;
+    bool got_head, close_delimited, no_memory;
     char why[256];
     bool stop_on_done;
     void (*on_head)(struct probe *p);
@@ -105,6 +105,7 @@ static inline void probe_done(void *ctx, const struct upstream_report *report)
     p->result = report->result;
     p->got_head = report->got_head;
     p->close_delimited = report->close_delimited;
+    p->no_memory = report->no_memory;
     snprintf(p->why, sizeof p->why, "%s", report->why);
     if (p->stop_on_done) {
         loop_stop(p->loop);

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 static void assert_why(CURLcode code, bool head_came, enum upstream_result result, const char *why)
@@ -57,11 +58,12 @@ static void no_connection_differs_from_a_broken_one(void **state)
 static void a_head_that_is_too_large_is_no_want_of_memory(void **state)
 {
     (void)state;
-    for (int row = 0; row < 4; row++) {
-        bool final = row % 2 != 0, came = row >= 2;
+    static const size_t came[] = {0, 1000, 101 * 1024};
+    for (int row = 0; row < 6; row++) {
+        bool final = row % 2 != 0;
         struct upstream_call call = {
-            .easy = curl_easy_init(), .head.final = final, .head_came = came ? 1000 : 0};
-        bool large = came && !final;
+            .easy = curl_easy_init(), .head.final = final, .head_came = came[row / 2]};
+        bool large = row == 4;
         assert_int_equal(why_failed(&call, CURLE_OUT_OF_MEMORY), UPSTREAM_BROKE);
         assert_string_equal(call.why,
                             large ? "the head of the answer is too large" : "out of memory");
@@ -125,6 +127,26 @@ static void a_socket_that_cannot_be_used_says_why(void **state)
     rmdir(folder);
 }
 
+static void want_of_descriptors_is_not_the_servers_fault(void **state)
+{
+    struct world *w = *state;
+    const struct answer answers[] = {{.bytes = SPAN("HTTP/1.1 204 No Content\r\n\r\n")}};
+    struct upstream_request req = simple_get(w);
+    struct rlimit limit, none;
+    scripted_script(&w->server, answers, 1);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    none = (struct rlimit){0, limit.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    world_call(w, &req);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    assert_int_equal(w->probe.result, UPSTREAM_BROKE);
+    assert_true(w->probe.no_memory);
+    assert_string_equal(w->probe.why, "no descriptor for the connection");
+    probe_again(w);
+    world_call(w, &req);
+    assert_int_equal(w->probe.result, UPSTREAM_DONE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -132,6 +154,8 @@ int main(void)
         cmocka_unit_test(a_server_that_began_to_answer_was_reachable),
         cmocka_unit_test(a_head_that_is_too_large_is_no_want_of_memory),
         cmocka_unit_test(a_socket_that_cannot_be_used_says_why),
+        cmocka_unit_test_setup_teardown(want_of_descriptors_is_not_the_servers_fault, world_setup,
+                                        world_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -28,7 +28,7 @@ struct upstream_report {
     enum upstream_result result;
     const char *why;      /* one phrase; for logs and error messages: "connection refused" */
     bool got_head;        /* on_head was called */
-    bool no_memory;       /* BROKE, but not by the server: lull had none */
+    bool no_memory;       /* BROKE, but not by the server: lull had none, or no descriptor */
     bool close_delimited; /* only the close says where the answer ends: it may be cut */
 };
 

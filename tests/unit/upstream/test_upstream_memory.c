@@ -1,0 +1,159 @@
+/* test_upstream_memory.c: libcurl finds no memory once, at each of its allocations during a call in turn.
+ * The call ends, without memory or with its answer, and its server is blamed for nothing; or the process
+ * ends for want of a small object, and says so.
+ */
+#include "unit/upstream/probe.h"
+
+#include <curl/curl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+enum { ENOUGH = 3 /* exit status: the call makes fewer allocations */ };
+
+static size_t left = SIZE_MAX; /* allocations until one fails; SIZE_MAX: none will */
+
+static bool fails(void)
+{
+    if (left == 0) {
+        left = SIZE_MAX;
+        return true;
+    }
+    left -= left == SIZE_MAX ? 0 : 1;
+    return false;
+}
+
+static void *scarce_malloc(size_t size)
+{
+    return fails() ? NULL : malloc(size);
+}
+
+static void *scarce_calloc(size_t count, size_t size)
+{
+    return fails() ? NULL : calloc(count, size);
+}
+
+static void *scarce_realloc(void *old, size_t size)
+{
+    return fails() ? NULL : realloc(old, size);
+}
+
+static char *scarce_strdup(const char *text)
+{
+    return fails() ? NULL : strdup(text);
+}
+
+static void call_is_answered(struct world *w, const struct upstream_request *req)
+{
+    probe_again(w);
+    world_call(w, req);
+    require(w->probe.result == UPSTREAM_DONE);
+}
+
+/* libcurl 7.88 calls it a name that is not found where it cannot keep an address. */
+static bool is_without_memory(const struct probe *p)
+{
+    return p->no_memory || strcmp(p->why, "name not found") == 0;
+}
+
+/* false: it made fewer allocations than that. */
+static bool call_fails_at(struct world *w, const struct upstream_request *req, size_t allocation)
+{
+    probe_again(w);
+    probe_start(&w->probe, req);
+    left = allocation;
+    world_run(w);
+    bool failed = left == SIZE_MAX;
+    left = SIZE_MAX;
+    require(w->probe.dones == 1);
+    require(w->probe.result == UPSTREAM_DONE || is_without_memory(&w->probe));
+    return failed;
+}
+
+/* In a process of its own. Its exit status. */
+static int without_memory(size_t allocation, bool reused)
+{
+    struct answer answers[] = {
+        {.bytes = SPAN("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nA: b\r\n\r\nok")}};
+    struct world *w = world_open(NULL);
+    void *held = w;
+    struct upstream_request req = simple_get(w);
+    scripted_script(&w->server, answers, 1);
+    if (reused) {
+        call_is_answered(w, &req);
+    }
+    bool failed = call_fails_at(w, &req, allocation);
+    call_is_answered(w, &req);
+    int accepted = w->server.accepted;
+    call_is_answered(w, &req);
+    require(w->server.accepted == accepted); /* its connections are reused */
+    world_teardown(&held);
+    return failed ? 0 : ENOUGH;
+}
+
+static void run_child(int said, size_t allocation, bool reused)
+{
+    struct rlimit none = {0, 0};
+    setrlimit(RLIMIT_CORE, &none);
+    signal(SIGABRT, SIG_DFL);
+    dup2(said, STDERR_FILENO);
+    _exit(without_memory(allocation, reused));
+}
+
+static int run_without_memory(size_t allocation, bool reused)
+{
+    char text[4096];
+    int said[2], status = 0;
+    size_t len = 0;
+    assert_int_equal(pipe(said), 0);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        run_child(said[1], allocation, reused);
+    }
+    close(said[1]);
+    for (ssize_t n = 1; n > 0 && len + 1 < sizeof text; len += n > 0 ? (size_t)n : 0) {
+        n = read(said[0], text + len, sizeof text - 1 - len);
+    }
+    text[len] = '\0';
+    close(said[0]);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    bool small = strstr(text, "memory for a small allocation") != NULL;
+    if (!WIFEXITED(status) && !(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT && small)) {
+        fail_msg("allocation %zu, reused %d: status %x, %s", allocation, reused, status, text);
+    }
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 0;
+}
+
+static void test_calls(bool reused)
+{
+    size_t allocation = 0;
+    int status = 0;
+    while (status != ENOUGH) {
+        assert_in_range(status, 0, 0);
+        assert_in_range(allocation, 0, 400);
+        status = run_without_memory(allocation++, reused);
+    }
+    assert_in_range(allocation, 20, 400);
+}
+
+static void a_call_without_memory_blames_no_server(void **state)
+{
+    (void)state;
+    test_calls(false);
+    test_calls(true);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_call_without_memory_blames_no_server),
+    };
+    curl_global_init_mem(CURL_GLOBAL_DEFAULT, scarce_malloc, free, scarce_realloc, scarce_strdup,
+                         scarce_calloc);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
