@@ -535,7 +535,11 @@ mutant(R, "a date in the past is now", THROTTLE, "return left < 0 ? 0 : left > T
 mutant(R, "a day that does not exist is no date", THROTTLE, "when.tm_mday != day ||", "when.tm_mday > 31 ||", FAIL)
 mutant(R, "a flight without memory borrows nothing", "sidecar/path/flight/spec.c", "bare.target = bare.body = bare.material = bare.model = bare.scope = SPAN_NONE;", "",
        ("scenario.test_flight",))
-mutant(R, "not after a status about something else", CALL_RESULT, "return status != 401 && status != 403 &&", "return status != 403 &&", REFUSED)
+mutant(R, "not after a status about something else", CALL_RESULT, "others[] = {401, 403,", "others[] = {403,", REFUSED)
+mutant(R, "not after a gateway's timeout", CALL_RESULT, "503, 504, 522, 524, 529};", "503};", REFUSED)
+mutant(R, "a stream that is read forgets those that were not", REFUSAL, "read ? 0 : m->unread_streams + 1;", "m->unread_streams + (read ? 0 : 1);", REFUSED)
+mutant(R, "a stream that is not read costs itself", REFUSAL, "if (m->unread_streams >= UNREAD_STREAMS) {", "if (m == NULL) {", REFUSED)
+mutant(R, "a page says nothing of streams", CALL_RESULT, " && !failure_is_page(f);", ";", REFUSED)
 mutant(R, "no second call once a token has come", CALL_RESULT, "may_ask_again(f, a->error_status) && !a->first_token_seen", "may_ask_again(f, a->error_status)", REFUSED)
 mutant(R, "no second call for half an event", "sidecar/path/dialect/assemble.c", "return a->first_token_seen || event;", "return a->first_token_seen || (event && a == NULL);", REFUSED)
 mutant(R, "once more after a cut", CALL_RESULT, "!f->answer_begun && may_ask_again(f, 0)) {", "f->answer_begun && may_ask_again(f, 0)) {", REFUSED)
@@ -783,6 +787,10 @@ mutant(R, "content that is no text is odd", ASSEMBLE_C,
 mutant(R, "U+0000 is odd", ASSEMBLE_C, "a->odd = a->odd || !full;", "(void)full;", ASSEMBLE_T)
 mutant(R, "what is cut off is incomplete", ASSEMBLE_C, "if (!transport_whole || (cut && !ended)) {",
        "if (!transport_whole) {", ASSEMBLE_T)
+mutant(R, "a body that only the close ends needs its end mark", CALL, "return report->close_delimited ? ASSEMBLED_INCOMPLETE", "return report == NULL ? ASSEMBLED_INCOMPLETE", FLIGHT_T)
+mutant(R, "text without an end mark is no whole answer", CALL_RESULT, "return has_json_shape(policy) &&\n           answer_validate", "return has_json_shape(policy) || answer_validate", FLIGHT_T)
+mutant(R, "an end without a message is an end", EVENTS_C, "if (!chat && !nothing && (message", "if (!chat && (message", ASSEMBLE_T)
+mutant(R, "a part that is thinking is no text", ASSEMBLE_C, "assemble_string(a, &a->answer.thinking, thinking);", "assemble_string(a, &a->answer.content, thinking);", ASSEMBLE_T)
 mutant(R, "a finish reason ends an answer", ASSEMBLE_C, "bool ended = a->ended || a->finish_seen;",
        "bool ended = a->ended;", ASSEMBLE_T)
 mutant(R, "text behind a finish reason takes it back", EVENTS_C, "a->finish_seen = false;", "(void)before;", ASSEMBLE_T)

@@ -341,7 +341,6 @@ static void what_breaks_off_is_no_answer_and_is_not_asked_again(void **state)
     static const struct {
         const char *type, *body;
     } rows[] = {
-        {"text/event-stream", TITLE("")},
         {"text/event-stream", "data: {\"choices\":[{\"delta\":{\"conte"},
         {"application/json", "{\"choices\":[{\"message\":{\"content\":\"{"},
         {"application/json", ""},
@@ -359,6 +358,45 @@ static void what_breaks_off_is_no_answer_and_is_not_asked_again(void **state)
         assert_int_equal(world_figures(w)->upstreams[0]->failed, 1);
         world_end(w);
     }
+}
+
+/* Without an end mark an answer has all of itself where it has the kind's form and the transport is
+ * whole. */
+static void an_answer_in_its_form_needs_no_end_mark(void **state)
+{
+    (void)state;
+    for (int closed = 0; closed < 2; closed++) {
+        struct world *w = world_begin(NULL);
+        struct client *a = client_open(w);
+        ask(a, "How are you?");
+        struct upstream_call *call = model_call(w, 0);
+        model_head(call, 200, "text/event-stream");
+        model_data(call, TITLE(""));
+        (closed ? model_close : model_end)(call);
+        world_pass(w, 0);
+        assert_has(client_reply(a), closed ? "upstream_broke" : "stored");
+        assert_int_equal(model_calls(w), 1);
+        assert_int_equal(world_figures(w)->upstreams[0]->failed, closed);
+        world_end(w);
+    }
+}
+
+#define HALF "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"{\"}}]}\n\n"
+
+static void without_its_form_it_is_asked_for_as_the_client_wrote_it(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(NULL);
+    struct client *a = client_open(w);
+    ask(a, "How are you?");
+    answers(w, 200, "text/event-stream", HALF);
+    assert_int_equal(model_calls(w), 2);
+    assert_null(strstr(model_body(model_call(w, 1)), "\"stream\":true"));
+    answers(w, 200, "text/event-stream", HALF); /* it is what the client would have got */
+    assert_has(client_reply(a), "HTTP/1.1 200 ");
+    assert_has(client_reply(a), HALF);
+    assert_int_equal(title(w)->not_stored, 1);
+    world_end(w);
 }
 
 static void a_finish_reason_and_an_end_make_an_answer_whole(void **state)
@@ -681,6 +719,8 @@ int main(void)
         cmocka_unit_test(an_error_of_the_server_passes_through_untouched),
         cmocka_unit_test(an_error_inside_a_good_stream_becomes_a_status),
         cmocka_unit_test(what_breaks_off_is_no_answer_and_is_not_asked_again),
+        cmocka_unit_test(an_answer_in_its_form_needs_no_end_mark),
+        cmocka_unit_test(without_its_form_it_is_asked_for_as_the_client_wrote_it),
         cmocka_unit_test(a_finish_reason_and_an_end_make_an_answer_whole),
         cmocka_unit_test(silence_after_the_finish_reason_is_the_end),
         cmocka_unit_test(an_answer_of_any_good_status_is_put_together),

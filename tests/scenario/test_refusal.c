@@ -146,8 +146,8 @@ static size_t settle(struct world *w, struct strict *s)
 
 static void once_more_as_written_whatever_the_error(void **state)
 {
-    static const int statuses[] = {400, 402, 404, 405, 406, 409, 413, 415, 418, 422,
-                                   424, 451, 500, 501, 502, 504, 507, 520, 599};
+    static const int statuses[] = {400, 402, 404, 405, 406, 409, 413, 415, 418,
+                                   422, 424, 451, 500, 501, 502, 507, 520, 599};
     (void)state;
     for (size_t i = 0; i < sizeof statuses / sizeof statuses[0]; i++) {
         for (int form = 0; form < 3; form++) {
@@ -168,7 +168,7 @@ static void once_more_as_written_whatever_the_error(void **state)
 
 static void not_where_the_error_is_about_something_else(void **state)
 {
-    static const int statuses[] = {401, 403, 408, 429, 503};
+    static const int statuses[] = {401, 403, 408, 429, 503, 504, 522, 524, 529};
     (void)state;
     for (size_t i = 0; i < sizeof statuses / sizeof statuses[0]; i++) {
         for (int form = 0; form < 3; form++) {
@@ -263,6 +263,58 @@ static void what_is_no_refusal_teaches_nothing(void **state)
         assert_int_equal(seen(w).count, 0);
         world_end(w);
     }
+}
+
+/* One title of a server whose streams cannot be read, and whose plain answers can; returns its
+ * calls. */
+static size_t unread(struct world *w, const char *type, const char *body)
+{
+    struct client *c = client_open(w);
+    size_t before = model_calls(w);
+    static unsigned n;
+    char user[32];
+    snprintf(user, sizeof user, "Strange %u?", n++);
+    client_post(c, OPENAI, "", ask_title(user, "Fine."));
+    struct upstream_call *call = model_call(w, before);
+    if ((additions_in(model_body(call)) & ADDITION_STREAM) != 0) {
+        model_head(call, 200, type);
+        model_data(call, body);
+        model_end(call);
+        call = model_call(w, before + 1);
+    }
+    model_answer(call, "{\"title\": \"Good\"}");
+    assert_has(client_reply(c), "HTTP/1.1 200 ");
+    client_close(c);
+    world_pass(w, 0);
+    return model_calls(w) - before;
+}
+
+static const char strange[] = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":7}}]}\n\n";
+static const char unmarked[] =
+    "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Sure: \"}}]}\n\n";
+
+/* Each task would be asked twice for as long as the server runs. */
+static void a_stream_that_cannot_be_read_twice_in_a_row_is_left_out(void **state)
+{
+    static const char *const bodies[] = {strange, unmarked};
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct world *w = world_begin(all);
+        assert_int_equal(unread(w, "text/event-stream", bodies[i]), 2);
+        every(w); /* one that is read */
+        assert_int_equal(unread(w, "text/event-stream", bodies[i]), 2);
+        assert_int_equal(seen(w).count, 0);
+        assert_int_equal(unread(w, "text/event-stream", bodies[i]), 2);
+        assert_string_equal(seen(w).text, "default m stream proven,");
+        assert_int_equal(unread(w, "text/event-stream", bodies[i]), 1);
+        world_end(w);
+    }
+    struct world *w = world_begin(all);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(unread(w, "text/html", "<html>busy</html>"), 2);
+    }
+    assert_int_equal(seen(w).count, 0);
+    world_end(w);
 }
 
 /* Each addition refused alone costs that addition only, whether the error names it or not. */
@@ -527,6 +579,7 @@ int main(void)
         cmocka_unit_test(once_more_as_written_whatever_the_error),
         cmocka_unit_test(not_where_the_error_is_about_something_else),
         cmocka_unit_test(what_is_no_refusal_teaches_nothing),
+        cmocka_unit_test(a_stream_that_cannot_be_read_twice_in_a_row_is_left_out),
         cmocka_unit_test(a_refused_addition_costs_that_one_only),
         cmocka_unit_test(a_refused_schema_is_the_first_suspect),
         cmocka_unit_test(any_set_is_found_out),

@@ -50,6 +50,44 @@ void assemble_string(struct assembler *a, struct buf *to, const struct json_node
     }
 }
 
+/* {"type": "text", "text": T}, or without its type. */
+static void text_part(struct assembler *a, struct buf *to, const struct json_node *part)
+{
+    const struct json_node *type = json_get(part, SPAN("type"));
+    const struct json_node *text = json_get(part, SPAN("text"));
+    bool known =
+        type == NULL || json_is_text(type, SPAN("text")) || json_is_text(type, SPAN("output_text"));
+    if (known && json_is(text, JSON_STRING)) {
+        assemble_string(a, to, text);
+    } else {
+        a->odd = true;
+    }
+}
+
+/* {"type": "thinking", "thinking": T}, or a list of text parts as T: Mistral's. */
+static void thinking_part(struct assembler *a, const struct json_node *thinking)
+{
+    if (json_is(thinking, JSON_STRING)) {
+        assemble_string(a, &a->answer.thinking, thinking);
+    } else if (json_is(thinking, JSON_ARRAY)) {
+        JSON_EACH(part, thinking)
+        {
+            text_part(a, &a->answer.thinking, part);
+        }
+    } else {
+        a->odd = true;
+    }
+}
+
+static void read_part(struct assembler *a, struct buf *to, const struct json_node *part)
+{
+    if (json_is_text(json_get(part, SPAN("type")), SPAN("thinking"))) {
+        thinking_part(a, json_get(part, SPAN("thinking")));
+    } else {
+        text_part(a, to, part);
+    }
+}
+
 void assemble_text(struct assembler *a, struct buf *to, const struct json_node *text)
 {
     if (json_is(text, JSON_STRING)) {
@@ -57,14 +95,7 @@ void assemble_text(struct assembler *a, struct buf *to, const struct json_node *
     } else if (json_is(text, JSON_ARRAY)) {
         JSON_EACH(part, text)
         {
-            const struct json_node *type = json_get(part, SPAN("type"));
-            const struct json_node *piece = json_get(part, SPAN("text"));
-            if ((type != NULL && !json_is_text(type, SPAN("text"))) ||
-                !json_is(piece, JSON_STRING)) {
-                a->odd = true;
-                return;
-            }
-            assemble_string(a, to, piece);
+            read_part(a, to, part);
         }
     } else if (text != NULL && text->type != JSON_NULL) {
         a->odd = true;
@@ -343,7 +374,8 @@ static bool take_rest(struct assembler *a)
         said = data ? behind(rest, 5) : error ? behind(rest, 6) : SPAN_NONE;
     }
     bool mark = said.len < 6 && span_starts(SPAN("[DONE]"), said);
-    if (said.len > 0 && (mark || json_extent(said, JSON_LOOSE, &looked) == JSON_CUT)) {
+    bool name = a->format == FORMAT_SSE && rest.len > 0 && span_starts(SPAN("data:"), rest);
+    if (name || (said.len > 0 && (mark || json_extent(said, JSON_LOOSE, &looked) == JSON_CUT))) {
         return true;
     }
     if (a->format == FORMAT_JSON) {
@@ -380,5 +412,7 @@ enum assembled assembler_finish(struct assembler *a, bool transport_whole)
     if (a->format == FORMAT_ODD || a->format == FORMAT_SNIFF || a->odd) {
         return ASSEMBLED_ODD;
     }
-    return ended ? ASSEMBLED_WHOLE : ASSEMBLED_INCOMPLETE;
+    return ended                 ? ASSEMBLED_WHOLE
+           : a->first_token_seen ? ASSEMBLED_UNMARKED
+                                 : ASSEMBLED_INCOMPLETE;
 }

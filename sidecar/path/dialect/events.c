@@ -129,6 +129,9 @@ static void take_choice(struct assembler *a, const struct json_node *choice, boo
         return;
     }
     take_message(a, message);
+    if (message == NULL) { /* some servers stream a chat as they would a completion */
+        assemble_text(a, &a->answer.content, json_get(choice, SPAN("text")));
+    }
     if (a->answer.content.len + a->answer.thinking.len > before) {
         a->finish_seen = false; /* it was not the end */
     }
@@ -203,7 +206,10 @@ void ollama_event(struct assembler *a, const struct json_node *root)
         return;
     }
     bool chat = json_is(message, JSON_OBJECT);
-    if (!chat && (message != NULL || response == NULL)) {
+    bool done = json_is(json_get(root, SPAN("done")), JSON_TRUE);
+    bool nothing =
+        message == NULL && response == NULL && done; /* the end, as old servers send it */
+    if (!chat && !nothing && (message != NULL || response == NULL)) {
         a->odd = true;
         return;
     }
@@ -211,7 +217,7 @@ void ollama_event(struct assembler *a, const struct json_node *root)
     a->odd = a->odd || a->calls;
     assemble_text(a, &a->answer.content, chat ? json_get(message, SPAN("content")) : response);
     assemble_text(a, &a->answer.thinking, json_get(chat ? message : root, SPAN("thinking")));
-    if (json_is(json_get(root, SPAN("done")), JSON_TRUE)) {
+    if (done) {
         a->ended = true;
         take_finish(a, json_get(root, SPAN("done_reason")));
         take_ollama_figures(&a->answer, root);

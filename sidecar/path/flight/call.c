@@ -238,13 +238,22 @@ static bool on_data(void *ctx, struct span piece)
     return true;
 }
 
+/* Of an answer without an end mark: where only the close ended it, it may be cut; else what has the
+ * kind's form lacks nothing. */
+static enum assembled without_mark(const struct flight *f, const struct upstream_report *report)
+{
+    return report->close_delimited ? ASSEMBLED_INCOMPLETE
+           : call_has_form(f)      ? ASSEMBLED_WHOLE
+                                   : ASSEMBLED_UNMARKED;
+}
+
 /* Why an answer is no whole one though its transport ended well; NULL: it is. */
 static const char *why_broken(const struct upstream_report *report, enum assembled how)
 {
     if (how == ASSEMBLED_TOO_LARGE) {
         return "the answer is larger than lull holds";
     }
-    if (how != ASSEMBLED_INCOMPLETE) {
+    if (how != ASSEMBLED_INCOMPLETE && how != ASSEMBLED_UNMARKED) {
         return NULL;
     }
     return report->close_delimited ? "the connection was closed before the end of the answer"
@@ -260,6 +269,7 @@ static enum flight_event over(struct flight *f, const struct upstream_report *re
     bool reached = report->result != UPSTREAM_UNREACHABLE;
     f->answer_begun = f->assembling && assembler_begun(&f->assembler);
     enum assembled how = f->assembling ? assembler_finish(&f->assembler, whole) : ASSEMBLED_WHOLE;
+    how = how == ASSEMBLED_UNMARKED ? without_mark(f, report) : how;
     const char *broke = whole ? why_broken(report, how) : report->why;
     if (!report->no_memory) {
         server_note_reached(server, reached, report->why);

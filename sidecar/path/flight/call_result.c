@@ -16,10 +16,17 @@ enum flight_event call_fail(struct flight *f, enum http_error error, const char 
     return failure_next(f, f->status != 0);
 }
 
-/* Statuses that say nothing about what was asked: who asks, or when. */
+/* Statuses that say nothing about what was asked: who asks, or when. 504, 522 and 524 are proxies'
+ * whose patience has ended, maybe amid the answer: asked again, the server would make it twice. 529
+ * is "overloaded". */
 static bool is_about_request(int status)
 {
-    return status != 401 && status != 403 && status != 408 && status != 429 && status != 503;
+    static const int others[] = {401, 403, 408, 429, 503, 504, 522, 524, 529};
+    size_t i = 0;
+    while (i < sizeof others / sizeof others[0] && others[i] != status) {
+        i++;
+    }
+    return i == sizeof others / sizeof others[0];
 }
 
 /* Whether the call asks otherwise than the client wrote. */
@@ -45,6 +52,14 @@ static enum flight_event ask_again(struct flight *f, bool broken)
         f->again = true;
     }
     return FLIGHT_EVENT_ASKED_AGAIN;
+}
+
+/* Once more, after an answer that cannot be read as one, or does not say that it is whole. Where that
+ * comes of the stream, and again and again, the stream is left out (use_answer). */
+static enum flight_event ask_again_unread(struct flight *f)
+{
+    f->unread = !f->is_behind && (f->asked.sent & ADDITION_STREAM) != 0 && !failure_is_page(f);
+    return ask_again(f, false);
 }
 
 /* Once more, after a refusal by status. */
@@ -117,6 +132,18 @@ static enum flight_event pass_error(struct flight *f)
     return failure_next(f, true);
 }
 
+static bool has_json_shape(const struct kind_policy *policy)
+{
+    return policy->shape != KIND_SHAPE_TEXT && policy->shape != KIND_SHAPE_EMOJI;
+}
+
+bool call_has_form(const struct flight *f)
+{
+    const struct kind_policy *policy = flight_policy(f);
+    return has_json_shape(policy) &&
+           answer_validate(&f->assembler.answer, policy, f->spec.kind) == ANSWER_GOOD;
+}
+
 /* Whether the answer has the kind's form, or can be brought into it; otherwise it is asked for once
  * more, by the kind's schema. */
 static bool is_fit(struct flight *f, struct flight_end *end)
@@ -129,8 +156,7 @@ static bool is_fit(struct flight *f, struct flight_end *end)
         end->verdict = answer_validate(a, policy, f->spec.kind);
     }
     bool fit = end->verdict != ANSWER_BAD;
-    bool json = policy->shape != KIND_SHAPE_TEXT && policy->shape != KIND_SHAPE_EMOJI &&
-                policy->shape_member[0] != '\0';
+    bool json = has_json_shape(policy) && policy->shape_member[0] != '\0';
     if (fit || f->shape_retried) {
         pace->shape_lost = fit ? 0 : pace->shape_lost + 1;
         return true;
@@ -183,6 +209,9 @@ static enum flight_event use_answer(struct flight *f)
     } else {
         refusal_answered(flight_model(f), f->wire, &f->asked, f->trial, now);
     }
+    if (f->unread || (f->asked.sent & ADDITION_STREAM) != 0) {
+        refusal_stream_read(flight_model(f), f->wire, !f->unread, now);
+    }
     if (!f->spec.untracked) {
         figure_times_add(&flight_server(f)->figures->latency, now, end->took);
     }
@@ -205,7 +234,13 @@ static enum flight_event after_assembled(struct flight *f, enum assembled how, c
     case ASSEMBLED_ERROR:
         return pass_error(f);
     case ASSEMBLED_ODD:
-        return f->has_first ? call_use_first(f) : is_changed(f) ? ask_again(f, false) : pass_raw(f);
+        return f->has_first ? call_use_first(f) : is_changed(f) ? ask_again_unread(f) : pass_raw(f);
+    case ASSEMBLED_UNMARKED:
+        if (may_ask_again(f, 0)) {
+            return ask_again_unread(f);
+        }
+        return f->asked.sent == 0 && !f->has_first ? pass_raw(f)
+                                                   : call_fail(f, HTTP_ERROR_UPSTREAM_BROKE, broke);
     case ASSEMBLED_INCOMPLETE:
         if (f->assembler.any && !f->answer_begun && may_ask_again(f, 0)) {
             return ask_again(f, false);

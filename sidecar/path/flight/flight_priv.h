@@ -123,6 +123,7 @@ struct flight {
     unsigned trial;         /* the addition that comes back with it; see refusal.c */
     struct refused refused; /* what a call of this flight had that was refused before */
     bool again;             /* it is the second one, as the client wrote it */
+    bool unread;            /* after a stream that could not be read as an answer */
     enum endpoint wire;     /* that it asks for */
     struct buf crossed;     /* the body in the words of `wire` */
     struct buf behind;      /* the body behind the conversation */
@@ -323,6 +324,8 @@ enum flight_event call_result(struct flight *f, enum assembled how, const char *
 enum flight_event call_broken(struct flight *f, const struct upstream_report *report);
 /* The call has failed for that reason, a constant or the report's: its time is wasted. */
 enum flight_event call_fail(struct flight *f, enum http_error error, const char *why);
+/* Whether what was assembled has the kind's JSON form as it is. */
+bool call_has_form(const struct flight *f);
 /* The second try failed: the first answer becomes f->end. */
 enum flight_event call_use_first(struct flight *f);
 

@@ -43,6 +43,7 @@
 
 static const usec_t REMEMBERED = 3600 * USEC_PER_S;
 static const usec_t DOUBTED = 300 * USEC_PER_S; /* after a 5xx */
+enum { UNREAD_STREAMS = 2 };
 
 struct refusal {
     unsigned suspects, culprits; /* both are left out */
@@ -93,6 +94,7 @@ void refusals_free(struct server_model *m)
         free(m->refusals[i]);
         m->refusals[i] = NULL;
     }
+    m->unread_streams = 0;
 }
 
 /* ---- leaving out ---- */
@@ -218,6 +220,15 @@ void refusal_certain(struct server_model *m, enum endpoint endpoint, enum additi
     struct refusal *r = find_or_make(m, endpoint, now);
     r->doubtful = status >= 500 && status != 501;
     convict(r, (unsigned)one, now);
+}
+
+void refusal_stream_read(struct server_model *m, enum endpoint endpoint, bool read, mono_t now)
+{
+    m->unread_streams = read ? 0 : m->unread_streams + 1;
+    if (m->unread_streams >= UNREAD_STREAMS) {
+        m->unread_streams = 0;
+        refusal_certain(m, endpoint, ADDITION_STREAM, 0, now);
+    }
 }
 
 /* ---- for display ---- */

@@ -65,7 +65,13 @@ static void content_is_text(void **state)
         {ENDPOINT_CHAT, &SSE, DELTA("\"a\"") DELTA("null") DELTA("\"b\"") STOP DONE, 0, "ab"},
         {ENDPOINT_CHAT, &SSE, DELTA("[{\"type\":\"text\",\"text\":\"a\"},{\"text\":\"b\"}]") STOP,
          0, "ab"},
+        {ENDPOINT_CHAT, &SSE, DELTA("[{\"type\":\"output_text\",\"text\":\"a\"}]") STOP, 0, "a"},
         {ENDPOINT_CHAT, &SSE, DELTA("[]") DELTA("\"a\"") STOP, 0, "a"},
+        {ENDPOINT_CHAT, &SSE,
+         "data: {\"choices\":[{\"text\":\"a\"}]}\n\ndata: "
+         "{\"choices\":[{\"text\":\"b\"}]}\n\n" STOP,
+         0, "ab"},
+        {ENDPOINT_CHAT, &SSE, "data: {\"choices\":[{\"text\":7}]}\n\n" STOP, ASSEMBLED_ODD, 0},
         {ENDPOINT_CHAT, &SSE, "data: " WHOLE("\"a\"") "\n\n" DONE, 0, "a"},
         {ENDPOINT_CHAT, &SSE, DELTA("\"a\"") "data: " WHOLE("\"a\"") "\n\n" DONE, 0, "a"},
         {ENDPOINT_OLLAMA_CHAT, &NDJSON, "\n" CHAT("\"a\""), 0, "a"},
@@ -164,16 +170,25 @@ static void an_answer_ends_with_a_mark_or_a_reason(void **state)
     static const struct row rows[] = {
         {ENDPOINT_CHAT, &SSE, DELTA("\"a\"") STOP, 0, "a"},
         {ENDPOINT_CHAT, &SSE, DELTA("\"a\"") DONE, 0, "a"},
-        {ENDPOINT_CHAT, &SSE, DELTA("\"a\""), ASSEMBLED_INCOMPLETE, 0},
-        {ENDPOINT_CHAT, &SSE, STOP DELTA("\"a\""), ASSEMBLED_INCOMPLETE, 0},
+        {ENDPOINT_CHAT, &SSE, DELTA("\"a\""), ASSEMBLED_UNMARKED, 0},
+        {ENDPOINT_CHAT, &SSE, STOP DELTA("\"a\""), ASSEMBLED_UNMARKED, 0},
+        {ENDPOINT_CHAT, &SSE, DELTA("\"\""), ASSEMBLED_INCOMPLETE, 0},
         {ENDPOINT_CHAT, &SSE,
          "data: {\"choices\":[{\"delta\":{\"content\":\"a\"},\"finish_reason\":\"null\"}]}\n\n",
-         ASSEMBLED_INCOMPLETE, 0},
+         ASSEMBLED_UNMARKED, 0},
         {ENDPOINT_CHAT, &SSE,
          "data: {\"choices\":[{\"delta\":{\"content\":\"a\"},\"finish_reason\":\"\"}]}\n\n",
-         ASSEMBLED_INCOMPLETE, 0},
+         ASSEMBLED_UNMARKED, 0},
         {ENDPOINT_CHAT, &SSE, DELTA("\"a\"") STOP "data: {\"choices\":[],\"usa", 0, "a"},
         {ENDPOINT_OLLAMA_CHAT, &NDJSON, CHAT("\"a\""), 0, "a"},
+        {ENDPOINT_OLLAMA_CHAT, &NDJSON, "{\"message\":{\"content\":\"a\"}}\n{\"done\":true}\n", 0,
+         "a"},
+        {ENDPOINT_OLLAMA_CHAT, &NDJSON,
+         "{\"message\":{\"content\":\"a\"}}\n{\"message\":null,\"done\":true}\n", 0, "a"},
+        {ENDPOINT_OLLAMA_CHAT, &NDJSON, "{\"message\":{\"content\":\"a\"}}\n{\"done\":false}\n",
+         ASSEMBLED_ODD, 0},
+        {ENDPOINT_OLLAMA_CHAT, &NDJSON, "{\"message\":\"a\",\"done\":true}\n", ASSEMBLED_ODD, 0},
+        {ENDPOINT_OLLAMA_CHAT, &JSON, "{\"message\":{\"content\":\"a\"}}", ASSEMBLED_UNMARKED, 0},
         /* cut */
         {ENDPOINT_CHAT, &SSE, DELTA("\"a\"") "data: {\"choices\":[{\"del", ASSEMBLED_INCOMPLETE, 0},
         {ENDPOINT_CHAT, &SSE, DELTA("\"a\"") "data: [DON", ASSEMBLED_INCOMPLETE, 0},
@@ -237,6 +252,39 @@ static void servers_say_errors_in_many_ways(void **state)
         if (got != want || a.error_status != rows[i].status) {
             fail_msg("%s: %d, status %d", rows[i].body, (int)got, a.error_status);
         }
+        assembler_free(&a);
+    }
+}
+
+/* Mistral's models that think give a list of parts, streamed or not. */
+static void parts_that_are_thinking_are_no_text(void **state)
+{
+    static const char *const lists[] = {
+        "[{\"type\":\"thinking\",\"thinking\":\"hm\"},{\"type\":\"text\",\"text\":\"a\"}]",
+        "[{\"type\":\"thinking\",\"thinking\":[{\"type\":\"text\",\"text\":\"h\"},{\"text\":\"m\"}]"
+        "},"
+        "{\"text\":\"a\"}]"};
+    static const char *const odd[] = {"[{\"type\":\"thinking\",\"thinking\":{\"text\":\"hm\"}}]",
+                                      "[{\"type\":\"thinking\",\"thinking\":[\"hm\"]}]",
+                                      "[{\"type\":\"thinking\"}]"};
+    (void)state;
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
+        for (int streamed = 0; streamed < 2; streamed++) {
+            char body[512];
+            struct assembler a;
+            snprintf(body, sizeof body, streamed ? DELTA("%s") STOP : WHOLE("%s"), lists[i]);
+            assert_int_equal(assemble(&a, ENDPOINT_CHAT, streamed ? SSE : JSON, span_of(body), 7),
+                             ASSEMBLED_WHOLE);
+            assert_true(span_eq(buf_span(&a.answer.content), SPAN("a")));
+            assert_true(span_eq(buf_span(&a.answer.thinking), SPAN("hm")));
+            assembler_free(&a);
+        }
+    }
+    for (size_t i = 0; i < sizeof odd / sizeof odd[0]; i++) {
+        char body[512];
+        struct assembler a;
+        snprintf(body, sizeof body, DELTA("%s") STOP, odd[i]);
+        assert_int_equal(assemble(&a, ENDPOINT_CHAT, SSE, span_of(body), 7), ASSEMBLED_ODD);
         assembler_free(&a);
     }
 }
@@ -471,6 +519,7 @@ int main(void)
         cmocka_unit_test(a_charset_that_is_not_utf_8_is_the_clients),
         cmocka_unit_test(an_answer_ends_with_a_mark_or_a_reason),
         cmocka_unit_test(servers_say_errors_in_many_ways),
+        cmocka_unit_test(parts_that_are_thinking_are_no_text),
         cmocka_unit_test(finish_reasons_are_distinguished),
         cmocka_unit_test(the_end_is_known_before_the_transport_ends),
         cmocka_unit_test(figures_are_taken_within_bounds),

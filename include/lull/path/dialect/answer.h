@@ -43,10 +43,11 @@ MUST_CHECK enum err answer_decode(struct span bytes, struct answer *out);
 
 /* What came from the server. */
 enum assembled {
-    ASSEMBLED_WHOLE, /* complete: end mark of the protocol (or a whole JSON object), or a finish
+    ASSEMBLED_WHOLE,    /* complete: end mark of the protocol (or a whole JSON object), or a finish
                         reason, seen */
-    ASSEMBLED_INCOMPLETE, /* the transport ended without them, or inside of a line or an object; or
-                             there was no body */
+    ASSEMBLED_UNMARKED, /* text, and the transport ended without them behind a whole line */
+    ASSEMBLED_INCOMPLETE, /* the transport broke, or ended inside of a line or an object; or there was
+                             no text */
     ASSEMBLED_ERROR,      /* an error object: inside a stream of status 200, or as the body */
     ASSEMBLED_ODD,        /* whole, but is not one plain answer: tool calls, several
                              choices, content that is no text, not JSON, unknown form */

@@ -33,6 +33,10 @@ void refusal_answered(struct server_model *m, enum endpoint endpoint, const stru
 void refusal_certain(struct server_model *m, enum endpoint endpoint, enum addition one, int status,
                      mono_t now);
 
+/* A streamed answer could be read; or it could not, and the same request was answered as the client
+ * wrote it. The second time in a row that it could not, `stream` is left out. */
+void refusal_stream_read(struct server_model *m, enum endpoint endpoint, bool read, mono_t now);
+
 /* An addition that tasks are sent without. proven: else it is only suspected. Texts are valid
  * during the call. */
 struct refusal_view {

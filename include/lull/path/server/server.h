@@ -75,9 +75,10 @@ struct server_model {
     struct hash_key key;
     char name[SERVER_MODEL_NAME_MAX]; /* cut; "": only its key is known */
     mono_t used;
-    mono_t answered;    /* last gave a first byte; zero: never */
-    struct buf loads;   /* how the last chat had it loaded; see loads.h */
-    struct pace *paces; /* by kind, pace_count of them */
+    mono_t answered;         /* last gave a first byte; zero: never */
+    struct buf loads;        /* how the last chat had it loaded; see loads.h */
+    unsigned unread_streams; /* in a row; see refusal_stream_read() */
+    struct pace *paces;      /* by kind, pace_count of them */
     size_t pace_count;
     struct prefix *prefix;                      /* NULL: nothing is learnt; see prefix.h */
     struct refusal *refusals[SERVER_ENDPOINTS]; /* NULL: nothing is refused there */
