@@ -17,6 +17,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+static const usec_t DRAIN_NEW = USEC_PER_S;
+
 static void on_event(void *ctx, int events)
 {
     struct http_conn *c = ctx;
@@ -85,6 +87,19 @@ void conn_gone(struct http_conn *c)
 bool conn_idle(const struct http_conn *c)
 {
     return c->state == CONN_WAITING && c->in_len == 0 && c->out.len == 0;
+}
+
+void conn_drain(struct http_conn *c)
+{
+    usec_t most = c->server->limits.idle_timeout;
+    if (linger_has_unread(c)) {
+        return; /* it is about to be read */
+    }
+    if (c->used) {
+        conn_close(c);
+    } else {
+        conn_set_deadline(c, DEADLINE_IDLE, most < DRAIN_NEW ? most : DRAIN_NEW);
+    }
 }
 
 static void deadline_expired(struct http_conn *c)

@@ -130,6 +130,7 @@ struct http_conn {
     bool broken;      /* writing failed, or a chunk is malformed: acted on by receive_process() */
     bool close_after; /* no further request on this connection */
     bool processing;  /* inside receive_process() */
+    bool used;        /* has carried a request */
     bool is_unix, loopback; /* of its listener */
     bool urgent;            /* until the end of the reply */
     _Alignas(max_align_t) unsigned char memo[HTTP_CONN_MEMO];
@@ -175,6 +176,8 @@ struct http_conn {
 /* server.c */
 /* A listener is readable; ctx: the struct listener. */
 void server_accept(void *ctx, int events);
+/* Accepts what waits at the listener, at most so many. */
+void server_accept_some(struct listener *l, int most);
 void server_conn_closed(struct http_server *s);
 struct slot *server_slot(struct http_server *s); /* NULL: no memory */
 void server_slot_back(struct http_server *s, struct slot *slot);
@@ -193,12 +196,18 @@ void conn_gone(struct http_conn *c);
 void conn_set_deadline(struct http_conn *c, enum deadline what, usec_t after);
 void conn_update_watch(struct http_conn *c);
 bool conn_idle(const struct http_conn *c);
+/* The server drains: an idle connection is closed, unless a request on it is unread. One that is new
+ * gets a second for its first request, which its client is about to send. */
+void conn_drain(struct http_conn *c);
 /* All output is sent and none follows: closes, or lingers where closing would reset the connection. */
 void conn_finish_output(struct http_conn *c);
 
 /* listen.c */
 /* Closes and frees; removes the file of a Unix socket, where it still is the one that was made. */
 void listener_close(struct listener *l);
+/* The same where the server goes on: connections that the kernel has taken, and would reset now, are
+ * accepted first. */
+void listener_end(struct listener *l);
 
 /* receive.c */
 void receive_readable(struct http_conn *c);
@@ -211,6 +220,8 @@ void receive_own_request(struct http_conn *c);
 void receive_later(struct http_conn *c);
 
 /* linger.c */
+/* Whether the client has sent bytes that are not read. */
+bool linger_has_unread(const struct http_conn *c);
 /* Whether the client has sent, or may be sending, bytes that are not read. */
 bool linger_is_needed(const struct http_conn *c);
 void linger_begin(struct http_conn *c);

@@ -16,11 +16,16 @@ static const usec_t LINGER_SILENCE = 5 * USEC_PER_S;
 static const usec_t LINGER_DRAINING = 2 * USEC_PER_S;
 enum { LINGER_READ = 64 * 1024, LINGER_PER_SECOND = 128 * 1024 * 1024 };
 
-bool linger_is_needed(const struct http_conn *c)
+bool linger_has_unread(const struct http_conn *c)
 {
     int waiting = 0;
+    return ioctl(c->fd, FIONREAD, &waiting) == 0 && waiting > 0;
+}
+
+bool linger_is_needed(const struct http_conn *c)
+{
     bool behind = c->slot != NULL && c->in_len > c->body_at;
-    return !c->body_ended || behind || (ioctl(c->fd, FIONREAD, &waiting) == 0 && waiting > 0);
+    return !c->body_ended || behind || linger_has_unread(c);
 }
 
 static void linger_wait(struct http_conn *c)

@@ -89,6 +89,12 @@ void listener_close(struct listener *l)
     free(l);
 }
 
+void listener_end(struct listener *l)
+{
+    server_accept_some(l, BACKLOG);
+    listener_close(l);
+}
+
 static enum err refuse_address(char *why, size_t size, const char *address, int errnum)
 {
     snprintf(why, size, "cannot listen on %s: %s", address, strerror(errnum));
@@ -303,7 +309,7 @@ void http_server_unlisten(struct http_server *s, const char *address)
 {
     struct listener *l = find_listener(s, address);
     if (l != NULL) {
-        listener_close(l);
+        listener_end(l);
     }
 }
 

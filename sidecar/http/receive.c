@@ -60,6 +60,7 @@ static void begin_request(struct http_conn *c)
     struct http_server *s = c->server;
     const struct http_request *r = &c->slot->request;
     c->state = CONN_REQUEST;
+    c->used = true;
     c->data = NULL;
     c->mode = BODY_DISCARD;
     c->end_reported = false;
@@ -348,7 +349,7 @@ void receive_process(struct http_conn *c)
                 break;
             }
             if (c->server->draining && conn_idle(c)) {
-                conn_close(c);
+                conn_drain(c);
                 break;
             }
             more = c->slot != NULL && c->out.len < HIGH_WATER && requests < REQUESTS_PER_TURN &&

@@ -48,12 +48,10 @@ static void on_accept_retry(void *ctx)
     }
 }
 
-void server_accept(void *ctx, int events)
+void server_accept_some(struct listener *l, int most)
 {
-    struct listener *l = ctx;
     struct http_server *s = l->server;
-    (void)events;
-    for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
+    for (int i = 0; i < most; i++) {
         if (s->counts.open >= s->limits.max_connections) {
             stop_accepting(s, "max_connections is reached");
             loop_timer_stop(s->accept_timer); /* a connection that closes starts it again */
@@ -71,6 +69,12 @@ void server_accept(void *ctx, int events)
             return;
         }
     }
+}
+
+void server_accept(void *ctx, int events)
+{
+    (void)events;
+    server_accept_some(ctx, ACCEPTS_PER_TURN);
 }
 
 static void set_limits(struct http_server *s, const struct http_limits *limits)
@@ -184,20 +188,20 @@ void server_conn_closed(struct http_server *s)
 
 void http_server_drain(struct http_server *s, loop_fn done, void *ctx)
 {
+    list_each(node, &s->listeners)
+    {
+        listener_end(list_item(node, struct listener, node));
+    }
     s->draining = true;
     s->drained = done;
     s->drained_ctx = ctx;
     s->drained_work = (struct loop_deferred){.fn = report_drained, .ctx = s};
     loop_timer_stop(s->accept_timer);
-    list_each(node, &s->listeners)
-    {
-        listener_close(list_item(node, struct listener, node));
-    }
     list_each(conn_node, &s->conns)
     {
         struct http_conn *c = list_item(conn_node, struct http_conn, node);
         if (conn_idle(c)) {
-            conn_close(c);
+            conn_drain(c);
         } else if (c->state == CONN_LINGERING) {
             linger_drain(c);
         }

@@ -108,10 +108,10 @@ mutant(R, "no more tasks than slots", DECIDE, "return taken < job_slots(j, slots
 
 R = "2 preempt"
 mutant(R, "a chat aborts what runs", GATE, "preempt_for(g, f->to);\n    gate_changed(g);", "gate_changed(g);", YIELD)
-mutant(R, "it is queued again, not lost", ADVANCE, "if (f->detached) {\n        flight_drop(f, FLIGHT_EVENT_LEFT);",
-       "if (f != NULL) {\n        flight_drop(f, FLIGHT_EVENT_LEFT);", YIELD)
-mutant(R, "it is queued again, not answered", ADVANCE, "    flight_apply(f, FLIGHT_EVENT_PREEMPTED);\n    return true;",
-       "    flight_finish_empty(f, OUTCOME_SENT);\n    return false;",
+mutant(R, "it is queued again, not lost", ADVANCE, "bool wanted = !f->detached && !flight_is_idle(f);",
+       "bool wanted = false;", YIELD)
+mutant(R, "it is queued again, not answered", ADVANCE, "        flight_apply(f, FLIGHT_EVENT_PREEMPTED);\n    }",
+       "        flight_finish_empty(f, OUTCOME_SENT);\n        return false;\n    }",
        YIELD)
 mutant(R, "all its waiters are kept", ADVANCE,
        "    hold_back(f);\n    completion_release_all(f);",
@@ -953,7 +953,7 @@ mutant("replies", "a head alone leaves at the end of its turn", "sidecar/http/ou
 mutant("replies", "the rest of a head stays before the body", "sidecar/http/output.c", "    c->out_at += of_waiting;\n", "    c->out_at += sent;\n", REPLY_T)
 mutant("replies", "a reply without a body sends its head", "sidecar/http/response.c", "    output_send_waiting(c);\n    c->paused = false;", "    c->paused = false;", REPLY_T)
 mutant("replies", "a piece leaves with what follows", "sidecar/http/response.c", "if (!soon || !output_hold(c, parts, count)) {", "if (!output_hold(c, parts, 0) || soon || !soon) {", REPLY_T)
-mutant("replies", "what one read brings leaves in one call", "sidecar/path/relay/relay.c", "bool more = upstream_more_follows(r->call) ?", "bool more = upstream_more_follows(r->call) && r->over ?", ("unit.relay.test_relay",))
+mutant("replies", "what one read brings leaves in one call", "sidecar/path/relay/relay.c", "bool more = upstream_more_follows(r->call) ?", "bool more = upstream_more_follows(r->call) && r->conn == NULL ?", ("unit.relay.test_relay",))
 mutant("replies", "what waits does not stop the caller", "sidecar/http/response.c", "if (!c->out_waits && output_unsent(c) > c->server", "if (output_unsent(c) > c->server", REPLY_T)
 mutant("replies", "what waits stays little", "sidecar/http/output.c", "output_unsent(c) + len > HELD_MOST ||", "", REPLY_T)
 mutant("replies", "a piece without more leaves at once", TRANSFER, "call->follows = bytes.len - at > strlen(\"\\r\\n\");", "call->follows = bytes.len >= at;", REUSE)
@@ -1516,3 +1516,21 @@ mutant(R, "a file size limit is as a full disk", "sidecar/base/err.c", "    case
 mutant(R, "only a socket without a process is removed", LISTEN, "errnum == ECONNREFUSED || errnum == ENOENT ? 0", "errnum != EADDRINUSE && errnum != EAGAIN ? 0",
        ("integration.http",))
 mutant(R, "the socket of a successor stays", LISTEN, "st.st_dev == l->unix_dev && st.st_ino == l->unix_ino", "st.st_nlink > 0", ("integration.http",))
+
+# ---- two things in one turn of the loop ----
+
+R = "one turn"
+SAME_TURN = ("scenario.test_same_turn",)
+DRAINED = ("unit.http.test_drain",)
+mutant(R, "a task that tries and gives way lets another one try", "sidecar/path/flight/advance.c",
+       "    failure_forget_trial(f); /* there may be no call yet: it waits for a probe */\n", "", SAME_TURN)
+mutant(R, "a call that only followers kept is not queued again", "sidecar/path/flight/advance.c",
+       "bool wanted = !f->detached && !flight_is_idle(f);", "bool wanted = !f->detached;", SAME_TURN)
+mutant(R, "nor does it go on where none fits", "sidecar/path/flight/completion.c",
+       "    } else if (flight_is_idle(f)) {\n        flight_drop(f, FLIGHT_EVENT_LEFT); /* only", "    } else if (false) {\n        flight_drop(f, FLIGHT_EVENT_LEFT); /* only", SAME_TURN)
+mutant(R, "a relay is over before the next request begins", "sidecar/path/relay/relay.c",
+       "        own_error(r, report);\n    }\n    relay_report(r);", "        own_error(r, report);\n    }\n    loop_defer(r->loop, &r->work);", SAME_TURN)
+mutant(R, "a connection that was not accepted yet is served", LISTEN,
+       "    server_accept_some(l, BACKLOG);\n", "", DRAINED)
+mutant(R, "a drain answers the request that is unread", "sidecar/http/conn.c", "    if (linger_has_unread(c)) {", "    if (false) {", DRAINED)
+mutant(R, "a new connection may send its first request in a drain", "sidecar/http/conn.c", "    if (c->used) {\n        conn_close(c);", "    if (true) {\n        conn_close(c);", DRAINED)

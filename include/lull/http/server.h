@@ -88,13 +88,16 @@ MUST_CHECK enum err http_server_listen(struct http_server *s, const char *addres
                                        char *why, size_t why_size);
 /* Takes over a bound, listening descriptor (socket activation). */
 MUST_CHECK enum err http_server_adopt(struct http_server *s, int fd);
-/* Closes the listener of that address text, if there is one; its Unix socket file is removed. */
+/* Closes the listener of that address text, if there is one; its Unix socket file is removed. Clients
+ * that have connected by then are served. */
 void http_server_unlisten(struct http_server *s, const char *address);
 /* Actual "ip:port" or "unix:/path" of the i-th listener, NULL past the end. Valid until changed. */
 const char *http_server_address(const struct http_server *s, size_t i);
 
 /* Drain: stops listening, closes idle connections, and from now on every reply says Connection:
- * close. When no connection is left, done(ctx) is called from the loop (also if none was there). */
+ * close. A request that has arrived and was not read is answered, on a connection that was not
+ * accepted yet, too; on one that is new it may come within a second. When no connection is left,
+ * done(ctx) is called from the loop (also if none was there). */
 void http_server_drain(struct http_server *s, loop_fn done, void *ctx);
 /* Cuts what is left: on_gone for open requests, then close. Returns how many were cut. */
 size_t http_server_cut(struct http_server *s);

@@ -31,17 +31,20 @@ static void on_gate_open(void *ctx)
     flight_apply(f, event == FLIGHT_EVENT_NONE ? FLIGHT_EVENT_GATE_OPENED : event);
 }
 
-/* A chat has come. Followers are released; a call without waiters is not made again. */
+/* A chat has come. Followers are released; a call without waiters is not made again, nor one that only
+ * its followers kept going. */
 static bool on_preempt(void *ctx)
 {
     struct flight *f = ctx;
     flight_task_figures(f)->preempted++;
-    if (f->detached) {
-        flight_drop(f, FLIGHT_EVENT_LEFT);
-        return false;
+    if (!f->detached) {
+        flight_apply(f, FLIGHT_EVENT_PREEMPTED);
     }
-    flight_apply(f, FLIGHT_EVENT_PREEMPTED);
-    return true;
+    bool wanted = !f->detached && !flight_is_idle(f);
+    if (!wanted) {
+        flight_drop(f, FLIGHT_EVENT_LEFT);
+    }
+    return wanted;
 }
 
 void flight_make_ticket(struct flight *f)
@@ -90,6 +93,7 @@ static void begin_call(struct flight *f)
 static void preempt(struct flight *f)
 {
     call_abort(f);
+    failure_forget_trial(f); /* there may be no call yet: it waits for a probe */
     probe_leave(&f->probe);
     flight_enter(f, FLIGHT_EVENT_PREEMPTED);
     hold_back(f);

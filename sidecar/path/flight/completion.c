@@ -294,6 +294,8 @@ void completion_progress(struct flight *f)
     }
     if (released) {
         abandon(f);
+    } else if (flight_is_idle(f)) {
+        flight_drop(f, FLIGHT_EVENT_LEFT); /* only they kept it going */
     }
 }
 

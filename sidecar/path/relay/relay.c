@@ -5,8 +5,9 @@
  * does not read stops the reading of the upstream, an upstream that does not read stops the reading
  * of the client. So memory stays bounded.
  *
- * A relay ends in a callback of the upstream's side or of the client's. relay_finish() defers
- * on_done, and the freeing, to the end of the turn.
+ * A relay ends with its call, at once: the next request on the client's connection begins at the end of
+ * the turn, when what is known of this one is gone. Where the client leaves, or lull has no memory to
+ * begin, on_done is deferred to the end of the turn.
  *
  *   started ──head──▶ passing ──done──▶ over
  *      └─ no head: our own 502 ──────────▲
@@ -37,7 +38,6 @@ struct relay {
     enum relay_body body;
     char first, last; /* bytes of the answer that are not blank; 0: none */
     bool line_ended;  /* the last byte ends a line */
-    bool over;
     struct loop_deferred work;
 };
 
@@ -48,13 +48,6 @@ static void relay_report(void *arg)
     buf_free(&r->extra);
     buf_free(&r->key);
     free(r);
-}
-
-static void relay_finish(struct relay *r)
-{
-    r->over = true;
-    r->call = NULL;
-    loop_defer(r->loop, &r->work);
 }
 
 /* ---- the answer ---- */
@@ -184,7 +177,7 @@ static void on_done(void *ctx, const struct upstream_report *report)
     } else {
         own_error(r, report);
     }
-    relay_finish(r);
+    relay_report(r);
 }
 
 static const struct upstream_events events = {
@@ -234,6 +227,19 @@ static bool copy_texts(struct relay *r, const struct relay_options *o)
     return o->to->api_key[0] == '\0' || http_bearer(o->to->api_key, &r->key);
 }
 
+/* There was no memory to begin. */
+static void refuse(void *arg)
+{
+    struct relay *r = arg;
+    const struct upstream_report report = {
+        .result = UPSTREAM_BROKE, .why = "out of memory", .no_memory = true};
+    r->result.no_memory = true;
+    if (r->conn != NULL) {
+        own_error(r, &report);
+    }
+    relay_report(r);
+}
+
 struct relay *relay_start(struct loop *loop, struct upstream_pool *pool,
                           const struct relay_options *o)
 {
@@ -247,15 +253,12 @@ struct relay *relay_start(struct loop *loop, struct upstream_pool *pool,
     r->tap = o->tap;
     r->on_done = o->on_done;
     r->ctx = o->ctx;
-    r->work = (struct loop_deferred){.fn = relay_report, .ctx = r};
     if (!copy_texts(r, o)) {
-        struct upstream_report report = {
-            .result = UPSTREAM_BROKE, .why = "out of memory", .no_memory = true};
-        r->result.no_memory = true;
-        own_error(r, &report);
-        relay_finish(r);
+        r->work = (struct loop_deferred){.fn = refuse, .ctx = r};
+        loop_defer(loop, &r->work);
         return r;
     }
+    r->work = (struct loop_deferred){.fn = relay_report, .ctx = r};
     bool has_body = request->chunked || request->content_length >= 0;
     struct upstream_request out = {
         .to = o->to,
@@ -300,11 +303,11 @@ void relay_writable(struct relay *r)
 
 void relay_client_gone(struct relay *r)
 {
-    if (r->over) {
-        return;
-    }
     r->conn = NULL;
     r->result.client_gone = true;
-    upstream_abort(r->call);
-    relay_finish(r);
+    if (r->call != NULL) {
+        upstream_abort(r->call);
+        r->call = NULL;
+    }
+    loop_defer(r->loop, &r->work);
 }
