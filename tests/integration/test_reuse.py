@@ -107,6 +107,36 @@ class Late(LullTest):
                 for what in self.ASKED:
                     self.ask(client, what)
 
+    def test_a_whole_answer_that_comes_behind_the_request(self):
+        """It looks like the answer to that request. The one that was asked for follows, and goes to no other request."""
+        for unasked, status in ((WHOLE, 200), (WHOLE.replace(b"200 OK", b"503 Service Unavailable"), 503)):
+            for what in ("chat", "task") if status != 200 else ("task",):
+                with self.subTest(f"{status}, {what}"):
+                    up = self.upstream()
+                    up.when("*", echo)
+                    client = self.connect(self.lull(up))
+                    self.ask(client, "chat")
+                    gate = Gate()
+
+                    def rule(e, unasked=unasked, gate=gate):
+                        e.raw(unasked)
+                        e.hold(gate)
+                        echo(e)
+                    before = len(up.records)
+                    up.when(lambda e, what=what: e.kind == {"task": "title", "chat": "chat"}[what], rule, times=1)
+                    self.n += 1
+                    path, text = self.ASKED[what](self.n)
+                    r = client.post(path, text)
+                    self.assertEqual(r.status, 200 if status == 200 else 503, r)
+                    first = up.records[before]
+                    self.ask(client, "chat")
+                    gate.open()
+                    self.assertTrue(first.finished.wait(10))
+                    for other in ("chat", "task", "other"):
+                        self.ask(client, other)
+                    self.assertFalse([e for e in up.records[before + 1:] if e.connection is first.connection],
+                                     "the connection carried another request")
+
     def test_good_connections_are_reused(self):
         up = self.upstream()
         up.when("*", echo)

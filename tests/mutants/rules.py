@@ -883,6 +883,12 @@ mutant(R, "a head that the caller does not have is not reported", "sidecar/path/
        ".got_head = call->given,", ".got_head = h->final,", WIRED)
 mutant(R, "bytes behind a head end the connection", TRANSFER,
        "return !call->to->tls && call->head_came == call->head_used;", "return !call->to->tls;", REUSE)
+mutant(R, "an error ends its connection", TRANSFER, "return call->head.status < 400 && end_is_seen(call);", "return end_is_seen(call);", REUSE)
+mutant(R, "an answer that its caller distrusts ends the connection", SOCKETS, "if (sock != NULL && sock->idle) { /*", "if (sock == NULL) { /*", REUSE)
+mutant(R, "a connection that libcurl never waited for is watched", SOCKETS, "fd != CURL_SOCKET_BAD && sock_find(call->pool, fd) == NULL) {",
+       "fd != CURL_SOCKET_BAD && call == NULL) {", REUSE)
+mutant(R, "what does not fit a task ends its connection", CALL, "if (!f->fits) {", "if (f == NULL) {", ("scenario.test_flight",))
+mutant(R, "so does a wrong form", CALL_RESULT, "f->fits = end->verdict != ANSWER_BAD;", "f->fits = true;", ("scenario.test_flight",))
 mutant(R, "a 408 on an idle connection is of no request", TRANSFER, "call->head.status == 408 && call->reused",
        "call->head.status == 407 && call->reused", REUSE)
 mutant(R, "an address stays as long as its call", "sidecar/path/upstream/origin.c", "    row->url->uses++;\n    return row->url;", "    return row->url;", REUSE)

@@ -161,6 +161,11 @@ bool upstream_body_write(struct upstream_call *call, struct span piece)
     return !call->waits;
 }
 
+void upstream_distrust_answer(struct upstream_call *call)
+{
+    call->distrusted = true;
+}
+
 bool upstream_more_follows(const struct upstream_call *call)
 {
     (void)call;
@@ -195,6 +200,11 @@ bool model_open(const struct upstream_call *call)
 bool model_aborted(const struct upstream_call *call)
 {
     return call->aborted;
+}
+
+bool model_distrusted(const struct upstream_call *call)
+{
+    return call->distrusted;
 }
 
 const char *model_body(const struct upstream_call *call)

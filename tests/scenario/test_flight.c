@@ -704,6 +704,39 @@ static void prose_is_served_and_not_kept(void **state)
     world_end(w);
 }
 
+/* What may be an answer that no request asked for: its connection is given up, before the task is asked
+ * again. */
+static void what_does_not_fit_a_task_costs_its_connection(void **state)
+{
+    static const struct {
+        const char *type, *body;
+    } odd[] = {
+        {"application/json", "{\"ok\":true}"},
+        {"application/json", "{\"error\":{\"message\":\"no\",\"code\":400}}"},
+        {"text/html", "<html>busy</html>"},
+        {"application/json", ""},
+        {"application/json",
+         "{\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"Hello.\"},"
+         "\"finish_reason\":\"stop\"}]}"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof odd / sizeof odd[0]; i++) {
+        struct world *w = world_begin(NULL);
+        struct client *c = client_open(w);
+        client_post(c, "/v1/chat/completions", "", ask_title("How are you?", "Fine."));
+        model_head(model_call(w, 0), 200, odd[i].type);
+        model_data(model_call(w, 0), odd[i].body);
+        model_end(model_call(w, 0));
+        assert_true(model_distrusted(model_call(w, 0)));
+        if (model_calls(w) > 1) {
+            model_answer(model_call(w, 1), "{\"title\": \"Bread\"}");
+            assert_false(model_distrusted(model_call(w, 1)));
+        }
+        assert_true(client_answered(c));
+        world_end(w);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -731,6 +764,7 @@ int main(void)
         cmocka_unit_test(answers_count_in_max_buffered),
         cmocka_unit_test(an_answer_without_memory_is_not_the_servers_fault),
         cmocka_unit_test(a_chat_goes_on_where_max_buffered_is_used_up),
+        cmocka_unit_test(what_does_not_fit_a_task_costs_its_connection),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

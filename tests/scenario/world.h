@@ -64,6 +64,7 @@ size_t model_calls(struct world *w);
 struct upstream_call *model_call(struct world *w, size_t i);
 bool model_open(const struct upstream_call *call); /* neither ended nor aborted */
 bool model_aborted(const struct upstream_call *call);
+bool model_distrusted(const struct upstream_call *call);     /* upstream_distrust_answer() */
 const char *model_body(const struct upstream_call *call);    /* request body, terminated */
 const char *model_headers(const struct upstream_call *call); /* lines */
 const char *model_target(const struct upstream_call *call);

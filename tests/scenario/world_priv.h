@@ -14,7 +14,7 @@ struct upstream_call {
     const struct upstream_events *events;
     void *ctx;
     char *method, *target, *headers, *body, *upstream;
-    bool head, over, aborted;
+    bool head, over, aborted, distrusted;
     bool held;                  /* the caller has enough of the answer for now */
     bool waits;                 /* the queue of its request's body is full */
     struct loop_deferred probe; /* it asks what the server is: answered by the world */

@@ -33,6 +33,7 @@ static void reset_answer(struct flight *f)
     buf_free(&f->raw_body);
     buf_init(&f->raw_body, FLIGHT_RAW_MAX);
     f->raw_over = false;
+    f->fits = false;
     f->status = 0;
     f->first_data = (mono_t){0};
     f->last_data = (mono_t){0};
@@ -280,5 +281,11 @@ static enum flight_event over(struct flight *f, const struct upstream_report *re
 
 static void on_done(void *ctx, const struct upstream_report *report)
 {
-    flight_apply(ctx, over(ctx, report));
+    struct flight *f = ctx;
+    struct upstream_call *call = f->call;
+    enum flight_event event = over(f, report);
+    if (!f->fits) { /* it may be an answer that no request asked for */
+        upstream_distrust_answer(call);
+    }
+    flight_apply(f, event);
 }

@@ -217,6 +217,7 @@ static enum flight_event use_answer(struct flight *f)
     }
     pace_add(flight_pace(f), end->took, f->spec.body.len);
     bool fit = is_fit(f, end);
+    f->fits = end->verdict != ANSWER_BAD;
     behind_answered(f, end->verdict == ANSWER_BAD);
     if (!fit) {
         return ask_for_shape(f);

@@ -146,6 +146,7 @@ struct flight {
     struct assembler assembler;
     bool raw_over;
     bool assembling;
+    bool fits;         /* at the end of a call: a whole answer, in the kind's form */
     bool answer_begun; /* at the end of a call: part of an answer had come */
     bool cut;          /* its last call was aborted */
     bool ending;       /* all that the answer needs has come; the end of the body is waited for */

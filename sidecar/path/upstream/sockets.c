@@ -21,6 +21,8 @@
  *   reading    what is not HTTP, or is a 408, on a reused connection is    transfer.c:
  *              not its answer: the call retries                            is_of_no_request,
  *                                                                          upstream.c: may_retry_fresh
+ *   judged     behind an error, or an answer that does not fit its         transfer.c: may_be_kept,
+ *              request, no other one goes out                              sockets_distrust_answer
  *
  * To retire: its bytes are read and dropped and both directions are shut down. libcurl then finds it
  * dead; nothing can be sent on it even where libcurl does not. To retry: the same request once more,
@@ -28,9 +30,9 @@
  * (setup.c: set_reuse). Nor does any request follow a probe on its connection: it would go out in the
  * turn of the probe's answer, before what lies behind that can be seen.
  *
- * One case stays: a whole answer that was not asked for and arrives after the next request looks
- * like its answer. So a server that was seen to send unasked bytes gets no pooled connections for
- * ten minutes (origin.c).
+ * One case stays: a whole answer that was not asked for, arrives after the next request and fits it,
+ * looks like its answer. So a server that was seen to send unasked bytes gets no pooled connections
+ * for ten minutes (origin.c).
  */
 #include "path/upstream/upstream_priv.h"
 
@@ -415,6 +417,28 @@ int sockets_wanted(CURL *easy, curl_socket_t fd, int what, void *userp, void *so
     loop_watch_set(sock->watch, ((what & CURL_POLL_IN) != 0 ? LOOP_READ : 0) |
                                     ((what & CURL_POLL_OUT) != 0 ? LOOP_WRITE : 0));
     return 0;
+}
+
+curl_socket_t sockets_connection(struct upstream_call *call)
+{
+    curl_socket_t fd = CURL_SOCKET_BAD;
+    curl_easy_getinfo(call->easy, CURLINFO_ACTIVESOCKET, &fd);
+    if (fd != CURL_SOCKET_BAD && sock_find(call->pool, fd) == NULL) {
+        struct sock *sock = sock_add(call->pool, fd);
+        sock->origin = call->origin;
+        sock->tls = call->to->tls;
+        sock->connection = true;
+        sock_set_idle(sock);
+    }
+    return fd;
+}
+
+void sockets_distrust_answer(struct upstream_pool *pool, curl_socket_t fd)
+{
+    struct sock *sock = fd == CURL_SOCKET_BAD ? NULL : sock_find(pool, fd);
+    if (sock != NULL && sock->idle) { /* else libcurl has not kept it */
+        sock_retire(sock);
+    }
 }
 
 void sockets_release(struct upstream_call *call)

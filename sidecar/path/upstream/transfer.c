@@ -59,6 +59,12 @@ static bool end_is_seen(const struct upstream_call *call)
     return call->unchunking || (call->head.length && !call->to->tls);
 }
 
+/* Errors are what servers send unasked: for a request that they gave up, or could not read. */
+static bool may_be_kept(const struct upstream_call *call)
+{
+    return call->head.status < 400 && end_is_seen(call);
+}
+
 static void begin_body(struct upstream_call *call)
 {
     const struct answer_head *h = &call->head;
@@ -71,7 +77,7 @@ static void begin_body(struct upstream_call *call)
     if (!call->unchunking) {
         curl_easy_setopt(call->easy, CURLOPT_HTTP_TRANSFER_DECODING, 1L);
     }
-    if (!end_is_seen(call)) {
+    if (!may_be_kept(call)) {
         curl_easy_setopt(call->easy, CURLOPT_FORBID_REUSE, 1L);
     }
 }

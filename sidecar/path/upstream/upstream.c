@@ -83,6 +83,7 @@ static void call_end(struct upstream_call *call, enum upstream_result result)
         .got_head = call->given,
         .close_delimited = call->given && !h->chunked && !h->length && !call_has_no_body(call),
     };
+    call->answered = sockets_connection(call);
     call_detach(call);
     call->finished = true; /* an abort from inside on_done finds nothing to do */
     call->events->on_done(call->ctx, &report);
@@ -263,6 +264,7 @@ struct upstream_call *upstream_start(struct upstream_pool *pool, const struct up
     head_begin(&call->head);
     list_init(&call->socks);
     call->picked = CURL_SOCKET_BAD;
+    call->answered = CURL_SOCKET_BAD;
     call->length = -1;
     pool->calls++;
     if (!call_setup(call, req)) {
@@ -286,6 +288,11 @@ void upstream_abort(struct upstream_call *call)
     } else {
         call_free(call);
     }
+}
+
+void upstream_distrust_answer(struct upstream_call *call)
+{
+    sockets_distrust_answer(call->pool, call->answered);
 }
 
 bool upstream_more_follows(const struct upstream_call *call)

@@ -197,7 +197,8 @@ struct upstream_call {
     bool remembered;   /* the address was not looked up for this call */
     int what;          /* what libcurl last asked to be watched for on its socket */
     struct list socks; /* sockets.c: the descriptors that it uses */
-    curl_socket_t picked; /* reused: the one that was looked at; CURL_SOCKET_BAD: all were */
+    curl_socket_t picked;   /* reused: the one that was looked at; CURL_SOCKET_BAD: all were */
+    curl_socket_t answered; /* the answer is over: the connection that it came on */
 
     /* the end */
     bool aborted;
@@ -266,6 +267,11 @@ void pool_action(struct upstream_pool *pool, curl_socket_t fd, int bits);
 bool sockets_are_silent(struct upstream_call *call, int port);
 /* Whether libcurl reads no more of an answer although the request has not left yet; see transfer.c. */
 bool sockets_answer_is_early(const struct upstream_call *call);
+/* The connection of a call that is over; CURL_SOCKET_BAD: libcurl does not keep it. It is known from
+ * here on, also where all of the answer was read at once and libcurl did not wait for it. */
+curl_socket_t sockets_connection(struct upstream_call *call);
+/* What was read there as the answer of a call that is over does not fit it: retires it. */
+void sockets_distrust_answer(struct upstream_pool *pool, curl_socket_t fd);
 /* The call does not use its connection any more: it is watched as an idle one. */
 void sockets_release(struct upstream_call *call);
 /* libcurl's callbacks: CURLOPT_OPENSOCKETFUNCTION, CURLOPT_CLOSESOCKETFUNCTION, CURLMOPT_SOCKETFUNCTION. */

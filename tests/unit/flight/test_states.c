@@ -107,6 +107,11 @@ void upstream_abort(struct upstream_call *call)
     call->over = call->aborted = true;
 }
 
+void upstream_distrust_answer(struct upstream_call *call)
+{
+    (void)call;
+}
+
 struct world {
     struct loop *loop;
     struct upstream_pool pool;

@@ -303,6 +303,132 @@ static void a_server_that_sent_unasked_bytes_is_not_trusted(void **state)
     assert_int_equal(w->server.accepted, 4);
 }
 
+/* Errors are what servers send unasked. */
+static void nothing_follows_an_error_on_its_connection(void **state)
+{
+    static const struct answer answers[] = {
+        {.bytes = LITERAL("HTTP/1.1 400 Bad Request\r\nContent-Length: 5\r\n\r\nother")},
+        {.bytes = LITERAL("HTTP/1.1 503 Service Unavailable\r\nTransfer-Encoding: chunked\r\n\r\n"
+                          "5\r\nother\r\n0\r\n\r\n")},
+        {.bytes = LITERAL(OK)},
+        {.bytes = LITERAL("HTTP/1.1 399 Odd\r\nContent-Length: 0\r\n\r\n")},
+        {.bytes = LITERAL(OK)}};
+    static const int connections[] = {1, 2, 3, 3, 3};
+    struct world *w = *state;
+    struct upstream_request req = held_post(w, SPAN("{}"));
+    scripted_script(&w->server, answers, 5);
+    for (int i = 0; i < 5; i++) {
+        world_call(w, &req);
+        assert_int_equal(w->probe.result, UPSTREAM_DONE);
+        assert_int_equal(w->server.accepted, connections[i]);
+        probe_again(w);
+    }
+}
+
+static void distrust(struct probe *p)
+{
+    upstream_distrust_answer(p->call);
+}
+
+/* The answer that was asked for comes behind it, and goes to no request. */
+static void nothing_follows_an_answer_that_its_caller_distrusts(void **state)
+{
+    static const struct answer answers[] = {{.bytes = LITERAL(OK)},
+                                            {.bytes = LITERAL(OTHER)},
+                                            {.bytes = LITERAL(OK)},
+                                            {.bytes = LITERAL(OK)},
+                                            {.bytes = LITERAL(OK)}};
+    struct world *w = *state;
+    struct upstream_request req = held_post(w, SPAN("{}"));
+    scripted_script(&w->server, answers, 5);
+    world_call(w, &req);
+    probe_again(w);
+    w->probe.on_done = distrust;
+    world_call(w, &req);
+    assert_body(w, "other");
+    for (int i = 0; i < 3; i++) {
+        probe_again(w);
+        world_call(w, &req);
+        assert_body(w, "ok");
+        assert_int_equal(w->server.accepted, 2);
+    }
+}
+
+/* ---- a server that is faster than libcurl ---- */
+
+/* Runs when libcurl has sent something, before it looks for an answer. */
+static void (*sent)(void *ctx);
+static void *sent_ctx;
+
+ssize_t send(int fd, const void *bytes, size_t size, int flags)
+{
+    ssize_t n = sendto(fd, bytes, size, flags, NULL, 0);
+    void (*now)(void *ctx) = sent;
+    sent = NULL;
+    if (now != NULL) {
+        now(sent_ctx);
+    }
+    return n;
+}
+
+static void answer_first(void *ctx)
+{
+    scripted_say(&((struct world *)ctx)->server, 0, SPAN(OTHER));
+}
+
+/* libcurl has sent and read before it names the descriptor. */
+static void nothing_follows_such_an_answer_that_was_read_at_once(void **state)
+{
+    static const struct answer answers[] = {{.bytes = LITERAL(OK)}};
+    struct world *w = *state;
+    struct upstream_request req = held_post(w, SPAN("{}"));
+    scripted_script(&w->server, answers, 1);
+    world_call(w, &req);
+    probe_again(w);
+    w->probe.on_done = distrust;
+    sent = answer_first;
+    sent_ctx = w;
+    world_call(w, &req);
+    assert_body(w, "other");
+    for (int i = 0; i < 3; i++) {
+        probe_again(w);
+        world_call(w, &req);
+        assert_body(w, "ok");
+        assert_int_equal(w->server.accepted, 2);
+    }
+}
+
+static void accept_and_answer(void *ctx)
+{
+    struct world *w = ctx;
+    scripted_accept(&w->server, LOOP_READ);
+    scripted_say(&w->server, 0, SPAN(OTHER));
+}
+
+/* A Unix socket is connected at once, too: such a connection is looked at like the others. */
+static void a_connection_that_libcurl_never_waited_for_is_watched(void **state)
+{
+    static const struct answer answers[] = {{.bytes = LITERAL(OK), .at_head = true}};
+    char path[64];
+    (void)state;
+    snprintf(path, sizeof path, "/tmp/lull-reuse-%d", (int)getpid());
+    struct world *w = world_open(path);
+    struct upstream_request req = simple_get(w);
+    scripted_script(&w->server, answers, 1);
+    sent = accept_and_answer;
+    sent_ctx = w;
+    world_call(w, &req);
+    assert_body(w, "other");
+    world_run_until_closed(w, 1);
+    for (int i = 0; i < 2; i++) {
+        probe_again(w);
+        world_call(w, &req);
+        assert_body(w, "ok");
+    }
+    void *over = w;
+    world_teardown(&over);
+}
+
 static void a_farewell_costs_no_trust(void **state)
 {
     static const struct answer answers[] = {{.bytes = LITERAL(OK)}};
@@ -703,6 +829,10 @@ int main(void)
             what_comes_instead_of_an_answer_on_a_reused_connection_is_asked_again_once),
         T(a_408_on_a_fresh_connection_is_the_answer),
         T(a_server_that_sent_unasked_bytes_is_not_trusted),
+        T(nothing_follows_an_error_on_its_connection),
+        T(nothing_follows_an_answer_that_its_caller_distrusts),
+        T(nothing_follows_such_an_answer_that_was_read_at_once),
+        cmocka_unit_test(a_connection_that_libcurl_never_waited_for_is_watched),
         T(a_farewell_costs_no_trust),
         T(a_caller_may_stop_at_each_chunk),
         T(a_paused_answer_goes_on),

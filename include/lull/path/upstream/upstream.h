@@ -2,11 +2,11 @@
  * by the relay (everything else). Tests replace this contract by a scripted model.
  *
  * Connections are reused, and only while younger than the upstream's `keepalive` in idle time, and
- * never once bytes came on them that no request asked for. Where a reused connection turns out dead
- * before one byte of an answer came, or what comes cannot be the answer (it begins before the
- * request has left, it is not HTTP, it is a 408), the request is sent again on a fresh one. After a
- * refused or timed-out connect to a remembered address the name is resolved again and tried once
- * more. Nothing is ever taken from the environment (proxies). TLS verification is always on.
+ * never once bytes came on them that no request asked for, nor behind an answer of status 400 or
+ * more. Where a reused connection turns out dead before one byte of an answer came, or what comes
+ * cannot be the answer (it begins before the request has left, it is not HTTP, it is a 408), the
+ * request is sent again on a fresh one. After a refused or timed-out connect to a remembered address
+ * the name is resolved again and tried once more. Nothing is ever taken from the environment (proxies). TLS verification is always on.
  */
 #ifndef LULL_PATH_UPSTREAM_UPSTREAM_H
 #define LULL_PATH_UPSTREAM_UPSTREAM_H
@@ -80,6 +80,9 @@ struct upstream_call *upstream_start(struct upstream_pool *pool, const struct up
  * callbacks. */
 void upstream_abort(struct upstream_call *call);
 
+/* Inside on_done: what came does not fit the request. An answer that no request asked for looks like
+ * that, and the one that was asked for may still come: no other request goes out on the connection. */
+void upstream_distrust_answer(struct upstream_call *call);
 /* Inside on_data: more of the answer, or its end, has come with this piece and follows in this turn. */
 bool upstream_more_follows(const struct upstream_call *call);
 /* Answer's backpressure: goes on after on_data returned false. */
