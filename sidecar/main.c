@@ -5,6 +5,7 @@
 int main(int argc, char **argv)
 {
     struct config_sources sources;
+    os_fill_standard_descriptors();
     os_hide_memory(); /* before a key is read */
     int status = args_parse(argc, argv, &sources);
     if (status < 0) {

@@ -78,7 +78,7 @@ static int print_buf(const struct buf *b, FILE *to)
     if (b->len > 0) {
         fwrite(b->data, 1, b->len, to);
     }
-    return fflush(to) == 0 ? EXIT_STOPPED : EXIT_FAILED;
+    return fflush(to) == 0 && ferror(to) == 0 ? EXIT_STOPPED : EXIT_FAILED;
 }
 
 static int help_config(void)
@@ -182,6 +182,12 @@ int args_parse(int argc, char **argv, struct config_sources *sources)
     }
     if (parsed.status < 0 && (parsed.check || parsed.print)) {
         parsed.status = read_and_print(sources, parsed.check);
+    }
+    if (parsed.status == EXIT_STOPPED && (fflush(stdout) != 0 || ferror(stdout) != 0)) {
+        parsed.status = EXIT_FAILED;
+    }
+    if (parsed.status == EXIT_FAILED) {
+        fputs("lulld: the output cannot be written\n", stderr);
     }
     if (parsed.status >= 0) {
         args_free(sources);

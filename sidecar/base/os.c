@@ -30,6 +30,15 @@ enum err os_set_nonblocking(int fd)
     return ERR_OK;
 }
 
+void os_fill_standard_descriptors(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) < 0) {
+            (void)open("/", O_RDONLY); /* takes the lowest number */
+        }
+    }
+}
+
 #ifdef __linux__
 
 #include <linux/sockios.h>

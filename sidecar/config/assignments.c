@@ -175,9 +175,15 @@ void assignments_free(struct assignments *r)
     free(r->items);
 }
 
-/* Descriptor to buffer; errno and false on failure. */
+/* Descriptor to buffer; errno and false on failure. A pipe can be read once: a reload would find nothing in it,
+ * and its writer may be late. */
 static bool read_all(int fd, struct buf *out)
 {
+    struct stat st;
+    if (fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode)) {
+        errno = ESPIPE;
+        return false;
+    }
     for (;;) {
         if (buf_reserve(out, 4096) != ERR_OK) {
             errno = EFBIG;
@@ -200,12 +206,12 @@ bool read_whole_file(struct assignments *r, enum source source, const char *plac
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     bool ok = fd >= 0 && read_all(fd, out);
     if (!ok) {
-        int errnum = errno;
+        const char *text =
+            errno == ESPIPE ? "a pipe, which a reload could not read again" : strerror(errno);
         if (key == NULL) {
-            report(r->errors, source, place, "cannot be read: %s", strerror(errnum));
+            report(r->errors, source, place, "cannot be read: %s", text);
         } else {
-            report(r->errors, source, place, "%s: %s cannot be read: %s", key, path,
-                   strerror(errnum));
+            report(r->errors, source, place, "%s: %s cannot be read: %s", key, path, text);
         }
     }
     if (ok && key != NULL && out->len > 0 && memchr(out->data, '\0', out->len) != NULL) {

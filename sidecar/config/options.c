@@ -186,7 +186,7 @@ void option_describe(const struct option *o, struct buf *out)
         [TYPE_HEADERS] = "NAME: value; NAME: value",
         [TYPE_INT] = "number",
         [TYPE_JSON] = "a JSON object",
-        [TYPE_LIST] = "list",
+        [TYPE_HOSTS] = "names of hosts",
         [TYPE_KEEP_ALIVE] = "match, as-asked or a duration",
         [TYPE_NUM_CTX] = "match, as-asked or a number",
         [TYPE_MAYBE] = "as-asked or a number",

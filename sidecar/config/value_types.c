@@ -4,6 +4,7 @@
 #include "config/config_priv.h"
 
 #include "lull/base/ascii.h"
+#include "lull/base/host.h"
 
 #include <cjson/cJSON.h>
 #include <errno.h>
@@ -84,7 +85,7 @@ static bool read_size(const struct option *o, const char *text, int64_t *out, st
 {
     if (!read_with_unit(text, sizes, out)) {
         return refuse_text(why,
-                           "a size is a whole number, with KB, MB or GB where it is not bytes");
+                           "a size is a whole number, with KB, MB, GB or TB where it is not bytes");
     }
     return check_range(o, *out, why);
 }
@@ -324,6 +325,28 @@ static bool read_addresses(const struct option *o, const char *text, struct stri
     return !addresses_collide(out, why);
 }
 
+/* As Host and Origin name them; a port is not compared. */
+static bool read_hosts(const struct option *o, const char *text, struct strings *out,
+                       struct buf *why)
+{
+    if (!read_list(o, text, out, why)) {
+        return false;
+    }
+    for (size_t i = 0; i < out->count; i++) {
+        const char *host = out->items[i];
+        size_t good =
+            strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._:[]");
+        if (host[good] != '\0' || host_part(span_of(host)).len == 0) {
+            buf_text(why,
+                     "'%.100s' is no name of a host; write it without scheme, path and *: "
+                     "chat.example.org",
+                     host);
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool is_token(const char *text)
 {
     while (ascii_is_token(*text)) {
@@ -416,8 +439,8 @@ bool value_read(const struct option *o, const char *text, void *base, struct buf
     switch (o->type) {
     case TYPE_ADDRESSES:
         return read_addresses(o, text, field, why);
-    case TYPE_LIST:
-        return read_list(o, text, field, why);
+    case TYPE_HOSTS:
+        return read_hosts(o, text, field, why);
     case TYPE_BOOL:
         return read_bool(text, field, why);
     case TYPE_WINDOW:

@@ -127,10 +127,23 @@ static bool take_parameter(void *ctx, struct span name, struct span value)
     return true;
 }
 
+/* Whether a parameter of that name stands in the query before. */
+static bool is_repeated(struct span before, struct span name)
+{
+    for (struct span part; span_next(&before, '&', &part);) {
+        size_t equals = span_find(part, SPAN("="), 0);
+        if (equals != SIZE_MAX && span_eq(span_make(part.ptr, equals), name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool control_query_walk(struct span query, struct buf *text,
                         bool (*take)(void *ctx, struct span name, struct span value), void *ctx,
                         struct buf *why)
 {
+    const char *start = query.ptr;
     enum err e = buf_reserve(text, query.len * 2 + 16);
     if (e != ERR_OK) {
         return e == ERR_NOMEM ? false : refuse_word(why, "the query is too long", SPAN(""));
@@ -145,7 +158,11 @@ bool control_query_walk(struct span query, struct buf *text,
             !decode_value(text, span_make(part.ptr + equals + 1, part.len - equals - 1), &value)) {
             return refuse_word(why, "not NAME=VALUE: ", part);
         }
-        if (!take(ctx, span_make(part.ptr, equals), value)) {
+        struct span name = span_make(part.ptr, equals);
+        if (is_repeated(span_make(start, (size_t)(part.ptr - start)), name)) {
+            return refuse_word(why, "given twice: ", name);
+        }
+        if (!take(ctx, name, value)) {
             return false;
         }
     }

@@ -111,7 +111,7 @@ void control_pause(struct control *ctl, struct http_conn *c)
     struct pausing p = {60 * USEC_PER_S, &why};
     if (control_query_walk(http_conn_request(c)->query, &text, take_pause, &p, &why)) {
         engine_pause(ctl->parts.engine, p.us);
-        log_info("control", "background tasks are paused for %.0f s", (double)p.us / 1e6);
+        log_info("control", "background tasks are paused for %g s", (double)p.us / 1e6);
         reply_paused(ctl, c);
     } else {
         control_reply_error(c, 400, buf_span(&why));

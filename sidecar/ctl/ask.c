@@ -271,7 +271,7 @@ int ctl_finish(const struct ctl *ctl, long status, struct buf *out, void (*print
         report_refusal(answer, status);
         result = CTL_REFUSED;
     } else if (ctl->json && out->len > 0) {
-        printf("%.*s\n", (int)out->len, out->data);
+        ctl_print_json(buf_span(out));
     } else if (print != NULL) {
         print(answer);
     }

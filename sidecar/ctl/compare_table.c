@@ -48,7 +48,7 @@ static void on_line(void *ctx, char *text)
     struct comparison *c = ctx;
     cJSON *line = cJSON_Parse(text);
     if (c->ctl->json) {
-        printf("%s\n", text);
+        ctl_print_json(span_of(text));
         fflush(stdout);
     }
     if (line == NULL) {
@@ -217,7 +217,7 @@ static void print_left_out(const struct comparison *c)
     cJSON_ArrayForEach(reason, item_of(c->summary, "prefix_not"))
     {
         printf("left out: %.0f ", reason->valuedouble);
-        ctl_print_text(reason->string, false);
+        ctl_print_text(ctl_name_of(reason), false);
         printf("\n");
     }
 }

@@ -108,6 +108,10 @@ size_t ctl_control_length(const char *text);
 /* Prints text from the daemon: control characters as \xNN, so that no byte of a request controls
  * the terminal. Line feeds and tabs stay where lines is true. */
 void ctl_print_text(const char *text, bool lines);
+/* Prints JSON of the daemon and a line feed: the same document, with control characters as \u escapes. */
+void ctl_print_json(struct span text);
+/* The name that a member has in its object; "" for an element of an array. */
+const char *ctl_name_of(const cJSON *item);
 /* A member of an answer; "" or 0 where it is not there or not of that type. */
 const char *ctl_text_of(const cJSON *o, const char *name);
 double ctl_number_of(const cJSON *o, const char *name);

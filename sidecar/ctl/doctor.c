@@ -174,23 +174,23 @@ static void check_upstreams(struct doctor *d)
         double cached_alone = ctl_number_of(up, "turn_cached_alone");
         if (strcmp(state, "down") == 0) {
             add_finding(d, ERROR, "Start it, or correct its url; lulld's log has the reason.",
-                        "Model server %s (%s) does not answer.", up->string,
-                        url_of(d, up->string, url, sizeof url));
+                        "Model server %s (%s) does not answer.", ctl_name_of(up),
+                        url_of(d, ctl_name_of(up), url, sizeof url));
         } else if (strcmp(state, "up") != 0 && ctl_number_of(d->stats, "uptime_s") > 600) {
             add_finding(d, NOTE, "Send a chat through it, or remove its section.",
-                        "Model server %s (%s) has not been asked for anything yet.", up->string,
-                        url_of(d, up->string, url, sizeof url));
+                        "Model server %s (%s) has not been asked for anything yet.",
+                        ctl_name_of(up), url_of(d, ctl_name_of(up), url, sizeof url));
         } else if (calls >= MANY && ctl_number_of(up, "failed") > calls / 10) {
             add_finding(d, WARNING, "lulld's log names each failure.",
                         "%.0f of %.0f calls to model server %s failed.",
-                        ctl_number_of(up, "failed"), calls, up->string);
+                        ctl_number_of(up, "failed"), calls, ctl_name_of(up));
         }
         if (turn > 5000 && alone > 5000 && cached / turn < 0.5 * cached_alone / alone) {
             add_finding(
                 d, WARNING, "Set rewarm = auto for that upstream, or a task model of its own.",
                 "Tasks push the chat out of the prompt cache of %s: %.0f %% of the prompt is "
                 "read from it after tasks, %.0f %% otherwise.",
-                up->string, 100 * cached / turn, 100 * cached_alone / alone);
+                ctl_name_of(up), 100 * cached / turn, 100 * cached_alone / alone);
         }
     }
 }
@@ -242,25 +242,25 @@ static void check_headers(struct doctor *d)
                 d, WARNING, HEADERS_FIX,
                 "The connection to %s does not send the task header: %.0f tasks were recognised "
                 "by their text, %.0f requests passed as chats.",
-                up->string, unnamed, chats);
+                ctl_name_of(up), unnamed, chats);
         } else if (named > 0 && unnamed >= 3 && unnamed > named / 4) {
             add_finding(
                 d, WARNING, HEADERS_FIX,
                 "Some connections to %s do not send the task header: %.0f tasks had it, %.0f were "
                 "recognised by their text.",
-                up->string, ctl_number_of(up, "tasks_by_header"), unnamed);
+                ctl_name_of(up), ctl_number_of(up, "tasks_by_header"), unnamed);
         }
         if (crowded >= 3) {
             add_finding(
                 d, WARNING, HEADERS_FIX,
                 "Several people seem to share the connection to %s without the user header: %.0f "
                 "chats began while another one without a user id was open.",
-                up->string, crowded);
+                ctl_name_of(up), crowded);
         }
         if (ctl_number_of(up, "unknown_header") > 0) {
             add_finding(d, NOTE, "A newer lull may know it; until then it passes as a chat.",
                         "%.0f requests to %s had a task header of an unknown kind.",
-                        ctl_number_of(up, "unknown_header"), up->string);
+                        ctl_number_of(up, "unknown_header"), ctl_name_of(up));
         }
     }
 }
@@ -300,7 +300,7 @@ static void check_task(struct doctor *d, const cJSON *task)
 {
     static const char *const unseen[] = {"superseded", "deadline", "busy",
                                          "obsolete",   "sent",     "abandoned"};
-    const char *kind = task->string;
+    const char *kind = ctl_name_of(task);
     double requests = ctl_number_of(task, "requests");
     double stored = ctl_number_of(task, "stored");
     double odd = ctl_number_of(task, "not_stored");
@@ -403,7 +403,7 @@ static void print_json(const struct doctor *d)
         cJSON_AddItemToArray(list, one);
     }
     char *text = cJSON_PrintUnformatted(tree);
-    printf("%s\n", text);
+    ctl_print_json(span_of(text));
     cJSON_free(text);
     cJSON_Delete(tree);
 }

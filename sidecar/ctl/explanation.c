@@ -109,8 +109,8 @@ static void print_values(const cJSON *answer, bool all)
     cJSON_ArrayForEach(value, cJSON_GetObjectItemCaseSensitive(answer, "policy"))
     {
         const char *from = ctl_text_of(value, "origin");
-        if (all || is_decided_by(answer, value->string)) {
-            printf("  %-15s ", value->string);
+        if (all || is_decided_by(answer, ctl_name_of(value))) {
+            printf("  %-15s ", ctl_name_of(value));
             ctl_print_text(ctl_text_of(value, "value"), false);
             printf("  (%s)\n", from[0] == '\0' ? "?" : from);
         }

@@ -10,6 +10,7 @@ int main(int argc, char **argv)
 {
     char socket_path[512];
     struct ctl ctl = {.socket = socket_path};
+    os_fill_standard_descriptors();
     os_hide_memory(); /* texts, and keys that are set */
     ctl_default_socket(socket_path, sizeof socket_path);
     int result = command_line_parse(argc, argv, &ctl);

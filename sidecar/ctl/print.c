@@ -29,10 +29,32 @@ void ctl_print_text(const char *text, bool lines)
     }
 }
 
+void ctl_print_json(struct span text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        int c = (unsigned char)text.ptr[i];
+        bool c1 = c == 0xc2 && i + 1 < text.len && ((unsigned char)text.ptr[i + 1] & 0xe0) == 0x80;
+        if (c1) {
+            c = (unsigned char)text.ptr[++i];
+        }
+        if (c1 || c == 0x7f || (c < ' ' && c != '\n' && c != '\t')) {
+            printf("\\u%04x", (unsigned)c);
+        } else {
+            putchar(c);
+        }
+    }
+    putchar('\n');
+}
+
 const char *ctl_text_of(const cJSON *o, const char *name)
 {
     const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, name));
     return text == NULL ? "" : text;
+}
+
+const char *ctl_name_of(const cJSON *item)
+{
+    return item->string == NULL ? "" : item->string;
 }
 
 double ctl_number_of(const cJSON *o, const char *name)
@@ -122,7 +144,7 @@ static void print_tasks(const cJSON *tasks)
     printf(" %10s %8s\n", "saved s", "p50 ms");
     cJSON_ArrayForEach(task, tasks)
     {
-        printf("%-19s", task->string);
+        printf("%-19s", ctl_name_of(task));
         for (size_t i = 0; i < count; i++) {
             print_column(task, columns[i], (int)strlen(columns[i]), "");
         }
@@ -145,7 +167,7 @@ static void print_costs(const cJSON *tasks)
     printf("\n");
     cJSON_ArrayForEach(task, tasks)
     {
-        printf("%-19s", task->string);
+        printf("%-19s", ctl_name_of(task));
         print_column(task, "upstream_s", 8, "ms");
         print_column(task, "wasted_s", 8, "ms");
         print_column(task, "wait_s", 8, "ms");
@@ -195,7 +217,8 @@ static void print_upstreams(const cJSON *upstreams)
            "calls", "finished", "failed", "aborted");
     cJSON_ArrayForEach(up, upstreams)
     {
-        printf("%-19s %-7s %-7s", up->string, ctl_text_of(up, "state"), ctl_text_of(up, "dialect"));
+        printf("%-19s %-7s %-7s", ctl_name_of(up), ctl_text_of(up, "state"),
+               ctl_text_of(up, "dialect"));
         print_column(up, "running", 8, "");
         print_column(up, "calls", 8, "");
         print_column(up, "finished", 8, "");
@@ -318,7 +341,7 @@ void ctl_print_entries(const cJSON *page)
         printf("\n");
     }
     if (ctl_text_of(page, "next")[0] != '\0') {
-        printf("more: lullctl ls after=%s\n", ctl_text_of(page, "next"));
+        printf("more: the same with after=%s\n", ctl_text_of(page, "next"));
     }
 }
 
@@ -327,8 +350,9 @@ void ctl_print_entry(const cJSON *entry)
     const cJSON *item = NULL;
     cJSON_ArrayForEach(item, entry)
     {
-        bool text = strcmp(item->string, "request") == 0 || strcmp(item->string, "answer") == 0;
-        printf(text ? "\n%s:\n" : "%-9s ", item->string);
+        bool text =
+            strcmp(ctl_name_of(item), "request") == 0 || strcmp(ctl_name_of(item), "answer") == 0;
+        printf(text ? "\n%s:\n" : "%-9s ", ctl_name_of(item));
         if (cJSON_IsString(item)) {
             ctl_print_text(item->valuestring, text);
         } else {
@@ -343,7 +367,7 @@ void ctl_print_config(const cJSON *config)
     const cJSON *item = NULL;
     cJSON_ArrayForEach(item, config)
     {
-        printf("%s = ", item->string);
+        printf("%s = ", ctl_name_of(item));
         ctl_print_text(ctl_text_of(item, "value"), false);
         printf("  (");
         ctl_print_text(ctl_text_of(item, "origin"), false);
@@ -378,7 +402,7 @@ void ctl_print_health(const cJSON *answer)
     cJSON_ArrayForEach(up, cJSON_GetObjectItemCaseSensitive(answer, "upstreams"))
     {
         const char *state = cJSON_IsString(up) ? up->valuestring : "?";
-        printf("; upstream %s %s", up->string,
+        printf("; upstream %s %s", ctl_name_of(up),
                strcmp(state, "untried") == 0 ? "not tried yet" : state);
     }
     printf("\n");
@@ -399,7 +423,7 @@ void ctl_print_paused(const cJSON *answer)
 {
     double left = ctl_number_of(answer, "paused_s");
     if (left > 0) {
-        printf("background tasks are paused for %.0f s\n", left);
+        printf("background tasks are paused for %.*f s\n", left < 1 ? 3 : 0, left);
     } else {
         printf("background tasks go on\n");
     }

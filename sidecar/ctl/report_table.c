@@ -85,18 +85,18 @@ static void print_report(const cJSON *report)
         add_to_row(all, "all days", total);
         cJSON_ArrayForEach(row, cJSON_GetObjectItemCaseSensitive(day, by_user ? "users" : "kinds"))
         {
-            add_to_row(sums, row->string, row);
+            add_to_row(sums, ctl_name_of(row), row);
         }
     }
     cJSON_ArrayForEach(row, all)
     {
-        print_row(row->string, row, money);
+        print_row(ctl_name_of(row), row, money);
     }
     printf("\n");
     print_titles(by_user ? "user" : "kind", money);
     cJSON_ArrayForEach(row, sums)
     {
-        print_row(row->string, row, money);
+        print_row(ctl_name_of(row), row, money);
     }
     cJSON_Delete(all);
     cJSON_Delete(sums);

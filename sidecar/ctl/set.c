@@ -84,7 +84,7 @@ static void print_changed(const cJSON *config)
         if (strcmp(ctl_text_of(one, "origin"), "control socket") != 0) {
             continue;
         }
-        split_name(one->string, head, sizeof head, &key);
+        split_name(ctl_name_of(one), head, sizeof head, &key);
         if (strcmp(head, shown) != 0) {
             printf("%s%s\n", shown[0] != '\0' ? "\n" : "", head);
             snprintf(shown, sizeof shown, "%s", head);

@@ -81,7 +81,7 @@ static void on_line(void *ctx, char *text)
         return;
     }
     if (tail->ctl->json) {
-        printf("%s\n", text + 6);
+        ctl_print_json(span_of(text + 6));
     } else {
         cJSON *event = cJSON_Parse(text + 6);
         double lost = ctl_number_of(event, "lost");

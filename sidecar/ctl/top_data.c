@@ -82,7 +82,7 @@ static void add_totals(struct top *top)
     top->samples += top->samples <= TOP_WINDOW ? 1 : 0;
     cJSON_ArrayForEach(task, cJSON_GetObjectItemCaseSensitive(top->stats, "tasks"))
     {
-        struct top_rate *rate = rate_of(top, task->string);
+        struct top_rate *rate = rate_of(top, ctl_name_of(task));
         if (rate != NULL) {
             rate->requests[top->at] = ctl_number_of(task, "requests");
         }

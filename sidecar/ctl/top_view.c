@@ -112,8 +112,8 @@ static void add_servers(struct screen *s)
         ctl_format_ms(member(up, "latency_ms"), "p50", p50, sizeof p50);
         ctl_format_ms(member(up, "latency_ms"), "p99", p99, sizeof p99);
         add_line_of(s, strcmp(state, "down") == 0 ? RED : "",
-                    "%-16.16s %-7s %-7s %5.0f %3.0f %3.0f %7.0f %4.0f %4.0f %7s %7s", up->string,
-                    state, ctl_text_of(up, "dialect"), ctl_number_of(up, "slots"),
+                    "%-16.16s %-7s %-7s %5.0f %3.0f %3.0f %7.0f %4.0f %4.0f %7s %7s",
+                    ctl_name_of(up), state, ctl_text_of(up, "dialect"), ctl_number_of(up, "slots"),
                     ctl_number_of(up, "running"), ctl_number_of(up, "queued"),
                     ctl_number_of(up, "calls"), ctl_number_of(up, "failed"),
                     ctl_number_of(up, "aborted"), p50, p99);
@@ -191,7 +191,7 @@ static size_t sorted_kinds(const struct top *top, const cJSON **out)
         }
         size_t at = count++;
         while (at > 0 && (top->sort == TOP_SORT_NAME
-                              ? strcmp(task->string, out[at - 1]->string) < 0
+                              ? strcmp(ctl_name_of(task), ctl_name_of(out[at - 1])) < 0
                               : sort_value(top->sort, task) > sort_value(top->sort, out[at - 1]))) {
             out[at] = out[at - 1];
             at--;
@@ -211,7 +211,7 @@ static void add_kinds(struct screen *s)
     for (size_t i = 0; i < count; i++) {
         char saved[24], spent[24], p50[24], p99[24], rate[24] = "-";
         double requests = ctl_number_of(kinds[i], "requests");
-        double a_minute = top_rate(s->top, kinds[i]->string);
+        double a_minute = top_rate(s->top, ctl_name_of(kinds[i]));
         format_seconds(ctl_number_of(kinds[i], "saved_s"), saved, sizeof saved);
         format_seconds(ctl_number_of(kinds[i], "upstream_s"), spent, sizeof spent);
         ctl_format_ms(member(kinds[i], "latency_ms"), "p50", p50, sizeof p50);
@@ -219,9 +219,9 @@ static void add_kinds(struct screen *s)
         if (a_minute >= 0) {
             snprintf(rate, sizeof rate, "%.1f", a_minute);
         }
-        add_line_of(s, "", "%-17.17s %8.0f %6s %7.1f%% %7s %7s %7s %7s", kinds[i]->string, requests,
-                    rate, requests > 0 ? 100 * without_call(kinds[i]) / requests : 0, saved, spent,
-                    p50, p99);
+        add_line_of(s, "", "%-17.17s %8.0f %6s %7.1f%% %7s %7s %7s %7s", ctl_name_of(kinds[i]),
+                    requests, rate, requests > 0 ? 100 * without_call(kinds[i]) / requests : 0,
+                    saved, spent, p50, p99);
     }
 }
 

@@ -110,6 +110,18 @@ class Check(Folder):
         os.chmod(self.folder, stat.S_IRWXU)  # the folder above it
         self.assertIn("api_key_file", lulld("--check", "-c", path).stderr)
 
+    def test_a_pipe_is_no_configuration(self):
+        """Its text is there once, and perhaps late: without a writer it would be an empty file."""
+        fifo = os.path.join(self.folder, "fifo")
+        os.mkfifo(fifo)
+        upstream = ("--upstream", "http://127.0.0.1:1", "--data-dir", self.folder)
+        p = lulld("--check", "-c", fifo, *upstream)
+        self.assertEqual((p.returncode, p.stderr), (2, f"{fifo}: cannot be read: a pipe, which a reload could not read again\n"))
+        p = lulld("--check", *upstream, env={"LULL_TASKS_MODEL_FILE": fifo})
+        self.assertEqual(p.returncode, 2)
+        self.assertIn("a pipe", p.stderr)
+        self.assertEqual(lulld("--check", "-c", "/dev/null", *upstream).returncode, 0)
+
     def test_platform_variables_are_one_line_of_the_log(self):
         lull = self.lull(self.upstream(), environment={
             "LULL_PROXY_PORT": "tcp://10.0.0.1:1", "LULL_PROXY_SERVICE_HOST": "10.0.0.1", "LULL_TASKS_MODEL": ""})

@@ -3,10 +3,11 @@
 import json
 import os
 import stat
+import subprocess
 
 import prompts
 from client import Client
-from lull import LullTest, main
+from lull import LULLCTL, LullTest, main
 from prompts import PATH, body, headers
 from upstream import Gate, good, good_content
 
@@ -317,6 +318,25 @@ class Ctl(ControlTest):
         self.assertIn("2", p.stdout)
         p = lull.ctl("--json", "purge", "all=yes")
         self.assertEqual(json.loads(p.stdout)["purged"], 2)
+
+    def test_a_condition_that_is_given_twice(self):
+        """Neither the first nor the last alone is meant."""
+        lull = self.lull(self.upstream())
+        self.fill(lull, 1)
+        p = lull.ctl("purge", "kind=title", "kind=tags")
+        self.assertEqual((p.returncode, p.stderr), (1, "lullctl: given twice: kind\n"))
+        self.assertEqual(lull.control("POST", "/purge?older=1s&older=0").status, 400)
+        self.assertEqual(len(self.entries(lull)["entries"]), 2)
+
+    def test_standard_output_is_closed(self):
+        lull = self.lull(self.upstream())
+        for verb in ["stats"], ["--json", "stats"], ["tail"]:
+            p = subprocess.Popen([LULLCTL, "--socket", lull.control_path, *verb], preexec_fn=lambda: os.close(1),
+                                 stderr=subprocess.PIPE, text=True)
+            while p.poll() is None:
+                self.connect(lull).get("/v1/models")
+            self.assertEqual((p.returncode, p.stderr.read()), (1, "lullctl: the output cannot be written\n"), verb)
+            p.stderr.close()
 
     def test_exit_statuses(self):
         lull = self.lull(self.upstream())

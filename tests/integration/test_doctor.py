@@ -237,6 +237,10 @@ class Rules(unittest.TestCase):
         answers["/doctor"]["config_warnings"] = []
         self.assertEqual([f["severity"] for f in self.findings(answers)[0]], ["error", "note"])
 
+    def test_answers_of_another_program(self):
+        answers = {path: {name: [1] for name in ("tasks", "upstreams", "cache", "lookalikes", "left_out")} for path in GOOD}
+        self.assertIn("error", [f["severity"] for f in self.findings(answers)[0]])
+
     def test_a_path_that_is_no_socket(self):
         control = ScriptedControl({})
         control.close()

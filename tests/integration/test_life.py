@@ -356,6 +356,20 @@ class Surroundings(LullTest):
             self.served(lull)
         self.assertEqual(lull.stop(), 0)
 
+    def test_descriptors_that_the_parent_closed(self):
+        """No socket and no file takes their numbers, to which the log is written."""
+        lull = self.lull(self.upstream(), server="log_level = debug", preexec=lambda: os.closerange(0, 3))
+        self.assertEqual(self.connect(lull).post(PATH["openai"], body("title", "kept"), headers()).status, 200)
+        self.assertEqual({os.readlink(f"/proc/{lull.process.pid}/fd/{fd}") for fd in range(3)}, {"/"})
+        self.assertEqual(lull.stop(), 0)
+
+    def test_output_that_cannot_be_written(self):
+        for option in "--help", "--version", "--help-config", "--print-config", "--check":
+            with open("/dev/full", "wb") as full, tempfile.TemporaryDirectory() as folder:
+                p = subprocess.run([LULLD, "--upstream", "http://127.0.0.1:1", "--data-dir", folder, option], stdout=full,
+                                   stderr=subprocess.PIPE, env=clean_environment(), check=False)
+            self.assertEqual((p.returncode, p.stderr), (1, b"lulld: the output cannot be written\n"), option)
+
     def test_signals_that_the_parent_blocked(self):
         numbers = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1}
         lull = self.lull(self.upstream(), preexec=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, numbers))

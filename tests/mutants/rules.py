@@ -1540,3 +1540,11 @@ mutant(R, "a connection that was not accepted yet is served", LISTEN,
        "    server_accept_some(l, BACKLOG);\n", "", DRAINED)
 mutant(R, "a drain answers the request that is unread", "sidecar/http/conn.c", "    if (linger_has_unread(c)) {", "    if (false) {", DRAINED)
 mutant(R, "a new connection may send its first request in a drain", "sidecar/http/conn.c", "    if (c->used) {\n        conn_close(c);", "    if (true) {\n        conn_close(c);", DRAINED)
+
+R = "the surroundings of the process"
+mutant(R, "descriptors that the parent closed are filled", "sidecar/base/os.c", "        if (fcntl(fd, F_GETFD) < 0) {", "        if (fcntl(fd, F_GETFD) < -1) {",
+       ("integration.life",))
+mutant(R, "a pipe is no configuration", "sidecar/config/assignments.c", "S_ISFIFO(st.st_mode)", "S_ISSOCK(st.st_mode)", ("integration.config",))
+mutant(R, "a host has no scheme", "sidecar/config/value_types.c", "host[good] != '\\0' || ", "", ("unit.config.test_config_values",))
+mutant(R, "a condition stands once", "sidecar/control/query.c", "        if (is_repeated(", "        if (name.len == 0 && is_repeated(", ("integration.control",))
+mutant(R, "JSON does not control the terminal", "sidecar/ctl/print.c", "        if (c1 || c == 0x7f || ", "        if (c == 0x7f || ", ("unit.ctl.test_print",))

@@ -26,6 +26,10 @@ size_t os_unsent(int fd);
 /* uid of the process at the other end of a Unix socket. ERR_IO where the system cannot tell. */
 MUST_CHECK enum err os_peer_uid(int fd, uid_t *out);
 
+/* Fills descriptors 0, 1 and 2 where the parent closed them, with one that can neither be read nor
+ * written: else the next socket or file gets the number, and with it what is printed. First in main(). */
+void os_fill_standard_descriptors(void);
+
 /* Raises the soft fd limit to the hard one and returns it. */
 uint64_t os_raise_fd_limit(void);
 /* Has the kernel make its table of the process's descriptors large enough for so many at once, as far as

@@ -31,7 +31,7 @@ enum option_type {
     TYPE_INT,
     TYPE_KEEP_ALIVE,
     TYPE_JSON,
-    TYPE_LIST,
+    TYPE_HOSTS,
     TYPE_LOG_FORMAT,
     TYPE_LOG_LEVEL,
     TYPE_MAYBE,

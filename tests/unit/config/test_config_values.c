@@ -40,7 +40,7 @@ static void numbers_are_whole_and_in_range(void **state)
         {"server", "max_connections = -1", "max_connections: not a whole number"},
         {"server", "max_connections = 99999999999999999999", "not a whole number"},
         {"server", "max_connections = 0", "max_connections: out of range: "},
-        {"server", "max_task_body = 1KiB", "a size is a whole number, with KB, MB or GB"},
+        {"server", "max_task_body = 1KiB", "a size is a whole number, with KB, MB, GB or TB"},
         {"server", "max_task_body = 9999999999TB", "a size is a whole number"},
         {"server", "max_task_body = 1GB", "max_task_body: out of range: "},
         {"server", "header_timeout = 10", "a duration is a whole number with its unit"},
@@ -65,6 +65,25 @@ static void numbers_are_whole_and_in_range(void **state)
         {"server", "header_timeout = 2M", "header_timeout = 2M "},
         {"task autocomplete", "debounce = 0", "debounce = 0"},
         {"task autocomplete", "debounce = off", "debounce = off "},
+    };
+    (void)state;
+    assert_rows_refused(refused, sizeof refused / sizeof refused[0]);
+    assert_rows_taken(taken, sizeof taken / sizeof taken[0]);
+}
+
+static void hosts_are_names(void **state)
+{
+    static const struct row refused[] = {
+        {"server", "hosts = http://chat.example.org",
+         "'http://chat.example.org' is no name of a host"},
+        {"server", "hosts = a.example.org *.example.org", "'*.example.org' is no name of a host"},
+        {"server", "hosts = example.org/chat", "is no name of a host"},
+        {"server", "hosts = ::1", "is no name of a host"},
+    };
+    static const struct row taken[] = {
+        {"server", "hosts = chat.example.org a_b:8080", "hosts = chat.example.org a_b:8080"},
+        {"server", "hosts = [fd00::5] 10.0.0.7", "hosts = [fd00::5] 10.0.0.7"},
+        {"server", "hosts =", "hosts ="},
     };
     (void)state;
     assert_rows_refused(refused, sizeof refused / sizeof refused[0]);
@@ -304,6 +323,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(numbers_are_whole_and_in_range),
+        cmocka_unit_test(hosts_are_names),
         cmocka_unit_test(decimals_are_digits_with_one_point),
         cmocka_unit_test(texts_are_what_their_type_says),
         cmocka_unit_test(a_text_longer_than_its_bound_is_refused),

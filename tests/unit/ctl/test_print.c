@@ -142,7 +142,7 @@ static void what_is_left_to_do_is_said(void **state)
 {
     (void)state;
     assert_printed(ctl_print_entries, "{\"entries\":[],\"next\":\"07ab\"}",
-                   "\nmore: lullctl ls after=07ab\n");
+                   "\nmore: the same with after=07ab\n");
     assert_printed(ctl_print_reload, "{\"changed\":[\"a\"],\"restart\":[\"server.control\"]}",
                    "changed: a\nafter a restart: server.control\n");
     assert_printed(ctl_print_reload, "{\"changed\":[],\"restart\":[]}", "nothing changed\n");
@@ -151,11 +151,31 @@ static void what_is_left_to_do_is_said(void **state)
                    "ready; cache ?; upstream a not tried yet; upstream b up; upstream c ?\n");
 }
 
+static void print_json(const cJSON *unused)
+{
+    (void)unused;
+    ctl_print_json(SPAN("{\"a\":\n\t\"x\x7f \xc2\x9b \xc3\x9b \x1b\"}\xc2"));
+}
+
+static void json_does_not_control_the_terminal_either(void **state)
+{
+    (void)state;
+    assert_printed(print_json, "{}", "{\"a\":\n\t\"x\\u007f \\u009b \xc3\x9b \\u001b\"}\xc2\n");
+}
+
+static void elements_have_no_name(void **state)
+{
+    (void)state;
+    assert_printed(ctl_print_stats, "{\"tasks\":[1],\"upstreams\":[{}]}", "\nupstream ");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(control_characters_are_shown_as_numbers),
         cmocka_unit_test(no_answer_controls_the_terminal),
+        cmocka_unit_test(json_does_not_control_the_terminal_either),
+        cmocka_unit_test(elements_have_no_name),
         cmocka_unit_test(members_of_another_type_are_empty),
         cmocka_unit_test(times_are_short),
         cmocka_unit_test(stats_show_each_outcome_that_occurred),
