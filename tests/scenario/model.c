@@ -57,12 +57,18 @@ static void come_back(const struct upstream_call *c)
     close(fd);
 }
 
+static bool is_ollama(const struct upstream_call *c)
+{
+    bool key = strstr(c->headers, "Authorization: ") != NULL;
+    return c->pool->probes == PROBES_OLLAMA || (c->pool->probes == PROBES_KEY && key);
+}
+
 static void answer_probe(void *ctx)
 {
     struct upstream_call *c = ctx;
     char body[64];
     bool asks_version = strcmp(c->target, "/api/version") == 0;
-    bool ollama = c->pool->probes == PROBES_OLLAMA && asks_version;
+    bool ollama = asks_version && is_ollama(c);
     snprintf(body, sizeof body, ollama ? "{\"version\":\"0.6.%d\"}" : "{\"total_slots\":%d}",
              c->pool->slots);
     if (c->pool->probes == PROBES_LOOP) {
@@ -77,7 +83,11 @@ static void answer_probe(void *ctx)
         return;
     }
     bool knows = ollama || (c->pool->slots > 0 && !asks_version);
-    c->events->on_head(c->ctx, knows ? 200 : 404, SPAN("x"), NULL, 0, -1);
+    int status = knows                               ? 200
+                 : c->pool->probes == PROBES_GATEWAY ? 502
+                 : c->pool->probes == PROBES_KEY     ? 401
+                                                     : 404;
+    c->events->on_head(c->ctx, status, SPAN("x"), NULL, 0, -1);
     (void)c->events->on_data(c->ctx, span_of(body));
     c->over = true;
     c->events->on_done(c->ctx, &report);

@@ -231,6 +231,167 @@ static void a_probe_says_whether_it_is_up(void **ignored)
     }
 }
 
+/* ---- servers of Ollama's API that do not say so ---- */
+
+#define GOOD "{\"follow_ups\": [\"And then?\"]}"
+#define KEY "Authorization: Bearer k\r\n"
+
+static enum server_sort sort(struct world *w)
+{
+    return probe_sort(world_server(w, "default"), &world_settings(w)->upstreams[0]);
+}
+
+/* Follow-ups; their first call. */
+static struct upstream_call *follow_up_of(struct world *w, const char *path, const char *headers)
+{
+    static int n;
+    char user[32];
+    size_t before = model_calls(w);
+    snprintf(user, sizeof user, "Which one, %d?", n++);
+    client_post(client_open(w), path, headers, ask_follow_up(user, "Fine."));
+    world_pass(w, 0);
+    assert_int_equal(model_calls(w), before + 1);
+    return model_call(w, before);
+}
+
+/* The same, answered; where it was sent. */
+static const char *path_of(struct world *w, const char *path, const char *headers)
+{
+    struct upstream_call *call = follow_up_of(w, path, headers);
+    model_answer(call, GOOD);
+    world_pass(w, 0);
+    return model_target(call);
+}
+
+/* In the other API a task would lose num_ctx, and make Ollama load the model again. */
+static void a_gateways_status_does_not_say_what_the_server_is(void **ignored)
+{
+    static const enum world_probes how[] = {PROBES_KEY, PROBES_GATEWAY};
+    (void)ignored;
+    for (size_t i = 0; i < 2; i++) {
+        struct world *w = world_begin(PLAIN);
+        world_probes(w, how[i]);
+        struct upstream_call *call = follow_up_of(w, "/api/chat", "");
+        assert_int_equal(world_probe_count(w), 1);
+        assert_int_equal(sort(w), SERVER_OPENAI);
+        assert_string_equal(model_target(call), "/api/chat");
+        assert_has(model_body(call), "\"think\":false");
+        model_answer(call, GOOD);
+        world_pass(w, 11 * USEC_PER_S);
+        world_probes(w, PROBES_OLLAMA); /* what is behind the gateway answers */
+        assert_string_equal(path_of(w, "/api/chat", ""), "/api/chat");
+        assert_int_equal(world_probe_count(w), how[i] == PROBES_KEY ? 1 : 2);
+        world_end(w);
+    }
+}
+
+/* A gateway may ask for the key that clients have. */
+static void a_probe_has_the_clients_key(void **ignored)
+{
+    static const char *const guarded[] = {"server.client_token=k", "tasks.settle=0", NULL};
+    static const char *const hello[] = {"Hello", NULL};
+    (void)ignored;
+    struct world *w = world_begin(PLAIN);
+    world_probes(w, PROBES_KEY);
+    assert_string_equal(path_of(w, "/v1/chat/completions", ""), "/v1/chat/completions");
+    assert_int_equal(sort(w), SERVER_OPENAI);
+    world_pass(w, 11 * USEC_PER_S);
+    (void)path_of(w, "/v1/chat/completions", "");
+    assert_int_equal(world_probe_count(w), 1); /* without a key it would be refused again */
+    struct upstream_call *call = follow_up_of(w, "/v1/chat/completions", KEY);
+    assert_int_equal(world_probe_count(w), 2);
+    assert_int_equal(sort(w), SERVER_OLLAMA);
+    assert_has(model_body(call), "\"reasoning_effort\":\"none\"");
+    model_answer(call, GOOD);
+    world_end(w);
+    w = world_begin(guarded); /* that key is for lull */
+    world_probes(w, PROBES_KEY);
+    (void)path_of(w, "/v1/chat/completions", KEY);
+    assert_int_equal(world_probe_count(w), 1);
+    assert_int_equal(sort(w), SERVER_OPENAI);
+    world_end(w);
+    w = world_begin(guarded);
+    world_probes(w, PROBES_KEY);
+    client_post(client_open(w), "/v1/chat/completions", KEY, ask_chat(hello));
+    world_pass(w, 0);
+    assert_int_equal(sort(w), SERVER_OPENAI);
+    answer(w);
+    world_end(w);
+}
+
+static void a_chat_beside_it_probes_with_the_clients_key(void **ignored)
+{
+    static const char *const hello[] = {"Hello", NULL};
+    (void)ignored;
+    struct world *w = world_begin(PLAIN);
+    world_probes(w, PROBES_KEY);
+    client_post(client_open(w), "/v1/chat/completions", KEY, ask_chat(hello));
+    world_pass(w, 0);
+    assert_int_equal(sort(w), SERVER_OLLAMA);
+    answer(w);
+    world_end(w);
+}
+
+/* Gateways ban clients that are refused too often. */
+static void a_refused_key_is_not_tried_again_soon(void **ignored)
+{
+    (void)ignored;
+    struct world *w = world_begin(PLAIN);
+    world_probes(w, PROBES_KEY);
+    (void)path_of(w, "/v1/chat/completions", "");
+    for (int i = 0; i < 9; i++) {
+        world_pass(w, 60 * USEC_PER_S);
+        (void)path_of(w, "/v1/chat/completions", "");
+    }
+    assert_int_equal(world_probe_count(w), 1);
+    world_pass(w, 61 * USEC_PER_S);
+    (void)path_of(w, "/v1/chat/completions", "");
+    assert_int_equal(world_probe_count(w), 2);
+    world_end(w);
+}
+
+static void an_api_that_the_server_has_not_is_left_for_the_clients(void **ignored)
+{
+    static const int statuses[] = {404, 405, 501, 400};
+    (void)ignored;
+    for (size_t i = 0; i < 4; i++) {
+        bool missing = statuses[i] != 400;
+        struct world *w = world_begin(PLAIN);
+        struct upstream_call *call = follow_up_of(w, "/api/chat", "");
+        assert_string_equal(model_target(call), "/v1/chat/completions");
+        model_refuse(call, statuses[i], "", "{\"error\":\"no\"}");
+        world_pass(w, 0);
+        call = model_call(w, 1);
+        assert_string_equal(model_target(call), missing ? "/api/chat" : "/v1/chat/completions");
+        assert_null(strstr(model_body(call), "think"));
+        model_answer(call, GOOD);
+        world_pass(w, 0);
+        call = follow_up_of(w, "/api/chat", "");
+        assert_string_equal(model_target(call), missing ? "/api/chat" : "/v1/chat/completions");
+        assert_int_equal(strstr(model_body(call), "\"think\":false") != NULL, missing);
+        model_answer(call, GOOD);
+        world_end(w);
+    }
+}
+
+/* An answer shows which API a server has. */
+static void a_chat_in_ollamas_api_says_that_the_server_has_it(void **ignored)
+{
+    static const char *const hello[] = {"Hello", NULL};
+    static const char *const https[] = {"upstream.default.url=https://far.test", NULL};
+    static const char *const *const sets[] = {PLAIN, https};
+    (void)ignored;
+    for (size_t i = 0; i < 2; i++) {
+        struct world *w = world_begin(sets[i]);
+        assert_string_equal(path_of(w, "/api/chat", ""), "/v1/chat/completions");
+        client_post(client_open(w), "/api/chat", "", ask_chat(hello));
+        answer(w);
+        world_pass(w, 30 * USEC_PER_S);
+        assert_string_equal(path_of(w, "/api/chat", ""), "/api/chat");
+        world_end(w);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -242,6 +403,12 @@ int main(void)
         cmocka_unit_test(another_url_is_another_server),
         cmocka_unit_test(what_was_not_tried_is_not_up),
         cmocka_unit_test(a_probe_says_whether_it_is_up),
+        cmocka_unit_test(a_gateways_status_does_not_say_what_the_server_is),
+        cmocka_unit_test(a_probe_has_the_clients_key),
+        cmocka_unit_test(a_chat_beside_it_probes_with_the_clients_key),
+        cmocka_unit_test(a_refused_key_is_not_tried_again_soon),
+        cmocka_unit_test(an_api_that_the_server_has_not_is_left_for_the_clients),
+        cmocka_unit_test(a_chat_in_ollamas_api_says_that_the_server_has_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

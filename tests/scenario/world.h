@@ -107,8 +107,17 @@ void model_forget(struct upstream_call *call);
  * among the calls; 0: 404. */
 void world_props(struct world *w, int slots);
 /* How they are answered. MUTE: never; the connection stays open. OLLAMA: with a version. LOOP: the
- * request comes back to the daemon, as where the url leads to it. */
-enum world_probes { PROBES_ANSWERED, PROBES_MUTE, PROBES_REFUSED, PROBES_OLLAMA, PROBES_LOOP };
+ * request comes back to the daemon, as where the url leads to it. KEY: as OLLAMA, and 401 where they
+ * have no Authorization. GATEWAY: 502. */
+enum world_probes {
+    PROBES_ANSWERED,
+    PROBES_MUTE,
+    PROBES_REFUSED,
+    PROBES_OLLAMA,
+    PROBES_LOOP,
+    PROBES_KEY,
+    PROBES_GATEWAY
+};
 void world_probes(struct world *w, enum world_probes how);
 /* The record of an upstream that is configured; "up" ...: its state now. */
 struct server *world_server(struct world *w, const char *upstream);

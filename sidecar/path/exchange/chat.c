@@ -171,6 +171,8 @@ static void on_end(void *ctx)
                      w->answer.answer.tokens_in, w->answer.answer.cached_tokens);
     w->goes_on = how == ASSEMBLED_ODD && w->answer.calls;
     w->whole = how == ASSEMBLED_WHOLE;
+    exchange_server(x)->speaks_ollama |=
+        w->whole && endpoint_dialect(x->head.endpoint) == DIALECT_OLLAMA;
     struct prefix_place place = end_transcript(x);
     if (w->whole && x->settings->mode != TASKS_OBSERVE) {
         keep_for_rewarm(x, place);

@@ -173,7 +173,9 @@ static bool waits_at_gate(const struct exchange *x)
 
 bool forward_is_loop(struct exchange *x)
 {
-    probe_pass(x->engine->parts.servers, x->settings, x->head.upstream);
+    bool own = x->settings->server.client_token[0] != '\0'; /* it is for lull, not for the server */
+    probe_pass(x->engine->parts.servers, x->settings, x->head.upstream,
+               own ? SPAN_NONE : x->head.auth);
     return exchange_server(x)->loops;
 }
 

@@ -85,7 +85,8 @@ static void begin_call(struct flight *f)
     f->ticket.job.expected = pace_expected_for(flight_pace(f), f->spec.body.len);
     f->probe.fn = probed;
     f->probe.ctx = f;
-    if (!probe_wait(f->table->parts.servers, f->spec.settings, at, &f->probe)) {
+    if (!probe_wait(f->table->parts.servers, f->spec.settings, at, wire_authorization(f),
+                    &f->probe)) {
         call_start(f);
     }
 }

@@ -62,10 +62,21 @@ static enum flight_event ask_again_unread(struct flight *f)
     return ask_again(f, false);
 }
 
+/* Whether a status says that the server has not the API into which lull put the task, and may have the
+ * client's. */
+static bool has_not_api(const struct flight *f, int status)
+{
+    bool missing = status == 404 || status == 405 || status == 501;
+    return missing && !f->again && !f->has_first && !f->detached && f->wire != f->spec.endpoint &&
+           flight_upstream(f)->dialect == DIALECT_CHOICE_AUTO &&
+           probe_sort(flight_server(f), flight_upstream(f)) != SERVER_LLAMA_CPP;
+}
+
 /* Once more, after a refusal by status. */
 static enum flight_event ask_again_refused(struct flight *f, int status, struct span text)
 {
-    if (f->is_behind) {
+    f->api_refused = has_not_api(f, status);
+    if (f->is_behind || f->api_refused) {
         return ask_again(f, false);
     }
     unsigned sent = f->asked.sent;
@@ -201,6 +212,7 @@ static enum flight_event use_answer(struct flight *f)
                                .model_time = f->took,
                                .took = mono_diff(f->last_data, f->started)};
     failure_success(f);
+    flight_server(f)->speaks_ollama |= endpoint_dialect(f->wire) == DIALECT_OLLAMA;
     flight_count_tokens(f->shaped.len, flight_upstream(f), flight_task_figures(f),
                         f->spec.untracked ? NULL : flight_server(f)->figures, end);
     flight_user_figures(f, f->spec.user)->cost += end->cost;
@@ -271,7 +283,7 @@ enum flight_event call_broken(struct flight *f, const struct upstream_report *re
 static enum flight_event after_status(struct flight *f)
 {
     note_schema(f, f->status);
-    return f->status >= 400 && may_ask_again(f, f->status)
+    return f->status >= 400 && (may_ask_again(f, f->status) || has_not_api(f, f->status))
                ? ask_again_refused(f, f->status, buf_span(&f->raw_body))
                : pass_raw(f);
 }

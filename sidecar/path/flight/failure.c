@@ -87,6 +87,7 @@ static bool falls_back(struct flight *f)
     f->fell_back = true;
     f->again = false;
     f->unread = false;
+    f->api_refused = false;
     f->refused = (struct refused){.sent = 0};
     f->retried = false;
     f->shape_retried = false;

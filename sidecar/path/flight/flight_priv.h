@@ -123,6 +123,7 @@ struct flight {
     unsigned trial;         /* the addition that comes back with it; see refusal.c */
     struct refused refused; /* what a call of this flight had that was refused before */
     bool again;             /* it is the second one, as the client wrote it */
+    bool api_refused;       /* the server has not the API that it was put into: the client's own */
     bool unread;            /* after a stream that could not be read as an answer */
     enum endpoint wire;     /* that it asks for */
     struct buf crossed;     /* the body in the words of `wire` */
@@ -266,6 +267,8 @@ void completion_arm_deadline(struct flight *f);
 /* wire.c: what is sent. */
 /* Fills req, and of f: shaped, crossed, behind, is_behind, when, why_not, wire, asked, trial. */
 void wire_make(struct flight *f, struct upstream_request *req);
+/* The Authorization of its calls; SPAN_NONE: they have none. */
+struct span wire_authorization(const struct flight *f);
 /* The model that is asked for now. */
 struct span flight_way_model(const struct flight *f);
 

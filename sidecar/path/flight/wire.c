@@ -33,18 +33,20 @@ static enum dialect wire_dialect(const struct server *server, const struct upstr
     if (to->dialect != DIALECT_CHOICE_AUTO) {
         return to->dialect == DIALECT_CHOICE_OLLAMA ? DIALECT_OLLAMA : DIALECT_OPENAI;
     }
-    if (asked == DIALECT_OPENAI || !probe_known(server, to)) {
-        return to->tls ? DIALECT_OPENAI : asked;
+    bool ollama = probe_sort(server, to) == SERVER_OLLAMA || (to->tls && server->speaks_ollama);
+    if (asked == DIALECT_OPENAI || ollama) {
+        return asked;
     }
-    return probe_sort(server, to) == SERVER_OLLAMA ? asked : DIALECT_OPENAI;
+    return to->tls || probe_known(server, to) ? DIALECT_OPENAI : asked;
 }
 
 /* Puts the body into the server's words; what cannot be put so stays. */
 static struct span cross(struct flight *f)
 {
     struct span body = way_body(f);
+    enum dialect asked = endpoint_dialect(f->spec.endpoint);
     enum dialect wanted =
-        wire_dialect(flight_server(f), flight_upstream(f), endpoint_dialect(f->spec.endpoint));
+        f->api_refused ? asked : wire_dialect(flight_server(f), flight_upstream(f), asked);
     enum endpoint to = dialect_task_endpoint(f->spec.endpoint, wanted);
     f->wire = f->spec.endpoint;
     buf_free(&f->crossed);
@@ -65,6 +67,13 @@ static struct span target_of(const struct flight *f)
         return f->fell_back ? f->spec.fallback.target : f->spec.target;
     }
     return endpoint_task_path(f->wire, flight_upstream(f));
+}
+
+struct span wire_authorization(const struct flight *f)
+{
+    return http_field(f->fell_back ? f->fallback_headers : f->headers,
+                      f->fell_back ? f->spec.fallback.header_count : f->spec.header_count,
+                      SPAN("Authorization"));
 }
 
 void wire_make(struct flight *f, struct upstream_request *req)

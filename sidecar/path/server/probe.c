@@ -2,7 +2,8 @@
  *
  *   IDLE ──use──▶ VERSION ──it is Ollama──▶ KNOWN
  *     ▲              └─else──▶ PROPS ──answered──▶ KNOWN
- *     └──not reached, mute, 503 (loading a model), forgotten, the url changed
+ *     └──not reached, mute, forgotten, the url changed, or a status that another may have given: a
+ *        gateway that wants a key, or that waits for the server
  */
 #include "lull/path/server/probe.h"
 
@@ -15,6 +16,8 @@
 #include <stdlib.h>
 
 static const usec_t PROBE_PAUSE = 10 * USEC_PER_S;
+static const usec_t PROBE_REFUSED_PAUSE =
+    600 * USEC_PER_S; /* gateways ban clients that are refused too often */
 static const usec_t PROBE_LIMIT = 2 * USEC_PER_S;
 enum {
     PROBE_BODY_MAX = 256 * 1024,
@@ -32,6 +35,9 @@ struct probe {
     enum server_sort sort;
     enum server_reach reach;
     bool asked, mute;
+    bool refused;    /* 401 or 403 came of the last probe */
+    bool had_key;    /* it had an Authorization */
+    struct buf auth; /* of the probe: the client's Authorization; empty: none */
     mono_t asked_at;
     bool came_back;             /* the mark was seen since the probe began */
     int64_t ended, streak;      /* of requests that passed through: see probe_pass */
@@ -60,6 +66,7 @@ static void asked_enough(struct probe *row)
 {
     loop_timer_stop(row->limit);
     settings_unref(row->settings);
+    buf_free(&row->auth);
     row->settings = NULL;
     row->to = NULL;
 }
@@ -104,7 +111,7 @@ void probe_reset(struct probe *p)
     p->state = PROBE_IDLE;
     p->sort = SERVER_OPENAI;
     p->reach = SERVER_REACH_UNTRIED;
-    p->asked = p->mute = p->came_back = false;
+    p->asked = p->mute = p->refused = p->came_back = false;
 }
 
 /* Nothing is waited for any longer: calls the first of the waiters, and the others in later turns. */
@@ -165,12 +172,21 @@ static void known(struct probe *row, enum server_sort sort, int64_t slots)
     row->server->found_slots = row->to->slots == SLOTS_AUTO ? slots : row->server->found_slots;
 }
 
+/* Whether a status says what the server is: 404 does, what a gateway in front of it may say does not.
+ * llama.cpp says 503 while it loads a model. */
+static bool tells(int status)
+{
+    bool client = status == 401 || status == 403 || status == 407 || status == 408 || status == 429;
+    return !client && (status < 500 || status == 501);
+}
+
 static void on_done(void *ctx, const struct upstream_report *report)
 {
     struct probe *row = ctx;
-    bool answered = report->result == UPSTREAM_DONE && row->status != 503; /* loading a model */
+    bool answered = report->result == UPSTREAM_DONE && tells(row->status);
     struct span body = row->status == 200 ? buf_span(&row->body) : SPAN_NONE;
     row->mute = false;
+    row->refused = report->result == UPSTREAM_DONE && (row->status == 401 || row->status == 403);
     if (!report->no_memory) {
         row->reach =
             report->result == UPSTREAM_UNREACHABLE ? SERVER_REACH_UNREACHED : SERVER_REACH_REACHED;
@@ -212,7 +228,10 @@ static void ask(struct probe *row, struct span target)
     buf_init(&row->key, PROBE_KEY_MAX);
     if (http_bearer(to->api_key, &row->key)) {
         headers[count++] = (struct http_header){SPAN("Authorization"), buf_span(&row->key)};
+    } else if (row->auth.len > 0) {
+        headers[count++] = (struct http_header){SPAN("Authorization"), buf_span(&row->auth)};
     }
+    row->had_key = count > 2;
     struct upstream_request request = {.to = to,
                                        .method = SPAN("GET"),
                                        .target = target,
@@ -254,8 +273,12 @@ static bool is_same_server(const struct server *s, const struct upstream_setting
     return to->url == NULL || strcmp(s->url, to->url) == 0;
 }
 
-static void begin(struct probe *row, struct settings *settings, const struct upstream_settings *to)
+static void begin(struct probe *row, struct settings *settings, const struct upstream_settings *to,
+                  struct span auth)
 {
+    buf_init(&row->auth, PROBE_KEY_MAX);
+    enum err e = buf_append_span(&row->auth, auth);
+    (void)e; /* without it the server may not say */
     row->asked = true;
     row->asked_at = loop_now(row->server->all->loop);
     row->state = PROBE_VERSION;
@@ -267,9 +290,11 @@ static void begin(struct probe *row, struct settings *settings, const struct ups
     ask(row, SPAN("/api/version"));
 }
 
-static bool has_rested(const struct probe *row)
+static bool has_rested(const struct probe *row, struct span auth)
 {
-    return !row->asked || mono_diff(loop_now(row->server->all->loop), row->asked_at) >= PROBE_PAUSE;
+    bool again = row->refused && (row->had_key || auth.len == 0); /* as before */
+    usec_t pause = again ? PROBE_REFUSED_PAUSE : PROBE_PAUSE;
+    return !row->asked || mono_diff(loop_now(row->server->all->loop), row->asked_at) >= pause;
 }
 
 /* Whether there is anything to find out. */
@@ -279,30 +304,30 @@ static bool is_of_use(const struct probe *row, const struct upstream_settings *t
     return row->server->loops || (!to->tls && !set);
 }
 
-void probe_use(struct servers *all, struct settings *settings, int upstream)
+void probe_use(struct servers *all, struct settings *settings, int upstream, struct span auth)
 {
     const struct upstream_settings *to = &settings->upstreams[upstream];
     struct probe *row = probe_of(server_of(all, to));
-    if (row->state == PROBE_IDLE && has_rested(row) && is_of_use(row, to) &&
+    if (row->state == PROBE_IDLE && has_rested(row, auth) && is_of_use(row, to) &&
         is_same_server(row->server, to)) {
-        begin(row, settings, to);
+        begin(row, settings, to, auth);
     }
 }
 
-void probe_pass(struct servers *all, struct settings *settings, int upstream)
+void probe_pass(struct servers *all, struct settings *settings, int upstream, struct span auth)
 {
     const struct upstream_settings *to = &settings->upstreams[upstream];
     struct server *s = server_of(all, to);
     struct probe *row = probe_of(s);
     int64_t ended = s->figures->finished + s->figures->failed + s->figures->aborted;
     if (to->slots == SLOTS_AUTO || s->loops) { /* a request that passes needs to know no more */
-        probe_use(all, settings, upstream);
+        probe_use(all, settings, upstream, auth);
     }
     row->streak = row->ended == ended ? row->streak + 1 : 0;
     row->ended = ended;
-    if (row->streak >= PROBE_SUSPECT && !is_asking(row) && has_rested(row) &&
+    if (row->streak >= PROBE_SUSPECT && !is_asking(row) && has_rested(row, auth) &&
         is_same_server(s, to)) {
-        begin(row, settings, to);
+        begin(row, settings, to, auth);
     }
 }
 
@@ -312,6 +337,8 @@ void probe_forget(struct server *s)
     if (row->state == PROBE_KNOWN) {
         row->state = PROBE_IDLE;
     }
+    row->refused = false;
+    s->speaks_ollama = false;
 }
 
 enum server_sort probe_sort(const struct server *s, const struct upstream_settings *to)
@@ -321,7 +348,8 @@ enum server_sort probe_sort(const struct server *s, const struct upstream_settin
         return SERVER_HOSTED;
     }
     bool said = row != NULL && row->sort != SERVER_OPENAI;
-    return said ? row->sort : to->dialect == DIALECT_CHOICE_OLLAMA ? SERVER_OLLAMA : SERVER_OPENAI;
+    bool ollama = to->dialect == DIALECT_CHOICE_OLLAMA || s->speaks_ollama;
+    return said ? row->sort : ollama ? SERVER_OLLAMA : SERVER_OPENAI;
 }
 
 bool probe_known(const struct server *s, const struct upstream_settings *to)
@@ -370,10 +398,10 @@ bool probe_is_back(struct servers *all, struct span via)
     return true;
 }
 
-bool probe_wait(struct servers *all, struct settings *settings, int upstream,
+bool probe_wait(struct servers *all, struct settings *settings, int upstream, struct span auth,
                 struct probe_waiter *w)
 {
-    probe_use(all, settings, upstream);
+    probe_use(all, settings, upstream, auth);
     struct probe *row = probe_of(server_of(all, &settings->upstreams[upstream]));
     if (row->mute || !is_asking(row)) {
         return false;

@@ -92,6 +92,7 @@ static void set_url(struct server *s, const char *url)
     s->throttled_until = s->said_until = (mono_t){0};
     s->found_slots = 0;
     s->found_context = 0;
+    s->speaks_ollama = false;
     s->loops = false;
 }
 

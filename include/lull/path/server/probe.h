@@ -1,7 +1,9 @@
 /* probe.h: what is asked of model servers themselves: GET /api/version (is it Ollama?), else GET
  * /props (is it llama.cpp, and how many slots has it?). Asked when the upstream is first used, and
  * again after it could not be reached (it may be another one now); never more than once in ten
- * seconds, since each answer postpones llama.cpp's look at clients that left. A probe ends after
+ * seconds, since each answer postpones llama.cpp's look at clients that left. A status of a gateway
+ * (401, 403, 5xx) says nothing of the server: it is asked again, after 401 or 403 in ten minutes, or
+ * when a request has a key and the probe had none. A probe ends after
  * two seconds: the server is mute then, and requests do not wait for later probes until one is
  * answered. Over https nothing is asked, nor where dialect and slots are set. Not counted among the
  * calls.
@@ -20,14 +22,16 @@
 #include "lull/path/server/server.h"
 
 /* The upstream is about to be used: asks it where something is not known. Slots that it names go
- * into the record. */
-void probe_use(struct servers *all, struct settings *settings, int upstream);
+ * into the record. auth: the Authorization that the request has there, which the probe has where the
+ * upstream has no api_key; a gateway may ask for one. It is copied. */
+void probe_use(struct servers *all, struct settings *settings, int upstream, struct span auth);
 /* A request is about to pass through to it: probe_use(), if its slots are to be found out. When
  * many began in a row and none ended, as in a circle, it is asked whatever is known or set. */
-void probe_pass(struct servers *all, struct settings *settings, int upstream);
+void probe_pass(struct servers *all, struct settings *settings, int upstream, struct span auth);
 /* A call did not reach it: it is asked again when it is next used. */
 void probe_forget(struct server *s);
-/* What answers there: as it said, else as its dialect is set, else SERVER_OPENAI. */
+/* What answers there: as it said, else as its dialect is set or its answers show, else
+ * SERVER_OPENAI. */
 enum server_sort probe_sort(const struct server *s, const struct upstream_settings *to);
 /* Whether it has said what it is. Over https it is never asked, and never known. */
 bool probe_known(const struct server *s, const struct upstream_settings *to);
@@ -46,7 +50,7 @@ struct probe_waiter {
 };
 /* probe_use(), and true if an answer is under way that is worth waiting for: then fn is called from
  * the loop when it is there, or when the probe ends, two seconds after it began. */
-bool probe_wait(struct servers *all, struct settings *settings, int upstream,
+bool probe_wait(struct servers *all, struct settings *settings, int upstream, struct span auth,
                 struct probe_waiter *w);
 /* Waits no more. Does nothing if it does not wait. */
 void probe_leave(struct probe_waiter *w);

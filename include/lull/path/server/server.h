@@ -57,6 +57,7 @@ struct server {
     int64_t found_slots;    /* by llama.cpp's /props; 0: not known */
     int64_t found_context;  /* tokens of a slot's context, by the same; 0: not known */
     struct probe *probe;    /* NULL: never asked */
+    bool speaks_ollama;     /* a whole answer in Ollama's API has come from it */
     bool loops;             /* its url leads back to this lulld */
     struct server_model *models[SERVER_MODELS];
     size_t model_count;
