@@ -883,6 +883,8 @@ mutant(R, "a head that the caller does not have is not reported", "sidecar/path/
        ".got_head = call->given,", ".got_head = h->final,", WIRED)
 mutant(R, "bytes behind a head end the connection", TRANSFER,
        "return !call->to->tls && call->head_came == call->head_used;", "return !call->to->tls;", REUSE)
+mutant(R, "a shared answer has the form of each endpoint", "sidecar/path/exchange/respond.c", "end->reply_endpoint == x->head.endpoint &&", "", ("scenario.test_flight",))
+mutant(R, "no other endpoint's answer is passed on as it is", "sidecar/path/exchange/respond.c", "    return end->status >= 400;", "    return true;", ("scenario.test_flight",))
 mutant(R, "an error ends its connection", TRANSFER, "return call->head.status < 400 && end_is_seen(call);", "return end_is_seen(call);", REUSE)
 mutant(R, "an answer that its caller distrusts ends the connection", SOCKETS, "if (sock != NULL && sock->idle) { /*", "if (sock == NULL) { /*", REUSE)
 mutant(R, "a connection that libcurl never waited for is watched", SOCKETS, "fd != CURL_SOCKET_BAD && sock_find(call->pool, fd) == NULL) {",

@@ -1,6 +1,8 @@
 /* test_flight.c: one call, many waiters; waiters leave, calls fail, answers are kept. */
 #include "scenario/scenario.h"
+
 #include "support/large_allocations.h"
+#include <cJSON.h>
 
 #include "lull/path/exchange/exchange.h"
 #include "path/flight/flight_priv.h"
@@ -737,6 +739,73 @@ static void what_does_not_fit_a_task_costs_its_connection(void **state)
     }
 }
 
+struct both {
+    struct client *openai, *chat, *generate;
+};
+
+/* The same request to three endpoints, which share one call. */
+static struct both ask_everywhere(struct world *w)
+{
+    static char prompt[65536];
+    struct both b = {client_open(w), client_open(w), client_open(w)};
+    const char *body = ask_follow_up("How are you?", "Fine.");
+    cJSON *root = cJSON_Parse(body);
+    const cJSON *message = cJSON_GetArrayItem(cJSON_GetObjectItem(root, "messages"), 0);
+    cJSON *generate = cJSON_CreateObject();
+    cJSON_AddStringToObject(generate, "model", "m");
+    cJSON_AddStringToObject(generate, "prompt",
+                            cJSON_GetStringValue(cJSON_GetObjectItem(message, "content")));
+    cJSON_AddFalseToObject(generate, "stream");
+    require(cJSON_PrintPreallocated(generate, prompt, sizeof prompt, false));
+    cJSON_Delete(generate);
+    cJSON_Delete(root);
+    client_post(b.openai, "/v1/chat/completions", "", body);
+    client_post(b.chat, "/api/chat", "", body);
+    client_post(b.generate, "/api/generate", "", prompt);
+    return b;
+}
+
+static const char *const of_openai[] = {
+    "upstream.default.dialect=openai", "upstream.second.url=http://127.0.0.1:9",
+    "upstream.second.dialect=openai", "tasks.upstream=second", NULL};
+
+/* Each gets the answer in the form of the endpoint that it asked. */
+static void clients_of_both_apis_share_a_call(void **state)
+{
+    struct world *w = world_begin(of_openai);
+    struct both b = ask_everywhere(w);
+    (void)state;
+    assert_int_equal(model_calls(w), 1);
+    model_answer(model_call(w, 0), "{\"follow_ups\": [\"A?\", \"B?\", \"C?\"]}");
+    assert_has(client_reply(b.openai), "\"choices\":[{");
+    assert_has(client_reply(b.chat), "\"message\":{\"role\":\"assistant\",\"content\":");
+    assert_has(client_reply(b.chat), "\"done\":true");
+    assert_has(client_reply(b.generate), "\"response\":\"{");
+    world_end(w);
+}
+
+/* What is no plain answer goes to the clients of its own endpoint only. */
+static void what_cannot_be_put_into_the_other_api_is_an_error_there(void **state)
+{
+    static const char calls[] =
+        "{\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":null,"
+        "\"tool_calls\":[{\"id\":\"1\",\"type\":\"function\",\"function\":{\"name\":\"f\","
+        "\"arguments\":\"{}\"}}]},\"finish_reason\":\"tool_calls\"}]}";
+    struct world *w = world_begin(of_openai);
+    struct both b = ask_everywhere(w);
+    (void)state;
+    for (size_t i = 0; i < model_calls(w); i++) { /* once more as it came */
+        model_head(model_call(w, i), 200, "application/json");
+        model_data(model_call(w, i), calls);
+        model_end(model_call(w, i));
+    }
+    assert_has(client_reply(b.openai), "tool_calls");
+    assert_has(client_reply(b.chat), "HTTP/1.1 502 ");
+    assert_has(client_reply(b.chat), "cannot be put into the API");
+    assert_has(client_reply(b.generate), "HTTP/1.1 502 ");
+    world_end(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -764,6 +833,8 @@ int main(void)
         cmocka_unit_test(answers_count_in_max_buffered),
         cmocka_unit_test(an_answer_without_memory_is_not_the_servers_fault),
         cmocka_unit_test(a_chat_goes_on_where_max_buffered_is_used_up),
+        cmocka_unit_test(clients_of_both_apis_share_a_call),
+        cmocka_unit_test(what_cannot_be_put_into_the_other_api_is_an_error_there),
         cmocka_unit_test(what_does_not_fit_a_task_costs_its_connection),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

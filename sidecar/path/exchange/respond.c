@@ -214,18 +214,20 @@ enum err respond_remainder(struct exchange *x, const struct through_hit *hit)
 
 /* ---- the end of a call ---- */
 
-static bool has_reply(const struct flight_end *end, struct span model)
+static bool has_reply(const struct exchange *x, const struct flight_end *end)
 {
+    struct span model = x->request.model;
     size_t len = end->reply_len;
-    return end->reply.len > len &&
+    return end->reply.len > len && end->reply_endpoint == x->head.endpoint &&
            span_eq(span_make(end->reply.data + len, end->reply.len - len), model);
 }
 
-/* The reply body for this exchange, rendered once for all waiters that asked for the same model. */
+/* The reply body for this exchange, rendered once for all waiters that asked the same endpoint for the
+ * same model: requests of both APIs share a call. */
 static enum err shared_reply(struct exchange *x, struct flight_end *end, struct span *body)
 {
     struct span model = x->request.model;
-    if (has_reply(end, model)) {
+    if (has_reply(x, end)) {
         *body = span_make(end->reply.data, end->reply_len);
         return ERR_OK;
     }
@@ -238,6 +240,7 @@ static enum err shared_reply(struct exchange *x, struct flight_end *end, struct 
         buf_free(&end->reply);
         buf_move(&end->reply, &x->engine->reply);
         end->reply_len = end->reply.len;
+        end->reply_endpoint = x->head.endpoint;
         e = buf_append_span(&end->reply, model); /* without it the next waiter has its own */
         *body = span_make(end->reply.data, end->reply_len);
     }
@@ -302,29 +305,30 @@ enum outcome respond_call_outcome(const struct exchange *x)
     return bypassed ? OUTCOME_BYPASSED : OUTCOME_MISS;
 }
 
-/* Puts an error of the other dialect into the client's. */
-static void convert_error(struct exchange *x, struct flight_end *end, struct buf *body)
+/* Puts an error of the other API into the client's, where it can be read. false: what came is the answer
+ * of another endpoint than the client asked, and no error. */
+static bool take_raw(const struct exchange *x, struct flight_end *end, struct buf *body)
 {
     enum dialect mine = endpoint_dialect(x->head.endpoint);
-    if (mine != end->raw_dialect && dialect_convert_error(end->raw_body, end->status, mine, body)) {
+    if (end->raw_endpoint == x->head.endpoint) {
+        return true;
+    }
+    if (mine != endpoint_dialect(end->raw_endpoint) &&
+        dialect_convert_error(end->raw_body, end->status, mine, body)) {
         end->raw_headers = SPAN("Content-Type: application/json\r\n");
         end->raw_body = buf_span(body);
-        end->raw_dialect = mine;
+        return true;
     }
+    return end->status >= 400;
 }
 
-void respond_raw(struct exchange *x, const struct flight_end *given)
+/* Passes on what the model server sent. */
+static void reply_raw(struct exchange *x, const struct flight_end *end, enum outcome outcome)
 {
-    int kind = x->decision.kind;
-    enum outcome outcome = respond_call_outcome(x);
-    struct flight_end copy = *given;
-    struct flight_end *end = &copy;
-    struct buf converted = {.max = 64 * 1024};
-    convert_error(x, end, &converted);
     struct buf lines = {.max = end->raw_headers.len + 512};
     char own[512];
     struct cache_status status = respond_call_status(x, outcome == OUTCOME_COLLAPSED);
-    size_t own_len = respond_lines(x, kind, &status, own, sizeof own);
+    size_t own_len = respond_lines(x, x->decision.kind, &status, own, sizeof own);
     if (buf_append_span(&lines, end->raw_headers) == ERR_OK &&
         buf_append(&lines, own, own_len) == ERR_OK) {
         http_reply_full(x->conn, end->status, SPAN_NONE, buf_span(&lines), end->raw_body);
@@ -332,11 +336,26 @@ void respond_raw(struct exchange *x, const struct flight_end *given)
         respond_error(x, outcome, HTTP_ERROR_UPSTREAM_BROKE, "");
     }
     buf_free(&lines);
+}
+
+void respond_raw(struct exchange *x, const struct flight_end *given)
+{
+    int kind = x->decision.kind;
+    enum outcome outcome = respond_call_outcome(x);
+    struct flight_end end = *given;
+    struct buf converted = {.max = 64 * 1024};
+    bool taken = take_raw(x, &end, &converted);
+    if (taken) {
+        reply_raw(x, &end, outcome);
+    } else {
+        respond_error(x, outcome, HTTP_ERROR_UPSTREAM_BROKE,
+                      "the answer cannot be put into the API that was asked");
+    }
     buf_free(&converted);
-    if (end->upstream_failed) {
+    if (end.upstream_failed || !taken) {
         exchange_figures(x, kind)->failed++;
     } else if (outcome == OUTCOME_COLLAPSED) {
-        exchange_count_saved(x, kind, end->model_time, 0, 0);
+        exchange_count_saved(x, kind, end.model_time, 0, 0);
     }
     exchange_finish(x, kind, outcome);
 }

@@ -106,7 +106,7 @@ static enum flight_event pass_raw(struct flight *f)
     }
     f->end = (struct flight_end){.result = FLIGHT_RESULT_RAW,
                                  .status = f->status,
-                                 .raw_dialect = endpoint_dialect(f->wire),
+                                 .raw_endpoint = f->wire,
                                  .raw_headers = buf_span(&f->raw_headers),
                                  .raw_body = buf_span(&f->raw_body),
                                  .model_time = f->took,
@@ -135,7 +135,7 @@ static enum flight_event pass_error(struct flight *f)
     }
     f->end = (struct flight_end){.result = FLIGHT_RESULT_RAW,
                                  .status = f->assembler.error_status,
-                                 .raw_dialect = endpoint_dialect(f->wire),
+                                 .raw_endpoint = f->wire,
                                  .raw_headers = SPAN("Content-Type: application/json\r\n"),
                                  .raw_body = buf_span(&f->assembler.error),
                                  .upstream_failed = true};

@@ -66,8 +66,8 @@ struct flight_end {
     int64_t cost;                  /* of the call, in millionths of money */
     /* RAW. */
     int status;
-    enum dialect raw_dialect; /* the API that raw_body is of */
-    struct span raw_headers;  /* lines "Name: value\r\n", without framing */
+    enum endpoint raw_endpoint; /* the one that raw_body came from */
+    struct span raw_headers;    /* lines "Name: value\r\n", without framing */
     struct span raw_body;
     /* FAILED. */
     enum http_error error;
@@ -80,7 +80,8 @@ struct flight_end {
     wall_t entry_expires;
     struct buf reply; /* the last rendered reply, and the model name it was rendered with */
     size_t reply_len; /* of that reply alone */
-    struct hash_key alias_done; /* the last exact record that was stored */
+    enum endpoint reply_endpoint; /* whose form it has */
+    struct hash_key alias_done;   /* the last exact record that was stored */
 };
 
 /* Counts the tokens of end->answer, as the server said or, where it did not, by the bytes of the
