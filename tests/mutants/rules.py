@@ -789,6 +789,8 @@ mutant(R, "what is cut off is incomplete", ASSEMBLE_C, "if (!transport_whole || 
        "if (!transport_whole) {", ASSEMBLE_T)
 mutant(R, "a body that only the close ends needs its end mark", CALL, "return report->close_delimited ? ASSEMBLED_INCOMPLETE", "return report == NULL ? ASSEMBLED_INCOMPLETE", FLIGHT_T)
 mutant(R, "text without an end mark is no whole answer", CALL_RESULT, "return has_json_shape(policy) &&\n           answer_validate", "return has_json_shape(policy) || answer_validate", FLIGHT_T)
+mutant(R, "a choice may say an error", EVENTS_C, "if (choice != NULL && take_choice_error(a, choice)) {", "if (choice == NULL && take_choice_error(a, choice)) {", ASSEMBLE_T)
+mutant(R, "a rewarm call has one cap", "sidecar/path/dialect/warmup.c", "(struct json_edit){longer[i], SPAN_NONE}", "(struct json_edit){SPAN(\"\"), SPAN_NONE}", ("unit.dialect.test_warmup",))
 mutant(R, "an end without a message is an end", EVENTS_C, "if (!chat && !nothing && (message", "if (!chat && (message", ASSEMBLE_T)
 mutant(R, "a part that is thinking is no text", ASSEMBLE_C, "assemble_string(a, &a->answer.thinking, thinking);", "assemble_string(a, &a->answer.content, thinking);", ASSEMBLE_T)
 mutant(R, "a finish reason ends an answer", ASSEMBLE_C, "bool ended = a->ended || a->finish_seen;",

@@ -114,6 +114,16 @@ static void take_usage(struct assembler *a, const struct json_node *root)
     }
 }
 
+/* OpenRouter says of each choice what went wrong with it: {"error": {"code": 502, "message": …}}. */
+static bool take_choice_error(struct assembler *a, const struct json_node *choice)
+{
+    const struct json_node *error = find_error(choice);
+    if (error != NULL) {
+        assemble_error(a, choice, error);
+    }
+    return error != NULL;
+}
+
 static void take_choice(struct assembler *a, const struct json_node *choice, bool streamed)
 {
     size_t before = a->answer.content.len + a->answer.thinking.len;
@@ -169,6 +179,9 @@ void openai_event(struct assembler *a, const struct json_node *root, bool stream
     bool readable = choice == NULL ? streamed : !streamed || choice->type == JSON_OBJECT;
     if (!list || several || !readable || count_of(choice, SPAN("index")) > 0) {
         a->odd = true;
+        return;
+    }
+    if (choice != NULL && take_choice_error(a, choice)) {
         return;
     }
     if (choice != NULL) {

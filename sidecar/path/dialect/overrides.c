@@ -159,6 +159,9 @@ static void add_cap(struct override *o)
     if (newer) {
         add_member(o, ADDITION_LIMITS, SPAN("max_completion_tokens"), cap);
     }
+    if (json_given(o->root, SPAN("n_predict")) != NULL) { /* llama.cpp takes it before the others */
+        add_member(o, ADDITION_LIMITS, SPAN("n_predict"), cap);
+    }
     /* Ollama reads max_tokens only; of two, a server may read either */
     if (!newer || o->how->sort == SERVER_OLLAMA ||
         json_given(o->root, SPAN("max_tokens")) != NULL) {

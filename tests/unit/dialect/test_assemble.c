@@ -237,6 +237,11 @@ static void servers_say_errors_in_many_ways(void **state)
         {ENDPOINT_CHAT, "{\"error\":false,\"choices\":[{\"message\":{\"content\":\"a\"}}]}", 0},
         {ENDPOINT_CHAT, "{\"error\":\"\",\"choices\":[{\"message\":{\"content\":\"a\"}}]}", 0},
         {ENDPOINT_CHAT, "{\"error\":{},\"choices\":[{\"message\":{\"content\":\"a\"}}]}", 0},
+        {ENDPOINT_CHAT,
+         "{\"choices\":[{\"message\":{\"content\":\"\"},\"error\":{\"code\":502},"
+         "\"finish_reason\":\"error\"}]}",
+         502},
+        {ENDPOINT_CHAT, "{\"choices\":[{\"message\":{\"content\":\"a\"},\"error\":null}]}", 0},
         {ENDPOINT_OLLAMA_CHAT, "{\"error\":\"no\"}", 500},
         {ENDPOINT_OLLAMA_CHAT, "{\"error\":null,\"message\":{\"content\":\"a\"},\"done\":true}", 0},
         {ENDPOINT_OLLAMA_CHAT, "{\"error\":false,\"message\":{\"content\":\"a\"},\"done\":true}",

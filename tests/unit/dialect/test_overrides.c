@@ -139,6 +139,8 @@ static void limits(void **state)
          "{\"max_completion_tokens\":64}"},
         {CHAT, SERVER_OPENAI, 64, "", UNSET, "{\"max_completion_tokens\":7,\"max_tokens\":9}",
          "{\"max_completion_tokens\":64,\"max_tokens\":64}"},
+        {CHAT, SERVER_LLAMA_CPP, 64, "", UNSET, "{\"n_predict\":7}",
+         "{\"n_predict\":64,\"max_tokens\":64}"},
         {CHAT, SERVER_OPENAI, 64, "", UNSET, "{\"max_completion_tokens\":null}",
          "{\"max_completion_tokens\":null,\"max_tokens\":64}"},
         {CHAT, SERVER_OLLAMA, 64, "", UNSET, "{\"max_completion_tokens\":7}",

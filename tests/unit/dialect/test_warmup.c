@@ -22,6 +22,12 @@ static void one_message_and_a_cap_are_all_that_changes(void **state)
          "{\"messages\": [{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"q\"}]},"
          "{\"role\":\"assistant\",\"content\":\"r\"}], \"max_tokens\": 1, \"stream\": true, "
          "\"temperature\": 0.70}"},
+        {ENDPOINT_CHAT,
+         "{\"messages\":[{\"role\":\"user\",\"content\":\"q\"}],\"max_completion_tokens\":900,"
+         "\"n_predict\":900,\"n\":4,\"best_of\":5,\"min_tokens\":90,\"top_k\":2}",
+         "r",
+         "{\"messages\":[{\"role\":\"user\",\"content\":\"q\"},"
+         "{\"role\":\"assistant\",\"content\":\"r\"}],\"top_k\":2,\"max_tokens\":1}"},
         {ENDPOINT_OLLAMA_CHAT,
          "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"q\"}],\"options\":"
          "{\"num_ctx\":4096,\"num_predict\":-1}}",
