@@ -121,6 +121,18 @@ static bool is_repeated(struct assignments *r, const struct assignment *target,
     return true;
 }
 
+/* In a file a line has none, and quotes give line feeds and tabs. */
+static bool has_control_character(struct span text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char)text.ptr[i];
+        if ((c < ' ' && c != '\n' && c != '\t') || c == 0x7f) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void assignments_add(struct assignments *r, const struct assignment *target, struct span key,
                      struct span text)
 {
@@ -136,6 +148,10 @@ void assignments_add(struct assignments *r, const struct assignment *target, str
         return;
     }
     if (is_repeated(r, target, o)) {
+        return;
+    }
+    if (has_control_character(text)) {
+        report(r->errors, target->source, target->place, "%s: a control character", o->key);
         return;
     }
     struct assignment a = {.section = target->section,

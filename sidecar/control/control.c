@@ -230,16 +230,16 @@ static bool is_path_of(const struct route *route, struct span path)
     return below ? span_starts(path, own) : span_eq(path, own);
 }
 
-/* NULL: there is none. *known: the path has one, maybe with another method. */
+/* NULL: there is none. *methods: those that the path has, a bit for each. */
 static const struct route *route_find(const struct route *table, size_t count,
-                                      const struct http_request *r, bool *known)
+                                      const struct http_request *r, unsigned *methods)
 {
-    *known = false;
+    *methods = 0;
     for (size_t i = 0; i < count; i++) {
         if (!is_path_of(&table[i], r->path)) {
             continue;
         }
-        *known = true;
+        *methods |= 1U << table[i].method;
         if (table[i].method == r->method ||
             (table[i].method == HTTP_GET && r->method == HTTP_HEAD)) {
             return &table[i];
@@ -248,9 +248,9 @@ static const struct route *route_find(const struct route *table, size_t count,
     return NULL;
 }
 
-static const struct route *private_route(const struct http_request *r, bool *known)
+static const struct route *private_route(const struct http_request *r, unsigned *methods)
 {
-    return route_find(routes, sizeof routes / sizeof routes[0], r, known);
+    return route_find(routes, sizeof routes / sizeof routes[0], r, methods);
 }
 
 /* lullctl and curl send any name ("lull"); no site has one without a dot. */
@@ -268,7 +268,7 @@ static void on_request(struct http_conn *c, void *ctx)
     struct control *ctl = ctx;
     const struct http_request *r = http_conn_request(c);
     const struct server_settings *s = &control_settings(&ctl->parts)->server;
-    bool known = false;
+    unsigned methods = 0;
     http_conn_set_data(c, NULL);
     control_json_begin();
     if (!guard_origin(s, http_header_get(r, SPAN("Origin")), r->host)) {
@@ -279,11 +279,9 @@ static void on_request(struct http_conn *c, void *ctx)
         control_reply_error(c, 403, span_of(DENY_HOST));
         return;
     }
-    const struct route *route = private_route(r, &known);
-    if (route == NULL && known) {
-        control_reply_error(c, 405, SPAN("this path has another method"));
-    } else if (route == NULL) {
-        control_reply_error(c, 404, SPAN("there is nothing here; see lullctl(1)"));
+    const struct route *route = private_route(r, &methods);
+    if (route == NULL) {
+        control_reply_no_route(c, methods, "there is nothing here; see lullctl(1)");
     } else if (route->deny != NULL && !is_trusted(c)) {
         control_reply_error(c, 403, span_of(route->deny));
     } else if (route->body_max > 0) {
@@ -295,8 +293,8 @@ static void on_request(struct http_conn *c, void *ctx)
 
 static void on_body_end(struct http_conn *c, void *ctx)
 {
-    bool known = false;
-    const struct route *route = private_route(http_conn_request(c), &known);
+    unsigned methods = 0;
+    const struct route *route = private_route(http_conn_request(c), &methods);
     require(route != NULL);
     control_json_begin();
     route->serve(ctx, c);
@@ -309,7 +307,7 @@ static void on_public_request(struct http_conn *c, void *ctx)
     struct control *ctl = ctx;
     const struct http_request *r = http_conn_request(c);
     const struct server_settings *s = &control_settings(&ctl->parts)->server;
-    bool known = false;
+    unsigned methods = 0;
     http_conn_set_data(c, NULL);
     control_json_begin();
     if (http_conn_is_loopback(c) && r->host.len > 0 && !guard_host(s, ctl->hostname, r->host)) {
@@ -317,13 +315,14 @@ static void on_public_request(struct http_conn *c, void *ctx)
         return;
     }
     const struct route *route =
-        route_find(public_routes, sizeof public_routes / sizeof public_routes[0], r, &known);
+        route_find(public_routes, sizeof public_routes / sizeof public_routes[0], r, &methods);
     if (route != NULL) {
         route->serve(ctl, c);
     } else {
-        control_reply_error(c, known ? 405 : 404,
-                            SPAN("metrics_listen serves /, /stats, /metrics, /history, /flights, "
-                                 "/healthz and /readyz, by GET"));
+        control_reply_no_route(
+            c, methods,
+            "metrics_listen serves /, /stats, /metrics, /history, /flights, /healthz "
+            "and /readyz, by GET");
     }
 }
 

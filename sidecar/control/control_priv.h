@@ -55,6 +55,9 @@ void control_reply_json(struct http_conn *c, int status, struct span json);
 void control_reply_tree(struct http_conn *c, int status, cJSON *tree);
 /* {"error": text}; 503 where there was no memory for a text. */
 void control_reply_error(struct http_conn *c, int status, struct span text);
+/* No handler for a request: 405 with the methods that its path has (a bit for each enum http_method), or
+ * 404 with `missing` where there are none. */
+void control_reply_no_route(struct http_conn *c, unsigned methods, const char *missing);
 
 /* Add a member of that name to an object: a text, */
 void control_add_span(cJSON *to, const char *name, struct span s);

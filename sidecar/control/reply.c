@@ -89,6 +89,28 @@ void control_reply_error(struct http_conn *c, int status, struct span text)
     buf_free(&out);
 }
 
+void control_reply_no_route(struct http_conn *c, unsigned methods, const char *missing)
+{
+    static const struct {
+        enum http_method method;
+        const char *names;
+    } known[] = {{HTTP_GET, "GET, HEAD"}, {HTTP_POST, "POST"}, {HTTP_DELETE, "DELETE"}};
+    struct buf allow = {.max = 256};
+    if (methods == 0) {
+        control_reply_error(c, 404, span_of(missing));
+        return;
+    }
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        if ((methods & 1U << known[i].method) != 0) {
+            buf_text(&allow, "%s %s", allow.len == 0 ? "Allow:" : ",", known[i].names);
+        }
+    }
+    buf_text(&allow, "\r\n");
+    http_reply_full(c, 405, SPAN("application/json"), buf_span(&allow),
+                    SPAN("{\"error\":\"this path has another method\"}"));
+    buf_free(&allow);
+}
+
 void control_add_span(cJSON *to, const char *name, struct span s)
 {
     char *text = json_alloc(s.len + 1);

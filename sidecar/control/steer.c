@@ -64,6 +64,8 @@ void control_set(struct control *ctl, struct http_conn *c)
     }
     if (lines.count == 0 || lines.count > LINES_MOST) {
         control_reply_error(c, 400, SPAN("the body has 1 to 1000 lines SECTION.KEY=VALUE"));
+    } else if (memchr(http_body(c).ptr, '\0', http_body(c).len) != NULL) {
+        control_reply_error(c, 400, SPAN("a value holds a NUL byte")); /* the lines end there */
     } else if (!ctl->parts.set(ctl->parts.ctx, &lines, &text)) {
         control_reply_error(c, 409, span_trim(buf_span(&text)));
     } else {

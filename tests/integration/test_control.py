@@ -251,8 +251,10 @@ class WhoMayAsk(ControlTest):
     def test_unknown_paths_and_methods(self):
         lull = self.lull(self.upstream())
         self.assertEqual(lull.control("GET", "/nope").status, 404)
-        self.assertIn(lull.control("POST", "/stats").status, (404, 405))
-        self.assertIn(lull.control("GET", "/purge").status, (404, 405))
+        for method, path, allowed in (("POST", "/stats", "GET, HEAD"), ("GET", "/purge", "POST"),
+                                      ("PUT", "/entries/0123", "GET, HEAD, DELETE"), ("DELETE", "/config", "GET, HEAD, POST")):
+            r = lull.control(method, path)
+            self.assertEqual((r.status, r.header("Allow")), (405, allowed), path)
         with Client(lull.control_path) as c:
             c.send(b"nonsense\r\n\r\n")
             self.assertEqual(c.response().status, 400)

@@ -30,6 +30,13 @@ class Set(LullTest):
                 self.assertEqual(self.value(lull, "task.title.ttl")["value"], "2d")
         self.assertIn("app: set; changed: ", lull.log_text())
 
+    def test_a_value_has_no_control_character(self):
+        """Else it would end before a NUL byte, and could not be pasted into the file."""
+        lull = self.lull(self.upstream())
+        for value, status in (b"a\0b", 400), (b"a\x1b[31m", 409), (b"a\x7f", 409), (b"a\rb", 409), (b"a\tb", 200):
+            self.assertEqual(lull.control("POST", "/config", b"task.title.model=" + value).status, status, value)
+        self.assertEqual(self.value(lull, "task.title.model")["value"], "a\tb")
+
     def test_a_set_has_at_most_1000_lines(self):
         lull = self.lull(self.upstream())
         for count, status in ((1, 200), (1000, 200), (1001, 400), (0, 400)):

@@ -1562,3 +1562,8 @@ mutant(R, "a pipe is no configuration", "sidecar/config/assignments.c", "S_ISFIF
 mutant(R, "a host has no scheme", "sidecar/config/value_types.c", "host[good] != '\\0' || ", "", ("unit.config.test_config_values",))
 mutant(R, "a condition stands once", "sidecar/control/query.c", "        if (is_repeated(", "        if (name.len == 0 && is_repeated(", ("integration.control",))
 mutant(R, "JSON does not control the terminal", "sidecar/ctl/print.c", "        if (c1 || c == 0x7f || ", "        if (c == 0x7f || ", ("unit.ctl.test_print",))
+mutant(R, "a value has no control character", "sidecar/config/assignments.c", "        if ((c < ' ' && c != '\\n' && c != '\\t') || c == 0x7f) {",
+       "        if (c == 0x7f) {", ("integration.steer",))
+mutant(R, "not to be stored is no wrong form", "sidecar/path/exchange/dispatch.c", "    } else if (wanted || !keep) {", "    } else {", ("scenario.test_cache",))
+mutant(R, "a cost is rounded to the nearest", "sidecar/path/flight/cost.c", "(int64_t)(cost + 0.5)", "(int64_t)cost", ("scenario.test_flight",))
+mutant(R, "405 names the methods", "sidecar/control/control.c", "        *methods |= 1U << table[i].method;", "        *methods |= 2U;", ("integration.control",))

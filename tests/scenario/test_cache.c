@@ -328,6 +328,7 @@ static void no_store_and_no_cache(void **state)
     model_answer(model_call(w, 0), "{\"title\": \"One\"}");
     model_answer(model_call(w, 1), "{\"title\": \"Two\"}");
     assert_has(client_reply(a), "detail=no-store");
+    assert_int_equal(world_task(w, "title")->not_stored, 0); /* counts answers in a wrong form */
     client_clear(a);
     ask_with(a, "", "How are you?", "");
     assert_int_equal(model_calls(w), 3); /* not stored */
@@ -339,6 +340,11 @@ static void no_store_and_no_cache(void **state)
     client_clear(a);
     ask_with(a, "", "How are you?", "");
     assert_has(client_reply(a), "Four"); /* stored */
+    client_clear(a);
+    ask_with(a, "Cache-Control: no-store\r\n", "And now?", "");
+    model_answer(model_call(w, 4), "I will not.");
+    model_answer(model_call(w, 5), "I will not."); /* asked again for its form */
+    assert_int_equal(world_task(w, "title")->not_stored, 1);
     world_end(w);
 }
 

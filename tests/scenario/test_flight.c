@@ -488,6 +488,22 @@ static void no_server_brings_a_figure_near_its_end(void **state)
     world_end(w);
 }
 
+/* Calls of 1.6 millionths each, as of the smallest hosted models. */
+static void a_cost_is_rounded_to_the_nearest_millionth(void **state)
+{
+    static const char *const sets[] = {"upstream.default.price_in=0.16", NULL};
+    (void)state;
+    struct world *w = world_begin(sets);
+    struct client *a = client_open(w);
+    ask(a, "How are you?");
+    answers(w, 200, "text/event-stream",
+            TITLE(",\"finish_reason\":\"stop\"") "data: {\"choices\":[],\"usage\":"
+                                                 "{\"prompt_tokens\":10}}\n\n"
+                                                 "data: [DONE]\n\n");
+    assert_int_equal(title(w)->cost, 2);
+    world_end(w);
+}
+
 static void on_failed(void *ctx, struct flight_end *end)
 {
     unsigned *failed = ctx;
@@ -829,6 +845,7 @@ int main(void)
         cmocka_unit_test(content_that_is_no_text_is_asked_for_as_written),
         cmocka_unit_test(prose_is_served_and_not_kept),
         cmocka_unit_test(no_server_brings_a_figure_near_its_end),
+        cmocka_unit_test(a_cost_is_rounded_to_the_nearest_millionth),
         cmocka_unit_test(a_flight_without_memory_keeps_nothing_of_the_callers),
         cmocka_unit_test(answers_count_in_max_buffered),
         cmocka_unit_test(an_answer_without_memory_is_not_the_servers_fault),

@@ -176,7 +176,8 @@ void dispatch_store(struct engine *e, const struct flight_spec *spec, struct fli
     end->entry_expires.us = now.us + ttl;
     bool keep = end->verdict == ANSWER_GOOD ||
                 (end->verdict == ANSWER_EMPTY && flight_has(FLIGHT_PART_EMPTY));
-    if (spec->store && keep && !end->fell_back && answer_encode(end->answer, &encoded) == ERR_OK) {
+    bool wanted = spec->store && !end->fell_back;
+    if (wanted && keep && answer_encode(end->answer, &encoded) == ERR_OK) {
         struct cache_put put = {
             .key = lookup_normalized_key(spec->hash, spec->material, spec->own),
             .kind = span_of(policy->name),
@@ -202,7 +203,7 @@ void dispatch_store(struct engine *e, const struct flight_spec *spec, struct fli
     }
     if (end->stored) {
         figures->stored++;
-    } else {
+    } else if (wanted || !keep) { /* else it was good, and not to be stored */
         figures->not_stored++;
     }
 }

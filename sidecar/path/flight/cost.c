@@ -12,11 +12,12 @@ static int64_t tokens_said(int64_t said, int64_t guess)
     return n < TOKENS_MOST ? n : TOKENS_MOST;
 }
 
-/* A price is for a million tokens: the product is in millionths. */
+/* A price is for a million tokens: the product is in millionths. A call often costs a few of them: rounded
+ * down, a sum of calls would be too low by a share that can be seen. */
 static int64_t cost_of(const struct upstream_settings *to, int64_t in, int64_t out)
 {
     double cost = (double)in * to->price_in + (double)out * to->price_out;
-    return cost < COST_MOST ? (int64_t)cost : (int64_t)COST_MOST;
+    return cost < COST_MOST ? (int64_t)(cost + 0.5) : (int64_t)COST_MOST;
 }
 
 void flight_count_tokens(size_t asked, const struct upstream_settings *to,
