@@ -518,7 +518,7 @@ mutant(R, "a call that fell back goes on at the fallback", "sidecar/path/flight/
        "[FLIGHT_EVENT_FELL_BACK] = {HELD | QUEUED, FLIGHT_STATE_QUEUED}", ("unit.flight.test_states",) + FAIL)
 mutant(R, "the fallback is asked", FAILURE, "if (end->upstream_failed && falls_back(f)) {", "if (end == NULL && falls_back(f)) {", FAIL)
 mutant(R, "once", FAILURE, "if (f->spec.fallback.upstream < 0 || f->fell_back || f->detached) {", "if (f->spec.fallback.upstream < 0) {", FAIL)
-mutant(R, "its answer is not kept", "sidecar/path/exchange/dispatch.c", "keep && !end->fell_back &&", "keep &&", FAIL)
+mutant(R, "its answer is not kept", "sidecar/path/exchange/dispatch.c", "spec->store && !end->fell_back;", "spec->store;", FAIL)
 mutant(R, "429 closes the door", FAILURE, "    throttle_note(flight_server(f),", "    if (t == NULL) throttle_note(flight_server(f),", FAIL)
 mutant(R, "no longer than max_hold", DECIDE, "(bounded || since.us + patience(s, j) >= open.us)", "(bounded || since.us >= 0)", FAIL)
 mutant(R, "a date has its blanks", THROTTLE, " || count_blanks(text) < count_blanks(forms[i])) {", ") {", ("unit.server.test_server",))
