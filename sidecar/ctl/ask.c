@@ -62,6 +62,9 @@ static void report_unanswered(CURL *easy, CURLcode code, const char *path)
                 "lullctl: %s: you may not use it; root may, and the group that "
                 "control_group names\n",
                 path);
+    } else if (code == CURLE_PARTIAL_FILE || code == CURLE_GOT_NOTHING ||
+               code == CURLE_RECV_ERROR) {
+        fprintf(stderr, "lullctl: lulld on %s has ended the connection\n", path);
     } else {
         fprintf(stderr, "lullctl: no answer on %s: %s; is lulld running? --socket names another\n",
                 path, curl_easy_strerror(code));

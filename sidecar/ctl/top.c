@@ -192,10 +192,14 @@ static int run_live(struct top *top)
     }
     if (screen) {
         terminal_begin();
+        top->on_screen = true;
     }
     int result = run(top, multi, screen);
     if (screen) {
         terminal_end();
+    }
+    if (screen && result == CTL_NO_DAEMON) { /* on the screen it would have been lost */
+        fprintf(stderr, "lullctl: lulld on %s has ended\n", top->ctl->socket);
     }
     curl_multi_remove_handle(multi, ctl_stream_handle(events));
     curl_multi_cleanup(multi);

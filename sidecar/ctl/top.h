@@ -36,6 +36,7 @@ struct top {
     size_t rate_count, samples, at;
     enum top_sort sort;
     bool paused, help, colour;
+    bool on_screen; /* what is printed is lost with the screen */
     int rows, columns;
 };
 

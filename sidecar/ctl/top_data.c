@@ -94,8 +94,8 @@ bool top_sample(struct top *top)
     if (top->paused && top->stats != NULL) {
         return true;
     }
-    cJSON *stats = ctl_fetch(top->ctl, "/stats", false);
-    cJSON *flights = stats == NULL ? NULL : ctl_fetch(top->ctl, "/flights", false);
+    cJSON *stats = ctl_fetch(top->ctl, "/stats", top->on_screen);
+    cJSON *flights = stats == NULL ? NULL : ctl_fetch(top->ctl, "/flights", top->on_screen);
     if (flights == NULL) {
         cJSON_Delete(stats);
         return false;

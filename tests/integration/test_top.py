@@ -153,6 +153,15 @@ class Top(LullTest):
         self.assertEqual(terminal.wait(), 0)
         self.assertTrue(terminal.text.rstrip().endswith("\x1b[?25h\x1b[?1049l"))
 
+    def test_the_end_of_the_daemon_is_said_behind_the_screen(self):
+        lull = self.lull(self.upstream())
+        terminal = self.terminal(lull, "top")
+        terminal.frame_with(lambda text: "SERVER" in text)
+        self.assertEqual(lull.stop(), 0)
+        self.assertEqual(terminal.wait(), 3)
+        self.assertTrue(terminal.text.rstrip().endswith(f"\x1b[?1049llullctl: lulld on {lull.control_path} has ended"),
+                        terminal.text[-200:])
+
     def test_a_terminal_that_vanishes_without_a_signal(self):
         """It is not the controlling terminal, as in a container: there is no SIGHUP."""
         lull = self.lull(self.upstream())
