@@ -22,15 +22,17 @@ need "${BUILD_PACKAGES[@]}"
 cmake -S "$root" -B "$root/build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DLULL_TESTS=OFF >/dev/null
 ninja -C "$root/build" lulld lullctl
 
-state=${XDG_STATE_HOME:-$HOME/.local/state}/lull
-mkdir -p "$state"
-set -- --upstream "$url" --data-dir "$state" "$@"
+# as lulld has it for a user; it makes the folder itself, closed to others
+home=${HOME:-$(getent passwd "$(id -u)" | cut -d: -f6)}
+state=${XDG_STATE_HOME-}
+[ "${state:0:1}" = / ] || state=$home/.local/state
+set -- --upstream "$url" --data-dir "$state/lull" "$@"
 
 settings=$("$root/build/lulld" --print-config "$@")
 setting() { sed -n "s/^server\.$1 = \(.*\)  (.*)\$/\1/p" <<<"$settings"; }
-lullctl=$root/build/lullctl
+lullctl=$(printf %q "$root/build/lullctl")
 # lullctl finds the default socket by itself
-grep -q '^server\.control = .*  (default)$' <<<"$settings" || lullctl+=" --socket $(setting control)"
+grep -q '^server\.control = .*  (default)$' <<<"$settings" || lullctl+=" --socket $(setting control | xargs -d '\n' printf %q)"
 cat <<END
 model server    $(sed -n 's/^upstream\.default\.url = \(.*\)  (.*)$/\1/p' <<<"$settings")
 listens on      $(setting listen)

@@ -53,6 +53,68 @@ class Places(LullTest):
         self.assertIn("you may not use it", done.stderr)
 
 
+SETUP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "contrib", "setup")
+
+
+class Setup(LullTest):
+    """run.sh behind its packages and its build, which other tests run."""
+
+    def tree(self, folder):
+        """A checkout that is built, and commands that find nothing to do."""
+        os.makedirs(os.path.join(folder, "contrib"))
+        shutil.copytree(SETUP, os.path.join(folder, "contrib", "setup"))
+        os.mkdir(os.path.join(folder, "build"))
+        for program in LULLD, LULLCTL:
+            shutil.copy(program, os.path.join(folder, "build"))
+        tools = os.path.join(folder, "tools")
+        os.mkdir(tools)
+        for name, text in ("cmake", ""), ("ninja", ""), ("dpkg-query", "echo installed"):
+            with open(os.path.join(tools, name), "w", encoding="ascii") as f:
+                f.write(f"#!/bin/sh\n{text}\n")
+            os.chmod(os.path.join(tools, name), 0o755)
+        return clean_environment(PATH=tools + os.pathsep + os.environ["PATH"])
+
+    def test_a_path_with_blanks_and_no_home(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        root = os.path.join(folder.name, "a check out")
+        environment = self.tree(root)
+        environment.pop("HOME", None)
+        environment["XDG_STATE_HOME"] = os.path.join(folder.name, "its state")
+        control = os.path.join(folder.name, "its run", "control.sock")
+        log = os.path.join(folder.name, "log")
+        with open(log, "wb") as to:
+            process = subprocess.Popen([os.path.join(root, "contrib", "setup", "run.sh"), "http://127.0.0.1:9", "--listen",
+                                        "127.0.0.1:0", "--control", control], stdout=to, stderr=to, env=environment)
+        self.addCleanup(process.kill)
+
+        def said():
+            with open(log, encoding="utf-8") as f:
+                text = f.read()
+            return text if "listening on" in text or process.poll() is not None else None
+        text = eventually(said)
+        look = text.split("look at it      ")[1].split("\n")[0]
+        done = subprocess.run(["bash", "-c", look], capture_output=True, text=True, timeout=DEADLINE, check=False)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        data = os.path.join(environment["XDG_STATE_HOME"], "lull")
+        self.assertIn(f"data folder     {data}\n", text)
+        self.assertEqual(os.stat(data).st_mode & 0o777, 0o700)
+        process.terminate()
+        self.assertEqual(process.wait(DEADLINE), 0)
+
+    def test_without_state_home_it_is_below_the_users_home(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        environment = self.tree(folder.name)
+        environment.pop("HOME", None)
+        environment.pop("XDG_STATE_HOME", None)
+        done = subprocess.run([os.path.join(folder.name, "contrib", "setup", "run.sh"), "--listen", "nonsense"],
+                              capture_output=True, text=True, timeout=DEADLINE, env=environment, check=False)
+        self.assertEqual(done.returncode, 2)
+        self.assertNotIn("unbound", done.stderr)
+        self.assertIn("no address", done.stderr)
+
+
 class Health(LullTest):
     def test_it_says_ready_then_draining_then_gone(self):
         up = self.upstream()
