@@ -19,6 +19,8 @@ static void print_set(const cJSON *answer)
             ctl_print_text(ctl_text_of(one, "old"), false);
             printf(" -> ");
             ctl_print_text(ctl_text_of(one, "new"), false);
+        } else { /* a key of [tasks]: each kind has a value */
+            printf(": set for every kind that has no value of its own");
         }
         printf("\n");
     }

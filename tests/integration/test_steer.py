@@ -16,7 +16,7 @@ class Set(LullTest):
         lull = self.lull(self.upstream())
         done = lull.ctl("set", "task.title.ttl=2d", "tasks.settle=3s")
         self.assertEqual((done.returncode, done.stderr), (0, ""))
-        self.assertIn("task.title.ttl: 7d -> 2d", done.stdout)
+        self.assertIn("task.title.ttl: 7d -> 2d\ntasks.settle: set for every kind that has no value of its own\n", done.stdout)
         self.assertEqual(self.value(lull, "task.title.ttl"), {"value": "2d", "origin": "control socket"})
         self.assertEqual(self.value(lull, "task.tags.settle")["value"], "3s")
         for lines, why in ((["task.title.ttl=1d", "task.tags.ttl=soon"], "task.tags.ttl"),
