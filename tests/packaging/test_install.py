@@ -46,6 +46,23 @@ class Install(unittest.TestCase):
                   encoding="utf-8") as f:
             self.assertIn(f"ExecStart=/{self.prefix()}/bin/lulld\n", f.read())
 
+    def test_the_units_are_there_again_after_a_removal(self):
+        """apt-get remove, then install: what the removal masked is not."""
+        if shutil.which("deb-systemd-helper") is None:
+            self.skipTest("deb-systemd-helper is not installed")
+        self.install()
+        units = os.path.join(self.root, "lib/systemd/system")
+        if not os.path.isdir(units):
+            shutil.copytree(os.path.join(self.root, self.prefix(), "lib/systemd/system"), units)
+        script = os.path.join(SOURCE, "contrib", "packaging", "deb")
+        env = environment(DPKG_ROOT=self.root, DPKG_MAINTSCRIPT_PACKAGE="lull")
+        links = [os.path.join(self.root, "etc/systemd/system", unit) for unit in ("lulld.service", "lulld.socket")]
+        os.makedirs(os.path.dirname(links[0]))
+        must("sh", os.path.join(script, "postrm"), "remove", env=env)
+        self.assertEqual([os.path.islink(link) for link in links], [True, True])
+        must("sh", os.path.join(script, "postinst"), "configure", "", env=env)
+        self.assertEqual([os.path.lexists(link) for link in links], [False, False])
+
     def test_an_edited_file_stays(self):
         self.install()
         conf = os.path.join(self.root, "etc/lull/lull.conf")
