@@ -191,7 +191,7 @@ class World:
         return next(self.serial)
 
     def start(self):
-        ups = {"default": {"url": self.up.url, "slots": 1},
+        ups = {"default": {"url": self.up.url, "slots": 1, "breaker_failures": 1000},
                "broken": {"url": "http://127.0.0.1:1", "slots": 1, "connect_timeout": "1s"},
                "crossed": {"url": self.up.url.replace("127.0.0.1", "localhost"), "dialect": "openai", "slots": 1}}
         if self.lull is None:
