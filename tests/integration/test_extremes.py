@@ -327,8 +327,9 @@ class Extremes(LullTest):
         gate = Gate()
         self.begin(rule=good(gate), upstream={"slots": 1}, tasks="queue = 64\nmax_hold = 60s\nsettle = 0ms")
         clients = self.crowd(n)
-        for i, c in enumerate(clients):
-            c.start("POST", PATH["openai"], headers(), body("tags", f"waits {i}").encode())
+        for i, c in enumerate(clients):  # each of a turn of its own: the waits of a turn add up to max_hold
+            data = body("tags", f"waits {i}").replace("It depends.", f"It depends on {i}.")
+            c.start("POST", PATH["openai"], headers(), data.encode())
 
         def full(stats):
             up = stats["upstreams"]["default"]
