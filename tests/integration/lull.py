@@ -8,7 +8,7 @@ ready; and at the end of every test reads /stats and checks the equations of the
             ...
 
 Environment: LULL_BIN_DIR (folder of lulld and lullctl), LULL_SANITIZE (not empty: built with
-sanitizers: bounds on memory are not checked and deadlines are longer).
+sanitizers, or run by an emulator: bounds on memory are not checked and deadlines are longer).
 """
 import json
 import os
