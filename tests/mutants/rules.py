@@ -885,6 +885,8 @@ mutant(R, "a head that the caller does not have is not reported", "sidecar/path/
        ".got_head = call->given,", ".got_head = h->final,", WIRED)
 mutant(R, "bytes behind a head end the connection", TRANSFER,
        "return !call->to->tls && call->head_came == call->head_used;", "return !call->to->tls;", REUSE)
+mutant(R, "a fallback that cannot read the request is not asked", "sidecar/path/exchange/dispatch.c",
+       "index == x->upstream || !lookup_takes_dialect(x, index)) {", "index == x->upstream) {", ("scenario.test_failure",))
 mutant(R, "a shared answer has the form of each endpoint", "sidecar/path/exchange/respond.c", "end->reply_endpoint == x->head.endpoint &&", "", ("scenario.test_flight",))
 mutant(R, "no other endpoint's answer is passed on as it is", "sidecar/path/exchange/respond.c", "    return end->status >= 400;", "    return true;", ("scenario.test_flight",))
 mutant(R, "an error ends its connection", TRANSFER, "return call->head.status < 400 && end_is_seen(call);", "return end_is_seen(call);", REUSE)

@@ -263,6 +263,35 @@ static void another_upstream_answers(void **state)
     world_end(w);
 }
 
+/* A request that has no counterpart in the fallback's API, such as one with max_tokens to /api/chat, is
+ * not sent there. */
+static void a_fallback_of_the_other_api_is_asked_what_it_can_read(void **state)
+{
+    static const char *const sets[] = {"upstream.default.dialect=ollama",
+                                       "upstream.default.slots=64",
+                                       "tasks.settle=0",
+                                       "upstream.other.url=http://127.0.0.1:9",
+                                       "upstream.other.dialect=openai",
+                                       "task.title.fallback=other",
+                                       "task.follow_up.fallback=other",
+                                       NULL};
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct world *w = world_begin(sets);
+        struct client *c = client_open(w);
+        client_post(c, "/api/chat", "",
+                    i == 0 ? ask_title("How are you?", "Fine.") : ask_follow_up("How?", "Fine."));
+        refuse(w, 502, "{\"error\":\"no\"}");
+        if (i == 0) {
+            assert_has(client_reply(c), "HTTP/1.1 502 ");
+        } else {
+            assert_string_equal(model_target(last_call(w)), "/v1/chat/completions");
+        }
+        assert_string_equal(model_upstream(last_call(w)), i == 0 ? "default" : "other");
+        world_end(w);
+    }
+}
+
 static void the_fallback_answers_at_once_while_the_first_is_down(void **state)
 {
     (void)state;
@@ -591,6 +620,7 @@ int main(void)
         cmocka_unit_test(want_of_memory_is_not_the_servers_fault),
         cmocka_unit_test(what_the_client_did_wrong_does_not_count),
         cmocka_unit_test(another_upstream_answers),
+        cmocka_unit_test(a_fallback_of_the_other_api_is_asked_what_it_can_read),
         cmocka_unit_test(the_fallback_answers_at_once_while_the_first_is_down),
         cmocka_unit_test(an_error_says_how_the_request_was_forwarded),
         cmocka_unit_test(an_old_answer_stands_in_for_an_error),

@@ -120,7 +120,7 @@ static void prepare_fallback(struct exchange *x, struct fallback_parts *parts,
 {
     struct flight_fallback *f = &spec->fallback;
     int index = exchange_policy(x)->fallback_index;
-    if (index < 0 || index == x->upstream) {
+    if (index < 0 || index == x->upstream || !lookup_takes_dialect(x, index)) {
         return;
     }
     f->model = index == x->head.upstream ? x->request.model : x->model;

@@ -257,6 +257,8 @@ struct lookup_found {
 };
 /* By the bytes of the request. MISS and BYPASS: the steps that follow decide. */
 enum lookup lookup_exact(struct exchange *x, struct lookup_found *found);
+/* Whether that upstream takes the client's API, or the one that x->converts to. */
+bool lookup_takes_dialect(const struct exchange *x, int upstream);
 /* Sets upstream and model from its kind and x->converts; false: the kind's upstream does not take the
  * client's dialect, and they are the client's own. */
 bool lookup_upstream(struct exchange *x);

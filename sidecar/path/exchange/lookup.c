@@ -131,16 +131,15 @@ enum lookup lookup_exact(struct exchange *x, struct lookup_found *found)
     return LOOKUP_HIT;
 }
 
-/* Whether the upstream that is to answer takes the client's dialect, or one it converts to. */
-static bool takes_dialect(const struct exchange *x)
+bool lookup_takes_dialect(const struct exchange *x, int upstream)
 {
-    const struct upstream_settings *to = &x->settings->upstreams[x->upstream];
+    const struct upstream_settings *to = &x->settings->upstreams[upstream];
     enum dialect asked = endpoint_dialect(x->head.endpoint);
     bool other = to->dialect == DIALECT_CHOICE_AUTO
                      ? asked == DIALECT_OLLAMA &&
                            probe_sort(server_of(x->engine->parts.servers, to), to) != SERVER_OLLAMA
                      : (to->dialect == DIALECT_CHOICE_OLLAMA) != (asked == DIALECT_OLLAMA);
-    return !other || x->upstream == x->head.upstream || x->converts;
+    return !other || upstream == x->head.upstream || x->converts;
 }
 
 bool lookup_upstream(struct exchange *x)
@@ -148,7 +147,7 @@ bool lookup_upstream(struct exchange *x)
     const struct kind_policy *policy = exchange_policy(x);
     x->upstream = policy->upstream_index >= 0 ? policy->upstream_index : x->head.upstream;
     x->model = policy->model[0] != '\0' ? span_of(policy->model) : x->request.model;
-    bool taken = takes_dialect(x);
+    bool taken = lookup_takes_dialect(x, x->upstream);
     if (!taken) {
         x->upstream = x->head.upstream;
         x->model = x->request.model;

@@ -4,8 +4,8 @@
  *
  * A server's dialect is set, or found out by asking it once (probe.h): Ollama speaks both, so the
  * client's stays; llama.cpp, hosted APIs and all others speak OpenAI's. What cannot be put into the
- * server's words is sent as the client wrote it; fly.c sees to it that a task is not sent elsewhere
- * at all then.
+ * server's words is sent as the client wrote it, and only to the server that the client addressed
+ * (lookup_takes_dialect()).
  *
  * Additions are what the server may not know: a streamed answer, thinking off, a schema, caps.
  * Those that it has refused are left out (refusal.c); a second call has none of them.
