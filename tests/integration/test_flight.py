@@ -55,7 +55,7 @@ class Coalescing(FlightTest):
                 c = waiting[fd]
                 c.fill()
                 head, mark, rest = c.buffer.partition(b"\r\n\r\n")
-                if mark and f"Content-Length: {len(rest)}".encode() in head:
+                if mark and f"Content-Length: {len(rest)}\r\n".encode() in head + mark:
                     moments.append(time.monotonic())
                     answers.append((head, rest))
                     poller.unregister(fd)

@@ -381,11 +381,12 @@ class Surroundings(LullTest):
         """SIGHUP and SIGUSR1 before their handlers are there, and after they are gone."""
         lull = self.lull(self.upstream(), wait=False)
 
-        def takes_hangups():
+        def takes_both():
             with open(f"/proc/{lull.process.pid}/status", encoding="ascii") as f:
                 masks = re.findall(r"Sig(?:Ign|Cgt):\s*([0-9a-f]+)", f.read())
-            return any(int(mask, 16) & 1 for mask in masks)
-        eventually(takes_hangups)  # until main() runs they end any program
+            taken = sum(int(mask, 16) for mask in masks)
+            return all(taken & 1 << number - 1 for number in (signal.SIGHUP, signal.SIGUSR1))
+        eventually(takes_both)  # until main() runs they end any program
         while lull.running() and "listening on" not in lull.log_text():
             lull.signal(signal.SIGUSR1)
             lull.signal(signal.SIGHUP)

@@ -17,7 +17,7 @@
         (text), sizeof(text) - 1                                                                   \
     }
 
-enum { LARGE = 64 * 1024 * 1024, BOUND = 40 * 1024 * 1024 }; /* the kernel's buffers are below */
+enum { LARGE = 64 * 1024 * 1024, BOUND = 56 * 1024 * 1024 }; /* the kernel's buffers are below */
 
 struct fixture {
     struct world *w;
