@@ -242,6 +242,32 @@ static int bind_one(const struct http_server *s, const struct addrinfo *info)
     return fd;
 }
 
+/* The first address of each family that a name has: localhost is 127.0.0.1 and ::1, and clients take
+ * either. A family that this machine does not have is left out. 0, or the errno of what failed: then
+ * nothing listens there. */
+static int bind_families(struct http_server *s, const struct addrinfo *infos, const char *address)
+{
+    bool had[2] = {false, false};
+    bool any = false;
+    int missing = 0;
+    for (; infos != NULL; infos = infos->ai_next) {
+        bool *this_one = &had[infos->ai_family == AF_INET6 ? 1 : 0];
+        int fd = *this_one ? -1 : bind_one(s, infos);
+        if (fd >= 0) {
+            add_listener(s, fd, address);
+            any = true;
+        } else if (!*this_one && (errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL)) {
+            missing = errno;
+        } else if (!*this_one) {
+            int errnum = errno;
+            http_server_unlisten(s, address);
+            return errnum;
+        }
+        *this_one = true;
+    }
+    return any ? 0 : missing;
+}
+
 static enum err listen_tcp(struct http_server *s, const char *address, char *why, size_t why_size)
 {
     char host[256];
@@ -257,14 +283,9 @@ static enum err listen_tcp(struct http_server *s, const char *address, char *why
         snprintf(why, why_size, "cannot listen on %s: %s", address, gai_strerror(gai));
         return ERR_INVALID;
     }
-    int fd = bind_one(s, infos);
-    int errnum = errno;
+    int errnum = bind_families(s, infos, address);
     freeaddrinfo(infos);
-    if (fd < 0) {
-        return refuse_address(why, why_size, address, errnum);
-    }
-    add_listener(s, fd, address);
-    return ERR_OK;
+    return errnum == 0 ? ERR_OK : refuse_address(why, why_size, address, errnum);
 }
 
 enum err http_server_listen(struct http_server *s, const char *address, mode_t mode, char *why,
@@ -293,23 +314,14 @@ enum err http_server_adopt(struct http_server *s, int fd)
     return e;
 }
 
-static struct listener *find_listener(const struct http_server *s, const char *address)
+void http_server_unlisten(struct http_server *s, const char *address)
 {
     list_each(node, &s->listeners)
     {
         struct listener *l = list_item(node, struct listener, node);
         if (strcmp(l->address, address) == 0) {
-            return l;
+            listener_end(l);
         }
-    }
-    return NULL;
-}
-
-void http_server_unlisten(struct http_server *s, const char *address)
-{
-    struct listener *l = find_listener(s, address);
-    if (l != NULL) {
-        listener_end(l);
     }
 }
 

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """The port as an HTTP server: what is refused and how, pipelining, deadlines, limits, who may speak."""
+import ctypes
 import os
 import socket
+import subprocess
 import tempfile
 import time
 
@@ -539,6 +541,34 @@ class Listeners(LullTest):
             self.assertEqual(other.wait(), 1)
             self.assertEqual(self.connect(path).get("/v1/models").status, 200)
             self.assertTrue(lull.running())
+
+    def test_each_family_of_a_name(self):
+        """As localhost has on most machines: a client may take either."""
+        port = free_port()
+        with tempfile.TemporaryDirectory(prefix="lull-") as folder:
+            hosts = os.path.join(folder, "hosts")
+            with open(hosts, "w", encoding="ascii") as f:
+                f.write("127.0.0.1 two.families two.families.again\n::1 two.families\n127.0.0.2 two.families\n"
+                        "192.0.2.1 one.family\n::1 one.family\n")
+
+            def see_them():
+                libc = ctypes.CDLL(None, use_errno=True)
+                if libc.unshare(0x20000) != 0 or libc.mount(b"none", b"/", None, 0x44000, None) != 0 or \
+                        libc.mount(hosts.encode(), b"/etc/hosts", None, 0x1000, None) != 0:
+                    raise OSError(ctypes.get_errno(), "no name space of mounts")
+            try:
+                lull = self.lull(self.upstream(), listen=f"two.families:{port}", preexec=see_them)
+            except subprocess.SubprocessError:
+                self.skipTest("a file system cannot be mounted here")
+            for host in "127.0.0.1", "::1":
+                self.assertEqual(self.connect((host, port)).get("/v1/models").status, 200, host)
+            lull.listen = f"one.family:{free_port()}"  # this machine has no 192.0.2.1
+            lull.write_config()
+            self.assertEqual(lull.reload().status, 200)
+            self.assertEqual(self.connect(("::1", int(lull.listen.split(":")[1]))).get("/v1/models").status, 200)
+            for host in "127.0.0.1", "::1":
+                with self.assertRaises(ConnectionRefusedError):
+                    Client((host, port))
 
     def test_a_socket_of_another_kind_is_not_removed(self):
         with tempfile.TemporaryDirectory(prefix="lull-") as folder:

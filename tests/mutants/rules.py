@@ -1569,3 +1569,6 @@ mutant(R, "a value has no control character", "sidecar/config/assignments.c", " 
 mutant(R, "not to be stored is no wrong form", "sidecar/path/exchange/dispatch.c", "    } else if (wanted || !keep) {", "    } else {", ("scenario.test_cache",))
 mutant(R, "a cost is rounded to the nearest", "sidecar/path/flight/cost.c", "(int64_t)(cost + 0.5)", "(int64_t)cost", ("scenario.test_flight",))
 mutant(R, "405 names the methods", "sidecar/control/control.c", "        *methods |= 1U << table[i].method;", "        *methods |= 2U;", ("integration.control",))
+R = "the surroundings of the process"
+mutant(R, "each family of a name", LISTEN, "had[infos->ai_family == AF_INET6 ? 1 : 0]", "had[infos->ai_family == AF_INET6 ? 0 : 0]", ("integration.http",))
+mutant(R, "a family that is missing is left out", LISTEN, "(errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL)", "errno == EAFNOSUPPORT", ("integration.http",))

@@ -80,7 +80,8 @@ void http_server_set_limits(struct http_server *s, const struct http_limits *lim
 void http_server_destroy(struct http_server *s);
 
 /* Addresses: "127.0.0.1:11435", "[::]:11435", "localhost:8080", "0.0.0.0:0" (any free port),
- * "unix:/path". Sockets: SO_REUSEADDR; [::] listens on IPv6 only if an IPv4 wildcard of the same
+ * "unix:/path". A name is listened on at its first address of each family, where the machine has it.
+ * Sockets: SO_REUSEADDR; [::] listens on IPv6 only if an IPv4 wildcard of the same
  * port is listed too, otherwise on both. A stale socket file (connect is refused) is replaced; one
  * that answers is ERR_BUSY. mode: permission bits of a Unix socket, set between bind() and
  * listen(). On failure `why` (when given) gets one sentence that names the address. */
