@@ -544,7 +544,10 @@ class Listeners(LullTest):
 
     def test_each_family_of_a_name(self):
         """As localhost has on most machines: a client may take either."""
-        port = free_port()
+        try:
+            port = free_port("::1")
+        except (AssertionError, OSError):
+            self.skipTest("no IPv6 here")
         with tempfile.TemporaryDirectory(prefix="lull-") as folder:
             hosts = os.path.join(folder, "hosts")
             with open(hosts, "w", encoding="ascii") as f:
