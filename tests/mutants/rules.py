@@ -1533,7 +1533,6 @@ mutant(R, "lost lines are counted", "sidecar/base/log.c", "            lost++;",
 mutant(R, "a file at its limit is no end", LIMITS, "SIGPIPE, SIGXFSZ, ", "SIGPIPE, ", ("integration.life",))
 mutant(R, "signals that the parent blocked are taken", LIMITS, "    sigprocmask(SIG_SETMASK, &none, NULL);",
        "    sigprocmask(SIG_BLOCK, &none, NULL);", ("integration.life",))
-mutant(R, "a reload before its handler is there", LIMITS, "SIGTTOU, SIGHUP, SIGUSR1};", "SIGTTOU};", ("integration.life",))
 mutant(R, "a file size limit is as a full disk", "sidecar/base/err.c", "    case EFBIG:\n", "", ("unit.base.test_err", "integration.life"))
 mutant(R, "only a socket without a process is removed", LISTEN, "errnum == ECONNREFUSED || errnum == ENOENT ? 0", "errnum != EADDRINUSE && errnum != EAGAIN ? 0",
        ("integration.http",))
