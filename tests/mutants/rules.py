@@ -536,6 +536,8 @@ mutant(R, "a day that does not exist is no date", THROTTLE, "when.tm_mday != day
 mutant(R, "a flight without memory borrows nothing", "sidecar/path/flight/spec.c", "bare.target = bare.body = bare.material = bare.model = bare.scope = SPAN_NONE;", "",
        ("scenario.test_flight",))
 mutant(R, "not after a status about something else", CALL_RESULT, "others[] = {401, 403,", "others[] = {403,", REFUSED)
+mutant(R, "a status without an answer is a failure", CALL_RESULT, ".upstream_failed = !f->assembling ||", ".upstream_failed = f->status >= 400 ||", FAIL)
+mutant(R, "which is not that it is down", "sidecar/path/flight/failure.c", "bool refused = end->status >= 300 || !f->assembling;", "bool refused = end->status >= 400;", FAIL)
 mutant(R, "not after a gateway's timeout", CALL_RESULT, "503, 504, 522, 524, 529};", "503};", REFUSED)
 mutant(R, "a stream that is read forgets those that were not", REFUSAL, "read ? 0 : m->unread_streams + 1;", "m->unread_streams + (read ? 0 : 1);", REFUSED)
 mutant(R, "a stream that is not read costs itself", REFUSAL, "if (m->unread_streams >= UNREAD_STREAMS) {", "if (m == NULL) {", REFUSED)

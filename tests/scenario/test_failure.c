@@ -292,6 +292,27 @@ static void a_fallback_of_the_other_api_is_asked_what_it_can_read(void **state)
     }
 }
 
+/* Open WebUI follows no redirect and finds nothing in a 204. */
+static void a_status_without_an_answer_is_a_failure(void **state)
+{
+    static const int statuses[] = {204, 205, 301, 304, 307};
+    (void)state;
+    struct world *w = world_begin(two);
+    struct client *c = client_open(w);
+    for (size_t i = 0; i < sizeof statuses / sizeof statuses[0]; i++) {
+        char user[32];
+        snprintf(user, sizeof user, "Where, %d?", statuses[i]);
+        ask(c, user);
+        model_refuse(last_call(w), statuses[i], "Location: /elsewhere", "");
+        assert_string_equal(model_upstream(last_call(w)), "other");
+        model_answer(last_call(w), "{\"title\": \"Elsewhere\"}");
+        assert_has(client_reply(c), "Elsewhere");
+    }
+    assert_string_equal(world_server_state(w, "default"), "up"); /* it answers */
+    assert_int_equal(title(w)->failed, 0);
+    world_end(w);
+}
+
 static void the_fallback_answers_at_once_while_the_first_is_down(void **state)
 {
     (void)state;
@@ -621,6 +642,7 @@ int main(void)
         cmocka_unit_test(what_the_client_did_wrong_does_not_count),
         cmocka_unit_test(another_upstream_answers),
         cmocka_unit_test(a_fallback_of_the_other_api_is_asked_what_it_can_read),
+        cmocka_unit_test(a_status_without_an_answer_is_a_failure),
         cmocka_unit_test(the_fallback_answers_at_once_while_the_first_is_down),
         cmocka_unit_test(an_error_says_how_the_request_was_forwarded),
         cmocka_unit_test(an_old_answer_stands_in_for_an_error),

@@ -110,7 +110,7 @@ static enum flight_event pass_raw(struct flight *f)
                                  .raw_headers = buf_span(&f->raw_headers),
                                  .raw_body = buf_span(&f->raw_body),
                                  .model_time = f->took,
-                                 .upstream_failed = f->status >= 400 || failure_is_page(f)};
+                                 .upstream_failed = !f->assembling || failure_is_page(f)};
     if (f->end.upstream_failed || list_empty(&f->waiters)) {
         call_wasted(f);
     }

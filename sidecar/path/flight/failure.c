@@ -124,8 +124,9 @@ enum flight_event breaker_divert(struct flight *f)
 enum flight_event failure_next(struct flight *f, bool received)
 {
     const struct flight_end *end = &f->end;
-    bool answered =
-        end->result == FLIGHT_RESULT_RAW && end->status >= 400 && !breaker_counts(end->status);
+    /* else it is a page in an answer's place */
+    bool refused = end->status >= 300 || !f->assembling;
+    bool answered = end->result == FLIGHT_RESULT_RAW && refused && !breaker_counts(end->status);
     bool ours = end->result == FLIGHT_RESULT_FAILED && end->error == HTTP_ERROR_BUSY;
     if (!f->has_first && waits_for_throttle(f)) {
         failure_forget_trial(f); /* the throttle does what the breaker would */
