@@ -640,6 +640,8 @@ mutant(R, "an answer that is spared takes no key back", CHANGE, "        if (!le
 mutant(R, "an exact key leads to no answer that was replaced", CACHE, "return !is_replaced(c, f) && is_seen(", "return is_seen(", RECORDS)
 mutant(R, "the answer of an exact key is fresh", CACHE, "is_seen(key, now, false, f, v) && v->has_exact;", "is_seen(key, now, true, f, v) && v->has_exact;", RECORDS)
 mutant(R, "an exact key that expires first has its own record", CACHE, "is_open(c, &f) && answer.fresh.us <= expires.us &&", "is_open(c, &f) &&", RECORDS)
+mutant(R, "pending is said of the answer, not of its key", CACHE, "    hit->model = v.exact.model;\n    return f.pending ?",
+       "    hit->model = v.exact.model;\n    return pending_find(&c->pending, STORE_EXACT, key->hash) != NULL ?", ("scenario.test_cache",))
 mutant(R, "the answer that was stored last is the one", CACHE, "    return c->open != NULL && f->pending && c->open->seq == f->seq;", "    return c->open != NULL && f->pending;", RECORDS)
 mutant(R, "jobs keep their order", CACHE, "    job->ctx = c;\n    cache_hand_over(c);\n", "    job->ctx = c;\n", RECORDS)
 mutant(R, "nothing is tried while there is trouble", WRITER, "    if (s->trouble[0] != '\\0') { /* only", "    if (s->stop) { /* only", FAULTS)

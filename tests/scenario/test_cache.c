@@ -216,6 +216,42 @@ static void explain_joins_the_call_for_a_new_title(void **state)
     world_end(w);
 }
 
+/* The answer is on disk or not, whichever key leads there: what explain says, the reply says. */
+static void explain_and_the_reply_agree_on_what_is_pending(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(MANY);
+    struct client *a = client_open(w);
+    char other[8192]; /* means the same, in other bytes */
+    struct explain_request in = {.path = SPAN("/v1/chat/completions")};
+    struct explanation out;
+    cache_hold_writer(world_cache(w), true);
+    ask_with(a, "", "How are you?", "");
+    model_answer(model_call(w, 0), "{\"title\": \"Greeting\"}");
+    snprintf(other, sizeof other, " %s", ask_title("How are you?", ""));
+    in.body = span_of(other);
+    for (int asked = 0; asked < 2; asked++) { /* found by its normalized key, then by its bytes */
+        engine_explain(world_engine(w), &in, &out);
+        assert_string_equal(out.decision, "pending");
+        client_clear(a);
+        client_post(a, "/v1/chat/completions", "", other);
+        assert_has(client_reply(a), "lull; hit; detail=pending");
+    }
+    cache_hold_writer(world_cache(w), false);
+    cache_flush(world_cache(w));
+    cache_hold_writer(world_cache(w), true);
+    other[0] = '\n';
+    for (int asked = 0; asked < 2; asked++) { /* then its exact record waits to be written */
+        engine_explain(world_engine(w), &in, &out);
+        assert_string_equal(out.decision, "hit");
+        client_clear(a);
+        client_post(a, "/v1/chat/completions", "", other);
+        assert_has(client_reply(a), "lull; hit; ttl=");
+    }
+    cache_hold_writer(world_cache(w), false);
+    world_end(w);
+}
+
 static void a_title_without_a_reply_stays_a_hit(void **state)
 {
     (void)state;
@@ -457,6 +493,7 @@ int main(void)
         cmocka_unit_test(a_title_asked_again_after_a_reply_is_a_new_one),
         cmocka_unit_test(only_an_answer_that_is_served_counts_as_hit),
         cmocka_unit_test(explain_joins_the_call_for_a_new_title),
+        cmocka_unit_test(explain_and_the_reply_agree_on_what_is_pending),
         cmocka_unit_test(a_title_without_a_reply_stays_a_hit),
         cmocka_unit_test(people_do_not_share_where_they_are_known),
         cmocka_unit_test(user_scope_without_a_user_bypasses),

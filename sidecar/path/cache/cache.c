@@ -193,15 +193,14 @@ static bool is_replaced(const struct cache *c, const struct found *f)
 }
 
 /* An exact record's answer record is read at the position that the record's row names: one look-up
- * less. *pending: whether one of the two is. */
+ * less. f is the answer record. */
 static bool read_by_exact(struct cache *c, const struct cache_key *key, wall_t now, struct found *f,
-                          struct answer_record *v, bool *pending)
+                          struct answer_record *v)
 {
     struct exact_record exact;
     if (!read_value(c, STORE_EXACT, key->hash, 0, f)) {
         return false;
     }
-    *pending = f->pending;
     if (f->table == STORE_ANSWER) {
         return !is_replaced(c, f) && is_seen(key, now, false, f, v) && v->has_exact;
     }
@@ -210,7 +209,6 @@ static bool read_by_exact(struct cache *c, const struct cache_key *key, wall_t n
         !is_seen(key, now, false, f, v)) {
         return false;
     }
-    *pending = *pending || f->pending;
     v->exact = exact.text;
     return true;
 }
@@ -221,12 +219,11 @@ enum cache_result cache_find_exact(struct cache *c, const struct cache_key *key,
 {
     struct found f;
     struct answer_record v;
-    bool pending = false;
     if (c->store == NULL) {
         return CACHE_OFF;
     }
     store_read_begin(c->store);
-    if (!read_by_exact(c, key, now, &f, &v, &pending)) {
+    if (!read_by_exact(c, key, now, &f, &v)) {
         return miss(c);
     }
     if (!exact_text_matches(&v.exact, v.request, key)) {
@@ -239,7 +236,7 @@ enum cache_result cache_find_exact(struct cache *c, const struct cache_key *key,
     }
     fill_hit(hit, &f, &v);
     hit->model = v.exact.model;
-    return pending ? CACHE_PENDING : CACHE_HIT;
+    return f.pending ? CACHE_PENDING : CACHE_HIT;
 }
 
 void cache_count_hit(struct cache *c, const struct cache_hit *hit)

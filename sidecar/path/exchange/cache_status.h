@@ -2,7 +2,7 @@
  * writes it.
  *
  *   hit; ttl=N               from the cache; N seconds are left, negative: the entry has expired
- *   hit; detail=…            from memory: type-through, pending (not yet written to disk)
+ *   hit; detail=…            from memory: type-through, pending (the answer is not yet on disk)
  *   fwd=miss; stored         a call; its answer is kept
  *   fwd=miss; collapsed      the call of another request
  *   fwd=request; stored      a call, since the client sent Cache-Control: no-cache

@@ -252,7 +252,7 @@ struct lookup_found {
     struct cache_hit hit;
     struct span model; /* to name in the reply */
     int kind;
-    bool pending;      /* not yet written to disk */
+    bool pending;      /* the answer is not yet on disk */
     bool exact_wanted; /* an exact record is to be stored for the request */
 };
 /* By the bytes of the request. MISS and BYPASS: the steps that follow decide. */

@@ -63,7 +63,7 @@ struct cache_key {
 enum cache_result {
     CACHE_MISS,
     CACHE_HIT,
-    CACHE_PENDING, /* a hit from the pending writes */
+    CACHE_PENDING, /* a hit; the answer is not yet written, whatever key led to it */
     CACHE_OFF
 };
 
