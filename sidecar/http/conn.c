@@ -124,7 +124,7 @@ static void deadline_expired(struct http_conn *c)
     if (unanswered && c->state != CONN_CLOSED) {
         receive_own_request(c);
         http_reply_error(c, HTTP_ERROR_REQUEST_TIMEOUT, HTTP_FORM_OPENAI, SPAN_NONE, SPAN_NONE);
-        receive_process(c);
+        receive_process(c, REQUESTS_PER_CALL);
         return;
     }
     conn_close(c);
@@ -185,13 +185,17 @@ void conn_finish_output(struct http_conn *c)
     }
 }
 
+/* At the end of a turn it ends a request only: what all connections do there is done before others get
+ * their turn. */
 static void on_work(void *ctx)
 {
     struct http_conn *c = ctx;
+    int requests = c->put_off ? REQUESTS_PER_CALL : 0;
+    c->put_off = false;
     if (c->broken) {
         conn_gone(c);
     } else {
-        receive_process(c);
+        receive_process(c, requests);
     }
 }
 

@@ -53,7 +53,7 @@ enum {
     HIGH_WATER = 256 * 1024,
     LOW_WATER = 64 * 1024,
     DISCARD_MAX = 256 * 1024, /* read and dropped of a body; for more, the connection is closed */
-    REQUESTS_PER_TURN = 16,   /* of one connection's pipeline, then others get their turn */
+    REQUESTS_PER_CALL = 16,   /* of one connection's pipeline, then others get their turn */
     ACCEPTS_PER_TURN = 16,    /* of one listener */
 };
 
@@ -125,6 +125,7 @@ struct http_conn {
     enum deadline deadline;
     mono_t deadline_at, timer_at;
     struct loop_deferred work;    /* receive_process(), outside all callbacks */
+    bool put_off;                 /* `work` waits for a later turn, with further requests */
     struct loop_deferred freeing; /* of a closed one */
     enum conn_state state;
     bool broken;      /* writing failed, or a chunk is malformed: acted on by receive_process() */
@@ -211,8 +212,8 @@ void listener_end(struct listener *l);
 
 /* receive.c */
 void receive_readable(struct http_conn *c);
-/* Goes on as far as it can: bodies, next requests. */
-void receive_process(struct http_conn *c);
+/* Goes on as far as it can: bodies, and up to so many next requests; the others in later turns. */
+void receive_process(struct http_conn *c, int requests);
 /* → CONN_REQUEST with a request of the server's own, which it answers with an error and
  * closes. */
 void receive_own_request(struct http_conn *c);

@@ -179,6 +179,6 @@ void output_writable(struct http_conn *c)
         s->handler.on_writable(c, s->ctx);
     }
     if (c->state != CONN_CLOSED && output_unsent(c) == 0) {
-        receive_process(c); /* the next request, or the end */
+        receive_process(c, REQUESTS_PER_CALL); /* the next request, or the end */
     }
 }

@@ -333,10 +333,18 @@ static bool try_next(struct http_conn *c)
     return true;
 }
 
-void receive_process(struct http_conn *c)
+/* Goes on in a later turn. */
+static void put_off(struct http_conn *c)
+{
+    struct loop *loop = c->server->loop;
+    loop_defer_cancel(loop, &c->work);
+    c->put_off = true;
+    loop_later(loop, &c->work);
+}
+
+void receive_process(struct http_conn *c, int requests)
 {
     c->processing = true;
-    int requests = 0;
     bool more = true;
     while (more && c->state < CONN_LINGERING) {
         if (c->broken) {
@@ -352,12 +360,11 @@ void receive_process(struct http_conn *c)
                 conn_drain(c);
                 break;
             }
-            more = c->slot != NULL && c->out.len < HIGH_WATER && requests < REQUESTS_PER_TURN &&
-                   read_head(c);
-            requests += more ? 1 : 0;
-            if (!more && requests == REQUESTS_PER_TURN) {
-                loop_later(c->server->loop, &c->work);
+            bool may = c->slot != NULL && c->out.len < HIGH_WATER;
+            if (may && requests == 0) {
+                put_off(c);
             }
+            more = may && requests-- > 0 && read_head(c);
             continue;
         }
         more = !c->end_reported && read_body(c);
@@ -413,7 +420,7 @@ void receive_readable(struct http_conn *c)
     }
     ssize_t n = read_socket(c);
     if (n > 0) {
-        receive_process(c);
+        receive_process(c, REQUESTS_PER_CALL);
     } else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
         conn_gone(c);
     }

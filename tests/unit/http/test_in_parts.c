@@ -12,10 +12,12 @@
 #include <sys/un.h>
 
 #define GET "GET / HTTP/1.1\r\nHost: h\r\n\r\n"
+#define GET_LATE "GET /late HTTP/1.1\r\nHost: h\r\n\r\n"
 
 /* A few calls of others lie between 16 requests of a pipeline and the next 16, where there would be
  * hundreds without a bound. Listeners are urgent: four times 16 connections may be accepted in a row,
  * where a turn is over after each. */
+enum { LATE = 20, BEHIND = 8 };
 enum { PIPELINED = 400, IN_A_ROW = 32, CLIENTS = 200, ACCEPTED = 64, LONG = 4 << 20, FEW = 80 };
 
 struct world {
@@ -25,7 +27,8 @@ struct world {
     struct sockaddr_un address;
     socklen_t len;
     int clients[CLIENTS];
-    struct http_conn *conn;
+    struct http_conn *conn, *late[LATE];
+    size_t late_count;
     bool urgent;
     size_t served, before, most;
     size_t (*count)(struct world *w);
@@ -37,6 +40,10 @@ static void on_request(struct http_conn *c, void *ctx)
     struct world *w = ctx;
     w->served++;
     w->conn = c;
+    if (span_eq(http_conn_request(c)->path, SPAN("/late"))) {
+        w->late[w->late_count++] = c;
+        return;
+    }
     if (w->want != LONG) {
         http_reply_full(c, 200, SPAN_NONE, SPAN_NONE, SPAN_NONE);
         return;
@@ -110,6 +117,56 @@ static void end(struct world *w)
     http_server_destroy(w->server);
     crowd_close(&w->crowd);
     loop_destroy(w->loop);
+}
+
+/* Once all wait, all are answered in one call. */
+static void answer_all(void *ctx)
+{
+    struct world *w = ctx;
+    for (size_t i = 0; i < w->late_count; i++) {
+        http_reply_full(w->late[i], 200, SPAN_NONE, SPAN_NONE, SPAN_NONE);
+    }
+    w->late_count = 0;
+}
+
+static void stop_when_all_wait(void *ctx)
+{
+    struct world *w = ctx;
+    if (w->late_count == LATE) {
+        loop_stop(w->loop);
+    }
+}
+
+/* What came behind requests whose replies come late is served in parts as well. */
+static void pipelines_behind_late_replies_are_served_in_parts(void **state)
+{
+    (void)state;
+    struct world w = {.count = requests, .want = LATE * (1 + BEHIND)};
+    char all[sizeof GET_LATE + BEHIND * (sizeof GET - 1)] = GET_LATE;
+    int clients[LATE];
+    begin(&w);
+    w.crowd.called = stop_when_all_wait;
+    crowd_open(&w.crowd, w.loop, LATE);
+    for (size_t i = 0; i < BEHIND; i++) {
+        strcat(all, GET);
+    }
+    for (size_t i = 0; i < LATE; i++) {
+        clients[i] = join(&w);
+        assert_int_equal(send(clients[i], all, sizeof all - 1, 0), sizeof all - 1);
+    }
+    loop_run(w.loop);
+    assert_int_equal(w.served, LATE);
+    w.before = w.served;
+    w.crowd.called = another_is_called;
+    struct loop_deferred work = {.fn = answer_all, .ctx = &w};
+    loop_later(w.loop, &work);
+    loop_run(w.loop);
+    assert_int_equal(w.served, LATE * (1 + BEHIND));
+    assert_in_range(w.most, 1, IN_A_ROW);
+    for (size_t i = 0; i < LATE; i++) {
+        close(clients[i]);
+    }
+    end(&w);
 }
 
 static void a_pipeline_is_served_in_parts(void **state)
@@ -188,6 +245,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_pipeline_is_served_in_parts),
+        cmocka_unit_test(pipelines_behind_late_replies_are_served_in_parts),
         cmocka_unit_test(connections_are_accepted_in_parts),
         cmocka_unit_test(an_urgent_reply_goes_on_before_others),
     };
