@@ -1090,6 +1090,7 @@ mutant(R, "also where a start changes the schedule", GATE, "    if (g->turn.us !
 mutant(R, "the rest is started in a later turn", GATE, "        loop_later(g->loop, &g->rest);", "        loop_defer(g->loop, &g->rest);", GATES)
 mutant(R, "an urgent relay's server goes before others", "sidecar/path/relay/relay.c", ".urgent = o->urgent,", "", RELAYED)
 mutant(R, "an urgent call's socket goes before others", "sidecar/path/upstream/sockets.c", "call != NULL && call->urgent);", "false);", RELAYED)
+mutant(R, "once for all replies of a turn", "sidecar/path/flight/prefix_call.c", "    loop_defer(t->parts.loop, &t->look); /*", "    behind_look_again(t); /*", ("unit.flight.test_states",))
 mutant(R, "waiting tasks look for their conversation in parts", "sidecar/path/flight/prefix_call.c", "        if (looked == LOOKS_OF_A_TURN) {", "        if (looked < 0) {", ("unit.flight.test_states",))
 mutant(R, "room for descriptors is made before they come", "sidecar/base/os.c", "int high = fcntl(fd, F_DUPFD_CLOEXEC, (int)(count < most ? count : most) - 1);", "int high = fcntl(fd, F_DUPFD_CLOEXEC, 0);", ("unit.base.test_os",))
 mutant(R, "put off is a turn later", TURN, "work != NULL && work->put_off != loop->looks", "work != NULL", LANES)

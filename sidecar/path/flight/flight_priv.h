@@ -166,7 +166,7 @@ struct flight_table {
     struct list all;
     size_t count, detached_count;
     uint64_t replies;          /* flight_replied() */
-    struct loop_deferred look; /* behind_look_again() */
+    struct loop_deferred look; /* behind_look_again(), a few flights in a turn */
     struct typist_table *typists;
     struct task_figures untracked; /* of flights that are not counted: never shown */
     struct savings untracked_user;
@@ -275,7 +275,7 @@ struct span flight_way_model(const struct flight *f);
 /* prefix_call.c: tasks that are asked behind their conversation. */
 /* Before a flight is called: looks for its conversation, if that was not known before. */
 void behind_look(struct flight *f);
-/* The same for the flights that wait, after a reply: the rest of flight_replied(). */
+/* The same for the flights that wait, after replies: t->look, with the table as ctx. */
 void behind_look_again(void *table);
 /* The body behind the conversation; SPAN_NONE: it is asked as it came, f->why_not says why. Sets
  * is_behind and when. */

@@ -116,7 +116,7 @@ void behind_look_again(void *table)
 void flight_replied(struct flight_table *t)
 {
     t->replies++;
-    behind_look_again(t);
+    loop_defer(t->parts.loop, &t->look); /* once for all replies of a turn */
 }
 
 /* ---- a call ---- */

@@ -224,8 +224,9 @@ void flight_begin(struct flight_table *t, const struct flight_spec *spec,
  * autocompletes that it supersedes are answered empty before this returns. */
 bool flight_debounce(struct flight_waiter *waiter);
 void flight_enqueue(struct flight_waiter *waiter);
-/* A conversation has a new reply: flights that wait for it (behind.later) look for it now, since it
- * may have gone on by the time they are called. */
+/* A conversation has a new reply: flights that wait for it (behind.later) look for it at the
+ * end of this turn, a few of them, and in the next turns: it may have gone on by the time they are
+ * called. */
 void flight_replied(struct flight_table *t);
 /* The exchange leaves (its client is gone). Does nothing when it is not waiting. */
 void flight_leave(struct flight_table *t, struct flight_waiter *waiter);
