@@ -149,6 +149,10 @@ void loop_defer_cancel(struct loop *loop, struct loop_deferred *work)
     }
 }
 
+/* All of it, without a bound of its own: a call defers a few pieces at most, 64 calls are a turn, and each
+ * piece is short. What may take longer, or is for thousands at once, is put off instead: requests
+ * behind a reply, answers that many wait for, calls that begin. What defers itself again counts how
+ * often: libcurl's timer 16 times, the gate 8 starts. */
 static void run_deferred(struct loop *loop)
 {
     while (loop->deferred.first != NULL) {

@@ -74,7 +74,8 @@ struct loop_signal *loop_signal_create(struct loop *loop, int signo, loop_fn fn,
 void loop_signal_destroy(struct loop_signal *sig);
 
 /* Work for the end of this turn, in order of calls: for freeing objects outside their own
- * callbacks. The struct is the caller's and is not touched after its callback began. Deferring one
+ * callbacks. A turn does all of it, so it is short, a few for each callback; the rest is for
+ * loop_later(). The struct is the caller's and is not touched after its callback began. Deferring one
  * that is already waiting does nothing; work deferred by deferred work runs in the same turn. */
 struct loop_deferred {
     loop_fn fn;
