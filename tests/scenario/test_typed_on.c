@@ -123,6 +123,58 @@ static void a_foreign_page_gets_nothing(void **state)
     world_end(w);
 }
 
+/* A request in Ollama's words that has no others. */
+static const char *ollama(const char *text)
+{
+    return with(ask_autocomplete(text), "false}", "false,\"own\":1}");
+}
+
+static struct client *complete_ollama(struct world *w, const char *text)
+{
+    return post_to(w, "/api/chat", ANN, ollama(text));
+}
+
+/* In place of Ollama another server answers at the address of the task's upstream: what cannot be
+ * converted is passed to the client's own, whether it is read or not. */
+static void where_the_dialect_is_not_taken_any_more_it_is_read(void **state)
+{
+    static const char *const sets[] = {"task.autocomplete.debounce=100ms",
+                                       "task.autocomplete.upstream=other",
+                                       "upstream.other.url=http://other.test", NULL};
+    (void)state;
+    struct world *w = world_begin(sets);
+    world_probes(w, PROBES_OLLAMA);
+    suggest(w, ANN, ask_autocomplete("Why"), "{\"text\": \" not\"}"); /* asks what it is */
+    (void)complete_ollama(w, T1);
+    world_pass(w, 100 * USEC_PER_MS);
+    assert_string_equal(model_upstream(last_call(w)), "other");
+    model_answer(last_call(w), SAID);
+    assert_has(client_reply(complete_ollama(w, T2)), THROUGH);
+    uint64_t before = json_bytes_read();
+    assert_has(client_reply(complete_ollama(w, T3)), THROUGH);
+    assert_int_equal(json_bytes_read(), before);
+
+    world_probes(w, PROBES_ANSWERED);
+    world_pass(w, 11 * USEC_PER_S);
+    for (int i = 0; i < 2; i++) { /* it is gone for a moment; then it is asked again */
+        (void)post(w, ANN, ask_autocomplete(i == 0 ? "When" : "Where"));
+        world_pass(w, 100 * USEC_PER_MS);
+        while (model_open(last_call(w))) {
+            if (i == 0) {
+                model_break(last_call(w), true);
+            } else {
+                model_answer(last_call(w), "{\"text\": \" not\"}");
+            }
+        }
+        world_pass(w, 11 * USEC_PER_S);
+    }
+    const char *again = "How do I write a small daemon in C w";
+    assert_false(client_answered(complete_ollama(w, again)));
+    world_pass(w, 100 * USEC_PER_MS);
+    assert_string_equal(model_upstream(last_call(w)), "default");
+    world_end(w);
+}
+
 static void nothing_outlives_a_purge_or_a_reload(void **state)
 {
     (void)state;
@@ -298,6 +350,7 @@ int main(void)
         cmocka_unit_test(what_has_escapes_is_read),
         cmocka_unit_test(an_answer_of_its_own_goes_first),
         cmocka_unit_test(a_foreign_page_gets_nothing),
+        cmocka_unit_test(where_the_dialect_is_not_taken_any_more_it_is_read),
         cmocka_unit_test(nothing_outlives_a_purge_or_a_reload),
         cmocka_unit_test(a_text_that_decides_the_kind_is_read),
         cmocka_unit_test(a_copy_of_the_prompt_is_not_taken_for_it),

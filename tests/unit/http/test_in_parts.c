@@ -143,12 +143,13 @@ static void pipelines_behind_late_replies_are_served_in_parts(void **state)
     (void)state;
     struct world w = {.count = requests, .want = LATE * (1 + BEHIND)};
     char all[sizeof GET_LATE + BEHIND * (sizeof GET - 1)] = GET_LATE;
+    char *end_of_all = all + sizeof GET_LATE - 1;
     int clients[LATE];
     begin(&w);
     w.crowd.called = stop_when_all_wait;
     crowd_open(&w.crowd, w.loop, LATE);
     for (size_t i = 0; i < BEHIND; i++) {
-        strcat(all, GET);
+        memcpy(end_of_all + i * (sizeof GET - 1), GET, sizeof GET);
     }
     for (size_t i = 0; i < LATE; i++) {
         clients[i] = join(&w);
