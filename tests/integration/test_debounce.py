@@ -2,11 +2,10 @@
 """Autocomplete: within the window the newest text of a typist wins; the older ones are answered empty
 the moment they are superseded; a hit never waits; strangers are never taken for one typist."""
 import json
-import random
 import time
 
 import prompts
-from lull import LullTest, SANITIZED, main
+from lull import LullTest, main
 from prompts import MODEL, PATH, headers
 from upstream import Gate, completed_text, good, say
 
@@ -196,35 +195,6 @@ class OffAndAuto(DebounceTest):
                            env=clean_environment(), check=False)
         self.assertEqual(p.returncode, 2)
         self.assertIn("debounce", p.stderr)
-
-
-class Typing(DebounceTest):
-    def test_human_key_intervals(self):
-        """A request at every key, as a client without a debounce of its own would send them: what
-        reaches the model server are the pauses. The intervals are part of the input."""
-        up, lull = self.one("debounce = 300ms")
-        up.when("*", say('{"text": " and so on"}'))
-        rnd = random.Random(7)
-        clients, pauses, late = [], 1, 0
-        for n in range(12, len(SENTENCE)):
-            clients.append(self.start(lull, SENTENCE[:n]))
-            long = SENTENCE[n - 1] == " " and rnd.random() < 0.4
-            gap = 0.6 if long else rnd.uniform(0.06, 0.2)
-            pauses += long
-            slept = time.monotonic()
-            time.sleep(gap)
-            late = max(late, time.monotonic() - slept - gap)
-        answers = [c.response() for c in clients]
-        self.assertEqual({r.status for r in answers}, {200})
-        if late > 0.1:
-            self.skipTest(f"this machine stalled for {late:.2f} s: the intervals were not those of the input")
-        t = lull.task("autocomplete")
-        print(f"typing {len(clients)} keys at 60 to 200 ms with {pauses - 1} pauses, debounce = 300ms: "
-              f"{t['requests']} requests, {up.count()} upstream calls, {t['superseded']} superseded")
-        self.assertEqual(t["requests"], len(clients))
-        self.assertEqual(t["requests"], t["superseded"] + t["misses"])
-        self.assertLessEqual(up.count(), pauses + (3 if SANITIZED else 1))
-        self.assertEqual(completed_text(up.records[-1].json), SENTENCE[:-1])
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 /* test_debounce.c: the window of autocomplete, in virtual time. */
 #include "scenario/scenario.h"
+#include "support/random.h"
 
 static const char *const FIXED[] = {"task.autocomplete.debounce=300ms", "upstream.default.slots=64",
                                     NULL};
@@ -45,6 +46,36 @@ static void newest_in_the_window_wins_and_the_older_are_answered_at_once(void **
     assert_int_equal(world_task(w, "autocomplete")->outcomes[OUTCOME_SUPERSEDED], 2);
     assert_int_equal(world_task(w, "autocomplete")->outcomes[OUTCOME_MISS], 1);
     assert_int_equal(world_task(w, "autocomplete")->upstream_calls, 1);
+    world_end(w);
+}
+
+/* A request at every key, as a client without a debounce of its own sends them: keys at 60 to 200 ms, and
+ * pauses behind some of the words. What reaches the model are the pauses. */
+static void typing_reaches_the_model_where_it_pauses(void **state)
+{
+    (void)state;
+    static const char said[] =
+        "What is the best way to store small records in a memory mapped file?";
+    struct world *w = world_begin(FIXED);
+    size_t pauses = 0, keys = 0;
+    char text[sizeof said];
+    random_state = 7;
+    for (size_t n = 12; n < sizeof said; n++, keys++) {
+        bool long_one = n == sizeof said - 1 || (said[n - 1] == ' ' && pick(5) < 2);
+        snprintf(text, sizeof text, "%.*s", (int)n, said);
+        struct client *c = post(w, "X-OpenWebUI-User-Id: ann\r\n", ask_autocomplete(text));
+        world_pass(w, (long_one ? 600 : 60 + pick(141)) * USEC_PER_MS);
+        pauses += long_one ? 1 : 0;
+        assert_int_equal(model_calls(w), pauses);
+        if (long_one) {
+            assert_has(model_body(model_call(w, pauses - 1)), text);
+            model_answer(model_call(w, pauses - 1), "{\"text\": \" and so on\"}");
+            assert_has(client_reply(c), " and so on");
+        }
+    }
+    assert_in_range(pauses, 3, 10);
+    assert_int_equal(world_task(w, "autocomplete")->outcomes[OUTCOME_SUPERSEDED], keys - pauses);
+    assert_int_equal(world_task(w, "autocomplete")->outcomes[OUTCOME_MISS], pauses);
     world_end(w);
 }
 
@@ -204,6 +235,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(newest_in_the_window_wins_and_the_older_are_answered_at_once),
+        cmocka_unit_test(typing_reaches_the_model_where_it_pauses),
         cmocka_unit_test(ollama_gets_the_empty_completion_of_its_own_dialect),
         cmocka_unit_test(off_sends_at_once),
         cmocka_unit_test(auto_does_not_hold_a_lone_request_and_holds_keys),
