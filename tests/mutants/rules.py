@@ -1089,6 +1089,8 @@ mutant(R, "jobs are started in parts", GATE, "g->started < STARTS_OF_A_TURN && "
 mutant(R, "also where a start changes the schedule", GATE, "    if (g->turn.us != now.us) {", "    {", GATES)
 mutant(R, "the rest is started in a later turn", GATE, "        loop_later(g->loop, &g->rest);", "        loop_defer(g->loop, &g->rest);", GATES)
 mutant(R, "an urgent relay's server goes before others", "sidecar/path/relay/relay.c", ".urgent = o->urgent,", "", RELAYED)
+mutant(R, "readiness that is over ends no idle connection", "sidecar/path/upstream/sockets.c", "        if (has_bytes_or_ended(sock)) { /* else", "        if (sock->fd >= 0) { /* else",
+       ("unit.upstream.test_upstream_idle",))
 mutant(R, "an urgent call's socket goes before others", "sidecar/path/upstream/sockets.c", "call != NULL && call->urgent);", "false);", RELAYED)
 mutant(R, "once for all replies of a turn", "sidecar/path/flight/prefix_call.c", "    loop_defer(t->parts.loop, &t->look); /*", "    behind_look_again(t); /*", ("unit.flight.test_states",))
 mutant(R, "waiting tasks look for their conversation in parts", "sidecar/path/flight/prefix_call.c", "        if (looked == LOOKS_OF_A_TURN) {", "        if (looked < 0) {", ("unit.flight.test_states",))
@@ -1368,6 +1370,10 @@ mutant(R, "an exact record is of those bytes", CODEC, "    return span_eq(span_m
 
 R = "memory"
 EXTREMES = ("integration.extremes",)
+mutant(R, "what was read of a body counts", "sidecar/path/exchange/policy.c", "    if (x->parsed && !count_nodes(x)) {", "    if (x->parsed && !count_nodes(x) && x->conn == NULL) {",
+       ("scenario.test_reading",))
+mutant(R, "and is given back", "sidecar/path/exchange/exchange.c", "        (void)budget_settle(x->engine->parts.memory, &x->nodes_counted, 0);\n", "",
+       ("scenario.test_reading",))
 mutant(R, "answers that are put together count", "sidecar/path/flight/call.c", "    if (!flight_count_memory(f)) {", "    if (f == NULL) {",
        ("scenario.test_flight",))
 mutant(R, "what a flight counted is given back", FLIGHT, "    (void)budget_settle(f->table->parts.memory, &f->counted, 0);\n", "",
