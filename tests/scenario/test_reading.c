@@ -116,11 +116,61 @@ static void a_conversion_is_made_once(void **state)
     world_end(w);
 }
 
+/* A title whose body has a list of so many empty lists, or of as many bytes of text. */
+static struct client *ask_with_list(struct world *w, size_t count, bool text)
+{
+    static char body[64 * 1024];
+    static int number;
+    char user[32];
+    snprintf(user, sizeof user, "Question %d?", number++);
+    const char *plain = ask_title(user, "");
+    int len = snprintf(body, sizeof body, "%.*s,\"x\":[%s", (int)strlen(plain) - 1, plain,
+                       text ? "\"" : "");
+    for (size_t i = 0; i < count; i++) {
+        len += snprintf(body + len, sizeof body - (size_t)len, text ? "..." : "[],");
+    }
+    snprintf(body + len, sizeof body - (size_t)len, text ? "\"]}" : "0]}");
+    return post(w, "X-OpenWebUI-Task: title_generation\r\n", body);
+}
+
+static bool is_too_large(struct client *c)
+{
+    return strstr(client_reply(c), "fwd=bypass; detail=too-large") != NULL;
+}
+
+/* What was read of brackets is far longer than they are. */
+static void what_was_read_counts_in_max_buffered(void **state)
+{
+    static const char *const sets[] = {"server.max_buffered=256KB", "upstream.default.slots=64",
+                                       "tasks.settle=0", NULL};
+    (void)state;
+    struct world *w = world_begin(sets);
+    for (int text = 0; text < 2; text++) { /* 24 KB; of brackets 384 KB are read */
+        struct client *c = ask_with_list(w, 8000, text == 1);
+        model_answer(last_call(w), ANSWER);
+        world_pass(w, 0);
+        assert_int_equal(is_too_large(c), text == 0);
+    }
+    for (int round = 0; round < 3; round++) { /* what one took is there for the next */
+        struct client *first = ask_with_list(w, 3000, false);
+        struct upstream_call *call = last_call(w);
+        struct client *second = ask_with_list(w, 3000, false);
+        model_answer(last_call(w), ANSWER);
+        world_pass(w, 0);
+        assert_true(is_too_large(second));
+        model_answer(call, ANSWER);
+        world_pass(w, 0);
+        assert_false(is_too_large(first));
+    }
+    world_end(w);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_miss_reads_its_body_and_its_answer_once),
         cmocka_unit_test(a_conversion_is_made_once),
+        cmocka_unit_test(what_was_read_counts_in_max_buffered),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

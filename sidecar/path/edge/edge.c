@@ -22,7 +22,8 @@ struct edge {
 static const mode_t SOCKET_MODE = 0666; /* as open as a TCP port */
 
 /* While its call is under way a task's body is there several times: as it came, as it is compared,
- * in the key of its answer, and as it is asked. */
+ * in the key of its answer, and as it is asked. What was read of it counts beside these where it is
+ * longer (exchange/policy.c). */
 enum { HELD_COST = 6 };
 
 enum { OTHER_FDS = 64 }; /* to model servers, and the daemon's own */

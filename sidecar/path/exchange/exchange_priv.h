@@ -99,7 +99,8 @@ struct exchange {
 
     /* Then what only the steps behind EXACT use. CLASSIFY, POLICY */
     struct dialect_request request;
-    bool regenerate; /* LOOKUP_REFRESH: the stored answer is not served, and is replaced */
+    size_t nodes_counted; /* for its nodes, in parts.memory */
+    bool regenerate;      /* LOOKUP_REFRESH: the stored answer is not served, and is replaced */
 
     /* NORMALIZED */
     char scope_text[SCOPE_SHOWN + 1]; /* as it is shown */

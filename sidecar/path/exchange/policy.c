@@ -27,9 +27,23 @@ const char *policy_unread(const struct exchange *x, bool too_large)
     return !endpoint_assembles(x->head.endpoint) ? "not-assembled" : too_large ? "too-large" : NULL;
 }
 
+/* What was read of the body stays as long as the request. It counts beside the body where it is longer:
+ * of brackets it is up to 24 times as long. */
+static bool count_nodes(struct exchange *x)
+{
+    size_t nodes = json_doc_bytes(&x->request.json), covered = x->body.len;
+    return budget_settle(x->engine->parts.memory, &x->nodes_counted,
+                         nodes > covered ? nodes - covered : 0);
+}
+
 void policy_classify(struct exchange *x)
 {
     x->parsed = x->bypass == NULL && dialect_request_parse(x->body, x->head.endpoint, &x->request);
+    if (x->parsed && !count_nodes(x)) {
+        dialect_request_free(&x->request);
+        x->parsed = false;
+        x->bypass = "too-large";
+    }
     x->decision = classify(x, x->parsed ? &x->request : NULL);
 }
 

@@ -53,6 +53,11 @@ struct json_doc {
  * in every case. */
 const struct json_node *json_read(struct span text, struct json_doc *doc);
 void json_doc_free(struct json_doc *doc); /* zeroed struct is fine */
+/* What the nodes take. */
+static inline size_t json_doc_bytes(const struct json_doc *doc)
+{
+    return (size_t)doc->count * sizeof *doc->nodes;
+}
 /* Bytes that this process has read so: tests count how often a body or an answer is read. */
 uint64_t json_bytes_read(void);
 
