@@ -4,8 +4,7 @@
 # builds lull, starts it in front of a model server that does not exist, asks for its health and runs the lullctl
 # command that run.sh prints; `test` runs the tests. Default: both. By hand, as root; `test` takes long.
 #
-#   LULL_BASE_TAR=FILE     a root file system of that suite to begin with, instead of debootstrap
-#   LULL_BASE_COPY=FILES   files of this machine that apt-get needs (proxy, certificates)
+#   LULL_BASE_TAR=FILE, LULL_BASE_COPY=FILES   see base_root.sh
 set -uo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 suite=${1:-bookworm}
@@ -18,6 +17,8 @@ fail() {
     echo "FAILED: $1" >&2
     exit 1
 }
+# shellcheck source=tests/packaging/base_root.sh
+. "$root/tests/packaging/base_root.sh"
 [ "$(id -u)" = 0 ] || skip "this needs root"
 command -v unshare >/dev/null || skip "unshare is not installed"
 
@@ -36,16 +37,7 @@ tree=$work/tree
 trap 'rm -rf --one-file-system "$work"' EXIT
 at() { unshare -m -p --fork --kill-child --propagation private "$0" --inside "$tree" "$@"; }
 
-mkdir "$tree"
-if [ -n "${LULL_BASE_TAR-}" ]; then
-    tar -C "$tree" -xf "$LULL_BASE_TAR"
-else
-    command -v debootstrap >/dev/null || skip "debootstrap is not installed"
-    debootstrap --variant=minbase "$suite" "$tree" >"$work/log" 2>&1 || skip "debootstrap $suite: $(tail -1 "$work/log")"
-fi
-for f in /etc/resolv.conf /etc/hosts ${LULL_BASE_COPY-}; do
-    mkdir -p "$tree$(dirname "$f")" && cp -L "$f" "$tree$f"
-done
+base_root "$suite" "$tree" "$work/log" /etc/resolv.conf /etc/hosts
 tarball=$("$root/contrib/packaging/dist" "$work") || fail "dist"
 tar -C "$tree/root" -xzf "$tarball"
 folder=/root/$(basename "$tarball" .tar.gz)

@@ -4,9 +4,8 @@
 # as PID 1 in namespaces of its own: started, reloaded, killed, restarted by an upgrade, activated by socket.
 # By hand, as root; takes two minutes, most of it debootstrap. Skips with one line where something is missing.
 #
-#   LULL_BASE_TAR=FILE     a root file system of Debian 12 to begin with, instead of debootstrap
-#   LULL_BASE_COPY=FILES   files of this machine that apt-get needs (proxy, certificates)
-#   LULL_KEEP=1            keeps the folder
+#   LULL_BASE_TAR=FILE, LULL_BASE_COPY=FILES   see base_root.sh
+#   LULL_KEEP=1                                keeps the folder
 set -uo pipefail
 self=$(cd "$(dirname "$0")" && pwd)/deb.sh
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -50,6 +49,8 @@ fi
 [ "${1-}" != --boot-inside ] || boot "$2"
 
 # ---- preparation ----------------------------------------------------------------------------------------
+# shellcheck source=tests/packaging/base_root.sh
+. "$root/tests/packaging/base_root.sh"
 [ "$(id -u)" = 0 ] || skip "this needs root"
 for tool in dpkg-deb dpkg-shlibdeps file cmake ninja unshare nsenter ip; do
     command -v "$tool" >/dev/null || skip "$tool is not installed"
@@ -88,16 +89,7 @@ echo "# a line that the next version brings" >>"$work/next/etc/lull/lull.conf"
 dpkg-deb --root-owner-group -b "$work/next" "$work/next.deb" >>"$log" || fail "the next version"
 
 echo "-- a clean Debian 12"
-mkdir "$tree"
-if [ -n "${LULL_BASE_TAR-}" ]; then
-    tar -C "$tree" -xf "$LULL_BASE_TAR"
-else
-    command -v debootstrap >/dev/null || skip "debootstrap is not installed"
-    debootstrap --variant=minbase bookworm "$tree" >"$log" 2>&1 || skip "debootstrap: $(tail -1 "$log")"
-fi
-for f in /etc/resolv.conf ${LULL_BASE_COPY-}; do
-    mkdir -p "$tree$(dirname "$f")" && cp -L "$f" "$tree$f"
-done
+base_root bookworm "$tree" "$log" /etc/resolv.conf
 cp "$package" "$tree/root/lull.deb"
 cp "$work/next.deb" "$tree/root/next.deb"
 at() { env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive chroot "$tree" "$@"; }
