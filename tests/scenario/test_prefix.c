@@ -66,6 +66,16 @@ static int64_t not_used(struct world *w, const char *kind, enum prefix_reason wh
     return t == NULL ? 0 : t->prefix_not[why];
 }
 
+/* The first follow-up that is asked as it came, for that reason. */
+static void asked_as_it_came(struct world *w, const char *headers, const char *body,
+                             enum prefix_reason why)
+{
+    struct upstream_call *call = task(w, headers, body);
+    assert_has_not(model_body(call), BEGINNING);
+    model_answer_cached(call, FOLLOW_UPS, 800, 0);
+    assert_int_equal(not_used(w, "follow_up", why), 1);
+}
+
 static void a_task_is_asked_behind_its_conversation(void **state)
 {
     (void)state;
@@ -120,10 +130,8 @@ static void the_conversation_is_part_of_the_key(void **state)
     seconds(w, 0.1);
     assert_has(client_reply(a), "Why?");
     assert_has(client_reply(b), "Other?");
-    call = task(w, ANN "X-OpenWebUI-Chat-Id: three\r\n", ask_follow_up(USER, REPLY));
-    assert_has_not(model_body(call), BEGINNING);
-    model_answer_cached(call, "{\"follow_ups\": [\"Third?\"]}", 800, 0);
-    assert_int_equal(not_used(w, "follow_up", PREFIX_REASON_NOT_HELD), 1);
+    asked_as_it_came(w, ANN "X-OpenWebUI-Chat-Id: three\r\n", ask_follow_up(USER, REPLY),
+                     PREFIX_REASON_NOT_HELD);
     world_end(w);
 }
 
@@ -153,10 +161,7 @@ static void no_other_user_gets_behind_it(void **state)
     (void)state;
     struct world *w = world_begin(CHAT);
     chat(w, ANN, FIRST, REPLY);
-    struct upstream_call *call = task(w, BOB, ask_follow_up(USER, REPLY));
-    assert_has_not(model_body(call), BEGINNING);
-    model_answer_cached(call, FOLLOW_UPS, 800, 0);
-    assert_int_equal(not_used(w, "follow_up", PREFIX_REASON_NOT_HELD), 1);
+    asked_as_it_came(w, BOB, ask_follow_up(USER, REPLY), PREFIX_REASON_NOT_HELD);
     world_end(w);
 }
 
@@ -173,10 +178,7 @@ static void without_chat_ids_it_is_found_by_its_texts(void **state)
     /* two conversations that end alike and begin differently: neither is certain */
     static const char *const longer[] = {"Hello", "Hi.", USER, NULL};
     chat(w, ANN, longer, REPLY);
-    call = task(w, ANN, ask_follow_up(USER, REPLY));
-    assert_has_not(model_body(call), BEGINNING);
-    model_answer_cached(call, FOLLOW_UPS, 800, 0);
-    assert_int_equal(not_used(w, "follow_up", PREFIX_REASON_AMBIGUOUS), 1);
+    asked_as_it_came(w, ANN, ask_follow_up(USER, REPLY), PREFIX_REASON_AMBIGUOUS);
     world_end(w);
 }
 
@@ -187,10 +189,7 @@ static void a_purge_forgets_conversations(void **state)
     chat(w, CHAT_1, FIRST, REPLY);
     const struct cache_filter titles = {.kind = SPAN("title")};
     cache_purge(world_cache(w), &titles, NULL, NULL);
-    struct upstream_call *call = task(w, CHAT_1, ask_follow_up(USER, REPLY));
-    assert_has_not(model_body(call), BEGINNING);
-    model_answer_cached(call, FOLLOW_UPS, 800, 0);
-    assert_int_equal(not_used(w, "follow_up", PREFIX_REASON_NOT_HELD), 1);
+    asked_as_it_came(w, CHAT_1, ask_follow_up(USER, REPLY), PREFIX_REASON_NOT_HELD);
     world_end(w);
 }
 
@@ -199,10 +198,7 @@ static void the_history_must_be_the_end_of_the_conversation(void **state)
     (void)state;
     struct world *w = world_begin(CHAT);
     chat(w, CHAT_1, FIRST, REPLY);
-    struct upstream_call *call = task(w, CHAT_1, ask_follow_up(USER, "Another reply."));
-    assert_has_not(model_body(call), BEGINNING);
-    model_answer_cached(call, FOLLOW_UPS, 800, 0);
-    assert_int_equal(not_used(w, "follow_up", PREFIX_REASON_DIFFERS), 1);
+    asked_as_it_came(w, CHAT_1, ask_follow_up(USER, "Another reply."), PREFIX_REASON_DIFFERS);
     world_end(w);
 }
 
@@ -589,10 +585,7 @@ static void what_would_not_fit_the_context_is_asked_as_it_came(void **state)
     seconds(w, 0.2);
     model_answer_cached(last_call(w), REPLY, 2000, -1); /* 2,020 tokens are known to fit: 2,048 */
     seconds(w, 3);
-    struct upstream_call *call = task(w, CHAT_1, ask_follow_up(USER, REPLY));
-    assert_has_not(model_body(call), BEGINNING);
-    model_answer_cached(call, FOLLOW_UPS, 800, 0);
-    assert_int_equal(not_used(w, "follow_up", PREFIX_REASON_CONTEXT), 1);
+    asked_as_it_came(w, CHAT_1, ask_follow_up(USER, REPLY), PREFIX_REASON_CONTEXT);
     world_end(w);
 }
 
