@@ -1,7 +1,7 @@
 /* log.h: lines on standard error. Never a request body, an answer, a key or a token.
  *
- * Levels are promises: error = something failed and lulld goes on, an operator should look; warn =
- * a thing to change; info = life of the daemon; debug = one line per exchange.
+ * Levels: error = something failed and lulld goes on, an operator should look; warn = a thing to
+ * change; info = life of the daemon; debug = one line per exchange.
  */
 #ifndef LULL_BASE_LOG_H
 #define LULL_BASE_LOG_H

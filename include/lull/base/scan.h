@@ -19,8 +19,8 @@ size_t scan_token(const char *p, size_t len);
 /* How many bytes from p on may stand in the value of a field of HTTP: no control byte but tab. */
 size_t scan_field_value(const char *p, size_t len);
 
-/* How many bytes a and b have in common from their beginnings on; back from their ends, which a_end
- * and b_end are behind of. Both have at least len bytes. */
+/* How many bytes a and b have in common from their beginnings on; scan_common_back(): from their ends
+ * backwards, where a_end and b_end point behind the last byte. Both have at least len bytes. */
 size_t scan_common(const char *a, const char *b, size_t len);
 size_t scan_common_back(const char *a_end, const char *b_end, size_t len);
 

@@ -1,6 +1,6 @@
 /* server.h: listeners and client connections: reads requests, hands them to a handler, writes its
  * replies. One request at a time per connection; pipelined bytes wait in the input buffer (at most
- * 64 KB, then reading stops until the reply is done).
+ * 48 KB, then reading stops until the reply is done).
  *
  * A request goes through: on_request (head complete) → the handler says what to do with the body
  * (http_body_hold or http_body_stream, once; without either a body is discarded) → body callbacks →

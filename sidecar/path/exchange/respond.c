@@ -287,10 +287,10 @@ void respond_answer(struct exchange *x, struct flight_end *end)
     if (outcome == OUTCOME_COLLAPSED || outcome == OUTCOME_TYPE_THROUGH) {
         exchange_count_saved(x, kind, end->model_time, end->tokens, end->cost);
     }
-    if (end->stored && !end->behind && !hash_key_eq(end->alias_done, x->exact.hash)) {
+    if (end->stored && !end->behind && !hash_key_eq(end->exact_stored, x->exact.hash)) {
         /* before the reply, which ends the life of the request */
         lookup_store_exact(x, end->entry_id, end->entry_seq, end->entry_expires);
-        end->alias_done = x->exact.hash;
+        end->exact_stored = x->exact.hash;
     }
     respond_task(x, kind, &status, body);
     exchange_finish(x, kind, outcome);

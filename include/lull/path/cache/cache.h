@@ -53,7 +53,8 @@ const struct hash_secret *cache_secret(const struct cache *c);
 const char *cache_state(const struct cache *c);
 
 /* Key of a look-up: the material is head followed by body. Of an answer record: where body is not
- * empty, the kept request alone decides it (cache_means_fn); head is about the same in many keys. */
+ * empty, the kept request alone decides it (cache_means_fn); head is the same in many keys, so that its
+ * digest is made once for them. */
 struct cache_key {
     struct hash_key hash;
     struct span head, body;

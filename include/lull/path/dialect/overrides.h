@@ -15,9 +15,9 @@ enum server_sort {
     SERVER_HOSTED,    /* https, not counted as a machine */
 };
 
-/* What may be added, in classes that a server knows or does not know as a whole; as bits. In order
- * of suspicion: when a server refuses a request and does not say why, the first that the request
- * has is the most likely reason. */
+/* What may be added, in classes that a server knows or does not know as a whole; as bits. The
+ * likeliest reason of a refusal first: where a server refuses a request and does not say why, the
+ * first that the request has is taken for it. */
 enum addition {
     ADDITION_EXTRA = 1,         /* the user's own members */
     ADDITION_SCHEMA = 2,        /* response_format, format */
@@ -65,7 +65,7 @@ MUST_CHECK enum err dialect_override(struct span body, enum endpoint endpoint,
                                      struct additions *added);
 
 /* The JSON schema of a kind's answer, as JSON text; false: the kind has none. No lengths and no
- * constants in it: they make grammars crawl. */
+ * constants in it: with them the grammar that a server makes of it is slow. */
 bool dialect_schema(const struct kind_policy *policy, struct buf *out);
 
 /* The load options of a chat in Ollama's dialect, as a small JSON object for overrides.load:

@@ -5,6 +5,7 @@
  * page. Each step decides by a fact:
  *
  *   EXACT          the same bytes are in the cache ──────────▶ outcome hits
+ *   TYPED_ON       an autocomplete in the form of an earlier ▶ type_through
  *   CLASSIFY       no task ──────────────────────────────────▶ forwarded: chat, other
  *   POLICY         Origin not allowed ───────────────────────▶ rejected
  *                  kind switched off ────────────────────────▶ switched_off
@@ -42,7 +43,8 @@ struct engine_parts {
     struct servers *servers;
     struct schedule *schedule; /* of these servers */
     struct figures *figures;
-    struct budget *memory; /* that answers count in while they are put together; NULL: no bound */
+    struct budget *memory; /* that answers count in while they are put together, and what was read
+                              of bodies; NULL: no bound */
 };
 
 /* Never NULL. Borrowed parts must outlive the engine; it takes a reference to settings. */

@@ -47,8 +47,8 @@ struct fingerprint {
     struct span head; /* points into `storage` */
     /* Exact: the request's body, borrowed; normalized: part of storage, or empty. */
     struct span body;
-    /* Normalized: where in storage that begins which depends on the request's body alone: its
-     * length, and the body. 0: the key has no such part (fingerprint_behind()). */
+    /* Normalized: the place in storage of the part that depends on the request's body alone: the
+     * body's length, and the body. 0: the key has no such part (fingerprint_behind()). */
     size_t own;
     struct hash_key beside; /* exact: hash of head without the body's length, */
     uint64_t secret_mark;   /* with the secret that has this mark */

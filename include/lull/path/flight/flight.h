@@ -81,7 +81,7 @@ struct flight_end {
     struct buf reply; /* the last rendered reply, and the model name it was rendered with */
     size_t reply_len; /* of that reply alone */
     enum endpoint reply_endpoint; /* whose form it has */
-    struct hash_key alias_done;   /* the last exact record that was stored */
+    struct hash_key exact_stored; /* key of the last exact record that was stored */
 };
 
 /* Counts the tokens of end->answer, as the server said or, where it did not, by the bytes of the

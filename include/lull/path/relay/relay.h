@@ -3,8 +3,8 @@
  *
  * Kept: method, target, order and case of headers, body bytes, status, reason. Changed: hop-by-hop
  * headers are dropped, Host is the upstream's, framing is made here, a key of the upstream replaces
- * Authorization, a client_token is not forwarded. Trouble before the answer's head becomes lull's
- * own 502; trouble after it cuts the client's connection so that the client can see it. There is no
+ * Authorization, a client_token is not forwarded. A failure before the answer's head becomes lull's
+ * own 502; one after it cuts the client's connection so that the client can see it. There is no
  * time limit of ours.
  */
 #ifndef LULL_PATH_RELAY_RELAY_H
@@ -26,7 +26,7 @@ struct relay_result {
     mono_t first_data; /* first piece of the answer's body; 0: none */
 };
 
-/* Looks on; called after the piece was passed on, with the ctx of the options. */
+/* What sees the answer too: called after each piece was passed on, with the ctx of the options. */
 struct relay_tap {
     void (*on_head)(void *ctx, int status, const struct http_header *headers, size_t count);
     void (*on_data)(void *ctx, struct span piece);

@@ -1,6 +1,6 @@
 /* gate.h: runs a schedule. Jobs wait at the gate and are started in the order of the schedule; they
- * are preempted when something begins that a person waits for. The gate owns the one timer and the
- * one deferred call of the loop that this takes.
+ * are preempted when something begins that a person waits for. The gate owns the timer and the
+ * deferred work of the loop that this takes.
  */
 #ifndef LULL_PATH_SCHEDULE_GATE_H
 #define LULL_PATH_SCHEDULE_GATE_H

@@ -98,7 +98,7 @@ enum schedule_why {
     SCHEDULE_SETTLE,    /* a reply has just ended */
     SCHEDULE_SLOTS,     /* all slots are taken */
     SCHEDULE_MODEL,     /* another model is resident */
-    SCHEDULE_THROTTLED, /* the upstream asked to be left alone */
+    SCHEDULE_THROTTLED, /* the upstream takes no tasks for a time: see throttle.h */
 };
 /* "chat", "slots" ...; "" for SCHEDULE_FREE. */
 const char *schedule_why_name(enum schedule_why why);

@@ -15,7 +15,7 @@ void pace_add(struct pace *p, usec_t took, size_t size);
 usec_t pace_expected(const struct pace *p);
 /* The same for a request of that size: longer ones take longer. */
 usec_t pace_expected_for(const struct pace *p, size_t size);
-/* Whether a call that has been running for `elapsed` is as good as done: less than a sixteenth of
+/* Whether a call that has been running for `elapsed` is nearly done: less than a sixteenth of
  * the expected time is left. false when nothing is known or it is late already. */
 bool pace_nearly_done(const struct pace *p, usec_t elapsed);
 /* The deadline that `auto` stands for: what nearly all calls keep; -1: not known. */

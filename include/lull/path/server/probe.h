@@ -11,7 +11,7 @@
  * An upstream whose url leads back to this lulld, over other proxies or not, is found by a mark: a
  * Via value (RFC 9110 7.6.3) with a random id of this process and the number of the upstream, on
  * probes and on the calls of tasks. Requests that pass through do not carry it, since nothing is
- * added to them: a circle of those is found by the probe that goes out beside them, or by one that
+ * added to them: a loop of those is found by the probe that goes out beside them, or by one that
  * is sent when many requests began in a row and none ended.
  */
 #ifndef LULL_PATH_SERVER_PROBE_H
@@ -26,7 +26,7 @@
  * upstream has no api_key; a gateway may ask for one. It is copied. */
 void probe_use(struct servers *all, struct settings *settings, int upstream, struct span auth);
 /* A request is about to pass through to it: probe_use(), if its slots are to be found out. When
- * many began in a row and none ended, as in a circle, it is asked whatever is known or set. */
+ * many began in a row and none ended, as in a loop, it is asked whatever is known or set. */
 void probe_pass(struct servers *all, struct settings *settings, int upstream, struct span auth);
 /* A call did not reach it: it is asked again when it is next used. */
 void probe_forget(struct server *s);

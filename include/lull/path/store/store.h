@@ -33,7 +33,7 @@ enum { STORE_FORMAT = 5 };
 struct store_options {
     const char *dir;
     int64_t max_size; /* live bytes; the file may be a quarter and 1,024 pages larger */
-    bool sync;        /* durability = group; false: the system writes when it likes */
+    bool sync;        /* durability = group; false: the system decides when it writes */
     /* Installs handlers for SIGBUS, SIGSEGV and SIGABRT before the file is opened. They leave a
      * mark in dir if the file caused the signal: the faulting address lies in the map, or the
      * thread is inside the store (LMDB's assertions too). Then the signal takes its default action:

@@ -7,7 +7,7 @@
 #include "lull/base/buf.h"
 #include "lull/path/dialect/chat_request.h"
 
-enum { TASK_REPLY_MIN = 12 }; /* code points: shorter replies may be anybody's */
+enum { TASK_REPLY_MIN = 12 }; /* code points: shorter replies stand in many conversations */
 
 struct task_turn {
     bool known;        /* the prompt has a history */
