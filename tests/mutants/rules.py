@@ -885,6 +885,10 @@ mutant(R, "bytes behind the last chunk end the connection", TRANSFER, "if (at < 
        "if (at > bytes.len) {\n        curl_easy_setopt", REUSE)
 mutant(R, "what lies on a connection that was reset is read", "sidecar/path/upstream/upstream.c",
        "call->unread.len > 0 && !call->aborted", "call->unread.len == 0 && !call->aborted", WIRED)
+mutant(R, "a caller may leave while that is read", "sidecar/path/upstream/upstream.c",
+       "        call->pool->in_curl++; /* as there: an abort by a callback waits until it has returned */\n        transfer_unread(call);\n        call->pool->in_curl--;\n",
+       "        transfer_unread(call);\n", WIRED)
+mutant(R, "a body that is gone is not sent again for an encoding", TRANSFER, "call->judged < 2 && call_is_repeatable(call) &&", "call->judged < 2 &&", REUSE)
 mutant(R, "a head that the caller does not have is not reported", "sidecar/path/upstream/upstream.c",
        ".got_head = call->given,", ".got_head = h->final,", WIRED)
 mutant(R, "bytes behind a head end the connection", TRANSFER,

@@ -87,7 +87,8 @@ static bool is_misjudged(const struct upstream_call *call)
 {
     const struct answer_head *h = &call->head;
     bool wrong = call->decode ? h->unknown : h->encoded && !h->unknown;
-    return wrong && call->no_encoding && call->judged < 2 && !call_has_no_body(call);
+    return wrong && call->no_encoding && call->judged < 2 && call_is_repeatable(call) &&
+           !call_has_no_body(call);
 }
 
 size_t transfer_header(char *data, size_t size, size_t count, void *arg)

@@ -173,7 +173,9 @@ static void call_over(struct upstream_call *call, CURLcode code)
 {
     call->broke = call->broke || code != CURLE_OK;
     if (code == CURLE_SEND_ERROR && call->unread.len > 0 && !call->aborted) {
+        call->pool->in_curl++; /* as there: an abort by a callback waits until it has returned */
         transfer_unread(call);
+        call->pool->in_curl--;
     }
     bool whole = call->head.final && (!call->unchunking || call->unchunked);
     if (call->aborted) {

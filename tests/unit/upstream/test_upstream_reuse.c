@@ -589,6 +589,25 @@ static void a_body_of_an_unknown_encoding_is_taken_as_it_is(void **state)
     }
 }
 
+/* The first part of the body would be missing. */
+static void a_body_that_is_gone_is_not_sent_again_for_an_encoding(void **state)
+{
+    static const struct answer answers[] = {
+        {.bytes = LITERAL("HTTP/1.1 200 OK\r\nContent-Encoding: utf-8\r\n"
+                          "Content-Length: 2\r\n\r\n{}")}};
+    struct world *w = *state;
+    struct upstream_request req = stream_post(w, -1);
+    req.decode = true;
+    scripted_script(&w->server, answers, 1);
+    probe_again(w);
+    probe_start(&w->probe, &req);
+    assert_true(probe_write(&w->probe, SPAN("{}")));
+    probe_end_body(&w->probe);
+    world_run(w);
+    assert_int_equal(w->probe.result, UPSTREAM_BROKE);
+    assert_int_equal(w->server.requests, 1);
+}
+
 /* ---- which connection libcurl has picked ---- */
 
 static int ports[8], asked_ports;
@@ -834,6 +853,7 @@ int main(void)
         T(a_paused_answer_that_has_ended_holds_up_nothing),
         T(encoded_answers_are_decoded_where_asked),
         T(a_body_of_an_unknown_encoding_is_taken_as_it_is),
+        T(a_body_that_is_gone_is_not_sent_again_for_an_encoding),
         T(a_request_on_a_connection_that_was_not_looked_at_is_asked_again),
         cmocka_unit_test(without_ports_all_connections_are_looked_at),
         T(a_name_that_moved_is_looked_up_again_at_once),

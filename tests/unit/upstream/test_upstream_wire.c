@@ -436,7 +436,9 @@ static void answer_and_reset(struct probe *p)
     peer_drop(peer);
 }
 
-static void call_that_is_reset(struct world *w, struct span bytes, bool decode)
+/* at_head, at_data: what the caller does then; NULL: nothing. */
+static void call_that_is_reset(struct world *w, struct span bytes, bool decode,
+                               void (*at_head)(struct probe *p), void (*at_data)(struct probe *p))
 {
     static char body[512 * 1024];
     struct upstream_request req = stream_post(w, 2 * (int64_t)sizeof body);
@@ -446,6 +448,8 @@ static void call_that_is_reset(struct world *w, struct span bytes, bool decode)
     scripted_script(&w->server, ok, 1);
     w->server.discard = true;
     w->probe.on_room = answer_and_reset;
+    w->probe.on_head = at_head;
+    w->probe.on_data = at_data;
     w->probe.more = &r;
     probe_start(&w->probe, &req);
     assert_false(probe_write(&w->probe, span_make(body, sizeof body)));
@@ -483,13 +487,35 @@ static void an_answer_before_a_reset_is_read(void **state)
     };
     struct world *w = *state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        call_that_is_reset(w, rows[i].bytes, rows[i].decode);
+        call_that_is_reset(w, rows[i].bytes, rows[i].decode, NULL, NULL);
         assert_int_equal(w->probe.dones, 1);
         if (w->probe.result != rows[i].result || w->probe.status != rows[i].status) {
             fail_msg("row %zu: result %d, status %d, %s", i, (int)w->probe.result, w->probe.status,
                      w->probe.why);
         }
         assert_buf(&w->probe.body, rows[i].body);
+    }
+}
+
+static void leave(struct probe *p)
+{
+    upstream_abort(p->call);
+    p->call = NULL;
+    loop_stop(p->loop);
+}
+
+static void a_caller_may_leave_at_an_answer_before_a_reset(void **state)
+{
+    static const struct span answers[] = {
+        LITERAL("HTTP/1.1 413 Too Large\r\nContent-Length: 5\r\n\r\nlarge"),
+        LITERAL("HTTP/1.1 400 Bad\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nba\r\n1\r\nd\r\n")};
+    struct world *w = *state;
+    for (size_t i = 0; i < sizeof answers / sizeof answers[0]; i++) {
+        call_that_is_reset(w, answers[i], false, leave, NULL);
+        assert_int_equal(w->probe.heads, 1);
+        call_that_is_reset(w, answers[i], false, NULL, leave);
+        assert_int_equal(w->probe.pieces, 1);
+        assert_int_equal(w->probe.dones, 0);
     }
 }
 
@@ -545,6 +571,7 @@ int main(void)
         T(known_length_goes_out_as_given_and_never_longer),
         T(stream_that_ends_short_breaks_and_closes),
         T(an_answer_before_a_reset_is_read),
+        T(a_caller_may_leave_at_an_answer_before_a_reset),
         T(an_answer_that_ends_before_its_request_is_whole_or_cut_off),
         T(answer_head_comes_in_order_without_hop_by_hop),
         T(chunks_are_unwrapped_and_trailers_dropped),
