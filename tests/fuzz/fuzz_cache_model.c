@@ -2,7 +2,8 @@
  * be there: answers are stored under normalized keys, of which some share a hash, and other requests
  * lead to them by exact keys, of which some share one too; they are looked up, removed, purged and
  * listed; the writer commits or is held, the loop has seen the commit or not yet, hits are written,
- * time passes, requests are kept or not, the file is closed and opened again.
+ * time passes, requests are kept or not, the file is closed and opened again. A crowd of answers comes
+ * and is hit at once: more than the table of hits has room for. Memory is gone where hits are counted.
  *
  * What was stored and is not over is found, before and after its commit and over a restart, with the
  * bytes of the last answer to that very key; nothing else is. Each answer has the hits that were
@@ -12,6 +13,7 @@
 #include "support/choices.h"
 #include "support/fake_loop.h"
 #include "support/fatal_handlers.h"
+#include "support/short_memory.h"
 
 #include "path/cache/cache_priv.h"
 #include "path/store/store_priv.h"
@@ -29,7 +31,11 @@ enum {
     MEANINGS = 6,
     EXACTS = 12,
     HASHES = 5,
+    CROWD = 150, /* answers of which each has a hash of its own, and no exact key */
+    ALL_HASHES = HASHES + CROWD,
     STEPS_MOST = 400,
+    CROWDS_MOST = 2, /* in a run: each takes milliseconds */
+    NUMBERS_MOST = STEPS_MOST + CROWDS_MOST * CROWD,
     TEXT_MOST = 20000,
     ANSWER_MOST = 24000
 };
@@ -64,10 +70,21 @@ static struct loop *loop;
 static struct cache *cache;
 static char dir[64];
 static bool keeps, hits_on_way; /* on_way: the writer has some */
-static struct kept_answer answers[HASHES];
+static bool hits_uncounted;     /* the table of hits was full, or did not grow */
+static bool table_is_short;     /* where the next hit is counted */
+static unsigned crowds;
+static unsigned hashes; /* in use: without those of the crowd before it comes */
+static struct kept_answer answers[ALL_HASHES];
 static struct kept_exact exacts[HASHES];
-static unsigned answer_number, meaning_of[STEPS_MOST];
+static unsigned answer_number, meaning_of[NUMBERS_MOST];
 static size_t removals, removals_done;
+
+/* short_memory.h: buffers of the test have no bound. */
+static bool memory_counts(const struct buf *b, size_t len)
+{
+    (void)len;
+    return b->max != SIZE_MAX;
+}
 
 static wall_t now(void)
 {
@@ -101,10 +118,16 @@ static struct hash_key hash_of(unsigned index)
     return (struct hash_key){.hi = 0x9e3779b97f4a7c15ULL * (index + 1), .lo = index + 5};
 }
 
+/* Meanings from MEANINGS on are the crowd's. */
+static unsigned hash_of_meaning(unsigned meaning)
+{
+    return meaning < MEANINGS ? meaning_hash[meaning] : meaning - MEANINGS + HASHES;
+}
+
 static struct cache_key normalized_key(unsigned meaning, char text[16])
 {
-    snprintf(text, 16, "m%u", meaning_body[meaning]);
-    return (struct cache_key){.hash = hash_of(meaning_hash[meaning]),
+    snprintf(text, 16, "m%u", meaning < MEANINGS ? meaning_body[meaning] : meaning);
+    return (struct cache_key){.hash = hash_of(hash_of_meaning(meaning)),
                               .head = meaning % 2 == 0 ? SPAN("even ") : SPAN("odd "),
                               .body = span_of(text)};
 }
@@ -151,7 +174,8 @@ static void check_old(struct span text, unsigned hash)
     unsigned number = 0;
     snprintf(number_text, sizeof number_text, "%.*s", text.len < 20 ? (int)text.len : 20, text.ptr);
     require(sscanf(number_text, "answer %5u ", &number) == 1 && number < answer_number);
-    require(meaning_hash[meaning_of[number]] == hash && span_eq(text, answer_text(number, whole)));
+    require(hash_of_meaning(meaning_of[number]) == hash &&
+            span_eq(text, answer_text(number, whole)));
 }
 
 /* hit: that of an answer record, which is a's. */
@@ -171,29 +195,34 @@ static bool found(enum cache_result got)
     return got == CACHE_HIT || got == CACHE_PENDING;
 }
 
-/* hash: HASHES: of any that is there: the exact key may lead to what it led to before. */
+/* hash: ALL_HASHES: of any that is there: the exact key may lead to what it led to before. */
 static void check_maybe(enum cache_result got, const struct cache_hit *hit, unsigned hash)
 {
     unsigned i = 0;
     if (!found(got)) {
         return;
     }
-    while (i < HASHES && !hash_key_eq(hit->id, hash_of(i))) {
+    while (i < hashes && !hash_key_eq(hit->id, hash_of(i))) {
         i++;
     }
-    require(i < HASHES && (hash == HASHES || i == hash) && answers[i].there != NO);
+    require(i < hashes && (hash == ALL_HASHES || i == hash) && answers[i].there != NO);
     require(answers[i].there == MAYBE || hit->seq == answers[i].seq);
     check_old(hit->answer, i);
     cache_release(cache);
 }
 
-/* As a rule what is found is served, and counts. */
+/* As a rule what is found is served, and counts; in a crowd always. */
 static void serve(const struct cache_hit *hit, struct kept_answer *a)
 {
-    bool counts = pick(4) > 0;
+    bool counts = a >= answers + HASHES || pick(4) > 0;
+    size_t refused = memory_refused;
     if (counts) {
+        table_refused = table_is_short;
         cache_count_hit(cache, hit);
+        table_refused = table_is_short = false;
         a->hits++;
+        hits_uncounted =
+            hits_uncounted || memory_refused > refused || cache->touches.count >= CACHE_TOUCHES_MAX;
     }
     cache_release(cache);
 }
@@ -202,7 +231,7 @@ static void serve(const struct cache_hit *hit, struct kept_answer *a)
 static bool look_up(unsigned meaning, unsigned how, bool observing)
 {
     char text[16];
-    unsigned hash = meaning_hash[meaning];
+    unsigned hash = hash_of_meaning(meaning);
     struct kept_answer *a = &answers[hash];
     struct cache_key key = normalized_key(meaning, text);
     struct cache_hit hit;
@@ -237,7 +266,7 @@ static void look_up_exact(unsigned exact, bool observing)
     bool may = e->set && e->exact == exact && e->seq == a->seq && now().us < e->expires.us &&
                is_current(a, false, observing);
     if (a->there == MAYBE || !e->sure) {
-        check_maybe(got, &hit, e->set && e->sure ? e->to : HASHES);
+        check_maybe(got, &hit, e->set && e->sure ? e->to : ALL_HASHES);
         return;
     }
     if (!found(got)) {
@@ -271,15 +300,14 @@ static void store_exact(unsigned exact, unsigned hash, int64_t seq, wall_t expir
         .set = true, .sure = true, .exact = exact, .to = hash, .seq = seq, .expires = expires};
 }
 
-static void store_answer(void)
+/* life, stale: how long it is fresh, and kept beyond that. false: it comes too late. */
+static bool put_answer(unsigned meaning, struct span request, usec_t life, usec_t stale,
+                       unsigned flags, bool late)
 {
-    static const usec_t lives[] = {USEC_PER_S, 20 * USEC_PER_S, 3600 * USEC_PER_S};
-    char norm[16], head[32], text[TEXT_MOST + 64], answer[ANSWER_MOST + 32];
-    unsigned exact = pick(EXACTS), meaning = exact % MEANINGS, hash = meaning_hash[meaning];
-    unsigned number = answer_number++;
+    char norm[16], answer[ANSWER_MOST + 32];
+    unsigned number = answer_number++, hash = hash_of_meaning(meaning);
     meaning_of[number] = meaning;
-    bool late = pick(16) == 1;
-    wall_t fresh = {now().us + lives[pick(3)]};
+    wall_t fresh = {now().us + life};
     struct cache_put put = {.key = normalized_key(meaning, norm),
                             .kind = number % 2 == 0 ? SPAN("title") : SPAN("tags"),
                             .scope = SPAN("01020304"),
@@ -287,29 +315,63 @@ static void store_answer(void)
                             .upstream = SPAN("default"),
                             .created = now(),
                             .expires = fresh,
-                            .stale = pick(3) == 0 ? 30 * USEC_PER_S : 0,
+                            .stale = stale,
                             .tokens = number,
-                            .flags = pick(6) == 1 ? CACHE_FLAG_OBSERVED : 0,
+                            .flags = flags,
                             .answer = answer_text(number, answer),
-                            .request = exact_key(exact, head, text).body};
+                            .request = request};
     int64_t seq = 0;
     enum err got = cache_store_answer(cache, &put, cache_generation(cache) - (late ? 1 : 0), &seq);
     require(got == (late ? ERR_BUSY : ERR_OK));
     if (late) {
-        return;
+        return false;
     }
     require(seq > answers[hash].seq);
     answers[hash] = (struct kept_answer){.there = YES,
                                          .meaning = meaning,
                                          .number = number,
-                                         .flags = put.flags,
+                                         .flags = flags,
                                          .seq = seq,
                                          .created = put.created,
                                          .fresh = fresh,
-                                         .kept = {fresh.us + put.stale}};
+                                         .kept = {fresh.us + stale}};
+    return true;
+}
+
+static void store_answer(void)
+{
+    static const usec_t lives[] = {USEC_PER_S, 20 * USEC_PER_S, 3600 * USEC_PER_S};
+    char head[32], text[TEXT_MOST + 64];
+    unsigned exact = pick(EXACTS), meaning = exact % MEANINGS, hash = hash_of_meaning(meaning);
+    bool late = pick(16) == 1;
+    usec_t life = lives[pick(3)], stale = pick(3) == 0 ? 30 * USEC_PER_S : 0;
+    unsigned flags = pick(6) == 1 ? CACHE_FLAG_OBSERVED : 0;
+    if (!put_answer(meaning, exact_key(exact, head, text).body, life, stale, flags, late)) {
+        return;
+    }
     if (pick(5) > 0) { /* as a rule the request leads there at once */
-        store_exact(pick(6) == 1 ? pick(EXACTS) : exact, hash, seq,
-                    pick(4) == 1 ? (wall_t){now().us + lives[pick(3)]} : fresh);
+        wall_t expires = answers[hash].fresh;
+        store_exact(pick(6) == 1 ? pick(EXACTS) : exact, hash, answers[hash].seq,
+                    pick(4) == 1 ? (wall_t){now().us + lives[pick(3)]} : expires);
+    }
+}
+
+/* Some of it, from the first on. Each asks again at once, and hits. */
+static void crowd_comes(void)
+{
+    char text[32];
+    unsigned count = pick(2) == 0 ? CROWD : pick(CROWD + 1), again = pick(3);
+    if (crowds == CROWDS_MOST) {
+        return;
+    }
+    crowds++;
+    hashes = ALL_HASHES;
+    for (unsigned i = 0; i < count; i++) {
+        snprintf(text, sizeof text, "m%u; of many", MEANINGS + i);
+        (void)put_answer(MEANINGS + i, span_of(text), 3600 * USEC_PER_S, 0, 0, false);
+    }
+    for (unsigned i = 0; i < count * again; i++) {
+        (void)look_up(MEANINGS + i % count, 0, false);
     }
 }
 
@@ -321,7 +383,7 @@ static void on_removed(void *ctx, enum err result, uint64_t count)
     (void)count;
     require(result == ERR_OK && number == removals_done + 1);
     removals_done = number;
-    for (size_t i = 0; i < HASHES; i++) {
+    for (size_t i = 0; i < hashes; i++) {
         answers[i].there =
             answers[i].there == MAYBE && answers[i].removal == number ? NO : answers[i].there;
     }
@@ -367,12 +429,14 @@ static void purge(void)
     f.model = how == 2 ? SPAN("small") : SPAN_NONE;
     f.older = how == 3 ? (wall_t){now().us - USEC_PER_S} : f.older;
     cache_purge(cache, &f, on_removed, begin_removal());
-    for (size_t i = 0; i < HASHES; i++) {
+    for (size_t i = 0; i < hashes; i++) {
         const struct kept_answer *a = &answers[i];
         if ((how != 1 || a->number % 2 == 0) && (how != 2 || a->number % 3 == 0) &&
             (how != 3 || a->created.us < f.older.us)) {
             is_removed(&answers[i]);
         }
+    }
+    for (size_t i = 0; i < HASHES; i++) {
         drop_exact(&exacts[i], true);
     }
 }
@@ -461,17 +525,17 @@ static void toggle_keeping(void)
 
 /* ---- lists ---- */
 
-static bool listed[HASHES];
+static bool listed[ALL_HASHES];
 
 static void check_info(void *ctx, const struct cache_info *info)
 {
     char text[ANSWER_MOST + 32];
     unsigned hash = 0;
     (void)ctx;
-    while (hash < HASHES && !hash_key_eq(info->id, hash_of(hash))) {
+    while (hash < hashes && !hash_key_eq(info->id, hash_of(hash))) {
         hash++;
     }
-    require(hash < HASHES && !listed[hash]);
+    require(hash < hashes && !listed[hash]);
     const struct kept_answer *a = &answers[hash];
     listed[hash] = true;
     require(a->there != NO);
@@ -481,7 +545,7 @@ static void check_info(void *ctx, const struct cache_info *info)
     }
     require(info->created.us == a->created.us && info->flags == a->flags);
     require(span_eq(info->answer, answer_text(a->number, text)));
-    require(hits_on_way ? info->hits <= a->hits : info->hits == a->hits);
+    require(hits_on_way || hits_uncounted ? info->hits <= a->hits : info->hits == a->hits);
 }
 
 static void list(void)
@@ -490,13 +554,13 @@ static void list(void)
     size_t pages = 0;
     memset(listed, 0, sizeof listed);
     do {
-        cache_list(cache, &(struct cache_filter){.kind = SPAN_NONE}, 1 + pick(6), 40, after,
-                   check_info, NULL, &after);
+        cache_list(cache, &(struct cache_filter){.kind = SPAN_NONE}, 1 + pick(6) + hashes / 4, 40,
+                   after, check_info, NULL, &after);
     } while (after != 0 && ++pages < 1000);
-    for (size_t i = 0; i < HASHES; i++) {
+    for (size_t i = 0; i < hashes; i++) {
         require(listed[i] || !must_be_there(&answers[i]));
     }
-    for (unsigned i = 0; i < HASHES; i++) {
+    for (unsigned i = 0; i < hashes; i++) {
         memset(listed, 0, sizeof listed);
         enum err got = cache_get(cache, hash_of(i), check_info, NULL);
         require(got == ERR_OK ? listed[i] : !must_be_there(&answers[i]));
@@ -574,8 +638,14 @@ static void step(void)
             open_again();
         } else if (pick(4) == 0) {
             toggle_keeping();
+        } else if (pick(8) == 1) {
+            crowd_comes();
+        } else if (pick(6) == 0) {
+            table_is_short = true;
         } else {
+            memory_left = pick(4) == 0 ? 0 : -1;
             cache_write_touches(cache, SIZE_MAX);
+            memory_left = -1;
             hits_on_way = true;
         }
         break;
@@ -608,7 +678,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         exacts[i].sure = true;
     }
     removals = removals_done = answer_number = 0;
-    hits_on_way = false;
+    hits_on_way = hits_uncounted = table_is_short = false;
+    hashes = HASHES;
+    crowds = 0;
     loop = loop_create();
     fatal_handlers_keep();
     open_cache();

@@ -8,6 +8,8 @@
  * store that says that it is damaged is set aside.
  * covers: path/store/record.c path/store/change.c path/store/removal.c
  */
+#include "support/choices.h"
+
 #include "path/store/store_priv.h"
 
 #include "lull/base/log.h"
@@ -37,8 +39,6 @@ struct kept {
 
 static struct store *store;
 static char dir[64], file[96];
-static const uint8_t *choices;
-static size_t choices_left;
 static struct kept kept[2][KEYS]; /* answer records; exact records, of which there are EXACTS */
 static struct kept written[STEPS_MOST]; /* all puts to this file */
 static unsigned written_count;
@@ -47,14 +47,6 @@ static bool all_sure, changed; /* all_sure: no row changed; changed: anything di
 static bool small, evicts;     /* small: the file; evicts: it is, or was */
 static uint64_t removed;
 static enum err job_result;
-
-static unsigned pick(unsigned n)
-{
-    unsigned value = choices_left > 0 ? *choices : 0;
-    choices += choices_left > 0 ? 1 : 0;
-    choices_left -= choices_left > 0 ? 1 : 0;
-    return value % n;
-}
 
 static struct hash_key key_of(enum store_table table, unsigned index)
 {

@@ -12,6 +12,7 @@
 #include "support/fake_loop.h"
 #include "support/numbered.h"
 #include "support/resolver_threads.h"
+#include "support/short_memory.h"
 #include "support/upstream_at.h"
 
 #include "lull/base/log.h"
@@ -62,6 +63,42 @@ int connect(int fd, __CONST_SOCKADDR_ARG to, socklen_t len)
     return (int)syscall(SYS_connect, fd, plain, len);
 }
 
+/* Between two writes of libcurl's the server answers one whose request it has in part, and leaves. */
+static struct call *leaves_at_send;
+
+ssize_t send(int fd, const void *data, size_t len, int flags)
+{
+    struct call *c = leaves_at_send;
+    bool of_peer = false;
+    for (size_t i = 0; i < PEERS_MOST; i++) {
+        of_peer = of_peer || peers[i].fd == fd;
+    }
+    if (c != NULL && !of_peer) {
+        leaves_at_send = NULL;
+        answer_and_leave(c);
+    }
+    return sendto(fd, data, len, flags, NULL, 0);
+}
+
+static bool add_fails; /* libcurl has no memory for the next transfer */
+
+CURLMcode curl_multi_add_handle(CURLM *multi, CURL *easy)
+{
+    static CURLMcode (*real)(CURLM *, CURL *);
+    *(void **)&real = dlsym(RTLD_NEXT, "curl_multi_add_handle");
+    bool fails = add_fails;
+    add_fails = false;
+    memory_refused += fails ? 1 : 0;
+    return fails ? CURLM_OUT_OF_MEMORY : real(multi, easy);
+}
+
+/* Buffers of the test have no bound. */
+static bool memory_counts(const struct buf *b, size_t len)
+{
+    (void)len;
+    return b->max != SIZE_MAX;
+}
+
 static int lookups; /* of the server's name */
 
 int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
@@ -103,6 +140,12 @@ static void on_head(void *ctx, int status, struct span reason, const struct http
     if (c->more_at_head) {
         start_call();
     }
+    for (size_t i = 0; i < call_count && c->abort_others; i++) {
+        if (&calls[i] != c && calls[i].call != NULL) {
+            upstream_abort(calls[i].call);
+            calls[i].call = NULL;
+        }
+    }
     if (c->abort_at_head) {
         upstream_abort(c->call);
         c->call = NULL;
@@ -143,6 +186,10 @@ static void on_done(void *ctx, const struct upstream_report *report)
     require(c->call != NULL && c->dones == 0 && report->got_head == (c->heads == 1));
     require(report->result == UPSTREAM_DONE || report->why[0] != '\0');
     require(strstr(report->why, "://") == NULL);
+    require(!report->no_memory || (memory_refused > 0 && report->result != UPSTREAM_DONE));
+    require(!c->refused || report->no_memory);
+    bool unreadable = strstr(report->why, "unknown transfer encoding") != NULL;
+    require(!unreadable || c->odd > 1); /* the server means now this, now that */
     c->dones++;
     c->call = NULL;
     c->report = *report;
@@ -155,8 +202,9 @@ static void on_done(void *ctx, const struct upstream_report *report)
     require(bodiless || c->sent_whole || report->close_delimited);
     bool packed = c->framing == PACKED || c->framing == LARGE;
     require(bodiless ? c->got == 0 : packed || c->got == c->answer);
-    require(bodiless || !c->decode || c->framing != PACKED || c->got == 2);
-    require(bodiless || !c->decode || c->framing != LARGE); /* it is cut at the bound */
+    bool decoded = !bodiless && c->decode && c->odd == 0;
+    require(!decoded || c->framing != PACKED || c->got == 2);
+    require(!decoded || c->framing != LARGE); /* it is cut at the bound */
 }
 
 static const struct upstream_events events = {
@@ -229,11 +277,12 @@ static void start_call(void)
     *c = (struct call){.body = (enum body)pick(BODIES), .announced = -1};
     c->length = c->body == BODY_HELD ? 9 : c->body == BODY_LONG ? BODY_LARGE : 0;
     c->length = c->body >= BODY_LENGTH && c->body != BODY_HEAD ? lengths[pick(6)] : c->length;
-    c->decode = pick(4) == 0;
+    c->decode = c->body <= BODY_LONG && pick(4) > 0;
     unsigned odd = pick(16);
     c->abort_at_head = odd == 0;
     c->abort_at_data = odd == 1;
     c->more_at_head = odd == 2;
+    c->abort_others = odd == 4;
     c->abort_at_room = odd == 3;
     c->reset_at_room = odd >= 12;
     const struct http_header header = {SPAN("X-Number"), span_of(target)};
@@ -254,7 +303,12 @@ static void start_call(void)
         .no_body = c->body == BODY_NONE || c->body == BODY_HEAD,
         .decode = c->decode};
     connect_errno = errnums[pick(12)];
+    unsigned shortage = pick(32);
+    add_fails = shortage == 0;
+    memory_left = shortage < 5 ? (int)shortage : memory_left;
+    size_t refused = memory_refused;
     c->call = upstream_start(pool, &request, &events, c);
+    c->refused = memory_refused > refused;
     named_calls += c->by_name ? 1 : 0;
 }
 
@@ -303,7 +357,9 @@ static void move_call(void)
             fill(scratch, number_of(c), c->written, n);
             c->written += n;
             size_t more = c->body == BODY_LENGTH && n == left && n < BODY_LARGE ? pick(2) : 0;
+            size_t refused = memory_refused;
             c->full = !upstream_body_write(c->call, span_make(scratch, n + more));
+            c->refused = c->refused || memory_refused > refused;
         }
         break;
     case 3:
@@ -323,7 +379,9 @@ static void move_call(void)
         fake_loop_settle(loop);
         break;
     default:
-        if (pick(3) == 0) {
+        if (pick(3) == 1) {
+            leaves_at_send = c;
+        } else if (pick(2) == 0) {
             upstream_abort(c->call);
             c->call = NULL;
         }
@@ -449,10 +507,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     choices = data;
     choices_left = size;
     call_count = 0;
-    large_sent = false;
+    large_sent = odd_sent = false;
     int before = dup(mute);
     wishes_loop = loop;
     wishes_forced = 0;
+    memory_left = -1;
+    memory_refused = 0;
+    add_fails = false;
+    leaves_at_send = NULL;
     pool = upstream_pool_create(loop);
     for (int i = 0; i < MOVES_MOST && choices_left > 0; i++) {
         unsigned what = pick(16);

@@ -202,8 +202,8 @@ static enum move draw(struct game *g)
 {
     static const unsigned char shares[MOVES] = {
         [MOVE_ASK] = 68,  [MOVE_SEND_ON] = 8, [MOVE_LEAVE] = 8,   [MOVE_MODEL] = 88,
-        [MOVE_TIME] = 46, [MOVE_LOOK] = 6,    [MOVE_RELOAD] = 4,  [MOVE_CONTROL] = 10,
-        [MOVE_CLOCK] = 4, [MOVE_PROBES] = 5,  [MOVE_RESTART] = 1, [MOVE_DISK] = 5,
+        [MOVE_TIME] = 44, [MOVE_LOOK] = 6,    [MOVE_RELOAD] = 4,  [MOVE_CONTROL] = 10,
+        [MOVE_CLOCK] = 4, [MOVE_PROBES] = 5,  [MOVE_RESTART] = 3, [MOVE_DISK] = 5,
         [MOVE_MEMORY] = 3};
     unsigned value = pick(g, 256);
     int m = 0;

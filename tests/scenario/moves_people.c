@@ -85,6 +85,9 @@ void person_look(struct game *g, struct person *p)
             require(p->count > 0 || p->rest.len > 0 || r.status == 408);
             struct ask partial = {.kind = ASK_OTHER, .user = "none"};
             reply_check(g, p->count > 0 ? a : &partial, &r);
+            if (p->count > 0 && a->kind == ASK_CHAT && a->subject == p->chat) {
+                reply_said(&r, p->said, sizeof p->said);
+            }
             p->ends = span_eq_nocase(reply_field(r.head, "Connection"), SPAN("close"));
             p->count -= p->count > 0 ? 1 : 0;
             memmove(&p->asks[0], &p->asks[1], p->count * sizeof p->asks[0]);
@@ -116,14 +119,17 @@ void person_look(struct game *g, struct person *p)
 static struct span body_of(struct game *g, struct person *p, struct ask *a)
 {
     static char text[4096];
-    char user_text[2 * TEXT_SIZE], reply[TEXT_SIZE];
+    char user_text[2 * TEXT_SIZE], reply[2 * TEXT_SIZE];
     bool of_chat = p->chat != 0 && pick(g, 4) == 0;
     a->subject = of_chat ? p->chat : 1 + (int)pick(g, SUBJECTS);
     snprintf(user_text, sizeof user_text, "Please tell me of q%dq now", a->subject);
     snprintf(reply, sizeof reply, "chat of q%dq by %s.", a->subject, a->user);
+    if (of_chat && p->said[0] != '\0' && strcmp(p->user, a->user) == 0) { /* as it was */
+        memcpy(reply, p->said, sizeof reply);
+    }
     switch (a->kind) {
     case ASK_TITLE:
-        return span_of(ask_title(user_text, of_chat || pick(g, 2) == 0 ? reply : ""));
+        return span_of(ask_title(user_text, pick(g, 2) == 0 ? reply : ""));
     case ASK_FOLLOW_UP:
         return span_of(ask_follow_up(user_text, reply));
     case ASK_QUERY:
@@ -137,6 +143,7 @@ static struct span body_of(struct game *g, struct person *p, struct ask *a)
         const char *const goes_on[] = {"Please begin", "Well.", user_text, NULL};
         const char *const begins[] = {user_text, NULL};
         a->subject = p->chat = g->next_chat++;
+        p->said[0] = '\0';
         typing_chat_text(g, a, user_text);
         return span_of(ask_chat(pick(g, 3) == 0 ? goes_on : begins));
     }
@@ -265,7 +272,8 @@ static void add_request(struct game *g, struct person *p, struct buf *out)
 {
     size_t before = out->len;
     struct ask *a = &p->asks[p->count];
-    if (pick(g, 5) == 0 && p->last.len > 0 && strcmp(p->last_ask.user, p->user) == 0) {
+    bool typed = p->last_ask.kind == ASK_AUTOCOMPLETE; /* whose answer may come too late */
+    if (pick(g, typed ? 2 : 5) == 0 && p->last.len > 0 && strcmp(p->last_ask.user, p->user) == 0) {
         *a = p->last_ask;
         a->purges = a->kind < ASK_KINDS ? g->purges[a->kind] : 0;
         p->count++;

@@ -92,10 +92,11 @@ struct person {
     struct client *client; /* NULL: not connected */
     struct ask asks[PIPELINE];
     size_t count;
-    struct buf rest; /* of a request of which a part was sent */
-    bool ends;       /* a reply said so, or broke */
-    int chat;        /* the subject of the last chat; 0: none */
-    int text;        /* the subject of the text in the input field, and how much of it is typed */
+    struct buf rest;          /* of a request of which a part was sent */
+    bool ends;                /* a reply said so, or broke */
+    int chat;                 /* the subject of the last chat; 0: none */
+    char said[2 * TEXT_SIZE]; /* what that chat said; empty: nothing yet, or it is too long */
+    int text; /* the subject of the text in the input field, and how much of it is typed */
     size_t typed;
     char user[16];
     struct ask last_ask; /* which is asked again, byte for byte */
@@ -135,6 +136,8 @@ struct span with_model(struct span body, char model);
 
 /* Aborts where it cannot be the reply to a; reply_fail does, and says what was asked. */
 void reply_check(const struct game *g, const struct ask *a, const struct reply *r);
+/* What a chat's reply says, as text; empty where it does not fit. */
+void reply_said(const struct reply *r, char *out, size_t size);
 _Noreturn void reply_fail(const struct ask *a, const struct reply *r, const char *what);
 
 /* ---- moves_models.c ---- */

@@ -33,8 +33,8 @@ static void unchunk(const struct reply *r, struct buf *out)
     }
 }
 
-/* The content that one line of a body says; a line without any as it is. */
-static void add_content(struct span line, struct buf *out)
+/* The content that one line of a body says; a line without any as it is, or not at all. */
+static void add_content(struct span line, bool lines, struct buf *out)
 {
     size_t skip = span_starts(line, SPAN("data: ")) ? 6 : 0;
     cJSON *tree = cJSON_ParseWithLength(line.ptr + skip, line.len - skip);
@@ -45,23 +45,33 @@ static void add_content(struct span line, struct buf *out)
         delta != NULL ? delta : cJSON_GetObjectItemCaseSensitive(from, "message");
     const cJSON *content = cJSON_GetObjectItemCaseSensitive(message, "content");
     content = content != NULL ? content : cJSON_GetObjectItemCaseSensitive(from, "response");
-    require(buf_append_span(out, cJSON_IsString(content) ? span_of(content->valuestring) : line) ==
+    struct span other = lines ? line : SPAN("");
+    require(buf_append_span(out, cJSON_IsString(content) ? span_of(content->valuestring) : other) ==
             ERR_OK);
     cJSON_Delete(tree);
 }
 
 /* What a reply says, over all its pieces. */
-static void content_of_reply(const struct reply *r, struct buf *out)
+static void content_of_reply(const struct reply *r, bool lines, struct buf *out)
 {
     struct buf body = {.max = SIZE_MAX};
     unchunk(r, &body);
     for (size_t at = 0; at < body.len;) {
         size_t end = span_find(buf_span(&body), SPAN("\n"), at);
         end = end == SIZE_MAX ? body.len : end;
-        add_content(span_make(body.data + at, end - at), out);
+        add_content(span_make(body.data + at, end - at), lines, out);
         at = end + 1;
     }
     buf_free(&body);
+}
+
+void reply_said(const struct reply *r, char *out, size_t size)
+{
+    struct buf text = {.max = SIZE_MAX};
+    content_of_reply(r, false, &text);
+    bool fits = r->status == 200 && text.len < size;
+    snprintf(out, size, "%.*s", fits ? (int)text.len : 0, fits && text.len > 0 ? text.data : "");
+    buf_free(&text);
 }
 
 /* One "KIND of qNq by USER." of those that may answer it. A model that did not see all (the body was no
@@ -145,7 +155,7 @@ static void check_stored(const struct game *g, const struct ask *a, const struct
 void reply_check(const struct game *g, const struct ask *a, const struct reply *r)
 {
     struct buf text = {.max = SIZE_MAX};
-    content_of_reply(r, &text);
+    content_of_reply(r, true, &text);
     check_names(a, r, buf_span(&text));
     check_completion(a, r, buf_span(&text));
     require(buf_append_char(&text, '\0') == ERR_OK);

@@ -73,7 +73,10 @@ struct call {
     bool by_name;           /* asked by the server's name */
     bool ended, full;       /* full: wait for room */
     bool decode, hold, abort_at_head, abort_at_data, more_at_head, reset_at_room, abort_at_room;
-    size_t at; /* which connection it was last seen on */
+    bool refused;      /* memory for its start, or for its body */
+    bool abort_others; /* where it gets its head */
+    size_t odd;        /* answers to it that named an encoding that does not exist */
+    size_t at;         /* which connection it was last seen on */
     int heads, dones, arrivals;
     size_t got;
     int64_t announced;
@@ -86,6 +89,7 @@ struct call {
 
 static struct call calls[CALLS_MOST];
 static bool large_sent; /* in this run: it takes long */
+static bool odd_sent;   /* in this run: an encoding that does not exist */
 static size_t call_count;
 
 static size_t number_of(const struct call *c)
@@ -215,7 +219,7 @@ static void read_head(struct peer *p, struct span head)
     bool once = c->body == BODY_CHUNKED ||
                 (c->body == BODY_LENGTH && c->length > (size_t)UPSTREAM_KEPT_BODY);
     c->arrivals++;
-    require(c->arrivals <= (once ? 1 : 4));
+    require(c->arrivals <= (once ? 1 : c->decode ? 6 : 4));
     for (size_t i = 0; i < PEERS_MOST; i++) {
         if (peers[i].of == c && peers[i].number < p->number) {
             set_stale(&peers[i]);
@@ -325,6 +329,7 @@ static void answer_head(struct peer *p)
                                  "\xcf\x06\x00\x47\xdd\xdc\x79\x02\x00\x00\x00";
     struct call *c = p->of;
     c->framing = (enum framing)pick(large_sent ? LARGE : FRAMINGS);
+    c->framing = odd_sent && pick(3) == 0 ? PACKED : c->framing; /* of another part of the server */
     c->answer = c->framing == BY_CLOSE ? 0 : lengths[pick(4)];
     c->sent_whole = false;
     p->head_sent = true;
@@ -340,6 +345,12 @@ static void answer_head(struct peer *p)
         c->answer = large_body().len;
         buf_text(&p->out, "Content-Encoding: gzip\r\nContent-Length: %zu\r\n", c->answer);
         large_sent = true;
+    }
+    if (c->framing <= BY_CLOSE && pick(3) == 0) { /* clients take it as it is */
+        static const char *const names[] = {"utf-8", "UTF-8, gzip", "x-odd"};
+        buf_text(&p->out, "Content-Encoding: %s\r\n", names[pick(3)]);
+        c->odd++;
+        odd_sent = true;
     }
     say(p, SPAN("X-Field: a\r\n\r\n"));
     p->answered =
