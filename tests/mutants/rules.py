@@ -1532,6 +1532,7 @@ mutant(R, "a client that closed is gone", RECEIVE, "    } else if (n == 0 || (er
 R = "words"
 WORDS = ("integration.answers_as_text",)
 mutant(R, "descriptors are counted where none is left", "sidecar/base/os.c", "&& st.st_size > 0", "&& st.st_size < 0", ("unit.base.test_os",))
+mutant(R, "a look at thousands is worth its time", "sidecar/base/loop_turn.c", "if (loop->seen > CALLS_OF_A_TURN) {", "if (false) {", ("unit.base.test_loop_lanes",))
 mutant(R, "without a row in libcurl's table of sockets lulld ends", "sidecar/path/upstream/pool.c", "(void)mem_have(NULL);", "(void)0;", ("unit.upstream.test_upstream_memory",))
 mutant(R, "a short line of a head is not too long", "sidecar/path/upstream/why.c", "call->head_came > call->head_used + CURL_MAX_HTTP_HEADER / 2", "call->head_came > 0", ("unit.upstream.test_upstream_memory",))
 mutant(R, "want of descriptors is not the server's fault", "sidecar/path/upstream/why.c", "code == CURLE_COULDNT_CONNECT && call->no_socket", "false", ("unit.upstream.test_upstream_why",))
