@@ -231,6 +231,8 @@ static void end_stream(struct game *g, struct upstream_call *call)
     say(call, is_openai(call) ? openai[how] : ollama[how]);
     unsigned end = pick(g, 12);
     if (model_open(call) && (end > 1 || how == 6)) { /* else the transport stays open */
+        said->whole =
+            said->whole || (json && how == 7 && end != 2); /* has its form without a mark */
         (end == 2 ? model_close : model_end)(call);
     }
 }
