@@ -13,6 +13,7 @@
 #include "support/choices.h"
 #include "support/fake_loop.h"
 #include "support/fatal_handlers.h"
+#include "support/folder.h"
 #include "support/short_memory.h"
 
 #include "path/cache/cache_priv.h"
@@ -20,7 +21,6 @@
 
 #include "lull/base/log.h"
 
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -652,23 +652,10 @@ static void step(void)
     }
 }
 
-static void remove_folder(void)
-{
-    DIR *d = opendir(dir);
-    require(d != NULL);
-    for (struct dirent *e = readdir(d); e != NULL; e = readdir(d)) {
-        (void)unlinkat(dirfd(d), e->d_name, 0);
-    }
-    closedir(d);
-    require(rmdir(dir) == 0);
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    const char *base = getenv("TMPDIR");
     log_setup(LOG_LEVEL_ERROR, LOG_FORMAT_TEXT);
-    snprintf(dir, sizeof dir, "%.40s/lull-cache-XXXXXX", base == NULL ? "/tmp" : base);
-    require(mkdtemp(dir) != NULL);
+    folder_make(dir, sizeof dir);
     choices = data;
     choices_left = size;
     keeps = pick(3) != 1;
@@ -697,6 +684,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     list();
     cache_destroy(cache);
     loop_destroy(loop);
-    remove_folder();
+    folder_remove(dir);
     return 0;
 }

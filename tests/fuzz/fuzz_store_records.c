@@ -9,12 +9,12 @@
  * covers: path/store/record.c path/store/change.c path/store/removal.c
  */
 #include "support/choices.h"
+#include "support/folder.h"
 
 #include "path/store/store_priv.h"
 
 #include "lull/base/log.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -565,23 +565,10 @@ static void step(void)
     }
 }
 
-static void remove_folder(void)
-{
-    DIR *d = opendir(dir);
-    require(d != NULL);
-    for (struct dirent *e = readdir(d); e != NULL; e = readdir(d)) {
-        (void)unlinkat(dirfd(d), e->d_name, 0);
-    }
-    closedir(d);
-    require(rmdir(dir) == 0);
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    const char *base = getenv("TMPDIR");
     log_setup(LOG_LEVEL_ERROR, LOG_FORMAT_TEXT);
-    snprintf(dir, sizeof dir, "%.40s/lull-store-XXXXXX", base == NULL ? "/tmp" : base);
-    require(mkdtemp(dir) != NULL);
+    folder_make(dir, sizeof dir);
     snprintf(file, sizeof file, "%s/data.mdb", dir);
     choices = data;
     choices_left = size;
@@ -595,6 +582,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     find_places();
     walk();
     store_close(store);
-    remove_folder();
+    folder_remove(dir);
     return 0;
 }
