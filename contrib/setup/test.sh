@@ -1,8 +1,8 @@
 #!/bin/bash
-# test.sh   on a bare Debian 12 or 13: installs what the tests need, builds lull four times and runs its tests:
+# test.sh   on a bare Debian 12 or 13: installs what the tests need, builds lull five times and runs its tests:
 # gcc with -Werror (everything), clang with -Werror (all but the integration tests), gcc with ASan and
-# UBSan (everything), and gcc with TSan (store, cache and what else has a thread). Then 25 of the
-# mutants, others each hour: a test must notice each.
+# UBSan (everything), and gcc with TSan (store, cache and what else has a thread). Then the instructions of
+# a Release build beside the kept ones, and 25 of the mutants, others each hour: a test must notice each.
 # The last line says how many tests passed and failed. Builds are kept in build-test/ for the next time
 # (LULL_TEST_BUILD=FOLDER: elsewhere).
 set -uo pipefail
@@ -12,14 +12,15 @@ builds=${LULL_TEST_BUILD:-$root/build-test}
 jobs=$((2 * $(nproc))) # tests: the longest ones mostly wait
 passed=0
 failed=0
+targets=() # none: all
 
-# build NAME CMAKE-ARGUMENT...: configures and builds build-test/NAME; counts as one test.
+# build NAME CMAKE-ARGUMENT...: configures and builds the targets in build-test/NAME; counts as one test.
 build() {
     local name=$1 dir=$builds/$1
     shift
     echo "== build $name"
     if cmake -S "$root" -B "$dir" -G Ninja -DLULL_WERROR=ON "$@" >"$dir.log" 2>&1 &&
-        ninja -C "$dir" -j2 >>"$dir.log" 2>&1; then
+        ninja -C "$dir" -j2 "${targets[@]}" >>"$dir.log" 2>&1; then
         passed=$((passed + 1))
         return 0
     fi
@@ -75,6 +76,8 @@ build asan -DCMAKE_C_COMPILER=gcc -DCMAKE_BUILD_TYPE=RelWithDebInfo \
     -DLULL_SANITIZE=address,undefined && tests asan -LE 'lint|packaging'
 build tsan -DCMAKE_C_COMPILER=gcc -DCMAKE_BUILD_TYPE=RelWithDebInfo -DLULL_SANITIZE=thread &&
     tests tsan -R '^unit\.(store|cache|base)\.'
+targets=(lulld lullctl)
+build release -DCMAKE_C_COMPILER=gcc -DCMAKE_BUILD_TYPE=Release && tests release -R '^bench\.instructions$'
 mutants 25
 
 echo "$passed passed, $failed failed"
