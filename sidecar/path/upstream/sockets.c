@@ -328,6 +328,8 @@ static void keep_unread_answer(const struct sock *sock)
     }
 }
 
+/* Nothing is noted of the descriptor yet: libcurl 7.88 closes one that is still connecting without a
+ * call of sockets_closed(). */
 curl_socket_t sockets_open(void *ctx, curlsocktype purpose, struct curl_sockaddr *address)
 {
     struct upstream_call *call = ctx;
