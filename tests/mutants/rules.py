@@ -132,8 +132,14 @@ mutant(R, "an aborted call counts as taking its slot", INTERACTIVE,
        "if (row->draining[i].us > now.us) {\n            return false;", UNIT_BOUNDS)
 mutant(R, "an abort counts in the decision after it", SCHEDULE, "    row->drained.seen = (mono_t){0};\n", "", UNIT_BOUNDS)
 mutant(R, "a turn's row leaves its old chain", "sidecar/path/schedule/budget.c", "        unlink_row(s, row);", "        (void)unlink_row;", UNIT_BOUNDS)
-mutant(R, "its slot is taken for as long as aborts take", SCHEDULE, "if (aborted) {\n        add_draining",
+mutant(R, "its slot is taken for as long as aborts take", SCHEDULE, "if (aborted && j->called) {\n        add_draining",
        "if (aborted && now.us < 0) {\n        add_draining", UNIT)
+mutant(R, "not where nothing was sent", SCHEDULE, "if (aborted && j->called) {\n        add_draining",
+       "if (aborted) {\n        add_draining", UNIT_BOUNDS)
+mutant(R, "nor is a chat late by that", SCHEDULE, "f->after_abort || (j->called && f->began.us == now.us);",
+       "f->after_abort || f->began.us == now.us;", UNIT_BOUNDS)
+mutant(R, "a call says that it is sent", CALL, "    schedule_called(&f->ticket.job);\n", "", ("scenario.test_rewarm", "scenario.test_yield"))
+mutant(R, "so does a task that passes", PASS, "    schedule_called(&x->ticket.job);\n", "", ("scenario.test_rewarm", "scenario.test_yield"))
 mutant(R, "so it is after giving way", SCHEDULE, "leave_slot(s, j, now, true);\n    list_each",
        "leave_slot(s, j, now, false);\n    list_each", UNIT_BOUNDS)
 mutant(R, "so it is when a client left", ENDING, "gate_end(f->table->parts.gate, &f->ticket, f->cut);",
@@ -156,6 +162,11 @@ mutant(R, "but for the typing itself", DECIDE, "i < SCHEDULE_TYPING && !typing; 
 mutant(R, "whose task it is", DECIDE, "if (hash_key_eq(m->typing[i].person, j->conversation.person)) {",
        "if (m->typing[i].at.us != 0) {", UNIT_BOUNDS)
 mutant(R, "a first token changes what is usual at once", INTERACTIVE, "        f->row->machine->slow.seen = (mono_t){0};\n", "", UNIT_BOUNDS)
+mutant(R, "an upstream without anything of its own moves", ROWS, "row->interactive_count == 0) {", "row->machine->chats == 0) {", UNIT_BOUNDS)
+mutant(R, "what is on it keeps its machine", ROWS, " && row->interactive_count == 0) {", ") {", UNIT_BOUNDS)
+mutant(R, "a comparison's call is the last", SCHEDULE, "    if (has_client(a) != has_client(b)) {", "    if (a == b) {", UNIT_BOUNDS)
+mutant(R, "slots that are found are used at once", "sidecar/path/exchange/engine.c", "    servers_watch(parts->servers, on_slots, e->gate);\n", "    (void)on_slots;\n", ("scenario.test_probes",))
+mutant(R, "a reload looks at what waits", "sidecar/path/exchange/engine.c", "    gate_changed(e->gate); /* another url", "    (void)e->gate; /* another url", ("scenario.test_probes",))
 mutant(R, "a server that moves says nothing of its old machine", ROWS, "from->slow.seen = to->slow.seen = (mono_t){0};", "to->slow.seen = (mono_t){0};", UNIT_BOUNDS)
 mutant(R, "one long prompt is not what is usual", DECIDE, "m->slow.usual = slow < SLOWNESS_MAX ? slow : SLOWNESS_MAX;",
        "m->slow.usual = slow;", UNIT)
@@ -303,8 +314,8 @@ mutant(R, "a full queue lets one go", SCHEDULE, "            make_room(j->row);\
 mutant(R, "a full queue lets the oldest go", SCHEDULE, "j->born.us < oldest->born.us", "j->born.us > oldest->born.us",
        UNIT)
 mutant(R, "completions take no place in the queue", SCHEDULE,
-       "return !j->forced && j->policy->queue > 0 && j->policy->cls != KIND_CLASS_COMPLETION;",
-       "return !j->forced && j->policy->queue > 0;", UNIT)
+       "return !j->forced && has_client(j) && j->policy->cls != KIND_CLASS_COMPLETION;",
+       "return !j->forced && has_client(j);", UNIT)
 mutant(R, "a futile one is not begun", "sidecar/path/flight/completion.c", "if ((expected <= limit && !holds_up && !costs) || rested) {",
        "if (expected >= 0 || rested) {", ("scenario.test_futile",))
 mutant(R, "once a minute one is tried", "sidecar/path/flight/completion.c", "if ((expected <= limit && !holds_up && !costs) || rested) {",
@@ -375,7 +386,9 @@ mutant(R, "not while something runs", DECIDE, "if (open_interactive(row->machine
        "if (row->machine == NULL) {", UNIT_BOUNDS)
 mutant(R, "until quiet for swap_after", DECIDE, "quiet_since.us + j->to->swap_after}", "quiet_since.us}", UNIT)
 mutant(R, "those of the resident model go together", SCHEDULE, "if (swap_a != swap_b) {", "if (a == b) {", UNIT_BOUNDS)
-mutant(R, "outside max_hold", SCHEDULE, "        j->swapping = true;\n", "", UNIT)
+mutant(R, "outside max_hold", SCHEDULE, "        j->swapping = swapping;\n", "", UNIT)
+mutant(R, "what was waited before a swap counts", SCHEDULE, "        count_wait(s, j, now);\n        j->swapping = swapping;",
+       "        j->since = now;\n        j->swapping = swapping;", UNIT_BOUNDS)
 mutant(R, "before max_hold is asked", DECIDE, "enum schedule_why why = ask_model(j, now, until);",
        "enum schedule_why why = hold_is_over(j, now) ? SCHEDULE_FREE : ask_model(j, now, until);", UNIT)
 mutant(R, "a chat's model is resident", INTERACTIVE, "f->row->resident = f->model;", "", UNIT)
@@ -496,6 +509,10 @@ mutant(R, "only where models are loaded on demand", LOADS, "j->state == SCHEDULE
 mutant(R, "one_model is such a server", CALL, "to->one_model || to->dialect", "to->dialect", LOADING)
 mutant(R, "what was sent leaves its load", "sidecar/path/flight/completion.c", "was_sent(f, person, paragraph) && !flight_leave_loading(f, OUTCOME_SENT)) {", "was_sent(f, person, paragraph)) {", LOADING)
 mutant(R, "what is superseded leaves its load", "sidecar/path/flight/completion.c", "if (!flight_leave_loading(f, OUTCOME_SUPERSEDED)) {", "if (f->call != NULL) {", LOADING)
+mutant(R, "a call that was cut off drains behind its fallback too", ADVANCE, "gate_end(f->table->parts.gate, &f->ticket, f->cut);", "gate_end(f->table->parts.gate, &f->ticket, false);", ("scenario.test_failure",))
+mutant(R, "no call begins behind its deadline", "sidecar/path/flight/completion.c", "} else if (f->call != NULL && f->spec.store", "} else if (f->state == FLIGHT_STATE_CALLING && f->spec.store", ("scenario.test_probes",))
+mutant(R, "what follows a load goes on following", ENDING, "    while (!list_empty(&f->waiters)) {\n        flight_answer_empty(f,",
+       "    completion_release_all(f);\n    while (!list_empty(&f->waiters)) {\n        flight_answer_empty(f,", LOADING)
 mutant(R, "and ends with its first byte", CALL, "if (f->detached && f->for_load && list_empty(&f->followers)) {", "if (f->detached && f->call == NULL) {", LOADING)
 
 # ---- 10: failures of model servers ----
@@ -708,7 +725,7 @@ mutant(R, "a joined waiter was held since it came", ENDING, "w->since.us > f->he
        "w->since.us < 0 ? w->since : f->held_from;", TIME)
 mutant(R, "passing tasks spend model time", WATCH, "    figures->upstream_us += took;\n", "", TIME)
 mutant(R, "a passing task that is left is wasted", WATCH, "figures->wasted_us += used ? 0 : took;", "(void)used;", TIME)
-mutant(R, "a task that waits to pass was held", PASS, "    count_wait(ctx);\n", "", TIME)
+mutant(R, "a task that waits to pass was held", PASS, "    count_wait(x);\n    schedule_called", "    schedule_called", TIME)
 
 # ---- 12: observe ----
 
@@ -1173,8 +1190,8 @@ mutant(R, "unknown members are not guessed at", SEQUEL, "all = all && same != NU
        "all = all && (same == NULL || span_eq(same->raw, member->raw));", ("unit.dialect.test_behind",))
 mutant(R, "sampling is the task's", SEQUEL, "            edits[count++] = (struct json_edit){name, SPAN_NONE};", "            (void)name;",
        ("unit.dialect.test_behind",))
-mutant(R, "tasks that keep the cache need no rewarm", SCHEDULE, "    j->row->displacing += j->keeps_cache ? 0 : 1;",
-       "    j->row->displacing++;", BEHIND)
+mutant(R, "tasks that keep the cache need no rewarm", SCHEDULE, "        j->row->displacing += j->keeps_cache ? 0 : 1;",
+       "        j->row->displacing++;", BEHIND)
 mutant(R, "what is read to its end waits longer", DECIDE, "(settle > 0 ? slowness(s, m, now) + reading : 0)", "(settle > 0 ? slowness(s, m, now) + reading / 10 : 0)", UNIT)
 mutant(R, "the cheapest goes first", SCHEDULE, "return a->cost < b->cost ? -1 : 1;", "return a->cost < b->cost ? 1 : -1;", UNIT)
 mutant(R, "an older turn goes first", SCHEDULE, "    if (!is_behind_same(a, b) || (alike && (a->cost < 0 || b->cost < 0))) {",

@@ -630,6 +630,49 @@ static void a_model_that_never_gets_it_is_not_asked_twice_for_ever(void **state)
     world_end(w);
 }
 
+/* The server that was silent may go on with what was cut off, also where another one answers. */
+static void a_call_that_was_given_up_holds_its_slot_for_a_time(void **state)
+{
+    static const char *const sets[] = {"upstream.default.slots=1",
+                                       "upstream.default.first_byte_timeout=5s",
+                                       "tasks.settle=0",
+                                       "upstream.other.url=http://other.test",
+                                       "task.title.fallback=other",
+                                       NULL};
+    static const char *const turns[] = {"Hello", NULL};
+    (void)state;
+    struct world *w = world_begin(sets);
+    struct client *c = client_open(w), *chats = client_open(w);
+    client_post(chats, "/v1/chat/completions", "", ask_chat(turns));
+    seconds(w, 0.5);
+    model_answer(last_call(w), "Hi"); /* this is usual */
+    follow(c);
+    seconds(w, 1);
+    client_clear(chats);
+    client_post(chats, "/v1/chat/completions", "", ask_chat(turns));
+    assert_true(model_aborted(model_call(w, 1)));
+    seconds(w, 3.5);
+    model_answer(last_call(w), "Hi"); /* 3 s late by the abort */
+    seconds(w, 4);
+    assert_int_equal(model_calls(w), 4);
+    model_answer(last_call(w), "{\"follow_ups\": [\"a\"]}");
+    assert_true(client_answered(c));
+    size_t before = model_calls(w);
+    ask(c, "What is it?");
+    seconds(w, 5);
+    assert_true(model_aborted(model_call(w, before)));
+    assert_string_equal(model_upstream(last_call(w)), "other");
+    struct client *d = client_open(w);
+    client_post(d, "/v1/chat/completions", "", ask_follow_up("And now?", "Well."));
+    seconds(w, 2.9);
+    assert_int_equal(model_calls(w), before + 2);
+    seconds(w, 0.1);
+    assert_int_equal(model_calls(w), before + 3);
+    model_answer(model_call(w, before + 1), "{\"title\": \"T\"}");
+    model_answer(last_call(w), "{\"follow_ups\": [\"a\"]}");
+    world_end(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -643,6 +686,7 @@ int main(void)
         cmocka_unit_test(another_upstream_answers),
         cmocka_unit_test(a_fallback_of_the_other_api_is_asked_what_it_can_read),
         cmocka_unit_test(a_status_without_an_answer_is_a_failure),
+        cmocka_unit_test(a_call_that_was_given_up_holds_its_slot_for_a_time),
         cmocka_unit_test(the_fallback_answers_at_once_while_the_first_is_down),
         cmocka_unit_test(an_error_says_how_the_request_was_forwarded),
         cmocka_unit_test(an_old_answer_stands_in_for_an_error),

@@ -279,6 +279,32 @@ static void typing_does_not_begin_the_load_again(void **state)
     end(&l);
 }
 
+/* Several who type the same: the message is what the first of them waits for, and not what goes on from
+ * it. The load goes on, with the other behind it. */
+static void what_follows_a_load_goes_on_following(void **state)
+{
+    (void)state;
+    struct loader l;
+    begin(&l, ollama);
+    struct client *a = client_open(l.w);
+    struct client *b = client_open(l.w);
+    struct client *c = client_open(l.w);
+    char body[4096];
+    snprintf(body, sizeof body, "%s", ask_autocomplete("How do I bake a loaf"));
+    client_post(a, "/api/chat", "X-OpenWebUI-User-Id: ann\r\n", body);
+    world_pass(l.w, USEC_PER_S / 2);
+    snprintf(body, sizeof body, "%s", ask_autocomplete("How do I bake a loaf of rye"));
+    client_post(b, "/api/chat", "X-OpenWebUI-User-Id: ann\r\n", body);
+    world_pass(l.w, 2 * USEC_PER_S);
+    assert_int_equal(model_calls(l.w), 1);
+    chat(c, "m", "How do I bake a loaf");
+    assert_has(client_reply(a), "detail=sent");
+    world_pass(l.w, 20 * USEC_PER_S);
+    assert_true(client_answered(b));
+    assert_int_equal(l.loads, 1);
+    end(&l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -288,6 +314,7 @@ int main(void)
         cmocka_unit_test(a_server_that_holds_its_model_is_none),
         cmocka_unit_test(an_autocomplete_that_was_sent_leaves_its_load),
         cmocka_unit_test(typing_does_not_begin_the_load_again),
+        cmocka_unit_test(what_follows_a_load_goes_on_following),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -392,9 +392,70 @@ static void a_chat_in_ollamas_api_says_that_the_server_has_it(void **ignored)
     }
 }
 
+/* The second task waits for the one slot that every server has. A probe that some other request brings
+ * about finds more: it begins. */
+static void slots_that_are_found_are_used_at_once(void **ignored)
+{
+    static const char *const sets[] = {"tasks.settle=0", NULL};
+    (void)ignored;
+    struct world *w = world_begin(sets);
+    world_probes(w, PROBES_MUTE);
+    (void)post(w, "", ask_follow_up("How are you?", "Fine."));
+    seconds(w, 3);
+    (void)post(w, "", ask_follow_up("How is she?", "Well."));
+    seconds(w, 9);
+    assert_int_equal(model_calls(w), 1);
+    world_probes(w, PROBES_ANSWERED);
+    world_props(w, 4);
+    struct client *c = client_open(w);
+    client_send(c, "GET /v1/models HTTP/1.1\r\nHost: lull\r\n\r\n", 39);
+    seconds(w, 0);
+    assert_int_equal(model_calls(w), 3);
+    model_answer(model_call(w, 0), "{\"follow_ups\": [\"Why?\"]}");
+    model_answer(model_call(w, 1), "[]");
+    model_answer(model_call(w, 2), "{\"follow_ups\": [\"Why?\"]}");
+    world_end(w);
+}
+
+/* A throttle is forgotten with the server that asked for it. */
+static void a_task_that_waits_for_a_server_that_is_replaced_goes_on(void **ignored)
+{
+    static const char *const other[] = {"upstream.default.url=http://127.0.0.1:2", NULL};
+    (void)ignored;
+    struct world *w = world_begin(NULL);
+    struct client *c = post(w, "", ask_follow_up("How are you?", "Fine."));
+    model_refuse(last_call(w), 429, "Retry-After: 10\r\n", "{}");
+    seconds(w, 1);
+    assert_int_equal(model_calls(w), 1);
+    world_reload(w, other);
+    seconds(w, 0);
+    assert_int_equal(model_calls(w), 2);
+    model_answer(last_call(w), "{\"follow_ups\": [\"Why?\"]}");
+    assert_true(client_answered(c));
+    world_end(w);
+}
+
+/* A call that has begun may end for the cache; one that still waits for a probe does not begin. */
+static void no_call_begins_behind_its_deadline(void **ignored)
+{
+    static const char *const sets[] = {"task.autocomplete.deadline=500ms", NULL};
+    (void)ignored;
+    struct world *w = world_begin(sets);
+    world_probes(w, PROBES_MUTE);
+    struct client *c = post(w, "", ask_autocomplete("How do I write a small daemon"));
+    ms(w, 500);
+    assert_has(client_reply(c), "detail=deadline");
+    seconds(w, 5);
+    assert_int_equal(model_calls(w), 0);
+    world_end(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(slots_that_are_found_are_used_at_once),
+        cmocka_unit_test(a_task_that_waits_for_a_server_that_is_replaced_goes_on),
+        cmocka_unit_test(no_call_begins_behind_its_deadline),
         cmocka_unit_test(a_mute_server_is_waited_for_once),
         cmocka_unit_test(not_all_that_waited_begin_in_one_turn),
         cmocka_unit_test(a_probe_that_hangs_holds_no_connection),

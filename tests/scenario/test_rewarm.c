@@ -217,9 +217,29 @@ static void auto_begins_where_a_loss_was_measured(void **state)
     }
 }
 
+/* A task that passes through takes the conversation's place, too. */
+static void so_it_is_after_a_task_that_passes(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(ON);
+    (void)post(w, ANN, ask_chat(FIRST));
+    seconds(w, 0.5);
+    model_answer(last_call(w), REPLY);
+    (void)post(w, ANN "X-OpenWebUI-Task: tags_generation\r\n", ask_chat(FIRST));
+    seconds(w, 4);
+    assert_int_equal(model_calls(w), 2);
+    model_answer(last_call(w), "{\"tags\": [\"a\"]}");
+    seconds(w, 1);
+    assert_int_equal(model_calls(w), 3);
+    assert_has(model_body(model_call(w, 2)), "\"max_tokens\":1");
+    model_answer(model_call(w, 2), "x");
+    world_end(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(so_it_is_after_a_task_that_passes),
         cmocka_unit_test(after_the_tasks_the_conversation_is_read_once_more),
         cmocka_unit_test(ollama_is_asked_in_its_own_words),
         cmocka_unit_test(it_brings_the_conversation_back_to_its_slot),

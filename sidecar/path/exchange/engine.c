@@ -344,6 +344,12 @@ const struct http_handler engine_handler = {
 
 /* ---- the engine ---- */
 
+/* More of what waits may start. */
+static void on_slots(void *gate)
+{
+    gate_changed(gate);
+}
+
 struct engine *engine_create(const struct engine_parts *parts, struct settings *settings)
 {
     struct engine *e = mem_new(sizeof *e);
@@ -365,6 +371,7 @@ struct engine *engine_create(const struct engine_parts *parts, struct settings *
     e->flights = flight_table_create(&flight_parts, &hooks);
     e->rewarm = rewarm_create(parts->loop, parts->pool, parts->schedule, parts->figures);
     gate_watch(e->gate, rewarm_look, e->rewarm);
+    servers_watch(parts->servers, on_slots, e->gate);
     e->through = through_create((size_t)settings->cache.type_through_entries);
     e->transcripts = transcripts_create();
     e->observe = observe_create(e);
@@ -379,6 +386,7 @@ void engine_destroy(struct engine *e)
         return;
     }
     gate_watch(e->gate, NULL, NULL);
+    servers_watch(e->parts.servers, NULL, NULL);
     rewarm_destroy(e->rewarm);
     transcripts_destroy(e->transcripts);
     fingerprint_free(&e->later_key);
@@ -414,6 +422,7 @@ void engine_configure(struct engine *e, struct settings *settings)
     through_forget_forms(e->through);
     servers_bind(e->parts.servers, settings->upstreams, settings->upstream_count);
     refusal_forget(e->parts.servers);
+    gate_changed(e->gate); /* another url forgets slots and throttles */
     if (!behind_keeps_chats(settings)) {
         transcripts_clear(e->transcripts);
     }

@@ -146,8 +146,10 @@ static void count_wait(struct exchange *x)
 
 static void on_gate_open(void *ctx)
 {
-    count_wait(ctx);
-    begin_relay(ctx);
+    struct exchange *x = ctx;
+    count_wait(x);
+    schedule_called(&x->ticket.job);
+    begin_relay(x);
 }
 
 void forward_leave(struct exchange *x)

@@ -146,7 +146,7 @@ void flight_apply(struct flight *f, enum flight_event event)
         hold_back(f);
         return;
     case FLIGHT_EVENT_FELL_BACK:
-        gate_end(f->table->parts.gate, &f->ticket, false);
+        gate_end(f->table->parts.gate, &f->ticket, f->cut);
         flight_enter(f, event);
         queue(f);
         return;

@@ -71,6 +71,7 @@ void call_start(struct flight *f)
     flight_task_figures(f)->upstream_calls++;
     behind_called(f);
     flight_released(f);
+    schedule_called(&f->ticket.job);
     flight_server(f)->figures->calls++;
     flight_server(f)->figures->running++;
     wait_for(f, to->first_byte_timeout);

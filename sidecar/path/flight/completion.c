@@ -454,8 +454,7 @@ static void on_deadline(void *ctx)
         loop_timer_start(f->deadline, next);
     } else if (!list_empty(&f->followers)) {
         return; /* they keep it going */
-    } else if (f->state == FLIGHT_STATE_CALLING && f->spec.store &&
-               t->detached_count < FLIGHT_DETACHED) {
+    } else if (f->call != NULL && f->spec.store && t->detached_count < FLIGHT_DETACHED) {
         f->detached = true;
         t->detached_count++;
         loop_timer_start(f->deadline, DETACHED_MAX);

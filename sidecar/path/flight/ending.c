@@ -199,7 +199,6 @@ bool flight_leave_loading(struct flight *f, enum outcome outcome)
     if (f->deadline != NULL) {
         loop_timer_stop(f->deadline);
     }
-    completion_release_all(f);
     while (!list_empty(&f->waiters)) {
         flight_answer_empty(f, list_item(f->waiters.next, struct flight_waiter, node), outcome);
     }

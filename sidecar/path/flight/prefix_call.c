@@ -64,12 +64,7 @@ static void take(struct flight *f, const struct flight_found *found)
     f->spec.material = keep(&f->found, found->material);
     f->spec.own = 0;
     flight_set_key(f, found->hash);
-    bool running = f->ticket.job.state == SCHEDULE_RUNNING;
     behind_schedule(f);
-    if (running && f->ticket.job.keeps_cache) {
-        f->ticket.job.keeps_cache = false;
-        schedule_keeps_cache(&f->ticket.job);
-    }
 }
 
 void behind_look(struct flight *f)

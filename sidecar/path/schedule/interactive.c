@@ -93,6 +93,7 @@ void schedule_interactive_began(struct schedule *s, struct schedule_interactive 
     /* the calls that it superseded were aborted a moment before */
     f->after_abort = f->row->aborted_at.us == now.us && now.us != 0;
     list_append(&m->interactive, &f->node);
+    f->row->interactive_count++;
     m->goes_on_until = (mono_t){0};
     if (f->kind == SCHEDULE_CHAT) {
         m->chatted_at = now;
@@ -175,6 +176,7 @@ void schedule_interactive_ended(struct schedule *s, struct schedule_interactive 
     struct machine *m = f->row->machine;
     renew_holds(s, f->row, now);
     list_remove(&f->node);
+    f->row->interactive_count--;
     m->quiet_since = now;
     m->active = now;
     if (f->kind == SCHEDULE_CHAT) {

@@ -86,8 +86,7 @@ struct schedule_upstream *row_of(struct schedule *s, const struct upstream_setti
         row = row_make(s, server);
     }
     /* a reload may have moved it: what is on it keeps the machine it began on until it is empty */
-    if (row->machine == NULL || (row->running_count == 0 && list_empty(&row->waiting) &&
-                                 row->machine->chats + row->machine->foreground == 0)) {
+    if (row->running_count == 0 && list_empty(&row->waiting) && row->interactive_count == 0) {
         row_move(row, machine_of(s, to->machine));
     }
     return row;

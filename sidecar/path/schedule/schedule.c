@@ -14,10 +14,16 @@
 
 #include "lull/path/server/prefix.h"
 
-/* Whether it counts towards `queue`; a queue of 0 is that of jobs that no client waits for. */
+/* A queue of 0 is that of jobs that no client waits for: a comparison's. */
+static bool has_client(const struct schedule_job *j)
+{
+    return j->policy->queue > 0;
+}
+
+/* Whether it counts towards `queue`. */
 static bool is_queued(const struct schedule_job *j)
 {
-    return !j->forced && j->policy->queue > 0 && j->policy->cls != KIND_CLASS_COMPLETION;
+    return !j->forced && has_client(j) && j->policy->cls != KIND_CLASS_COMPLETION;
 }
 
 /* The oldest waiting task stops waiting. */
@@ -92,19 +98,27 @@ static void set_holds_of_turn(struct schedule *s, struct hash_key turn)
     }
 }
 
-static void leave_queue(struct schedule *s, struct schedule_job *j, mono_t now)
+/* Counts what a job has waited since `since`, which is now then. What it waited for a swap of models
+ * does not count towards its hold. */
+static void count_wait(struct schedule *s, struct schedule_job *j, mono_t now)
 {
     usec_t waited = mono_diff(now, j->since);
-    list_remove(&j->node);
-    if (is_queued(j)) {
-        j->row->waiting_count--;
-    }
+    j->since = now;
     j->waited += waited;
     j->held += j->swapping ? 0 : waited;
     if (!j->beside_reply && j->policy->cls == KIND_CLASS_BACKGROUND && !j->swapping) {
         turn_add(s, j->turn, waited, now);
         set_holds_of_turn(s, j->turn);
     }
+}
+
+static void leave_queue(struct schedule *s, struct schedule_job *j, mono_t now)
+{
+    list_remove(&j->node);
+    if (is_queued(j)) {
+        j->row->waiting_count--;
+    }
+    count_wait(s, j, now);
 }
 
 static void start(struct schedule *s, struct schedule_job *j, mono_t now)
@@ -119,10 +133,11 @@ static void start(struct schedule *s, struct schedule_job *j, mono_t now)
     j->spared = false;
     j->since = now;
     list_append(&j->row->running, &j->node);
+    j->called = false;
     j->row->started++;
-    j->row->displacing += j->keeps_cache ? 0 : 1;
     if (j->policy->cls == KIND_CLASS_FOREGROUND && job_is_counted(j)) {
         j->row->machine->foreground++;
+        j->row->interactive_count++;
         j->row->interactive_model = j->model;
     } else {
         j->row->running_count++;
@@ -132,11 +147,11 @@ static void start(struct schedule *s, struct schedule_job *j, mono_t now)
     }
 }
 
-void schedule_keeps_cache(struct schedule_job *j)
+void schedule_called(struct schedule_job *j)
 {
-    if (!j->keeps_cache) {
-        j->keeps_cache = true;
-        j->row->displacing--;
+    if (j->state == SCHEDULE_RUNNING && !j->called) {
+        j->called = true;
+        j->row->displacing += j->keeps_cache ? 0 : 1;
     }
 }
 
@@ -167,10 +182,13 @@ static bool is_held(const struct schedule_job *j)
     return j->behind && prefix_is_held(j->row->server, j->model, j->prefix);
 }
 
-/* Whether a goes before b: the resident model first where there is only one, then priority, then
- * what finds its conversation in the server's cache, then age. */
+/* Whether a goes before b: what a client waits for, then the resident model where there is only one, then
+ * priority, then what finds its conversation in the server's cache, then age. */
 static bool before(const struct schedule_job *a, const struct schedule_job *b)
 {
+    if (has_client(a) != has_client(b)) {
+        return has_client(a);
+    }
     bool swap_a = a->to->one_model && !hash_key_eq(a->model, a->row->resident);
     bool swap_b = b->to->one_model && !hash_key_eq(b->model, b->row->resident);
     if (swap_a != swap_b) {
@@ -209,15 +227,13 @@ size_t schedule_position(const struct schedule *s, const struct schedule_job *j)
     return position;
 }
 
-/* What a job waited for a swap of models does not count towards its hold. */
-static void note_swap(const struct schedule *s, struct schedule_job *j, mono_t now)
+/* It begins to wait for a swap of models, or for something else again. */
+static void note_swap(struct schedule *s, struct schedule_job *j, mono_t now)
 {
-    if (j->to->one_model && waits_for_model(j, now)) {
-        j->swapping = true;
-    } else if (j->swapping) {
-        j->swapping = false;
-        j->waited += mono_diff(now, j->since);
-        j->since = now;
+    bool swapping = j->to->one_model && waits_for_model(j, now);
+    if (swapping != j->swapping) {
+        count_wait(s, j, now);
+        j->swapping = swapping;
         set_hold(s, j);
     }
 }
@@ -268,12 +284,13 @@ static void leave_slot(struct schedule *s, struct schedule_job *j, mono_t now, b
     m->active = now;
     if (j->policy->cls == KIND_CLASS_FOREGROUND && job_is_counted(j)) {
         m->foreground--;
+        j->row->interactive_count--;
         m->quiet_since = now;
         restart_first_turn_wait(s, &j->conversation, m, now);
     } else {
         j->row->running_count--;
     }
-    if (aborted) {
+    if (aborted && j->called) {
         add_draining(j->row, now);
     }
 }
@@ -329,7 +346,7 @@ void schedule_requeue_preempted(struct schedule *s, struct schedule_job *j, mono
     list_each(node, &j->row->machine->interactive)
     {
         struct schedule_interactive *f = list_item(node, struct schedule_interactive, node);
-        f->after_abort = f->after_abort || f->began.us == now.us;
+        f->after_abort = f->after_abort || (j->called && f->began.us == now.us);
     }
     j->requeued++;
     enqueue(s, j, now);

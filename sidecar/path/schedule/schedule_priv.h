@@ -64,6 +64,7 @@ struct schedule_upstream {
     struct machine *machine; /* of the settings last seen */
     struct list waiting, running;
     size_t waiting_count, running_count; /* running: background and completions */
+    size_t interactive_count;            /* of its machine's chats and foreground, its own */
     uint64_t started, displacing;
     mono_t aborted_at;                  /* the last call that was cut off */
     mono_t draining[SCHEDULE_DRAINING]; /* until when an aborted call may hold its slot */

@@ -169,7 +169,9 @@ static void known(struct probe *row, enum server_sort sort, int64_t slots)
 {
     row->state = PROBE_KNOWN;
     row->sort = sort;
-    row->server->found_slots = row->to->slots == SLOTS_AUTO ? slots : row->server->found_slots;
+    if (row->to->slots == SLOTS_AUTO) {
+        server_found_slots(row->server, slots);
+    }
 }
 
 /* Whether a status says what the server is: 404 does, what a gateway in front of it may say does not.

@@ -80,6 +80,21 @@ static struct server *make(struct servers *all, const char *name)
     return s;
 }
 
+void servers_watch(struct servers *all, void (*fn)(void *ctx), void *ctx)
+{
+    all->watch = fn;
+    all->watch_ctx = ctx;
+}
+
+void server_found_slots(struct server *s, int64_t slots)
+{
+    bool changes = s->found_slots != slots;
+    s->found_slots = slots;
+    if (changes && s->all->watch != NULL) {
+        s->all->watch(s->all->watch_ctx);
+    }
+}
+
 /* Another url is another server: what was learnt of the one before says nothing. */
 static void set_url(struct server *s, const char *url)
 {

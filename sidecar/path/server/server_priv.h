@@ -14,7 +14,12 @@ struct servers {
     char id[SERVER_ID_MAX]; /* of this process: "lull-" and 128 random bits in hex */
     struct server **items;
     size_t count;
+    void (*watch)(void *ctx); /* NULL: none */
+    void *watch_ctx;
 };
+
+/* What a server was found to run at once. */
+void server_found_slots(struct server *s, int64_t slots);
 
 /* probe.c: forgets what was asked, and asks no more; waiters go on from the loop. NULL is
  * fine. */

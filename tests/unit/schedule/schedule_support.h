@@ -78,12 +78,14 @@ static inline struct schedule_interactive chat(const struct upstream_settings *t
     return (struct schedule_interactive){.to = to, .kind = SCHEDULE_CHAT};
 }
 
-/* The only job that may start at that time is j (NULL: none may). */
+/* The only job that may start at that time is j (NULL: none may); it is called. */
 static inline void next_is(struct schedule *s, double when, const struct schedule_job *j)
 {
-    assert_ptr_equal(schedule_next(s, at(when), NULL), j);
-    if (j != NULL) {
-        assert_int_equal(j->state, SCHEDULE_RUNNING);
+    struct schedule_job *next = schedule_next(s, at(when), NULL);
+    assert_ptr_equal(next, j);
+    if (next != NULL) {
+        assert_int_equal(next->state, SCHEDULE_RUNNING);
+        schedule_called(next);
     }
 }
 

@@ -146,10 +146,21 @@ static void behind_one_conversation_the_cheapest_goes_first(void **state)
     assert_int_equal(schedule_count(s, &a).displacing, 5);
     x.keeps_cache = false;
     schedule_wait(s, &x, at(11));
-    next_is(s, 11, &x);
-    schedule_keeps_cache(&x); /* found out late */
+    assert_ptr_equal(schedule_next(s, at(11), NULL), &x);
+    x.keeps_cache = true; /* found out late, before it is called */
+    schedule_called(&x);
     assert_int_equal(schedule_count(s, &a).displacing, 5);
     schedule_end(s, &x, at(12), false);
+    x.keeps_cache = false;
+    schedule_wait(s, &x, at(13));
+    assert_ptr_equal(schedule_next(s, at(13), NULL), &x);
+    schedule_end(s, &x, at(14), false); /* it was never called */
+    assert_int_equal(schedule_count(s, &a).displacing, 5);
+    schedule_wait(s, &x, at(15));
+    next_is(s, 15, &x);
+    schedule_called(&x); /* once more, as where an answer has the wrong form */
+    assert_int_equal(schedule_count(s, &a).displacing, 6);
+    schedule_end(s, &x, at(16), false);
     end(s);
 }
 

@@ -413,6 +413,121 @@ static void what_a_chat_makes_pointless_is_an_abort_too(void **state)
     end(s);
 }
 
+/* Nothing was sent: there is nothing that a server could still be busy with, and no chat was late by
+ * it. */
+static void what_was_not_called_leaves_its_slot_at_once(void **state)
+{
+    (void)state;
+    struct schedule *s = begin();
+    struct upstream_settings a = upstream(here, one, 1);
+    struct kind_policy tags = kind(KIND_CLASS_BACKGROUND, 5);
+    tags.settle = 0;
+    struct schedule_job j = job(&a, &tags);
+    struct schedule_interactive f = chat(&a);
+    schedule_interactive_began(s, &f, at(0));
+    assert_int_equal(schedule_interactive_token(&f, at(0.5)), -1);
+    schedule_interactive_ended(s, &f, at(1), false);
+    schedule_wait(s, &j, at(1));
+    next_is(s, 1, &j);
+    f = chat(&a);
+    schedule_interactive_began(s, &f, at(2));
+    schedule_requeue_preempted(s, &j, at(2));
+    assert_int_equal(schedule_interactive_token(&f, at(5.5)), 3 * USEC_PER_S); /* so long */
+    schedule_interactive_ended(s, &f, at(6), false);
+    assert_ptr_equal(schedule_next(s, at(6), NULL), &j); /* it waits for a probe */
+    f = chat(&a);
+    schedule_interactive_began(s, &f, at(6.5));
+    schedule_requeue_preempted(s, &j, at(6.5));
+    assert_int_equal(schedule_interactive_token(&f, at(6.9)), -1);
+    schedule_interactive_ended(s, &f, at(7), false);
+    assert_ptr_equal(schedule_next(s, at(7), NULL), &j);
+    schedule_end(s, &j, at(7.5), true);
+    schedule_wait(s, &j, at(7.5));
+    next_is(s, 7.5, &j);
+    schedule_end(s, &j, at(8), false);
+    end(s);
+}
+
+/* A wait for another model is outside max_hold; the waits for chats before and after it are not, taken
+ * together. */
+static void a_swap_in_between_forgets_no_wait(void **state)
+{
+    (void)state;
+    struct schedule *s = begin();
+    struct upstream_settings a = upstream(here, one, 1);
+    a.one_model = true;
+    struct kind_policy tags = kind(KIND_CLASS_BACKGROUND, 5);
+    struct schedule_job j = job(&a, &tags);
+    struct schedule_interactive f = chat(&a), g = chat(&a), h = chat(&a);
+    j.model = f.model = h.model = key(1);
+    g.model = key(2);
+    schedule_interactive_began(s, &f, at(0));
+    schedule_wait(s, &j, at(0));
+    waits(s, 0, &j, SCHEDULE_FOR_CHAT);
+    schedule_interactive_ended(s, &f, at(15), false);
+    schedule_interactive_began(s, &g, at(15));
+    waits(s, 15, &j, SCHEDULE_MODEL);
+    schedule_interactive_ended(s, &g, at(100), false);
+    schedule_interactive_began(s, &h, at(100));
+    waits(s, 100, &j, SCHEDULE_FOR_CHAT);
+    due_in(s, 100, 5);
+    assert_int_equal(schedule_waited(&j, at(104)), 104 * USEC_PER_S);
+    next_is(s, 105, &j);
+    schedule_end(s, &j, at(106), false);
+    schedule_interactive_ended(s, &h, at(106), false);
+    end(s);
+}
+
+/* A comparison's call is the last, also where it is asked behind the conversation of a task, and has
+ * waited longer. */
+static void what_no_client_waits_for_is_the_last(void **state)
+{
+    (void)state;
+    struct schedule *s = begin();
+    struct upstream_settings a = upstream(here, one, 1);
+    struct kind_policy tags = kind(KIND_CLASS_BACKGROUND, 9);
+    struct kind_policy compare = kind(KIND_CLASS_BACKGROUND, 10);
+    compare.queue = 0;
+    struct schedule_job c = job(&a, &compare), j = job(&a, &tags);
+    c.behind = j.behind = true;
+    c.prefix = j.prefix = 7;
+    c.turn = key(1);
+    j.turn = key(2);
+    schedule_wait(s, &c, at(0));
+    schedule_wait(s, &j, at(1));
+    assert_int_equal(schedule_position(s, &j), 1);
+    assert_int_equal(schedule_position(s, &c), 2);
+    next_is(s, 1, &j);
+    schedule_end(s, &j, at(2), false);
+    next_is(s, 2, &c);
+    schedule_end(s, &c, at(3), false);
+    end(s);
+}
+
+/* A reload gives an upstream a machine of its own: the chats of the machine that it had stay where they
+ * are, and hold nothing of it up any more. */
+static void a_machine_of_its_own_does_not_wait_for_the_old_ones_chats(void **state)
+{
+    (void)state;
+    static char there[] = "there", two[] = "two";
+    struct schedule *s = begin();
+    struct upstream_settings a = upstream(here, one, 1), b = upstream(there, one, 1);
+    struct kind_policy tags = kind(KIND_CLASS_BACKGROUND, 5);
+    struct schedule_interactive f = chat(&a), g = chat(&b);
+    struct schedule_job j = job(&b, &tags);
+    schedule_interactive_began(s, &f, at(0));
+    schedule_interactive_began(s, &g, at(0));
+    b.machine = two;
+    assert_string_equal(schedule_look_machine(s, &b, at(1)).name, "one"); /* a chat of its own */
+    schedule_interactive_ended(s, &g, at(1), false);
+    schedule_wait(s, &j, at(2));
+    next_is(s, 2, &j);
+    assert_string_equal(schedule_look_machine(s, &b, at(2)).name, "two");
+    schedule_end(s, &j, at(3), false);
+    schedule_interactive_ended(s, &f, at(4), false);
+    end(s);
+}
+
 static void a_title_does_not_wait_for_a_chat_elsewhere(void **state)
 {
     (void)state;
@@ -514,6 +629,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_typing_user_is_about_to_send),
+        cmocka_unit_test(what_was_not_called_leaves_its_slot_at_once),
+        cmocka_unit_test(a_swap_in_between_forgets_no_wait),
+        cmocka_unit_test(what_no_client_waits_for_is_the_last),
+        cmocka_unit_test(a_machine_of_its_own_does_not_wait_for_the_old_ones_chats),
         cmocka_unit_test(a_title_does_not_wait_for_a_chat_elsewhere),
         cmocka_unit_test(what_a_chat_makes_pointless_is_an_abort_too),
         cmocka_unit_test(no_slots_on_a_machine_with_some),

@@ -77,6 +77,9 @@ static usec_t pump(struct play *p)
     usec_t due = 0;
     while ((j = schedule_next(p->s, p->now, &due)) != NULL) {
         check_start(p, j);
+        if (pick(8) > 0) {
+            schedule_called(j);
+        }
         if (j->policy == &p->foreground) {
             give_way(p, j->to);
         }

@@ -135,6 +135,7 @@ struct schedule_job {
     usec_t held;        /* of that, what counts towards max_hold */
     usec_t renewed;     /* what max_hold is longer by, since it ended while chats had all slots */
     unsigned requeued;
+    bool called;     /* since it runs, its request was sent */
     bool first_byte; /* of its answer has come */
     bool spared;     /* it loads the model of an interactive request, so it was not preempted */
     bool forced;     /* waits no more, yields no more */
@@ -146,7 +147,11 @@ void schedule_wait(struct schedule *s, struct schedule_job *j, mono_t now);
 /* The job that is to start now, then RUNNING; NULL: none. Call until it returns NULL: then *due is
  * how long until there may be one without anything happening (-1: never). due may be NULL. */
 struct schedule_job *schedule_next(struct schedule *s, mono_t now, usec_t *due);
-/* It waits or runs no more; aborted: its call was cut off. Does nothing to an idle job. */
+/* The request of a running job is sent: from here on it displaces what is cached, and an abort may leave
+ * its slot taken for a time. */
+void schedule_called(struct schedule_job *j);
+/* It waits or runs no more; aborted: its call, if it had one, was cut off. Does nothing to an idle
+ * job. */
 void schedule_end(struct schedule *s, struct schedule_job *j, mono_t now, bool aborted);
 /* A running job to preempt for what has just begun at that upstream: an interactive request, or a
  * foreground job; NULL: no more. A job that loads the model of that request is spared until its
@@ -168,8 +173,6 @@ struct schedule_job *schedule_overdue(struct schedule *s, mono_t now);
 bool schedule_requeue_throttled(struct schedule *s, struct schedule_job *j, mono_t now);
 /* Queues a victim again. */
 void schedule_requeue_preempted(struct schedule *s, struct schedule_job *j, mono_t now);
-/* A running job was found to keep the cache only after it had started. */
-void schedule_keeps_cache(struct schedule_job *j);
 /* How long it has waited, all in all. */
 usec_t schedule_waited(const struct schedule_job *j, mono_t now);
 /* The place of a waiting job among all that wait for its machine, in the order in which they would
@@ -193,7 +196,7 @@ struct schedule_machine schedule_look_machine(struct schedule *s,
 struct schedule_counts {
     size_t running, waiting;
     uint64_t started;    /* jobs, ever */
-    uint64_t displacing; /* of these: all that do not keep the cache */
+    uint64_t displacing; /* of these: all that were called and do not keep the cache */
 };
 struct schedule_counts schedule_count(struct schedule *s, const struct upstream_settings *to);
 /* Jobs that wait, everywhere. */

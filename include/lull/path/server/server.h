@@ -95,6 +95,8 @@ void servers_destroy(struct servers *all);
 /* Finds or makes the record of each upstream and writes its number into it. Called once for
  * settings, before anything uses them. */
 void servers_bind(struct servers *all, struct upstream_settings *list, size_t count);
+/* fn is called when a server is found to run another number of generations at once; NULL: none is. */
+void servers_watch(struct servers *all, void (*fn)(void *ctx), void *ctx);
 /* The record of a bound upstream; valid as long as `all`. Never NULL. */
 struct server *server_of(const struct servers *all, const struct upstream_settings *to);
 /* The records, in the order in which they were made; NULL: there are not so many. */
