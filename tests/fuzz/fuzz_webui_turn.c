@@ -1,8 +1,8 @@
 /* fuzz_webui_turn.c: a task's prompt and a chat of any bytes. Input: the prompt, a zero byte, the
- * chat's body. What is made plain is never longer, and plain already; a whole message is found in
- * its own chat.
+ * chat's body. What is made plain is never longer, and plain already; a chat that goes on has a reply.
  * covers: path/webui/turn.c path/webui/prompt.c
  */
+#include "lull/path/webui/chat_history.h"
 #include "lull/path/webui/turn.h"
 
 #include <stdint.h>
@@ -18,24 +18,12 @@ static void check_plain(struct span message, struct buf *out)
     require(span_trim(plain).len == plain.len);
 }
 
-static size_t code_points(struct span s)
+static bool check_message(void *ctx, struct span role, struct span text)
 {
-    size_t n = 0;
-    for (size_t i = 0; i < s.len; i++) {
-        n += ((unsigned char)s.ptr[i] & 0xC0) != 0x80 ? 1 : 0;
-    }
-    return n;
-}
-
-static bool find_itself(void *ctx, struct span role, struct span text)
-{
-    const struct dialect_request *chat = ctx;
     struct buf plain = {.max = SIZE_MAX};
+    (void)ctx;
     (void)role;
     check_plain(text, &plain);
-    /* a search looks at messages that are at least as long as what it looks for */
-    require(task_reply_is_in(buf_span(&plain), chat) ==
-            (code_points(buf_span(&plain)) >= TASK_REPLY_MIN));
     buf_free(&plain);
     return true;
 }
@@ -59,10 +47,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_plain(turn.reply, &plain);
     struct dialect_request chat;
     if (dialect_request_parse(body, ENDPOINT_CHAT, &chat)) {
-        if (task_reply_is_in(buf_span(&plain), &chat)) {
-            require(code_points(buf_span(&plain)) >= TASK_REPLY_MIN);
+        require(!chat_history_goes_on(SPAN(" "), &chat));
+        if (chat_history_goes_on(turn.history, &chat)) {
+            require(chat.answered);
         }
-        dialect_request_walk(&chat, find_itself, &chat);
+        dialect_request_walk(&chat, check_message, NULL);
     }
     dialect_request_free(&chat);
     buf_free(&plain);

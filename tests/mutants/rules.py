@@ -193,34 +193,29 @@ mutant(R, "follow-ups of the same chat id", OBSOLETE, "return hash_key_eq(task_c
        YIELD)
 mutant(R, "not those of another chat id", OBSOLETE, "return hash_key_eq(task_chat, conversation->chat);",
        "return hash_key_eq(task_chat, conversation->chat) ||\n"
-       "               (chat != NULL && task_reply_is_in(turn->reply, chat));", YIELD)
+       "               (chat != NULL && chat_history_goes_on(turn->history, chat));", YIELD)
 mutant(R, "the same person's", OBSOLETE, "if (!hash_key_eq(turn->conversation.person, conversation->person)) {",
        "if (turn == NULL) {", YIELD)
-mutant(R, "those whose reply the chat has", OBSOLETE,
-       "return chat != NULL && task_reply_is_in(turn->reply, chat);", "return false;", YIELD)
-mutant(R, "not those whose reply it has not", OBSOLETE,
-       "return chat != NULL && task_reply_is_in(turn->reply, chat);", "return chat != NULL;", YIELD)
-mutant(R, "12 code points at least", REPLY, "if (utf8_count(reply) < TASK_REPLY_MIN) {", "if (reply.len == 0) {",
-       YIELD)
-mutant(R, "12 are enough", REPLY, "if (utf8_count(reply) < TASK_REPLY_MIN) {",
-       "if (utf8_count(reply) <= TASK_REPLY_MIN) {", BOUNDS)
-mutant(R, "code points, not bytes", REPLY, "if (utf8_count(reply) < TASK_REPLY_MIN) {",
-       "if (reply.len < TASK_REPLY_MIN) {", BOUNDS)
-mutant(R, "no text matches nothing", REPLY, "if (utf8_count(reply) < TASK_REPLY_MIN) {",
-       "if (reply.len > 0 && utf8_count(reply) < TASK_REPLY_MIN) {", YIELD)
-mutant(R, "a text that was cut", REPLY, "s.cut = split_cut(reply, &s.head, &s.tail);",
-       "s.cut = false && split_cut(reply, &s.head, &s.tail);", YIELD)
-mutant(R, "cut after 498", REPLY, "CUT_HEAD = 498", "CUT_HEAD = 497", YIELD)
-mutant(R, "cut before 499", REPLY, "CUT_TAIL = 499", "CUT_TAIL = 498", YIELD)
-mutant(R, "a cut text's end counts too", REPLY,
-       "s->found || (at != SIZE_MAX && span_find(p, s->tail, at + s->head.len) != SIZE_MAX);",
-       "s->found || at != SIZE_MAX;", BOUNDS)
+mutant(R, "those whose conversation the chat has", OBSOLETE,
+       "turn->history.len > 0 && chat_history_goes_on(turn->history, chat);", "false;", YIELD)
+mutant(R, "not those whose conversation it has not", OBSOLETE,
+       "turn->history.len > 0 && chat_history_goes_on(turn->history, chat);", "turn->history.len > 0;", YIELD)
+mutant(R, "the last reply is the one that a chat goes on from", "sidecar/path/webui/chat_history.c",
+       "while (count > 0 && strcmp(h.lines[count - 1].role, \"ASSISTANT\") != 0) {", "while (count > 0 && h.lines == NULL) {", ("unit.webui.test_task_turn",))
+mutant(R, "without a user id a short text was not sent", "sidecar/path/flight/completion.c",
+       "task_same_typist(text, sent->paragraph, c->who.one_user, true);", "task_same_typist(text, sent->paragraph, true, true);", ("scenario.test_completion",))
+mutant(R, "nor in another place of a conversation", "sidecar/path/flight/completion.c",
+       ": begins && c->who.history_empty == sent->first_turn;", ": begins;", ("scenario.test_completion",))
+CONVERSATION = "sidecar/path/exchange/conversation.c"
+mutant(R, "12 code points at least", CONVERSATION, "utf8_count(reply) >= TASK_REPLY_MIN", "reply.len > 0", BOUNDS)
+mutant(R, "12 are enough", CONVERSATION, "utf8_count(reply) >= TASK_REPLY_MIN", "utf8_count(reply) > TASK_REPLY_MIN", BOUNDS)
+mutant(R, "code points, not bytes", CONVERSATION, "utf8_count(reply) >= TASK_REPLY_MIN", "reply.len >= TASK_REPLY_MIN", BOUNDS)
 mutant(R, "thinking is left out", REPLY, "return s.ptr[at] == '<'   ? thinking_at(s, at, ahead)",
        "return s.ptr[at] == '<'   ? (size_t)0 * thinking_at(s, at, ahead)", YIELD)
 mutant(R, "images are left out", REPLY, ": s.ptr[at] == '!' ? image_at(s, at, ahead)",
        ": s.ptr[at] == '!' ? (size_t)0 * image_at(s, at, ahead)", YIELD)
-mutant(R, "they are left out of the chat too", REPLY, "struct span p = buf_span(&plain);", "struct span p = text;",
-       BOUNDS)
+mutant(R, "they are left out of the prompt too", "sidecar/path/webui/chat_history.c",
+       "is_end(&h, count, buf_span(&plain));", "is_end(&h, count, history);", YIELD)
 mutant(R, "keep", OBSOLETE,
        "f->spec.kind == KIND_FOLLOW_UP &&\n            flight_policy(f)->obsolete == OBSOLETE_EMPTY) {",
        "f->spec.kind == KIND_FOLLOW_UP) {", YIELD)
@@ -296,7 +291,7 @@ mutant(R, "the waits of a turn are summed", DECIDE,
        UNIT)
 mutant(R, "those that wait already end sooner", SCHEDULE, "        set_holds_of_turn(s, j->turn);\n", "        (void)set_holds_of_turn;\n", UNIT_BOUNDS)
 mutant(R, "only those of the turn", SCHEDULE, "if (hash_key_eq(j->turn, turn)) {", "if (j->turn.lo > turn.lo) {", UNIT_BOUNDS)
-mutant(R, "by the turn's own key", WHOSE, "turn.turn = turn_key(x, &turn.conversation, turn.reply);", "(void)turn_key;",
+mutant(R, "by the turn's own key", WHOSE, "turn.turn = turn_key(x, &turn.conversation, reply);", "(void)turn_key;",
        BOUNDS)
 mutant(R, "whichever task of the turn it is", WHOSE, "reply.len < TURN_REPLY_BYTES ? reply.len : TURN_REPLY_BYTES",
        "reply.len", BOUNDS)
@@ -507,7 +502,7 @@ mutant(R, "a chat's token says that it is loaded", INTERACTIVE, "        server_
 mutant(R, "until the first byte", "sidecar/path/schedule/gate.c", "while ((j = schedule_overdue(g->schedule, now)) != NULL) {", "while (now.us < 0 && (j = schedule_overdue(g->schedule, now)) != NULL) {", LOADING)
 mutant(R, "only where models are loaded on demand", LOADS, "j->state == SCHEDULE_RUNNING && j->loads &&", "j->state == SCHEDULE_RUNNING &&", LOADING)
 mutant(R, "one_model is such a server", CALL, "to->one_model || to->dialect", "to->dialect", LOADING)
-mutant(R, "what was sent leaves its load", "sidecar/path/flight/completion.c", "was_sent(f, person, paragraph) && !flight_leave_loading(f, OUTCOME_SENT)) {", "was_sent(f, person, paragraph)) {", LOADING)
+mutant(R, "what was sent leaves its load", "sidecar/path/flight/completion.c", "was_sent(f, sent) && !flight_leave_loading(f, OUTCOME_SENT)) {", "was_sent(f, sent)) {", LOADING)
 mutant(R, "what is superseded leaves its load", "sidecar/path/flight/completion.c", "if (!flight_leave_loading(f, OUTCOME_SUPERSEDED)) {", "if (f->call != NULL) {", LOADING)
 mutant(R, "a call that was cut off drains behind its fallback too", ADVANCE, "gate_end(f->table->parts.gate, &f->ticket, f->cut);", "gate_end(f->table->parts.gate, &f->ticket, false);", ("scenario.test_failure",))
 mutant(R, "no call begins behind its deadline", "sidecar/path/flight/completion.c", "} else if (f->call != NULL && f->spec.store", "} else if (f->state == FLIGHT_STATE_CALLING && f->spec.store", ("scenario.test_probes",))
@@ -808,7 +803,7 @@ mutant(R, "content that is no text is odd", ASSEMBLE_C,
 mutant(R, "U+0000 is odd", ASSEMBLE_C, "a->odd = a->odd || !full;", "(void)full;", ASSEMBLE_T)
 mutant(R, "what is cut off is incomplete", ASSEMBLE_C, "if (!transport_whole || (cut && !ended)) {",
        "if (!transport_whole) {", ASSEMBLE_T)
-mutant(R, "a body that only the close ends needs its end mark", CALL, "return report->close_delimited ? ASSEMBLED_INCOMPLETE", "return report == NULL ? ASSEMBLED_INCOMPLETE", FLIGHT_T)
+mutant(R, "a body that only the close ends needs its end mark", CALL, "return !report->close_delimited && call_has_form(f) ?", "return report != NULL && call_has_form(f) ?", FLIGHT_T)
 mutant(R, "text without an end mark is no whole answer", CALL_RESULT, "return has_json_shape(policy) &&\n           answer_validate", "return has_json_shape(policy) || answer_validate", FLIGHT_T)
 mutant(R, "a choice may say an error", EVENTS_C, "if (choice != NULL && take_choice_error(a, choice)) {", "if (choice == NULL && take_choice_error(a, choice)) {", ASSEMBLE_T)
 mutant(R, "a rewarm call has one cap", "sidecar/path/dialect/warmup.c", "(struct json_edit){longer[i], SPAN_NONE}", "(struct json_edit){SPAN(\"\"), SPAN_NONE}", ("unit.dialect.test_warmup",))
@@ -869,6 +864,8 @@ mutant(R, "nor an emoji", VALIDATE, "picture < thoughts_unended(content)", "true
 mutant(R, "thinking cut by the cap is no answer", VALIDATE, "from_thinking && a->finish != FINISH_LENGTH", "from_thinking", JUDGE_T)
 mutant(R, "tags and queries are strings", VALIDATE, "kind == KIND_TAGS || kind == KIND_QUERY || policy", "policy", JUDGE_T)
 mutant(R, "what JavaScript trims is blank", VALIDATE, "cp == 0x3000", "cp == 0x3001", JUDGE_T)
+mutant(R, "a part of an object that breaks off is no answer", REPAIR, "bool part = !parts && len == 0 &&", "bool part = !parts && len == 1 &&", ("unit.webui.test_repair",))
+mutant(R, "where a member is looked for, it may be", REPAIR, "bool part = !parts && len == 0 &&", "bool part = len == 0 &&", ("unit.webui.test_repair",))
 mutant(R, "control characters are escaped", REPAIR, "return buf_append_json(out, span_make(s.ptr, 1));",
        "return buf_append(out, s.ptr, 1);", REPAIR_T)
 mutant(R, "braces of queries are escaped", REPAIR, "if (validate_reads_last(kind) && (c == '{' || c == '}')) {",

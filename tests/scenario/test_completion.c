@@ -388,6 +388,29 @@ static void other_messages_end_nothing(void **state)
     world_end(w);
 }
 
+/* Without a user id another person may have sent the same. */
+static void what_another_person_may_have_sent_ends_little(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(FIXED);
+    struct client *longer = complete(w, "", T1);
+    struct client *shorter = complete(w, "", "How do I write a small");
+    struct client *sent[] = {send_chat(w, "", "How do I write a small"),
+                             send_chat(w, "", "How do I write a small bakery")};
+    assert_false(client_answered(shorter)); /* 22 characters, of many messages */
+    struct client *reply = client_open(w);
+    client_post(reply, "/v1/chat/completions", "",
+                ask_chat((const char *const[]){"x", "y", T1, NULL}));
+    assert_false(client_answered(longer)); /* in a conversation; this one begins one */
+    struct client *begun = send_chat(w, "", T2);
+    assert_has(client_reply(longer), "detail=sent");
+    struct client *all[] = {shorter, sent[0], sent[1], reply, begun, longer};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        client_close(all[i]);
+    }
+    world_end(w);
+}
+
 static void behind_a_chat_for_its_max_hold(void **state)
 {
     (void)state;
@@ -545,6 +568,7 @@ int main(void)
         cmocka_unit_test(an_answer_that_is_no_suggestion_frees_the_followers),
         cmocka_unit_test(a_leader_whose_client_left_goes_on_for_its_follower),
         cmocka_unit_test(what_was_sent_is_answered_empty),
+        cmocka_unit_test(what_another_person_may_have_sent_ends_little),
         cmocka_unit_test(other_messages_end_nothing),
         cmocka_unit_test(behind_a_chat_for_its_max_hold),
         cmocka_unit_test(never_behind_a_chat_for_long),

@@ -376,8 +376,13 @@ static void an_answer_in_its_form_needs_no_end_mark(void **state)
         model_data(call, TITLE(""));
         (closed ? model_close : model_end)(call);
         world_pass(w, 0);
-        assert_has(client_reply(a), closed ? "upstream_broke" : "stored");
-        assert_int_equal(model_calls(w), 1);
+        if (closed) { /* it may be cut: once more as the client wrote it */
+            assert_int_equal(model_calls(w), 2);
+            assert_null(strstr(model_body(model_call(w, 1)), "\"stream\":true"));
+            model_answer(model_call(w, 1), "{\"title\": \"How are you\"}");
+        }
+        assert_has(client_reply(a), "stored");
+        assert_int_equal(model_calls(w), 1 + closed);
         assert_int_equal(world_figures(w)->upstreams[0]->failed, closed);
         world_end(w);
     }
@@ -542,7 +547,8 @@ static void a_flight_without_memory_keeps_nothing_of_the_callers(void **state)
                                    .shared = true,
                                    .join = true,
                                    .fallback = {.upstream = 0, .headers = &header}};
-        spec.turn.reply = span_of(texts);
+        spec.turn.history = span_of(texts);
+        spec.completion.who.one_user = true;
         spec.completion.usable = true;
         spec.completion.who.text = span_of(texts);
         if (!flight_join(t, &spec, &waiter)) {
@@ -554,7 +560,7 @@ static void a_flight_without_memory_keeps_nothing_of_the_callers(void **state)
     struct schedule_conversation whose = {0};
     flight_each(t, view_without_texts, &seen);
     flight_moved_on(t, &whose, NULL);
-    flight_chat_sent(t, (struct hash_key){0}, SPAN("Fine."));
+    flight_chat_sent(t, &(struct flight_sent){.paragraph = SPAN("Fine.")});
     assert_int_equal(seen, 1);
     assert_int_equal(failed, 0);
     world_pass(w, 0);

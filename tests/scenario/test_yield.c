@@ -220,17 +220,22 @@ static void follow_ups_that_would_not_be_seen(void **state)
     (void)state;
     static const struct {
         const char *chat, *follow;
-        const char *reply;
+        const char *user, *reply;
         bool obsolete;
     } rows[] = {
-        {ANN CHAT, ANN CHAT, "Another text.", true}, /* the same conversation, by its id */
-        {ANN OTHER_CHAT, ANN CHAT, REPLY, false},    /* another one, though the text is there */
-        {ANN, ANN, REPLY, true},                     /* by the text */
-        {ANN, ANN, "<think>So?</think>\n" REPLY "\n![x](http://y/z.png)", true},
-        {ANN, ANN, "", false},          /* no text matches nothing */
-        {BOB, ANN, REPLY, false},       /* another user */
-        {ANN, ANN, "terminal.", false}, /* fewer than 12 characters */
-        {ANN CHAT, ANN, REPLY, true},   /* only one of them says an id */
+        {ANN CHAT, ANN CHAT, "x", "Another text.", true},   /* the same conversation, by its id */
+        {ANN OTHER_CHAT, ANN CHAT, FIRST[0], REPLY, false}, /* another, though the text is there */
+        {ANN, ANN, FIRST[0], REPLY, true},                  /* by the text */
+        {ANN, ANN, FIRST[0], "<think>So?</think>\n" REPLY "\n![x](http://y/z.png)", true},
+        {ANN, ANN, FIRST[0], "", false},          /* no text matches nothing */
+        {BOB, ANN, FIRST[0], REPLY, false},       /* another user */
+        {ANN, ANN, FIRST[0], "terminal.", false}, /* fewer than 12 characters */
+        {ANN CHAT, ANN, FIRST[0], REPLY, true},   /* only one of them says an id */
+        /* the same reply in another conversation, maybe another person's */
+        {"", "", FIRST[0], REPLY, true},
+        {"", "", "What is a service?", REPLY, false},
+        {"", "", "What is it?\nASSISTANT: This.\nUSER: What is a daemon?", REPLY, false},
+        {ANN, ANN, "What is a service?", REPLY, false},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         for (int running = 0; running < 2; running++) {
@@ -239,7 +244,7 @@ static void follow_ups_that_would_not_be_seen(void **state)
             if (!running) {
                 busy = post(w, "Authorization: Bearer x\r\n", ask_chat(FIRST));
             }
-            struct client *f = post(w, rows[i].follow, ask_follow_up("x", rows[i].reply));
+            struct client *f = post(w, rows[i].follow, ask_follow_up(rows[i].user, rows[i].reply));
             size_t calls = model_calls(w);
             assert_int_equal(calls, 1);
             (void)post(w, rows[i].chat, ask_chat(SECOND));
@@ -291,7 +296,7 @@ static void follow_ups_are_kept_where_people_keep_them(void **state)
     (void)state;
     const char *sets[] = {"task.follow_up.obsolete=keep", NULL};
     struct world *w = world_begin(sets);
-    struct client *f = post(w, ANN CHAT, ask_follow_up("x", REPLY));
+    struct client *f = post(w, ANN CHAT, ask_follow_up(FIRST[0], REPLY));
     (void)post(w, ANN CHAT, ask_chat(SECOND));
     assert_false(client_answered(f));
     answer_chat(model_call(w, 1));
@@ -305,8 +310,8 @@ static void only_those_waiters_whose_conversation_moved_on(void **state)
 {
     (void)state;
     struct world *w = world_begin(NULL);
-    struct client *mine = post(w, ANN CHAT, ask_follow_up("x", REPLY));
-    struct client *other = post(w, ANN OTHER_CHAT, ask_follow_up("x", REPLY)); /* joins */
+    struct client *mine = post(w, ANN CHAT, ask_follow_up(FIRST[0], REPLY));
+    struct client *other = post(w, ANN OTHER_CHAT, ask_follow_up(FIRST[0], REPLY)); /* joins */
     (void)post(w, ANN CHAT, ask_chat(SECOND));
     assert_has(client_reply(mine), "detail=obsolete");
     assert_false(client_answered(other));
@@ -322,7 +327,7 @@ static void the_tasks_of_one_turn_wait_no_longer_than_max_hold(void **state)
     (void)state;
     struct world *w = world_begin(NULL);
     struct client *follow = post(w, BOB, ask_chat(FIRST));
-    follow = post(w, ANN CHAT, ask_follow_up("x", REPLY));
+    follow = post(w, ANN CHAT, ask_follow_up(FIRST[0], REPLY));
     seconds(w, 19.9);
     assert_int_equal(model_calls(w), 1);
     seconds(w, 0.1);
@@ -417,7 +422,7 @@ static void observe_keeps_no_client_waiting(void **state)
     const char *sets[] = {"tasks.mode=observe", NULL};
     struct world *w = world_begin(sets);
     (void)post(w, ANN CHAT, ask_chat(FIRST));
-    (void)post(w, ANN CHAT, ask_follow_up("x", REPLY));
+    (void)post(w, ANN CHAT, ask_follow_up(FIRST[0], REPLY));
     (void)post(w, ANN CHAT, ask_chat(SECOND));
     assert_int_equal(model_calls(w), 3);
     for (size_t i = 0; i < 3; i++) {

@@ -152,7 +152,9 @@ void autocomplete_hold_answer(struct engine *e, const struct flight_spec *spec,
 void autocomplete_chat_sent(struct exchange *x)
 {
     if (x->parsed && flight_count(x->engine->flights) > 0) {
-        flight_chat_sent(x->engine->flights, conversation_person(x),
-                         text_last_paragraph(x->request.last_text));
+        const struct flight_sent sent = {.person = conversation_person(x),
+                                         .paragraph = text_last_paragraph(x->request.last_text),
+                                         .first_turn = !x->request.answered};
+        flight_chat_sent(x->engine->flights, &sent);
     }
 }

@@ -1,9 +1,10 @@
 /* conversation.c: the user and the conversation of a request, and the turn that a task is about. A
- * conversation is identified by its chat id where Open WebUI sends one, else by the user and by the
- * reply that the prompt ends with.
+ * conversation is identified by its chat id where Open WebUI sends one, else by the user and by what the
+ * prompt has of it.
  */
 #include "path/exchange/exchange_priv.h"
 
+#include "lull/base/utf8.h"
 #include "lull/path/webui/turn.h"
 
 enum {
@@ -60,8 +61,11 @@ struct flight_turn conversation_turn(struct exchange *x)
     buf_free(&x->plain);
     buf_init(&x->plain, TURN_PLAIN_MAX);
     if (!turn.beside_reply && task_plain(found.reply, &x->plain) == ERR_OK) {
-        turn.reply = buf_span(&x->plain);
-        turn.turn = turn_key(x, &turn.conversation, turn.reply);
+        struct span reply = buf_span(&x->plain);
+        bool known_again =
+            x->decision.kind == KIND_FOLLOW_UP && utf8_count(reply) >= TASK_REPLY_MIN;
+        turn.turn = turn_key(x, &turn.conversation, reply);
+        turn.history = known_again ? found.history : SPAN_NONE;
     }
     return turn;
 }

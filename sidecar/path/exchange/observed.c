@@ -218,7 +218,7 @@ static struct span copy_text(struct buf *memory, struct span s)
 struct observed *observed_begin(struct exchange *x, const struct flight_spec *spec)
 {
     struct observe *o = x->engine->observe;
-    size_t need = spec->material.len + spec->model.len + spec->scope.len + spec->turn.reply.len +
+    size_t need = spec->material.len + spec->model.len + spec->scope.len + spec->turn.history.len +
                   spec->completion.who.text.len + spec->completion.context.material.len;
     struct buf memory;
     buf_init(&memory, need + 1);
@@ -236,7 +236,7 @@ struct observed *observed_begin(struct exchange *x, const struct flight_spec *sp
     v->spec.material = copy_text(&v->memory, spec->material);
     v->spec.model = copy_text(&v->memory, spec->model);
     v->spec.scope = copy_text(&v->memory, spec->scope);
-    v->spec.turn.reply = copy_text(&v->memory, spec->turn.reply);
+    v->spec.turn.history = copy_text(&v->memory, spec->turn.history);
     v->spec.completion.who.text = copy_text(&v->memory, spec->completion.who.text);
     v->spec.completion.context.material = copy_text(&v->memory, spec->completion.context.material);
     answer_init(&v->answer);

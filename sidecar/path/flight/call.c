@@ -244,9 +244,7 @@ static bool on_data(void *ctx, struct span piece)
  * kind's form lacks nothing. */
 static enum assembled without_mark(const struct flight *f, const struct upstream_report *report)
 {
-    return report->close_delimited ? ASSEMBLED_INCOMPLETE
-           : call_has_form(f)      ? ASSEMBLED_WHOLE
-                                   : ASSEMBLED_UNMARKED;
+    return !report->close_delimited && call_has_form(f) ? ASSEMBLED_WHOLE : ASSEMBLED_UNMARKED;
 }
 
 /* Why an answer is no whole one though its transport ended well; NULL: it is. */

@@ -26,8 +26,8 @@
  */
 #include "path/flight/flight_priv.h"
 
-#include "lull/base/utf8.h"
 #include "lull/path/typist/typed_text.h"
+#include "lull/path/webui/classify.h"
 
 static const usec_t FUTILE_PAUSE = 60 * USEC_PER_S;
 enum { DELAY_SHARE = 6 }; /* of max_expected: what a completion may delay the next message */
@@ -372,33 +372,39 @@ bool completion_place(struct flight *f)
 
 /* ---- the chat was sent ---- */
 
-static bool was_sent(const struct flight *f, struct hash_key person, struct span paragraph)
+/* Without a user id another person may have sent it: then equal texts have to be as long as those of
+ * one typist, at the same place of a conversation. */
+static bool was_sent(const struct flight *f, const struct flight_sent *sent)
 {
     const struct flight_completion *c = &f->spec.completion;
     struct span text = span_trim(c->who.text);
-    if (f->state == FLIGHT_STATE_ENDING || !c->usable || !hash_key_eq(c->who.person, person)) {
+    if (f->state == FLIGHT_STATE_ENDING || !c->usable ||
+        !hash_key_eq(c->who.person, sent->person)) {
         return false;
     }
-    return span_eq(text, paragraph) || (span_starts(paragraph, text) && utf8_count(text) >= 12);
+    bool begins = text.len <= sent->paragraph.len &&
+                  task_same_typist(text, sent->paragraph, c->who.one_user, true);
+    return c->who.one_user ? begins || span_eq(text, sent->paragraph)
+                           : begins && c->who.history_empty == sent->first_turn;
 }
 
-void flight_chat_sent(struct flight_table *t, struct hash_key person, struct span paragraph)
+void flight_chat_sent(struct flight_table *t, const struct flight_sent *sent)
 {
-    if (paragraph.len == 0 || !flight_has(FLIGHT_PART_SENT)) {
+    if (sent->paragraph.len == 0 || !flight_has(FLIGHT_PART_SENT)) {
         return;
     }
     /* what only waits ends first: it must not begin a call when the one it follows ends */
     list_each(node, &t->all)
     {
         struct flight *f = list_item(node, struct flight, all);
-        if (f->state != FLIGHT_STATE_CALLING && was_sent(f, person, paragraph)) {
+        if (f->state != FLIGHT_STATE_CALLING && was_sent(f, sent)) {
             flight_finish_empty(f, OUTCOME_SENT);
         }
     }
     list_each(calling, &t->all)
     {
         struct flight *f = list_item(calling, struct flight, all);
-        if (was_sent(f, person, paragraph) && !flight_leave_loading(f, OUTCOME_SENT)) {
+        if (was_sent(f, sent) && !flight_leave_loading(f, OUTCOME_SENT)) {
             flight_finish_empty(f, OUTCOME_SENT);
         }
     }

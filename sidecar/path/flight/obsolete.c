@@ -1,10 +1,13 @@
 /* obsolete.c: follow-ups of conversations that have moved on. Open WebUI shows follow-ups only
  * under the last message, so these would not be shown: they are answered empty, and their call is
  * aborted when no other request waits for it.
+ *
+ * Where no chat id says which conversation goes on, its whole history has to: "Hello! How can I help you
+ * today?" is the reply in many, and without a user id they are many people's.
  */
 #include "path/flight/flight_priv.h"
 
-#include "lull/path/webui/turn.h"
+#include "lull/path/webui/chat_history.h"
 
 bool flight_turn_is_over(const struct flight_turn *turn, struct hash_key task_chat,
                          const struct schedule_conversation *conversation,
@@ -17,7 +20,7 @@ bool flight_turn_is_over(const struct flight_turn *turn, struct hash_key task_ch
     if (!hash_key_eq(task_chat, none) && !hash_key_eq(conversation->chat, none)) {
         return hash_key_eq(task_chat, conversation->chat);
     }
-    return chat != NULL && task_reply_is_in(turn->reply, chat);
+    return chat != NULL && turn->history.len > 0 && chat_history_goes_on(turn->history, chat);
 }
 
 /* Answers those of its waiters whose conversation has moved on. */

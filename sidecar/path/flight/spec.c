@@ -62,7 +62,7 @@ static size_t texts_size(const struct flight_spec *spec)
 {
     const struct flight_fallback *other = &spec->fallback;
     return spec->target.len + spec->body.len + spec->material.len + spec->model.len +
-           spec->scope.len + spec->turn.reply.len + spec->behind.instruction.len +
+           spec->scope.len + spec->turn.history.len + spec->behind.instruction.len +
            spec->completion.who.text.len + spec->completion.context.material.len +
            other->target.len + other->body.len + other->model.len +
            headers_size(spec->headers, spec->header_count) +
@@ -77,7 +77,7 @@ static struct flight_spec without_texts(const struct flight_spec *spec)
     bare.headers = NULL;
     bare.header_count = 0;
     bare.target = bare.body = bare.material = bare.model = bare.scope = SPAN_NONE;
-    bare.turn.reply = SPAN_NONE;
+    bare.turn.history = SPAN_NONE;
     bare.behind.transcript = NULL;
     bare.behind.instruction = SPAN_NONE;
     bare.completion.usable = false;
@@ -107,7 +107,7 @@ bool spec_copy(struct flight *f, const struct flight_spec *spec)
     f->spec.material = keep(f, spec->material);
     f->spec.model = keep(f, spec->model);
     f->spec.scope = keep(f, spec->scope);
-    f->spec.turn.reply = keep(f, spec->turn.reply);
+    f->spec.turn.history = keep(f, spec->turn.history);
     f->spec.behind.transcript = transcript_ref(spec->behind.transcript);
     f->spec.behind.instruction = keep(f, spec->behind.instruction);
     f->spec.completion = spec->completion;

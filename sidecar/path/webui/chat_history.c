@@ -203,6 +203,22 @@ static bool is_end(const struct chat_history *h, size_t count, struct span histo
     return false;
 }
 
+bool chat_history_goes_on(struct span history, const struct dialect_request *chat)
+{
+    struct chat_history h;
+    struct buf plain = {.max = TEXTS_MAX};
+    bool read =
+        chat_history_read(chat, SPAN_NONE, &h) == ERR_OK && task_plain(history, &plain) == ERR_OK;
+    size_t count = h.count;
+    while (count > 0 && strcmp(h.lines[count - 1].role, "ASSISTANT") != 0) {
+        count--;
+    }
+    bool goes_on = read && is_end(&h, count, buf_span(&plain));
+    buf_free(&plain);
+    chat_history_free(&h);
+    return goes_on;
+}
+
 /* Whether an empty ASSISTANT line ends the history. */
 static bool awaits_reply(const struct chat_history *h, struct span history)
 {

@@ -11,6 +11,9 @@
  * strings are escaped, a backslash that begins no escape is doubled, and what a parser of the kind
  * would cut the text at or replace (braces, quotes) is written as \u. Then it is validated.
  *
+ * Where the kind has no member to look for, a part of an object that breaks off would pass: one call
+ * of a tool out of a list of calls. Such a text is left as it is.
+ *
  * What the reader reads without finding an object is bounded for the whole content: a text that
  * fails late at every brace is left as it is.
  */
@@ -108,8 +111,9 @@ static size_t object_at(struct span s, size_t *looked)
     return json_extent(s, JSON_LOOSE, looked) == JSON_ENDS ? *looked : 0;
 }
 
-/* false: given up. */
-static bool collect(struct span text, struct candidates *out)
+/* false: given up. parts: what stands inside of an object that breaks off is a candidate, too; else
+ * there is none in such a text. */
+static bool collect(struct span text, bool parts, struct candidates *out)
 {
     const char *end = text.ptr + text.len;
     size_t waste = WASTE_MIN + WASTE_FACTOR * text.len;
@@ -117,9 +121,10 @@ static bool collect(struct span text, struct candidates *out)
     while (p < end) {
         size_t looked = 0;
         size_t len = may_begin(p, end) ? object_at(span_make(p, (size_t)(end - p)), &looked) : 0;
+        bool part = !parts && len == 0 && memchr(p, ':', looked) != NULL;
         if (len > 0) {
             out->items[out->count++ % CANDIDATES] = span_make(p, len);
-        } else if (looked > waste) {
+        } else if (part || looked > waste) {
             return false;
         } else {
             waste -= looked;
@@ -175,10 +180,11 @@ static void find_object(struct span text, const struct kind_policy *policy, int 
     struct candidates fenced = {.count = 0};
     struct candidates all = {.count = 0};
     struct span fence = last_fence(text);
-    if (fence.len > 0 && collect(fence, &fenced) && choose(&fenced, policy, kind, best)) {
+    bool parts = policy->shape != KIND_SHAPE_JSON; /* any object would do: one of several calls */
+    if (fence.len > 0 && collect(fence, parts, &fenced) && choose(&fenced, policy, kind, best)) {
         return;
     }
-    if (collect(text, &all)) {
+    if (collect(text, parts, &all)) {
         (void)choose(&all, policy, kind, best);
     }
 }

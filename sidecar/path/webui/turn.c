@@ -1,16 +1,11 @@
-/* turn.c: the reply that a task's prompt ends with, and whether a chat continues from it.
- *
- * A task's prompt has messages without thinking (thinking.def) and images, and cuts long ones in
- * the middle. So both sides are compared in that form. A block of thinking that is not closed is
- * left in, since its end is unknown.
+/* turn.c: the reply that a task's prompt ends with, and messages as task prompts have them: without
+ * thinking (thinking.def) and images. A block of thinking that is not closed is left in, since its end
+ * is unknown.
  */
 #include "lull/path/webui/turn.h"
 
 #include "lull/base/scan.h"
-#include "lull/base/utf8.h"
 #include "path/webui/webui_priv.h"
-
-enum { CUT_HEAD = 498, CUT_TAIL = 499, PLAIN_MAX = 4 * 1024 * 1024 };
 
 struct task_turn task_turn_of(const struct dialect_request *request)
 {
@@ -18,6 +13,7 @@ struct task_turn task_turn_of(const struct dialect_request *request)
     struct span history;
     if (task_history(request->last_text, &history)) {
         t.known = true;
+        t.history = history;
         t.reply = span_trim(task_last_reply(history));
     }
     return t;
@@ -115,54 +111,4 @@ enum err task_plain(struct span message, struct buf *out)
     }
     out->len = begin + trimmed.len;
     return ERR_OK;
-}
-
-/* ---- finding a reply ---- */
-
-/* The two halves of a reply that Open WebUI cut. */
-static bool split_cut(struct span reply, struct span *head, struct span *tail)
-{
-    struct span dots = SPAN("...");
-    if (utf8_count(reply) != CUT_HEAD + dots.len + CUT_TAIL) {
-        return false;
-    }
-    size_t at = utf8_offset(reply, CUT_HEAD);
-    if (!span_starts(span_make(reply.ptr + at, reply.len - at), dots)) {
-        return false;
-    }
-    *head = span_make(reply.ptr, at);
-    *tail = span_make(reply.ptr + at + dots.len, reply.len - at - dots.len);
-    return true;
-}
-
-struct search {
-    struct span reply, head, tail;
-    bool cut, found;
-};
-
-static bool look_at(void *ctx, struct span role, struct span text)
-{
-    struct search *s = ctx;
-    struct buf plain = {.max = PLAIN_MAX};
-    (void)role;
-    if (text.len >= s->reply.len && task_plain(text, &plain) == ERR_OK) {
-        struct span p = buf_span(&plain);
-        s->found = span_find(p, s->reply, 0) != SIZE_MAX;
-        size_t at = s->cut && !s->found ? span_find(p, s->head, 0) : SIZE_MAX;
-        s->found =
-            s->found || (at != SIZE_MAX && span_find(p, s->tail, at + s->head.len) != SIZE_MAX);
-    }
-    buf_free(&plain);
-    return !s->found;
-}
-
-bool task_reply_is_in(struct span reply, const struct dialect_request *chat)
-{
-    struct search s = {.reply = reply};
-    if (utf8_count(reply) < TASK_REPLY_MIN) {
-        return false;
-    }
-    s.cut = split_cut(reply, &s.head, &s.tail);
-    dialect_request_walk(chat, look_at, &s);
-    return s.found;
 }

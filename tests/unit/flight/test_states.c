@@ -493,9 +493,11 @@ static void held_and_sent(void **state)
     (void)state;
     struct world w;
     begin(&w);
-    type(&w, "How do I write", &w.waiter);
+    type(&w, "How do I write a small daemon", &w.waiter);
     is_in(&w, "held");
-    flight_chat_sent(w.flights, ann, SPAN("How do I write"));
+    const struct flight_sent sent = {
+        .person = ann, .paragraph = SPAN("How do I write a small daemon"), .first_turn = true};
+    flight_chat_sent(w.flights, &sent);
     typed_ends(&w, OUTCOME_SENT);
 }
 

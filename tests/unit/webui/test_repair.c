@@ -5,6 +5,8 @@
 
 #include "lull/path/webui/repair.h"
 
+#include <stdio.h>
+
 static struct kind_policy policy_of(enum kind_id kind)
 {
     const struct kind_info *info = kind_info(kind);
@@ -131,6 +133,32 @@ static const struct {
     {KIND_CONTEXT_COMPACTION, "", NULL},
 };
 
+/* Of a kind without a member any object is an answer: a part of one that breaks off is another answer,
+ * such as one call of a tool out of several. */
+static void a_part_of_an_object_is_no_answer(void **state)
+{
+    (void)state;
+    static const char call[] = "{\"name\": \"a\", \"parameters\": {\"b\": 1}}";
+    static const struct {
+        const char *before, *behind;
+    } around[] = {{"{\"tool_calls\": [", ""},
+                  {"{\"tool_calls\": [", ", "},
+                  {"{\"tool_calls\": [", " {}]}"}, /* no comma */
+                  {"x {\"tool_calls\": [{\"name\": \"z\"}, ", "\n```"},
+                  {"```json\n{\"tool_calls\": [", "\n```\nIt is {done}."},
+                  {"{\"tool_calls\": []} {\"tool_calls\": [", ""}};
+    char content[256];
+    for (size_t i = 0; i < sizeof around / sizeof around[0]; i++) {
+        snprintf(content, sizeof content, "%s%s%s", around[i].before, call, around[i].behind);
+        mended(KIND_TOOL_SELECTION, content, FINISH_STOP, NULL);
+        mended(KIND_MEMORY_REVIEW, content, FINISH_STOP, NULL);
+    }
+    snprintf(content, sizeof content, "One of { these }, {x}: %s and {so on}", call);
+    mended(KIND_TOOL_SELECTION, content, FINISH_STOP, call);
+    /* where a member says which object it is, a part may be it */
+    mended(KIND_TITLE, "{\"result\": " T("A"), FINISH_STOP, T("A"));
+}
+
 static void only_the_object_is_left(void **state)
 {
     (void)state;
@@ -197,6 +225,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(only_the_object_is_left),
+        cmocka_unit_test(a_part_of_an_object_is_no_answer),
         cmocka_unit_test(the_finish_reason_counts),
         cmocka_unit_test(only_the_last_candidates_are_tried),
         cmocka_unit_test(no_text_takes_long),

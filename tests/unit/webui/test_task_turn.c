@@ -1,6 +1,7 @@
 /* test_task_turn.c: the reply that a prompt ends with, and where it is found again. */
 #include "task_support.h"
 
+#include "lull/path/webui/chat_history.h"
 #include "lull/path/webui/turn.h"
 
 static struct span part(struct span s, size_t from, size_t to)
@@ -104,7 +105,11 @@ static bool found(struct span reply, struct span in)
     struct dialect_request chat;
     chat_with(&body, in);
     assert_true(dialect_request_parse(buf_span(&body), ENDPOINT_CHAT, &chat));
-    bool is = task_reply_is_in(reply, &chat);
+    struct buf history = {.max = 64 * 1024};
+    assert_int_equal(buf_append_span(&history, SPAN("USER: q\nASSISTANT: ")), ERR_OK);
+    assert_int_equal(reply.len == 0 ? ERR_OK : buf_append_span(&history, reply), ERR_OK);
+    bool is = chat_history_goes_on(buf_span(&history), &chat);
+    buf_free(&history);
     dialect_request_free(&chat);
     buf_free(&body);
     return is;
@@ -114,17 +119,49 @@ static void a_reply_is_found_whole(void **state)
 {
     (void)state;
     assert_true(found(SPAN("twelve chars"), SPAN("twelve chars")));
-    assert_true(found(SPAN("twelve chars"), SPAN("more than twelve chars here")));
     assert_true(found(SPAN("twelve chars"), SPAN("<think>hm</think>twelve ![x](y)chars")));
+    assert_true(found(SPAN("<think>hm</think>twelve ![x](y)chars"), SPAN("twelve chars")));
+    assert_false(found(SPAN("twelve chars"), SPAN("more than twelve chars here")));
     assert_false(found(SPAN("twelve chars"), SPAN("twelve  chars")));
-    assert_false(found(SPAN("eleven char"), SPAN("eleven char")));
     assert_false(found(SPAN_NONE, SPAN("anything at all here")));
-    /* code points, not bytes */
-    assert_false(found(SPAN("\u00e4\u00f6\u00fc\u00e4\u00f6\u00fc"),
-                       SPAN("\u00e4\u00f6\u00fc\u00e4\u00f6\u00fc")));
-    assert_true(
-        found(SPAN("\u00e4\u00f6\u00fc\u00e4\u00f6\u00fc\u00e4\u00f6\u00fc\u00e4\u00f6\u00fc"),
-              SPAN("\u00e4\u00f6\u00fc\u00e4\u00f6\u00fc\u00e4\u00f6\u00fc\u00e4\u00f6\u00fc")));
+}
+
+/* The last reply, and all of the history before it. */
+static void a_chat_goes_on_from_its_last_reply(void **state)
+{
+    static const struct {
+        const char *history;
+        bool goes_on;
+    } rows[] = {
+        {"USER: a\nASSISTANT: one\nUSER: b\nASSISTANT: two", true},
+        {"USER: b\nASSISTANT: two", true},
+        {"USER: a\nUSER: b\nASSISTANT: two", true}, /* the first message, and the last ones */
+        {"ASSISTANT: two", true},
+        {"USER: a\nASSISTANT: one", false},
+        {"USER: x\nASSISTANT: two", false},
+        {"USER: x\nASSISTANT: one\nUSER: b\nASSISTANT: two", false},
+        {"USER: b\nASSISTANT: two\nUSER: c", false},
+        {"USER: b\nASSISTANT: two\nUSER: c\nASSISTANT: ", false},
+        {"", false},
+    };
+    struct dialect_request chat, first;
+    (void)state;
+    assert_true(dialect_request_parse(SPAN("{\"messages\":[{\"role\":\"user\",\"content\":\"a\"},{"
+                                           "\"role\":\"assistant\",\"content\":"
+                                           "\"one\"},{\"role\":\"user\",\"content\":\"b\"},{"
+                                           "\"role\":\"assistant\",\"content\":\"two\"},{"
+                                           "\"role\":\"user\",\"content\":\"c\"}]}"),
+                                      ENDPOINT_CHAT, &chat));
+    assert_true(dialect_request_parse(
+        SPAN("{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]}"), ENDPOINT_CHAT, &first));
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        if (chat_history_goes_on(span_of(rows[i].history), &chat) != rows[i].goes_on) {
+            fail_msg("%s", rows[i].history);
+        }
+        assert_false(chat_history_goes_on(span_of(rows[i].history), &first));
+    }
+    dialect_request_free(&chat);
+    dialect_request_free(&first);
 }
 
 /* `points` code points of text in which no two neighbourhoods are alike. */
@@ -218,6 +255,7 @@ int main(void)
         cmocka_unit_test(thinking_and_images_are_left_out),
         cmocka_unit_test(a_full_buffer_is_said),
         cmocka_unit_test(a_reply_is_found_whole),
+        cmocka_unit_test(a_chat_goes_on_from_its_last_reply),
         cmocka_unit_test(a_reply_that_was_cut_is_found_by_its_ends),
         cmocka_unit_test(where_a_chat_stands),
     };

@@ -109,7 +109,8 @@ struct flight_turn {
     struct hash_key turn; /* of the after-reply tasks of one reply; zero: none */
     bool beside_reply;    /* a title asked before the first reply */
     bool elsewhere;       /* its chat goes to another machine */
-    struct span reply;    /* the last reply in its prompt, by task_plain(); copied */
+    struct span history;  /* follow-ups: the conversation in the prompt, by which it is known again;
+                             empty: it is not; copied */
 };
 
 /* Of class completion: the text, and its typist. */
@@ -231,11 +232,17 @@ void flight_replied(struct flight_table *t);
 /* The exchange leaves (its client is gone). Does nothing when it is not waiting. */
 void flight_leave(struct flight_table *t, struct flight_waiter *waiter);
 
-/* A chat of this person was sent whose last message ends in `paragraph`: completions of a text that
- * it equals, or that it goes on from (12 code points at least), are answered empty (`sent`) and
- * their calls aborted; one that loads its model goes on until its first byte, or until the chat
- * turns out to need another. */
-void flight_chat_sent(struct flight_table *t, struct hash_key person, struct span paragraph);
+/* A chat that was sent. */
+struct flight_sent {
+    struct hash_key person;
+    struct span paragraph; /* the last one of its last message */
+    bool first_turn;       /* no reply stands before it */
+};
+/* Completions of a text that the paragraph equals, or that it goes on from (12 code points at least),
+ * are answered empty (`sent`) and their calls aborted; one that loads its model goes on until its
+ * first byte, or until the chat turns out to need another. Where no user id tells people apart, texts
+ * of 24 code points at least, and only those of a first turn by a first turn, others by others. */
+void flight_chat_sent(struct flight_table *t, const struct flight_sent *sent);
 /* A chat that goes on from a reply: follow-ups to what came before are answered empty (`obsolete`)
  * unless their kind keeps them, since Open WebUI shows follow-ups only under the last message.
  * chat: the request, NULL where its body is not held. */

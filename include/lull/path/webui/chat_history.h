@@ -53,6 +53,10 @@ bool chat_history_fits(const struct chat_history *h, struct span prompt, unsigne
 /* Whether the prompt has a history at all. */
 bool chat_history_has(struct span prompt);
 
+/* Whether a chat goes on from that history of a prompt (of task_turn): the conversation up to the chat's
+ * last reply ends so. Both are compared by task_plain(). */
+bool chat_history_goes_on(struct span history, const struct dialect_request *chat);
+
 /* Appends the last message of the task that is asked behind the conversation: the prompt with a
  * reference in place of its history. */
 MUST_CHECK enum err chat_history_instruction(const struct chat_history_place *place,
