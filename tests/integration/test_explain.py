@@ -55,6 +55,23 @@ class ExplainTest(LullTest):
         self.assertEqual(lull.stats()["tasks"], {})
         self.assertEqual(lull.stats()["chat"]["requests"], 0)
 
+    def test_a_page_of_another_site(self):
+        up = self.upstream()
+        lull = self.lull({"default": up, "lent": {"url": up.url, "api_key": "sk-lent"}})
+        title, chat = prompts.body("title", "Bread").encode(), prompts.chat_body("Hello").encode()
+        for origin, host, path, body, refused in (
+                ("http://evil.example", "", "", title, "forbidden_origin"),
+                ("http://evil.example", "", "", chat, None),
+                ("http://evil.example", "", "/@lent/v1/chat/completions", chat, "forbidden_origin"),
+                ("http://ui.local", "ui.local", "", title, None),
+                ("http://localhost:3000", "", "", title, None)):
+            lines = [("X-Explain-Origin", origin)] + ([("X-Explain-Host", host)] if host else [])
+            e = lull.control("POST", "/explain" + path, body, lines).json
+            self.assertEqual(e["refused"], refused, (origin, host, path))
+            c = self.connect(lull)
+            r = c.request("POST", path or PATH["openai"], [("Origin", origin), ("Host", host or "localhost")], body)
+            self.assertEqual(r.header("X-Lull-Error"), refused, (origin, host, path))
+
     def test_it_tells_hits_and_type_through_and_uses_none(self):
         up = self.upstream()
         up.when("autocomplete", say('{"text": " that grows?"}'))

@@ -441,6 +441,10 @@ mutant(R, "flights say how long they have waited", VIEW, ".waited = schedule_wai
        BOUNDS)
 mutant(R, "flights say how often they gave way", VIEW, ".requeued = f->ticket.job.requeued,", "", BOUNDS)
 mutant(R, "flights say how many wait for them", VIEW, "            v.waiters++;\n", "", BOUNDS)
+mutant(R, "explain knows the Origin", "sidecar/path/exchange/explain.c",
+       "    if (!policy_allows_origin(x)) {", "    if (false && !policy_allows_origin(x)) {", ("integration.explain",))
+mutant(R, "explain knows whose key would be lent", "sidecar/path/exchange/explain.c",
+       "route_refuses(x, r);", "HTTP_ERROR_NONE;", ("integration.explain",))
 mutant(R, "explain says what it would wait for", "sidecar/path/exchange/explain.c",
        "out->waits = schedule_why_name(ahead.why);", "", BOUNDS)
 mutant(R, "explain knows what the turn has spent", SCHEDULE, "probe.state = SCHEDULE_WAITING;",
@@ -968,7 +972,7 @@ mutant(R, "another url is another server", SERVER, "if (s->url == NULL || strcmp
 mutant(R, "a refused probe says down", PROBE, "? SERVER_REACH_UNREACHED : SERVER_REACH_REACHED;", "? SERVER_REACH_UNTRIED : SERVER_REACH_REACHED;", PROBES)
 mutant(R, "untried is not up", SERVER, "? SERVER_STATE_UP : SERVER_STATE_UNTRIED;", "? SERVER_STATE_UP : SERVER_STATE_UP;", PROBES)
 mutant(R, "a marked request is refused", "sidecar/path/exchange/route.c",
-       "is_back(x, r) ? HTTP_ERROR_LOOP : admit(x, r)", "admit(x, r)", LOOPS)
+       "if (is_back(x, r)) {", "if (false && is_back(x, r)) {", LOOPS)
 mutant(R, "what leads back is not sent to", "sidecar/path/exchange/engine.c", "if (forward_is_loop(x)) {",
        "if (forward_is_loop(x) && x == NULL) {", LOOPS)
 mutant(R, "a gateway's 401 does not say what the server is", PROBE, "bool client = status == 401 ||", "bool client =", PROBES)
@@ -1358,8 +1362,8 @@ mutant(R, "what is collected is seen", "sidecar/path/store/jobs.c",
 
 R = "security"
 SECRETS = ("integration.secrets",)
-mutant(R, "a key of lull's is not for other sites", ROUTE, "    if (lends_key(x) && !guard_origin(",
-       "    if (lends_key(x) && false && !guard_origin(", ("integration.http",))
+mutant(R, "a key of lull's is not for other sites", ROUTE, "return lends_key(x) && foreign ?",
+       "return false && lends_key(x) && foreign ?", ("integration.http",))
 mutant(R, "another header with a key tells clients apart", ROUTE, "h->auth.ptr != NULL ? h->auth : other_credential(r);",
        "h->auth.ptr != NULL ? h->auth : SPAN_NONE; (void)other_credential;", ("scenario.test_cache",))
 mutant(R, "beside Authorization it does not count", ROUTE, "h->auth.ptr != NULL ? h->auth : other_credential(r);",

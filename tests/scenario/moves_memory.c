@@ -22,6 +22,11 @@ void memory_is_back(void)
     memory_left = -1;
 }
 
+bool memory_is_short(void)
+{
+    return memory_left >= 0;
+}
+
 void daemon_enter(void)
 {
     in_daemon = true;

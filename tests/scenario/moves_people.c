@@ -294,6 +294,18 @@ void person_send(struct person *p, const char *bytes, size_t len)
     daemon_leave();
 }
 
+/* Explain is asked before, where all of one request is sent and its client waits for no other. */
+static void send_explained(struct game *g, struct person *p, struct span bytes)
+{
+    struct explanation said;
+    bool alone = p->count == 1 && p->rest.len == 0 && p->asks[0].kind < ASK_KINDS;
+    alone = alone && client_reply(p->client)[0] == '\0' && explain_ask(g, bytes, &said);
+    person_send(p, bytes.ptr, bytes.len);
+    if (alone) {
+        explain_check(&p->asks[0], &said, client_reply(p->client));
+    }
+}
+
 static struct person *one(struct game *g)
 {
     return &g->people[pick(g, PEOPLE)];
@@ -342,7 +354,7 @@ void people_ask(struct game *g)
     size_t now = pick(g, 16) == 0 ? pick(g, (unsigned)out.len + 1) : out.len;
     if (out.len > 0) {
         require(buf_append(&p->rest, out.data + now, out.len - now) == ERR_OK);
-        person_send(p, out.data, now);
+        send_explained(g, p, span_make(out.data, now));
     }
     buf_free(&out);
 }

@@ -7,6 +7,7 @@
 #include "support/reply_text.h"
 
 #include "lull/base/buf.h"
+#include "lull/path/exchange/explain.h"
 
 #include <stdint.h>
 
@@ -17,7 +18,7 @@ enum {
     FIRST_CHAT = 100,
     TEXT_SIZE = 256,
     SAID_MOST = 4096,
-    TYPISTS = 3
+    USERS = 3
 };
 
 /* What is asked; the rows of kinds[] in moves_people.c are in this order. */
@@ -62,7 +63,7 @@ struct game {
     struct {
         int subject;         /* 0: nothing */
         size_t typed, began; /* began: with so much */
-    } typing[TYPISTS];       /* what each user typed last, over whichever connection */
+    } typing[USERS];         /* what each user typed last, over whichever connection */
 };
 
 /* A choice from 0 to n - 1; 0 where the bytes are used up. */
@@ -138,7 +139,16 @@ struct span with_model(struct span body, char model);
 void reply_check(const struct game *g, const struct ask *a, const struct reply *r);
 /* What a chat's reply says, as text; empty where it does not fit. */
 void reply_said(const struct reply *r, char *out, size_t size);
+/* A body without its chunks, where the head says that it has some. */
+void body_unchunk(struct span head, struct span rest, struct buf *out);
 _Noreturn void reply_fail(const struct ask *a, const struct reply *r, const char *what);
+
+/* ---- moves_explain.c ---- */
+
+/* Asks what would be done with a whole request. false: it is none that explain speaks of. */
+bool explain_ask(struct game *g, struct span request, struct explanation *out);
+/* Aborts where another thing was done with it at once. */
+void explain_check(const struct ask *a, const struct explanation *said, const char *came);
 
 /* ---- moves_models.c ---- */
 
@@ -173,6 +183,8 @@ void control_ask(struct game *g);
 void memory_short(unsigned skip);
 /* All get memory again. */
 void memory_is_back(void);
+/* Whether one will not. */
+bool memory_is_short(void);
 /* The daemon runs between these two; outside them it is the test that allocates. */
 void daemon_enter(void);
 void daemon_leave(void);

@@ -16,11 +16,9 @@ void reply_fail(const struct ask *a, const struct reply *r, const char *what)
     require_failed(what, __FILE__, __LINE__);
 }
 
-/* A body without its chunks. */
-static void unchunk(const struct reply *r, struct buf *out)
+void body_unchunk(struct span head, struct span rest, struct buf *out)
 {
-    struct span rest = r->body;
-    if (reply_field(r->head, "Transfer-Encoding").ptr == NULL) {
+    if (reply_field(head, "Transfer-Encoding").ptr == NULL) {
         require(buf_append_span(out, rest) == ERR_OK);
         return;
     }
@@ -55,7 +53,7 @@ static void add_content(struct span line, bool lines, struct buf *out)
 static void content_of_reply(const struct reply *r, bool lines, struct buf *out)
 {
     struct buf body = {.max = SIZE_MAX};
-    unchunk(r, &body);
+    body_unchunk(r->head, r->body, &body);
     for (size_t at = 0; at < body.len;) {
         size_t end = span_find(buf_span(&body), SPAN("\n"), at);
         end = end == SIZE_MAX ? body.len : end;

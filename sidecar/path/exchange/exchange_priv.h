@@ -29,7 +29,7 @@ enum { EXCHANGE_REPLY_MAX = 16 * 1024 * 1024 };
 
 /* What the request's head says. Spans point into the head. */
 struct exchange_head {
-    struct span auth, user, chat, origin;
+    struct span auth, user, chat, origin, host;
     struct span request_id; /* to be said again; empty: none, or not fit for it */
     struct span credential; /* what tells clients apart: auth, else another header with a key */
     enum task_header header;
@@ -213,6 +213,8 @@ struct known_head *route_known(struct engine *e, const struct http_request *r);
 void route_forget(struct engine *e);
 /* Reads the head into x->head, and nothing else. */
 enum http_error route_read(struct exchange *x, const struct http_request *r);
+/* After that: why no client may send this head; HTTP_ERROR_NONE: some may. */
+enum http_error route_refuses(const struct exchange *x, const struct http_request *r);
 
 /* ---- policy.c ---- */
 

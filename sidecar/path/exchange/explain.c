@@ -79,6 +79,10 @@ static void explain_lookup(struct exchange *x, struct explanation *out)
 static void explain_task(struct exchange *x, struct explanation *out)
 {
     copy(out->kind, sizeof out->kind, span_of(exchange_policy(x)->name));
+    if (!policy_allows_origin(x)) {
+        out->refused = http_error_name(HTTP_ERROR_FORBIDDEN_ORIGIN);
+        return;
+    }
     switch (policy_decide(x)) {
     case POLICY_FORWARD:
         decide(out, "bypass", x->bypass);
@@ -95,7 +99,9 @@ static void explain_task(struct exchange *x, struct explanation *out)
 static void explain(struct exchange *x, const struct http_request *r, struct explanation *out)
 {
     static const char *const classes[] = {"other", "chat", "task"};
-    enum http_error error = route_read(x, r);
+    enum http_error route = route_read(x, r);
+    enum http_error error = route_refuses(x, r);
+    error = error == HTTP_ERROR_NONE ? route : error;
     if (error != HTTP_ERROR_NONE) {
         out->refused = http_error_name(error);
         return;
@@ -134,6 +140,7 @@ void engine_explain(struct engine *e, const struct explain_request *in, struct e
     for (size_t i = 0; i < in->header_count && i < HTTP_MAX_HEADERS; i++) {
         r.headers[r.header_count++] = in->headers[i];
     }
+    r.host = http_header_get(&r, SPAN("Host"));
     *out = (struct explanation){
         .cls = "other", .why = "", .waits = "", .decision = "pass", .ttl_s = -1, .window = -1};
     explain(&x, &r, out);

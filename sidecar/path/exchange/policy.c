@@ -50,7 +50,7 @@ void policy_classify(struct exchange *x)
 bool policy_allows_origin(const struct exchange *x)
 {
     return x->settings->mode == TASKS_OBSERVE ||
-           guard_origin(&x->settings->server, x->head.origin, http_conn_request(x->conn)->host);
+           guard_origin(&x->settings->server, x->head.origin, x->head.host);
 }
 
 enum policy policy_decide(struct exchange *x)

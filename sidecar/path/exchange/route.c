@@ -60,6 +60,7 @@ static void read_headers(struct exchange *x, const struct http_request *r)
     h->auth = http_header_get(r, SPAN("Authorization"));
     h->credential = h->auth.ptr != NULL ? h->auth : other_credential(r);
     h->origin = http_header_get(r, SPAN("Origin"));
+    h->host = r->host;
     h->request_id = request_id(r);
     h->no_store = http_header_has_token(r, SPAN("Cache-Control"), SPAN("no-store"));
     h->no_cache = http_header_has_token(r, SPAN("Cache-Control"), SPAN("no-cache"));
@@ -126,16 +127,22 @@ static bool lends_key(const struct exchange *x)
     return x->head.upstream >= 0 && x->settings->upstreams[x->head.upstream].api_key[0] != '\0';
 }
 
-/* Whether the client may use the port, by Host, Origin and client_token; after route_read(). */
+enum http_error route_refuses(const struct exchange *x, const struct http_request *r)
+{
+    if (is_back(x, r)) {
+        return HTTP_ERROR_LOOP;
+    }
+    bool foreign = !guard_origin(&x->settings->server, x->head.origin, x->head.host);
+    return lends_key(x) && foreign ? HTTP_ERROR_FORBIDDEN_ORIGIN : HTTP_ERROR_NONE;
+}
+
+/* Whether the client may use the port, by Host and client_token; after route_read(). */
 static enum http_error admit(const struct exchange *x, const struct http_request *r)
 {
     const struct server_settings *s = &x->settings->server;
     if (http_conn_is_loopback(x->conn) && r->host.len > 0 &&
         !guard_host(s, x->engine->hostname, r->host)) {
         return HTTP_ERROR_FORBIDDEN_HOST;
-    }
-    if (lends_key(x) && !guard_origin(s, x->head.origin, r->host)) {
-        return HTTP_ERROR_FORBIDDEN_ORIGIN;
     }
     /* browsers send no Authorization with a preflight request */
     bool preflight = r->method == HTTP_OPTIONS &&
@@ -180,7 +187,8 @@ enum http_error route_begin(struct exchange *x, const struct http_request *r)
     }
     enum http_error route = route_read(x, r);
     x->user = conversation_user(x);
-    enum http_error error = is_back(x, r) ? HTTP_ERROR_LOOP : admit(x, r);
+    enum http_error error = route_refuses(x, r);
+    error = error == HTTP_ERROR_NONE ? admit(x, r) : error;
     error = error == HTTP_ERROR_NONE ? route : error;
     if (error == HTTP_ERROR_NONE) {
         keep(x, r);
