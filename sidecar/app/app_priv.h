@@ -31,7 +31,8 @@ struct daemon {
     struct loop_timer *drain_timer, *memory_timer;
     mono_t started;
     bool draining;
-    int status;
+    bool
+        ending; /* nothing is open on the port; clients of the control socket read what they asked for */
 };
 
 /* access_log.c: begins or ends it, by the log level that is set. */

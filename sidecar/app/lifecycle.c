@@ -3,7 +3,8 @@
  * Reload builds a whole new configuration, opens what it needs, and only then swaps it in; any
  * failure leaves the old one in force and says why. Stop: no new connections, idle ones are closed,
  * what is open finishes with Connection: close; after drain_timeout the rest is cut and the log
- * says so. A second signal stops at once.
+ * says so. Then clients of the control socket have LAST_REPLIES to read what is sent to them: the
+ * summary of a comparison, the last events. A second signal stops at once.
  */
 #include "app/app_priv.h"
 
@@ -16,12 +17,22 @@
 
 enum { MEMORY_SPARE = 8 * 1024 * 1024 };
 static const usec_t MEMORY_EVERY = 60 * USEC_PER_S;
+static const usec_t LAST_REPLIES =
+    2 * USEC_PER_S; /* for clients of the control socket to read them */
 
+static void on_control_drained(void *ctx)
+{
+    struct daemon *d = ctx;
+    loop_stop(d->loop);
+}
+
+/* Nothing is open on the port. */
 static void on_drained(void *ctx)
 {
     struct daemon *d = ctx;
-    loop_timer_stop(d->drain_timer);
-    loop_stop(d->loop);
+    d->ending = true;
+    loop_timer_start(d->drain_timer, LAST_REPLIES);
+    control_drain(d->control, on_control_drained, d);
 }
 
 static void cut_all(struct daemon *d)
@@ -30,12 +41,15 @@ static void cut_all(struct daemon *d)
     if (cut > 0) {
         log_warn("app", "%zu open requests were cut", cut);
     }
-    loop_stop(d->loop);
 }
 
 static void on_drain_timeout(void *ctx)
 {
     struct daemon *d = ctx;
+    if (d->ending) {
+        loop_stop(d->loop);
+        return;
+    }
     log_warn("app", "drain_timeout is over");
     cut_all(d);
 }
@@ -45,6 +59,7 @@ static void stop_daemon(struct daemon *d)
 {
     if (d->draining) {
         cut_all(d);
+        loop_stop(d->loop);
         return;
     }
     d->draining = true;

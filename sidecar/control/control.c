@@ -472,6 +472,24 @@ enum err control_create(const struct control_parts *parts, struct control **out,
     return ERR_OK;
 }
 
+static void on_server_drained(void *ctx)
+{
+    struct control *ctl = ctx;
+    if (--ctl->servers_open == 0) {
+        ctl->drained(ctl->drained_ctx);
+    }
+}
+
+void control_drain(struct control *ctl, loop_fn done, void *ctx)
+{
+    ctl->servers_open = 2;
+    ctl->drained = done;
+    ctl->drained_ctx = ctx;
+    control_events_end_all(ctl);
+    http_server_drain(ctl->server, on_server_drained, ctl);
+    http_server_drain(ctl->public_server, on_server_drained, ctl);
+}
+
 void control_destroy(struct control *ctl)
 {
     if (ctl == NULL) {

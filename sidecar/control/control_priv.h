@@ -27,6 +27,9 @@ struct control {
     struct list tails; /* clients of /events */
     size_t tail_count;
     struct list pending; /* of struct pending: purges and removals under way */
+    int servers_open;    /* of a drain */
+    loop_fn drained;
+    void *drained_ctx;
     struct {
         struct compare_run *run;
         struct http_conn *conn; /* of its client; NULL: none is under way */
@@ -151,6 +154,8 @@ void control_events(struct control *ctl, struct http_conn *c);
 void control_events_writable(struct control *ctl, struct http_conn *c);
 void control_events_gone(struct control *ctl, const struct http_conn *c);
 void control_events_gone_all(struct control *ctl);
+/* The daemon ends: each gets what waits for it, and its reply is cut. */
+void control_events_end_all(struct control *ctl);
 /* Appends one event as server-sent event. */
 void control_events_render(struct buf *out, const struct exchange_event *e);
 

@@ -196,19 +196,23 @@ static void tail_free(struct tail *t)
     free(t);
 }
 
-void control_events_writable(struct control *ctl, struct http_conn *c)
+static void say_lost(struct tail *t)
 {
-    struct tail *t = tail_of(ctl, c);
-    if (t == NULL) {
-        return;
-    }
-    t->blocked = false;
     if (t->lost > 0) {
         struct buf out = {.max = EVENT_MAX};
         buf_text(&out, "event: lost\ndata: {\"lost\":%" PRIu64 "}\n\n", t->lost);
         t->lost = 0;
         tail_send(t, buf_span(&out));
         buf_free(&out);
+    }
+}
+
+void control_events_writable(struct control *ctl, struct http_conn *c)
+{
+    struct tail *t = tail_of(ctl, c);
+    if (t != NULL) {
+        t->blocked = false;
+        say_lost(t);
     }
 }
 
@@ -224,6 +228,18 @@ void control_events_gone_all(struct control *ctl)
 {
     while (!list_empty(&ctl->tails)) {
         tail_free(list_item(ctl->tails.next, struct tail, node));
+    }
+}
+
+void control_events_end_all(struct control *ctl)
+{
+    while (!list_empty(&ctl->tails)) {
+        struct tail *t = list_item(ctl->tails.next, struct tail, node);
+        struct http_conn *c = t->conn;
+        tail_send(t, buf_span(&t->out));
+        say_lost(t);
+        tail_free(t);
+        http_reply_cut(c); /* its client sees that the daemon has ended, not the stream */
     }
 }
 

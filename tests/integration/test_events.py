@@ -2,12 +2,14 @@
 """GET /events and the debug log: one event and one line for each finished exchange; filters; a reader
 that does not read loses events, is shown how many, and slows nothing down."""
 import json
+import signal
 import socket
 import unittest
 
 import prompts
-from client import Client
+from client import Client, Cut
 from lull import SANITIZED, LullTest, eventually
+from upstream import Gate, good
 
 SECRETS = ("pelican", "sk-planted", "user-planted", "chat-planted", "cookie-planted", "query-planted", "answer-planted")
 
@@ -138,6 +140,21 @@ class Events(LullTest):
     def assert_small(self, grown):
         if not SANITIZED:  # sanitizers keep freed memory
             self.assertLess(grown, 4 << 20)
+
+    def test_a_stop_sends_what_waits_and_cuts_the_stream(self):
+        up, gate = self.upstream(), Gate()
+        up.when("chat", good(gate))
+        lull = self.lull(up)
+        stream, client = self.stream(lull), self.connect(lull)
+        client.start("POST", "/v1/chat/completions", [], prompts.chat_body("Hello").encode())
+        up.wait_for(1)
+        lull.signal(signal.SIGTERM)
+        gate.open()
+        self.assertEqual(client.response().status, 200)
+        self.assertEqual(stream.events(1)[0]["what"], "chat")
+        with self.assertRaises(Cut):
+            stream.events(1)
+        self.assertEqual(lull.wait(), 0)
 
     def test_readers_have_a_maximum_and_leave(self):
         lull = self.lull(self.upstream())

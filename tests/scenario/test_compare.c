@@ -3,6 +3,7 @@
  */
 #include "scenario/scenario.h"
 
+#include "lull/control/control.h"
 #include "lull/path/compare/compare.h"
 #include "lull/path/exchange/exchange.h"
 #include "lull/path/schedule/schedule.h"
@@ -656,9 +657,51 @@ static void an_answer_to_the_other_form_is_an_error(void **state)
     world_end(w);
 }
 
+static void on_control_drained(void *ctx)
+{
+    bool *drained = ctx;
+    *drained = true;
+}
+
+static void a_stop_waits_for_what_a_slow_client_has_not_read(void **state)
+{
+    static const char REQUEST[] = "POST /compare?kind=title HTTP/1.1\r\nHost: lull\r\n"
+                                  "Content-Length: 2\r\n\r\na\n";
+    enum { LONG = 15 * 1024, ANSWERS = 50 }; /* together more than lull and a socket hold */
+    (void)state;
+    struct world *w = world_begin(ONE);
+    static char long_text[LONG];
+    bool drained = false;
+    world_control(w);
+    (void)fill(w, ANSWERS / 2);
+    struct client *c = client_open_at(w, world_control_path(w));
+    struct client *idle = client_open_at(w, world_control_path(w));
+    client_send(c, REQUEST, sizeof REQUEST - 1);
+    world_pass(w, USEC_PER_S);
+    memset(long_text, 'x', LONG - 1);
+    for (int i = 0; i < ANSWERS && model_open(last_call(w)); i++) {
+        model_answer(last_call(w), long_text);
+        world_pass(w, 0);
+    }
+    compare_break(world_compare(w), "the daemon is stopping");
+    control_drain(world_control_of(w), on_control_drained, &drained);
+    world_pass(w, 10 * USEC_PER_S);
+    assert_true(client_closed(idle));
+    assert_false(drained);
+    for (int i = 0; i < 100 && !drained; i++) {
+        (void)client_reply(c);
+        world_pass(w, 0);
+    }
+    assert_true(drained);
+    assert_has(client_reply(c), "{\"error\":\"the daemon is stopping\",\"summary\":[");
+    assert_has(client_reply(c), "\r\n0\r\n\r\n");
+    world_end(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_stop_waits_for_what_a_slow_client_has_not_read),
         cmocka_unit_test(each_request_goes_to_each_model_and_leaves_no_trace),
         cmocka_unit_test(the_chat_and_all_tasks_go_first),
         cmocka_unit_test(a_full_queue_does_not_push_it_forward),

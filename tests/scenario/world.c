@@ -214,6 +214,11 @@ const char *world_control_path(const struct world *w)
     return config_settings(w->config)->server.control;
 }
 
+struct control *world_control_of(const struct world *w)
+{
+    return w->control;
+}
+
 bool world_draining(const struct world *w)
 {
     return w->draining;

@@ -38,6 +38,7 @@ struct settings *world_settings(struct world *w);
  * what the daemon does; a reload reads what world_begin or world_reload was given last. */
 void world_control(struct world *w);
 const char *world_control_path(const struct world *w);
+struct control *world_control_of(const struct world *w);
 bool world_draining(const struct world *w); /* it does not accept any more until a restart */
 
 /* Clients */

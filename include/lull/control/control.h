@@ -46,6 +46,10 @@ struct control;
  * on the socket. On failure *out is unchanged and why has one sentence. */
 MUST_CHECK enum err control_create(const struct control_parts *parts, struct control **out,
                                    char *why, size_t why_size);
+/* The last step of a stop, when no comparison is under way: nothing new is accepted, event streams get what
+ * waits for them and end, and what is unsent of other replies goes out as their clients read. When
+ * nothing is open, done(ctx) is called from the loop; a client that does not read holds it up. */
+void control_drain(struct control *ctl, loop_fn done, void *ctx);
 /* Open requests are cut; the socket file is removed. NULL is fine. */
 void control_destroy(struct control *ctl);
 
