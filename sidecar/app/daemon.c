@@ -75,6 +75,7 @@ int daemon_run(struct config_sources *sources)
     struct buf errors = {.max = 1024 * 1024};
     char why[512] = "";
     app_harden();
+    log_open_again();
     sources->most_connections = app_most_connections();
     d.config = lifecycle_read(&d, &errors);
     if (d.config == NULL) {

@@ -1,16 +1,17 @@
 /* log.c: each line is written at once and whole, so that lines of two threads do not mix and nothing is
  * lost in a buffer. Control characters of the text are escaped: whatever a peer sent cannot forge a line.
  *
- * The loop writes these lines, so it must not wait for a pipe or a socket that nothing reads. A line that
- * finds no room is lost and counted, and the count is the first line once there is room. poll() says that a
- * pipe has room for PIPE_BUF bytes; O_NONBLOCK would be set for every program that has the same standard
- * error.
+ * The loop writes these lines, so it must not wait for a pipe, a socket or a terminal that nothing reads. A
+ * line that finds no room is lost and counted, and the count is the first line once there is room. O_NONBLOCK
+ * on standard error would be set for every program that has the same one, so the file is opened again. Where
+ * it cannot be, poll() must do: it says that a pipe has room for PIPE_BUF bytes, and a terminal for one.
  */
 #include "lull/base/log.h"
 
 #include "lull/base/buf.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <poll.h>
@@ -18,6 +19,7 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -66,14 +68,28 @@ static enum err append_text(struct buf *line, struct span text, bool json)
     return e == ERR_OK ? buf_append_json(line, span_make(text.ptr + at, text.len - at)) : e;
 }
 
-static pthread_mutex_t output =
-    PTHREAD_MUTEX_INITIALIZER; /* guards these two, and standard error */
-static uint64_t lost;          /* lines, since the last one was written */
-static bool cut;               /* the last one written has no end */
+static pthread_mutex_t output = PTHREAD_MUTEX_INITIALIZER; /* guards these, and standard error */
+static uint64_t lost; /* lines, since the last one was written */
+static bool cut;      /* the last one written has no end */
+static int output_fd = STDERR_FILENO;
+
+void log_open_again(void)
+{
+    struct stat is;
+    bool may_block =
+        fstat(STDERR_FILENO, &is) == 0 && (S_ISFIFO(is.st_mode) || S_ISCHR(is.st_mode));
+    int fd = may_block ? open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC) : -1;
+    pthread_mutex_lock(&output);
+    if (output_fd != STDERR_FILENO) {
+        close(output_fd);
+    }
+    output_fd = fd < 0 ? STDERR_FILENO : fd;
+    pthread_mutex_unlock(&output);
+}
 
 static bool has_room(void)
 {
-    struct pollfd to = {.fd = STDERR_FILENO, .events = POLLOUT};
+    struct pollfd to = {.fd = output_fd, .events = POLLOUT};
     int n = 0;
     do {
         n = poll(&to, 1, lost > 0 ? 0 : PATIENCE_MS);
@@ -88,7 +104,10 @@ static bool write_all(struct span line)
         if (!has_room()) {
             return false;
         }
-        ssize_t n = write(STDERR_FILENO, line.ptr, line.len < PIPE_BUF ? line.len : PIPE_BUF);
+        ssize_t n = write(output_fd, line.ptr, line.len < PIPE_BUF ? line.len : PIPE_BUF);
+        if (n < 0 && errno == EAGAIN) {
+            return false; /* another program took the room */
+        }
         if (n < 0 && errno != EINTR) {
             return true; /* nowhere to complain */
         }

@@ -427,6 +427,17 @@ class Surroundings(LullTest):
         self.assertRegex(log.lstrip(b"\n").split(b"\n")[0], rb"warn  log: [0-9]+ lines before this one are lost")
         self.assertEqual(log.count(b"are lost"), 1)
 
+    def test_a_terminal_that_was_stopped_amid_a_line(self):
+        """It has room for a part of one."""
+        terminal, side = os.openpty()
+        self.addCleanup(os.close, terminal)
+        lull = self.lull(self.upstream(), server="log_level = debug", preexec=lambda: os.dup2(side, 2), wait=False)
+        os.close(side)
+        lull.wait_ready()
+        for _ in range(400):  # more than a terminal holds, at 100 bytes a line
+            self.served(lull)
+        self.assertGreater(len(os.read(terminal, 100)), 0)
+
 
 class Disk(LullTest):
     """Faults of the disk under data_dir, as /stats, health and the log report them."""

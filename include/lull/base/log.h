@@ -16,6 +16,11 @@ enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
 /* May be called again (reload). Before the first call: info, text. */
 void log_setup(enum log_level level, enum log_format format);
 bool log_enabled(enum log_level level);
+/* Opens standard error again where it is a terminal or a pipe, so that no write to it waits: a write waits
+ * where a terminal has room for a part of the line, or another program has just taken the room. Where it
+ * may not be opened (another user's), lines are written to it as before. Called again where standard error
+ * was replaced. */
+void log_open_again(void);
 /* group: one word, the part of the program ("cache"). One line is written, whatever the
  * text holds: control characters are escaped. Thread-safe. Where nothing reads standard error the line is
  * lost after 100 ms at most, and a later line says how many were; the lines after it do not wait. */

@@ -4,6 +4,7 @@
 #include "lull/base/log.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -68,17 +69,23 @@ static void a_long_text_is_whole(void **state)
     free(text);
 }
 
-/* Puts a pipe without any room in the place of standard error; its reading end. */
+/* Fills it with line ends, and puts it in the place of standard error. */
+static void use_full(int fd)
+{
+    assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+    while (write(fd, "\n", 1) == 1) {
+    }
+    assert_int_equal(fcntl(fd, F_SETFL, 0), 0);
+    assert_int_equal(dup2(fd, STDERR_FILENO), STDERR_FILENO);
+    close(fd);
+}
+
+/* A pipe without any room; its reading end. */
 static int full_pipe(void)
 {
     int ends[2];
     assert_int_equal(pipe(ends), 0);
-    assert_int_equal(fcntl(ends[1], F_SETFL, O_NONBLOCK), 0);
-    while (write(ends[1], "\n", 1) == 1) {
-    }
-    assert_int_equal(fcntl(ends[1], F_SETFL, 0), 0);
-    assert_int_equal(dup2(ends[1], STDERR_FILENO), STDERR_FILENO);
-    close(ends[1]);
+    use_full(ends[1]);
     return ends[0];
 }
 
@@ -112,6 +119,32 @@ static void without_a_reader_lines_are_lost_and_counted(void **state)
     assert_non_null(strstr(at, " info  test: three\n"));
 }
 
+/* A terminal that nothing reads, with room for some lines. */
+static void a_terminal_with_little_room_holds_up_nothing(void **state)
+{
+    enum { LINES = 100 };
+    char piece[16];
+    int kept = dup(STDERR_FILENO), terminal = posix_openpt(O_RDWR | O_NOCTTY);
+    struct pollfd room = {.fd = STDERR_FILENO, .events = POLLOUT};
+    (void)state;
+    assert_true(terminal >= 0 && grantpt(terminal) == 0 && unlockpt(terminal) == 0);
+    int side = open(ptsname(terminal), O_RDWR | O_NOCTTY);
+    assert_true(side >= 0);
+    use_full(side);
+    while (poll(&room, 1, 0) == 0) {
+        assert_true(read(terminal, piece, sizeof piece) > 0);
+    }
+    log_setup(LOG_LEVEL_INFO, LOG_FORMAT_TEXT);
+    log_open_again();
+    for (int i = 0; i < LINES; i++) {
+        log_info("test", "a line that has more than one byte");
+    }
+    assert_int_equal(dup2(kept, STDERR_FILENO), STDERR_FILENO);
+    log_open_again();
+    close(kept);
+    close(terminal);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -119,6 +152,7 @@ int main(void)
         cmocka_unit_test(json_escapes_them),
         cmocka_unit_test(a_long_text_is_whole),
         cmocka_unit_test(without_a_reader_lines_are_lost_and_counted),
+        cmocka_unit_test(a_terminal_with_little_room_holds_up_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
