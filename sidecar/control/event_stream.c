@@ -142,11 +142,25 @@ static void tail_send(struct tail *t, struct span piece)
     t->blocked = !http_reply_data(t->conn, piece);
 }
 
+static void say_lost(struct tail *t)
+{
+    if (t->lost > 0) {
+        struct buf out = {.max = EVENT_MAX};
+        buf_text(&out, "event: lost\ndata: {\"lost\":%" PRIu64 "}\n\n", t->lost);
+        t->lost = 0;
+        tail_send(t, buf_span(&out));
+        buf_free(&out);
+    }
+}
+
 static void on_flush(void *ctx)
 {
     struct tail *t = ctx;
     tail_send(t, buf_span(&t->out));
     buf_clear(&t->out);
+    if (!t->blocked) {
+        say_lost(t); /* there was no room in `out` */
+    }
 }
 
 static void on_event(void *ctx, const struct exchange_event *e)
@@ -194,17 +208,6 @@ static void tail_free(struct tail *t)
     loop_timer_destroy(t->flush);
     buf_free(&t->out);
     free(t);
-}
-
-static void say_lost(struct tail *t)
-{
-    if (t->lost > 0) {
-        struct buf out = {.max = EVENT_MAX};
-        buf_text(&out, "event: lost\ndata: {\"lost\":%" PRIu64 "}\n\n", t->lost);
-        t->lost = 0;
-        tail_send(t, buf_span(&out));
-        buf_free(&out);
-    }
 }
 
 void control_events_writable(struct control *ctl, struct http_conn *c)

@@ -32,35 +32,78 @@ static struct strings body_lines(struct span body)
     return lines;
 }
 
-static char *value_before(struct control *ctl, const char *line)
+/* What one line names, and the values before it: of one key, or of a key of [tasks] in each kind. */
+struct former {
+    struct strings names, values;
+    bool of_kinds;
+};
+
+static void remember(const struct control *ctl, struct former *f, char *name)
 {
-    char *name = mem_strndup(line, strcspn(line, "="));
     char *value = config_value(*ctl->parts.config, name);
-    free(name);
-    return value;
+    if (value == NULL) {
+        free(name);
+        return;
+    }
+    f->names.items[f->names.count++] = name;
+    f->values.items[f->values.count++] = value;
 }
 
-/* {"name", "old", "new"}; old and new only where the line names one value. */
-static cJSON *change_tree(struct control *ctl, const char *line, const char *old)
+static struct former former_of(const struct control *ctl, const char *line)
+{
+    const struct settings *s = control_settings(&ctl->parts);
+    struct former f = {{mem_new((s->kind_count + 1) * sizeof(char *)), 0},
+                       {mem_new((s->kind_count + 1) * sizeof(char *)), 0},
+                       false};
+    size_t len = strcspn(line, "=");
+    remember(ctl, &f, mem_strndup(line, len));
+    f.of_kinds = f.names.count == 0 && strncmp(line, "tasks.", sizeof "tasks." - 1) == 0;
+    for (size_t i = 0; f.of_kinds && i < s->kind_count; i++) {
+        struct buf name = {.max = 256};
+        require_ok(buf_printf(&name, "task.%s.%.*s", s->kinds[i].name,
+                              (int)(len - (sizeof "tasks." - 1)), line + sizeof "tasks." - 1));
+        remember(ctl, &f, mem_strndup(name.data, name.len));
+        buf_free(&name);
+    }
+    return f;
+}
+
+static void former_free(struct former *f)
+{
+    strings_free(&f->names);
+    strings_free(&f->values);
+}
+
+/* {"name", "old", "new"}, or for a key of [tasks] {"name", "kinds"} with one for each that changed. */
+static cJSON *change_tree(const struct control *ctl, const char *line, const struct former *f)
 {
     cJSON *one = cJSON_CreateObject();
-    char *now = value_before(ctl, line);
     control_add_span(one, "name", span_make(line, strcspn(line, "=")));
-    if (old != NULL && now != NULL) {
-        cJSON_AddStringToObject(one, "old", old);
-        cJSON_AddStringToObject(one, "new", now);
+    cJSON *kinds = f->of_kinds ? cJSON_AddArrayToObject(one, "kinds") : NULL;
+    for (size_t i = 0; i < f->names.count; i++) {
+        char *now = config_value(*ctl->parts.config, f->names.items[i]);
+        cJSON *to = one;
+        if (now != NULL && f->of_kinds && strcmp(now, f->values.items[i]) != 0) {
+            to = cJSON_CreateObject();
+            cJSON_AddStringToObject(to, "name", f->names.items[i]);
+            cJSON_AddItemToArray(kinds, to);
+        }
+        if (now != NULL && (!f->of_kinds || to != one)) {
+            cJSON_AddStringToObject(to, "old", f->values.items[i]);
+            cJSON_AddStringToObject(to, "new", now);
+        }
+        free(now);
     }
-    free(now);
     return one;
 }
 
 void control_set(struct control *ctl, struct http_conn *c)
 {
     struct strings lines = body_lines(http_body(c));
-    struct strings old = {mem_new((lines.count + 1) * sizeof *old.items), lines.count};
+    struct former *former = mem_new((lines.count + 1) * sizeof *former);
     struct buf text = {.max = 1024 * 1024};
     for (size_t i = 0; i < lines.count; i++) {
-        old.items[i] = value_before(ctl, lines.items[i]);
+        former[i] = former_of(ctl, lines.items[i]);
     }
     if (lines.count == 0 || lines.count > LINES_MOST) {
         control_reply_error(c, 400, SPAN("the body has 1 to 1000 lines SECTION.KEY=VALUE"));
@@ -72,13 +115,16 @@ void control_set(struct control *ctl, struct http_conn *c)
         cJSON *tree = cJSON_CreateObject();
         cJSON *set = cJSON_AddArrayToObject(tree, "set");
         for (size_t i = 0; i < lines.count; i++) {
-            cJSON_AddItemToArray(set, change_tree(ctl, lines.items[i], old.items[i]));
+            cJSON_AddItemToArray(set, change_tree(ctl, lines.items[i], &former[i]));
         }
         control_reply_tree(c, 200, tree);
     }
+    for (size_t i = 0; i < lines.count; i++) {
+        former_free(&former[i]);
+    }
+    free(former);
     buf_free(&text);
     strings_free(&lines);
-    strings_free(&old);
 }
 
 static void reply_paused(struct control *ctl, struct http_conn *c)

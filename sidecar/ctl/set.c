@@ -8,21 +8,34 @@
 
 enum { LINES_MAX = 32 * 1024, VALUE_MAX = 4 * 1024 * 1024 };
 
+static void print_change(const cJSON *change, const char *indent)
+{
+    printf("%s", indent);
+    ctl_print_text(ctl_text_of(change, "name"), false);
+    printf(": ");
+    ctl_print_text(ctl_text_of(change, "old"), false);
+    printf(" -> ");
+    ctl_print_text(ctl_text_of(change, "new"), false);
+    printf("\n");
+}
+
 static void print_set(const cJSON *answer)
 {
-    const cJSON *one = NULL;
+    const cJSON *one = NULL, *change = NULL;
     cJSON_ArrayForEach(one, cJSON_GetObjectItemCaseSensitive(answer, "set"))
     {
-        ctl_print_text(ctl_text_of(one, "name"), false);
-        if (cJSON_GetObjectItemCaseSensitive(one, "new") != NULL) {
-            printf(": ");
-            ctl_print_text(ctl_text_of(one, "old"), false);
-            printf(" -> ");
-            ctl_print_text(ctl_text_of(one, "new"), false);
-        } else { /* a key of [tasks]: each kind has a value */
-            printf(": set for every kind that has no value of its own");
+        const cJSON *kinds = cJSON_GetObjectItemCaseSensitive(one, "kinds");
+        if (kinds == NULL) {
+            print_change(one, "");
+            continue;
         }
-        printf("\n");
+        ctl_print_text(ctl_text_of(one, "name"), false);
+        printf(": set for every kind that has no value of its own%s\n",
+               cJSON_GetArraySize(kinds) == 0 ? "; none changes" : "");
+        cJSON_ArrayForEach(change, kinds)
+        {
+            print_change(change, "  ");
+        }
     }
 }
 

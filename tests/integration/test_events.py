@@ -2,13 +2,15 @@
 """GET /events and the debug log: one event and one line for each finished exchange; filters; a reader
 that does not read loses events, is shown how many, and slows nothing down."""
 import json
+import select
 import signal
 import socket
+import subprocess
 import unittest
 
 import prompts
-from client import Client, Cut
-from lull import SANITIZED, LullTest, eventually
+from client import Client
+from lull import DEADLINE, LULLCTL, SANITIZED, LullTest, clean_environment, eventually
 from upstream import Gate, good
 
 SECRETS = ("pelican", "sk-planted", "user-planted", "chat-planted", "cookie-planted", "query-planted", "answer-planted")
@@ -146,15 +148,19 @@ class Events(LullTest):
         up.when("chat", good(gate))
         lull = self.lull(up)
         stream, client = self.stream(lull), self.connect(lull)
+        tail = subprocess.Popen([LULLCTL, "--socket", lull.control_path, "tail"], stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, text=True, env=clean_environment())
+        eventually(lambda: client.get("/v1/models").status == 200 and select.select([tail.stdout], [], [], 0.05)[0])
         client.start("POST", "/v1/chat/completions", [], prompts.chat_body("Hello").encode())
         up.wait_for(1)
         lull.signal(signal.SIGTERM)
         gate.open()
         self.assertEqual(client.response().status, 200)
-        self.assertEqual(stream.events(1)[0]["what"], "chat")
-        with self.assertRaises(Cut):
-            stream.events(1)
+        eventually(lambda: stream.events(1)[0]["what"] == "chat")
         self.assertEqual(lull.wait(), 0)
+        out, err = tail.communicate(timeout=DEADLINE)
+        self.assertRegex(out, "chat .* 200 ")
+        self.assertEqual((tail.returncode, err), (3, f"lullctl: lulld on {lull.control_path} has ended the connection\n"))
 
     def test_readers_have_a_maximum_and_leave(self):
         lull = self.lull(self.upstream())

@@ -16,7 +16,14 @@ class Set(LullTest):
         lull = self.lull(self.upstream())
         done = lull.ctl("set", "task.title.ttl=2d", "tasks.settle=3s")
         self.assertEqual((done.returncode, done.stderr), (0, ""))
-        self.assertIn("task.title.ttl: 7d -> 2d\ntasks.settle: set for every kind that has no value of its own\n", done.stdout)
+        self.assertTrue(done.stdout.startswith(
+            "task.title.ttl: 7d -> 2d\ntasks.settle: set for every kind that has no value of its own\n"
+            "  task.title.settle: 1s -> 3s\n"), done.stdout)
+        again = lull.ctl("set", "tasks.settle=3s", "task.tags.max_hold=1s").stdout
+        self.assertIn("tasks.settle: set for every kind that has no value of its own; none changes\ntask.tags.", again)
+        kinds = lull.ctl("set", "tasks.max_hold=2s").stdout
+        self.assertIn("\n  task.title.max_hold: 1m -> 2s\n", kinds)
+        self.assertNotIn("task.tags", kinds, "it has a value of its own")
         self.assertEqual(self.value(lull, "task.title.ttl"), {"value": "2d", "origin": "control socket"})
         self.assertEqual(self.value(lull, "task.tags.settle")["value"], "3s")
         for lines, why in ((["task.title.ttl=1d", "task.tags.ttl=soon"], "task.tags.ttl"),

@@ -1608,3 +1608,16 @@ mutant(R, "405 names the methods", "sidecar/control/control.c", "        *method
 R = "the surroundings of the process"
 mutant(R, "each family of a name", LISTEN, "had[infos->ai_family == AF_INET6 ? 1 : 0]", "had[infos->ai_family == AF_INET6 ? 0 : 0]", ("integration.http",))
 mutant(R, "a family that is missing is left out", LISTEN, "(errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL)", "errno == EAFNOSUPPORT", ("integration.http",))
+
+R = "last replies"
+EVENTS_T = ("integration.events",)
+mutant(R, "a stop waits for clients of the control socket", "sidecar/app/lifecycle.c", "    control_drain(d->control, on_control_drained, d);",
+       "    loop_stop(d->loop);", EVENTS_T)
+mutant(R, "events that wait are sent before the end", "sidecar/control/event_stream.c",
+       "        tail_send(t, buf_span(&t->out));\n        say_lost(t);\n        tail_free", "        tail_free", EVENTS_T)
+mutant(R, "an event stream has no clean end", "sidecar/control/event_stream.c", "        http_reply_cut(c); /*", "        http_reply_end(c); /*", EVENTS_T)
+mutant(R, "both servers are waited for", "sidecar/control/control.c", "    if (--ctl->servers_open == 0) {", "    if (--ctl->servers_open == 1) {",
+       ("scenario.test_compare",))
+mutant(R, "no write of the log waits", "sidecar/base/log.c", "O_WRONLY | O_NONBLOCK | O_NOCTTY", "O_WRONLY | O_NOCTTY", ("unit.base.test_log",))
+mutant(R, "what found no room among the events is said", "sidecar/control/event_stream.c", "    if (!t->blocked) {\n        say_lost(t); /*",
+       "    if (t->blocked) {\n        say_lost(t); /*", ("scenario.test_events",))
