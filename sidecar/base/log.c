@@ -9,9 +9,9 @@
 #include "lull/base/log.h"
 
 #include "lull/base/buf.h"
+#include "lull/base/os.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <poll.h>
@@ -19,7 +19,6 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -75,10 +74,7 @@ static int output_fd = STDERR_FILENO;
 
 void log_open_again(void)
 {
-    struct stat is;
-    bool may_block =
-        fstat(STDERR_FILENO, &is) == 0 && (S_ISFIFO(is.st_mode) || S_ISCHR(is.st_mode));
-    int fd = may_block ? open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC) : -1;
+    int fd = os_reopen_stderr();
     pthread_mutex_lock(&output);
     if (output_fd != STDERR_FILENO) {
         close(output_fd);

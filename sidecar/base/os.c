@@ -30,6 +30,14 @@ enum err os_set_nonblocking(int fd)
     return ERR_OK;
 }
 
+int os_reopen_stderr(void)
+{
+    struct stat is;
+    bool may_block =
+        fstat(STDERR_FILENO, &is) == 0 && (S_ISFIFO(is.st_mode) || S_ISCHR(is.st_mode));
+    return may_block ? open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC) : -1;
+}
+
 void os_fill_standard_descriptors(void)
 {
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {

@@ -1618,6 +1618,6 @@ mutant(R, "events that wait are sent before the end", "sidecar/control/event_str
 mutant(R, "an event stream has no clean end", "sidecar/control/event_stream.c", "        http_reply_cut(c); /*", "        http_reply_end(c); /*", EVENTS_T)
 mutant(R, "both servers are waited for", "sidecar/control/control.c", "    if (--ctl->servers_open == 0) {", "    if (--ctl->servers_open == 1) {",
        ("scenario.test_compare",))
-mutant(R, "no write of the log waits", "sidecar/base/log.c", "O_WRONLY | O_NONBLOCK | O_NOCTTY", "O_WRONLY | O_NOCTTY", ("unit.base.test_log",))
+mutant(R, "no write of the log waits", "sidecar/base/os.c", "O_WRONLY | O_NONBLOCK | O_NOCTTY", "O_WRONLY | O_NOCTTY", ("unit.base.test_log",))
 mutant(R, "what found no room among the events is said", "sidecar/control/event_stream.c", "    if (!t->blocked) {\n        say_lost(t); /*",
        "    if (t->blocked) {\n        say_lost(t); /*", ("scenario.test_events",))

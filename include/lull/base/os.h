@@ -30,6 +30,10 @@ MUST_CHECK enum err os_peer_uid(int fd, uid_t *out);
  * written: else the next socket or file gets the number, and with it what is printed. First in main(). */
 void os_fill_standard_descriptors(void);
 
+/* Opens standard error again, with O_NONBLOCK of its own, where it is a terminal, another device or a pipe;
+ * else, or where that may not be, -1. The caller closes it. */
+int os_reopen_stderr(void);
+
 /* Raises the soft fd limit to the hard one and returns it. */
 uint64_t os_raise_fd_limit(void);
 /* Has the kernel make its table of the process's descriptors large enough for so many at once, as far as
