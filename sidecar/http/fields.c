@@ -49,7 +49,26 @@ static bool is_one_of(struct span name, const struct span *names, size_t count)
     return false;
 }
 
-bool http_is_hop_by_hop(const struct http_header *fields, size_t count, struct span name)
+bool http_connection_add(struct http_connection *c, struct span list)
+{
+    for (struct span one; span_next(&list, ',', &one);) {
+        if (c->elements++ == HTTP_MAX_CONNECTION) {
+            return false;
+        }
+        one = span_trim(one);
+        if (one.len > 0) {
+            c->names[c->count++] = one;
+        }
+    }
+    return true;
+}
+
+bool http_connection_names(const struct http_connection *c, struct span name)
+{
+    return is_one_of(name, c->names, c->count);
+}
+
+bool http_is_hop_by_hop(const struct http_connection *c, struct span name)
 {
     static const struct span names[] = {{"Connection", 10},
                                         {"Keep-Alive", 10},
@@ -61,15 +80,14 @@ bool http_is_hop_by_hop(const struct http_header *fields, size_t count, struct s
                                         {"Transfer-Encoding", 17},
                                         {"Upgrade", 7},
                                         {"HTTP2-Settings", 14}};
-    return is_one_of(name, names, sizeof names / sizeof names[0]) ||
-           http_field_has_token(fields, count, SPAN("Connection"), name);
+    return is_one_of(name, names, sizeof names / sizeof names[0]) || http_connection_names(c, name);
 }
 
-bool http_is_forwarded(const struct http_header *fields, size_t count, struct span name)
+bool http_is_forwarded(const struct http_connection *c, struct span name)
 {
     static const struct span written_here[] = {{"Host", 4}, {"Content-Length", 14}, {"Expect", 6}};
     return !is_one_of(name, written_here, sizeof written_here / sizeof written_here[0]) &&
-           !http_is_hop_by_hop(fields, count, name);
+           !http_is_hop_by_hop(c, name);
 }
 
 /* ---- values ---- */

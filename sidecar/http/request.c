@@ -25,7 +25,6 @@ struct parser {
     struct http_request *out;
     struct span authority; /* of a target in absolute form; else empty */
     bool has_host;
-    bool close, keep; /* tokens of Connection */
 };
 
 static enum http_parse parse_fails(enum http_error *error, enum http_error which)
@@ -218,9 +217,9 @@ static enum http_error read_framing(struct parser *p, struct span name, struct s
                                                     span_eq_nocase(value, SPAN("100-continue")));
         break;
     case 10:
-        if (span_eq_nocase(name, SPAN("Connection"))) {
-            p->close = p->close || http_list_has(value, SPAN("close"));
-            p->keep = p->keep || http_list_has(value, SPAN("keep-alive"));
+        if (span_eq_nocase(name, SPAN("Connection")) &&
+            !http_connection_add(&r->connection, value)) {
+            return HTTP_ERROR_HEADER_TOO_LARGE;
         }
         break;
     case 14:
@@ -285,7 +284,8 @@ static enum http_error finish_head(struct parser *p)
         return HTTP_ERROR_BAD_REQUEST;
     }
     r->host = p->authority.len > 0 ? p->authority : r->host;
-    r->keep_alive = !p->close && (r->minor == 1 || p->keep);
+    r->keep_alive = !http_connection_names(&r->connection, SPAN("close")) &&
+                    (r->minor == 1 || http_connection_names(&r->connection, SPAN("keep-alive")));
     r->expect_continue = r->expect_continue && r->minor == 1;
     return HTTP_ERROR_NONE;
 }
@@ -386,6 +386,7 @@ enum http_parse http_parse_head(char *data, size_t len, size_t *scanned, struct 
         return parse_fails(error, HTTP_ERROR_HEADER_TOO_LARGE);
     }
     memset(out, 0, offsetof(struct http_request, headers));
+    out->connection.elements = out->connection.count = 0;
     out->content_length = -1;
     out->head_len = end + 4;
     struct parser p = {.data = data, .end = end + 2, .out = out};

@@ -75,13 +75,15 @@ static void try_task(const struct chat_history *h, struct span chat, struct span
                      struct span reply, enum endpoint endpoint)
 {
     struct dialect_request request;
+    struct chat_history_prompt prompt;
     struct chat_history_place place;
     struct buf instruction = {.max = SIZE_MAX};
     if (!dialect_request_parse(task, endpoint, &request)) {
         return;
     }
     for (unsigned forms = 0; forms < 4; forms++) {
-        if (request.last_text.len > 0 && chat_history_fits(h, request.last_text, forms, &place)) {
+        if (request.last_text.len > 0 && chat_history_find(request.last_text, forms, &prompt) &&
+            chat_history_fits(h, &prompt, &place)) {
             buf_clear(&instruction);
             require(chat_history_instruction(&place, &instruction) == ERR_OK);
             build(chat, task, reply, buf_span(&instruction), endpoint);

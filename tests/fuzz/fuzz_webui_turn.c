@@ -47,10 +47,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_plain(turn.reply, &plain);
     struct dialect_request chat;
     if (dialect_request_parse(body, ENDPOINT_CHAT, &chat)) {
-        require(!chat_history_goes_on(SPAN(" "), &chat));
-        if (chat_history_goes_on(turn.history, &chat)) {
+        struct chat_history_chat next = {.request = &chat};
+        require(!chat_history_goes_on(SPAN(" "), &next));
+        if (chat_history_goes_on(turn.history, &next)) {
             require(chat.answered);
         }
+        chat_history_chat_free(&next);
         dialect_request_walk(&chat, check_message, NULL);
     }
     dialect_request_free(&chat);

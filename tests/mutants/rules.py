@@ -193,15 +193,15 @@ mutant(R, "follow-ups of the same chat id", OBSOLETE, "return hash_key_eq(task_c
        YIELD)
 mutant(R, "not those of another chat id", OBSOLETE, "return hash_key_eq(task_chat, conversation->chat);",
        "return hash_key_eq(task_chat, conversation->chat) ||\n"
-       "               (chat != NULL && chat_history_goes_on(turn->history, chat));", YIELD)
+       "               (chat->request != NULL && chat_history_goes_on(turn->history, chat));", YIELD)
 mutant(R, "the same person's", OBSOLETE, "if (!hash_key_eq(turn->conversation.person, conversation->person)) {",
        "if (turn == NULL) {", YIELD)
 mutant(R, "those whose conversation the chat has", OBSOLETE,
-       "turn->history.len > 0 && chat_history_goes_on(turn->history, chat);", "false;", YIELD)
+       "chat_history_goes_on(turn->history, chat);", "false;", YIELD)
 mutant(R, "not those whose conversation it has not", OBSOLETE,
-       "turn->history.len > 0 && chat_history_goes_on(turn->history, chat);", "turn->history.len > 0;", YIELD)
+       "chat_history_goes_on(turn->history, chat);", "true;", YIELD)
 mutant(R, "the last reply is the one that a chat goes on from", "sidecar/path/webui/chat_history.c",
-       "while (count > 0 && strcmp(h.lines[count - 1].role, \"ASSISTANT\") != 0) {", "while (count > 0 && h.lines == NULL) {", ("unit.webui.test_task_turn",))
+       "while (h->count > 0 && strcmp(h->lines[h->count - 1].role, \"ASSISTANT\") != 0) {", "while (h->count > 0 && h->lines == NULL) {", ("unit.webui.test_task_turn",))
 mutant(R, "without a user id a short text was not sent", "sidecar/path/flight/completion.c",
        "task_same_typist(text, sent->paragraph, c->who.one_user, true);", "task_same_typist(text, sent->paragraph, true, true);", ("scenario.test_completion",))
 mutant(R, "nor in another place of a conversation", "sidecar/path/flight/completion.c",
@@ -215,13 +215,13 @@ mutant(R, "thinking is left out", REPLY, "return s.ptr[at] == '<'   ? thinking_a
 mutant(R, "images are left out", REPLY, ": s.ptr[at] == '!' ? image_at(s, at, ahead)",
        ": s.ptr[at] == '!' ? (size_t)0 * image_at(s, at, ahead)", YIELD)
 mutant(R, "they are left out of the prompt too", "sidecar/path/webui/chat_history.c",
-       "is_end(&h, count, buf_span(&plain));", "is_end(&h, count, history);", YIELD)
+       "read_lines(&prompt, buf_span(&plain));", "read_lines(&prompt, history);", YIELD)
 mutant(R, "keep", OBSOLETE,
        "f->spec.kind == KIND_FOLLOW_UP &&\n            flight_policy(f)->obsolete == OBSOLETE_EMPTY) {",
        "f->spec.kind == KIND_FOLLOW_UP) {", YIELD)
 mutant(R, "follow-ups only", OBSOLETE, "f->spec.kind == KIND_FOLLOW_UP &&", "", BOUNDS)
-mutant(R, "only those waiters", OBSOLETE, "            answer_obsolete(f, conversation, chat);\n",
-       "            const struct list *first = f->waiters.next;\n            answer_obsolete(f, conversation, chat);\n"
+mutant(R, "only those waiters", OBSOLETE, "            answer_obsolete(f, conversation, &read);\n",
+       "            const struct list *first = f->waiters.next;\n            answer_obsolete(f, conversation, &read);\n"
        "            if (f->waiters.next != first) {\n                flight_finish_empty(f, OUTCOME_OBSOLETE);\n"
        "                continue;\n            }\n", YIELD)
 mutant(R, "its generation is aborted", OBSOLETE, "if (flight_is_idle(f)) {\n                flight_drop(f, FLIGHT_EVENT_OBSOLETE);",
@@ -940,9 +940,13 @@ mutant(R, "letters of another charset are the client's", "sidecar/path/dialect/a
        "scan_ascii(piece.ptr, piece.len) == piece.len) {", ("unit.dialect.test_assemble",))
 mutant(R, "an encoded answer is decoded", TRANSFER, "call->decoding = call->decode && h->encoded;",
        "call->decoding = !call->decode && h->encoded;", REUSE)
-mutant(R, "all Connection lines count", "sidecar/http/fields.c",
-       "http_field_has_token(fields, count, SPAN(\"Connection\"), name)",
-       "http_field_has_token(fields, count > 2 ? 2 : count, SPAN(\"Connection\"), name)", ("unit.http.test_request",))
+mutant(R, "all Connection lines count", "sidecar/http/request.c",
+       "!http_connection_add(&r->connection, value)) {",
+       "r->connection.count == 0 && !http_connection_add(&r->connection, value)) {", ("unit.http.test_request",))
+mutant(R, "Connection lines have few elements", "sidecar/http/fields.c", "c->elements++ == HTTP_MAX_CONNECTION",
+       "c->elements++ == HTTP_MAX_CONNECTION + 1", ("unit.http.test_request",))
+mutant(R, "those of answers too", "sidecar/path/upstream/response_head.c", "h->final = connection_of(h, &named);",
+       "h->final = connection_of(h, &named) || true;", WIRED)
 mutant(R, "a media type ends where its parameters begin", "sidecar/http/fields.c",
        "(s.len == type.len || s.ptr[type.len] == ';' ||", "(s.len >= type.len || s.ptr[type.len] == ';' ||",
        ("unit.http.test_fields",))
@@ -1167,8 +1171,8 @@ mutant(R, "nor where the second begins later", "sidecar/path/transcript/rivals.c
        "        t->changes = t->changes || are_rivals(&own, &t->rival);\n", "        (void)t;\n", HELD)
 mutant(R, "a chat finds the conversation that it goes on by its id", TRANSCRIPT,
        "    list_append(row_of(&all->by_chat, t->chat.lo), &item->by_chat);", "    list_append(row_of(&all->by_chat, t->chat.lo + 1), &item->by_chat);", HELD)
-mutant(R, "or by its first message", TRANSCRIPT,
-       "named ? row_of(&all->by_chat, chat->chat.lo) : row_of_first(all, buf_span(&first));", "row_of(&all->by_chat, chat->chat.lo);", HELD)
+mutant(R, "or by its first message", TRANSCRIPT, "        found = predecessor_by_texts(all, &next, sequel);",
+       "        found = predecessor_by_texts(all, &next, sequel) == NULL ? NULL : NULL;", HELD)
 mutant(R, "what changed is not certain", CHOICE, "    if (t->changes) {\n        return PREFIX_REASON_CHANGES;\n    }\n", "", BEHIND)
 mutant(R, "a note of another layout is not taken", PREFIX, "if (s == NULL || !is_sound(&learnt)) {",
        "if (s == NULL || (!is_sound(&learnt) && s == NULL)) {", LEARNT)
@@ -1185,10 +1189,18 @@ mutant(R, "without a gain it is off", PREFIX, "    if (g->off || g->without >= W
        "    if (g->off || g->without > 100 || g->unknown >= UNKNOWN_MOST) {", BEHIND)
 mutant(R, "for a day", PREFIX, "    return age >= DAY || age < 0;", "    return age >= 30 * DAY || age < 0;", BEHIND)
 mutant(R, "wrong forms switch it off", PREFIX, "(k->behind.wrong & 3U) == 3U;", "(k->behind.wrong & 7U) == 8U;", BEHIND)
-mutant(R, "the history ends the conversation", CHAT_HISTORY, "        if (is_blank(rest) || is_first_user(h, rest, i)) {",
-       "        if (rest.len > 0 || is_first_user(h, rest, i)) {", HISTORY)
-mutant(R, "unknown members are not guessed at", SEQUEL, "all = all && same != NULL && span_eq(same->raw, member->raw);",
-       "all = all && (same == NULL || span_eq(same->raw, member->raw));", ("unit.dialect.test_behind",))
+mutant(R, "the history ends the conversation", CHAT_HISTORY, "        if (is_blank(rest) || is_first_user(h, p, rest, i)) {",
+       "        if (rest.len > 0 || is_first_user(h, p, rest, i)) {", HISTORY)
+mutant(R, "few lines may be a new message", CHAT_HISTORY, "while (p->message_count < CHAT_HISTORY_MESSAGES) {",
+       "while (p->message_count < CHAT_HISTORY_MESSAGES - 1) {", HISTORY)
+mutant(R, "few conversations that begin alike are read", TRANSCRIPT, "at != row && compared < COMPARED_MOST;", "at != row && compared < 1000;",
+       ("unit.transcript.test_transcript",))
+mutant(R, "and only those with the chat's reply", TRANSCRIPT, "           dialect_repeats(next->messages[t->messages], t->reply) &&\n", "",
+       ("unit.transcript.test_transcript",))
+mutant(R, "few blanks stand around a text", CHAT_HISTORY, "i < BLANKS_MOST && s.len > 0", "i < 1000000 && s.len > 0", HISTORY)
+mutant(R, "unknown members are not guessed at", SEQUEL, "if (same == NULL || !span_eq(same->raw, member->raw)) {",
+       "if (same != NULL && !span_eq(same->raw, member->raw)) {", ("unit.dialect.test_behind",))
+mutant(R, "and few are compared", SEQUEL, "others++ == OTHERS_MOST", "others++ == 1000000", ("unit.dialect.test_behind",))
 mutant(R, "sampling is the task's", SEQUEL, "            edits[count++] = (struct json_edit){name, SPAN_NONE};", "            (void)name;",
        ("unit.dialect.test_behind",))
 mutant(R, "tasks that keep the cache need no rewarm", SCHEDULE, "        j->row->displacing += j->keeps_cache ? 0 : 1;",

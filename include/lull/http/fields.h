@@ -19,13 +19,26 @@ bool http_field_has_token(const struct http_header *fields, size_t count, struct
 /* Whether a comma-separated list holds the token; parameters are not split off. */
 bool http_list_has(struct span list, struct span token);
 
-/* Whether the field is hop-by-hop among the fields of its message: Connection and what any of its
+/* What the Connection lines of a message name. Each of its fields is compared with each name, so they
+ * have few elements, empty ones too. */
+enum { HTTP_MAX_CONNECTION = 64 };
+struct http_connection {
+    size_t elements, count;
+    struct span names[HTTP_MAX_CONNECTION];
+};
+/* Adds what a Connection line names, to a zeroed struct at first. false: there are too many; what was
+ * taken stays. */
+bool http_connection_add(struct http_connection *c, struct span list);
+/* Whether a line names it. */
+bool http_connection_names(const struct http_connection *c, struct span name);
+
+/* Whether the field is hop-by-hop in its message: Connection and what any of its
  * lines names, Keep-Alive, Proxy-Connection, Proxy-Authenticate, Proxy-Authorization, TE, Trailer,
  * Transfer-Encoding, Upgrade, HTTP2-Settings. For requests and answers. */
-bool http_is_hop_by_hop(const struct http_header *fields, size_t count, struct span name);
+bool http_is_hop_by_hop(const struct http_connection *c, struct span name);
 /* Whether a client's field goes on to the model server: neither hop-by-hop nor one that is written
  * for each connection (Host, Content-Length, Expect). */
-bool http_is_forwarded(const struct http_header *fields, size_t count, struct span name);
+bool http_is_forwarded(const struct http_connection *c, struct span name);
 
 /* ---- values ---- */
 

@@ -65,6 +65,7 @@ struct http_request {
         same; /* requests with equal numbers differ in nothing but content_length; 0: unknown */
     size_t header_count;
     struct http_header headers[HTTP_MAX_HEADERS]; /* in order, names as sent */
+    struct http_connection connection;
 };
 
 enum http_parse {
@@ -109,7 +110,7 @@ static inline bool http_header_has_token(const struct http_request *r, struct sp
 
 static inline bool http_request_forwards(const struct http_request *r, struct span name)
 {
-    return http_is_forwarded(r->headers, r->header_count, name);
+    return http_is_forwarded(&r->connection, name);
 }
 
 /* Chunked bodies. Start with a zeroed struct. */

@@ -8,6 +8,8 @@
 
 #include "path/dialect/dialect_priv.h"
 
+#include <stdlib.h>
+
 /* How to answer, or to go on with the last message. llama.cpp, vLLM and Ollama name them; Ollama's
  * stand in `options`. */
 static const char *const answer_members[] = {"temperature",
@@ -109,6 +111,7 @@ static const char *const layout_members[] = {"model",
 enum {
     ANSWER_MEMBERS = sizeof answer_members / sizeof answer_members[0],
     LAYOUT_MEMBERS = sizeof layout_members / sizeof layout_members[0],
+    OTHERS_MOST = 32, /* members of a task that are in no list */
 };
 
 static bool is_among(const struct json_node *member, const char *const *names, size_t count)
@@ -121,20 +124,24 @@ static bool is_among(const struct json_node *member, const char *const *names, s
     return false;
 }
 
-/* Whether each member of the task is of a known sort, or the chat has it alike. */
+/* Whether each member of the task is of a known sort, or the chat has it alike. For each of another
+ * sort all members of the chat are looked at. */
 static bool is_understood(const struct json_node *chat, const struct json_node *task)
 {
-    bool all = true;
+    size_t others = 0;
     JSON_EACH(member, task)
     {
-        if (!is_among(member, answer_members, ANSWER_MEMBERS) &&
-            !is_among(member, layout_members, LAYOUT_MEMBERS)) {
-            const struct json_node *same =
-                member->name_escaped ? NULL : json_get(chat, member->name);
-            all = all && same != NULL && span_eq(same->raw, member->raw);
+        if (is_among(member, answer_members, ANSWER_MEMBERS) ||
+            is_among(member, layout_members, LAYOUT_MEMBERS)) {
+            continue;
+        }
+        const struct json_node *same =
+            member->name_escaped || others++ == OTHERS_MOST ? NULL : json_get(chat, member->name);
+        if (same == NULL || !span_eq(same->raw, member->raw)) {
+            return false;
         }
     }
-    return all;
+    return true;
 }
 
 /* The edits that make the chat's object answer as the task's says; returns their number. */
@@ -271,7 +278,25 @@ static bool is_alike(const struct json_node *a, const struct json_node *b)
     return alike;
 }
 
-static bool is_reply(const struct json_node *message, struct span reply)
+const struct json_node **dialect_messages(const struct dialect_request *request, size_t *count)
+{
+    const struct json_node *root = request->json.count > 0 ? request->json.nodes : NULL;
+    const struct json_node *list = json_get(root, SPAN("messages"));
+    *count = 0;
+    JSON_EACH(message, list)
+    {
+        ++*count;
+    }
+    const struct json_node **all = malloc((*count + 1) * sizeof *all);
+    size_t i = 0;
+    JSON_EACH(same, all == NULL ? NULL : list)
+    {
+        all[i++] = same;
+    }
+    return all;
+}
+
+bool dialect_repeats(const struct json_node *message, struct span reply)
 {
     return json_is_text(json_get(message, SPAN("role")), SPAN("assistant")) &&
            json_is_text(json_get(message, SPAN("content")), reply);
@@ -323,7 +348,7 @@ enum dialect_sequel dialect_sequel_of(struct span chat, struct span reply,
     const struct json_node *message = NULL;
     enum dialect_sequel sequel = compare_messages(json_get(before, SPAN("messages")),
                                                   json_get(now, SPAN("messages")), &message);
-    *repeats = message != NULL && is_reply(message, reply);
+    *repeats = message != NULL && dialect_repeats(message, reply);
     bool laid_out =
         is_laid_out_alike(before, now) &&
         is_laid_out_alike(json_given(before, SPAN("options")), json_given(now, SPAN("options")));

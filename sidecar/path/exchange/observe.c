@@ -125,13 +125,15 @@ void observe_front_ended(struct observe *o, struct exchange *x)
 void observe_moved_on(struct observe *o, const struct schedule_conversation *whose,
                       const struct dialect_request *chat)
 {
+    struct chat_history_chat read = {.request = chat};
     list_each(node, &o->all)
     {
         struct observed *v = list_item(node, struct observed, node);
         if (v->state == OBSERVED_WAITING && v->spec.kind == KIND_FOLLOW_UP &&
             observed_policy(v)->obsolete == OBSOLETE_EMPTY &&
-            flight_turn_is_over(&v->spec.turn, v->spec.turn.conversation.chat, whose, chat)) {
+            flight_turn_is_over(&v->spec.turn, v->spec.turn.conversation.chat, whose, &read)) {
             observed_end(v);
         }
     }
+    chat_history_chat_free(&read);
 }

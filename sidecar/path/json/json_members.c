@@ -1,4 +1,5 @@
 /* json_members.c: what is in a document that was read: values, members by name and in order. */
+#include "lull/base/utf8.h"
 #include "path/json/json_priv.h"
 
 #include <stdlib.h>
@@ -16,10 +17,23 @@ size_t json_depth(const struct json_node *node)
 
 bool json_named_decoded(const struct json_node *member, struct span name)
 {
-    struct buf decoded = {.max = member->name.len};
-    bool same = json_text(member->name, &decoded) && span_eq(buf_span(&decoded), name);
-    buf_free(&decoded);
-    return same;
+    const char *at = member->name.ptr, *end = at + member->name.len;
+    size_t done = 0;
+    while (at < end) {
+        char utf8[4];
+        const char *piece = at++;
+        size_t n = 1;
+        if (*piece == '\\') {
+            unsigned cp = json_code_point(&at, end);
+            n = cp == 0 ? 0 : utf8_encode(cp, utf8);
+            piece = utf8;
+        }
+        if (n == 0 || n > name.len - done || memcmp(name.ptr + done, piece, n) != 0) {
+            return false;
+        }
+        done += n;
+    }
+    return done == name.len;
 }
 
 const struct json_node *json_get(const struct json_node *object, struct span name)

@@ -8,7 +8,10 @@
 
 #include <stdlib.h>
 
-enum { CHANGED_MOST = 2 };
+enum {
+    CHANGED_MOST = 2,
+    COMPARED_MOST = 4, /* conversations that begin alike and are read, for one chat */
+};
 
 static const usec_t IDLE = (usec_t)TRANSCRIPT_IDLE_S * USEC_PER_S;
 
@@ -141,44 +144,87 @@ static bool same_place(const struct transcript_place *a, const struct transcript
 
 /* ---- the conversation that a chat goes on ---- */
 
-/* Whether it may be the chat's conversation, without a look at its texts. */
-static bool may_precede(const struct transcript *t, const struct transcript_chat *chat)
+/* The transcript of the chat's id; NULL: none. */
+static struct item *predecessor_by_id(struct transcripts *all, const struct transcript_chat *chat,
+                                      enum dialect_sequel *sequel)
 {
-    bool mine = hash_key_is_set(chat->chat) ? hash_key_eq(t->chat, chat->chat)
-                                            : t->body.len < chat->body.len;
-    return mine && same_place(&t->place, &chat->place);
+    list_each(node, row_of(&all->by_chat, chat->chat.lo))
+    {
+        struct item *item = list_item(node, struct item, by_chat);
+        const struct transcript *t = item->t;
+        bool repeats = false;
+        if (hash_key_eq(t->chat, chat->chat) && same_place(&t->place, &chat->place)) {
+            *sequel = dialect_sequel_of(t->body, t->reply, chat->request, &repeats);
+            return item;
+        }
+    }
+    return NULL;
 }
 
-/* The transcript that the chat goes on from, or asks again for; NULL: none. Without chat ids the texts
- * decide: of a conversation that begins alike. */
+/* A chat that may go on from a conversation. */
+struct sequel {
+    const struct transcript_chat *chat;
+    const struct json_node **messages;
+    size_t count;
+    struct span first; /* the person's first message, plain */
+};
+
+/* Whether the chat has the transcript's reply where it must stand if it goes on from it. */
+static bool may_go_on(const struct sequel *next, const struct transcript *t)
+{
+    return t->body.len < next->chat->body.len && t->messages < next->count &&
+           same_place(&t->place, &next->chat->place) &&
+           dialect_repeats(next->messages[t->messages], t->reply) &&
+           span_eq(chat_history_first(&t->history), next->first);
+}
+
+/* Of the conversations that begin like the chat, the one that it goes on from, else the last used
+ * that has all but what stands around the person's messages. */
+static struct item *predecessor_by_texts(struct transcripts *all, const struct sequel *next,
+                                         enum dialect_sequel *sequel)
+{
+    struct list *row = row_of_first(all, next->first);
+    struct item *found = NULL;
+    int compared = 0;
+    for (struct list *at = row->prev; at != row && compared < COMPARED_MOST; at = at->prev) {
+        struct item *item = list_item(at, struct item, by_first);
+        const struct transcript *t = item->t;
+        bool repeats = false;
+        if (!may_go_on(next, t)) {
+            continue;
+        }
+        compared++;
+        enum dialect_sequel s = dialect_sequel_of(t->body, t->reply, next->chat->request, &repeats);
+        bool goes_on = s == DIALECT_SEQUEL_CONTINUES;
+        bool same = goes_on || (repeats && utf8_count(t->reply) >= TASK_REPLY_MIN);
+        if (same && (goes_on || found == NULL)) {
+            found = item;
+            *sequel = s;
+        }
+        if (goes_on) {
+            break;
+        }
+    }
+    return found;
+}
+
+/* The transcript that the chat goes on from, or asks again for; NULL: none. */
 static struct item *predecessor(struct transcripts *all, const struct transcript_chat *chat,
                                 enum dialect_sequel *sequel)
 {
     struct item *found = NULL;
     struct buf first = {.max = TRANSCRIPT_MAX};
-    bool named = hash_key_is_set(chat->chat);
-    bool readable = named || task_plain(chat->request->first_user, &first) == ERR_OK;
-    struct list *row =
-        named ? row_of(&all->by_chat, chat->chat.lo) : row_of_first(all, buf_span(&first));
-    list_each(node, row)
-    {
-        struct item *item =
-            named ? list_item(node, struct item, by_chat) : list_item(node, struct item, by_first);
-        const struct transcript *t = item->t;
-        bool alike = named || span_eq(chat_history_first(&t->history), buf_span(&first));
-        bool repeats = false;
-        if (!readable || !alike || !may_precede(t, chat)) {
-            continue;
-        }
-        enum dialect_sequel s = dialect_sequel_of(t->body, t->reply, chat->request, &repeats);
-        bool same = named || s == DIALECT_SEQUEL_CONTINUES ||
-                    (repeats && utf8_count(t->reply) >= TASK_REPLY_MIN);
-        if (same && (found == NULL || s == DIALECT_SEQUEL_CONTINUES)) {
-            found = item;
-            *sequel = s;
-        }
+    struct sequel next = {.chat = chat};
+    if (hash_key_is_set(chat->chat)) {
+        return predecessor_by_id(all, chat, sequel);
+    }
+    next.messages = dialect_messages(chat->request, &next.count);
+    if (next.messages != NULL && task_plain(chat->request->first_user, &first) == ERR_OK) {
+        next.first = buf_span(&first);
+        found = predecessor_by_texts(all, &next, sequel);
     }
     buf_free(&first);
+    free(next.messages);
     return found;
 }
 
@@ -238,6 +284,7 @@ static enum err fill(struct transcript *t, const struct transcript_chat *chat)
         t->place.target = copy(&t->memory, p->target);
         t->place.model = copy(&t->memory, p->model);
         t->body = copy(&t->memory, chat->body);
+        t->messages = chat->request->message_count;
         t->reply = copy(&t->memory, buf_span(&reply));
         t->thought = chat->thought || reply.len < span_trim(chat->reply).len;
         t->size =
@@ -311,9 +358,11 @@ enum transcript_found transcript_find(struct transcripts *all, const struct tran
                                       struct chat_history_place *where)
 {
     struct item *found = NULL;
+    struct chat_history_prompt history;
     struct chat_history_place here;
     bool any = false;
     make_room(all, now);
+    bool readable = chat_history_find(prompt, forms, &history);
     list_each(node, &all->items)
     {
         struct item *item = list_item(node, struct item, node);
@@ -321,7 +370,7 @@ enum transcript_found transcript_find(struct transcripts *all, const struct tran
             continue;
         }
         any = true;
-        if (!chat_history_fits(&item->t->history, prompt, forms, &here)) {
+        if (!readable || !chat_history_fits(&item->t->history, &history, &here)) {
             continue;
         }
         if (found != NULL && !same_texts(found->t, item->t)) {
@@ -342,14 +391,14 @@ enum transcript_found transcript_find(struct transcripts *all, const struct tran
 
 /* How many of the conversation's lines end with the reply that the prompt's history ends with; 0:
  * with none before the last. */
-static size_t earlier_lines(const struct transcript *t, struct span prompt, unsigned forms,
+static size_t earlier_lines(const struct transcript *t, const struct chat_history_prompt *prompt,
                             struct chat_history_place *where)
 {
     struct chat_history cut = t->history;
     while (cut.count > 1) {
         cut.count--;
         if (strcmp(cut.lines[cut.count - 1].role, "ASSISTANT") == 0 &&
-            chat_history_fits(&cut, prompt, forms, where)) {
+            chat_history_fits(&cut, prompt, where)) {
             return cut.count;
         }
     }
@@ -392,14 +441,17 @@ enum transcript_found transcript_find_earlier(struct transcripts *all,
                                               struct chat_history_place *where)
 {
     struct transcript *found = NULL;
+    struct chat_history_prompt history;
     bool any = false;
     bool ambiguous = false;
     make_room(all, now);
+    bool readable = chat_history_find(prompt, forms, &history);
     list_each(node, &all->items)
     {
         const struct transcript *t = list_item(node, struct item, node)->t;
         struct chat_history_place here;
-        size_t lines = same_place(&t->place, place) ? earlier_lines(t, prompt, forms, &here) : 0;
+        bool here_too = readable && same_place(&t->place, place);
+        size_t lines = here_too ? earlier_lines(t, &history, &here) : 0;
         struct transcript *cut = lines > 0 ? earlier(t, lines, now) : NULL;
         any = any || same_place(&t->place, place);
         if (cut == NULL) {

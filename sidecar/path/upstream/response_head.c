@@ -168,6 +168,27 @@ static enum head_step folded_line(struct answer_head *h, struct span line)
     return HEAD_MORE;
 }
 
+static struct http_header field_at(const struct answer_head *h, size_t i)
+{
+    const struct head_field *f = &h->fields[i];
+    return (struct http_header){span_make(h->text.data + f->name, f->name_len),
+                                span_make(h->text.data + f->value, f->value_len)};
+}
+
+/* false: the Connection lines have too many elements. */
+static bool connection_of(const struct answer_head *h, struct http_connection *out)
+{
+    out->elements = out->count = 0;
+    for (size_t i = 0; i < h->count; i++) {
+        struct http_header field = field_at(h, i);
+        if (span_eq_nocase(field.name, SPAN("Connection")) &&
+            !http_connection_add(out, field.value)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 enum head_step head_line(struct answer_head *h, struct span line)
 {
     if (h->final) {
@@ -177,8 +198,12 @@ enum head_step head_line(struct answer_head *h, struct span line)
         line.len--;
     }
     if (line.len == 0) {
-        h->final = h->status >= 200;
-        return h->final ? HEAD_FINAL : h->status == 101 ? HEAD_SWITCH : HEAD_MORE;
+        struct http_connection named;
+        if (h->status < 200) {
+            return h->status == 101 ? HEAD_SWITCH : HEAD_MORE;
+        }
+        h->final = connection_of(h, &named);
+        return h->final ? HEAD_FINAL : HEAD_REFUSE;
     }
     if (span_starts(line, SPAN("HTTP/"))) {
         return status_line(h, line);
@@ -191,18 +216,15 @@ enum head_step head_line(struct answer_head *h, struct span line)
 
 size_t head_fields(const struct answer_head *h, bool decoded, struct http_header *out)
 {
-    struct http_header all[UPSTREAM_MAX_HEADERS];
+    struct http_connection named;
     size_t kept = 0;
+    (void)connection_of(h, &named); /* a head with too many is refused */
     for (size_t i = 0; i < h->count; i++) {
-        const struct head_field *f = &h->fields[i];
-        all[i].name = span_make(h->text.data + f->name, f->name_len);
-        all[i].value = span_make(h->text.data + f->value, f->value_len);
-    }
-    for (size_t i = 0; i < h->count; i++) {
-        bool encoding = span_eq_nocase(all[i].name, SPAN("Content-Encoding")) ||
-                        span_eq_nocase(all[i].name, SPAN("Content-Length"));
-        if (!http_is_hop_by_hop(all, h->count, all[i].name) && !(decoded && encoding)) {
-            out[kept++] = all[i];
+        struct http_header field = field_at(h, i);
+        bool encoding = span_eq_nocase(field.name, SPAN("Content-Encoding")) ||
+                        span_eq_nocase(field.name, SPAN("Content-Length"));
+        if (!http_is_hop_by_hop(&named, field.name) && !(decoded && encoding)) {
+            out[kept++] = field;
         }
     }
     return kept;

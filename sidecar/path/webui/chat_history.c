@@ -14,7 +14,15 @@
 
 #include <stdlib.h>
 
-enum { CUT_OVER = 1000, CUT_HEAD = 498, CUT_TAIL = 499, TEXTS_MAX = 8 * 1024 * 1024 };
+enum {
+    CUT_OVER = 1000,
+    CUT_HEAD = 498,
+    CUT_TAIL = 499,
+    CHARACTER_MOST = 4, /* bytes */
+    CUT_LONGEST = CHARACTER_MOST * (CUT_HEAD + CUT_TAIL) + 3,
+    TEXTS_MAX = 8 * 1024 * 1024,
+    BLANKS_MOST = 256, /* around a text */
+};
 
 /* The model sees the reference where the history stood. The note says that what a chat's system
  * prompt asks for ("answer as a pirate") is not asked for here; it is short, since it is read with
@@ -81,10 +89,13 @@ enum err chat_history_read(const struct dialect_request *chat, struct span reply
                            struct chat_history *out)
 {
     struct reading r = {.h = out, .result = ERR_OK};
-    *out = (struct chat_history){.texts = {.max = TEXTS_MAX}};
+    *out = (struct chat_history){.texts = {.max = TEXTS_MAX}, .first = SIZE_MAX};
     dialect_request_walk(chat, read_message, &r);
     if (r.result == ERR_OK && reply.len > 0) {
         (void)read_message(&r, SPAN("assistant"), reply);
+    }
+    for (size_t i = out->count; i-- > 0;) {
+        out->first = strcmp(out->lines[i].role, "USER") == 0 ? i : out->first;
     }
     return r.result;
 }
@@ -103,9 +114,10 @@ static struct span text_of(const struct chat_history *h, size_t line)
     return span_make(h->texts.data + h->lines[line].at, h->lines[line].len);
 }
 
+/* Without the blanks at its end, as far as those around a text may reach. */
 static struct span trim_end(struct span s)
 {
-    while (s.len > 0 && ascii_is_blank(s.ptr[s.len - 1])) {
+    for (int i = 0; i < BLANKS_MOST && s.len > 0 && ascii_is_blank(s.ptr[s.len - 1]); i++) {
         s.len--;
     }
     return s;
@@ -122,21 +134,33 @@ static bool take(struct span *rest, struct span part)
     return true;
 }
 
+/* Where the last CUT_TAIL characters begin. */
+static size_t tail_of(struct span text)
+{
+    size_t at = text.len;
+    for (size_t characters = 0; at > 0 && characters < CUT_TAIL;) {
+        characters += utf8_continues(text.ptr[--at]) ? 0 : 1;
+    }
+    return at;
+}
+
+static bool is_over_the_cut(struct span text)
+{
+    return text.len > CUT_OVER &&
+           (text.len > (size_t)CHARACTER_MOST * CUT_OVER || utf8_count(text) > CUT_OVER);
+}
+
 /* The same for a text that Open WebUI cut in the middle. Most texts are another conversation's:
  * their last bytes show that, before anything is counted. */
 static bool take_cut(struct span *rest, struct span text)
 {
     struct span s = *rest;
     if (text.len <= CUT_OVER ||
-        !span_ends(trim_end(s), span_make(text.ptr + text.len - CUT_TAIL, CUT_TAIL))) {
+        !span_ends(trim_end(s), span_make(text.ptr + text.len - CUT_TAIL, CUT_TAIL)) ||
+        !is_over_the_cut(text)) {
         return false;
     }
-    size_t count = utf8_count(text);
-    if (count <= CUT_OVER) {
-        return false;
-    }
-    size_t head = utf8_offset(text, CUT_HEAD);
-    size_t tail = utf8_offset(text, count - CUT_TAIL);
+    size_t head = utf8_offset(text, CUT_HEAD), tail = tail_of(text);
     bool cut = take(&s, span_make(text.ptr + tail, text.len - tail)) && span_ends(s, SPAN("..."));
     s.len -= cut ? 3 : 0;
     cut = cut && span_ends(s, span_make(text.ptr, head));
@@ -162,83 +186,92 @@ static bool is_blank(struct span s)
     return trim_end(s).len == 0;
 }
 
-static size_t first_user(const struct chat_history *h)
-{
-    size_t first = 0;
-    while (first < h->count && strcmp(h->lines[first].role, "USER") != 0) {
-        first++;
-    }
-    return first;
-}
-
 struct span chat_history_first(const struct chat_history *h)
 {
-    size_t first = first_user(h);
-    return first < h->count ? text_of(h, first) : SPAN_NONE;
+    return h->first < h->count ? text_of(h, h->first) : SPAN_NONE;
 }
 
-/* Whether what is left is the first user message, which stands before line `next`. */
-static bool is_first_user(const struct chat_history *h, struct span rest, size_t next)
+/* Whether what is left is the first user message, which stands before line `next`. Its length says
+ * that it is not, before it is compared: there is a rest of each length for each line. */
+static bool is_first_user(const struct chat_history *h, const struct chat_history_prompt *p,
+                          struct span rest, size_t next)
 {
-    size_t first = first_user(h);
-    return first < next && take_line(&rest, h->lines[first].role, text_of(h, first)) &&
-           is_blank(rest);
+    struct span text = chat_history_first(h);
+    const char *end = rest.ptr + rest.len;
+    if (h->first >= next || p->first.ptr == NULL || end < p->first.ptr) {
+        return false;
+    }
+    struct span left = trim_end(span_make(p->first.ptr, (size_t)(end - p->first.ptr)));
+    return span_eq(left, text) || (left.len <= CUT_LONGEST && left.len < text.len &&
+                                   take_cut(&left, text) && left.len == 0);
 }
 
-/* Whether `history` is the end of the conversation's first `count` lines. */
-static bool is_end(const struct chat_history *h, size_t count, struct span history)
+/* Whether lines of the prompt are the end of the conversation's first `count` lines. */
+static bool is_end(const struct chat_history *h, size_t count, const struct chat_history_prompt *p,
+                   struct span lines)
 {
-    struct span rest = history;
-    if (is_blank(history)) {
+    struct span rest = lines;
+    if (is_blank(lines)) {
         return false;
     }
     for (size_t i = count; i-- > 0;) {
         if (!take_line(&rest, h->lines[i].role, text_of(h, i))) {
             return false;
         }
-        if (is_blank(rest) || is_first_user(h, rest, i)) {
+        if (is_blank(rest) || is_first_user(h, p, rest, i)) {
             return true;
         }
     }
     return false;
-}
-
-bool chat_history_goes_on(struct span history, const struct dialect_request *chat)
-{
-    struct chat_history h;
-    struct buf plain = {.max = TEXTS_MAX};
-    bool read =
-        chat_history_read(chat, SPAN_NONE, &h) == ERR_OK && task_plain(history, &plain) == ERR_OK;
-    size_t count = h.count;
-    while (count > 0 && strcmp(h.lines[count - 1].role, "ASSISTANT") != 0) {
-        count--;
-    }
-    bool goes_on = read && is_end(&h, count, buf_span(&plain));
-    buf_free(&plain);
-    chat_history_free(&h);
-    return goes_on;
 }
 
 /* Whether an empty ASSISTANT line ends the history. */
-static bool awaits_reply(const struct chat_history *h, struct span history)
+static bool awaits_reply(const struct chat_history *h, const struct chat_history_prompt *p)
 {
-    struct span rest = history;
+    struct span rest = p->lines;
     bool replied = h->count > 0 && strcmp(h->lines[h->count - 1].role, "ASSISTANT") == 0;
-    return replied && take_line(&rest, "ASSISTANT", SPAN("")) && is_end(h, h->count - 1, rest);
+    return replied && take_line(&rest, "ASSISTANT", SPAN("")) && is_end(h, h->count - 1, p, rest);
 }
 
 /* Whether one USER message stands behind the end of the conversation. */
-static bool has_message(const struct chat_history *h, struct span history, struct span *message)
+static bool has_message(const struct chat_history *h, const struct chat_history_prompt *p,
+                        struct span *message)
 {
-    const struct span role = SPAN("\nUSER:");
-    for (size_t at = span_find(history, role, 0); at != SIZE_MAX;
-         at = span_find(history, role, at + 1)) {
-        if (is_end(h, h->count, span_make(history.ptr, at))) {
-            *message = span_trim(span_make(history.ptr + at, history.len - at));
+    for (size_t i = p->message_count; i-- > 0;) { /* the longest message first */
+        if (is_end(h, h->count, p, p->messages[i].lines)) {
+            size_t at = p->messages[i].at;
+            *message = span_trim(span_make(p->history.ptr + at, p->history.len - at));
             return true;
         }
     }
     return false;
+}
+
+/* ---- the prompt ---- */
+
+static const struct span user_role = {"USER:", 5};
+
+static void find_messages(struct chat_history_prompt *p)
+{
+    size_t end = p->history.len;
+    while (p->message_count < CHAT_HISTORY_MESSAGES) {
+        size_t at = span_rfind(span_make(p->history.ptr, end), SPAN("\nUSER:"));
+        if (at == SIZE_MAX) {
+            return;
+        }
+        p->messages[p->message_count].lines = span_trim(span_make(p->history.ptr, at));
+        p->messages[p->message_count++].at = at;
+        end = at;
+    }
+}
+
+static void read_lines(struct chat_history_prompt *p, struct span history)
+{
+    p->history = history;
+    p->lines = span_trim(history);
+    if (span_starts(p->lines, user_role)) {
+        p->first = span_trim(span_make(p->lines.ptr + user_role.len, p->lines.len - user_role.len));
+    }
 }
 
 bool chat_history_has(struct span prompt)
@@ -247,23 +280,69 @@ bool chat_history_has(struct span prompt)
     return task_history(prompt, &history);
 }
 
-bool chat_history_fits(const struct chat_history *h, struct span prompt, unsigned forms,
-                       struct chat_history_place *out)
+bool chat_history_find(struct span prompt, unsigned forms, struct chat_history_prompt *out)
 {
     struct span history;
-    struct span message = SPAN_NONE;
     if (!task_history(prompt, &history)) {
         return false;
     }
-    bool fits = is_end(h, h->count, history) ||
-                ((forms & CHAT_HISTORY_AWAITS_REPLY) != 0 && awaits_reply(h, history)) ||
-                ((forms & CHAT_HISTORY_NEW_MESSAGE) != 0 && has_message(h, history, &message));
     const char *end = history.ptr + history.len;
-    *out = (struct chat_history_place){
+    *out = (struct chat_history_prompt){
         .before = span_make(prompt.ptr, (size_t)(history.ptr - prompt.ptr)),
-        .message = message,
-        .after = span_make(end, (size_t)(prompt.ptr + prompt.len - end))};
+        .after = span_make(end, (size_t)(prompt.ptr + prompt.len - end)),
+        .forms = forms};
+    read_lines(out, history);
+    if ((forms & CHAT_HISTORY_NEW_MESSAGE) != 0) {
+        find_messages(out);
+    }
+    return true;
+}
+
+bool chat_history_fits(const struct chat_history *h, const struct chat_history_prompt *p,
+                       struct chat_history_place *out)
+{
+    struct span message = SPAN_NONE;
+    bool fits = is_end(h, h->count, p, p->lines) ||
+                ((p->forms & CHAT_HISTORY_AWAITS_REPLY) != 0 && awaits_reply(h, p)) ||
+                ((p->forms & CHAT_HISTORY_NEW_MESSAGE) != 0 && has_message(h, p, &message));
+    *out = (struct chat_history_place){.before = p->before, .message = message, .after = p->after};
     return fits;
+}
+
+/* ---- a chat that goes on ---- */
+
+void chat_history_chat_free(struct chat_history_chat *chat)
+{
+    if (chat->read) {
+        chat_history_free(&chat->history);
+        chat->read = false;
+    }
+}
+
+static void read_chat(struct chat_history_chat *chat)
+{
+    struct chat_history *h = &chat->history;
+    chat->read = true;
+    chat->readable = chat_history_read(chat->request, SPAN_NONE, h) == ERR_OK;
+    while (h->count > 0 && strcmp(h->lines[h->count - 1].role, "ASSISTANT") != 0) {
+        h->count--;
+    }
+}
+
+bool chat_history_goes_on(struct span history, struct chat_history_chat *chat)
+{
+    struct chat_history_prompt prompt = {.forms = CHAT_HISTORY_END};
+    struct buf plain = {.max = TEXTS_MAX};
+    if (!chat->read) {
+        read_chat(chat);
+    }
+    bool goes_on = chat->readable && task_plain(history, &plain) == ERR_OK;
+    if (goes_on) {
+        read_lines(&prompt, buf_span(&plain));
+        goes_on = is_end(&chat->history, chat->history.count, &prompt, prompt.lines);
+    }
+    buf_free(&plain);
+    return goes_on;
 }
 
 /* ---- writing ---- */

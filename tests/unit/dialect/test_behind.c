@@ -9,6 +9,7 @@
 
 #include "lull/path/dialect/behind.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static char made[8192];
@@ -73,6 +74,19 @@ static void members_are_the_chat_s_or_the_task_s(void **state)
         }
     }
     assert_null(make(ENDPOINT_OLLAMA_GENERATE, "{" CHAT "}", "{" TASK "}"));
+}
+
+/* Each member of a sort that is not known is looked for among all of the chat's. */
+static void few_members_of_no_known_sort_are_compared(void **state)
+{
+    (void)state;
+    char more[1024] = "", chat[2048], task[2048];
+    for (size_t n = 1; n <= 33; n++) {
+        snprintf(more + strlen(more), sizeof more - strlen(more), ",\"x%zu\":1", n);
+        snprintf(chat, sizeof chat, "{" CHAT "%s}", more);
+        snprintf(task, sizeof task, "{" TASK "%s}", more);
+        assert_true((make(ENDPOINT_CHAT, chat, task) != NULL) == (n <= 32));
+    }
 }
 
 static void ollama_s_options_are_joined(void **state)
@@ -210,6 +224,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(members_are_the_chat_s_or_the_task_s),
+        cmocka_unit_test(few_members_of_no_known_sort_are_compared),
         cmocka_unit_test(ollama_s_options_are_joined),
         cmocka_unit_test(sampling_does_not_lay_out_a_prompt),
         cmocka_unit_test(the_next_request_is_compared),

@@ -133,8 +133,8 @@ static void versions_and_connections(void **state)
     assert_true(req.keep_alive);
     assert_int_equal(parse(closed, sizeof closed - 1), HTTP_ERROR_NONE);
     assert_false(req.keep_alive);
-    assert_true(http_is_hop_by_hop(req.headers, req.header_count, SPAN("te")));
-    assert_false(http_is_hop_by_hop(req.headers, req.header_count, SPAN("x-a")));
+    assert_true(http_is_hop_by_hop(&req.connection, SPAN("te")));
+    assert_false(http_is_hop_by_hop(&req.connection, SPAN("x-a")));
     assert_int_equal(parse(absolute, sizeof absolute - 1), HTTP_ERROR_NONE);
     assert_span(req.target, "/y?z");
     assert_span(req.host, "other:1"); /* not what Host says: RFC 9112, 3.2.2 */
@@ -157,6 +157,23 @@ static void all_connection_lines_count(void **state)
     assert_true(http_request_forwards(&req, SPAN("X-A")));
     assert_true(http_request_forwards(&req, SPAN("X-Ho")));
     assert_true(http_request_forwards(&req, SPAN("")));
+}
+
+/* Each field is compared with each name. */
+static void connection_lines_have_few_elements(void **state)
+{
+    char head[512], commas[HTTP_MAX_CONNECTION] = "";
+    (void)state;
+    memset(commas, ',', HTTP_MAX_CONNECTION - 3); /* behind three elements */
+    for (int more = 0; more <= 1; more++) {
+        snprintf(head, sizeof head,
+                 "GET /x HTTP/1.1\r\n" HOST
+                 "Connection: ,x-a\r\nX-A: 1\r\nConnection: te%s%sclose\r\n\r\n",
+                 commas, more == 0 ? "" : ",");
+        assert_int_equal(parse(head, strlen(head)),
+                         more == 0 ? HTTP_ERROR_NONE : HTTP_ERROR_HEADER_TOO_LARGE);
+        assert_true(more == 1 || (!req.keep_alive && !http_request_forwards(&req, SPAN("X-A"))));
+    }
 }
 
 static void limits_have_their_own_status(void **state)
@@ -223,6 +240,7 @@ int main(void)
         cmocka_unit_test(what_open_webui_sends_is_read),
         cmocka_unit_test(versions_and_connections),
         cmocka_unit_test(all_connection_lines_count),
+        cmocka_unit_test(connection_lines_have_few_elements),
         cmocka_unit_test(limits_have_their_own_status),
         cmocka_unit_test(a_request_line_has_one_limit_however_it_comes),
     };

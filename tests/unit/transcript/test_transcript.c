@@ -8,6 +8,7 @@
 
 #include "support/speed.h"
 
+#include "lull/path/json/json.h"
 #include "lull/path/transcript/transcript.h"
 
 #include <stdio.h>
@@ -373,6 +374,70 @@ static void what_does_not_fit_is_known_at_once(void **state)
     transcripts_destroy(all);
 }
 
+/* A chat that begins like the others; its template has that size. */
+static uint64_t keep_alike(struct transcripts *all, const char *reply, const char *more, int size)
+{
+    static char body[65536];
+    snprintf(body, sizeof body,
+             "{\"template\":\"%*s\",\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}%s]}", size,
+             "", more);
+    return keep(all, ANN, NO, body, reply);
+}
+
+static const char GOES_ON[] = ",{\"role\":\"assistant\",\"content\":\"" REPLY "\"},"
+                              "{\"role\":\"user\",\"content\":\"And?\"}";
+
+/* Conversations that begin alike are not read again for a chat that has another reply. */
+static void replies_tell_apart_what_begins_alike(void **state)
+{
+    (void)state;
+    enum { CONVERSATIONS = 100, SIZE = 50000 };
+    struct transcripts *all = transcripts_create();
+    uint64_t first = keep_alike(all, REPLY, "", SIZE);
+    for (int i = 1; i < CONVERSATIONS; i++) {
+        char reply[64];
+        snprintf(reply, sizeof reply, "Hello there, person %d.", i);
+        assert_int_not_equal(keep_alike(all, reply, "", SIZE), first);
+    }
+    uint64_t before = json_bytes_read();
+    assert_int_equal(keep_alike(all, "So.", GOES_ON, SIZE), first);
+    assert_in_range(json_bytes_read() - before, SIZE, 3 * SIZE); /* the chat and its conversation */
+    transcripts_destroy(all);
+}
+
+/* ... and of those that have that reply, too, the four that were used last are read. */
+static void few_of_what_begins_alike_are_read(void **state)
+{
+    (void)state;
+    for (int others = 3; others <= 4; others++) {
+        struct transcripts *all = transcripts_create();
+        uint64_t first = keep_alike(all, REPLY, "", 1);
+        for (int i = 0; i < others; i++) {
+            (void)keep_alike(all, REPLY, "", 2 + i); /* what stands around the messages differs */
+        }
+        uint64_t found = keep_alike(all, "So.", GOES_ON, 1);
+        assert_true((found == first) == (others == 3));
+        transcripts_destroy(all);
+    }
+}
+
+/* A body may have messages that its endpoint does not read. */
+static void messages_of_another_endpoint_are_no_sequel(void **state)
+{
+    (void)state;
+    static const char body[] =
+        "{\"prompt\":\"Hi\",\"x\":\"                    \",\"messages\":[1,2,3,4,5,6]}";
+    struct transcripts *all = transcripts_create();
+    struct dialect_request request;
+    (void)keep(all, ANN, NO, HI, REPLY);
+    assert_true(dialect_request_parse(SPAN(body), ENDPOINT_OLLAMA_GENERATE, &request));
+    const struct transcript_chat c = {.place = place(ANN), .request = &request, .body = SPAN(body)};
+    assert_null(transcript_keep(all, &c, START));
+    assert_int_equal(count(all), 1);
+    dialect_request_free(&request);
+    transcripts_destroy(all);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -386,6 +451,9 @@ int main(void)
         cmocka_unit_test(an_earlier_turn_is_found_as_it_was),
         cmocka_unit_test(a_person_is_shown_by_the_beginning_of_the_key),
         cmocka_unit_test(what_does_not_fit_is_known_at_once),
+        cmocka_unit_test(replies_tell_apart_what_begins_alike),
+        cmocka_unit_test(few_of_what_begins_alike_are_read),
+        cmocka_unit_test(messages_of_another_endpoint_are_no_sequel),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

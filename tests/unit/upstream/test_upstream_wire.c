@@ -357,6 +357,31 @@ static void heads_are_bounded(void **state)
     assert_int_equal(w->probe.result, UPSTREAM_BROKE);
 }
 
+/* Each field is compared with each name; a folded line goes on with the list. */
+static void connection_lines_have_few_elements(void **state)
+{
+    struct world *w = *state;
+    for (size_t more = 62; more <= 63; more++) {
+        char head[512], commas[64] = "";
+        memset(commas, ',', more); /* between three elements */
+        snprintf(head, sizeof head,
+                 "HTTP/1.1 200 OK\r\nX-Gone: 1\r\nConnection: a,X-Gone\r\n %sb\r\n"
+                 "X-Stays: 1\r\nContent-Length: 0\r\n\r\n",
+                 commas);
+        const struct answer one[] = {{.bytes = span_of(head)}};
+        scripted_script(&w->server, one, 1);
+        probe_again(w);
+        struct upstream_request req = simple_get(w);
+        world_call(w, &req);
+        assert_int_equal(w->probe.result, more == 62 ? UPSTREAM_DONE : UPSTREAM_BROKE);
+        if (more == 62) {
+            assert_int_equal(span_find(buf_span(&w->probe.headers), SPAN("X-Gone"), 0), SIZE_MAX);
+            assert_int_not_equal(span_find(buf_span(&w->probe.headers), SPAN("X-Stays"), 0),
+                                 SIZE_MAX);
+        }
+    }
+}
+
 static void environment_proxies_are_ignored(void **state)
 {
     struct world *w = *state;
@@ -582,6 +607,7 @@ int main(void)
         T(an_end_by_close_is_reported),
         T(each_piece_is_handed_on_when_it_comes),
         T(heads_are_bounded),
+        T(connection_lines_have_few_elements),
         T(environment_proxies_are_ignored),
         cmocka_unit_test(unix_sockets_work_and_are_kept),
         T(connections_are_reused_only_while_young),

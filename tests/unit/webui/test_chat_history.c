@@ -16,12 +16,19 @@ static struct chat_history read_chat(const char *body, const char *reply)
     return h;
 }
 
+static bool fits_prompt(const struct chat_history *h, const char *prompt, unsigned forms,
+                        struct chat_history_place *place)
+{
+    struct chat_history_prompt read;
+    return chat_history_find(span_of(prompt), forms, &read) && chat_history_fits(h, &read, place);
+}
+
 static bool fits(const struct chat_history *h, const char *history, unsigned forms)
 {
     static char prompt[65536];
     struct chat_history_place place;
     snprintf(prompt, sizeof prompt, "### Task:\nDo.\n<chat_history>\n%s\n</chat_history>", history);
-    return chat_history_fits(h, span_of(prompt), forms, &place);
+    return fits_prompt(h, prompt, forms, &place);
 }
 
 static const char LONG[] =
@@ -91,8 +98,36 @@ static void a_reply_may_be_awaited_and_a_message_new(void **state)
     assert_false(fits(&h, "ASSISTANT: Four\nUSER: And?", CHAT_HISTORY_NEW_MESSAGE));
     static const char prompt[] = "Ask.\n<chat_history>\nASSISTANT: Three\nUSER: a\nUSER: b\n"
                                  "</chat_history>\n";
-    assert_true(chat_history_fits(&h, span_of(prompt), CHAT_HISTORY_NEW_MESSAGE, &place));
+    assert_true(fits_prompt(&h, prompt, CHAT_HISTORY_NEW_MESSAGE, &place));
     assert_true(span_eq(place.message, SPAN("USER: a\nUSER: b")));
+    chat_history_free(&h);
+}
+
+/* So many lines, and no more, are tried: each may end a long conversation nearly. */
+static void a_new_message_is_behind_one_of_the_last_lines(void **state)
+{
+    (void)state;
+    struct chat_history h = read_chat(LONG, "Three");
+    char history[4096] = "ASSISTANT: Three";
+    for (size_t n = 1; n <= CHAT_HISTORY_MESSAGES + 1; n++) {
+        size_t len = strlen(history);
+        snprintf(history + len, sizeof history - len, "\nUSER: And?");
+        assert_int_equal(fits(&h, history, CHAT_HISTORY_NEW_MESSAGE), n <= CHAT_HISTORY_MESSAGES);
+    }
+    chat_history_free(&h);
+}
+
+static void few_blanks_stand_around_a_text(void **state)
+{
+    (void)state;
+    struct chat_history h = read_chat(LONG, "Three");
+    char history[4096];
+    snprintf(history, sizeof history, "USER: Third\nASSISTANT:%256sThree", "");
+    assert_true(fits(&h, history, CHAT_HISTORY_END));
+    snprintf(history, sizeof history, "USER: Third\nASSISTANT:%257sThree", "");
+    assert_false(fits(&h, history, CHAT_HISTORY_END));
+    snprintf(history, sizeof history, "%1000sUSER: Third\nASSISTANT: Three%1000s", "", "");
+    assert_true(fits(&h, history, CHAT_HISTORY_END));
     chat_history_free(&h);
 }
 
@@ -129,7 +164,7 @@ static void the_instruction_has_a_reference_in_place_of_the_history(void **state
                                  "</chat_history>\nBehind.";
     static const char want[] = "### Task:\nDo.\n<chat_history>\n(the conversation above)\n"
                                "</chat_history>\nBehind.";
-    assert_true(chat_history_fits(&h, span_of(prompt), CHAT_HISTORY_END, &place));
+    assert_true(fits_prompt(&h, prompt, CHAT_HISTORY_END, &place));
     assert_int_equal(chat_history_instruction(&place, &out), ERR_OK);
     assert_true(span_ends(buf_span(&out), span_of(want)));
     assert_true(span_starts(buf_span(&out), SPAN("This is a separate task")));
@@ -201,6 +236,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_history_is_compared_from_its_end),
         cmocka_unit_test(a_reply_may_be_awaited_and_a_message_new),
+        cmocka_unit_test(a_new_message_is_behind_one_of_the_last_lines),
+        cmocka_unit_test(few_blanks_stand_around_a_text),
         cmocka_unit_test(long_messages_may_be_cut),
         cmocka_unit_test(the_instruction_has_a_reference_in_place_of_the_history),
         cmocka_unit_test(a_reply_is_repeated_as_open_web_ui_does),

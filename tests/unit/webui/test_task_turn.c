@@ -108,7 +108,9 @@ static bool found(struct span reply, struct span in)
     struct buf history = {.max = 64 * 1024};
     assert_int_equal(buf_append_span(&history, SPAN("USER: q\nASSISTANT: ")), ERR_OK);
     assert_int_equal(reply.len == 0 ? ERR_OK : buf_append_span(&history, reply), ERR_OK);
-    bool is = chat_history_goes_on(buf_span(&history), &chat);
+    struct chat_history_chat next = {.request = &chat};
+    bool is = chat_history_goes_on(buf_span(&history), &next);
+    chat_history_chat_free(&next);
     buf_free(&history);
     dialect_request_free(&chat);
     buf_free(&body);
@@ -154,12 +156,16 @@ static void a_chat_goes_on_from_its_last_reply(void **state)
                                       ENDPOINT_CHAT, &chat));
     assert_true(dialect_request_parse(
         SPAN("{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]}"), ENDPOINT_CHAT, &first));
+    struct chat_history_chat next = {.request = &chat}, other = {.request = &first};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        if (chat_history_goes_on(span_of(rows[i].history), &chat) != rows[i].goes_on) {
+        if (chat_history_goes_on(span_of(rows[i].history), &next) != rows[i].goes_on) {
             fail_msg("%s", rows[i].history);
         }
-        assert_false(chat_history_goes_on(span_of(rows[i].history), &first));
+        assert_false(chat_history_goes_on(span_of(rows[i].history), &other));
+        next.request = other.request = NULL; /* each was read once, however many wait */
     }
+    chat_history_chat_free(&next);
+    chat_history_chat_free(&other);
     dialect_request_free(&chat);
     dialect_request_free(&first);
 }

@@ -25,6 +25,11 @@ MUST_CHECK enum err dialect_behind_request(const struct dialect_behind *in, stru
 MUST_CHECK enum err dialect_earlier_request(struct span chat, size_t reply, struct buf *out,
                                             struct buf *text);
 
+/* The messages of a request by their number; *count of them. NULL: no memory. free() it. */
+const struct json_node **dialect_messages(const struct dialect_request *request, size_t *count);
+/* Whether a message repeats a reply: an assistant's, and its content that text. */
+bool dialect_repeats(const struct json_node *message, struct span reply);
+
 /* How a request goes on from the conversation that ended with `reply`. */
 enum dialect_sequel {
     DIALECT_SEQUEL_CONTINUES, /* it begins with all of it, as dialect_behind_request() takes it */

@@ -32,6 +32,7 @@
 #include "lull/path/typist/through.h"
 #include "lull/path/typist/typist.h"
 #include "lull/path/upstream/upstream.h"
+#include "lull/path/webui/chat_history.h"
 
 struct flight_table;
 struct flight;
@@ -256,10 +257,10 @@ usec_t flight_expected(struct flight_table *t, const struct flight_spec *spec);
 /* A call of such a request has taken that long. */
 void flight_took(struct flight_table *t, const struct flight_spec *spec, usec_t took);
 /* Whether a follow-up to that turn is obsolete once this chat comes. task_chat: the follow-up's own
- * conversation, zero where it is not known; chat: NULL where its body is not held. */
+ * conversation, zero where it is not known; chat->request: NULL where its body is not held. */
 bool flight_turn_is_over(const struct flight_turn *turn, struct hash_key task_chat,
                          const struct schedule_conversation *conversation,
-                         const struct dialect_request *chat);
+                         struct chat_history_chat *chat);
 
 /* Mechanisms that a benchmark measures by switching each off. */
 enum flight_part {

@@ -57,6 +57,7 @@ struct transcript {
         mono_t begun;
     } rival;
     mono_t used;
+    size_t messages; /* of the body */
     size_t size;
     int refs;
     bool digested;

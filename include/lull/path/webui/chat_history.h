@@ -24,6 +24,7 @@ struct chat_history {
     struct buf texts;
     struct chat_history_line *lines;
     size_t count;
+    size_t first; /* the line of the person's first message; SIZE_MAX: there is none */
 };
 /* Reads the messages of a chat's request, and the reply to it. ERR_INVALID: a message has a
  * role that task prompts do not have. The caller frees out in every case. */
@@ -40,6 +41,25 @@ enum chat_history_form {
     CHAT_HISTORY_NEW_MESSAGE = 2,  /* one more USER message behind it */
 };
 
+/* A prompt with a history, read once for all conversations that it is compared with. Spans point into
+ * it. */
+enum { CHAT_HISTORY_MESSAGES = 8 };
+struct chat_history_prompt {
+    struct span before; /* up to and with the line <chat_history> */
+    struct span history;
+    struct span after; /* from </chat_history> on */
+    unsigned forms;    /* CHAT_HISTORY_ bits: what is allowed beside the end of the conversation */
+    struct span lines; /* private, like the rest: the history without blanks around it */
+    struct span first; /* the text behind its first "USER:"; ptr NULL: another line is the first */
+    size_t message_count;
+    struct {
+        struct span lines; /* before a message that may be new */
+        size_t at;         /* the message, in the history */
+    } messages[CHAT_HISTORY_MESSAGES];
+};
+/* false: the prompt has no history. */
+bool chat_history_find(struct span prompt, unsigned forms, struct chat_history_prompt *out);
+
 /* A prompt in parts; spans point into it. */
 struct chat_history_place {
     struct span before;  /* up to and with the line <chat_history> */
@@ -47,15 +67,23 @@ struct chat_history_place {
     struct span after;   /* from </chat_history> on */
 };
 /* Whether the history in the prompt is, message by message, the end of the conversation, in one of
- * the selections above; forms: the CHAT_HISTORY_ bits that are allowed besides. */
-bool chat_history_fits(const struct chat_history *h, struct span prompt, unsigned forms,
+ * the selections above. A message may be new before which one of the last CHAT_HISTORY_MESSAGES lines
+ * "USER:" ends the conversation. Takes no longer than the conversation is long. */
+bool chat_history_fits(const struct chat_history *h, const struct chat_history_prompt *prompt,
                        struct chat_history_place *out);
 /* Whether the prompt has a history at all. */
 bool chat_history_has(struct span prompt);
 
+/* A chat that may go on from the histories of many prompts: it is read for the first of them. */
+struct chat_history_chat {
+    const struct dialect_request *request;
+    bool read, readable;         /* private, like the rest */
+    struct chat_history history; /* up to the chat's last reply */
+};
+void chat_history_chat_free(struct chat_history_chat *chat);
 /* Whether a chat goes on from that history of a prompt (of task_turn): the conversation up to the chat's
  * last reply ends so. Both are compared by task_plain(). */
-bool chat_history_goes_on(struct span history, const struct dialect_request *chat);
+bool chat_history_goes_on(struct span history, struct chat_history_chat *chat);
 
 /* Appends the last message of the task that is asked behind the conversation: the prompt with a
  * reference in place of its history. */
