@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 
+import memory
 import mix  # noqa: F401  (puts integration/ on sys.path)
 from load import Connection, Load
 from lull import LULLCTL, LULLD, SANITIZED, SANITIZER_SIGNS, Lull, clean_environment, eventually
@@ -230,7 +231,7 @@ class Soak:
             self.problems.append(f"requests with the marks of two: {self.counted['mixed_up'][:3]}")
 
     def check_memory(self):
-        """Descriptors and threads are back; memory is back, and flat in a run of ten minutes or more."""
+        """Descriptors and threads are back; memory is back, and flat in a run of memory.SHORTEST minutes or more."""
         for what in ("fds", "threads"):
             if self.after[what] > self.before[what]:
                 self.problems.append(f"{what}: {self.before[what]} before the load, {self.after[what]} after it")
@@ -238,10 +239,8 @@ class Soak:
             return
         if self.after["rss"] > self.before["rss"] + 16 * MB:
             self.problems.append(f"RssAnon: {self.before['rss']} before the load, {self.after['rss']} after it")
-        if self.options.seconds >= 600:
-            least = [min(s["rss"] for s in part) for part in self.parts()]  # lull leaves 8 MB of holes in the heap alone
-            if least[3] > least[1] * 1.05 + MB or max(s["rss"] for s in self.parts()[3]) > least[1] + 10 * MB:
-                self.problems.append(f"RssAnon grows: least of the quarters {least}")
+        if grown := memory.grows(self.samples):
+            self.problems.append(grown)
 
     def quarters(self, what):
         """The medians of the four quarters of the run."""
@@ -285,6 +284,8 @@ class Soak:
             if values:
                 self.say(f"{name}: p50 {1000 * rank(values, 50):.2f} ms, p90 {1000 * rank(values, 90):.2f}, "
                          f"p99 {1000 * rank(values, 99):.2f}, max {1000 * max(values):.2f} ({len(values)} pairs)")
+        if (slope := memory.leak(self.samples)) is not None:
+            self.say(f"rss: {slope:+.2f} MB an hour behind the first {memory.FILLED} minutes")
         turns = ", ".join(f"{turn:.1f}" for turn in self.turns)
         self.say(f"the loop's longest turn: {self.stats['process']['loop_longest_turn_ms']:.1f} ms, the most CPU of a turn: "
                  f"{self.stats['process']['loop_longest_turn_cpu_ms']:.1f} ms; of the last five minutes, at "
