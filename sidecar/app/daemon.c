@@ -77,7 +77,7 @@ int daemon_run(struct config_sources *sources)
     app_harden();
     log_open_again();
     sources->most_connections = app_most_connections();
-    d.config = lifecycle_read(&d, &errors);
+    d.config = lifecycle_read(&d, NULL, &errors);
     if (d.config == NULL) {
         fprintf(stderr, "%.*s", (int)errors.len, errors.data);
         buf_free(&errors);

@@ -81,11 +81,12 @@ static void report_warnings(struct daemon *d, struct buf *warnings)
     buf_move(&d->warned, warnings);
 }
 
-struct config *lifecycle_read(struct daemon *d, struct buf *errors)
+struct config *lifecycle_read(struct daemon *d, const struct config *same_file, struct buf *errors)
 {
     struct buf warnings = {.max = 1024 * 1024};
     struct config_sources sources = *d->sources;
     sources.live = d->live;
+    sources.same_file = same_file;
     struct config *config = config_read(&sources, errors, &warnings);
     if (config == NULL) {
         buf_free(&warnings);
@@ -181,7 +182,7 @@ static bool reload_config(void *ctx, struct buf *text)
     struct daemon *d = ctx;
     struct strings live = d->live;
     d->live = (struct strings){0};
-    struct config *fresh = lifecycle_read(d, text);
+    struct config *fresh = lifecycle_read(d, NULL, text);
     bool done =
         fresh != NULL ? apply_config(d, "reloaded", fresh, text) : report_refused("reloaded", text);
     if (done) {
@@ -251,13 +252,14 @@ static bool needs_restart(struct daemon *d, const struct config *fresh, const st
     return waits;
 }
 
-/* Sets values over the control socket: all lines or none. */
+/* Sets values over the control socket: all lines or none, and nothing else: an edited file waits for a
+ * reload. */
 static bool set_live(void *ctx, const struct strings *lines, struct buf *text)
 {
     struct daemon *d = ctx;
     struct strings old = d->live;
     d->live = live_with(&old, lines);
-    struct config *fresh = lifecycle_read(d, text);
+    struct config *fresh = lifecycle_read(d, d->config, text);
     bool done = false;
     if (fresh == NULL) {
         (void)report_refused("set", text);

@@ -105,7 +105,8 @@ bool read_whole_file(struct assignments *r, enum source source, const char *plac
 
 /* ---- ini.c, environment.c: the sources ---- */
 
-void read_file(struct assignments *r, const char *path, bool optional);
+/* text becomes what was read of it. */
+void read_file(struct assignments *r, const char *path, bool optional, struct buf *text);
 void read_ini(struct assignments *r, const char *path, struct span text);
 void read_environment(struct assignments *r, char **environment);
 void read_arguments(struct assignments *r, const struct config_sources *s);
@@ -125,6 +126,7 @@ struct config {
     struct settings *settings;
     struct value *values;
     size_t count, capacity;
+    struct buf file; /* its text, as it was read */
 };
 
 /* Reads the assignment, or def where a is NULL, into the field of base that the option names, and

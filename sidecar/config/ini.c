@@ -249,14 +249,13 @@ void read_ini(struct assignments *r, const char *path, struct span text)
     free(p.name);
 }
 
-void read_file(struct assignments *r, const char *path, bool optional)
+void read_file(struct assignments *r, const char *path, bool optional, struct buf *text)
 {
-    struct buf text = {.max = FILE_MAX};
+    buf_init(text, FILE_MAX);
     if (optional && access(path, F_OK) != 0) {
         return;
     }
-    if (read_whole_file(r, SOURCE_FILE, path, NULL, path, &text)) {
-        read_ini(r, path, buf_span(&text));
+    if (read_whole_file(r, SOURCE_FILE, path, NULL, path, text)) {
+        read_ini(r, path, buf_span(text));
     }
-    buf_free(&text);
 }

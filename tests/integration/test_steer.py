@@ -44,6 +44,26 @@ class Set(LullTest):
             self.assertEqual(lull.control("POST", "/config", b"task.title.model=" + value).status, status, value)
         self.assertEqual(self.value(lull, "task.title.model")["value"], "a\tb")
 
+    def test_an_edited_file_waits_for_a_reload(self):
+        """A set neither applies what was written into it meanwhile, nor fails where that is wrong."""
+        lull = self.lull(self.upstream())
+        with open(lull.config_path, encoding="utf-8") as f:
+            before = f.read()
+        for edit in ("[task emoji]\nttl = 5d\n", "[task emoji]\nttl = soon\n"):
+            with open(lull.config_path, "w", encoding="utf-8") as f:
+                f.write(before + edit)
+            for value in ("1d", "2d"):
+                self.assertEqual(lull.ctl("set", f"task.title.ttl={value}").returncode, 0)
+                self.assertEqual(self.value(lull, "task.title.ttl")["value"], value)
+            self.assertEqual(self.value(lull, "task.emoji.ttl")["value"], "7d")
+        os.remove(lull.config_path)
+        self.assertEqual(lull.ctl("set", "task.title.ttl=3d").returncode, 0)
+        self.assertTrue(self.value(lull, "upstream.default.url")["origin"].startswith(lull.config_path + ":"))
+        with open(lull.config_path, "w", encoding="utf-8") as f:
+            f.write(before + "[task emoji]\nttl = 5d\n")
+        self.assertEqual(lull.reload().status, 200)
+        self.assertEqual((self.value(lull, "task.emoji.ttl")["value"], self.value(lull, "task.title.ttl")["value"]), ("5d", "7d"))
+
     def test_a_set_has_at_most_1000_lines(self):
         lull = self.lull(self.upstream())
         for count, status in ((1, 200), (1000, 200), (1001, 400), (0, 400)):

@@ -1633,3 +1633,5 @@ mutant(R, "both servers are waited for", "sidecar/control/control.c", "    if (-
 mutant(R, "no write of the log waits", "sidecar/base/os.c", "O_WRONLY | O_NONBLOCK | O_NOCTTY", "O_WRONLY | O_NOCTTY", ("unit.base.test_log",))
 mutant(R, "what found no room among the events is said", "sidecar/control/event_stream.c", "    if (!t->blocked) {\n        say_lost(t); /*",
        "    if (t->blocked) {\n        say_lost(t); /*", ("scenario.test_events",))
+mutant(R, "a set leaves an edited file to the next reload", "sidecar/app/lifecycle.c", "lifecycle_read(d, d->config, text)",
+       "lifecycle_read(d, NULL, text)", ("integration.steer",))

@@ -13,6 +13,7 @@
 struct config_sources {
     const char *file;               /* NULL: none */
     bool file_optional;             /* a missing file is no error (the default path) */
+    const struct config *same_file; /* not NULL: the file as it was when this was read from it */
     char **environment;             /* as environ; NULL: none */
     struct strings listen;          /* --listen, replaces the file's list when not empty */
     const char *upstream;           /* --upstream URL; NULL: none. It is [upstream default] url */
