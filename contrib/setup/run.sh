@@ -16,10 +16,25 @@ http://* | https://* | unix:*)
     url=$1
     shift
     ;;
+-* | '') ;;
+*)
+    echo "run.sh: '$1' is no URL; write it as http://127.0.0.1:11434" >&2
+    exit 2
+    ;;
 esac
 
+# where run.sh ran as another user before, as with sudo
+foreign=$([ ! -e "$root/build" ] || find "$root/build" ! -writable -print -quit)
+if [ -n "$foreign" ]; then
+    echo "run.sh: $foreign belongs to $(stat -c %U "$foreign"); remove the folder: sudo rm -r $(printf %q "$root/build")" >&2
+    exit 1
+fi
 need "${BUILD_PACKAGES[@]}"
-cmake -S "$root" -B "$root/build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DLULL_TESTS=OFF >/dev/null
+# a folder that was moved with its checkout is configured from the beginning
+fresh=()
+cache=$root/build/CMakeCache.txt
+[ ! -e "$cache" ] || grep -qxF "CMAKE_HOME_DIRECTORY:INTERNAL=$(realpath "$root")" "$cache" || fresh=(--fresh)
+cmake "${fresh[@]}" -S "$root" -B "$root/build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DLULL_TESTS=OFF >/dev/null
 ninja -C "$root/build" lulld lullctl
 
 # as lulld has it for a user; it makes the folder itself, closed to others

@@ -95,9 +95,28 @@ void listener_end(struct listener *l)
     listener_close(l);
 }
 
+/* What to do about it; "" where the system's words must do. */
+static const char *remedy(bool is_unix, int errnum)
+{
+    switch (errnum) {
+    case EADDRINUSE:
+        return "; another program has it: stop that one, or choose another address";
+    case EADDRNOTAVAIL:
+        return "; no interface of this machine has this address";
+    case EACCES:
+        return is_unix ? "; this user may not write to its folder"
+                       : "; a port below 1024 takes root or CAP_NET_BIND_SERVICE";
+    case ENOENT:
+        return is_unix ? "; make its folder, or choose another path" : "";
+    default:
+        return "";
+    }
+}
+
 static enum err refuse_address(char *why, size_t size, const char *address, int errnum)
 {
-    snprintf(why, size, "cannot listen on %s: %s", address, strerror(errnum));
+    snprintf(why, size, "cannot listen on %s: %s%s", address, strerror(errnum),
+             remedy(strncmp(address, "unix:", 5) == 0, errnum));
     return err_from_errno(errnum);
 }
 
@@ -123,12 +142,18 @@ static enum err make_room(const struct sockaddr_un *a, const char *address, char
         return ERR_OK;
     }
     if (!S_ISSOCK(st.st_mode)) {
-        snprintf(why, why_size, "cannot listen on %s: a file that is no socket is there", address);
+        snprintf(why, why_size,
+                 "cannot listen on %s: a file that is no socket is there; remove it, or choose "
+                 "another path",
+                 address);
         return ERR_INVALID;
     }
     int errnum = whose_socket(a);
     if (errnum == EADDRINUSE) {
-        snprintf(why, why_size, "cannot listen on %s: another process answers there", address);
+        snprintf(why, why_size,
+                 "cannot listen on %s: another process answers there; stop that one, or choose "
+                 "another path",
+                 address);
         return ERR_BUSY;
     }
     if (errnum != 0) {

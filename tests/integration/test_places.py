@@ -68,7 +68,7 @@ class Setup(LullTest):
             shutil.copy(program, os.path.join(folder, "build"))
         tools = os.path.join(folder, "tools")
         os.mkdir(tools)
-        for name, text in ("cmake", ""), ("ninja", ""), ("dpkg-query", "echo installed"):
+        for name, text in ("cmake", 'echo "$*" >"$0.arguments"'), ("ninja", ""), ("dpkg-query", "echo installed"):
             with open(os.path.join(tools, name), "w", encoding="ascii") as f:
                 f.write(f"#!/bin/sh\n{text}\n")
             os.chmod(os.path.join(tools, name), 0o755)
@@ -113,6 +113,38 @@ class Setup(LullTest):
         self.assertEqual(done.returncode, 2)
         self.assertNotIn("unbound", done.stderr)
         self.assertIn("no address", done.stderr)
+
+
+    def run_sh(self, folder, environment, *arguments, **more):
+        return subprocess.run([os.path.join(folder, "contrib", "setup", "run.sh"), *arguments], capture_output=True,
+                              text=True, timeout=DEADLINE, env=environment, check=False, **more)
+
+    def test_a_word_that_is_no_url_is_said_before_the_build(self):
+        with tempfile.TemporaryDirectory() as folder:
+            done = self.run_sh(folder, self.tree(folder), "127.0.0.1:11434")
+            self.assertEqual((done.returncode, done.stdout), (2, ""))
+            self.assertIn("write it as http://127.0.0.1:11434", done.stderr)
+            self.assertFalse(os.path.exists(os.path.join(folder, "tools", "cmake.arguments")))
+
+    def test_a_build_folder_of_another_user_is_named(self):
+        if os.geteuid() != 0:
+            self.skipTest("needs root, to run as another user")
+        with tempfile.TemporaryDirectory() as folder:
+            environment = self.tree(folder)
+            os.chmod(folder, 0o755)
+            done = self.run_sh(folder, environment, user=65534, group=65534, extra_groups=[])
+            self.assertEqual(done.returncode, 1)
+            self.assertIn(f"run.sh: {folder}/build belongs to root; remove the folder: sudo rm -r {folder}/build", done.stderr)
+
+    def test_a_checkout_that_was_moved_is_configured_from_the_beginning(self):
+        with tempfile.TemporaryDirectory() as folder:
+            environment = self.tree(folder)
+            for home, fresh in (folder, False), ("/elsewhere", True):
+                with open(os.path.join(folder, "build", "CMakeCache.txt"), "w", encoding="utf-8") as f:
+                    f.write(f"CMAKE_HOME_DIRECTORY:INTERNAL={os.path.realpath(home)}\n")
+                self.run_sh(folder, environment, "--listen", "nonsense")
+                with open(os.path.join(folder, "tools", "cmake.arguments"), encoding="utf-8") as f:
+                    self.assertEqual("--fresh" in f.read(), fresh)
 
 
 class Health(LullTest):

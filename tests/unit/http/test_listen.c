@@ -91,7 +91,8 @@ static void addresses_that_are_none_are_refused(void **state)
     }
     assert_refused(w->server, "127.0.0.1:port", ERR_INVALID, "cannot listen on ");
     assert_refused(w->server, "127.0.0.256:1", ERR_INVALID, "cannot listen on ");
-    assert_refused(w->server, "192.0.2.1:1", ERR_IO, "Cannot assign requested address");
+    assert_refused(w->server, "192.0.2.1:1", ERR_IO,
+                   "; no interface of this machine has this address");
     assert_null(http_server_address(w->server, 0));
 }
 
@@ -102,7 +103,8 @@ static void a_free_port_is_named_and_taken_once(void **state)
     const char *address = http_server_address(w->server, 0);
     assert_int_equal(strncmp(address, "127.0.0.1:", 10), 0);
     assert_int_not_equal(strcmp(address, "127.0.0.1:0"), 0);
-    assert_refused(w->server, address, ERR_BUSY, "Address already in use");
+    assert_refused(w->server, address, ERR_BUSY,
+                   "Address already in use; another program has it: stop that one");
     assert_null(http_server_address(w->server, 1));
     http_server_unlisten(w->server, "127.0.0.1:1");
     assert_non_null(http_server_address(w->server, 0));
@@ -137,7 +139,7 @@ static void a_unix_socket_has_its_mode_and_goes_with_the_server(void **state)
     assert_int_equal(st.st_mode & 0777, 0640);
     assert_string_equal(http_server_address(w->server, 0), address);
     struct http_server *other = new_server(w->loop);
-    assert_refused(other, address, ERR_BUSY, "another process answers there");
+    assert_refused(other, address, ERR_BUSY, "another process answers there; stop that one");
     http_server_destroy(other);
     assert_int_equal(access(address + 5, F_OK), 0);
     http_server_unlisten(w->server, address);
