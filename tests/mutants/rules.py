@@ -1153,6 +1153,13 @@ TRANSCRIPT = "sidecar/path/transcript/transcript.c"
 CHAT_HISTORY = "sidecar/path/webui/chat_history.c"
 SEQUEL = "sidecar/path/dialect/behind.c"
 R = "behind the chat"
+mutant(R, "few messages are the end of many conversations", CHAT_HISTORY, "e->certain = is_beginning(h, i, first) || count", "e->certain = h != NULL || count", HISTORY)
+mutant(R, "a whole conversation is no other's end", CHAT_HISTORY, "e->certain = is_beginning(h, i, first) || count", "e->certain = count", HISTORY)
+mutant(R, "a message behind it counts", CHAT_HISTORY, "count - i + e->more >=", "count - i >=", HISTORY)
+mutant(R, "the first message and the last four are enough", CHAT_HISTORY, "size_t enough = first ? WITH_FIRST : LAST_LINES;", "size_t enough = LAST_LINES;", HISTORY)
+mutant(R, "what is not certain has to be named", TRANSCRIPT, "if (found == NULL || !certain) {", "if (found == NULL) {", HELD)
+mutant(R, "a chat id names it", TRANSCRIPT, "certain || here.certain || hash_key_is_set(chat);", "certain || here.certain;", HELD)
+mutant(R, "a chat goes on from what is certain", CHAT_HISTORY, "&prompt, &e) && e.certain;", "&prompt, &e);", ("unit.webui.test_task_turn",))
 mutant(R, "the conversation is part of the key", "sidecar/path/fingerprint/fingerprint.c",
        "        f->head = buf_span(&f->storage);\n        f->body = SPAN_NONE;\n        f->own = 0;\n        f->hash = hash_key_of(secret, f->head);",
        "        f->storage.len -= HASH_SHA256_BYTES;\n        (void)secret;", BEHIND)
@@ -1189,8 +1196,8 @@ mutant(R, "without a gain it is off", PREFIX, "    if (g->off || g->without >= W
        "    if (g->off || g->without > 100 || g->unknown >= UNKNOWN_MOST) {", BEHIND)
 mutant(R, "for a day", PREFIX, "    return age >= DAY || age < 0;", "    return age >= 30 * DAY || age < 0;", BEHIND)
 mutant(R, "wrong forms switch it off", PREFIX, "(k->behind.wrong & 3U) == 3U;", "(k->behind.wrong & 7U) == 8U;", BEHIND)
-mutant(R, "the history ends the conversation", CHAT_HISTORY, "        if (is_blank(rest) || is_first_user(h, p, rest, i)) {",
-       "        if (rest.len > 0 || is_first_user(h, p, rest, i)) {", HISTORY)
+mutant(R, "the history ends the conversation", CHAT_HISTORY, "        if (first || is_blank(rest)) {",
+       "        if (first || rest.len > 0) {", HISTORY)
 mutant(R, "few lines may be a new message", CHAT_HISTORY, "while (p->message_count < CHAT_HISTORY_MESSAGES) {",
        "while (p->message_count < CHAT_HISTORY_MESSAGES - 1) {", HISTORY)
 mutant(R, "few conversations that begin alike are read", TRANSCRIPT, "at != row && compared < COMPARED_MOST;", "at != row && compared < 1000;",

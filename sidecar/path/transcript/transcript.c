@@ -360,7 +360,7 @@ enum transcript_found transcript_find(struct transcripts *all, const struct tran
     struct item *found = NULL;
     struct chat_history_prompt history;
     struct chat_history_place here;
-    bool any = false;
+    bool any = false, certain = false;
     make_room(all, now);
     bool readable = chat_history_find(prompt, forms, &history);
     list_each(node, &all->items)
@@ -377,10 +377,11 @@ enum transcript_found transcript_find(struct transcripts *all, const struct tran
             return TRANSCRIPT_AMBIGUOUS;
         }
         found = item;
+        certain = certain || here.certain || hash_key_is_set(chat);
         *where = here;
     }
-    if (found == NULL) {
-        return any ? TRANSCRIPT_DIFFERS : TRANSCRIPT_NONE;
+    if (found == NULL || !certain) {
+        return found != NULL ? TRANSCRIPT_AMBIGUOUS : any ? TRANSCRIPT_DIFFERS : TRANSCRIPT_NONE;
     }
     use(all, found, now);
     *out = found->t;
@@ -398,7 +399,7 @@ static size_t earlier_lines(const struct transcript *t, const struct chat_histor
     while (cut.count > 1) {
         cut.count--;
         if (strcmp(cut.lines[cut.count - 1].role, "ASSISTANT") == 0 &&
-            chat_history_fits(&cut, prompt, where)) {
+            chat_history_fits(&cut, prompt, where) && where->certain) {
             return cut.count;
         }
     }

@@ -23,6 +23,8 @@ enum {
     TEXTS_MAX = 8 * 1024 * 1024,
     BLANKS_MOST = 256, /* around a text */
 };
+/* Messages of a long conversation in a prompt; beside its first one. */
+enum { LAST_LINES = 6, WITH_FIRST = 4 };
 
 /* The model sees the reference where the history stood. The note says that what a chat's system
  * prompt asks for ("answer as a pirate") is not asked for here; it is short, since it is read with
@@ -206,19 +208,42 @@ static bool is_first_user(const struct chat_history *h, const struct chat_histor
                                    take_cut(&left, text) && left.len == 0);
 }
 
-/* Whether lines of the prompt are the end of the conversation's first `count` lines. */
-static bool is_end(const struct chat_history *h, size_t count, const struct chat_history_prompt *p,
-                   struct span lines)
+/* Whether no message of a person or a model stands before line i, but the first of a person where that
+ * one is known to. */
+static bool is_beginning(const struct chat_history *h, size_t i, bool first)
 {
-    struct span rest = lines;
-    if (is_blank(lines)) {
+    while (i > 0 && strcmp(h->lines[i - 1].role, "ASSISTANT") != 0 &&
+           (first || strcmp(h->lines[i - 1].role, "USER") != 0)) {
+        first = first && strcmp(h->lines[i - 1].role, "USER") != 0;
+        i--;
+    }
+    return i == 0;
+}
+
+/* Lines of a prompt, and what is found of them. */
+struct ending {
+    struct span lines;
+    size_t more; /* lines that stand behind them in the prompt */
+    bool
+        certain; /* they are all of the conversation, or as many as Open WebUI takes of a longer one */
+};
+
+/* Whether the lines are the end of the conversation's first `count` lines. */
+static bool is_end(const struct chat_history *h, size_t count, const struct chat_history_prompt *p,
+                   struct ending *e)
+{
+    struct span rest = e->lines;
+    if (is_blank(e->lines)) {
         return false;
     }
     for (size_t i = count; i-- > 0;) {
         if (!take_line(&rest, h->lines[i].role, text_of(h, i))) {
             return false;
         }
-        if (is_blank(rest) || is_first_user(h, p, rest, i)) {
+        bool first = !is_blank(rest) && is_first_user(h, p, rest, i);
+        if (first || is_blank(rest)) {
+            size_t enough = first ? WITH_FIRST : LAST_LINES;
+            e->certain = is_beginning(h, i, first) || count - i + e->more >= enough;
             return true;
         }
     }
@@ -226,19 +251,25 @@ static bool is_end(const struct chat_history *h, size_t count, const struct chat
 }
 
 /* Whether an empty ASSISTANT line ends the history. */
-static bool awaits_reply(const struct chat_history *h, const struct chat_history_prompt *p)
+static bool awaits_reply(const struct chat_history *h, const struct chat_history_prompt *p,
+                         struct ending *e)
 {
     struct span rest = p->lines;
     bool replied = h->count > 0 && strcmp(h->lines[h->count - 1].role, "ASSISTANT") == 0;
-    return replied && take_line(&rest, "ASSISTANT", SPAN("")) && is_end(h, h->count - 1, p, rest);
+    if (!replied || !take_line(&rest, "ASSISTANT", SPAN(""))) {
+        return false;
+    }
+    *e = (struct ending){.lines = rest, .more = 1};
+    return is_end(h, h->count - 1, p, e);
 }
 
 /* Whether one USER message stands behind the end of the conversation. */
 static bool has_message(const struct chat_history *h, const struct chat_history_prompt *p,
-                        struct span *message)
+                        struct ending *e, struct span *message)
 {
     for (size_t i = p->message_count; i-- > 0;) { /* the longest message first */
-        if (is_end(h, h->count, p, p->messages[i].lines)) {
+        *e = (struct ending){.lines = p->messages[i].lines, .more = 1};
+        if (is_end(h, h->count, p, e)) {
             size_t at = p->messages[i].at;
             *message = span_trim(span_make(p->history.ptr + at, p->history.len - at));
             return true;
@@ -302,10 +333,12 @@ bool chat_history_fits(const struct chat_history *h, const struct chat_history_p
                        struct chat_history_place *out)
 {
     struct span message = SPAN_NONE;
-    bool fits = is_end(h, h->count, p, p->lines) ||
-                ((p->forms & CHAT_HISTORY_AWAITS_REPLY) != 0 && awaits_reply(h, p)) ||
-                ((p->forms & CHAT_HISTORY_NEW_MESSAGE) != 0 && has_message(h, p, &message));
-    *out = (struct chat_history_place){.before = p->before, .message = message, .after = p->after};
+    struct ending e = {.lines = p->lines};
+    bool fits = is_end(h, h->count, p, &e) ||
+                ((p->forms & CHAT_HISTORY_AWAITS_REPLY) != 0 && awaits_reply(h, p, &e)) ||
+                ((p->forms & CHAT_HISTORY_NEW_MESSAGE) != 0 && has_message(h, p, &e, &message));
+    *out = (struct chat_history_place){
+        .before = p->before, .message = message, .after = p->after, .certain = e.certain};
     return fits;
 }
 
@@ -339,7 +372,8 @@ bool chat_history_goes_on(struct span history, struct chat_history_chat *chat)
     bool goes_on = chat->readable && task_plain(history, &plain) == ERR_OK;
     if (goes_on) {
         read_lines(&prompt, buf_span(&plain));
-        goes_on = is_end(&chat->history, chat->history.count, &prompt, prompt.lines);
+        struct ending e = {.lines = prompt.lines};
+        goes_on = is_end(&chat->history, chat->history.count, &prompt, &e) && e.certain;
     }
     buf_free(&plain);
     return goes_on;

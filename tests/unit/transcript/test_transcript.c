@@ -109,6 +109,23 @@ static void every_part_of_the_place_counts(void **state)
     transcripts_destroy(all);
 }
 
+/* Two people with one key and no chat id greet each other's model: the end of a long conversation is all
+ * of a short one, which is held no more. */
+static void the_end_of_another_conversation_is_not_enough(void **state)
+{
+    (void)state;
+    struct transcripts *all = transcripts_create();
+    keep(all, ANN, NO, HI_2, "Yes.");
+    assert_int_equal(find(all, ANN, NO, "USER: And?\nASSISTANT: Yes."), TRANSCRIPT_AMBIGUOUS);
+    assert_int_equal(
+        find(all, ANN, NO, "USER: Hi\nASSISTANT: " REPLY "\nUSER: And?\nASSISTANT: Yes."),
+        TRANSCRIPT_FOUND);
+    keep(all, BOB, CHAT_1, HI_2, "Yes.");
+    assert_int_equal(find(all, BOB, CHAT_1, "USER: And?\nASSISTANT: Yes."), TRANSCRIPT_FOUND);
+    assert_int_equal(find(all, BOB, NO, "USER: And?\nASSISTANT: Yes."), TRANSCRIPT_AMBIGUOUS);
+    transcripts_destroy(all);
+}
+
 static void a_conversation_goes_on(void **state)
 {
     (void)state;
@@ -442,6 +459,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_part_of_the_place_counts),
+        cmocka_unit_test(the_end_of_another_conversation_is_not_enough),
         cmocka_unit_test(a_conversation_goes_on),
         cmocka_unit_test(what_does_not_go_on_as_expected_is_marked),
         cmocka_unit_test(of_two_models_neither_reply_is_certain),

@@ -131,6 +131,65 @@ static void few_blanks_stand_around_a_text(void **state)
     chat_history_free(&h);
 }
 
+/* All of a conversation, or as much as Open WebUI takes of a longer one, is of no other one. */
+static void few_messages_are_the_end_of_many_conversations(void **state)
+{
+    (void)state;
+    static const char turns[] = "{\"messages\":[{\"role\":\"system\",\"content\":\"s\"},"
+                                "{\"role\":\"user\",\"content\":\"u1\"},"
+                                "{\"role\":\"assistant\",\"content\":\"a1\"},"
+                                "{\"role\":\"user\",\"content\":\"u2\"},"
+                                "{\"role\":\"assistant\",\"content\":\"a2\"},"
+                                "{\"role\":\"user\",\"content\":\"u3\"},"
+                                "{\"role\":\"assistant\",\"content\":\"a3\"},"
+                                "{\"role\":\"user\",\"content\":\"u4\"}]}";
+    static const struct {
+        const char *body, *history;
+        unsigned forms;
+        bool certain;
+    } cases[] = {
+        {turns, "USER: u4\nASSISTANT: a4", CHAT_HISTORY_END, false},
+        {turns, "USER: u3\nASSISTANT: a3\nUSER: u4\nASSISTANT: a4", CHAT_HISTORY_END, false},
+        {turns, "ASSISTANT: a2\nUSER: u3\nASSISTANT: a3\nUSER: u4\nASSISTANT: a4", CHAT_HISTORY_END,
+         false},
+        {turns, "USER: u2\nASSISTANT: a2\nUSER: u3\nASSISTANT: a3\nUSER: u4\nASSISTANT: a4",
+         CHAT_HISTORY_END, true},
+        {turns, "USER: u1\nASSISTANT: a3\nUSER: u4\nASSISTANT: a4", CHAT_HISTORY_END, false},
+        {turns, "USER: u1\nUSER: u3\nASSISTANT: a3\nUSER: u4\nASSISTANT: a4", CHAT_HISTORY_END,
+         true},
+        {turns, "USER: u4\nASSISTANT: ", CHAT_HISTORY_AWAITS_REPLY, false},
+        {turns, "USER: u3\nASSISTANT: a3\nUSER: u4\nASSISTANT: a4\nUSER: u5",
+         CHAT_HISTORY_NEW_MESSAGE, false},
+        {turns, "ASSISTANT: a2\nUSER: u3\nASSISTANT: a3\nUSER: u4\nASSISTANT: a4\nUSER: u5",
+         CHAT_HISTORY_NEW_MESSAGE, true},
+        /* short ones: all of them */
+        {"{\"messages\":[{\"role\":\"system\",\"content\":\"s\"},"
+         "{\"role\":\"user\",\"content\":\"u4\"}]}",
+         "USER: u4\nASSISTANT: a4", CHAT_HISTORY_END, true},
+        {"{\"messages\":[{\"role\":\"user\",\"content\":\"u4\"}]}",
+         "USER: u4\nASSISTANT:", CHAT_HISTORY_AWAITS_REPLY, true},
+        {"{\"messages\":[{\"role\":\"user\",\"content\":\"u4\"}]}", "ASSISTANT: a4",
+         CHAT_HISTORY_END, false},
+        {"{\"messages\":[{\"role\":\"assistant\",\"content\":\"a\"},"
+         "{\"role\":\"user\",\"content\":\"u4\"}]}",
+         "USER: u4\nASSISTANT: a4", CHAT_HISTORY_END, false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct chat_history h = read_chat(cases[i].body, "a4");
+        struct chat_history_prompt parts;
+        struct chat_history_place place;
+        char prompt[512];
+        snprintf(prompt, sizeof prompt, "Do.\n<chat_history>\n%s\n</chat_history>",
+                 cases[i].history);
+        assert_true(chat_history_find(span_of(prompt), cases[i].forms, &parts));
+        assert_true(chat_history_fits(&h, &parts, &place));
+        if (place.certain != cases[i].certain) {
+            fail_msg("%zu: %s", i, cases[i].history);
+        }
+        chat_history_free(&h);
+    }
+}
+
 static void long_messages_may_be_cut(void **state)
 {
     (void)state;
@@ -238,6 +297,7 @@ int main(void)
         cmocka_unit_test(a_reply_may_be_awaited_and_a_message_new),
         cmocka_unit_test(a_new_message_is_behind_one_of_the_last_lines),
         cmocka_unit_test(few_blanks_stand_around_a_text),
+        cmocka_unit_test(few_messages_are_the_end_of_many_conversations),
         cmocka_unit_test(long_messages_may_be_cut),
         cmocka_unit_test(the_instruction_has_a_reference_in_place_of_the_history),
         cmocka_unit_test(a_reply_is_repeated_as_open_web_ui_does),

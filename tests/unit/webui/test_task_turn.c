@@ -136,9 +136,9 @@ static void a_chat_goes_on_from_its_last_reply(void **state)
         bool goes_on;
     } rows[] = {
         {"USER: a\nASSISTANT: one\nUSER: b\nASSISTANT: two", true},
-        {"USER: b\nASSISTANT: two", true},
-        {"USER: a\nUSER: b\nASSISTANT: two", true}, /* the first message, and the last ones */
-        {"ASSISTANT: two", true},
+        {"USER: b\nASSISTANT: two", false}, /* the end of many conversations */
+        {"USER: a\nUSER: b\nASSISTANT: two", false},
+        {"ASSISTANT: two", false},
         {"USER: a\nASSISTANT: one", false},
         {"USER: x\nASSISTANT: two", false},
         {"USER: x\nASSISTANT: one\nUSER: b\nASSISTANT: two", false},

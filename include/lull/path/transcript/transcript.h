@@ -107,7 +107,8 @@ enum transcript_found {
     TRANSCRIPT_FOUND,
     TRANSCRIPT_NONE,      /* no conversation of that person is kept there */
     TRANSCRIPT_DIFFERS,   /* the prompt's history is the end of none of them */
-    TRANSCRIPT_AMBIGUOUS, /* it is the end of several that begin differently */
+    TRANSCRIPT_AMBIGUOUS, /* it is the end of several that begin differently, or may be: it is not
+                             `certain`, and no chat id says which one it is */
 };
 /* The conversation at `place` that a prompt's history is the end of: by chat id where the task and
  * the conversation have one, else by their texts. forms: of chat_history_fits(). *out is not

@@ -65,9 +65,10 @@ struct chat_history_place {
     struct span before;  /* up to and with the line <chat_history> */
     struct span message; /* CHAT_HISTORY_NEW_MESSAGE: the line of that message; else empty */
     struct span after;   /* from </chat_history> on */
+    bool certain;        /* the history is all of the conversation, or as many messages as those
+                            selections take of a longer one: fewer are the end of many conversations */
 };
-/* Whether the history in the prompt is, message by message, the end of the conversation, in one of
- * the selections above. A message may be new before which one of the last CHAT_HISTORY_MESSAGES lines
+/* Whether the history in the prompt is, message by message, the end of the conversation. A message may be new before which one of the last CHAT_HISTORY_MESSAGES lines
  * "USER:" ends the conversation. Takes no longer than the conversation is long. */
 bool chat_history_fits(const struct chat_history *h, const struct chat_history_prompt *prompt,
                        struct chat_history_place *out);
@@ -82,7 +83,7 @@ struct chat_history_chat {
 };
 void chat_history_chat_free(struct chat_history_chat *chat);
 /* Whether a chat goes on from that history of a prompt (of task_turn): the conversation up to the chat's
- * last reply ends so. Both are compared by task_plain(). */
+ * last reply ends so, and no other is known to (`certain`). Both are compared by task_plain(). */
 bool chat_history_goes_on(struct span history, struct chat_history_chat *chat);
 
 /* Appends the last message of the task that is asked behind the conversation: the prompt with a
