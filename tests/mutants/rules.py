@@ -381,9 +381,10 @@ mutant(R, "not while something runs", DECIDE, "if (open_interactive(row->machine
        "if (row->machine == NULL) {", UNIT_BOUNDS)
 mutant(R, "until quiet for swap_after", DECIDE, "quiet_since.us + j->to->swap_after}", "quiet_since.us}", UNIT)
 mutant(R, "those of the resident model go together", SCHEDULE, "if (swap_a != swap_b) {", "if (a == b) {", UNIT_BOUNDS)
-mutant(R, "outside max_hold", SCHEDULE, "        j->swapping = swapping;\n", "", UNIT)
-mutant(R, "what was waited before a swap counts", SCHEDULE, "        count_wait(s, j, now);\n        j->swapping = swapping;",
-       "        j->since = now;\n        j->swapping = swapping;", UNIT_BOUNDS)
+mutant(R, "outside max_hold", SCHEDULE, "    j->swapping = swapping;\n", "    (void)swapping;\n", UNIT)
+mutant(R, "a swap ends the holds of its turn at once", SCHEDULE, "    if (again && best == NULL) {", "    if (again && now.us < 0) {", UNIT_BOUNDS)
+mutant(R, "what was waited before a swap counts", SCHEDULE, "    count_wait(s, j, now);\n    j->swapping = swapping;",
+       "    j->since = now;\n    j->swapping = swapping;", UNIT_BOUNDS)
 mutant(R, "before max_hold is asked", DECIDE, "enum schedule_why why = ask_model(j, now, until);",
        "enum schedule_why why = hold_is_over(j, now) ? SCHEDULE_FREE : ask_model(j, now, until);", UNIT)
 mutant(R, "a chat's model is resident", INTERACTIVE, "f->row->resident = f->model;", "", UNIT)
@@ -510,8 +511,8 @@ mutant(R, "what was sent leaves its load", "sidecar/path/flight/completion.c", "
 mutant(R, "what is superseded leaves its load", "sidecar/path/flight/completion.c", "if (!flight_leave_loading(f, OUTCOME_SUPERSEDED)) {", "if (f->call != NULL) {", LOADING)
 mutant(R, "a call that was cut off drains behind its fallback too", ADVANCE, "gate_end(f->table->parts.gate, &f->ticket, f->cut);", "gate_end(f->table->parts.gate, &f->ticket, false);", ("scenario.test_failure",))
 mutant(R, "no call begins behind its deadline", "sidecar/path/flight/completion.c", "} else if (f->call != NULL && f->spec.store", "} else if (f->state == FLIGHT_STATE_CALLING && f->spec.store", ("scenario.test_probes",))
-mutant(R, "what follows a load goes on following", ENDING, "    while (!list_empty(&f->waiters)) {\n        flight_answer_empty(f,",
-       "    completion_release_all(f);\n    while (!list_empty(&f->waiters)) {\n        flight_answer_empty(f,", LOADING)
+mutant(R, "what follows a load goes on following", ENDING, "    answer_all_empty(f, outcome);\n    return true;",
+       "    completion_release_all(f);\n    answer_all_empty(f, outcome);\n    return true;", LOADING)
 mutant(R, "and ends with its first byte", CALL, "if (f->detached && f->for_load && list_empty(&f->followers)) {", "if (f->detached && f->call == NULL) {", LOADING)
 
 # ---- 10: failures of model servers ----
@@ -1359,7 +1360,11 @@ FEW = ("scenario.test_flight",)
 mutant(R, "an answer goes to a few waiters in a turn", ENDING, "i < FLIGHT_ANSWERED_AT_ONCE && ", "", FEW)
 mutant(R, "the other waiters get it in the next turns", ENDING, "        loop_later(f->table->parts.loop, &f->rest);", "        loop_defer(f->table->parts.loop, &f->rest);", FEW)
 mutant(R, "the phrase of a call outlasts it", ENDING, "        f->end.why = f->why;", "        f->end.why = end->why;", FEW)
-mutant(R, "a deadline answers a few waiters in a turn", "sidecar/path/flight/completion.c", "if (left > 0 || i == FLIGHT_ANSWERED_AT_ONCE) {", "if (left > 0) {", ("scenario.test_completion",))
+mutant(R, "a deadline answers a few waiters in a turn", ENDING, "!list_empty(&t->dismissed) && t->answered < FLIGHT_ANSWERED_AT_ONCE", "!list_empty(&t->dismissed)", ("scenario.test_completion", "scenario.test_yield"))
+mutant(R, "the rest of those that are answered empty are", ENDING, "        loop_later(t->parts.loop, &t->dismissal);\n", "", ("scenario.test_yield",))
+mutant(R, "in later turns", ENDING, "        loop_later(t->parts.loop, &t->dismissal);", "        loop_defer(t->parts.loop, &t->dismissal);", ("scenario.test_yield",))
+mutant(R, "one that leaves before it is answered is not", FLIGHT, "    if (waiter->dismissed) {\n", "    if (waiter->flight != NULL && waiter->dismissed) {\n", ("scenario.test_yield",))
+mutant(R, "a call that goes on for two reasons counts once", ENDING, "t->detached_count += f->detached ? 0 : 1;", "t->detached_count++;", LOADING)
 mutant(R, "what waits for a probe begins in parts", "sidecar/path/server/probe.c", "i < PROBE_WAKES && ", "", ("scenario.test_probes",))
 LISTS = ("scenario.test_lists",)
 mutant(R, "a list is made in parts", "sidecar/control/entries.c", "entries = before < PART_ENTRIES ? before : PART_ENTRIES;", "entries = before;", LISTS)

@@ -44,21 +44,21 @@ unsigned pick(struct game *g, unsigned n)
 
 static const char *const values[SETS][5] = {
     {"task.autocomplete.debounce=auto", "task.autocomplete.debounce=off",
-     "task.autocomplete.debounce=300ms", "task.autocomplete.debounce=auto",
+     "task.autocomplete.debounce=300ms", "upstream.other.machine=localhost",
      "task.autocomplete.debounce=off"},
     {"task.autocomplete.deadline=off", "task.autocomplete.deadline=auto",
      "task.autocomplete.deadline=500ms", "task.autocomplete.max_expected=0s",
      "task.autocomplete.deadline=off"},
     {"upstream.default.slots=auto", "upstream.default.slots=2", "upstream.default.slots=6",
      "upstream.default.slots=0", "upstream.default.one_model=yes"},
-    {"tasks.fallback=", "tasks.fallback=other", "tasks.fallback=other",
-     "tasks.fallback=", "tasks.fallback=other"},
+    {"tasks.fallback=", "tasks.fallback=other", "upstream.other.one_model=yes",
+     "tasks.yield=when_full", "tasks.fallback=other"},
     {"upstream.other.dialect=auto", "upstream.other.dialect=ollama",
      "upstream.other.dialect=openai", "upstream.other.dialect=ollama",
      "upstream.default.dialect=openai"},
     {"tasks.upstream=", "tasks.upstream=other", "tasks.stale_if_error=1h", "tasks.model=small",
-     "tasks.upstream="},
-    {"tasks.mode=on", "tasks.mode=on", "tasks.mode=observe", "tasks.mode=off", "tasks.mode=on"},
+     "upstream.other.machine=localhost"},
+    {"tasks.mode=on", "tasks.yield=never", "tasks.mode=observe", "tasks.mode=off", "tasks.mode=on"},
     {"cache.type_through=yes", "cache.type_through=no", "cache.type_through_entries=3",
      "cache.keep_requests=no", "cache.durability=os"},
     {"upstream.default.rewarm=off", "upstream.default.rewarm=on", "upstream.default.rewarm=auto",
@@ -243,12 +243,14 @@ void moves_play(const uint8_t *bytes, size_t len)
     g.people = people_create(&g);
     while (g.at < g.len && g.next_chat < 900) {
         play(&g, draw(&g));
+        order_check(&g);
     }
     disk_end(&g);
     memory_is_back();
     models_end_all(&g);
     people_look(&g);
     people_check_end(&g);
+    order_check_end(&g);
     people_destroy(g.people);
     world_end(g.world);
     require(descriptors() == before);

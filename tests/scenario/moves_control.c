@@ -85,7 +85,7 @@ void control_ask(struct game *g)
         {"POST /pause?for=5s", ""},
         {"POST /resume", ""},
         {"POST /reload", ""},
-        {"POST /config", "task.title.ttl=3s\n"},
+        {"POST /config", "tasks.settle=0\nupstream.other.machine=localhost\n"},
         {"POST /config", "tasks.settle=nonsense\n"},
         {"POST /config", "server.data_dir=/nowhere\n"},
         {"POST /purge?kind=title", ""},

@@ -225,9 +225,11 @@ static void end_stream(struct game *g, struct upstream_call *call)
         ""};
     unsigned how = pick(g, 3) > 0 ? 0 : pick(g, 8);
     begin(call);
-    struct said *said = said_by(g, call); /* JSON that has its end is whole at any length */
+    struct said *said =
+        said_by(g, call); /* JSON that has its end, or an emoji, is whole at any length */
     bool json = said->kind != ASK_EMOJI && said->kind < ASK_CONTEXT_COMPACTION;
-    said->whole = said->whole || how == 0 || how == 1 || how == 3 || (how == 2 && json);
+    said->whole = said->whole || how == 0 || how == 1 || how == 3 ||
+                  (how == 2 && (json || said->kind == ASK_EMOJI));
     say(call, is_openai(call) ? openai[how] : ollama[how]);
     unsigned end = pick(g, 12);
     if (model_open(call) && (end > 1 || how == 6)) { /* else the transport stays open */

@@ -232,6 +232,15 @@ static void add_other(struct game *g, struct ask *a, struct buf *out)
     buf_free(&body);
 }
 
+/* One in four in Ollama's API; now and then a chat at the other upstream. */
+static const char *path_of(unsigned which, const struct ask *a)
+{
+    if (which == 15 && a->kind == ASK_CHAT) {
+        return "/@other/v1/chat/completions";
+    }
+    return which % 4 != 0 ? "/v1/chat/completions" : "/api/chat";
+}
+
 static void add_one(struct game *g, struct person *p, struct buf *out)
 {
     static const char *const bad[] = {
@@ -263,7 +272,7 @@ static void add_one(struct game *g, struct person *p, struct buf *out)
     body = odd < 2 ? of_other_model(g, body) : odd == 2 && pick(g, 4) == 0 ? ambiguous(body) : body;
     snprintf(g->asked, sizeof g->asked, "%.*s", (int)body.len, body.ptr);
     buf_text(out, "POST %s HTTP/1.1\r\nHost: lull\r\nContent-Type: application/json\r\n",
-             pick(g, 4) != 0 ? "/v1/chat/completions" : "/api/chat");
+             path_of(pick(g, 16), a));
     add_headers(g, a, out);
     add_body(g, body, out);
 }

@@ -171,6 +171,14 @@ void disk_go_on(void);
 /* All is well with it again. */
 void disk_end(struct game *g);
 
+/* ---- moves_order.c ---- */
+
+/* After a move: what the schedule and the flights say of themselves holds, and no task that may start
+ * waits. */
+void order_check(struct game *g);
+/* Everything is over: no machine has anything open, running or waiting. */
+void order_check_end(struct game *g);
+
 /* ---- moves_control.c ---- */
 
 /* A request on the control socket, whole, and its reply. */

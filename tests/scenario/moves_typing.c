@@ -42,9 +42,10 @@ void typing_chat_text(struct game *g, const struct ask *a, char out[2 * TEXT_SIZ
 {
     char typed[TEXT_SIZE] = "";
     size_t who = typist_of(a);
-    if (g->typing[who].subject != 0 && pick(g, 2) == 0) {
+    unsigned how = g->typing[who].subject != 0 ? pick(g, 4) : 1;
+    if (how % 2 == 0) {
         full_text(g->typing[who].subject, a->user, typed);
-        typed[g->typing[who].typed] = '\0';
+        typed[how == 0 ? g->typing[who].typed : g->typing[who].began] = '\0';
     }
     snprintf(out, 2 * TEXT_SIZE, "Please tell me of q%dq now%s%s", a->subject,
              typed[0] != '\0' ? "\n\n" : "", typed);

@@ -305,6 +305,40 @@ static void what_follows_a_load_goes_on_following(void **state)
     end(&l);
 }
 
+/* A call goes on for the cache after its deadline, then for the load of the message's model: it is one
+ * call of the few that go on without waiters. */
+static void a_call_that_goes_on_for_two_reasons_counts_once(void **state)
+{
+    static const char *const sets[] = {"upstream.default.dialect=ollama",
+                                       "upstream.default.slots=1", "tasks.settle=0",
+                                       "task.autocomplete.deadline=500ms", NULL};
+    enum { ROUNDS = 16 };
+    (void)state;
+    struct world *w = world_begin(sets);
+    for (int i = 0; i <= ROUNDS; i++) {
+        char text[64], body[4096], model[16];
+        snprintf(text, sizeof text, "How do I bake bread of kind %c", 'a' + i);
+        snprintf(model, sizeof model, "%c", 'a' + i);
+        snprintf(body, sizeof body, "%s", ask_autocomplete(text));
+        strstr(body, "\"m\"")[1] = model[0]; /* one of its own */
+        struct client *a = post_to(w, "/api/chat", "X-OpenWebUI-User-Id: ann\r\n", body);
+        struct upstream_call *call = last_call(w);
+        ms(w, 500);
+        assert_has(client_reply(a), "detail=deadline");
+        assert_true(model_open(call));
+        if (i < ROUNDS) {
+            struct client *c = client_open(w);
+            chat(c, model, text);
+            assert_true(model_open(call));
+            line(call, false);
+            assert_true(model_aborted(call)); /* the model is loaded */
+            line(last_call(w), true);
+        }
+    }
+    line(last_call(w), true);
+    world_end(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -315,6 +349,7 @@ int main(void)
         cmocka_unit_test(an_autocomplete_that_was_sent_leaves_its_load),
         cmocka_unit_test(typing_does_not_begin_the_load_again),
         cmocka_unit_test(what_follows_a_load_goes_on_following),
+        cmocka_unit_test(a_call_that_goes_on_for_two_reasons_counts_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -452,6 +452,85 @@ static void what_waits_keeps_waiting_over_a_reload(void **state)
     world_end(w);
 }
 
+enum { MANY = 100, AT_ONCE = 16 };
+
+struct crowd {
+    struct world *w;
+    struct client *clients[MANY], *chat;
+};
+
+/* Follow-ups of one conversation that differ, each with a flight of its own, wait for a chat. */
+static void gather(struct crowd *m)
+{
+    static const char *const sets[] = {"tasks.queue=1000", NULL};
+    m->w = world_begin(sets);
+    (void)post(m->w, BOB, ask_chat(FIRST));
+    for (int i = 0; i < MANY; i++) {
+        char text[32];
+        snprintf(text, sizeof text, "Question %d", i);
+        m->clients[i] = post(m->w, ANN CHAT, ask_follow_up(text, REPLY));
+    }
+    m->chat = client_open(m->w);
+    assert_int_equal(model_calls(m->w), 1);
+}
+
+static void disperse(struct crowd *m)
+{
+    answer_chat(model_call(m->w, 0));
+    answer_chat(model_call(m->w, 1));
+    seconds(m->w, 60);
+    assert_int_equal(model_calls(m->w), 2);
+    world_end(m->w);
+}
+
+static uint64_t obsolete(struct world *w)
+{
+    return outcome(w, "follow_up", OUTCOME_OBSOLETE);
+}
+
+static void many_that_are_obsolete_are_answered_in_turns(void **state)
+{
+    (void)state;
+    struct crowd m;
+    gather(&m);
+    struct turn_look look = {.world = m.w, .count = obsolete, .all = MANY};
+    world_look(&look);
+    client_post(m.chat, "/v1/chat/completions", ANN CHAT, ask_chat(SECOND));
+    assert_int_equal(look.seen, MANY);
+    assert_int_equal(look.most, AT_ONCE);
+    for (int i = 0; i < MANY; i++) {
+        assert_has(client_reply(m.clients[i]), "detail=obsolete");
+    }
+    disperse(&m);
+}
+
+static struct client *leaves;
+
+/* One client leaves once the first have their answers. */
+static uint64_t obsolete_and_one_leaves(struct world *w)
+{
+    if (leaves != NULL && obsolete(w) > 0) {
+        struct client *c = leaves;
+        leaves = NULL;
+        client_close(c);
+    }
+    return obsolete(w);
+}
+
+static void one_that_leaves_before_it_is_answered_is_abandoned(void **state)
+{
+    (void)state;
+    struct crowd m;
+    gather(&m);
+    struct turn_look look = {.world = m.w, .count = obsolete_and_one_leaves, .all = MANY - 1};
+    leaves = m.clients[MANY - 1];
+    world_look(&look);
+    client_post(m.chat, "/v1/chat/completions", ANN CHAT, ask_chat(SECOND));
+    assert_int_equal(obsolete(m.w), MANY - 1);
+    assert_int_equal(outcome(m.w, "follow_up", OUTCOME_ABANDONED), 1);
+    disperse(&m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -465,6 +544,8 @@ int main(void)
         cmocka_unit_test(a_query_waits_for_no_call_and_background_work_gives_way),
         cmocka_unit_test(embeddings_stand_before_a_reply),
         cmocka_unit_test(follow_ups_that_would_not_be_seen),
+        cmocka_unit_test(many_that_are_obsolete_are_answered_in_turns),
+        cmocka_unit_test(one_that_leaves_before_it_is_answered_is_abandoned),
         cmocka_unit_test(a_cut_reply_is_known_again),
         cmocka_unit_test(follow_ups_are_kept_where_people_keep_them),
         cmocka_unit_test(only_those_waiters_whose_conversation_moved_on),

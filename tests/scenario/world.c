@@ -448,6 +448,11 @@ struct loop *world_loop(struct world *w)
     return w->loop;
 }
 
+struct schedule *world_schedule(struct world *w)
+{
+    return w->schedule;
+}
+
 const char *world_port(const struct world *w)
 {
     return w->socket;

@@ -126,6 +126,7 @@ struct servers *world_servers(struct world *w);
 const char *world_server_state(struct world *w, const char *upstream);
 size_t world_probe_count(const struct world *w); /* calls, each step one */
 struct loop *world_loop(struct world *w);
+struct schedule *world_schedule(struct world *w);
 /* Looks once in each turn of the loop what `count` says, from the next turn on until it is `all`: how
  * much the most of one turn was is in `most`. `seen` is what it was before. The caller's, valid until
  * then. */

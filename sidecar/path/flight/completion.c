@@ -425,16 +425,15 @@ static usec_t deadline_of(struct flight *f)
     return usual < DEADLINE_MIN ? DEADLINE_MIN : usual > DEADLINE_MAX ? DEADLINE_MAX : usual;
 }
 
-/* Answers waiters that have waited for `deadline`, a few of them; returns how long until the next, 0:
- * it is due, -1: none is left. */
+/* Answers waiters that have waited for `deadline`; returns how long until the next, -1: none is left. */
 static usec_t answer_due(struct flight *f, usec_t deadline)
 {
     mono_t now = loop_now(f->table->parts.loop);
-    for (int i = 0; !list_empty(&f->waiters); i++) {
+    while (!list_empty(&f->waiters)) {
         struct flight_waiter *w = list_item(f->waiters.next, struct flight_waiter, node);
         usec_t left = deadline - mono_diff(now, w->since);
-        if (left > 0 || i == FLIGHT_ANSWERED_AT_ONCE) {
-            return left > 0 ? left : 0;
+        if (left > 0) {
+            return left;
         }
         flight_answer_empty(f, w, OUTCOME_DEADLINE);
     }
@@ -456,7 +455,7 @@ static void on_deadline(void *ctx)
     if (f->state == FLIGHT_STATE_ENDING) {
         return; /* ended by what a client sent next */
     }
-    if (next >= 0) {
+    if (next > 0) {
         loop_timer_start(f->deadline, next);
     } else if (!list_empty(&f->followers)) {
         return; /* they keep it going */

@@ -2,7 +2,9 @@
  *
  * A flight that ends leaves the table first, then calls its waiters: a few at once, the others in
  * later turns of the loop. It is freed at the end of the turn that calls the last: a waiter's callback
- * may submit again, or a client may leave, while the list is walked.
+ * may submit again, or a client may leave, while the list is walked. Waiters that are answered empty need
+ * no flight any more: they wait for their turn at the table, since one message can dismiss those of a
+ * thousand flights.
  */
 #include "path/flight/flight_priv.h"
 
@@ -49,12 +51,46 @@ void flight_waste_first(struct flight *f)
     }
 }
 
+/* Answers those that are dismissed as far as this turn has time for them. */
+static void answer_dismissed(struct flight_table *t)
+{
+    while (!list_empty(&t->dismissed) && t->answered < FLIGHT_ANSWERED_AT_ONCE) {
+        struct flight_waiter *w = list_item(t->dismissed.next, struct flight_waiter, node);
+        struct flight_end end = {.result = FLIGHT_RESULT_EMPTY, .outcome = w->outcome};
+        t->answered++;
+        flight_forget_dismissed(w);
+        w->done(w->ctx, &end);
+        buf_free(&end.reply);
+    }
+    if (!list_empty(&t->dismissed)) {
+        loop_later(t->parts.loop, &t->dismissal);
+    }
+}
+
+void flight_answer_rest(void *table)
+{
+    struct flight_table *t = table;
+    t->answered = 0;
+    answer_dismissed(t);
+}
+
+void flight_forget_dismissed(struct flight_waiter *w)
+{
+    w->dismissed = false;
+    list_remove(&w->node);
+}
+
 void flight_answer_empty(struct flight *f, struct flight_waiter *w, enum outcome outcome)
 {
-    struct flight_end end = {.result = FLIGHT_RESULT_EMPTY, .outcome = outcome};
+    struct flight_table *t = f->table;
+    mono_t now = loop_now(t->parts.loop);
     flight_remove_waiter(f, w);
-    w->done(w->ctx, &end);
-    buf_free(&end.reply);
+    w->dismissed = true;
+    w->outcome = outcome;
+    list_append(&t->dismissed, &w->node);
+    t->answered = t->turn.us == now.us ? t->answered : 0;
+    t->turn = now;
+    answer_dismissed(t);
 }
 
 /* Takes the flight out of every place where it could be found. */
@@ -154,15 +190,24 @@ void flight_finish(struct flight *f, enum flight_event event, const struct fligh
     flight_hand_out(f, end);
 }
 
+static void answer_all_empty(struct flight *f, enum outcome outcome)
+{
+    while (!list_empty(&f->waiters)) {
+        flight_answer_empty(f, list_item(f->waiters.next, struct flight_waiter, node), outcome);
+    }
+}
+
 void flight_finish_empty(struct flight *f, enum outcome outcome)
 {
-    struct flight_end end = {.result = FLIGHT_RESULT_EMPTY, .outcome = outcome};
     struct flight *leader = f->leader;
     enum flight_event event = outcome == OUTCOME_SUPERSEDED ? FLIGHT_EVENT_SUPERSEDED
                               : outcome == OUTCOME_SENT     ? FLIGHT_EVENT_SENT
                                                             : FLIGHT_EVENT_BUSY;
     call_abort(f);
-    flight_finish(f, event, &end);
+    flight_enter(f, event);
+    unlink_flight(f);
+    answer_all_empty(f, outcome);
+    loop_defer(f->table->parts.loop, &f->gone);
     if (leader != NULL && flight_is_idle(leader)) {
         abort_and_unlink(leader, FLIGHT_EVENT_LEFT);
     }
@@ -192,15 +237,13 @@ bool flight_leave_loading(struct flight *f, enum outcome outcome)
         !schedule_is_loading(&f->ticket.job, loop_now(t->parts.loop))) {
         return false;
     }
+    t->detached_count += f->detached ? 0 : 1; /* it may be since its deadline */
     f->detached = true;
     f->for_load = true;
-    t->detached_count++;
     list_remove(&f->node); /* no request joins it */
     if (f->deadline != NULL) {
         loop_timer_stop(f->deadline);
     }
-    while (!list_empty(&f->waiters)) {
-        flight_answer_empty(f, list_item(f->waiters.next, struct flight_waiter, node), outcome);
-    }
+    answer_all_empty(f, outcome);
     return true;
 }

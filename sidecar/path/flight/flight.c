@@ -22,6 +22,8 @@ struct flight_table *flight_table_create(const struct flight_parts *parts,
     t->hooks = *hooks;
     t->typists = typist_table_create();
     t->look = (struct loop_deferred){.fn = behind_look_again, .ctx = t};
+    t->dismissal = (struct loop_deferred){.fn = flight_answer_rest, .ctx = t};
+    list_init(&t->dismissed);
     list_init(&t->all);
     for (size_t i = 0; i < FLIGHT_TABLE_BUCKETS; i++) {
         list_init(&t->buckets[i]);
@@ -85,6 +87,7 @@ void flight_table_destroy(struct flight_table *t)
         flight_free(f);
     }
     loop_defer_cancel(t->parts.loop, &t->look);
+    loop_defer_cancel(t->parts.loop, &t->dismissal);
     typist_table_destroy(t->typists);
     free(t);
 }
@@ -202,6 +205,9 @@ void flight_leave(struct flight_table *t, struct flight_waiter *waiter)
 {
     (void)t;
     struct flight *f = waiter->flight;
+    if (waiter->dismissed) {
+        flight_forget_dismissed(waiter);
+    }
     if (f == NULL) {
         return;
     }

@@ -72,7 +72,7 @@ enum {
     FLIGHT_SHAPE_LOST = 3,            /* second tries without success; then there are none */
     FLIGHT_RAW_MAX = 4 * 1024 * 1024, /* of an answer kept as it came */
     FLIGHT_HEAD_MAX = 64 * 1024,
-    FLIGHT_ANSWERED_AT_ONCE = 16, /* waiters in a call of the loop: 10 us each */
+    FLIGHT_ANSWERED_AT_ONCE = 16, /* waiters of a flight, or dismissed, in a turn: 10 us each */
     FLIGHT_WHY = 256,             /* the phrase of a call that failed */
     FLIGHT_DETACHED = 16, /* calls that go on after their waiters were answered at the deadline */
 };
@@ -167,6 +167,10 @@ struct flight_table {
     size_t count, detached_count;
     uint64_t replies;          /* flight_replied() */
     struct loop_deferred look; /* behind_look_again(), a few flights in a turn */
+    struct list dismissed;     /* waiters that are to be answered empty */
+    struct loop_deferred dismissal;
+    mono_t turn;  /* the last in which some were answered ... */
+    int answered; /* ... and how many */
     struct typist_table *typists;
     struct task_figures untracked; /* of flights that are not counted: never shown */
     struct savings untracked_user;
@@ -238,8 +242,13 @@ void flight_released(struct flight *f);
 void flight_waste_first(struct flight *f);
 /* Takes a waiter off its flight, and counts how long it was held back. */
 void flight_remove_waiter(struct flight *f, struct flight_waiter *w);
-/* The same, and answers it empty. The flight goes on. */
+/* The same, and answers it empty, in a later turn where this one has answered many. The flight goes
+ * on. */
 void flight_answer_empty(struct flight *f, struct flight_waiter *w, enum outcome outcome);
+/* t->dismissal, with the table as ctx: answers the next of them. */
+void flight_answer_rest(void *table);
+/* It is not answered any more. */
+void flight_forget_dismissed(struct flight_waiter *w);
 /* Whether no request wants the flight's answer any more. */
 bool flight_is_idle(const struct flight *f);
 

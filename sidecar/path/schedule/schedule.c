@@ -227,35 +227,52 @@ size_t schedule_position(const struct schedule *s, const struct schedule_job *j)
     return position;
 }
 
-/* It begins to wait for a swap of models, or for something else again. */
-static void note_swap(struct schedule *s, struct schedule_job *j, mono_t now)
+/* Whether it begins to wait for a swap of models, or for something else again. The holds of its turn end
+ * sooner then. */
+static bool note_swap(struct schedule *s, struct schedule_job *j, mono_t now)
 {
     bool swapping = j->to->one_model && waits_for_model(j, now);
-    if (swapping != j->swapping) {
-        count_wait(s, j, now);
-        j->swapping = swapping;
-        set_hold(s, j);
+    if (swapping == j->swapping) {
+        return false;
     }
+    count_wait(s, j, now);
+    j->swapping = swapping;
+    set_hold(s, j);
+    return true;
 }
 
-struct schedule_job *schedule_next(struct schedule *s, mono_t now, usec_t *due)
+/* Decides all that waits: the first that may start, and when one may at the soonest. *again: a decision
+ * changed what others were made by. */
+static struct schedule_job *decide_all(struct schedule *s, mono_t now, usec_t *soonest, bool *again)
 {
     struct schedule_job *best = NULL;
-    usec_t soonest = -1;
+    *soonest = -1;
+    *again = false;
     for (struct schedule_upstream *row = s->upstreams; row != NULL; row = row->next) {
         list_each(node, &row->waiting)
         {
             struct schedule_job *j = list_item(node, struct schedule_job, node);
             mono_t until;
-            note_swap(s, j, now);
+            *again = note_swap(s, j, now) || *again;
             j->why = decide(s, j, now, &until);
             usec_t left = until.us == 0 ? -1 : mono_diff(until, now);
             if (j->why == SCHEDULE_FREE) {
                 best = best == NULL || before(j, best) ? j : best;
-            } else if (left >= 0 && (soonest < 0 || left < soonest)) {
-                soonest = left;
+            } else if (left >= 0 && (*soonest < 0 || left < *soonest)) {
+                *soonest = left;
             }
         }
+    }
+    return best;
+}
+
+struct schedule_job *schedule_next(struct schedule *s, mono_t now, usec_t *due)
+{
+    usec_t soonest = -1;
+    bool again = false;
+    struct schedule_job *best = decide_all(s, now, &soonest, &again);
+    if (again && best == NULL) {
+        best = decide_all(s, now, &soonest, &again); /* models change in no decision */
     }
     if (best != NULL) {
         start(s, best, now);

@@ -528,6 +528,33 @@ static void a_machine_of_its_own_does_not_wait_for_the_old_ones_chats(void **sta
     end(s);
 }
 
+/* What a task waited before a swap is its turn's: the hold of another task of the turn may be over with that,
+ * though it was looked at before. */
+static void a_swap_ends_the_hold_of_its_turns_other_task(void **state)
+{
+    (void)state;
+    struct schedule *s = begin();
+    struct upstream_settings a = upstream(here, one, 1), b = a;
+    b.one_model = true; /* after a reload */
+    struct kind_policy tags = kind(KIND_CLASS_BACKGROUND, 5);
+    struct schedule_job j = job(&a, &tags), k = job(&b, &tags);
+    struct schedule_interactive f = chat(&a), g = chat(&a);
+    j.turn = k.turn = key(7);
+    k.model = f.model = key(1);
+    g.model = key(2);
+    schedule_interactive_began(s, &f, at(0));
+    schedule_wait(s, &j, at(0));
+    schedule_wait(s, &k, at(1));
+    due_in(s, 1, 19);
+    schedule_interactive_began(s, &g, at(11)); /* k is for another model than that */
+    next_is(s, 11, &j);
+    schedule_end(s, &j, at(12), false);
+    schedule_end(s, &k, at(12), false);
+    schedule_interactive_ended(s, &f, at(12), false);
+    schedule_interactive_ended(s, &g, at(12), false);
+    end(s);
+}
+
 static void a_title_does_not_wait_for_a_chat_elsewhere(void **state)
 {
     (void)state;
@@ -631,6 +658,7 @@ int main(void)
         cmocka_unit_test(a_typing_user_is_about_to_send),
         cmocka_unit_test(what_was_not_called_leaves_its_slot_at_once),
         cmocka_unit_test(a_swap_in_between_forgets_no_wait),
+        cmocka_unit_test(a_swap_ends_the_hold_of_its_turns_other_task),
         cmocka_unit_test(what_no_client_waits_for_is_the_last),
         cmocka_unit_test(a_machine_of_its_own_does_not_wait_for_the_old_ones_chats),
         cmocka_unit_test(a_title_does_not_wait_for_a_chat_elsewhere),

@@ -10,7 +10,8 @@
  *              └▶ a call for a shorter text runs and still fits: follows it, takes the remainder
  *
  * Each waiter of a flight is called exactly once, in the order in which they came, unless it left
- * before: a few at once, where many wait the others in the next turns of the loop. flight_priv.h draws
+ * before: a few at once, where many wait, at one flight or at many that are answered empty, the others in
+ * the next turns of the loop. flight_priv.h draws
  * the states.
  */
 #ifndef LULL_PATH_FLIGHT_FLIGHT_H
@@ -96,6 +97,8 @@ void flight_count_tokens(size_t asked, const struct upstream_settings *to,
 struct flight_waiter {
     struct list node;                                /* private */
     struct flight *flight;                           /* private; NULL when not waiting */
+    bool dismissed;                                  /* private; it is answered empty, for that */
+    enum outcome outcome;                            /* private */
     bool joined;                                     /* shares a call that another exchange began */
     struct hash_key chat;                            /* its conversation; zero: not known */
     uint32_t user;                                   /* see figures_user() */
@@ -223,7 +226,8 @@ bool flight_join(struct flight_table *t, const struct flight_spec *spec,
 void flight_begin(struct flight_table *t, const struct flight_spec *spec,
                   struct flight_waiter *waiter);
 /* Holds an autocomplete in its window, or behind a call for shorter text that still fits. Older
- * autocompletes that it supersedes are answered empty before this returns. */
+ * autocompletes that it supersedes are answered empty before this returns, where they are many some of
+ * them in later turns; so are those of the functions below. */
 bool flight_debounce(struct flight_waiter *waiter);
 void flight_enqueue(struct flight_waiter *waiter);
 /* A conversation has a new reply: flights that wait for it (behind.later) look for it at the
