@@ -136,7 +136,7 @@ static void check_state(const struct flight *f)
     require(!waits_for_probe || f->state == FLIGHT_STATE_CALLING);
 }
 
-/* Somebody waits for it, or it goes on for the cache or a load for a time. */
+/* A request waits for it, or it goes on for the cache or a load for a time. */
 static void check_wanted(const struct flight *f, mono_t now)
 {
     bool detached = f->detached && (f->for_load || loop_timer_running(f->deadline));
