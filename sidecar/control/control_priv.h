@@ -99,8 +99,8 @@ bool control_query_walk(struct span query, struct buf *text,
 /* Whether there is such a kind; otherwise why says so, with the nearest one. */
 bool control_query_kind(const struct settings *settings, struct span name, struct buf *why);
 /* A duration as the configuration writes it, from least to most. false: why says what is wrong. */
-bool control_query_duration(struct span value, usec_t least, usec_t most, usec_t *out,
-                            struct buf *why);
+bool control_query_duration(struct span name, struct span value, usec_t least, usec_t most,
+                            usec_t *out, struct buf *why);
 /* A whole number from 0 to max. */
 bool control_query_number(struct span s, int64_t max, int64_t *out);
 

@@ -283,7 +283,7 @@ static bool take_filter(void *ctx, struct span name, struct span value)
         return ok;
     }
     if (span_eq(name, SPAN("slow"))) {
-        return control_query_duration(value, 0, INT64_MAX, &f->t->slow, f->why);
+        return control_query_duration(name, value, 0, INT64_MAX, &f->t->slow, f->why);
     }
     buf_text(f->why, "%.*s is no condition of events: kind, outcome and slow are",
              (int)(name.len < 64 ? name.len : 64), name.ptr);

@@ -47,11 +47,17 @@ static bool refuse_word(struct buf *why, const char *text, struct span word)
     return false;
 }
 
-bool control_query_duration(struct span value, usec_t least, usec_t most, usec_t *out,
-                            struct buf *why)
+bool control_query_duration(struct span name, struct span value, usec_t least, usec_t most,
+                            usec_t *out, struct buf *why)
 {
     const struct option duration = {.type = TYPE_DURATION, .min = least, .max = most};
-    return value_read(&duration, value.ptr, out, why);
+    struct buf text = {.max = 256};
+    bool good = value_read(&duration, value.ptr, out, &text);
+    if (!good) {
+        buf_text(why, "%.*s: %.*s", (int)name.len, name.ptr, (int)text.len, text.data);
+    }
+    buf_free(&text);
+    return good;
 }
 
 bool control_query_kind(const struct settings *settings, struct span name, struct buf *why)
@@ -108,7 +114,7 @@ static bool take_parameter(void *ctx, struct span name, struct span value)
         return refuse_word(why, "empty condition: ", name);
     }
     if (span_eq(name, SPAN("older"))) {
-        bool ok = control_query_duration(value, 0, INT64_MAX, &n, why);
+        bool ok = control_query_duration(name, value, 0, INT64_MAX, &n, why);
         q->filter.older.us = r->now.us > n ? r->now.us - n : 1;
         return ok;
     }

@@ -139,6 +139,7 @@ int command_line_parse(int argc, char **argv, struct ctl *ctl)
             fputs(USAGE, stdout);
             return CTL_DONE;
         case '?':
+            fputs("try lullctl --help\n", stderr); /* getopt_long() has said what is wrong */
             return CTL_USAGE;
         default:
             take_option(ctl, o, optarg);

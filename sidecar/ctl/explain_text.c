@@ -6,6 +6,7 @@
  */
 #include "ctl/ctl.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -22,22 +23,20 @@ static bool read_input(const char *path, struct buf *out)
 {
     char piece[65536];
     FILE *f = strcmp(path, "-") == 0 ? stdin : fopen(path, "rb");
-    bool good = f != NULL;
-    while (good) {
-        size_t n = fread(piece, 1, sizeof piece, f);
-        good = buf_append(out, piece, n) == ERR_OK;
-        if (n == 0) {
-            break;
-        }
+    const char *why = f == NULL ? strerror(errno) : NULL;
+    for (size_t n = 1; why == NULL && n > 0;) {
+        n = fread(piece, 1, sizeof piece, f);
+        why = ferror(f) != 0                        ? strerror(errno)
+              : buf_append(out, piece, n) == ERR_OK ? NULL
+                                                    : "it is larger than 2 MB";
     }
-    good = good && ferror(f) == 0;
     if (f != NULL && f != stdin) {
         fclose(f);
     }
-    if (!good) {
-        fprintf(stderr, "lullctl: %s cannot be read, or is larger than 2 MB\n", path);
+    if (why != NULL) {
+        fprintf(stderr, "lullctl: %s cannot be read: %s\n", path, why);
     }
-    return good;
+    return why == NULL;
 }
 
 /* One header as X-Explain-NAME; those that curl writes are left out. */

@@ -89,6 +89,11 @@ static void print_value(const char *value)
     buf_free(&quoted);
 }
 
+static bool is_changed(const cJSON *value)
+{
+    return strcmp(ctl_text_of(value, "origin"), "control socket") == 0;
+}
+
 static void print_changed(const cJSON *config)
 {
     char shown[256] = "", head[256];
@@ -96,7 +101,7 @@ static void print_changed(const cJSON *config)
     cJSON_ArrayForEach(one, config)
     {
         const char *key = NULL;
-        if (strcmp(ctl_text_of(one, "origin"), "control socket") != 0) {
+        if (!is_changed(one)) {
             continue;
         }
         split_name(ctl_name_of(one), head, sizeof head, &key);
@@ -111,8 +116,36 @@ static void print_changed(const cJSON *config)
     }
 }
 
+/* Leaves what was set over the control socket. */
+static void keep_changed(cJSON *config)
+{
+    for (cJSON *one = config->child, *next = NULL; one != NULL; one = next) {
+        next = one->next;
+        if (!is_changed(one)) {
+            cJSON_Delete(cJSON_DetachItemViaPointer(config, one));
+        }
+    }
+}
+
+static void print_changed_json(const cJSON *config)
+{
+    cJSON *own = cJSON_Duplicate(config, true);
+    require(own != NULL);
+    keep_changed(own);
+    char *text = cJSON_PrintUnformatted(own);
+    require(text != NULL);
+    ctl_print_json(span_of(text));
+    cJSON_free(text);
+    cJSON_Delete(own);
+}
+
 int ctl_config(const struct ctl *ctl)
 {
     bool changed = (ctl->given & CTL_OPTION_CHANGED) != 0;
+    if (changed && ctl->json) {
+        struct ctl plain = *ctl;
+        plain.json = false; /* not as it came */
+        return ctl_run(&plain, "GET", "/config", print_changed_json);
+    }
     return ctl_run(ctl, "GET", "/config", changed ? print_changed : ctl_print_config);
 }

@@ -93,8 +93,8 @@ static int run_tail(const struct ctl *ctl, const struct verb *verb)
 
 static int run_top(const struct ctl *ctl, const struct verb *verb)
 {
-    (void)verb;
-    return ctl_top(ctl);
+    return ctl->json ? usage(" has no JSON; stats, flights and tail have", verb->name)
+                     : ctl_top(ctl);
 }
 
 static int run_config(const struct ctl *ctl, const struct verb *verb)
@@ -131,8 +131,7 @@ static int run_doctor(const struct ctl *ctl, const struct verb *verb)
 
 static int run_completion(const struct ctl *ctl, const struct verb *verb)
 {
-    (void)verb;
-    return ctl_completion(ctl);
+    return ctl->json ? usage(" has no JSON", verb->name) : ctl_completion(ctl);
 }
 
 static int run_report(const struct ctl *ctl, const struct verb *verb)

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """What changes the running daemon: lullctl set, config --changed, pause, resume; and what a reload makes of
 values that were set."""
+import json
 import os
 import unittest
 
@@ -63,6 +64,19 @@ class Set(LullTest):
             f.write(before + "[task emoji]\nttl = 5d\n")
         self.assertEqual(lull.reload().status, 200)
         self.assertEqual((self.value(lull, "task.emoji.ttl")["value"], self.value(lull, "task.title.ttl")["value"]), ("5d", "7d"))
+
+    def test_what_was_set_as_json(self):
+        lull = self.lull(self.upstream())
+        lull.ctl("set", "task.title.ttl=2d", "upstream.default.api_key=sk-planted")
+        changed = json.loads(lull.ctl("--json", "config", "--changed").stdout)
+        self.assertEqual(changed, {"task.title.ttl": {"value": "2d", "origin": "control socket"},
+                                   "upstream.default.api_key": {"value": "***", "origin": "control socket"}})
+
+    def test_a_duration_out_of_range_is_named(self):
+        lull = self.lull(self.upstream())
+        for duration in "0", "2d":
+            done = lull.ctl("pause", duration)
+            self.assertEqual((done.returncode, done.stderr), (1, "lullctl: for: out of range: duration from 1ms to 1d\n"))
 
     def test_a_set_has_at_most_1000_lines(self):
         lull = self.lull(self.upstream())

@@ -56,7 +56,7 @@ static void what_is_wrong_is_said(void **state)
         {"model=", "empty condition: model"},
         {"kind=titel", "there is no kind 'titel'; did you mean 'title'?"},
         {"kind=xyzzy", "there is no kind 'xyzzy'; there are title, tags"},
-        {"older=7", "a duration is a whole number with its unit: 150ms, 2s, 5m, 12h, 7d"},
+        {"older=7", "older: a duration is a whole number with its unit: 150ms, 2s, 5m, 12h, 7d"},
         {"limit=-1", "limit is a number, not -1"},
         {"limit=5x", "limit is a number, not 5x"},
         {"after=99999999999999999999", "after is a number, not 99999999999999999999"},
