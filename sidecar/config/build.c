@@ -226,6 +226,9 @@ static void choose_default(struct settings *s, struct assignments *r)
     const char *name = s->server.default_upstream;
     const struct assignment *a = assignments_find_key(r, SECTION_SERVER, "", "default_upstream");
     s->default_upstream = settings_find_upstream(s, SPAN("default"));
+    if (s->upstream_count == 0 && r->unread) {
+        return;
+    }
     if (s->upstream_count == 0) {
         report_error(r, NULL,
                      "no model server: give --upstream http://127.0.0.1:11434, or an "

@@ -72,6 +72,7 @@ struct assignments {
     size_t count, capacity;
     struct buf *errors, *warnings;
     int64_t most_connections; /* 0: any number */
+    bool unread;              /* of the file or a section of it: what is missing may stand there */
 };
 
 /* A section's head. */

@@ -277,8 +277,9 @@ static void read_set(struct assignments *r, const char *text, enum source source
     size_t first = span_find(left, SPAN("."), 0);
     size_t last = span_rfind(left, SPAN("."));
     char place[NAME_MAX_BYTES];
+    size_t shown = equals == SIZE_MAX ? all.len : equals;
     snprintf(place, sizeof place, "%s%.*s", source == SOURCE_ARGUMENT ? "--set " : "",
-             (int)(left.len < 150 ? left.len : 150), left.ptr);
+             (int)(shown < 150 ? shown : 150), text);
     enum section section = SECTION_SERVER;
     if (first == SIZE_MAX || !section_parse(span_make(text, first), &section)) {
         report(

@@ -187,8 +187,10 @@ static void wrong_name(struct ini *p, bool named, struct span name)
 static void read_section(struct ini *p, struct span line)
 {
     size_t end = span_find(line, SPAN("]"), 0);
+    bool unread = p->r->unread;
     p->had_section = true;
     p->in_section = false;
+    p->r->unread = true; /* until it is known */
     if (end == SIZE_MAX || !is_rest_empty(span_make(line.ptr + end + 1, line.len - end - 1))) {
         report_line(p, "a section is written [server] or [upstream NAME], alone on its line");
         return;
@@ -209,6 +211,7 @@ static void read_section(struct ini *p, struct span line)
         wrong_name(p, named, name);
         return;
     }
+    p->r->unread = unread;
     free(p->name);
     p->name = mem_strndup(name.len > 0 ? name.ptr : "", name.len);
     p->in_section = true;
@@ -255,7 +258,8 @@ void read_file(struct assignments *r, const char *path, bool optional, struct bu
     if (optional && access(path, F_OK) != 0) {
         return;
     }
-    if (read_whole_file(r, SOURCE_FILE, path, NULL, path, text)) {
+    r->unread = !read_whole_file(r, SOURCE_FILE, path, NULL, path, text);
+    if (!r->unread) {
         read_ini(r, path, buf_span(text));
     }
 }

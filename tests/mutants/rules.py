@@ -1647,3 +1647,5 @@ mutant(R, "what found no room among the events is said", "sidecar/control/event_
        "    if (t->blocked) {\n        say_lost(t); /*", ("scenario.test_events",))
 mutant(R, "a set leaves an edited file to the next reload", "sidecar/app/lifecycle.c", "lifecycle_read(d, d->config, text)",
        "lifecycle_read(d, NULL, text)", ("integration.steer",))
+mutant(R, "what was not read is not missing", "sidecar/config/build.c", "if (s->upstream_count == 0 && r->unread) {", "if (s->upstream_count > 99 && r->unread) {",
+       ("unit.config.test_config_words",))

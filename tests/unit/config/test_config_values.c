@@ -300,7 +300,7 @@ static void what_holds_between_keys(void **state)
 static void set_is_section_key_value(void **state)
 {
     static const char *const rows[][2] = {
-        {"server", "--set : write SECTION.KEY=VALUE"},
+        {"server", "--set server: write SECTION.KEY=VALUE"},
         {"server=1", "--set server: write SECTION.KEY=VALUE"},
         {"servre.log_level=debug", "write SECTION.KEY=VALUE, as in server.log_level=debug"},
         {"task.ttl=1h", "--set task.ttl: the section needs a name: task.title.ttl=2d"},

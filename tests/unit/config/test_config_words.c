@@ -82,6 +82,27 @@ static void what_tasks_says_wrong_is_said_once(void **state)
     assert_refused("[tasks]\npriority = 99\n", ":2: priority: out of range");
 }
 
+/* assert_refused() wants one line: no complaint that there is no model server. */
+static void what_was_not_read_is_not_missing(void **state)
+{
+    static const char *const without[] = {"tasks.ttl", NULL};
+    struct config_sources sources = {.file = "/nonexistent/lull.conf"};
+    struct buf errors = {.max = 4096}, warnings = {.max = 4096};
+    (void)state;
+    assert_refused("[upstream]\nurl = http://x\n", ":1: the section needs a name");
+    assert_refused("[upstream Default]\nurl = http://x\n", "; write [upstream default]");
+    assert_refused("[upstream default\nurl = http://x\n", ":1: a section is written");
+    assert_null(config_read(&sources, &errors, &warnings));
+    assert_int_equal(buf_append_char(&errors, '\0'), ERR_OK);
+    assert_string_equal(errors.data,
+                        "/nonexistent/lull.conf: cannot be read: No such file or directory\n");
+    buf_free(&errors);
+    struct tried t = try_config(NULL, NULL, without);
+    assert_says(&t.errors, "argument --set tasks.ttl: write SECTION.KEY=VALUE");
+    tried_free(&t);
+    assert_refused("[upstreams]\nurl = http://x\n", ":1: unknown section [upstreams]");
+}
+
 static void a_value_that_begins_with_a_hash_is_quoted(void **state)
 {
     (void)state;
@@ -244,6 +265,7 @@ int main(void)
         cmocka_unit_test(a_word_that_is_near_is_named),
         cmocka_unit_test(no_suggestion_where_none_is_near),
         cmocka_unit_test(what_tasks_says_wrong_is_said_once),
+        cmocka_unit_test(what_was_not_read_is_not_missing),
         cmocka_unit_test(a_value_that_begins_with_a_hash_is_quoted),
         cmocka_unit_test(addresses_that_exclude_each_other),
         cmocka_unit_test(urls_that_cannot_work),
