@@ -446,7 +446,9 @@ enum err control_create(const struct control_parts *parts, struct control **out,
     struct http_limits limits = {.header_timeout = 10 * USEC_PER_S,
                                  .body_timeout = 10 * USEC_PER_S,
                                  .idle_timeout = 75 * USEC_PER_S,
+                                 .send_timeout = 60 * USEC_PER_S,
                                  .max_connections = CONNECTIONS_MAX,
+                                 .replaces_idle = true,
                                  .urgent = true,
                                  .max_buffered = 64 * EXPLAIN_MAX, /* with long replies */
                                  .max_body = 4 * EXPLAIN_MAX};

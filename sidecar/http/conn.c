@@ -14,6 +14,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -102,6 +103,14 @@ void conn_drain(struct http_conn *c)
     }
 }
 
+/* Bytes that the client has not taken from the kernel. The socket becomes writable when much of its
+ * room is free, which a slow client may not reach in time. */
+static int queued_bytes(const struct http_conn *c)
+{
+    int queued = 0;
+    return ioctl(c->fd, TIOCOUTQ, &queued) == 0 ? queued : 0;
+}
+
 static void deadline_expired(struct http_conn *c)
 {
     struct http_server *s = c->server;
@@ -109,6 +118,10 @@ static void deadline_expired(struct http_conn *c)
     c->deadline = DEADLINE_NONE;
     if (what == DEADLINE_LINGER_REST) {
         linger_resume(c);
+        return;
+    }
+    if (what == DEADLINE_SEND && queued_bytes(c) < c->out_queued) {
+        conn_await_client(c);
         return;
     }
     if (what == DEADLINE_HEAD) {
@@ -158,6 +171,35 @@ void conn_set_deadline(struct http_conn *c, enum deadline what, usec_t after)
         c->timer_at = c->deadline_at;
         loop_timer_start(c->timer, after);
     }
+}
+
+void conn_await_client(struct http_conn *c)
+{
+    const struct http_limits *limits = &c->server->limits;
+    bool unsent = output_unsent(c) > 0;
+    if (!unsent) {
+        conn_set_deadline(c, DEADLINE_IDLE, limits->idle_timeout);
+    } else if (c->out_passed || limits->send_timeout == 0) {
+        conn_set_deadline(c, DEADLINE_NONE, 0);
+    } else {
+        c->out_queued = queued_bytes(c);
+        conn_set_deadline(c, DEADLINE_SEND, limits->send_timeout);
+    }
+}
+
+struct http_conn *conn_longest_idle(struct http_server *s)
+{
+    mono_t since = {loop_now(s->loop).us - USEC_PER_S + s->limits.idle_timeout};
+    struct http_conn *longest = NULL;
+    list_each(node, &s->conns)
+    {
+        struct http_conn *c = list_item(node, struct http_conn, node);
+        if (conn_idle(c) && c->deadline_at.us <= since.us && !linger_has_unread(c)) {
+            since = c->deadline_at;
+            longest = c;
+        }
+    }
+    return longest;
 }
 
 void conn_update_watch(struct http_conn *c)

@@ -112,6 +112,7 @@ enum deadline {
     DEADLINE_IDLE,
     DEADLINE_HEAD,
     DEADLINE_BODY,
+    DEADLINE_SEND,
     DEADLINE_LINGER,
     DEADLINE_LINGER_REST
 };
@@ -166,6 +167,8 @@ struct http_conn {
     struct buf out;
     size_t out_at;
     size_t out_counted; /* for `out`, in server->memory */
+    int out_queued;     /* bytes that the kernel had not sent when the client was waited for */
+    bool out_passed;    /* some of it was handed over in pieces: it waits as long as its client */
     int reply_status;   /* 0: no reply has begun */
     enum reply_framing framing;
     bool out_waits; /* `out` is a head or pieces, which leave with what follows ... */
@@ -195,6 +198,10 @@ void conn_abandon(struct http_conn *c);
 /* The client is gone or the connection broke: conn_abandon, conn_close. */
 void conn_gone(struct http_conn *c);
 void conn_set_deadline(struct http_conn *c, enum deadline what, usec_t after);
+/* Nothing but the client is waited for: until it takes what is unsent, else until its next request. */
+void conn_await_client(struct http_conn *c);
+/* The connection that has been idle longest, at least for a second; NULL: there is none. */
+struct http_conn *conn_longest_idle(struct http_server *s);
 void conn_update_watch(struct http_conn *c);
 bool conn_idle(const struct http_conn *c);
 /* The server drains: an idle connection is closed, unless a request on it is unread. One that is new

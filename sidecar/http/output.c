@@ -173,6 +173,10 @@ void output_writable(struct http_conn *c)
         buf_consume(&c->out, c->out_at);
         c->out_at = 0;
     }
+    bool all_sent = output_unsent(c) == 0 && c->state == CONN_WAITING;
+    if (c->deadline == DEADLINE_SEND || (all_sent && c->deadline == DEADLINE_NONE)) {
+        conn_await_client(c);
+    }
     conn_update_watch(c);
     if (c->want_writable && output_unsent(c) <= s->limits.low_water) {
         c->want_writable = false;

@@ -72,6 +72,7 @@ static void begin_request(struct http_conn *c)
     c->discarded = 0;
     c->chunked = (struct http_chunked){0};
     reply_reset(c);
+    c->out_passed = c->out_passed && output_unsent(c) > 0;
     c->close_after = !r->keep_alive || s->draining;
     conn_set_deadline(c, DEADLINE_NONE, 0);
     if (s->limits.max_body > 0 && r->content_length > s->limits.max_body) {
@@ -310,7 +311,7 @@ static void end_request(struct http_conn *c)
         server_slot_back(s, c->slot);
         c->slot = NULL;
     }
-    conn_set_deadline(c, DEADLINE_IDLE, s->limits.idle_timeout);
+    conn_await_client(c);
 }
 
 /* Goes on behind a reply, or ends the connection. false: nothing more can be done now. */
@@ -322,6 +323,8 @@ static bool try_next(struct http_conn *c)
     if (c->close_after) {
         if (c->out.len == 0) {
             conn_finish_output(c);
+        } else if (c->deadline != DEADLINE_SEND) {
+            conn_await_client(c);
         }
         return false;
     }

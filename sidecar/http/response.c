@@ -254,6 +254,7 @@ void http_reply_begin(struct http_conn *c, int status, struct span reason,
     require(c->state == CONN_REQUEST && c->reply_status == 0);
     decide_close(c);
     c->reply_status = status;
+    c->out_passed = true;
     choose_framing(c, status, content_length);
     for (size_t i = 0; i < count; i++) {
         need += headers[i].name.len + headers[i].value.len + 4;
@@ -350,6 +351,7 @@ void reply_cut(struct http_conn *c)
      * mark */
     c->close_after = true;
     c->body_ended = true;
+    c->out_passed = false;
     hand_over(c);
 }
 

@@ -44,7 +44,7 @@ static void on_accept_retry(void *ctx)
 {
     struct http_server *s = ctx;
     if (!s->draining) {
-        set_accepting(s, s->counts.open < s->limits.max_connections);
+        set_accepting(s, s->limits.replaces_idle || s->counts.open < s->limits.max_connections);
     }
 }
 
@@ -52,13 +52,20 @@ void server_accept_some(struct listener *l, int most)
 {
     struct http_server *s = l->server;
     for (int i = 0; i < most; i++) {
-        if (s->counts.open >= s->limits.max_connections) {
+        bool full = s->counts.open >= s->limits.max_connections;
+        struct http_conn *idle = full && s->limits.replaces_idle ? conn_longest_idle(s) : NULL;
+        if (full && idle == NULL) {
             stop_accepting(s, "max_connections is reached");
-            loop_timer_stop(s->accept_timer); /* a connection that closes starts it again */
+            if (!s->limits.replaces_idle) {
+                loop_timer_stop(s->accept_timer); /* a connection that closes starts it again */
+            }
             return;
         }
         int fd = os_accept(l->fd);
         if (fd >= 0) {
+            if (idle != NULL) {
+                conn_close(idle);
+            }
             conn_open(l, fd);
             continue;
         }

@@ -1522,8 +1522,19 @@ mutant(R, "a client that waits gets 100 Continue", RECEIVE, "if (r->expect_conti
 mutant(R, "a head has one timeout", RECEIVE, "    if (c->deadline != DEADLINE_HEAD) {", "    if (c->in_len > 0) {", DUE)
 mutant(R, "a body has a timeout", RECEIVE, "    if (c->state == CONN_REQUEST && !c->body_ended) {\n        conn_set_deadline(c, DEADLINE_BODY,",
        "    if (c->state == CONN_CLOSED) {\n        conn_set_deadline(c, DEADLINE_BODY,", DUE)
-mutant(R, "a connection between requests has a timeout", RECEIVE, "    conn_set_deadline(c, DEADLINE_IDLE, s->limits.idle_timeout);",
-       "    conn_set_deadline(c, DEADLINE_NONE, 0);", DUE)
+mutant(R, "a connection between requests has a timeout", "sidecar/http/conn.c", "        conn_set_deadline(c, DEADLINE_IDLE, limits->idle_timeout);",
+       "        conn_set_deadline(c, DEADLINE_NONE, 0);", DUE)
+mutant(R, "it begins when the last reply has left", "sidecar/http/conn.c", "    if (!unsent) {", "    if (true || !unsent) {", DUE)
+mutant(R, "and for that too there is one", "sidecar/http/conn.c", "        conn_set_deadline(c, DEADLINE_SEND, limits->send_timeout);",
+       "        conn_set_deadline(c, DEADLINE_NONE, 0);", DUE)
+mutant(R, "before the end of a connection too", RECEIVE, "        } else if (c->deadline != DEADLINE_SEND) {", "        } else if (c->body_seen < 0) {", DUE)
+mutant(R, "a piece that the kernel had counts", "sidecar/http/conn.c", "    if (what == DEADLINE_SEND && queued_bytes(c) < c->out_queued) {",
+       "    if (what == DEADLINE_SEND && s == NULL) {", DUE)
+mutant(R, "it is for each piece", "sidecar/http/output.c", "    if (c->deadline == DEADLINE_SEND ||", "    if (c->broken ||", DUE)
+mutant(R, "what is passed on waits for its client", "sidecar/http/response.c", "    c->out_passed = true;", "    c->out_passed = false;", DUE)
+mutant(R, "an idle connection to the control socket gives way", "sidecar/control/control.c", ".replaces_idle = true,", ".replaces_idle = false,", DUE)
+mutant(R, "the one that has been idle longest", "sidecar/http/conn.c", "            since = c->deadline_at;\n", "", DUE)
+mutant(R, "for a second at least", "sidecar/http/conn.c", "loop_now(s->loop).us - USEC_PER_S + s->limits", "loop_now(s->loop).us + s->limits", DUE)
 mutant(R, "a new connection has a timeout", "sidecar/http/conn.c", "    conn_set_deadline(c, DEADLINE_IDLE, s->limits.idle_timeout);",
        "    conn_set_deadline(c, DEADLINE_NONE, 0);", DUE)
 mutant(R, "that of a streamed body begins with each piece", RECEIVE, "        if (!c->paused) {\n            conn_set_deadline(c, DEADLINE_BODY,",
@@ -1544,7 +1555,7 @@ mutant(R, "libcurl's want of memory is not a large head", "sidecar/path/upstream
 mutant(R, "a body without memory is not too long", RECEIVE, "    if (!count_held(c, piece.len)) {\n        return ERR_NOMEM;", "    if (!count_held(c, piece.len)) {\n        return ERR_TOO_LARGE;",
        ("unit.http.test_reply",))
 mutant(R, "a set has at most 1000 lines", "sidecar/control/steer.c", " || lines.count > LINES_MOST", "", ("integration.steer",))
-mutant(R, "no more connections than max_connections", "sidecar/http/server.c", "        if (s->counts.open >= s->limits.max_connections) {\n            stop",
+mutant(R, "no more connections than max_connections", "sidecar/http/server.c", "        if (full && idle == NULL) {\n            stop",
        "        if (s->draining) {\n            stop", HTTP_T)
 mutant(R, "without descriptors it accepts later", "sidecar/http/server.c", "        if (errno == EMFILE || errno == ENFILE ||", "        if (errno == ENFILE ||", ("integration.scale",))
 

@@ -571,20 +571,23 @@ void client_post(struct client *c, const char *path, const char *headers, const 
     buf_free(&out);
 }
 
-static void read_all(struct client *c)
+size_t client_take(struct client *c)
 {
     char piece[65536];
+    ssize_t n = c->closed || c->fd < 0 ? 0 : read(c->fd, piece, sizeof piece);
+    if (n > 0) {
+        require(buf_append(&c->in, piece, (size_t)n) == ERR_OK);
+        fake_loop_settle(c->world->loop);
+    } else {
+        c->closed = c->closed || n == 0 || errno != EAGAIN;
+    }
+    return n > 0 ? (size_t)n : 0;
+}
+
+static void read_all(struct client *c)
+{
     fake_loop_settle(c->world->loop);
-    while (!c->closed && c->fd >= 0) {
-        ssize_t n = read(c->fd, piece, sizeof piece);
-        if (n > 0) {
-            require(buf_append(&c->in, piece, (size_t)n) == ERR_OK);
-            fake_loop_settle(c->world->loop);
-        } else if (n < 0 && errno == EAGAIN) {
-            return;
-        } else {
-            c->closed = true;
-        }
+    while (client_take(c) > 0) {
     }
 }
 

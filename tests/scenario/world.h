@@ -55,6 +55,8 @@ void client_unread(struct client *c, struct span bytes);
 void client_post(struct client *c, const char *path, const char *headers, const char *body);
 /* The reply as far as it came, terminated; client_clear forgets it. Head and body. */
 const char *client_reply(struct client *c);
+/* Reads one piece of the reply, 64 KB at most, where the others read all that is there; returns how much. */
+size_t client_take(struct client *c);
 bool client_answered(struct client *c); /* a complete reply with Content-Length is there */
 bool client_closed(struct client *c);
 void client_clear(struct client *c);

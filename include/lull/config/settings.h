@@ -52,7 +52,7 @@ struct server_settings {
     struct strings hosts;
     int64_t max_connections;
     int64_t max_task_body, max_body /* 0 = none */, max_buffered; /* bytes */
-    usec_t header_timeout, body_timeout, idle_timeout, drain_timeout;
+    usec_t header_timeout, body_timeout, send_timeout, idle_timeout, drain_timeout;
     char *task_header, *user_header, *chat_header; /* "-" = none */
 };
 

@@ -55,8 +55,13 @@ struct http_handler {
 struct http_limits {
     usec_t header_timeout; /* for the whole head, from its first byte */
     usec_t body_timeout;   /* streamed body: between two pieces; held body: as a whole */
-    usec_t idle_timeout;   /* between requests */
+    usec_t idle_timeout;   /* between requests, from the time when the last reply has left */
+    usec_t send_timeout; /* between two pieces that the client takes of whole replies, and of those
+                              that were cut; 0 = none. What is passed on in pieces has none */
     size_t max_connections;
+    bool
+        replaces_idle; /* at max_connections, the connection that has been idle longest, a second at
+                           least, is closed for a new one */
     size_t max_buffered; /* sum of all held bodies, over all connections, and of what others hold in
                             the same budget */
     size_t held_cost;    /* what a byte of a held body counts: the handler copies it; 0 = 1 */

@@ -35,6 +35,7 @@ static struct http_limits limits_of(const struct settings *settings, struct budg
         .header_timeout = s->header_timeout,
         .body_timeout = s->body_timeout,
         .idle_timeout = s->idle_timeout,
+        .send_timeout = s->send_timeout,
         .max_connections = (size_t)s->max_connections,
         .max_buffered = (size_t)s->max_buffered,
         .held_cost = HELD_COST,

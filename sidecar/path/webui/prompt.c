@@ -123,16 +123,12 @@ static size_t completed_end(struct span prompt)
 static bool type_line(struct span prompt, size_t at, size_t *from)
 {
     size_t reach = prompt.len - at < TYPE_LINE_MAX ? prompt.len - at : TYPE_LINE_MAX;
-    struct span line = span_sub(prompt, at, at + reach);
+    struct span line = span_sub(prompt, at, at + reach), rest = line, first;
     struct span close = SPAN("</type>");
     struct span text = SPAN("\n<text>");
-    size_t close_at = span_find(line, close, 0);
-    if (close_at == SIZE_MAX) {
-        return false;
-    }
-    size_t text_at = span_find(line, text, close_at);
-    if (text_at == SIZE_MAX || memchr(line.ptr, '\n', close_at) != NULL ||
-        !is_blank(span_sub(line, close_at + close.len, text_at))) {
+    size_t close_at = span_next(&rest, '\n', &first) ? span_find(first, close, 0) : SIZE_MAX;
+    size_t text_at = close_at == SIZE_MAX ? SIZE_MAX : span_find(line, text, close_at);
+    if (text_at == SIZE_MAX || !is_blank(span_sub(line, close_at + close.len, text_at))) {
         return false;
     }
     *from = at + text_at + text.len;
