@@ -17,6 +17,12 @@ static bool is_streamed(const struct upstream_call *call)
     return strstr(model_body(call), "\"stream\":true") != NULL;
 }
 
+static bool is_passed_on(const struct upstream_call *call)
+{
+    enum ask_kind kind = kind_of_body(model_body(call));
+    return kind == ASK_CHAT || kind == ASK_MOA;
+}
+
 /* Asked with HEAD, as the people do: its head is all that comes. */
 static bool is_head(const struct upstream_call *call)
 {
@@ -254,6 +260,21 @@ static void answer(struct game *g, struct upstream_call *call)
     daemon_leave();
 }
 
+/* The rest of a chat's answer whose head was sent: the close of the connection is its end, or cuts it. */
+static void close_document(struct game *g, struct upstream_call *call)
+{
+    char content[2 * TEXT_SIZE], text[3 * TEXT_SIZE];
+    content_of(g, call, content);
+    int len =
+        snprintf(text, sizeof text, "{\"choices\":[{\"message\":{\"content\":\"%s\"}}]}", content);
+    unsigned how = pick(g, 4);
+    text[how == 0 ? 0 : how == 1 ? len - 1 : len] = '\0';
+    say(call, text);
+    if (model_open(call)) {
+        model_close(call);
+    }
+}
+
 /* A whole answer that is none of the API's, or an error. */
 static void refuse(struct game *g, struct upstream_call *call)
 {
@@ -316,6 +337,8 @@ static void move(struct game *g, struct upstream_call *call)
             answer(g, call);
         } else if (is_streamed(call)) {
             end_stream(g, call);
+        } else if (is_passed_on(call)) {
+            close_document(g, call);
         }
         break;
     }
