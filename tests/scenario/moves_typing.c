@@ -109,7 +109,8 @@ void typing_together(struct game *g)
     size_t began = 8 + pick(g, pick(g, 2) == 0 ? 5 : 30);
     char model = pick(g, 2) == 0 ? 'm' : (char)('n' + pick(g, 6));
     char text[2 * TEXT_SIZE];
-    for (unsigned i = 0, count = 2 + pick(g, 3); i < count; i++) {
+    unsigned several = pick(g, 6);
+    for (unsigned i = 0; i < 2 + several % 3; i++) {
         struct person *p = free_person(g, user);
         if (p == NULL) {
             return;
@@ -119,6 +120,10 @@ void typing_together(struct game *g)
         text[typed] = '\0';
         p->asks[0] = (struct ask){.subject = subject, .typed = typed};
         ask_plainly(g, p, ASK_AUTOCOMPLETE, with_model(span_of(ask_autocomplete(text)), model));
+        if (several >= 3) {
+            world_pass(g->world,
+                       1200 * USEC_PER_MS); /* so slowly that each is called, or follows */
+        }
     }
     struct person *p = pick(g, 3) == 0 ? free_person(g, user) : NULL;
     if (p != NULL) {

@@ -317,6 +317,59 @@ static void a_stream_that_cannot_be_read_twice_in_a_row_is_left_out(void **state
     world_end(w);
 }
 
+/* One title, of a model that answers so however it is asked; returns its calls. */
+static size_t always(struct world *w, const char *streamed, const char *whole, const char *reply)
+{
+    struct client *c = client_open(w);
+    size_t before = model_calls(w);
+    static unsigned n;
+    char user[32];
+    snprintf(user, sizeof user, "Odd %u?", n++);
+    client_post(c, OPENAI, "", ask_title(user, "Fine."));
+    for (size_t i = before; i < model_calls(w); i++) {
+        struct upstream_call *call = model_call(w, i);
+        bool stream = (additions_in(model_body(call)) & ADDITION_STREAM) != 0;
+        model_head(call, 200, stream ? "text/event-stream" : "application/json");
+        model_data(call, stream ? streamed : whole);
+        model_end(call);
+    }
+    assert_has(client_reply(c), reply);
+    client_close(c);
+    world_pass(w, 0);
+    return model_calls(w) - before;
+}
+
+/* A model that calls a tool in answer to each title would be asked twice each time. */
+static void what_is_odd_either_way_is_asked_for_as_written_at_once(void **state)
+{
+    static const char streamed[] =
+        "data: {\"choices\":[{\"index\":0,\"delta\":{\"tool_calls\":[{\"index\":0,\"id\":\"a\","
+        "\"type\":\"function\",\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}}]}}]}\n\n"
+        "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"tool_calls\"}]}\n\n"
+        "data: [DONE]\n\n";
+    static const char called[] =
+        "{\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":null,"
+        "\"tool_calls\":[{\"id\":\"a\",\"type\":\"function\",\"function\":{\"name\":\"f\","
+        "\"arguments\":\"{}\"}}]},\"finish_reason\":\"tool_calls\"}]}";
+    static const char good[] =
+        "{\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":"
+        "\"{\\\"title\\\": \\\"Good\\\"}\"},\"finish_reason\":\"stop\"}]}";
+    (void)state;
+    struct world *w = world_begin(all);
+    assert_int_equal(always(w, streamed, called, "tool_calls"), 2);
+    assert_int_equal(unread(w, "text/event-stream", streamed), 2); /* not either way */
+    assert_int_equal(always(w, streamed, called, "tool_calls"), 2);
+    unsigned had = every(w);
+    assert_int_equal(always(w, streamed, called, "tool_calls"), 2);
+    assert_int_equal(always(w, streamed, called, "tool_calls"), 2);
+    assert_int_equal(always(w, streamed, called, "tool_calls"), 1);
+    assert_int_equal(always(w, streamed, called, "tool_calls"), 1);
+    assert_int_equal(every(w), 0); /* it was plain */
+    assert_int_equal(every(w), had);
+    assert_int_equal(always(w, streamed, good, "Good"), 2);
+    world_end(w);
+}
+
 /* Each addition refused alone costs that addition only, whether the error names it or not. */
 static void a_refused_addition_costs_that_one_only(void **state)
 {
@@ -580,6 +633,7 @@ int main(void)
         cmocka_unit_test(not_where_the_error_is_about_something_else),
         cmocka_unit_test(what_is_no_refusal_teaches_nothing),
         cmocka_unit_test(a_stream_that_cannot_be_read_twice_in_a_row_is_left_out),
+        cmocka_unit_test(what_is_odd_either_way_is_asked_for_as_written_at_once),
         cmocka_unit_test(a_refused_addition_costs_that_one_only),
         cmocka_unit_test(a_refused_schema_is_the_first_suspect),
         cmocka_unit_test(any_set_is_found_out),

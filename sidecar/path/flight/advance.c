@@ -82,6 +82,7 @@ static void begin_call(struct flight *f)
 {
     int at = f->fell_back ? f->spec.fallback.upstream : f->spec.upstream;
     behind_look(f);
+    f->again = f->again || flight_pace(f)->odd >= FLIGHT_ODD;
     f->ticket.job.expected = pace_expected_for(flight_pace(f), f->spec.body.len);
     f->probe.fn = probed;
     f->probe.ctx = f;

@@ -3,7 +3,9 @@
  *
  * A request that lull changed and that fails before its first token is asked once more exactly as
  * the client wrote it, unless the failure is silence or an empty body of a good status; so is one
- * whose answer cannot be shown as one plain answer. server/refusal.c remembers what was refused. An
+ * whose answer cannot be shown as one plain answer. server/refusal.c remembers what was refused. Where
+ * the answers to a kind's requests as written are no plain ones either, twice in a row, the next ones are
+ * asked so at once (begin_call()), until one is plain: else each would cost two calls. An
  * answer that has not the kind's form is asked for once more with a schema.
  */
 #include "path/flight/flight_priv.h"
@@ -228,6 +230,7 @@ static enum flight_event use_answer(struct flight *f)
         figure_times_add(&flight_server(f)->figures->latency, now, end->took);
     }
     pace_add(flight_pace(f), end->took, f->spec.body.len);
+    flight_pace(f)->odd = 0;
     bool fit = is_fit(f, end);
     f->fits = end->verdict != ANSWER_BAD;
     behind_answered(f, end->verdict == ANSWER_BAD);
@@ -239,6 +242,20 @@ static enum flight_event use_answer(struct flight *f)
     return FLIGHT_EVENT_ANSWERED;
 }
 
+/* No plain answer: a tool call, say. The client gets it as it came, where it was asked for as the client
+ * wrote it. */
+static enum flight_event after_odd(struct flight *f)
+{
+    if (f->has_first) {
+        return call_use_first(f);
+    }
+    if (is_changed(f)) {
+        return ask_again_unread(f);
+    }
+    flight_pace(f)->odd += f->again ? 1 : 0;
+    return pass_raw(f);
+}
+
 static enum flight_event after_assembled(struct flight *f, enum assembled how, const char *broke)
 {
     switch (how) {
@@ -247,7 +264,7 @@ static enum flight_event after_assembled(struct flight *f, enum assembled how, c
     case ASSEMBLED_ERROR:
         return pass_error(f);
     case ASSEMBLED_ODD:
-        return f->has_first ? call_use_first(f) : is_changed(f) ? ask_again_unread(f) : pass_raw(f);
+        return after_odd(f);
     case ASSEMBLED_UNMARKED:
         if (may_ask_again(f, 0)) {
             return ask_again_unread(f);

@@ -69,7 +69,8 @@ enum flight_state flight_next_state(enum flight_state state, enum flight_event e
 
 enum {
     FLIGHT_TABLE_BUCKETS = 1024,
-    FLIGHT_SHAPE_LOST = 3,            /* second tries without success; then there are none */
+    FLIGHT_SHAPE_LOST = 3, /* second tries without success; then there are none */
+    FLIGHT_ODD = 2, /* the same of answers that are no plain ones; then there are no first ones */
     FLIGHT_RAW_MAX = 4 * 1024 * 1024, /* of an answer kept as it came */
     FLIGHT_HEAD_MAX = 64 * 1024,
     FLIGHT_ANSWERED_AT_ONCE = 16, /* waiters of a flight, or dismissed, in a turn: 10 us each */
@@ -122,7 +123,7 @@ struct flight {
     struct additions asked; /* what the call under way adds, which a server may refuse */
     unsigned trial;         /* the addition that comes back with it; see refusal.c */
     struct refused refused; /* what a call of this flight had that was refused before */
-    bool again;             /* it is the second one, as the client wrote it */
+    bool again;             /* it is as the client wrote it: the second one, or see FLIGHT_ODD */
     bool api_refused;       /* the server has not the API that it was put into: the client's own */
     bool unread;            /* after a stream that could not be read as an answer */
     enum endpoint wire;     /* that it asks for */

@@ -70,6 +70,8 @@ struct pace {
     int64_t size;        /* bytes of the requests behind it, smoothed */
     mono_t tried_at;     /* a call last began, or was first not worth beginning; zero: never */
     unsigned shape_lost; /* second tries for the form of an answer that did not help, in a row */
+    unsigned
+        odd; /* requests as the client wrote them whose answers were no plain ones either, in a row */
 };
 
 struct server_model {
