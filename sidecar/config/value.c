@@ -63,8 +63,7 @@ const char *value_place(const struct value *v)
     }
 }
 
-/* Whether a header of that name may hold a key. */
-static bool is_secret_header(struct span name)
+bool settings_is_key_header(struct span name)
 {
     static const char *const words[] = {"key", "auth", "token", "secret", "cookie", "pass"};
     bool secret = false;
@@ -85,7 +84,7 @@ static void mask_headers(struct span all, struct buf *out)
         size_t end = semicolon == SIZE_MAX ? all.len : semicolon + 1;
         struct span entry = span_make(all.ptr + at, end - at);
         size_t colon = span_find(entry, SPAN(":"), 0);
-        if (colon != SIZE_MAX && is_secret_header(span_make(entry.ptr, colon))) {
+        if (colon != SIZE_MAX && settings_is_key_header(span_make(entry.ptr, colon))) {
             buf_text(out, "%.*s: ***%s", (int)colon, entry.ptr, semicolon == SIZE_MAX ? "" : ";");
         } else {
             buf_text(out, "%.*s", (int)entry.len, entry.ptr);

@@ -1393,6 +1393,9 @@ mutant(R, "a key of lull's is not for other sites", ROUTE, "return lends_key(x) 
        "return false && lends_key(x) && foreign ?", ("integration.http",))
 mutant(R, "another header with a key tells clients apart", ROUTE, "h->auth.ptr != NULL ? h->auth : other_credential(r);",
        "h->auth.ptr != NULL ? h->auth : SPAN_NONE; (void)other_credential;", ("scenario.test_cache",))
+mutant(R, "a gateway's key too", ROUTE, "return !other && settings_is_key_header(name);", "return !other && name.len <= 14 && settings_is_key_header(name);", ("scenario.test_cache",))
+mutant(R, "what differs with each request is no key", ROUTE, "        other = span_eq_nocase(name, others[i]);", "        other = span_eq_nocase(name, others[0]);", ("scenario.test_cache",))
+mutant(R, "how a person signed in is no key", ROUTE, "return !other && settings_is_key_header(name);", "(void)own;\n    return (!other || name.len == 21) && settings_is_key_header(name);", ("scenario.test_cache",))
 mutant(R, "beside Authorization it does not count", ROUTE, "h->auth.ptr != NULL ? h->auth : other_credential(r);",
        "other_credential(r).ptr != NULL ? other_credential(r) : h->auth;", ("scenario.test_cache",))
 mutant(R, "the host of an absolute target counts", "sidecar/http/request.c",

@@ -279,6 +279,8 @@ static void people_do_not_share_where_they_are_known(void **state)
                                       "Api-Key: k1\r\n",
                                       "x-api-key: k2\r\n",
                                       "X-Goog-Api-Key: k3\r\n",
+                                      "Ocp-Apim-Subscription-Key: k5\r\n",
+                                      "Cookie: session=k4\r\nx-auth-token: k6\r\n",
                                       "Cookie: session=k4\r\n",
                                       ""};
     enum { WHO = sizeof who / sizeof who[0] };
@@ -293,9 +295,20 @@ static void people_do_not_share_where_they_are_known(void **state)
         assert_has(client_reply(a), "lull; hit");
         client_clear(a);
     }
-    /* with an Authorization, a cookie that changes tells no clients apart */
+    /* with an Authorization, a cookie or a key that changes tells no clients apart */
     ask_with(a, "Authorization: Bearer k1\r\nCookie: b=1\r\n", "How are you?", "");
     assert_has(client_reply(a), "lull; hit");
+    client_clear(a);
+    ask_with(a, "X-Job-Key: 1\r\nAuthorization: Bearer k1\r\n", "How are you?", "");
+    assert_has(client_reply(a), "lull; hit");
+    /* nor do these */
+    static const char *const nobodys[] = {"Idempotency-Key: 1\r\n", "X-CSRF-Token: 2\r\n",
+                                          "X-OpenWebUI-Auth-Type: jwt\r\n"};
+    for (size_t i = 0; i < sizeof nobodys / sizeof nobodys[0]; i++) {
+        client_clear(a);
+        ask_with(a, nobodys[i], "How are you?", "");
+        assert_has(client_reply(a), "lull; hit");
+    }
     assert_int_equal(model_calls(w), WHO);
     world_end(w);
 }

@@ -152,6 +152,8 @@ struct settings {
 struct settings *settings_ref(struct settings *s);
 void settings_unref(struct settings *s); /* NULL is fine */
 
+/* Whether a header of that name may hold a key, by the words in it. */
+bool settings_is_key_header(struct span name);
 /* Index of the upstream of that name; -1 if there is none. */
 int settings_find_upstream(const struct settings *s, struct span name);
 /* Id of the kind of that name (built-in or own); KIND_NONE if there is none. */

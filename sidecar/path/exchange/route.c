@@ -27,17 +27,39 @@ static struct span named_value(const struct http_request *r, const char *name)
     return SPAN_NONE;
 }
 
-/* A client without Authorization may show who it is in another way: Azure's and Anthropic's key
- * headers, Google's, a session. */
+/* Whether a header of that name may say who the client is: one with a key, but for those that differ
+ * with each request, or say how a person signed in to Open WebUI. */
+static bool is_credential(struct span name)
+{
+    static const struct span others[] = {
+        {"Idempotency-Key", 15},
+        {"X-CSRF-Token", 12},
+        {"X-XSRF-Token", 12},
+        {"Cookie", 6},
+        {"Content-Type", 12},
+        {"Content-Length", 14},
+        {"Accept", 6},
+        {"Accept-Encoding", 15},
+        {"User-Agent", 10},
+        {"Host", 4}}; /* the last ones only save the look at their letters */
+    const struct span own = SPAN("X-OpenWebUI-");
+    bool other = name.len >= own.len && span_eq_nocase(span_make(name.ptr, own.len), own);
+    for (size_t i = 0; i < sizeof others / sizeof others[0] && !other; i++) {
+        other = span_eq_nocase(name, others[i]);
+    }
+    return !other && settings_is_key_header(name);
+}
+
+/* A client without Authorization may show who it is in another way: in a header of the model server's
+ * or of a gateway's (Api-Key, Ocp-Apim-Subscription-Key, X-Auth-Token), else by a session. */
 static struct span other_credential(const struct http_request *r)
 {
-    static const struct span names[] = {
-        {"Api-Key", 7}, {"X-Api-Key", 9}, {"X-Goog-Api-Key", 14}, {"Cookie", 6}};
-    struct span found = SPAN_NONE;
-    for (size_t i = 0; i < sizeof names / sizeof names[0] && found.ptr == NULL; i++) {
-        found = http_header_get(r, names[i]);
+    for (size_t i = 0; i < r->header_count; i++) {
+        if (is_credential(r->headers[i].name)) {
+            return r->headers[i].value;
+        }
     }
-    return found;
+    return http_header_get(r, SPAN("Cookie"));
 }
 
 /* Left out where it is longer than REQUEST_ID_MAX or not visible ASCII. */
