@@ -5,6 +5,9 @@
  * libcurl keeps that one piece (at most its 64 KB buffer) and stops reading. Request: when the
  * queue is empty, the read callback answers PAUSE until more is written.
  *
+ * Turns. libcurl reads on while the server is fast, up to 100 times its buffer, in one call. After
+ * READ_MOST the next piece is refused in the same way, and reading goes on in a later turn.
+ *
  * Sending again. libcurl sends a request again by itself when a reused connection dies silently.
  * transfer_send is called before each sending and refuses where that would be wrong: a byte of an
  * answer had come, or part of a streamed body is gone.
@@ -26,6 +29,9 @@
 #include "path/upstream/upstream_priv.h"
 
 #include <string.h>
+
+/* What is given in one turn: bytes, and PIECE_WORK for each piece, which costs about as much. */
+enum { READ_MOST = 256 * 1024, PIECE_WORK = 128 };
 
 static void give_head(struct upstream_call *call)
 {
@@ -141,14 +147,24 @@ static bool is_within_bounds(struct upstream_call *call, size_t n)
 /* Gives a piece to the caller. false: it ends the transfer. */
 static bool give_piece(struct upstream_call *call, struct span piece)
 {
+    call->given_work += piece.len + PIECE_WORK;
     call->held = !call->events->on_data(call->ctx, piece);
     return !call->aborted;
+}
+
+/* Whether the caller has enough, or others are to have their turn. */
+static bool must_pause(const struct upstream_call *call)
+{
+    return call->held || call->given_work >= READ_MOST;
 }
 
 static size_t pause_reading(struct upstream_call *call, size_t taken)
 {
     call->taken_of_piece = taken;
     call->recv_paused = true;
+    if (!call->held) {
+        loop_later(call->pool->loop, &call->work);
+    }
     return CURL_WRITEFUNC_PAUSE;
 }
 
@@ -160,7 +176,7 @@ static size_t give_chunks(struct upstream_call *call, struct span bytes)
     struct span body = SPAN_NONE;
     size_t at = call->taken_of_piece, used = 0;
     while (at < bytes.len && !call->unchunked) {
-        if (call->held) {
+        if (must_pause(call)) {
             return pause_reading(call, at);
         }
         enum http_chunk got =
@@ -191,7 +207,7 @@ size_t transfer_data(char *data, size_t size, size_t count, void *arg)
     if (call->aborted || !call->head.final) {
         return n + 1;
     }
-    if (call->held) {
+    if (must_pause(call)) {
         return pause_reading(call, call->taken_of_piece);
     }
     if (n == 0) {
@@ -210,6 +226,7 @@ static void give_unread_body(struct upstream_call *call, struct span body)
     if (call->unchunking) {
         while (give_chunks(call, body) == CURL_WRITEFUNC_PAUSE) {
             call->held = false; /* it is a little, and here already */
+            call->given_work = 0;
         }
     } else if (call->length > 0 && body.len > 0) {
         size_t n = body.len < (uint64_t)call->length ? body.len : (size_t)call->length;

@@ -203,6 +203,7 @@ static CURLcode call_unpause(struct upstream_call *call)
         return CURLE_OK;
     }
     call->recv_paused = call->recv_paused && !recv;
+    call->given_work = recv ? 0 : call->given_work;
     call->send_paused = call->send_paused && !send;
     int bits = (call->recv_paused ? CURLPAUSE_RECV : 0) | (call->send_paused ? CURLPAUSE_SEND : 0);
     call->pool->in_curl++;

@@ -167,6 +167,7 @@ struct upstream_call {
     struct answer_head head;
     bool held;         /* on_data said false */
     bool recv_paused;  /* libcurl keeps a piece for us */
+    size_t given_work; /* what giving cost since reading went on: see READ_MOST */
     struct buf unread; /* what lay on the socket when libcurl closed it */
     int64_t length;    /* of its body; -1: not said */
     int64_t got;       /* bytes of its body that came */

@@ -313,6 +313,53 @@ static void each_piece_is_handed_on_when_it_comes(void **state)
     assert_int_equal(w->probe.result, UPSTREAM_DONE);
 }
 
+/* Pieces of an answer in one turn of the loop. */
+struct turn {
+    struct loop_deferred end;
+    struct loop *loop;
+    size_t pieces, most;
+};
+
+static void turn_ends(void *ctx)
+{
+    struct turn *turn = ctx;
+    turn->most = turn->pieces > turn->most ? turn->pieces : turn->most;
+    turn->pieces = 0;
+}
+
+static void count_piece(struct probe *p)
+{
+    struct turn *turn = p->more;
+    turn->pieces++;
+    loop_defer(turn->loop, &turn->end);
+}
+
+/* A server that is fast does not hold up the others. */
+static void an_answer_is_read_in_parts(void **state)
+{
+    enum { CHUNKS = 8000, MOST = 256 * 1024 / 128 };
+    static const char head[] = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    struct world *w = *state;
+    struct turn turn = {.end = {.fn = turn_ends, .ctx = &turn}, .loop = w->loop};
+    struct buf bytes = {.max = (size_t)1 << 20};
+    require_ok(buf_append_span(&bytes, SPAN(head)));
+    for (int i = 0; i < CHUNKS; i++) {
+        require_ok(buf_append_span(&bytes, SPAN("1\r\na\r\n")));
+    }
+    require_ok(buf_append_span(&bytes, SPAN("0\r\n\r\n")));
+    const struct answer one[] = {{.bytes = buf_span(&bytes)}};
+    scripted_script(&w->server, one, 1);
+    w->probe.on_data = count_piece;
+    w->probe.more = &turn;
+    struct upstream_request req = simple_get(w);
+    world_call(w, &req);
+    assert_int_equal(w->probe.result, UPSTREAM_DONE);
+    assert_int_equal(w->probe.pieces, CHUNKS);
+    assert_in_range(turn.most, 1, MOST);
+    loop_defer_cancel(w->loop, &turn.end);
+    buf_free(&bytes);
+}
+
 static void big_head(struct buf *b, size_t lines, size_t value)
 {
     buf_init(b, (size_t)1 << 20);
@@ -606,6 +653,7 @@ int main(void)
         T(no_content_and_not_modified_end_with_their_head),
         T(an_end_by_close_is_reported),
         T(each_piece_is_handed_on_when_it_comes),
+        T(an_answer_is_read_in_parts),
         T(heads_are_bounded),
         T(connection_lines_have_few_elements),
         T(environment_proxies_are_ignored),
