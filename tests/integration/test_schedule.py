@@ -41,13 +41,17 @@ class ScheduleTest(LullTest):
             return f if len(f["flights"]) == count else None
         return eventually(look)
 
-    def test_a_task_waits_for_the_chat_and_people_see_why(self):
+    def tags_behind_a_chat(self):
+        """The chat is being answered, until the gate is opened, and the tags wait."""
         up, gate = self.upstream(), Gate()
         up.when("chat", good(gate=gate, hold_at=-1))
         lull = self.one_slot(up)
         chat = self.start_chat(lull)
         up.wait_for(1, "chat")
-        tags = self.start_task(lull, "tags")
+        return up, lull, gate, chat, self.start_task(lull, "tags")
+
+    def test_a_task_waits_for_the_chat_and_people_see_why(self):
+        up, lull, gate, chat, tags = self.tags_behind_a_chat()
         seen = self.flights(lull, 1)
         flight = seen["flights"][0]
         self.assertEqual((flight["kind"], flight["state"], flight["why"], flight["waiters"]),
@@ -163,12 +167,7 @@ class ScheduleTest(LullTest):
         self.assertEqual(lull.task("follow_up")["obsolete"], 1)
 
     def test_what_waits_is_answered_when_the_daemon_stops(self):
-        up, gate = self.upstream(), Gate()
-        up.when("chat", good(gate=gate, hold_at=-1))
-        lull = self.one_slot(up)
-        chat = self.start_chat(lull)
-        up.wait_for(1, "chat")
-        tags = self.start_task(lull, "tags")
+        _, lull, gate, chat, tags = self.tags_behind_a_chat()
         self.flights(lull, 1)
         lull.signal(signal.SIGTERM)
         eventually(lambda: lull.control("GET", "/readyz").status == 503)

@@ -475,19 +475,30 @@ static void content_that_is_no_text_is_asked_for_as_written(void **state)
     world_end(w);
 }
 
-/* What a server says of tokens is bounded before it is multiplied and summed. */
-static void no_server_brings_a_figure_near_its_end(void **state)
+/* A title whose server charges so much for a million tokens, and says how many the prompt had. */
+static struct world *paid_title(const char *price, const char *tokens)
 {
-    static const char *const sets[] = {"upstream.default.price_in=1000000", NULL};
-    (void)state;
+    char set[64], events[512];
+    const char *const sets[] = {set, NULL};
+    snprintf(set, sizeof set, "upstream.default.price_in=%s", price);
+    snprintf(events, sizeof events,
+             TITLE(",\"finish_reason\":\"stop\"") "data: "
+                                                  "{\"choices\":[],\"usage\":{\"prompt_tokens\":%s}"
+                                                  "}\n\ndata: [DONE]\n\n",
+             tokens);
     struct world *w = world_begin(sets);
     struct client *a = client_open(w);
     ask(a, "How are you?");
-    answers(w, 200, "text/event-stream",
-            TITLE(",\"finish_reason\":\"stop\"") "data: {\"choices\":[],\"usage\":"
-                                                 "{\"prompt_tokens\":999999999999}}\n\n"
-                                                 "data: [DONE]\n\n");
+    answers(w, 200, "text/event-stream", events);
     assert_has(client_reply(a), "HTTP/1.1 200 ");
+    return w;
+}
+
+/* What a server says of tokens is bounded before it is multiplied and summed. */
+static void no_server_brings_a_figure_near_its_end(void **state)
+{
+    (void)state;
+    struct world *w = paid_title("1000000", "999999999999");
     assert_int_equal(title(w)->tokens_in, 1000000000);
     assert_int_equal(title(w)->cost, 1000000000000000);
     world_end(w);
@@ -496,15 +507,8 @@ static void no_server_brings_a_figure_near_its_end(void **state)
 /* Calls of 1.6 millionths each, as of the smallest hosted models. */
 static void a_cost_is_rounded_to_the_nearest_millionth(void **state)
 {
-    static const char *const sets[] = {"upstream.default.price_in=0.16", NULL};
     (void)state;
-    struct world *w = world_begin(sets);
-    struct client *a = client_open(w);
-    ask(a, "How are you?");
-    answers(w, 200, "text/event-stream",
-            TITLE(",\"finish_reason\":\"stop\"") "data: {\"choices\":[],\"usage\":"
-                                                 "{\"prompt_tokens\":10}}\n\n"
-                                                 "data: [DONE]\n\n");
+    struct world *w = paid_title("0.16", "10");
     assert_int_equal(title(w)->cost, 2);
     world_end(w);
 }

@@ -63,6 +63,18 @@ static const char *long_task(void)
     return ask_title(question, "");
 }
 
+/* The bytes that are read until its one call goes out, by the one reader. */
+static uint64_t read_for_a_call(struct world *w, struct client *a, const char *body)
+{
+    uint64_t before = json_bytes_read();
+    memset(&seen, 0, sizeof seen);
+    seen.least = LONG;
+    client_post(a, "/v1/chat/completions", "", body);
+    assert_int_equal(model_calls(w), 1);
+    assert_int_equal(seen.parses + seen.scans + seen.edits + seen.members, 0);
+    return json_bytes_read() - before;
+}
+
 /* A miss in the dialect of its server: the body is read once, for all that comes before the call and
  * for what the call sends; a repeat reads nothing. Of the answer each event is read once, and the
  * object in its content once. */
@@ -73,15 +85,9 @@ static void a_miss_reads_its_body_and_its_answer_once(void **state)
     struct world *w = world_begin(sets);
     struct client *a = client_open(w);
     const char *body = long_task();
-    uint64_t before = json_bytes_read();
-    memset(&seen, 0, sizeof seen);
-    seen.least = LONG;
-    client_post(a, "/v1/chat/completions", "", body);
-    assert_int_equal(model_calls(w), 1);
-    assert_int_equal(seen.parses + seen.scans + seen.edits + seen.members, 0);
-    assert_int_equal(json_bytes_read() - before, strlen(body));
+    assert_int_equal(read_for_a_call(w, a, body), strlen(body));
     assert_has(model_body(model_call(w, 0)), "\"stream_options\":{\"include_usage\":true}");
-    before = json_bytes_read();
+    uint64_t before = json_bytes_read();
     model_answer(model_call(w, 0), ANSWER);
     assert_has(client_reply(a), "stored");
     /* two events, of at most 128 bytes beside their content */
@@ -105,13 +111,7 @@ static void a_conversion_is_made_once(void **state)
     struct world *w = world_begin(sets);
     struct client *a = client_open(w);
     const char *body = long_task();
-    uint64_t before = json_bytes_read();
-    memset(&seen, 0, sizeof seen);
-    seen.least = LONG;
-    client_post(a, "/v1/chat/completions", "", body);
-    assert_int_equal(model_calls(w), 1);
-    assert_int_equal(seen.parses + seen.scans + seen.edits + seen.members, 0);
-    assert_in_range(json_bytes_read() - before, 2 * strlen(body), 3 * strlen(body) + 256);
+    assert_in_range(read_for_a_call(w, a, body), 2 * strlen(body), 3 * strlen(body) + 256);
     assert_has(model_body(model_call(w, 0)), "\"think\":false");
     world_end(w);
 }

@@ -10,10 +10,14 @@
 
 #include <cmocka.h>
 
-#include <sys/resource.h>
-#include <sys/wait.h>
+#include "support/child.h"
 
 enum { ENOUGH = 3 /* exit status: the call makes fewer allocations */ };
+
+struct trial {
+    size_t allocation; /* that fails */
+    bool reused;       /* the connection */
+};
 
 static size_t left = SIZE_MAX; /* allocations until one fails; SIZE_MAX: none will */
 
@@ -95,36 +99,20 @@ static int without_memory(size_t allocation, bool reused)
     return failed ? 0 : ENOUGH;
 }
 
-static void run_child(int said, size_t allocation, bool reused)
+static int run_trial(void *arg)
 {
-    struct rlimit none = {0, 0};
-    setrlimit(RLIMIT_CORE, &none);
-    signal(SIGABRT, SIG_DFL);
-    dup2(said, STDERR_FILENO);
-    _exit(without_memory(allocation, reused));
+    const struct trial *t = arg;
+    return without_memory(t->allocation, t->reused);
 }
 
 static int run_without_memory(size_t allocation, bool reused)
 {
-    char text[4096];
-    int said[2], status = 0;
-    size_t len = 0;
-    assert_int_equal(pipe(said), 0);
-    pid_t child = fork();
-    assert_true(child >= 0);
-    if (child == 0) {
-        run_child(said[1], allocation, reused);
-    }
-    close(said[1]);
-    for (ssize_t n = 1; n > 0 && len + 1 < sizeof text; len += n > 0 ? (size_t)n : 0) {
-        n = read(said[0], text + len, sizeof text - 1 - len);
-    }
-    text[len] = '\0';
-    close(said[0]);
-    assert_int_equal(waitpid(child, &status, 0), child);
-    bool small = strstr(text, "memory for a small allocation") != NULL;
-    if (!WIFEXITED(status) && !(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT && small)) {
-        fail_msg("allocation %zu, reused %d: status %x, %s", allocation, reused, status, text);
+    char said[4096];
+    struct trial t = {allocation, reused};
+    int status = child_run(run_trial, &t, said, sizeof said);
+    bool small = strstr(said, "memory for a small allocation") != NULL;
+    if (!WIFEXITED(status) && !(child_aborted(status) && small)) {
+        fail_msg("allocation %zu, reused %d: status %x, %s", allocation, reused, status, said);
     }
     return WIFEXITED(status) ? WEXITSTATUS(status) : 0;
 }
