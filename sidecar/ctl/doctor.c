@@ -174,14 +174,14 @@ static void check_upstreams(struct doctor *d)
         double cached_alone = ctl_number_of(up, "turn_cached_alone");
         if (strcmp(state, "down") == 0) {
             add_finding(d, ERROR, "Start it, or correct its url; lulld's log has the reason.",
-                        "Model server %s (%s) does not answer.", ctl_name_of(up),
-                        url_of(d, ctl_name_of(up), url, sizeof url));
+                        "Model server %s (%s) does not answer, or with errors only.",
+                        ctl_name_of(up), url_of(d, ctl_name_of(up), url, sizeof url));
         } else if (strcmp(state, "up") != 0 && ctl_number_of(d->stats, "uptime_s") > 600) {
             add_finding(d, NOTE, "Send a chat through it, or remove its section.",
                         "Model server %s (%s) has not been asked for anything yet.",
                         ctl_name_of(up), url_of(d, ctl_name_of(up), url, sizeof url));
         } else if (calls >= MANY && ctl_number_of(up, "failed") > calls / 10) {
-            add_finding(d, WARNING, "lulld's log names each failure.",
+            add_finding(d, WARNING, "lulld's log has one a minute, with log_level = debug each.",
                         "%.0f of %.0f calls to model server %s failed.",
                         ctl_number_of(up, "failed"), calls, ctl_name_of(up));
         }
@@ -310,7 +310,7 @@ static void check_task(struct doctor *d, const cJSON *task)
                   strcmp(kind, "follow_up") == 0 || strcmp(kind, "query") == 0;
     char key[128];
     if (requests >= SOME && failed > requests / 10) {
-        add_finding(d, WARNING, "lulld's log names each failure; a [tasks] fallback can stand in.",
+        add_finding(d, WARNING, "lulld's log has the reason; a [tasks] fallback can stand in.",
                     "%.0f of %.0f %s tasks failed.", failed, requests, kind);
     } else if (cached && stored + odd >= SOME && odd - failed > (stored + odd) / 10) {
         struct finding *f =

@@ -11,7 +11,7 @@ import tempfile
 
 from lull import DEADLINE, LULLCTL, LULLD, LullTest, clean_environment, eventually, free_port, main
 from prompts import PATH, body, chat_body, headers
-from upstream import Gate, good
+from upstream import Gate, good, status
 
 LINE = re.compile(r"^\S+Z (error|warn|info|debug) +(\w+): (.*)$")
 
@@ -259,6 +259,28 @@ class UpstreamLog(LullTest):
         eventually(lambda: len(self.upstream_lines(lull)) == 4)
         self.assertEqual(sorted(self.upstream_lines(lull)[2:]), [
             "default answers again: the breaker closes, tasks are sent there", "default is up again"])
+
+
+    def test_why_tasks_and_chats_fail(self):
+        """Once a minute, whatever the answer, while it is no change of the server's state."""
+        page = (lambda e: e.full(200, "text/html", "<html>"), "default failed a task: a page, or no answer of its API")
+        for answer, line in ((status(401), "default answered a task with status 401: does it take this key?"),
+                             (status(404), "default answered a task with status 404: does it have this model?"),
+                             (status(500), "default answered a task with status 500"), page):
+            with self.subTest(line):
+                up = self.upstream()
+                up.when("title", answer)
+                lull = self.lull({"default": {"url": up, "breaker_failures": 1000}})
+                for i in range(3):
+                    self.connect(lull).post(PATH["openai"], body("title", f"fails {i}"), headers())
+                self.assertEqual(self.upstream_lines(lull), [line])
+        up = self.upstream()
+        up.when("chat", status(404))
+        lull = self.lull(up)
+        for _ in range(2):
+            self.assertEqual(self.connect(lull).post(PATH["openai"], chat_body("Hi"), headers()).status, 404)
+        eventually(lambda: self.upstream_lines(lull))
+        self.assertEqual(self.upstream_lines(lull), ["default answered a chat with status 404: does it have this model?"])
 
 
 class Signal(LullTest):

@@ -171,7 +171,7 @@ RULES = [
     ("/stats mode", "off", "note", "mode = off: lull forwards every request and only counts."),
     ("/doctor time_s", 1000, "warning", "The clock of this machine is before 2023."),
     ("/doctor config_warnings", ["url: doubtful"], "warning", "url: doubtful"),
-    ("/stats upstreams chat state", "down", "error", "Model server chat (h:1/v1) does not answer."),
+    ("/stats upstreams chat state", "down", "error", "Model server chat (h:1/v1) does not answer, or with errors only."),
     ("/stats upstreams chat state", "untried", "note", "Model server chat (h:1/v1) has not been asked"),
     ("/stats upstreams chat failed", 11, "warning", "11 of 100 calls to model server chat failed."),
     ("/stats upstreams chat turn_cached_after_tasks", 2699, "warning",

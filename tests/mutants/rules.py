@@ -1667,3 +1667,5 @@ mutant(R, "a set leaves an edited file to the next reload", "sidecar/app/lifecyc
        "lifecycle_read(d, NULL, text)", ("integration.steer",))
 mutant(R, "what was not read is not missing", "sidecar/config/build.c", "if (s->upstream_count == 0 && r->unread) {", "if (s->upstream_count > 99 && r->unread) {",
        ("unit.config.test_config_words",))
+mutant(R, "a failed call is said once a minute", "sidecar/path/server/server.c", "if (s->failure_said.us != 0 && mono_diff(now", "if (s->failure_said.us < 0 && mono_diff(now",
+       ("unit.server.test_server",))

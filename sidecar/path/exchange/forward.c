@@ -48,6 +48,11 @@ static void note_answered(struct exchange *x, const struct relay_result *r)
 {
     if (!r->client_gone && !r->no_memory) {
         struct server *server = exchange_server(x);
+        if (r->whole ? r->status >= 400 : !r->unreachable) {
+            server_note_failed(server, "a chat", r->whole ? r->status : 0,
+                               r->own_error ? r->why : "the answer broke off",
+                               loop_now(x->engine->parts.loop));
+        }
         if (r->whole && !breaker_counts(r->status)) {
             breaker_success(server);
         } else {

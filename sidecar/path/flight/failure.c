@@ -146,6 +146,12 @@ enum flight_event failure_next(struct flight *f, bool received)
         f->retried = true;
         return FLIGHT_EVENT_ASKED_AGAIN;
     }
+    if (!f->spec.untracked && !ours && end->error != HTTP_ERROR_UPSTREAM_UNREACHABLE) {
+        server_note_failed(
+            flight_server(f), "a task", end->result == FLIGHT_RESULT_RAW ? end->status : 0,
+            end->result == FLIGHT_RESULT_RAW ? "a page, or no answer of its API" : end->why,
+            loop_now(f->table->parts.loop));
+    }
     if (f->has_first) {
         return call_use_first(f);
     }

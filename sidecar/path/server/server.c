@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+static const usec_t SAY_FAILED_EVERY = 60 * USEC_PER_S;
+
 static void make_id(struct servers *all)
 {
     struct hash_secret random;
@@ -237,4 +239,32 @@ void server_note_reached(struct server *s, bool reached, const char *why)
         log_warn("upstream", "%s is down: %s", s->name, why);
     }
     s->called = reached ? SERVER_REACH_REACHED : SERVER_REACH_UNREACHED;
+}
+
+/* What to look at first. */
+static const char *status_hint(int status)
+{
+    switch (status) {
+    case 401:
+    case 403:
+        return ": does it take this key?";
+    case 404:
+        return ": does it have this model?";
+    default:
+        return "";
+    }
+}
+
+void server_note_failed(struct server *s, const char *what, int status, const char *why, mono_t now)
+{
+    if (s->failure_said.us != 0 && mono_diff(now, s->failure_said) < SAY_FAILED_EVERY) {
+        return;
+    }
+    s->failure_said = now;
+    if (status >= 300) {
+        log_warn("upstream", "%s answered %s with status %d%s", s->name, what, status,
+                 status_hint(status));
+    } else {
+        log_warn("upstream", "%s failed %s: %s", s->name, what, why);
+    }
 }

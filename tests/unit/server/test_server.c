@@ -3,7 +3,7 @@
  */
 #include "support/fake_loop.c"
 
-#include "support/check.h"
+#include "support/capture.h"
 
 #include "lull/path/server/breaker.h"
 #include "lull/path/server/loads.h"
@@ -316,6 +316,36 @@ static void a_refusal_is_one_models_and_ends(void **state)
     end(&w);
 }
 
+static size_t lines_said(struct server *s, int status, mono_t now)
+{
+    struct capture err;
+    char out[1024];
+    capture_begin(&err, stderr);
+    server_note_failed(s, "a task", status, "silence", now);
+    capture_end(&err, out, sizeof out);
+    return out[0] == '\0' ? 0 : strchr(out, '\n') == out + strlen(out) - 1 ? 1 : 2;
+}
+
+static void a_failed_call_is_said_once_a_minute(void **state)
+{
+    (void)state;
+    struct world w;
+    begin(&w);
+    struct upstream_settings one = upstream(here, first_url), two = upstream(there, other_url);
+    struct upstream_settings both[] = {one, two};
+    mono_t now = {100 * USEC_PER_S};
+    servers_bind(w.all, both, 2);
+    struct server *s = server_of(w.all, &both[0]);
+    assert_int_equal(lines_said(s, 404, now), 1);
+    assert_int_equal(lines_said(s, 500, now), 0);
+    assert_int_equal(lines_said(server_of(w.all, &both[1]), 500, now), 1);
+    now.us += 60 * USEC_PER_S - 1;
+    assert_int_equal(lines_said(s, 0, now), 0);
+    now.us++;
+    assert_int_equal(lines_said(s, 0, now), 1);
+    end(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -325,6 +355,7 @@ int main(void)
         cmocka_unit_test(a_name_is_cut_and_stays_distinct),
         cmocka_unit_test(states_in_order_of_what_is_known),
         cmocka_unit_test(a_breaker_lets_one_try),
+        cmocka_unit_test(a_failed_call_is_said_once_a_minute),
         cmocka_unit_test(a_throttle_is_never_shortened),
         cmocka_unit_test(what_retry_after_says),
         cmocka_unit_test(loads_are_the_last_chats),

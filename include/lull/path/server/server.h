@@ -59,6 +59,7 @@ struct server {
     struct probe *probe;    /* NULL: never asked */
     bool speaks_ollama;     /* a whole answer in Ollama's API has come from it */
     bool loops;             /* its url leads back to this lulld */
+    mono_t failure_said;    /* the log named a failed call; zero: never */
     struct server_model *models[SERVER_MODELS];
     size_t model_count;
 };
@@ -128,4 +129,8 @@ const char *server_state_name(enum server_state state);
 
 /* A call reached the server, or did not (why: one phrase). A change is logged. */
 void server_note_reached(struct server *s, bool reached, const char *why);
+/* A call for what ("a task", "a chat") failed: by the status of its answer, or where that is below 300 by
+ * why. Logged, at most once a minute for each server. */
+void server_note_failed(struct server *s, const char *what, int status, const char *why,
+                        mono_t now);
 #endif
