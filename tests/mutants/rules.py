@@ -289,8 +289,10 @@ mutant(R, "max_hold wakes by itself", DECIDE, "if (why != SCHEDULE_FREE && bound
 mutant(R, "the waits of a turn are summed", DECIDE,
        "j->beside_reply || key_is_zero(j->turn) ? j->held : turn_waited(s, j->turn);", "s != NULL ? j->held : 0;",
        UNIT)
-mutant(R, "those that wait already end sooner", SCHEDULE, "        set_holds_of_turn(s, j->turn);\n", "        (void)set_holds_of_turn;\n", UNIT_BOUNDS)
-mutant(R, "only those of the turn", SCHEDULE, "if (hash_key_eq(j->turn, turn)) {", "if (j->turn.lo > turn.lo) {", UNIT_BOUNDS)
+mutant(R, "those that wait already end sooner", SCHEDULE, "        note_spent(s, j->turn);\n", "        (void)note_spent;\n", UNIT_BOUNDS)
+mutant(R, "those of that turn", SCHEDULE, "if (s->spent.several || hash_key_eq(j->turn, s->spent.turn)) {", "if (s->spent.several) {", UNIT_BOUNDS)
+mutant(R, "a wait of no turn is none of the turn before", SCHEDULE, "    if (key_is_zero(turn)) {\n", "    if (false) {\n", UNIT_BOUNDS)
+mutant(R, "those of several turns", SCHEDULE, "    s->spent.several = s->spent.several || other;\n", "    (void)other;\n", UNIT_BOUNDS)
 mutant(R, "by the turn's own key", WHOSE, "turn.turn = turn_key(x, &turn.conversation, reply);", "(void)turn_key;",
        BOUNDS)
 mutant(R, "whichever task of the turn it is", WHOSE, "reply.len < TURN_REPLY_BYTES ? reply.len : TURN_REPLY_BYTES",
@@ -381,10 +383,10 @@ mutant(R, "not while something runs", DECIDE, "if (open_interactive(row->machine
        "if (row->machine == NULL) {", UNIT_BOUNDS)
 mutant(R, "until quiet for swap_after", DECIDE, "quiet_since.us + j->to->swap_after}", "quiet_since.us}", UNIT)
 mutant(R, "those of the resident model go together", SCHEDULE, "if (swap_a != swap_b) {", "if (a == b) {", UNIT_BOUNDS)
-mutant(R, "outside max_hold", SCHEDULE, "    j->swapping = swapping;\n", "    (void)swapping;\n", UNIT)
-mutant(R, "a swap ends the holds of its turn at once", SCHEDULE, "    if (again && best == NULL) {", "    if (again && now.us < 0) {", UNIT_BOUNDS)
-mutant(R, "what was waited before a swap counts", SCHEDULE, "    count_wait(s, j, now);\n    j->swapping = swapping;",
-       "    j->since = now;\n    j->swapping = swapping;", UNIT_BOUNDS)
+mutant(R, "outside max_hold", SCHEDULE, "        j->swapping = swapping;\n", "", UNIT)
+mutant(R, "a swap ends the holds of its turn at once", SCHEDULE, "    if (best == NULL && !key_is_zero(s->spent.turn)) {", "    if (best == NULL && now.us < 0) {", UNIT_BOUNDS)
+mutant(R, "what was waited before a swap counts", SCHEDULE, "        count_wait(s, j, now);\n        j->swapping = swapping;",
+       "        j->since = now;\n        j->swapping = swapping;", UNIT_BOUNDS)
 mutant(R, "before max_hold is asked", DECIDE, "enum schedule_why why = ask_model(j, now, until);",
        "enum schedule_why why = hold_is_over(j, now) ? SCHEDULE_FREE : ask_model(j, now, until);", UNIT)
 mutant(R, "a chat's model is resident", INTERACTIVE, "f->row->resident = f->model;", "", UNIT)

@@ -157,6 +157,7 @@ usec_t schedule_interactive_token(struct schedule_interactive *f, mono_t now)
 /* The holds that could not end since chats had all slots begin again. */
 static void renew_holds(struct schedule *s, struct schedule_upstream *row, mono_t now)
 {
+    set_spent_holds(s);
     list_each(node, &row->waiting)
     {
         struct schedule_job *j = list_item(node, struct schedule_job, node);

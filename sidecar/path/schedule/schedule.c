@@ -84,18 +84,34 @@ void schedule_wait(struct schedule *s, struct schedule_job *j, mono_t now)
     note_why(s, j, now);
 }
 
-/* A wait was added to a turn: the holds of its other jobs end sooner. */
-static void set_holds_of_turn(struct schedule *s, struct hash_key turn)
+/* A wait was added to a turn: the holds of its other jobs end sooner. They are set when they are looked at
+ * next, once for all of the thousand that may leave the queue at once. */
+static void note_spent(struct schedule *s, struct hash_key turn)
 {
+    if (key_is_zero(turn)) {
+        return; /* each job of none has a hold of its own */
+    }
+    bool other = !key_is_zero(s->spent.turn) && !hash_key_eq(s->spent.turn, turn);
+    s->spent.several = s->spent.several || other;
+    s->spent.turn = turn;
+}
+
+void set_spent_holds(struct schedule *s)
+{
+    if (key_is_zero(s->spent.turn)) {
+        return;
+    }
     for (struct schedule_upstream *row = s->upstreams; row != NULL; row = row->next) {
         list_each(node, &row->waiting)
         {
             struct schedule_job *j = list_item(node, struct schedule_job, node);
-            if (hash_key_eq(j->turn, turn)) {
+            if (s->spent.several || hash_key_eq(j->turn, s->spent.turn)) {
                 set_hold(s, j);
             }
         }
     }
+    s->spent.turn = (struct hash_key){0};
+    s->spent.several = false;
 }
 
 /* Counts what a job has waited since `since`, which is now then. What it waited for a swap of models
@@ -108,7 +124,7 @@ static void count_wait(struct schedule *s, struct schedule_job *j, mono_t now)
     j->held += j->swapping ? 0 : waited;
     if (!j->beside_reply && j->policy->cls == KIND_CLASS_BACKGROUND && !j->swapping) {
         turn_add(s, j->turn, waited, now);
-        set_holds_of_turn(s, j->turn);
+        note_spent(s, j->turn);
     }
 }
 
@@ -227,33 +243,29 @@ size_t schedule_position(const struct schedule *s, const struct schedule_job *j)
     return position;
 }
 
-/* Whether it begins to wait for a swap of models, or for something else again. The holds of its turn end
- * sooner then. */
-static bool note_swap(struct schedule *s, struct schedule_job *j, mono_t now)
+/* It begins to wait for a swap of models, or for something else again. */
+static void note_swap(struct schedule *s, struct schedule_job *j, mono_t now)
 {
     bool swapping = j->to->one_model && waits_for_model(j, now);
-    if (swapping == j->swapping) {
-        return false;
+    if (swapping != j->swapping) {
+        count_wait(s, j, now);
+        j->swapping = swapping;
+        set_hold(s, j);
     }
-    count_wait(s, j, now);
-    j->swapping = swapping;
-    set_hold(s, j);
-    return true;
 }
 
-/* Decides all that waits: the first that may start, and when one may at the soonest. *again: a decision
- * changed what others were made by. */
-static struct schedule_job *decide_all(struct schedule *s, mono_t now, usec_t *soonest, bool *again)
+/* Decides all that waits: the first that may start, and when one may at the soonest. */
+static struct schedule_job *decide_all(struct schedule *s, mono_t now, usec_t *soonest)
 {
     struct schedule_job *best = NULL;
     *soonest = -1;
-    *again = false;
+    set_spent_holds(s);
     for (struct schedule_upstream *row = s->upstreams; row != NULL; row = row->next) {
         list_each(node, &row->waiting)
         {
             struct schedule_job *j = list_item(node, struct schedule_job, node);
             mono_t until;
-            *again = note_swap(s, j, now) || *again;
+            note_swap(s, j, now);
             j->why = decide(s, j, now, &until);
             usec_t left = until.us == 0 ? -1 : mono_diff(until, now);
             if (j->why == SCHEDULE_FREE) {
@@ -269,10 +281,9 @@ static struct schedule_job *decide_all(struct schedule *s, mono_t now, usec_t *s
 struct schedule_job *schedule_next(struct schedule *s, mono_t now, usec_t *due)
 {
     usec_t soonest = -1;
-    bool again = false;
-    struct schedule_job *best = decide_all(s, now, &soonest, &again);
-    if (again && best == NULL) {
-        best = decide_all(s, now, &soonest, &again); /* models change in no decision */
+    struct schedule_job *best = decide_all(s, now, &soonest);
+    if (best == NULL && !key_is_zero(s->spent.turn)) {
+        best = decide_all(s, now, &soonest); /* a swap ended holds that were looked at before */
     }
     if (best != NULL) {
         start(s, best, now);

@@ -100,6 +100,10 @@ struct schedule {
     struct schedule_upstream **by_number; /* of their servers; NULL: not used yet */
     size_t numbers;
     struct turn_table *turns; /* made with the first use */
+    struct {
+        struct hash_key turn; /* waits were added to it since holds were set; zero: to none */
+        bool several;         /* to others, too */
+    } spent;
 };
 
 bool key_is_zero(struct hash_key k);
@@ -108,6 +112,9 @@ struct schedule_upstream *row_of(struct schedule *s, const struct upstream_setti
 
 /* Whether the model has answered there lately. */
 bool is_loaded(const struct schedule_upstream *row, struct hash_key model, mono_t now);
+
+/* schedule.c: the holds that end sooner by what their turn has waited since they were set. */
+void set_spent_holds(struct schedule *s);
 
 /* interactive.c */
 /* Whether the job's chat is being answered, on whatever machine: a task model may have one of its

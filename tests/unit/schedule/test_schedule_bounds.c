@@ -555,6 +555,41 @@ static void a_swap_ends_the_hold_of_its_turns_other_task(void **state)
     end(s);
 }
 
+/* Many leave at once: the holds of the tasks of each of their turns end sooner, with the next decision. */
+static void tasks_of_several_turns_leave_at_once(void **state)
+{
+    enum { TURNS = 3 };
+    (void)state;
+    struct schedule *s = begin();
+    struct upstream_settings a = upstream(here, one, 1);
+    struct kind_policy tags = kind(KIND_CLASS_BACKGROUND, 5);
+    struct schedule_job leaves[TURNS], stays[TURNS];
+    struct schedule_interactive f = chat(&a);
+    schedule_interactive_began(s, &f, at(0));
+    for (unsigned i = 0; i < TURNS; i++) { /* the last is of no turn */
+        leaves[i] = stays[i] = job(&a, &tags);
+        leaves[i].turn = stays[i].turn = key(i + 1 < TURNS ? 7 + i : 0);
+        schedule_wait(s, &leaves[i], at(0));
+    }
+    for (unsigned i = 0; i < TURNS; i++) {
+        schedule_wait(s, &stays[i], at(5));
+    }
+    due_in(s, 5, 15);
+    for (unsigned i = 0; i < TURNS; i++) {
+        schedule_end(s, &leaves[i], at(5 + i), false); /* 5 and 6 s of their turns */
+    }
+    due_in(s, 7, 12); /* 5 + 20 - 6 */
+    next_is(s, 19, &stays[1]);
+    next_is(s, 20, &stays[0]);
+    next_is(s, 24.9, NULL);
+    next_is(s, 25, &stays[2]);
+    for (unsigned i = 0; i < TURNS; i++) {
+        schedule_end(s, &stays[i], at(26), false);
+    }
+    schedule_interactive_ended(s, &f, at(26), false);
+    end(s);
+}
+
 static void a_title_does_not_wait_for_a_chat_elsewhere(void **state)
 {
     (void)state;
@@ -658,6 +693,7 @@ int main(void)
         cmocka_unit_test(a_typing_user_is_about_to_send),
         cmocka_unit_test(what_was_not_called_leaves_its_slot_at_once),
         cmocka_unit_test(a_swap_in_between_forgets_no_wait),
+        cmocka_unit_test(tasks_of_several_turns_leave_at_once),
         cmocka_unit_test(a_swap_ends_the_hold_of_its_turns_other_task),
         cmocka_unit_test(what_no_client_waits_for_is_the_last),
         cmocka_unit_test(a_machine_of_its_own_does_not_wait_for_the_old_ones_chats),
