@@ -204,6 +204,8 @@ mutant(R, "the last reply is the one that a chat goes on from", "sidecar/path/we
        "while (h->count > 0 && strcmp(h->lines[h->count - 1].role, \"ASSISTANT\") != 0) {", "while (h->count > 0 && h->lines == NULL) {", ("unit.webui.test_task_turn",))
 mutant(R, "without a user id a short text was not sent", "sidecar/path/flight/completion.c",
        "task_same_typist(text, sent->paragraph, c->who.one_user, true);", "task_same_typist(text, sent->paragraph, true, true);", ("scenario.test_completion",))
+mutant(R, "nor where a second request waits", "sidecar/path/flight/completion.c",
+       "!c->usable || is_for_several(f) ||", "!c->usable ||", ("scenario.test_completion",))
 mutant(R, "nor in another place of a conversation", "sidecar/path/flight/completion.c",
        ": begins && c->who.history_empty == sent->first_turn;", ": begins;", ("scenario.test_completion",))
 CONVERSATION = "sidecar/path/exchange/conversation.c"

@@ -404,7 +404,10 @@ static void what_another_person_may_have_sent_ends_little(void **state)
     assert_false(client_answered(longer)); /* in a conversation; this one begins one */
     struct client *begun = send_chat(w, "", T2);
     assert_has(client_reply(longer), "detail=sent");
-    struct client *all[] = {shorter, sent[0], sent[1], reply, begun, longer};
+    struct client *both[] = {complete(w, "", OTHER), complete(w, "", OTHER)};
+    struct client *one = send_chat(w, "", OTHER);
+    assert_false(client_answered(both[0]) || client_answered(both[1])); /* it was one of the two */
+    struct client *all[] = {shorter, sent[0], sent[1], reply, begun, longer, both[0], both[1], one};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
         client_close(all[i]);
     }

@@ -101,17 +101,17 @@ struct flight *completion_leader(struct flight_table *t, const struct flight_com
 
 /* ---- older and newer ---- */
 
-static bool has_several_waiters(const struct flight *f)
+/* Whether more than one person may wait for it: several requests, and no user id. */
+static bool is_for_several(const struct flight *f)
 {
-    return f->waiters.next != f->waiters.prev;
+    return !f->spec.completion.who.one_user && f->waiters.next != f->waiters.prev;
 }
 
 /* A call for older text that does not fit the newer one. */
 static void abandon(struct flight *f)
 {
     usec_t elapsed = mono_diff(loop_now(f->table->parts.loop), f->started);
-    bool others = !f->spec.completion.who.one_user && has_several_waiters(f);
-    if (others || f->reader.closed || !list_empty(&f->followers) ||
+    if (is_for_several(f) || f->reader.closed || !list_empty(&f->followers) ||
         !flight_has(FLIGHT_PART_ABORT) || pace_nearly_done(flight_pace(f), elapsed)) {
         return;
     }
@@ -373,12 +373,12 @@ bool completion_place(struct flight *f)
 /* ---- the chat was sent ---- */
 
 /* Without a user id another person may have sent it: then equal texts have to be as long as those of
- * one typist, at the same place of a conversation. */
+ * one typist, at the same place of a conversation, and no second request waits. */
 static bool was_sent(const struct flight *f, const struct flight_sent *sent)
 {
     const struct flight_completion *c = &f->spec.completion;
     struct span text = span_trim(c->who.text);
-    if (f->state == FLIGHT_STATE_ENDING || !c->usable ||
+    if (f->state == FLIGHT_STATE_ENDING || !c->usable || is_for_several(f) ||
         !hash_key_eq(c->who.person, sent->person)) {
         return false;
     }

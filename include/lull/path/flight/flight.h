@@ -246,7 +246,8 @@ struct flight_sent {
 /* Completions of a text that the paragraph equals, or that it goes on from (12 code points at least),
  * are answered empty (`sent`) and their calls aborted; one that loads its model goes on until its
  * first byte, or until the chat turns out to need another. Where no user id tells people apart, texts
- * of 24 code points at least, and only those of a first turn by a first turn, others by others. */
+ * of 24 code points at least for which one request waits, and only those of a first turn by a first turn,
+ * others by others. */
 void flight_chat_sent(struct flight_table *t, const struct flight_sent *sent);
 /* A chat that goes on from a reply: follow-ups to what came before are answered empty (`obsolete`)
  * unless their kind keeps them, since Open WebUI shows follow-ups only under the last message.
