@@ -36,13 +36,14 @@ static usec_t retry_seconds(const char *text)
     return (seconds < most ? seconds : most) * USEC_PER_S;
 }
 
-static size_t count_blanks(const char *text)
+/* Whether the text is that time as the form writes it, whatever its weekday. strptime takes no blank
+ * for any number of them, fewer digits than the form has, and a day that the month does not have. */
+static bool is_written_so(const char *text, const char *form, const struct tm *when)
 {
-    size_t count = 0;
-    for (; *text != '\0'; text++) {
-        count += *text == ' ' ? 1 : 0;
-    }
-    return count;
+    char written[64];
+    const char *rest = strchr(text, ' ');
+    return rest != NULL && strftime(written, sizeof written, form, when) > 0 &&
+           strcmp(strchr(written, ' '), rest) == 0;
 }
 
 /* The three forms of RFC 9110 §5.6.7; -1: none of them. strptime takes any digits for a year: "30" of
@@ -54,13 +55,13 @@ static usec_t retry_date(const char *text, wall_t now)
     for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
         struct tm when = {0};
         const char *rest = strptime(text, forms[i], &when);
-        if (rest == NULL || *rest != '\0' || count_blanks(text) < count_blanks(forms[i])) {
-            continue; /* strptime takes no blank for any number of them */
+        if (rest == NULL || *rest != '\0') {
+            continue;
         }
-        int day = when.tm_mday;
-        usec_t left = (usec_t)timegm(&when) * USEC_PER_S - now.us;
-        if (when.tm_mday != day || when.tm_year < 70) {
-            return -1; /* there is no such day in that month, or the year is none of four digits */
+        usec_t left =
+            (usec_t)timegm(&when) * USEC_PER_S - now.us; /* makes the day one of its month */
+        if (!is_written_so(text, forms[i], &when) || when.tm_year < 70) {
+            return -1;
         }
         return left < 0 ? 0 : left > THROTTLE_MAX ? THROTTLE_MAX : left;
     }

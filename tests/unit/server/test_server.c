@@ -231,6 +231,9 @@ static void what_retry_after_says(void **state)
         {"Wed, 31 Nov 1994 08:49:27 GMT", -1},
         {"Sunday, 06-Nov-9408:49:47 GMT", -1}, /* the year is 94, or 9408 */
         {"Sun, 06 Nov 94 08:49:47 GMT", -1},   /* not of the year 94 */
+        {"Sunday, 06-Nov-940:0:1  GMT", -1},
+        {"Sun, 06 Nov 1994 8:49:47 GMT", -1},
+        {"Sun, 06 Nov 1994  GMT", -1},
         {"", -1},
         {"-1", -1},
         {"1.", -1},
