@@ -950,6 +950,8 @@ mutant(R, "all Connection lines count", "sidecar/http/request.c",
        "r->connection.count == 0 && !http_connection_add(&r->connection, value)) {", ("unit.http.test_request",))
 mutant(R, "Connection lines have few elements", "sidecar/http/fields.c", "c->elements++ == HTTP_MAX_CONNECTION",
        "c->elements++ == HTTP_MAX_CONNECTION + 1", ("unit.http.test_request",))
+mutant(R, "a head has few folded lines", "sidecar/path/upstream/response_head.c", "if (h->folds++ == UPSTREAM_MAX_HEADERS) {",
+       "if (h->folds++ == 10 * UPSTREAM_MAX_HEADERS) {", WIRED)
 mutant(R, "an answer is read in parts", TRANSFER, "call->held || call->given_work >= READ_MOST;", "call->held;", WIRED)
 mutant(R, "those of answers too", "sidecar/path/upstream/response_head.c", "h->final = connection_of(h, &named);",
        "h->final = connection_of(h, &named) || true;", WIRED)

@@ -17,6 +17,7 @@ static void restart(struct answer_head *h)
 {
     buf_clear(&h->text);
     h->count = 0;
+    h->folds = 0;
     h->status = 0;
     h->reason_len = 0;
     h->chunked = false;
@@ -155,6 +156,9 @@ static enum head_step header_line(struct answer_head *h, struct span line)
 static enum head_step folded_line(struct answer_head *h, struct span line)
 {
     struct span more = span_trim(line);
+    if (h->folds++ == UPSTREAM_MAX_HEADERS) {
+        return HEAD_REFUSE; /* libcurl moves the whole value for each */
+    }
     if (h->count == 0 || more.len == 0 || !http_is_one_line(more)) {
         return HEAD_MORE;
     }

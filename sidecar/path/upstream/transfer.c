@@ -182,6 +182,7 @@ static size_t give_chunks(struct upstream_call *call, struct span bytes)
         enum http_chunk got =
             http_chunked_feed(&call->chunks, bytes.ptr + at, bytes.len - at, &used, &body);
         at += used;
+        call->given_work += got == HTTP_CHUNK_DATA ? used - body.len : used;
         call->unchunked = got == HTTP_CHUNK_END;
         if (got == HTTP_CHUNK_ERROR) {
             call->failed = "the answer has malformed chunks";

@@ -112,7 +112,7 @@ struct head_field {
 struct answer_head {
     struct buf text;
     struct head_field *fields;
-    size_t count, room;
+    size_t count, room, folds;
     size_t reason, reason_len;
     int status;
     bool final; /* the final head was complete: what comes later are trailers */

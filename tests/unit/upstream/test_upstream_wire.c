@@ -334,30 +334,38 @@ static void count_piece(struct probe *p)
     loop_defer(turn->loop, &turn->end);
 }
 
-/* A server that is fast does not hold up the others. */
-static void an_answer_is_read_in_parts(void **state)
+/* A server that is fast does not hold up the others: by small pieces, or by what stands around them. */
+static void read_in_parts(struct world *w, const char *chunk, size_t chunks, size_t most)
 {
-    enum { CHUNKS = 8000, MOST = 256 * 1024 / 128 };
     static const char head[] = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
-    struct world *w = *state;
     struct turn turn = {.end = {.fn = turn_ends, .ctx = &turn}, .loop = w->loop};
     struct buf bytes = {.max = (size_t)1 << 20};
     require_ok(buf_append_span(&bytes, SPAN(head)));
-    for (int i = 0; i < CHUNKS; i++) {
-        require_ok(buf_append_span(&bytes, SPAN("1\r\na\r\n")));
+    for (size_t i = 0; i < chunks; i++) {
+        require_ok(buf_append_span(&bytes, span_of(chunk)));
     }
     require_ok(buf_append_span(&bytes, SPAN("0\r\n\r\n")));
     const struct answer one[] = {{.bytes = buf_span(&bytes)}};
     scripted_script(&w->server, one, 1);
+    probe_again(w);
     w->probe.on_data = count_piece;
     w->probe.more = &turn;
     struct upstream_request req = simple_get(w);
     world_call(w, &req);
     assert_int_equal(w->probe.result, UPSTREAM_DONE);
-    assert_int_equal(w->probe.pieces, CHUNKS);
-    assert_in_range(turn.most, 1, MOST);
+    assert_int_equal(w->probe.pieces, chunks);
+    assert_in_range(turn.most, 1, most);
     loop_defer_cancel(w->loop, &turn.end);
     buf_free(&bytes);
+}
+
+static void an_answer_is_read_in_parts(void **state)
+{
+    enum { MOST = 256 * 1024, PIECE = 128, EXTENSION = 1000 };
+    char chunk[EXTENSION + 16];
+    read_in_parts(*state, "1\r\na\r\n", 8000, MOST / PIECE);
+    snprintf(chunk, sizeof chunk, "1;%0*d\r\na\r\n", EXTENSION, 0);
+    read_in_parts(*state, chunk, 900, MOST / (PIECE + EXTENSION));
 }
 
 static void big_head(struct buf *b, size_t lines, size_t value)
@@ -426,6 +434,26 @@ static void connection_lines_have_few_elements(void **state)
             assert_int_not_equal(span_find(buf_span(&w->probe.headers), SPAN("X-Stays"), 0),
                                  SIZE_MAX);
         }
+    }
+}
+
+static void lines_that_are_folded_are_bounded(void **state)
+{
+    struct world *w = *state;
+    for (size_t folds = 200; folds <= 201; folds++) {
+        struct buf head = {.max = 4096};
+        require_ok(buf_append_span(&head, SPAN("HTTP/1.1 200 OK\r\nA: b\r\n")));
+        for (size_t i = 0; i < folds; i++) {
+            require_ok(buf_append_span(&head, SPAN(" c\r\n")));
+        }
+        require_ok(buf_append_span(&head, SPAN("Content-Length: 0\r\n\r\n")));
+        const struct answer one[] = {{.bytes = buf_span(&head)}};
+        scripted_script(&w->server, one, 1);
+        probe_again(w);
+        struct upstream_request req = simple_get(w);
+        world_call(w, &req);
+        assert_int_equal(w->probe.result, folds == 200 ? UPSTREAM_DONE : UPSTREAM_BROKE);
+        buf_free(&head);
     }
 }
 
@@ -655,6 +683,7 @@ int main(void)
         T(each_piece_is_handed_on_when_it_comes),
         T(an_answer_is_read_in_parts),
         T(heads_are_bounded),
+        T(lines_that_are_folded_are_bounded),
         T(connection_lines_have_few_elements),
         T(environment_proxies_are_ignored),
         cmocka_unit_test(unix_sockets_work_and_are_kept),
