@@ -30,7 +30,7 @@ ENDS_BY_ITSELF = {"-t", "--check", "--print-config", "--help-config", "-h", "--h
 BREAKS = {"|", "&&", "||", ";"}
 UPSTREAMS = ("default", "big")
 DOCKER_RUN = {"-d", "--read-only"}  # options of docker run without a value; those with one:
-DOCKER_RUN_VALUE = {"--name", "--network", "--restart", "--add-host", "-e", "-v", "--cap-drop"}
+DOCKER_RUN_VALUE = {"--name", "--network", "--restart", "--add-host", "--stop-timeout", "-e", "-v", "--cap-drop"}
 LIMIT = 20
 counts = {"run": 0, "checked otherwise": 0}  # commands, for the last line of the test
 
