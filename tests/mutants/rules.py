@@ -1634,8 +1634,6 @@ mutant(R, "a call that only followers kept is not queued again", "sidecar/path/f
        "bool wanted = !f->detached && !flight_is_idle(f);", "bool wanted = !f->detached;", SAME_TURN)
 mutant(R, "nor does it go on where none fits", "sidecar/path/flight/completion.c",
        "    } else if (flight_is_idle(f)) {\n        flight_drop(f, FLIGHT_EVENT_LEFT); /* only", "    } else if (false) {\n        flight_drop(f, FLIGHT_EVENT_LEFT); /* only", SAME_TURN)
-mutant(R, "a relay is over before the next request begins", "sidecar/path/relay/relay.c",
-       "        own_error(r, report);\n    }\n    relay_report(r);", "        own_error(r, report);\n    }\n    loop_defer(r->loop, &r->work);", SAME_TURN)
 mutant(R, "a connection that was not accepted yet is served", LISTEN,
        "    server_accept_some(l, BACKLOG);\n", "", DRAINED)
 mutant(R, "a drain answers the request that is unread", "sidecar/http/conn.c", "    if (linger_has_unread(c)) {", "    if (false) {", DRAINED)
