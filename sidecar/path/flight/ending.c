@@ -71,6 +71,7 @@ void flight_answer_rest(void *table)
 {
     struct flight_table *t = table;
     t->answered = 0;
+    t->turn = loop_now(t->parts.loop);
     answer_dismissed(t);
 }
 
