@@ -138,8 +138,8 @@ void flight_drop(struct flight *f, enum flight_event event)
 {
     struct flight *leader = f->leader;
     abort_and_unlink(f, event);
-    if (leader != NULL && flight_is_idle(leader)) {
-        abort_and_unlink(leader, FLIGHT_EVENT_LEFT);
+    if (leader != NULL && flight_is_idle(leader)) { /* it may follow another one at the fallback */
+        flight_drop(leader, FLIGHT_EVENT_LEFT);
     }
 }
 
@@ -209,8 +209,8 @@ void flight_finish_empty(struct flight *f, enum outcome outcome)
     unlink_flight(f);
     answer_all_empty(f, outcome);
     loop_defer(f->table->parts.loop, &f->gone);
-    if (leader != NULL && flight_is_idle(leader)) {
-        abort_and_unlink(leader, FLIGHT_EVENT_LEFT);
+    if (leader != NULL && flight_is_idle(leader)) { /* it may follow another one at the fallback */
+        flight_drop(leader, FLIGHT_EVENT_LEFT);
     }
 }
 
