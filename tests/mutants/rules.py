@@ -612,6 +612,7 @@ WRITER = "sidecar/path/store/writer.c"
 FILES = "sidecar/path/store/files.c"
 STORE = ("unit.store.test_store",)
 FAULTS = ("unit.store.test_store_faults",)
+DAMAGE = ("unit.store.test_store_damage",)
 ROOM = ("unit.cache.test_cache_room",)
 mutant(R, "a file may lack free pages at its end", FILES, "count_free(s, there, used) >= used - there;", "count_free(s, there, used) > used - there;", STORE)
 mutant(R, "a file may lack no page that is used", FILES, "(used * page)) == 0 && count_free", "(used * page)) == 0 || count_free", STORE)
@@ -628,8 +629,8 @@ mutant(R, "one with little in common keeps a digest", CODEC, "return t->middle.l
 mutant(R, "what a purge came before is not stored", CACHE, "return generation == c->generation ? ERR_OK : ERR_BUSY;", "return ERR_OK;", RECORDS)
 mutant(R, "nothing is added while the disk takes nothing", CACHE, 'if (strcmp(c->state, "on") != 0) {', 'if (c->state[0] == 0) {', RECORDS)
 mutant(R, "the checksum covers the value", RECORD, "return head->checksum == record_checksum(head, value->ptr) ? ERR_OK : ERR_CORRUPT;",
-       "return ERR_OK;", FAULTS)
-mutant(R, "the rest of a value has its own", RECORD, "return rest == 0 ||", "return rest != UINT64_MAX ||", FAULTS)
+       "return ERR_OK;", DAMAGE)
+mutant(R, "the rest of a value has its own", RECORD, "return rest == 0 ||", "return rest != UINT64_MAX ||", DAMAGE)
 mutant(R, "records are cut so that pages are full", RECORD, "if (total <= STORE_LEAF || total >= STORE_RUN) {", "if (total > 0) {", ROOM)
 TOUCHES = "sidecar/path/cache/touches.c"
 mutant(R, "only what is served counts as hit", "sidecar/path/cache/cache.c", "    hit->model = v.exact.model;\n", "    hit->model = v.exact.model;\n    cache_touch(c, hit->id, hit->seq);\n",
@@ -655,7 +656,7 @@ mutant(R, "an exact key goes with its answer", CHANGE, "    rc = known ? delete_
 mutant(R, "with one that is evicted or expires, too", CHANGE, "    rc = rc == 0 ? delete_exact(c, head) : rc;\n", "", EXACT)
 mutant(R, "a key that was given away stays", CHANGE, "           row.position == head->position;\n}\n\n/* Deletes what leads", "           row.position != 0;\n}\n\n/* Deletes what leads", EXACT)
 mutant(R, "a new record under an exact key leaves the answer that was there", CHANGE, "if (known && !is_own(&head, table, key)) {", "if (known && head.table > STORE_EXACT) {", EXACT)
-mutant(R, "a row removes the record of its own key only", CHANGE, "return head->table == (uint32_t)table && hash_key_eq(head->key, *key);\n}\n\nint change_remove_key", "return head->table == (uint32_t)table && key != NULL;\n}\n\nint change_remove_key", FAULTS)
+mutant(R, "a row removes the record of its own key only", CHANGE, "return head->table == (uint32_t)table && hash_key_eq(head->key, *key);\n}\n\nint change_remove_key", "return head->table == (uint32_t)table && key != NULL;\n}\n\nint change_remove_key", DAMAGE)
 mutant(R, "an exact record that an exact key led to is removed", CHANGE, "    if (rc == 0 && store_job_has_exact(job)) {", "    if (rc != 0 && store_job_has_exact(job)) {", EXACT)
 mutant(R, "an answer that is spared takes no key back", CHANGE, "        if (!leads_here(c, &head)) {", "        if (head.table > STORE_EXACT) {", EXACT)
 mutant(R, "an exact key leads to no answer that was replaced", CACHE, "return !is_replaced(c, f) && is_seen(", "return is_seen(", RECORDS)
@@ -1060,7 +1061,7 @@ mutant(R, "an expired note is removed", NOTES, "            rc = mdb_cursor_del(
 mutant(R, "an expired note is not found", NOTES, "!note_head_read(data, &head) || head.expires <= now.us ||\n            key",
        "!note_head_read(data, &head) ||\n            key", STORE_TEST)
 mutant(R, "another format keeps the notes", "sidecar/path/store/store.c", "            notes_save(s, &notes);\n", "            (void)notes;\n",
-       ("unit.store.test_store_faults",))
+       DAMAGE)
 mutant(R, "what was not on the disk is set aside after another boot", FILES, "strcmp(was, now) != 0) {", "now[0] == 0) {",
        ("unit.store.test_store_faults",))
 mutant(R, "a lock file without blocks has them before it is written to", FILES, "if (errnum == 0 && st.st_blocks == 0) {",
@@ -1299,8 +1300,7 @@ mutant(R, "scope user needs a user", SCOPES, ".usable = rule != SCOPE_USER || us
 
 mutant("hostile", "an error without an end is left", "sidecar/path/flight/call.c", "assembler_finished(&f->assembler) : f->raw_over;",
        "assembler_finished(&f->assembler) : false;", ("integration.hostile",))
-CIRCLE = ("unit.store.test_store_faults",)
-mutant("cache", "a damaged page is not the end of the log", "sidecar/path/store/change.c", "    return whole ? 0 : MDB_CORRUPTED;", "    return whole ? 0 : MDB_NOTFOUND;", CIRCLE)
+mutant("cache", "a damaged page is not the end of the log", "sidecar/path/store/change.c", "    return whole ? 0 : MDB_CORRUPTED;", "    return whole ? 0 : MDB_NOTFOUND;", DAMAGE)
 
 # ---- lullctl compare --prefix ----
 
@@ -1453,10 +1453,9 @@ mutant(R, "holes in the heap go back", "sidecar/base/os.c", "malloc_trim(0) == 1
 # ---- a damaged data file ----
 
 R = "damaged file"
-STORE_FAULTS = ("unit.store.test_store_faults",)
-mutant(R, "pages that a damaged count names are not freed", "sidecar/path/store/change.c", "rc = record_is_sound(c->s, piece) ?", "rc = i >= 0 ?", STORE_FAULTS)
-mutant(R, "nor those of a note", "sidecar/path/store/notes.c", "if (!record_is_sound(c->s, data)) {", "if (data.mv_size == SIZE_MAX) {", STORE_FAULTS)
-mutant(R, "a fault of the map is known by its address", "sidecar/path/store/open.c", "return at - in_page - head.number * page;", "return 0;", STORE_FAULTS)
+mutant(R, "pages that a damaged count names are not freed", "sidecar/path/store/change.c", "rc = record_is_sound(c->s, piece) ?", "rc = i >= 0 ?", DAMAGE)
+mutant(R, "nor those of a note", "sidecar/path/store/notes.c", "if (!record_is_sound(c->s, data)) {", "if (data.mv_size == SIZE_MAX) {", DAMAGE)
+mutant(R, "a fault of the map is known by its address", "sidecar/path/store/open.c", "return at - in_page - head.number * page;", "return 0;", DAMAGE)
 
 # ---- what docs/reliability.md names ----
 
