@@ -1488,6 +1488,7 @@ mutant(R, "an answer of its own goes before a remainder", TYPED_ON, "lookup_upst
        "(lookup_upstream(x) || !has_own_answer(x, known, text));", TYPED_ON_T)
 mutant(R, "nor who asks in a dialect that is not taken any more", TYPED_ON, "           lookup_upstream(x) && !has_own_answer(x, known, text);",
        "           (lookup_upstream(x) || true) && !has_own_answer(x, known, text);", TYPED_ON_T)
+mutant(R, "nothing outlives the data file", "sidecar/path/cache/opening.c", "        c->generation++;\n", "", TYPED_ON_T)
 mutant(R, "a foreign page gets no remainder", TYPED_ON, "<= FINGERPRINT_PROMPT_MAX && policy_allows_origin(x) &&", "<= FINGERPRINT_PROMPT_MAX &&", TYPED_ON_T)
 mutant(R, "a prompt that stands twice has no context", "sidecar/path/fingerprint/fingerprint.c", "    bool once = at != SIZE_MAX && span_find(body, buf_span(&json), at + 1) == SIZE_MAX;",
        "    bool once = at != SIZE_MAX;", KEYS)

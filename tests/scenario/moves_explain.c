@@ -32,7 +32,8 @@ bool explain_ask(struct game *g, struct span request, struct explanation *out)
     struct buf body = {.max = SIZE_MAX};
     const struct settings *s = world_settings(g->world);
     bool expects = span_find(request, SPAN("Expect: "), 0) != SIZE_MAX;
-    if (s->mode != TASKS_ON || expects || memory_is_short() || head == line ||
+    bool short_of_room = memory_is_short() || s->server.max_buffered < 1024 * 1024;
+    if (s->mode != TASKS_ON || expects || short_of_room || head == line ||
         !span_starts(request, SPAN("POST "))) {
         return false;
     }

@@ -5,6 +5,8 @@
 
 #include "lull/path/json/json.h"
 
+#include <unistd.h>
+
 static const char *const FIXED[] = {"task.autocomplete.debounce=100ms", NULL};
 static const char ANN[] = "X-OpenWebUI-User-Id: ann\r\n";
 static const char BOB[] = "X-OpenWebUI-User-Id: bob\r\n";
@@ -199,6 +201,28 @@ static void nothing_outlives_a_purge_or_a_reload(void **state)
 }
 
 /* A kind of one's own whose `match` goes on into the text. */
+/* Another data file has another secret: a request that is read finds nothing of before. */
+static void nothing_outlives_the_data_file(void **state)
+{
+    (void)state;
+    char path[256];
+    struct world *w = world_with_form(FIXED);
+    struct cache *cache = world_cache(w);
+    struct hash_secret before = *cache_secret(cache);
+    snprintf(path, sizeof path, "%s/data.mdb", world_settings(w)->server.data_dir);
+    assert_int_equal(unlink(path), 0);
+    for (int i = 0; i < 4 && memcmp(&before, cache_secret(cache), sizeof before) == 0; i++) {
+        world_pass(w, 11 * USEC_PER_S); /* something is written, and it is missed */
+        cache_flush(cache);
+        world_pass(w, 0);
+    }
+    assert_true(memcmp(&before, cache_secret(cache), sizeof before) != 0);
+    asserts_read(w, ANN, ask_autocomplete(T3), true);
+    world_pass(w, 100 * USEC_PER_MS);
+    assert_int_equal(model_calls(w), 2);
+    world_end(w);
+}
+
 static void a_text_that_decides_the_kind_is_read(void **state)
 {
     (void)state;
@@ -352,6 +376,7 @@ int main(void)
         cmocka_unit_test(a_foreign_page_gets_nothing),
         cmocka_unit_test(where_the_dialect_is_not_taken_any_more_it_is_read),
         cmocka_unit_test(nothing_outlives_a_purge_or_a_reload),
+        cmocka_unit_test(nothing_outlives_the_data_file),
         cmocka_unit_test(a_text_that_decides_the_kind_is_read),
         cmocka_unit_test(a_copy_of_the_prompt_is_not_taken_for_it),
         cmocka_unit_test(what_is_not_read_is_answered_as_if_it_were),

@@ -37,6 +37,17 @@ static void set_state(struct cache *c, const char *why)
     }
 }
 
+/* Another data file has another secret, and so other keys: nothing that was made under the one before
+ * can be found any more. */
+static void take_secret(struct cache *c)
+{
+    const struct hash_secret *secret = store_secret(c->store);
+    if (memcmp(&c->secret, secret, sizeof *secret) != 0) {
+        c->secret = *secret;
+        c->generation++;
+    }
+}
+
 static void try_open(struct cache *c)
 {
     char why[256] = "";
@@ -52,7 +63,7 @@ static void try_open(struct cache *c)
         return;
     }
     store_set_target_fn(c->store, exact_record_target);
-    c->secret = *store_secret(c->store);
+    take_secret(c);
     set_state(c, NULL);
 }
 

@@ -47,7 +47,7 @@ typedef bool (*cache_means_fn)(struct span request, unsigned flags, struct span 
 /* Before the first store. Without it every answer record has the SHA-256 of its whole material. */
 void cache_set_means_fn(struct cache *c, cache_means_fn fn);
 
-/* Constant while the process lives. */
+/* That of the data file; of the process where there has been none. Valid as long as the cache. */
 const struct hash_secret *cache_secret(const struct cache *c);
 /* "on", or "off: why" with the command that helps. */
 const char *cache_state(const struct cache *c);
@@ -114,7 +114,7 @@ bool cache_has_answer(struct cache *c, struct hash_key hash);
 void cache_count_hit(struct cache *c, const struct cache_hit *hit);
 void cache_release(struct cache *c);
 
-/* Bumped by every delete and purge. A flight remembers it when it begins. */
+/* Bumped by every delete and purge, and by another data file. A flight remembers it when it begins. */
 uint64_t cache_generation(const struct cache *c);
 
 struct cache_put {
