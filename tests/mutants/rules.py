@@ -891,10 +891,12 @@ SOCKETS = "sidecar/path/upstream/sockets.c"
 TRANSFER = "sidecar/path/upstream/transfer.c"
 WIRED = ("unit.upstream.test_upstream_wire",)
 REUSE = ("unit.upstream.test_upstream_reuse",)
+BODY = ("unit.upstream.test_upstream_body",)
+NAMES = ("unit.upstream.test_upstream_names",)
 mutant(R, "Host stands first", "sidecar/path/upstream/setup.c", "if (!is_sent_chunked(req)) {", "if (req->method.len > 0) {", WIRED)
 mutant(R, "an idle one is looked at before a request goes out on it", SOCKETS,
        "bool silent = !has_bytes_or_ended(picked);", "bool silent = true;", REUSE)
-mutant(R, "a descriptor of the resolver is no connection", SOCKETS, "sock->connection || call->first_on;", "sock->connection || call->attempts > 0;", REUSE)
+mutant(R, "a descriptor of the resolver is no connection", SOCKETS, "sock->connection || call->first_on;", "sock->connection || call->attempts > 0;", NAMES)
 mutant(R, "a connection is found by its port", SOCKETS, "    ask_ports(pool);\n", "", REUSE)
 mutant(R, "all are, where none has the port", SOCKETS, "        return all_are_silent(call->pool);\n", "        return true;\n", REUSE)
 mutant(R, "a request on another than was looked at is asked again", SOCKETS, "call->picked != CURL_SOCKET_BAD && call->picked != fd) {",
@@ -912,7 +914,7 @@ mutant(R, "what lies on a connection that was reset is read", "sidecar/path/upst
 mutant(R, "a caller may leave while that is read", "sidecar/path/upstream/upstream.c",
        "        call->pool->in_curl++; /* as there: an abort by a callback waits until it has returned */\n        transfer_unread(call);\n        call->pool->in_curl--;\n",
        "        transfer_unread(call);\n", WIRED)
-mutant(R, "a body that is gone is not sent again for an encoding", TRANSFER, "call->judged < 2 && call_is_repeatable(call) &&", "call->judged < 2 &&", REUSE)
+mutant(R, "a body that is gone is not sent again for an encoding", TRANSFER, "call->judged < 2 && call_is_repeatable(call) &&", "call->judged < 2 &&", BODY)
 mutant(R, "a head that the caller does not have is not reported", "sidecar/path/upstream/upstream.c",
        ".got_head = call->given,", ".got_head = h->final,", WIRED)
 mutant(R, "bytes behind a head end the connection", TRANSFER,
@@ -929,13 +931,13 @@ mutant(R, "what does not fit a task ends its connection", CALL, "if (!f->fits) {
 mutant(R, "so does a wrong form", CALL_RESULT, "f->fits = end->verdict != ANSWER_BAD;", "f->fits = true;", ("scenario.test_flight",))
 mutant(R, "a 408 on an idle connection is of no request", TRANSFER, "call->head.status == 408 && call->reused",
        "call->head.status == 407 && call->reused", REUSE)
-mutant(R, "an address stays as long as its call", "sidecar/path/upstream/origin.c", "    row->url->uses++;\n    return row->url;", "    return row->url;", REUSE)
+mutant(R, "an address stays as long as its call", "sidecar/path/upstream/origin.c", "    row->url->uses++;\n    return row->url;", "    return row->url;", NAMES)
 mutant(R, "an address that refuses is looked up again", "sidecar/path/upstream/upstream.c",
-       "return call->remembered && call->attempts == 0 &&", "return !call->remembered && call->attempts == 0 &&", REUSE)
-mutant(R, "an encoding that does not exist is none", TRANSFER, "call->decode ? h->unknown :", "call->decode ? false :", REUSE)
-mutant(R, "a packed answer of such a server is decoded", TRANSFER, ": h->encoded && !h->unknown;", ": false;", REUSE)
+       "return call->remembered && call->attempts == 0 &&", "return !call->remembered && call->attempts == 0 &&", NAMES)
+mutant(R, "an encoding that does not exist is none", TRANSFER, "call->decode ? h->unknown :", "call->decode ? false :", BODY)
+mutant(R, "a packed answer of such a server is decoded", TRANSFER, ": h->encoded && !h->unknown;", ": false;", BODY)
 mutant(R, "a server of such an encoding is known", "sidecar/path/upstream/setup.c", "req->decode && !origin_is_plain(call->pool, call->origin);",
-       "req->decode;", REUSE)
+       "req->decode;", BODY)
 mutant(R, "a model that is no name stays in the key", "sidecar/path/dialect/convert.c",
        "    return json_is(model, JSON_STRING) && !json_is_text(model, SPAN(\"\"));",
        "    return !json_is_text(model, SPAN(\"\"));", ("unit.fingerprint.test_fingerprint_keys",))
@@ -945,7 +947,7 @@ mutant(R, "what is shown is text", "sidecar/control/reply.c", "bool whole = utf8
 mutant(R, "letters of another charset are the client's", "sidecar/path/dialect/assemble.c", "scan_ascii(piece.ptr, piece.len) < piece.len) {",
        "scan_ascii(piece.ptr, piece.len) == piece.len) {", ("unit.dialect.test_assemble",))
 mutant(R, "an encoded answer is decoded", TRANSFER, "call->decoding = call->decode && h->encoded;",
-       "call->decoding = !call->decode && h->encoded;", REUSE)
+       "call->decoding = !call->decode && h->encoded;", BODY)
 mutant(R, "all Connection lines count", "sidecar/http/request.c",
        "!http_connection_add(&r->connection, value)) {",
        "r->connection.count == 0 && !http_connection_add(&r->connection, value)) {", ("unit.http.test_request",))
@@ -1017,7 +1019,7 @@ mutant("replies", "a piece leaves with what follows", "sidecar/http/response.c",
 mutant("replies", "what one read brings leaves in one call", "sidecar/path/relay/relay.c", "bool more = upstream_more_follows(r->call) ?", "bool more = upstream_more_follows(r->call) && r->conn == NULL ?", ("unit.relay.test_relay",))
 mutant("replies", "what waits does not stop the caller", "sidecar/http/response.c", "if (!c->out_waits && output_unsent(c) > c->server", "if (output_unsent(c) > c->server", REPLY_T)
 mutant("replies", "what waits stays little", "sidecar/http/output.c", "output_unsent(c) + len > HELD_MOST ||", "", REPLY_T)
-mutant("replies", "a piece without more leaves at once", TRANSFER, "call->follows = bytes.len - at > strlen(\"\\r\\n\");", "call->follows = bytes.len >= at;", REUSE)
+mutant("replies", "a piece without more leaves at once", TRANSFER, "call->follows = bytes.len - at > strlen(\"\\r\\n\");", "call->follows = bytes.len >= at;", BODY)
 mutant("replies", "a body that fails leaves the replies before it", "sidecar/http/receive.c", "    if (open) {\n        reply_cut(c);\n    }\n",
        "    if (!open) {\n        conn_close(c);\n        return;\n    }\n    reply_cut(c);\n", REPLY_T)
 mutant("replies", "a body that fails leaves what was sent of a reply", "sidecar/http/receive.c", "    if (open) {\n        reply_cut(c);\n    }\n",

@@ -11,12 +11,6 @@
 
 #include "lull/path/relay/relay.h"
 
-/* A span as a constant expression: SPAN() is a compound literal. */
-#define LITERAL(text)                                                                              \
-    {                                                                                              \
-        (text), sizeof(text) - 1                                                                   \
-    }
-
 enum { LARGE = 64 * 1024 * 1024, BOUND = 56 * 1024 * 1024 }; /* the kernel's buffers are below */
 
 struct fixture {

@@ -21,6 +21,12 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+/* A span as a constant expression: SPAN() is a compound literal. */
+#define LITERAL(text)                                                                              \
+    {                                                                                              \
+        (text), sizeof(text) - 1                                                                   \
+    }
+
 enum after { KEEP, CLOSE, RESET };
 
 struct answer {

@@ -8,12 +8,6 @@
 
 #define OK "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
-/* A span as a constant expression: SPAN() is a compound literal. */
-#define LITERAL(text)                                                                              \
-    {                                                                                              \
-        (text), sizeof(text) - 1                                                                   \
-    }
-
 static const struct answer ok[] = {{.bytes = LITERAL(OK)}};
 
 static void assert_buf(const struct buf *b, const char *text)
