@@ -601,6 +601,7 @@ mutant(R, "a model that never gets it is not asked twice", CALL_RESULT, "pace->s
 R = "cache"
 CACHE = "sidecar/path/cache/cache.c"
 RECORDS = ("unit.cache.test_cache_records",)
+UPKEEP = ("unit.cache.test_cache_upkeep",)
 mutant(R, "what was seen while observing is never served", CACHE, "(key->observing || (v->flags & CACHE_FLAG_OBSERVED) == 0)",
        "(key->observing || (v->flags & CACHE_FLAG_OBSERVED) != 99)", RECORDS)
 mutant(R, "and is seen while observing", CACHE, "(key->observing || (v->flags & CACHE_FLAG_OBSERVED) == 0)",
@@ -626,8 +627,8 @@ mutant(R, "an exact record answers its own head only", CODEC, "if (!span_eq(t->m
 mutant(R, "and its own body only", CODEC, "span_eq(span_make(middle, t->middle.len), t->middle) &&", "", RECORDS)
 mutant(R, "one with little in common keeps a digest", CODEC, "return t->middle.len <= CACHE_EXACT_MIDDLE;", "return t->middle.len <= 65536;",
        RECORDS)
-mutant(R, "what a purge came before is not stored", CACHE, "return generation == c->generation ? ERR_OK : ERR_BUSY;", "return ERR_OK;", RECORDS)
-mutant(R, "nothing is added while the disk takes nothing", CACHE, 'if (strcmp(c->state, "on") != 0) {', 'if (c->state[0] == 0) {', RECORDS)
+mutant(R, "what a purge came before is not stored", CACHE, "return generation == c->generation ? ERR_OK : ERR_BUSY;", "return ERR_OK;", UPKEEP)
+mutant(R, "nothing is added while the disk takes nothing", CACHE, 'if (strcmp(c->state, "on") != 0) {', 'if (c->state[0] == 0) {', UPKEEP)
 mutant(R, "the checksum covers the value", RECORD, "return head->checksum == record_checksum(head, value->ptr) ? ERR_OK : ERR_CORRUPT;",
        "return ERR_OK;", DAMAGE)
 mutant(R, "the rest of a value has its own", RECORD, "return rest == 0 ||", "return rest != UINT64_MAX ||", DAMAGE)
@@ -637,12 +638,12 @@ mutant(R, "only what is served counts as hit", "sidecar/path/cache/cache.c", "  
        ("scenario.test_cache", "scenario.test_completion"))
 mutant(R, "a title that is asked again is no hit", "sidecar/path/exchange/lookup.c", "        cache_release(cache);\n        return LOOKUP_REFRESH;", "        cache_count_hit(cache, &found->hit);\n        cache_release(cache);\n        return LOOKUP_REFRESH;",
        ("scenario.test_cache",))
-mutant(R, "hits wait in a table of a fixed size", TOUCHES, "t->room < CACHE_TOUCHES_ROOM && ", "", RECORDS)
-mutant(R, "what it has no row for is not counted", TOUCHES, "if (row->hits == 0 && is_full(t)) {", "if (row->hits == UINT64_MAX) {", RECORDS)
-mutant(R, "a few hits are written at a time", TOUCHES, "t->count > 0 && taken < most;", "t->count > 0;", RECORDS)
-mutant(R, "a row that leaves hides no other", TOUCHES, "    close_gap(t, t->next);\n", "    (void)close_gap;\n", RECORDS)
+mutant(R, "hits wait in a table of a fixed size", TOUCHES, "t->room < CACHE_TOUCHES_ROOM && ", "", UPKEEP)
+mutant(R, "what it has no row for is not counted", TOUCHES, "if (row->hits == 0 && is_full(t)) {", "if (row->hits == UINT64_MAX) {", UPKEEP)
+mutant(R, "a few hits are written at a time", TOUCHES, "t->count > 0 && taken < most;", "t->count > 0;", UPKEEP)
+mutant(R, "a row that leaves hides no other", TOUCHES, "    close_gap(t, t->next);\n", "    (void)close_gap;\n", UPKEEP)
 mutant(R, "and all have their turn", TOUCHES, "t->next = (t->next + 1) & (t->room - 1);\n        if (row->hits > 0) {",
-       "t->next = (t->next + 1) & (t->room / 2 - 1);\n        if (row->hits > 0) {", RECORDS)
+       "t->next = (t->next + 1) & (t->room / 2 - 1);\n        if (row->hits > 0) {", UPKEEP)
 mutant(R, "a commit of touches is bounded", "sidecar/path/store/jobs.c", "return job->kind == STORE_TOUCH ?", "return job->kind == STORE_REMOVE ?", STORE)
 mutant(R, "what was hit is spared", CHANGE, "row.chance = 1;", "row.chance = 0;", STORE)
 mutant(R, "once", CHANGE, "int rc = 0;\n    if (*spared) {", "int rc = 0;\n    if (*spared && c->s == NULL) {", STORE)
@@ -1577,9 +1578,9 @@ mutant(R, "without descriptors it accepts later", "sidecar/http/server.c", "    
 R = "guards of the store"
 mutant(R, "a file that is too large is made smaller", "sidecar/path/store/store.c", "    if (rc != 0 || was <= (int64_t)open_map_size(s, s->options.max_size)) {",
        "    if (rc != 0 || was > 0) {", STORE)
-mutant(R, "what is not committed is listed", "sidecar/path/cache/admin.c", "    *next = after == 0 || in_pending ? list_pending(&l) : 0;", "    *next = 0;\n    (void)list_pending;", RECORDS)
+mutant(R, "what is not committed is listed", "sidecar/path/cache/admin.c", "    *next = after == 0 || in_pending ? list_pending(&l) : 0;", "    *next = 0;\n    (void)list_pending;", UPKEEP)
 mutant(R, "a directory has one daemon", FILES, "    if (flock(s->lock_fd, LOCK_EX | LOCK_NB) != 0) {", "    if (flock(s->lock_fd, LOCK_SH | LOCK_NB) != 0) {", FAULTS)
-mutant(R, "a store that cannot be opened is off", "sidecar/path/cache/opening.c", "        set_state(c, why);\n        return;", "        set_state(c, NULL);\n        return;", RECORDS)
+mutant(R, "a store that cannot be opened is off", "sidecar/path/cache/opening.c", "        set_state(c, why);\n        return;", "        set_state(c, NULL);\n        return;", UPKEEP)
 mutant(R, "an answer expires", CACHE, "f->expires.us > now.us && answer_record_decode(f->value, v) == ERR_OK &&\n           (stale || v->fresh.us > now.us) && !wall",
        "now.us > 0 && answer_record_decode(f->value, v) == ERR_OK &&\n           (stale || now.us > 0) && !wall", ("scenario.test_cache",))
 mutant(R, "an answer of a wrong clock is none", CACHE, "!wall_is_ahead(v->created, now) &&", "",
