@@ -554,8 +554,11 @@ mutant(R, "a fraction of a second counts as one", THROTTLE, "seconds += more ? 1
 mutant(R, "a Retry-After that cannot be read is absent", THROTTLE, "if (digits == 0 || *end != '\\0') {", "if (digits == 0) {", FAIL)
 mutant(R, "an hour at most", THROTTLE, "return (seconds < most ? seconds : most) * USEC_PER_S;", "return seconds * USEC_PER_S + 0 * most;", FAIL)
 mutant(R, "a date in the past is now", THROTTLE, "return left < 0 ? 0 : left > THROTTLE_MAX", "return left < 0 ? -1 : left > THROTTLE_MAX", FAIL)
+FLIGHT_T = ("scenario.test_flight",)
+FLIGHT_ANSWERS = ("scenario.test_flight_answers",)
+FLIGHT_MEMORY = ("scenario.test_flight_memory",)
 mutant(R, "a flight without memory borrows nothing", "sidecar/path/flight/spec.c", "bare.target = bare.body = bare.material = bare.model = bare.scope = SPAN_NONE;", "",
-       ("scenario.test_flight",))
+       FLIGHT_MEMORY)
 mutant(R, "not after a status about something else", CALL_RESULT, "others[] = {401, 403,", "others[] = {403,", REFUSED)
 mutant(R, "a status without an answer is a failure", CALL_RESULT, ".upstream_failed = !f->assembling ||", ".upstream_failed = f->status >= 400 ||", FAIL)
 mutant(R, "which is not that it is down", "sidecar/path/flight/failure.c", "bool refused = end->status >= 300 || !f->assembling;", "bool refused = end->status >= 400;", FAIL)
@@ -583,7 +586,7 @@ mutant(R, "for that model", SERVER, "if (hash_key_eq(s->models[i]->key, key)) {"
 mutant(R, "for that server", SERVER, "return all->items[to->server - 1];", "return all->items[0];", REFUSED)
 mutant(R, "a reload forgets it", "sidecar/path/exchange/engine.c", "    refusal_forget(e->parts.servers);\n", "", REFUSED)
 mutant(R, "an old refusal is explained by what is left out", REFUSAL, "(known != NULL && (what->sent & out_of(known) & ~what->trial) != 0)", "(known != NULL && now.us < 0)", REFUSED)
-mutant(R, "a server's count of tokens is bounded", "sidecar/path/flight/cost.c", "return n < TOKENS_MOST ? n : TOKENS_MOST;", "return n;", ("scenario.test_flight",))
+mutant(R, "a server's count of tokens is bounded", "sidecar/path/flight/cost.c", "return n < TOKENS_MOST ? n : TOKENS_MOST;", "return n;", FLIGHT_ANSWERS)
 mutant(R, "an old answer stands in", "sidecar/path/cache/cache.c", "wall_t kept = {put->expires.us + put->stale};",
        "wall_t kept = {put->expires.us};", FAIL)
 mutant(R, "and is no hit", "sidecar/path/cache/cache.c", "(stale || v->fresh.us > now.us) &&",
@@ -807,15 +810,14 @@ R = "answers"
 ASSEMBLE_C = "sidecar/path/dialect/assemble.c"
 EVENTS_C = "sidecar/path/dialect/events.c"
 ASSEMBLE_T = ("unit.dialect.test_assemble",)
-FLIGHT_T = ("scenario.test_flight",)
 mutant(R, "content that is no text is odd", ASSEMBLE_C,
        "} else if (text != NULL && text->type != JSON_NULL) {\n        a->odd = true;",
        "} else if (text != NULL && text->type != JSON_NULL) {\n        a->odd = a->odd;", ASSEMBLE_T)
 mutant(R, "U+0000 is odd", ASSEMBLE_C, "a->odd = a->odd || !full;", "(void)full;", ASSEMBLE_T)
 mutant(R, "what is cut off is incomplete", ASSEMBLE_C, "if (!transport_whole || (cut && !ended)) {",
        "if (!transport_whole) {", ASSEMBLE_T)
-mutant(R, "a body that only the close ends needs its end mark", CALL, "return !report->close_delimited && call_has_form(f) ?", "return report != NULL && call_has_form(f) ?", FLIGHT_T)
-mutant(R, "text without an end mark is no whole answer", CALL_RESULT, "return has_json_shape(policy) &&\n           answer_validate", "return has_json_shape(policy) || answer_validate", FLIGHT_T)
+mutant(R, "a body that only the close ends needs its end mark", CALL, "return !report->close_delimited && call_has_form(f) ?", "return report != NULL && call_has_form(f) ?", FLIGHT_ANSWERS)
+mutant(R, "text without an end mark is no whole answer", CALL_RESULT, "return has_json_shape(policy) &&\n           answer_validate", "return has_json_shape(policy) || answer_validate", FLIGHT_ANSWERS)
 mutant(R, "a choice may say an error", EVENTS_C, "if (choice != NULL && take_choice_error(a, choice)) {", "if (choice == NULL && take_choice_error(a, choice)) {", ASSEMBLE_T)
 mutant(R, "a rewarm call has one cap", "sidecar/path/dialect/warmup.c", "(struct json_edit){longer[i], SPAN_NONE}", "(struct json_edit){SPAN(\"\"), SPAN_NONE}", ("unit.dialect.test_warmup",))
 mutant(R, "an end without a message is an end", EVENTS_C, "if (!chat && !nothing && (message", "if (!chat && (message", ASSEMBLE_T)
@@ -831,12 +833,12 @@ mutant(R, "a repeated event is equal behind its text", REPEAT_C, "form->json.len
 mutant(R, "a string ends at its own quote", REPEAT_C, "p += code ? 5 : 1;", "p += code ? 5 : 0;", ASSEMBLE_T)
 mutant(R, "an event that is read gives its form up", REPEAT_C, "    buf_clear(&form->json);\n", "", ASSEMBLE_T)
 mutant(R, "silence behind the end is the end", CALL, "finished ? END_WAIT : flight_upstream(f)->stall_timeout",
-       "finished ? 10 * END_WAIT : flight_upstream(f)->stall_timeout", FLIGHT_T)
-mutant(R, "no wait goes beyond answer_timeout", CALL, "most < left ? most : left", "most", FLIGHT_T)
+       "finished ? 10 * END_WAIT : flight_upstream(f)->stall_timeout", FLIGHT_ANSWERS)
+mutant(R, "no wait goes beyond answer_timeout", CALL, "most < left ? most : left", "most", FLIGHT_ANSWERS)
 mutant(R, "what comes behind the end does not prolong it", CALL, "if (!finished || !f->ending) {", "if (!finished || f->call != NULL) {",
-       FLIGHT_T)
-mutant(R, "any 2xx is put together", CALL, "return status / 100 == 2 &&", "return status == 200 &&", FLIGHT_T)
-mutant(R, "half an answer counts as failed", CALL, "broke == NULL ? &up->finished : &up->failed", "&up->finished", FLIGHT_T)
+       FLIGHT_ANSWERS)
+mutant(R, "any 2xx is put together", CALL, "return status / 100 == 2 &&", "return status == 200 &&", FLIGHT_ANSWERS)
+mutant(R, "half an answer counts as failed", CALL, "broke == NULL ? &up->finished : &up->failed", "&up->finished", FLIGHT_ANSWERS)
 
 # ---- what Open WebUI's parsers read ----
 
@@ -928,8 +930,8 @@ mutant(R, "an error ends its connection", TRANSFER, "return call->head.status < 
 mutant(R, "an answer that its caller distrusts ends the connection", SOCKETS, "if (sock != NULL && sock->idle) { /*", "if (sock == NULL) { /*", REUSE)
 mutant(R, "a connection that libcurl never waited for is watched", SOCKETS, "fd != CURL_SOCKET_BAD && sock_find(call->pool, fd) == NULL) {",
        "fd != CURL_SOCKET_BAD && call == NULL) {", REUSE)
-mutant(R, "what does not fit a task ends its connection", CALL, "if (!f->fits) {", "if (f == NULL) {", ("scenario.test_flight",))
-mutant(R, "so does a wrong form", CALL_RESULT, "f->fits = end->verdict != ANSWER_BAD;", "f->fits = true;", ("scenario.test_flight",))
+mutant(R, "what does not fit a task ends its connection", CALL, "if (!f->fits) {", "if (f == NULL) {", FLIGHT_ANSWERS)
+mutant(R, "so does a wrong form", CALL_RESULT, "f->fits = end->verdict != ANSWER_BAD;", "f->fits = true;", FLIGHT_ANSWERS)
 mutant(R, "a 408 on an idle connection is of no request", TRANSFER, "call->head.status == 408 && call->reused",
        "call->head.status == 407 && call->reused", REUSE)
 mutant(R, "an address stays as long as its call", "sidecar/path/upstream/origin.c", "    row->url->uses++;\n    return row->url;", "    return row->url;", NAMES)
@@ -1366,10 +1368,9 @@ mutant(R, "what cannot be read back is not stored", "sidecar/path/dialect/render
 mutant(R, "every digit is written", "include/lull/base/ascii.h",
        "    if (n >= 10) {", "    if (n > 10) {", ("unit.base.test_ascii",))
 mutant(R, "a timer is not early", "sidecar/base/loop.c", "    if (early > 0) {", "    if (early > USEC_PER_S) {", ("unit.base.test_loop",))
-FEW = ("scenario.test_flight",)
-mutant(R, "an answer goes to a few waiters in a turn", ENDING, "i < FLIGHT_ANSWERED_AT_ONCE && ", "", FEW)
-mutant(R, "the other waiters get it in the next turns", ENDING, "        loop_later(f->table->parts.loop, &f->rest);", "        loop_defer(f->table->parts.loop, &f->rest);", FEW)
-mutant(R, "the phrase of a call outlasts it", ENDING, "        f->end.why = f->why;", "        f->end.why = end->why;", FEW)
+mutant(R, "an answer goes to a few waiters in a turn", ENDING, "i < FLIGHT_ANSWERED_AT_ONCE && ", "", FLIGHT_T)
+mutant(R, "the other waiters get it in the next turns", ENDING, "        loop_later(f->table->parts.loop, &f->rest);", "        loop_defer(f->table->parts.loop, &f->rest);", FLIGHT_T)
+mutant(R, "the phrase of a call outlasts it", ENDING, "        f->end.why = f->why;", "        f->end.why = end->why;", FLIGHT_T)
 mutant(R, "a deadline answers a few waiters in a turn", ENDING, "!list_empty(&t->dismissed) && t->answered < FLIGHT_ANSWERED_AT_ONCE", "!list_empty(&t->dismissed)", ("scenario.test_completion", "scenario.test_yield"))
 mutant("order", "what is odd either way is asked for as written at once", ADVANCE, "f->again = f->again || flight_pace(f)->odd >= FLIGHT_ODD;", "(void)f;", ("scenario.test_refusal",))
 mutant("order", "until an answer is plain", CALL_RESULT, "    flight_pace(f)->odd = 0;\n", "", ("scenario.test_refusal",))
@@ -1437,14 +1438,14 @@ mutant(R, "what was read of a body counts", "sidecar/path/exchange/policy.c", " 
 mutant(R, "and is given back", "sidecar/path/exchange/exchange.c", "        (void)budget_settle(x->engine->parts.memory, &x->nodes_counted, 0);\n", "",
        ("scenario.test_reading",))
 mutant(R, "answers that are put together count", "sidecar/path/flight/call.c", "    if (!flight_count_memory(f)) {", "    if (f == NULL) {",
-       ("scenario.test_flight",))
+       FLIGHT_MEMORY)
 mutant(R, "what a flight counted is given back", FLIGHT, "    (void)budget_settle(f->table->parts.memory, &f->counted, 0);\n", "",
-       ("scenario.test_flight",))
+       FLIGHT_MEMORY)
 mutant(R, "the answer of a chat that is read along counts", CHAT,
        "    if (!budget_settle(x->engine->parts.memory, &w->counted, assembler_room(&w->answer))) {", "    if (w == NULL) {",
-       ("scenario.test_flight",))
+       FLIGHT_MEMORY)
 mutant(R, "what a chat counted is given back", CHAT,
-       "(void)budget_settle(x->engine->parts.memory, &x->watch.counted, 0);", "x->watch.noted = x->watch.noted;", ("scenario.test_flight",))
+       "(void)budget_settle(x->engine->parts.memory, &x->watch.counted, 0);", "x->watch.noted = x->watch.noted;", FLIGHT_MEMORY)
 mutant(R, "a held body counts with its copies", "sidecar/path/edge/edge.c", "HELD_COST = 6", "HELD_COST = 1",
        ("integration.http", "integration.extremes"))
 mutant(R, "unsent replies count", "sidecar/http/output.c", "(!count_output(c, output_unsent(c) + s.len) || buf_append_span",
@@ -1563,7 +1564,7 @@ mutant(R, "no memory for a control request's query is not its fault", "sidecar/c
 mutant(R, "without memory for libcrypto's context lulld says so", "sidecar/base/hash.c", "    (void)mem_have(OSSL_LIB_CTX_get0_global_default());\n", "",
        ("unit.base.test_hash",))
 mutant(R, "want of memory is no failure of the server", FAILURE, "    } else if (ours) {", "    } else if (ours && f->detached) {", ("scenario.test_failure",))
-mutant(R, "nor is an answer without room for it", "sidecar/path/flight/call.c", "kept == ERR_NOMEM || f->assembler.no_memory", "kept == ERR_NOMEM", ("scenario.test_flight",))
+mutant(R, "nor is an answer without room for it", "sidecar/path/flight/call.c", "kept == ERR_NOMEM || f->assembler.no_memory", "kept == ERR_NOMEM", FLIGHT_MEMORY)
 mutant(R, "and that room is memory", "sidecar/path/dialect/assemble.c", "a->no_memory || e == ERR_NOMEM;", "a->no_memory || e != ERR_OK;", ("unit.dialect.test_assemble",))
 mutant(R, "nor of a chat's", PASS, "    if (!r->client_gone && !r->no_memory) {\n        struct server *server", "    if (!r->client_gone) {\n        struct server *server", ("scenario.test_failure",))
 mutant(R, "nor is it down", PASS, "    if (!r->client_gone && !r->no_memory) {\n        server_note", "    if (!r->client_gone) {\n        server_note", ("scenario.test_failure",))
@@ -1652,7 +1653,7 @@ mutant(R, "JSON does not control the terminal", "sidecar/ctl/print.c", "        
 mutant(R, "a value has no control character", "sidecar/config/assignments.c", "        if ((c < ' ' && c != '\\n' && c != '\\t') || c == 0x7f) {",
        "        if (c == 0x7f) {", ("integration.steer",))
 mutant(R, "not to be stored is no wrong form", "sidecar/path/exchange/dispatch.c", "    } else if (wanted || !keep) {", "    } else {", ("scenario.test_cache",))
-mutant(R, "a cost is rounded to the nearest", "sidecar/path/flight/cost.c", "(int64_t)(cost + 0.5)", "(int64_t)cost", ("scenario.test_flight",))
+mutant(R, "a cost is rounded to the nearest", "sidecar/path/flight/cost.c", "(int64_t)(cost + 0.5)", "(int64_t)cost", FLIGHT_ANSWERS)
 mutant(R, "405 names the methods", "sidecar/control/control.c", "        *methods |= 1U << table[i].method;", "        *methods |= 2U;", ("integration.control",))
 R = "the surroundings of the process"
 mutant(R, "each family of a name", LISTEN, "had[infos->ai_family == AF_INET6 ? 1 : 0]", "had[infos->ai_family == AF_INET6 ? 0 : 0]", ("integration.http",))
