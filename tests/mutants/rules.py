@@ -1008,7 +1008,7 @@ mutant(R, "a wildcard address is this machine's", OWN, "to = literal ? connected
 mutant(R, "a port of its own is another server", OWN, "port_of(address) == port_of(authority) &&", "port_of(address) > 0 &&", URLS)
 
 R = "early answers"
-EARLY = ("integration.passthrough",)
+EARLY = ("integration.streaming",)
 mutant(R, "what still comes is read", "sidecar/http/linger.c", "return !c->body_ended || behind ||",
        "return behind ||", ("unit.http.test_reply",))
 mutant(R, "the head says close", "sidecar/http/response.c", "bool large = r->chunked || c->body_left > DISCARD_MAX;",
