@@ -1,6 +1,6 @@
 /* fuzz_config_file.c: any bytes as lull.conf, and as what a reload finds in its place: behind a line
  * "====". Settings, or errors; never both and never neither. What is printed, written as a file,
- * reads back as the same settings. The difference of the two names each change once, and is the
+ * reads back as the same settings; so does the file as it was read, once it is gone. The difference of the two names each change once, and is the
  * same both ways; without one they have one digest. No key is shown.
  * covers: config/ini.c config/assignments.c config/config.c config/build.c config/policies.c
  */
@@ -13,6 +13,16 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+static struct config *read_sources(const struct config_sources *sources)
+{
+    struct buf errors = {.max = 16 * 1024 * 1024}, warnings = {.max = 16 * 1024 * 1024};
+    struct config *c = config_read(sources, &errors, &warnings);
+    require((c == NULL) == (errors.len > 0));
+    buf_free(&errors);
+    buf_free(&warnings);
+    return c;
+}
+
 static struct config *read_text(struct span text)
 {
     char path[64];
@@ -20,13 +30,18 @@ static struct config *read_text(struct span text)
     FILE *f = fopen(path, "wb");
     require(f != NULL && fwrite(text.ptr, 1, text.len, f) == text.len && fclose(f) == 0);
     struct config_sources sources = {.file = path};
-    struct buf errors = {.max = 16 * 1024 * 1024}, warnings = {.max = 16 * 1024 * 1024};
-    struct config *c = config_read(&sources, &errors, &warnings);
-    require((c == NULL) == (errors.len > 0));
-    buf_free(&errors);
-    buf_free(&warnings);
+    struct config *c = read_sources(&sources);
     unlink(path);
     return c;
+}
+
+static void check_same_file(const struct config *c)
+{
+    const struct config_sources sources = {.file = "/nowhere/lull.conf", .same_file = c};
+    struct config *again = read_sources(&sources);
+    require(again != NULL);
+    printed_check(c, again);
+    config_destroy(again);
 }
 
 /* ---- what is printed ---- */
@@ -130,6 +145,20 @@ static void check_reload(const struct config *a, const struct config *b)
     buf_free(&fixed);
 }
 
+/* What only a restart changes is shown as it was, where both have it. */
+static void check_kept(const struct config *running, struct config *fresh)
+{
+    struct buf names = {.max = SIZE_MAX}, applied = {.max = SIZE_MAX}, fixed = {.max = SIZE_MAX};
+    const struct settings *old = config_settings(running), *new = config_settings(fresh);
+    bool same = same_order(old, new);
+    config_keep_fixed(fresh, running);
+    config_diff(running, fresh, &names, &applied, &fixed);
+    require(!same || fixed.len == 0);
+    buf_free(&names);
+    buf_free(&applied);
+    buf_free(&fixed);
+}
+
 /* Each key has a line in the help. */
 static void check_help(void)
 {
@@ -159,7 +188,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct config *c = read_text(all), *fresh = at == SIZE_MAX ? NULL : read_text(next);
     if (c != NULL) {
         check_printed(c);
+        check_same_file(c);
         check_reload(c, fresh == NULL ? c : fresh);
+    }
+    if (c != NULL && fresh != NULL) {
+        check_kept(c, fresh);
     }
     config_destroy(c);
     config_destroy(fresh);

@@ -244,7 +244,9 @@ static struct http_server *open_server(struct sockaddr_un *at, socklen_t *len)
     const struct http_limits limits = {.header_timeout = 10 * USEC_PER_S,
                                        .body_timeout = 20 * USEC_PER_S,
                                        .idle_timeout = 30 * USEC_PER_S,
+                                       .send_timeout = 25 * USEC_PER_S,
                                        .max_connections = 4,
+                                       .replaces_idle = true,
                                        .max_buffered = 64 * 1024,
                                        .high_water = HIGH,
                                        .low_water = LOW,
@@ -338,16 +340,55 @@ static void on_drained(void *ctx)
     *(bool *)ctx = true;
 }
 
-/* Amid its requests the client leaves, or the server is drained, cut or destroyed: nothing is left. */
+/* The client reads nothing. What was not handed over in pieces is not kept for it for ever. */
+static void read_nothing(struct http_server *s, int fd, struct span rest)
+{
+    ssize_t sent = write(fd, rest.ptr, rest.len);
+    (void)sent;
+    for (int i = 0; i < 12; i++) {
+        fake_loop_advance(loop, 10 * USEC_PER_S);
+        go_on();
+    }
+    require(http_server_counts(s).open == 0 || streaming != NULL);
+    close(fd);
+    fake_loop_settle(loop);
+    go_on();
+}
+
+/* As many as there may be are idle: another one takes the place of the first. */
+static void fill(struct http_server *s, const struct sockaddr_un *at, socklen_t len)
+{
+    int fds[4];
+    for (int i = 0; i < 4; i++) {
+        fds[i] = connect_to(at, len);
+        fake_loop_advance(loop, USEC_PER_S);
+    }
+    fake_loop_advance(loop, USEC_PER_S);
+    int fd = connect_to(at, len);
+    char byte;
+    fake_loop_settle(loop);
+    require(http_server_counts(s).open == 4 && read(fds[0], &byte, 1) == 0);
+    for (int i = 0; i < 4; i++) {
+        close(fds[i]);
+    }
+    close(fd);
+    fake_loop_settle(loop);
+}
+
+/* Amid its requests the client leaves or reads no more, or the server is drained, cut or destroyed: nothing is
+ * left. */
 static void end_amid(struct span bytes, unsigned how)
 {
     struct sockaddr_un at = {.sun_family = AF_UNIX};
     socklen_t len = 0;
     struct http_server *s = open_server(&at, &len);
     struct buf out = {.max = SIZE_MAX};
-    int fd = connect_to(&at, len);
     size_t half = bytes.len / 2;
     bool drained = false;
+    if (how == 5) {
+        fill(s, &at, len);
+    }
+    int fd = connect_to(&at, len);
     require(write(fd, bytes.ptr, half) == (ssize_t)half);
     fake_loop_settle(loop);
     if (how == 0) {
@@ -360,10 +401,12 @@ static void end_amid(struct span bytes, unsigned how)
     } else if (how == 3) {
         uint64_t open = http_server_counts(s).open;
         require(http_server_cut(s) <= open);
-    } else {
+    } else if (how == 4) {
         http_server_destroy(s);
         streaming = paused = NULL;
         open_requests = 0;
+    } else {
+        read_nothing(s, fd, span_make(bytes.ptr + half, bytes.len - half));
     }
     for (int i = 0; i < 12 && how > 0 && how < 4; i++) {
         ssize_t sent = i == 0 ? write(fd, bytes.ptr + half, bytes.len - half) : 0;
@@ -373,10 +416,10 @@ static void end_amid(struct span bytes, unsigned how)
     }
     fake_loop_settle(loop);
     require(open_requests == 0 && streaming == NULL);
-    require(how >= 4 || http_server_counts(s).open == 0);
+    require(how == 4 || http_server_counts(s).open == 0);
     require(how != 2 || drained);
-    close(how == 0 ? -1 : fd);
-    http_server_destroy(how < 4 ? s : NULL);
+    close(how == 0 || how == 5 ? -1 : fd);
+    http_server_destroy(how != 4 ? s : NULL);
     buf_free(&out);
     buf_clear(&trace);
 }
@@ -462,6 +505,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     buf_free(&once);
     buf_free(&cut);
     buf_free(&seen);
-    end_amid(bytes, data[0] % 5);
+    end_amid(bytes, data[0] % 6);
     return 0;
 }
