@@ -55,13 +55,14 @@ static struct former former_of(const struct control *ctl, const char *line)
     struct former f = {{mem_new((s->kind_count + 1) * sizeof(char *)), 0},
                        {mem_new((s->kind_count + 1) * sizeof(char *)), 0},
                        false};
-    size_t len = strcspn(line, "=");
-    remember(ctl, &f, mem_strndup(line, len));
-    f.of_kinds = f.names.count == 0 && strncmp(line, "tasks.", sizeof "tasks." - 1) == 0;
+    struct span section = SPAN("tasks."), key = span_make(line, strcspn(line, "="));
+    remember(ctl, &f, mem_strndup(key.ptr, key.len));
+    bool of_tasks = f.names.count == 0 && span_starts(key, section);
+    key = of_tasks ? span_make(key.ptr + section.len, key.len - section.len) : key;
+    f.of_kinds = of_tasks && option_find(SECTION_TASKS, key) != NULL;
     for (size_t i = 0; f.of_kinds && i < s->kind_count; i++) {
         struct buf name = {.max = 256};
-        require_ok(buf_printf(&name, "task.%s.%.*s", s->kinds[i].name,
-                              (int)(len - (sizeof "tasks." - 1)), line + sizeof "tasks." - 1));
+        require_ok(buf_printf(&name, "task.%s.%.*s", s->kinds[i].name, (int)key.len, key.ptr));
         remember(ctl, &f, mem_strndup(name.data, name.len));
         buf_free(&name);
     }

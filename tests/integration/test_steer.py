@@ -87,6 +87,15 @@ class Set(LullTest):
                 self.assertEqual(self.value(lull, "server.max_connections")["value"],
                                  str(2000 + min(count or 1000, 1000)))
 
+    def test_a_name_may_be_of_any_length(self):
+        """It is not known yet when the values before it are looked up, of each kind for [tasks]."""
+        lull = self.lull(self.upstream())
+        for section in "tasks.", "task.title.", "server.", "upstream.default.", "":
+            for value in "=1", "":
+                reply = lull.control("POST", "/config", section + 5000 * "k" + value)
+                self.assertEqual(reply.status, 409, section)
+        self.assertEqual(lull.control("GET", "/stats").status, 200)
+
     def test_a_set_that_is_refused_has_one_line_in_the_log(self):
         lull = self.lull(self.upstream())
         reply = lull.control("POST", "/config", "nonsense.key=1\n" * 1000)

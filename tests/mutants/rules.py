@@ -1671,6 +1671,8 @@ mutant(R, "both servers are waited for", "sidecar/control/control.c", "    if (-
 mutant(R, "no write of the log waits", "sidecar/base/os.c", "O_WRONLY | O_NONBLOCK | O_NOCTTY", "O_WRONLY | O_NOCTTY", ("unit.base.test_log",))
 mutant(R, "what found no room among the events is said", "sidecar/control/event_stream.c", "    if (!t->blocked) {\n        say_lost(t); /*",
        "    if (t->blocked) {\n        say_lost(t); /*", ("scenario.test_events",))
+mutant(R, "only keys of [tasks] are looked up in each kind", "sidecar/control/steer.c", "of_tasks && option_find(SECTION_TASKS, key) != NULL",
+       "of_tasks", ("integration.steer",))
 mutant(R, "a set leaves an edited file to the next reload", "sidecar/app/lifecycle.c", "lifecycle_read(d, d->config, text)",
        "lifecycle_read(d, NULL, text)", ("integration.steer",))
 mutant(R, "what was not read is not missing", "sidecar/config/build.c", "if (s->upstream_count == 0 && r->unread) {", "if (s->upstream_count > 99 && r->unread) {",
