@@ -57,9 +57,10 @@ bool app_data_dir_usable(const char *dir, char *why, size_t why_size);
 int app_check(const struct config *config, const char *file);
 
 /* lifecycle.c: signals, drain, reload. */
-/* Reads the sources; warnings that the reading before did not have go into the log. same_file: as in
+/* Reads the sources; warnings that the reading before did not have go into the log. same_files: as in
  * config_sources. NULL: errors says why. */
-struct config *lifecycle_read(struct daemon *d, const struct config *same_file, struct buf *errors);
+struct config *lifecycle_read(struct daemon *d, const struct config *same_files,
+                              struct buf *errors);
 void lifecycle_init(struct daemon *d);
 void lifecycle_finish(struct daemon *d);
 /* What the control socket and SIGUSR1 read of the daemon, whose parts are all made. */

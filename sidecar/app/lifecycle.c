@@ -81,12 +81,12 @@ static void report_warnings(struct daemon *d, struct buf *warnings)
     buf_move(&d->warned, warnings);
 }
 
-struct config *lifecycle_read(struct daemon *d, const struct config *same_file, struct buf *errors)
+struct config *lifecycle_read(struct daemon *d, const struct config *same_files, struct buf *errors)
 {
     struct buf warnings = {.max = 1024 * 1024};
     struct config_sources sources = *d->sources;
     sources.live = d->live;
-    sources.same_file = same_file;
+    sources.same_files = same_files;
     struct config *config = config_read(&sources, errors, &warnings);
     if (config == NULL) {
         buf_free(&warnings);

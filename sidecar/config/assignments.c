@@ -239,3 +239,48 @@ bool read_whole_file(struct assignments *r, enum source source, const char *plac
     }
     return ok;
 }
+
+static const struct file_text *kept_text(const struct config *c, const char *path)
+{
+    for (size_t i = 0; c != NULL && i < c->file_count; i++) {
+        if (strcmp(c->files[i].path, path) == 0) {
+            return &c->files[i];
+        }
+    }
+    return NULL;
+}
+
+bool was_read(const struct assignments *r, const char *path)
+{
+    return kept_text(r->same, path) != NULL;
+}
+
+/* Two assignments may name the same file. */
+static bool keep_text(struct config *c, const char *path, struct span text)
+{
+    struct buf copy = {.max = text.len + 1};
+    if (kept_text(c, path) != NULL) {
+        return true;
+    }
+    if (buf_append_span(&copy, text) != ERR_OK) {
+        return false;
+    }
+    c->files = mem_have(realloc(c->files, (c->file_count + 1) * sizeof *c->files));
+    c->files[c->file_count++] = (struct file_text){mem_strdup(path), copy};
+    return true;
+}
+
+bool read_kept_file(struct assignments *r, enum source source, const char *place, const char *key,
+                    const char *path, struct buf *out)
+{
+    const struct file_text *before = kept_text(r->same, path);
+    if (before == NULL && !read_whole_file(r, source, place, key, path, out)) {
+        return false;
+    }
+    bool ok = (before == NULL || buf_append_span(out, buf_span(&before->text)) == ERR_OK) &&
+              keep_text(r->config, path, buf_span(out));
+    if (!ok) {
+        report(r->errors, source, place, "%s cannot be read: no memory", path);
+    }
+    return ok;
+}

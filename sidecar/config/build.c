@@ -137,7 +137,7 @@ static void load_key(struct upstream_settings *u, struct assignments *r)
     }
     if (u->api_key != NULL && u->api_key[0] != '\0') {
         report_error(r, a, "api_key_file: api_key is set too; give one of them");
-    } else if (read_whole_file(r, a->source, a->place, "api_key_file", u->api_key_file, &text)) {
+    } else if (read_kept_file(r, a->source, a->place, "api_key_file", u->api_key_file, &text)) {
         struct span key = span_trim(buf_span(&text));
         if (key.len == 0) {
             report_error(r, a, "api_key_file: %.200s is empty", u->api_key_file);
@@ -152,6 +152,14 @@ static void load_key(struct upstream_settings *u, struct assignments *r)
     }
     buf_free(&text);
     buf_free(&why);
+}
+
+/* Whether that was checked when r->same was read. */
+static bool has_same_certificates(const struct upstream_settings *u, const struct assignments *r)
+{
+    int i = r->same == NULL ? -1 : settings_find_upstream(r->same->settings, span_of(u->name));
+    const char *was = i < 0 ? NULL : r->same->settings->upstreams[i].ca_file;
+    return was != NULL && strcmp(was, u->ca_file) == 0;
 }
 
 /* A file without a certificate would fail every call. */
@@ -179,7 +187,7 @@ static void check_upstream(struct upstream_settings *u, struct assignments *r)
     } else if (u->url != NULL && url_is_doubtful(u, &why)) {
         report_warning(r, url, "url: %.*s", (int)why.len, why.data);
     }
-    if (ca != NULL && u->ca_file != NULL && u->ca_file[0] != '\0') {
+    if (ca != NULL && u->ca_file != NULL && u->ca_file[0] != '\0' && !has_same_certificates(u, r)) {
         check_certificates(u, ca, r);
     }
     load_key(u, r);

@@ -10,31 +10,20 @@
 
 enum { SHOWN_MAX = 80 /* of a value in a list of changes */ };
 
-static void read_file_again(struct assignments *r, const struct config_sources *sources,
-                            struct buf *text)
-{
-    struct span file = buf_span(&sources->same_file->file);
-    buf_init(text, file.len + 1);
-    if (buf_append_span(text, file) == ERR_OK) {
-        read_ini(r, sources->file, file);
-    } else {
-        report(r->errors, SOURCE_FILE, sources->file, "cannot be read: no memory");
-    }
-}
-
 struct config *config_read(const struct config_sources *sources, struct buf *errors,
                            struct buf *warnings)
 {
-    struct assignments r = {
-        .errors = errors, .warnings = warnings, .most_connections = sources->most_connections};
     struct config *c = mem_new(sizeof *c);
+    struct assignments r = {.errors = errors,
+                            .warnings = warnings,
+                            .most_connections = sources->most_connections,
+                            .config = c,
+                            .same = sources->same_files};
     size_t before = errors->len;
     c->settings = mem_new(sizeof *c->settings);
     c->settings->refs = 1;
-    if (sources->file != NULL && sources->same_file == NULL) {
-        read_file(&r, sources->file, sources->file_optional, &c->file);
-    } else if (sources->file != NULL) {
-        read_file_again(&r, sources, &c->file);
+    if (sources->file != NULL) {
+        read_file(&r, sources->file, sources->file_optional);
     }
     read_environment(&r, sources->environment);
     read_arguments(&r, sources);
@@ -55,7 +44,11 @@ void config_destroy(struct config *c)
     }
     values_free(c);
     settings_unref(c->settings);
-    buf_free(&c->file);
+    for (size_t i = 0; i < c->file_count; i++) {
+        free(c->files[i].path);
+        buf_free(&c->files[i].text);
+    }
+    free(c->files);
     free(c);
 }
 

@@ -66,13 +66,21 @@ struct assignment {
     char *place; /* "lull.conf:12", the variable's name, "--set server.listen" */
 };
 
+/* A file as it was read. */
+struct file_text {
+    char *path;
+    struct buf text;
+};
+
 /* In order of rising precedence. */
 struct assignments {
     struct assignment *items;
     size_t count, capacity;
     struct buf *errors, *warnings;
-    int64_t most_connections; /* 0: any number */
-    bool unread;              /* of the file or a section of it: what is missing may stand there */
+    int64_t most_connections;  /* 0: any number */
+    bool unread;               /* of the file or a section of it: what is missing may stand there */
+    struct config *config;     /* keeps the files that are read */
+    const struct config *same; /* not NULL: files are as they were when this was read */
 };
 
 /* A section's head. */
@@ -103,11 +111,15 @@ void report_warning(struct assignments *r, const struct assignment *a, const cha
  * key NULL: the place is the file itself; else a NUL byte is an error, too. */
 bool read_whole_file(struct assignments *r, enum source source, const char *place, const char *key,
                      const char *path, struct buf *out);
+/* The same for a file whose text is kept, or was when r->same was read: then it is that text. */
+bool read_kept_file(struct assignments *r, enum source source, const char *place, const char *key,
+                    const char *path, struct buf *out);
+/* Whether r->same has read the file. */
+bool was_read(const struct assignments *r, const char *path);
 
 /* ---- ini.c, environment.c: the sources ---- */
 
-/* text becomes what was read of it. */
-void read_file(struct assignments *r, const char *path, bool optional, struct buf *text);
+void read_file(struct assignments *r, const char *path, bool optional);
 void read_ini(struct assignments *r, const char *path, struct span text);
 void read_environment(struct assignments *r, char **environment);
 void read_arguments(struct assignments *r, const struct config_sources *s);
@@ -127,7 +139,8 @@ struct config {
     struct settings *settings;
     struct value *values;
     size_t count, capacity;
-    struct buf file; /* its text, as it was read */
+    struct file_text *files; /* but those of certificates */
+    size_t file_count;
 };
 
 /* Reads the assignment, or def where a is NULL, into the field of base that the option names, and

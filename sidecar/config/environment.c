@@ -201,7 +201,7 @@ static void assign_file(struct assignments *r, const struct target *t, const cha
                         const char *path)
 {
     struct buf text = {.max = SECRET_FILE_MAX};
-    if (read_whole_file(r, SOURCE_ENVIRONMENT, place, t->option->key, path, &text)) {
+    if (read_kept_file(r, SOURCE_ENVIRONMENT, place, t->option->key, path, &text)) {
         struct span value = span_trim(buf_span(&text));
         if (value.len > 0) {
             assign_text(r, t, SOURCE_ENVIRONMENT, place, value);

@@ -252,14 +252,15 @@ void read_ini(struct assignments *r, const char *path, struct span text)
     free(p.name);
 }
 
-void read_file(struct assignments *r, const char *path, bool optional, struct buf *text)
+void read_file(struct assignments *r, const char *path, bool optional)
 {
-    buf_init(text, FILE_MAX);
-    if (optional && access(path, F_OK) != 0) {
+    struct buf text = {.max = FILE_MAX};
+    if (optional && !(r->same == NULL ? access(path, F_OK) == 0 : was_read(r, path))) {
         return;
     }
-    r->unread = !read_whole_file(r, SOURCE_FILE, path, NULL, path, text);
+    r->unread = !read_kept_file(r, SOURCE_FILE, path, NULL, path, &text);
     if (!r->unread) {
-        read_ini(r, path, buf_span(text));
+        read_ini(r, path, buf_span(&text));
     }
+    buf_free(&text);
 }

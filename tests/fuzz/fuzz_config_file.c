@@ -23,10 +23,16 @@ static struct config *read_sources(const struct config_sources *sources)
     return c;
 }
 
+static const char *text_path(void)
+{
+    static char path[64];
+    snprintf(path, sizeof path, "/tmp/lull-fuzz-%ld.conf", (long)getpid());
+    return path;
+}
+
 static struct config *read_text(struct span text)
 {
-    char path[64];
-    snprintf(path, sizeof path, "/tmp/lull-fuzz-%ld.conf", (long)getpid());
+    const char *path = text_path();
     FILE *f = fopen(path, "wb");
     require(f != NULL && fwrite(text.ptr, 1, text.len, f) == text.len && fclose(f) == 0);
     struct config_sources sources = {.file = path};
@@ -37,7 +43,7 @@ static struct config *read_text(struct span text)
 
 static void check_same_file(const struct config *c)
 {
-    const struct config_sources sources = {.file = "/nowhere/lull.conf", .same_file = c};
+    const struct config_sources sources = {.file = text_path(), .same_files = c};
     struct config *again = read_sources(&sources);
     require(again != NULL);
     printed_check(c, again);

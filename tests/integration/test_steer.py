@@ -3,6 +3,8 @@
 values that were set."""
 import json
 import os
+import shutil
+import tempfile
 import unittest
 
 import prompts
@@ -64,6 +66,42 @@ class Set(LullTest):
             f.write(before + "[task emoji]\nttl = 5d\n")
         self.assertEqual(lull.reload().status, 200)
         self.assertEqual((self.value(lull, "task.emoji.ttl")["value"], self.value(lull, "task.title.ttl")["value"]), ("5d", "7d"))
+
+    def test_files_that_the_file_names_wait_for_a_reload(self):
+        """Keys, and values that the environment has in files: a set neither takes a new one, nor fails where
+        one is gone. A file that a set names is read."""
+        up = self.upstream()
+        folder = tempfile.mkdtemp(prefix="lull-")
+        self.addCleanup(shutil.rmtree, folder, True)
+        paths = {name: os.path.join(folder, name) for name in ("key", "model", "other", "ca")}
+
+        def write(key, model):
+            for name, text in ("key", key), ("model", model), ("other", "key-other"), ("ca", "-----BEGIN CERTIFICATE-----"):
+                with open(paths[name], "w", encoding="ascii", opener=lambda p, f: os.open(p, f, 0o600)) as f:
+                    f.write(text)
+        write("key-one", "model-one")
+        lull = self.lull({"default": {"url": up, "api_key_file": paths["key"]},
+                          "tls": {"url": "https://127.0.0.1:1", "ca_file": paths["ca"]}},
+                         environment={"LULL_TASKS_MODEL_FILE": paths["model"]})
+        client = self.connect(lull)
+
+        def asked(text):
+            client.post("/v1/chat/completions", prompts.body("title", text), prompts.headers(kind="title"))
+            return up.records[-1].header("Authorization"), up.records[-1].json["model"]
+        write("key-two", "model-two")
+        self.assertEqual(lull.ctl("set", "task.title.ttl=1d").returncode, 0)
+        self.assertEqual(asked("a"), ("Bearer key-one", "model-one"))
+        for name in "ca", "key", "model":
+            os.remove(paths[name])
+            done = lull.ctl("set", "task.title.ttl=2d")
+            self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(asked("b"), ("Bearer key-one", "model-one"))
+        self.assertEqual(lull.ctl("set", "upstream.default.api_key_file=" + paths["other"]).returncode, 0)
+        self.assertEqual(asked("c"), ("Bearer key-other", "model-one"))
+        self.assertEqual(lull.reload().status, 409)
+        write("key-two", "model-two")
+        self.assertEqual(lull.reload().status, 200)
+        self.assertEqual(asked("d"), ("Bearer key-two", "model-two"))
 
     def test_what_was_set_as_json(self):
         lull = self.lull(self.upstream())

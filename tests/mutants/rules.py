@@ -1675,6 +1675,9 @@ mutant(R, "only keys of [tasks] are looked up in each kind", "sidecar/control/st
        "of_tasks", ("integration.steer",))
 mutant(R, "a set leaves an edited file to the next reload", "sidecar/app/lifecycle.c", "lifecycle_read(d, d->config, text)",
        "lifecycle_read(d, NULL, text)", ("integration.steer",))
+mutant(R, "a file of a key waits for a reload", "sidecar/config/build.c", "read_kept_file(r, a->source", "read_whole_file(r, a->source", ("integration.steer",))
+mutant(R, "and one of the environment", "sidecar/config/environment.c", "read_kept_file(r, SOURCE_ENVIRONMENT", "read_whole_file(r, SOURCE_ENVIRONMENT", ("integration.steer",))
+mutant(R, "and certificates", "sidecar/config/build.c", " && !has_same_certificates(u, r)", " && (true || has_same_certificates(u, r))", ("integration.steer",))
 mutant(R, "what was not read is not missing", "sidecar/config/build.c", "if (s->upstream_count == 0 && r->unread) {", "if (s->upstream_count > 99 && r->unread) {",
        ("unit.config.test_config_words",))
 mutant(R, "a failed call is said once a minute", "sidecar/path/server/server.c", "if (s->failure_said.us != 0 && mono_diff(now", "if (s->failure_said.us < 0 && mono_diff(now",

@@ -11,13 +11,13 @@
 #include "lull/config/settings.h"
 
 struct config_sources {
-    const char *file;               /* NULL: none */
-    bool file_optional;             /* a missing file is no error (the default path) */
-    const struct config *same_file; /* not NULL: the file as it was when this was read from it */
-    char **environment;             /* as environ; NULL: none */
-    struct strings listen;          /* --listen, replaces the file's list when not empty */
-    const char *upstream;           /* --upstream URL; NULL: none. It is [upstream default] url */
-    const char *data_dir, *control; /* NULL: not given */
+    const char *file;                /* NULL: none */
+    bool file_optional;              /* a missing file is no error (the default path) */
+    const struct config *same_files; /* not NULL: files are as they were when this was read */
+    char **environment;              /* as environ; NULL: none */
+    struct strings listen;           /* --listen, replaces the file's list when not empty */
+    const char *upstream;            /* --upstream URL; NULL: none. It is [upstream default] url */
+    const char *data_dir, *control;  /* NULL: not given */
     struct strings
         sets; /* --set SECTION.KEY=VALUE, e.g. "upstream.chat.url=http://x", "task.title.ttl=2d" */
     struct strings live;      /* the same, set over the control socket: they win over everything */
