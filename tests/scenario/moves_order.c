@@ -96,11 +96,6 @@ static void check_machine(const struct schedule *s, const struct machine *m)
 
 /* ---- flights ---- */
 
-static bool is_running(const struct flight *f)
-{
-    return f->ticket.job.state == SCHEDULE_RUNNING;
-}
-
 /* What follows a call stays with it where that goes on at the fallback. */
 static bool leads(const struct flight *f)
 {
@@ -124,7 +119,7 @@ static void check_state(const struct flight *f)
         require(!flight_is_completion(f) || loop_timer_running(f->timer));
         break;
     case FLIGHT_STATE_CALLING:
-        require(is_running(f));
+        require(job == SCHEDULE_RUNNING);
         require(f->call != NULL ? model_open(f->call) && loop_timer_running(f->timer)
                                 : waits_for_probe);
         break;
@@ -176,7 +171,7 @@ void order_check(struct game *g)
     struct schedule *s = world_schedule(g->world);
     struct flight_table *t = engine_flights(world_engine(g->world));
     mono_t now = loop_now(world_loop(g->world));
-    size_t detached = 0, running = 0, flights = 0;
+    size_t detached = 0, flights = 0;
     daemon_enter();
     world_pass(g->world, 0);
     daemon_leave();
@@ -191,7 +186,6 @@ void order_check(struct game *g)
         const struct flight *f = list_item(node, struct flight, all);
         flights++;
         check_state(f);
-        running += is_running(f) ? 1 : 0;
         detached += f->detached ? 1 : 0;
         if (f->state != FLIGHT_STATE_ENDING) {
             check_wanted(f, now);

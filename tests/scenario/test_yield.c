@@ -218,7 +218,7 @@ static void embeddings_stand_before_a_reply(void **state)
 static void follow_ups_that_would_not_be_seen(void **state)
 {
     (void)state;
-    static const struct {
+    const struct {
         const char *chat, *follow;
         const char *user, *reply;
         bool obsolete;
