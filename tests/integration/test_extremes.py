@@ -15,7 +15,7 @@ import time
 
 from client import Client
 from lull import SANITIZED, LullTest, eventually, free_port, main
-from prompts import PATH, body, chat_body, headers
+from prompts import PATH, body, chat_body, follow_up, headers, history
 from upstream import Gate, good, say
 
 FULL = bool(os.environ.get("LULL_FULL"))
@@ -320,6 +320,29 @@ class Extremes(LullTest):
                 self.assertEqual(c.post(PATH["openai"], data, headers()).status, 200)
         self.assertGreater(self.daemon.rss_anon() - self.before[0], held * 0.9)
         self.is_back(f"{held // MB} MB of conversations")
+
+    def test_what_a_waiting_follow_up_takes(self):
+        """A byte of its body counts six times in max_buffered. The conversation is kept beside that only where
+        no chat id says when it has moved on."""
+        n, taken = 24, {}
+        for chats in True, False:
+            gate = Gate()
+            self.begin(rule=good(gate), server="max_buffered = 1GB", upstream={"slots": 1}, tasks="max_hold = 60s")
+            clients, held = self.crowd(n), 0
+            for i, c in enumerate(clients):
+                turns = history(("user", f"Question {i}"), ("assistant", f"Answer {i} " + "word " * 60000))
+                data = json.dumps({"model": "m", "stream": False, "messages": [{"role": "user", "content": follow_up(turns)}]})
+                held += len(data)
+                c.start("POST", PATH["openai"], headers(chat=f"c{i}" if chats else None, kind="follow_up"), data.encode())
+            self.daemon.wait_stats(lambda s: sum(s["upstreams"]["default"][k] for k in ("queued", "running")) == n)
+            taken[chats] = (self.daemon.rss_anon() - self.before[0]) / held
+            gate.open()
+            self.assertEqual([c.response().status for c in clients], [200] * n)
+            self.close(clients)
+        print(f"\na follow-up that waits: {taken[True]:.2f} bytes for each of its body, {taken[False]:.2f} without a chat id")
+        if not SANITIZED:
+            self.assertLess(taken[True], 5.8)
+            self.assertLess(taken[False], 6.8)
 
     def test_a_full_queue(self):
         """Over `queue` the task that waits longest runs: none is lost, and no more than that wait."""

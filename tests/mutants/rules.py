@@ -1446,6 +1446,7 @@ mutant(R, "the answer of a chat that is read along counts", CHAT,
        FLIGHT_MEMORY)
 mutant(R, "what a chat counted is given back", CHAT,
        "(void)budget_settle(x->engine->parts.memory, &x->watch.counted, 0);", "x->watch.noted = x->watch.noted;", FLIGHT_MEMORY)
+mutant(R, "a conversation with a chat id is not copied", "sidecar/path/exchange/conversation.c", "!hash_key_is_set(turn.conversation.chat)", "true", ("integration.extremes",))
 mutant(R, "a held body counts with its copies", "sidecar/path/edge/edge.c", "HELD_COST = 6", "HELD_COST = 1",
        ("integration.http", "integration.extremes"))
 mutant(R, "unsent replies count", "sidecar/http/output.c", "(!count_output(c, output_unsent(c) + s.len) || buf_append_span",

@@ -58,14 +58,16 @@ struct flight_turn conversation_turn(struct exchange *x)
     }
     struct task_turn found = task_turn_of(&x->request);
     turn.beside_reply = x->decision.kind == KIND_TITLE && found.known && found.reply.len == 0;
-    buf_free(&x->plain);
-    buf_init(&x->plain, TURN_PLAIN_MAX);
-    if (!turn.beside_reply && task_plain(found.reply, &x->plain) == ERR_OK) {
-        struct span reply = buf_span(&x->plain);
-        bool known_again =
-            x->decision.kind == KIND_FOLLOW_UP && utf8_count(reply) >= TASK_REPLY_MIN;
+    struct buf plain = {.max = TURN_PLAIN_MAX};
+    if (!turn.beside_reply && task_plain(found.reply, &plain) == ERR_OK) {
+        struct span reply = buf_span(&plain);
+        /* where there is a chat id, that says it, and nothing is copied */
+        bool known_again = x->decision.kind == KIND_FOLLOW_UP &&
+                           !hash_key_is_set(turn.conversation.chat) &&
+                           utf8_count(reply) >= TASK_REPLY_MIN;
         turn.turn = turn_key(x, &turn.conversation, reply);
         turn.history = known_again ? found.history : SPAN_NONE;
     }
+    buf_free(&plain);
     return turn;
 }

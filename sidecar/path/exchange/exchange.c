@@ -42,7 +42,6 @@ void exchange_clear(struct exchange *x)
         dialect_request_free(&x->request);
         (void)budget_settle(x->engine->parts.memory, &x->nodes_counted, 0);
     }
-    buf_free(&x->plain);
     behind_forget(x);
 }
 

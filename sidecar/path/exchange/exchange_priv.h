@@ -115,7 +115,6 @@ struct exchange {
 
     /* JOIN, DEBOUNCE, QUEUE */
     struct flight_waiter waiter;
-    struct buf plain; /* conversation.c: the reply that a task's prompt ends with */
 
     /* FORWARD */
     struct relay *relay;
@@ -399,7 +398,7 @@ struct hash_key conversation_person(struct exchange *x);
 uint32_t conversation_user(struct exchange *x);
 /* The conversation, as far as the head names it. */
 struct schedule_conversation conversation_of(struct exchange *x);
-/* Which turn of it a task belongs to; its reply is in x->plain. */
+/* Which turn of it a task belongs to; its history points into x->request. */
 struct flight_turn conversation_turn(struct exchange *x);
 
 /* ---- chat.c: what a client waits for, from before its request is sent to the end of its answer ---- */

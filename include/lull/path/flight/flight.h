@@ -113,8 +113,8 @@ struct flight_turn {
     struct hash_key turn; /* of the after-reply tasks of one reply; zero: none */
     bool beside_reply;    /* a title asked before the first reply */
     bool elsewhere;       /* its chat goes to another machine */
-    struct span history;  /* follow-ups: the conversation in the prompt, by which it is known again;
-                             empty: it is not; copied */
+    struct span history;  /* follow-ups without a chat id: the conversation in the prompt, by which
+                             it is known again; empty: it is not; copied */
 };
 
 /* Of class completion: the text, and its typist. */

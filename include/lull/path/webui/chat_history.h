@@ -68,8 +68,9 @@ struct chat_history_place {
     bool certain;        /* the history is all of the conversation, or as many messages as those
                             selections take of a longer one: fewer are the end of many conversations */
 };
-/* Whether the history in the prompt is, message by message, the end of the conversation. A message may be new before which one of the last CHAT_HISTORY_MESSAGES lines
- * "USER:" ends the conversation. Takes no longer than the conversation is long. */
+/* Whether the history in the prompt is, message by message, the end of the conversation. The new message
+ * of CHAT_HISTORY_NEW_MESSAGE begins at one of the last CHAT_HISTORY_MESSAGES lines "USER:". Takes no
+ * longer than the conversation is long. */
 bool chat_history_fits(const struct chat_history *h, const struct chat_history_prompt *prompt,
                        struct chat_history_place *out);
 /* Whether the prompt has a history at all. */
