@@ -958,7 +958,9 @@ mutant(R, "Connection lines have few elements", "sidecar/http/fields.c", "c->ele
        "c->elements++ == HTTP_MAX_CONNECTION + 1", ("unit.http.test_request",))
 mutant(R, "a head has few folded lines", "sidecar/path/upstream/response_head.c", "if (h->folds++ == UPSTREAM_MAX_HEADERS) {",
        "if (h->folds++ == 10 * UPSTREAM_MAX_HEADERS) {", WIRED)
-mutant(R, "an answer is read in parts", TRANSFER, "call->held || call->given_work >= READ_MOST;", "call->held;", WIRED)
+mutant(R, "an answer is read in parts", TRANSFER, "call->held || (call->given_work >= READ_MOST && sockets_are_known(call));", "call->held;", WIRED)
+mutant(R, "a connection that is picked is not idle any more", "sidecar/path/upstream/sockets.c", "    picked->idle = false;\n    sock_give(picked, call);\n", "", ("unit.upstream.test_upstream_reuse",))
+mutant(R, "no pause where the connection counts as idle", TRANSFER, " && sockets_are_known(call)", "", ("unit.upstream.test_upstream_reuse",))
 mutant(R, "those of answers too", "sidecar/path/upstream/response_head.c", "h->final = connection_of(h, &named);",
        "h->final = connection_of(h, &named) || true;", WIRED)
 mutant(R, "a media type ends where its parameters begin", "sidecar/http/fields.c",
@@ -1402,13 +1404,14 @@ R = "security"
 SECRETS = ("integration.secrets",)
 mutant(R, "a key of lull's is not for other sites", ROUTE, "return lends_key(x) && foreign ?",
        "return false && lends_key(x) && foreign ?", ("integration.http",))
-mutant(R, "another header with a key tells clients apart", ROUTE, "h->auth.ptr != NULL ? h->auth : other_credential(r);",
+mutant(R, "another header with a key tells clients apart", ROUTE, "h->auth.ptr != NULL ? h->auth : other_credential(s, r);",
        "h->auth.ptr != NULL ? h->auth : SPAN_NONE; (void)other_credential;", ("scenario.test_cache",))
 mutant(R, "a gateway's key too", ROUTE, "return !other && settings_is_key_header(name);", "return !other && name.len <= 14 && settings_is_key_header(name);", ("scenario.test_cache",))
 mutant(R, "what differs with each request is no key", ROUTE, "        other = span_eq_nocase(name, others[i]);", "        other = span_eq_nocase(name, others[0]);", ("scenario.test_cache",))
+mutant(R, "a header that is read as something else is no key", ROUTE, "        other = span_eq_nocase(name, named[i]);", "        (void)named;", ("scenario.test_cache",))
 mutant(R, "how a person signed in is no key", ROUTE, "return !other && settings_is_key_header(name);", "(void)own;\n    return (!other || name.len == 21) && settings_is_key_header(name);", ("scenario.test_cache",))
-mutant(R, "beside Authorization it does not count", ROUTE, "h->auth.ptr != NULL ? h->auth : other_credential(r);",
-       "other_credential(r).ptr != NULL ? other_credential(r) : h->auth;", ("scenario.test_cache",))
+mutant(R, "beside Authorization it does not count", ROUTE, "h->auth.ptr != NULL ? h->auth : other_credential(s, r);",
+       "other_credential(s, r).ptr != NULL ? other_credential(s, r) : h->auth;", ("scenario.test_cache",))
 mutant(R, "the host of an absolute target counts", "sidecar/http/request.c",
        "r->host = p->authority.len > 0 ? p->authority : r->host;", "(void)p->authority;", ("unit.http.test_request",))
 mutant(R, "the control socket looks at Host", "sidecar/control/control.c",

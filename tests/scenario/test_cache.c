@@ -302,14 +302,30 @@ static void people_do_not_share_where_they_are_known(void **state)
     ask_with(a, "X-Job-Key: 1\r\nAuthorization: Bearer k1\r\n", "How are you?", "");
     assert_has(client_reply(a), "lull; hit");
     /* nor do these */
-    static const char *const nobodys[] = {"Idempotency-Key: 1\r\n", "X-CSRF-Token: 2\r\n",
-                                          "X-OpenWebUI-Auth-Type: jwt\r\n"};
+    static const char *const nobodys[] = {"Idempotency-Key: 1\r\n", "X-Idempotency-Key: 3\r\n",
+                                          "X-CSRF-Token: 2\r\n", "X-OpenWebUI-Auth-Type: jwt\r\n"};
     for (size_t i = 0; i < sizeof nobodys / sizeof nobodys[0]; i++) {
         client_clear(a);
         ask_with(a, nobodys[i], "How are you?", "");
         assert_has(client_reply(a), "lull; hit");
     }
     assert_int_equal(model_calls(w), WHO);
+    world_end(w);
+}
+
+/* Though its name is that of a key. */
+static void a_chats_header_tells_no_clients_apart(void **state)
+{
+    (void)state;
+    static const char *const sets[] = {"server.chat_header=X-Chat-Token",
+                                       "upstream.default.slots=64", NULL};
+    struct world *w = world_begin(sets);
+    struct client *a = client_open(w);
+    ask_with(a, "X-Chat-Token: c1\r\n", "How are you?", "");
+    model_answer(last_call(w), "{\"title\": \"Greeting\"}");
+    client_clear(a);
+    ask_with(a, "X-Chat-Token: c2\r\n", "How are you?", "");
+    assert_has(client_reply(a), "lull; hit");
     world_end(w);
 }
 
@@ -509,6 +525,7 @@ int main(void)
         cmocka_unit_test(explain_and_the_reply_agree_on_what_is_pending),
         cmocka_unit_test(a_title_without_a_reply_stays_a_hit),
         cmocka_unit_test(people_do_not_share_where_they_are_known),
+        cmocka_unit_test(a_chats_header_tells_no_clients_apart),
         cmocka_unit_test(user_scope_without_a_user_bypasses),
         cmocka_unit_test(each_kind_has_its_scope),
         cmocka_unit_test(no_store_and_no_cache),

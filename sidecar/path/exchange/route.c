@@ -28,11 +28,15 @@ static struct span named_value(const struct http_request *r, const char *name)
 }
 
 /* Whether a header of that name may say who the client is: one with a key, but for those that differ
- * with each request, or say how a person signed in to Open WebUI. */
-static bool is_credential(struct span name)
+ * with each request, that say how a person signed in to Open WebUI, or that are read as something
+ * else: `chat_header = X-Chat-Token` would make a client of each conversation. */
+static bool is_credential(const struct server_settings *s, struct span name)
 {
+    const struct span named[] = {span_of(s->task_header), span_of(s->user_header),
+                                 span_of(s->chat_header)};
     static const struct span others[] = {
         {"Idempotency-Key", 15},
+        {"X-Idempotency-Key", 17},
         {"X-CSRF-Token", 12},
         {"X-XSRF-Token", 12},
         {"Cookie", 6},
@@ -47,15 +51,18 @@ static bool is_credential(struct span name)
     for (size_t i = 0; i < sizeof others / sizeof others[0] && !other; i++) {
         other = span_eq_nocase(name, others[i]);
     }
+    for (size_t i = 0; i < sizeof named / sizeof named[0] && !other; i++) {
+        other = span_eq_nocase(name, named[i]);
+    }
     return !other && settings_is_key_header(name);
 }
 
 /* A client without Authorization may show who it is in another way: in a header of the model server's
  * or of a gateway's (Api-Key, Ocp-Apim-Subscription-Key, X-Auth-Token), else by a session. */
-static struct span other_credential(const struct http_request *r)
+static struct span other_credential(const struct server_settings *s, const struct http_request *r)
 {
     for (size_t i = 0; i < r->header_count; i++) {
-        if (is_credential(r->headers[i].name)) {
+        if (is_credential(s, r->headers[i].name)) {
             return r->headers[i].value;
         }
     }
@@ -80,7 +87,7 @@ static void read_headers(struct exchange *x, const struct http_request *r)
     struct exchange_head *h = &x->head;
     struct span task = named_value(r, s->task_header);
     h->auth = http_header_get(r, SPAN("Authorization"));
-    h->credential = h->auth.ptr != NULL ? h->auth : other_credential(r);
+    h->credential = h->auth.ptr != NULL ? h->auth : other_credential(s, r);
     h->origin = http_header_get(r, SPAN("Origin"));
     h->host = r->host;
     h->request_id = request_id(r);

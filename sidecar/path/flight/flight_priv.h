@@ -232,8 +232,8 @@ struct answer *flight_own_answer(struct flight *f);
 /* Aborts its call, if any, and answers all waiters empty. */
 void flight_finish_empty(struct flight *f, enum outcome outcome);
 /* Answers all waiters empty, and leaves the call to itself until its first byte: it loads the model
- * of what comes after it. What follows it goes on to follow, and keeps it going. false: it does not, or another
- * such call does; nothing was done. */
+ * of what comes after it. What follows it goes on to follow, and keeps it going. false: it does not, or
+ * another such call does; nothing was done. */
 bool flight_leave_loading(struct flight *f, enum outcome outcome);
 /* Aborts and forgets a flight that no request waits for. */
 void flight_drop(struct flight *f, enum flight_event event);

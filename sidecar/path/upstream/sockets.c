@@ -185,20 +185,6 @@ static struct sock *idle_on_port(struct upstream_pool *pool, int port)
     return found;
 }
 
-bool sockets_are_silent(struct upstream_call *call, int port)
-{
-    struct sock *picked = port > 0 ? idle_on_port(call->pool, port) : NULL;
-    call->picked = picked == NULL ? CURL_SOCKET_BAD : picked->fd;
-    if (picked == NULL) {
-        return all_are_silent(call->pool);
-    }
-    bool silent = !has_bytes_or_ended(picked);
-    if (!silent) {
-        sock_retire(picked);
-    }
-    return silent;
-}
-
 /* Whether the first bytes on a reused connection came before the request had left; waiting: bytes
  * that can be read. Notes that an answer has begun: libcurl sends a request again where a reused
  * connection ends without one complete header line, and does not see a broken line as an answer. On
@@ -286,6 +272,29 @@ static void sock_give(struct sock *sock, struct upstream_call *call)
     }
     sock->call = call;
     loop_watch_set_urgent(sock->watch, call != NULL && call->urgent);
+}
+
+bool sockets_are_silent(struct upstream_call *call, int port)
+{
+    struct sock *picked = port > 0 ? idle_on_port(call->pool, port) : NULL;
+    call->picked = picked == NULL ? CURL_SOCKET_BAD : picked->fd;
+    if (picked == NULL) {
+        return all_are_silent(call->pool);
+    }
+    if (has_bytes_or_ended(picked)) {
+        sock_retire(picked);
+        return false;
+    }
+    /* the answer may come, and be paused, before libcurl asks for the socket */
+    picked->idle = false;
+    sock_give(picked, call);
+    loop_watch_set(picked->watch, 0);
+    return true;
+}
+
+bool sockets_are_known(const struct upstream_call *call)
+{
+    return !call->reused || !list_empty(&call->socks);
 }
 
 static struct sock *sock_add(struct upstream_pool *pool, curl_socket_t fd)

@@ -152,10 +152,11 @@ static bool give_piece(struct upstream_call *call, struct span piece)
     return !call->aborted;
 }
 
-/* Whether the caller has enough, or others are to have their turn. */
+/* Whether the caller has enough, or others are to have their turn. These wait where a pause would leave
+ * bytes on a connection that counts as idle. */
 static bool must_pause(const struct upstream_call *call)
 {
-    return call->held || call->given_work >= READ_MOST;
+    return call->held || (call->given_work >= READ_MOST && sockets_are_known(call));
 }
 
 static size_t pause_reading(struct upstream_call *call, size_t taken)

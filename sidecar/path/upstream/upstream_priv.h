@@ -263,9 +263,11 @@ void pool_action(struct upstream_pool *pool, curl_socket_t fd, int bits);
 /* ---- sockets.c: which connections may carry a request ---- */
 
 /* Before a request goes out on a reused connection, whose local port libcurl says (0: none): retires
- * it if it has unread bytes or has ended. Where no idle one has that port, the same for all. false:
- * there was one. */
+ * it if it has unread bytes or has ended, else it is the call's. Where no idle one has that port, all
+ * are looked at, and which one is the call's is not known yet. false: there was one to retire. */
 bool sockets_are_silent(struct upstream_call *call, int port);
+/* Whether no connection that counts as idle may be that of the call. */
+bool sockets_are_known(const struct upstream_call *call);
 /* Whether libcurl reads no more of an answer although the request has not left yet; see transfer.c. */
 bool sockets_answer_is_early(const struct upstream_call *call);
 /* The connection of a call that is over; CURL_SOCKET_BAD: libcurl does not keep it. It is known from

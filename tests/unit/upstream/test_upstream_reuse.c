@@ -21,6 +21,10 @@ static const struct late lates[] = {
 };
 enum { LATES = sizeof lates / sizeof lates[0] };
 
+enum {
+    MUCH = 14000
+}; /* chunks of a byte: more than one read of libcurl's, and than one turn gives */
+
 /* The next two requests get their own answers, from a fresh connection. */
 static void assert_not_reused(struct world *w, const char *name)
 {
@@ -306,6 +310,67 @@ static void nothing_follows_such_an_answer_that_was_read_at_once(void **state)
     assert_int_equal(w->server.accepted, 2);
 }
 
+/* A long answer that has come before libcurl asks for the socket. */
+static void answer_much(void *ctx)
+{
+    struct world *w = ctx;
+    struct buf bytes = {.max = (size_t)1 << 20};
+    require_ok(
+        buf_append_span(&bytes, SPAN("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")));
+    for (int i = 0; i < MUCH; i++) {
+        require_ok(buf_append_span(&bytes, SPAN("1\r\na\r\n")));
+    }
+    require_ok(buf_append_span(&bytes, SPAN("0\r\n\r\n")));
+    scripted_say(&w->server, 0, buf_span(&bytes));
+    buf_free(&bytes);
+}
+
+static int lies; /* 1: each of two connections is said to be the other one; 2: to have no port */
+
+/* held: until 20 turns later, the caller has enough of it. */
+static void read_much_at_once(const char *path, int lie, bool held)
+{
+    static const struct answer answers[] = {{.bytes = LITERAL(OK)}, {.bytes = LITERAL("")}};
+    struct world *w = world_open(path);
+    struct upstream_request req = simple_get(w);
+    scripted_script(&w->server, answers, 2);
+    lies = lie;
+    world_call(w, &req);
+    probe_again(w);
+    w->probe.hold_after = held ? 1 : 0;
+    sent = answer_much;
+    sent_ctx = w;
+    probe_start(&w->probe, &req);
+    for (int turn = 0; turn < 20; turn++) {
+        world_run_for(w, USEC_PER_MS);
+    }
+    w->probe.hold_after = 0;
+    if (held) {
+        probe_resume(&w->probe);
+    }
+    while (w->probe.dones == 0) {
+        world_run_for(w, USEC_PER_MS);
+    }
+    assert_int_equal(w->probe.result, UPSTREAM_DONE);
+    assert_int_equal(w->probe.body.len, MUCH);
+    lies = 0;
+    void *over = w;
+    world_teardown(&over);
+}
+
+/* A pause leaves a part of the answer on a connection that libcurl has not asked for yet. It is no idle one
+ * with bytes that no request asked for. */
+static void an_answer_that_is_paused_at_once_is_whole(void **state)
+{
+    char path[64];
+    (void)state;
+    snprintf(path, sizeof path, "/tmp/lull-reuse-%d", (int)getpid());
+    read_much_at_once(NULL, 0, true);
+    read_much_at_once(NULL, 0, false);
+    read_much_at_once(NULL, 2, false);
+    read_much_at_once(path, 0, false);
+}
+
 static void accept_and_answer(void *ctx)
 {
     struct world *w = ctx;
@@ -356,7 +421,6 @@ static void a_farewell_costs_no_trust(void **state)
 /* ---- which connection libcurl has picked ---- */
 
 static int ports[8], asked_ports;
-static int lies; /* 1: each of two connections is said to be the other one; 2: to have no port */
 
 int __real_getsockname(int fd, struct sockaddr *address, socklen_t *len);
 int __wrap_getsockname(int fd, struct sockaddr *address, socklen_t *len);
@@ -458,6 +522,7 @@ int main(void)
         T(nothing_follows_an_error_on_its_connection),
         T(nothing_follows_an_answer_that_its_caller_distrusts),
         T(nothing_follows_such_an_answer_that_was_read_at_once),
+        cmocka_unit_test(an_answer_that_is_paused_at_once_is_whole),
         cmocka_unit_test(a_connection_that_libcurl_never_waited_for_is_watched),
         T(a_farewell_costs_no_trust),
         T(a_request_on_a_connection_that_was_not_looked_at_is_asked_again),
