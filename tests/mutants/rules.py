@@ -959,7 +959,7 @@ mutant(R, "Connection lines have few elements", "sidecar/http/fields.c", "c->ele
 mutant(R, "a head has few folded lines", "sidecar/path/upstream/response_head.c", "if (h->folds++ == UPSTREAM_MAX_HEADERS) {",
        "if (h->folds++ == 10 * UPSTREAM_MAX_HEADERS) {", WIRED)
 mutant(R, "an answer is read in parts", TRANSFER, "call->held || (call->given_work >= READ_MOST && sockets_are_known(call));", "call->held;", WIRED)
-mutant(R, "a connection that is picked is not idle any more", "sidecar/path/upstream/sockets.c", "    picked->idle = false;\n    sock_give(picked, call);\n", "", ("unit.upstream.test_upstream_reuse",))
+mutant(R, "a connection that is picked is not idle any more", "sidecar/path/upstream/sockets.c", "    picked->idle = false;\n    sock_give(picked, call);\n    loop_watch_set(picked->watch, 0);\n", "", ("unit.upstream.test_upstream_reuse",))
 mutant(R, "no pause where the connection counts as idle", TRANSFER, " && sockets_are_known(call)", "", ("unit.upstream.test_upstream_reuse",))
 mutant(R, "those of answers too", "sidecar/path/upstream/response_head.c", "h->final = connection_of(h, &named);",
        "h->final = connection_of(h, &named) || true;", WIRED)
