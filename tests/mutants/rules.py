@@ -898,7 +898,7 @@ BODY = ("unit.upstream.test_upstream_body",)
 NAMES = ("unit.upstream.test_upstream_names",)
 mutant(R, "Host stands first", "sidecar/path/upstream/setup.c", "if (!is_sent_chunked(req)) {", "if (req->method.len > 0) {", WIRED)
 mutant(R, "an idle one is looked at before a request goes out on it", SOCKETS,
-       "bool silent = !has_bytes_or_ended(picked);", "bool silent = true;", REUSE)
+       "if (has_bytes_or_ended(picked)) {", "if (picked->retired && has_bytes_or_ended(picked)) {", REUSE)
 mutant(R, "a descriptor of the resolver is no connection", SOCKETS, "sock->connection || call->first_on;", "sock->connection || call->attempts > 0;", NAMES)
 mutant(R, "a connection is found by its port", SOCKETS, "    ask_ports(pool);\n", "", REUSE)
 mutant(R, "all are, where none has the port", SOCKETS, "        return all_are_silent(call->pool);\n", "        return true;\n", REUSE)
