@@ -64,8 +64,7 @@ class Hostile(LullTest):
         self.survives(endless(b"HTTP/1.1 200 OK\r\n", b"X-Filler: " + b"a" * 100 + b"\r\n"))
 
     def test_a_header_line_without_an_end(self):
-        # 503 where libcurl reads most of the line in one call (docs/reliability.md, "Not reached")
-        self.survives(endless(b"HTTP/1.1 200 OK\r\nX-Filler: ", b"a"), (502, 503))
+        self.survives(endless(b"HTTP/1.1 200 OK\r\nX-Filler: ", b"a"))
 
     def test_interim_heads_without_an_end(self):
         self.survives(endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n"))

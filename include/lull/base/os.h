@@ -22,6 +22,8 @@ MUST_CHECK enum err os_set_nonblocking(int fd);
 /* Bytes written to the socket that the other end has not yet acknowledged (TCP) or read (Unix
  * sockets); 0 where the system cannot tell. */
 size_t os_unsent(int fd);
+/* Bytes that a TCP connection has received, ever; 0: the system does not say. */
+uint64_t os_received(int fd);
 
 /* uid of the process at the other end of a Unix socket. ERR_IO where the system cannot tell. */
 MUST_CHECK enum err os_peer_uid(int fd, uid_t *out);

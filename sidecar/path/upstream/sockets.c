@@ -56,8 +56,9 @@ struct sock {
     struct origin *origin;      /* of the last call */
     curl_socket_t fd;
     struct loop_watch *watch;
-    int port;        /* local; 0: not asked for, or it has none */
-    bool connection; /* has carried a request. libcurl does not report the close of others */
+    uint64_t received; /* bytes, before the request went out on it */
+    int port;          /* local; 0: not asked for, or it has none */
+    bool connection;   /* has carried a request. libcurl does not report the close of others */
     bool tls;
     bool idle;
     bool retired;
@@ -289,6 +290,7 @@ bool sockets_are_silent(struct upstream_call *call, int port)
     picked->idle = false;
     sock_give(picked, call);
     loop_watch_set(picked->watch, 0);
+    picked->received = os_received(picked->fd);
     return true;
 }
 
@@ -350,11 +352,23 @@ curl_socket_t sockets_open(void *ctx, curlsocktype purpose, struct curl_sockaddr
     return fd < 0 ? CURL_SOCKET_BAD : fd;
 }
 
+/* libcurl may read much in one call, and only what waited before it was counted. */
+static void count_received(const struct sock *sock)
+{
+    struct upstream_call *call = sock->call;
+    if (call != NULL && sock->connection && !call->head.final) {
+        uint64_t all = os_received(sock->fd);
+        size_t came = all > sock->received ? (size_t)(all - sock->received) : 0;
+        call->head_came = came > call->head_came ? came : call->head_came;
+    }
+}
+
 int sockets_closed(void *ctx, curl_socket_t fd)
 {
     struct sock *sock = sock_find(ctx, fd);
     if (sock != NULL) {
         keep_unread_answer(sock);
+        count_received(sock);
         sock_remove(sock);
     }
     return close(fd);
