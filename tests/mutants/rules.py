@@ -822,8 +822,10 @@ mutant(R, "a choice may say an error", EVENTS_C, "if (choice != NULL && take_cho
 mutant(R, "a rewarm call has one cap", "sidecar/path/dialect/warmup.c", "(struct json_edit){longer[i], SPAN_NONE}", "(struct json_edit){SPAN(\"\"), SPAN_NONE}", ("unit.dialect.test_warmup",))
 mutant(R, "an end without a message is an end", EVENTS_C, "if (!chat && !nothing && (message", "if (!chat && (message", ASSEMBLE_T)
 mutant(R, "a part that is thinking is no text", ASSEMBLE_C, "assemble_string(a, &a->answer.thinking, thinking);", "assemble_string(a, &a->answer.content, thinking);", ASSEMBLE_T)
-mutant(R, "a finish reason ends an answer", ASSEMBLE_C, "bool ended = a->ended || a->finish_seen;",
+mutant(R, "a finish reason ends an answer", ASSEMBLE_C, "bool ended = a->ended || (a->finish_seen && !repeated);",
        "bool ended = a->ended;", ASSEMBLE_T)
+mutant(R, "a finish reason in every event is no end mark", ASSEMBLE_C, "(a->finish_seen && !repeated);", "a->finish_seen;",
+       ASSEMBLE_T)
 mutant(R, "text behind a finish reason takes it back", EVENTS_C, "a->finish_seen = false;", "(void)before;", ASSEMBLE_T)
 mutant(R, "an empty error is none", ASSEMBLE_C, "    if (!empty) {", "    if (error != NULL) {", ASSEMBLE_T)
 REPEAT_C = "sidecar/path/dialect/repeat.c"
@@ -835,7 +837,11 @@ mutant(R, "an event that is read gives its form up", REPEAT_C, "    buf_clear(&f
 mutant(R, "silence behind the end is the end", CALL, "finished ? END_WAIT : flight_upstream(f)->stall_timeout",
        "finished ? 10 * END_WAIT : flight_upstream(f)->stall_timeout", FLIGHT_ANSWERS)
 mutant(R, "no wait goes beyond answer_timeout", CALL, "most < left ? most : left", "most", FLIGHT_ANSWERS)
-mutant(R, "what comes behind the end does not prolong it", CALL, "if (!finished || !f->ending) {", "if (!finished || f->call != NULL) {",
+mutant(R, "what comes behind the end does not prolong it", CALL, "if (!finished || !f->ending || said) {",
+       "if (!finished || f->call != NULL) {", FLIGHT_ANSWERS)
+mutant(R, "text behind the end prolongs it", CALL, "if (!finished || !f->ending || said) {", "if (!finished || !f->ending) {",
+       FLIGHT_ANSWERS)
+mutant(R, "silence behind a finish reason beside text is no end", CALL, "    if (may_go_on(f)) {", "    if (may_go_on(f) && f->cut) {",
        FLIGHT_ANSWERS)
 mutant(R, "any 2xx is put together", CALL, "return status / 100 == 2 &&", "return status == 200 &&", FLIGHT_ANSWERS)
 mutant(R, "half an answer counts as failed", CALL, "broke == NULL ? &up->finished : &up->failed", "&up->finished", FLIGHT_ANSWERS)

@@ -232,6 +232,78 @@ static void silence_after_the_finish_reason_is_the_end(void **state)
     world_end(w);
 }
 
+#define STOPPED(text)                                                                              \
+    "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"" text                              \
+    "\"},\"finish_reason\":\"stop\"}]}\n\n"
+
+/* A gateway before Gemini says "stop" in every event. The pieces, with that much time before each. */
+static void stopped(struct world *w, struct upstream_call *call, usec_t apart)
+{
+    static const char *const pieces[] = {STOPPED("{\\\"title\\\": "), STOPPED("\\\"How "),
+                                         STOPPED("are "), STOPPED("you\\\"}")};
+    model_head(call, 200, "text/event-stream");
+    for (size_t i = 0; i < sizeof pieces / sizeof pieces[0] && model_open(call); i++) {
+        model_data(call, pieces[i]);
+        world_pass(w, apart);
+    }
+}
+
+static void a_finish_reason_in_every_event_ends_nothing(void **state)
+{
+    static const usec_t apart[] = {USEC_PER_S / 2, USEC_PER_S - 1000};
+    (void)state;
+    for (size_t i = 0; i < sizeof apart / sizeof apart[0]; i++) {
+        struct world *w = world_begin(NULL);
+        struct client *a = client_open(w);
+        ask(a, "How are you?");
+        stopped(w, model_call(w, 0), apart[i]);
+        assert_false(client_answered(a));
+        model_data(model_call(w, 0), "data: [DONE]\n\n");
+        model_end(model_call(w, 0));
+        world_pass(w, 0);
+        assert_has(client_reply(a), "{\\\"title\\\": \\\"How are you\\\"}");
+        assert_has(client_reply(a), "stored");
+        assert_int_equal(model_calls(w), 1);
+        world_end(w);
+    }
+}
+
+/* Nor is a pause behind the first of them an end: what has come has not the kind's form. */
+static void a_pause_behind_a_finish_reason_beside_text_is_no_end(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(NULL);
+    struct client *a = client_open(w);
+    ask(a, "How are you?");
+    stopped(w, model_call(w, 0), 30 * USEC_PER_S);
+    assert_has(client_reply(a), "{\\\"title\\\": \\\"How are you\\\"}");
+    assert_has(client_reply(a), "stored");
+    assert_int_equal(model_calls(w), 1);
+    world_end(w);
+}
+
+/* It is the end of what never goes on. */
+static void a_finish_reason_beside_text_is_an_end_at_last(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(NULL);
+    struct client *a = client_open(w);
+    ask(a, "How are you?");
+    struct upstream_call *call = model_call(w, 0);
+    model_head(call, 200, "text/event-stream");
+    model_data(call, STOPPED("How are you"));
+    world_pass(w, 60 * USEC_PER_S - 1000);
+    assert_int_equal(model_calls(w), 1);
+    assert_true(model_open(call));
+    world_pass(w, 1000);
+    assert_true(model_aborted(call));
+    assert_int_equal(world_figures(w)->upstreams[0]->finished, 1);
+    assert_int_equal(model_calls(w), 2); /* once more for its form */
+    model_answer(model_call(w, 1), "{\"title\": \"How are you\"}");
+    assert_has(client_reply(a), "stored");
+    world_end(w);
+}
+
 static void an_answer_of_any_good_status_is_put_together(void **state)
 {
     (void)state;
@@ -369,6 +441,9 @@ int main(void)
         cmocka_unit_test(without_its_form_it_is_asked_for_as_the_client_wrote_it),
         cmocka_unit_test(a_finish_reason_and_an_end_make_an_answer_whole),
         cmocka_unit_test(silence_after_the_finish_reason_is_the_end),
+        cmocka_unit_test(a_finish_reason_in_every_event_ends_nothing),
+        cmocka_unit_test(a_pause_behind_a_finish_reason_beside_text_is_no_end),
+        cmocka_unit_test(a_finish_reason_beside_text_is_an_end_at_last),
         cmocka_unit_test(an_answer_of_any_good_status_is_put_together),
         cmocka_unit_test(content_that_is_no_text_is_asked_for_as_written),
         cmocka_unit_test(prose_is_served_and_not_kept),

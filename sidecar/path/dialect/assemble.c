@@ -398,7 +398,8 @@ bool assembler_begun(const struct assembler *a)
 enum assembled assembler_finish(struct assembler *a, bool transport_whole)
 {
     bool cut = !transport_whole || !a->any || (a->line.len > 0 && take_rest(a));
-    bool ended = a->ended || a->finish_seen;
+    bool repeated = a->finish_doubted && a->finish_repeats; /* the next event would have it too */
+    bool ended = a->ended || (a->finish_seen && !repeated);
     buf_clear(&a->line);
     if (a->failed) {
         return ASSEMBLED_ERROR;

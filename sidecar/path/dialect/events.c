@@ -57,8 +57,9 @@ static const struct {
     {{"cancelled", 9}, FINISH_OTHER},
 };
 
-/* A word that is not known says nothing: what ends such an answer is its end mark. */
-static void take_finish(struct assembler *a, const struct json_node *reason)
+/* A word that is not known says nothing: what ends such an answer is its end mark. Gateways before Gemini
+ * say "stop" in every event: a reason beside text is doubted. */
+static void take_finish(struct assembler *a, const struct json_node *reason, bool beside_text)
 {
     struct buf scratch = {.max = REASON_MAX};
     struct span word = json_is(reason, JSON_STRING) ? json_text_of(reason, &scratch) : SPAN_NONE;
@@ -66,6 +67,7 @@ static void take_finish(struct assembler *a, const struct json_node *reason)
         if (span_eq_nocase(word, reasons[i].word)) {
             a->answer.finish = reasons[i].finish;
             a->finish_seen = true;
+            a->finish_doubted = beside_text;
             break;
         }
     }
@@ -142,10 +144,12 @@ static void take_choice(struct assembler *a, const struct json_node *choice, boo
     if (message == NULL) { /* some servers stream a chat as they would a completion */
         assemble_text(a, &a->answer.content, json_get(choice, SPAN("text")));
     }
-    if (a->answer.content.len + a->answer.thinking.len > before) {
-        a->finish_seen = false; /* it was not the end */
+    bool grew = a->answer.content.len + a->answer.thinking.len > before;
+    if (grew) {
+        a->finish_repeats = a->finish_repeats || a->finish_seen; /* it was not the end */
+        a->finish_seen = false;
     }
-    take_finish(a, json_get(choice, SPAN("finish_reason")));
+    take_finish(a, json_get(choice, SPAN("finish_reason")), grew);
 }
 
 /* An event that only keeps the connection alive: {}, {"type": "ping"}, or {"error": null} and other
@@ -232,7 +236,7 @@ void ollama_event(struct assembler *a, const struct json_node *root)
     assemble_text(a, &a->answer.thinking, json_get(chat ? message : root, SPAN("thinking")));
     if (done) {
         a->ended = true;
-        take_finish(a, json_get(root, SPAN("done_reason")));
+        take_finish(a, json_get(root, SPAN("done_reason")), false);
         take_ollama_figures(&a->answer, root);
     }
 }

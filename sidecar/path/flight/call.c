@@ -8,8 +8,9 @@
  * Timers are ours, in the loop's time: first_byte_timeout until the first piece of the answer's
  * body (llama.cpp sends the head of a stream before it has a slot, so the head says nothing), then
  * stall_timeout between two pieces, and at the end END_WAIT behind the last piece that an answer
- * needs: not every server sends an end mark or closes. No wait goes beyond answer_timeout, which
- * counts from the beginning of the call: a server that sends a byte now and then is never silent.
+ * needs: not every server sends an end mark or closes. Behind a finish reason that is doubted it is
+ * stall_timeout, unless the answer has its form. No wait goes beyond answer_timeout, which counts from
+ * the beginning of the call: a server that sends a byte now and then is never silent.
  */
 #include "path/flight/flight_priv.h"
 
@@ -139,9 +140,23 @@ void call_abort(struct flight *f)
 
 static enum flight_event over(struct flight *f, const struct upstream_report *report);
 
+/* Whether the silence is no end yet: the finish reason came beside text, and more text may come. What
+ * has the kind's form lacks none. */
+static bool may_go_on(const struct flight *f)
+{
+    return f->ending && f->assembling && f->assembler.finish_seen && f->assembler.finish_doubted &&
+           !f->assembler.ended && !call_has_form(f);
+}
+
 enum flight_event call_timer(struct flight *f)
 {
-    if (f->ending) { /* all of the answer is there, and the server neither ends it nor goes on */
+    if (may_go_on(f)) {
+        f->ending = false;
+        wait_for(f, flight_upstream(f)->stall_timeout - END_WAIT);
+        return FLIGHT_EVENT_NONE;
+    }
+    if (f->ending || (f->assembling && f->assembler.finish_seen)) {
+        /* all of the answer is there, and the server neither ends it nor goes on */
         const struct upstream_report report = {.result = UPSTREAM_DONE, .got_head = true};
         upstream_abort(f->call);
         return over(f, &report);
@@ -178,14 +193,21 @@ static void on_head(void *ctx, int status, struct span reason, const struct http
 }
 
 /* How long it may stay silent now. What comes behind the end of an answer, or behind what is held of
- * one, does not prolong it. */
-static void arm_silence(struct flight *f)
+ * one, does not prolong it; text of the answer does (`said`). */
+static void arm_silence(struct flight *f, bool said)
 {
     bool finished = f->assembling ? assembler_finished(&f->assembler) : f->raw_over;
-    if (!finished || !f->ending) {
+    if (!finished || !f->ending || said) {
         wait_for(f, finished ? END_WAIT : flight_upstream(f)->stall_timeout);
     }
     f->ending = finished;
+}
+
+/* Bytes of the answer's texts so far. */
+static size_t text_size(const struct flight *f)
+{
+    const struct answer *a = &f->assembler.answer;
+    return f->assembling ? a->content.len + a->thinking.len : 0;
 }
 
 /* max_buffered is used up, or there is no memory: not the server's fault. */
@@ -212,12 +234,13 @@ static bool on_data(void *ctx, struct span piece)
         behind_read(f);
     }
     f->last_data = now;
+    size_t had = text_size(f);
     if (f->assembling) {
         assembler_feed(&f->assembler, piece);
         f->ticket.job.answering = f->assembler.first_token_seen;
     }
     gate_first_byte(f->table->parts.gate, &f->ticket, f->assembling);
-    arm_silence(f);
+    arm_silence(f, text_size(f) > had);
     /* Kept as it came where it may have to be passed on so: errors, and answers asked for as
      * written. */
     enum err kept = ERR_OK;

@@ -334,6 +334,32 @@ static void finish_reasons_are_distinguished(void **state)
     }
 }
 
+/* A finish reason beside text ends an answer, but not where each event with text has one. */
+static void a_finish_reason_in_every_event_is_no_end_mark(void **state)
+{
+#define STOPPED                                                                                    \
+    "data: {\"choices\":[{\"delta\":{\"content\":\"a\"},\"finish_reason\":\"stop\"}]}\n\n"
+    static const struct {
+        const char *body;
+        enum assembled how;
+    } rows[] = {
+        {STOPPED, ASSEMBLED_WHOLE},
+        {DELTA("\"a\"") STOPPED, ASSEMBLED_WHOLE},
+        {STOPPED STOPPED, ASSEMBLED_UNMARKED},
+        {STOPPED DELTA("\"a\""), ASSEMBLED_UNMARKED},
+        {STOPPED STOPPED STOP, ASSEMBLED_WHOLE},
+        {STOPPED STOPPED DONE, ASSEMBLED_WHOLE},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct assembler a;
+        assert_int_equal(assemble(&a, ENDPOINT_CHAT, SSE, span_of(rows[i].body), 7), rows[i].how);
+        assert_int_equal(a.answer.finish, FINISH_STOP);
+        assembler_free(&a);
+    }
+#undef STOPPED
+}
+
 static void the_end_is_known_before_the_transport_ends(void **state)
 {
     static const char *const bodies[] = {STOP, DONE, "data: {\"error\":\"no\"}\n"};
@@ -526,6 +552,7 @@ int main(void)
         cmocka_unit_test(servers_say_errors_in_many_ways),
         cmocka_unit_test(parts_that_are_thinking_are_no_text),
         cmocka_unit_test(finish_reasons_are_distinguished),
+        cmocka_unit_test(a_finish_reason_in_every_event_is_no_end_mark),
         cmocka_unit_test(the_end_is_known_before_the_transport_ends),
         cmocka_unit_test(figures_are_taken_within_bounds),
         cmocka_unit_test(a_repeated_event_has_the_effect_of_one_that_is_read),

@@ -44,7 +44,7 @@ MUST_CHECK enum err answer_decode(struct span bytes, struct answer *out);
 /* What came from the server. */
 enum assembled {
     ASSEMBLED_WHOLE,    /* complete: end mark of the protocol (or a whole JSON object), or a finish
-                        reason, seen */
+                        reason, seen; not one that stands in every event */
     ASSEMBLED_UNMARKED, /* text, and the transport ended without them behind a whole line */
     ASSEMBLED_INCOMPLETE, /* the transport broke, or ended inside of a line or an object; or there was
                              no text */
@@ -88,10 +88,12 @@ struct assembler {
     bool no_memory;                          /* for what came: with too_large */
     bool event_seen;                         /* private: one object has been read */
     bool finish_seen;                        /* a finish reason, and no text after it */
-    bool first_token_seen;                   /* content or thinking began */
-    bool calls;                              /* the answer asks for tools to be called */
-    struct event_said said;                  /* private */
-    struct event_form form;                  /* private */
+    bool finish_doubted;   /* it came in one event with text: some servers say one in every event */
+    bool finish_repeats;   /* private: text came after a finish reason, so this server does */
+    bool first_token_seen; /* content or thinking began */
+    bool calls;            /* the answer asks for tools to be called */
+    struct event_said said; /* private */
+    struct event_form form; /* private */
 };
 /* content_type: of the response (text/event-stream, application/x-ndjson, application/json, with
  * parameters). */
