@@ -12,6 +12,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import banned
 import comments
 import common
+import entries
 import format as c_format
 import libraries
 import ranks
@@ -73,7 +74,7 @@ class SelfTest(unittest.TestCase):
         self.assertTrue([f for f in found if word in f], f"{word!r} is not among {found}")
 
     def test_a_good_tree_passes_everything(self):
-        for module in (ranks, libraries, banned, sizes, comments, words, c_format, tables):
+        for module in (ranks, libraries, banned, sizes, comments, words, entries, c_format, tables):
             with self.subTest(module.NAME):
                 self.assertEqual(self.findings(module.check), [])
 
@@ -187,6 +188,11 @@ class SelfTest(unittest.TestCase):
         self.assertEqual(self.findings(c, {"docs/x.md": "`he`\n\n```\nnobody\n```\n",
                                            "tests/unit/base/t.c": '/* */\nconst char *s = "He said";\n',
                                            "tests/t.py": 's = "he"\n'}), [])
+
+    def test_entries(self):
+        c = entries.check
+        self.finds(c, "x.md:5", {"docs/x.md": "# x\n\n- one\n  more\n- one more\n"})
+        self.assertEqual(self.findings(c, {"docs/x.md": "- one\n  more\n- one\n\n  less\n", "docs/y.md": "- one\n"}), [])
 
     def test_tables(self):
         c = tables.check
