@@ -374,23 +374,33 @@ void os_return_large_blocks(void)
     (void)mallopt(M_TRIM_THRESHOLD, 1024 * 1024);
 }
 
-bool os_return_memory(size_t spare)
+uint64_t os_heap(void)
 {
 #if __GLIBC_PREREQ(2, 33)
-    uint64_t anon, file;
     struct mallinfo2 heap = mallinfo2();
-    os_rss(&anon, &file);
-    return anon > heap.uordblks + heap.hblkhd + spare && malloc_trim(0) == 1;
+    return heap.uordblks + heap.hblkhd;
 #else
-    (void)spare;
-    return false;
+    return 0;
 #endif
+}
+
+bool os_return_memory(size_t spare)
+{
+    uint64_t anon, file;
+    uint64_t heap = os_heap();
+    os_rss(&anon, &file);
+    return heap > 0 && anon > heap + spare && malloc_trim(0) == 1;
 }
 
 #else
 
 void os_return_large_blocks(void)
 {
+}
+
+uint64_t os_heap(void)
+{
+    return 0;
 }
 
 bool os_return_memory(size_t spare)

@@ -272,6 +272,7 @@ void control_metrics(const struct control_parts *parts, struct buf *out)
     put_one(out, "process", "rss_anon_bytes", FIGURE_GAUGE, "own memory", (int64_t)anon);
     put_one(out, "process", "rss_file_bytes", FIGURE_GAUGE, "memory mapped from files",
             (int64_t)file);
+    put_one(out, "process", "heap_bytes", FIGURE_GAUGE, "own memory in use", (int64_t)os_heap());
     put_one(out, "process", "cpu_s", FIGURE_SECONDS, "CPU time", os_cpu_us());
     put_one(out, "process", "fds", FIGURE_GAUGE, "open descriptors", (int64_t)os_open_fds());
     put_turns(out, parts->loop);

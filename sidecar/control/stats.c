@@ -113,6 +113,7 @@ static void add_process(cJSON *root, const struct loop *loop)
     os_rss(&anon, &file);
     cJSON_AddNumberToObject(o, "rss_anon_bytes", (double)anon);
     cJSON_AddNumberToObject(o, "rss_file_bytes", (double)file);
+    cJSON_AddNumberToObject(o, "heap_bytes", (double)os_heap());
     cJSON_AddNumberToObject(o, "cpu_s", (double)os_cpu_us() / 1e6);
     cJSON_AddNumberToObject(o, "fds", (double)os_open_fds());
     struct turn_cost most = loop_turns(loop)->most;

@@ -7,7 +7,7 @@ import subprocess
 
 import prompts
 from client import Client
-from lull import LULLCTL, LullTest, main
+from lull import LULLCTL, SANITIZED, LullTest, main
 from prompts import PATH, body, headers
 from upstream import Gate, good, good_content
 
@@ -55,6 +55,7 @@ class Figures(ControlTest):
         self.assertGreater(c["bytes"], 0)
         p = s["process"]
         self.assertGreater(p["rss_anon_bytes"], 100000)
+        self.assertTrue(SANITIZED or p["heap_bytes"] > 50000, p)
         self.assertGreater(p["fds"], 5)
         self.assertGreaterEqual(p["loop_longest_turn_ms"], p["loop_recent_turn_ms"])
         self.assertGreater(p["loop_recent_turn_ms"], 0)

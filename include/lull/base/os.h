@@ -67,6 +67,9 @@ bool os_cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *mutex, mono_t unt
 
 /* Resident memory in bytes, anonymous and file-backed; 0 where the system cannot tell. */
 void os_rss(uint64_t *anon, uint64_t *file);
+/* Bytes that malloc has given out, its own overhead included; 0 where it does not say (another C library than
+ * glibc 2.33 or later, a sanitizer). What os_rss() has beside it is freed memory between blocks in use. */
+uint64_t os_heap(void);
 /* From here on blocks of 256 KB and more go back to the system when they are freed, and of the heap
  * what is over 1 MB at its end. glibc by itself takes the size of the largest block that was freed, 32
  * MB at most, for the limit of both. */

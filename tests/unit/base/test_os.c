@@ -264,9 +264,11 @@ static void holes_in_the_heap_go_back(void **state)
         kept[i] = mem_new(100);
     }
     os_rss(&full, &file);
+    uint64_t used = os_heap();
     for (size_t i = 0; i < HOLES; i++) {
         free(holes[i]);
     }
+    assert_true(used == 0 || os_heap() + HOLES * (uint64_t)HOLE <= used);
     if (!os_return_memory(HOLES * (size_t)HOLE / 2)) {
         skip(); /* the C library cannot */
     }
