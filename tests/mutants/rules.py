@@ -514,7 +514,7 @@ mutant(R, "one_model is such a server", CALL, "to->one_model || to->dialect", "t
 mutant(R, "what was sent leaves its load", "sidecar/path/flight/completion.c", "was_sent(f, sent) && !flight_leave_loading(f, OUTCOME_SENT)) {", "was_sent(f, sent)) {", LOADING)
 mutant(R, "what is superseded leaves its load", "sidecar/path/flight/completion.c", "if (!flight_leave_loading(f, OUTCOME_SUPERSEDED)) {", "if (f->call != NULL) {", LOADING)
 mutant(R, "a call that was cut off drains behind its fallback too", ADVANCE, "gate_end(f->table->parts.gate, &f->ticket, f->cut);", "gate_end(f->table->parts.gate, &f->ticket, false);", ("scenario.test_failure",))
-mutant(R, "no call begins behind its deadline", "sidecar/path/flight/completion.c", "} else if (f->call != NULL && f->spec.store", "} else if (f->state == FLIGHT_STATE_CALLING && f->spec.store", ("scenario.test_probes",))
+mutant(R, "no call begins behind its deadline", "sidecar/path/flight/completion.c", "if (f->call == NULL || !f->spec.store", "if (f->state != FLIGHT_STATE_CALLING || !f->spec.store", ("scenario.test_probes",))
 mutant(R, "what follows a load goes on following", ENDING, "    answer_all_empty(f, outcome);\n    return true;",
        "    completion_release_all(f);\n    answer_all_empty(f, outcome);\n    return true;", LOADING)
 mutant(R, "and ends with its first byte", CALL, "if (f->detached && f->for_load && list_empty(&f->followers)) {", "if (f->detached && f->call == NULL) {", LOADING)
@@ -1647,7 +1647,11 @@ mutant(R, "a task that tries and gives way lets another one try", "sidecar/path/
 mutant(R, "a call that only followers kept is not queued again", "sidecar/path/flight/advance.c",
        "bool wanted = !f->detached && !flight_is_idle(f);", "bool wanted = !f->detached;", SAME_TURN)
 mutant(R, "nor does it go on where none fits", "sidecar/path/flight/completion.c",
-       "    } else if (flight_is_idle(f)) {\n        flight_drop(f, FLIGHT_EVENT_LEFT); /* only", "    } else if (false) {\n        flight_drop(f, FLIGHT_EVENT_LEFT); /* only", SAME_TURN)
+       "if (flight_is_idle(f) && !(released && leave_for_cache(f))) {", "if (released && flight_is_idle(f) && !leave_for_cache(f)) {", SAME_TURN)
+mutant(R, "one that goes on for the cache is not made again", "sidecar/path/flight/completion.c",
+       "if (flight_is_idle(f) && !(released && leave_for_cache(f))) {", "if (flight_is_idle(f) && !released) {", SAME_TURN)
+mutant(R, "what joins a call without requests has its deadline", FLIGHT,
+       "if (joined && list_empty(&f->waiters)) {", "if (joined && f->detached) {", SAME_TURN)
 mutant(R, "a connection that was not accepted yet is served", LISTEN,
        "    server_accept_some(l, BACKLOG);\n", "", DRAINED)
 mutant(R, "a drain answers the request that is unread", "sidecar/http/conn.c", "    if (linger_has_unread(c)) {", "    if (false) {", DRAINED)

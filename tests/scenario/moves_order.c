@@ -135,9 +135,9 @@ static void check_state(const struct flight *f)
 static void check_wanted(const struct flight *f, mono_t now)
 {
     bool detached = f->detached && (f->for_load || loop_timer_running(f->deadline));
-    /* what followed it does not fit, and it is nearly done */
-    bool kept = flight_is_completion(f) && f->call != NULL && f->reader.begun;
-    require(!list_empty(&f->waiters) || !list_empty(&f->followers) || detached || kept);
+    require(!list_empty(&f->waiters) || !list_empty(&f->followers) || detached);
+    bool bounded = flight_is_completion(f) && flight_policy(f)->deadline != 0;
+    require(!bounded || list_empty(&f->waiters) || loop_timer_running(f->deadline));
     require(!f->detached || (f->call != NULL && flight_is_completion(f)));
     require(!f->for_load || f->detached);
     require(list_empty(&f->followers) || leads(f));

@@ -135,6 +135,62 @@ static void a_call_whose_last_follower_does_not_fit_ends(void **state)
     world_end(w);
 }
 
+/* A call goes on behind the deadline of its request, since longer text follows it. An equal request that
+ * joins it then has a deadline of its own. */
+static void what_joins_a_call_that_only_a_follower_keeps_has_its_deadline(void **state)
+{
+    static const char *const sets[] = {"task.autocomplete.debounce=100ms",
+                                       "task.autocomplete.deadline=2s", NULL};
+    (void)state;
+    struct world *w = world_begin(sets);
+    struct client *a = post(w, "", ask_autocomplete(T1));
+    seconds(w, 1);
+    struct client *b = post(w, "", ask_autocomplete(T2));
+    seconds(w, 1);
+    assert_has(client_reply(a), "detail=deadline");
+    ms(w, 200);
+    struct client *c = post(w, "", ask_autocomplete(T1));
+    ms(w, 800);
+    assert_has(client_reply(b), "detail=deadline");
+    assert_true(model_open(model_call(w, 0)));
+    assert_false(client_answered(c));
+    ms(w, 1200);
+    assert_has(client_reply(c), "detail=deadline");
+    assert_int_equal(model_calls(w), 1);
+    model_answer(model_call(w, 0), "{\"text\": \" in C\"}"); /* it goes on for the cache */
+    assert_int_equal(world_task(w, "autocomplete")->stored, 1);
+    world_end(w);
+}
+
+/* A piece of an answer ends the suggestion and shows that it does not fit its only follower. It goes on
+ * to its end for the cache, but nothing is asked again for it: not at the fallback, either. */
+static void a_call_that_no_request_waits_for_is_not_made_again(void **state)
+{
+    static const char *const sets[] = {"task.autocomplete.debounce=100ms", "tasks.fallback=other",
+                                       "upstream.default.slots=3",
+                                       "upstream.other.url=http://other.test", NULL};
+    (void)state;
+    struct world *w = world_begin(sets);
+    struct client *a = post(w, "", ask_autocomplete(T1));
+    ms(w, 100);
+    struct client *b = post(w, "", ask_autocomplete(T2));
+    client_close(a);
+    world_pass(w, 0);
+    struct upstream_call *call = model_call(w, 0);
+    model_head(call, 200, "text/event-stream");
+    model_data(call, "data: {\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\","
+                     "\"content\":\"{\\\"text\\\": \\\" that bakes\\\"}\"}}]}\n\n");
+    assert_true(model_open(call));
+    ms(w, 100);
+    assert_int_equal(model_calls(w), 2); /* the follower's own */
+    model_break(call, false);
+    seconds(w, 1);
+    assert_int_equal(model_calls(w), 2);
+    model_answer(model_call(w, 1), "{\"text\": \" with libevent\"}");
+    assert_has(client_reply(b), "with libevent");
+    world_end(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -142,6 +198,8 @@ int main(void)
         cmocka_unit_test(a_request_behind_a_reply_begins_when_that_exchange_is_over),
         cmocka_unit_test(a_call_kept_by_a_follower_is_not_queued_again),
         cmocka_unit_test(a_call_whose_last_follower_does_not_fit_ends),
+        cmocka_unit_test(what_joins_a_call_that_only_a_follower_keeps_has_its_deadline),
+        cmocka_unit_test(a_call_that_no_request_waits_for_is_not_made_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -35,6 +35,8 @@ static const usec_t DETACHED_MAX = 30 * USEC_PER_S;
 static const usec_t DEADLINE_MIN = USEC_PER_S; /* of `auto`: shorter waits are not given up */
 static const usec_t DEADLINE_MAX = 5 * USEC_PER_S;
 
+static void on_deadline(void *ctx);
+
 static bool is_off(const struct flight_spec *spec)
 {
     return spec->settings->kinds[spec->kind].debounce == WINDOW_OFF;
@@ -274,6 +276,28 @@ void completion_release_all(struct flight *f)
     }
 }
 
+/* Its timer of the deadline, whatever it is used for. */
+static void start_deadline(struct flight *f, usec_t after)
+{
+    if (f->deadline == NULL) {
+        f->deadline = loop_timer_create(f->table->parts.loop, on_deadline, f);
+    }
+    loop_timer_start(f->deadline, after);
+}
+
+/* Its call goes on for a time without a request, for the cache. false: it does not. */
+static bool leave_for_cache(struct flight *f)
+{
+    struct flight_table *t = f->table;
+    if (f->call == NULL || !f->spec.store || t->detached_count >= FLIGHT_DETACHED) {
+        return false;
+    }
+    f->detached = true;
+    t->detached_count++;
+    start_deadline(f, DETACHED_MAX);
+    return true;
+}
+
 void completion_progress(struct flight *f)
 {
     bool released = false;
@@ -294,7 +318,8 @@ void completion_progress(struct flight *f)
     }
     if (released) {
         abandon(f);
-    } else if (flight_is_idle(f)) {
+    }
+    if (flight_is_idle(f) && !(released && leave_for_cache(f))) {
         flight_drop(f, FLIGHT_EVENT_LEFT); /* only they kept it going */
     }
 }
@@ -443,7 +468,6 @@ static usec_t answer_due(struct flight *f, usec_t deadline)
 static void on_deadline(void *ctx)
 {
     struct flight *f = ctx;
-    struct flight_table *t = f->table;
     if (f->state == FLIGHT_STATE_ENDING) {
         return;
     }
@@ -459,11 +483,7 @@ static void on_deadline(void *ctx)
         loop_timer_start(f->deadline, next);
     } else if (!list_empty(&f->followers)) {
         return; /* they keep it going */
-    } else if (f->call != NULL && f->spec.store && t->detached_count < FLIGHT_DETACHED) {
-        f->detached = true;
-        t->detached_count++;
-        loop_timer_start(f->deadline, DETACHED_MAX);
-    } else {
+    } else if (!leave_for_cache(f)) {
         flight_drop(f, FLIGHT_EVENT_DEADLINE);
     }
 }
@@ -472,9 +492,6 @@ void completion_arm_deadline(struct flight *f)
 {
     usec_t deadline = deadline_of(f);
     if (deadline > 0) {
-        if (f->deadline == NULL) {
-            f->deadline = loop_timer_create(f->table->parts.loop, on_deadline, f);
-        }
-        loop_timer_start(f->deadline, deadline);
+        start_deadline(f, deadline);
     }
 }

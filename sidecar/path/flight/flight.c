@@ -102,6 +102,8 @@ static void add_waiter(struct flight *f, struct flight_waiter *w, bool joined)
     if (f->detached) {
         f->detached = false;
         f->table->detached_count--;
+    }
+    if (joined && list_empty(&f->waiters)) { /* the last one's deadline is over, or went with it */
         completion_arm_deadline(f);
     }
     w->flight = f;

@@ -75,7 +75,7 @@ enum {
     FLIGHT_HEAD_MAX = 64 * 1024,
     FLIGHT_ANSWERED_AT_ONCE = 16, /* waiters of a flight, or dismissed, in a turn: 10 us each */
     FLIGHT_WHY = 256,             /* the phrase of a call that failed */
-    FLIGHT_DETACHED = 16, /* calls that go on after their waiters were answered at the deadline */
+    FLIGHT_DETACHED = 16, /* calls that go on without waiters: for the cache, or for a load */
 };
 
 /* The first answer of a flight that is asked once more for the kind's form. */
@@ -272,7 +272,8 @@ bool completion_completed(struct flight *f, const struct flight_end *end);
 void completion_release_all(struct flight *f);
 /* f does not follow any more. */
 void completion_unfollow(struct flight *f);
-/* Deadline of the flight's policy: started with its first waiter. */
+/* Deadline of the flight's policy: started with its first waiter, and with one that joins it where none
+ * waits. */
 void completion_arm_deadline(struct flight *f);
 
 /* wire.c: what is sent. */
