@@ -1644,6 +1644,12 @@ SAME_TURN = ("scenario.test_same_turn",)
 DRAINED = ("unit.http.test_drain",)
 mutant(R, "a task that tries and gives way lets another one try", "sidecar/path/flight/advance.c",
        "    failure_forget_trial(f); /* there may be no call yet: it waits for a probe */\n", "", SAME_TURN)
+mutant(R, "a server that was not reached is asked what it is", FAILURE,
+       "    if (unreachable) {", "    if (unreachable && f->spec.fallback.upstream < 0) {", ("scenario.test_probes",))
+mutant(R, "a rewarm that is refused is none", REWARM,
+       "row->rewarmed = finished && !refused;", "row->rewarmed = finished;", WARM)
+mutant(R, "nor does its slot hold the conversation", REWARM,
+       "    if (!refused) {", "    if (row->call != NULL) {", WARM)
 mutant(R, "a call that only followers kept is not queued again", "sidecar/path/flight/advance.c",
        "bool wanted = !f->detached && !flight_is_idle(f);", "bool wanted = !f->detached;", SAME_TURN)
 mutant(R, "nor does it go on where none fits", "sidecar/path/flight/completion.c",

@@ -450,12 +450,60 @@ static void no_call_begins_behind_its_deadline(void **ignored)
     world_end(w);
 }
 
+static enum server_sort sort_of(struct world *w, const char *upstream)
+{
+    const struct settings *s = world_settings(w);
+    int at = settings_find_upstream(s, span_of(upstream));
+    return probe_sort(world_server(w, upstream), &s->upstreams[at]);
+}
+
+/* The one that could not be reached may be another server when it is back, whether the fallback has
+ * answered in its place or it is the fallback itself. */
+static void a_server_that_was_not_reached_is_asked_again(void **ignored)
+{
+    static const char *const sets[] = {"tasks.settle=0", "tasks.fallback=other",
+                                       "upstream.other.url=http://other.test", NULL};
+    (void)ignored;
+    for (int of_fallback = 0; of_fallback < 2; of_fallback++) {
+        const char *name = of_fallback ? "other" : "default";
+        struct world *w = world_begin(sets);
+        struct client *c = client_open(w);
+        world_props(w, 4);
+        for (int i = 0; i < 2; i++) {
+            ask(w, c, i);
+            if (of_fallback) {
+                model_refuse(last_call(w), 503, "", "{}");
+            }
+            if (i == 1) {
+                assert_int_equal(sort_of(w, name), SERVER_LLAMA_CPP);
+                model_break(last_call(w), true);
+                model_break(last_call(w), true);
+            }
+            if (i == 0 || !of_fallback) {
+                model_answer(last_call(w), "{\"title\": \"Greeting\"}");
+            }
+            assert_true(client_answered(c));
+            seconds(w, 11);
+        }
+        world_probes(w, PROBES_OLLAMA);
+        ask(w, c, 2);
+        if (of_fallback) {
+            model_refuse(last_call(w), 503, "", "{}");
+        }
+        model_answer(last_call(w), "{\"title\": \"Greeting\"}");
+        assert_true(client_answered(c));
+        assert_int_equal(sort_of(w, name), SERVER_OLLAMA);
+        world_end(w);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(slots_that_are_found_are_used_at_once),
         cmocka_unit_test(a_task_that_waits_for_a_server_that_is_replaced_goes_on),
         cmocka_unit_test(no_call_begins_behind_its_deadline),
+        cmocka_unit_test(a_server_that_was_not_reached_is_asked_again),
         cmocka_unit_test(a_mute_server_is_waited_for_once),
         cmocka_unit_test(not_all_that_waited_begin_in_one_turn),
         cmocka_unit_test(a_probe_that_hangs_holds_no_connection),

@@ -98,6 +98,26 @@ static void it_brings_the_conversation_back_to_its_slot(void **state)
     }
 }
 
+/* An error says that the server has not read it: the next turn follows the tasks. */
+static void what_the_server_refuses_is_no_rewarm(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(ON);
+    turn(w, "/v1/chat/completions", FIRST, 0.5);
+    seconds(w, 1);
+    model_refuse(last_call(w), 503, "", "{\"error\":{\"message\":\"loading the model\"}}");
+    struct server *server = servers_at(world_servers(w), 0);
+    assert_false(prefix_is_held(server, servers_key(world_servers(w), SPAN("m")), 1));
+    seconds(w, 600);
+    assert_int_equal(up(w)->rewarms, 1); /* once a turn all the same */
+    turn(w, "/v1/chat/completions", SECOND, 0.5);
+    assert_int_equal(up(w)->token_after_rewarm.count, 0);
+    assert_int_equal(up(w)->token_after_tasks.count, 1);
+    seconds(w, 1);
+    model_answer(last_call(w), "x");
+    world_end(w);
+}
+
 static void it_gives_way_to_everything(void **state)
 {
     (void)state;
@@ -243,6 +263,7 @@ int main(void)
         cmocka_unit_test(after_the_tasks_the_conversation_is_read_once_more),
         cmocka_unit_test(ollama_is_asked_in_its_own_words),
         cmocka_unit_test(it_brings_the_conversation_back_to_its_slot),
+        cmocka_unit_test(what_the_server_refuses_is_no_rewarm),
         cmocka_unit_test(it_gives_way_to_everything),
         cmocka_unit_test(what_tasks_cost_the_next_turn_is_counted),
         cmocka_unit_test(without_tasks_there_is_nothing_to_bring_back),

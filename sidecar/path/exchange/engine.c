@@ -31,8 +31,6 @@
 
 #include "lull/path/server/refusal.h"
 
-#include "lull/path/server/probe.h"
-
 #include "lull/http/guard.h"
 
 #include "lull/base/host.h"
@@ -204,9 +202,6 @@ static void on_flight_end(void *ctx, struct flight_end *end)
         }
         return;
     case FLIGHT_RESULT_FAILED:
-        if (end->error == HTTP_ERROR_UPSTREAM_UNREACHABLE) {
-            probe_forget(server_of(x->engine->parts.servers, &x->settings->upstreams[x->upstream]));
-        }
         if (!respond_stale(x)) {
             respond_failure(x, respond_call_outcome(x), end->error, end->why);
         }

@@ -110,6 +110,7 @@ enum flight_event breaker_divert(struct flight *f)
     if (f->spec.untracked || breaker_admits(flight_server(f), now, &f->trial_call)) {
         return FLIGHT_EVENT_NONE;
     }
+    probe_forget(flight_server(f));
     if (falls_back(f)) {
         return FLIGHT_EVENT_FELL_BACK;
     }
@@ -146,7 +147,12 @@ enum flight_event failure_next(struct flight *f, bool received)
         f->retried = true;
         return FLIGHT_EVENT_ASKED_AGAIN;
     }
-    if (!f->spec.untracked && !ours && end->error != HTTP_ERROR_UPSTREAM_UNREACHABLE) {
+    bool unreachable = transport && end->error == HTTP_ERROR_UPSTREAM_UNREACHABLE;
+    if (unreachable) {
+        probe_forget(
+            flight_server(f)); /* before it falls back: it may be another one when it is back */
+    }
+    if (!f->spec.untracked && !ours && !unreachable) {
         server_note_failed(
             flight_server(f), "a task", end->result == FLIGHT_RESULT_RAW ? end->status : 0,
             end->result == FLIGHT_RESULT_RAW ? "a page, or no answer of its API" : end->why,

@@ -38,6 +38,7 @@ struct row {
     size_t header_count;
     /* the call under way */
     struct upstream_call *call;
+    int status; /* of its answer; 0: none yet */
     mono_t began;
 };
 
@@ -93,15 +94,18 @@ static void note_slot(const struct row *row, bool finished)
 
 static void call_over(struct row *row, bool finished, bool aborted)
 {
+    bool refused = finished && row->status / 100 != 2; /* what its slot holds stays */
     struct upstream_figures *up = figures_upstream(row->all->figures, row->upstream);
     up->running--;
     up->finished += finished ? 1 : 0;
     up->aborted += aborted ? 1 : 0;
     up->failed += !finished && !aborted ? 1 : 0;
     up->rewarm_us += mono_diff(loop_now(row->all->loop), row->began);
-    note_slot(row, finished);
+    if (!refused) {
+        note_slot(row, finished);
+    }
     row->call = NULL;
-    row->rewarmed = finished;
+    row->rewarmed = finished && !refused;
     row->displacing_then =
         schedule_count(row->all->schedule, &row->settings->upstreams[row->to]).displacing;
     if (!aborted || row->tries >= TRIES) {
@@ -127,12 +131,12 @@ static void drop_request(struct row *row)
 static void on_head(void *ctx, int status, struct span reason, const struct http_header *headers,
                     size_t count, int64_t content_length)
 {
-    (void)ctx;
-    (void)status;
+    struct row *row = ctx;
     (void)reason;
     (void)headers;
     (void)count;
     (void)content_length;
+    row->status = status;
 }
 
 static bool on_data(void *ctx, struct span piece)
@@ -164,6 +168,7 @@ static void begin_call(struct row *row)
     up->running++;
     up->rewarms++;
     row->tries++;
+    row->status = 0;
     row->began = loop_now(row->all->loop);
     row->call = upstream_start(row->all->pool, &request, &events, row);
 }

@@ -204,7 +204,6 @@ struct upstream_call {
     /* the end */
     bool aborted;
     bool finished;
-    bool early;         /* the answer is whole while the request is still being sent */
     const char *failed; /* ended by us: why */
     bool no_memory;     /* that is why */
     bool no_socket;     /* the system has none left: of that kind */
