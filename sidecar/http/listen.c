@@ -267,11 +267,20 @@ static int bind_one(const struct http_server *s, const struct addrinfo *info)
     return fd;
 }
 
+/* Closes the listeners that were added behind `last`. */
+static void unlisten_behind(struct http_server *s, const struct list *last)
+{
+    while (s->listeners.prev != last) {
+        listener_end(list_item(s->listeners.prev, struct listener, node));
+    }
+}
+
 /* The first address of each family that a name has: localhost is 127.0.0.1 and ::1, and clients take
  * either. A family that this machine does not have is left out. 0, or the errno of what failed: then
  * nothing listens there. */
 static int bind_families(struct http_server *s, const struct addrinfo *infos, const char *address)
 {
+    const struct list *last = s->listeners.prev;
     bool had[2] = {false, false};
     bool any = false;
     int missing = 0;
@@ -285,7 +294,7 @@ static int bind_families(struct http_server *s, const struct addrinfo *infos, co
             missing = errno;
         } else if (!*this_one) {
             int errnum = errno;
-            http_server_unlisten(s, address);
+            unlisten_behind(s, last);
             return errnum;
         }
         *this_one = true;

@@ -688,11 +688,15 @@ mutant(R, "those in the map do", FILES, "(signo != SIGABRT && kernel && at >= ma
 R = "edge"
 EDGE = "sidecar/path/edge/edge.c"
 LISTENERS = ("unit.edge.test_edge",)
-mutant(R, "a listener that stays is not opened again", EDGE, "        if (listed(&e->listen, list->items[i])) {\n            continue;",
-       "        if (list->count == 0) {\n            continue;", LISTENERS)
-mutant(R, "a reload that fails closes what it opened", EDGE, "            while (i-- > 0) {", "            while (i-- > 1000) {", LISTENERS)
-mutant(R, "and nothing that was open", EDGE, "                if (!listed(&e->listen, list->items[i])) {", "                if (list->count > 0) {", LISTENERS)
-mutant(R, "what is gone is closed", EDGE, "            if (!listed(list, e->listen.items[i])) {", "            if (list->count == 0) {", LISTENERS)
+mutant(R, "a listener that stays is not opened again", EDGE, "return listed(&c->e->listen, address) && listed(c->list, address) && !takes_others(c, address);",
+       "return c->e == NULL && address == NULL;", LISTENERS)
+mutant(R, "a reload that fails closes what it opened", EDGE, "    for (size_t i = 0; i < count; i++) {\n        if (!is_kept(c, c->list",
+       "    for (size_t i = 1000; i < count; i++) {\n        if (!is_kept(c, c->list", LISTENERS)
+mutant(R, "and nothing that was open", EDGE, "        if (!is_kept(c, c->list->items[i])) {", "        if (c->list->count > 0) {", LISTENERS)
+mutant(R, "and opens again what it closed", EDGE, "if (c->closed[i] && http_server_listen(", "if (i > 1000 && http_server_listen(", LISTENERS)
+mutant(R, "what is gone is closed", EDGE, "        if (!c->closed[i] && !is_kept(c, open->items[i])) {", "        if (open->count == 0) {", LISTENERS)
+mutant(R, "an address takes the place of one that excludes it", EDGE, "if (err == ERR_BUSY && close_port(", "if (err == ERR_OK && close_port(", LISTENERS)
+mutant(R, "[::] is opened again where it is to take other connections", EDGE, "    return is_wildcard(address, AF_INET6) &&", "    return address == NULL &&", LISTENERS)
 mutant(R, "inherited sockets stay", EDGE, "    if (!e->inherited) {", "    if (list->count > 0) {", LISTENERS)
 
 # ---- 11: figures ----

@@ -40,7 +40,7 @@ struct http_handler {
     void (*on_body)(struct http_conn *c, struct span piece, void *ctx);
     /* The connection broke or the client closed (a half-close counts) before the reply was handed
      * over completely. Last call for this request; the handler forgets c. Also called where a
-     * timeout of ours (408 already sent by the server) or the drain deadline ended the request. */
+     * timeout of ours (the server itself replies 408 then) or the drain deadline ended the request. */
     void (*on_gone)(struct http_conn *c, void *ctx);
     /* Unsent output fell below http_limits.low_water after http_reply_data had returned false. */
     void (*on_writable)(struct http_conn *c, void *ctx);
@@ -87,7 +87,7 @@ void http_server_destroy(struct http_server *s);
 /* Addresses: "127.0.0.1:11435", "[::]:11435", "localhost:8080", "0.0.0.0:0" (any free port),
  * "unix:/path". A name is listened on at its first address of each family, where the machine has it.
  * Sockets: SO_REUSEADDR; [::] listens on IPv6 only if an IPv4 wildcard of the same
- * port is listed too, otherwise on both. A stale socket file (connect is refused) is replaced; one
+ * port is listened on already, otherwise on both. A stale socket file (connect is refused) is replaced; one
  * that answers is ERR_BUSY. mode: permission bits of a Unix socket, set between bind() and
  * listen(). On failure `why` (when given) gets one sentence that names the address. */
 MUST_CHECK enum err http_server_listen(struct http_server *s, const char *address, mode_t mode,

@@ -1,14 +1,17 @@
 /* edge.c: keeps the listeners in step with [server] listen.
  *
  * A reload opens new addresses before it closes those that left the list: if one cannot be opened,
- * the listeners stay as they were. Inherited sockets (systemd) are used instead of the list and
- * stay for the life of the process, as in nginx.
+ * the listeners stay as they were. Where the system allows only one of two (127.0.0.1:P and 0.0.0.0:P),
+ * the old one is closed right before, and opened again if the new one cannot be. Inherited sockets
+ * (systemd) are used instead of the list and stay for the life of the process, as in nginx.
  */
 #include "lull/path/edge/edge.h"
 
+#include "lull/base/host.h"
 #include "lull/base/log.h"
 #include "lull/base/os.h"
 
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -102,21 +105,115 @@ enum err edge_open(struct edge *e, const struct settings *settings, char *why, s
     return edge_apply(e, settings, why, why_size);
 }
 
-/* Opens the addresses that are not open; on failure closes those it opened. */
-static enum err open_new(struct edge *e, const struct strings *list, char *why, size_t why_size)
+/* ---- from one list to another ---- */
+
+struct change {
+    struct edge *e;
+    const struct strings *list; /* the new one */
+    bool *closed;               /* of the open addresses: those that were closed */
+};
+
+/* As it is written; "" of a Unix socket. */
+static const char *port_of(const char *address)
+{
+    const char *colon = strrchr(address, ':');
+    return colon == NULL || strncmp(address, "unix:", 5) == 0 ? "" : colon + 1;
+}
+
+static bool is_wildcard(const char *address, int family)
+{
+    struct host_address a;
+    return host_address(host_part(span_of(address)), &a) && a.family == family &&
+           host_is_wildcard(&a);
+}
+
+static bool lists_ipv4_wildcard(const struct strings *list, const char *port)
 {
     for (size_t i = 0; i < list->count; i++) {
-        if (listed(&e->listen, list->items[i])) {
-            continue;
+        if (is_wildcard(list->items[i], AF_INET) && strcmp(port_of(list->items[i]), port) == 0) {
+            return true;
         }
-        enum err err = http_server_listen(e->server, list->items[i], SOCKET_MODE, why, why_size);
+    }
+    return false;
+}
+
+/* Whether it is [::], and is to take IPv4 from now on, or to leave it to 0.0.0.0: that is decided when it
+ * is opened, by what is open then. */
+static bool takes_others(const struct change *c, const char *address)
+{
+    const char *port = port_of(address);
+    return is_wildcard(address, AF_INET6) &&
+           lists_ipv4_wildcard(&c->e->listen, port) != lists_ipv4_wildcard(c->list, port);
+}
+
+/* Whether an open address stays open. */
+static bool is_kept(const struct change *c, const char *address)
+{
+    return listed(&c->e->listen, address) && listed(c->list, address) && !takes_others(c, address);
+}
+
+/* Closes the open addresses of that port that are not kept. false: there are none. */
+static bool close_port(struct change *c, const char *port)
+{
+    const struct strings *open = &c->e->listen;
+    bool any = false;
+    for (size_t i = 0; i < open->count && port[0] != '\0'; i++) {
+        if (!c->closed[i] && !is_kept(c, open->items[i]) &&
+            strcmp(port_of(open->items[i]), port) == 0) {
+            http_server_unlisten(c->e->server, open->items[i]);
+            c->closed[i] = any = true;
+        }
+    }
+    return any;
+}
+
+static enum err open_address(struct change *c, const char *address, char *why, size_t why_size)
+{
+    struct http_server *server = c->e->server;
+    if (takes_others(c, address)) {
+        (void)close_port(c, port_of(address));
+    }
+    enum err err = http_server_listen(server, address, SOCKET_MODE, why, why_size);
+    if (err == ERR_BUSY && close_port(c, port_of(address))) {
+        why[0] = '\0';
+        err = http_server_listen(server, address, SOCKET_MODE, why, why_size);
+    }
+    return err;
+}
+
+/* Closes the first `count` addresses of the new list, and opens again what was closed for them. */
+static void go_back(struct change *c, size_t count)
+{
+    const struct strings *open = &c->e->listen;
+    char why[256];
+    for (size_t i = 0; i < count; i++) {
+        if (!is_kept(c, c->list->items[i])) {
+            http_server_unlisten(c->e->server, c->list->items[i]);
+        }
+    }
+    for (size_t i = 0; i < open->count; i++) {
+        if (c->closed[i] && http_server_listen(c->e->server, open->items[i], SOCKET_MODE, why,
+                                               sizeof why) != ERR_OK) {
+            log_error("edge", "%s", why);
+            open->items[i][0] = '\0'; /* not open any more: no address of a list is empty */
+        }
+    }
+}
+
+static enum err change_list(struct change *c, char *why, size_t why_size)
+{
+    const struct strings *open = &c->e->listen;
+    for (size_t i = 0; i < c->list->count; i++) {
+        const char *address = c->list->items[i];
+        enum err err = is_kept(c, address) ? ERR_OK : open_address(c, address, why, why_size);
         if (err != ERR_OK) {
-            while (i-- > 0) {
-                if (!listed(&e->listen, list->items[i])) {
-                    http_server_unlisten(e->server, list->items[i]);
-                }
-            }
+            go_back(c, i);
             return err;
+        }
+    }
+    for (size_t i = 0; i < open->count; i++) {
+        if (!c->closed[i] && !is_kept(c, open->items[i])) {
+            http_server_unlisten(c->e->server, open->items[i]);
         }
     }
     return ERR_OK;
@@ -126,14 +223,11 @@ enum err edge_apply(struct edge *e, const struct settings *settings, char *why, 
 {
     const struct strings *list = &settings->server.listen;
     if (!e->inherited) {
-        enum err err = open_new(e, list, why, why_size);
+        struct change c = {e, list, mem_new((e->listen.count + 1) * sizeof *c.closed)};
+        enum err err = change_list(&c, why, why_size);
+        free(c.closed);
         if (err != ERR_OK) {
             return err;
-        }
-        for (size_t i = 0; i < e->listen.count; i++) {
-            if (!listed(list, e->listen.items[i])) {
-                http_server_unlisten(e->server, e->listen.items[i]);
-            }
         }
         strings_free(&e->listen);
         e->listen = strings_copy(list);

@@ -321,6 +321,130 @@ static void an_inherited_descriptor_must_listen(void **state)
     edge_destroy(e);
 }
 
+/* ---- addresses of which the system allows one ---- */
+
+/* -1: it is refused. */
+static int connect_to_port(const char *ip, const char *port)
+{
+    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port))};
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = v4.sin_port};
+    bool is_v4 = inet_pton(AF_INET, ip, &v4.sin_addr) == 1;
+    assert_true(is_v4 || inet_pton(AF_INET6, ip, &v6.sin6_addr) == 1);
+    int fd = socket(is_v4 ? AF_INET : AF_INET6, SOCK_STREAM, 0);
+    int failed = is_v4 ? connect(fd, (struct sockaddr *)&v4, sizeof v4)
+                       : connect(fd, (struct sockaddr *)&v6, sizeof v6);
+    if (failed != 0) {
+        close(fd);
+    }
+    return failed == 0 ? fd : -1;
+}
+
+static bool answers_on(const char *ip, const char *port)
+{
+    int fd = connect_to_port(ip, port);
+    if (fd >= 0) {
+        close(fd);
+    }
+    return fd >= 0;
+}
+
+/* A port that was free just now. */
+static const char *free_port(void)
+{
+    static char port[8];
+    struct sockaddr_in6 to = {.sin6_family = AF_INET6};
+    socklen_t size = sizeof to;
+    int fd = socket(AF_INET6, SOCK_STREAM, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&to, sizeof to), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&to, &size), 0);
+    close(fd);
+    snprintf(port, sizeof port, "%u", ntohs(to.sin6_port));
+    return port;
+}
+
+static bool has_ipv6(void)
+{
+    struct sockaddr_in6 to = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    int fd = socket(AF_INET6, SOCK_STREAM, 0);
+    bool has = fd >= 0 && bind(fd, (struct sockaddr *)&to, sizeof to) == 0;
+    close(fd);
+    return has;
+}
+
+/* From each list to each other: what the new one names answers, as after a start. */
+static void addresses_that_exclude_each_other_are_exchanged(void **state)
+{
+    static const char *const hosts[][2] = {{"127.0.0.1", NULL},
+                                           {"0.0.0.0", NULL},
+                                           {"[::]", NULL},
+                                           {"0.0.0.0", "[::]"},
+                                           {"[::1]", NULL}};
+    static const bool v4[] = {true, true, true, true, false};
+    static const bool v6[] = {false, false, true, true, true};
+    enum { LISTS = sizeof hosts / sizeof hosts[0] };
+    char texts[LISTS][2][32], why[256];
+    const char *port = free_port();
+    (void)state;
+    if (!has_ipv6()) {
+        skip();
+    }
+    for (size_t step = 0; step < (size_t)LISTS * LISTS; step++) {
+        size_t order[2] = {step / LISTS, step % LISTS};
+        struct settings settings[2];
+        char *lists[2][2];
+        for (size_t i = 0; i < 2; i++) {
+            size_t count = hosts[order[i]][1] == NULL ? 1 : 2;
+            for (size_t k = 0; k < count; k++) {
+                lists[i][k] = texts[order[i]][k];
+                snprintf(lists[i][k], sizeof texts[0][0], "%s:%s", hosts[order[i]][k], port);
+            }
+            settings[i] = listening(lists[i], count);
+        }
+        struct edge *e = opened(&settings[0]);
+        int waiting = connect_to_port(v4[order[0]] ? "127.0.0.1" : "::1", port);
+        reload(e, &settings[1], ERR_OK, why, sizeof why);
+        assert_int_equal(listener_count(e), settings[1].server.listen.count);
+        assert_int_equal(answers_on("127.0.0.1", port), v4[order[1]]);
+        assert_int_equal(answers_on("::1", port), v6[order[1]]);
+        assert_int_equal(write(waiting, "GET / HTTP/1.1\r\nHost: x\r\n\r\n", 27), 27);
+        loop_run(loop); /* a client in the backlog of the old one is served */
+        close(waiting);
+        edge_destroy(e);
+    }
+    assert_int_equal(requests, LISTS * LISTS);
+}
+
+/* Another program has a second address of the new list: the first list is open again. */
+static void an_exchange_that_fails_is_taken_back(void **state)
+{
+    char first[32], second[32], taken[32], why[256];
+    const char *port = free_port();
+    (void)state;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t size = sizeof to;
+    assert_int_equal(bind(fd, (struct sockaddr *)&to, sizeof to), 0);
+    assert_int_equal(listen(fd, 1), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&to, &size), 0);
+    snprintf(first, sizeof first, "127.0.0.1:%s", port);
+    snprintf(second, sizeof second, "0.0.0.0:%s", port);
+    snprintf(taken, sizeof taken, "127.0.0.1:%u", ntohs(to.sin_port));
+    char *before[] = {first}, *after[] = {second, taken};
+    struct settings settings = listening(before, 1), bad = listening(after, 2);
+    struct edge *e = opened(&settings);
+    for (int i = 0; i < 2; i++) {
+        reload(e, &bad, ERR_BUSY, why, sizeof why);
+        assert_non_null(strstr(why, taken));
+        assert_int_equal(listener_count(e), 1);
+        assert_string_equal(http_server_address(edge_server(e), 0), first);
+        assert_true(answers_on("127.0.0.1", port));
+    }
+    close(fd);
+    reload(e, &bad, ERR_OK, why, sizeof why);
+    assert_int_equal(listener_count(e), 2);
+    edge_destroy(e);
+}
+
 #define EDGE_TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -332,6 +456,8 @@ int main(void)
         EDGE_TEST(a_reload_that_fails_changes_nothing),
         EDGE_TEST(a_list_that_stays_keeps_its_ports),
         EDGE_TEST(a_reload_sets_the_limits),
+        EDGE_TEST(addresses_that_exclude_each_other_are_exchanged),
+        EDGE_TEST(an_exchange_that_fails_is_taken_back),
         EDGE_TEST(inherited_sockets_are_used_instead_of_the_list),
         EDGE_TEST(an_inherited_descriptor_must_listen),
     };

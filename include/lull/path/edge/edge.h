@@ -22,7 +22,10 @@ void edge_destroy(struct edge *e); /* NULL is fine */
 MUST_CHECK enum err edge_open(struct edge *e, const struct settings *settings, char *why,
                               size_t why_size);
 /* New settings after a reload: opens addresses that are new, then closes those that left the list,
- * and sets the limits. On failure why gets one sentence and nothing has changed. */
+ * and sets the limits. An address that cannot be open beside one of the same port that leaves takes its
+ * place: a client that connects between the two calls of the system is refused. On failure why gets one
+ * sentence and nothing has changed, but for such an address that another program took meanwhile (one
+ * line in the log). */
 MUST_CHECK enum err edge_apply(struct edge *e, const struct settings *settings, char *why,
                                size_t why_size);
 struct http_server *edge_server(struct edge *e);
