@@ -14,7 +14,7 @@ struct daemon {
     struct config *config;
     const struct config_sources *sources;
     struct strings live; /* set over the control socket; a reload drops them */
-    struct buf warned;   /* what the last reading of the configuration warned of */
+    struct buf warned;   /* what reading the configuration in force warned of, one a line */
     struct loop *loop;
     struct figures *figures;
     struct cache *cache;
@@ -57,9 +57,15 @@ bool app_data_dir_usable(const char *dir, char *why, size_t why_size);
 int app_check(const struct config *config, const char *file);
 
 /* lifecycle.c: signals, drain, reload. */
-/* Reads the sources; warnings that the reading before did not have go into the log. same_files: as in
- * config_sources. NULL: errors says why. */
-struct config *lifecycle_read(struct daemon *d, const struct config *same_files,
+/* What was read, and what reading it warned of. */
+struct reading {
+    struct config *config; /* NULL: it cannot be used */
+    struct buf warnings;
+};
+/* Reads the sources; warnings go into the log, unless reading the configuration in force gave the same.
+ * same_files: as in config_sources. Where config is NULL, errors says why and there are no warnings; else
+ * the caller frees or uses both. */
+struct reading lifecycle_read(struct daemon *d, const struct config *same_files,
                               struct buf *errors);
 void lifecycle_init(struct daemon *d);
 void lifecycle_finish(struct daemon *d);

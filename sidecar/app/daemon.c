@@ -77,7 +77,9 @@ int daemon_run(struct config_sources *sources)
     app_harden();
     log_open_again();
     sources->most_connections = app_most_connections();
-    d.config = lifecycle_read(&d, NULL, &errors);
+    struct reading first = lifecycle_read(&d, NULL, &errors);
+    d.config = first.config;
+    d.warned = first.warnings;
     if (d.config == NULL) {
         fprintf(stderr, "%.*s", (int)errors.len, errors.data);
         buf_free(&errors);
@@ -91,7 +93,8 @@ int daemon_run(struct config_sources *sources)
     }
     say_ready(&d);
     loop_run(d.loop);
+    bool asked = d.draining; /* else the loop failed, and said so */
     log_info("app", "stopped");
     daemon_finish(&d);
-    return EXIT_STOPPED;
+    return asked ? EXIT_STOPPED : EXIT_FAILED;
 }

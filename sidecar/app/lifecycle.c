@@ -70,45 +70,51 @@ static void stop_daemon(struct daemon *d)
     http_server_drain(edge_server(d->edge), on_drained, d);
 }
 
-static void report_warnings(struct daemon *d, struct buf *warnings)
+static void report_warnings(const struct daemon *d, const struct buf *warnings)
 {
     struct span rest = buf_span(warnings);
     bool known = span_eq(rest, buf_span(&d->warned));
     for (struct span line; !known && span_next(&rest, '\n', &line);) {
         log_warn("config", "%.*s", (int)line.len, line.ptr);
     }
-    buf_free(&d->warned);
-    buf_move(&d->warned, warnings);
 }
 
-struct config *lifecycle_read(struct daemon *d, const struct config *same_files, struct buf *errors)
+struct reading lifecycle_read(struct daemon *d, const struct config *same_files, struct buf *errors)
 {
-    struct buf warnings = {.max = 1024 * 1024};
+    struct reading r = {.warnings = {.max = 1024 * 1024}};
     struct config_sources sources = *d->sources;
     sources.live = d->live;
     sources.same_files = same_files;
-    struct config *config = config_read(&sources, errors, &warnings);
-    if (config == NULL) {
-        buf_free(&warnings);
-        return NULL;
+    r.config = config_read(&sources, errors, &r.warnings);
+    if (r.config == NULL) {
+        buf_free(&r.warnings);
+        return r;
     }
-    const struct server_settings *s = &config_settings(config)->server;
+    const struct server_settings *s = &config_settings(r.config)->server;
     if (d->config == NULL) {
         log_setup(s->log_level, s->log_format);
     }
-    report_warnings(d, &warnings);
-    return config;
+    report_warnings(d, &r.warnings);
+    return r;
 }
 
-static void use_config(struct daemon *d, struct config *fresh)
+static void reading_free(struct reading *r)
 {
-    struct settings *s = config_settings(fresh);
+    config_destroy(r->config);
+    buf_free(&r->warnings);
+}
+
+static void use_reading(struct daemon *d, struct reading *fresh)
+{
+    struct settings *s = config_settings(fresh->config);
     log_setup(s->server.log_level, s->server.log_format);
     access_log_setup(d);
     cache_configure(d->cache, &s->cache);
     engine_configure(d->engine, s);
     config_destroy(d->config);
-    d->config = fresh;
+    d->config = fresh->config;
+    buf_free(&d->warned);
+    buf_move(&d->warned, &fresh->warnings);
 }
 
 /* Errors are lines; the log has one, with the first of many. */
@@ -142,20 +148,22 @@ static void report_applied(const char *what, const struct buf *applied, const st
 
 /* Swaps a configuration in whole, or not at all; text gets the names of what changed, one a line, or
  * why nothing did. One line in the log says the same; what: "reloaded" or "set". */
-static bool apply_config(struct daemon *d, const char *what, struct config *fresh, struct buf *text)
+static bool apply_reading(struct daemon *d, const char *what, struct reading *fresh,
+                          struct buf *text)
 {
     struct buf applied = {.max = 4096};
     struct buf fixed = {.max = 2048};
     char why[512] = "";
-    if (d->draining || edge_apply(d->edge, config_settings(fresh), why, sizeof why) != ERR_OK) {
-        config_destroy(fresh);
+    if (d->draining ||
+        edge_apply(d->edge, config_settings(fresh->config), why, sizeof why) != ERR_OK) {
+        reading_free(fresh);
         enum err e = buf_printf(text, "%s\n", d->draining ? "the daemon is stopping" : why);
         (void)e;
         return report_refused(what, text);
     }
-    config_diff(d->config, fresh, text, &applied, &fixed);
-    config_keep_fixed(fresh, d->config);
-    use_config(d, fresh);
+    config_diff(d->config, fresh->config, text, &applied, &fixed);
+    config_keep_fixed(fresh->config, d->config);
+    use_reading(d, fresh);
     report_applied(what, &applied, &fixed);
     buf_free(&applied);
     buf_free(&fixed);
@@ -182,9 +190,9 @@ static bool reload_config(void *ctx, struct buf *text)
     struct daemon *d = ctx;
     struct strings live = d->live;
     d->live = (struct strings){0};
-    struct config *fresh = lifecycle_read(d, NULL, text);
-    bool done =
-        fresh != NULL ? apply_config(d, "reloaded", fresh, text) : report_refused("reloaded", text);
+    struct reading fresh = lifecycle_read(d, NULL, text);
+    bool done = fresh.config != NULL ? apply_reading(d, "reloaded", &fresh, text)
+                                     : report_refused("reloaded", text);
     if (done) {
         say_dropped(&live);
         strings_free(&live);
@@ -259,15 +267,15 @@ static bool set_live(void *ctx, const struct strings *lines, struct buf *text)
     struct daemon *d = ctx;
     struct strings old = d->live;
     d->live = live_with(&old, lines);
-    struct config *fresh = lifecycle_read(d, d->config, text);
+    struct reading fresh = lifecycle_read(d, d->config, text);
     bool done = false;
-    if (fresh == NULL) {
+    if (fresh.config == NULL) {
         (void)report_refused("set", text);
-    } else if (needs_restart(d, fresh, lines, text)) {
-        config_destroy(fresh);
+    } else if (needs_restart(d, fresh.config, lines, text)) {
+        reading_free(&fresh);
         (void)report_refused("set", text);
     } else {
-        done = apply_config(d, "set", fresh, text);
+        done = apply_reading(d, "set", &fresh, text);
     }
     if (done) {
         strings_free(&old);

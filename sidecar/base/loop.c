@@ -97,7 +97,12 @@ static void free_dead(struct loop *loop)
 static void source_add(struct source *source, const struct timeval *delay)
 {
     struct loop *loop = source->loop;
-    if (event_add(source->event, delay) == 0) {
+    bool added = event_add(source->event, delay) == 0;
+    if (added && source->is_refused) { /* a timer that is started again */
+        source->is_refused = false;
+        list_remove(&source->refused);
+    }
+    if (added) {
         return;
     }
     source->delay = delay == NULL ? (struct timeval){0} : *delay;

@@ -264,6 +264,29 @@ static void replace_text(char **to, const char *text)
     *to = mem_strdup(text);
 }
 
+/* The field of an option of [server] that only a restart changes. */
+static void copy_field(const struct option *o, const struct server_settings *from,
+                       struct server_settings *to)
+{
+    const void *source = (const char *)from + o->offset;
+    void *target = (char *)to + o->offset;
+    require(o->section == OPTION_SERVER);
+    switch (o->type) {
+    case TYPE_PATH:
+    case TYPE_TEXT:
+        replace_text(target, *(char *const *)source);
+        break;
+    case TYPE_ADDRESSES:
+        strings_free(target);
+        *(struct strings *)target = strings_copy(source);
+        break;
+    default:
+        require(o->type == TYPE_MODE);
+        memcpy(target, source, sizeof from->control_mode);
+        break;
+    }
+}
+
 void config_keep_fixed(struct config *c, const struct config *running)
 {
     for (size_t i = 0; i < c->count; i++) {
@@ -273,6 +296,7 @@ void config_keep_fixed(struct config *c, const struct config *running)
             replace_text(&v->text, was->text);
             replace_text(&v->place, was->place);
             v->source = was->source;
+            copy_field(v->option, &running->settings->server, &c->settings->server);
         }
     }
 }

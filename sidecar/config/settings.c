@@ -17,6 +17,7 @@ void strings_free(struct strings *list)
         free(list->items[i]);
     }
     free(list->items);
+    *list = (struct strings){0};
 }
 
 struct strings strings_copy(const struct strings *list)

@@ -13,6 +13,7 @@
 #include "lull/config/options.h"
 #include "lull/http/guard.h"
 
+#include <errno.h>
 #include <grp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -79,6 +80,9 @@ static void get_readyz(struct control *ctl, struct http_conn *c)
     bool draining = *ctl->parts.draining;
     cJSON *tree = cJSON_CreateObject();
     cJSON_AddBoolToObject(tree, "ready", !draining);
+    if (draining) {
+        cJSON_AddStringToObject(tree, "error", "the daemon is stopping");
+    }
     cJSON_AddStringToObject(tree, "cache", cache_state(ctl->parts.cache));
     cJSON *list = cJSON_AddObjectToObject(tree, "upstreams");
     for (size_t i = 0; i < s->upstream_count; i++) {
@@ -415,8 +419,11 @@ static enum err set_group(const struct server_settings *s, char *why, size_t why
     }
     const struct group *g = getgrnam(s->control_group);
     if (g == NULL || chown(s->control, (uid_t)-1, g->gr_gid) != 0) {
-        snprintf(why, why_size, "the control socket cannot be given to the group %s",
-                 s->control_group);
+        snprintf(
+            why, why_size,
+            "the control socket cannot be given to the group %s (%s); lulld's user must be root "
+            "or a member of it",
+            s->control_group, g == NULL ? "there is no such group" : strerror(errno));
         return ERR_PERM;
     }
     return ERR_OK;
@@ -462,9 +469,7 @@ enum err control_create(const struct control_parts *parts, struct control **out,
     ctl->history = history_create(parts->loop, parts->figures, parts->schedule);
     ctl->ledger = ledger_create(parts->loop, parts->figures, parts->cache);
     ctl->learnt = learnt_create(parts->loop, parts->servers, parts->cache);
-    if (gethostname(ctl->hostname, sizeof ctl->hostname - 1) != 0) {
-        ctl->hostname[0] = '\0';
-    }
+    host_own_name(ctl->hostname, sizeof ctl->hostname);
     enum err e = listen_everywhere(ctl, &control_settings(parts)->server, why, why_size);
     if (e != ERR_OK) {
         control_destroy(ctl);

@@ -290,10 +290,15 @@ static bool take_filter(void *ctx, struct span name, struct span value)
     return false;
 }
 
-static void tail_begin(struct tail *t)
+static void reply_begin(struct http_conn *c)
 {
     const struct http_header headers[] = {{SPAN("Content-Type"), SPAN("text/event-stream")},
                                           {SPAN("Cache-Control"), SPAN("no-store")}};
+    http_reply_begin(c, 200, SPAN_NONE, headers, sizeof headers / sizeof headers[0], -1);
+}
+
+static void tail_begin(struct tail *t)
+{
     t->listener = (struct exchange_listener){.fn = on_event, .ctx = t};
     buf_init(&t->out, OUT_MAX);
     t->flush = loop_timer_create(t->ctl->parts.loop, on_flush, t);
@@ -301,7 +306,7 @@ static void tail_begin(struct tail *t)
     loop_timer_start(t->keepalive, KEEPALIVE);
     list_append(&t->ctl->tails, &t->node);
     t->ctl->tail_count++;
-    http_reply_begin(t->conn, 200, SPAN_NONE, headers, sizeof headers / sizeof headers[0], -1);
+    reply_begin(t->conn);
     tail_send(t, SPAN(": \n\n"));
     engine_listen(t->ctl->parts.engine, &t->listener);
 }
@@ -315,6 +320,10 @@ void control_events(struct control *ctl, struct http_conn *c)
     *t = (struct tail){.ctl = ctl, .conn = c};
     if (!control_query_walk(http_conn_request(c)->query, &text, take_filter, &f, &why)) {
         control_reply_error(c, 400, buf_span(&why));
+        free(t);
+    } else if (http_conn_request(c)->method == HTTP_HEAD) { /* has no body, so it ends */
+        reply_begin(c);
+        http_reply_end(c);
         free(t);
     } else if (ctl->tail_count == TAILS_MAX) {
         control_reply_error(c, 503, SPAN("16 clients read the events already"));

@@ -40,7 +40,8 @@ static void stop_accepting(struct http_server *s, const char *why)
     }
 }
 
-static void on_accept_retry(void *ctx)
+/* As far as the limits and the drain go. */
+static void accept_again(void *ctx)
 {
     struct http_server *s = ctx;
     if (!s->draining) {
@@ -69,12 +70,13 @@ void server_accept_some(struct listener *l, int most)
             conn_open(l, fd);
             continue;
         }
+        if (errno == ECONNABORTED || errno == EINTR) {
+            continue;
+        }
         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
             stop_accepting(s, strerror(errno));
         }
-        if (errno != ECONNABORTED && errno != EINTR) {
-            return;
-        }
+        return;
     }
 }
 
@@ -105,16 +107,14 @@ struct http_server *http_server_create(struct loop *loop, const struct http_limi
     s->accepting = true;
     list_init(&s->listeners);
     list_init(&s->conns);
-    s->accept_timer = loop_timer_create(loop, on_accept_retry, s);
+    s->accept_timer = loop_timer_create(loop, accept_again, s);
     return s;
 }
 
 void http_server_set_limits(struct http_server *s, const struct http_limits *limits)
 {
     set_limits(s, limits);
-    if (!s->draining) {
-        set_accepting(s, s->counts.open < s->limits.max_connections);
-    }
+    accept_again(s);
 }
 
 void http_server_destroy(struct http_server *s)

@@ -85,6 +85,14 @@ class Events(LullTest):
         self.ask(client, "title", "two")
         self.assertEqual(lull.log_text().count("name their task in X-OpenWebUI-Task"), 1)
 
+    def test_a_head_request_ends(self):
+        lull = self.lull(self.upstream())
+        with Client(lull.control_path) as c:
+            c.start("HEAD", "/events")
+            r = c.response_head()
+            self.assertEqual((r.status, r.header("Content-Type")), (200, "text/event-stream"))
+            self.assertEqual(c.get("/healthz").status, 200, "the connection goes on")
+
     def test_request_ids(self):
         """A task's answer and its event carry the client's id; the call upstream does, too."""
         up = self.upstream()

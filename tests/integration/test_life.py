@@ -131,6 +131,8 @@ class Drain(LullTest):
         c.send(b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n")  # pipelined behind it
         lull.signal(signal.SIGTERM)
         eventually(lambda: lull.control("GET", "/readyz").status != 200)
+        health = lull.ctl("health")
+        self.assertEqual((health.returncode, health.stderr), (1, "lullctl: the daemon is stopping\n"))
         gate.open()
         first = c.response()
         self.assertEqual(first.status, 200)
@@ -218,6 +220,30 @@ class Reload(LullTest):
         r = lull.reload()
         self.assertIn(r.status, (200, 409))
         self.assertIn(b"data_dir", r.body)
+
+    def test_the_doctor_judges_what_is_in_force(self):
+        """Not a configuration that was refused, and not the data_dir that waits for a restart."""
+        lull = self.lull(self.upstream())
+        free = lull.control("GET", "/doctor").json["disk_free_bytes"]
+        self.assertGreater(free, 0)
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen(1)
+            listen, lull.listen = lull.listen, f"{lull.listen} 127.0.0.1:{taken.getsockname()[1]}"
+            lull.write_config(more="[upstream other]\nurl = http://127.0.0.1:1/api\n")
+            self.assertEqual(lull.reload().status, 409)
+            self.assertEqual(lull.control("GET", "/doctor").json["config_warnings"], [])
+            lull.listen = listen
+        lull.write_config()
+        self.assertEqual(lull.reload().status, 200)
+        self.assertEqual(len(lull.control("GET", "/doctor").json["config_warnings"]), 1)
+        self.assertEqual(lull.log_text().count("requests to Ollama bring /api along"), 2)
+        lull.data_dir = "/nowhere/at/all"
+        lull.write_config(more="")
+        self.assertEqual(lull.reload().status, 200)
+        facts = lull.control("GET", "/doctor").json
+        self.assertEqual(facts["config_warnings"], [])
+        self.assertIsNotNone(facts["disk_free_bytes"])
 
     def test_reloads_under_load_lose_nothing(self):
         up = self.upstream()

@@ -699,6 +699,14 @@ mutant(R, "an address takes the place of one that excludes it", EDGE, "if (err =
 mutant(R, "[::] is opened again where it is to take other connections", EDGE, "    return is_wildcard(address, AF_INET6) &&", "    return address == NULL &&", LISTENERS)
 mutant(R, "inherited sockets stay", EDGE, "    if (!e->inherited) {", "    if (list->count > 0) {", LISTENERS)
 
+R = "reload"
+mutant(R, "what only a restart changes stays in the settings", "sidecar/config/config.c",
+       "            copy_field(v->option, &running->settings->server, &c->settings->server);\n", "",
+       ("unit.config.test_config_keys",))
+mutant(R, "warnings are those of the configuration in force", "sidecar/app/lifecycle.c",
+       "    report_warnings(d, &r.warnings);\n    return r;",
+       "    report_warnings(d, &r.warnings);\n    buf_move(&d->warned, &r.warnings);\n    return r;", ("integration.life",))
+
 # ---- 11: figures ----
 
 R = "11 figures"

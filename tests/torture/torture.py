@@ -441,6 +441,21 @@ class Torture:
             for how in self.ways(call):
                 for skip in self.sample(counts[call]):
                     self.start_once(call, how, skip)
+        self.lose_the_loop()
+
+    def lose_the_loop(self):
+        """The kernel watches no descriptor any more: lulld ends, and its status has it started again."""
+        lull = self.world.lull
+        lull.start()
+        self.fault.arm("epoll_wait", errno.EBADF, 0)
+        try:
+            lull.control("GET", "/healthz")  # it may be answered before
+        except (OSError, Cut):
+            pass
+        status = lull.wait()
+        self.fault.disarm()
+        if status != 1 or "the event loop failed" not in lull.log_text():
+            self.problem("epoll_wait EBADF", f"ended with {status}: {lull.log_text()[-400:]}")
 
     # ---- the result ---------------------------------------------------------------------------------
     def report(self):

@@ -45,7 +45,7 @@ void config_print(const struct config *c, struct buf *out);
 /* The same as a JSON object {"section.key":{"value","origin"}}, of the names that begin with
  * `section` ("": all), without that beginning. */
 void config_print_json(const struct config *c, const char *section, struct buf *out);
-/* Shows what only a restart changes as it is in force: with the values and origins of `running`. */
+/* Leaves what only a restart changes as it is in force: settings, values and origins of `running`. */
 void config_keep_fixed(struct config *c, const struct config *running);
 /* Appends a value as the configuration file has it: in quotes where it has to be. */
 void config_quote(const char *text, struct buf *out);

@@ -29,8 +29,8 @@ const char *http_error_name(enum http_error e);
 
 enum http_form { HTTP_FORM_OPENAI, HTTP_FORM_OLLAMA };
 /* Appends the JSON body of an error: {"error":{"message","type","code"}} or {"error":"..."}.
- * detail: appended to the message after ": " when not empty (escaped here). out must have >= 1 KB
- * of max. */
+ * detail: appended to the message after ": " when not empty (its first 256 bytes, escaped here). out
+ * must have room for 2 KB. */
 void http_error_body(enum http_error e, enum http_form form, struct span detail, struct buf *out);
 
 enum http_method {

@@ -4,7 +4,9 @@
 
 #include "lull/base/loop.h"
 
+#include <event2/event.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 struct scene {
@@ -99,11 +101,43 @@ static void a_refused_descriptor_is_given_up(void **state)
     end(&s);
 }
 
+static bool no_memory;
+
+static void *short_realloc(void *p, size_t size)
+{
+    return no_memory ? NULL : realloc(p, size);
+}
+
+/* The delay of the start that was refused is not the one that counts. */
+static void a_refused_timer_that_is_started_again_has_its_new_delay(void **state)
+{
+    struct scene s;
+    (void)state;
+    begin(&s);
+    struct loop_timer *timer = loop_timer_create(s.loop, becomes_a_pipe, &s);
+    struct loop_timer *limit = loop_timer_create(s.loop, too_late, &s);
+    struct loop_watch *watch = loop_watch_create(s.loop, s.fd, readable, &s);
+    no_memory = true;
+    loop_timer_start(timer, 3600 * USEC_PER_S);
+    no_memory = false;
+    loop_timer_start(timer, 100 * USEC_PER_MS);
+    loop_watch_set(watch, LOOP_READ);
+    loop_timer_start(limit, 20 * USEC_PER_S);
+    loop_run(s.loop);
+    assert_false(s.late);
+    loop_watch_destroy(watch);
+    loop_timer_destroy(timer);
+    loop_timer_destroy(limit);
+    end(&s);
+}
+
 int main(void)
 {
+    event_set_mem_functions(malloc, short_realloc, free);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_refused_descriptor_is_tried_again),
         cmocka_unit_test(a_refused_descriptor_is_given_up),
+        cmocka_unit_test(a_refused_timer_that_is_started_again_has_its_new_delay),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -252,9 +252,37 @@ static void a_change_is_named_once(void **state)
         "server.data_dir = /tmp/x");
 }
 
+/* In the settings as well as in what is shown: the folder of the cache is asked for its disk. */
+static void what_only_a_restart_changes_stays(void **state)
+{
+    static const char before[] = "[server]\ndata_dir = /tmp/a\ncontrol = /tmp/a.sock\n"
+                                 "control_mode = 0600\nmetrics_listen = 127.0.0.1:9\n"
+                                 "[upstream default]\nurl = http://x\n";
+    static const char after[] = "[server]\ndata_dir = /tmp/b\ncontrol = /tmp/b.sock\n"
+                                "max_connections = 7\nmetrics_listen = 127.0.0.1:8 [::1]:8\n"
+                                "[upstream default]\nurl = http://x\n";
+    (void)state;
+    struct tried running = try_config(before, NULL, NULL), fresh = try_config(after, NULL, NULL);
+    config_keep_fixed(fresh.config, running.config);
+    const struct server_settings *s = &config_settings(fresh.config)->server;
+    assert_string_equal(s->data_dir, "/tmp/a");
+    assert_string_equal(s->control, "/tmp/a.sock");
+    assert_int_equal(s->control_mode, 0600);
+    assert_int_equal(s->metrics_listen.count, 1);
+    assert_string_equal(s->metrics_listen.items[0], "127.0.0.1:9");
+    assert_int_equal(s->max_connections, 7);
+    char *shown = config_value(fresh.config, "server.data_dir");
+    assert_string_equal(shown, "/tmp/a");
+    free(shown);
+    tried_free(&running); /* they share nothing */
+    assert_string_equal(s->control, "/tmp/a.sock");
+    tried_free(&fresh);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_only_a_restart_changes_stays),
         cmocka_unit_test(max_hold_of_a_completion_is_short),
         cmocka_unit_test(max_hold_of_tasks_makes_no_completion_wait_longer),
         cmocka_unit_test(a_renamed_key_names_the_new_one),

@@ -326,7 +326,8 @@ static void an_inherited_descriptor_must_listen(void **state)
 /* -1: it is refused. */
 static int connect_to_port(const char *ip, const char *port)
 {
-    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port))};
+    struct sockaddr_in v4 = {.sin_family = AF_INET,
+                             .sin_port = htons((uint16_t)strtol(port, NULL, 10))};
     struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = v4.sin_port};
     bool is_v4 = inet_pton(AF_INET, ip, &v4.sin_addr) == 1;
     assert_true(is_v4 || inet_pton(AF_INET6, ip, &v6.sin6_addr) == 1);
