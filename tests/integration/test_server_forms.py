@@ -41,7 +41,7 @@ def value_of(kind, content, thinking):
         return content.strip() or NOTHING
     if kind == "emoji":
         return next((c for c in content if c in "\U0001f600\U0001f680\u2764"), NOTHING)
-    text = content or (thinking if kind in ("title", "tags", "follow_up") else "")
+    text = content or (thinking if kind in ("title", "tags", "follow_up", "memory_review") else "")
     start = text.rfind("{") if kind in ("query", "image_prompt") else text.find("{")
     piece = text[start:text.rfind("}") + 1]
     try:
@@ -150,9 +150,10 @@ class ServerForms(LullTest):
             return "/api/generate", json.dumps(document)
         return prompts.PATH[dialect], text
 
-    def is_right(self, direct, meant, via, crosses):
-        """Whether via may stand in for direct."""
-        mended = (direct in (NOTHING, "error") or direct[0] == "raw") and via == (meant or NOTHING)
+    def is_right(self, direct, meant, via, said, crosses):
+        """Whether via may stand in for direct. A thought is not mended."""
+        shown = direct not in (NOTHING, "error") and direct[0] != "raw"
+        mended = not shown and said.content != "" and via == (meant or NOTHING)
         return direct == via or mended or (crosses and via == "error")
 
     def well_formed(self, r, dialect, said):
@@ -185,6 +186,8 @@ class ServerForms(LullTest):
         """One answer, to two requests at once and to a third behind them; what is wrong."""
         kind, dialect = rng.choice(KINDS), rng.choice(("openai", "ollama"))
         said, meant = Model(rng).said(kind)
+        if server_dialect == "ollama":
+            said.thought_in = "reasoning_content"  # as Open WebUI has what Ollama's own API says
         path, text = self.request(kind, dialect, n, f"model {rng.randint(0, 9)}")
         direct = self.direct(kind, dialect, path, said)
         # an answer with calls or several choices, or a page, stays in its API
@@ -198,7 +201,7 @@ class ServerForms(LullTest):
                 how = "hit" if "hit" in r.cache_status else "shared" if "collapsed" in r.cache_status else "own"
                 counts[how] = counts.get(how, 0) + 1
                 self.well_formed(r, dialect, said)
-                if not self.is_right(direct, meant, via, crosses):
+                if not self.is_right(direct, meant, via, said, crosses):
                     wrong.append(f"{n} {kind} {dialect} of {server_dialect} {how}, {said.fault}: {direct!r} became {via!r} "
                                  f"({r.status} {r.cache_status}): {said.__dict__}\n{bytes(r.body)[:300]!r}")
         return wrong

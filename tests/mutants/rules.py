@@ -832,6 +832,7 @@ mutant(R, "a body that only the close ends needs its end mark", CALL, "return !r
 mutant(R, "text without an end mark is no whole answer", CALL_RESULT, "return has_json_shape(policy) &&\n           answer_validate", "return has_json_shape(policy) || answer_validate", FLIGHT_ANSWERS)
 mutant(R, "a choice may say an error", EVENTS_C, "if (choice != NULL && take_choice_error(a, choice)) {", "if (choice == NULL && take_choice_error(a, choice)) {", ASSEMBLE_T)
 mutant(R, "a rewarm call has one cap", "sidecar/path/dialect/warmup.c", "(struct json_edit){longer[i], SPAN_NONE}", "(struct json_edit){SPAN(\"\"), SPAN_NONE}", ("unit.dialect.test_warmup",))
+mutant(R, "thinking keeps its name", EVENTS_C, "a->answer.is_reasoning = is_reasoning;", "a->answer.is_reasoning = false && is_reasoning;", ASSEMBLE_T)
 mutant(R, "an end without a message is an end", EVENTS_C, "if (!chat && !nothing && (message", "if (!chat && (message", ASSEMBLE_T)
 mutant(R, "a part that is thinking is no text", ASSEMBLE_C, "assemble_string(a, &a->answer.thinking, thinking);", "assemble_string(a, &a->answer.content, thinking);", ASSEMBLE_T)
 mutant(R, "a finish reason ends an answer", ASSEMBLE_C, "bool ended = a->ended || (a->finish_seen && !repeated);",
@@ -892,6 +893,7 @@ mutant(R, "image prompts are read from the last brace", VALIDATE, "kind == KIND_
 mutant(R, "a thought without an end is no answer", VALIDATE, "json.len == 0 || (size_t)(json.ptr - text.ptr) > thoughts_unended(text)",
        "json.len == 0", JUDGE_T)
 mutant(R, "nor an emoji", VALIDATE, "picture < thoughts_unended(content)", "true", JUDGE_T)
+mutant(R, "thinking that Open WebUI does not read is no answer", VALIDATE, "kind == KIND_FOLLOW_UP) && !a->is_reasoning;", "kind == KIND_FOLLOW_UP);", JUDGE_T)
 mutant(R, "thinking cut by the cap is no answer", VALIDATE, "from_thinking && a->finish != FINISH_LENGTH", "from_thinking", JUDGE_T)
 mutant(R, "tags and queries are strings", VALIDATE, "kind == KIND_TAGS || kind == KIND_QUERY || policy", "policy", JUDGE_T)
 mutant(R, "what JavaScript trims is blank", VALIDATE, "cp == 0x3000", "cp == 0x3001", JUDGE_T)

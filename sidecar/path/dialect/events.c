@@ -80,14 +80,25 @@ static bool has_calls(const struct json_node *message)
            json_given(message, SPAN("function_call")) != NULL;
 }
 
+static void take_thinking(struct assembler *a, const struct json_node *text, bool is_reasoning)
+{
+    size_t before = a->answer.thinking.len;
+    assemble_text(a, &a->answer.thinking, text);
+    if (a->answer.thinking.len > before) {
+        a->answer.is_reasoning = is_reasoning;
+    }
+}
+
 static void take_message(struct assembler *a, const struct json_node *message)
 {
     const struct json_node *thinking = json_given(message, SPAN("reasoning_content"));
+    const struct json_node *reasoning = json_given(message, SPAN("reasoning"));
     a->calls = a->calls || has_calls(message);
     a->odd = a->odd || a->calls;
     assemble_text(a, &a->answer.content, json_get(message, SPAN("content")));
-    assemble_text(a, &a->answer.thinking,
-                  thinking != NULL ? thinking : json_get(message, SPAN("reasoning")));
+    /* some say it under both names */
+    bool second = thinking == NULL || (json_is_text(thinking, SPAN("")) && reasoning != NULL);
+    take_thinking(a, second ? reasoning : thinking, second);
 }
 
 static void take_usage(struct assembler *a, const struct json_node *root)
@@ -233,7 +244,7 @@ void ollama_event(struct assembler *a, const struct json_node *root)
     a->calls = a->calls || has_calls(message);
     a->odd = a->odd || a->calls;
     assemble_text(a, &a->answer.content, chat ? json_get(message, SPAN("content")) : response);
-    assemble_text(a, &a->answer.thinking, json_get(chat ? message : root, SPAN("thinking")));
+    take_thinking(a, json_get(chat ? message : root, SPAN("thinking")), false);
     if (done) {
         a->ended = true;
         take_finish(a, json_get(root, SPAN("done_reason")), false);

@@ -69,6 +69,7 @@ static void write_padded(struct pen *p, int n, int digits)
 struct parts {
     struct span content, thinking;
     bool escaped; /* they are as they stand in JSON */
+    bool is_reasoning;
     enum finish finish;
     int64_t tokens_in, tokens_out, model_time;
 };
@@ -110,7 +111,10 @@ static void write_openai(struct pen *p, const struct parts *a, struct span model
     write_string(p, model);
     WRITE(p, ",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":");
     write_text(p, a, a->content);
-    if (a->thinking.len > 0) {
+    if (a->thinking.len > 0 && a->is_reasoning) {
+        WRITE(p, ",\"reasoning\":");
+        write_text(p, a, a->thinking);
+    } else if (a->thinking.len > 0) {
         WRITE(p, ",\"reasoning_content\":");
         write_text(p, a, a->thinking);
     }
@@ -212,6 +216,7 @@ enum err answer_render(const struct answer *a, enum endpoint endpoint, struct sp
 {
     const struct parts p = {.content = buf_span(&a->content),
                             .thinking = buf_span(&a->thinking),
+                            .is_reasoning = a->is_reasoning,
                             .finish = a->finish,
                             .tokens_in = a->tokens_in,
                             .tokens_out = a->tokens_out,
@@ -245,7 +250,7 @@ static enum err append_text(struct buf *out, struct span s)
 
 enum err answer_encode(const struct answer *a, struct buf *out)
 {
-    unsigned char head[RECORD_HEAD] = {RECORD_VERSION, (unsigned char)a->finish};
+    unsigned char head[RECORD_HEAD] = {RECORD_VERSION, (unsigned char)a->finish, a->is_reasoning};
     size_t before = out->len;
     enum err e = buf_append(out, head, sizeof head);
     e = e == ERR_OK ? append_text(out, buf_span(&a->content)) : e;
@@ -274,7 +279,8 @@ static int64_t or_unknown(uint64_t v)
 static bool read_stored(struct span bytes, struct parts *out, int64_t *cached_tokens)
 {
     const unsigned char *head = (const unsigned char *)bytes.ptr;
-    if (bytes.len < RECORD_HEAD || head[0] != RECORD_VERSION || head[1] > FINISH_OTHER) {
+    if (bytes.len < RECORD_HEAD || head[0] != RECORD_VERSION || head[1] > FINISH_OTHER ||
+        head[2] > 1) {
         return false;
     }
     uint64_t content = get_le(head + 40);
@@ -284,6 +290,7 @@ static bool read_stored(struct span bytes, struct parts *out, int64_t *cached_to
     }
     out->escaped = true;
     out->finish = (enum finish)head[1];
+    out->is_reasoning = head[2] != 0;
     out->tokens_in = or_unknown(get_le(head + 8));
     out->tokens_out = or_unknown(get_le(head + 16));
     *cached_tokens = or_unknown(get_le(head + 24));
@@ -310,6 +317,7 @@ enum err answer_decode(struct span bytes, struct answer *out)
     if (!read_stored(bytes, &p, &out->cached_tokens)) {
         return ERR_CORRUPT;
     }
+    out->is_reasoning = p.is_reasoning;
     out->finish = p.finish;
     out->tokens_in = p.tokens_in;
     out->tokens_out = p.tokens_out;

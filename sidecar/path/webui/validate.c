@@ -4,9 +4,10 @@
  * its backend, src/lib/apis/index.ts of its browser part): from the first '{' to the last '}' of
  * the content, for queries and image prompts from the last '{'; then JSON, JSON.parse's for
  * autocompletes and Python's for the others; then the kind's member of the right type. Titles, tags
- * and follow-ups are read from the thinking where the content is empty. What that parser cannot
- * read is served as it came, since Open WebUI may still show it or search for it, and not kept. One
- * thing that it reads is not kept: what stands in a thought that never ends.
+ * and follow-ups are read from the thinking where the content is empty, unless its name is
+ * "reasoning". What that parser cannot read is served as it came, since Open WebUI may still show it
+ * or search for it, and not kept. One thing that it reads is not kept: what stands in a thought that
+ * never ends.
  */
 #include "lull/base/utf8.h"
 #include "lull/path/json/json.h"
@@ -95,7 +96,8 @@ static enum answer_verdict validate_json(const struct answer *a, const struct ki
                                          int kind)
 {
     struct span text = buf_span(&a->content);
-    bool from_thinking = kind == KIND_TITLE || kind == KIND_TAGS || kind == KIND_FOLLOW_UP;
+    bool from_thinking =
+        (kind == KIND_TITLE || kind == KIND_TAGS || kind == KIND_FOLLOW_UP) && !a->is_reasoning;
     if (text.len == 0 && from_thinking && a->finish != FINISH_LENGTH) {
         text = buf_span(&a->thinking);
     }

@@ -334,6 +334,40 @@ static void finish_reasons_are_distinguished(void **state)
     }
 }
 
+/* Open WebUI reads only one of the two names. */
+static void thinking_keeps_its_name(void **state)
+{
+    static const struct {
+        const char *members, *thinking, *name;
+    } rows[] = {
+        {"\"reasoning_content\":\"hm\"", "hm", "reasoning_content"},
+        {"\"reasoning\":\"hm\"", "hm", "reasoning"},
+        {"\"reasoning\":\"hm\",\"reasoning_content\":\"hm\"", "hm", "reasoning_content"},
+        {"\"reasoning\":\"hm\",\"reasoning_content\":null", "hm", "reasoning"},
+        {"\"reasoning\":\"hm\",\"reasoning_content\":\"\"", "hm", "reasoning"},
+        {"\"reasoning\":null,\"reasoning_content\":\"hm\"", "hm", "reasoning_content"},
+    };
+    (void)state;
+    for (size_t i = 0; i < 2 * sizeof rows / sizeof rows[0]; i++) {
+        char body[256], want[64];
+        struct assembler a;
+        struct buf out = {.max = 4096};
+        bool streamed = i % 2 != 0;
+        snprintf(body, sizeof body,
+                 streamed ? "data: {\"choices\":[{\"delta\":{%s}}]}\n\n" STOP
+                          : "{\"choices\":[{\"message\":{\"content\":null,%s}}]}",
+                 rows[i / 2].members);
+        snprintf(want, sizeof want, "\"%s\":\"%s\"}", rows[i / 2].name, rows[i / 2].thinking);
+        assert_int_equal(assemble(&a, ENDPOINT_CHAT, streamed ? SSE : JSON, span_of(body), 7),
+                         ASSEMBLED_WHOLE);
+        assert_int_equal(answer_render(&a.answer, ENDPOINT_CHAT, SPAN("m"), (wall_t){0}, 1, &out),
+                         ERR_OK);
+        assert_true(span_find(buf_span(&out), span_of(want), 0) != SIZE_MAX);
+        assembler_free(&a);
+        buf_free(&out);
+    }
+}
+
 /* A finish reason beside text ends an answer, but not where each event with text has one. */
 static void a_finish_reason_in_every_event_is_no_end_mark(void **state)
 {
@@ -553,6 +587,7 @@ int main(void)
         cmocka_unit_test(parts_that_are_thinking_are_no_text),
         cmocka_unit_test(finish_reasons_are_distinguished),
         cmocka_unit_test(a_finish_reason_in_every_event_is_no_end_mark),
+        cmocka_unit_test(thinking_keeps_its_name),
         cmocka_unit_test(the_end_is_known_before_the_transport_ends),
         cmocka_unit_test(figures_are_taken_within_bounds),
         cmocka_unit_test(a_repeated_event_has_the_effect_of_one_that_is_read),

@@ -29,17 +29,19 @@ static void what_is_stored_is_rendered_as_the_answer_is(void **state)
                                               ENDPOINT_OLLAMA_GENERATE};
     enum { N = sizeof texts / sizeof texts[0] };
     (void)state;
-    for (size_t i = 0; i < (size_t)N * N * 3; i++) {
+    for (size_t i = 0; i < (size_t)N * N * 3 * 2; i++) {
         struct buf stored = {.max = 4096}, fresh = {.max = 4096}, hit = {.max = 4096};
         struct answer a, back;
         make(&a, span_of(texts[i % N]), span_of(texts[i / N % N]));
-        enum endpoint endpoint = endpoints[i / N / N];
+        a.is_reasoning = i % 2 != 0; /* N is odd: both go with all texts */
+        enum endpoint endpoint = endpoints[i / N / N % 3];
         assert_int_equal(answer_encode(&a, &stored), ERR_OK);
         assert_int_equal(answer_render(&a, endpoint, SPAN("m\""), AT, 9, &fresh), ERR_OK);
         assert_int_equal(
             answer_render_stored(buf_span(&stored), endpoint, SPAN("m\""), AT, 9, &hit), ERR_OK);
         assert_true(span_eq(buf_span(&fresh), buf_span(&hit)));
         assert_int_equal(answer_decode(buf_span(&stored), &back), ERR_OK);
+        assert_true(back.is_reasoning == a.is_reasoning);
         if (i % N < N - 1) {
             assert_span(buf_span(&back.content), texts[i % N]);
         } else {

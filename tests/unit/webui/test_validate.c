@@ -134,6 +134,8 @@ static void thinking_stands_in_for_empty_content(void **state)
         assert_int_equal(buf_append_span(&a.content, span_of(rows[i].content)), ERR_OK);
         assert_int_equal(buf_append_span(&a.thinking, span_of(rows[i].thinking)), ERR_OK);
         assert_int_equal(answer_validate(&a, &policy, (int)rows[i].kind), rows[i].judged);
+        a.is_reasoning = true; /* it does not look for thinking under that name */
+        assert_int_equal(answer_validate(&a, &policy, (int)rows[i].kind), ANSWER_BAD);
         answer_free(&a);
     }
 }

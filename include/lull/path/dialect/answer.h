@@ -14,7 +14,9 @@ enum finish { FINISH_NONE, FINISH_STOP, FINISH_LENGTH, FINISH_OTHER };
 
 struct answer {
     struct buf content;  /* always a string, may be empty */
-    struct buf thinking; /* reasoning_content / reasoning / message.thinking; empty: none */
+    struct buf thinking; /* empty: none */
+    bool is_reasoning;   /* its name was "reasoning": Open WebUI reads thinking in place of an empty
+                          content, but not under that name */
     enum finish finish;
     int64_t tokens_in, tokens_out; /* -1: the server did not say */
     int64_t cached_tokens;         /* -1: the server did not say */
@@ -27,7 +29,8 @@ enum { ANSWER_MAX = 4 * 1024 * 1024 };
 
 /* One JSON object, as a server of that endpoint's dialect would send it (no newline at the end):
  * one choice, content a string, finish reason or done_reason, usage or counts where known, thinking
- * in reasoning_content / thinking where there is one, id "chatcmpl-lull-" + hex of `serial`. */
+ * where there is one (reasoning_content, or reasoning where that was its name; thinking), id
+ * "chatcmpl-lull-" + hex of `serial`. */
 MUST_CHECK enum err answer_render(const struct answer *a, enum endpoint endpoint, struct span model,
                                   wall_t created, uint64_t serial, struct buf *out);
 
