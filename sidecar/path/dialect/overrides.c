@@ -206,8 +206,9 @@ static bool any_given(const struct json_node *object, const struct span *names, 
 
 static bool decides_thinking(const struct json_node *root)
 {
-    static const struct span names[] = {
-        {"think", 5}, {"reasoning_effort", 16}, {"reasoning", 9}, {"enable_thinking", 15}};
+    static const struct span names[] = {{"think", 5},     {"reasoning_effort", 16},
+                                        {"reasoning", 9}, {"enable_thinking", 15},
+                                        {"thinking", 8},  {"thinking_budget", 15}};
     static const struct span inside[] = {{"enable_thinking", 15},
                                          {"thinking", 8},
                                          {"thinking_budget", 15},

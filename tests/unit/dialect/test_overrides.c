@@ -217,6 +217,8 @@ static void thinking(void **state)
         "{\"reasoning_effort\":\"high\"}",
         "{\"reasoning\":{\"effort\":\"low\"}}",
         "{\"enable_thinking\":true}",
+        "{\"thinking\":{\"type\":\"enabled\"}}",
+        "{\"thinking_budget\":9}",
         "{\"chat_template_kwargs\":{\"enable_thinking\":true}}",
         "{\"chat_template_kwargs\":{\"thinking\":true}}",
         "{\"chat_template_kwargs\":{\"thinking_budget\":9}}",
