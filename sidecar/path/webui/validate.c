@@ -135,13 +135,10 @@ enum answer_verdict answer_validate(const struct answer *a, const struct kind_po
 /* The last thing the user said in a prompt's history; empty where the prompt has no such line. */
 static struct span last_user_message(struct span prompt)
 {
-    struct span open = SPAN("<chat_history>\n");
-    size_t from = span_find(prompt, open, 0);
-    size_t to = span_rfind(prompt, SPAN("\n</chat_history>"));
-    if (from == SIZE_MAX || to == SIZE_MAX || to < from + open.len) {
+    struct span history;
+    if (!task_history(prompt, &history)) {
         return SPAN_NONE;
     }
-    struct span history = span_make(prompt.ptr + from + open.len, to - from - open.len);
     struct span role = SPAN("USER: ");
     size_t at = span_rfind(history, SPAN("\nUSER: "));
     if (at != SIZE_MAX) {
