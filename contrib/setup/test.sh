@@ -1,7 +1,7 @@
 #!/bin/bash
 # test.sh   on a bare Debian 12 or 13: installs what the tests need, builds lull five times and runs its tests:
-# gcc with -Werror (everything), clang with -Werror (all but the integration tests), gcc with ASan and
-# UBSan (everything), and gcc with TSan (store, cache and what else has a thread). Then the instructions of
+# gcc with -Werror (everything), clang with -Werror and the unsigned char of arm64 (all but the integration tests),
+# gcc with ASan and UBSan (everything), and gcc with TSan (store, cache and what else has a thread). Then the instructions of
 # a Release build beside the kept ones, and 25 of the mutants, others each hour: a test must notice each.
 # The last line says how many tests passed and failed. Builds are kept in build-test/ for the next time
 # (LULL_TEST_BUILD=FOLDER: elsewhere).
@@ -70,7 +70,7 @@ need "${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}" || exit 1
 mkdir -p "$builds"
 
 build gcc -DCMAKE_C_COMPILER=gcc -DCMAKE_BUILD_TYPE=RelWithDebInfo && tests gcc
-build clang -DCMAKE_C_COMPILER=clang -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_C_FLAGS=-Wvla &&
+build clang -DCMAKE_C_COMPILER=clang -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_C_FLAGS='-Wvla -funsigned-char' &&
     tests clang -LE 'integration|lint|packaging'
 build asan -DCMAKE_C_COMPILER=gcc -DCMAKE_BUILD_TYPE=RelWithDebInfo \
     -DLULL_SANITIZE=address,undefined && tests asan -LE 'lint|packaging'

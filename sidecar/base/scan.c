@@ -94,7 +94,7 @@ size_t scan_to_mark(const char *p, size_t len, const char marks[3])
                       z = (signed char)marks[2];
     size_t i = 0;
     SCAN_BLOCKS(i, p, len, (b == x) | (b == y) | (b == z))
-    while (i < len && p[i] != x && p[i] != y && p[i] != z) {
+    while (i < len && p[i] != marks[0] && p[i] != marks[1] && p[i] != marks[2]) {
         i++;
     }
     return i;
