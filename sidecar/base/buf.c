@@ -4,6 +4,7 @@
 #include "lull/base/buf.h"
 
 #include "lull/base/ascii.h"
+#include "lull/base/os.h"
 #include "lull/base/scan.h"
 #include "lull/base/utf8.h"
 
@@ -74,7 +75,7 @@ size_t span_rfind(struct span hay, struct span needle)
         return hay.len;
     }
     for (size_t end = hay.len - needle.len + 1; end > 0;) {
-        const char *at = memrchr(hay.ptr, needle.ptr[0], end);
+        const char *at = os_last_byte(hay.ptr, needle.ptr[0], end);
         if (at == NULL) {
             break;
         }

@@ -267,6 +267,14 @@ bool os_cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *mutex, mono_t unt
     return left > 0 && pthread_cond_timedwait_relative_np(cond, mutex, &span) != ETIMEDOUT;
 }
 
+const char *os_last_byte(const char *p, char byte, size_t len)
+{
+    while (len > 0 && p[len - 1] != byte) {
+        len--;
+    }
+    return len > 0 ? p + len - 1 : NULL;
+}
+
 void os_rss(uint64_t *anon, uint64_t *file)
 {
     struct mach_task_basic_info info;
@@ -278,6 +286,11 @@ void os_rss(uint64_t *anon, uint64_t *file)
 }
 
 #else
+
+const char *os_last_byte(const char *p, char byte, size_t len)
+{
+    return memrchr(p, byte, len);
+}
 
 void os_cond_init(pthread_cond_t *cond)
 {

@@ -16,7 +16,9 @@ HOMES = [
      ("sidecar/base/os.c",)),
     ("cJSON", re.compile(r"^(cjson/|cJSON)"), ("sidecar/config/", "sidecar/control/", "sidecar/ctl/")),
 ]
-SYSTEMS = re.compile(r"\b__(linux__|APPLE__|FreeBSD__|NetBSD__|OpenBSD__|GLIBC__|MACH__)|\bMSG_CMSG_CLOEXEC\b|\b(accept4|pipe2)\(|"
+SYSTEMS = re.compile(r"\b__(linux__|APPLE__|FreeBSD__|NetBSD__|OpenBSD__|GLIBC__|MACH__)|\bMSG_CMSG_CLOEXEC\b|"
+                     r"\b(accept4|dup3|epoll_\w+|eventfd|getrandom|mallinfo2?|malloc_trim|mallopt|mempcpy|memrchr|pipe2|ppoll|"
+                     r"pthread_condattr_setclock|rawmemchr|secure_getenv|strchrnul)\(|"
                      r"\bSOCK_(NONBLOCK|CLOEXEC)\b|/proc/")
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*["<]([^">\n]+)[">]', re.M)
 

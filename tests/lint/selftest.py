@@ -106,7 +106,7 @@ class SelfTest(unittest.TestCase):
             self.finds(c, word, {"sidecar/http/s.c": f"/* */\n#include <{header}>\n"})
             self.finds(c, word, {"include/lull/http/x.h": f"/* */\n#include <{header}>\n"})
         self.finds(c, "one system's own", {"sidecar/http/s.c": "/* */\n#include <sys/prctl.h>\n"})
-        for line in ("#ifdef __linux__", "#if defined(__APPLE__)", "int fd = accept4(0, 0, 0, 0);", "int f = SOCK_CLOEXEC;",
+        for line in ("#ifdef __linux__", "#if defined(__APPLE__)", "int fd = accept4(0, 0, 0, 0);", "p = memrchr(q, 0, n);", "int f = SOCK_CLOEXEC;",
                      'const char *p = "/proc/self";'):
             self.finds(c, "not every system has", {"sidecar/http/s.c": f"/* */\n{line}\n"})
             self.assertEqual(self.findings(c, {"sidecar/base/os.c": f"/* */\n{line}\n"}), [])

@@ -77,6 +77,8 @@ void os_return_large_blocks(void);
 /* Gives freed memory between blocks in use back to the system, where more than `spare` bytes of it are
  * resident. Takes some milliseconds for 50 MB. true: it did. */
 bool os_return_memory(size_t spare);
+/* The last place of a byte in the `len` bytes from p on; NULL: it is not there. */
+const char *os_last_byte(const char *p, char byte, size_t len);
 /* CPU time of the process, user and system, in microseconds. */
 int64_t os_cpu_us(void);
 
