@@ -28,7 +28,7 @@ from upstream import Upstream
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SOURCE = os.path.dirname(os.path.dirname(HERE))
-BIN = os.environ.get("LULL_BIN_DIR", os.path.join(SOURCE, "build"))
+BIN = os.path.abspath(os.environ.get("LULL_BIN_DIR", os.path.join(SOURCE, "build")))
 LULLD = os.path.join(BIN, "lulld")
 LULLCTL = os.path.join(BIN, "lullctl")
 SANITIZED = os.environ.get("LULL_SANITIZE", "")

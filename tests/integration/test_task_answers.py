@@ -235,6 +235,7 @@ class OnlyGoodAnswersAreKept(TaskTest):
         r = self.ask(lull, "title", "stall")
         self.assertEqual((r.status, r.header("X-Lull-Error")), (504, "upstream_timeout"))
         up.clear()
+        self.assertEqual(lull.ctl("set", "upstream.default.first_byte_timeout=60s").returncode, 0)
         self.missed(self.ask(lull, "title", "stall"), "title")
         lull.wait_task("title", requests=3, failed=2)
 

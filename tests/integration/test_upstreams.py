@@ -348,14 +348,14 @@ class Failing(UpstreamTest):
 
     def one(self, way, rule, dialect, dead=False):
         up, other = self.upstream(), self.upstream()
-        keys = {"url": f"http://127.0.0.1:{free_port()}" if dead else up, "first_byte_timeout": "150ms",
-                "stall_timeout": "150ms"}
-        lull = self.lull({"default": keys, "other": other},
+        lull = self.lull({"default": f"http://127.0.0.1:{free_port()}" if dead else up, "other": other},
                          more="[task title]\nfallback = other\n[task tags]\nttl = 1s\n")
         saw = []
         if not dead:
             self.assertEqual(self.ask(lull, "tags", "stale", dialect).status, 200)
             lull.committed()
+            done = lull.ctl("set", "upstream.default.first_byte_timeout=150ms", "upstream.default.stall_timeout=150ms")
+            self.assertEqual(done.returncode, 0, done.stderr)
             for kind in ("title", "tags", "follow_up"):
                 up.when(kind, rule)
         else:
