@@ -54,8 +54,7 @@ static int default_priority(const struct kind_info *k)
                                             : 5;
 }
 
-/* Whether the kind has such a key. */
-static bool kind_has(const struct kind_info *k, const struct option *o)
+bool kind_has(const struct kind_info *k, const struct option *o)
 {
     switch (o->section) {
     case OPTION_COMPLETION:

@@ -151,7 +151,7 @@ static bool take_pause(void *ctx, struct span name, struct span value)
         buf_text(p->why, "pause takes for=60s");
         return false;
     }
-    return control_query_duration(name, value, USEC_PER_MS, PAUSE_MAX, &p->us, p->why);
+    return control_query_duration(SPAN("pause"), value, USEC_PER_MS, PAUSE_MAX, &p->us, p->why);
 }
 
 void control_pause(struct control *ctl, struct http_conn *c)

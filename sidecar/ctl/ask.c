@@ -8,8 +8,13 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/un.h>
 #include <unistd.h>
 
+enum {
+    PATIENCE_S = 60,
+    PATH_MOST = sizeof((struct sockaddr_un *)NULL)->sun_path - 1,
+};
 static const size_t ANSWER_MAX = (size_t)64 * 1024 * 1024;
 
 void ctl_default_socket(char *out, size_t size)
@@ -34,6 +39,18 @@ static size_t append_piece(char *data, size_t size, size_t count, void *ctx)
     return buf_append(out, data, size * count) == ERR_OK ? size * count : 0;
 }
 
+/* libcurl asks at least once a second, and where a signal has come. */
+static int is_stopped(void *ctx, curl_off_t to_get, curl_off_t got, curl_off_t to_send,
+                      curl_off_t sent)
+{
+    const volatile sig_atomic_t *stop = ctx;
+    (void)to_get;
+    (void)got;
+    (void)to_send;
+    (void)sent;
+    return *stop != 0;
+}
+
 static void prepare(CURL *easy, const struct ctl *ctl, const char *method, const char *target,
                     struct buf *out)
 {
@@ -43,9 +60,14 @@ static void prepare(CURL *easy, const struct ctl *ctl, const char *method, const
     curl_easy_setopt(easy, CURLOPT_PROXY, "");
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, 5000L);
-    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, 60000L);
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT, (long)PATIENCE_S);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, append_piece);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, out);
+    if (ctl->stop != NULL) {
+        curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 0L);
+        curl_easy_setopt(easy, CURLOPT_XFERINFOFUNCTION, is_stopped);
+        curl_easy_setopt(easy, CURLOPT_XFERINFODATA, (void *)(uintptr_t)ctl->stop);
+    }
     if (strcmp(method, "POST") == 0) {
         curl_easy_setopt(easy, CURLOPT_POSTFIELDS, "");
     }
@@ -57,17 +79,23 @@ static void report_unanswered(CURL *easy, CURLcode code, const char *path)
 {
     long errnum = 0;
     curl_easy_getinfo(easy, CURLINFO_OS_ERRNO, &errnum);
-    if (code == CURLE_COULDNT_CONNECT && errnum == EACCES) {
+    if (strlen(path) > PATH_MOST) {
+        fprintf(stderr, "lullctl: the path of a socket has %d bytes at most, not %zu: %s\n",
+                PATH_MOST, strlen(path), path);
+    } else if (code == CURLE_COULDNT_CONNECT && errnum == EACCES) {
         fprintf(stderr,
                 "lullctl: %s: you may not use it; root may, and the group that "
                 "control_group names\n",
                 path);
+    } else if (code == CURLE_OPERATION_TIMEDOUT) {
+        fprintf(stderr, "lullctl: lulld on %s has not answered for %d s\n", path, PATIENCE_S);
     } else if (code == CURLE_PARTIAL_FILE || code == CURLE_GOT_NOTHING ||
                code == CURLE_RECV_ERROR) {
         fprintf(stderr, "lullctl: lulld on %s has ended the connection\n", path);
     } else {
+        bool by_system = code == CURLE_COULDNT_CONNECT && errnum != 0;
         fprintf(stderr, "lullctl: no answer on %s: %s; is lulld running? --socket names another\n",
-                path, curl_easy_strerror(code));
+                path, by_system ? strerror((int)errnum) : curl_easy_strerror(code));
     }
 }
 
@@ -249,9 +277,18 @@ void ctl_encode(struct buf *out, struct span text)
     }
 }
 
+/* {"error": text}, or {"error": {"message": text}} of a request that was refused as HTTP. */
+static const char *error_of(const cJSON *answer)
+{
+    const cJSON *error = cJSON_GetObjectItemCaseSensitive(answer, "error");
+    const char *text = cJSON_GetStringValue(error);
+    return text != NULL ? text
+                        : cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(error, "message"));
+}
+
 static void report_refusal(const cJSON *answer, long status)
 {
-    const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(answer, "error"));
+    const char *text = error_of(answer);
     fprintf(stderr, "lullctl: ");
     if (text == NULL) {
         fprintf(stderr, "lulld answered %ld", status);

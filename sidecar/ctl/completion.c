@@ -42,16 +42,25 @@ static void print_section(const char *prefix, enum section section)
     }
 }
 
+/* The same of a built-in kind, whose class is fixed. */
+static void print_kind(const struct kind_info *kind)
+{
+    for (size_t i = 0; i < option_count; i++) {
+        const struct option *o = &options[i];
+        if (kind_has(kind, o) && o->type != TYPE_CLASS && o->reload && !o->absent) {
+            printf(" task.%s.%s=", kind->name, o->key);
+        }
+    }
+}
+
 static void print_keys(void)
 {
-    char prefix[128];
     print_section("server.", SECTION_SERVER);
     print_section("upstream.default.", SECTION_UPSTREAM);
     print_section("tasks.", SECTION_TASKS);
     print_section("cache.", SECTION_CACHE);
     for (int i = 0; i < KIND_BUILTIN_COUNT; i++) {
-        snprintf(prefix, sizeof prefix, "task.%s.", kind_info((enum kind_id)i)->name);
-        print_section(prefix, SECTION_TASK);
+        print_kind(kind_info((enum kind_id)i));
     }
 }
 

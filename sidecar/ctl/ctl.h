@@ -7,6 +7,7 @@
 #include "lull/base/buf.h"
 
 #include <cjson/cJSON.h>
+#include <signal.h>
 
 /* Exit statuses; CTL_GO_ON: the command line is complete and the verb is to be run. */
 enum { CTL_GO_ON = -1, CTL_DONE = 0, CTL_REFUSED = 1, CTL_USAGE = 2, CTL_NO_DAEMON = 3 };
@@ -43,6 +44,7 @@ struct ctl {
     struct ctl_compare compare;
     const char *days, *by; /* NULL: not given */
     bool csv;
+    const volatile sig_atomic_t *stop; /* not NULL: no request goes on where it is not 0 */
 };
 
 /* ---- command_line.c, verbs.c ---- */

@@ -7,6 +7,7 @@
  */
 #include "ctl/ctl.h"
 
+#include "lull/base/os.h"
 #include "lull/config/options.h"
 
 #include <errno.h>
@@ -14,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -71,6 +73,12 @@ static const cJSON *member(const cJSON *o, const char *name)
     return cJSON_GetObjectItemCaseSensitive(o, name);
 }
 
+/* Whether a number is there and below the bound. A daemon of another version may not have it. */
+static bool is_below(const cJSON *o, const char *name, double bound)
+{
+    return cJSON_IsNumber(member(o, name)) && ctl_number_of(o, name) < bound;
+}
+
 /* The value of a key in force; "" where it is not there. */
 static const char *value_of(const struct doctor *d, const char *key)
 {
@@ -123,7 +131,7 @@ static void check_daemon(struct doctor *d)
                     "max_connections was reached.",
                     ctl_number_of(member(d->stats, "connections"), "refused"));
     }
-    if (ctl_number_of(d->facts, "time_s") < 1700000000) {
+    if (is_below(d->facts, "time_s", 1700000000)) {
         add_finding(d, WARNING, "Set the clock; answers are kept by its time.",
                     "The clock of this machine is before 2023.");
     }
@@ -217,7 +225,7 @@ static const char HEADERS_FIX[] = "In Open WebUI: Admin Settings, Connections, t
 static void check_traffic(struct doctor *d)
 {
     double uptime = ctl_number_of(d->stats, "uptime_s");
-    if (ctl_number_of(member(d->stats, "connections"), "accepted") == 0) {
+    if (is_below(member(d->stats, "connections"), "accepted", 1)) {
         add_finding(
             d, uptime < 60 ? NOTE : WARNING,
             "Compare the URL of Open WebUI's connection (address and port) with that address; from "
@@ -355,6 +363,20 @@ static void check_tasks(struct doctor *d)
 
 /* ---- without a daemon ---- */
 
+/* Whether a process listens there, whatever it is. */
+static bool accepts(const char *path)
+{
+    struct sockaddr_un to = {.sun_family = AF_UNIX};
+    int fd = os_socket(AF_UNIX, SOCK_STREAM);
+    snprintf(to.sun_path, sizeof to.sun_path, "%s", path);
+    bool accepted = fd >= 0 && (connect(fd, (struct sockaddr *)&to, sizeof to) == 0 ||
+                                errno == EAGAIN); /* its backlog is full */
+    if (fd >= 0) {
+        close(fd);
+    }
+    return accepted;
+}
+
 static void check_socket(struct doctor *d)
 {
     struct stat st;
@@ -370,6 +392,9 @@ static void check_socket(struct doctor *d)
     } else if (access(path, W_OK) != 0) {
         add_finding(d, ERROR, "Run it as root, or as a member of [server] control_group.",
                     "You may not use the control socket %s.", path);
+    } else if (accepts(path)) {
+        add_finding(d, ERROR, "Restart lulld, or name another socket with --socket.",
+                    "What listens on %s does not answer as lulld does.", path);
     } else {
         add_finding(d, ERROR, "Start lulld: the socket is left over from one that has ended.",
                     "No daemon answers on %s.", path);

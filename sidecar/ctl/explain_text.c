@@ -65,6 +65,16 @@ static void set_path(struct question *q, struct span path)
     require_ok(buf_append_span(&q->target, path));
 }
 
+/* The path of "http://host/path", as a proxy is asked for it. */
+static struct span path_of(struct span target)
+{
+    size_t scheme = span_find(target, SPAN("://"), 0);
+    size_t slash = scheme == SIZE_MAX || span_starts(target, SPAN("/"))
+                       ? 0
+                       : span_find(target, SPAN("/"), scheme + 3);
+    return slash == SIZE_MAX ? SPAN("/") : span_make(target.ptr + slash, target.len - slash);
+}
+
 /* "POST /path HTTP/1.1" and what follows; false: not of that form. */
 static bool read_http_request(struct question *q)
 {
@@ -86,7 +96,7 @@ static bool read_http_request(struct question *q)
             if (to == SIZE_MAX) {
                 return false;
             }
-            set_path(q, span_make(line.ptr + from, to - from));
+            set_path(q, path_of(span_make(line.ptr + from, to - from)));
         } else if (!add_header(q, line)) {
             return false;
         }

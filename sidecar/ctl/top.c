@@ -3,7 +3,8 @@
  * One thread: libcurl's multi interface waits for the event stream and for keys at the same time, and
  * once a second the figures and flights are asked for and the screen is drawn again. The terminal is
  * driven with plain ANSI sequences, since the image has no terminfo: alternate screen, cursor home,
- * clear to the end of each line. It is put back at every way out, signals included.
+ * clear to the end of each line. It is put back at every way out, signals included, and while the
+ * process is suspended.
  *
  * A terminal that is dumb gets a line a second; a pipe or a file gets one frame.
  */
@@ -20,12 +21,20 @@
 
 enum { FRAME_MAX = 256 * 1024, SECOND_MS = 1000, PIPE_ROWS = 60, PIPE_COLUMNS = 132 };
 
-static volatile sig_atomic_t stop_asked;
+static volatile sig_atomic_t stop_asked, suspend_asked;
 
 static void on_signal(int number)
 {
-    (void)number;
-    stop_asked = 1;
+    *(number == SIGTSTP ? &suspend_asked : &stop_asked) = 1;
+}
+
+static void catch_signals(void)
+{
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP};
+    struct sigaction action = {.sa_handler = on_signal};
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        sigaction(numbers[i], &action, NULL);
+    }
 }
 
 static struct termios saved_terminal;
@@ -33,10 +42,6 @@ static struct termios saved_terminal;
 static void terminal_begin(void)
 {
     struct termios raw;
-    struct sigaction action = {.sa_handler = on_signal};
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGHUP, &action, NULL);
     tcgetattr(STDIN_FILENO, &saved_terminal);
     raw = saved_terminal;
     raw.c_lflag &= (tcflag_t) ~(ICANON | ECHO);
@@ -51,6 +56,17 @@ static void terminal_end(void)
     fputs("\033[?25h\033[?1049l", stdout);
     fflush(stdout);
     tcsetattr(STDIN_FILENO, TCSANOW, &saved_terminal);
+}
+
+/* The shell gets the terminal as it was, until it continues this process. */
+static void suspend(void)
+{
+    terminal_end();
+    signal(SIGTSTP, SIG_DFL);
+    raise(SIGTSTP);
+    catch_signals();
+    suspend_asked = 0;
+    terminal_begin();
 }
 
 static void read_size(struct top *top)
@@ -127,7 +143,7 @@ static void wait_until(CURLM *multi, int64_t until, bool keys)
 {
     struct curl_waitfd input = {.fd = STDIN_FILENO, .events = CURL_WAIT_POLLIN};
     int running = 0;
-    for (int64_t left = 1; left > 0 && !stop_asked && input.revents == 0;) {
+    for (int64_t left = 1; left > 0 && !stop_asked && !suspend_asked && input.revents == 0;) {
         curl_multi_perform(multi, &running);
         left = until - now_ms();
         if (left > 0) {
@@ -144,7 +160,7 @@ static int run(struct top *top, CURLM *multi, bool screen)
     for (;;) {
         if (now_ms() >= next) {
             if (!top_sample(top)) {
-                return CTL_NO_DAEMON;
+                return stop_asked ? CTL_DONE : CTL_NO_DAEMON;
             }
             next = now_ms() + SECOND_MS;
             if (!screen && !show_line(top)) {
@@ -155,6 +171,9 @@ static int run(struct top *top, CURLM *multi, bool screen)
             return CTL_DONE;
         }
         wait_until(multi, next, screen);
+        if (suspend_asked) {
+            suspend();
+        }
         if (stop_asked || (screen && !read_keys(top))) {
             return CTL_DONE;
         }
@@ -191,6 +210,7 @@ static int run_live(struct top *top)
         return CTL_NO_DAEMON;
     }
     if (screen) {
+        catch_signals();
         terminal_begin();
         top->on_screen = true;
     }
@@ -210,7 +230,9 @@ static int run_live(struct top *top)
 int ctl_top(const struct ctl *ctl)
 {
     struct top *top = mem_new(sizeof *top);
-    top->ctl = ctl;
+    struct ctl stoppable = *ctl;
+    stoppable.stop = &stop_asked;
+    top->ctl = &stoppable;
     top->colour = ctl_has_colour();
     int result = isatty(STDOUT_FILENO) ? run_live(top) : show_once(top);
     top_free(top);

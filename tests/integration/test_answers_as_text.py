@@ -131,6 +131,19 @@ tokens are partly estimated from bytes: not every server said them
         self.assertEqual(said, f"lullctl: {control.control_path}: you may not use it; root may, and the group that "
                          "control_group names\n")
 
+    def test_a_path_that_no_socket_can_have(self):
+        control = ScriptedControl({})
+        self.addCleanup(control.close)
+        path = "/tmp/" + "x" * 103
+        done = subprocess.run([LULLCTL, "--socket", path, "stats"], capture_output=True, text=True,
+                              env=clean_environment(), timeout=30, check=False)
+        self.assertEqual((done.returncode, done.stderr),
+                         (3, f"lullctl: the path of a socket has 107 bytes at most, not 108: {path}\n"))
+        done = subprocess.run([LULLCTL, "--socket", path[:-1], "stats"], capture_output=True, text=True,
+                              env=clean_environment(), timeout=30, check=False)
+        self.assertEqual((done.returncode, done.stderr.replace(path[:-1], "P")),
+                         (3, "lullctl: no answer on P: No such file or directory; is lulld running? --socket names another\n"))
+
     def test_a_stream_that_ends_is_no_error(self):
         done = self.ctl({"/events": [b'data: {"time":0,"kind":"title","outcome":"hits"}\n\n']}, "--json", "tail")
         self.assertEqual((done.returncode, done.stdout), (0, '{"time":0,"kind":"title","outcome":"hits"}\n'))

@@ -241,6 +241,20 @@ class Rules(unittest.TestCase):
         answers = {path: {name: [1] for name in ("tasks", "upstreams", "cache", "lookalikes", "left_out")} for path in GOOD}
         self.assertIn("error", [f["severity"] for f in self.findings(answers)[0]])
 
+    def test_a_daemon_of_another_version(self):
+        """What it does not say is not judged."""
+        answers = copy.deepcopy(GOOD)
+        del answers["/doctor"], answers["/stats"]["connections"]
+        self.assertEqual(self.findings(answers)[0], [])
+
+    def test_a_socket_of_another_program(self):
+        control = ScriptedControl({"/stats": [b"SSH-2.0-OpenSSH_9.2\n"]})
+        self.addCleanup(control.close)
+        control.server.ended.set()  # the stream ends
+        done = control.ctl("doctor")
+        self.assertIn("does not answer as lulld does", done.stdout)
+        self.assertEqual(done.returncode, 1)
+
     def test_a_path_that_is_no_socket(self):
         control = ScriptedControl({})
         control.close()

@@ -144,6 +144,12 @@ class ExplainTest(LullTest):
         self.assertEqual(lull.ctl("explain", "/nonexistent").returncode, 2)
         self.assertEqual(lull.ctl("explain", "-", "nonsense", stdin="{}").returncode, 2)
         self.assertEqual(lull.ctl("explain", "-", stdin="POST /x\r\n").returncode, 2)
+        for target in ("/v1/chat/completions", "http://lull:11435/v1/chat/completions"):
+            p = lull.ctl("explain", "-", stdin=f"POST {target} HTTP/1.1\r\nHost: lull\r\n\r\n{title}")
+            self.assertEqual((p.returncode, p.stderr), (0, ""), target)
+            self.assertRegex(p.stdout, r"(?m)^decision +switched-off$")
+        p = lull.ctl("explain", "-", "A name: x", stdin="{}")
+        self.assertEqual((p.returncode, p.stderr), (1, "lullctl: the request could not be understood\n"))
 
 
 class NearestTest(LullTest):

@@ -114,7 +114,7 @@ class Set(LullTest):
         lull = self.lull(self.upstream())
         for duration in "0", "2d":
             done = lull.ctl("pause", duration)
-            self.assertEqual((done.returncode, done.stderr), (1, "lullctl: for: out of range: duration from 1ms to 1d\n"))
+            self.assertEqual((done.returncode, done.stderr), (1, "lullctl: pause: out of range: duration from 1ms to 1d\n"))
 
     def test_a_set_has_at_most_1000_lines(self):
         lull = self.lull(self.upstream())

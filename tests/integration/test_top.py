@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import select
+import shutil
 import signal
 import struct
 import subprocess
@@ -25,10 +26,13 @@ CONTROL = re.compile(r"\x1b\[[?0-9;]*[A-Za-z]")
 class Terminal:
     """lullctl in a pseudo-terminal; frames() are what it drew."""
 
-    def __init__(self, lull, *arguments, rows=24, columns=80, term="xterm"):
+    def __init__(self, lull, *arguments, rows=24, columns=80, term="xterm", shell=None):
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
-            os.execve(LULLCTL, ["lullctl", "--socket", lull.control_path, *arguments], clean_environment(TERM=term))
+            command = ["lullctl", "--socket", lull.control_path, *arguments]
+            if shell is not None:  # a script with {} in place of lullctl top
+                command = ["bash", "-c", shell.format(f"'{LULLCTL}' --socket '{lull.control_path}' top")]
+            os.execve(LULLCTL if shell is None else shutil.which("bash"), command, clean_environment(TERM=term))
         self.resize(rows, columns)
         self.text, self.status = "", None
 
@@ -152,6 +156,43 @@ class Top(LullTest):
         os.kill(terminal.pid, signal.SIGTERM)
         self.assertEqual(terminal.wait(), 0)
         self.assertTrue(terminal.text.rstrip().endswith("\x1b[?25h\x1b[?1049l"))
+
+    def test_ctrl_backslash_restores_the_terminal(self):
+        lull = self.lull(self.upstream())
+        terminal = self.terminal(lull, "top")
+        terminal.frame_with(lambda text: "SERVER" in text)
+        terminal.key("\x1c")
+        self.assertEqual(terminal.wait(), 0)
+        self.assertTrue(terminal.text.rstrip().endswith("\x1b[?25h\x1b[?1049l"))
+
+    @unittest.skipIf(shutil.which("bash") is None, "no shell with job control")
+    def test_the_terminal_is_the_shells_while_it_is_suspended(self):
+        lull = self.lull(self.upstream())
+        terminal = self.terminal(lull, shell="set -m; {}; echo suspended $?; fg >/dev/null; echo ended $?")
+        terminal.frame_with(lambda text: "SERVER" in text)
+        terminal.text = ""
+        terminal.key("\x1a")
+        eventually(lambda: terminal.read(0.1) and re.search(r"suspended \d+\r\n", terminal.text))
+        self.assertRegex(terminal.text, r"\x1b\[\?25h\x1b\[\?1049l(?!.*\x1b\[\?1049h.*suspended)[^\x1b]*suspended 148\r\n")
+        terminal.frame_with(lambda text: "SERVER" in text)
+        terminal.key("q")
+        self.assertEqual(terminal.wait(), 0)
+        self.assertTrue(terminal.text.rstrip().endswith("\x1b[?25h\x1b[?1049lended 0"), terminal.text[-100:])
+
+    def test_it_ends_when_asked_beside_a_daemon_that_does_not_answer(self):
+        lull = self.lull(self.upstream())
+        terminal = self.terminal(lull, "top")
+        terminal.frame_with(lambda text: "SERVER" in text)
+        lull.signal(signal.SIGSTOP)
+        try:
+            while select.select([terminal.fd], [], [], 3)[0]:  # until it asks and waits: no frame comes
+                terminal.read(0)
+            began = time.monotonic()
+            terminal.key("\x03")
+            self.assertEqual(terminal.wait(), 0)
+            self.assertLess(time.monotonic() - began, 30, "it waited for the answer")
+        finally:
+            lull.signal(signal.SIGCONT)
 
     def test_the_end_of_the_daemon_is_said_behind_the_screen(self):
         lull = self.lull(self.upstream())

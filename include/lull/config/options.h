@@ -4,6 +4,7 @@
 #define LULL_CONFIG_OPTIONS_H
 
 #include "lull/base/buf.h"
+#include "lull/config/kinds.h"
 
 enum option_section {
     OPTION_SERVER,
@@ -86,6 +87,8 @@ const struct option *option_find(enum section section, struct span key);
 const struct option *option_of_name(const char *name);
 /* [a-z][a-z0-9_]*, at most 64 bytes. */
 bool is_name(struct span s);
+/* Whether a kind has the key in its [task KIND]: debounce only where its class is completion. */
+bool kind_has(const struct kind_info *k, const struct option *o);
 /* The sections that have it: "[tasks] and [task KIND]". */
 const char *option_place(const struct option *o);
 /* Type and range of an option for --help-config and the manual page. */
