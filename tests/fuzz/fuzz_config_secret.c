@@ -1,6 +1,7 @@
 /* fuzz_config_secret.c: any bytes as the file of a key or of certificates, and any value for any key of
- * the table. Input: one byte (the option, a file above them), then the text. What is taken as a key
- * can stand in a head's line; a value is taken or refused with a reason.
+ * the table. Input: NAME=text, where NAME is an option with its section, as in server.client_token, or
+ * KEY_FILE or CA_FILE. What is taken as a key can stand in a head's line; a value is taken or refused
+ * with a reason.
  * covers: config/value_types.c config/value_headers.c config/choices.c config/build.c
  */
 #include "config/config_priv.h"
@@ -76,20 +77,42 @@ static void read_certificates(struct span text)
     buf_free(&errors);
 }
 
-/* Reads it as the value of that option, into a struct that is large enough for every section. */
-static void read_value(const struct option *o, const char *text)
+/* "SECTION.KEY", or with the name of an upstream or a kind that has such a key. */
+static char *full_name(const struct option *o)
 {
-    static const char sections[][12] = {
+    static const char sections[][16] = {
         [OPTION_SERVER] = "server.",    [OPTION_UPSTREAM] = "upstream.u.",
         [OPTION_TASKS] = "tasks.",      [OPTION_KIND] = "task.tags.",
         [OPTION_OWN] = "task.own.",     [OPTION_COMPLETION] = "task.own.",
-        [OPTION_TITLE] = "task.title.", [OPTION_FOLLOW_UP] = "tasks.",
+        [OPTION_TITLE] = "task.title.", [OPTION_FOLLOW_UP] = "task.follow_up.",
         [OPTION_PREFIX] = "task.tags.", [OPTION_CACHE] = "cache."};
-    size_t len = strlen(text) + strlen(o->key) + 16;
+    size_t size = sizeof sections[0] + strlen(o->key) + 8;
+    char *name = mem_new(size);
+    snprintf(name, size, "%s%s", sections[o->section], o->key);
+    return name;
+}
+
+/* NULL: there is none of that name. */
+static const struct option *option_named(struct span wanted)
+{
+    const struct option *found = NULL;
+    for (size_t i = 0; i < option_count; i++) {
+        char *name = full_name(&options[i]);
+        found = span_eq(wanted, span_of(name)) ? &options[i] : found;
+        free(name);
+    }
+    return found;
+}
+
+/* Reads it as the value of that option. */
+static void read_value(const struct option *o, const char *text)
+{
+    char *name = full_name(o);
+    size_t len = strlen(name) + strlen(text) + 2;
     char url[] = "upstream.u.url=http://127.0.0.1:1", match[] = "task.own.match=Write",
          cls[] = "task.own.class=completion";
     char *sets[] = {url, match, cls, mem_new(len)};
-    snprintf(sets[3], len, "%s%s=%s", sections[o->section], o->key, text);
+    snprintf(sets[3], len, "%s=%s", name, text);
     struct config_sources sources = {.sets = {sets, 4}};
     struct buf errors = {.max = 1024 * 1024}, warnings = {.max = 1024 * 1024};
     struct config *c = config_read(&sources, &errors, &warnings);
@@ -98,22 +121,30 @@ static void read_value(const struct option *o, const char *text)
     buf_free(&errors);
     buf_free(&warnings);
     free(sets[3]);
+    free(name);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    if (size < 1) {
+    struct span all = span_make((const char *)data, size);
+    size_t equals = span_find(all, SPAN("="), 0);
+    if (equals == SIZE_MAX) {
         return 0;
     }
-    struct span text = span_make((const char *)data + 1, size - 1);
-    if (data[0] >= option_count) {
-        (data[0] == UINT8_MAX ? read_certificates : read_key_file)(text);
+    struct span name = span_make(all.ptr, equals);
+    struct span text = span_make(all.ptr + equals + 1, all.len - equals - 1);
+    if (span_eq(name, SPAN("KEY_FILE"))) {
+        read_key_file(text);
         return 0;
     }
-    const struct option *o = &options[data[0]];
-    char *value = mem_strndup(text.ptr, text.len);
-    if (strlen(value) == text.len && !o->absent && strcmp(o->key, "api_key_file") != 0 &&
-        o->type != TYPE_PATH) {
+    if (span_eq(name, SPAN("CA_FILE"))) {
+        read_certificates(text);
+        return 0;
+    }
+    const struct option *o = option_named(name);
+    char *value = mem_strndup(text.len > 0 ? text.ptr : "", text.len);
+    if (o != NULL && strlen(value) == text.len && !o->absent &&
+        strcmp(o->key, "api_key_file") != 0 && o->type != TYPE_PATH) {
         read_value(o, value);
     }
     free(value);
