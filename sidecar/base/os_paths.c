@@ -4,6 +4,7 @@
 #include "lull/base/os.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +12,19 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+/* The queue of the service manager may be full for a moment, where many services start at once: without
+ * READY=1 it would end this one. */
+static void send_patiently(int fd, const char *text)
+{
+    struct pollfd room = {.fd = fd, .events = POLLOUT};
+    for (int tries = 0; tries < 10; tries++) {
+        if (send(fd, text, strlen(text), MSG_NOSIGNAL) >= 0 || errno != EAGAIN) {
+            return;
+        }
+        (void)poll(&room, 1, 100);
+    }
+}
 
 void os_notify(const char *state)
 {
@@ -27,8 +41,9 @@ void os_notify(const char *state)
     int fd = os_socket(AF_UNIX, SOCK_DGRAM);
     if (fd >= 0) {
         socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len);
-        ssize_t n = sendto(fd, state, strlen(state), 0, (struct sockaddr *)&to, size);
-        (void)n;
+        if (connect(fd, (struct sockaddr *)&to, size) == 0) {
+            send_patiently(fd, state);
+        }
         close(fd);
     }
 }

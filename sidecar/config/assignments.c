@@ -108,12 +108,17 @@ static void unknown_key(struct assignments *r, const struct assignment *target, 
     buf_free(&hint);
 }
 
-/* A key given twice in one file. */
+/* A key given twice in one file, or two values of it by two variables (LULL_UPSTREAM and
+ * LULL_UPSTREAM_DEFAULT_URL, X and X_FILE), which have no order. */
 static bool is_repeated(struct assignments *r, const struct assignment *target,
-                        const struct option *o)
+                        const struct option *o, struct span text)
 {
     const struct assignment *before = assignments_find(r, target->section, target->name, o);
-    if (target->source != SOURCE_FILE || before == NULL || before->source != SOURCE_FILE) {
+    bool twice = before != NULL && before->source == target->source;
+    bool of_files = target->source == SOURCE_FILE;
+    bool of_variables =
+        target->source == SOURCE_ENVIRONMENT && twice && !span_eq(span_of(before->text), text);
+    if (!twice || (!of_files && !of_variables)) {
         return false;
     }
     report(r->errors, target->source, target->place, "%s is already set at %s", o->key,
@@ -147,7 +152,7 @@ void assignments_add(struct assignments *r, const struct assignment *target, str
                o->key, o->instead);
         return;
     }
-    if (is_repeated(r, target, o)) {
+    if (is_repeated(r, target, o, text)) {
         return;
     }
     if (has_control_character(text)) {

@@ -87,7 +87,7 @@ struct assignments {
 void assignments_add_section(struct assignments *r, enum section section, struct span name,
                              enum source source, const char *place);
 /* target has the section, its name, the source and the place; copied. A key that is unknown, or of
- * another version, or given twice in a file, is an error. */
+ * another version, or given twice in a file or by two variables, is an error. */
 void assignments_add(struct assignments *r, const struct assignment *target, struct span key,
                      struct span text);
 /* The last one; NULL if there is none. */

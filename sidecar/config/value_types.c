@@ -384,9 +384,14 @@ static bool is_expanded_by_a_shell(const char *text, struct buf *why)
 /* The port must be there: what stands behind the last colon could else be a password. */
 static bool is_proxy(const char *text)
 {
-    const char *port = strncmp(text, "http://", 7) == 0 ? strrchr(text + 7, ':') : NULL;
-    return port != NULL && port[1] != '\0' && strspn(port + 1, "0123456789") == strlen(port + 1) &&
-           is_visible(text) && strpbrk(text + 7, "/?#") == NULL;
+    int64_t port = 0;
+    if (strncmp(text, "http://", 7) != 0 || !is_visible(text) || strpbrk(text + 7, "/?#") != NULL) {
+        return false;
+    }
+    const char *at = strrchr(text, '@'), *host = at != NULL ? at + 1 : text + 7;
+    const char *colon = strrchr(host, ':'),
+               *end = colon != NULL ? read_digits(colon + 1, &port) : NULL;
+    return colon > host && end != NULL && *end == '\0' && port > 0 && port < 65536;
 }
 
 static bool read_text(const struct option *o, const char *text, char **out, struct buf *why)

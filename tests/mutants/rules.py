@@ -329,6 +329,11 @@ R = "configuration"
 WORDS, KEYS, ENVIRONMENT = (f"unit.config.test_config_{n}" for n in ("words", "keys", "environment"))
 mutant(R, "an empty variable is unset", "sidecar/config/environment.c",
        "span_trim(span_make(*item + equals + 1, all.len - equals - 1)).len == 0", "*item == NULL", (ENVIRONMENT,))
+mutant(R, "two variables do not give two values", "sidecar/config/assignments.c",
+       "if (!twice || (!of_files && !of_variables)) {", "if (!twice || !of_files) {", (ENVIRONMENT,))
+mutant(R, "a proxy has a port", "sidecar/config/value_types.c", "&& port > 0 && port < 65536;", "&& port >= 0;",
+       ("unit.config.test_config_values",))
+mutant(R, "READY=1 waits for room", "sidecar/base/os_paths.c", "(void)poll(&room, 1, 100);", "tries = 10;", ("unit.base.test_os",))
 mutant(R, "a service of any name is a platform's", "sidecar/config/environment.c",
        'span_ends(name, SPAN("_PORT")) ||', "", (ENVIRONMENT,))
 mutant(R, "an empty file is no secret", "sidecar/config/environment.c",

@@ -4,7 +4,10 @@
 
 #include "lull/base/os.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -203,6 +206,52 @@ static void the_service_manager_is_notified_by_a_path_or_an_abstract_name(void *
         os_notify("READY=1");
     }
     assert_int_equal(os_open_fds(), open_fds);
+}
+
+static int queue_fd, returned[2];
+static bool seen_ready;
+
+/* Reads what the queue has once the message is lost, or waits for room. */
+static void *read_queue(void *arg)
+{
+    struct pollfd lost = {.fd = returned[0], .events = POLLIN};
+    char text[64];
+    ssize_t n;
+    (void)poll(&lost, 1, 50);
+    while (!seen_ready &&
+           (n = recv(queue_fd, text, sizeof text, lost.revents == 0 ? 0 : MSG_DONTWAIT)) > 0) {
+        seen_ready = n == 7 && memcmp(text, "READY=1", 7) == 0;
+    }
+    return arg;
+}
+
+static void a_message_waits_for_room_in_the_queue(void **state)
+{
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    char name[64];
+    pthread_t reader;
+    (void)state;
+    int len = snprintf(name, sizeof name, "@lull-test-%ld", (long)getpid());
+    memcpy(a.sun_path + 1, name + 1, (size_t)len - 1);
+    socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + (size_t)len);
+    queue_fd = socket(AF_UNIX, SOCK_DGRAM, 0);
+    assert_int_equal(bind(queue_fd, (struct sockaddr *)&a, size), 0);
+    int filler = os_socket(AF_UNIX, SOCK_DGRAM);
+    while (sendto(filler, "x", 1, 0, (struct sockaddr *)&a, size) == 1) {
+    }
+    assert_int_equal(errno, EAGAIN);
+    assert_int_equal(pipe(returned), 0);
+    assert_int_equal(pthread_create(&reader, NULL, read_queue, NULL), 0);
+    set("NOTIFY_SOCKET", name);
+    os_notify("READY=1");
+    assert_int_equal(write(returned[1], "", 1), 1);
+    assert_int_equal(pthread_join(reader, NULL), 0);
+    assert_true(seen_ready);
+    set("NOTIFY_SOCKET", NULL);
+    close(filler);
+    close(queue_fd);
+    close(returned[0]);
+    close(returned[1]);
 }
 
 static void directories_are_made_with_their_parents(void **state)
@@ -405,6 +454,7 @@ int main(void)
         cmocka_unit_test(the_control_socket_is_below_what_the_user_may_write),
         cmocka_unit_test(sockets_are_inherited_by_the_process_they_are_for),
         cmocka_unit_test(the_service_manager_is_notified_by_a_path_or_an_abstract_name),
+        cmocka_unit_test(a_message_waits_for_room_in_the_queue),
         cmocka_unit_test(directories_are_made_with_their_parents),
         cmocka_unit_test(a_descriptor_that_is_none_is_an_error),
         cmocka_unit_test(holes_in_the_heap_go_back),

@@ -53,6 +53,26 @@ static void a_file_without_a_secret_is_no_open_door(void **state)
     tried_free(&t);
 }
 
+/* Variables have no order: the last one of the list would win. */
+static void two_values_of_a_key_are_an_error(void **state)
+{
+    static const char *const two[] = {"LULL_UPSTREAM=http://a",
+                                      "LULL_UPSTREAM_DEFAULT_URL=http://b", NULL};
+    static const char *const equal[] = {"LULL_UPSTREAM=http://a",
+                                        "LULL_UPSTREAM_DEFAULT_URL=http://a", NULL};
+    (void)state;
+    struct tried t = try_config(NULL, two, NULL);
+    assert_says(&t.errors, "environment LULL_UPSTREAM_DEFAULT_URL: url is already set at "
+                           "LULL_UPSTREAM");
+    tried_free(&t);
+    t = try_config(NULL, equal, NULL);
+    assert_string_equal(t.errors.data, "");
+    tried_free(&t);
+    t = try_config("[upstream default]\nurl = http://x\n", equal, NULL);
+    assert_string_equal(t.errors.data, "");
+    tried_free(&t);
+}
+
 static void what_platforms_inject_is_one_line(void **state)
 {
     static const char *const list[] = {
@@ -124,6 +144,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_empty_value_is_unset),
         cmocka_unit_test(a_file_without_a_secret_is_no_open_door),
+        cmocka_unit_test(two_values_of_a_key_are_an_error),
         cmocka_unit_test(what_platforms_inject_is_one_line),
         cmocka_unit_test(a_key_of_ours_wins_over_such_a_form),
         cmocka_unit_test(an_unknown_name_says_which_is_meant),
