@@ -1094,6 +1094,8 @@ mutant(R, "an expired note is not found", NOTES, "!note_head_read(data, &head) |
        "!note_head_read(data, &head) ||\n            key", STORE_TEST)
 mutant(R, "another format keeps the notes", "sidecar/path/store/store.c", "            notes_save(s, &notes);\n", "            (void)notes;\n",
        DAMAGE)
+mutant(R, "a file without its secret is damaged", "sidecar/path/store/open.c", "rc = rc == MDB_NOTFOUND ? MDB_CORRUPTED : rc;",
+       "rc = rc == MDB_NOTFOUND ? 0 : rc;", DAMAGE)
 mutant(R, "what was not on the disk is set aside after another boot", FILES, "strcmp(was, now) != 0) {", "now[0] == 0) {",
        ("unit.store.test_store_faults",))
 mutant(R, "a lock file without blocks has them before it is written to", FILES, "if (errnum == 0 && st.st_blocks == 0) {",
@@ -1496,8 +1498,8 @@ R = "guards of keys"
 TYPED, THROUGH = "sidecar/path/typist/typed_text.c", "sidecar/path/typist/through.c"
 THROUGH_T, TYPED_T = ("unit.typist.test_through",), ("unit.typist.test_typed_text",)
 mutant(R, "a new start has the old secret", "sidecar/path/store/open.c",
-       "        rc = meta_get(s, txn, \"secret\", &s->secret, sizeof s->secret);\n    } else",
-       "        rc = hash_secret_generate(&s->secret) == ERR_OK ? 0 : EIO;\n    } else", ("scenario.test_cache",))
+       "        rc = meta_get(s, txn, \"secret\", &s->secret, sizeof s->secret);\n        rc = rc",
+       "        rc = hash_secret_generate(&s->secret) == ERR_OK ? 0 : EIO;\n        rc = rc", ("scenario.test_cache",))
 mutant(R, "each part of a key has its length", PRINT, "        write_length(out->data + out->len, fields[i].len);\n        out->len += LENGTH_BYTES;\n", "", KEYS)
 mutant(R, "a suggestion is of its context", THROUGH, "            span_eq(buf_span(&c->material), wanted->material)) {",
        "            c->material.len > 0) {", THROUGH_T)

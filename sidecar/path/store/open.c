@@ -115,6 +115,7 @@ static int read_meta(struct store *s, MDB_txn *txn)
     }
     if (rc == 0) {
         rc = meta_get(s, txn, "secret", &s->secret, sizeof s->secret);
+        rc = rc == MDB_NOTFOUND ? MDB_CORRUPTED : rc; /* both were written at once */
     } else if (rc == MDB_NOTFOUND) {
         format = STORE_FORMAT;
         if (hash_secret_generate(&s->secret) != ERR_OK) {

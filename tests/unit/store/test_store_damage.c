@@ -152,13 +152,31 @@ static void damage_that_kills_while_opening_kills_once(void **state)
 }
 
 /* Found by the bytes of its name and number in the meta table. */
+/* Overwrites one byte of the data file wherever a mark stands in it; returns how often it does. */
+static size_t overwrite(const char *mark, size_t len, size_t at, char byte)
+{
+    static char file[8 * 1024 * 1024];
+    char path[128];
+    size_t changed = 0;
+    path_in(path, sizeof path, "data.mdb");
+    FILE *f = fopen(path, "r+b");
+    assert_non_null(f);
+    size_t size = fread(file, 1, sizeof file, f);
+    for (size_t from = 0; from + len < size; from++) {
+        if (memcmp(file + from, mark, len) == 0) {
+            assert_int_equal(fseek(f, (long)(from + at), SEEK_SET), 0);
+            assert_int_equal(fputc(byte, f), byte);
+            changed++;
+        }
+    }
+    assert_int_equal(fclose(f), 0);
+    return changed;
+}
+
 static void a_file_of_another_format_is_set_aside_but_for_its_notes(void **state)
 {
     static const uint32_t format = STORE_FORMAT;
     char mark[6 + sizeof format] = "format";
-    static char file[8 * 1024 * 1024];
-    char path[128];
-    size_t changed = 0;
     (void)state;
     memcpy(mark + 6, &format, sizeof format);
     fill();
@@ -166,23 +184,25 @@ static void a_file_of_another_format_is_set_aside_but_for_its_notes(void **state
     note(s, "day/1", SPAN("one"), INT64_MAX, 0);
     note(s, "day/2", SPAN("two"), INT64_MAX, 0);
     store_close(s);
-    path_in(path, sizeof path, "data.mdb");
-    FILE *f = fopen(path, "r+b");
-    assert_non_null(f);
-    size_t len = fread(file, 1, sizeof file, f);
-    for (size_t at = 0; at + sizeof mark < len; at++) {
-        if (memcmp(file + at, mark, sizeof mark) == 0) {
-            assert_int_equal(fseek(f, (long)at + 6, SEEK_SET), 0);
-            assert_int_equal(fputc(1, f), 1);
-            changed++;
-        }
-    }
-    assert_int_equal(fclose(f), 0);
-    assert_true(changed > 0);
+    assert_true(overwrite(mark, sizeof mark, 6, 1) > 0);
     s = store_begin(SIZE);
     assert_int_equal(check_all(s), 0);
     assert_notes(s, 0, "day/1=one;day/2=two;");
     assert_true(exists("data.mdb.bad"));
+    store_close(s);
+}
+
+/* The records of a file without its secret are found by nothing; and a secret of zeros is none. */
+static void a_file_without_its_secret_is_set_aside(void **state)
+{
+    static const struct hash_secret zeros = {0};
+    (void)state;
+    fill();
+    assert_true(overwrite("secret", 6, 5, 's') > 0);
+    struct store *s = store_begin(SIZE);
+    assert_true(exists("data.mdb.bad"));
+    assert_int_equal(store_stats(s).entries, 0);
+    assert_memory_not_equal(store_secret(s), &zeros, sizeof zeros);
     store_close(s);
 }
 
@@ -458,6 +478,7 @@ int main(void)
         FAULT(an_empty_file_is_a_new_store),
         FAULT(damage_that_kills_while_opening_kills_once),
         FAULT(a_file_of_another_format_is_set_aside_but_for_its_notes),
+        FAULT(a_file_without_its_secret_is_set_aside),
         FAULT(keys_out_of_order_are_no_circle),
         FAULT(pages_that_a_damaged_count_names_are_not_freed),
         FAULT(a_file_that_is_cut_under_a_value_leaves_a_mark),
