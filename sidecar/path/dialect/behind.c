@@ -164,7 +164,7 @@ static size_t answer_edits(const struct json_node *chat, const struct json_node 
 enum err dialect_put_longer(const struct json_node *messages, const struct dialect_message *more,
                             size_t count, struct buf *out)
 {
-    if (!json_is(messages, JSON_ARRAY) || json_first(messages) == NULL) {
+    if (!json_has_items(messages)) {
         return ERR_CORRUPT;
     }
     struct span inside = span_trim(span_make(messages->raw.ptr + 1, messages->raw.len - 2));

@@ -212,12 +212,6 @@ static bool is_streamed(const struct json_node *root, enum endpoint endpoint)
     return stream != NULL && stream->type != JSON_FALSE && stream->type != JSON_NULL;
 }
 
-static bool has_items(const struct json_node *root, struct span name)
-{
-    const struct json_node *list = json_get(root, name);
-    return json_is(list, JSON_ARRAY) && json_first(list) != NULL;
-}
-
 static bool is_plain_only(const struct json_node *root)
 {
     const struct json_node *logprobs = json_get(root, SPAN("logprobs"));
@@ -237,7 +231,8 @@ bool dialect_request_parse(struct span body, enum endpoint endpoint, struct dial
         return false;
     }
     out->streamed = is_streamed(root, endpoint);
-    out->has_tools = has_items(root, SPAN("tools")) || has_items(root, SPAN("functions")) ||
+    out->has_tools = json_has_items(json_get(root, SPAN("tools"))) ||
+                     json_has_items(json_get(root, SPAN("functions"))) ||
                      json_given(root, SPAN("tool_choice")) != NULL;
     out->plain_only = is_plain_only(root);
     found.model = json_get(root, SPAN("model"));

@@ -13,20 +13,15 @@ const struct span load_options[LOAD_OPTIONS] = {{"num_ctx", 7},  {"num_batch", 9
                                                 {"num_gpu", 7},  {"main_gpu", 8},
                                                 {"use_mmap", 8}, {"num_thread", 10}};
 
-static bool has_items(const struct json_node *list)
-{
-    return json_is(list, JSON_ARRAY) && json_first(list) != NULL;
-}
-
 /* A request without input is Ollama's way to load or unload a model. */
 static bool is_chat(const struct json_node *body, enum endpoint endpoint)
 {
     const struct json_node *prompt = json_get(body, SPAN("prompt"));
     return endpoint == ENDPOINT_OLLAMA_CHAT
-               ? has_items(json_get(body, SPAN("messages")))
+               ? json_has_items(json_get(body, SPAN("messages")))
                : endpoint == ENDPOINT_OLLAMA_GENERATE &&
                      ((json_is(prompt, JSON_STRING) && !json_is_text(prompt, SPAN(""))) ||
-                      has_items(json_get(body, SPAN("images"))));
+                      json_has_items(json_get(body, SPAN("images"))));
 }
 
 /* Appends a member of the object, if it has a plain value. */

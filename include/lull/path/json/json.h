@@ -104,6 +104,12 @@ static inline bool json_is(const struct json_node *node, enum json_type type)
     return node != NULL && node->type == type;
 }
 
+/* Whether it is an array with at least one value in it. */
+static inline bool json_has_items(const struct json_node *node)
+{
+    return json_is(node, JSON_ARRAY) && json_first(node) != NULL;
+}
+
 /* Whether it is a string of that text. */
 bool json_is_text(const struct json_node *node, struct span text);
 /* Appends a string's text, decoded. false, and out is unchanged: it is no string, has no text in
