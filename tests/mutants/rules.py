@@ -121,7 +121,7 @@ mutant(R, "all its waiters are kept", ADVANCE,
        "        struct flight_end end = {.result = FLIGHT_RESULT_EMPTY, .outcome = OUTCOME_BUSY};\n"
        "        list_remove(&w->node);\n        w->flight = NULL;\n        w->done(w->ctx, &end);\n"
        "        buf_free(&end.reply);\n    }", YIELD)
-mutant(R, "at most max_requeue times", DECIDE, "(int64_t)j->requeued >= j->policy->max_requeue || ", "", UNIT + YIELD)
+mutant(R, "at most max_requeue times", DECIDE, "j->forced ||\n        (int64_t)j->requeued >= j->policy->max_requeue) {", "j->forced) {", UNIT + YIELD)
 mutant(R, "a requeued task does not run in front of the chat", SCHEDULE, "j->requeued++;\n    enqueue(s, j, now);",
        "j->requeued++;\n    j->forced = true;\n    enqueue(s, j, now);", YIELD)
 mutant(R, "a requeued task keeps its age", SCHEDULE,
@@ -149,8 +149,11 @@ mutant(R, "against what a first token takes alone", INTERACTIVE, "if (f->alone &
        "if (!f->after_abort) {", UNIT_BOUNDS)
 mutant(R, "chats tell of their first token", CHAT, "if (w->answer.first_token_seen && w->first_token.us == 0) {",
        "if (w->answer.first_token_seen && w->first_token.us < 0) {", BOUNDS)
-mutant(R, "a nearly finished task is left to finish", DECIDE, " || ends_first(j, now)) {",
-       ") {\n        (void)ends_first;", UNIT)
+mutant(R, "a nearly finished task is left to finish", DECIDE, "return yields(j) && !ends_first(j, now);",
+       "return yields(j) && (now.us > 0 || !ends_first(j, now));", UNIT)
+mutant(R, "it has as long as an abort takes", SCHEDULE, "                j->left_until = left_until(j, now);\n",
+       "                (void)left_until;\n", BOUNDS)
+mutant(R, "and is looked at then", SCHEDULE, "        look_at_running(row, now, soonest);\n", "        (void)look_at_running;\n", BOUNDS)
 mutant(R, "what a task takes is known to the gate", ADVANCE,
        "    f->ticket.job.expected = pace_expected_for(flight_pace(f), f->spec.body.len);\n", "", BOUNDS)
 mutant(R, "a slow server is left alone for longer", DECIDE, "slowness(s, m, now) + reading : 0)",

@@ -45,6 +45,16 @@ static void check_waiting(struct schedule *s, struct schedule_job *j, mono_t now
     require(copy.hold_ends.us == j->hold_ends.us);
 }
 
+/* A person waits on the machine: what runs there yields no more, loads that person's model, or is over
+ * sooner than it would notice an abort. */
+static void check_running(const struct schedule_job *j, mono_t now)
+{
+    bool open = j->row->machine->chats + j->row->machine->foreground > 0;
+    bool when_full = j->policy->yield == YIELD_WHEN_FULL || j->to->slots > 4;
+    require(j->state == SCHEDULE_RUNNING && (j->left_until.us == 0 || j->left_until.us > now.us));
+    require(!open || when_full || !must_preempt(j, now) || j->spared || j->left_until.us != 0);
+}
+
 static void check_row(struct schedule *s, const struct schedule_upstream *row, mono_t now)
 {
     size_t foreground = 0, chats = 0, queued = 0;
@@ -58,7 +68,8 @@ static void check_row(struct schedule *s, const struct schedule_upstream *row, m
     list_each(node, &row->running)
     {
         const struct schedule_job *j = list_item(node, struct schedule_job, node);
-        require(j->row == row && j->state == SCHEDULE_RUNNING);
+        require(j->row == row);
+        check_running(j, now);
         foreground += is_interactive(j) ? 1 : 0;
     }
     list_each(node, &row->machine->interactive)

@@ -68,6 +68,37 @@ static void what_an_abort_costs_is_measured_and_used(void **state)
     world_end(w);
 }
 
+/* A title that would end in 1.5 s, where an abort is noticed after 2 s, is left to end. Its model writes
+ * on: the chat waits no longer than it would have for the abort. */
+static void one_that_is_left_to_end_has_as_long_as_an_abort_takes(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(NULL);
+    usual_chat(w);
+    (void)post(w, ANN, ask_title("one", REPLY));
+    (void)post(w, BOB, ask_chat(FIRST));
+    seconds(w, 2.5); /* 2 s more than usual */
+    answer(w);
+    seconds(w, 1);
+    seconds(w, 5); /* the title takes 5 s */
+    answer(w);
+    struct client *title = post(w, ANN, ask_title("two", REPLY));
+    struct upstream_call *left = last_call(w);
+    seconds(w, 3.5);
+    struct client *chat = post(w, BOB, ask_chat(FIRST));
+    assert_true(model_open(left));
+    seconds(w, 1.99);
+    assert_true(model_open(left));
+    seconds(w, 0.02);
+    assert_true(model_aborted(left));
+    answer(w);
+    assert_true(client_answered(chat));
+    seconds(w, 10);
+    answer(w);
+    assert_has(client_reply(title), "Daemons");
+    world_end(w);
+}
+
 /* ---- obsolete ---- */
 
 static void what_just_counts_as_the_same_reply(void **state)
@@ -390,6 +421,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_an_abort_costs_is_measured_and_used),
+        cmocka_unit_test(one_that_is_left_to_end_has_as_long_as_an_abort_takes),
         cmocka_unit_test(what_just_counts_as_the_same_reply),
         cmocka_unit_test(only_follow_ups_and_only_by_a_new_turn),
         cmocka_unit_test(a_foreground_task_that_passes_through),

@@ -306,19 +306,25 @@ enum schedule_why decide(struct schedule *s, const struct schedule_job *j, mono_
     return why;
 }
 
+/* How long its server needs to notice an abort, as far as that was measured; -1: it was not. */
+static usec_t abort_takes(const struct schedule_job *j)
+{
+    usec_t most = j->answering ? ABORT_COST_WRITING : ABORT_COST_MAX;
+    return j->row->abort_cost < most ? j->row->abort_cost : most;
+}
+
 /* Aborting is worth nothing where the call would be over before the server notices. */
 static bool ends_first(const struct schedule_job *j, mono_t now)
 {
-    usec_t most = j->answering ? ABORT_COST_WRITING : ABORT_COST_MAX;
-    usec_t cost = j->row->abort_cost < most ? j->row->abort_cost : most;
     usec_t left = j->expected - mono_diff(now, j->since);
-    return j->expected >= 0 && left > 0 && left < cost;
+    return j->expected >= 0 && left > 0 && left < abort_takes(j);
 }
 
-bool must_preempt(const struct schedule_job *j, mono_t now)
+/* Whether a running job yields, however long it still takes. */
+static bool yields(const struct schedule_job *j)
 {
     if (!job_is_counted(j) || j->policy->cls == KIND_CLASS_FOREGROUND || j->fixed || j->forced ||
-        (int64_t)j->requeued >= j->policy->max_requeue || ends_first(j, now)) {
+        (int64_t)j->requeued >= j->policy->max_requeue) {
         return false;
     }
     switch (yield_of(j)) {
@@ -329,4 +335,14 @@ bool must_preempt(const struct schedule_job *j, mono_t now)
     default:
         return true;
     }
+}
+
+bool must_preempt(const struct schedule_job *j, mono_t now)
+{
+    return yields(j) && !ends_first(j, now);
+}
+
+mono_t left_until(const struct schedule_job *j, mono_t now)
+{
+    return (mono_t){yields(j) && ends_first(j, now) ? now.us + abort_takes(j) : 0};
 }

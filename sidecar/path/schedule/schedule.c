@@ -147,6 +147,7 @@ static void start(struct schedule *s, struct schedule_job *j, mono_t now)
     j->answering = false;
     j->first_byte = false;
     j->spared = false;
+    j->left_until = (mono_t){0};
     j->since = now;
     list_append(&j->row->running, &j->node);
     j->called = false;
@@ -254,24 +255,45 @@ static void note_swap(struct schedule *s, struct schedule_job *j, mono_t now)
     }
 }
 
-/* Decides all that waits: the first that may start, and when one may at the soonest. */
+static void note_due(usec_t *soonest, mono_t at, mono_t now)
+{
+    usec_t left = mono_diff(at, now);
+    if (at.us != 0 && left >= 0 && (*soonest < 0 || left < *soonest)) {
+        *soonest = left;
+    }
+}
+
+/* When one that was left to end has to give way: see schedule_overdue(). */
+static void look_at_running(const struct schedule_upstream *row, mono_t now, usec_t *soonest)
+{
+    if (row->machine->chats + row->machine->foreground == 0) {
+        return;
+    }
+    list_each(node, &row->running)
+    {
+        note_due(soonest, list_item(node, struct schedule_job, node)->left_until, now);
+    }
+}
+
+/* Decides all that waits: the first that may start, and when that may change at the soonest, or a running
+ * one has to give way. */
 static struct schedule_job *decide_all(struct schedule *s, mono_t now, usec_t *soonest)
 {
     struct schedule_job *best = NULL;
     *soonest = -1;
     set_spent_holds(s);
     for (struct schedule_upstream *row = s->upstreams; row != NULL; row = row->next) {
+        look_at_running(row, now, soonest);
         list_each(node, &row->waiting)
         {
             struct schedule_job *j = list_item(node, struct schedule_job, node);
             mono_t until;
             note_swap(s, j, now);
             j->why = decide(s, j, now, &until);
-            usec_t left = until.us == 0 ? -1 : mono_diff(until, now);
             if (j->why == SCHEDULE_FREE) {
                 best = best == NULL || before(j, best) ? j : best;
-            } else if (left >= 0 && (*soonest < 0 || left < *soonest)) {
-                *soonest = left;
+            } else {
+                note_due(soonest, until, now);
             }
         }
     }
@@ -347,6 +369,9 @@ struct schedule_job *schedule_victim(struct schedule *s, const struct upstream_s
             bool must = must_preempt(j, now);
             bool spared = must && loads_for(origin, j, now);
             j->spared = j->spared || spared;
+            if (j->left_until.us == 0) {
+                j->left_until = left_until(j, now);
+            }
             if (must && !spared) {
                 return j;
             }

@@ -147,6 +147,9 @@ bool must_renew_hold(const struct schedule_job *j);
 bool waits_for_throttle(const struct schedule *s, const struct schedule_job *j, mono_t now);
 /* Whether a running job has to give way. */
 bool must_preempt(const struct schedule_job *j, mono_t now);
+/* Until when one that need not, since it is expected to end first, has time for that; zero: that is not
+ * why. */
+mono_t left_until(const struct schedule_job *j, mono_t now);
 /* Whether another model than its own is resident, and has to stay. */
 bool waits_for_model(const struct schedule_job *j, mono_t now);
 /* Whether the yield rule of a job holds at all. */

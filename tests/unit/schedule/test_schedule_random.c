@@ -75,6 +75,11 @@ static usec_t pump(struct play *p)
 {
     struct schedule_job *j = NULL;
     usec_t due = 0;
+    while ((j = schedule_overdue(p->s, p->now)) != NULL) {
+        assert_true(fronts_on(p, machine(j->to)) > 0);
+        assert_false(j->forced);
+        schedule_requeue_preempted(p->s, j, p->now);
+    }
     while ((j = schedule_next(p->s, p->now, &due)) != NULL) {
         check_start(p, j);
         if (pick(8) > 0) {

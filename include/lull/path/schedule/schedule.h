@@ -138,14 +138,18 @@ struct schedule_job {
     bool called;     /* since it runs, its request was sent */
     bool first_byte; /* of its answer has come */
     bool spared;     /* it loads the model of an interactive request, so it was not preempted */
-    bool forced;     /* waits no more, yields no more */
-    bool swapping;   /* waits for a swap of models: outside max_hold */
+    mono_t
+        left_until; /* it was not, since it would end sooner than an abort is noticed: it has until
+                          then; zero: not so */
+    bool forced;    /* waits no more, yields no more */
+    bool swapping;  /* waits for a swap of models: outside max_hold */
 };
 
 /* Queues an idle job. Where `queue` is full, the oldest waiting task there stops waiting. */
 void schedule_wait(struct schedule *s, struct schedule_job *j, mono_t now);
 /* The job that is to start now, then RUNNING; NULL: none. Call until it returns NULL: then *due is
- * how long until there may be one without anything happening (-1: never). due may be NULL. */
+ * how long until there may be one, or one of schedule_overdue(), without anything happening (-1: never).
+ * due may be NULL. */
 struct schedule_job *schedule_next(struct schedule *s, mono_t now, usec_t *due);
 /* The request of a running job is sent: from here on it displaces what is cached, and an abort may leave
  * its slot taken for a time. */
@@ -155,8 +159,8 @@ void schedule_called(struct schedule_job *j);
 void schedule_end(struct schedule *s, struct schedule_job *j, mono_t now, bool aborted);
 /* A running job to preempt for what has just begun at that upstream: an interactive request, or a
  * foreground job; NULL: no more. A job that loads the model of that request is spared until its
- * first byte: the load serves both, and an abort would begin it again. The caller aborts its call,
- * then calls schedule_requeue_preempted() or schedule_end(). */
+ * first byte: the load serves both, and an abort would begin it again. One that is expected to end
+ * sooner than its server notices an abort is left to end. The caller aborts its call, then calls schedule_requeue_preempted() or schedule_end(). */
 struct schedule_job *schedule_victim(struct schedule *s, const struct upstream_settings *to,
                                      mono_t now);
 /* The first byte for a running job has come; good: of an answer, not of an error. true: it was
@@ -165,8 +169,9 @@ bool schedule_first_byte(struct schedule_job *j, bool good, mono_t now);
 /* Whether a running job's call is taken to be loading its model: its server loads models, none of
  * its answer has come, and no call for that model has been answered there for minutes. */
 bool schedule_is_loading(const struct schedule_job *j, mono_t now);
-/* A running job that was spared for the load, and has to give way now, since its server answers and
- * an interactive request is open; NULL: no more. The caller goes on as for schedule_victim(). */
+/* A running job that was not preempted and has to give way now, since an interactive request is open: it
+ * was spared for the load, and its server answers; or it was left to end, and did not within the time that
+ * an abort takes. NULL: no more. The caller goes on as for schedule_victim(). */
 struct schedule_job *schedule_overdue(struct schedule *s, mono_t now);
 /* Queues a job again whose server is throttled, if it is worth waiting; its waits
  * go on to be counted. false: it is not, and it runs on. */
