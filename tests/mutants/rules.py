@@ -531,6 +531,13 @@ mutant(R, "and ends with its first byte", CALL, "if (f->detached && f->for_load 
 
 R = "10 failure"
 FAIL = ("scenario.test_failure",)
+mutant(R, "what has a fallback waits for no throttle", DECIDE,
+       "if (j->leaves_throttled && j->row->server->throttled_until.us > now.us) {", "if (j->leaves_throttled && now.us < 0) {", ("scenario.test_throttle",))
+mutant(R, "it goes there from the queue, too", FAILURE,
+       "    enum flight_event event = throttle_divert(f);\n    return event == FLIGHT_EVENT_NONE ? breaker_divert(f) : event;",
+       "    enum flight_event event = FLIGHT_EVENT_NONE;\n    return event == FLIGHT_EVENT_NONE ? breaker_divert(f) : event;", ("scenario.test_throttle",))
+mutant(R, "a request that would come back is not forwarded", "sidecar/path/exchange/respond.c",
+       "error == HTTP_ERROR_BUSY || error == HTTP_ERROR_LOOP", "error == HTTP_ERROR_BUSY", ("scenario.test_observe",))
 REFUSED = ("scenario.test_refusal",)
 mutant(R, "once more where not one byte came", FAILURE, "if (transport && !received && !f->retried && !f->has_first && !f->detached) {",
        "if (transport && !received && f->retried && !f->has_first) {", FAIL)

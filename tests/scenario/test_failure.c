@@ -43,7 +43,6 @@ static void chat(struct world *w, struct client *c, int status)
     world_pass(w, 0);
 }
 
-/* The newest call, once all that is due has begun. */
 /* The task is refused as lull asks it, and as the client wrote it. */
 static void refuse(struct world *w, int status, const char *body)
 {

@@ -85,7 +85,7 @@ void respond_error(struct exchange *x, enum outcome outcome, enum http_error err
 {
     char lines[512];
     struct cache_status status = respond_call_status(x, outcome == OUTCOME_COLLAPSED);
-    if (outcome == OUTCOME_REJECTED || error == HTTP_ERROR_BUSY) {
+    if (outcome == OUTCOME_REJECTED || error == HTTP_ERROR_BUSY || error == HTTP_ERROR_LOOP) {
         status = (struct cache_status){
             .from = CACHE_STATUS_OWN,
             .detail = outcome == OUTCOME_REJECTED ? "rejected" : http_error_name(error)};
@@ -280,7 +280,7 @@ void respond_answer(struct exchange *x, struct flight_end *end)
     struct cache_status status = respond_call_status(x, false);
     enum err e = shared_reply(x, end, &body);
     if (e != ERR_OK) {
-        respond_failure(x, OUTCOME_MISS, HTTP_ERROR_UPSTREAM_BROKE, err_name(e));
+        respond_failure(x, respond_call_outcome(x), HTTP_ERROR_UPSTREAM_BROKE, err_name(e));
         return;
     }
     enum outcome outcome = outcome_of_answer(x, end, &status);

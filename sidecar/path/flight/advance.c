@@ -27,7 +27,7 @@ static void on_gate_open(void *ctx)
     if (event != FLIGHT_EVENT_NONE) {
         return;
     }
-    event = breaker_divert(f);
+    event = failure_divert(f);
     flight_apply(f, event == FLIGHT_EVENT_NONE ? FLIGHT_EVENT_GATE_OPENED : event);
 }
 
@@ -57,6 +57,7 @@ void flight_make_ticket(struct flight *f)
                 .model = servers_key(f->table->parts.servers, flight_way_model(f)),
                 .beside_reply = f->spec.turn.beside_reply,
                 .elsewhere = f->spec.turn.elsewhere,
+                .leaves_throttled = failure_leaves_throttled(f),
                 .expected = -1},
         .start = on_gate_open,
         .preempt = on_preempt,

@@ -94,17 +94,8 @@ static bool falls_back(struct flight *f)
     return true;
 }
 
-enum flight_event failure_certain(struct flight *f)
-{
-    const struct server *server = flight_server(f);
-    mono_t now = loop_now(f->table->parts.loop);
-    if (f->spec.fallback.upstream >= 0 && !f->fell_back && server->throttled_until.us > now.us) {
-        return falls_back(f) ? FLIGHT_EVENT_FELL_BACK : FLIGHT_EVENT_NONE;
-    }
-    return breaker_is_open(server, now) ? breaker_divert(f) : FLIGHT_EVENT_NONE;
-}
-
-enum flight_event breaker_divert(struct flight *f)
+/* FELL_BACK or FAILED where the breaker keeps it away. */
+static enum flight_event breaker_divert(struct flight *f)
 {
     mono_t now = loop_now(f->table->parts.loop);
     if (f->spec.untracked || breaker_admits(flight_server(f), now, &f->trial_call)) {
@@ -120,6 +111,32 @@ enum flight_event breaker_divert(struct flight *f)
                             .why = "it failed too often; the next task tries after breaker_open",
                             .upstream_failed = true};
     return FLIGHT_EVENT_FAILED;
+}
+
+bool failure_leaves_throttled(const struct flight *f)
+{
+    return f->spec.fallback.upstream >= 0 && !f->fell_back;
+}
+
+/* FELL_BACK where its server takes no tasks now, and another one does. */
+static enum flight_event throttle_divert(struct flight *f)
+{
+    bool throttled = flight_server(f)->throttled_until.us > loop_now(f->table->parts.loop).us;
+    bool goes = throttled && failure_leaves_throttled(f) && falls_back(f);
+    return goes ? FLIGHT_EVENT_FELL_BACK : FLIGHT_EVENT_NONE;
+}
+
+enum flight_event failure_certain(struct flight *f)
+{
+    enum flight_event event = throttle_divert(f);
+    bool open = breaker_is_open(flight_server(f), loop_now(f->table->parts.loop));
+    return event == FLIGHT_EVENT_NONE && open ? breaker_divert(f) : event;
+}
+
+enum flight_event failure_divert(struct flight *f)
+{
+    enum flight_event event = throttle_divert(f);
+    return event == FLIGHT_EVENT_NONE ? breaker_divert(f) : event;
 }
 
 enum flight_event failure_next(struct flight *f, bool received)

@@ -308,11 +308,13 @@ bool behind_aborts_late(const struct flight *f);
 void behind_schedule(struct flight *f);
 
 /* failure.c */
-/* Before a call: FELL_BACK or FAILED (f->end) when the breaker keeps the flight from its upstream.
- * */
-enum flight_event breaker_divert(struct flight *f);
-/* The same before it is queued, where the breaker or a throttle leaves no doubt. */
+/* Before a call: FELL_BACK or FAILED (f->end) when the breaker, or a throttle where there is a fallback,
+ * keeps the flight from its upstream. It may become the one that tries for the breaker. */
+enum flight_event failure_divert(struct flight *f);
+/* The same before it is queued, where that is certain: it tries for no breaker. */
 enum flight_event failure_certain(struct flight *f);
+/* Whether it goes to its fallback where its server is throttled. */
+bool failure_leaves_throttled(const struct flight *f);
 /* Whether what came is an HTML page: a proxy's, not the model server's. */
 bool failure_is_page(const struct flight *f);
 /* A call was answered. */

@@ -1,7 +1,8 @@
 /* decide.c: the rules. Each reads the state and a job, and changes nothing.
  *
  * In the order in which they are asked:
- *   throttle       the server asked for no more tasks until then, and max_hold allows that
+ *   throttle       the server asked for no more tasks until then: a task that has a fallback goes there
+ *                  at once, another one waits if max_hold allows that
  *   not counted    upstreams with 0 slots, and foreground kinds, wait for nothing
  *   model          one_model: another model is resident; outside max_hold
  *   hold           max_hold is over: it runs beside the chat, if the server has a slot for it
@@ -279,6 +280,9 @@ enum schedule_why decide(struct schedule *s, const struct schedule_job *j, mono_
     int64_t slots = slots_of(j->row->server, j->to);
     bool always = yield_with(j, slots) == YIELD_ALWAYS;
     *until = (mono_t){0};
+    if (j->leaves_throttled && j->row->server->throttled_until.us > now.us) {
+        return SCHEDULE_FREE;
+    }
     if (throttle_of(j).us > now.us && waits_for_throttle(s, j, now)) {
         *until = throttle_of(j);
         return SCHEDULE_THROTTLED;

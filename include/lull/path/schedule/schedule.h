@@ -114,6 +114,7 @@ struct schedule_job {
     bool beside_reply;     /* a title asked before the first reply: a budget of its own */
     bool elsewhere;        /* its chat goes to another machine: not waited for */
     bool fixed;            /* cannot be aborted: its answer goes to the client as it comes */
+    bool leaves_throttled; /* goes elsewhere where its server is throttled: starts at once then */
     usec_t expected;       /* how long its call takes; -1: not known */
     bool answering;        /* its answer has begun: the server writes, so it notices an abort */
     bool loads;            /* its server loads a model when it is first asked for it */

@@ -1,0 +1,70 @@
+/* test_throttle.c: a server that asks for no more tasks for a time, and what waits for it by then.
+ */
+#include "scenario/scenario.h"
+
+static struct client *ask(struct world *w, const char *user)
+{
+    return post(w, "", ask_title(user, "Fine."));
+}
+
+/* The first task of three is told to come back in half a minute. None of them waits for that where
+ * another server answers: neither the two in the queue, nor the next. */
+static void what_has_a_fallback_waits_for_no_throttle(void **state)
+{
+    static const char *const sets[] = {
+        "tasks.settle=0",           "upstream.other.url=http://other.test",
+        "tasks.fallback=other",     "upstream.other.slots=64",
+        "upstream.default.slots=1", NULL};
+    struct client *c[4];
+    (void)state;
+    struct world *w = world_begin(sets);
+    c[0] = ask(w, "One?");
+    c[1] = ask(w, "Two?");
+    c[2] = ask(w, "Three?");
+    assert_int_equal(model_calls(w), 1);
+    model_refuse(model_call(w, 0), 429, "Retry-After: 30\r\n", "{}");
+    c[3] = ask(w, "Four?");
+    assert_int_equal(model_calls(w), 5);
+    for (size_t i = 0; i < 4; i++) {
+        assert_string_equal(model_upstream(model_call(w, i + 1)), "other");
+        model_answer(model_call(w, i + 1), "{\"title\": \"Elsewhere\"}");
+        assert_has(client_reply(c[i]), "Elsewhere");
+    }
+    seconds(w, 31);
+    (void)ask(w, "Five?");
+    assert_string_equal(model_upstream(last_call(w)), "default");
+    model_answer(last_call(w), "{\"title\": \"Here\"}");
+    world_end(w);
+}
+
+/* Nor beside a chat: the fallback is on a machine of its own. */
+static void nor_for_the_chat_there(void **state)
+{
+    static const char *const turn[] = {"Hello", NULL};
+    static const char *const sets[] = {
+        "tasks.settle=0",           "upstream.other.url=http://other.test",
+        "tasks.fallback=other",     "upstream.other.slots=64",
+        "upstream.default.slots=1", NULL};
+    (void)state;
+    struct world *w = world_begin(sets);
+    struct client *a = ask(w, "One?");
+    model_refuse(model_call(w, 0), 429, "Retry-After: 30\r\n", "{}");
+    (void)post(w, "", ask_chat(turn));
+    struct client *b = ask(w, "Two?");
+    assert_int_equal(model_calls(w), 4);
+    model_answer(model_call(w, 1), "{\"title\": \"Elsewhere\"}");
+    model_answer(model_call(w, 2), "Hi");
+    model_answer(model_call(w, 3), "{\"title\": \"Elsewhere\"}");
+    assert_has(client_reply(a), "Elsewhere");
+    assert_has(client_reply(b), "Elsewhere");
+    world_end(w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_has_a_fallback_waits_for_no_throttle),
+        cmocka_unit_test(nor_for_the_chat_there),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
