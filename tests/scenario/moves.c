@@ -244,6 +244,7 @@ void moves_play(const uint8_t *bytes, size_t len)
     while (g.at < g.len && g.next_chat < 900) {
         play(&g, draw(&g));
         order_check(&g);
+        tally_check_open(&g);
     }
     disk_end(&g);
     memory_is_back();

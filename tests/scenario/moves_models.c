@@ -170,7 +170,9 @@ static void stream(struct game *g, struct upstream_call *call)
     content_of(g, call, content);
     begin(call);
     if (kind_of_body(model_body(call)) == ASK_CHAT || pick(g, 3) == 0) {
+        struct person *p = chats_client(g, call);
         send_piece(call, content);
+        chats_check_said(g, p, content);
         return;
     }
     size_t cut = pick(g, (unsigned)strlen(content) + 1);
@@ -241,7 +243,9 @@ static void end_stream(struct game *g, struct upstream_call *call)
     if (model_open(call) && (end > 1 || how == 6)) { /* else the transport stays open */
         said->whole =
             said->whole || (json && how == 7 && end != 2); /* has its form without a mark */
+        struct person *p = chats_client(g, call);
         (end == 2 ? model_close : model_end)(call);
+        chats_check_over(g, p);
     }
 }
 
@@ -304,6 +308,7 @@ static void move(struct game *g, struct upstream_call *call)
         break;
     case 19:
         world_slow(g->world, pick(g, 2) == 0);
+        g->slow = true;
         break;
     case 0:
         model_break(call, fresh && pick(g, 2) == 0);

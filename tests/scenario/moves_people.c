@@ -54,6 +54,7 @@ void full_text(int subject, const char *user, char out[TEXT_SIZE])
 void person_forget(struct person *p)
 {
     p->client = NULL;
+    p->lost += p->count;
     p->count = 0;
     p->ends = false;
     buf_clear(&p->rest);
@@ -85,6 +86,7 @@ void person_look(struct game *g, struct person *p)
             require(p->count > 0 || p->rest.len > 0 || r.status == 408);
             struct ask partial = {.kind = ASK_OTHER, .user = "none"};
             reply_check(g, p->count > 0 ? a : &partial, &r);
+            tally_reply(g, &r);
             if (p->count > 0 && a->kind == ASK_CHAT && a->subject == p->chat) {
                 reply_said(&r, p->said, sizeof p->said);
             }
@@ -307,10 +309,15 @@ void person_send(struct person *p, const char *bytes, size_t len)
 static void send_explained(struct game *g, struct person *p, struct span bytes)
 {
     struct explanation said;
+    size_t calls = model_calls(g->world);
     bool alone = p->count == 1 && p->rest.len == 0 && p->asks[0].kind < ASK_KINDS;
-    alone = alone && client_reply(p->client)[0] == '\0' && explain_ask(g, bytes, &said);
+    alone = alone && client_reply(p->client)[0] == '\0';
+    bool explained = alone && explain_ask(g, bytes, &said);
     person_send(p, bytes.ptr, bytes.len);
-    if (alone) {
+    if (alone && p->asks[0].kind == ASK_CHAT) {
+        chats_check_sent(g, p, calls);
+    }
+    if (explained) {
         explain_check(&p->asks[0], &said, client_reply(p->client));
     }
 }
@@ -396,6 +403,11 @@ void people_leave(struct game *g)
     }
     if (pick(g, 3) == 0) {
         person_look(g, p); /* what came before is right */
+        bool partial = p->client != NULL && client_reply(p->client)[0] != '\0';
+        if (!partial) { /* what it leaves was not answered */
+            p->left += p->count;
+            p->count = 0;
+        }
     }
     if (p->client != NULL) {
         client_close(p->client);
@@ -410,6 +422,7 @@ void people_look(struct game *g)
             person_look(g, &g->people[i]);
         }
     }
+    tally_check(g);
 }
 
 void people_check_end(struct game *g)
@@ -430,6 +443,7 @@ void people_forget(struct game *g)
     for (size_t i = 0; i < PEOPLE; i++) {
         person_forget(&g->people[i]);
     }
+    tally_forget(g);
 }
 
 struct person *people_create(struct game *g)

@@ -18,7 +18,8 @@ enum {
     FIRST_CHAT = 100,
     TEXT_SIZE = 256,
     SAID_MOST = 4096,
-    USERS = 3
+    USERS = 3,
+    TALLY_KINDS = 32
 };
 
 /* What is asked; the rows of kinds[] in moves_people.c are in this order. */
@@ -48,6 +49,20 @@ struct said {
     bool whole;    /* it came to a good end: it may be kept */
 };
 
+/* What clients saw of a kind of tasks, since the daemon started. */
+struct tally_kind {
+    char name[64];
+    uint64_t seen;                    /* replies */
+    uint64_t said[OUTCOME_COUNT + 1]; /* of these, by outcome; the last: may be one of several */
+    uint64_t stored, called, failed;  /* that said so */
+};
+
+struct tally {
+    struct tally_kind kinds[TALLY_KINDS];
+    size_t count;
+    uint64_t unnamed; /* replies that may be to any of them */
+};
+
 struct game {
     struct world *world;
     const uint8_t *bytes;
@@ -56,10 +71,12 @@ struct game {
     int next_chat;
     int64_t wall; /* offset of the wall clock */
     bool blocked; /* a file stands where the data directory was */
+    bool slow;    /* servers may not have taken all bodies */
     struct said said[SAID_MOST];
     size_t said_count;
     size_t purges[ASK_KINDS]; /* that were answered */
     char asked[8192];         /* the body of the last request */
+    struct tally tally;
     struct {
         int subject;         /* 0: nothing */
         size_t typed, began; /* began: with so much */
@@ -93,9 +110,10 @@ struct person {
     struct client *client; /* NULL: not connected */
     struct ask asks[PIPELINE];
     size_t count;
-    struct buf rest;          /* of a request of which a part was sent */
-    bool ends;                /* a reply said so, or broke */
-    int chat;                 /* the subject of the last chat; 0: none */
+    uint64_t lost, left; /* requests of connections that ended: answered or not; not answered */
+    struct buf rest;     /* of a request of which a part was sent */
+    bool ends;           /* a reply said so, or broke */
+    int chat;            /* the subject of the last chat; 0: none */
     char said[2 * TEXT_SIZE]; /* what that chat said; empty: nothing yet, or it is too long */
     int text; /* the subject of the text in the input field, and how much of it is typed */
     size_t typed;
@@ -142,6 +160,28 @@ void reply_said(const struct reply *r, char *out, size_t size);
 /* A body without its chunks, where the head says that it has some. */
 void body_unchunk(struct span head, struct span rest, struct buf *out);
 _Noreturn void reply_fail(const struct ask *a, const struct reply *r, const char *what);
+
+/* ---- moves_chats.c ---- */
+
+/* The only request of p, a chat, was sent whole when there were so many calls. */
+void chats_check_sent(struct game *g, const struct person *p, size_t calls);
+/* The client that waits for this answer of a chat, with nothing before it; NULL: it is not known, or takes
+ * no more now. */
+struct person *chats_client(struct game *g, const struct upstream_call *call);
+/* Its server has said that just now; has ended it. p may be NULL. */
+void chats_check_said(struct game *g, struct person *p, const char *text);
+void chats_check_over(struct game *g, struct person *p);
+
+/* ---- moves_tally.c ---- */
+
+/* A reply has come to a client. */
+void tally_reply(struct game *g, const struct reply *r);
+/* All clients have read what came: the figures are what they saw. */
+void tally_check(struct game *g);
+/* At any time: what is open by the figures and by the list of flights is open at a client. */
+void tally_check_open(const struct game *g);
+/* The daemon is started again: it counts from 0. */
+void tally_forget(struct game *g);
 
 /* ---- moves_explain.c ---- */
 

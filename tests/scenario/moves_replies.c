@@ -31,11 +31,13 @@ void body_unchunk(struct span head, struct span rest, struct buf *out)
     }
 }
 
-/* The content that one line of a body says; a line without any as it is, or not at all. */
+/* The content that one line of a body says; a line without any as it is, or not at all. A server that goes
+ * on behind an end without a line feed says two things in one line. */
 static void add_content(struct span line, bool lines, struct buf *out)
 {
     size_t skip = span_starts(line, SPAN("data: ")) ? 6 : 0;
-    cJSON *tree = cJSON_ParseWithLength(line.ptr + skip, line.len - skip);
+    const char *end = NULL, *behind = line.ptr + line.len;
+    cJSON *tree = cJSON_ParseWithLengthOpts(line.ptr + skip, line.len - skip, &end, false);
     const cJSON *choices = cJSON_GetObjectItemCaseSensitive(tree, "choices");
     const cJSON *from = choices == NULL ? tree : cJSON_GetArrayItem(choices, 0);
     const cJSON *delta = cJSON_GetObjectItemCaseSensitive(from, "delta");
@@ -46,7 +48,11 @@ static void add_content(struct span line, bool lines, struct buf *out)
     struct span other = lines ? line : SPAN("");
     require(buf_append_span(out, cJSON_IsString(content) ? span_of(content->valuestring) : other) ==
             ERR_OK);
+    bool more = tree != NULL && end < behind && *end == '{';
     cJSON_Delete(tree);
+    if (more) {
+        add_content(span_make(end, (size_t)(behind - end)), lines, out);
+    }
 }
 
 /* What a reply says, over all its pieces. */
