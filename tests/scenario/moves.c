@@ -248,6 +248,9 @@ void moves_play(const uint8_t *bytes, size_t len)
     }
     disk_end(&g);
     memory_is_back();
+    if (len % 2 == 1) {
+        models_answer_all(&g);
+    }
     models_end_all(&g);
     people_look(&g);
     people_check_end(&g);

@@ -362,6 +362,48 @@ void models_move(struct game *g)
     }
 }
 
+/* A good end of what is open, whatever its server has said so far. */
+static void finish(struct game *g, struct upstream_call *call)
+{
+    char content[2 * TEXT_SIZE];
+    people_look(g); /* what waits for them goes on */
+    model_take(call);
+    if (!model_open(call)) {
+        return;
+    }
+    if (!model_has_head(call)) {
+        content_of(g, call, content);
+        said_by(g, call)->whole = true;
+        model_answer(call, content);
+    } else if (is_streamed(call)) {
+        end_stream(g, call); /* no bytes are left to choose another end */
+        if (model_open(call)) {
+            model_end(call);
+        }
+    } else {
+        model_break(call, false);
+    }
+}
+
+/* No task waits longer than max_hold, which chats that have all slots may renew once, and for a swap of
+ * models beside that; then its call begins, behind those before it. */
+void models_answer_all(struct game *g)
+{
+    static const usec_t moment = 200 * USEC_PER_MS, most = (60 + 60 + 60 + 60) * USEC_PER_S;
+    world_slow(g->world, false);
+    for (usec_t passed = 0; passed < most; passed += moment) {
+        for (size_t i = 0; i < model_calls(g->world); i++) {
+            struct upstream_call *call = model_call(g->world, i);
+            if (model_open(call)) {
+                finish(g, call);
+            }
+        }
+        world_pass(g->world, moment);
+    }
+    people_look(g);
+    people_check_end(g);
+}
+
 void models_end_all(struct game *g)
 {
     world_slow(g->world, false);

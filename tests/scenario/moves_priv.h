@@ -194,6 +194,8 @@ void explain_check(const struct ask *a, const struct explanation *said, const ch
 
 /* Something happens to one of the open calls. */
 void models_move(struct game *g);
+/* Servers answer all that is asked from here on: each request has its reply in time. */
+void models_answer_all(struct game *g);
 /* Ends what is open, and what begins on the way. */
 void models_end_all(struct game *g);
 /* The daemon is started again: its calls are gone. */
