@@ -417,12 +417,11 @@ mutant(R, "idle for a second", REWARM, "return m.idle >= REST ? 0 : REST - m.idl
 mutant(R, "once a turn", REWARM, "if (!aborted || row->tries >= TRIES) {\n        forget_request(row);",
        "if (aborted && row->tries >= TRIES) {\n        forget_request(row);", WARM)
 mutant(R, "tried twice at most", REWARM, "if (!aborted || row->tries >= TRIES) {", "if (!aborted) {", WARM)
-mutant(R, "gives way to tasks and queries", REWARM, "if (m.idle < 0) {\n            abort_call(row);\n            return -1;",
-       "if (m.idle < -1) {\n            abort_call(row);\n            return -1;", WARM)
+mutant(R, "gives way to tasks and queries", REWARM, "    if (m->idle < 0) {\n        abort_call(row);", "    if (m->idle < 0 && took < 0) {\n        abort_call(row);", WARM)
 mutant(R, "gives way to a chat before it is sent", REWARM, "    drop_request(row);\n    if (!first_turn",
        "    if (row->call != NULL) {\n        return gap;\n    }\n    if (!first_turn", WARM_BOUNDS)
-mutant(R, "two minutes at most", REWARM, "if (mono_diff(now, row->began) >= LONGEST) {\n            drop_request(row);",
-       "if (row == NULL) {\n            drop_request(row);", WARM_BOUNDS)
+mutant(R, "two minutes at most", REWARM, "if (took >= LONGEST) {\n        drop_request(row);",
+       "if (row == NULL) {\n        drop_request(row);", WARM_BOUNDS)
 mutant(R, "one token", "sidecar/path/dialect/warmup.c", '{SPAN("max_tokens"), SPAN("1")}',
        '{SPAN("max_tokens_"), SPAN("1")}', WARM)
 mutant(R, "one token of Ollama's", "sidecar/path/dialect/warmup.c", '{SPAN("num_predict"), SPAN("1")}',

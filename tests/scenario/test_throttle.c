@@ -7,7 +7,7 @@ static struct client *ask(struct world *w, const char *user)
     return post(w, "", ask_title(user, "Fine."));
 }
 
-/* The first task of three is told to come back in half a minute. None of them waits for that where
+/* The answer to the first of three tasks says "in half a minute". None of them waits for that where
  * another server answers: neither the two in the queue, nor the next. */
 static void what_has_a_fallback_waits_for_no_throttle(void **state)
 {

@@ -369,27 +369,33 @@ void rewarm_chat_ended(struct rewarm *r, const struct rewarm_chat *chat)
     buf_free(&body);
 }
 
-/* Time until its call may begin; 0: now; -1: no time decides. Aborts a call that is in the way or
- * takes too long. */
+/* Time until the call under way takes too long; -1: it was aborted, since it does, or since its machine is
+ * not idle any more. */
+static usec_t watch_call(struct row *row, const struct schedule_machine *m)
+{
+    usec_t took = mono_diff(loop_now(row->all->loop), row->began);
+    if (m->idle < 0) {
+        abort_call(row);
+        return -1;
+    }
+    if (took >= LONGEST) {
+        drop_request(row);
+        return -1;
+    }
+    return LONGEST - took;
+}
+
+/* Time until the row is to be looked at again; 0: its call may begin now; -1: no time decides. */
 static usec_t due_in(struct row *row)
 {
     struct rewarm *r = row->all;
     if (row->machine == NULL || row->settings == NULL) {
         return -1;
     }
-    mono_t now = loop_now(r->loop);
     const struct upstream_settings *to = &row->settings->upstreams[row->to];
-    struct schedule_machine m = schedule_look_machine(r->schedule, to, now);
+    struct schedule_machine m = schedule_look_machine(r->schedule, to, loop_now(r->loop));
     if (row->call != NULL) {
-        if (m.idle < 0) {
-            abort_call(row);
-            return -1;
-        }
-        if (mono_diff(now, row->began) >= LONGEST) {
-            drop_request(row);
-            return -1;
-        }
-        return LONGEST - mono_diff(now, row->began);
+        return watch_call(row, &m);
     }
     bool tasks = schedule_count(r->schedule, to).displacing != row->displacing;
     if (m.idle < 0 || !tasks || !is_wanted(r, to)) {

@@ -380,6 +380,35 @@ struct schedule_job *schedule_victim(struct schedule *s, const struct upstream_s
     return NULL;
 }
 
+/* Whether it is to be looked at again, and no longer counts as spared, or left to end. */
+static bool is_due(struct schedule_job *j, mono_t now)
+{
+    bool answers = j->spared && j->first_byte;
+    bool late = j->left_until.us != 0 && j->left_until.us <= now.us;
+    j->spared = j->spared && !answers;
+    j->left_until = late ? (mono_t){0} : j->left_until;
+    return answers || late;
+}
+
+struct schedule_job *schedule_overdue(struct schedule *s, mono_t now)
+{
+    for (struct schedule_upstream *row = s->upstreams; row != NULL; row = row->next) {
+        list_each(node, &row->running)
+        {
+            struct schedule_job *j = list_item(node, struct schedule_job, node);
+            if (!is_due(j, now) || row->machine->chats + row->machine->foreground == 0 ||
+                !must_preempt(j, now)) {
+                continue;
+            }
+            j->spared = loads_for(row, j, now);
+            if (!j->spared) {
+                return j;
+            }
+        }
+    }
+    return NULL;
+}
+
 bool schedule_requeue_throttled(struct schedule *s, struct schedule_job *j, mono_t now)
 {
     require(j->state == SCHEDULE_RUNNING);

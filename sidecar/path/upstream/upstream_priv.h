@@ -23,10 +23,10 @@ enum {
     UPSTREAM_MAX_HEADERS = 200,
     UPSTREAM_MAX_HEAD = 300 * 1024,
     UPSTREAM_QUEUE_HIGH = 256 * 1024, /* upstream_body_write says false above this ... */
+    UPSTREAM_QUEUE_LOW = 128 * 1024,  /* ... and on_body_room comes at or below this */
     UPSTREAM_MAX_UNREAD =
         256 * 1024,                 /* of an answer that came while the request was being written */
     UPSTREAM_KEPT_BODY = 64 * 1024, /* streamed bodies up to this can be sent again */
-    UPSTREAM_QUEUE_LOW = 128 * 1024, /* ... and on_body_room comes at or below this */
     UPSTREAM_IDLE_EASIES = 16,
     UPSTREAM_PORT_ROWS = 64,
     UPSTREAM_MAX_DECODED = 16 * 1024 * 1024, /* of an answer that came compressed */
