@@ -276,6 +276,8 @@ mutant(R, "preempts background work", GATE, "preempt_for(g, j->to);", "(void)t;"
 mutant(R, "holds background work", DECIDE, "return m->chats + m->foreground;", "return m->chats;", UNIT)
 mutant(R, "what passes through too", CHAT, "exchange_policy(x)->cls == KIND_CLASS_FOREGROUND",
        "exchange_policy(x) == NULL", BOUNDS)
+mutant(R, "the speech of a call waits for its emoji", "include/lull/config/kinds.def", '"emoji_generation", FOREGROUND',
+       '"emoji_generation", BACKGROUND', YIELD)
 mutant(R, "embeddings", CHAT, "x->head.endpoint == ENDPOINT_EMBEDDINGS", "x->head.target.len == 0", YIELD)
 
 # ---- 6: bounds and order ----

@@ -8,6 +8,9 @@
 #define CHAT "X-OpenWebUI-Chat-Id: c1\r\n"
 #define OTHER_CHAT "X-OpenWebUI-Chat-Id: c2\r\n"
 #define REPLY "A daemon is a program without a terminal."
+#define EMOJI                                                                                      \
+    "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"Message: It works!\"}],"      \
+    "\"stream\":false,\"max_tokens\":4}"
 
 static const char *const FIRST[] = {"What is a daemon?", NULL};
 static const char *const SECOND[] = {"What is a daemon?", REPLY, "And a unit?", NULL};
@@ -196,6 +199,21 @@ static void a_query_waits_for_no_call_and_background_work_gives_way(void **state
     answer_chat(model_call(w, 2));
     seconds(w, SETTLED);
     model_answer(model_call(w, 4), "{\"title\": \"Units\"}");
+    world_end(w);
+}
+
+/* Open WebUI speaks a sentence of a voice call when it has the emoji of that sentence. */
+static void an_emoji_does_not_wait_for_the_reply_that_is_spoken(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(NULL);
+    (void)post(w, ANN CHAT, ask_chat(FIRST));
+    struct client *emoji = post(w, ANN "X-OpenWebUI-Task: emoji_generation\r\n", EMOJI);
+    assert_int_equal(model_calls(w), 2);
+    model_answer(model_call(w, 1), "\xf0\x9f\x98\x8a");
+    assert_has(client_reply(emoji), "\xf0\x9f\x98\x8a");
+    assert_true(model_open(model_call(w, 0)));
+    answer_chat(model_call(w, 0));
     world_end(w);
 }
 
@@ -542,6 +560,7 @@ int main(void)
         cmocka_unit_test(a_hosted_model_keeps_no_client_waiting),
         cmocka_unit_test(a_reply_with_tool_calls_goes_on),
         cmocka_unit_test(a_query_waits_for_no_call_and_background_work_gives_way),
+        cmocka_unit_test(an_emoji_does_not_wait_for_the_reply_that_is_spoken),
         cmocka_unit_test(embeddings_stand_before_a_reply),
         cmocka_unit_test(follow_ups_that_would_not_be_seen),
         cmocka_unit_test(many_that_are_obsolete_are_answered_in_turns),
