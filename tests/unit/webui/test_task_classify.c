@@ -209,6 +209,13 @@ static void test_unknown_task_headings_are_lookalikes_and_rag_is_not(void **stat
         by_text(request_of("You have been provided with a set of responses from various models to "
                            "the latest user query: \"a\"")),
         false);
+    assert_chat(by_text(request_of("### Task:\nGenerate a concise title summarizing the content in "
+                                   "the content's primary language.\n### Guidelines:\n- Short.\n"
+                                   "### Content:\n<content>\nA note\n</content>")),
+                false);
+    assert_chat(by_text(request_of("### Task:\nGenerate a concise, 3-5 word title with an emoji "
+                                   "summarizing the content in the content's primary language.\n")),
+                false);
     assert_chat(by_text(request_of("hello")), false);
     assert_chat(by_text(request_of("")), false);
     assert_chat(by_text(request_with_system("Available Tools: []", "hello")), true);
