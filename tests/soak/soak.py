@@ -71,17 +71,15 @@ class Daemon(Lull):
 
     def rest(self):
         """A sample of an idle daemon."""
-        return {**self.sample(), "fds": self.sample()["fds"] - self.idle_connections()}
+        sample = self.sample()
+        return {**sample, "used": self.stats()["process"]["heap_bytes"], "fds": sample["fds"] - self.idle_connections()}
 
     def sample(self):
-        """RssAnon and the heap in bytes, descriptors, threads."""
+        """RssAnon in bytes, descriptors, threads."""
         folder = f"/proc/{self.process.pid}"
         with open(folder + "/status", encoding="ascii") as f:
             status = f.read()
-        with open(folder + "/smaps", encoding="utf-8") as f:
-            heap = re.search(r"\[heap\]\n(?:.*\n)*?Rss:\s+(\d+) kB", f.read())
         return {"rss": int(re.search(r"RssAnon:\s+(\d+)", status).group(1)) * 1024,
-                "heap": int(heap.group(1)) * 1024 if heap else 0,
                 "fds": len(os.listdir(folder + "/fd")),
                 "threads": int(re.search(r"Threads:\s+(\d+)", status).group(1))}
 
@@ -127,19 +125,20 @@ class Soak:
                 self.purges += 1
 
     async def watch(self):
-        """A sample each second; a line each minute, or five in a short run."""
+        """A sample each five seconds, 20 in a short run; a line each minute, or five in a short run."""
         began, line = time.monotonic(), 0
         every = min(60, self.options.seconds / 5)
         while True:
-            await asyncio.sleep(min(1, self.options.seconds / 20))
-            sample = {"t": time.monotonic() - began, **self.lull.sample(), "open": len(self.load.open)}
+            await asyncio.sleep(min(5, self.options.seconds / 20))
+            process = (await asyncio.to_thread(self.lull.stats))["process"]
+            sample = {"t": time.monotonic() - began, **self.lull.sample(), "used": process["heap_bytes"],
+                      "open": len(self.load.open)}
             self.samples.append(sample)
             if sample["t"] >= line * every:
                 line += 1
-                stats = await asyncio.to_thread(self.lull.stats)
-                self.turns.append(stats["process"]["loop_recent_turn_ms"])
+                self.turns.append(process["loop_recent_turn_ms"])
                 self.say(f"{sample['t']:6.0f} s  {sum(self.load.sent.values()):7} asked, {len(self.load.open):3} open, RssAnon "
-                         f"{sample['rss'] / MB:.2f} MB, heap {sample['heap'] / MB:.2f} MB, {sample['fds']} fds, "
+                         f"{sample['rss'] / MB:.2f} MB, in use {sample['used'] / MB:.2f} MB, {sample['fds']} fds, "
                          f"{sample['threads']} threads, {len(self.load.problems) + len(self.problems)} problems")
 
     async def listen(self):
@@ -239,8 +238,7 @@ class Soak:
             return
         if self.after["rss"] > self.before["rss"] + 16 * MB:
             self.problems.append(f"RssAnon: {self.before['rss']} before the load, {self.after['rss']} after it")
-        if grown := memory.grows(self.samples):
-            self.problems.append(grown)
+        self.problems += memory.problems(self.samples)
 
     def quarters(self, what):
         """The medians of the four quarters of the run."""
@@ -273,8 +271,8 @@ class Soak:
         kinds = sorted({k for k, _ in load.saw})
         for kind in kinds:
             self.say(f"  {kind:20} " + ", ".join(f"{w} {n}" for (k, w), n in sorted(load.saw.items()) if k == kind))
-        for what in ("rss", "heap", "fds", "threads"):
-            unit = MB if what in ("rss", "heap") else 1
+        for what in ("rss", "used", "fds", "threads"):
+            unit = MB if what in ("rss", "used") else 1
             values = [s[what] / unit for s in self.samples]
             medians = ", ".join(f"{q / unit:.4g}" for q in self.quarters(what))
             self.say(f"{what}: idle before {self.before[what] / unit:.4g}, medians of the quarters {medians}, "
@@ -285,7 +283,7 @@ class Soak:
                 self.say(f"{name}: p50 {1000 * rank(values, 50):.2f} ms, p90 {1000 * rank(values, 90):.2f}, "
                          f"p99 {1000 * rank(values, 99):.2f}, max {1000 * max(values):.2f} ({len(values)} pairs)")
         if (slope := memory.leak(self.samples)) is not None:
-            self.say(f"rss: {slope:+.2f} MB an hour behind the first {memory.FILLED} minutes")
+            self.say(f"in use: {slope:+.2f} MB an hour behind the first {memory.FILLED} minutes")
         turns = ", ".join(f"{turn:.1f}" for turn in self.turns)
         self.say(f"the loop's longest turn: {self.stats['process']['loop_longest_turn_ms']:.1f} ms, the most CPU of a turn: "
                  f"{self.stats['process']['loop_longest_turn_cpu_ms']:.1f} ms; of the last five minutes, at "
