@@ -4,7 +4,9 @@
 Random answers, in the forms of all model servers (server_forms.py), to random kinds of tasks: asked in both APIs, of
 servers of both, a second time (a hit, where it was stored), and by two at once (who share a call). The models below do
 what utils/middleware.py, utils/response.py and src/lib/apis/index.ts of Open WebUI 0.11 and 0.12 do. Where Open WebUI
-reads nothing from the server's own answer, lull may serve what the model meant (it mends answers), and nothing else."""
+reads nothing from the server's own answer, lull may serve what the model meant (it mends answers), and nothing else.
+
+LULL_FORMS: how many answers for each test; LULL_FORMS_SEED: others than those of the test."""
 import json
 import os
 import random
