@@ -93,8 +93,14 @@ static bool set_why_unreachable(struct upstream_call *call, CURLcode code)
     }
 }
 
+static const char HEAD_TOO_LARGE[] = "the head of the answer is too large";
+
 static const char *broken_phrase(struct upstream_call *call, CURLcode code)
 {
+    enum { TOO_LARGE = 100 }; /* CURLE_TOO_LARGE of libcurl 8.6; the headers may be older */
+    if ((int)code == TOO_LARGE && !call->head.final) {
+        return HEAD_TOO_LARGE;
+    }
     switch (code) {
     case CURLE_GOT_NOTHING:
         return "the connection was closed without an answer";
@@ -111,14 +117,14 @@ static const char *broken_phrase(struct upstream_call *call, CURLcode code)
     case CURLE_BAD_CONTENT_ENCODING:
         return "the answer has an unknown transfer encoding";
     case CURLE_OUT_OF_MEMORY:
-        return call->no_memory ? "out of memory" : "the head of the answer is too large";
+        return call->no_memory ? "out of memory" : HEAD_TOO_LARGE;
     default:
         return curl_easy_strerror(code);
     }
 }
 
-/* libcurl has one code for want of memory and for a line of a head over its bound. What comes between
- * the count of what waits and the reading is not counted: half the bound. */
+/* libcurl before 8.6 has one code for want of memory and for a line of a head over its bound. What
+ * comes between the count of what waits and the reading is not counted: half the bound. */
 static bool line_is_too_long(const struct upstream_call *call)
 {
     return !call->head.final && call->head_came > call->head_used + CURL_MAX_HTTP_HEADER / 2;

@@ -402,6 +402,7 @@ static void heads_are_bounded(void **state)
     assert_false(w->probe.got_head);
     try_head(w, 1, 120000);
     assert_int_equal(w->probe.result, UPSTREAM_BROKE);
+    assert_string_equal(w->probe.why, "the head of the answer is too large");
     try_head(w, 10, 90000);
     assert_int_equal(w->probe.result, UPSTREAM_BROKE);
 }
