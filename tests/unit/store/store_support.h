@@ -32,6 +32,14 @@ static inline int64_t file_size(void)
     return (int64_t)st.st_size;
 }
 
+/* The size of a page of a file that LMDB makes here. */
+static inline int64_t file_page(void)
+{
+    enum { MOST = 32 * 1024 };
+    long page = sysconf(_SC_PAGESIZE);
+    return page < MOST ? page : MOST;
+}
+
 static inline int store_teardown(void **state)
 {
     char command[256];
