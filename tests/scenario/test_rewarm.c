@@ -5,6 +5,11 @@
 #include "lull/path/server/prefix.h"
 
 #define ANN "X-OpenWebUI-User-Id: ann\r\nAuthorization: Bearer k\r\n"
+#define BOB "X-OpenWebUI-User-Id: bob\r\n"
+#define TAGS "X-OpenWebUI-Task: tags_generation\r\n"
+/* Passes through. */
+#define STREAMED_TAGS                                                                              \
+    "{\"model\":\"m\",\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":\"tags?\"}]}"
 #define REPLY "A daemon is a program without a \"terminal\"."
 
 static const char *const FIRST[] = {"What is a daemon?", NULL};
@@ -116,6 +121,39 @@ static void what_the_server_refuses_is_no_rewarm(void **state)
     seconds(w, 1);
     model_answer(last_call(w), "x");
     world_end(w);
+}
+
+/* A chat, or a task, that its server refuses or that does not reach it, takes nothing out of a slot. */
+static void what_is_refused_takes_no_slot(void **state)
+{
+    static const char *const sets[] = {"tasks.prefix=chat", "tasks.settle=0", NULL};
+    static const char *const bodies[] = {"{\"model\":\"m\",\"stream\":true,\"messages\":[{\"role\":"
+                                         "\"user\",\"content\":\"Hello\"}]}",
+                                         NULL, STREAMED_TAGS};
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        struct world *w = world_begin(sets);
+        (void)post(w, ANN, ask_chat(FIRST));
+        model_answer(last_call(w), REPLY);
+        seconds(w, 3);
+        struct server *server = servers_at(world_servers(w), 0);
+        struct hash_key model = servers_key(world_servers(w), SPAN("m"));
+        const char *const body = bodies[i] == NULL ? ask_query("weather") : bodies[i];
+        const int statuses[] = {404, 0, 500};
+        for (size_t k = 0; k < 3; k++) {
+            assert_true(prefix_is_held(server, model, 1));
+            (void)post(w, i == 2 ? BOB TAGS : BOB, body);
+            for (int tries = 0; tries < 2 && model_open(last_call(w)); tries++) {
+                if (statuses[k] == 0) {
+                    model_break(last_call(w), true);
+                } else {
+                    model_refuse(last_call(w), statuses[k], "", "{}");
+                }
+            }
+        }
+        assert_false(prefix_is_held(server, model, 1)); /* who knows what failed */
+        world_end(w);
+    }
 }
 
 static void it_gives_way_to_everything(void **state)
@@ -264,6 +302,7 @@ int main(void)
         cmocka_unit_test(ollama_is_asked_in_its_own_words),
         cmocka_unit_test(it_brings_the_conversation_back_to_its_slot),
         cmocka_unit_test(what_the_server_refuses_is_no_rewarm),
+        cmocka_unit_test(what_is_refused_takes_no_slot),
         cmocka_unit_test(it_gives_way_to_everything),
         cmocka_unit_test(what_tasks_cost_the_next_turn_is_counted),
         cmocka_unit_test(without_tasks_there_is_nothing_to_bring_back),

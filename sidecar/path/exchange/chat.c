@@ -155,7 +155,8 @@ static struct prefix_place end_transcript(struct exchange *x)
         return (struct prefix_place){.conversation = 0};
     }
     x->watch.noted = true;
-    return behind_chat_ended(x, x->watch.whole);
+    return prefix_is_read(http_reply_status(x->conn)) ? behind_chat_ended(x, x->watch.whole)
+                                                      : (struct prefix_place){.conversation = 0};
 }
 
 static void on_end(void *ctx)

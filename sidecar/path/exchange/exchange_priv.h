@@ -50,7 +50,7 @@ struct answer_watch {
     size_t counted;      /* of a chat: for `answer`, in parts.memory */
     bool watching, keep; /* keep: the text of the reply is needed */
     bool goes_on;        /* it ended in tool calls */
-    bool noted;          /* of a chat: behind_chat_ended() was called */
+    bool noted;          /* of a chat: what its slot has read is known */
     bool whole;          /* of a chat: a whole answer has come */
     bool thought;        /* thinking came beside the answer */
     bool failed;         /* an error inside a stream of status 200 */

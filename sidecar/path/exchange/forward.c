@@ -69,9 +69,12 @@ static void on_relay_done(void *ctx, const struct relay_result *r)
     count_call_end(x, r);
     if (x->decision.cls == TASK_CLASS_TASK) {
         watch_ended(x, r);
-        behind_read_other(x); /* it took a slot, too */
+        if (!r->unreachable && prefix_is_read(r->status)) {
+            behind_read_other(x); /* it took a slot, too */
+        }
         observe_ended(x, r);
     }
+    x->watch.noted = x->watch.noted || r->unreachable;
     chat_end(x);
     gate_end(x->engine->gate, &x->ticket, r->client_gone);
     if (x->decision.cls == TASK_CLASS_TASK) {

@@ -231,7 +231,9 @@ static bool on_data(void *ctx, struct span piece)
     mono_t now = loop_now(f->table->parts.loop);
     if (f->first_data.us == 0) {
         f->first_data = now;
-        behind_read(f);
+        if (prefix_is_read(f->status)) {
+            behind_read(f);
+        }
     }
     f->last_data = now;
     size_t had = text_size(f);

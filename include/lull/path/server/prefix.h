@@ -84,6 +84,9 @@ struct prefix_place {
     uint64_t conversation, turn;
     size_t size;
 };
+/* Whether a server that answers with that status has read the prompt: one that refuses a request (4xx) has
+ * not, and what its slots hold stays. */
+bool prefix_is_read(int status);
 /* A chat's answer has ended, or a rewarm. slots: of the server. */
 void prefix_read_chat(struct server_model *m, int64_t slots, struct prefix_place what);
 /* A task's answer has begun, or it was aborted: behind that conversation, or as asked. */
