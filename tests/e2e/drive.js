@@ -131,7 +131,7 @@ S['regenerate'] = async () => {
 S['new title'] = async () => { // Rename, then the wand; and some time later once more
   await openSidebar();
   const generate = async name => {
-    const [old] = await sidebar();
+    const [old, ...others] = await sidebar();
     await page.locator('#sidebar a[href^="/c/"]').first().hover();
     await page.locator('#sidebar button[aria-label="Chat Menu"]').first().click({ timeout: 4000, force: true });
     await sleep(500);
@@ -139,8 +139,8 @@ S['new title'] = async () => { // Rename, then the wand; and some time later onc
     await sleep(500);
     await step(name);
     await page.locator('#generate-title-button').last().click({ timeout: 4000, force: true });
-    let last; // written letter by letter
-    return until(async () => { const [v] = await sidebar(), same = v === last; last = v; return same && v && v !== old && v; }, 10000, 400);
+    let last; // written letter by letter; while it is being edited it is no link, and the next chat is the first
+    return until(async () => { const [v, ...rest] = await sidebar(), same = v === last; last = v; return rest.length === others.length && same && v && v !== old && v; }, 10000, 400);
   };
   const first = await generate('new title');
   await sleep(5500);

@@ -8,6 +8,7 @@ person sees, what reached the model, and the figures of lulld. Passes, by defaul
            what reaches the model is compared with the direct pass
   headers  with the task, user and chat headers, a title prompt in another language, and lulld tuned
            (a task model, another server for follow-ups, a window for autocompletes)
+  features what else Open WebUI does with models, over its HTTP API, with and without lulld (features.py)
 """
 import argparse
 import collections
@@ -17,6 +18,7 @@ import shutil
 import subprocess
 import sys
 
+import features
 import judge
 from stage import HERE, MODELS, VERSION, Stage, WebUI, fresh
 from lull import LULLD, SANITIZER_SIGNS, Lull, clean_environment
@@ -95,20 +97,23 @@ def one_pass(j, work, how):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("work")
-    parser.add_argument("passes", nargs="*", metavar="PASS", help=" ".join(PASSES))
+    parser.add_argument("passes", nargs="*", metavar="PASS", help=" ".join([*PASSES, "features"]))
     a = parser.parse_args()
-    names = a.passes or list(PASSES)
-    unknown = [n for n in names if n not in PASSES]
+    names = a.passes or [*PASSES, "features"]
+    unknown = [n for n in names if n not in (*PASSES, "features")]
     if unknown:
-        parser.error(f"no such pass: {unknown[0]} (there are {', '.join(PASSES)})")
-    if any(PASSES[n].lull for n in names) and not os.access(LULLD, os.X_OK):
+        parser.error(f"no such pass: {unknown[0]} (there are {', '.join(PASSES)}, features)")
+    if names != ["direct"] and not os.access(LULLD, os.X_OK):
         sys.exit(f"there is no {LULLD}: build lull first")
     work = os.path.abspath(a.work)
     j = judge.Judge()
-    stages = {name: one_pass(j, work, PASSES[name]) for name in names}
+    stages = {name: one_pass(j, work, PASSES[name]) for name in names if name in PASSES}
     if "direct" in stages and "plain" in stages:
         print("plain beside direct:")
         judge.compare(j, stages["direct"], stages["plain"])
+    if "features" in names:
+        print("features:", flush=True)
+        features.run(j, work)
     print(f"{j.passed} passed, {j.failed} failed; screenshots in {os.path.join(work, 'shots')}")
     sys.exit(1 if j.failed else 0)
 
