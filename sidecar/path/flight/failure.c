@@ -165,9 +165,8 @@ enum flight_event failure_next(struct flight *f, bool received)
         return FLIGHT_EVENT_ASKED_AGAIN;
     }
     bool unreachable = transport && end->error == HTTP_ERROR_UPSTREAM_UNREACHABLE;
-    if (unreachable) {
-        probe_forget(
-            flight_server(f)); /* before it falls back: it may be another one when it is back */
+    if (unreachable) { /* it may be another one when it is back; before it falls back */
+        probe_forget(flight_server(f));
     }
     if (!f->spec.untracked && !ours && !unreachable) {
         server_note_failed(
