@@ -139,11 +139,10 @@ struct schedule_job {
     bool called;     /* since it runs, its request was sent */
     bool first_byte; /* of its answer has come */
     bool spared;     /* it loads the model of an interactive request, so it was not preempted */
-    mono_t
-        left_until; /* it was not, since it would end sooner than an abort is noticed: it has until
-                          then; zero: not so */
-    bool forced;    /* waits no more, yields no more */
-    bool swapping;  /* waits for a swap of models: outside max_hold */
+    bool forced;     /* waits no more, yields no more */
+    bool swapping;   /* waits for a swap of models: outside max_hold */
+    /* Not preempted, since it would end before an abort is noticed: it has until then; zero: not so. */
+    mono_t left_until;
 };
 
 /* Queues an idle job. Where `queue` is full, the oldest waiting task there stops waiting. */
@@ -161,7 +160,8 @@ void schedule_end(struct schedule *s, struct schedule_job *j, mono_t now, bool a
 /* A running job to preempt for what has just begun at that upstream: an interactive request, or a
  * foreground job; NULL: no more. A job that loads the model of that request is spared until its
  * first byte: the load serves both, and an abort would begin it again. One that is expected to end
- * sooner than its server notices an abort is left to end. The caller aborts its call, then calls schedule_requeue_preempted() or schedule_end(). */
+ * sooner than its server notices an abort is left to end. The caller aborts its call, then calls
+ * schedule_requeue_preempted() or schedule_end(). */
 struct schedule_job *schedule_victim(struct schedule *s, const struct upstream_settings *to,
                                      mono_t now);
 /* The first byte for a running job has come; good: of an answer, not of an error. true: it was
