@@ -1610,6 +1610,7 @@ mutant(R, "nor is an answer without room for it", "sidecar/path/flight/call.c", 
 mutant(R, "and that room is memory", "sidecar/path/dialect/assemble.c", "a->no_memory || e == ERR_NOMEM;", "a->no_memory || e != ERR_OK;", ("unit.dialect.test_assemble",))
 mutant(R, "nor of a chat's", PASS, "    if (!r->client_gone && !r->no_memory) {\n        struct server *server", "    if (!r->client_gone) {\n        struct server *server", ("scenario.test_failure",))
 mutant(R, "nor is it down", PASS, "    if (!r->client_gone && !r->no_memory) {\n        server_note", "    if (!r->client_gone) {\n        server_note", ("scenario.test_failure",))
+mutant(R, "a URL that was read is no wrong one", "sidecar/path/upstream/why.c", "code == CURLE_URL_MALFORMAT && call", "false && call", ("unit.upstream.test_upstream_why",))
 mutant(R, "libcurl's code of a large head is known", "sidecar/path/upstream/why.c", "(int)code == TOO_LARGE &&", "false &&", ("unit.upstream.test_upstream_why",))
 mutant(R, "libcurl's want of memory is not a large head", "sidecar/path/upstream/why.c", "!line_is_too_long(call)", "true", ("unit.upstream.test_upstream_why",))
 mutant(R, "a body without memory is not too long", RECEIVE, "    if (!count_held(c, piece.len)) {\n        return ERR_NOMEM;", "    if (!count_held(c, piece.len)) {\n        return ERR_TOO_LARGE;",

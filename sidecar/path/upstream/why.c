@@ -130,8 +130,15 @@ static bool line_is_too_long(const struct upstream_call *call)
     return !call->head.final && call->head_came > call->head_used + CURL_MAX_HTTP_HEADER / 2;
 }
 
+/* libcurl 8 writes out a URL that was read for it before, and says so where it finds no memory. */
+static bool is_url_without_memory(const struct upstream_call *call, CURLcode code)
+{
+    return code == CURLE_URL_MALFORMAT && call->url != NULL && call->url->parsed != NULL;
+}
+
 enum upstream_result why_failed(struct upstream_call *call, CURLcode code)
 {
+    code = is_url_without_memory(call, code) ? CURLE_OUT_OF_MEMORY : code;
     call->no_memory = call->no_memory || (call->failed == NULL && code == CURLE_OUT_OF_MEMORY &&
                                           !line_is_too_long(call));
     if (call->failed != NULL) {

@@ -75,6 +75,19 @@ static void a_head_that_is_too_large_is_no_want_of_memory(void **state)
     }
 }
 
+/* A URL that libcurl has read cannot be wrong later: it found no memory to write it out. */
+static void a_url_that_was_read_is_no_wrong_one(void **state)
+{
+    struct origin_url url = {.parsed = curl_url()};
+    struct upstream_call call = {.easy = curl_easy_init(), .url = &url};
+    (void)state;
+    assert_int_equal(why_failed(&call, CURLE_URL_MALFORMAT), UPSTREAM_BROKE);
+    assert_string_equal(call.why, "out of memory");
+    assert_true(call.no_memory);
+    curl_easy_cleanup(call.easy);
+    curl_url_cleanup(url.parsed);
+}
+
 /* Behind the head of an answer the server was there, whatever libcurl calls it: it broke. */
 static void a_server_that_began_to_answer_was_reachable(void **state)
 {
@@ -156,6 +169,7 @@ int main(void)
         cmocka_unit_test(no_connection_differs_from_a_broken_one),
         cmocka_unit_test(a_server_that_began_to_answer_was_reachable),
         cmocka_unit_test(a_head_that_is_too_large_is_no_want_of_memory),
+        cmocka_unit_test(a_url_that_was_read_is_no_wrong_one),
         cmocka_unit_test(a_socket_that_cannot_be_used_says_why),
         cmocka_unit_test_setup_teardown(want_of_descriptors_is_not_the_servers_fault, world_setup,
                                         world_teardown),
