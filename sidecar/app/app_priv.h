@@ -38,10 +38,10 @@ struct daemon {
 /* access_log.c: begins or ends it, by the log level that is set. */
 void access_log_setup(struct daemon *d);
 
-/* limits.c: umask, no new privileges, signals; the descriptor limit. */
-/* Signals: of those that would end or stop the process for a write that fails, none does. SIGHUP and
- * SIGUSR1 wait until app_take_signals(), and are ignored after lifecycle_finish(); what the parent had
- * blocked is not. */
+/* limits.c */
+/* Sets the umask, and that no program which is run gets privileges. Of the signals that would end or stop
+ * the process for a write that fails, none does any more. SIGHUP and SIGUSR1 wait until app_take_signals(),
+ * and are ignored after lifecycle_finish(); what the parent had blocked is not. */
 void app_harden(void);
 /* The handlers are there: what came meanwhile is delivered. */
 void app_take_signals(void);

@@ -18,7 +18,7 @@ void app_harden(void)
     umask(077);
     os_no_new_privileges();
     for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++) {
-        signal(ignored[i], SIG_IGN); /* the last two: outside of the loop's life */
+        signal(ignored[i], SIG_IGN); /* the last two: before the loop has its handlers, and after */
     }
     sigemptyset(&later);
     sigaddset(&later, SIGHUP);

@@ -1,5 +1,6 @@
-/* control_priv.h: what the files of the control socket share. control.c has the routes and includes
- * the others' functions; they use only reply.c, query.c and one another's values.
+/* control_priv.h: what the files of the control socket share. control.c opens and ends it, routes.c hands
+ * each request to the function that serves it; the other files have these functions, and use only reply.c,
+ * query.c and one another's values.
  */
 #ifndef CONTROL_CONTROL_PRIV_H
 #define CONTROL_CONTROL_PRIV_H
@@ -41,6 +42,12 @@ static inline struct settings *control_settings(const struct control_parts *part
 {
     return config_settings(*parts->config);
 }
+
+/* ---- routes.c: which requests are served, and who may send them; ctx is the struct control ---- */
+
+enum { CONTROL_BODY_MAX = 1024 * 1024 }; /* of the longest request */
+extern const struct http_handler control_handler;
+extern const struct http_handler control_public_handler; /* of metrics_listen */
 
 /* ---- reply.c: whole replies, and members of the JSON in them ---- */
 
@@ -199,10 +206,10 @@ cJSON *report_history(struct ledger *l);
 
 /* ---- stats.c ---- */
 
-/* The figures, with the gauges of connections and queues brought up to date. */
 /* The state of an upstream of the configuration in force as a word. */
 const char *control_server_state(const struct control_parts *parts,
                                  const struct upstream_settings *to);
+/* The figures, with the gauges of connections and queues brought up to date. */
 struct figures *control_figures(const struct control_parts *parts);
 
 /* ---- page.c: GET / ---- */

@@ -46,6 +46,10 @@ void linger_begin(struct http_conn *c)
 {
     bool draining = c->server->draining;
     c->state = CONN_LINGERING;
+    if (c->slot != NULL) {
+        server_slot_back(c->server, c->slot);
+        c->slot = NULL;
+    }
     c->in_len = 0;
     c->linger_until = loop_now(c->server->loop);
     c->linger_until.us += draining ? LINGER_DRAINING : LINGER_TIME;

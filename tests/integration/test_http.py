@@ -6,10 +6,11 @@ import socket
 import subprocess
 import tempfile
 import time
+import unittest
 
 import prompts
 from client import Client, Cut
-from lull import DEADLINE, LullTest, eventually, free_port, main
+from lull import DEADLINE, SANITIZED, LullTest, eventually, free_port, main
 from upstream import Gate
 
 OK_HEAD = b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -359,6 +360,19 @@ class Limits(LullTest):
         self.assertFalse(waiting.readable(0.2), "a fourth connection was served")
         first[0].close()
         self.assertEqual(waiting.response().status, 200, "served as soon as one has left")
+
+    @unittest.skipIf(SANITIZED, "memory of a sanitizer")
+    def test_a_connection_whose_client_still_sends_takes_little(self):
+        """Its answer has ended, and what it sends is dropped for 30 s: it needs no room for a request."""
+        lull = self.lull(self.upstream())
+        self.assertEqual(self.connect(lull).get("/v1/models").status, 200)
+        before = lull.rss_anon()
+        for _ in range(200):
+            c = self.connect(lull)
+            c.start("POST", "/@unknown/x", [("Content-Length", "1000000000")])
+            c.send(b"x" * 40000)
+            self.assertEqual(c.response_head().status, 404)
+        eventually(lambda: lull.rss_anon() - before < 200 * 16 * 1024, 10, "a slot of 48 KB for each")
 
 
 class WhoMaySpeak(LullTest):

@@ -1452,7 +1452,7 @@ mutant(R, "beside Authorization it does not count", ROUTE, "h->auth.ptr != NULL 
        "other_credential(s, r).ptr != NULL ? other_credential(s, r) : h->auth;", ("scenario.test_cache",))
 mutant(R, "the host of an absolute target counts", "sidecar/http/request.c",
        "r->host = p->authority.len > 0 ? p->authority : r->host;", "(void)p->authority;", ("unit.http.test_request",))
-mutant(R, "the control socket looks at Host", "sidecar/control/control.c",
+mutant(R, "the control socket looks at Host", "sidecar/control/routes.c",
        "    return span_find(name, SPAN(\".\"), 0) == SIZE_MAX ||", "    return name.len < SIZE_MAX ||", ("integration.control",))
 mutant(R, "no memory is shown", "sidecar/base/os.c", "    (void)prctl(PR_SET_DUMPABLE, 0);", "    (void)PR_SET_DUMPABLE;", SECRETS)
 mutant(R, "a folder below /tmp is one's own", "sidecar/base/os_paths.c", "        if (below && !is_private(folder)) {",
@@ -1591,6 +1591,8 @@ mutant(R, "a piece that the kernel had counts", "sidecar/http/conn.c", "    if (
        "    if (what == DEADLINE_SEND && s == NULL) {", DUE)
 mutant(R, "it is for each piece", "sidecar/http/output.c", "    if (c->deadline == DEADLINE_SEND ||", "    if (c->broken ||", DUE)
 mutant(R, "what is passed on waits for its client", "sidecar/http/response.c", "    c->out_passed = true;", "    c->out_passed = false;", DUE)
+mutant(R, "a connection that lingers has no slot", "sidecar/http/linger.c", "        server_slot_back(c->server, c->slot);\n        c->slot = NULL;\n",
+       "        c->body_at = 0;\n", ("integration.http",))
 mutant(R, "an idle connection to the control socket gives way", "sidecar/control/control.c", ".replaces_idle = true,", ".replaces_idle = false,", DUE)
 mutant(R, "the one that has been idle longest", "sidecar/http/conn.c", "            since = c->deadline_at;\n", "", DUE)
 mutant(R, "for a second at least", "sidecar/http/conn.c", "loop_now(s->loop).us - USEC_PER_S + s->limits", "loop_now(s->loop).us + s->limits", DUE)
@@ -1712,7 +1714,7 @@ mutant(R, "a value has no control character", "sidecar/config/assignments.c", " 
        "        if (c == 0x7f) {", ("integration.steer",))
 mutant(R, "not to be stored is no wrong form", "sidecar/path/exchange/dispatch.c", "    } else if (wanted || !keep) {", "    } else {", ("scenario.test_cache",))
 mutant(R, "a cost is rounded to the nearest", "sidecar/path/flight/cost.c", "(int64_t)(cost + 0.5)", "(int64_t)cost", FLIGHT_ANSWERS)
-mutant(R, "405 names the methods", "sidecar/control/control.c", "        *methods |= 1U << table[i].method;", "        *methods |= 2U;", ("integration.control",))
+mutant(R, "405 names the methods", "sidecar/control/routes.c", "        *methods |= 1U << table[i].method;", "        *methods |= 2U;", ("integration.control",))
 R = "the surroundings of the process"
 mutant(R, "each family of a name", LISTEN, "had[infos->ai_family == AF_INET6 ? 1 : 0]", "had[infos->ai_family == AF_INET6 ? 0 : 0]", ("integration.http",))
 mutant(R, "a family that is missing is left out", LISTEN, "(errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL)", "errno == EAFNOSUPPORT", ("integration.http",))
