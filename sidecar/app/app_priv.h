@@ -45,7 +45,7 @@ void access_log_setup(struct daemon *d);
 void app_harden(void);
 /* The handlers are there: what came meanwhile is delivered. */
 void app_take_signals(void);
-/* Raises the descriptor limit as far as it goes; the client connections that it has room for. */
+/* Raises the soft limit of descriptors to the hard one; returns how many client connections that allows. */
 int64_t app_most_connections(void);
 
 /* check.c */

@@ -1,4 +1,4 @@
-/* daemon.c: the order in which the daemon comes up, and its mirror.
+/* daemon.c: the order in which the parts of the daemon are made, and destroyed in reverse.
  *
  * The control socket comes before the port, since a live one belongs to another daemon and ends
  * this one; readiness is reported last. daemon_finish destroys

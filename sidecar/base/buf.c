@@ -254,7 +254,7 @@ size_t json_room(struct span s)
 {
     enum { SHORT = 256 };
     if (s.len <= SHORT) {
-        return JSON_WIDEST * s.len; /* not worth a look */
+        return JSON_WIDEST * s.len; /* short: this bound will do */
     }
     size_t room = 0;
     for (size_t i = 0; i < s.len;) {

@@ -105,7 +105,7 @@ static bool write_all(struct span line)
             return false; /* another program took the room */
         }
         if (n < 0 && errno != EINTR) {
-            return true; /* nowhere to complain */
+            return true; /* this is where errors are reported */
         }
         size_t done = n > 0 ? (size_t)n : 0;
         line = span_make(line.ptr + done, line.len - done);

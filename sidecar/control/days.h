@@ -47,7 +47,7 @@ void day_rows_add(struct day_rows *rows, const char *name, const struct savings 
 struct savings day_total(const struct day *d);
 
 /* The day of a date, made where it is missing; valid until the next call for the list. Where there
- * are DAYS_MOST days, the youngest gives way; NULL: the date is younger than all of these. */
+ * are DAYS_MOST days, the youngest is removed; NULL: the date is younger than all of these. */
 struct day *days_get(struct days *days, const char *date);
 /* Drops the days that are older than DAYS_KEPT, while there are more than so many. */
 void days_drop_old(struct days *days, wall_t now);

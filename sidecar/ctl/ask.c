@@ -307,7 +307,7 @@ int ctl_finish(const struct ctl *ctl, long status, struct buf *out, void (*print
     int result = CTL_DONE;
     if (status == 0) {
         result = CTL_NO_DAEMON;
-    } else if (status >= 300 || (answer == NULL && status != 204)) {
+    } else if (status >= 300 || (answer == NULL && (status != 204 || print != NULL))) {
         report_refusal(answer, status);
         result = CTL_REFUSED;
     } else if (ctl->json && out->len > 0) {

@@ -5,8 +5,6 @@
  */
 #include "ctl/ctl.h"
 
-#include "lull/base/utf8.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -71,24 +69,6 @@ static void on_line(void *ctx, char *text)
 
 /* ---- the table ---- */
 
-/* How many columns a text takes, as far as code points tell. */
-static int width_of(const char *text)
-{
-    int n = 0;
-    while (*text != '\0') {
-        size_t control = ctl_control_length(text);
-        n += control > 0 ? 4 * (int)control : utf8_continues(*text) ? 0 : 1;
-        text += control > 0 ? control : 1;
-    }
-    return n;
-}
-
-static void print_padded(const char *text, int width)
-{
-    ctl_print_text(text, false);
-    printf("%*s", width > width_of(text) ? width - width_of(text) : 0, "");
-}
-
 static const char *title_of(const struct comparison *c)
 {
     return c->ctl->compare.prefix ? "asked" : "candidate";
@@ -97,10 +77,10 @@ static const char *title_of(const struct comparison *c)
 static int widest_candidate(const struct comparison *c)
 {
     const cJSON *row = NULL;
-    int width = width_of(title_of(c));
+    int width = ctl_width_of(title_of(c));
     cJSON_ArrayForEach(row, item_of(c->summary, "summary"))
     {
-        int own = width_of(ctl_text_of(row, "candidate"));
+        int own = ctl_width_of(ctl_text_of(row, "candidate"));
         width = own > width ? own : width;
     }
     return width;
@@ -110,7 +90,7 @@ static int widest_candidate(const struct comparison *c)
 static void print_answer(const char *name, const char *answer, int width)
 {
     printf("  ");
-    print_padded(name, width);
+    ctl_print_padded(name, width);
     printf("  ");
     for (;;) {
         size_t len = strcspn(answer, "\n");
@@ -186,7 +166,7 @@ static void print_cell(const cJSON *o, const char *name, int width, double times
 /* What a row of either table begins with. */
 static void print_candidate(const cJSON *row, int width)
 {
-    print_padded(ctl_text_of(row, "candidate"), width);
+    ctl_print_padded(ctl_text_of(row, "candidate"), width);
     print_cell(row, "calls", 6, 1, "");
     print_cell(row, "failed", 6, 1, "");
     print_cell(row, "shape", 7, 100, "%");

@@ -110,6 +110,10 @@ size_t ctl_control_length(const char *text);
 /* Prints text from the daemon: control characters as \xNN, so that no byte of a request controls
  * the terminal. Line feeds and tabs stay where lines is true. */
 void ctl_print_text(const char *text, bool lines);
+/* How many columns that text takes, as far as code points tell. */
+int ctl_width_of(const char *text);
+/* Prints it in one line, and blanks up to the width. */
+void ctl_print_padded(const char *text, int width);
 /* Prints JSON of the daemon and a line feed: the same document, with control characters as \u escapes. */
 void ctl_print_json(struct span text);
 /* The name that a member has in its object; "" for an element of an array. */

@@ -28,9 +28,11 @@ static void print_members(const cJSON *answer)
 static void print_last_miss(const cJSON *past)
 {
     if (past != NULL) {
-        printf("%-12s at %s", "missed", ctl_text_of(past, "at"));
+        printf("%-12s at ", "missed");
+        ctl_print_text(ctl_text_of(past, "at"), false);
         if (ctl_text_of(past, "expired")[0] != '\0') {
-            printf("; its stored answer had expired at %s", ctl_text_of(past, "expired"));
+            printf("; its stored answer had expired at ");
+            ctl_print_text(ctl_text_of(past, "expired"), false);
         }
         printf("\n");
     }
@@ -69,17 +71,22 @@ static void print_nearest(const cJSON *answer)
     const char *not_compared = ctl_text_of(answer, "not_compared");
     bool expired = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(nearest, "expired"));
     if (cJSON_IsNull(nearest)) {
-        printf("%-12s none of this kind and scope is stored with its request%s%s\n", "nearest",
-               not_compared[0] != '\0' ? ": " : "", not_compared);
+        printf("%-12s none of this kind and scope is stored with its request%s", "nearest",
+               not_compared[0] != '\0' ? ": " : "");
+        ctl_print_text(not_compared, false);
+        printf("\n");
     }
     if (!cJSON_IsObject(nearest)) {
         return;
     }
     double different = ctl_number_of(nearest, "different");
-    printf("%-12s %s, stored %s, %s %s: %.0f values are equal, %.0f differ\n", "nearest",
-           ctl_text_of(nearest, "id"), ctl_text_of(nearest, "created"),
-           expired ? "expired" : "expires", ctl_text_of(nearest, "expires"),
-           ctl_number_of(nearest, "equal"), different);
+    printf("%-12s ", "nearest");
+    ctl_print_text(ctl_text_of(nearest, "id"), false);
+    printf(", stored ");
+    ctl_print_text(ctl_text_of(nearest, "created"), false);
+    printf(expired ? ", expired " : ", expires ");
+    ctl_print_text(ctl_text_of(nearest, "expires"), false);
+    printf(": %.0f values are equal, %.0f differ\n", ctl_number_of(nearest, "equal"), different);
     cJSON_ArrayForEach(line, lines)
     {
         print_difference(line);
@@ -110,9 +117,12 @@ static void print_values(const cJSON *answer, bool all)
     {
         const char *from = ctl_text_of(value, "origin");
         if (all || is_decided_by(answer, ctl_name_of(value))) {
-            printf("  %-15s ", ctl_name_of(value));
+            printf("  ");
+            ctl_print_padded(ctl_name_of(value), 16);
             ctl_print_text(ctl_text_of(value, "value"), false);
-            printf("  (%s)\n", from[0] == '\0' ? "?" : from);
+            printf("  (");
+            ctl_print_text(from[0] == '\0' ? "?" : from, false);
+            printf(")\n");
         }
     }
 }

@@ -1,6 +1,8 @@
 /* print.c: the daemon's answers as text: aligned columns, and no byte that controls a terminal. */
 #include "ctl/ctl.h"
 
+#include "lull/base/utf8.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -27,6 +29,31 @@ void ctl_print_text(const char *text, bool lines)
         }
         text += control > 0 ? control : 1;
     }
+}
+
+int ctl_width_of(const char *text)
+{
+    int n = 0;
+    while (*text != '\0') {
+        size_t control = ctl_control_length(text);
+        n += control > 0 ? 4 * (int)control : utf8_continues(*text) ? 0 : 1;
+        text += control > 0 ? control : 1;
+    }
+    return n;
+}
+
+void ctl_print_padded(const char *text, int width)
+{
+    int own = ctl_width_of(text);
+    ctl_print_text(text, false);
+    printf("%*s", width > own ? width - own : 0, "");
+}
+
+/* The same of a member, and a blank behind it. */
+static void print_member(const cJSON *o, const char *name, int width)
+{
+    ctl_print_padded(ctl_text_of(o, name), width);
+    putchar(' ');
 }
 
 void ctl_print_json(struct span text)
@@ -144,7 +171,7 @@ static void print_tasks(const cJSON *tasks)
     printf(" %10s %8s\n", "saved s", "p50 ms");
     cJSON_ArrayForEach(task, tasks)
     {
-        printf("%-19s", ctl_name_of(task));
+        ctl_print_padded(ctl_name_of(task), 19);
         for (size_t i = 0; i < count; i++) {
             print_column(task, columns[i], (int)strlen(columns[i]), "");
         }
@@ -167,7 +194,7 @@ static void print_costs(const cJSON *tasks)
     printf("\n");
     cJSON_ArrayForEach(task, tasks)
     {
-        printf("%-19s", ctl_name_of(task));
+        ctl_print_padded(ctl_name_of(task), 19);
         print_column(task, "upstream_s", 8, "ms");
         print_column(task, "wasted_s", 8, "ms");
         print_column(task, "wait_s", 8, "ms");
@@ -217,8 +244,9 @@ static void print_upstreams(const cJSON *upstreams)
            "calls", "finished", "failed", "aborted");
     cJSON_ArrayForEach(up, upstreams)
     {
-        printf("%-19s %-7s %-7s", ctl_name_of(up), ctl_text_of(up, "state"),
-               ctl_text_of(up, "dialect"));
+        ctl_print_padded(ctl_name_of(up), 20);
+        print_member(up, "state", 7);
+        ctl_print_padded(ctl_text_of(up, "dialect"), 7);
         print_column(up, "running", 8, "");
         print_column(up, "calls", 8, "");
         print_column(up, "finished", 8, "");
@@ -233,8 +261,11 @@ void ctl_print_stats(const cJSON *s)
     const cJSON *cache = cJSON_GetObjectItemCaseSensitive(s, "cache");
     const cJSON *chat = cJSON_GetObjectItemCaseSensitive(s, "chat");
     const cJSON *process = cJSON_GetObjectItemCaseSensitive(s, "process");
-    printf("lulld %s, up %.0f s, tasks %s\n\n", ctl_text_of(s, "version"),
-           ctl_number_of(s, "uptime_s"), ctl_text_of(s, "mode"));
+    printf("lulld ");
+    ctl_print_text(ctl_text_of(s, "version"), false);
+    printf(", up %.0f s, tasks ", ctl_number_of(s, "uptime_s"));
+    ctl_print_text(ctl_text_of(s, "mode"), false);
+    printf("\n\n");
     print_tasks(cJSON_GetObjectItemCaseSensitive(s, "tasks"));
     print_costs(cJSON_GetObjectItemCaseSensitive(s, "tasks"));
     if (strcmp(ctl_text_of(s, "mode"), "observe") == 0) {
@@ -267,9 +298,10 @@ static void print_left_out(const cJSON *list)
     cJSON_ArrayForEach(one, list)
     {
         bool proven = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(one, "proven"));
-        printf("%-19s %-14s %-9s %-20s ", ctl_text_of(one, "upstream"),
-               ctl_text_of(one, "addition"), proven ? "proven" : "suspected",
-               ctl_text_of(one, "since"));
+        print_member(one, "upstream", 19);
+        print_member(one, "addition", 14);
+        printf("%-9s ", proven ? "proven" : "suspected");
+        print_member(one, "since", 20);
         ctl_print_text(ctl_text_of(one, "model"), false);
         printf("\n");
     }
@@ -286,13 +318,13 @@ static void print_prefix(const cJSON *list)
     }
     cJSON_ArrayForEach(one, list)
     {
-        printf("%-19s ", ctl_text_of(one, "upstream"));
+        print_member(one, "upstream", 19);
         for (size_t i = 0; i < sizeof states / sizeof states[0]; i++) {
             const cJSON *gain = cJSON_GetObjectItemCaseSensitive(one, states[i]);
             char text[64];
             snprintf(text, sizeof text, "%.16s: %.0f of %.0f read", ctl_text_of(gain, "state"),
                      ctl_number_of(gain, "tokens_read"), ctl_number_of(gain, "tokens"));
-            printf("%-28s ", text);
+            ctl_print_padded(text, 29);
         }
         ctl_print_text(ctl_text_of(one, "model"), false);
         printf("\n");
@@ -306,10 +338,12 @@ void ctl_print_flights(const cJSON *answer)
            "waited s", "waiters", "upstream", "model");
     cJSON_ArrayForEach(f, cJSON_GetObjectItemCaseSensitive(answer, "flights"))
     {
-        printf("%-19s %-9s %-10s %8.1f %8.1f %7.0f %-19s ", ctl_text_of(f, "kind"),
-               ctl_text_of(f, "state"), ctl_text_of(f, "why"), ctl_number_of(f, "age_s"),
-               ctl_number_of(f, "waited_s"), ctl_number_of(f, "waiters"),
-               ctl_text_of(f, "upstream"));
+        print_member(f, "kind", 19);
+        print_member(f, "state", 9);
+        print_member(f, "why", 10);
+        printf("%8.1f %8.1f %7.0f ", ctl_number_of(f, "age_s"), ctl_number_of(f, "waited_s"),
+               ctl_number_of(f, "waiters"));
+        print_member(f, "upstream", 19);
         ctl_print_text(ctl_text_of(f, "model"), false);
         printf("\n");
     }
@@ -317,7 +351,7 @@ void ctl_print_flights(const cJSON *answer)
            "quiet s");
     cJSON_ArrayForEach(f, cJSON_GetObjectItemCaseSensitive(answer, "machines"))
     {
-        printf("%-19s", ctl_text_of(f, "machine"));
+        ctl_print_padded(ctl_text_of(f, "machine"), 19);
         print_column(f, "chats", 7, "");
         print_column(f, "foreground", 11, "");
         print_column(f, "running", 8, "");
@@ -335,13 +369,17 @@ void ctl_print_entries(const cJSON *page)
     printf("%-32s %-19s %-20s %8s %5s %s\n", "id", "kind", "expires", "bytes", "hits", "model");
     cJSON_ArrayForEach(e, cJSON_GetObjectItemCaseSensitive(page, "entries"))
     {
-        printf("%-32s %-19s %-20s %8.0f %5.0f ", ctl_text_of(e, "id"), ctl_text_of(e, "kind"),
-               ctl_text_of(e, "expires"), ctl_number_of(e, "bytes"), ctl_number_of(e, "hits"));
+        print_member(e, "id", 32);
+        print_member(e, "kind", 19);
+        print_member(e, "expires", 20);
+        printf("%8.0f %5.0f ", ctl_number_of(e, "bytes"), ctl_number_of(e, "hits"));
         ctl_print_text(ctl_text_of(e, "model"), false);
         printf("\n");
     }
     if (ctl_text_of(page, "next")[0] != '\0') {
-        printf("more: the same with after=%s\n", ctl_text_of(page, "next"));
+        printf("more: the same with after=");
+        ctl_print_text(ctl_text_of(page, "next"), false);
+        printf("\n");
     }
 }
 
@@ -352,7 +390,9 @@ void ctl_print_entry(const cJSON *entry)
     {
         bool text =
             strcmp(ctl_name_of(item), "request") == 0 || strcmp(ctl_name_of(item), "answer") == 0;
-        printf(text ? "\n%s:\n" : "%-9s ", ctl_name_of(item));
+        printf(text ? "\n" : "");
+        ctl_print_padded(ctl_name_of(item), text ? 0 : 9);
+        printf(text ? ":\n" : " ");
         if (cJSON_IsString(item)) {
             ctl_print_text(item->valuestring, text);
         } else {
@@ -367,12 +407,20 @@ void ctl_print_config(const cJSON *config)
     const cJSON *item = NULL;
     cJSON_ArrayForEach(item, config)
     {
-        printf("%s = ", ctl_name_of(item));
+        ctl_print_text(ctl_name_of(item), false);
+        printf(" = ");
         ctl_print_text(ctl_text_of(item, "value"), false);
         printf("  (");
         ctl_print_text(ctl_text_of(item, "origin"), false);
         printf(")\n");
     }
+}
+
+static void print_line(const char *what, const cJSON *name)
+{
+    printf("%s", what);
+    ctl_print_text(cJSON_IsString(name) ? name->valuestring : "?", false);
+    printf("\n");
 }
 
 void ctl_print_reload(const cJSON *answer)
@@ -382,11 +430,11 @@ void ctl_print_reload(const cJSON *answer)
     const cJSON *restart = cJSON_GetObjectItemCaseSensitive(answer, "restart");
     cJSON_ArrayForEach(item, changed)
     {
-        printf("changed: %s\n", cJSON_GetStringValue(item));
+        print_line("changed: ", item);
     }
     cJSON_ArrayForEach(item, restart)
     {
-        printf("after a restart: %s\n", cJSON_GetStringValue(item));
+        print_line("after a restart: ", item);
     }
     if (cJSON_GetArraySize(changed) + cJSON_GetArraySize(restart) == 0) {
         printf("nothing changed\n");
@@ -402,8 +450,10 @@ void ctl_print_health(const cJSON *answer)
     cJSON_ArrayForEach(up, cJSON_GetObjectItemCaseSensitive(answer, "upstreams"))
     {
         const char *state = cJSON_IsString(up) ? up->valuestring : "?";
-        printf("; upstream %s %s", ctl_name_of(up),
-               strcmp(state, "untried") == 0 ? "not tried yet" : state);
+        printf("; upstream ");
+        ctl_print_text(ctl_name_of(up), false);
+        printf(" ");
+        ctl_print_text(strcmp(state, "untried") == 0 ? "not tried yet" : state, false);
     }
     printf("\n");
 }

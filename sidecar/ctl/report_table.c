@@ -45,7 +45,7 @@ static void print_titles(const char *first, bool money)
 
 static void print_row(const char *name, const cJSON *row, bool money)
 {
-    printf("%-*s", NAME_WIDTH, name);
+    ctl_print_padded(name, NAME_WIDTH);
     for (size_t i = 0; i < COLUMNS; i++) {
         if (money || !columns[i].money) {
             printf(" %*.*f", columns[i].width, columns[i].decimals,
@@ -145,7 +145,9 @@ int ctl_report(const struct ctl *ctl)
     if (status != 200) {
         return ctl_finish(ctl, status, &out, NULL);
     }
-    fwrite(out.data, 1, out.len, stdout);
+    if (out.len > 0) {
+        fwrite(out.data, 1, out.len, stdout);
+    }
     buf_free(&out);
     return CTL_DONE;
 }

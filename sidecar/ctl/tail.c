@@ -47,9 +47,10 @@ static void print_event(const struct tail *tail, const cJSON *event)
     char ms[32];
     print_time(event);
     ctl_format_ms(event, "ms", ms, sizeof ms);
-    printf("%s%-14s %-12s%s %3.0f %9s", colour, kind[0] != '\0' ? kind : ctl_text_of(event, "what"),
-           ctl_text_of(event, "outcome"), colour[0] != '\0' ? "\033[0m" : "",
-           ctl_number_of(event, "status"), ms);
+    printf("%s", colour);
+    ctl_print_padded(kind[0] != '\0' ? kind : ctl_text_of(event, "what"), 15);
+    ctl_print_padded(ctl_text_of(event, "outcome"), 12);
+    printf("%s %3.0f %9s", colour[0] != '\0' ? "\033[0m" : "", ctl_number_of(event, "status"), ms);
     for (size_t i = 0; i < sizeof times / sizeof times[0]; i++) {
         if (cJSON_GetObjectItemCaseSensitive(event, times[i].name) != NULL) {
             ctl_format_ms(event, times[i].name, ms, sizeof ms);
@@ -60,7 +61,9 @@ static void print_event(const struct tail *tail, const cJSON *event)
         printf(" tokens %.0f+%.0f", ctl_number_of(event, "tokens_in"),
                ctl_number_of(event, "tokens_out"));
     }
-    printf(" %s ", ctl_text_of(event, "upstream"));
+    printf(" ");
+    ctl_print_text(ctl_text_of(event, "upstream"), false);
+    printf(" ");
     ctl_print_text(ctl_text_of(event, "model"), false);
     if (kind[0] == '\0') {
         printf(" ");

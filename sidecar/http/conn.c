@@ -2,7 +2,7 @@
  *
  * Reading stays armed while a reply is pending, so that a client that leaves is noticed at once
  * (recv() == 0, also for a half-close); it stops only where there is no room for what the client
- * sends: a level-triggered descriptor that is watched and not read would spin.
+ * sends: a level-triggered descriptor that is watched and not read is reported again and again.
  *
  * There is one timer for a connection, started lazily: a deadline is only written down, and the
  * timer, when it fires early, is started again for what is left. A hit therefore touches no timer.

@@ -1,7 +1,7 @@
 /* server.c: accepting, limits, drain.
  *
  * When descriptors run out, or max_connections is reached, accepting stops: the listeners are not
- * watched any more (a level-triggered listener that cannot be served would spin), until a
+ * watched any more (a level-triggered listener that is not served is reported again and again), until a
  * connection closes or a timer tries again. Clients wait in the kernel's backlog meanwhile.
  */
 #include "http/http_priv.h"

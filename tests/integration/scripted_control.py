@@ -5,7 +5,8 @@ daemon reaches only in days, or on other machines.
     control.answers["/stats"]["uptime_s"] = 5
     control.ctl("doctor")
 
-An answer is a document, or a list of byte strings: an event stream, which stays open.
+An answer is a document, a number: a status without a document, or a list of byte strings: an event stream, which
+stays open.
 """
 import http.server
 import json
@@ -34,6 +35,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 self.wfile.flush()
             self.server.ended.wait()
             self.close_connection = True
+            return
+        if isinstance(answer, int):
+            self.send_response(answer)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
             return
         body = json.dumps(answer if answer is not None else {"error": "no such page"}).encode()
         self.send_response(200 if answer is not None else 404)

@@ -131,6 +131,32 @@ tokens are partly estimated from bytes: not every server said them
         self.assertEqual(said, f"lullctl: {control.control_path}: you may not use it; root may, and the group that "
                          "control_group names\n")
 
+    def test_no_field_of_any_answer_controls_the_terminal(self):
+        """Whatever listens on the socket."""
+        evil = "a\x1b[2J\x9bz"
+        names = ("id kind expires next state why upstream machine addition since model version mode dialect old new name "
+                 "at expired created not_compared what outcome cache_status path day candidate error stored answer").split()
+        row = {name: evil for name in names}
+        answer = {**row, "tasks": {evil: row}, "upstreams": {evil: row}, "flights": [row], "machines": [row],
+                  "left_out": [row], "prefix": [row], "entries": [row], "days": [{**row, "kinds": {evil: {}}, "total": {}}],
+                  "set": [row], "changed": [evil], "restart": [evil], "nearest": row, "last_miss": row,
+                  "policy": {evil: {"value": evil, "origin": evil}}, "decided_by": [evil], "cache": row}
+        event = b"data: " + json.dumps({**row, "time": 1}).encode() + b"\n\n"
+        for verb in ("stats", "flights", "ls", "get x", "config", "reload", "set a.b=c", "report", "explain /dev/null",
+                     "health", "tail"):
+            target = {"stats": "/stats", "flights": "/flights", "ls": "/entries", "get x": "/entries/x",
+                      "config": "/config", "reload": "/reload", "set a.b=c": "/config", "report": "/report",
+                      "explain /dev/null": "/explain", "health": "/readyz", "tail": "/events"}[verb]
+            document = {evil: {"value": evil, "origin": evil}} if verb == "config" else answer
+            done = self.ctl({target: [event] if verb == "tail" else document}, *verb.split())
+            self.assertIn("[2J", done.stdout, verb)
+            self.assertNotRegex(done.stdout, "[\x00-\x08\x0b-\x1f\x7f-\x9f]", verb)
+
+    def test_an_answer_without_a_document(self):
+        for verb, target in ((("--json", "config", "--changed"), "/config"), (("stats",), "/stats")):
+            done = self.ctl({target: 204}, *verb)
+            self.assertEqual((done.returncode, done.stderr), (1, "lullctl: lulld answered 204\n"))
+
     def test_a_path_that_no_socket_can_have(self):
         control = ScriptedControl({})
         self.addCleanup(control.close)

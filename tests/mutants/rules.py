@@ -500,8 +500,8 @@ mutant(R, "lullctl shows C1 controls as numbers", "sidecar/ctl/print.c",
        ("unit.ctl.test_print",))
 mutant(R, "lullctl takes no option of another verb", "sidecar/ctl/verbs.c", "(ctl->given & ~verb->options) != 0",
        "ctl == NULL", ("unit.ctl.test_command_line",))
-mutant(R, "lullctl flights says why", "sidecar/ctl/print.c", 'ctl_text_of(f, "why"), ctl_number_of(f, "age_s")',
-       '"", ctl_number_of(f, "age_s")', WAITS)
+mutant(R, "lullctl flights says why", "sidecar/ctl/print.c", 'print_member(f, "why", 10);',
+       'print_member(f, "", 10);', WAITS)
 mutant(R, "what is queued says why at once", SCHEDULE, "j->why = decide(s, j, now, &until);\n}",
        "(void)s, (void)j, (void)now, (void)until;\n}", UNIT_BOUNDS)
 mutant(R, "machines say what is open", "sidecar/path/schedule/view.c", ".chats = m->chats, .foreground",

@@ -1,4 +1,4 @@
-/* daemon.h: the composition root: builds every part in order, runs, takes them down in reverse.
+/* daemon.h: makes every part in order, runs, destroys them in reverse.
  */
 #ifndef LULL_APP_DAEMON_H
 #define LULL_APP_DAEMON_H

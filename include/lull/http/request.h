@@ -76,8 +76,8 @@ enum http_parse {
 
 /* Parses one head. data may be changed (merged slashes); the bytes after the head are not touched.
  * Empty lines before the request line are skipped (counted in head_len), at most two. `scanned`
- * (in, out; start with 0) remembers how far earlier calls looked, so that a head that drips in is
- * not scanned again from its beginning. A head that cannot become valid any more (too large, bad
+ * (in, out; start with 0) remembers how far earlier calls looked, so that a head that arrives in many
+ * pieces is not scanned again from its beginning. A head that cannot become valid any more (too large, bad
  * version, control bytes in the request line) is refused as early as it is seen. */
 enum http_parse http_parse_head(char *data, size_t len, size_t *scanned, struct http_request *out,
                                 enum http_error *error);
