@@ -1696,6 +1696,10 @@ mutant(R, "nor does it go on where none fits", "sidecar/path/flight/completion.c
        "if (flight_is_idle(f) && !(released && leave_for_cache(f))) {", "if (released && flight_is_idle(f) && !leave_for_cache(f)) {", SAME_TURN)
 mutant(R, "one that goes on for the cache is not made again", "sidecar/path/flight/completion.c",
        "if (flight_is_idle(f) && !(released && leave_for_cache(f))) {", "if (flight_is_idle(f) && !released) {", SAME_TURN)
+mutant(R, "its time alone is no deadline", ENDING,
+       "        stop_deadline(f); /* its time alone is no deadline of theirs */\n", "", SAME_TURN)
+mutant(R, "nor does it end what is followed", "sidecar/path/flight/completion.c",
+       "if (f->detached && list_empty(&f->followers)) {", "if (f->detached) {", SAME_TURN)
 mutant(R, "what joins a call without requests has its deadline", FLIGHT,
        "if (joined && list_empty(&f->waiters)) {", "if (joined && f->detached) {", SAME_TURN)
 mutant(R, "a connection that was not accepted yet is served", LISTEN,

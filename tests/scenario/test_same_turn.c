@@ -191,6 +191,54 @@ static void a_call_that_no_request_waits_for_is_not_made_again(void **state)
     world_end(w);
 }
 
+/* A call that goes on for the cache alone, since its suggestion has ended: 1.2 s have passed. */
+static struct upstream_call *kept_for_the_cache(struct world *w)
+{
+    struct client *a = post(w, "", ask_autocomplete(T1));
+    ms(w, 100);
+    (void)post(w, "", ask_autocomplete(T2));
+    client_close(a);
+    world_pass(w, 0);
+    struct upstream_call *call = model_call(w, 0);
+    model_head(call, 200, "text/event-stream");
+    model_data(call, "data: {\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\","
+                     "\"content\":\"{\\\"text\\\": \\\" that bakes\\\"}\"}}]}\n\n");
+    ms(w, 100);
+    model_answer(model_call(w, 1), "{\"text\": \" with libevent\"}");
+    seconds(w, 1);
+    assert_true(model_open(call));
+    return call;
+}
+
+static void ends_after_all(struct upstream_call *call)
+{
+    model_data(call,
+               "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n"
+               "data: [DONE]\n\n");
+    model_end(call);
+}
+
+/* Its 30 s are no deadline of a request that joins it, nor do they end it for one that follows it. */
+static void what_comes_to_a_call_that_goes_on_alone_is_not_bounded_by_its_time(void **state)
+{
+    static const char *const sets[] = {"task.autocomplete.debounce=100ms",
+                                       "upstream.default.slots=3", NULL};
+    static const char *const texts[] = {T1, "How do I write a small daemon that"};
+    (void)state;
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        struct world *w = world_begin(sets);
+        struct upstream_call *call = kept_for_the_cache(w);
+        struct client *c = post(w, "", ask_autocomplete(texts[i]));
+        seconds(w, 35);
+        assert_true(model_open(call));
+        assert_false(client_answered(c));
+        ends_after_all(call);
+        assert_has(client_reply(c), " bakes");
+        assert_int_equal(model_calls(w), 2);
+        world_end(w);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -200,6 +248,7 @@ int main(void)
         cmocka_unit_test(a_call_whose_last_follower_does_not_fit_ends),
         cmocka_unit_test(what_joins_a_call_that_only_a_follower_keeps_has_its_deadline),
         cmocka_unit_test(a_call_that_no_request_waits_for_is_not_made_again),
+        cmocka_unit_test(what_comes_to_a_call_that_goes_on_alone_is_not_bounded_by_its_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

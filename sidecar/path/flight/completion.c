@@ -471,10 +471,11 @@ static void on_deadline(void *ctx)
     if (f->state == FLIGHT_STATE_ENDING) {
         return;
     }
-    if (f->detached) {
+    if (f->detached && list_empty(&f->followers)) {
         flight_drop(f, FLIGHT_EVENT_DEADLINE); /* it had its time */
         return;
     }
+    flight_attach(f);
     usec_t next = answer_due(f, deadline_of(f));
     if (f->state == FLIGHT_STATE_ENDING) {
         return; /* ended by what a client sent next */

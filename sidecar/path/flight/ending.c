@@ -94,6 +94,22 @@ void flight_answer_empty(struct flight *f, struct flight_waiter *w, enum outcome
     answer_dismissed(t);
 }
 
+static void stop_deadline(struct flight *f)
+{
+    if (f->deadline != NULL) {
+        loop_timer_stop(f->deadline);
+    }
+}
+
+void flight_attach(struct flight *f)
+{
+    if (f->detached) {
+        f->detached = false;
+        f->table->detached_count--;
+        stop_deadline(f); /* its time alone is no deadline of theirs */
+    }
+}
+
 /* Takes the flight out of every place where it could be found. */
 static void unlink_flight(struct flight *f)
 {
@@ -103,17 +119,12 @@ static void unlink_flight(struct flight *f)
     if (f->leader != NULL) {
         completion_unfollow(f);
     }
-    if (f->detached) {
-        f->detached = false;
-        f->table->detached_count--;
-    }
+    flight_attach(f);
     list_remove(&f->node);
     probe_leave(&f->probe);
     gate_end(f->table->parts.gate, &f->ticket, f->cut);
     loop_timer_stop(f->timer);
-    if (f->deadline != NULL) {
-        loop_timer_stop(f->deadline);
-    }
+    stop_deadline(f);
     completion_release_all(f);
 }
 
@@ -242,9 +253,7 @@ bool flight_leave_loading(struct flight *f, enum outcome outcome)
     f->detached = true;
     f->for_load = true;
     list_remove(&f->node); /* no request joins it */
-    if (f->deadline != NULL) {
-        loop_timer_stop(f->deadline);
-    }
+    stop_deadline(f);
     answer_all_empty(f, outcome);
     return true;
 }

@@ -99,10 +99,7 @@ size_t flight_count(const struct flight_table *t)
 
 static void add_waiter(struct flight *f, struct flight_waiter *w, bool joined)
 {
-    if (f->detached) {
-        f->detached = false;
-        f->table->detached_count--;
-    }
+    flight_attach(f);
     if (joined && list_empty(&f->waiters)) { /* the last one's deadline is over, or went with it */
         completion_arm_deadline(f);
     }

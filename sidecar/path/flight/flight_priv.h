@@ -219,6 +219,8 @@ void flight_make_ticket(struct flight *f);
 void flight_timer(void *ctx);
 
 /* ending.c */
+/* It goes on for what waits for it, or ends: no more for the cache or a load alone. */
+void flight_attach(struct flight *f);
 /* Hands the end to every waiter, where many wait to the last of them in later turns, and frees the
  * flight then. Flights that follow it are released. `end` is copied; its answer and its raw spans are
  * the flight's own. */
