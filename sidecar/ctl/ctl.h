@@ -114,6 +114,8 @@ void ctl_print_text(const char *text, bool lines);
 int ctl_width_of(const char *text);
 /* Prints it in one line, and blanks up to the width. */
 void ctl_print_padded(const char *text, int width);
+/* The same, and a blank behind it, however long the text is. */
+void ctl_print_column(const char *text, int width);
 /* Prints JSON of the daemon and a line feed: the same document, with control characters as \u escapes. */
 void ctl_print_json(struct span text);
 /* The name that a member has in its object; "" for an element of an array. */

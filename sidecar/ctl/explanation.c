@@ -118,7 +118,7 @@ static void print_values(const cJSON *answer, bool all)
         const char *from = ctl_text_of(value, "origin");
         if (all || is_decided_by(answer, ctl_name_of(value))) {
             printf("  ");
-            ctl_print_padded(ctl_name_of(value), 16);
+            ctl_print_column(ctl_name_of(value), 15);
             ctl_print_text(ctl_text_of(value, "value"), false);
             printf("  (");
             ctl_print_text(from[0] == '\0' ? "?" : from, false);

@@ -49,11 +49,15 @@ void ctl_print_padded(const char *text, int width)
     printf("%*s", width > own ? width - own : 0, "");
 }
 
-/* The same of a member, and a blank behind it. */
+void ctl_print_column(const char *text, int width)
+{
+    ctl_print_padded(text, width);
+    putchar(' ');
+}
+
 static void print_member(const cJSON *o, const char *name, int width)
 {
-    ctl_print_padded(ctl_text_of(o, name), width);
-    putchar(' ');
+    ctl_print_column(ctl_text_of(o, name), width);
 }
 
 void ctl_print_json(struct span text)
@@ -244,7 +248,7 @@ static void print_upstreams(const cJSON *upstreams)
            "calls", "finished", "failed", "aborted");
     cJSON_ArrayForEach(up, upstreams)
     {
-        ctl_print_padded(ctl_name_of(up), 20);
+        ctl_print_column(ctl_name_of(up), 19);
         print_member(up, "state", 7);
         ctl_print_padded(ctl_text_of(up, "dialect"), 7);
         print_column(up, "running", 8, "");
@@ -324,7 +328,7 @@ static void print_prefix(const cJSON *list)
             char text[64];
             snprintf(text, sizeof text, "%.16s: %.0f of %.0f read", ctl_text_of(gain, "state"),
                      ctl_number_of(gain, "tokens_read"), ctl_number_of(gain, "tokens"));
-            ctl_print_padded(text, 29);
+            ctl_print_column(text, 28);
         }
         ctl_print_text(ctl_text_of(one, "model"), false);
         printf("\n");

@@ -48,7 +48,7 @@ static void print_event(const struct tail *tail, const cJSON *event)
     print_time(event);
     ctl_format_ms(event, "ms", ms, sizeof ms);
     printf("%s", colour);
-    ctl_print_padded(kind[0] != '\0' ? kind : ctl_text_of(event, "what"), 15);
+    ctl_print_column(kind[0] != '\0' ? kind : ctl_text_of(event, "what"), 14);
     ctl_print_padded(ctl_text_of(event, "outcome"), 12);
     printf("%s %3.0f %9s", colour[0] != '\0' ? "\033[0m" : "", ctl_number_of(event, "status"), ms);
     for (size_t i = 0; i < sizeof times / sizeof times[0]; i++) {

@@ -151,6 +151,28 @@ static void what_is_left_to_do_is_said(void **state)
                    "ready; cache ?; upstream a not tried yet; upstream b up; upstream c ?\n");
 }
 
+/* A name or a text that is longer than its column is not cut, and stays apart from the next. */
+static void a_text_that_is_longer_than_its_column_ends_with_a_blank(void **state)
+{
+    (void)state;
+    assert_printed(ctl_print_stats,
+                   "{\"tasks\":{\"a_kind_of_twenty_six_bytes\":{\"requests\":1}},\"upstreams\":{"
+                   "\"a_server_of_twenty_eight_byte\":{\"state\":\"ok\",\"dialect\":\"ollama\"}}}",
+                   "\na_server_of_twenty_eight_byte ok      ollama ");
+    assert_printed(ctl_print_stats,
+                   "{\"upstreams\":{\"gpu\":{\"state\":\"ok\",\"dialect\":\"ollama\"}}}",
+                   "\ngpu                 ok      ollama ");
+    assert_printed(
+        ctl_print_flights,
+        "{\"flights\":[{\"kind\":\"context_compaction_of_mine\",\"state\":\"in_call_now\","
+        "\"why\":\"retry-after-all\"}]}",
+        "\ncontext_compaction_of_mine in_call_now retry-after-all ");
+    assert_printed(ctl_print_flights,
+                   "{\"prefix\":[{\"upstream\":\"gpu\",\"first\":{\"state\":\"measured\","
+                   "\"tokens_read\":123456,\"tokens\":234567},\"model\":\"m\"}]}",
+                   "of 234567 read ");
+}
+
 static void print_json(const cJSON *unused)
 {
     (void)unused;
@@ -181,6 +203,7 @@ int main(void)
         cmocka_unit_test(stats_show_each_outcome_that_occurred),
         cmocka_unit_test(money_is_shown_where_there_is_some),
         cmocka_unit_test(what_is_left_to_do_is_said),
+        cmocka_unit_test(a_text_that_is_longer_than_its_column_ends_with_a_blank),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
