@@ -66,7 +66,7 @@ static void say_ready(const struct daemon *d)
     log_info("app", "lulld " LULL_VERSION ": upstream %s at %s, control socket %s, cache %s",
              s->upstreams[s->default_upstream].name, s->upstreams[s->default_upstream].url,
              s->server.control, cache_state(d->cache));
-    os_notify("READY=1");
+    (void)os_notify("READY=1", true);
 }
 
 int daemon_run(struct config_sources *sources)

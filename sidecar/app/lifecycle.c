@@ -63,7 +63,7 @@ static void stop_daemon(struct daemon *d)
         return;
     }
     d->draining = true;
-    os_notify("STOPPING=1");
+    (void)os_notify("STOPPING=1", false); /* open replies go on meanwhile */
     log_info("app", "stopping: finishing what is open");
     compare_break(d->compare, "the daemon is stopping");
     loop_timer_start(d->drain_timer, config_settings(d->config)->server.drain_timeout);
@@ -289,9 +289,11 @@ static bool set_live(void *ctx, const struct strings *lines, struct buf *text)
 static void on_reload_signal(void *ctx)
 {
     struct buf text = {.max = 1024 * 1024};
-    os_notify("RELOADING=1");
+    bool waited_for = os_notify("RELOADING=1", false);
     (void)reload_config(ctx, &text);
-    os_notify("READY=1");
+    if (waited_for) { /* it had room just now */
+        (void)os_notify("READY=1", true);
+    }
     buf_free(&text);
 }
 

@@ -15,23 +15,27 @@
 
 /* The queue of the service manager may be full for a moment, where many services start at once: without
  * READY=1 it would end this one. */
-static void send_patiently(int fd, const char *text)
+static bool send_state(int fd, const char *text, bool waits)
 {
     struct pollfd room = {.fd = fd, .events = POLLOUT};
-    for (int tries = 0; tries < 10; tries++) {
-        if (send(fd, text, strlen(text), MSG_NOSIGNAL) >= 0 || errno != EAGAIN) {
-            return;
+    for (int left = waits ? 10 : 0;; left--) {
+        if (send(fd, text, strlen(text), MSG_NOSIGNAL) >= 0) {
+            return true;
+        }
+        if (errno != EAGAIN || left == 0) {
+            return false;
         }
         (void)poll(&room, 1, 100);
     }
 }
 
-void os_notify(const char *state)
+bool os_notify(const char *state, bool waits)
 {
     const char *path = getenv("NOTIFY_SOCKET");
     struct sockaddr_un to = {.sun_family = AF_UNIX};
+    bool sent = false;
     if (path == NULL || path[0] == '\0' || strlen(path) >= sizeof to.sun_path) {
-        return;
+        return false;
     }
     size_t len = strlen(path);
     memcpy(to.sun_path, path, len);
@@ -41,11 +45,10 @@ void os_notify(const char *state)
     int fd = os_socket(AF_UNIX, SOCK_DGRAM);
     if (fd >= 0) {
         socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len);
-        if (connect(fd, (struct sockaddr *)&to, size) == 0) {
-            send_patiently(fd, state);
-        }
+        sent = connect(fd, (struct sockaddr *)&to, size) == 0 && send_state(fd, state, waits);
         close(fd);
     }
+    return sent;
 }
 
 int os_inherited_sockets(void)

@@ -85,9 +85,9 @@ int64_t os_cpu_us(void);
 /* Whether an interface of this machine has the address; ip: 4 bytes of AF_INET, 16 of AF_INET6. */
 bool os_has_address(int family, const unsigned char *ip);
 
-/* Tells systemd ("READY=1" ...) when NOTIFY_SOCKET is set; otherwise does nothing. Waits for room in its
- * queue, for a second at most. */
-void os_notify(const char *state);
+/* Tells systemd ("READY=1" ...) when NOTIFY_SOCKET is set; otherwise does nothing. Where its queue is full,
+ * `waits` says whether it waits for room, for a second at most. true: it is sent. */
+bool os_notify(const char *state, bool waits);
 /* Inherited listening sockets (LISTEN_FDS, LISTEN_PID): how many, starting at descriptor 3. */
 int os_inherited_sockets(void);
 

@@ -177,7 +177,7 @@ static void assert_notified(const char *variable, const struct sockaddr_un *a, s
                           (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)),
                      0);
     set("NOTIFY_SOCKET", variable);
-    os_notify("READY=1");
+    assert_true(os_notify("READY=1", false));
     ssize_t n = recv(fd, text, sizeof text, 0);
     assert_int_equal(n, 7);
     assert_memory_equal(text, "READY=1", 7);
@@ -203,7 +203,7 @@ static void the_service_manager_is_notified_by_a_path_or_an_abstract_name(void *
     const char *const unusable[] = {too_long, "", NULL};
     for (size_t i = 0; i < 3; i++) { /* nothing to tell: no socket is made or left */
         set("NOTIFY_SOCKET", unusable[i]);
-        os_notify("READY=1");
+        assert_false(os_notify("READY=1", true));
     }
     assert_int_equal(os_open_fds(), open_fds);
 }
@@ -225,6 +225,14 @@ static void *read_queue(void *arg)
     return arg;
 }
 
+/* How often this process gave up the processor of itself, as where it waits. */
+static long waits(void)
+{
+    struct rusage usage;
+    assert_int_equal(getrusage(RUSAGE_SELF, &usage), 0);
+    return usage.ru_nvcsw;
+}
+
 static void a_message_waits_for_room_in_the_queue(void **state)
 {
     struct sockaddr_un a = {.sun_family = AF_UNIX};
@@ -240,10 +248,13 @@ static void a_message_waits_for_room_in_the_queue(void **state)
     while (sendto(filler, "x", 1, 0, (struct sockaddr *)&a, size) == 1) {
     }
     assert_int_equal(errno, EAGAIN);
+    set("NOTIFY_SOCKET", name);
+    long before = waits();
+    assert_false(os_notify("STOPPING=1", false)); /* replies are under way */
+    assert_in_range(waits() - before, 0, 5);
     assert_int_equal(pipe(returned), 0);
     assert_int_equal(pthread_create(&reader, NULL, read_queue, NULL), 0);
-    set("NOTIFY_SOCKET", name);
-    os_notify("READY=1");
+    assert_true(os_notify("READY=1", true));
     assert_int_equal(write(returned[1], "", 1), 1);
     assert_int_equal(pthread_join(reader, NULL), 0);
     assert_true(seen_ready);
