@@ -113,11 +113,12 @@ struct change {
     bool *closed;               /* of the open addresses: those that were closed */
 };
 
-/* As it is written; "" of a Unix socket. */
+/* Without zeros before it; "" of a Unix socket, and of port 0, which is another one each time. */
 static const char *port_of(const char *address)
 {
     const char *colon = strrchr(address, ':');
-    return colon == NULL || strncmp(address, "unix:", 5) == 0 ? "" : colon + 1;
+    return colon == NULL || strncmp(address, "unix:", 5) == 0 ? ""
+                                                              : colon + 1 + strspn(colon + 1, "0");
 }
 
 static bool is_wildcard(const char *address, int family)
@@ -142,7 +143,7 @@ static bool lists_ipv4_wildcard(const struct strings *list, const char *port)
 static bool takes_others(const struct change *c, const char *address)
 {
     const char *port = port_of(address);
-    return is_wildcard(address, AF_INET6) &&
+    return is_wildcard(address, AF_INET6) && port[0] != '\0' &&
            lists_ipv4_wildcard(&c->e->listen, port) != lists_ipv4_wildcard(c->list, port);
 }
 

@@ -415,6 +415,29 @@ static void addresses_that_exclude_each_other_are_exchanged(void **state)
     assert_int_equal(requests, LISTS * LISTS);
 }
 
+/* [::]:0 is open on a port of its own: 0.0.0.0:0 does not take it. A port may be written with zeros. */
+static void addresses_are_compared_by_the_port_that_they_mean(void **state)
+{
+    char first[32], second[32], kept[64], why[256];
+    const char *port = free_port();
+    (void)state;
+    snprintf(first, sizeof first, "127.0.0.1:0%s", port);
+    snprintf(second, sizeof second, "0.0.0.0:%s", port);
+    char *before[] = {first, "[::]:0"}, *after[] = {second, "0.0.0.0:0", "[::]:0"};
+    struct settings was = listening(before, has_ipv6() ? 2 : 1),
+                    is = listening(after, has_ipv6() ? 3 : 2);
+    struct edge *e = opened(&was);
+    if (has_ipv6()) {
+        snprintf(kept, sizeof kept, "%s", http_server_address(edge_server(e), 1));
+    }
+    reload(e, &is, ERR_OK, why, sizeof why);
+    assert_int_equal(listener_count(e), is.server.listen.count);
+    if (has_ipv6()) {
+        assert_string_equal(http_server_address(edge_server(e), 0), kept);
+    }
+    edge_destroy(e);
+}
+
 /* Another program has a second address of the new list: the first list is open again. */
 static void an_exchange_that_fails_is_taken_back(void **state)
 {
@@ -458,6 +481,7 @@ int main(void)
         EDGE_TEST(a_list_that_stays_keeps_its_ports),
         EDGE_TEST(a_reload_sets_the_limits),
         EDGE_TEST(addresses_that_exclude_each_other_are_exchanged),
+        EDGE_TEST(addresses_are_compared_by_the_port_that_they_mean),
         EDGE_TEST(an_exchange_that_fails_is_taken_back),
         EDGE_TEST(inherited_sockets_are_used_instead_of_the_list),
         EDGE_TEST(an_inherited_descriptor_must_listen),
