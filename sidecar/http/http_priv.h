@@ -224,6 +224,8 @@ void receive_process(struct http_conn *c, int requests);
 /* → CONN_REQUEST with a request of the server's own, which it answers with an error and
  * closes. */
 void receive_own_request(struct http_conn *c);
+/* The request is answered: its held body goes. */
+void receive_drop_held(struct http_conn *c);
 /* Processes at the end of the turn. */
 void receive_later(struct http_conn *c);
 

@@ -50,6 +50,7 @@ void linger_begin(struct http_conn *c)
         server_slot_back(c->server, c->slot);
         c->slot = NULL;
     }
+    receive_drop_held(c);
     c->in_len = 0;
     c->linger_until = loop_now(c->server->loop);
     c->linger_until.us += draining ? LINGER_DRAINING : LINGER_TIME;

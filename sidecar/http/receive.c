@@ -290,14 +290,19 @@ static bool read_body(struct http_conn *c)
     return false;
 }
 
+void receive_drop_held(struct http_conn *c)
+{
+    (void)budget_settle(c->server->memory, &c->counted, 0);
+    buf_free(&c->held);
+    c->held_in_slot = false;
+}
+
 static void end_request(struct http_conn *c)
 {
     struct http_server *s = c->server;
     size_t used = c->body_at;
     c->state = CONN_WAITING;
-    (void)budget_settle(s->memory, &c->counted, 0);
-    buf_free(&c->held);
-    c->held_in_slot = false;
+    receive_drop_held(c);
     c->in_len -= used;
     memmove(c->slot->data, c->slot->data + used, c->in_len);
     c->body_at = 0;

@@ -338,7 +338,8 @@ mutant(R, "two variables do not give two values", "sidecar/config/assignments.c"
        "if (!twice || (!of_files && !of_variables)) {", "if (!twice || !of_files) {", (ENVIRONMENT,))
 mutant(R, "a proxy has a port", "sidecar/config/value_types.c", "&& port > 0 && port < 65536;", "&& port >= 0;",
        ("unit.config.test_config_values",))
-mutant(R, "READY=1 waits for room", "sidecar/base/os_paths.c", "(void)poll(&room, 1, 100);", "tries = 10;", ("unit.base.test_os",))
+mutant(R, "READY=1 waits for room", "sidecar/base/os_paths.c", "(void)poll(&room, 1, 100);", "left = 1;", ("unit.base.test_os",))
+mutant(R, "open replies do not wait for the service manager", "sidecar/base/os_paths.c", "int left = waits ? 10 : 0;;", "int left = 10;;", ("unit.base.test_os",))
 mutant(R, "a service of any name is a platform's", "sidecar/config/environment.c",
        'span_ends(name, SPAN("_PORT")) ||', "", (ENVIRONMENT,))
 mutant(R, "an empty file is no secret", "sidecar/config/environment.c",
@@ -713,6 +714,7 @@ mutant(R, "and opens again what it closed", EDGE, "if (c->closed[i] && http_serv
 mutant(R, "what is gone is closed", EDGE, "        if (!c->closed[i] && !is_kept(c, open->items[i])) {", "        if (open->count == 0) {", LISTENERS)
 mutant(R, "an address takes the place of one that excludes it", EDGE, "if (err == ERR_BUSY && close_port(", "if (err == ERR_OK && close_port(", LISTENERS)
 mutant(R, "[::] is opened again where it is to take other connections", EDGE, "    return is_wildcard(address, AF_INET6) &&", "    return address == NULL &&", LISTENERS)
+mutant(R, "port 0 is another one each time", EDGE, "port[0] != '\\0' &&\n", "true &&\n", LISTENERS)
 mutant(R, "inherited sockets stay", EDGE, "    if (!e->inherited) {", "    if (list->count > 0) {", LISTENERS)
 
 R = "reload"
@@ -1593,6 +1595,7 @@ mutant(R, "it is for each piece", "sidecar/http/output.c", "    if (c->deadline 
 mutant(R, "what is passed on waits for its client", "sidecar/http/response.c", "    c->out_passed = true;", "    c->out_passed = false;", DUE)
 mutant(R, "a connection that lingers has no slot", "sidecar/http/linger.c", "        server_slot_back(c->server, c->slot);\n        c->slot = NULL;\n",
        "        c->body_at = 0;\n", ("integration.http",))
+mutant(R, "a body that was answered is not held", "sidecar/http/linger.c", "    receive_drop_held(c);\n    c->in_len", "    c->in_len", ("unit.http.test_reply",))
 mutant(R, "an idle connection to the control socket gives way", "sidecar/control/control.c", ".replaces_idle = true,", ".replaces_idle = false,", DUE)
 mutant(R, "the one that has been idle longest", "sidecar/http/conn.c", "            since = c->deadline_at;\n", "", DUE)
 mutant(R, "for a second at least", "sidecar/http/conn.c", "loop_now(s->loop).us - USEC_PER_S + s->limits", "loop_now(s->loop).us + s->limits", DUE)

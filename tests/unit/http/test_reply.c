@@ -49,7 +49,8 @@ struct world {
     unsigned called;   /* on_request */
     unsigned gone;     /* on_gone */
     int64_t max_body;
-    size_t hold;  /* bytes of a body; 0: none is held */
+    size_t hold; /* bytes of a body; 0: none is held */
+    struct budget memory;
     enum err why; /* it was not */
 };
 
@@ -141,6 +142,7 @@ static void begin(struct world *w, int type)
                                        .max_buffered = MAX_BUFFERED,
                                        .high_water = w->high_water > 0 ? w->high_water : 1 << 20,
                                        .low_water = 1 << 10,
+                                       .memory = &w->memory,
                                        .max_body = w->max_body};
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     socklen_t len = sizeof address;
@@ -403,6 +405,27 @@ static void a_body_that_is_not_held_is_too_long_or_finds_no_memory(void **state)
     }
 }
 
+/* The client still sends what is dropped: what came before does not take the room of other bodies. */
+static void a_body_that_was_answered_is_not_held_until_its_client_ends(void **state)
+{
+    struct world w = {.hold = 100};
+    char got[512] = "";
+    (void)state;
+    begin(&w, SOCK_STREAM);
+    dprintf(w.client, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100000000\r\n\r\n%80s", "");
+    for (int i = 0; i < 10000 && w.memory.used == 0; i++) {
+        run(&w);
+    }
+    assert_int_equal(w.memory.used, 80);
+    dprintf(w.client, "%80s", "");
+    while (receive(&w, got, sizeof got) > 0) { /* to its end */
+    }
+    assert_int_equal(w.why, ERR_TOO_LARGE);
+    assert_int_equal(http_server_counts(w.server).open, 1);
+    assert_int_equal(w.memory.used, 0);
+    end(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -415,6 +438,7 @@ int main(void)
         cmocka_unit_test(replies_that_wait_are_sent_before_a_body_that_fails_ends_the_connection),
         cmocka_unit_test(the_rest_of_a_body_may_come_after_the_reply),
         cmocka_unit_test(a_body_that_is_not_held_is_too_long_or_finds_no_memory),
+        cmocka_unit_test(a_body_that_was_answered_is_not_held_until_its_client_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
