@@ -170,6 +170,12 @@ tokens are partly estimated from bytes: not every server said them
         self.assertEqual((done.returncode, done.stderr.replace(path[:-1], "P")),
                          (3, "lullctl: no answer on P: No such file or directory; is lulld running? --socket names another\n"))
 
+    def test_a_kind_that_is_longer_than_its_column(self):
+        event = b'data: {"time":0,"kind":"context_compaction","outcome":"misses"}\n\n'
+        self.assertIn(" context_compaction misses ", self.ctl({"/events": [event]}, "tail").stdout)
+        answer = {"policy": {"a_key_of_twenty_bytes": {"value": "5", "origin": "o"}}, "decided_by": ["a_key_of_twenty_bytes"]}
+        self.assertIn("  a_key_of_twenty_bytes 5  (o)", self.ctl({"/explain": answer}, "explain", "/dev/null").stdout)
+
     def test_a_stream_that_ends_is_no_error(self):
         done = self.ctl({"/events": [b'data: {"time":0,"kind":"title","outcome":"hits"}\n\n']}, "--json", "tail")
         self.assertEqual((done.returncode, done.stdout), (0, '{"time":0,"kind":"title","outcome":"hits"}\n'))
