@@ -534,7 +534,9 @@ mutant(R, "and ends with its first byte", CALL, "if (f->detached && f->for_load 
 R = "10 failure"
 FAIL = ("scenario.test_failure",)
 mutant(R, "what has a fallback waits for no throttle", DECIDE,
-       "if (j->leaves_throttled && j->row->server->throttled_until.us > now.us) {", "if (j->leaves_throttled && now.us < 0) {", ("scenario.test_throttle",))
+       "return j->leaves_throttled && j->row->server->throttled_until.us > now.us;", "return j->leaves_throttled && now.us < 0;", ("scenario.test_throttle",))
+mutant(R, "what leaves for its fallback swaps no model", SCHEDULE,
+       "if (!key_is_zero(j->model) && !leaves_now(j, now)) {", "if (!key_is_zero(j->model)) {", UNIT_BOUNDS)
 mutant(R, "it goes there from the queue, too", FAILURE,
        "    enum flight_event event = throttle_divert(f);\n    return event == FLIGHT_EVENT_NONE ? breaker_divert(f) : event;",
        "    enum flight_event event = FLIGHT_EVENT_NONE;\n    return event == FLIGHT_EVENT_NONE ? breaker_divert(f) : event;", ("scenario.test_throttle",))

@@ -237,6 +237,11 @@ static mono_t throttle_of(const struct schedule_job *j)
     return person ? server->said_until : server->throttled_until;
 }
 
+bool leaves_now(const struct schedule_job *j, mono_t now)
+{
+    return j->leaves_throttled && j->row->server->throttled_until.us > now.us;
+}
+
 bool waits_for_throttle(const struct schedule *s, const struct schedule_job *j, mono_t now)
 {
     mono_t open = throttle_of(j);
@@ -280,7 +285,7 @@ enum schedule_why decide(struct schedule *s, const struct schedule_job *j, mono_
     int64_t slots = slots_of(j->row->server, j->to);
     bool always = yield_with(j, slots) == YIELD_ALWAYS;
     *until = (mono_t){0};
-    if (j->leaves_throttled && j->row->server->throttled_until.us > now.us) {
+    if (leaves_now(j, now)) {
         return SCHEDULE_FREE;
     }
     if (throttle_of(j).us > now.us && waits_for_throttle(s, j, now)) {

@@ -159,7 +159,7 @@ static void start(struct schedule *s, struct schedule_job *j, mono_t now)
     } else {
         j->row->running_count++;
     }
-    if (!key_is_zero(j->model)) {
+    if (!key_is_zero(j->model) && !leaves_now(j, now)) {
         j->row->resident = j->model;
     }
 }

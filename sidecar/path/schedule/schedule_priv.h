@@ -145,6 +145,8 @@ bool hold_is_over(const struct schedule_job *j, mono_t now);
 bool must_renew_hold(const struct schedule_job *j);
 /* Whether the server is throttled, and takes tasks again before the job's hold is over. */
 bool waits_for_throttle(const struct schedule *s, const struct schedule_job *j, mono_t now);
+/* Whether a job starts only to go elsewhere: it calls nothing here, and loads no model. */
+bool leaves_now(const struct schedule_job *j, mono_t now);
 /* Whether a running job has to give way. */
 bool must_preempt(const struct schedule_job *j, mono_t now);
 /* Until when one that need not, since it is expected to end first, has time for that; zero: that is not

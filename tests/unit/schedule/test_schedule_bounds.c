@@ -298,6 +298,35 @@ static void the_resident_models_tasks_go_together(void **state)
     end(s);
 }
 
+/* A task that goes to its fallback since its server is throttled loads nothing on its way. */
+static void what_leaves_for_its_fallback_swaps_no_model(void **state)
+{
+    (void)state;
+    struct schedule *s = begin();
+    struct upstream_settings a = upstream(here, one, 1);
+    struct kind_policy tags = kind(KIND_CLASS_BACKGROUND, 5);
+    struct schedule_job resident = job(&a, &tags), away = job(&a, &tags), more = job(&a, &tags);
+    struct schedule_interactive f = chat(&a);
+    a.one_model = true;
+    f.model = resident.model = key(1);
+    away.model = more.model = key(2);
+    away.leaves_throttled = true;
+    schedule_interactive_began(s, &f, at(0));
+    schedule_wait(s, &away, at(0));
+    waits(s, 1, &away, SCHEDULE_MODEL);
+    server_of(servers, &a)->throttled_until = at(3);
+    next_is(s, 2, &away);
+    schedule_end(s, &away, at(2), false);
+    schedule_wait(s, &resident, at(3));
+    schedule_wait(s, &more, at(3));
+    schedule_interactive_ended(s, &f, at(5), false);
+    next_is(s, 6, &resident);
+    schedule_end(s, &resident, at(7), false);
+    waits(s, 64.9, &more, SCHEDULE_MODEL);
+    schedule_end(s, &more, at(64.9), false);
+    end(s);
+}
+
 static void an_abort_in_one_of_several_slots(void **state)
 {
     (void)state;
@@ -709,6 +738,7 @@ int main(void)
         cmocka_unit_test(a_machine_is_as_slow_as_its_last_first_token),
         cmocka_unit_test(a_requeued_task_goes_on_with_its_budget),
         cmocka_unit_test(the_resident_models_tasks_go_together),
+        cmocka_unit_test(what_leaves_for_its_fallback_swaps_no_model),
         cmocka_unit_test(another_users_query_says_nothing_of_my_title),
         cmocka_unit_test(what_is_queued_says_why_at_once),
         cmocka_unit_test(an_abort_in_one_of_several_slots),
