@@ -1689,7 +1689,7 @@ mutant(R, "a server that was not reached is asked what it is", FAILURE,
        "    if (unreachable) {", "    if (unreachable && f->spec.fallback.upstream < 0) {", ("scenario.test_probes",))
 mutant(R, "a rewarm that is refused is none", REWARM,
        "row->rewarmed = finished && !refused;", "row->rewarmed = finished;", WARM)
-mutant(R, "what is refused takes no slot", "sidecar/path/server/prefix.c",
+mutant(R, "what is refused takes no slot", "include/lull/path/server/prefix.h",
        "return status / 100 != 4;", "return status != 0;", WARM)
 mutant(R, "nor what did not come there", PASS,
        "x->watch.noted = x->watch.noted || r->unreachable;", "x->watch.noted = x->watch.noted || (r->unreachable && r->whole);", WARM)

@@ -265,11 +265,6 @@ int64_t prefix_context(const struct server_model *m, int64_t stated)
 
 /* ---- what slots read last ---- */
 
-bool prefix_is_read(int status)
-{
-    return status / 100 != 4;
-}
-
 static size_t slots_kept(int64_t slots)
 {
     return slots < 1 ? 1 : slots > SLOTS_MOST ? SLOTS_MOST : (size_t)slots;

@@ -86,7 +86,10 @@ struct prefix_place {
 };
 /* Whether a server that answers with that status has read the prompt: one that refuses a request (4xx) has
  * not, and what its slots hold stays. */
-bool prefix_is_read(int status);
+static inline bool prefix_is_read(int status)
+{
+    return status / 100 != 4;
+}
 /* A chat's answer has ended, or a rewarm. slots: of the server. */
 void prefix_read_chat(struct server_model *m, int64_t slots, struct prefix_place what);
 /* A task's answer has begun, or it was aborted: behind that conversation, or as asked. */
