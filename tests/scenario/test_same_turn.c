@@ -85,6 +85,28 @@ static void a_request_behind_a_reply_begins_when_that_exchange_is_over(void **st
     world_end(w);
 }
 
+/* A client asks for the shorter text, and leaves its call to the longer one, which follows it. Returns the
+ * client of that. */
+static struct client *leave_to_follower(struct world *w, const char *shorter, const char *longer)
+{
+    struct client *a = post(w, "", ask_autocomplete(shorter));
+    ms(w, 100);
+    assert_int_equal(model_calls(w), 1);
+    struct client *b = post(w, "", ask_autocomplete(longer));
+    client_close(a);
+    world_pass(w, 0);
+    assert_true(model_open(model_call(w, 0)));
+    return b;
+}
+
+/* The model begins to answer; suggestion: as it stands in the JSON of the event. */
+#define BEGIN_ANSWER(call, suggestion)                                                             \
+    do {                                                                                           \
+        model_head(call, 200, "text/event-stream");                                                \
+        model_data(call, "data: {\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\","     \
+                         "\"content\":\"{\\\"text\\\": \\\"" suggestion "\"}}]}\n\n");             \
+    } while (0)
+
 /* A call whose client has left goes on for longer text that follows it. A chat takes its slot: the
  * longer text is asked for itself, and the call that no request waits for is not made again. */
 static void a_call_kept_by_a_follower_is_not_queued_again(void **state)
@@ -93,13 +115,7 @@ static void a_call_kept_by_a_follower_is_not_queued_again(void **state)
                                        "task.autocomplete.max_hold=20s", NULL};
     (void)state;
     struct world *w = world_begin(sets);
-    struct client *a = post(w, "", ask_autocomplete(T1));
-    ms(w, 100);
-    assert_int_equal(model_calls(w), 1);
-    struct client *b = post(w, "", ask_autocomplete(T2));
-    client_close(a);
-    world_pass(w, 0);
-    assert_true(model_open(model_call(w, 0)));
+    struct client *b = leave_to_follower(w, T1, T2);
     (void)post(w, "X-OpenWebUI-User-Id: bob\r\n", ask_chat(TURN));
     assert_true(model_aborted(model_call(w, 0)));
     client_close(b); /* and now nothing is left to be asked */
@@ -117,16 +133,8 @@ static void a_call_whose_last_follower_does_not_fit_ends(void **state)
     static const char *const sets[] = {"task.autocomplete.debounce=100ms", NULL};
     (void)state;
     struct world *w = world_begin(sets);
-    struct client *a = post(w, "", ask_autocomplete("How do I"));
-    ms(w, 100);
-    struct client *b = post(w, "", ask_autocomplete("How do I dr"));
-    client_close(a);
-    world_pass(w, 0);
-    assert_true(model_open(model_call(w, 0)));
-    model_head(model_call(w, 0), 200, "text/event-stream");
-    model_data(model_call(w, 0),
-               "data: {\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\","
-               "\"content\":\"{\\\"text\\\": \\\" bake bread\"}}]}\n\n");
+    struct client *b = leave_to_follower(w, "How do I", "How do I dr");
+    BEGIN_ANSWER(model_call(w, 0), " bake bread");
     assert_true(model_aborted(model_call(w, 0)));
     ms(w, 100);
     assert_int_equal(model_calls(w), 2);
@@ -171,15 +179,9 @@ static void a_call_that_no_request_waits_for_is_not_made_again(void **state)
                                        "upstream.other.url=http://other.test", NULL};
     (void)state;
     struct world *w = world_begin(sets);
-    struct client *a = post(w, "", ask_autocomplete(T1));
-    ms(w, 100);
-    struct client *b = post(w, "", ask_autocomplete(T2));
-    client_close(a);
-    world_pass(w, 0);
+    struct client *b = leave_to_follower(w, T1, T2);
     struct upstream_call *call = model_call(w, 0);
-    model_head(call, 200, "text/event-stream");
-    model_data(call, "data: {\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\","
-                     "\"content\":\"{\\\"text\\\": \\\" that bakes\\\"}\"}}]}\n\n");
+    BEGIN_ANSWER(call, " that bakes\\\"}");
     assert_true(model_open(call));
     ms(w, 100);
     assert_int_equal(model_calls(w), 2); /* the follower's own */
@@ -194,15 +196,9 @@ static void a_call_that_no_request_waits_for_is_not_made_again(void **state)
 /* A call that goes on for the cache alone, since its suggestion has ended: 1.2 s have passed. */
 static struct upstream_call *kept_for_the_cache(struct world *w)
 {
-    struct client *a = post(w, "", ask_autocomplete(T1));
-    ms(w, 100);
-    (void)post(w, "", ask_autocomplete(T2));
-    client_close(a);
-    world_pass(w, 0);
+    (void)leave_to_follower(w, T1, T2);
     struct upstream_call *call = model_call(w, 0);
-    model_head(call, 200, "text/event-stream");
-    model_data(call, "data: {\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\","
-                     "\"content\":\"{\\\"text\\\": \\\" that bakes\\\"}\"}}]}\n\n");
+    BEGIN_ANSWER(call, " that bakes\\\"}");
     ms(w, 100);
     model_answer(model_call(w, 1), "{\"text\": \" with libevent\"}");
     seconds(w, 1);
