@@ -20,9 +20,18 @@ struct span host_part(struct span authority)
     return without_dot(colon == SIZE_MAX ? authority : span_make(authority.ptr, colon));
 }
 
-bool host_address(struct span host, struct host_address *out)
+static void unmap(struct host_address *a)
 {
     static const unsigned char mapped[12] = {[10] = 0xFF, [11] = 0xFF};
+    if (a->family == AF_INET6 && memcmp(a->ip, mapped, sizeof mapped) == 0) {
+        a->family = AF_INET;
+        memmove(a->ip, a->ip + sizeof mapped, 4);
+        memset(a->ip + 4, 0, sizeof a->ip - 4);
+    }
+}
+
+bool host_address(struct span host, struct host_address *out)
+{
     char text[64];
     struct host_address a = {.family = AF_INET};
     if (host.len == 0 || host.len >= sizeof text) {
@@ -36,15 +45,27 @@ bool host_address(struct span host, struct host_address *out)
             return false;
         }
     }
-    if (a.family == AF_INET6 && memcmp(a.ip, mapped, sizeof mapped) == 0) {
-        a.family = AF_INET;
-        memmove(a.ip, a.ip + sizeof mapped, 4);
-        memset(a.ip + 4, 0, sizeof a.ip - 4);
-    }
+    unmap(&a);
     if (out != NULL) {
         *out = a;
     }
     return true;
+}
+
+bool host_address_of(const struct sockaddr *from, struct host_address *out)
+{
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+    *out = (struct host_address){.family = from->sa_family};
+    if (from->sa_family == AF_INET) {
+        memcpy(&v4, from, sizeof v4);
+        memcpy(out->ip, &v4.sin_addr, sizeof v4.sin_addr);
+    } else if (from->sa_family == AF_INET6) {
+        memcpy(&v6, from, sizeof v6);
+        memcpy(out->ip, &v6.sin6_addr, sizeof v6.sin6_addr);
+    }
+    unmap(out);
+    return from->sa_family == AF_INET || from->sa_family == AF_INET6;
 }
 
 bool host_is_wildcard(const struct host_address *a)

@@ -3,6 +3,7 @@
  */
 #include "config/config_priv.h"
 
+#include "lull/base/listen_address.h"
 #include "lull/base/os.h"
 
 #include <grp.h>
@@ -69,18 +70,9 @@ static void check_metrics(const struct server_settings *s, struct assignments *r
 {
     const struct assignment *a = assignments_find_key(r, SECTION_SERVER, "", "metrics_listen");
     struct buf why = {.max = 1024};
-    struct strings both = {
-        mem_new((s->listen.count + s->metrics_listen.count + 1) * sizeof(char *)), 0};
-    for (size_t i = 0; i < s->listen.count; i++) {
-        both.items[both.count++] = s->listen.items[i];
-    }
-    for (size_t i = 0; i < s->metrics_listen.count; i++) {
-        both.items[both.count++] = s->metrics_listen.items[i];
-    }
-    if (a != NULL && addresses_collide(&both, &why)) {
+    if (a != NULL && address_lists_collide(&s->listen, &s->metrics_listen, &why)) {
         report_error(r, a, "metrics_listen: %.*s", (int)why.len, why.data);
     }
-    free(both.items);
     buf_free(&why);
 }
 
@@ -89,9 +81,10 @@ static void check_control(const struct server_settings *s, struct assignments *r
 {
     const struct assignment *listen = assignments_find_key(r, SECTION_SERVER, "", "listen");
     for (size_t i = 0; s->control != NULL && i < s->listen.count; i++) {
-        const char *address = s->listen.items[i];
-        if (strncmp(address, "unix:", 5) == 0 && is_same_path(address + 5, s->control)) {
-            report_error(r, listen, "listen: %.150s is the control socket", address);
+        struct listen_address a;
+        if (listen_address_parse(s->listen.items[i], &a) &&
+            listen_address_has_path(&a, s->control)) {
+            report_error(r, listen, "listen: %.150s is the control socket", s->listen.items[i]);
         }
     }
 }

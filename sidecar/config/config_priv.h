@@ -35,10 +35,11 @@ static inline bool refuse_text(struct buf *why, const char *text)
 /* ---- address.c: addresses to listen on ---- */
 
 bool is_address(const char *text);
-/* Whether two of the addresses cannot be listened on at once: then why names them. */
+/* Whether a server cannot open all of the list, in its order: then why names two. */
 bool addresses_collide(const struct strings *list, struct buf *why);
-/* Whether both are the socket file of that path, however it is written. */
-bool is_same_path(const char *a, const char *b);
+/* Whether one server cannot open `other` while another one has `list`: then why names two. */
+bool address_lists_collide(const struct strings *list, const struct strings *other,
+                           struct buf *why);
 
 /* ---- url.c: fills the derived fields of an upstream ---- */
 

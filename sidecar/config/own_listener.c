@@ -4,13 +4,13 @@
  */
 #include "config/config_priv.h"
 
-#include "lull/base/host.h"
+#include "lull/base/listen_address.h"
 #include "lull/base/os.h"
 
 #include <stdlib.h>
 #include <sys/stat.h>
 
-/* The port of "host:port" and "[v6]:port"; 80 without one, as for a url. */
+/* The port of a url's authority; 80 without one. */
 static unsigned port_of(struct span authority)
 {
     size_t colon = span_rfind(authority, SPAN(":"));
@@ -48,26 +48,33 @@ static bool is_localhost(const struct host_address *a)
     return same_address(a, &v4) || same_address(a, &v6);
 }
 
-/* Whether a connection to `host` arrives at a listener of the same port on `listen`. */
-static bool is_reached_by(struct span listen, struct span host)
+/* Whether a connection to `host` arrives at a listener of the same port on that address. */
+static bool is_reached_at(const struct host_address *at, struct span host)
 {
-    struct host_address at;
     struct host_address to;
-    bool by_address = host_address(listen, &at);
     bool literal = host_address(host, &to);
-    to = literal ? connected_to(to) : to;
-    bool localhost = literal ? is_localhost(&to) : host_is_local(host);
-    if (!by_address) {
-        return span_eq_nocase(listen, host) || (host_is_local(listen) && localhost);
-    }
-    if (!host_is_wildcard(&at)) {
-        return literal ? same_address(&at, &to) : localhost && is_localhost(&at);
+    if (!host_is_wildcard(at)) {
+        to = literal ? connected_to(to) : to;
+        return literal ? same_address(at, &to) : host_is_local(host) && is_localhost(at);
     }
     if (!literal) {
         return host_is_this_machine(host);
     }
-    bool family = at.family == to.family || at.family == AF_INET6; /* [::] takes both */
+    to = connected_to(to);
+    bool family = at->family == to.family || at->family == AF_INET6; /* [::] takes both */
     return family && (host_is_loopback(&to) || os_has_address(to.family, to.ip));
+}
+
+static bool is_reached_by(const struct listen_address *listen, struct span host)
+{
+    for (size_t i = 0; i < listen->ip_count; i++) {
+        if (is_reached_at(&listen->ip[i], host)) {
+            return true;
+        }
+    }
+    struct span name = host_part(span_of(listen->host));
+    return listen->ip_count == 0 &&
+           (span_eq_nocase(name, host) || (host_is_local(name) && host_is_local(host)));
 }
 
 static bool same_file(const char *a, const char *b)
@@ -78,17 +85,19 @@ static bool same_file(const char *a, const char *b)
                                  first.st_dev == second.st_dev && first.st_ino == second.st_ino);
 }
 
-static bool leads_to(const struct upstream_settings *u, const char *listen)
+static bool leads_to(const struct upstream_settings *u, const char *text)
 {
-    struct span address = span_of(listen);
-    bool is_unix = span_starts(address, SPAN("unix:"));
-    if (u->unix_socket[0] != '\0' || is_unix) {
-        return u->unix_socket[0] != '\0' && is_unix && same_file(u->unix_socket, listen + 5);
+    struct listen_address listen;
+    if (!listen_address_parse(text, &listen)) {
+        return false;
+    }
+    if (u->unix_socket[0] != '\0' || listen.path != NULL) {
+        return u->unix_socket[0] != '\0' && listen.path != NULL &&
+               same_file(u->unix_socket, listen.path);
     }
     struct span authority = span_of(u->host);
     return !u->tls && (u->proxy == NULL || u->proxy[0] == '\0') &&
-           port_of(address) == port_of(authority) &&
-           is_reached_by(host_part(address), host_part(authority));
+           listen.port == port_of(authority) && is_reached_by(&listen, host_part(authority));
 }
 
 const char *own_listener_of(const struct upstream_settings *u, const struct strings *listen)

@@ -5,7 +5,7 @@
  */
 #include "http/http_priv.h"
 
-#include "lull/base/host.h"
+#include "lull/base/listen_address.h"
 #include "lull/base/os.h"
 
 #include <arpa/inet.h>
@@ -205,31 +205,6 @@ static enum err listen_unix(struct http_server *s, const char *address, mode_t m
     return ERR_OK;
 }
 
-/* "host:port" and "[v6]:port". */
-static bool split_address(const char *address, char *host, size_t host_size, const char **port)
-{
-    const char *colon = strrchr(address, ':');
-    if (colon == NULL || colon[1] == '\0') {
-        return false;
-    }
-    const char *from = address;
-    size_t len = (size_t)(colon - address);
-    if (address[0] == '[') {
-        if (len < 2 || colon[-1] != ']') {
-            return false;
-        }
-        from++;
-        len -= 2;
-    }
-    if (len == 0 || len >= host_size) {
-        return false;
-    }
-    memcpy(host, from, len);
-    host[len] = '\0';
-    *port = colon + 1;
-    return true;
-}
-
 /* Whether an IPv4 wildcard of that port is listened on already. */
 static bool has_v4_wildcard(const struct http_server *s, uint16_t port)
 {
@@ -304,15 +279,16 @@ static int bind_families(struct http_server *s, const struct addrinfo *infos, co
 
 static enum err listen_tcp(struct http_server *s, const char *address, char *why, size_t why_size)
 {
-    char host[256];
-    const char *port = NULL;
+    struct listen_address a;
+    char port[8];
     struct addrinfo hints = {.ai_flags = AI_PASSIVE, .ai_socktype = SOCK_STREAM};
     struct addrinfo *infos = NULL;
-    if (!split_address(address, host, sizeof host, &port)) {
+    if (!listen_address_parse(address, &a)) {
         snprintf(why, why_size, "cannot listen on %s: write HOST:PORT or unix:/path", address);
         return ERR_INVALID;
     }
-    int gai = getaddrinfo(host, port, &hints, &infos);
+    snprintf(port, sizeof port, "%u", a.port);
+    int gai = getaddrinfo(a.host, port, &hints, &infos);
     if (gai != 0) {
         snprintf(why, why_size, "cannot listen on %s: %s", address, gai_strerror(gai));
         return ERR_INVALID;

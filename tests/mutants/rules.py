@@ -350,10 +350,19 @@ mutant(R, "a # that begins a value is refused", "sidecar/config/ini.c",
        "if (value.len > 0 && value.ptr[0] == '#') {", "if (p == NULL) {", (WORDS,))
 mutant(R, "a key is sent to the section that has it", "sidecar/config/nearest.c",
        "if (option_find(section, key) == NULL && append_places(key, out)) {", "if (out == NULL) {", (WORDS,))
-mutant(R, "a wildcard takes in the others", "sidecar/config/address.c",
-       "return is_wildcard(a) || is_wildcard(b) ||", "return", (WORDS,))
+ADDRESS = ("unit.base.test_listen_address",)
+mutant(R, "a wildcard takes in the others", "sidecar/base/listen_address.c",
+       "return host_is_wildcard(a) || host_is_wildcard(b) ||", "return", (WORDS, *ADDRESS))
+mutant(R, "[::] takes in IPv4", "sidecar/base/listen_address.c",
+       "return host_is_wildcard(a->family == AF_INET6 ? a : b);", "return false;", (WORDS, *ADDRESS))
 mutant(R, "two wildcards stand beside each other", "sidecar/config/address.c",
-       "return !apart && is_wildcard(", "return is_wildcard(", (WORDS,))
+       "        (same_server && listen", "        (false && listen", (WORDS,))
+mutant(R, "but not those of two servers", "sidecar/config/address.c",
+       "        (same_server && listen", "        (listen", (WORDS,))
+mutant(R, "a short or a mapped address is read as the system does", "sidecar/base/listen_address.c",
+       "    resolve_host(out);\n", "    struct host_address ip;\n    if (host_address(span_of(out->host), &ip)) {\n        add_ip(out, &ip);\n    }\n",
+       ADDRESS)
+mutant(R, "one address of each family", "sidecar/base/listen_address.c", "a->ip_count == 1 && a->ip[0].family", "a->ip[0].family", ADDRESS)
 mutant(R, "an endpoint is no url", "sidecar/config/url.c", "if (has_endpoint(url, why)) {", "if (why == NULL) {", (WORDS,))
 mutant(R, "a word is one of its option's type", "sidecar/config/choices.c",
        "choices[i].type == type && span_eq(word", "span_eq(word", ("unit.config.test_choices",))
@@ -716,7 +725,7 @@ mutant(R, "and opens again what it closed", EDGE, "if (c->closed[i] && http_serv
 mutant(R, "what is gone is closed", EDGE, "        if (!c->closed[i] && !is_kept(c, open->items[i])) {", "        if (open->count == 0) {", LISTENERS)
 mutant(R, "an address takes the place of one that excludes it", EDGE, "if (err == ERR_BUSY && close_port(", "if (err == ERR_OK && close_port(", LISTENERS)
 mutant(R, "[::] is opened again where it is to take other connections", EDGE, "    return is_wildcard(address, AF_INET6) &&", "    return address == NULL &&", LISTENERS)
-mutant(R, "port 0 is another one each time", EDGE, "port[0] != '\\0' &&\n", "true &&\n", LISTENERS)
+mutant(R, "port 0 is another one each time", EDGE, "port != 0 &&\n", "true &&\n", LISTENERS)
 mutant(R, "inherited sockets stay", EDGE, "    if (!e->inherited) {", "    if (list->count > 0) {", LISTENERS)
 
 R = "reload"

@@ -6,6 +6,8 @@
 
 #include "lull/base/buf.h"
 
+struct sockaddr;
+
 /* An address, in network byte order. IPv4 mapped into IPv6 is IPv4. */
 struct host_address {
     int family; /* AF_INET or AF_INET6 */
@@ -17,6 +19,8 @@ struct host_address {
 struct span host_part(struct span authority);
 /* Whether host is an IP literal; out may be NULL. */
 bool host_address(struct span host, struct host_address *out);
+/* That of a socket; false: it is of another family. */
+bool host_address_of(const struct sockaddr *from, struct host_address *out);
 /* 0.0.0.0 or ::, which connect to this machine and listen on all its addresses. */
 bool host_is_wildcard(const struct host_address *a);
 /* 127.0.0.0/8, ::1. */

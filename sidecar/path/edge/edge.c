@@ -7,7 +7,7 @@
  */
 #include "lull/path/edge/edge.h"
 
-#include "lull/base/host.h"
+#include "lull/base/listen_address.h"
 #include "lull/base/log.h"
 #include "lull/base/os.h"
 
@@ -113,25 +113,23 @@ struct change {
     bool *closed;               /* of the open addresses: those that were closed */
 };
 
-/* Without zeros before it; "" of a Unix socket, and of port 0, which is another one each time. */
-static const char *port_of(const char *address)
+/* 0 of a Unix socket, and where it is another port each time. */
+static unsigned port_of(const char *address)
 {
-    const char *colon = strrchr(address, ':');
-    return colon == NULL || strncmp(address, "unix:", 5) == 0 ? ""
-                                                              : colon + 1 + strspn(colon + 1, "0");
+    struct listen_address a;
+    return listen_address_parse(address, &a) ? a.port : 0;
 }
 
 static bool is_wildcard(const char *address, int family)
 {
-    struct host_address a;
-    return host_address(host_part(span_of(address)), &a) && a.family == family &&
-           host_is_wildcard(&a);
+    struct listen_address a;
+    return listen_address_parse(address, &a) && listen_address_is_wildcard(&a, family);
 }
 
-static bool lists_ipv4_wildcard(const struct strings *list, const char *port)
+static bool lists_ipv4_wildcard(const struct strings *list, unsigned port)
 {
     for (size_t i = 0; i < list->count; i++) {
-        if (is_wildcard(list->items[i], AF_INET) && strcmp(port_of(list->items[i]), port) == 0) {
+        if (is_wildcard(list->items[i], AF_INET) && port_of(list->items[i]) == port) {
             return true;
         }
     }
@@ -142,8 +140,8 @@ static bool lists_ipv4_wildcard(const struct strings *list, const char *port)
  * is opened, by what is open then. */
 static bool takes_others(const struct change *c, const char *address)
 {
-    const char *port = port_of(address);
-    return is_wildcard(address, AF_INET6) && port[0] != '\0' &&
+    unsigned port = port_of(address);
+    return is_wildcard(address, AF_INET6) && port != 0 &&
            lists_ipv4_wildcard(&c->e->listen, port) != lists_ipv4_wildcard(c->list, port);
 }
 
@@ -154,13 +152,12 @@ static bool is_kept(const struct change *c, const char *address)
 }
 
 /* Closes the open addresses of that port that are not kept. false: there are none. */
-static bool close_port(struct change *c, const char *port)
+static bool close_port(struct change *c, unsigned port)
 {
     const struct strings *open = &c->e->listen;
     bool any = false;
-    for (size_t i = 0; i < open->count && port[0] != '\0'; i++) {
-        if (!c->closed[i] && !is_kept(c, open->items[i]) &&
-            strcmp(port_of(open->items[i]), port) == 0) {
+    for (size_t i = 0; i < open->count && port != 0; i++) {
+        if (!c->closed[i] && !is_kept(c, open->items[i]) && port_of(open->items[i]) == port) {
             http_server_unlisten(c->e->server, open->items[i]);
             c->closed[i] = any = true;
         }

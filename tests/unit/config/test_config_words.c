@@ -120,24 +120,18 @@ static void a_value_that_begins_with_a_hash_is_quoted(void **state)
 static void addresses_that_exclude_each_other(void **state)
 {
     static const char *const refused[] = {
-        "127.0.0.1:80 127.0.0.1:80",
-        "127.0.0.1:80 127.1:80",
-        "0.0.0.0:80 127.0.0.1:80",
-        "127.0.0.1:80 0.0.0.0:80",
-        "[::]:80 127.0.0.1:80",
-        "[::]:80 0.0.0.0:80",
-        "[::1]:80 [0:0:0:0:0:0:0:1]:80",
-        "[::]:80 [::1]:80",
-        "[::ffff:127.0.0.1]:80 127.0.0.1:80",
-        "host.test:80 HOST.test:80",
-        "unix:/tmp/a unix:/tmp/a",
-        "unix:/tmp/a unix:/tmp//a",
-        "127.0.0.1:1 [::1]:1 127.0.0.1:1",
+        "127.0.0.1:80 127.0.0.1:80", "127.0.0.1:80 127.1:80",
+        "0.0.0.0:80 127.0.0.1:80",   "127.0.0.1:80 0.0.0.0:80",
+        "[::]:80 127.0.0.1:80",      "[::]:80 0.0.0.0:80",
+        "localhost:80 127.0.0.1:80", "[::1]:80 [0:0:0:0:0:0:0:1]:80",
+        "[::]:80 [::1]:80",          "[::ffff:127.0.0.1]:80 127.0.0.1:80",
+        "host.test:80 HOST.test:80", "unix:/tmp/a unix:/tmp/a",
+        "unix:/tmp/a unix:/tmp//a",  "127.0.0.1:1 [::1]:1 127.0.0.1:1",
     };
     static const char *const taken[] = {
         "127.0.0.1:80 127.0.0.1:81", "127.0.0.1:80 127.0.0.2:80", "0.0.0.0:80 [::]:80",
         "127.0.0.1:0 127.0.0.1:0",   "127.0.0.1:80 [::1]:80",     "unix:/tmp/a unix:/tmp/ab",
-        "a.test:80 b.test:80",       "0.0.0.0:80 [::]:81",
+        "a.test:80 b.test:80",       "0.0.0.0:80 [::]:81",        "0:80 [::]:80",
     };
     char file[256], part[128];
     (void)state;
@@ -154,6 +148,9 @@ static void addresses_that_exclude_each_other(void **state)
                    ":2: listen: unix:/tmp/c.sock is the control socket");
     assert_refused("[server]\nmetrics_listen = 127.0.0.1:11435\n",
                    ":2: metrics_listen: 127.0.0.1:11435 is given twice");
+    assert_refused("[server]\nlisten = 0.0.0.0:80\nmetrics_listen = [::]:80\n",
+                   ":3: metrics_listen: 0.0.0.0:80 and [::]:80 are the same address, or one takes "
+                   "in the other");
 }
 
 static void urls_that_cannot_work(void **state)

@@ -375,13 +375,11 @@ static bool has_ipv6(void)
 /* From each list to each other: what the new one names answers, as after a start. */
 static void addresses_that_exclude_each_other_are_exchanged(void **state)
 {
-    static const char *const hosts[][2] = {{"127.0.0.1", NULL},
-                                           {"0.0.0.0", NULL},
-                                           {"[::]", NULL},
-                                           {"0.0.0.0", "[::]"},
-                                           {"[::1]", NULL}};
-    static const bool v4[] = {true, true, true, true, false};
-    static const bool v6[] = {false, false, true, true, true};
+    static const char *const hosts[][2] = {{"127.0.0.1", NULL}, {"0.0.0.0", NULL}, {"[::]", NULL},
+                                           {"0.0.0.0", "[::]"}, {"[::1]", NULL},   {"0", NULL},
+                                           {"0", "[0::0]"}};
+    static const bool v4[] = {true, true, true, true, false, true, true};
+    static const bool v6[] = {false, false, true, true, true, false, true};
     enum { LISTS = sizeof hosts / sizeof hosts[0] };
     char texts[LISTS][2][32], why[256];
     const char *port = free_port();
