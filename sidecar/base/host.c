@@ -1,6 +1,8 @@
 /* host.c: see host.h. */
 #include "lull/base/host.h"
 
+#include "lull/base/ascii.h"
+
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <unistd.h>
@@ -18,6 +20,31 @@ struct span host_part(struct span authority)
     }
     size_t colon = span_find(authority, SPAN(":"), 0);
     return without_dot(colon == SIZE_MAX ? authority : span_make(authority.ptr, colon));
+}
+
+unsigned host_port(struct span authority)
+{
+    size_t colon = span_rfind(authority, SPAN(":"));
+    size_t bracket = span_rfind(authority, SPAN("]"));
+    unsigned port = 0;
+    if (colon == SIZE_MAX || (bracket != SIZE_MAX && colon < bracket)) {
+        return 0;
+    }
+    for (size_t i = colon + 1; i < authority.len; i++) {
+        port = port * 10 + (unsigned)(authority.ptr[i] - '0');
+    }
+    return port;
+}
+
+bool host_is_name(struct span host)
+{
+    for (size_t i = 0; i < host.len; i++) {
+        char c = host.ptr[i];
+        if (!ascii_is_alnum(c) && c != '.' && c != '-' && c != '_') {
+            return false;
+        }
+    }
+    return host.len > 0 && host.len < 254;
 }
 
 static void unmap(struct host_address *a)

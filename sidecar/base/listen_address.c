@@ -23,8 +23,6 @@ static bool read_port(const char *text, unsigned *out)
 /* HOST and PORT, with brackets around an IPv6 address only. */
 static bool split_host_port(const char *text, struct listen_address *a)
 {
-    static const char *const name = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                    "0123456789.-_";
     const char *colon = strrchr(text, ':');
     size_t len = colon == NULL ? 0 : (size_t)(colon - text);
     bool brackets = text[0] == '[';
@@ -34,8 +32,7 @@ static bool split_host_port(const char *text, struct listen_address *a)
     }
     memcpy(a->host, text + (brackets ? 1 : 0), brackets ? len - 2 : len);
     a->host[brackets ? len - 2 : len] = '\0';
-    bool valid =
-        brackets ? inet_pton(AF_INET6, a->host, ip) == 1 : a->host[strspn(a->host, name)] == '\0';
+    bool valid = brackets ? inet_pton(AF_INET6, a->host, ip) == 1 : host_is_name(span_of(a->host));
     return valid && read_port(colon + 1, &a->port);
 }
 

@@ -41,9 +41,13 @@ bool addresses_collide(const struct strings *list, struct buf *why);
 bool address_lists_collide(const struct strings *list, const struct strings *other,
                            struct buf *why);
 
-/* ---- url.c: fills the derived fields of an upstream ---- */
+/* ---- url.c: urls, taken apart ---- */
 
+/* Fills the derived fields of an upstream. */
 bool url_split(struct upstream_settings *u, struct buf *why);
+/* Whether it is http://[USER:PASSWORD@]HOST:PORT. The port must be there: what stands behind the last
+ * colon could else be a password. */
+bool is_proxy(const char *text);
 /* Whether the url has Ollama's /api at its end, where requests bring it along: then why says what
  * to write. Some OpenAI servers have such a base path. */
 bool url_is_doubtful(const struct upstream_settings *u, struct buf *why);

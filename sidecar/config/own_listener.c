@@ -10,21 +10,6 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-/* The port of a url's authority; 80 without one. */
-static unsigned port_of(struct span authority)
-{
-    size_t colon = span_rfind(authority, SPAN(":"));
-    size_t bracket = span_rfind(authority, SPAN("]"));
-    unsigned port = 0;
-    if (colon == SIZE_MAX || (bracket != SIZE_MAX && colon < bracket)) {
-        return 80;
-    }
-    for (size_t i = colon + 1; i < authority.len; i++) {
-        port = port * 10 + (unsigned)(authority.ptr[i] - '0');
-    }
-    return port;
-}
-
 /* Where a connection to a wildcard address goes. */
 static struct host_address connected_to(struct host_address a)
 {
@@ -96,8 +81,9 @@ static bool leads_to(const struct upstream_settings *u, const char *text)
                same_file(u->unix_socket, listen.path);
     }
     struct span authority = span_of(u->host);
+    unsigned port = host_port(authority);
     return !u->tls && (u->proxy == NULL || u->proxy[0] == '\0') &&
-           listen.port == port_of(authority) && is_reached_by(&listen, host_part(authority));
+           listen.port == (port == 0 ? 80 : port) && is_reached_by(&listen, host_part(authority));
 }
 
 const char *own_listener_of(const struct upstream_settings *u, const struct strings *listen)

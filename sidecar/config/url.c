@@ -26,18 +26,6 @@ static bool is_port(struct span s)
     return s.len > 0 && port > 0 && port < 65536;
 }
 
-static bool is_host_name(struct span s)
-{
-    for (size_t i = 0; i < s.len; i++) {
-        char c = s.ptr[i];
-        bool ok = ascii_is_alnum(c) || c == '.' || c == '-' || c == '_';
-        if (!ok) {
-            return false;
-        }
-    }
-    return s.len > 0 && s.len < 254;
-}
-
 static bool is_v6(struct span s)
 {
     char text[64];
@@ -59,7 +47,20 @@ static bool is_authority(struct span s)
     if (colon != SIZE_MAX && !is_port(span_make(s.ptr + colon + 1, s.len - colon - 1))) {
         return false;
     }
-    return bracket == SIZE_MAX ? is_host_name(host) : is_v6(host);
+    return bracket == SIZE_MAX ? host_is_name(host) : is_v6(host);
+}
+
+bool is_proxy(const char *text)
+{
+    struct span rest = span_of(text);
+    if (!span_starts(rest, SPAN("http://"))) {
+        return false;
+    }
+    size_t at = span_rfind(rest, SPAN("@"));
+    size_t host = at == SIZE_MAX ? sizeof "http://" - 1 : at + 1;
+    struct span authority = span_make(rest.ptr + host, rest.len - host);
+    return strpbrk(text + sizeof "http://" - 1, "/?#") == NULL && is_authority(authority) &&
+           host_port(authority) > 0;
 }
 
 static struct span without_slashes(struct span path)

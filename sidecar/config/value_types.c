@@ -381,19 +381,6 @@ static bool is_expanded_by_a_shell(const char *text, struct buf *why)
     return true;
 }
 
-/* The port must be there: what stands behind the last colon could else be a password. */
-static bool is_proxy(const char *text)
-{
-    int64_t port = 0;
-    if (strncmp(text, "http://", 7) != 0 || !is_visible(text) || strpbrk(text + 7, "/?#") != NULL) {
-        return false;
-    }
-    const char *at = strrchr(text, '@'), *host = at != NULL ? at + 1 : text + 7;
-    const char *colon = strrchr(host, ':'),
-               *end = colon != NULL ? read_digits(colon + 1, &port) : NULL;
-    return colon > host && end != NULL && *end == '\0' && port > 0 && port < 65536;
-}
-
 static bool read_text(const struct option *o, const char *text, char **out, struct buf *why)
 {
     size_t len = strlen(text);
@@ -410,7 +397,7 @@ static bool read_text(const struct option *o, const char *text, char **out, stru
     if (o->type == TYPE_HEADER && !is_token(text)) {
         return refuse_text(why, "not the name of a header; - for none");
     }
-    if (o->type == TYPE_PROXY && len > 0 && !is_proxy(text)) {
+    if (o->type == TYPE_PROXY && len > 0 && (!is_visible(text) || !is_proxy(text))) {
         return refuse_text(why, "write http://HOST:PORT");
     }
     if (o->type == TYPE_SECRET && !is_visible(text)) {

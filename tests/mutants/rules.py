@@ -336,7 +336,7 @@ mutant(R, "an empty variable is unset", "sidecar/config/environment.c",
        "span_trim(span_make(*item + equals + 1, all.len - equals - 1)).len == 0", "*item == NULL", (ENVIRONMENT,))
 mutant(R, "two variables do not give two values", "sidecar/config/assignments.c",
        "if (!twice || (!of_files && !of_variables)) {", "if (!twice || !of_files) {", (ENVIRONMENT,))
-mutant(R, "a proxy has a port", "sidecar/config/value_types.c", "&& port > 0 && port < 65536;", "&& port >= 0;",
+mutant(R, "a proxy has a port", "sidecar/config/url.c", "is_authority(authority) &&\n           host_port(authority) > 0;", "is_authority(authority);",
        ("unit.config.test_config_values",))
 mutant(R, "READY=1 waits for room", "sidecar/base/os_paths.c", "(void)poll(&room, 1, 100);", "left = 1;", ("unit.base.test_os",))
 mutant(R, "open replies do not wait for the service manager", "sidecar/base/os_paths.c", "int left = waits ? 10 : 0;;", "int left = 10;;", ("unit.base.test_os",))
@@ -362,7 +362,6 @@ mutant(R, "but not those of two servers", "sidecar/config/address.c",
 mutant(R, "a short or a mapped address is read as the system does", "sidecar/base/listen_address.c",
        "    resolve_host(out);\n", "    struct host_address ip;\n    if (host_address(span_of(out->host), &ip)) {\n        add_ip(out, &ip);\n    }\n",
        ADDRESS)
-mutant(R, "one address of each family", "sidecar/base/listen_address.c", "a->ip_count == 1 && a->ip[0].family", "a->ip[0].family", ADDRESS)
 mutant(R, "an endpoint is no url", "sidecar/config/url.c", "if (has_endpoint(url, why)) {", "if (why == NULL) {", (WORDS,))
 mutant(R, "a word is one of its option's type", "sidecar/config/choices.c",
        "choices[i].type == type && span_eq(word", "span_eq(word", ("unit.config.test_choices",))
@@ -1056,7 +1055,7 @@ mutant(R, "a task in Ollama's API shows that the server has it", "sidecar/path/f
 mutant(R, "a chat in Ollama's API shows that the server has it", "sidecar/path/exchange/chat.c", "w->whole && endpoint_dialect(x->head.endpoint) == DIALECT_OLLAMA;", "false;", PROBES)
 mutant(R, "a circle without probes is suspected", PROBE, "row->streak >= PROBE_SUSPECT &&", "row->streak < 0 &&", LOOPS)
 mutant(R, "a wildcard address is this machine's", OWN, "to = literal ? connected_to(to) : to;", "", URLS)
-mutant(R, "a port of its own is another server", OWN, "port_of(address) == port_of(authority) &&", "port_of(address) > 0 &&", URLS)
+mutant(R, "a port of its own is another server", OWN, "listen.port == (port == 0 ? 80 : port) &&", "listen.port > 0 &&", URLS)
 
 R = "early answers"
 EARLY = ("integration.streaming",)

@@ -17,6 +17,10 @@ struct host_address {
 /* The host of "host", "host:port", "[v6]" or "[v6]:port": without port, brackets and final dot.
  * Empty where a bracket is not closed. A part of `authority`. */
 struct span host_part(struct span authority);
+/* The port of it; 0 where it has none. Not bounded: the digits are the caller's to check. */
+unsigned host_port(struct span authority);
+/* Whether it is written as a name or an IPv4 address: letters, digits, "." "-" "_", 1 to 253 bytes. */
+bool host_is_name(struct span host);
 /* Whether host is an IP literal; out may be NULL. */
 bool host_address(struct span host, struct host_address *out);
 /* That of a socket; false: it is of another family. */

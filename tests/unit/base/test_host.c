@@ -28,6 +28,34 @@ static void parts(void **state)
     }
 }
 
+static void ports(void **state)
+{
+    static const struct {
+        const char *authority;
+        unsigned port;
+    } rows[] = {{"a", 0},     {"a:1", 1},       {"a:0080", 80},
+                {"[::1]", 0}, {"[::1]:80", 80}, {"10.0.0.1:65535", 65535}};
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        assert_int_equal(host_port(span_of(rows[i].authority)), rows[i].port);
+    }
+}
+
+static void what_is_written_as_a_name(void **state)
+{
+    static const char *const no[] = {"", "a b", "a:1", "[::1]", "a/b", "h\xc3\xb6st"};
+    char name[255] = "";
+    (void)state;
+    for (size_t i = 0; i < sizeof no / sizeof no[0]; i++) {
+        assert_false(host_is_name(span_of(no[i])));
+    }
+    assert_true(host_is_name(SPAN("my_host-1.Example")));
+    assert_true(host_is_name(SPAN("10.0.0.1")));
+    memset(name, 'a', 254);
+    assert_false(host_is_name(span_of(name)));
+    assert_true(host_is_name(span_make(name, 253)));
+}
+
 static void local_hosts(void **state)
 {
     static const struct {
@@ -101,6 +129,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parts),
+        cmocka_unit_test(ports),
+        cmocka_unit_test(what_is_written_as_a_name),
         cmocka_unit_test(local_hosts),
         cmocka_unit_test(names),
         cmocka_unit_test(addresses),

@@ -152,6 +152,10 @@ static void texts_are_what_their_type_says(void **state)
         {"upstream u", "proxy = http://h", "proxy: write http://HOST:PORT"},
         {"upstream u", "proxy = http://h:1/path", "proxy: write http://HOST:PORT"},
         {"upstream u", "proxy = http://:3128", "proxy: write http://HOST:PORT"},
+        {"upstream u", "proxy = http://a b:3128", "proxy: write http://HOST:PORT"},
+        {"upstream u", "proxy = http://[::1]", "proxy: write http://HOST:PORT"},
+        {"upstream u", "proxy = http://[::g]:3128", "proxy: write http://HOST:PORT"},
+        {"upstream u", "proxy = http://a:b:3128", "proxy: write http://HOST:PORT"},
         {"upstream u", "proxy = http://ann:pw@:3128", "proxy: write http://HOST:PORT"},
         {"upstream u", "proxy = http://h:0", "proxy: write http://HOST:PORT"},
         {"upstream u", "proxy = http://h:65536", "proxy: write http://HOST:PORT"},
@@ -165,6 +169,7 @@ static void texts_are_what_their_type_says(void **state)
     static const struct row taken[] = {
         {"server", "control_mode = 600", "control_mode = 600 "},
         {"upstream u", "proxy = http://user:pw@h:3128", "proxy = http://"},
+        {"upstream u", "proxy = http://[::1]:3128", "proxy = http://"},
         {"tasks", "keep_alive = 2D", "keep_alive = 2D "},
     };
     (void)state;
