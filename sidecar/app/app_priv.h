@@ -52,6 +52,9 @@ int64_t app_most_connections(void);
 /* Whether the data directory could be used; why gets one sentence with the remedy. Makes nothing.
  */
 bool app_data_dir_usable(const char *dir, char *why, size_t why_size);
+/* Whether a Unix socket could be made there; why gets one sentence. makes_folder: its folder may be
+ * missing, and must be out of other users' reach. A socket that is there is in order. Makes nothing. */
+bool app_socket_usable(const char *path, bool makes_folder, char *why, size_t why_size);
 /* lulld --check of a configuration that could be read: says what is wrong with its surroundings, or
  * that all is well. file: lull.conf, if there is one. Returns the exit status. */
 int app_check(const struct config *config, const char *file);

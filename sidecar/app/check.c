@@ -1,9 +1,10 @@
-/* check.c: lulld --check, beyond what reading the configuration says: whether the data directory
- * could be used, and whether the user that the daemon runs as can read its files. It only looks: it
- * makes and locks nothing, and a directory that a running lulld holds is in order.
+/* check.c: lulld --check, beyond what reading the configuration says: whether the data directory and the
+ * places of sockets could be used, and whether the user that the daemon runs as can read its files. It
+ * only looks: it makes, locks and connects to nothing, and what a running lulld holds is in order.
  */
 #include "app/app_priv.h"
 
+#include "lull/base/os.h"
 #include "lull/path/store/store.h"
 
 #include <errno.h>
@@ -15,25 +16,6 @@
 enum { SAID_MAX = 1024 };
 
 /* ---- the data directory ---- */
-
-/* The nearest folder above path that is there, into out. false: out is a link that leads nowhere. */
-static bool existing_parent(const char *path, char *out, size_t size)
-{
-    struct stat st;
-    snprintf(out, size, "%s", path);
-    while (stat(out, &st) != 0) {
-        if (lstat(out, &st) == 0) {
-            return false;
-        }
-        char *slash = strrchr(out, '/');
-        if (slash == NULL) {
-            snprintf(out, size, ".");
-            break;
-        }
-        slash[slash == out ? 1 : 0] = '\0';
-    }
-    return true;
-}
 
 bool app_data_dir_usable(const char *dir, char *why, size_t why_size)
 {
@@ -56,7 +38,7 @@ bool app_data_dir_usable(const char *dir, char *why, size_t why_size)
     if (status == 0) {
         return store_files_usable(dir, why, why_size);
     }
-    if (!existing_parent(dir, parent, sizeof parent)) {
+    if (!os_existing_parent(dir, parent, sizeof parent)) {
         snprintf(why, why_size, "%s cannot be made: %s is a link that leads nowhere", dir, parent);
         return false;
     }
@@ -66,6 +48,70 @@ bool app_data_dir_usable(const char *dir, char *why, size_t why_size)
         return false;
     }
     return true;
+}
+
+/* ---- the places of sockets ---- */
+
+/* The folder of a path, into out. */
+static void folder_of(const char *path, char *out, size_t size)
+{
+    const char *slash = strrchr(path, '/');
+    size_t len = slash == NULL ? 0 : slash == path ? 1 : (size_t)(slash - path);
+    snprintf(out, size, "%.*s", slash == NULL ? 1 : (int)len, slash == NULL ? "." : path);
+}
+
+bool app_socket_usable(const char *path, bool makes_folder, char *why, size_t why_size)
+{
+    struct stat st;
+    char folder[4096], there[4096], below[4096 + 2];
+    folder_of(path, folder, sizeof folder);
+    bool found = os_existing_parent(folder, there, sizeof there);
+    bool missing = !found || strcmp(there, folder) != 0;
+    if (lstat(path, &st) == 0 && (stat(path, &st) != 0 || !S_ISSOCK(st.st_mode))) {
+        snprintf(why, why_size, "%s is a file that is no socket; remove it, or choose another path",
+                 path);
+    } else if (missing && !makes_folder) {
+        snprintf(why, why_size, "the folder %s does not exist; make it, or choose another path",
+                 folder);
+    } else if (!found || stat(there, &st) != 0 || !S_ISDIR(st.st_mode)) {
+        snprintf(why, why_size, "the folder %s cannot be made: %s is no folder", folder, there);
+    } else if (access(there, W_OK | X_OK) != 0) {
+        snprintf(why, why_size, "the folder %s cannot be %s (%s: %s); choose another path", folder,
+                 missing ? "made" : "written", there, strerror(errno));
+    } else {
+        snprintf(below, sizeof below, "%s/.", there);
+        if (!makes_folder || os_is_out_of_reach(below)) {
+            return true;
+        }
+        snprintf(why, why_size, "the folder %s is another user's, or others may write to it",
+                 there);
+    }
+    return false;
+}
+
+/* The folder of the control socket is made at the start, others are not. */
+static bool check_sockets(const struct config *c, struct buf *out)
+{
+    const struct server_settings *s = &config_settings(c)->server;
+    char why[SAID_MAX];
+    char folder[4096], made[4096];
+    bool usable = app_socket_usable(s->control, s->control[0] == '/', why, sizeof why);
+    if (!usable) {
+        config_say(c, "server.control", why, out);
+    }
+    folder_of(s->control, made, sizeof made);
+    for (size_t i = 0; i < s->listen.count; i++) {
+        const char *address = s->listen.items[i];
+        if (strncmp(address, "unix:", 5) != 0) {
+            continue;
+        }
+        folder_of(address + 5, folder, sizeof folder);
+        if (!app_socket_usable(address + 5, strcmp(folder, made) == 0, why, sizeof why)) {
+            config_say(c, "server.listen", why, out);
+            usable = false;
+        }
+    }
+    return usable;
 }
 
 /* ---- files that the daemon's user has to read ---- */
@@ -151,6 +197,7 @@ int app_check(const struct config *config, const char *file)
     if (!usable) {
         config_say(config, "server.data_dir", why, &said);
     }
+    usable = check_sockets(config, &said) && usable;
     fprintf(stderr, "%.*s", (int)said.len, said.len > 0 ? said.data : "");
     buf_free(&said);
     if (!usable) {

@@ -114,6 +114,24 @@ bool os_is_out_of_reach(const char *path)
     return true;
 }
 
+bool os_existing_parent(const char *path, char *out, size_t size)
+{
+    struct stat st;
+    snprintf(out, size, "%s", path);
+    while (stat(out, &st) != 0) {
+        if (lstat(out, &st) == 0) {
+            return false;
+        }
+        char *slash = strrchr(out, '/');
+        if (slash == NULL) {
+            snprintf(out, size, ".");
+            break;
+        }
+        slash[slash == out ? 1 : 0] = '\0';
+    }
+    return true;
+}
+
 enum err os_mkdirs(const char *path, mode_t mode)
 {
     char part[4096];

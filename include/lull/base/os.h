@@ -101,6 +101,10 @@ const char *os_service_directory(const char *variable);
  * there and lullctl asks there. */
 void os_default_control(char *out, size_t size);
 
+/* The nearest folder of a path that is there, or the path itself, into out. false: out is a link that
+ * leads nowhere. */
+bool os_existing_parent(const char *path, char *out, size_t size);
+
 /* Whether no other user can put a file in the place of that one. Asked of what is below a folder in
  * which every user may make folders (/tmp): they must be this user's or root's, no links, and not
  * writable for others. */

@@ -161,6 +161,65 @@ static void files_that_cannot_be_written_are_seen(void **state)
     place_remove(&p);
 }
 
+/* What a start would make, and what it would not; nothing is made. */
+static void a_socket_needs_a_folder(void **state)
+{
+    struct place p;
+    char why[512], path[256], expected[512];
+    struct stat st;
+    (void)state;
+    place_make(&p);
+    snprintf(path, sizeof path, "%s/run/lull/control.sock", p.folder);
+    assert_true(app_socket_usable(path, true, why, sizeof why));
+    assert_false(app_socket_usable(path, false, why, sizeof why));
+    snprintf(expected, sizeof expected, "the folder %s/run/lull does not exist; make it", p.folder);
+    assert_memory_equal(why, expected, strlen(expected));
+    snprintf(path, sizeof path, "%s/run", p.folder);
+    assert_int_not_equal(stat(path, &st), 0);
+    assert_false(app_socket_usable(p.key, true, why, sizeof why));
+    snprintf(expected, sizeof expected, "%s is a file that is no socket", p.key);
+    assert_memory_equal(why, expected, strlen(expected));
+    snprintf(path, sizeof path, "%s/link", p.folder);
+    assert_int_equal(symlink("nothing", path), 0);
+    assert_false(app_socket_usable(path, true, why, sizeof why));
+    assert_int_equal(unlink(path), 0);
+    snprintf(path, sizeof path, "%s/below/control.sock", p.key);
+    assert_false(app_socket_usable(path, true, why, sizeof why));
+    snprintf(expected, sizeof expected, "the folder %s/below cannot be made: %s is no folder",
+             p.key, p.key);
+    assert_string_equal(why, expected);
+    assert_false(app_socket_usable("/proc/self/nothing/c.sock", true, why, sizeof why));
+    assert_non_null(strstr(why, "cannot be made"));
+    place_remove(&p);
+}
+
+static void a_socket_needs_a_folder_that_can_be_written(void **state)
+{
+    static const char *const words[] = {"written", "made"};
+    struct place p;
+    char why[512], path[2][256], expected[512];
+    (void)state;
+    if (geteuid() != 0) {
+        skip(); /* only root can become another user and come back */
+    }
+    place_make(&p);
+    snprintf(path[0], sizeof path[0], "%s/control.sock", p.folder);
+    snprintf(path[1], sizeof path[1], "%s/run/control.sock", p.folder);
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(setreuid(OTHER_USER, 0), 0); /* access() asks for the real user */
+        bool usable = app_socket_usable(path[i], true, why, sizeof why);
+        assert_int_equal(setreuid(0, 0), 0);
+        assert_false(usable);
+        snprintf(expected, sizeof expected, "cannot be %s (%s: ", words[i], p.folder);
+        assert_non_null(strstr(why, expected));
+    }
+    assert_int_equal(chmod(p.folder, 0777), 0); /* every user may put a socket there */
+    assert_true(app_socket_usable(path[0], false, why, sizeof why));
+    assert_false(app_socket_usable(path[0], true, why, sizeof why));
+    assert_non_null(strstr(why, "others may write to it"));
+    place_remove(&p);
+}
+
 /* Root checks a configuration that another user, the owner of data_dir, will run. */
 static void a_key_of_another_user_is_a_warning(void **state)
 {
@@ -196,6 +255,8 @@ int main(void)
         cmocka_unit_test(a_folder_that_cannot_be_written_names_the_remedy),
         cmocka_unit_test(a_link_that_leads_nowhere_is_no_place),
         cmocka_unit_test(files_that_cannot_be_written_are_seen),
+        cmocka_unit_test(a_socket_needs_a_folder),
+        cmocka_unit_test(a_socket_needs_a_folder_that_can_be_written),
         cmocka_unit_test(a_key_of_another_user_is_a_warning),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
