@@ -106,6 +106,7 @@ static bool has_decided(const struct explanation *e, const char *decision, const
     }
     return (e->detail == NULL && AMONG(asked)) || (no_user && strcmp(key, "scope") == 0) ||
            (cache_off && strcmp(key, "cache") == 0) || (value[0] != '\0' && AMONG(sent)) ||
+           (e->fallback[0] != '\0' && strcmp(key, "fallback") == 0) ||
            (rules_prefix(e) && strcmp(key, "prefix") == 0) || (e->window >= 0 && AMONG(typed)) ||
            (e->waits[0] != '\0' && AMONG(waited));
 #undef AMONG
@@ -249,6 +250,7 @@ static void render(struct control *ctl, const struct question *q, struct buf *ou
     put_string(out, "waits", e->waits[0] != '\0' ? e->waits : NULL);
     buf_text(out, ",\"joins\":%s", e->joins ? "true" : "false");
     put_string(out, "upstream", e->upstream);
+    put_string(out, "fallback", e->fallback[0] != '\0' ? e->fallback : NULL);
     put_string(out, "model", e->model);
     put_string(out, "scope", e->scope[0] != '\0' ? e->scope : NULL);
     put_string(out, "fingerprint", e->fingerprint[0] != '\0' ? e->fingerprint : NULL);

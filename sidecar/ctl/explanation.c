@@ -7,10 +7,10 @@
 
 static void print_members(const cJSON *answer)
 {
-    static const char *const names[] = {
-        "decision", "detail", "now",     "class",       "kind",  "why",    "refused",
-        "ttl_s",    "joins",  "follows", "window_ms",   "waits", "prefix", "prefix_not",
-        "upstream", "model",  "scope",   "fingerprint", "body"};
+    static const char *const names[] = {"decision",  "detail",  "now",    "class",       "kind",
+                                        "why",       "refused", "ttl_s",  "joins",       "follows",
+                                        "window_ms", "waits",   "prefix", "prefix_not",  "upstream",
+                                        "fallback",  "model",   "scope",  "fingerprint", "body"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         const cJSON *item = cJSON_GetObjectItemCaseSensitive(answer, names[i]);
         if (cJSON_IsString(item) && item->valuestring[0] != '\0') {

@@ -2,6 +2,8 @@
  */
 #include "scenario/scenario.h"
 
+#include "lull/path/exchange/exchange.h"
+
 static struct client *ask(struct world *w, const char *user)
 {
     return post(w, "", ask_title(user, "Fine."));
@@ -60,11 +62,51 @@ static void nor_for_the_chat_there(void **state)
     world_end(w);
 }
 
+static struct explanation explain_title(struct world *w, const char *user)
+{
+    struct explanation out;
+    struct explain_request in = {.path = SPAN("/v1/chat/completions"),
+                                 .body = span_of(ask_title(user, "Fine."))};
+    engine_explain(world_engine(w), &in, &out);
+    return out;
+}
+
+/* explain says where the task goes, and what it waits for there. */
+static void explain_names_the_fallback(void **state)
+{
+    static const char *const turn[] = {"Hello", NULL};
+    static const char *const sets[] = {
+        "tasks.settle=0",           "upstream.other.url=http://other.test",
+        "tasks.fallback=other",     "upstream.other.slots=1",
+        "upstream.default.slots=1", NULL};
+    (void)state;
+    struct world *w = world_begin(sets);
+    (void)ask(w, "One?");
+    struct explanation e = explain_title(w, "Two?");
+    assert_string_equal(e.fallback, "");
+    model_refuse(model_call(w, 0), 429, "Retry-After: 30\r\n", "{}");
+    model_answer(last_call(w), "{\"title\": \"Elsewhere\"}");
+    e = explain_title(w, "Two?");
+    assert_string_equal(e.upstream, "default");
+    assert_string_equal(e.fallback, "other");
+    assert_string_equal(e.waits, "");
+    (void)post_to(w, "/@other/v1/chat/completions", "", ask_chat(turn));
+    e = explain_title(w, "Two?");
+    assert_string_equal(e.fallback, "other");
+    assert_string_equal(e.waits, "chat");
+    model_answer(last_call(w), "Hi");
+    seconds(w, 31);
+    e = explain_title(w, "Two?");
+    assert_string_equal(e.fallback, "");
+    world_end(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_has_a_fallback_waits_for_no_throttle),
         cmocka_unit_test(nor_for_the_chat_there),
+        cmocka_unit_test(explain_names_the_fallback),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -339,6 +339,8 @@ enum dispatch {
 enum dispatch dispatch_begin(struct exchange *x);
 /* What the flight of this exchange is, without what it sends. */
 void dispatch_spec(struct exchange *x, struct flight_spec *spec);
+/* The upstream (-1: none) and the model of its fallback, without what would be sent there. */
+void dispatch_fallback(const struct exchange *x, struct flight_fallback *f);
 /* The headers of a call to that upstream; returns their number. out has room for EXCHANGE_HEADERS;
  * key holds the upstream's own key for as long as they are used. */
 size_t dispatch_headers(struct exchange *x, int upstream, struct http_header *out, struct buf *key);

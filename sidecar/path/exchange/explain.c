@@ -21,10 +21,15 @@ static void look_ahead(struct exchange *x, const char *detail, struct explanatio
 {
     struct flight_spec spec = {.body = x->body};
     dispatch_spec(x, &spec);
+    dispatch_fallback(x, &spec.fallback);
     struct flight_outlook ahead = flight_outlook(x->engine->flights, &spec);
     out->waits = schedule_why_name(ahead.why);
     out->may_prefix = x->behind.wanted;
     out->prefix_not = behind_outlook(x);
+    if (ahead.falls_back) {
+        const struct upstream_settings *other = &x->settings->upstreams[spec.fallback.upstream];
+        copy(out->fallback, sizeof out->fallback, span_of(other->name));
+    }
     out->joins = ahead.joins;
     out->follows = ahead.follows;
     out->window = exchange_policy(x)->cls == KIND_CLASS_COMPLETION ? ahead.window : -1;

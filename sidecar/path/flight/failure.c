@@ -118,6 +118,11 @@ bool failure_leaves_throttled(const struct flight *f)
     return f->spec.fallback.upstream >= 0 && !f->fell_back;
 }
 
+bool failure_keeps_away(const struct server *s, mono_t now)
+{
+    return s->throttled_until.us > now.us || breaker_is_open(s, now);
+}
+
 /* FELL_BACK where its server takes no tasks now, and another one does. */
 static enum flight_event throttle_divert(struct flight *f)
 {

@@ -317,6 +317,8 @@ enum flight_event failure_divert(struct flight *f);
 enum flight_event failure_certain(struct flight *f);
 /* Whether it goes to its fallback where its server is throttled. */
 bool failure_leaves_throttled(const struct flight *f);
+/* Whether a server takes no tasks now: it is throttled, or its breaker is open. */
+bool failure_keeps_away(const struct server *s, mono_t now);
 /* Whether what came is an HTML page: a proxy's, not the model server's. */
 bool failure_is_page(const struct flight *f);
 /* A call was answered. */

@@ -74,17 +74,24 @@ struct flight_outlook flight_outlook(struct flight_table *t, const struct flight
 {
     struct flight_outlook o = {.joins = spec->join && flight_find_to_join(t, spec) != NULL};
     const struct flight_completion *c = &spec->completion;
-    struct schedule_job job = {.to = &spec->settings->upstreams[spec->upstream],
+    const struct upstream_settings *to = &spec->settings->upstreams[spec->upstream];
+    mono_t now = loop_now(t->parts.loop);
+    bool other = spec->fallback.upstream >= 0;
+    o.falls_back = other && failure_keeps_away(server_of(t->parts.servers, to), now);
+    to = o.falls_back ? &spec->settings->upstreams[spec->fallback.upstream] : to;
+    struct span model = o.falls_back ? spec->fallback.model : spec->model;
+    struct schedule_job job = {.to = to,
                                .policy = &spec->settings->kinds[spec->kind],
                                .conversation = spec->turn.conversation,
                                .turn = spec->turn.turn,
-                               .model = servers_key(t->parts.servers, spec->model),
+                               .model = servers_key(t->parts.servers, model),
                                .beside_reply = spec->turn.beside_reply,
-                               .elsewhere = spec->turn.elsewhere};
-    o.why = schedule_look(t->parts.schedule, &job, loop_now(t->parts.loop));
+                               .elsewhere = spec->turn.elsewhere,
+                               .leaves_throttled = other && !o.falls_back};
+    o.why = schedule_look(t->parts.schedule, &job, now);
     if (spec->settings->kinds[spec->kind].cls == KIND_CLASS_COMPLETION) {
         struct typist_arrival who = c->who;
-        who.now = loop_now(t->parts.loop);
+        who.now = now;
         struct typist_verdict v = typist_peek(t->typists, &who);
         o.window = flight_window(t, spec, &v);
         o.follows = c->usable && spec->join && completion_leader(t, c) != NULL;

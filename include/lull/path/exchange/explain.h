@@ -33,6 +33,7 @@ struct explanation {
     char kind[65];       /* of a task; else "" */
     char upstream[65], model[256];
     enum endpoint endpoint;
+    char fallback[65]; /* of a miss: the upstream that is asked in place of that one; "": none */
     char scope[SCOPE_SHOWN + 1], fingerprint[33]; /* "": it has none */
     const char
         *decision; /* "pass", "bypass", "switched-off", "hit", "pending", "type-through", "miss" */

@@ -284,6 +284,7 @@ bool flight_has(enum flight_part part);
 struct flight_outlook {
     usec_t window;
     enum schedule_why why; /* it would wait for this */
+    bool falls_back;       /* its server is throttled or its breaker open: why is that there */
     bool joins;            /* an identical request is being answered */
     bool follows;          /* a call for a shorter text is under way and still fits */
 };
