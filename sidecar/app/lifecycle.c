@@ -15,7 +15,7 @@
 #include <signal.h>
 #include <stdlib.h>
 
-enum { MEMORY_SPARE = 8 * 1024 * 1024 };
+enum { MEMORY_SPARE = 8 * 1024 * 1024, LIST_MAX = 1024 * 1024 /* of what changes */ };
 static const usec_t MEMORY_EVERY = 60 * USEC_PER_S;
 static const usec_t LAST_REPLIES =
     2 * USEC_PER_S; /* for clients of the control socket to read them */
@@ -117,6 +117,13 @@ static void use_reading(struct daemon *d, struct reading *fresh)
     buf_move(&d->warned, &fresh->warnings);
 }
 
+/* Memory that runs out leaves the list out. */
+static void append_list(struct buf *line, const struct buf *list)
+{
+    enum err e = buf_append_span(line, buf_span(list));
+    (void)e;
+}
+
 /* Errors are lines; the log has one, with the first of many. */
 static bool report_refused(const char *what, struct buf *text)
 {
@@ -133,17 +140,20 @@ static bool report_refused(const char *what, struct buf *text)
     return false;
 }
 
+/* One line with all of them, however many: log_line() would cut it. */
 static void report_applied(const char *what, const struct buf *applied, const struct buf *fixed)
 {
     bool any = applied->len > 0;
     bool waits = fixed->len > 0;
-    log_line(waits ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, "app", "%s; %s%.*s%s%.*s", what,
-             any     ? "changed: "
-             : waits ? ""
-                     : "nothing changed",
-             (int)applied->len, any ? applied->data : "",
-             waits ? (any ? "; after a restart: " : "after a restart: ") : "", (int)fixed->len,
-             waits ? fixed->data : "");
+    struct buf line = {.max = 2 * LIST_MAX + 256};
+    buf_text(&line, "%s; %s", what, any ? "changed: " : waits ? "" : "nothing changed");
+    append_list(&line, applied);
+    if (waits) {
+        buf_text(&line, any ? "; after a restart: " : "after a restart: ");
+        append_list(&line, fixed);
+    }
+    log_text(waits ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, "app", buf_span(&line));
+    buf_free(&line);
 }
 
 /* Swaps a configuration in whole, or not at all; text gets the names of what changed, one a line, or
@@ -151,8 +161,8 @@ static void report_applied(const char *what, const struct buf *applied, const st
 static bool apply_reading(struct daemon *d, const char *what, struct reading *fresh,
                           struct buf *text)
 {
-    struct buf applied = {.max = 4096};
-    struct buf fixed = {.max = 2048};
+    struct buf applied = {.max = LIST_MAX};
+    struct buf fixed = {.max = LIST_MAX};
     char why[512] = "";
     if (d->draining ||
         edge_apply(d->edge, config_settings(fresh->config), why, sizeof why) != ERR_OK) {
@@ -173,15 +183,16 @@ static bool apply_reading(struct daemon *d, const char *what, struct reading *fr
 /* What was set over the control socket and is not any more. */
 static void say_dropped(const struct strings *live)
 {
-    struct buf names = {.max = 2048};
+    struct buf line = {.max = LIST_MAX};
+    buf_text(&line, "the reload dropped what was set live: ");
     for (size_t i = 0; i < live->count; i++) {
-        buf_text(&names, "%s%.*s", i > 0 ? ", " : "", (int)strcspn(live->items[i], "="),
+        buf_text(&line, "%s%.*s", i > 0 ? ", " : "", (int)strcspn(live->items[i], "="),
                  live->items[i]);
     }
     if (live->count > 0) {
-        log_info("app", "the reload dropped what was set live: %.*s", (int)names.len, names.data);
+        log_text(LOG_LEVEL_INFO, "app", buf_span(&line));
     }
-    buf_free(&names);
+    buf_free(&line);
 }
 
 /* Reads the sources again. What was set over the control socket is dropped. */
@@ -247,14 +258,15 @@ static void add_fixed(struct daemon *d, const struct config *fresh, const char *
 static bool needs_restart(struct daemon *d, const struct config *fresh, const struct strings *lines,
                           struct buf *text)
 {
-    struct buf fixed = {.max = 2048};
+    struct buf fixed = {.max = LIST_MAX};
     for (size_t i = 0; i < lines->count; i++) {
         add_fixed(d, fresh, lines->items[i], &fixed);
     }
     bool waits = fixed.len > 0;
     if (waits) {
-        buf_text(text, "only a restart changes this, so write it into the file: %.*s\n",
-                 (int)fixed.len, fixed.data);
+        buf_text(text, "only a restart changes this, so write it into the file: ");
+        append_list(text, &fixed);
+        buf_text(text, "\n");
     }
     buf_free(&fixed);
     return waits;

@@ -201,7 +201,7 @@ static bool has_section(const struct config *c, struct span prefix)
 }
 
 /* name: a line of its own in diff.names; false: it is there. */
-static bool add_name(struct diff *d, struct span name)
+static bool add_name(const struct diff *d, struct span name)
 {
     struct span rest = buf_span(d->names);
     for (struct span line; span_next(&rest, '\n', &line);) {
@@ -213,9 +213,40 @@ static bool add_name(struct diff *d, struct span name)
     return true;
 }
 
-/* v differs from the value of that name on the other side, which may be NULL. */
-static void add_change(struct diff *d, const struct value *v, const struct value *other,
-                       bool removed)
+/* The value that [tasks] says for all kinds; NULL: it does not say that key. */
+static const char *tasks_say(const struct config *c, const struct option *o)
+{
+    for (size_t i = 0; i < c->count; i++) {
+        if (c->values[i].of_tasks && c->values[i].option == o) {
+            return c->values[i].text;
+        }
+    }
+    return NULL;
+}
+
+/* Whether v changed because a line of [tasks] came, went, or says another value. *gone: it went. */
+static bool is_change_of_tasks(const struct diff *d, const struct value *v, bool *gone)
+{
+    const char *was = tasks_say(d->a, v->option), *now = tasks_say(d->b, v->option);
+    *gone = was != NULL && now == NULL && v->source == SOURCE_DEFAULT;
+    return *gone || (v->of_tasks && (was == NULL || strcmp(was, now) != 0));
+}
+
+/* "NAME = VALUE", or "NAME removed" where v is NULL. */
+static void add_value(struct buf *to, struct span name, const struct value *v)
+{
+    const char *comma = to->len > 0 ? ", " : "";
+    if (v == NULL) {
+        buf_text(to, "%s%.*s removed", comma, (int)name.len, name.ptr);
+    } else {
+        char *shown = value_shown(v);
+        buf_text(to, "%s%.*s = %.*s", comma, (int)name.len, name.ptr, SHOWN_MAX, shown);
+        free(shown);
+    }
+}
+
+/* v differs from the value of that name on the other side. removed: there it is none any more. */
+static void add_change(const struct diff *d, const struct value *v, bool removed)
 {
     struct span name = span_of(v->name);
     struct span prefix = span_make(v->name, span_rfind(name, SPAN(".")));
@@ -229,17 +260,15 @@ static void add_change(struct diff *d, const struct value *v, const struct value
         }
         return;
     }
-    if (v->of_tasks || (other != NULL && other->of_tasks)) {
+    bool gone = false, of_tasks = is_change_of_tasks(d, v, &gone);
+    if (of_tasks) {
         snprintf(all, sizeof all, "tasks.%s", v->option->key);
         name = span_of(all);
     }
     if (add_name(d, name)) {
-        char *shown = value_shown(v);
-        buf_text(to, "%s%.*s = %.*s", comma, (int)name.len, name.ptr, SHOWN_MAX, shown);
-        free(shown);
+        add_value(to, name, gone || removed ? NULL : v);
     }
 }
-
 void config_diff(const struct config *a, const struct config *b, struct buf *names,
                  struct buf *applied, struct buf *fixed)
 {
@@ -248,12 +277,12 @@ void config_diff(const struct config *a, const struct config *b, struct buf *nam
         const struct value *was = value_find(a, b->values[i].name);
         if (was == NULL || strcmp(was->text, b->values[i].text) != 0 ||
             keys_differ(a, b, b->values[i].name)) {
-            add_change(&d, &b->values[i], was, false);
+            add_change(&d, &b->values[i], false);
         }
     }
     for (size_t i = 0; i < a->count; i++) {
         if (value_find(b, a->values[i].name) == NULL) {
-            add_change(&d, &a->values[i], NULL, true);
+            add_change(&d, &a->values[i], true);
         }
     }
 }

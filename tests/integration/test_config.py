@@ -86,6 +86,20 @@ class Check(Folder):
         p = lulld("--check", "--upstream", "http://127.0.0.1:1", env={"LULL_SERVER_DATA_DIR": a_file})
         self.assertIn("environment LULL_SERVER_DATA_DIR: data_dir: ", p.stderr)
 
+    def test_a_socket_that_cannot_be_made_is_named_with_its_line(self):
+        a_file = self.write("x", "file")
+        for line, more, word in (
+                (f"control = {a_file}", "", "no socket"), (f"control = {a_file}/c.sock", "", "cannot be made"),
+                ("control = /proc/self/nothing/c.sock", "", "cannot be made"),
+                (f"listen = unix:{self.folder}/run/l.sock", f"control = {self.folder}/c.sock", "does not exist"),
+                (f"listen = 127.0.0.1:0 unix:{a_file}", f"control = {self.folder}/c.sock", "no socket")):
+            path = self.write(f"[server]\n{line}\n{more}\ndata_dir = {self.folder}/data\n"
+                              "[upstream default]\nurl = http://127.0.0.1:1\n")
+            p = lulld("--check", "-c", path)
+            self.assertEqual((p.returncode, p.stdout), (2, ""), line)
+            self.assertRegex(p.stderr, rf"^{re.escape(path)}:2: {line.split()[0]}: .*{word}[^\n]*\n$")
+            self.assertEqual(lulld("-c", path).returncode, 1, line)  # so a start fails
+
     def test_a_key_that_only_root_can_read(self):
         if os.geteuid() != 0:
             self.skipTest("only root sees this")
@@ -173,6 +187,22 @@ class ReloadLog(LullTest):
             self.assertRegex(line, r" error app: not reloaded, the old configuration stays: ")
             self.assertEqual(line.count("ttl: a duration"), 1, line)
             self.assertNotIn("\\n", line)
+
+
+    def test_a_long_list_is_whole(self):
+        lull = self.lull(self.upstream())
+        names = [f"kind_{i:03}_{'x' * 55}" for i in range(64)]
+        kinds = "".join(f'[task {name}]\nmatch = "{name}"\n' for name in names)
+        lull.write_config(more=kinds)
+        lull.signal(signal.SIGHUP)
+        eventually(lambda: self.reloads(lull))
+        self.assertEqual(self.reloads(lull)[0].partition("changed: ")[2].split(", "),
+                         [f"task.{name} added" for name in names])
+        text = "".join(f"task.{name}.priority=2\n" for name in names).encode()
+        self.assertEqual(lull.control("POST", "/config", text).status, 200)
+        lull.reload()
+        line = next(line for line in lull.log_text().splitlines() if "dropped what was set live: " in line)
+        self.assertEqual(line.partition("set live: ")[2].split(", "), [f"task.{name}.priority" for name in names])
 
 
 class DebugLog(LullTest):

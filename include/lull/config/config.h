@@ -53,9 +53,9 @@ void config_quote(const char *text, struct buf *out);
 char *config_value(const struct config *c, const char *name);
 /* Every key of options.def: type, default, range, reload, help. */
 void config_help(struct buf *out);
-/* What a reload from a to b changes, each name once: "task.title.ttl"; "tasks.ttl" where [tasks]
- * says it for all kinds; "upstream.chat" where a whole section comes or goes. names: one a line.
- * applied: "NAME = VALUE, ..." in one line, secrets masked; fixed: the same for what only a restart
+/* What a reload from a to b changes, each name once: "task.title.ttl"; "tasks.ttl" where a
+ * line of [tasks] comes, goes or changes; "upstream.chat" where a whole section comes or goes. names: one a line.
+ * applied: "NAME = VALUE, NAME removed, ..." in one line, secrets masked; fixed: the same for what only a restart
  * changes (data_dir, control ...). */
 void config_diff(const struct config *a, const struct config *b, struct buf *names,
                  struct buf *applied, struct buf *fixed);

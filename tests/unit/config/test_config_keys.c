@@ -252,6 +252,24 @@ static void a_change_is_named_once(void **state)
         "server.data_dir = /tmp/x");
 }
 
+/* The value behind the name is that of the line, and a line that says it for one kind is no other's. */
+static void a_line_of_tasks_is_named_by_what_it_says(void **state)
+{
+    (void)state;
+    assert_diff("[tasks]\nttl = 3h\n", "[tasks]\n", "tasks.ttl\n", "tasks.ttl removed", "");
+    assert_diff("[tasks]\nttl = 3h\n", "[tasks]\nttl = 3h\n[task title]\nttl = 5h\n",
+                "task.title.ttl\n", "task.title.ttl = 5h", "");
+    assert_diff("[tasks]\nttl = 3h\n[task title]\nttl = 5h\n", "[tasks]\nttl = 3h\n",
+                "task.title.ttl\n", "task.title.ttl = 3h", "");
+    assert_diff("[tasks]\nttl = 3h\n", "[task title]\nttl = 5h\n", "task.title.ttl\ntasks.ttl\n",
+                "task.title.ttl = 5h, tasks.ttl removed", "");
+    assert_diff("[tasks]\n", "[tasks]\nttl = 3h\n[task title]\nttl = 5h\n",
+                "task.title.ttl\ntasks.ttl\n", "task.title.ttl = 5h, tasks.ttl = 3h", "");
+    assert_diff("[task own]\nmatch = abcdef\nclass = completion\ndebounce = 1s\n",
+                "[task own]\nmatch = abcdef\nclass = completion\n", "task.own.debounce\n",
+                "task.own.debounce = auto", "");
+}
+
 /* In the settings as well as in what is shown: the folder of the cache is asked for its disk. */
 static void what_only_a_restart_changes_stays(void **state)
 {
@@ -295,6 +313,7 @@ int main(void)
         cmocka_unit_test(no_secret_is_printed),
         cmocka_unit_test(help_has_every_default),
         cmocka_unit_test(a_change_is_named_once),
+        cmocka_unit_test(a_line_of_tasks_is_named_by_what_it_says),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
