@@ -2,7 +2,7 @@
 # library is all they need.
 find_package(Python3 COMPONENTS Interpreter)
 if(TARGET lulld AND Python3_FOUND)
-  foreach(check links snippets selftest)
+  foreach(check links snippets reference selftest)
     add_test(NAME docs.${check} COMMAND ${Python3_EXECUTABLE} -B ${CMAKE_CURRENT_LIST_DIR}/check.py ${check})
     set_tests_properties(docs.${check} PROPERTIES
       LABELS docs TIMEOUT 300 SKIP_RETURN_CODE 77

@@ -3,6 +3,7 @@ import os
 import tempfile
 
 import links
+import reference
 
 # (part of the page, line of the mistake within it, part of the message); line 0: no mistake
 SNIPPETS = [
@@ -77,6 +78,22 @@ LINKS = [
 ]
 
 
+# a mistake in conf/lull.conf or the manual page, part of the message
+HELP = "[server]\n  size = 1MB\n      size\n      how much\n\n[tasks]\n  mode = on\n      on or off\n      on; off: not at all\n"
+CONF = "[server]\n# how much\n#size = 1MB\n[tasks]\n# on; off: not at all\n#mode = on\n"
+MAN = '.BR size " (1MB)"\nHow much.\n.TP\n.BR mode " (on)"\non; off: not at all.\n'
+REFERENCE = [
+    (CONF, MAN, None),
+    (CONF.replace("1MB", "2MB"), MAN, "size = 2MB; the default is 1MB"),
+    (CONF.replace("mode = on", "mode = off"), MAN, "mode = off; the default is on"),
+    (CONF.replace("#size = 1MB\n", ""), MAN, "size is missing"),
+    (CONF.replace("how much", "how many"), MAN, "size: not the sentence"),
+    (CONF, MAN.replace("1MB", "see the text"), "size (see the text); the default is 1MB"),
+    (CONF, MAN.replace("on; off", "On; off"), "mode: not the sentence"),
+    (CONF, MAN.replace("BR mode", "BR mood"), "mode is missing"),
+]
+
+
 def write(root, path, text):
     os.makedirs(os.path.dirname(os.path.join(root, path)), exist_ok=True)
     with open(os.path.join(root, path), "w", encoding="utf-8") as f:
@@ -102,6 +119,12 @@ def run(run_snippets):
         for (text, _, _), path in zip(SNIPPETS, paths):
             write(root, path, text + "\n")
         bad += compare("snippets", SNIPPETS, run_snippets(root), paths)
+    for conf, man, wanted in REFERENCE:
+        found = reference.keys(HELP)
+        said = [m for _, _, m in reference.check_conf(found, conf) + reference.check_man(found, man)]
+        if (wanted is None and said) or (wanted is not None and (len(said) != 1 or wanted not in said[0])):
+            print(f"reference: want {wanted}, have {said}")
+            bad += 1
     for case in LINKS:
         with tempfile.TemporaryDirectory(prefix="ld-") as root:
             write(root, "docs/README.md", case[0] + "\n")
@@ -117,5 +140,5 @@ def run(run_snippets):
         if len(have) != 2 or any(h[:2] != w[:2] or w[2] not in h[2] for h, w in zip(have, want)):
             print(f"links: want {want}, have {have}")
             bad += 1
-    print(f"docs.selftest: {len(SNIPPETS) + len(LINKS) + 1} cases, {bad} wrong")
+    print(f"docs.selftest: {len(SNIPPETS) + len(REFERENCE) + len(LINKS) + 1} cases, {bad} wrong")
     return 1 if bad else 0

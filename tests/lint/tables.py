@@ -15,6 +15,7 @@ TABLES = [
                               "conf/lull.conf")),
     ("outcomes.def", "OUTCOME", 0, ("docs/figures.md", "docs/outcomes.md")),
     ("errors.def", "HTTP_ERROR", 0, ("docs/errors.md",)),
+    ("errors.def", "HTTP_ERROR", 2, ("docs/errors.md",)),  # the message
     ("figures.def", "TASK_FIGURE", 0, ("docs/figures.md", "docs/man/lullctl.1")),
     ("figures.def", "UPSTREAM_FIGURE", 0, ("docs/figures.md", "docs/man/lullctl.1")),
 ]

@@ -366,8 +366,23 @@ mutant(R, "an endpoint is no url", "sidecar/config/url.c", "if (has_endpoint(url
 mutant(R, "a word is one of its option's type", "sidecar/config/choices.c",
        "choices[i].type == type && span_eq(word", "span_eq(word", ("unit.config.test_choices",))
 mutant(R, "a proxy's password is masked", "sidecar/config/value.c", "if (at != NULL) {", "if (at == v->text) {", (KEYS,))
-mutant(R, "a change of [tasks] is one name", "sidecar/config/config.c",
-       "if (v->of_tasks || (other != NULL && other->of_tasks)) {", "if (d == NULL) {", (KEYS,))
+mutant(R, "a change of [tasks] is one name", "sidecar/config/config.c", "    if (of_tasks) {", "    if (d == NULL) {", (KEYS,))
+mutant(R, "a line of [tasks] that went is said to be removed", "sidecar/config/config.c", "*gone = was != NULL && now == NULL &&",
+       "*gone = was == NULL && now == NULL &&", (KEYS,))
+mutant(R, "a line for one kind is none of [tasks]", "sidecar/config/config.c", "(was == NULL || strcmp(was, now) != 0)",
+       "(was == NULL || now != NULL)", (KEYS,))
+mutant(R, "a list of changes is whole", "sidecar/app/lifecycle.c", "struct buf applied = {.max = LIST_MAX};", "struct buf applied = {.max = 4096};",
+       ("integration.config",))
+mutant(R, "and one of what a reload drops", "sidecar/app/lifecycle.c", "struct buf line = {.max = LIST_MAX};", "struct buf line = {.max = 2048};",
+       ("integration.config",))
+mutant(R, "a socket needs its folder", "sidecar/app/check.c", "} else if (missing && !makes_folder) {", "} else if (missing && why == NULL) {",
+       ("unit.app.test_check",))
+mutant(R, "one that can be written", "sidecar/app/check.c", "} else if (access(there, W_OK | X_OK) != 0) {",
+       "} else if (access(there, W_OK | X_OK) > 0) {", ("unit.app.test_check",))
+mutant(R, "and that is out of other users' reach", "sidecar/app/check.c", "if (!makes_folder || os_is_out_of_reach(below)) {",
+       "if (below[0] != 0 || os_is_out_of_reach(below)) {", ("unit.app.test_check",))
+mutant(R, "a check looks at the control socket", "sidecar/app/check.c", "usable = check_sockets(config, &said) && usable;",
+       "usable = (check_sockets(config, &said) || true) && usable;", ("integration.config",))
 mutant(R, "num_ctx as a value is sent", "sidecar/path/dialect/overrides.c",
        "if (o->ollama && o->policy->num_ctx == MATCH_VALUE) {", "if (o == NULL) {", ("unit.dialect.test_overrides",))
 mutant(R, "a data_dir that is there is in order", "sidecar/app/check.c",
@@ -543,6 +558,8 @@ R = "10 failure"
 FAIL = ("scenario.test_failure",)
 mutant(R, "what has a fallback waits for no throttle", DECIDE,
        "return j->leaves_throttled && j->row->server->throttled_until.us > now.us;", "return j->leaves_throttled && now.us < 0;", ("scenario.test_throttle",))
+mutant(R, "explain says where a throttled server's task goes", VIEW, "o.falls_back = other && failure_keeps_away(",
+       "o.falls_back = false && failure_keeps_away(", ("scenario.test_throttle",))
 mutant(R, "what leaves for its fallback swaps no model", SCHEDULE,
        "if (!key_is_zero(j->model) && !leaves_now(j, now)) {", "if (!key_is_zero(j->model)) {", UNIT_BOUNDS)
 mutant(R, "it goes there from the queue, too", FAILURE,
@@ -971,7 +988,7 @@ mutant(R, "a head that the caller does not have is not reported", "sidecar/path/
 mutant(R, "bytes behind a head end the connection", TRANSFER,
        "return !call->to->tls && call->head_came == call->head_used;", "return !call->to->tls;", REUSE)
 mutant(R, "a fallback that cannot read the request is not asked", "sidecar/path/exchange/dispatch.c",
-       "index == x->upstream || !lookup_takes_dialect(x, index)) {", "index == x->upstream) {", ("scenario.test_failure",))
+       "index != x->upstream && lookup_takes_dialect(x, index);", "index != x->upstream;", ("scenario.test_failure",))
 mutant(R, "a shared answer has the form of each endpoint", "sidecar/path/exchange/respond.c", "end->reply_endpoint == x->head.endpoint &&", "", ("scenario.test_flight",))
 mutant(R, "no other endpoint's answer is passed on as it is", "sidecar/path/exchange/respond.c", "    return end->status >= 400;", "    return true;", ("scenario.test_flight",))
 mutant(R, "an error ends its connection", TRANSFER, "return call->head.status < 400 && end_is_seen(call);", "return end_is_seen(call);", REUSE)
@@ -1127,7 +1144,7 @@ mutant(R, "files of the store that cannot be written are seen by a check", FILES
        "if (st.st_size < 0) {\n            snprintf(why, why_size, \"%s is no file\", path);", ("unit.app.test_check",))
 mutant(R, "files of another user are seen by a check", FILES, "if (access(path, R_OK | W_OK) != 0) {",
        "if (access(path, R_OK | W_OK) > 0) {", ("unit.app.test_check",))
-mutant(R, "a link that leads nowhere is no folder to make one in", "sidecar/app/check.c", "if (lstat(out, &st) == 0) {",
+mutant(R, "a link that leads nowhere is no folder to make one in", "sidecar/base/os_paths.c", "if (lstat(out, &st) == 0) {",
        "if (lstat(out, &st) == 0 && st.st_size < 0) {", ("unit.app.test_check",))
 mutant(R, "an open file that is not synced has a mark", FILES, "if (s->options.sync || !os_boot_id(",
        "if (!s->options.sync || !os_boot_id(", ("unit.store.test_store_faults",))
