@@ -434,7 +434,7 @@ mutant(R, "a task says its model", ADVANCE, ".model = servers_key(f->table->part
 
 R = "8 rewarm"
 mutant(R, "only after tasks", REWARM, "if (m.idle < 0 || !tasks || !is_wanted(r, to)) {",
-       "if (m.idle < 0 || (!tasks && now.us < 0) || !is_wanted(r, to)) {", WARM)
+       "if (m.idle < 0 || (!tasks && row == NULL) || !is_wanted(r, to)) {", WARM)
 mutant(R, "only when idle", REWARM,
        "if (m.idle < 0 || !tasks || !is_wanted(r, to)) {\n        return -1;\n    }\n    return m.idle >= REST",
        "if (!tasks || !is_wanted(r, to)) {\n        return -1;\n    }\n    return m.idle < 0 || m.idle >= REST",

@@ -340,6 +340,24 @@ static void only_those_waiters_whose_conversation_moved_on(void **state)
     world_end(w);
 }
 
+/* The one that leads has no chat id and goes by the text; the other one has another id. */
+static void a_waiters_own_id_counts_beside_the_leaders_text(void **state)
+{
+    (void)state;
+    struct world *w = world_begin(NULL);
+    struct client *leader = post(w, ANN, ask_follow_up(FIRST[0], REPLY));
+    struct client *other = post(w, ANN CHAT, ask_follow_up(FIRST[0], REPLY)); /* joins */
+    assert_int_equal(model_calls(w), 1);
+    (void)post(w, ANN OTHER_CHAT, ask_chat(SECOND));
+    assert_has(client_reply(leader), "detail=obsolete");
+    assert_false(client_answered(other));
+    answer_chat(model_call(w, 1));
+    seconds(w, SETTLED);
+    model_answer(model_call(w, 2), "{\"follow_ups\": [\"Why?\"]}");
+    assert_has(client_reply(other), "Why?");
+    world_end(w);
+}
+
 static void the_tasks_of_one_turn_wait_no_longer_than_max_hold(void **state)
 {
     (void)state;
@@ -568,6 +586,7 @@ int main(void)
         cmocka_unit_test(a_cut_reply_is_known_again),
         cmocka_unit_test(follow_ups_are_kept_where_people_keep_them),
         cmocka_unit_test(only_those_waiters_whose_conversation_moved_on),
+        cmocka_unit_test(a_waiters_own_id_counts_beside_the_leaders_text),
         cmocka_unit_test(the_tasks_of_one_turn_wait_no_longer_than_max_hold),
         cmocka_unit_test(a_completion_gives_way_and_is_answered_empty),
         cmocka_unit_test(a_streamed_task_may_only_wait_before_its_first_byte),
