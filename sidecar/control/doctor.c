@@ -28,6 +28,40 @@ static void add_upstreams(cJSON *to, const struct hints *h)
     }
 }
 
+/* What the model servers answer that is of the set-up: why one cannot be reached, what was refused last. */
+static void add_servers(cJSON *to, const struct control_parts *parts)
+{
+    const struct settings *s = control_settings(parts);
+    for (size_t i = 0; i < s->upstream_count; i++) {
+        const struct server *server = server_of(parts->servers, &s->upstreams[i]);
+        cJSON *one = cJSON_AddObjectToObject(to, server->name);
+        control_add_span(one, "unreached", span_of(server->unreached));
+        add_count(one, "chat_refused", (uint64_t)server->chat_refused);
+        cJSON *list = cJSON_AddArrayToObject(one, "tasks_refused");
+        for (size_t k = 0; k < server->model_count; k++) {
+            const struct server_model *m = server->models[k];
+            if (m->task_refused != 0) {
+                cJSON *model = cJSON_CreateObject();
+                control_add_span(model, "model", span_of(m->name));
+                add_count(model, "status", (uint64_t)m->task_refused);
+                cJSON_AddItemToArray(list, model);
+            }
+        }
+    }
+}
+
+/* Requests that lull refused by itself, by the error's name. */
+static void add_refused(cJSON *to, const struct hints *h, mono_t now)
+{
+    for (int e = 0; e < HTTP_ERROR_COUNT; e++) {
+        if (h->refused[e].count > 0) {
+            cJSON *one = cJSON_AddObjectToObject(to, http_error_name((enum http_error)e));
+            add_count(one, "count", h->refused[e].count);
+            control_add_seconds(one, "ago_s", mono_diff(now, h->refused[e].at));
+        }
+    }
+}
+
 /* Newest first. */
 static void add_lookalikes(cJSON *to, const struct hints *h, bool texts)
 {
@@ -68,6 +102,8 @@ void control_doctor(struct control *ctl, struct http_conn *c, bool texts)
     const struct hints *h = engine_hints(ctl->parts.engine);
     cJSON *tree = cJSON_CreateObject();
     add_upstreams(cJSON_AddObjectToObject(tree, "upstreams"), h);
+    add_servers(cJSON_AddObjectToObject(tree, "servers"), &ctl->parts);
+    add_refused(cJSON_AddObjectToObject(tree, "refused"), h, loop_now(ctl->parts.loop));
     add_warnings(cJSON_AddArrayToObject(tree, "config_warnings"), buf_span(ctl->parts.warnings));
     add_count(tree, "lookalike_count", h->lookalike_count);
     add_lookalikes(cJSON_AddArrayToObject(tree, "lookalikes"), h, texts);

@@ -146,6 +146,9 @@ void ctl_print_draining(const cJSON *answer);
 int ctl_tail(const struct ctl *ctl);
 int ctl_top(const struct ctl *ctl);
 int ctl_doctor(const struct ctl *ctl);
+/* What is wrong with the socket at path, where no daemon answers on it: the finding goes to text, and what to
+ * change is returned (static). */
+const char *ctl_doctor_socket(const char *path, char *text, size_t size);
 int ctl_completion(const struct ctl *ctl);
 /* --days, --by and --csv are not checked before. */
 int ctl_report(const struct ctl *ctl);

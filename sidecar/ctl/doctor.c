@@ -7,20 +7,16 @@
  */
 #include "ctl/ctl.h"
 
-#include "lull/base/os.h"
 #include "lull/config/options.h"
 
-#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <time.h>
-#include <unistd.h>
 
 enum { FINDINGS_MAX = 64, TEXT_MAX = 512 };
 static const double MANY = 20, SOME = 10; /* requests */
+static const double REFUSED_KEPT = 600;   /* seconds */
 
 enum severity { NOTE, WARNING, ERROR };
 static const char *const severities[] = {"note", "warning", "error"};
@@ -168,6 +164,53 @@ static const char *url_of(const struct doctor *d, const char *name, char *out, s
     return out;
 }
 
+static void down(struct doctor *d, const char *name)
+{
+    char url[256];
+    const char *why = ctl_text_of(member(member(d->facts, "servers"), name), "unreached");
+    url_of(d, name, url, sizeof url);
+    if (why[0] != '\0') {
+        add_finding(d, ERROR,
+                    "Start it, or correct its url. In a container, 127.0.0.1 is the container "
+                    "itself.",
+                    "Model server %s (%s) cannot be reached: %s.", name, url, why);
+    } else {
+        add_finding(d, ERROR, "Start it, or correct its url; lulld's log has the reason.",
+                    "Model server %s (%s) does not answer, or with errors only.", name, url);
+    }
+}
+
+/* The last answers of a model server that tell of the set-up. */
+static void check_answers(struct doctor *d)
+{
+    static const char key[] = "Correct the api_key or api_key_file of that upstream; without one, "
+                              "the key of Open WebUI's connection.";
+    static const char model_fix[] =
+        "Correct model in [tasks] or [task KIND], or add the model to that server (ollama pull); "
+        "if nothing is found there, correct its url.";
+    const cJSON *server = NULL;
+    const cJSON *task = NULL;
+    cJSON_ArrayForEach(server, member(d->facts, "servers"))
+    {
+        double chat = ctl_number_of(server, "chat_refused");
+        cJSON_ArrayForEach(task, member(server, "tasks_refused"))
+        {
+            double status = ctl_number_of(task, "status");
+            add_finding(d, WARNING, status == 404 ? model_fix : key,
+                        "Model server %s answered the last task for the model %s with %.0f.",
+                        ctl_name_of(server), ctl_text_of(task, "model"), status);
+        }
+        if (chat > 0) {
+            add_finding(d, WARNING,
+                        chat == 404 ? "Choose a model that this server has; if it has none, "
+                                      "correct its url."
+                                    : key,
+                        "Model server %s answered the last chat with %.0f.", ctl_name_of(server),
+                        chat);
+        }
+    }
+}
+
 static void check_upstreams(struct doctor *d)
 {
     const cJSON *up = NULL;
@@ -181,9 +224,7 @@ static void check_upstreams(struct doctor *d)
         double alone = ctl_number_of(up, "turn_tokens_alone");
         double cached_alone = ctl_number_of(up, "turn_cached_alone");
         if (strcmp(state, "down") == 0) {
-            add_finding(d, ERROR, "Start it, or correct its url; lulld's log has the reason.",
-                        "Model server %s (%s) does not answer, or with errors only.",
-                        ctl_name_of(up), url_of(d, ctl_name_of(up), url, sizeof url));
+            down(d, ctl_name_of(up));
         } else if (strcmp(state, "up") != 0 && ctl_number_of(d->stats, "uptime_s") > 600) {
             add_finding(d, NOTE, "Send a chat through it, or remove its section.",
                         "Model server %s (%s) has not been asked for anything yet.",
@@ -232,6 +273,32 @@ static void check_traffic(struct doctor *d)
             "a container, 127.0.0.1 is the container itself.",
             "Nothing has connected to %s in the %.0f s since the start.",
             value_of(d, "server.listen"), uptime);
+    }
+}
+
+/* Requests that lull refused by itself within the last minutes. */
+static void check_refused(struct doctor *d)
+{
+    static const struct {
+        const char *error, *what, *fix;
+    } rows[] = {
+        {"unauthorized", "without the client_token of lull.conf",
+         "Enter client_token as the key of Open WebUI's connection."},
+        {"forbidden_host", "for a host name that is not allowed (403)",
+         "List the name in [server] hosts."},
+        {"forbidden_origin", "of a web page of another host (403)",
+         "If the page is yours, list its host in [server] hosts."},
+        {"no_such_upstream", "for an upstream that there is not (404)",
+         "Compare the name after /@ in the URL of Open WebUI's connection with lull.conf."},
+        {"upstream_loop", "that came back to this lulld (508)",
+         "The url of an upstream must be that of the model server; lulld's log names it."},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const cJSON *one = member(member(d->facts, "refused"), rows[i].error);
+        if (ctl_number_of(one, "count") > 0 && is_below(one, "ago_s", REFUSED_KEPT)) {
+            add_finding(d, WARNING, rows[i].fix, "Refused: %.0f requests %s, the last %.0f s ago.",
+                        ctl_number_of(one, "count"), rows[i].what, ctl_number_of(one, "ago_s"));
+        }
     }
 }
 
@@ -361,46 +428,6 @@ static void check_tasks(struct doctor *d)
     }
 }
 
-/* ---- without a daemon ---- */
-
-/* Whether a process listens there, whatever it is. */
-static bool accepts(const char *path)
-{
-    struct sockaddr_un to = {.sun_family = AF_UNIX};
-    int fd = os_socket(AF_UNIX, SOCK_STREAM);
-    snprintf(to.sun_path, sizeof to.sun_path, "%s", path);
-    bool accepted = fd >= 0 && (connect(fd, (struct sockaddr *)&to, sizeof to) == 0 ||
-                                errno == EAGAIN); /* its backlog is full */
-    if (fd >= 0) {
-        close(fd);
-    }
-    return accepted;
-}
-
-static void check_socket(struct doctor *d)
-{
-    struct stat st;
-    const char *path = d->ctl->socket;
-    if (stat(path, &st) != 0) {
-        add_finding(d, ERROR,
-                    errno == EACCES ? "Run it as root, or as a member of [server] control_group."
-                                    : "Start lulld, or name its socket with --socket.",
-                    "No daemon: %s: %s.", path, strerror(errno));
-    } else if (!S_ISSOCK(st.st_mode)) {
-        add_finding(d, ERROR, "Name lulld's control socket with --socket.", "%s is no socket.",
-                    path);
-    } else if (access(path, W_OK) != 0) {
-        add_finding(d, ERROR, "Run it as root, or as a member of [server] control_group.",
-                    "You may not use the control socket %s.", path);
-    } else if (accepts(path)) {
-        add_finding(d, ERROR, "Restart lulld, or name another socket with --socket.",
-                    "What listens on %s does not answer as lulld does.", path);
-    } else {
-        add_finding(d, ERROR, "Start lulld: the socket is left over from one that has ended.",
-                    "No daemon answers on %s.", path);
-    }
-}
-
 /* ---- the whole ---- */
 
 /* Worst first; equal ones in the order in which they were found. */
@@ -470,13 +497,17 @@ int ctl_doctor(const struct ctl *ctl)
     d->flights = answers[3];
     d->facts = answers[4];
     if (d->stats == NULL) {
-        check_socket(d);
+        char text[TEXT_MAX];
+        const char *fix = ctl_doctor_socket(ctl->socket, text, sizeof text);
+        add_finding(d, ERROR, fix, "%s", text);
     } else {
         check_daemon(d);
         check_config(d);
         check_upstreams(d);
+        check_answers(d);
         check_refusals(d);
         check_traffic(d);
+        check_refused(d);
         check_headers(d);
         check_tasks(d);
         check_lookalikes(d);

@@ -295,7 +295,8 @@ class UpstreamLog(LullTest):
         """Once a minute, whatever the answer, while it is no change of the server's state."""
         page = (lambda e: e.full(200, "text/html", "<html>"), "default failed a task: a page, or no answer of its API")
         for answer, line in ((status(401), "default answered a task with status 401: does it take this key?"),
-                             (status(404), "default answered a task with status 404: does it have this model?"),
+                             (status(404),
+                              "default answered a task with status 404: does it have the model qwen3-8b?"),
                              (status(500), "default answered a task with status 500"), page):
             with self.subTest(line):
                 up = self.upstream()

@@ -7,12 +7,13 @@ import os
 import shutil
 import socketserver
 import tempfile
+import threading
 import unittest
 
 import prompts
 from lull import LullTest, eventually
 from scripted_control import ScriptedControl
-from upstream import Gate, say
+from upstream import Gate, say, status
 
 
 class Doctor(LullTest):
@@ -88,7 +89,50 @@ class Doctor(LullTest):
         up.stop()
         self.ask(lull, "title", 1, kind="title", user="u")
         found = self.finds(lull, "Model server default", "error")
-        self.assertIn(f"127.0.0.1:{up.port}", found["text"])
+        self.assertIn(f"127.0.0.1:{up.port}) cannot be reached: connection refused.", found["text"])
+
+    def test_https_to_a_plain_server(self):
+        class Plain(socketserver.BaseRequestHandler):
+            def handle(self):
+                self.request.recv(4096)
+                self.request.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+        server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Plain)
+        self.addCleanup(server.server_close)
+        self.addCleanup(server.shutdown)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        lull = self.lull({"default": f"https://127.0.0.1:{server.server_address[1]}"})
+        self.ask(lull, "title", 1, kind="title", user="u")
+        self.assertIn("write http:// in the url", self.finds(lull, "Model server default", "error")["text"])
+
+    def test_one_task_with_a_model_that_is_not_there(self):
+        """Until that model answers a task: chats, and tasks with another model, say nothing of it."""
+        up = self.upstream()
+        up.when("title", status(404, '{"error": {"message": "model not found"}}'), times=2)  # once more without additions
+        lull = self.lull(up, more="[task title]\nmodel = qwen3:0.6\n")
+        self.ask(lull, "title", 1, kind="title", user="u")
+        self.ask(lull, "tags", 1, kind="tags", user="u")
+        found = self.finds(lull, "for the model qwen3:0.6 with 404", "warning")
+        self.assertIn("Correct model in [tasks] or [task KIND]", found["fix"])
+        self.assertIn("does it have the model qwen3:0.6?", lull.log_text())
+        self.ask(lull, "title", 1, kind="title", user="another")
+        self.assertEqual(self.findings(lull), [])
+
+    def test_a_key_that_the_server_does_not_take(self):
+        up = self.upstream()
+        up.when("chat", status(401, '{"error": {"message": "no"}}'), times=1)
+        lull = self.lull(up)
+        client = self.connect(lull)
+        client.post("/v1/chat/completions", prompts.chat_body("hi"), prompts.headers(kind="", user="u"))
+        self.assertIn("api_key", self.finds(lull, "Model server default answered the last chat with 401", "warning")["fix"])
+        client.post("/v1/chat/completions", prompts.chat_body("hi"), prompts.headers(kind="", user="u"))
+        self.assertEqual(self.findings(lull), [])
+
+    def test_a_client_token_that_the_client_does_not_send(self):
+        lull = self.lull(self.upstream(), server="client_token = letmein")
+        self.ask(lull, "title", 2, kind="title", user="u")
+        found = self.finds(lull, "Refused: 2 requests without the client_token", "warning")
+        self.assertIn("key of Open WebUI's connection", found["fix"])
 
     def test_a_task_model_that_answers_prose(self):
         up = self.upstream()
@@ -157,7 +201,9 @@ GOOD = {
                 "task.title.max_hold": {"value": "1m"}, "task.autocomplete.max_hold": {"value": "10s"}},
     "/flights": {"left_out": []},
     "/doctor": {"disk_free_bytes": 206 << 20, "time_s": 1800000000, "config_warnings": [], "lookalike_count": 0,
-                "upstreams": {"chat": {"tasks_by_header": 100, "tasks_by_text": 25, "unknown_header": 0}}},
+                "upstreams": {"chat": {"tasks_by_header": 100, "tasks_by_text": 25, "unknown_header": 0}},
+                "servers": {"chat": {"unreached": "", "chat_refused": 0, "tasks_refused": []}},
+                "refused": {"forbidden_host": {"count": 9, "ago_s": 600}, "request_timeout": {"count": 9, "ago_s": 1}}},
 }
 # a change of one figure, and what is said then
 RULES = [
@@ -180,6 +226,10 @@ RULES = [
      'Model server chat refuses "think" for m; tasks are sent without it (since noon).'),
     ("/doctor upstreams chat unknown_header", 3, "note", "3 requests to chat had a task header of an unknown kind."),
     ("/doctor upstreams chat tasks_by_text", 26, "warning", "Some connections to chat do not send the task header"),
+    ("/doctor servers chat chat_refused", 403, "warning", "Model server chat answered the last chat with 403."),
+    ("/doctor servers chat tasks_refused", [{"model": "m", "status": 404}], "warning",
+     "Model server chat answered the last task for the model m with 404."),
+    ("/doctor refused forbidden_host ago_s", 599, "warning", "Refused: 9 requests for a host name that is not allowed"),
     ("/stats tasks title failed", 11, "warning", "11 of 100 title tasks failed."),
     ("/stats tasks title not_stored", 22, "warning", "12 of 112 answers to title tasks have the wrong form."),
     ("/stats tasks title wait_s", 3001, "warning", "A title task waits 30.0 s on average, of at most 60 s."),

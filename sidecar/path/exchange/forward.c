@@ -49,9 +49,14 @@ static void note_answered(struct exchange *x, const struct relay_result *r)
     if (!r->client_gone && !r->no_memory) {
         struct server *server = exchange_server(x);
         if (r->whole ? r->status >= 400 : !r->unreachable) {
-            server_note_failed(server, "a chat", r->whole ? r->status : 0,
-                               r->own_error ? r->why : "the answer broke off",
-                               loop_now(x->engine->parts.loop));
+            server_note_failed(
+                server,
+                &(struct server_failure){.caller = SERVER_CALLER_CHAT,
+                                         .status = r->whole ? r->status : 0,
+                                         .why = r->own_error ? r->why : "the answer broke off"},
+                loop_now(x->engine->parts.loop));
+        } else if (r->whole) {
+            server_note_served(server, SERVER_CALLER_CHAT, SPAN_NONE);
         }
         if (r->whole && !breaker_counts(r->status)) {
             breaker_success(server);

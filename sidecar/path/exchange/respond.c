@@ -113,6 +113,8 @@ void respond_rejected(struct exchange *x, enum http_error error)
 void respond_refused(struct exchange *x, enum http_error error)
 {
     x->engine->bad_requests++;
+    x->engine->hints.refused[error].count++;
+    x->engine->hints.refused[error].at = loop_now(x->engine->parts.loop);
     http_reply_error(x->conn, error, x->head.form, SPAN_NONE, SPAN_NONE);
     exchange_drop(x);
 }

@@ -214,6 +214,9 @@ static enum flight_event use_answer(struct flight *f)
                                .model_time = f->took,
                                .took = mono_diff(f->last_data, f->started)};
     failure_success(f);
+    if (!f->spec.untracked) {
+        server_note_served(flight_server(f), SERVER_CALLER_TASK, flight_way_model(f));
+    }
     flight_server(f)->speaks_ollama |= endpoint_dialect(f->wire) == DIALECT_OLLAMA;
     flight_count_tokens(f->shaped.len, flight_upstream(f), flight_task_figures(f),
                         f->spec.untracked ? NULL : flight_server(f)->figures, end);

@@ -174,10 +174,12 @@ enum flight_event failure_next(struct flight *f, bool received)
         probe_forget(flight_server(f));
     }
     if (!f->spec.untracked && !ours && !unreachable) {
-        server_note_failed(
-            flight_server(f), "a task", end->result == FLIGHT_RESULT_RAW ? end->status : 0,
-            end->result == FLIGHT_RESULT_RAW ? "a page, or no answer of its API" : end->why,
-            loop_now(f->table->parts.loop));
+        bool raw = end->result == FLIGHT_RESULT_RAW;
+        struct server_failure failure = {.caller = SERVER_CALLER_TASK,
+                                         .status = raw ? end->status : 0,
+                                         .why = raw ? "a page, or no answer of its API" : end->why,
+                                         .model = flight_way_model(f)};
+        server_note_failed(flight_server(f), &failure, loop_now(f->table->parts.loop));
     }
     if (f->has_first) {
         return call_use_first(f);

@@ -105,6 +105,8 @@ static void set_url(struct server *s, const char *url)
     free(s->url);
     s->url = mem_strdup(url);
     s->called = SERVER_REACH_UNTRIED;
+    s->unreached[0] = '\0';
+    s->chat_refused = 0;
     s->breaker = (struct breaker){.failures = 0};
     s->throttled_until = s->said_until = (mono_t){0};
     s->found_slots = 0;
@@ -238,33 +240,67 @@ void server_note_reached(struct server *s, bool reached, const char *why)
     } else if (!reached && s->called != SERVER_REACH_UNREACHED) {
         log_warn("upstream", "%s is down: %s", s->name, why);
     }
+    snprintf(s->unreached, sizeof s->unreached, "%s", reached || why == NULL ? "" : why);
     s->called = reached ? SERVER_REACH_REACHED : SERVER_REACH_UNREACHED;
 }
 
-/* What to look at first. */
-static const char *status_hint(int status)
+/* Whether the status tells of the set-up: another try is answered the same. */
+static bool is_of_setup(int status)
 {
-    switch (status) {
-    case 401:
-    case 403:
-        return ": does it take this key?";
-    case 404:
-        return ": does it have this model?";
-    default:
-        return "";
+    return status == 401 || status == 403 || status == 404;
+}
+
+/* Where the failure of a call is kept. NULL: nowhere. */
+static int *refused_of(struct server *s, enum server_caller caller, struct span model)
+{
+    if (caller == SERVER_CALLER_CHAT) {
+        return &s->chat_refused;
+    }
+    return model.len > 0 ? &server_model(s, model)->task_refused : NULL;
+}
+
+static void note_refused(struct server *s, enum server_caller caller, struct span model, int status)
+{
+    int *refused = refused_of(s, caller, model);
+    if (refused != NULL) {
+        *refused = status;
     }
 }
 
-void server_note_failed(struct server *s, const char *what, int status, const char *why, mono_t now)
+void server_note_served(struct server *s, enum server_caller caller, struct span model)
 {
+    note_refused(s, caller, model, 0);
+}
+
+/* What to look at first. */
+static void status_hint(const struct server_failure *failure, char *out, size_t size)
+{
+    bool named = failure->model.len > 0;
+    out[0] = '\0';
+    if (failure->status == 404) {
+        snprintf(out, size, ": does it have %s%.*s?", named ? "the model " : "this model",
+                 named ? (int)failure->model.len : 0, named ? failure->model.ptr : "");
+    } else if (is_of_setup(failure->status)) {
+        snprintf(out, size, ": does it take this key?");
+    }
+}
+
+void server_note_failed(struct server *s, const struct server_failure *failure, mono_t now)
+{
+    const char *what = failure->caller == SERVER_CALLER_CHAT ? "a chat" : "a task";
+    char hint[SERVER_MODEL_NAME_MAX + 64];
+    if (is_of_setup(failure->status)) {
+        note_refused(s, failure->caller, failure->model, failure->status);
+    }
     if (s->failure_said.us != 0 && mono_diff(now, s->failure_said) < SAY_FAILED_EVERY) {
         return;
     }
     s->failure_said = now;
-    if (status >= 300) {
-        log_warn("upstream", "%s answered %s with status %d%s", s->name, what, status,
-                 status_hint(status));
+    if (failure->status >= 300) {
+        status_hint(failure, hint, sizeof hint);
+        log_warn("upstream", "%s answered %s with status %d%s", s->name, what, failure->status,
+                 hint);
     } else {
-        log_warn("upstream", "%s failed %s: %s", s->name, what, why);
+        log_warn("upstream", "%s failed %s: %s", s->name, what, failure->why);
     }
 }

@@ -55,6 +55,11 @@ static void set_why_tls(struct upstream_call *call)
             text += strlen(lead[i]);
         }
     }
+    if (strstr(text, "wrong version number") !=
+        NULL) { /* OpenSSL's word for what is no TLS at all */
+        set_why(call, "no TLS there; if it speaks plain HTTP, write http:// in the url");
+        return;
+    }
     snprintf(call->why, sizeof call->why, "TLS refused: %.180s",
              text[0] == '\0' ? "no common ground" : text);
 }

@@ -324,7 +324,10 @@ static size_t lines_said(struct server *s, int status, mono_t now)
     struct capture err;
     char out[1024];
     capture_begin(&err, stderr);
-    server_note_failed(s, "a task", status, "silence", now);
+    server_note_failed(
+        s,
+        &(struct server_failure){.caller = SERVER_CALLER_TASK, .status = status, .why = "silence"},
+        now);
     capture_end(&err, out, sizeof out);
     return out[0] == '\0' ? 0 : strchr(out, '\n') == out + strlen(out) - 1 ? 1 : 2;
 }
@@ -349,6 +352,44 @@ static void a_failed_call_is_said_once_a_minute(void **state)
     end(&w);
 }
 
+static void a_refusal_is_kept_until_the_same_is_served(void **state)
+{
+    (void)state;
+    struct world w;
+    begin(&w);
+    struct upstream_settings one = upstream(here, first_url);
+    servers_bind(w.all, &one, 1);
+    struct server *s = server_of(w.all, &one);
+    mono_t now = {100 * USEC_PER_S};
+    struct server_failure task = {
+        .caller = SERVER_CALLER_TASK, .status = 404, .model = SPAN("small")};
+    struct server_failure chat = {.caller = SERVER_CALLER_CHAT, .status = 401};
+    struct capture err;
+    char out[1024];
+    capture_begin(&err, stderr);
+    server_note_failed(s, &task, now);
+    server_note_failed(s, &chat, now); /* said within the minute, kept all the same */
+    task.status = 500;
+    server_note_failed(s, &task, now);
+    capture_end(&err, out, sizeof out);
+    assert_non_null(strstr(out, "does it have the model small?"));
+    server_note_served(s, SERVER_CALLER_TASK, SPAN("another"));
+    assert_int_equal(server_model(s, SPAN("small"))->task_refused, 404);
+    assert_int_equal(s->chat_refused, 401);
+    server_note_served(s, SERVER_CALLER_TASK, SPAN("small"));
+    server_note_served(s, SERVER_CALLER_CHAT, SPAN_NONE);
+    assert_int_equal(server_model(s, SPAN("small"))->task_refused, 0);
+    assert_int_equal(s->chat_refused, 0);
+    server_note_failed(s, &chat, now);
+    server_note_reached(s, false, "gone");
+    assert_string_equal(s->unreached, "gone");
+    one.url = (char *)other_url;
+    servers_bind(w.all, &one, 1);
+    assert_int_equal(s->chat_refused, 0);
+    assert_string_equal(s->unreached, "");
+    end(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -359,6 +400,7 @@ int main(void)
         cmocka_unit_test(states_in_order_of_what_is_known),
         cmocka_unit_test(a_breaker_lets_one_try),
         cmocka_unit_test(a_failed_call_is_said_once_a_minute),
+        cmocka_unit_test(a_refusal_is_kept_until_the_same_is_served),
         cmocka_unit_test(a_throttle_is_never_shortened),
         cmocka_unit_test(what_retry_after_says),
         cmocka_unit_test(loads_are_the_last_chats),

@@ -8,6 +8,7 @@
 
 #include "lull/base/clock.h"
 #include "lull/config/settings.h"
+#include "lull/http/request.h"
 
 #include <stdint.h>
 
@@ -40,6 +41,10 @@ struct hints {
     struct hints_lookalike lookalikes[HINTS_LOOKALIKES];
     uint64_t lookalike_count; /* ever; the newest is at (lookalike_count - 1) % HINTS_LOOKALIKES */
     uint64_t chats_open_without_user;
+    struct {
+        uint64_t count;
+        mono_t at;               /* the last one */
+    } refused[HTTP_ERROR_COUNT]; /* requests that lull refused by itself, by the error */
 };
 
 #endif

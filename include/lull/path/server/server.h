@@ -38,6 +38,9 @@ struct refusal;
 struct probe;
 struct prefix;
 
+/* Whose call it was. */
+enum server_caller { SERVER_CALLER_CHAT, SERVER_CALLER_TASK };
+
 /* Whether it answers. */
 enum server_reach { SERVER_REACH_UNTRIED, SERVER_REACH_REACHED, SERVER_REACH_UNREACHED };
 
@@ -47,6 +50,8 @@ struct server {
     unsigned number;                  /* from 1, as in upstream_settings.server */
     struct upstream_figures *figures; /* its counters, of the figures given to servers_create() */
     enum server_reach called;         /* what its last call said */
+    char unreached[200];              /* why, where that was UNREACHED: one phrase */
+    int chat_refused; /* the status of its last chat, where that is of the set-up: 401, 403, 404; else 0 */
     struct breaker {
         int64_t failures;  /* in a row */
         mono_t open_until; /* zero: closed */
@@ -80,6 +85,7 @@ struct server_model {
     char name[SERVER_MODEL_NAME_MAX]; /* cut; "": only its key is known */
     mono_t used;
     mono_t answered;         /* last gave a first byte; zero: never */
+    int task_refused;        /* as server.chat_refused, of its last task */
     struct buf loads;        /* how the last chat had it loaded; see loads.h */
     unsigned unread_streams; /* in a row; see refusal_stream_read() */
     struct pace *paces;      /* by kind, pace_count of them */
@@ -129,8 +135,16 @@ const char *server_state_name(enum server_state state);
 
 /* A call reached the server, or did not (why: one phrase). A change is logged. */
 void server_note_reached(struct server *s, bool reached, const char *why);
-/* A call for what ("a task", "a chat") failed: by the status of its answer, or where that is below 300 by
- * why. Logged, at most once a minute for each server. */
-void server_note_failed(struct server *s, const char *what, int status, const char *why,
-                        mono_t now);
+/* How a call failed. */
+struct server_failure {
+    enum server_caller caller;
+    int status;        /* of its answer; below 300: why says it */
+    const char *why;   /* one phrase; may be NULL with a status */
+    struct span model; /* that a task asked for; else none */
+};
+/* A call failed. Logged, at most once a minute for each server; a status that comes of the set-up is kept in
+ * chat_refused or task_refused until server_note_served(). */
+void server_note_failed(struct server *s, const struct server_failure *failure, mono_t now);
+/* A call was answered well; model as in struct server_failure. */
+void server_note_served(struct server *s, enum server_caller caller, struct span model);
 #endif
