@@ -1,6 +1,8 @@
 /* assignments.c: the list of assignments that all sources fill, and the messages about them. */
 #include "config/config_priv.h"
 
+#include "lull/base/utf8.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -157,6 +159,11 @@ void assignments_add(struct assignments *r, const struct assignment *target, str
     }
     if (has_control_character(text)) {
         report(r->errors, target->source, target->place, "%s: a control character", o->key);
+        return;
+    }
+    if (o->type != TYPE_PATH && !utf8_valid(text)) {
+        report(r->errors, target->source, target->place,
+               "%s: the text is not UTF-8; save the file as UTF-8", o->key);
         return;
     }
     struct assignment a = {.section = target->section,

@@ -174,7 +174,9 @@ static void check_upstream(struct upstream_settings *u, struct assignments *r)
     struct buf why = {.max = 1024};
     if (url == NULL) {
         const struct assignment *head = assignments_find(r, SECTION_UPSTREAM, u->name, NULL);
-        report_error(r, head, "[upstream %s] needs its url", u->name);
+        if (!r->unread) {
+            report_error(r, head, "[upstream %s] needs its url", u->name);
+        }
     } else if (u->url != NULL && !url_split(u, &why)) {
         report_error(r, url, "url: %.*s", (int)why.len, why.data);
     } else if (u->url != NULL && url_is_doubtful(u, &why)) {
@@ -233,7 +235,9 @@ static void choose_default(struct settings *s, struct assignments *r)
     if (s->upstream_count == 0) {
         report_error(r, NULL,
                      "no model server: give --upstream http://127.0.0.1:11434, or an "
-                     "[upstream NAME] section with its url");
+                     "[upstream NAME] section with its url%s%s",
+                     r->missing != NULL ? "; there is no " : "",
+                     r->missing != NULL ? r->missing : "");
     } else if (name != NULL && name[0] != '\0') {
         s->default_upstream = settings_find_upstream(s, span_of(name));
         if (s->default_upstream < 0) {

@@ -84,6 +84,7 @@ struct assignments {
     struct buf *errors, *warnings;
     int64_t most_connections;  /* 0: any number */
     bool unread;               /* of the file or a section of it: what is missing may stand there */
+    const char *missing;       /* the optional file that is not there; NULL: none */
     struct config *config;     /* keeps the files that are read */
     const struct config *same; /* not NULL: files are as they were when this was read */
 };

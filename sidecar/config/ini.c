@@ -29,6 +29,7 @@ struct ini {
 static void report_line(struct ini *p, const char *text)
 {
     report(p->r->errors, SOURCE_FILE, p->place, "%s", text);
+    p->r->unread = true; /* it may have been what is missing then */
 }
 
 static bool is_blank(char c)
@@ -126,9 +127,22 @@ static void take_value(struct ini *p, struct span key, struct span value)
     free(text);
 }
 
+/* Whether a blank of the key is none, which looks the same. Reports it. */
+static bool has_no_break_space(struct ini *p, struct span key)
+{
+    bool no_break = span_find(key, SPAN("\xc2\xa0"), 0) != SIZE_MAX;
+    if (no_break) {
+        report_line(p, "a no-break space (U+00A0) before the =; write an ordinary one");
+    }
+    return no_break;
+}
+
 static void read_key(struct ini *p, struct span line)
 {
     size_t equals = span_find(line, SPAN("="), 0);
+    if (has_no_break_space(p, span_make(line.ptr, equals == SIZE_MAX ? 0 : equals))) {
+        return;
+    }
     if (equals == SIZE_MAX) {
         report_line(p, "expected [section], key = value or # comment");
         return;
@@ -228,7 +242,9 @@ static void read_line(struct ini *p, struct span line)
     for (size_t i = 0; i < line.len; i++) {
         unsigned char c = (unsigned char)line.ptr[i];
         if ((c < ' ' && c != '\t') || c == 0x7f) {
-            report_line(p, "a control character");
+            report_line(p, c == '\r' ? "a line that ends with a carriage return alone, or has one "
+                                       "within it; end lines with a line feed"
+                                     : "a control character");
             return;
         }
     }
@@ -239,9 +255,22 @@ static void read_line(struct ini *p, struct span line)
     }
 }
 
+/* UTF-16 with its mark, as an editor of Windows writes it ("Unicode"). */
+static bool is_utf16(struct span text)
+{
+    return span_starts(text, SPAN("\xff\xfe")) || span_starts(text, SPAN("\xfe\xff"));
+}
+
 void read_ini(struct assignments *r, const char *path, struct span text)
 {
     struct ini p = {.r = r, .path = path, .name = mem_strdup("")};
+    if (is_utf16(text)) {
+        snprintf(p.place, sizeof p.place, "%s:1", path);
+        report_line(&p, "the file is UTF-16; save it as UTF-8");
+        r->unread = true; /* as one that cannot be read */
+        free(p.name);
+        return;
+    }
     if (span_starts(text, SPAN("\xef\xbb\xbf"))) {
         text = span_make(text.ptr + 3, text.len - 3);
     }
@@ -256,6 +285,7 @@ void read_file(struct assignments *r, const char *path, bool optional)
 {
     struct buf text = {.max = FILE_MAX};
     if (optional && !(r->same == NULL ? access(path, F_OK) == 0 : was_read(r, path))) {
+        r->missing = path;
         return;
     }
     r->unread = !read_kept_file(r, SOURCE_FILE, path, NULL, path, &text);

@@ -171,6 +171,24 @@ bool url_is_doubtful(const struct upstream_settings *u, struct buf *why)
     return true;
 }
 
+/* Refuses this part with the text, and names what copying brought along: quotes, blanks, characters beyond
+ * ASCII. Some of them cannot be seen. */
+static bool refuse_part(struct span part, const char *text, struct buf *why)
+{
+    buf_text(why, "%s", text);
+    for (size_t i = 0; i < part.len; i++) {
+        if (part.ptr[i] == '"' || part.ptr[i] == '\'') {
+            return refuse_text(why, ", without quotes");
+        }
+        if (part.ptr[i] <= ' ' || part.ptr[i] > '~') {
+            buf_text(why, "; behind \"%.*s\" there is a blank or another character that no url has",
+                     (int)i, part.ptr);
+            return false;
+        }
+    }
+    return false;
+}
+
 bool url_split(struct upstream_settings *u, struct buf *why)
 {
     struct span url = span_of(u->url);
@@ -182,7 +200,7 @@ bool url_split(struct upstream_settings *u, struct buf *why)
     size_t skip = u->tls ? 8 : 7;
     scheme.len = scheme.len < skip ? scheme.len : skip;
     if (!u->tls && !span_eq_nocase(scheme, SPAN("http://"))) {
-        return refuse_text(why, "write http://HOST:PORT, https://HOST or unix:/path");
+        return refuse_part(url, "write http://HOST:PORT, https://HOST or unix:/path", why);
     }
     struct span rest = span_make(url.ptr + skip, url.len - skip);
     size_t slash = span_find(rest, SPAN("/"), 0);
@@ -192,7 +210,8 @@ bool url_split(struct upstream_settings *u, struct buf *why)
         return refuse_text(why, "no user name or password in the url; a key goes into api_key");
     }
     if (!is_authority(authority)) {
-        return refuse_text(why, "the host or the port is not one; write http://HOST:PORT");
+        return refuse_part(span_make(url.ptr, skip + authority.len),
+                           "the host or the port is not one; write http://HOST:PORT", why);
     }
     if (!is_path(path)) {
         return refuse_text(why, "the path must be plain, without ? and #");

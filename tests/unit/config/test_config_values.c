@@ -256,6 +256,15 @@ static void lines_of_the_file(void **state)
             "b\n",
          ":4: a control character"},
         {UP "[tasks]\nmodel = a\x7f\n", ":4: a control character"},
+        {UP "[tasks]\nmodel = qw\xe9n\n", ":4: model: the text is not UTF-8"},
+        {UP "[tasks]\nmodel\xc2\xa0= a\n", ":4: a no-break space (U+00A0) before the ="},
+        {"[upstream u]\rurl = http://x\r", ":1: a line that ends with a carriage return alone"},
+        {"\xff\xfe[u\n", ":1: the file is UTF-16; save it as UTF-8"},
+        {"[upstream u]\nurl =\xc2\xa0http://x\n", ":2: url: write http://HOST:PORT, https://HOST "
+                                                  "or unix:/path; behind \"\" there is a blank"},
+        {"[upstream u]\nurl = http://x y\n", "; behind \"http://x\" there is a blank or"},
+        {"[upstream u]\nurl = 'http://x'\n", "unix:/path, without quotes"},
+        {"[upstream u]\nurl: http://x\n", ":2: expected [section], key = value or # comment"},
         {UP "[task]\n", ":3: the section needs a name of a-z, 0-9 and _: [task title]"},
         {UP "[upstream Ü]\nurl = http://y\n",
          ":3: the section needs a name of a-z, 0-9 and _: [upstream chat]"},
@@ -267,6 +276,7 @@ static void lines_of_the_file(void **state)
         {UP "[task own]\nmatch = \"Name it:\\n\\tfirst\"\n", "match = \"Name it:\\n\\tfirst\""},
         {UP "[tasks]\nmodel = a\"b # c\"\n", "model = \"a\\\"b # c\\\"\""},
         {UP "[tasks]\nmodel = a#b\n", "model = "},
+        {"# caf\xe9\n" UP "[cache]\n[server]\ndata_dir = /caf\xe9\n", "data_dir = /caf"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {

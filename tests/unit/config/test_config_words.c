@@ -91,6 +91,9 @@ static void what_was_not_read_is_not_missing(void **state)
     (void)state;
     assert_refused("[upstream]\nurl = http://x\n", ":1: the section needs a name");
     assert_refused("[upstream Default]\nurl = http://x\n", "; write [upstream default]");
+    assert_refused("[upstream default]\nurl: http://x\n", ":2: expected [section], key = value");
+    assert_refused("upstream: http://x\n", ":1: expected [section], key = value");
+    assert_refused("LULL_UPSTREAM=http://x\n", ":1: a key before the first [section]");
     assert_refused("[upstream default\nurl = http://x\n", ":1: a section is written");
     assert_null(config_read(&sources, &errors, &warnings));
     assert_int_equal(buf_append_char(&errors, '\0'), ERR_OK);
