@@ -15,6 +15,10 @@ need() {
             return 1
         }
         sudo=sudo
+        sudo true || {
+            echo "missing: ${missing[*]}; as an administrator: apt-get install ${missing[*]}" >&2
+            return 1
+        }
     fi
     echo "installing ${missing[*]}"
     $sudo apt-get update -qq

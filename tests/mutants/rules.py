@@ -1776,3 +1776,14 @@ mutant(R, "what was not read is not missing", "sidecar/config/build.c", "if (s->
        ("unit.config.test_config_words",))
 mutant(R, "a failed call is said once a minute", "sidecar/path/server/server.c", "if (s->failure_said.us != 0 && mono_diff(now", "if (s->failure_said.us < 0 && mono_diff(now",
        ("unit.server.test_server",))
+mutant(R, "a refused task is kept until its model answers one", SERVER, "    note_refused(s, caller, model, 0);", "    note_refused(s, SERVER_CALLER_CHAT, model, 0);",
+       ("unit.server.test_server",))
+mutant(R, "what another try may change is not kept", SERVER, "    if (is_of_setup(failure->status)) {\n        note_refused(",
+       "    if (failure->status > 0) {\n        note_refused(", ("unit.server.test_server",))
+mutant(R, "a good chat ends the doctor's word about it", "sidecar/path/exchange/forward.c", "        } else if (r->whole) {\n            server_note_served(",
+       "        } else if (r->status == 0) {\n            server_note_served(", ("integration.doctor",))
+mutant(R, "a refusal of long ago is no finding", "sidecar/ctl/doctor.c", "is_below(one, \"ago_s\", REFUSED_KEPT)", "is_below(one, \"ago_s\", 9e9)", ("integration.doctor",))
+mutant(R, "a value is UTF-8", "sidecar/config/assignments.c", "o->type != TYPE_PATH && !utf8_valid(text)", "o->type == TYPE_SECRET && !utf8_valid(text)",
+       ("unit.config.test_config_values",))
+mutant(R, "a line that is wrong is not missing too", "sidecar/config/ini.c", "    p->r->unread = true; /* it may", "    p->r->unread |= false; /* it may",
+       ("unit.config.test_config_words",))
