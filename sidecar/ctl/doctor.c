@@ -276,7 +276,8 @@ static void check_traffic(struct doctor *d)
     }
 }
 
-/* Requests that lull refused by itself within the last minutes. */
+/* Requests that lull refused by itself within the last minutes. Not for an upstream that there is not:
+ * contrib/open-webui/setup knows lull by that answer. */
 static void check_refused(struct doctor *d)
 {
     static const struct {
@@ -288,8 +289,6 @@ static void check_refused(struct doctor *d)
          "List the name in [server] hosts."},
         {"forbidden_origin", "of a web page of another host (403)",
          "If the page is yours, list its host in [server] hosts."},
-        {"no_such_upstream", "for an upstream that there is not (404)",
-         "Compare the name after /@ in the URL of Open WebUI's connection with lull.conf."},
         {"upstream_loop", "that came back to this lulld (508)",
          "The url of an upstream must be that of the model server; lulld's log names it."},
     };

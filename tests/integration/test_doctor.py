@@ -203,7 +203,8 @@ GOOD = {
     "/doctor": {"disk_free_bytes": 206 << 20, "time_s": 1800000000, "config_warnings": [], "lookalike_count": 0,
                 "upstreams": {"chat": {"tasks_by_header": 100, "tasks_by_text": 25, "unknown_header": 0}},
                 "servers": {"chat": {"unreached": "", "chat_refused": 0, "tasks_refused": []}},
-                "refused": {"forbidden_host": {"count": 9, "ago_s": 600}, "request_timeout": {"count": 9, "ago_s": 1}}},
+                "refused": {"forbidden_host": {"count": 9, "ago_s": 600}, "request_timeout": {"count": 9, "ago_s": 1},
+                            "no_such_upstream": {"count": 9, "ago_s": 1}}},  # as after contrib/open-webui/setup
 }
 # a change of one figure, and what is said then
 RULES = [

@@ -373,6 +373,7 @@ class Refusals(SetupTest):
         site = self.site(ollama=[self.up.url])
         free = f"http://127.0.0.1:{free_port()}"
         self.refuse(free, "cannot be reached: .*refused", "--lull", self.address)
+        self.refuse(self.address.replace("http:", "https:"), "speaks plain HTTP: write http://", "--lull", self.address)
         self.refuse(self.address, "is not an Open WebUI", "--lull", self.address)
         self.refuse(site, "cannot reach lull at .*NO_PROXY", "--lull", free)
         self.refuse(site, "is not lull", "--lull", self.up.url)
