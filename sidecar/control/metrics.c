@@ -184,6 +184,13 @@ static void put_upstreams(struct buf *out, const struct control_parts *parts)
         snprintf(labels, sizeof labels, "{upstream=\"%s\"}", s->upstreams[i].name);
         family_sample(out, &up, labels, strcmp(state, "up") == 0 || strcmp(state, "untried") == 0);
     }
+    struct family slots = family_begin(out, "upstream", "slots", FIGURE_GAUGE,
+                                       "generations it runs at a time; 0: nothing waits for it");
+    for (size_t i = 0; i < s->upstream_count; i++) {
+        char labels[NAME_MAX_BYTES];
+        snprintf(labels, sizeof labels, "{upstream=\"%s\"}", s->upstreams[i].name);
+        family_sample(out, &slots, labels, schedule_slots(parts->schedule, &s->upstreams[i]));
+    }
 #define UPSTREAM_FIGURE(field, name, unit, help)                                                   \
     upstream_figure(out, f, s, offsetof(struct upstream_figures, field), name, FIGURE_##unit, help);
 #include "lull/config/figures.def"

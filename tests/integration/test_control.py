@@ -2,12 +2,13 @@
 """The control socket and lullctl."""
 import json
 import os
+import re
 import stat
 import subprocess
 
 import prompts
 from client import Client
-from lull import LULLCTL, SANITIZED, LullTest, main
+from lull import LULLCTL, OUTCOMES, SANITIZED, LullTest, main
 from prompts import PATH, body, headers
 from upstream import Gate, good, good_content
 
@@ -110,6 +111,24 @@ class Figures(ControlTest):
         self.assertEqual(one("lull_chat_requests_total"), 1)
         self.assertEqual(one("lull_upstream_calls_total", 'upstream="default"'), 7)
         self.assertTrue(any("_bucket{" in n and 'le="+Inf"' in n for n in values), "no histogram")
+
+    def test_every_number_of_stats_is_a_metric(self):
+        lull = self.lull(self.upstream(), slots=3)
+        self.connect(lull).post(PATH["openai"], body("title", "counted"), headers())
+        stats = lull.stats()
+        metrics = dict(re.findall(r"^(\S+) (\S+)$", lull.control("GET", "/metrics").body.decode(), re.M))
+        for name, group in (("task", stats["tasks"]), ("upstream", stats["upstreams"])):
+            label = {"task": "kind"}.get(name, name)
+            for of, figures in group.items():
+                for figure, value in figures.items():
+                    if isinstance(value, (dict, str)):  # percentiles are histograms, texts are none
+                        continue
+                    wanted = f'lull_{name}_{re.sub("_s$", "_seconds", figure)}'
+                    labels = f'{{{label}="{of}"}}'
+                    if figure in OUTCOMES:
+                        wanted, labels = "lull_task_outcomes", f'{{kind="{of}",outcome="{figure}"}}'
+                    found = [metrics[n] for n in (wanted + labels, wanted + "_total" + labels) if n in metrics]
+                    self.assertEqual([float(v) for v in found], [value], (of, figure))
 
     def test_health(self):
         lull = self.lull(self.upstream())
