@@ -168,8 +168,8 @@ mutant(R, "a first token changes what is usual at once", INTERACTIVE, "        f
 mutant(R, "an upstream without anything of its own moves", ROWS, "row->interactive_count == 0) {", "row->machine->chats == 0) {", UNIT_BOUNDS)
 mutant(R, "what is on it keeps its machine", ROWS, " && row->interactive_count == 0) {", ") {", UNIT_BOUNDS)
 mutant(R, "a comparison's call is the last", SCHEDULE, "    if (has_client(a) != has_client(b)) {", "    if (a == b) {", UNIT_BOUNDS)
-mutant(R, "slots that are found are used at once", "sidecar/path/exchange/engine.c", "    servers_watch(parts->servers, on_slots, e->gate);\n", "    (void)on_slots;\n", ("scenario.test_probes",))
-mutant(R, "a reload looks at what waits", "sidecar/path/exchange/engine.c", "    gate_changed(e->gate); /* another url", "    (void)e->gate; /* another url", ("scenario.test_probes",))
+mutant(R, "slots that are found are used at once", "sidecar/path/exchange/engine.c", "    servers_watch(parts->servers, on_slots, e);\n", "", ("scenario.test_probes",))
+mutant(R, "a reload looks at what waits", "sidecar/path/exchange/engine.c", "    on_slots(e); /* another url", "    (void)e; /* another url", ("scenario.test_probes",))
 mutant(R, "a server that moves says nothing of its old machine", ROWS, "from->slow.seen = to->slow.seen = (mono_t){0};", "to->slow.seen = (mono_t){0};", UNIT_BOUNDS)
 mutant(R, "one long prompt is not what is usual", DECIDE, "m->slow.usual = slow < SLOWNESS_MAX ? slow : SLOWNESS_MAX;",
        "m->slow.usual = slow;", UNIT)
@@ -454,8 +454,8 @@ mutant(R, "one token of Ollama's", "sidecar/path/dialect/warmup.c", '{SPAN("num_
        '{SPAN("num_predict"), SPAN("0")}', WARM)
 mutant(R, "off unless it is set", "include/lull/config/options.def", 'REWARM, rewarm, "off",',
        'REWARM, rewarm, "on",', WARM)
-mutant(R, "auto asks for a loss", REWARM, "(to->rewarm == REWARM_AUTO && is_lossy(r, to->name));",
-       "(to->rewarm == REWARM_AUTO && measured_of(r, to->name) && is_lossy != NULL);", WARM)
+mutant(R, "auto asks for a loss", REWARM, "(to->rewarm == REWARM_AUTO && is_lossy(r, to));",
+       "(to->rewarm == REWARM_AUTO && measured_of(r, to) && is_lossy != NULL);", WARM)
 mutant(R, "auto: a loss that was measured", REWARM,
        "return m->count[good] == 0 || (loss > LOSS_LEAST && loss > m->token[good] / 2);",
        "return m->count[good] == 0 || loss > -LOSS_LEAST;", WARM)
@@ -751,6 +751,16 @@ mutant(R, "what only a restart changes stays in the settings", "sidecar/config/c
 mutant(R, "warnings are those of the configuration in force", "sidecar/app/lifecycle.c",
        "    report_warnings(d, &r.warnings);\n    return r;",
        "    report_warnings(d, &r.warnings);\n    buf_move(&d->warned, &r.warnings);\n    return r;", ("integration.life",))
+
+SERVERS = "sidecar/path/server/server.c"
+UNIT_SERVER = ("unit.server.test_server",)
+PROBED = ("scenario.test_probes",)
+mutant(R, "a server that is replaced keeps its record", SERVERS, "        found = moved ? found : s;", "        found = s;", UNIT_SERVER + PROBED)
+mutant(R, "what waits for a replaced server goes on", SERVERS, "            s->replaced = moved;\n            forget(s);", "            s->replaced = moved;", UNIT_SERVER + PROBED)
+mutant(R, "another key is tried at once", SERVERS, "            forget_failures(s);\n        }\n        list[i]", "        }\n        list[i]", UNIT_SERVER + PROBED)
+mutant(R, "slots found while others were set count later", "sidecar/path/server/probe.c", "    server_found_slots(row->server, slots); /* a reload", "    server_found_slots(row->server, row->to->slots == SLOTS_AUTO ? slots : 0); /* a reload", PROBED)
+mutant(R, "a server that left slows nothing down", "sidecar/path/schedule/decide.c", "slow = row->home == m &&", "slow = row->machine == m &&", ("unit.schedule.test_schedule_bounds",))
+mutant(R, "an own kind has its pace by name", "sidecar/path/server/pace.c", "strcmp(m->paces[at].kind, name) != 0", "m->paces[at].kind == NULL", ("unit.server.test_pace",))
 
 # ---- 11: figures ----
 
@@ -1052,8 +1062,8 @@ mutant(R, "a mute server is not waited for", PROBE, "if (row->mute || !is_asking
 mutant(R, "nothing is asked where all is set", PROBE, "return row->server->loops || (!to->tls && !set);",
        "return row->server->loops || (!to->tls && set == set);", PROBES)
 mutant(R, "a set dialect says what it is", PROBE, "to->dialect == DIALECT_CHOICE_OLLAMA", "to->dialect == 99", PROBES)
-mutant(R, "another url is another server", SERVER, "if (s->url == NULL || strcmp(s->url, url) != 0) {",
-       "if (s->url == NULL) {", PROBES)
+mutant(R, "another url is another server", SERVER, "bool moved = strcmp(s->url, url) != 0;",
+       "bool moved = s->url == NULL;", PROBES)
 mutant(R, "a refused probe says down", PROBE, "? SERVER_REACH_UNREACHED : SERVER_REACH_REACHED;", "? SERVER_REACH_UNTRIED : SERVER_REACH_REACHED;", PROBES)
 mutant(R, "untried is not up", SERVER, "? SERVER_STATE_UP : SERVER_STATE_UNTRIED;", "? SERVER_STATE_UP : SERVER_STATE_UP;", PROBES)
 mutant(R, "a marked request is refused", "sidecar/path/exchange/route.c",

@@ -435,6 +435,107 @@ static void a_task_that_waits_for_a_server_that_is_replaced_goes_on(void **ignor
     world_end(w);
 }
 
+/* The number of slots was set, and is not any more: what the server said meanwhile counts. */
+static void slots_that_were_found_before_a_reload_count(void **ignored)
+{
+    static const char *const set[] = {"tasks.settle=0", "upstream.default.slots=1", NULL};
+    (void)ignored;
+    struct world *w = world_begin(set);
+    world_props(w, 4);
+    (void)post(w, "", ask_follow_up("How are you?", "Fine."));
+    (void)post(w, "", ask_follow_up("How is she?", "Well."));
+    seconds(w, 0);
+    assert_int_equal(model_calls(w), 1);
+    model_answer(last_call(w), "{\"follow_ups\": [\"Why?\"]}");
+    seconds(w, 0);
+    model_answer(last_call(w), "{\"follow_ups\": [\"Why?\"]}");
+    world_reload(w, PLAIN);
+    for (int i = 0; i < 3; i++) {
+        char user[32];
+        snprintf(user, sizeof user, "Question %d?", i);
+        (void)post(w, "", ask_follow_up(user, "Fine."));
+    }
+    seconds(w, 0);
+    assert_int_equal(model_calls(w), 5);
+    for (size_t i = 2; i < 5; i++) {
+        model_answer(model_call(w, i), "{\"follow_ups\": [\"Why?\"]}");
+    }
+    world_end(w);
+}
+
+/* A server that refused the key is asked again with another one, not ten minutes later; and what the key
+ * before had used up does not hold tasks back. */
+static void another_key_is_tried_at_once(void **ignored)
+{
+    static const char *const wrong[] = {"tasks.settle=0", "upstream.default.api_key=wrong", NULL};
+    static const char *const right[] = {"tasks.settle=0", "upstream.default.api_key=right", NULL};
+    (void)ignored;
+    struct world *w = world_begin(wrong);
+    world_probes(w, PROBES_REFUSED);
+    (void)post(w, "", ask_follow_up("How are you?", "Fine."));
+    model_refuse(last_call(w), 429, "Retry-After: 3600\r\n", "{}");
+    size_t before = world_probe_count(w);
+    seconds(w, 60);
+    world_probes(w, PROBES_OLLAMA);
+    world_reload(w, right);
+    size_t calls = model_calls(w);
+    struct client *c = post(w, "", ask_follow_up("How is she?", "Well."));
+    seconds(w, 0);
+    assert_true(world_probe_count(w) > before);
+    assert_true(model_calls(w) > calls);
+    for (size_t i = 0; i < model_calls(w); i++) {
+        if (model_open(model_call(w, i))) {
+            model_answer(model_call(w, i), "{\"follow_ups\": [\"Why?\"]}");
+        }
+    }
+    assert_true(client_answered(c));
+    world_end(w);
+}
+
+/* Calls that began at the url before fail: the server that took its place is not held responsible. */
+static void the_end_of_a_replaced_server_is_its_own(void **ignored)
+{
+    static const char *const first[] = {"tasks.settle=0", "upstream.default.slots=0",
+                                        "upstream.default.dialect=openai",
+                                        "upstream.default.breaker_failures=2", NULL};
+    static const char *const second[] = {"tasks.settle=0",
+                                         "upstream.default.slots=0",
+                                         "upstream.default.dialect=openai",
+                                         "upstream.default.breaker_failures=2",
+                                         "upstream.default.url=http://127.0.0.1:2",
+                                         NULL};
+    (void)ignored;
+    struct world *w = world_begin(first);
+    for (int i = 0; i < 3; i++) {
+        char user[32];
+        snprintf(user, sizeof user, "Question %d?", i);
+        (void)post(w, "", ask_follow_up(user, "Fine."));
+    }
+    seconds(w, 0);
+    assert_int_equal(model_calls(w), 3);
+    world_reload(w, second);
+    model_refuse(model_call(w, 0), 429, "Retry-After: 3600\r\n", "{}");
+    for (size_t i = 1; i < model_calls(w); i++) {
+        if (model_open(model_call(w, i))) {
+            model_refuse(model_call(w, i), 500, "", "{}");
+        }
+    }
+    assert_string_equal(state(w), "untried");
+    size_t before = model_calls(w);
+    struct client *c = post(w, "", ask_follow_up("How is she?", "Well."));
+    seconds(w, 0);
+    assert_int_equal(model_calls(w), before + 1);
+    model_answer(last_call(w), "{\"follow_ups\": [\"Why?\"]}");
+    assert_true(client_answered(c));
+    assert_string_equal(state(w), "up");
+    for (size_t i = 0; i < model_calls(w); i++) {
+        if (model_open(model_call(w, i))) {
+            model_answer(model_call(w, i), "{\"follow_ups\": [\"Why?\"]}");
+        }
+    }
+    world_end(w);
+}
+
 /* A call that has begun may end for the cache; one that still waits for a probe does not begin. */
 static void no_call_begins_behind_its_deadline(void **ignored)
 {
@@ -502,6 +603,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(slots_that_are_found_are_used_at_once),
         cmocka_unit_test(a_task_that_waits_for_a_server_that_is_replaced_goes_on),
+        cmocka_unit_test(slots_that_were_found_before_a_reload_count),
+        cmocka_unit_test(another_key_is_tried_at_once),
+        cmocka_unit_test(the_end_of_a_replaced_server_is_its_own),
         cmocka_unit_test(no_call_begins_behind_its_deadline),
         cmocka_unit_test(a_server_that_was_not_reached_is_asked_again),
         cmocka_unit_test(a_mute_server_is_waited_for_once),

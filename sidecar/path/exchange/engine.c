@@ -339,10 +339,12 @@ const struct http_handler engine_handler = {
 
 /* ---- the engine ---- */
 
-/* More of what waits may start. */
-static void on_slots(void *gate)
+/* More of what waits may start, also in `mode = observe`. */
+static void on_slots(void *ctx)
 {
-    gate_changed(gate);
+    struct engine *e = ctx;
+    gate_changed(e->gate);
+    observe_look(e->observe);
 }
 
 struct engine *engine_create(const struct engine_parts *parts, struct settings *settings)
@@ -366,7 +368,7 @@ struct engine *engine_create(const struct engine_parts *parts, struct settings *
     e->flights = flight_table_create(&flight_parts, &hooks);
     e->rewarm = rewarm_create(parts->loop, parts->pool, parts->schedule, parts->figures);
     gate_watch(e->gate, rewarm_look, e->rewarm);
-    servers_watch(parts->servers, on_slots, e->gate);
+    servers_watch(parts->servers, on_slots, e);
     e->through = through_create((size_t)settings->cache.type_through_entries);
     e->transcripts = transcripts_create();
     e->observe = observe_create(e);
@@ -416,8 +418,10 @@ void engine_configure(struct engine *e, struct settings *settings)
     e->counted.name = NULL; /* new settings may have another name there */
     through_forget_forms(e->through);
     servers_bind(e->parts.servers, settings->upstreams, settings->upstream_count);
+    schedule_bind(e->parts.schedule, settings->upstreams, settings->upstream_count);
+    observe_bind(e->observe, settings);
     refusal_forget(e->parts.servers);
-    gate_changed(e->gate); /* another url forgets slots and throttles */
+    on_slots(e); /* another url or key forgets slots and throttles */
     if (!behind_keeps_chats(settings)) {
         transcripts_clear(e->transcripts);
     }

@@ -434,6 +434,10 @@ struct observe *observe_create(struct engine *e);
 void observe_destroy(struct observe *o);
 /* The suggestions that were seen. */
 struct through *observe_through(struct observe *o);
+/* The settings have changed. */
+void observe_bind(struct observe *o, const struct settings *settings);
+/* More of the virtual calls may start: slots were found, or the settings have changed. */
+void observe_look(struct observe *o);
 /* A task, with what lookup_key() returned for it: looks it up, and begins its virtual call where
  * nothing answers it. */
 void observe_task(struct exchange *x, enum lookup how);

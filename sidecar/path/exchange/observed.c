@@ -81,6 +81,16 @@ struct through *observe_through(struct observe *o)
     return o->through;
 }
 
+void observe_bind(struct observe *o, const struct settings *settings)
+{
+    schedule_bind(o->schedule, settings->upstreams, settings->upstream_count);
+}
+
+void observe_look(struct observe *o)
+{
+    gate_changed(o->gate);
+}
+
 /* ---- the wait ---- */
 
 /* Counts the wait of its members, which ends. */

@@ -52,12 +52,13 @@ void flight_each(struct flight_table *t, flight_view_fn fn, void *ctx)
 struct pace *flight_pace_of(const struct flight_table *t, const struct flight_spec *spec)
 {
     struct server *s = server_of(t->parts.servers, &spec->settings->upstreams[spec->upstream]);
-    return pace_of(server_model(s, spec->model), spec->kind);
+    return pace_of(server_model(s, spec->model), spec->kind,
+                   spec->settings->kinds[spec->kind].name);
 }
 
 struct pace *flight_pace(const struct flight *f)
 {
-    return pace_of(flight_model(f), f->spec.kind);
+    return pace_of(flight_model(f), f->spec.kind, flight_policy(f)->name);
 }
 
 void flight_took(struct flight_table *t, const struct flight_spec *spec, usec_t took)

@@ -21,7 +21,7 @@ struct row {
     mono_t used;
     struct rewarm *all;
     /* the conversation that ended last there */
-    char *upstream;
+    unsigned number; /* of its server */
     struct schedule_conversation conversation;
     uint64_t displacing; /* jobs of its upstream that displace what is cached, by then */
     bool rewarmed;
@@ -43,7 +43,7 @@ struct row {
 };
 
 struct measured {
-    char *upstream;
+    unsigned number;                     /* of the server; 0: free */
     usec_t token[TURN_AFTER_REWARM + 1]; /* smoothed */
     unsigned count[TURN_AFTER_REWARM + 1];
 };
@@ -81,6 +81,11 @@ static void forget_request(struct row *row)
     row->settings = NULL;
 }
 
+static struct upstream_figures *figures_of(const struct row *row)
+{
+    return figures_upstream(row->all->figures, row->settings->upstreams[row->to].name);
+}
+
 /* Its slot holds the conversation again; of a call that broke off, some beginning of it. */
 static void note_slot(const struct row *row, bool finished)
 {
@@ -95,7 +100,7 @@ static void note_slot(const struct row *row, bool finished)
 static void call_over(struct row *row, bool finished, bool aborted)
 {
     bool refused = finished && row->status / 100 != 2; /* what its slot holds stays */
-    struct upstream_figures *up = figures_upstream(row->all->figures, row->upstream);
+    struct upstream_figures *up = figures_of(row);
     up->running--;
     up->finished += finished ? 1 : 0;
     up->aborted += aborted ? 1 : 0;
@@ -156,7 +161,7 @@ static const struct upstream_events events = {
 
 static void begin_call(struct row *row)
 {
-    struct upstream_figures *up = figures_upstream(row->all->figures, row->upstream);
+    struct upstream_figures *up = figures_of(row);
     struct upstream_request request = {.to = &row->settings->upstreams[row->to],
                                        .method = SPAN("POST"),
                                        .target = row->target,
@@ -189,7 +194,6 @@ static void row_clear(struct row *row)
 {
     drop_request(row);
     free(row->machine);
-    free(row->upstream);
     *row = (struct row){.machine = NULL};
 }
 
@@ -217,31 +221,28 @@ void rewarm_destroy(struct rewarm *r)
     for (size_t i = 0; i < MACHINES; i++) {
         row_clear(&r->rows[i]);
     }
-    for (size_t i = 0; i < UPSTREAMS; i++) {
-        free(r->measured[i].upstream);
-    }
     loop_timer_destroy(r->timer);
     free(r);
 }
 
-static struct measured *measured_of(struct rewarm *r, const char *upstream)
+static struct measured *measured_of(struct rewarm *r, const struct upstream_settings *to)
 {
     for (size_t i = 0; i < UPSTREAMS; i++) {
         struct measured *m = &r->measured[i];
-        if (m->upstream == NULL) {
-            m->upstream = mem_strdup(upstream);
+        if (m->number == 0) {
+            m->number = to->server;
         }
-        if (strcmp(m->upstream, upstream) == 0) {
+        if (m->number == to->server) {
             return m;
         }
     }
-    return &r->measured[UPSTREAMS - 1]; /* upstreams beyond UPSTREAMS share the last row */
+    return &r->measured[UPSTREAMS - 1]; /* servers beyond UPSTREAMS share the last row */
 }
 
 /* Whether tasks there were measured to cost the next turn its cached prefix. */
-static bool is_lossy(struct rewarm *r, const char *upstream)
+static bool is_lossy(struct rewarm *r, const struct upstream_settings *to)
 {
-    const struct measured *m = measured_of(r, upstream);
+    const struct measured *m = measured_of(r, to);
     enum turn_gap good = m->count[TURN_ALONE] > 0 ? TURN_ALONE : TURN_AFTER_REWARM;
     if (m->count[TURN_AFTER_TASKS] < TRIAL_AFTER) {
         return false;
@@ -252,7 +253,7 @@ static bool is_lossy(struct rewarm *r, const char *upstream)
 
 static bool is_wanted(struct rewarm *r, const struct upstream_settings *to)
 {
-    return to->rewarm == REWARM_ON || (to->rewarm == REWARM_AUTO && is_lossy(r, to->name));
+    return to->rewarm == REWARM_ON || (to->rewarm == REWARM_AUTO && is_lossy(r, to));
 }
 
 /* ---- chats ---- */
@@ -271,7 +272,7 @@ enum turn_gap rewarm_chat_began(struct rewarm *r, const struct upstream_settings
         return gap;
     }
     drop_request(row);
-    if (!first_turn && strcmp(row->upstream, to->name) == 0 && is_same(&row->conversation, whose)) {
+    if (!first_turn && row->number == to->server && is_same(&row->conversation, whose)) {
         bool tasks = schedule_count(r->schedule, to).displacing != row->displacing;
         bool rewarmed =
             row->rewarmed && schedule_count(r->schedule, to).displacing == row->displacing_then;
@@ -284,7 +285,7 @@ enum turn_gap rewarm_chat_began(struct rewarm *r, const struct upstream_settings
 void rewarm_chat_token(struct rewarm *r, const struct upstream_settings *to, enum turn_gap gap,
                        usec_t took)
 {
-    struct measured *m = measured_of(r, to->name);
+    struct measured *m = measured_of(r, to);
     struct upstream_figures *up = figures_upstream(r->figures, to->name);
     mono_t now = loop_now(r->loop);
     if (gap == TURN_UNKNOWN) {
@@ -355,8 +356,7 @@ void rewarm_chat_ended(struct rewarm *r, const struct rewarm_chat *chat)
     struct row *row = row_of(r, to->machine);
     struct buf body = {.max = REWARM_MAX};
     drop_request(row);
-    free(row->upstream);
-    row->upstream = mem_strdup(to->name);
+    row->number = to->server;
     row->conversation = chat->conversation;
     row->used = loop_now(r->loop);
     row->displacing = schedule_count(r->schedule, to).displacing;

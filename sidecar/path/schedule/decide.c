@@ -134,7 +134,7 @@ static usec_t slowness(const struct schedule *s, struct machine *m, mono_t now)
         return m->slow.usual;
     }
     for (const struct schedule_upstream *row = s->upstreams; row != NULL; row = row->next) {
-        slow = row->machine == m && row->usual_token > slow ? row->usual_token : slow;
+        slow = row->home == m && row->usual_token > slow ? row->usual_token : slow;
     }
     m->slow.seen = now;
     m->slow.usual = slow < SLOWNESS_MAX ? slow : SLOWNESS_MAX;

@@ -71,7 +71,7 @@ static struct schedule_upstream *row_make(struct schedule *s, struct server *ser
 static void row_move(struct schedule_upstream *row, struct machine *to)
 {
     struct machine *from = row->machine;
-    row->machine = to;
+    row->machine = row->home = to;
     if (from != NULL && from != to) {
         from->slow.seen = to->slow.seen = (mono_t){0};
     }
@@ -90,6 +90,21 @@ struct schedule_upstream *row_of(struct schedule *s, const struct upstream_setti
         row_move(row, machine_of(s, to->machine));
     }
     return row;
+}
+
+void schedule_bind(struct schedule *s, const struct upstream_settings *list, size_t count)
+{
+    for (struct machine *m = s->machines; m != NULL; m = m->next) {
+        m->slow.seen = (mono_t){0};
+    }
+    for (struct schedule_upstream *row = s->upstreams; row != NULL; row = row->next) {
+        row->home = NULL;
+        for (size_t i = 0; i < count; i++) {
+            if (list[i].server == row->server->number) {
+                row->home = machine_of(s, list[i].machine);
+            }
+        }
+    }
 }
 
 bool is_loaded(const struct schedule_upstream *row, struct hash_key model, mono_t now)

@@ -62,6 +62,7 @@ struct schedule_upstream {
     struct schedule_upstream *next;
     struct server *server;
     struct machine *machine; /* of the settings last seen */
+    struct machine *home;    /* by the configuration in force; NULL: it is not in it */
     struct list waiting, running;
     size_t waiting_count, running_count; /* running: background and completions */
     size_t interactive_count;            /* of its machine's chats and foreground, its own */

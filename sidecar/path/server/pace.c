@@ -3,16 +3,40 @@
 
 #include <stdlib.h>
 
-struct pace *pace_of(struct server_model *m, int kind)
+/* Makes room for so many. */
+static void grow(struct server_model *m, size_t count)
 {
-    size_t at = (size_t)kind;
-    if (at >= m->pace_count) {
-        struct pace *more = mem_have(realloc(m->paces, (at + 1) * sizeof *more));
-        memset(more + m->pace_count, 0, (at + 1 - m->pace_count) * sizeof *more);
+    if (count > m->pace_count) {
+        struct pace *more = mem_have(realloc(m->paces, count * sizeof *more));
+        memset(more + m->pace_count, 0, (count - m->pace_count) * sizeof *more);
         m->paces = more;
-        m->pace_count = at + 1;
+        m->pace_count = count;
+    }
+}
+
+struct pace *pace_of(struct server_model *m, int kind, const char *name)
+{
+    if (kind < KIND_BUILTIN_COUNT) {
+        grow(m, (size_t)kind + 1);
+        return &m->paces[kind];
+    }
+    size_t at = KIND_BUILTIN_COUNT;
+    while (at < m->pace_count && strcmp(m->paces[at].kind, name) != 0) {
+        at++;
+    }
+    if (at >= m->pace_count) {
+        grow(m, at + 1);
+        m->paces[at].kind = mem_strdup(name);
     }
     return &m->paces[at];
+}
+
+void paces_free(struct server_model *m)
+{
+    for (size_t i = 0; i < m->pace_count; i++) {
+        free(m->paces[i].kind);
+    }
+    free(m->paces);
 }
 
 void pace_add(struct pace *p, usec_t took, size_t size)

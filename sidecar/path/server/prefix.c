@@ -356,7 +356,7 @@ void prefix_each(struct servers *all, void (*fn)(void *ctx, const struct prefix_
         const struct server *s = all->items[i];
         for (size_t k = 0; k < s->model_count; k++) {
             const struct server_model *m = s->models[k];
-            if (m->prefix != NULL && m->name[0] != '\0') {
+            if (!s->replaced && m->prefix != NULL && m->name[0] != '\0') {
                 const struct prefix_view view = {s->name, m->name, &m->prefix->learnt};
                 fn(ctx, &view);
             }

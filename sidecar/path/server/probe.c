@@ -99,6 +99,14 @@ void probe_destroy(struct probe *p)
     }
 }
 
+void probe_retry(struct probe *p)
+{
+    if (p != NULL) {
+        p->reach = SERVER_REACH_UNTRIED;
+        p->asked = p->mute = p->refused = false;
+    }
+}
+
 void probe_reset(struct probe *p)
 {
     if (p == NULL) {
@@ -110,8 +118,8 @@ void probe_reset(struct probe *p)
     }
     p->state = PROBE_IDLE;
     p->sort = SERVER_OPENAI;
-    p->reach = SERVER_REACH_UNTRIED;
-    p->asked = p->mute = p->refused = p->came_back = false;
+    p->came_back = false;
+    probe_retry(p);
 }
 
 /* Nothing is waited for any longer: calls the first of the waiters, and the others in later turns. */
@@ -169,9 +177,7 @@ static void known(struct probe *row, enum server_sort sort, int64_t slots)
 {
     row->state = PROBE_KNOWN;
     row->sort = sort;
-    if (row->to->slots == SLOTS_AUTO) {
-        server_found_slots(row->server, slots);
-    }
+    server_found_slots(row->server, slots); /* a reload may make use of them */
 }
 
 /* Whether a status says what the server is: 404 does, what a gateway in front of it may say does not.
@@ -268,13 +274,6 @@ static struct probe *probe_of(struct server *s)
     return row;
 }
 
-/* Whether these settings are of the server that the record is about now: those of a configuration
- * before the last reload may have another url. */
-static bool is_same_server(const struct server *s, const struct upstream_settings *to)
-{
-    return to->url == NULL || strcmp(s->url, to->url) == 0;
-}
-
 static void begin(struct probe *row, struct settings *settings, const struct upstream_settings *to,
                   struct span auth)
 {
@@ -310,8 +309,7 @@ void probe_use(struct servers *all, struct settings *settings, int upstream, str
 {
     const struct upstream_settings *to = &settings->upstreams[upstream];
     struct probe *row = probe_of(server_of(all, to));
-    if (row->state == PROBE_IDLE && has_rested(row, auth) && is_of_use(row, to) &&
-        is_same_server(row->server, to)) {
+    if (row->state == PROBE_IDLE && has_rested(row, auth) && is_of_use(row, to)) {
         begin(row, settings, to, auth);
     }
 }
@@ -327,8 +325,7 @@ void probe_pass(struct servers *all, struct settings *settings, int upstream, st
     }
     row->streak = row->ended == ended ? row->streak + 1 : 0;
     row->ended = ended;
-    if (row->streak >= PROBE_SUSPECT && !is_asking(row) && has_rested(row, auth) &&
-        is_same_server(s, to)) {
+    if (row->streak >= PROBE_SUSPECT && !is_asking(row) && has_rested(row, auth)) {
         begin(row, settings, to, auth);
     }
 }

@@ -4,6 +4,7 @@
 #include "path/server/server_priv.h"
 
 #include "lull/base/log.h"
+#include "lull/path/server/pace.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,7 +39,7 @@ static void model_free(struct server_model *m)
 {
     refusals_free(m);
     buf_free(&m->loads);
-    free(m->paces);
+    paces_free(m);
     free(m->prefix);
     free(m);
 }
@@ -69,7 +70,7 @@ void servers_destroy(struct servers *all)
 
 /* ---- binding ---- */
 
-static struct server *make(struct servers *all, const char *name)
+static struct server *make(struct servers *all, const char *name, const char *url)
 {
     struct server *s = mem_new(sizeof *s);
     struct server **items = mem_have(realloc(all->items, (all->count + 1) * sizeof *items));
@@ -77,6 +78,7 @@ static struct server *make(struct servers *all, const char *name)
     all->items[all->count++] = s;
     s->all = all;
     s->name = mem_strdup(name);
+    s->url = mem_strdup(url);
     s->number = (unsigned)all->count;
     s->figures = figures_upstream(all->figures, name);
     return s;
@@ -97,35 +99,69 @@ void server_found_slots(struct server *s, int64_t slots)
     }
 }
 
-/* Another url is another server: what was learnt of the one before says nothing. */
-static void set_url(struct server *s, const char *url)
+/* What failed says nothing about another way there. */
+static void forget_failures(struct server *s)
 {
-    probe_reset(s->probe);
-    models_free(s);
-    free(s->url);
-    s->url = mem_strdup(url);
+    probe_retry(s->probe);
     s->called = SERVER_REACH_UNTRIED;
     s->unreached[0] = '\0';
     s->chat_refused = 0;
     s->breaker = (struct breaker){.failures = 0};
     s->throttled_until = s->said_until = (mono_t){0};
+}
+
+static void forget(struct server *s)
+{
+    forget_failures(s);
+    probe_reset(s->probe);
+    models_free(s);
     s->found_slots = 0;
     s->found_context = 0;
     s->speaks_ollama = false;
     s->loops = false;
 }
 
+/* What decides beside the url whether a call gets through. */
+static struct hash_key access_of(const struct servers *all, const struct upstream_settings *to)
+{
+    const char *parts[] = {to->api_key, to->ca_file, to->proxy};
+    struct hash_state state;
+    hash_begin(&state, &all->secret);
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        const char *part = parts[i] == NULL ? "" : parts[i];
+        hash_update(&state, part, strlen(part) + 1);
+    }
+    return hash_end(&state);
+}
+
+/* Another url is another server: what is known of the one before says nothing about it, and what comes of
+ * calls that began there neither. */
+static struct server *find_or_make(struct servers *all, const char *name, const char *url)
+{
+    struct server *found = NULL;
+    for (size_t i = 0; i < all->count; i++) {
+        struct server *s = all->items[i];
+        if (strcmp(s->name, name) != 0) {
+            continue;
+        }
+        bool moved = strcmp(s->url, url) != 0;
+        found = moved ? found : s;
+        if (moved != s->replaced) {
+            s->replaced = moved;
+            forget(s);
+        }
+    }
+    return found == NULL ? make(all, name, url) : found;
+}
+
 void servers_bind(struct servers *all, struct upstream_settings *list, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        struct server *s = NULL;
-        const char *url = list[i].url == NULL ? "" : list[i].url;
-        for (size_t k = 0; k < all->count && s == NULL; k++) {
-            s = strcmp(all->items[k]->name, list[i].name) == 0 ? all->items[k] : NULL;
-        }
-        s = s == NULL ? make(all, list[i].name) : s;
-        if (s->url == NULL || strcmp(s->url, url) != 0) {
-            set_url(s, url);
+        struct server *s = find_or_make(all, list[i].name, list[i].url == NULL ? "" : list[i].url);
+        struct hash_key access = access_of(all, &list[i]);
+        if (!hash_key_eq(s->access, access)) {
+            s->access = access;
+            forget_failures(s);
         }
         list[i].server = s->number;
     }

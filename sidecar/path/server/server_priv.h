@@ -24,6 +24,9 @@ void server_found_slots(struct server *s, int64_t slots);
 /* probe.c: forgets what was asked, and asks no more; waiters go on from the loop. NULL is
  * fine. */
 void probe_reset(struct probe *p);
+/* That the server refused, did not answer or could not be reached counts no more: it is asked with its
+ * next use. NULL is fine. */
+void probe_retry(struct probe *p);
 void probe_destroy(struct probe *p); /* nothing may wait; NULL is fine */
 /* What the last probe said. */
 enum server_reach probe_reach(const struct server *s);

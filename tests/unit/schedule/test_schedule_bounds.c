@@ -557,6 +557,35 @@ static void a_machine_of_its_own_does_not_wait_for_the_old_ones_chats(void **sta
     end(s);
 }
 
+/* A slow server that a reload moves to a machine of its own, or takes away, lengthens no `settle` of the
+ * machine it was on. */
+static void a_server_that_left_slows_nothing_down(void **state)
+{
+    (void)state;
+    static char there[] = "there", two[] = "two";
+    for (int gone = 0; gone < 2; gone++) {
+        struct schedule *s = begin();
+        struct upstream_settings a = upstream(here, one, 1), b = upstream(there, one, 1);
+        struct upstream_settings list[] = {a, b};
+        struct kind_policy tags = kind(KIND_CLASS_BACKGROUND, 5);
+        struct schedule_interactive f = chat(&b), g = chat(&a);
+        struct schedule_job j = job(&a, &tags);
+        tags.settle = USEC_PER_S;
+        schedule_interactive_began(s, &f, at(0));
+        (void)schedule_interactive_token(&f, at(2));
+        schedule_interactive_ended(s, &f, at(2), false);
+        schedule_interactive_began(s, &g, at(10));
+        schedule_interactive_ended(s, &g, at(10), false);
+        schedule_wait(s, &j, at(10));
+        due_in(s, 10, 3);
+        list[1].machine = two;
+        schedule_bind(s, list, gone == 0 ? 2 : 1);
+        due_in(s, 10, 1);
+        schedule_end(s, &j, at(10), false);
+        end(s);
+    }
+}
+
 /* What a task waited before a swap is its turn's: the hold of another task of the turn may be over with that,
  * though it was looked at before. */
 static void a_swap_ends_the_hold_of_its_turns_other_task(void **state)
@@ -726,6 +755,7 @@ int main(void)
         cmocka_unit_test(a_swap_ends_the_hold_of_its_turns_other_task),
         cmocka_unit_test(what_no_client_waits_for_is_the_last),
         cmocka_unit_test(a_machine_of_its_own_does_not_wait_for_the_old_ones_chats),
+        cmocka_unit_test(a_server_that_left_slows_nothing_down),
         cmocka_unit_test(a_title_does_not_wait_for_a_chat_elsewhere),
         cmocka_unit_test(what_a_chat_makes_pointless_is_an_abort_too),
         cmocka_unit_test(no_slots_on_a_machine_with_some),

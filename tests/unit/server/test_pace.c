@@ -41,12 +41,26 @@ static void kinds_have_a_pace_each(void **state)
 {
     (void)state;
     struct server_model m = {.name = "m"};
-    pace_add(pace_of(&m, 3), USEC_PER_S, 1);
-    pace_add(pace_of(&m, 9), 5 * USEC_PER_S, 1); /* the table grows */
-    assert_int_equal(pace_expected(pace_of(&m, 3)), USEC_PER_S);
-    assert_int_equal(pace_expected(pace_of(&m, 9)), 5 * USEC_PER_S);
-    assert_int_equal(pace_expected(pace_of(&m, 0)), -1);
-    free(m.paces);
+    pace_add(pace_of(&m, 3, ""), USEC_PER_S, 1);
+    pace_add(pace_of(&m, 9, ""), 5 * USEC_PER_S, 1); /* the table grows */
+    assert_int_equal(pace_expected(pace_of(&m, 3, "")), USEC_PER_S);
+    assert_int_equal(pace_expected(pace_of(&m, 9, "")), 5 * USEC_PER_S);
+    assert_int_equal(pace_expected(pace_of(&m, 0, "")), -1);
+    paces_free(&m);
+}
+
+/* Another configuration may have another kind of its own at that place. */
+static void an_own_kind_is_known_by_its_name(void **state)
+{
+    (void)state;
+    struct server_model m = {.name = "m"};
+    const int first = KIND_BUILTIN_COUNT, second = KIND_BUILTIN_COUNT + 1;
+    pace_add(pace_of(&m, second, "beta"), 5 * USEC_PER_S, 1);
+    pace_add(pace_of(&m, first, "alpha"), USEC_PER_S, 1);
+    assert_int_equal(pace_expected(pace_of(&m, first, "beta")), 5 * USEC_PER_S);
+    assert_int_equal(pace_expected(pace_of(&m, second, "alpha")), USEC_PER_S);
+    assert_int_equal(pace_expected(pace_of(&m, first, "gamma")), -1);
+    paces_free(&m);
 }
 
 int main(void)
@@ -55,6 +69,7 @@ int main(void)
         cmocka_unit_test(the_pace_of_a_model),
         cmocka_unit_test(longer_requests_take_longer),
         cmocka_unit_test(kinds_have_a_pace_each),
+        cmocka_unit_test(an_own_kind_is_known_by_its_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -75,6 +75,7 @@ static void another_url_is_another_server(void **state)
     struct upstream_settings one = upstream(here, first_url);
     mono_t now = loop_now(w.loop);
     servers_bind(w.all, &one, 1);
+    const struct upstream_settings before = one; /* of calls that go on */
     struct server *s = server_of(w.all, &one);
     s->figures->calls = 5;
     s->found_slots = 4;
@@ -86,12 +87,55 @@ static void another_url_is_another_server(void **state)
     throttle_note(s, (mono_t){now.us + USEC_PER_S}, true);
     one.url = other_url;
     servers_bind(w.all, &one, 1);
-    assert_ptr_equal(server_of(w.all, &one), s);
+    assert_ptr_equal(server_of(w.all, &before), s);
+    assert_int_equal(s->throttled_until.us, 0); /* what waits for it goes on */
+    breaker_failure(s, &before, now);
+    breaker_failure(s, &before, now);
+    throttle_note(s, (mono_t){now.us + USEC_PER_S}, true);
+    s = server_of(w.all, &one);
     assert_int_equal(server_state(s, now), SERVER_STATE_UNTRIED);
     assert_false(breaker_is_open(s, now) || s->loops);
     assert_int_equal(s->throttled_until.us + s->said_until.us + s->found_slots, 0);
     assert_int_equal(s->model_count, 0);
     assert_int_equal(s->figures->calls, 5); /* counters only grow */
+    for (int i = 0; i < 20; i++) {          /* there and back */
+        one.url = i % 2 == 0 ? first_url : other_url;
+        servers_bind(w.all, &one, 1);
+        s = server_of(w.all, &one);
+        assert_int_equal(server_state(s, now), SERVER_STATE_UNTRIED);
+        throttle_note(s, (mono_t){now.us + USEC_PER_S}, true);
+        server_note_reached(s, false, "refused");
+    }
+    assert_null(servers_at(w.all, 2));
+    end(&w);
+}
+
+/* With another key, proxy or ca_file the same server is asked again at once; what was learnt stays. */
+static void another_key_ends_what_failed(void **state)
+{
+    (void)state;
+    struct world w;
+    begin(&w);
+    struct upstream_settings one = upstream(here, first_url);
+    mono_t now = loop_now(w.loop);
+    char *parts[] = {"", "k", "p", "c"};
+    servers_bind(w.all, &one, 1);
+    struct server *s = server_of(w.all, &one);
+    for (int i = 1; i < 4; i++) {
+        s->found_slots = 4;
+        server_note_reached(s, false, "refused");
+        breaker_failure(s, &one, now);
+        breaker_failure(s, &one, now);
+        throttle_note(s, (mono_t){now.us + USEC_PER_S}, true);
+        servers_bind(w.all, &one, 1); /* nothing has changed */
+        assert_true(breaker_is_open(s, now) && s->throttled_until.us > now.us);
+        *(i == 1 ? &one.api_key : i == 2 ? &one.proxy : &one.ca_file) = parts[i];
+        servers_bind(w.all, &one, 1);
+        assert_ptr_equal(server_of(w.all, &one), s);
+        assert_int_equal(server_state(s, now), SERVER_STATE_UNTRIED);
+        assert_int_equal(s->throttled_until.us + s->said_until.us, 0);
+        assert_int_equal(s->found_slots, 4);
+    }
     end(&w);
 }
 
@@ -395,6 +439,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(records_survive_a_reload_by_name),
         cmocka_unit_test(another_url_is_another_server),
+        cmocka_unit_test(another_key_ends_what_failed),
         cmocka_unit_test(the_least_recently_used_model_makes_room),
         cmocka_unit_test(a_name_is_cut_and_stays_distinct),
         cmocka_unit_test(states_in_order_of_what_is_known),

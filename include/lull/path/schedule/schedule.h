@@ -37,6 +37,9 @@ struct schedule_upstream; /* private: what runs and waits at one */
  * */
 struct schedule *schedule_create(const struct servers *servers);
 void schedule_destroy(struct schedule *s); /* NULL is fine */
+/* Another configuration is in force: what an upstream takes to begin an answer says something about its
+ * machine there; of one that is in it no more it says nothing. All are bound. */
+void schedule_bind(struct schedule *s, const struct upstream_settings *list, size_t count);
 
 /* The slots in force: as set, as found out (server.h), 0 for https, else 1. */
 int64_t schedule_slots(const struct schedule *s, const struct upstream_settings *to);

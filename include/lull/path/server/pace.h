@@ -6,9 +6,12 @@
 
 #include "lull/path/server/server.h"
 
-/* The record of a kind (an index into settings.kinds), made on first use; valid until the next
- * call for that model. */
-struct pace *pace_of(struct server_model *m, int kind);
+/* The record of a kind, made on first use; valid until the next call for that model. kind: an index
+ * into settings.kinds; it says which of the built-in ones. An own one is known by its name, since
+ * another configuration may have another at that place. */
+struct pace *pace_of(struct server_model *m, int kind, const char *name);
+/* Frees the records of a model, which is freed next. */
+void paces_free(struct server_model *m);
 /* A call for a request of `size` bytes has taken that long. */
 void pace_add(struct pace *p, usec_t took, size_t size);
 /* How long a call usually takes; -1: not known. */

@@ -8,13 +8,15 @@
  *   how long do its calls take?    pace.h, per model and kind
  *   how did chats load the model?  loads.h, per model
  *
- * A record belongs to an upstream's name, so what was learnt survives a reload of the
+ * A record belongs to an upstream's name and url, so what was learnt survives a reload of the
  * configuration. servers_bind() writes its number into the settings, and server_of() reads it: no
  * look-up by name happens while requests are served. An upstream that keeps its name and gets
- * another url is another server: only its counters go on.
+ * another url is another server: only its counters go on. Calls that began with the url before
+ * still lead to the record of that one. With another key, proxy or ca_file the server is the same;
+ * that it refused or failed calls before is forgotten.
  *
- * Bounds: records are as many as there were names in the configurations in force so far; a record
- * keeps SERVER_MODELS models, and the least recently used one makes room.
+ * Bounds: records are as many as there were pairs of name and url in the configurations in force so
+ * far; a record keeps SERVER_MODELS models, and the least recently used one makes room.
  */
 #ifndef LULL_PATH_SERVER_SERVER_H
 #define LULL_PATH_SERVER_SERVER_H
@@ -47,6 +49,8 @@ enum server_reach { SERVER_REACH_UNTRIED, SERVER_REACH_REACHED, SERVER_REACH_UNR
 struct server {
     struct servers *all;
     char *name, *url;
+    bool replaced;                    /* its name has another url now */
+    struct hash_key access;           /* of key, proxy and ca_file in force */
     unsigned number;                  /* from 1, as in upstream_settings.server */
     struct upstream_figures *figures; /* its counters, of the figures given to servers_create() */
     enum server_reach called;         /* what its last call said */
@@ -71,6 +75,7 @@ struct server {
 
 /* How long the calls of one kind for one model take; see pace.h. Zeroed: nothing is known. */
 struct pace {
+    char *kind; /* name of an own one; NULL: built in */
     usec_t mean, deviation;
     uint64_t count;
     int64_t size;        /* bytes of the requests behind it, smoothed */
@@ -88,7 +93,7 @@ struct server_model {
     int task_refused;        /* as server.chat_refused, of its last task */
     struct buf loads;        /* how the last chat had it loaded; see loads.h */
     unsigned unread_streams; /* in a row; see refusal_stream_read() */
-    struct pace *paces;      /* by kind, pace_count of them */
+    struct pace *paces;      /* pace_count of them; the first are the built-in kinds */
     size_t pace_count;
     struct prefix *prefix;                      /* NULL: nothing is learnt; see prefix.h */
     struct refusal *refusals[SERVER_ENDPOINTS]; /* NULL: nothing is refused there */
