@@ -755,7 +755,7 @@ mutant(R, "warnings are those of the configuration in force", "sidecar/app/lifec
 SERVERS = "sidecar/path/server/server.c"
 UNIT_SERVER = ("unit.server.test_server",)
 PROBED = ("scenario.test_probes",)
-mutant(R, "a server that is replaced keeps its record", SERVERS, "        found = moved ? found : s;", "        found = s;", UNIT_SERVER + PROBED)
+mutant(R, "a server that is replaced keeps its record", SERVERS, "        found = moved ? found : s;", "        found = s;", UNIT_SERVER + PROBED + ("scenario.test_reload",))
 mutant(R, "what waits for a replaced server goes on", SERVERS, "            s->replaced = moved;\n            forget(s);", "            s->replaced = moved;", UNIT_SERVER + PROBED)
 mutant(R, "another key is tried at once", SERVERS, "            forget_failures(s);\n        }\n        list[i]", "        }\n        list[i]", UNIT_SERVER + PROBED)
 mutant(R, "slots found while others were set count later", "sidecar/path/server/probe.c", "    server_found_slots(row->server, slots); /* a reload", "    server_found_slots(row->server, row->to->slots == SLOTS_AUTO ? slots : 0); /* a reload", PROBED)
