@@ -151,7 +151,7 @@ class Exchange:
         self.sent = b""       # the answer as sent, with framing
         self.sent_bytes = 0
         self.payload = b""    # the answer's body without framing
-        self.keep = True
+        self.keep = self.version == "HTTP/1.1"
         self._chunked = False
 
     def header(self, name):
@@ -670,20 +670,26 @@ class Upstream:
             exchange.keep = False
         finally:
             exchange.finished.set()
-        return exchange.keep and exchange.version == "HTTP/1.1"
+        return exchange.keep
 
     def _read_body(self, exchange):
         connection = exchange.connection
-        digest = hashlib.sha256()
-        parts, raws = [], []
+        digest, parts, raws = hashlib.sha256(), [], []
 
-        def take(n):
-            while len(connection.buffer) < n:
+        def until(there):
+            while not there():
                 if not connection.fill():
                     exchange.gone.set()
                     raise Gone()
+
+        def take(n):
+            until(lambda: len(connection.buffer) >= n)
             data, connection.buffer = connection.buffer[:n], connection.buffer[n:]
             return data
+
+        def take_line():
+            until(lambda: b"\r\n" in connection.buffer)
+            return take(connection.buffer.index(b"\r\n") + 2)[:-2]
 
         def keep(data):
             digest.update(data)
@@ -695,16 +701,14 @@ class Upstream:
             exchange.raw(b"HTTP/1.1 100 Continue\r\n\r\n")
         if "chunked" in (exchange.header("Transfer-Encoding") or "").lower():
             while True:
-                while b"\r\n" not in connection.buffer:
-                    if not connection.fill():
-                        exchange.gone.set()
-                        raise Gone()
-                line, _, connection.buffer = connection.buffer.partition(b"\r\n")
+                line = take_line()
                 size = int(line.split(b";")[0], 16)
-                data = take(size + 2)
+                data = take(size + 2) if size else b"\r\n"
                 if self.keep_bodies:
                     raws.append(line + b"\r\n" + data)
                 if size == 0:
+                    while take_line():  # a trailer
+                        pass
                     break
                 keep(data[:-2])
                 exchange.body = b"".join(parts) if self.keep_bodies else b""
@@ -713,11 +717,8 @@ class Upstream:
         else:
             left = int(exchange.header("Content-Length") or 0)
             while left:
-                if not connection.buffer and not connection.fill():
-                    exchange.gone.set()
-                    raise Gone()
-                data = connection.buffer[:left]
-                connection.buffer = connection.buffer[len(data):]
+                until(lambda: connection.buffer)
+                data = take(min(left, len(connection.buffer)))
                 left -= len(data)
                 keep(data)
                 if not self.keep_bodies or left == 0:

@@ -1615,6 +1615,8 @@ RECEIVE, HTTP_T, DUE = "sidecar/http/receive.c", ("integration.http",), ("scenar
 mutant(R, "what died on a pooled connection is asked again", "sidecar/path/upstream/upstream.c",
        "return unanswered && call->reused && !call->again &&", "return false && unanswered && call->reused && !call->again &&", REUSE)
 mutant(R, "Upgrade is of one hop", "sidecar/http/fields.c", "{\"Upgrade\", 7},", "{\"Xpgrade\", 7},", ("integration.passthrough",))
+mutant(R, "the slashes of a query stay", REQUEST, "if (!query && target[from] == '/' && to > 0", "if (target[from] == '/' && to > 0", ("integration.client_forms",))
+mutant(R, "a kept HTTP/1.0 connection says so", "sidecar/http/response.c", "} else if (r->minor == 0) {", "} else if (r->minor > 1) {", ("integration.client_forms",))
 mutant(R, "what lies behind a request is the next one", RECEIVE, "    memmove(c->slot->data, c->slot->data + used, c->in_len);", "    c->in_len = 0;", HTTP_T)
 mutant(R, "a client that waits gets 100 Continue", RECEIVE, "if (r->expect_continue && !c->body_ended &&", "if (false && r->expect_continue && !c->body_ended &&", HTTP_T)
 mutant(R, "a head has one timeout", RECEIVE, "    if (c->deadline != DEADLINE_HEAD) {", "    if (c->in_len > 0) {", DUE)
