@@ -463,32 +463,44 @@ static void slots_that_were_found_before_a_reload_count(void **ignored)
     world_end(w);
 }
 
-/* A server that refused the key is asked again with another one, not ten minutes later; and what the key
- * before had used up does not hold tasks back. */
+/* What the key before had used up does not hold tasks back. */
 static void another_key_is_tried_at_once(void **ignored)
 {
-    static const char *const wrong[] = {"tasks.settle=0", "upstream.default.api_key=wrong", NULL};
-    static const char *const right[] = {"tasks.settle=0", "upstream.default.api_key=right", NULL};
+    static const char *const used_up[] = {"upstream.default.api_key=one", NULL};
+    static const char *const fresh[] = {"upstream.default.api_key=two", NULL};
     (void)ignored;
-    struct world *w = world_begin(wrong);
-    world_probes(w, PROBES_REFUSED);
+    struct world *w = world_begin(used_up);
+    struct client *c = post(w, "", ask_follow_up("How are you?", "Fine."));
+    model_refuse(last_call(w), 429, "Retry-After: 10\r\n", "{}");
+    seconds(w, 1);
+    world_reload(w, used_up);
+    seconds(w, 0);
+    assert_int_equal(model_calls(w), 1);
+    world_reload(w, fresh);
+    seconds(w, 0);
+    assert_int_equal(model_calls(w), 2);
+    model_answer(last_call(w), "{\"follow_ups\": [\"Why?\"]}");
+    assert_true(client_answered(c));
+    world_end(w);
+}
+
+/* A server that refused a probe is asked again with another key, not ten minutes later. */
+static void another_key_is_probed_with_at_once(void **ignored)
+{
+    static const char *const keyed[] = {"tasks.settle=0", "upstream.default.api_key=one", NULL};
+    (void)ignored;
+    struct world *w = world_begin(PLAIN);
+    world_probes(w, PROBES_KEY);
     (void)post(w, "", ask_follow_up("How are you?", "Fine."));
-    model_refuse(last_call(w), 429, "Retry-After: 3600\r\n", "{}");
+    model_answer(last_call(w), "{\"follow_ups\": [\"Why?\"]}");
     size_t before = world_probe_count(w);
     seconds(w, 60);
-    world_probes(w, PROBES_OLLAMA);
-    world_reload(w, right);
-    size_t calls = model_calls(w);
-    struct client *c = post(w, "", ask_follow_up("How is she?", "Well."));
-    seconds(w, 0);
-    assert_true(world_probe_count(w) > before);
-    assert_true(model_calls(w) > calls);
-    for (size_t i = 0; i < model_calls(w); i++) {
-        if (model_open(model_call(w, i))) {
-            model_answer(model_call(w, i), "{\"follow_ups\": [\"Why?\"]}");
-        }
-    }
-    assert_true(client_answered(c));
+    world_reload(w, keyed);
+    (void)post(w, "", ask_follow_up("How is she?", "Well."));
+    model_answer(last_call(w), "{\"follow_ups\": [\"Why?\"]}");
+    assert_int_equal(world_probe_count(w), before + 1);
+    assert_int_equal(probe_sort(world_server(w, "default"), &world_settings(w)->upstreams[0]),
+                     SERVER_OLLAMA);
     world_end(w);
 }
 
@@ -605,6 +617,7 @@ int main(void)
         cmocka_unit_test(a_task_that_waits_for_a_server_that_is_replaced_goes_on),
         cmocka_unit_test(slots_that_were_found_before_a_reload_count),
         cmocka_unit_test(another_key_is_tried_at_once),
+        cmocka_unit_test(another_key_is_probed_with_at_once),
         cmocka_unit_test(the_end_of_a_replaced_server_is_its_own),
         cmocka_unit_test(no_call_begins_behind_its_deadline),
         cmocka_unit_test(a_server_that_was_not_reached_is_asked_again),
