@@ -67,7 +67,9 @@ bool app_socket_usable(const char *path, bool makes_folder, char *why, size_t wh
     folder_of(path, folder, sizeof folder);
     bool found = os_existing_parent(folder, there, sizeof there);
     bool missing = !found || strcmp(there, folder) != 0;
-    if (lstat(path, &st) == 0 && (stat(path, &st) != 0 || !S_ISSOCK(st.st_mode))) {
+    if (path[strlen(path) - 1] == '/' || (stat(path, &st) == 0 && S_ISDIR(st.st_mode))) {
+        snprintf(why, why_size, "%s is a folder; write the path of a socket in it", path);
+    } else if (lstat(path, &st) == 0 && (stat(path, &st) != 0 || !S_ISSOCK(st.st_mode))) {
         snprintf(why, why_size, "%s is a file that is no socket; remove it, or choose another path",
                  path);
     } else if (missing && !makes_folder) {
@@ -89,29 +91,38 @@ bool app_socket_usable(const char *path, bool makes_folder, char *why, size_t wh
     return false;
 }
 
-/* The folder of the control socket is made at the start, others are not. */
-static bool check_sockets(const struct config *c, struct buf *out)
+/* The Unix sockets of a list. The folder of the control socket is made at the start, others are not. */
+static bool check_list(const struct config *c, const char *name, const struct strings *list,
+                       struct buf *out)
 {
-    const struct server_settings *s = &config_settings(c)->server;
+    bool usable = true;
     char why[SAID_MAX];
     char folder[4096], made[4096];
-    bool usable = app_socket_usable(s->control, s->control[0] == '/', why, sizeof why);
-    if (!usable) {
-        config_say(c, "server.control", why, out);
-    }
-    folder_of(s->control, made, sizeof made);
-    for (size_t i = 0; i < s->listen.count; i++) {
-        const char *address = s->listen.items[i];
+    folder_of(config_settings(c)->server.control, made, sizeof made);
+    for (size_t i = 0; i < list->count; i++) {
+        const char *address = list->items[i];
         if (strncmp(address, "unix:", 5) != 0) {
             continue;
         }
         folder_of(address + 5, folder, sizeof folder);
         if (!app_socket_usable(address + 5, strcmp(folder, made) == 0, why, sizeof why)) {
-            config_say(c, "server.listen", why, out);
+            config_say(c, name, why, out);
             usable = false;
         }
     }
     return usable;
+}
+
+static bool check_sockets(const struct config *c, struct buf *out)
+{
+    const struct server_settings *s = &config_settings(c)->server;
+    char why[SAID_MAX];
+    bool usable = app_socket_usable(s->control, s->control[0] == '/', why, sizeof why);
+    if (!usable) {
+        config_say(c, "server.control", why, out);
+    }
+    usable = check_list(c, "server.listen", &s->listen, out) && usable;
+    return check_list(c, "server.metrics_listen", &s->metrics_listen, out) && usable;
 }
 
 /* ---- files that the daemon's user has to read ---- */

@@ -91,7 +91,10 @@ class Check(Folder):
         for line, more, word in (
                 (f"control = {a_file}", "", "no socket"), (f"control = {a_file}/c.sock", "", "cannot be made"),
                 ("control = /proc/self/nothing/c.sock", "", "cannot be made"),
+                (f"control = {self.folder}/made/", "", "is a folder"),
                 (f"listen = unix:{self.folder}/run/l.sock", f"control = {self.folder}/c.sock", "does not exist"),
+                (f"metrics_listen = unix:{self.folder}/run/m.sock", f"control = {self.folder}/c.sock\nlisten = 127.0.0.1:0",
+                 "does not exist"),
                 (f"listen = 127.0.0.1:0 unix:{a_file}", f"control = {self.folder}/c.sock", "no socket")):
             path = self.write(f"[server]\n{line}\n{more}\ndata_dir = {self.folder}/data\n"
                               "[upstream default]\nurl = http://127.0.0.1:1\n")

@@ -188,6 +188,12 @@ static void a_socket_needs_a_folder(void **state)
     snprintf(expected, sizeof expected, "the folder %s/below cannot be made: %s is no folder",
              p.key, p.key);
     assert_string_equal(why, expected);
+    snprintf(path, sizeof path, "%s/run/", p.folder);
+    assert_false(app_socket_usable(path, true, why, sizeof why));
+    snprintf(expected, sizeof expected, "%s is a folder; write the path of a socket in it", path);
+    assert_string_equal(why, expected);
+    assert_false(app_socket_usable(p.folder, true, why, sizeof why));
+    assert_non_null(strstr(why, " is a folder"));
     assert_false(app_socket_usable("/proc/self/nothing/c.sock", true, why, sizeof why));
     assert_non_null(strstr(why, "cannot be made"));
     place_remove(&p);
