@@ -162,8 +162,8 @@ void assignments_add(struct assignments *r, const struct assignment *target, str
         return;
     }
     if (o->type != TYPE_PATH && !utf8_valid(text)) {
-        report(r->errors, target->source, target->place,
-               "%s: the text is not UTF-8; save the file as UTF-8", o->key);
+        report(r->errors, target->source, target->place, "%s: the text is not UTF-8%s", o->key,
+               target->source == SOURCE_FILE ? "; save the file as UTF-8" : "");
         return;
     }
     struct assignment a = {.section = target->section,

@@ -269,6 +269,7 @@ static void add_change(const struct diff *d, const struct value *v, bool removed
         add_value(to, name, gone || removed ? NULL : v);
     }
 }
+
 void config_diff(const struct config *a, const struct config *b, struct buf *names,
                  struct buf *applied, struct buf *fixed)
 {

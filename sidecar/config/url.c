@@ -172,7 +172,7 @@ bool url_is_doubtful(const struct upstream_settings *u, struct buf *why)
 }
 
 /* Refuses this part with the text, and names what copying brought along: quotes, blanks, characters beyond
- * ASCII. Some of them cannot be seen. */
+ * ASCII. Some of them cannot be seen. What may be a password is not shown. */
 static bool refuse_part(struct span part, const char *text, struct buf *why)
 {
     buf_text(why, "%s", text);
@@ -181,9 +181,12 @@ static bool refuse_part(struct span part, const char *text, struct buf *why)
             return refuse_text(why, ", without quotes");
         }
         if (part.ptr[i] <= ' ' || part.ptr[i] > '~') {
-            buf_text(why, "; behind \"%.*s\" there is a blank or another character that no url has",
-                     (int)i, part.ptr);
-            return false;
+            if (span_find(part, SPAN("@"), 0) == SIZE_MAX) {
+                buf_text(why, "; behind \"%.*s\"", (int)i, part.ptr);
+            } else {
+                buf_text(why, "; in it");
+            }
+            return refuse_text(why, " there is a blank or another character that no url has");
         }
     }
     return false;
@@ -214,7 +217,7 @@ bool url_split(struct upstream_settings *u, struct buf *why)
                            "the host or the port is not one; write http://HOST:PORT", why);
     }
     if (!is_path(path)) {
-        return refuse_text(why, "the path must be plain, without ? and #");
+        return refuse_part(url, "the path must be plain, without ? and #", why);
     }
     if (has_endpoint(url, why)) {
         return false;

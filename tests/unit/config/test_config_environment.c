@@ -73,6 +73,15 @@ static void two_values_of_a_key_are_an_error(void **state)
     tried_free(&t);
 }
 
+static void what_is_wrong_in_a_variable_names_no_file(void **state)
+{
+    static const char *const latin[] = {"LULL_UPSTREAM=http://a", "LULL_TASKS_MODEL=qw\xe9n", NULL};
+    (void)state;
+    struct tried t = try_config(NULL, latin, NULL);
+    assert_says(&t.errors, "environment LULL_TASKS_MODEL: model: the text is not UTF-8\n");
+    tried_free(&t);
+}
+
 static void what_platforms_inject_is_one_line(void **state)
 {
     static const char *const list[] = {
@@ -145,6 +154,7 @@ int main(void)
         cmocka_unit_test(an_empty_value_is_unset),
         cmocka_unit_test(a_file_without_a_secret_is_no_open_door),
         cmocka_unit_test(two_values_of_a_key_are_an_error),
+        cmocka_unit_test(what_is_wrong_in_a_variable_names_no_file),
         cmocka_unit_test(what_platforms_inject_is_one_line),
         cmocka_unit_test(a_key_of_ours_wins_over_such_a_form),
         cmocka_unit_test(an_unknown_name_says_which_is_meant),
