@@ -118,6 +118,17 @@ class Doctor(LullTest):
         self.ask(lull, "title", 1, kind="title", user="another")
         self.assertEqual(self.findings(lull), [])
 
+    def test_a_model_that_is_corrected(self):
+        """It is asked for no more, so no answer of it ends the finding."""
+        up = self.upstream()
+        up.when("title", status(404, '{"error": {"message": "model not found"}}'), times=2)
+        lull = self.lull(up, more="[task title]\nmodel = qwen3:0.6\n")
+        self.ask(lull, "title", 1, kind="title", user="u")
+        self.finds(lull, "for the model qwen3:0.6 with 404", "warning")
+        lull.write_config(more="[task title]\nmodel = qwen3:0.6b\n")
+        self.assertEqual(lull.reload().status, 200)
+        self.assertEqual(self.findings(lull), [])
+
     def test_a_key_that_the_server_does_not_take(self):
         up = self.upstream()
         up.when("chat", status(401, '{"error": {"message": "no"}}'), times=1)

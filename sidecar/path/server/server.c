@@ -154,10 +154,19 @@ static struct server *find_or_make(struct servers *all, const char *name, const 
     return found == NULL ? make(all, name, url) : found;
 }
 
+/* Tasks may have other models now: one that is asked for no more would be named for ever. */
+static void forget_refused_tasks(struct server *s)
+{
+    for (size_t i = 0; i < s->model_count; i++) {
+        s->models[i]->task_refused = 0;
+    }
+}
+
 void servers_bind(struct servers *all, struct upstream_settings *list, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         struct server *s = find_or_make(all, list[i].name, list[i].url == NULL ? "" : list[i].url);
+        forget_refused_tasks(s);
         struct hash_key access = access_of(all, &list[i]);
         if (!hash_key_eq(s->access, access)) {
             s->access = access;

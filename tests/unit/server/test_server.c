@@ -421,6 +421,11 @@ static void a_refusal_is_kept_until_the_same_is_served(void **state)
     assert_int_equal(server_model(s, SPAN("small"))->task_refused, 404);
     assert_int_equal(s->chat_refused, 401);
     server_note_served(s, SERVER_CALLER_TASK, SPAN("small"));
+    assert_int_equal(server_model(s, SPAN("small"))->task_refused, 0);
+    task.status = 404;
+    server_note_failed(s, &task, now);
+    servers_bind(w.all, &one, 1); /* its tasks may have another model now */
+    assert_int_equal(s->chat_refused, 401);
     server_note_served(s, SERVER_CALLER_CHAT, SPAN_NONE);
     assert_int_equal(server_model(s, SPAN("small"))->task_refused, 0);
     assert_int_equal(s->chat_refused, 0);
