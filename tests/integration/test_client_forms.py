@@ -179,7 +179,7 @@ class Talk:
                 self.answers.append(self.one())
                 with self.changed:
                     self.changed.notify_all()
-            self.closed = self.client.at_end(20) if self.session.requests[-1].last else not self.client.readable() and False
+            self.closed = self.session.requests[-1].last and self.client.at_end(20)
             if self.client.buffer:
                 self.trouble = f"behind the last answer: {self.client.buffer[:200]!r}"
         except (Cut, OSError, ValueError) as e:

@@ -8,7 +8,7 @@ import subprocess
 
 import prompts
 from client import Client
-from lull import LULLCTL, OUTCOMES, SANITIZED, LullTest, main
+from lull import LULLCTL, OUTCOMES, SANITIZED, LullTest, eventually, main
 from prompts import PATH, body, headers
 from upstream import Gate, good, good_content
 
@@ -115,8 +115,15 @@ class Figures(ControlTest):
     def test_every_number_of_stats_is_a_metric(self):
         lull = self.lull(self.upstream(), slots=3)
         self.connect(lull).post(PATH["openai"], body("title", "counted"), headers())
-        stats = lull.stats()
-        metrics = dict(re.findall(r"^(\S+) (\S+)$", lull.control("GET", "/metrics").body.decode(), re.M))
+
+        def both():
+            """The two, with nothing counted in between."""
+            before, metrics = lull.stats(), lull.control("GET", "/metrics").body.decode()
+            after = lull.stats()
+            same = all(before[part] == after[part] for part in ("tasks", "upstreams"))
+            return same and (before, dict(re.findall(r"^(\S+) (\S+)$", metrics, re.M)))
+
+        stats, metrics = eventually(both)
         for name, group in (("task", stats["tasks"]), ("upstream", stats["upstreams"])):
             label = {"task": "kind"}.get(name, name)
             for of, figures in group.items():
