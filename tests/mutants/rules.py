@@ -383,6 +383,9 @@ mutant(R, "and that is out of other users' reach", "sidecar/app/check.c", "if (!
        "if (below[0] != 0 || os_is_out_of_reach(below)) {", ("unit.app.test_check",))
 mutant(R, "a check looks at the control socket", "sidecar/app/check.c", "usable = check_sockets(config, &said) && usable;",
        "usable = (check_sockets(config, &said) || true) && usable;", ("integration.config",))
+mutant(R, "and at those of metrics_listen", "sidecar/app/check.c", "&s->metrics_listen, out) && usable", "&s->listen, out) && usable",
+       ("integration.config",))
+mutant(R, "a folder is no socket", "sidecar/app/check.c", "if (path[strlen(path) - 1] == '/' ||", "if (path[0] == '\\0' ||", ("unit.app.test_check",))
 mutant(R, "num_ctx as a value is sent", "sidecar/path/dialect/overrides.c",
        "if (o->ollama && o->policy->num_ctx == MATCH_VALUE) {", "if (o == NULL) {", ("unit.dialect.test_overrides",))
 mutant(R, "a data_dir that is there is in order", "sidecar/app/check.c",
@@ -1793,6 +1796,8 @@ mutant(R, "what was not read is not missing", "sidecar/config/build.c", "if (s->
 mutant(R, "a failed call is said once a minute", "sidecar/path/server/server.c", "if (s->failure_said.us != 0 && mono_diff(now", "if (s->failure_said.us < 0 && mono_diff(now",
        ("unit.server.test_server",))
 mutant(R, "a refused task is kept until its model answers one", SERVER, "    note_refused(s, caller, model, 0);", "    note_refused(s, SERVER_CALLER_CHAT, model, 0);",
+       ("unit.server.test_server",))
+mutant(R, "or a reload may have named another model", SERVER, "        forget_refused_tasks(s);\n", "        (void)forget_refused_tasks;\n",
        ("unit.server.test_server",))
 mutant(R, "what another try may change is not kept", SERVER, "    if (is_of_setup(failure->status)) {\n        note_refused(",
        "    if (failure->status > 0) {\n        note_refused(", ("unit.server.test_server",))
