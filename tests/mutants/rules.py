@@ -7,6 +7,7 @@ MUTANTS = []
 
 DECIDE = "sidecar/path/schedule/decide.c"
 SCHEDULE = "sidecar/path/schedule/schedule.c"
+BUDGET = "sidecar/path/schedule/budget.c"
 INTERACTIVE = "sidecar/path/schedule/interactive.c"
 ROWS = "sidecar/path/schedule/rows.c"
 VIEW = "sidecar/path/flight/outlook.c"
@@ -32,6 +33,7 @@ REWARM = "sidecar/path/rewarm/rewarm.c"
 UNIT = ("unit.schedule.test_schedule",)
 YIELD = ("scenario.test_yield",)
 BOUNDS = ("scenario.test_yield_bounds",)
+UNIT_TURNS = ("unit.schedule.test_schedule_turns",)
 UNIT_BOUNDS = ("unit.schedule.test_schedule_bounds",)
 WARM = ("scenario.test_rewarm",)
 WARM_BOUNDS = ("scenario.test_rewarm_bounds",)
@@ -294,8 +296,11 @@ mutant(R, "a hold is renewed as a reply ends", INTERACTIVE, "            j->rene
 mutant(R, "max_hold wakes by itself", DECIDE, "if (why != SCHEDULE_FREE && bounded) {",
        "if (why != SCHEDULE_FREE && bounded && now.us < 0) {", UNIT + YIELD)
 mutant(R, "the waits of a turn are summed", DECIDE,
-       "j->beside_reply || key_is_zero(j->turn) ? j->held : turn_waited(s, j->turn);", "s != NULL ? j->held : 0;",
-       UNIT)
+       "j->beside_reply ? 0 : turn_waited(s, j->turn, j->since);", "s == NULL ? 1 : 0;", UNIT)
+mutant(R, "a later turn of the same words has spent nothing", BUDGET, "is_over(row, now) ? 0 : row->waited;", "now.us < 0 ? 0 : row->waited;",
+       UNIT_TURNS)
+mutant(R, "nor are its waits added to those", BUDGET, "    if (is_over(row, now)) {\n", "    if (is_over(row, now) && now.us < 0) {\n", UNIT_TURNS)
+mutant(R, "a long call gives a task no new budget", DECIDE, "(turn > j->held ? turn : j->held)", "(j->beside_reply ? j->held : turn)", UNIT_TURNS)
 mutant(R, "those that wait already end sooner", SCHEDULE, "        note_spent(s, j->turn);\n", "        (void)note_spent;\n", UNIT_BOUNDS)
 mutant(R, "those of that turn", SCHEDULE, "if (s->spent.several || hash_key_eq(j->turn, s->spent.turn)) {", "if (s->spent.several) {", UNIT_BOUNDS)
 mutant(R, "a wait of no turn is none of the turn before", SCHEDULE, "    if (key_is_zero(turn)) {\n", "    if (false) {\n", UNIT_BOUNDS)
@@ -304,8 +309,8 @@ mutant(R, "by the turn's own key", WHOSE, "turn.turn = turn_key(x, &turn.convers
        BOUNDS)
 mutant(R, "whichever task of the turn it is", WHOSE, "reply.len < TURN_REPLY_BYTES ? reply.len : TURN_REPLY_BYTES",
        "reply.len", BOUNDS)
-mutant(R, "a title's budget is its own", DECIDE, "usec_t spent = j->beside_reply || key_is_zero(j->turn)",
-       "usec_t spent = key_is_zero(j->turn)", UNIT_BOUNDS)
+mutant(R, "a title's budget is its own", DECIDE, "usec_t turn = j->beside_reply ? 0 : turn_waited", "usec_t turn = turn_waited",
+       UNIT_BOUNDS)
 mutant(R, "a title spends nothing of the turn's", SCHEDULE, "if (!j->beside_reply && j->policy->cls",
        "if (j->policy->cls", UNIT_BOUNDS)
 mutant(R, "earlier waits count", SCHEDULE, "j->held += j->swapping ? 0 : waited;", "j->held += 0;", UNIT_BOUNDS)

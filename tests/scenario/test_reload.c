@@ -150,10 +150,9 @@ static void add_some(struct lines *all, enum section in, const char *name, unsig
     char value[SET_SIZE / 2];
     for (size_t i = 0; i < option_count; i++) {
         const struct option *o = &options[i];
-        /* with few connections, requests from before the reload come after it; without the header of
-         * users, those of both groups are one person's, whose waits are kept */
+        /* with few connections, requests from before the reload come after it */
         bool wanted = section_has(in, o) && !o->absent && o->reload && pick(share) == 0 &&
-                      strcmp(o->key, "max_connections") != 0 && strcmp(o->key, "user_header") != 0;
+                      strcmp(o->key, "max_connections") != 0;
         if (wanted && draw_value(o, value, sizeof value)) {
             add(all, name, o->key, value);
         }

@@ -1,7 +1,8 @@
 /* budget.c: how long the after-reply tasks of one turn have waited together. Open WebUI asks for
  * them one after another (follow-ups, tags, memory review) and the chat looks busy until the last
- * is answered, so one budget holds for all. A fixed table; a forgotten turn begins with nothing
- * spent. Each waiting task asks for its turn in each decision: rows are found by their hash.
+ * is answered, so one budget holds for all. A fixed table; a turn that is forgotten, or that began
+ * TURN_LASTS ago, has spent nothing. Each waiting task asks for its turn in each decision: rows are found
+ * by their hash.
  */
 #include "path/schedule/schedule_priv.h"
 
@@ -25,10 +26,15 @@ static struct turn_row *find(const struct schedule *s, struct hash_key turn)
     return at == 0 ? NULL : &s->turns->rows[at - 1];
 }
 
-usec_t turn_waited(const struct schedule *s, struct hash_key turn)
+static bool is_over(const struct turn_row *row, mono_t now)
+{
+    return mono_diff(now, row->began) >= TURN_LASTS;
+}
+
+usec_t turn_waited(const struct schedule *s, struct hash_key turn, mono_t now)
 {
     const struct turn_row *row = s->turns == NULL || key_is_zero(turn) ? NULL : find(s, turn);
-    return row == NULL ? 0 : row->waited;
+    return row == NULL || is_over(row, now) ? 0 : row->waited;
 }
 
 static void unlink_row(struct schedule *s, const struct turn_row *row)
@@ -42,7 +48,7 @@ static void unlink_row(struct schedule *s, const struct turn_row *row)
 }
 
 /* The least recently used row, in its new chain. */
-static struct turn_row *take_row(struct schedule *s, struct hash_key turn)
+static struct turn_row *take_row(struct schedule *s, struct hash_key turn, mono_t now)
 {
     struct turn_row *row = &s->turns->rows[0];
     for (size_t i = 1; i < SCHEDULE_TURNS; i++) {
@@ -52,7 +58,7 @@ static struct turn_row *take_row(struct schedule *s, struct hash_key turn)
         unlink_row(s, row);
     }
     uint16_t *first = chain_of(s, turn);
-    *row = (struct turn_row){.key = turn, .next = *first};
+    *row = (struct turn_row){.key = turn, .began = now, .next = *first};
     *first = (uint16_t)(row - s->turns->rows + 1);
     return row;
 }
@@ -66,7 +72,11 @@ void turn_add(struct schedule *s, struct hash_key turn, usec_t waited, mono_t no
         s->turns = mem_new(sizeof *s->turns);
     }
     struct turn_row *row = find(s, turn);
-    row = row == NULL ? take_row(s, turn) : row;
+    row = row == NULL ? take_row(s, turn, now) : row;
+    if (is_over(row, now)) {
+        row->began = now;
+        row->waited = 0;
+    }
     row->waited += waited;
     row->used = now;
 }

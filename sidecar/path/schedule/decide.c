@@ -208,8 +208,8 @@ bool waits_for_model(const struct schedule_job *j, mono_t now)
 /* What is left of a job's hold, counted from `since`. */
 static usec_t hold_left(const struct schedule *s, const struct schedule_job *j)
 {
-    usec_t spent = j->beside_reply || key_is_zero(j->turn) ? j->held : turn_waited(s, j->turn);
-    usec_t left = j->policy->max_hold + j->renewed - spent;
+    usec_t turn = j->beside_reply ? 0 : turn_waited(s, j->turn, j->since);
+    usec_t left = j->policy->max_hold + j->renewed - (turn > j->held ? turn : j->held);
     return left > 0 ? left : 0;
 }
 

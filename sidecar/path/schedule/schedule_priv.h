@@ -35,6 +35,9 @@ static const usec_t CHATTING = 600 * USEC_PER_S;
 /* `settle` is longer by the usual time to a chat's first token, at most by this. */
 static const usec_t SLOWNESS_MAX = 3 * USEC_PER_S;
 static const usec_t READING_MAX = 8 * USEC_PER_S;
+/* What a turn waited before is another one's, which has the same reply: "Hello! How can I help?" begins
+ * many chats, and where no chat id comes with a task they look alike. */
+static const usec_t TURN_LASTS = 300 * USEC_PER_S;
 
 struct typing {
     struct hash_key person;
@@ -85,6 +88,7 @@ struct schedule_upstream {
 struct turn_row {
     struct hash_key key;
     usec_t waited;
+    mono_t began;  /* the first of its waits that are summed was over */
     mono_t used;   /* zero: never */
     uint16_t next; /* of its chain, counted from 1; 0: none */
 };
@@ -130,7 +134,7 @@ void restart_first_turn_wait(struct schedule *s, const struct schedule_conversat
 bool loads_for(const struct schedule_upstream *origin, const struct schedule_job *j, mono_t now);
 
 /* budget.c */
-usec_t turn_waited(const struct schedule *s, struct hash_key turn);
+usec_t turn_waited(const struct schedule *s, struct hash_key turn, mono_t now);
 void turn_add(struct schedule *s, struct hash_key turn, usec_t waited, mono_t now);
 
 /* decide.c: whether the job may start; *until: when that may change by itself (zero: not by time

@@ -125,50 +125,6 @@ static void a_hold_ends_beside_the_chat_elsewhere(void **state)
     assert_non_null(after_hold(SLOTS_AUTO, 1, YIELD_NEVER, false));
 }
 
-/* A turn's key: all in one chain of the table, or each in its own. */
-static struct hash_key turn_key(uint64_t n, bool one_chain)
-{
-    return (struct hash_key){.hi = n + 1, .lo = one_chain ? n * 4096 + 5 : n + 1};
-}
-
-/* A task of that turn waits from then on, for so many seconds; how long it might have. */
-static double waits_of_turn(struct schedule *s, struct schedule_job *j, double from, double seconds)
-{
-    usec_t due = -1;
-    schedule_wait(s, j, at(from));
-    assert_null(schedule_next(s, at(from), &due));
-    schedule_end(s, j, at(from + seconds), false);
-    return (double)due / 1e6;
-}
-
-/* What each of 600 turns has waited is known of the last 512, however their keys lie. */
-static void the_latest_turns_are_remembered(void **state)
-{
-    (void)state;
-    for (int one_chain = 0; one_chain < 2; one_chain++) {
-        struct schedule *s = begin();
-        struct upstream_settings a = upstream(here, one, 1);
-        struct kind_policy tags = kind(KIND_CLASS_BACKGROUND, 5);
-        struct schedule_interactive open = chat(&a);
-        schedule_interactive_began(s, &open, at(0));
-        for (uint64_t n = 0; n < 600; n++) {
-            struct schedule_job j = job(&a, &tags);
-            j.turn = turn_key(n, one_chain == 1);
-            assert_true(waits_of_turn(s, &j, (double)n * 20, 15) == 20);
-        }
-        for (uint64_t n = 600; n-- > 88;) {
-            struct schedule_job j = job(&a, &tags);
-            j.turn = turn_key(n, one_chain == 1);
-            assert_true(waits_of_turn(s, &j, 12000 + (double)(600 - n), 0) == 5);
-        }
-        struct schedule_job forgotten = job(&a, &tags);
-        forgotten.turn = turn_key(87, one_chain == 1);
-        assert_true(waits_of_turn(s, &forgotten, 13000, 0) == 20);
-        schedule_interactive_ended(s, &open, at(13001), false);
-        end(s);
-    }
-}
-
 /* The second of two decisions of one turn of the loop knows what was aborted between them. */
 static void an_abort_counts_at_once(void **state)
 {
@@ -196,30 +152,6 @@ static void an_abort_counts_at_once(void **state)
     waits(s, 30, &y, SCHEDULE_SLOTS);
     due_in(s, 30, 4);
     schedule_end(s, &y, at(31), false);
-    end(s);
-}
-
-static void a_wait_of_a_turn_ends_the_holds_of_its_others(void **state)
-{
-    (void)state;
-    struct schedule *s = begin();
-    struct upstream_settings a = upstream(here, one, 1);
-    struct kind_policy tags = kind(KIND_CLASS_BACKGROUND, 5);
-    struct schedule_job j = job(&a, &tags), k = j, last = j;
-    struct schedule_interactive f = chat(&a);
-    j.turn = k.turn = key(5);
-    last.turn = key(6);
-    schedule_interactive_began(s, &f, at(0));
-    schedule_wait(s, &j, at(0));
-    schedule_wait(s, &k, at(0));
-    schedule_wait(s, &last, at(0));
-    due_in(s, 12, 8);
-    schedule_end(s, &j, at(12), false);
-    next_is(s, 12, &k); /* 12 s of 20 were spent, and 12 s are over */
-    schedule_end(s, &k, at(13), false);
-    due_in(s, 13, 7);
-    schedule_end(s, &last, at(14), false);
-    schedule_interactive_ended(s, &f, at(14), false);
     end(s);
 }
 
@@ -762,9 +694,7 @@ int main(void)
         cmocka_unit_test(a_title_beside_the_reply_shares_no_budget),
         cmocka_unit_test(a_hold_is_renewed_once_where_chats_have_all_slots),
         cmocka_unit_test(a_hold_ends_beside_the_chat_elsewhere),
-        cmocka_unit_test(the_latest_turns_are_remembered),
         cmocka_unit_test(an_abort_counts_at_once),
-        cmocka_unit_test(a_wait_of_a_turn_ends_the_holds_of_its_others),
         cmocka_unit_test(a_machine_is_as_slow_as_its_last_first_token),
         cmocka_unit_test(a_requeued_task_goes_on_with_its_budget),
         cmocka_unit_test(the_resident_models_tasks_go_together),
