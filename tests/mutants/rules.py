@@ -58,7 +58,7 @@ mutant(R, "auto is what /props says", "sidecar/path/server/probe.c",
 mutant(R, "else auto is 1", DECIDE, "? server->found_slots : 1;", "? server->found_slots : 2;", UNIT)
 mutant(R, "a set number holds", DECIDE, "if (to->slots != SLOTS_AUTO) {", "if (to->slots == 0) {", UNIT)
 mutant(R, "a machine is shared by upstreams", ROWS,
-       "row_move(row, machine_of(s, to->machine));", "row_move(row, machine_of(s, to->name));", UNIT + YIELD)
+       "        row->machine = machine_of(s, to->machine);", "        row->machine = machine_of(s, to->name);", UNIT + YIELD)
 mutant(R, "another machine is not shared", ROWS,
        "while (m != NULL && strcmp(m->name, name) != 0) {", "while (m != NULL && name == NULL) {", UNIT + YIELD)
 mutant(R, "chats are never queued", PASS,
@@ -172,7 +172,9 @@ mutant(R, "what is on it keeps its machine", ROWS, " && row->interactive_count =
 mutant(R, "a comparison's call is the last", SCHEDULE, "    if (has_client(a) != has_client(b)) {", "    if (a == b) {", UNIT_BOUNDS)
 mutant(R, "slots that are found are used at once", "sidecar/path/exchange/engine.c", "    servers_watch(parts->servers, on_slots, e);\n", "", ("scenario.test_probes",))
 mutant(R, "a reload looks at what waits", "sidecar/path/exchange/engine.c", "    on_slots(e); /* another url", "    (void)e; /* another url", ("scenario.test_probes",))
-mutant(R, "a server that moves says nothing of its old machine", ROWS, "from->slow.seen = to->slow.seen = (mono_t){0};", "to->slow.seen = (mono_t){0};", UNIT_BOUNDS)
+mutant(R, "a server that moves says nothing of its old machine", ROWS, "        m->slow.seen = (mono_t){0};\n", "        (void)m;\n", UNIT_BOUNDS)
+mutant(R, "nor does one that left, for what began before", ROWS, "        row->machine = machine_of(s, to->machine);\n", "        row->machine = row->home = machine_of(s, to->machine);\n", UNIT_BOUNDS)
+mutant(R, "nor one that was replaced, when it is used first", ROWS, "server->replaced ? NULL : machine_of(s, to->machine);", "machine_of(s, to->machine);", UNIT_BOUNDS)
 mutant(R, "one long prompt is not what is usual", DECIDE, "m->slow.usual = slow < SLOWNESS_MAX ? slow : SLOWNESS_MAX;",
        "m->slow.usual = slow;", UNIT)
 mutant(R, "an answer being written notices at once", DECIDE, "j->answering ? ABORT_COST_WRITING : ABORT_COST_MAX",
@@ -1800,6 +1802,8 @@ mutant(R, "and certificates", "sidecar/config/build.c", " && !has_same_certifica
 mutant(R, "what was not read is not missing", "sidecar/config/build.c", "if (s->upstream_count == 0 && r->unread) {", "if (s->upstream_count > 99 && r->unread) {",
        ("unit.config.test_config_words",))
 mutant(R, "a failed call is said once a minute", "sidecar/path/server/server.c", "if (s->failure_said.us != 0 && mono_diff(now", "if (s->failure_said.us < 0 && mono_diff(now",
+       ("unit.server.test_server",))
+mutant(R, "a server that was replaced has no refusals to show", "sidecar/path/server/refusal.c", "all->items[i]->replaced ? 0 : all->items[i]->model_count;", "all->items[i]->model_count;",
        ("unit.server.test_server",))
 mutant(R, "a refused task is kept until its model answers one", SERVER, "    note_refused(s, caller, model, 0);", "    note_refused(s, SERVER_CALLER_CHAT, model, 0);",
        ("unit.server.test_server",))

@@ -68,15 +68,6 @@ static struct schedule_upstream *row_make(struct schedule *s, struct server *ser
     return row;
 }
 
-static void row_move(struct schedule_upstream *row, struct machine *to)
-{
-    struct machine *from = row->machine;
-    row->machine = row->home = to;
-    if (from != NULL && from != to) {
-        from->slow.seen = to->slow.seen = (mono_t){0};
-    }
-}
-
 struct schedule_upstream *row_of(struct schedule *s, const struct upstream_settings *to)
 {
     struct server *server = server_of(s->servers, to);
@@ -84,10 +75,11 @@ struct schedule_upstream *row_of(struct schedule *s, const struct upstream_setti
         server->number <= s->numbers ? s->by_number[server->number - 1] : NULL;
     if (row == NULL) {
         row = row_make(s, server);
+        row->home = server->replaced ? NULL : machine_of(s, to->machine);
     }
     /* a reload may have moved it: what is on it keeps the machine it began on until it is empty */
     if (row->running_count == 0 && list_empty(&row->waiting) && row->interactive_count == 0) {
-        row_move(row, machine_of(s, to->machine));
+        row->machine = machine_of(s, to->machine);
     }
     return row;
 }

@@ -251,7 +251,8 @@ static void show(const struct server *s, struct server_model *m, const struct re
 void refusal_each(struct servers *all, mono_t now, refusal_fn fn, void *ctx)
 {
     for (size_t i = 0; i < all->count; i++) {
-        for (size_t k = 0; k < all->items[i]->model_count; k++) {
+        size_t count = all->items[i]->replaced ? 0 : all->items[i]->model_count;
+        for (size_t k = 0; k < count; k++) {
             struct server_model *m = all->items[i]->models[k];
             for (size_t e = 0; e < SERVER_ENDPOINTS; e++) {
                 show(all->items[i], m, find(m, (enum endpoint)e, now), now, fn, ctx);

@@ -175,7 +175,7 @@ static void a_machine_is_as_slow_as_its_last_first_token(void **state)
     schedule_interactive_ended(s, &f, at(3), false);
     due_in(s, 3, 2.5);
     a.machine = other; /* it was moved */
-    (void)schedule_look_machine(s, &a, at(3));
+    schedule_bind(s, (struct upstream_settings[]){a, b}, 2);
     due_in(s, 3, 1);
     schedule_end(s, &j, at(4), false);
     end(s);
@@ -512,10 +512,35 @@ static void a_server_that_left_slows_nothing_down(void **state)
         due_in(s, 10, 3);
         list[1].machine = two;
         schedule_bind(s, list, gone == 0 ? 2 : 1);
+        (void)schedule_look_machine(s, &b, at(10)); /* by what began before */
         due_in(s, 10, 1);
         schedule_end(s, &j, at(10), false);
         end(s);
     }
+}
+
+/* A chat that waited for its body while a reload gave its upstream another url: it is the first there. */
+static void a_server_that_was_replaced_slows_nothing_down(void **state)
+{
+    (void)state;
+    static char before[] = "http://127.0.0.1:1", now[] = "http://127.0.0.1:2";
+    struct schedule *s = begin();
+    struct upstream_settings a = upstream(here, one, 1), b = a;
+    struct kind_policy tags = kind(KIND_CLASS_BACKGROUND, 5);
+    struct schedule_job j = job(&b, &tags);
+    struct schedule_interactive f = chat(&a);
+    a.url = before;
+    b.url = now;
+    servers_bind(servers, &a, 1);
+    servers_bind(servers, &b, 1);
+    schedule_bind(s, &b, 1);
+    schedule_interactive_began(s, &f, at(0));
+    (void)schedule_interactive_token(&f, at(2));
+    schedule_interactive_ended(s, &f, at(2), false);
+    schedule_wait(s, &j, at(2));
+    due_in(s, 2, 1);
+    schedule_end(s, &j, at(2), false);
+    end(s);
 }
 
 /* What a task waited before a swap is its turn's: the hold of another task of the turn may be over with that,
@@ -688,6 +713,7 @@ int main(void)
         cmocka_unit_test(what_no_client_waits_for_is_the_last),
         cmocka_unit_test(a_machine_of_its_own_does_not_wait_for_the_old_ones_chats),
         cmocka_unit_test(a_server_that_left_slows_nothing_down),
+        cmocka_unit_test(a_server_that_was_replaced_slows_nothing_down),
         cmocka_unit_test(a_title_does_not_wait_for_a_chat_elsewhere),
         cmocka_unit_test(what_a_chat_makes_pointless_is_an_abort_too),
         cmocka_unit_test(no_slots_on_a_machine_with_some),

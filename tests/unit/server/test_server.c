@@ -360,6 +360,11 @@ static void a_refusal_is_one_models_and_ends(void **state)
     refusal_forget(w.all);
     refusal_each(w.all, now, see, &seen);
     assert_int_equal(seen.count, 1);
+    one.url = other_url;
+    servers_bind(w.all, &one, 1);
+    refusal_certain(server_model(s, SPAN("m")), ENDPOINT_CHAT, ADDITION_SCHEMA, 400, now);
+    refusal_each(w.all, now, see, &seen); /* of a call that began at the url before */
+    assert_int_equal(seen.count, 1);
     end(&w);
 }
 
