@@ -120,16 +120,15 @@ void dispatch_fallback(const struct exchange *x, struct flight_fallback *f)
     int index = exchange_policy(x)->fallback_index;
     bool takes = index >= 0 && index != x->upstream && lookup_takes_dialect(x, index);
     f->upstream = takes ? index : -1;
-    f->model = index == x->head.upstream ? x->request.model : x->model;
+    f->model = !takes ? SPAN_NONE : index == x->head.upstream ? x->request.model : x->model;
 }
 
 static void prepare_fallback(struct exchange *x, struct fallback_parts *parts,
                              struct flight_spec *spec)
 {
     struct flight_fallback *f = &spec->fallback;
-    int index = 0;
     dispatch_fallback(x, f);
-    index = f->upstream;
+    int index = f->upstream;
     f->upstream = -1;
     if (index >= 0 && with_model(x, f->model, &parts->body, &f->body) == ERR_OK) {
         f->upstream = index;

@@ -148,7 +148,7 @@ struct server_failure {
     struct span model; /* that a task asked for; else none */
 };
 /* A call failed. Logged, at most once a minute for each server; a status that comes of the set-up is kept in
- * chat_refused or task_refused until server_note_served(). */
+ * chat_refused or task_refused until server_note_served(), and servers_bind() of task_refused. */
 void server_note_failed(struct server *s, const struct server_failure *failure, mono_t now);
 /* A call was answered well; model as in struct server_failure. */
 void server_note_served(struct server *s, enum server_caller caller, struct span model);
