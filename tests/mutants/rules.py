@@ -443,11 +443,11 @@ mutant(R, "a task says its model", ADVANCE, ".model = servers_key(f->table->part
 # ---- 8: rewarm ----
 
 R = "8 rewarm"
-mutant(R, "only after tasks", REWARM, "if (m.idle < 0 || !tasks || !is_wanted(r, to)) {",
-       "if (m.idle < 0 || (!tasks && row == NULL) || !is_wanted(r, to)) {", WARM)
+mutant(R, "only after tasks", REWARM, "if (m.idle < 0 || !tasks || row->server->replaced || !is_wanted(r, to)) {",
+       "if (m.idle < 0 || (!tasks && row == NULL) || row->server->replaced || !is_wanted(r, to)) {", WARM)
 mutant(R, "only when idle", REWARM,
-       "if (m.idle < 0 || !tasks || !is_wanted(r, to)) {\n        return -1;\n    }\n    return m.idle >= REST",
-       "if (!tasks || !is_wanted(r, to)) {\n        return -1;\n    }\n    return m.idle < 0 || m.idle >= REST",
+       "if (m.idle < 0 || !tasks || row->server->replaced || !is_wanted(r, to)) {\n        return -1;\n    }\n    return m.idle >= REST",
+       "if (!tasks || row->server->replaced || !is_wanted(r, to)) {\n        return -1;\n    }\n    return m.idle < 0 || m.idle >= REST",
        WARM_BOUNDS)
 mutant(R, "idle for a second", REWARM, "return m.idle >= REST ? 0 : REST - m.idle;", "return 0;", WARM)
 mutant(R, "once a turn", REWARM, "if (!aborted || row->tries >= TRIES) {\n        forget_request(row);",
@@ -464,6 +464,7 @@ mutant(R, "one token of Ollama's", "sidecar/path/dialect/warmup.c", '{SPAN("num_
        '{SPAN("num_predict"), SPAN("0")}', WARM)
 mutant(R, "off unless it is set", "include/lull/config/options.def", 'REWARM, rewarm, "off",',
        'REWARM, rewarm, "on",', WARM)
+mutant(R, "a server that was replaced is not rewarmed", REWARM, "!tasks || row->server->replaced || ", "!tasks || ", WARM)
 mutant(R, "auto asks for a loss", REWARM, "(to->rewarm == REWARM_AUTO && is_lossy(r, to));",
        "(to->rewarm == REWARM_AUTO && measured_of(r, to) && is_lossy != NULL);", WARM)
 mutant(R, "auto: a loss that was measured", REWARM,

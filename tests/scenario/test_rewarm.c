@@ -68,6 +68,26 @@ static void after_the_tasks_the_conversation_is_read_once_more(void **state)
     world_end(w);
 }
 
+/* A reload in the idle time: the url before is asked for nothing more. */
+static void a_server_that_was_replaced_is_not_rewarmed(void **state)
+{
+    static const char *const moved[] = {"upstream.default.rewarm=on",
+                                        "upstream.default.url=http://127.0.0.1:2", NULL};
+    (void)state;
+    for (int other = 0; other < 2; other++) {
+        struct world *w = world_begin(ON);
+        turn(w, "/v1/chat/completions", FIRST, 0.5);
+        seconds(w, 0.5);
+        world_reload(w, other ? moved : ON);
+        seconds(w, 2);
+        assert_int_equal(up(w)->rewarms, other ? 0 : 1);
+        if (!other) {
+            model_answer(last_call(w), "x");
+        }
+        world_end(w);
+    }
+}
+
 static void ollama_is_asked_in_its_own_words(void **state)
 {
     (void)state;
@@ -299,6 +319,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(so_it_is_after_a_task_that_passes),
         cmocka_unit_test(after_the_tasks_the_conversation_is_read_once_more),
+        cmocka_unit_test(a_server_that_was_replaced_is_not_rewarmed),
         cmocka_unit_test(ollama_is_asked_in_its_own_words),
         cmocka_unit_test(it_brings_the_conversation_back_to_its_slot),
         cmocka_unit_test(what_the_server_refuses_is_no_rewarm),

@@ -398,7 +398,7 @@ static usec_t due_in(struct row *row)
         return watch_call(row, &m);
     }
     bool tasks = schedule_count(r->schedule, to).displacing != row->displacing;
-    if (m.idle < 0 || !tasks || !is_wanted(r, to)) {
+    if (m.idle < 0 || !tasks || row->server->replaced || !is_wanted(r, to)) {
         return -1;
     }
     return m.idle >= REST ? 0 : REST - m.idle;
