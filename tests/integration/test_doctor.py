@@ -145,6 +145,14 @@ class Doctor(LullTest):
         found = self.finds(lull, "Refused: 2 requests without the client_token", "warning")
         self.assertIn("key of Open WebUI's connection", found["fix"])
 
+    def test_a_task_of_a_web_page_of_another_host(self):
+        lull = self.lull(self.upstream())
+        headers = prompts.headers(kind="title", user="u") + [("Origin", "https://elsewhere.example")]
+        answer = self.connect(lull).post(prompts.PATH["openai"], prompts.body("title", "hi"), headers)
+        self.assertEqual(answer.status, 403)
+        found = self.finds(lull, "Refused: 1 requests of a web page of another host", "warning")
+        self.assertIn("[server] hosts", found["fix"])
+
     def test_a_task_model_that_answers_prose(self):
         up = self.upstream()
         up.when("title", say("Certainly! Here is a title."))

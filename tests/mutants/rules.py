@@ -1810,6 +1810,8 @@ mutant(R, "a refused task is kept until its model answers one", SERVER, "    not
        ("unit.server.test_server",))
 mutant(R, "or a reload may have named another model", SERVER, "        forget_refused_tasks(s);\n", "        (void)forget_refused_tasks;\n",
        ("unit.server.test_server",))
+mutant(R, "a task that is refused is counted, too", "sidecar/path/exchange/respond.c", "    note_refused(x, error);\n    respond_error(", "    respond_error(",
+       ("integration.doctor",))
 mutant(R, "what another try may change is not kept", SERVER, "    if (is_of_setup(failure->status)) {\n        note_refused(",
        "    if (failure->status > 0) {\n        note_refused(", ("unit.server.test_server",))
 mutant(R, "a good chat ends the doctor's word about it", "sidecar/path/exchange/forward.c", "        } else if (r->whole) {\n            server_note_served(",

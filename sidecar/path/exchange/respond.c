@@ -104,8 +104,16 @@ void respond_failure(struct exchange *x, enum outcome outcome, enum http_error e
     exchange_finish(x, kind, outcome);
 }
 
+/* For lullctl doctor. */
+static void note_refused(struct exchange *x, enum http_error error)
+{
+    x->engine->hints.refused[error].count++;
+    x->engine->hints.refused[error].at = loop_now(x->engine->parts.loop);
+}
+
 void respond_rejected(struct exchange *x, enum http_error error)
 {
+    note_refused(x, error);
     respond_error(x, OUTCOME_REJECTED, error, "");
     exchange_finish(x, x->decision.kind, OUTCOME_REJECTED);
 }
@@ -113,8 +121,7 @@ void respond_rejected(struct exchange *x, enum http_error error)
 void respond_refused(struct exchange *x, enum http_error error)
 {
     x->engine->bad_requests++;
-    x->engine->hints.refused[error].count++;
-    x->engine->hints.refused[error].at = loop_now(x->engine->parts.loop);
+    note_refused(x, error);
     http_reply_error(x->conn, error, x->head.form, SPAN_NONE, SPAN_NONE);
     exchange_drop(x);
 }
