@@ -7,6 +7,7 @@
 #include <curl/curl.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 
 #include <cmocka.h>
 
@@ -19,16 +20,16 @@ struct trial {
     bool reused;       /* the connection */
 };
 
-static size_t left = SIZE_MAX; /* allocations until one fails; SIZE_MAX: none will */
+/* Allocations until one fails; SIZE_MAX: none will. libcurl's look-up of names has a thread. */
+static atomic_size_t left = SIZE_MAX;
 
 static bool fails(void)
 {
-    if (left == 0) {
-        left = SIZE_MAX;
-        return true;
+    size_t now = left;
+    while (now != SIZE_MAX &&
+           !atomic_compare_exchange_weak(&left, &now, now == 0 ? SIZE_MAX : now - 1)) {
     }
-    left -= left == SIZE_MAX ? 0 : 1;
-    return false;
+    return now == 0;
 }
 
 static void *scarce_malloc(size_t size)
