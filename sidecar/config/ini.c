@@ -267,7 +267,6 @@ void read_ini(struct assignments *r, const char *path, struct span text)
     if (is_utf16(text)) {
         snprintf(p.place, sizeof p.place, "%s:1", path);
         report_line(&p, "the file is UTF-16; save it as UTF-8");
-        r->unread = true; /* as one that cannot be read */
         free(p.name);
         return;
     }

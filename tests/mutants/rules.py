@@ -1027,8 +1027,8 @@ mutant(R, "an address that refuses is looked up again", "sidecar/path/upstream/u
 mutant(R, "an encoding that does not exist is none", TRANSFER, "call->decode ? h->unknown :", "call->decode ? false :", BODY)
 mutant(R, "a packed answer of such a server is decoded", TRANSFER, ": h->encoded && !h->unknown;", ": false;", BODY)
 TRUST = ("unit.upstream.test_upstream_trust",)
-mutant(R, "a ca_file stands instead of the system's", "sidecar/path/upstream/setup.c", "if (ca_file[0] != '\\0' || has_system_file()) {", "if (ca_file[0] == '\\0') {", TRUST)
-mutant(R, "the system's are read once", "sidecar/path/upstream/setup.c", "if (ca_file[0] != '\\0' || has_system_file()) {", "if (ca_file[0] != '\\0') {", TRUST)
+mutant(R, "a ca_file stands instead of the system's", "sidecar/path/upstream/setup.c", "if (ca_file[0] != '\\0' || call->pool->system_file) {", "if (ca_file[0] == '\\0') {", TRUST)
+mutant(R, "the system's are read once", "sidecar/path/upstream/setup.c", "if (ca_file[0] != '\\0' || call->pool->system_file) {", "if (ca_file[0] != '\\0') {", TRUST)
 mutant(R, "and is read again for each connection", "sidecar/path/upstream/setup.c", "CURLOPT_CA_CACHE_TIMEOUT, 0L", "CURLOPT_CA_CACHE_TIMEOUT, 86400L", TRUST)
 mutant(R, "a server of such an encoding is known", "sidecar/path/upstream/setup.c", "req->decode && !origin_is_plain(call->pool, call->origin);",
        "req->decode;", BODY)

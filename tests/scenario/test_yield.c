@@ -324,6 +324,17 @@ static void follow_ups_are_kept_where_people_keep_them(void **state)
     world_end(w);
 }
 
+/* The chat is the second call; what the other one waits for is the third. */
+static void one_of_two_moved_on(struct world *w, struct client *gone, struct client *other)
+{
+    assert_has(client_reply(gone), "detail=obsolete");
+    assert_false(client_answered(other));
+    answer_chat(model_call(w, 1));
+    seconds(w, SETTLED);
+    model_answer(model_call(w, 2), "{\"follow_ups\": [\"Why?\"]}");
+    assert_has(client_reply(other), "Why?");
+}
+
 static void only_those_waiters_whose_conversation_moved_on(void **state)
 {
     (void)state;
@@ -331,12 +342,7 @@ static void only_those_waiters_whose_conversation_moved_on(void **state)
     struct client *mine = post(w, ANN CHAT, ask_follow_up(FIRST[0], REPLY));
     struct client *other = post(w, ANN OTHER_CHAT, ask_follow_up(FIRST[0], REPLY)); /* joins */
     (void)post(w, ANN CHAT, ask_chat(SECOND));
-    assert_has(client_reply(mine), "detail=obsolete");
-    assert_false(client_answered(other));
-    answer_chat(model_call(w, 1));
-    seconds(w, SETTLED);
-    model_answer(model_call(w, 2), "{\"follow_ups\": [\"Why?\"]}");
-    assert_has(client_reply(other), "Why?");
+    one_of_two_moved_on(w, mine, other);
     world_end(w);
 }
 
@@ -349,12 +355,7 @@ static void a_waiters_own_id_counts_beside_the_leaders_text(void **state)
     struct client *other = post(w, ANN CHAT, ask_follow_up(FIRST[0], REPLY)); /* joins */
     assert_int_equal(model_calls(w), 1);
     (void)post(w, ANN OTHER_CHAT, ask_chat(SECOND));
-    assert_has(client_reply(leader), "detail=obsolete");
-    assert_false(client_answered(other));
-    answer_chat(model_call(w, 1));
-    seconds(w, SETTLED);
-    model_answer(model_call(w, 2), "{\"follow_ups\": [\"Why?\"]}");
-    assert_has(client_reply(other), "Why?");
+    one_of_two_moved_on(w, leader, other);
     world_end(w);
 }
 

@@ -20,6 +20,7 @@
 #include "path/upstream/upstream_priv.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 static const long MAX_IDLE_CONNECTIONS = 64;
 static const int AT_ONCE = 16; /* the state machine of a request takes two or three */
@@ -84,6 +85,13 @@ static int on_timeout(CURLM *multi, long ms, void *userp)
     return 0;
 }
 
+/* Whether libcurl has a file of the system's certificates. */
+static bool has_system_file(void)
+{
+    const curl_version_info_data *built = curl_version_info(CURLVERSION_NOW);
+    return built->cainfo != NULL && access(built->cainfo, R_OK) == 0;
+}
+
 struct upstream_pool *pool_create(struct loop *loop, curl_socket_callback wanted,
                                   const struct pool_events *events)
 {
@@ -92,6 +100,7 @@ struct upstream_pool *pool_create(struct loop *loop, curl_socket_callback wanted
     require(ready == CURLE_OK);
     pool->loop = loop;
     pool->events = events;
+    pool->system_file = has_system_file();
     list_init(&pool->socks);
     list_init(&pool->unasked);
     for (size_t i = 0; i < UPSTREAM_PORT_ROWS; i++) {

@@ -12,7 +12,6 @@
 #include "path/upstream/upstream_priv.h"
 
 #include <stdlib.h>
-#include <unistd.h>
 
 static const size_t MAX_REQUEST_TEXT = (size_t)1024 * 1024;
 /* libcurl allocates one for each transfer. A task's answer is short; a model that is pulled is not. */
@@ -152,13 +151,6 @@ static void set_url(struct upstream_call *call, const struct upstream_settings *
     }
 }
 
-/* Whether libcurl has a file of the system's certificates. */
-static bool has_system_file(void)
-{
-    const curl_version_info_data *built = curl_version_info(CURLVERSION_NOW);
-    return built->cainfo != NULL && access(built->cainfo, R_OK) == 0;
-}
-
 /* Beside a file of certificates libcurl reads its folder of the system's: other servers than those of
  * ca_file would be trusted. And with a folder it reads all of them for each connection, 30 ms of CPU for
  * Debian's 140, in which nothing else runs; of a file alone it keeps what it has read for a day.
@@ -171,7 +163,7 @@ static void set_trust(struct upstream_call *call, const char *ca_file)
         (void)curl_easy_setopt(call->easy, CURLOPT_CA_CACHE_TIMEOUT, 0L);
 #endif
     }
-    if (ca_file[0] != '\0' || has_system_file()) {
+    if (ca_file[0] != '\0' || call->pool->system_file) {
         (void)curl_easy_setopt(call->easy, CURLOPT_CAPATH, NULL); /* fails where there is none */
     }
 }

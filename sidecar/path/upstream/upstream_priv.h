@@ -62,6 +62,7 @@ struct upstream_pool {
     struct loop *loop;
     const struct pool_events *events;
     CURLM *multi;
+    bool system_file;          /* of certificates: it can be read */
     struct loop_timer *timer;  /* when libcurl wants to act, unless nothing happens before */
     struct loop_deferred soon; /* the same, at the end of this turn */
     int in_curl;               /* depth of calls into libcurl that may call us back */

@@ -44,6 +44,8 @@ static const char *system_phrase(struct upstream_call *call, const char *otherwi
     return text == NULL ? otherwise : text;
 }
 
+static const char NO_TLS[] = "wrong version number";
+
 /* libcurl's own text about a certificate is good ("self-signed certificate"); it names hosts at
  * most. */
 static void set_why_tls(struct upstream_call *call)
@@ -55,8 +57,8 @@ static void set_why_tls(struct upstream_call *call)
             text += strlen(lead[i]);
         }
     }
-    if (strstr(text, "wrong version number") !=
-        NULL) { /* OpenSSL's word for what is no TLS at all */
+    /* OpenSSL's words for what is no TLS at all */
+    if (strstr(text, NO_TLS) != NULL) {
         set_why(call, "no TLS there; if it speaks plain HTTP, write http:// in the url");
         return;
     }

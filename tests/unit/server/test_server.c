@@ -67,6 +67,14 @@ static void records_survive_a_reload_by_name(void **state)
     end(&w);
 }
 
+/* Opens its breaker, and throttles it for a second. */
+static void shut_out(struct server *s, const struct upstream_settings *to, mono_t now)
+{
+    breaker_failure(s, to, now);
+    breaker_failure(s, to, now);
+    throttle_note(s, (mono_t){now.us + USEC_PER_S}, true);
+}
+
 static void another_url_is_another_server(void **state)
 {
     (void)state;
@@ -82,16 +90,12 @@ static void another_url_is_another_server(void **state)
     s->loops = true;
     (void)server_model(s, SPAN("m"));
     server_note_reached(s, false, "refused");
-    breaker_failure(s, &one, now);
-    breaker_failure(s, &one, now);
-    throttle_note(s, (mono_t){now.us + USEC_PER_S}, true);
+    shut_out(s, &one, now);
     one.url = other_url;
     servers_bind(w.all, &one, 1);
     assert_ptr_equal(server_of(w.all, &before), s);
     assert_int_equal(s->throttled_until.us, 0); /* what waits for it goes on */
-    breaker_failure(s, &before, now);
-    breaker_failure(s, &before, now);
-    throttle_note(s, (mono_t){now.us + USEC_PER_S}, true);
+    shut_out(s, &before, now);
     s = server_of(w.all, &one);
     assert_int_equal(server_state(s, now), SERVER_STATE_UNTRIED);
     assert_false(breaker_is_open(s, now) || s->loops);
@@ -124,9 +128,7 @@ static void another_key_ends_what_failed(void **state)
     for (int i = 1; i < 4; i++) {
         s->found_slots = 4;
         server_note_reached(s, false, "refused");
-        breaker_failure(s, &one, now);
-        breaker_failure(s, &one, now);
-        throttle_note(s, (mono_t){now.us + USEC_PER_S}, true);
+        shut_out(s, &one, now);
         servers_bind(w.all, &one, 1); /* nothing has changed */
         assert_true(breaker_is_open(s, now) && s->throttled_until.us > now.us);
         *(i == 1 ? &one.api_key : i == 2 ? &one.proxy : &one.ca_file) = parts[i];
