@@ -143,9 +143,8 @@ static enum err make_room(const struct sockaddr_un *a, const char *address, char
     }
     if (!S_ISSOCK(st.st_mode)) {
         snprintf(why, why_size,
-                 "cannot listen on %s: a file that is no socket is there; remove it, or choose "
-                 "another path",
-                 address);
+                 "cannot listen on %s: %s is there; remove it, or choose another path", address,
+                 S_ISDIR(st.st_mode) ? "a folder" : "a file that is no socket");
         return ERR_INVALID;
     }
     int errnum = whose_socket(a);

@@ -86,6 +86,22 @@ class Bytes(LullTest):
         b.body = b.body.replace(b'"chatcmpl-2"', b'"chatcmpl-1"').replace(b"number 2", b"number 1")
         self.check_equal(a, b, sent, passed)
 
+    def test_a_chunked_body_goes_on_chunked(self):
+        chat = prompts.chat_body("Hello", stream=False).encode()
+        long_chat = prompts.chat_body("Hello" * 60000, stream=False).encode()
+        for path, body in (("/v1/chat/completions", chat), ("/v1/chat/completions", long_chat), ("/v1/embeddings", b"{}"), ("/api/blobs/x", b"")):
+            with self.subTest(path, size=len(body)):
+                up = self.upstream()
+                lull = self.lull(up)
+                pieces = [body[:7], body[7:]] if body else []
+                chunks = b"".join(b"%x\r\n%s\r\n" % (len(p), p) for p in pieces if p) + b"0\r\n\r\n"
+                headers = [("Content-Type", "application/json"), ("Transfer-Encoding", "chunked")]
+                _, b, sent, passed = self.through_and_direct(up, lull, "POST", path, headers, chunks)
+                self.assertEqual((b.status, passed.body), (200 if "chat" in path else b.status, body))
+                for record in (sent, passed):
+                    self.assertEqual(record.header("Transfer-Encoding"), "chunked")
+                    self.assertIsNone(record.header("Content-Length"))
+
     def test_other_methods_and_paths(self):
         up = self.upstream()
         up.when("*", lambda e: e.full(200, "text/plain", e.method + " " + e.target))
@@ -305,17 +321,20 @@ class Trouble(LullTest):
         self.assertEqual(up.count("chat"), 1, "not asked twice: the connection was fresh")
 
     def test_closed_on_a_reused_connection_is_asked_again_once(self):
-        up = self.upstream()
-        lull = self.lull(up)
-        c = self.connect(lull)
-        self.assertEqual(c.post("/v1/chat/completions", prompts.chat_body("one")).status, 200)
-        self.assertEqual(up.records[0].nth, 0)
-        up.when("chat", lambda e: e.cut(), times=1)
-        r = c.post("/v1/chat/completions", prompts.chat_body("two"))
-        self.assertEqual(r.status, 200)
-        chats = up.matching("chat")
-        self.assertEqual([e.nth for e in chats], [0, 1, 0], "reused, then fresh")
-        self.assertEqual(chats[1].body, chats[2].body)
+        body = prompts.chat_body("two").encode()
+        for headers, sent in (([], body), ([("Transfer-Encoding", "chunked")], b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body))):
+            with self.subTest(headers):
+                up = self.upstream()
+                lull = self.lull(up)
+                c = self.connect(lull)
+                self.assertEqual(c.post("/v1/chat/completions", prompts.chat_body("one")).status, 200)
+                self.assertEqual(up.records[0].nth, 0)
+                up.when("chat", lambda e: e.cut(), times=1)
+                r = c.post("/v1/chat/completions", sent, headers)
+                self.assertEqual(r.status, 200)
+                chats = up.matching("chat")
+                self.assertEqual([e.nth for e in chats], [0, 1, 0], "reused, then fresh")
+                self.assertEqual([e.body for e in chats[1:]], [body, body])
 
     def test_part_of_an_answer_on_a_reused_connection_is_not_asked_again(self):
         up = self.upstream()

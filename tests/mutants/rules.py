@@ -763,13 +763,16 @@ mutant(R, "warnings are those of the configuration in force", "sidecar/app/lifec
        "    report_warnings(d, &r.warnings);\n    return r;",
        "    report_warnings(d, &r.warnings);\n    buf_move(&d->warned, &r.warnings);\n    return r;", ("integration.life",))
 
-SERVERS = "sidecar/path/server/server.c"
 UNIT_SERVER = ("unit.server.test_server",)
 PROBED = ("scenario.test_probes",)
-mutant(R, "a server that is replaced keeps its record", SERVERS, "        found = moved ? found : s;", "        found = s;", UNIT_SERVER + PROBED + ("scenario.test_reload",))
-mutant(R, "what waits for a replaced server goes on", SERVERS, "            forget(s);\n        }", "            (void)forget;\n        }", UNIT_SERVER + PROBED)
-mutant(R, "another key is tried at once", SERVERS, "            forget_failures(s);\n        }\n        list[i]", "        }\n        list[i]", UNIT_SERVER + PROBED)
-mutant(R, "another key is probed with at once", SERVERS, "    probe_retry(s->probe);\n", "", PROBED)
+mutant(R, "a server that is replaced keeps its record", SERVER, "        found = moved ? found : s;", "        found = s;", UNIT_SERVER + PROBED + ("scenario.test_reload",))
+mutant(R, "what waits for a replaced server goes on", SERVER, "            forget(s);\n        }", "            (void)forget;\n        }", UNIT_SERVER + PROBED)
+THROTTLED = ("scenario.test_throttle",)
+mutant(R, "another key is tried at once", SERVER, "            forget_failures(s);\n        }\n        list[i]", "        }\n        list[i]", UNIT_SERVER + PROBED)
+mutant(R, "what another key meets is not kept", SERVER, "return to->access == s->access_number;", "return to->access <= s->access_number;", UNIT_SERVER + THROTTLED)
+mutant(R, "nor does its 429 throttle", "sidecar/path/flight/failure.c", "!throttles ||\n        !server_access_is_current(flight_server(f), flight_upstream(f))", "!throttles", THROTTLED)
+mutant(R, "a held chunked body goes on chunked", "sidecar/path/relay/relay.c", "        .chunked = request->chunked,\n", "", ("integration.passthrough",))
+mutant(R, "another key is probed with at once", SERVER, "    probe_retry(s->probe);\n", "", PROBED)
 mutant(R, "slots found while others were set count later", "sidecar/path/server/probe.c", "    server_found_slots(row->server, slots); /* a reload", "    server_found_slots(row->server, row->to->slots == SLOTS_AUTO ? slots : 0); /* a reload", PROBED)
 mutant(R, "a server that left slows nothing down", "sidecar/path/schedule/decide.c", "slow = row->home == m &&", "slow = row->machine == m &&", ("unit.schedule.test_schedule_bounds",))
 mutant(R, "an own kind has its pace by name", "sidecar/path/server/pace.c", "strcmp(m->paces[at].kind, name) != 0", "m->paces[at].kind == NULL", ("unit.server.test_pace",))
@@ -1812,8 +1815,8 @@ mutant(R, "or a reload may have named another model", SERVER, "        forget_re
        ("unit.server.test_server",))
 mutant(R, "a task that is refused is counted, too", "sidecar/path/exchange/respond.c", "    note_refused(x, error);\n    respond_error(", "    respond_error(",
        ("integration.doctor",))
-mutant(R, "what another try may change is not kept", SERVER, "    if (is_of_setup(failure->status)) {\n        note_refused(",
-       "    if (failure->status > 0) {\n        note_refused(", ("unit.server.test_server",))
+mutant(R, "what another try may change is not kept", SERVER, "    if (is_of_setup(failure->status) && server",
+       "    if (failure->status > 0 && server", ("unit.server.test_server",))
 mutant(R, "a good chat ends the doctor's word about it", "sidecar/path/exchange/forward.c", "        } else if (r->whole) {\n            server_note_served(",
        "        } else if (r->status == 0) {\n            server_note_served(", ("integration.doctor",))
 mutant(R, "a refusal of long ago is no finding", "sidecar/ctl/doctor.c", "is_below(one, \"ago_s\", REFUSED_KEPT)", "is_below(one, \"ago_s\", 9e9)", ("integration.doctor",))

@@ -101,12 +101,32 @@ static void explain_names_the_fallback(void **state)
     world_end(w);
 }
 
+/* A call that began with the key before is answered "in an hour": that says nothing of those with the
+ * new one. */
+static void what_the_key_before_is_answered_throttles_nothing(void **state)
+{
+    static const char *const before[] = {"upstream.default.api_key=a", NULL};
+    static const char *const after[] = {"upstream.default.api_key=b", NULL};
+    (void)state;
+    struct world *w = world_begin(before);
+    struct client *a = ask(w, "One?");
+    world_reload(w, after);
+    model_refuse(model_call(w, 0), 429, "Retry-After: 3600\r\n", "{}");
+    assert_has(client_reply(a), "HTTP/1.1 429");
+    struct client *b = ask(w, "Two?");
+    assert_int_equal(model_calls(w), 2);
+    model_answer(last_call(w), "{\"title\": \"At once\"}");
+    assert_has(client_reply(b), "At once");
+    world_end(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_has_a_fallback_waits_for_no_throttle),
         cmocka_unit_test(nor_for_the_chat_there),
         cmocka_unit_test(explain_names_the_fallback),
+        cmocka_unit_test(what_the_key_before_is_answered_throttles_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

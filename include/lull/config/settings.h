@@ -59,6 +59,7 @@ struct server_settings {
 struct upstream_settings {
     char *name;
     unsigned server; /* number of its record, by servers_bind() (path/server/server.h); 0: none */
+    unsigned access; /* which key, proxy and ca_file of that record these are, by the same */
     char *url;
     enum dialect_choice dialect;
     char *api_key; /* "" = none; already read from api_key_file where that was given */

@@ -16,7 +16,7 @@ static void begin_front(struct exchange *x, enum schedule_interactive_kind kind)
 {
     struct span model = x->parsed ? x->request.model : SPAN_NONE;
     x->front = (struct schedule_interactive){
-        .to = &x->settings->upstreams[x->head.upstream],
+        .to = exchange_upstream(x),
         .kind = kind,
         .conversation = conversation_of(x),
         .model = servers_key(x->engine->parts.servers, model),
@@ -50,7 +50,7 @@ void chat_begin(struct exchange *x)
 {
     if (x->decision.cls == TASK_CLASS_CHAT) {
         struct schedule_conversation whose = conversation_of(x);
-        const struct upstream_settings *to = &x->settings->upstreams[x->head.upstream];
+        const struct upstream_settings *to = exchange_upstream(x);
         cancel_obsolete(x);
         behind_chat_began(x);
         x->watch.gap =
@@ -73,8 +73,7 @@ static void note_token(struct exchange *x)
     struct engine *e = x->engine;
     mono_t now = loop_now(e->parts.loop);
     x->watch.first_token = now;
-    rewarm_chat_token(e->rewarm, &x->settings->upstreams[x->head.upstream], x->watch.gap,
-                      mono_diff(now, x->begun));
+    rewarm_chat_token(e->rewarm, exchange_upstream(x), x->watch.gap, mono_diff(now, x->begun));
     observe_front_token(e->observe, x);
     usec_t late = schedule_interactive_token(&x->front, now);
     if (late >= 0) {
@@ -127,7 +126,7 @@ static void on_data(void *ctx, struct span piece)
 /* The turn is complete: its conversation may be rewarmed later. */
 static void keep_for_rewarm(struct exchange *x, struct prefix_place place)
 {
-    bool sent = x->settings->upstreams[x->head.upstream].rewarm != REWARM_OFF && x->body_held;
+    bool sent = exchange_upstream(x)->rewarm != REWARM_OFF && x->body_held;
     struct http_header headers[EXCHANGE_HEADERS];
     struct buf key = {.max = 8 * 1024};
     struct rewarm_chat chat = {.settings = x->settings,
@@ -168,8 +167,8 @@ static void on_end(void *ctx)
         return;
     }
     enum assembled how = assembler_finish(&w->answer, true);
-    rewarm_chat_read(x->engine->rewarm, &x->settings->upstreams[x->head.upstream], w->gap,
-                     w->answer.answer.tokens_in, w->answer.answer.cached_tokens);
+    rewarm_chat_read(x->engine->rewarm, exchange_upstream(x), w->gap, w->answer.answer.tokens_in,
+                     w->answer.answer.cached_tokens);
     w->goes_on = how == ASSEMBLED_ODD && w->answer.calls;
     w->whole = how == ASSEMBLED_WHOLE;
     exchange_server(x)->speaks_ollama |=

@@ -86,8 +86,8 @@ void dispatch_spec(struct exchange *x, struct flight_spec *spec)
     spec->completion = x->completion;
     spec->turn = conversation_turn(x);
     spec->behind = x->behind;
-    spec->turn.elsewhere = strcmp(x->settings->upstreams[x->upstream].machine,
-                                  x->settings->upstreams[x->head.upstream].machine) != 0;
+    spec->turn.elsewhere =
+        strcmp(x->settings->upstreams[x->upstream].machine, exchange_upstream(x)->machine) != 0;
     scope_show(&x->scope, x->scope_text);
     spec->scope = span_of(x->scope_text);
     x->waiter.chat = spec->turn.conversation.chat;

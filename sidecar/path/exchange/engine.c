@@ -450,9 +450,14 @@ int64_t engine_bad_requests(const struct engine *e)
     return e->bad_requests;
 }
 
+const struct upstream_settings *exchange_upstream(const struct exchange *x)
+{
+    return &x->settings->upstreams[x->head.upstream];
+}
+
 struct server *exchange_server(const struct exchange *x)
 {
-    return server_of(x->engine->parts.servers, &x->settings->upstreams[x->head.upstream]);
+    return server_of(x->engine->parts.servers, exchange_upstream(x));
 }
 
 void engine_pause(struct engine *e, usec_t duration)

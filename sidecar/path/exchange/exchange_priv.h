@@ -190,7 +190,8 @@ void exchange_finish(struct exchange *x, int kind, enum outcome outcome);
 /* Ends any other exchange. */
 void exchange_drop(struct exchange *x);
 const struct kind_policy *exchange_policy(const struct exchange *x);
-/* The record of the server that the client addressed. */
+/* The server that the client addressed, and its record. */
+const struct upstream_settings *exchange_upstream(const struct exchange *x);
 struct server *exchange_server(const struct exchange *x);
 struct task_figures *exchange_figures(struct exchange *x, int kind);
 /* The scope `auto` of its head, whatever scope the kind's answers are shared in: made once. */

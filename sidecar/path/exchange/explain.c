@@ -111,8 +111,7 @@ static void explain(struct exchange *x, const struct http_request *r, struct exp
         out->refused = http_error_name(error);
         return;
     }
-    copy(out->upstream, sizeof out->upstream,
-         span_of(x->settings->upstreams[x->head.upstream].name));
+    copy(out->upstream, sizeof out->upstream, span_of(exchange_upstream(x)->name));
     if (x->settings->mode == TASKS_OFF) {
         out->why = "tasks are switched off: mode = off";
         return;

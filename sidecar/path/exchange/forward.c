@@ -14,7 +14,7 @@ static void count_call_end(struct exchange *x, const struct relay_result *r)
     struct upstream_figures *up = exchange_server(x)->figures;
     up->running--;
     if (!r->client_gone && !r->no_memory) {
-        server_note_reached(exchange_server(x), !r->own_error, r->why);
+        server_note_reached(exchange_server(x), exchange_upstream(x), !r->own_error, r->why);
     }
     if (r->own_error && !r->no_memory) {
         probe_forget(exchange_server(x));
@@ -51,7 +51,8 @@ static void note_answered(struct exchange *x, const struct relay_result *r)
         if (r->whole ? r->status >= 400 : !r->unreachable) {
             server_note_failed(
                 server,
-                &(struct server_failure){.caller = SERVER_CALLER_CHAT,
+                &(struct server_failure){.to = exchange_upstream(x),
+                                         .caller = SERVER_CALLER_CHAT,
                                          .status = r->whole ? r->status : 0,
                                          .why = r->own_error ? r->why : "the answer broke off"},
                 loop_now(x->engine->parts.loop));
@@ -61,8 +62,7 @@ static void note_answered(struct exchange *x, const struct relay_result *r)
         if (r->whole && !breaker_counts(r->status)) {
             breaker_success(server);
         } else {
-            breaker_failure(server, &x->settings->upstreams[x->head.upstream],
-                            loop_now(x->engine->parts.loop));
+            breaker_failure(server, exchange_upstream(x), loop_now(x->engine->parts.loop));
         }
     }
 }
@@ -133,7 +133,7 @@ static void begin_relay(struct exchange *x)
     x->watch.called = loop_now(x->engine->parts.loop);
     struct relay_options options = {
         .conn = x->conn,
-        .to = &x->settings->upstreams[x->head.upstream],
+        .to = exchange_upstream(x),
         .target = x->head.target,
         .body_held = x->body_held,
         .extra_headers = span_make(lines, len),
@@ -202,7 +202,7 @@ void forward_begin(struct exchange *x)
     }
     struct flight_turn turn = conversation_turn(x);
     struct span model = x->parsed ? x->request.model : SPAN_NONE;
-    x->ticket = (struct gate_ticket){.job = {.to = &x->settings->upstreams[x->head.upstream],
+    x->ticket = (struct gate_ticket){.job = {.to = exchange_upstream(x),
                                              .policy = exchange_policy(x),
                                              .conversation = turn.conversation,
                                              .turn = turn.turn,

@@ -49,7 +49,7 @@ static void keep_lookalike(struct exchange *x)
 void hints_begin(struct exchange *x)
 {
     struct hints *h = &x->engine->hints;
-    struct hints_upstream *row = hints_row(h, x->settings->upstreams[x->head.upstream].name);
+    struct hints_upstream *row = hints_row(h, exchange_upstream(x)->name);
     if (row == NULL || x->decision.cls == TASK_CLASS_OTHER) {
         return;
     }

@@ -98,7 +98,7 @@ struct target {
 
 static struct target target_of(const struct exchange *x)
 {
-    struct span name = span_of(x->settings->upstreams[x->head.upstream].name);
+    struct span name = span_of(exchange_upstream(x)->name);
     return (struct target){{SPAN("/@"), name, x->head.path}, 2 + name.len + x->head.path.len};
 }
 

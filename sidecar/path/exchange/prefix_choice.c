@@ -44,7 +44,7 @@ static struct transcripts *transcripts_of(struct engine *e)
 static struct transcript_place place_of(struct exchange *x)
 {
     return (struct transcript_place){.person = conversation_person(x),
-                                     .server = x->settings->upstreams[x->head.upstream].server,
+                                     .server = exchange_upstream(x)->server,
                                      .endpoint = x->head.endpoint,
                                      .target = x->head.target,
                                      .model = x->request.model};
@@ -52,7 +52,7 @@ static struct transcript_place place_of(struct exchange *x)
 
 static int64_t slots_of(struct exchange *x)
 {
-    return schedule_slots(x->engine->parts.schedule, &x->settings->upstreams[x->head.upstream]);
+    return schedule_slots(x->engine->parts.schedule, exchange_upstream(x));
 }
 
 void behind_chat_began(struct exchange *x)
@@ -272,7 +272,7 @@ void behind_find(struct exchange *x)
                          .settings = x->settings,
                          .kind = x->decision.kind,
                          .policy = exchange_policy(x),
-                         .to = &x->settings->upstreams[x->head.upstream],
+                         .to = exchange_upstream(x),
                          .chat = conversation_of(x).chat,
                          .place = place_of(x),
                          .request = &x->request,

@@ -153,7 +153,7 @@ static bool is_back(const struct exchange *x, const struct http_request *r)
  * page. */
 static bool lends_key(const struct exchange *x)
 {
-    return x->head.upstream >= 0 && x->settings->upstreams[x->head.upstream].api_key[0] != '\0';
+    return x->head.upstream >= 0 && exchange_upstream(x)->api_key[0] != '\0';
 }
 
 enum http_error route_refuses(const struct exchange *x, const struct http_request *r)

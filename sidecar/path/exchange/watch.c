@@ -55,7 +55,7 @@ static usec_t model_time(const struct exchange *x, bool whole)
 static void on_end(void *ctx)
 {
     struct exchange *x = ctx;
-    const struct upstream_settings *to = &x->settings->upstreams[x->head.upstream];
+    const struct upstream_settings *to = exchange_upstream(x);
     if (!x->watch.watching) {
         return;
     }

@@ -297,7 +297,7 @@ static enum flight_event over(struct flight *f, const struct upstream_report *re
     how = how == ASSEMBLED_UNMARKED ? without_mark(f, report) : how;
     const char *broke = whole ? why_broken(report, how) : report->why;
     if (!report->no_memory) {
-        server_note_reached(server, reached, report->why);
+        server_note_reached(server, flight_upstream(f), reached, report->why);
     }
     call_ended(f, broke == NULL ? &up->finished : &up->failed, reached ? model_time(f, whole) : 0);
     return whole ? call_result(f, how, broke) : call_broken(f, report);

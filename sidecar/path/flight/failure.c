@@ -58,7 +58,9 @@ static bool waits_for_throttle(struct flight *f)
 {
     struct flight_table *t = f->table;
     const struct flight_end *end = &f->end;
-    if (end->result != FLIGHT_RESULT_RAW || (end->status != 429 && end->status != 503)) {
+    bool throttles = end->status == 429 || end->status == 503;
+    if (end->result != FLIGHT_RESULT_RAW || !throttles ||
+        !server_access_is_current(flight_server(f), flight_upstream(f))) {
         return false;
     }
     usec_t said = throttle_retry_after(
@@ -120,13 +122,13 @@ bool failure_leaves_throttled(const struct flight *f)
 
 bool failure_keeps_away(const struct server *s, mono_t now)
 {
-    return s->throttled_until.us > now.us || breaker_is_open(s, now);
+    return throttle_is_on(s, now) || breaker_is_open(s, now);
 }
 
 /* FELL_BACK where its server takes no tasks now, and another one does. */
 static enum flight_event throttle_divert(struct flight *f)
 {
-    bool throttled = flight_server(f)->throttled_until.us > loop_now(f->table->parts.loop).us;
+    bool throttled = throttle_is_on(flight_server(f), loop_now(f->table->parts.loop));
     bool goes = throttled && failure_leaves_throttled(f) && falls_back(f);
     return goes ? FLIGHT_EVENT_FELL_BACK : FLIGHT_EVENT_NONE;
 }
@@ -175,7 +177,8 @@ enum flight_event failure_next(struct flight *f, bool received)
     }
     if (!f->spec.untracked && !ours && !unreachable) {
         bool raw = end->result == FLIGHT_RESULT_RAW;
-        struct server_failure failure = {.caller = SERVER_CALLER_TASK,
+        struct server_failure failure = {.to = flight_upstream(f),
+                                         .caller = SERVER_CALLER_TASK,
                                          .status = raw ? end->status : 0,
                                          .why = raw ? "a page, or no answer of its API" : end->why,
                                          .model = flight_way_model(f)};

@@ -30,6 +30,8 @@
  */
 #include "path/schedule/schedule_priv.h"
 
+#include "lull/path/server/throttle.h"
+
 enum { YIELD_ALWAYS_UP_TO = 4 }; /* slots: a task on a second one halves the chat's pace */
 
 static int64_t slots_of(const struct server *server, const struct upstream_settings *to)
@@ -239,7 +241,7 @@ static mono_t throttle_of(const struct schedule_job *j)
 
 bool leaves_now(const struct schedule_job *j, mono_t now)
 {
-    return j->leaves_throttled && j->row->server->throttled_until.us > now.us;
+    return j->leaves_throttled && throttle_is_on(j->row->server, now);
 }
 
 bool waits_for_throttle(const struct schedule *s, const struct schedule_job *j, mono_t now)

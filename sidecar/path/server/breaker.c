@@ -19,6 +19,9 @@ void breaker_success(struct server *s)
 void breaker_failure(struct server *s, const struct upstream_settings *to, mono_t now)
 {
     struct breaker *b = &s->breaker;
+    if (!server_access_is_current(s, to)) {
+        return;
+    }
     b->failures++;
     b->half_open = false;
     if (b->failures >= to->breaker_failures) {

@@ -170,10 +170,17 @@ void servers_bind(struct servers *all, struct upstream_settings *list, size_t co
         struct hash_key access = access_of(all, &list[i]);
         if (!hash_key_eq(s->access, access)) {
             s->access = access;
+            s->access_number++;
             forget_failures(s);
         }
         list[i].server = s->number;
+        list[i].access = s->access_number;
     }
+}
+
+bool server_access_is_current(const struct server *s, const struct upstream_settings *to)
+{
+    return to->access == s->access_number;
 }
 
 struct server *server_of(const struct servers *all, const struct upstream_settings *to)
@@ -278,8 +285,12 @@ const char *server_state_name(enum server_state state)
     return names[state];
 }
 
-void server_note_reached(struct server *s, bool reached, const char *why)
+void server_note_reached(struct server *s, const struct upstream_settings *to, bool reached,
+                         const char *why)
 {
+    if (!reached && !server_access_is_current(s, to)) {
+        return;
+    }
     if (reached && s->called == SERVER_REACH_UNREACHED) {
         log_info("upstream", "%s is up again", s->name);
     } else if (!reached && s->called != SERVER_REACH_UNREACHED) {
@@ -334,7 +345,7 @@ void server_note_failed(struct server *s, const struct server_failure *failure, 
 {
     const char *what = failure->caller == SERVER_CALLER_CHAT ? "a chat" : "a task";
     char hint[SERVER_MODEL_NAME_MAX + 64];
-    if (is_of_setup(failure->status)) {
+    if (is_of_setup(failure->status) && server_access_is_current(s, failure->to)) {
         note_refused(s, failure->caller, failure->model, failure->status);
     }
     if (s->failure_said.us != 0 && mono_diff(now, s->failure_said) < SAY_FAILED_EVERY) {

@@ -16,6 +16,11 @@ void throttle_note(struct server *s, mono_t until, bool said)
     s->throttled_until = until.us > s->throttled_until.us ? until : s->throttled_until;
 }
 
+bool throttle_is_on(const struct server *s, mono_t now)
+{
+    return s->throttled_until.us > now.us;
+}
+
 /* Delta-seconds, also with a fraction (some gateways send one), which is rounded up; -1: not that.
  */
 static usec_t retry_seconds(const char *text)

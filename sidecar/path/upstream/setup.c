@@ -29,7 +29,7 @@ static const struct {
                   {{"Expect", 6}, "Expect:"}};
 enum {
     SUPPRESSED_COUNT = sizeof suppressed / sizeof suppressed[0],
-    OWN_LINES = SUPPRESSED_COUNT + 3 + 8 /* task_header has 8 at most */
+    OWN_LINES = SUPPRESSED_COUNT + 4 + 8 /* task_header has 8 at most */
 };
 
 /* Everything below has room reserved: see text_size. */
@@ -71,8 +71,8 @@ static struct span task_lines(const struct upstream_request *req)
     return req->task && req->to->task_header != NULL ? span_of(req->to->task_header) : SPAN_NONE;
 }
 
-/* A body of unknown length. */
-static bool is_sent_chunked(const struct upstream_request *req)
+/* A body of unknown length, for which libcurl writes the line itself. */
+static bool is_streamed_chunked(const struct upstream_request *req)
 {
     return req->stream_body && req->content_length < 0;
 }
@@ -86,10 +86,13 @@ static void add_headers(struct upstream_call *call, const struct upstream_reques
     struct http_header own;
     unsigned given = 0;
     const struct span host[] = {SPAN("Host: "), span_of(req->to->host)};
-    if (!is_sent_chunked(req)) {
+    if (!is_streamed_chunked(req)) {
         add_line(call, "Host:");
     }
     add_line(call, text_add(&call->text, host, 2));
+    if (req->chunked && !req->stream_body) {
+        add_line(call, "Transfer-Encoding: chunked");
+    }
     if (req->decode) {
         add_line(call, IDENTITY);
     }

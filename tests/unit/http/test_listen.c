@@ -169,6 +169,9 @@ static void what_is_no_socket_is_left_alone(void **state)
     assert_int_equal(fclose(f), 0);
     assert_refused(w->server, address, ERR_INVALID, "a file that is no socket is there");
     assert_int_equal(unlink(address + 5), 0);
+    assert_int_equal(mkdir(address + 5, 0700), 0);
+    assert_refused(w->server, address, ERR_INVALID, "a folder is there");
+    assert_int_equal(rmdir(address + 5), 0);
     assert_refused(w->server, "unix:", ERR_INVALID, "the path must have 1 to 107 bytes");
     memset(long_one, 'x', sizeof long_one - 1);
     long_one[sizeof long_one - 1] = '\0';

@@ -89,7 +89,7 @@ static void another_url_is_another_server(void **state)
     s->found_slots = 4;
     s->loops = true;
     (void)server_model(s, SPAN("m"));
-    server_note_reached(s, false, "refused");
+    server_note_reached(s, &one, false, "refused");
     shut_out(s, &one, now);
     one.url = other_url;
     servers_bind(w.all, &one, 1);
@@ -108,7 +108,7 @@ static void another_url_is_another_server(void **state)
         s = server_of(w.all, &one);
         assert_int_equal(server_state(s, now), SERVER_STATE_UNTRIED);
         throttle_note(s, (mono_t){now.us + USEC_PER_S}, true);
-        server_note_reached(s, false, "refused");
+        server_note_reached(s, &one, false, "refused");
     }
     assert_null(servers_at(w.all, 2));
     end(&w);
@@ -127,7 +127,7 @@ static void another_key_ends_what_failed(void **state)
     struct server *s = server_of(w.all, &one);
     for (int i = 1; i < 4; i++) {
         s->found_slots = 4;
-        server_note_reached(s, false, "refused");
+        server_note_reached(s, &one, false, "refused");
         shut_out(s, &one, now);
         servers_bind(w.all, &one, 1); /* nothing has changed */
         assert_true(breaker_is_open(s, now) && s->throttled_until.us > now.us);
@@ -138,6 +138,39 @@ static void another_key_ends_what_failed(void **state)
         assert_int_equal(s->throttled_until.us + s->said_until.us, 0);
         assert_int_equal(s->found_slots, 4);
     }
+    end(&w);
+}
+
+/* A call that began with another key says nothing of those that come with the one in force. */
+static void what_another_key_meets_is_not_kept(void **state)
+{
+    (void)state;
+    struct world w;
+    begin(&w);
+    struct upstream_settings before = upstream(here, first_url), after = before;
+    mono_t now = loop_now(w.loop);
+    servers_bind(w.all, &before, 1);
+    after.api_key = "k";
+    servers_bind(w.all, &after, 1);
+    struct server *s = server_of(w.all, &after);
+    assert_true(server_access_is_current(s, &after));
+    assert_false(server_access_is_current(s, &before));
+    breaker_failure(s, &before, now);
+    breaker_failure(s, &before, now);
+    server_note_reached(s, &before, false, "refused");
+    server_note_failed(
+        s, &(struct server_failure){.to = &before, .caller = SERVER_CALLER_CHAT, .status = 401},
+        now);
+    assert_false(breaker_is_open(s, now));
+    assert_int_equal(s->chat_refused, 0);
+    assert_int_equal(server_state(s, now), SERVER_STATE_UNTRIED);
+    server_note_reached(s, &before, true, "");
+    assert_int_equal(server_state(s, now), SERVER_STATE_UP);
+    servers_bind(w.all, &before, 1); /* back again */
+    server_note_failed(
+        s, &(struct server_failure){.to = &before, .caller = SERVER_CALLER_CHAT, .status = 401},
+        now);
+    assert_int_equal(s->chat_refused, 401);
     end(&w);
 }
 
@@ -193,11 +226,11 @@ static void states_in_order_of_what_is_known(void **state)
     struct server *s = server_of(w.all, &one);
     mono_t now = loop_now(w.loop), later = {now.us + 30 * USEC_PER_S};
     assert_string_equal(server_state_name(server_state(s, now)), "untried");
-    server_note_reached(s, true, "");
+    server_note_reached(s, &one, true, "");
     assert_string_equal(server_state_name(server_state(s, now)), "up");
-    server_note_reached(s, false, "refused");
+    server_note_reached(s, &one, false, "refused");
     assert_string_equal(server_state_name(server_state(s, now)), "down");
-    server_note_reached(s, true, "");
+    server_note_reached(s, &one, true, "");
     s->loops = true;
     assert_string_equal(server_state_name(server_state(s, now)), "down");
     s->loops = false;
@@ -370,14 +403,16 @@ static void a_refusal_is_one_models_and_ends(void **state)
     end(&w);
 }
 
-static size_t lines_said(struct server *s, int status, mono_t now)
+static size_t lines_said(struct server *s, const struct upstream_settings *to, int status,
+                         mono_t now)
 {
     struct capture err;
     char out[1024];
     capture_begin(&err, stderr);
     server_note_failed(
         s,
-        &(struct server_failure){.caller = SERVER_CALLER_TASK, .status = status, .why = "silence"},
+        &(struct server_failure){
+            .to = to, .caller = SERVER_CALLER_TASK, .status = status, .why = "silence"},
         now);
     capture_end(&err, out, sizeof out);
     return out[0] == '\0' ? 0 : strchr(out, '\n') == out + strlen(out) - 1 ? 1 : 2;
@@ -393,13 +428,13 @@ static void a_failed_call_is_said_once_a_minute(void **state)
     mono_t now = {100 * USEC_PER_S};
     servers_bind(w.all, both, 2);
     struct server *s = server_of(w.all, &both[0]);
-    assert_int_equal(lines_said(s, 404, now), 1);
-    assert_int_equal(lines_said(s, 500, now), 0);
-    assert_int_equal(lines_said(server_of(w.all, &both[1]), 500, now), 1);
+    assert_int_equal(lines_said(s, &both[0], 404, now), 1);
+    assert_int_equal(lines_said(s, &both[0], 500, now), 0);
+    assert_int_equal(lines_said(server_of(w.all, &both[1]), &both[1], 500, now), 1);
     now.us += 60 * USEC_PER_S - 1;
-    assert_int_equal(lines_said(s, 0, now), 0);
+    assert_int_equal(lines_said(s, &both[0], 0, now), 0);
     now.us++;
-    assert_int_equal(lines_said(s, 0, now), 1);
+    assert_int_equal(lines_said(s, &both[0], 0, now), 1);
     end(&w);
 }
 
@@ -413,8 +448,8 @@ static void a_refusal_is_kept_until_the_same_is_served(void **state)
     struct server *s = server_of(w.all, &one);
     mono_t now = {100 * USEC_PER_S};
     struct server_failure task = {
-        .caller = SERVER_CALLER_TASK, .status = 404, .model = SPAN("small")};
-    struct server_failure chat = {.caller = SERVER_CALLER_CHAT, .status = 401};
+        .to = &one, .caller = SERVER_CALLER_TASK, .status = 404, .model = SPAN("small")};
+    struct server_failure chat = {.to = &one, .caller = SERVER_CALLER_CHAT, .status = 401};
     struct capture err;
     char out[1024];
     capture_begin(&err, stderr);
@@ -437,7 +472,7 @@ static void a_refusal_is_kept_until_the_same_is_served(void **state)
     assert_int_equal(server_model(s, SPAN("small"))->task_refused, 0);
     assert_int_equal(s->chat_refused, 0);
     server_note_failed(s, &chat, now);
-    server_note_reached(s, false, "gone");
+    server_note_reached(s, &one, false, "gone");
     assert_string_equal(s->unreached, "gone");
     one.url = (char *)other_url;
     servers_bind(w.all, &one, 1);
@@ -452,6 +487,7 @@ int main(void)
         cmocka_unit_test(records_survive_a_reload_by_name),
         cmocka_unit_test(another_url_is_another_server),
         cmocka_unit_test(another_key_ends_what_failed),
+        cmocka_unit_test(what_another_key_meets_is_not_kept),
         cmocka_unit_test(the_least_recently_used_model_makes_room),
         cmocka_unit_test(a_name_is_cut_and_stays_distinct),
         cmocka_unit_test(states_in_order_of_what_is_known),

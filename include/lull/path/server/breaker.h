@@ -17,7 +17,8 @@
 bool breaker_counts(int status);
 /* A call was answered: closes the breaker. */
 void breaker_success(struct server *s);
-/* A call failed. `to` has the limits. Opens the breaker when there were too many in a row. */
+/* A call with these settings failed. Opens the breaker when there were too many in a row; a call with
+ * another key, proxy or ca_file than those in force does not count. */
 void breaker_failure(struct server *s, const struct upstream_settings *to, mono_t now);
 /* Whether a task is kept away for some time to come. */
 bool breaker_is_open(const struct server *s, mono_t now);

@@ -51,6 +51,7 @@ struct server {
     char *name, *url;
     bool replaced;                    /* its name has another url now */
     struct hash_key access;           /* of key, proxy and ca_file in force */
+    unsigned access_number;           /* how often they changed, as in upstream_settings.access */
     unsigned number;                  /* from 1, as in upstream_settings.server */
     struct upstream_figures *figures; /* its counters, of the figures given to servers_create() */
     enum server_reach called;         /* what its last call said */
@@ -113,6 +114,9 @@ void servers_bind(struct servers *all, struct upstream_settings *list, size_t co
 void servers_watch(struct servers *all, void (*fn)(void *ctx), void *ctx);
 /* The record of a bound upstream; valid as long as `all`. Never NULL. */
 struct server *server_of(const struct servers *all, const struct upstream_settings *to);
+/* Whether the key, proxy and ca_file of these settings are those in force: what another key was answered
+ * says nothing about the server. `to` is bound to s. */
+bool server_access_is_current(const struct server *s, const struct upstream_settings *to);
 /* The records, in the order in which they were made; NULL: there are not so many. */
 struct server *servers_at(const struct servers *all, size_t i);
 
@@ -138,17 +142,19 @@ enum server_state server_state(const struct server *s, mono_t now);
 /* "untried", "up", "probing" or "down", as it is shown. */
 const char *server_state_name(enum server_state state);
 
-/* A call reached the server, or did not (why: one phrase). A change is logged. */
-void server_note_reached(struct server *s, bool reached, const char *why);
+/* A call with these settings reached the server, or did not (why: one phrase). A change is logged. */
+void server_note_reached(struct server *s, const struct upstream_settings *to, bool reached,
+                         const char *why);
 /* How a call failed. */
 struct server_failure {
+    const struct upstream_settings *to; /* with which it was called */
     enum server_caller caller;
     int status;        /* of its answer; below 300: why says it */
     const char *why;   /* one phrase; may be NULL with a status */
     struct span model; /* that a task asked for; else none */
 };
-/* A call failed. Logged, at most once a minute for each server; a status that comes of the set-up is kept in
- * chat_refused or task_refused until server_note_served(), and servers_bind() of task_refused. */
+/* A call failed. Logged, at most once a minute for each server; a status that comes of the set-up in force is
+ * kept in chat_refused or task_refused until server_note_served(), and servers_bind() of task_refused. */
 void server_note_failed(struct server *s, const struct server_failure *failure, mono_t now);
 /* A call was answered well; model as in struct server_failure. */
 void server_note_served(struct server *s, enum server_caller caller, struct span model);

@@ -9,6 +9,8 @@
 /* The server takes no more tasks before `until`. said: it named the time itself. Never shortens a
  * time. */
 void throttle_note(struct server *s, mono_t until, bool said);
+/* Whether it takes no tasks now. */
+bool throttle_is_on(const struct server *s, mono_t now);
 /* How long a value of Retry-After asks to wait, an hour at most: seconds (a fraction, which some
  * gateways send, counts as one more), or a date in one of the three forms of RFC 9110 5.6.7. -1: it
  * is empty, or nothing that can be read. */
