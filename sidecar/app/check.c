@@ -4,6 +4,7 @@
  */
 #include "app/app_priv.h"
 
+#include "lull/base/listen_address.h"
 #include "lull/base/os.h"
 #include "lull/path/store/store.h"
 
@@ -100,12 +101,12 @@ static bool check_list(const struct config *c, const char *name, const struct st
     char folder[4096], made[4096];
     folder_of(config_settings(c)->server.control, made, sizeof made);
     for (size_t i = 0; i < list->count; i++) {
-        const char *address = list->items[i];
-        if (strncmp(address, "unix:", 5) != 0) {
+        struct listen_address a;
+        if (!listen_address_parse(list->items[i], &a) || a.path == NULL) {
             continue;
         }
-        folder_of(address + 5, folder, sizeof folder);
-        if (!app_socket_usable(address + 5, strcmp(folder, made) == 0, why, sizeof why)) {
+        folder_of(a.path, folder, sizeof folder);
+        if (!app_socket_usable(a.path, strcmp(folder, made) == 0, why, sizeof why)) {
             config_say(c, name, why, out);
             usable = false;
         }
