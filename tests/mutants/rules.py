@@ -568,7 +568,7 @@ mutant(R, "and ends with its first byte", CALL, "if (f->detached && f->for_load 
 R = "10 failure"
 FAIL = ("scenario.test_failure",)
 mutant(R, "what has a fallback waits for no throttle", DECIDE,
-       "return j->leaves_throttled && j->row->server->throttled_until.us > now.us;", "return j->leaves_throttled && now.us < 0;", ("scenario.test_throttle",))
+       "return j->leaves_throttled && throttle_is_on(j->row->server, now);", "return j->leaves_throttled && now.us < 0;", ("scenario.test_throttle",))
 mutant(R, "explain says where a throttled server's task goes", VIEW, "o.falls_back = other && failure_keeps_away(",
        "o.falls_back = false && failure_keeps_away(", ("scenario.test_throttle",))
 mutant(R, "what leaves for its fallback swaps no model", SCHEDULE,
@@ -986,7 +986,7 @@ WIRED = ("unit.upstream.test_upstream_wire",)
 REUSE = ("unit.upstream.test_upstream_reuse",)
 BODY = ("unit.upstream.test_upstream_body",)
 NAMES = ("unit.upstream.test_upstream_names",)
-mutant(R, "Host stands first", "sidecar/path/upstream/setup.c", "if (!is_sent_chunked(req)) {", "if (req->method.len > 0) {", WIRED)
+mutant(R, "Host stands first", "sidecar/path/upstream/setup.c", "if (!is_streamed_chunked(req)) {", "if (req->method.len > 0) {", WIRED)
 mutant(R, "an idle one is looked at before a request goes out on it", SOCKETS,
        "if (has_bytes_or_ended(picked)) {", "if (picked->retired && has_bytes_or_ended(picked)) {", REUSE)
 mutant(R, "a descriptor of the resolver is no connection", SOCKETS, "sock->connection || call->first_on;", "sock->connection || call->attempts > 0;", NAMES)
