@@ -14,7 +14,8 @@
 static enum err daemon_init(struct daemon *d, char *why, size_t why_size)
 {
     struct settings *s = config_settings(d->config);
-    struct cache_options cache = {.dir = s->server.data_dir, .settings = s->cache};
+    struct cache_options cache = {
+        .dir = s->server.data_dir, .settings = s->cache, .crash_mark = true};
     os_return_large_blocks();
     d->loop = loop_create();
     d->started = loop_now(d->loop);

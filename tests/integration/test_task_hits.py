@@ -2,10 +2,13 @@
 """Tasks that are asked again: answered from the cache where the question is the same, and asked once more where the
 client or a setting wants it."""
 import json
+import os
 import re
+import signal
 import time
 
 import prompts
+from client import Cut
 from lull import eventually, main
 from prompts import CACHED, body, headers
 from task_test import DIALECTS, MISS, TaskTest
@@ -225,6 +228,23 @@ class MissThenHit(TaskTest):
             self.assertEqual(self.hit(self.ask(lull, kind, "killed"), kind).content, answers[kind])
         self.assertEqual(up.count(), len(CACHED))
 
+    def test_a_data_file_that_is_cut_ends_lulld_once(self):
+        up = self.upstream()
+        lull = self.lull(up)
+        self.missed(self.ask(lull, "title", "cut"), "title")
+        lull.committed()
+        lull.killed = True  # it ends by a signal, as it should
+        os.truncate(os.path.join(lull.data_dir, "data.mdb"), 8192)
+        with self.assertRaises((Cut, OSError)):
+            self.ask(lull, "title", "cut")
+        self.assertEqual(lull.wait(), -signal.SIGBUS)
+        self.assertIn("crashed", os.listdir(lull.data_dir))
+        lull.start()
+        lull.killed = False
+        self.assertNotIn("crashed", os.listdir(lull.data_dir))
+        self.missed(self.ask(lull, "title", "cut"), "title")
+        self.hit(self.ask(lull, "title", "cut"), "title")
+
     def test_keep_requests_no(self):
         up = self.upstream()
         lull = self.lull(up, cache="keep_requests = no")
@@ -233,7 +253,6 @@ class MissThenHit(TaskTest):
         lull.committed()
         lull.check()
         lull.stop()
-        import os
         for name in os.listdir(lull.data_dir):
             with open(os.path.join(lull.data_dir, name), "rb") as f:
                 self.assertNotIn(b"xyzzy-in-the-request", f.read(), name)

@@ -1819,6 +1819,7 @@ mutant(R, "what another try may change is not kept", SERVER, "    if (is_of_setu
        "    if (failure->status > 0 && server", ("unit.server.test_server",))
 mutant(R, "a good chat ends the doctor's word about it", "sidecar/path/exchange/forward.c", "        } else if (r->whole) {\n            server_note_served(",
        "        } else if (r->status == 0) {\n            server_note_served(", ("integration.doctor",))
+mutant(R, "lulld leaves a mark where the file kills it", "sidecar/app/daemon.c", ".crash_mark = true", ".crash_mark = false", ("integration.task_hits",))
 mutant(R, "a refusal of long ago is no finding", "sidecar/ctl/doctor.c", "is_below(one, \"ago_s\", REFUSED_KEPT)", "is_below(one, \"ago_s\", 9e9)", ("integration.doctor",))
 mutant(R, "a value is UTF-8", "sidecar/config/assignments.c", "o->type != TYPE_PATH && !utf8_valid(text)", "o->type == TYPE_SECRET && !utf8_valid(text)",
        ("unit.config.test_config_values",))

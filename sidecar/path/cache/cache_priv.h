@@ -120,6 +120,7 @@ struct cache {
     struct loop *loop;
     char *dir;
     struct cache_settings settings;
+    bool crash_mark;
     struct hash_secret secret;
     struct store *store; /* NULL: off */
     char state[320];

@@ -54,7 +54,7 @@ static void try_open(struct cache *c)
     struct store_options options = {.dir = c->dir,
                                     .max_size = c->settings.max_size,
                                     .sync = c->settings.durability == DURABILITY_GROUP,
-                                    .crash_mark = true,
+                                    .crash_mark = c->crash_mark,
                                     .wake = wake_loop,
                                     .ctx = c};
     enum err e = store_open(&options, &c->store, why, sizeof why);
@@ -152,6 +152,7 @@ struct cache *cache_create(struct loop *loop, const struct cache_options *option
     c->loop = loop;
     c->dir = mem_strdup(options->dir);
     c->settings = options->settings;
+    c->crash_mark = options->crash_mark;
     c->waker = loop_waker_create(loop, on_wake, c);
     c->retry = loop_timer_create(loop, on_retry, c);
     c->touch = loop_timer_create(loop, on_touch, c);
