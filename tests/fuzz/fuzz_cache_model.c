@@ -12,7 +12,6 @@
  */
 #include "support/choices.h"
 #include "support/fake_loop.h"
-#include "support/fatal_handlers.h"
 #include "support/folder.h"
 #include "support/short_memory.h"
 
@@ -450,7 +449,6 @@ static void open_cache(void)
                                            .durability = DURABILITY_OS,
                                            .keep_requests = keeps}};
     cache = cache_create(loop, &o);
-    fatal_handlers_put_back();
     require(strcmp(cache_state(cache), "on") == 0);
     cache_set_means_fn(cache, means);
     cache_hold_writer(cache, true);
@@ -669,7 +667,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     hashes = HASHES;
     crowds = 0;
     loop = loop_create();
-    fatal_handlers_keep();
     open_cache();
     for (int i = 0; i < STEPS_MOST && choices_left > 0; i++) {
         step();

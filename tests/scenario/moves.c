@@ -3,7 +3,6 @@
 #include "scenario/moves_priv.h"
 
 #include "support/fake_loop.h"
-#include "support/fatal_handlers.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -147,7 +146,6 @@ static void restart(struct game *g)
     models_forget(g);
     disk_go_on();
     world_restart(g->world);
-    fatal_handlers_put_back();
 }
 
 static void play(struct game *g, enum move m)
@@ -235,9 +233,7 @@ void moves_play(const uint8_t *bytes, size_t len)
     size_t before = descriptors();
     log_setup(getenv("MOVES_LOG") != NULL ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR, LOG_FORMAT_TEXT);
     draw_sets(&g, sets);
-    fatal_handlers_keep();
     g.world = world_begin(sets);
-    fatal_handlers_put_back();
     world_control(g.world);
     set_probes(&g);
     g.people = people_create(&g);

@@ -35,14 +35,23 @@ void chats_check_sent(struct game *g, const struct person *p, size_t calls)
     }
 }
 
-/* The client whose oldest request is what the call is about; NULL: none, or that is not certain. */
+static bool asks_about(const struct person *p, const struct upstream_call *call)
+{
+    return p->client != NULL && p->count > 0 && !p->ends && p->asks[0].kind == ASK_CHAT &&
+           is_about(call, &p->asks[0]);
+}
+
+/* The client whose oldest request is what the call is about; NULL: none, or that is not certain. A chat
+ * whose reply is whole waits no more: the call is one that warms its server up for the next turn. */
 static struct person *client_of(struct game *g, const struct upstream_call *call)
 {
     struct person *found = NULL;
     for (size_t i = 0; i < PEOPLE; i++) {
         struct person *p = &g->people[i];
-        bool waits = p->client != NULL && p->count > 0 && !p->ends && p->asks[0].kind == ASK_CHAT &&
-                     is_about(call, &p->asks[0]);
+        if (asks_about(p, call)) {
+            person_look(g, p);
+        }
+        bool waits = asks_about(p, call);
         if (waits && found != NULL) {
             return NULL;
         }

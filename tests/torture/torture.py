@@ -243,6 +243,7 @@ class Torture:
         self.aborts = collections.Counter()
         self.problems = []
         self.slow = []
+        self.restarts = 0  # since the cache was off
 
     # ---- one fault ----------------------------------------------------------------------------------
     def problem(self, where, what):
@@ -264,10 +265,26 @@ class Torture:
             self.aborts[self.world.modules.names(self.fault.callers())] += 1
         else:
             self.problem(where, f"lulld ended with {status}, {size} bytes: {log[-600:]}")
-        self.world.lull.log.close()
         self.fault.disarm()
+        self.start_again()
+
+    def start_again(self):
+        self.world.lull.log.close()
         os.replace(self.world.lull.log_path, self.world.lull.log_path + ".old")
         self.world.start()
+
+    def recover(self, where):
+        """A file that failed switches the cache off for a while: no call behind it would reach the disk."""
+        try:
+            if self.world.lull.stats()["cache"]["state"] == "on":
+                return
+        except (OSError, Cut, TimeoutError) as error:
+            self.problem(where, f"afterwards: {error!r}")
+        self.restarts += 1
+        status = self.world.lull.stop()
+        if status != 0:
+            self.problem(where, f"ended with {status} after SIGTERM: {self.world.lull.log_text()[-400:]}")
+        self.start_again()
 
     def alive(self):
         return self.world.lull.running()
@@ -311,6 +328,8 @@ class Torture:
             self.judge(where, call, how, end, hit)
         else:
             self.outcomes["served"] += end == "served"
+        if hit:
+            self.recover(where)
         return hit
 
     def gone(self):
@@ -466,7 +485,8 @@ class Torture:
                 self.problems.append(f"{call}: no call failed")
         print(f"{sum(self.failed.values())} faults; "
               + ", ".join(f"{n} {what}" for what, n in self.outcomes.items())
-              + f"; {sum(self.aborts.values())} aborts for want of a small object at {len(self.aborts)} places")
+              + f"; {sum(self.aborts.values())} aborts for want of a small object at {len(self.aborts)} places"
+              + f"; {self.restarts} starts since the cache was off")
         if self.options.long:
             for names, n in self.aborts.most_common():
                 print(f"  {n:5} {names}")
