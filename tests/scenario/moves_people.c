@@ -318,7 +318,7 @@ static void send_explained(struct game *g, struct person *p, struct span bytes)
         chats_check_sent(g, p, calls);
     }
     if (explained) {
-        explain_check(&p->asks[0], &said, client_reply(p->client));
+        explain_check(g, &p->asks[0], &said, client_reply(p->client));
     }
 }
 

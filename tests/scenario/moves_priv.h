@@ -188,7 +188,8 @@ void tally_forget(struct game *g);
 /* Asks what would be done with a whole request. false: it is none that explain speaks of. */
 bool explain_ask(struct game *g, struct span request, struct explanation *out);
 /* Aborts where another thing was done with it at once. */
-void explain_check(const struct ask *a, const struct explanation *said, const char *came);
+void explain_check(struct game *g, const struct ask *a, const struct explanation *said,
+                   const char *came);
 
 /* ---- moves_models.c ---- */
 
