@@ -1,7 +1,7 @@
 """Whether memory leaks, from samples of RssAnon and of what of it is in use (heap_bytes of the control socket).
 
 RssAnon is what is in use, as far as it was touched, and freed memory between: up to 8 MB, for malloc gives back what
-is more each minute. So a leak is looked for in what is in use: bounded tables fill in the first quarter of an hour of
+is more each minute. So a leak is looked for in what is in use: bounded tables fill in the first half hour of
 load, and behind it the median of the slopes between all pairs of minutes (Theil and Sen) is the leak, whatever fewer
 than three minutes in ten have lost or gained. How far RssAnon is above it has a bound.
 """
@@ -9,7 +9,7 @@ import itertools
 import statistics
 
 MB = 1 << 20
-FILLED = 15  # minutes
+FILLED = 30  # minutes
 LEAK = 0.5  # MB an hour
 HOLES = 12.0  # MB, the median of a minute: 8, and what is freed within a minute or is not malloc's
 SHORTEST = 50  # minutes of a run that says something
