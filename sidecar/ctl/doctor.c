@@ -266,7 +266,7 @@ static void check_task(struct doctor *d, const cJSON *task)
                  "--kind %s",
                  kind, kind);
     }
-    if (completion && requests >= MANY && sum_of(task, unseen, 6) > 0.95 * requests) {
+    if (completion && is_many(requests) && sum_of(task, unseen, 6) > 0.95 * requests) {
         add_finding(d, WARNING,
                     "Give autocomplete a smaller model of its own ([task autocomplete] model, "
                     "upstream), or "

@@ -5,7 +5,6 @@
 #include "ctl/ctl.h"
 
 enum { FINDINGS_MAX = 64, TEXT_MAX = 512 };
-enum { MANY = 20 }; /* requests: enough for a share of them to say something */
 
 enum severity { NOTE, WARNING, ERROR };
 
@@ -29,6 +28,12 @@ struct finding *add_finding(struct doctor *d, enum severity severity, const char
 const char *value_of(const struct doctor *d, const char *key);
 /* What is wrong with model servers. */
 void check_servers(struct doctor *d);
+
+/* Whether a share of so many requests says something. */
+static inline bool is_many(double requests)
+{
+    return requests >= 20;
+}
 
 static inline const cJSON *member(const cJSON *o, const char *name)
 {

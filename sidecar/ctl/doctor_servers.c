@@ -80,7 +80,7 @@ static void check_upstreams(struct doctor *d)
             add_finding(d, NOTE, "Send a chat through it, or remove its section.",
                         "Model server %s (%s) has not been asked for anything yet.",
                         ctl_name_of(up), url_of(d, ctl_name_of(up), url, sizeof url));
-        } else if (calls >= MANY && ctl_number_of(up, "failed") > calls / 10) {
+        } else if (is_many(calls) && ctl_number_of(up, "failed") > calls / 10) {
             add_finding(d, WARNING, "lulld's log has one a minute, with log_level = debug each.",
                         "%.0f of %.0f calls to model server %s failed.",
                         ctl_number_of(up, "failed"), calls, ctl_name_of(up));
