@@ -101,8 +101,8 @@ static void explain_names_the_fallback(void **state)
     world_end(w);
 }
 
-/* A call that began with the key before is answered "in an hour": that says nothing of those with the
- * new one. */
+/* A call that began with the key before is answered "in 5 s": that says nothing of those with the new
+ * one. */
 static void what_the_key_before_is_answered_throttles_nothing(void **state)
 {
     static const char *const before[] = {"upstream.default.api_key=a", NULL};
@@ -111,7 +111,7 @@ static void what_the_key_before_is_answered_throttles_nothing(void **state)
     struct world *w = world_begin(before);
     struct client *a = ask(w, "One?");
     world_reload(w, after);
-    model_refuse(model_call(w, 0), 429, "Retry-After: 3600\r\n", "{}");
+    model_refuse(model_call(w, 0), 429, "Retry-After: 5\r\n", "{}");
     assert_has(client_reply(a), "HTTP/1.1 429");
     struct client *b = ask(w, "Two?");
     assert_int_equal(model_calls(w), 2);
