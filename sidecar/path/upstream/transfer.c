@@ -251,6 +251,10 @@ void transfer_unread(struct upstream_call *call)
         }
         at = lf + 1;
     }
+    if (is_misjudged(call)) {
+        call->misjudged = true;
+        return;
+    }
     begin_body(call);
     if (call->decoding) {
         call->failed = "the connection broke while the request was being sent";
