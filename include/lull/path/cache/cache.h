@@ -31,8 +31,7 @@ struct figure_times;
 struct cache_options {
     const char *dir;
     struct cache_settings settings;
-    bool
-        crash_mark; /* as in struct store_options: the daemon's; others keep their signal handlers */
+    bool crash_mark; /* as in struct store_options; false: signal handlers stay as they are */
 };
 
 /* Opens (or starts trying to open) the data directory. Never fails for a reason on disk: see
