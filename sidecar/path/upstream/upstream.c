@@ -105,6 +105,7 @@ static void call_retry_fresh(struct upstream_call *call)
     call->send_paused = false;
     call->queue_at = 0;
     call->taken = 0;
+    buf_free(&call->unread);
     curl_easy_setopt(call->easy, CURLOPT_FRESH_CONNECT, 1L);
     call_attach(call);
 }
