@@ -19,11 +19,6 @@ struct comparison {
     cJSON *summary; /* the last line; NULL: it has not come */
 };
 
-static const cJSON *item_of(const cJSON *o, const char *name)
-{
-    return cJSON_GetObjectItemCaseSensitive(o, name);
-}
-
 /* ---- as it comes ---- */
 
 static void add_result(struct comparison *c, cJSON *result)
@@ -52,7 +47,7 @@ static void on_line(void *ctx, char *text)
     if (line == NULL) {
         return;
     }
-    if (item_of(line, "summary") != NULL) {
+    if (ctl_member(line, "summary") != NULL) {
         cJSON_Delete(c->summary);
         c->summary = line;
         return;
@@ -78,7 +73,7 @@ static int widest_candidate(const struct comparison *c)
 {
     const cJSON *row = NULL;
     int width = ctl_width_of(title_of(c));
-    cJSON_ArrayForEach(row, item_of(c->summary, "summary"))
+    cJSON_ArrayForEach(row, ctl_member(c->summary, "summary"))
     {
         int own = ctl_width_of(ctl_text_of(row, "candidate"));
         width = own > width ? own : width;
@@ -109,12 +104,12 @@ static void print_answer(const char *name, const char *answer, int width)
 static void print_result(const cJSON *r, int width)
 {
     struct buf text = {.max = (size_t)16 * 1024 * 1024};
-    if (!cJSON_IsTrue(item_of(r, "ok"))) {
+    if (!cJSON_IsTrue(ctl_member(r, "ok"))) {
         require_ok(buf_printf(&text, "failed: %s%c", ctl_text_of(r, "error"), '\0'));
     } else {
         require_ok(buf_printf(
             &text, "%s%s%c", ctl_text_of(r, "answer"),
-            cJSON_IsTrue(item_of(r, "shape")) ? "" : "   <- not of the right shape", '\0'));
+            cJSON_IsTrue(ctl_member(r, "shape")) ? "" : "   <- not of the right shape", '\0'));
     }
     print_answer(ctl_text_of(r, "candidate"), text.data, width);
     buf_free(&text);
@@ -147,7 +142,7 @@ static void print_cell(const cJSON *o, const char *name, int width, double times
                        const char *format)
 {
     char text[48] = "-";
-    const cJSON *item = item_of(o, name);
+    const cJSON *item = ctl_member(o, name);
     if (cJSON_IsNumber(item)) {
         double value = item->valuedouble * times;
         if (strcmp(format, "%") == 0) {
@@ -178,9 +173,9 @@ static void print_forms(const struct comparison *c, int width)
     const cJSON *row = NULL;
     printf("%-*s %6s %6s %7s %11s %10s %8s %8s\n", width, title_of(c), "calls", "failed", "shape",
            "tokens read", "reading s", "p50 s", "p90 s");
-    cJSON_ArrayForEach(row, item_of(c->summary, "summary"))
+    cJSON_ArrayForEach(row, ctl_member(c->summary, "summary"))
     {
-        const cJSON *ms = item_of(row, "latency_ms");
+        const cJSON *ms = ctl_member(row, "latency_ms");
         print_candidate(row, width);
         print_cell(row, "tokens_read", 11, 1, "");
         print_cell(row, "prompt_ms", 10, 1, "s");
@@ -194,7 +189,7 @@ static void print_forms(const struct comparison *c, int width)
 static void print_left_out(const struct comparison *c)
 {
     const cJSON *reason = NULL;
-    cJSON_ArrayForEach(reason, item_of(c->summary, "prefix_not"))
+    cJSON_ArrayForEach(reason, ctl_member(c->summary, "prefix_not"))
     {
         printf("left out: %.0f ", reason->valuedouble);
         ctl_print_text(ctl_name_of(reason), false);
@@ -211,9 +206,9 @@ static void print_table(const struct comparison *c, int width)
     }
     printf("%-*s %6s %6s %7s %8s %8s %10s %10s %10s\n", width, title_of(c), "calls", "failed",
            "shape", "p50 ms", "p95 ms", "tokens in", "out", "cost/1000");
-    cJSON_ArrayForEach(row, item_of(c->summary, "summary"))
+    cJSON_ArrayForEach(row, ctl_member(c->summary, "summary"))
     {
-        const cJSON *ms = item_of(row, "latency_ms");
+        const cJSON *ms = ctl_member(row, "latency_ms");
         print_candidate(row, width);
         print_cell(ms, "p50", 8, 1, "");
         print_cell(ms, "p95", 8, 1, "");
@@ -230,13 +225,13 @@ static void print_notes(const struct comparison *c)
     const cJSON *row = NULL;
     bool estimated = false;
     for (size_t i = 0; i < c->count; i++) {
-        estimated = estimated || cJSON_IsTrue(item_of(c->results[i], "estimated"));
+        estimated = estimated || cJSON_IsTrue(ctl_member(c->results[i], "estimated"));
     }
-    cJSON_ArrayForEach(row, item_of(c->summary, "summary"))
+    cJSON_ArrayForEach(row, ctl_member(c->summary, "summary"))
     {
         const char *name = ctl_text_of(row, "candidate");
         size_t i = 0;
-        while (i < c->count && (cJSON_IsTrue(item_of(c->results[i], "ok")) ||
+        while (i < c->count && (cJSON_IsTrue(ctl_member(c->results[i], "ok")) ||
                                 strcmp(ctl_text_of(c->results[i], "candidate"), name) != 0)) {
             i++;
         }
@@ -272,7 +267,7 @@ static int print_comparison(struct comparison *c)
         print_table(c, width);
         print_notes(c);
     }
-    if (c->summary == NULL || item_of(c->summary, "error") != NULL) {
+    if (c->summary == NULL || ctl_member(c->summary, "error") != NULL) {
         const char *why = c->summary == NULL ? "it ended early" : ctl_text_of(c->summary, "error");
         fprintf(stderr, "lullctl: not finished: %s\n", why);
         return CTL_REFUSED;

@@ -120,7 +120,12 @@ void ctl_print_column(const char *text, int width);
 void ctl_print_json(struct span text);
 /* The name that a member has in its object; "" for an element of an array. */
 const char *ctl_name_of(const cJSON *item);
-/* A member of an answer; "" or 0 where it is not there or not of that type. */
+/* A member of an answer; NULL: it is not there. */
+static inline const cJSON *ctl_member(const cJSON *o, const char *name)
+{
+    return cJSON_GetObjectItemCaseSensitive(o, name);
+}
+/* The same as text or number; "" or 0 where it is not there or not of that type. */
 const char *ctl_text_of(const cJSON *o, const char *name);
 double ctl_number_of(const cJSON *o, const char *name);
 /* A member in milliseconds as "0.3 ms", "250 ms", "12.4 s"; "-" where it is no number. */

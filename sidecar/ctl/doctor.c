@@ -49,12 +49,12 @@ struct finding *add_finding(struct doctor *d, enum severity severity, const char
 /* Whether a number is there and below the bound. A daemon of another version may not have it. */
 static bool is_below(const cJSON *o, const char *name, double bound)
 {
-    return cJSON_IsNumber(member(o, name)) && ctl_number_of(o, name) < bound;
+    return cJSON_IsNumber(ctl_member(o, name)) && ctl_number_of(o, name) < bound;
 }
 
 const char *value_of(const struct doctor *d, const char *key)
 {
-    return ctl_text_of(member(d->config, key), "value");
+    return ctl_text_of(ctl_member(d->config, key), "value");
 }
 
 /* A duration in force, in seconds; 0 where it is none. */
@@ -72,11 +72,11 @@ static double seconds_of(const struct doctor *d, const char *key)
 
 static void check_daemon(struct doctor *d)
 {
-    const cJSON *cache = member(d->stats, "cache");
+    const cJSON *cache = ctl_member(d->stats, "cache");
     const char *state = ctl_text_of(cache, "state");
-    const cJSON *free_bytes = member(d->facts, "disk_free_bytes");
+    const cJSON *free_bytes = ctl_member(d->facts, "disk_free_bytes");
     double room = ctl_number_of(cache, "max_bytes") - ctl_number_of(cache, "bytes");
-    if (cJSON_IsFalse(member(d->ready, "ready"))) {
+    if (cJSON_IsFalse(ctl_member(d->ready, "ready"))) {
         add_finding(d, WARNING, "Start it again when it has stopped.", "lulld is stopping.");
     }
     if (strcmp(state, "on") != 0) {
@@ -96,12 +96,12 @@ static void check_daemon(struct doctor *d)
                     "The cache removes answers for want of room: %.0f of %.0f that were stored.",
                     ctl_number_of(cache, "evicted"), ctl_number_of(cache, "inserted"));
     }
-    if (ctl_number_of(member(d->stats, "connections"), "refused") > 0) {
+    if (ctl_number_of(ctl_member(d->stats, "connections"), "refused") > 0) {
         add_finding(d, WARNING,
                     "Raise the limit of open files of the service, or [server] max_connections.",
                     "lulld stopped accepting connections %.0f times: no descriptors were left, or "
                     "max_connections was reached.",
-                    ctl_number_of(member(d->stats, "connections"), "refused"));
+                    ctl_number_of(ctl_member(d->stats, "connections"), "refused"));
     }
     if (is_below(d->facts, "time_s", 1700000000)) {
         add_finding(d, WARNING, "Set the clock; answers are kept by its time.",
@@ -118,7 +118,7 @@ static void check_daemon(struct doctor *d)
 static void check_config(struct doctor *d)
 {
     const cJSON *warning = NULL;
-    cJSON_ArrayForEach(warning, member(d->facts, "config_warnings"))
+    cJSON_ArrayForEach(warning, ctl_member(d->facts, "config_warnings"))
     {
         if (cJSON_IsString(warning)) {
             add_finding(d, WARNING, "lulld --check names it too; lullctl reload applies a change.",
@@ -137,7 +137,7 @@ static const char HEADERS_FIX[] = "In Open WebUI: Admin Settings, Connections, t
 static void check_traffic(struct doctor *d)
 {
     double uptime = ctl_number_of(d->stats, "uptime_s");
-    if (is_below(member(d->stats, "connections"), "accepted", 1)) {
+    if (is_below(ctl_member(d->stats, "connections"), "accepted", 1)) {
         add_finding(
             d, uptime < 60 ? NOTE : WARNING,
             "Compare the URL of Open WebUI's connection (address and port) with that address; from "
@@ -164,7 +164,7 @@ static void check_refused(struct doctor *d)
          "The url of an upstream must be that of the model server; lulld's log names it."},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        const cJSON *one = member(member(d->facts, "refused"), rows[i].error);
+        const cJSON *one = ctl_member(ctl_member(d->facts, "refused"), rows[i].error);
         if (ctl_number_of(one, "count") > 0 && is_below(one, "ago_s", REFUSED_KEPT)) {
             add_finding(d, WARNING, rows[i].fix, "Refused: %.0f requests %s, the last %.0f s ago.",
                         ctl_number_of(one, "count"), rows[i].what, ctl_number_of(one, "ago_s"));
@@ -175,7 +175,7 @@ static void check_refused(struct doctor *d)
 static void check_headers(struct doctor *d)
 {
     const cJSON *up = NULL;
-    cJSON_ArrayForEach(up, member(d->facts, "upstreams"))
+    cJSON_ArrayForEach(up, ctl_member(d->facts, "upstreams"))
     {
         double named =
             ctl_number_of(up, "tasks_by_header") + ctl_number_of(up, "chats_with_header");
@@ -222,7 +222,7 @@ static void check_lookalikes(struct doctor *d)
         "If it is an edited or translated template, send the task header, or name its beginning "
         "with match = \"...\" in [task KIND].",
         "%.0f chats look like a task whose template is not known.", count);
-    cJSON_ArrayForEach(one, member(d->facts, "lookalikes"))
+    cJSON_ArrayForEach(one, ctl_member(d->facts, "lookalikes"))
     {
         if (ctl_text_of(one, "text")[0] != '\0') {
             add_finding(d, NOTE, "", "  it begins: %s", ctl_text_of(one, "text"));
@@ -292,7 +292,7 @@ static void check_task(struct doctor *d, const cJSON *task)
 static void check_tasks(struct doctor *d)
 {
     const cJSON *task = NULL;
-    cJSON_ArrayForEach(task, member(d->stats, "tasks"))
+    cJSON_ArrayForEach(task, ctl_member(d->stats, "tasks"))
     {
         check_task(d, task);
     }

@@ -35,9 +35,4 @@ static inline bool is_many(double requests)
     return requests >= 20;
 }
 
-static inline const cJSON *member(const cJSON *o, const char *name)
-{
-    return cJSON_GetObjectItemCaseSensitive(o, name);
-}
-
 #endif

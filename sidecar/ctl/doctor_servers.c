@@ -18,7 +18,7 @@ static const char *url_of(const struct doctor *d, const char *name, char *out, s
 static void down(struct doctor *d, const char *name)
 {
     char url[256];
-    const char *why = ctl_text_of(member(member(d->facts, "servers"), name), "unreached");
+    const char *why = ctl_text_of(ctl_member(ctl_member(d->facts, "servers"), name), "unreached");
     url_of(d, name, url, sizeof url);
     if (why[0] != '\0') {
         add_finding(d, ERROR,
@@ -41,10 +41,10 @@ static void check_answers(struct doctor *d)
         "if nothing is found there, correct its url.";
     const cJSON *server = NULL;
     const cJSON *task = NULL;
-    cJSON_ArrayForEach(server, member(d->facts, "servers"))
+    cJSON_ArrayForEach(server, ctl_member(d->facts, "servers"))
     {
         double chat = ctl_number_of(server, "chat_refused");
-        cJSON_ArrayForEach(task, member(server, "tasks_refused"))
+        cJSON_ArrayForEach(task, ctl_member(server, "tasks_refused"))
         {
             double status = ctl_number_of(task, "status");
             add_finding(d, WARNING, status == 404 ? model_fix : key,
@@ -66,7 +66,7 @@ static void check_upstreams(struct doctor *d)
 {
     const cJSON *up = NULL;
     char url[256];
-    cJSON_ArrayForEach(up, member(d->stats, "upstreams"))
+    cJSON_ArrayForEach(up, ctl_member(d->stats, "upstreams"))
     {
         const char *state = ctl_text_of(up, "state");
         double calls = ctl_number_of(up, "calls");
@@ -98,7 +98,7 @@ static void check_upstreams(struct doctor *d)
 static void check_refusals(struct doctor *d)
 {
     const cJSON *row = NULL;
-    cJSON_ArrayForEach(row, member(d->flights, "left_out"))
+    cJSON_ArrayForEach(row, ctl_member(d->flights, "left_out"))
     {
         add_finding(d, NOTE, "Nothing breaks. To stop trying, leave it out of the configuration.",
                     "Model server %s refuses \"%s\" for %s; tasks are sent without it (since %s).",

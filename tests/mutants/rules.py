@@ -1715,8 +1715,8 @@ mutant(R, "a short line of a head is not too long", "sidecar/path/upstream/why.c
 mutant(R, "want of descriptors is not the server's fault", "sidecar/path/upstream/why.c", "code == CURLE_COULDNT_CONNECT && call->no_socket", "false", ("unit.upstream.test_upstream_why",))
 mutant(R, "a server that began to answer was reachable", "sidecar/path/upstream/why.c", "!call->head.final && set_why", "set_why",
        ("unit.upstream.test_upstream_why",))
-mutant(R, "a comparison that ends early is an error", "sidecar/ctl/compare_table.c", 'c->summary == NULL || item_of(c->summary, "error")',
-       'c->summary != NULL && item_of(c->summary, "error")', WORDS)
+mutant(R, "a comparison that ends early is an error", "sidecar/ctl/compare_table.c", 'c->summary == NULL || ctl_member(c->summary, "error")',
+       'c->summary != NULL && ctl_member(c->summary, "error")', WORDS)
 mutant(R, "a socket of another user is said to be one", "sidecar/ctl/ask.c", "errnum == EACCES", "errnum < 0", WORDS)
 mutant(R, "a client that goes on sending does not hold up the end", "sidecar/http/server.c", "            linger_drain(c);", "            continue;",
        ("integration.life",))

@@ -487,8 +487,8 @@ class Torture:
         print(f"{'call':15}{'calls':>8}{'armed':>8}{'failed':>8}{'places':>8}")
         for call in self.options.calls:
             print(f"{call:15}{self.seen[call]:8}{self.armed[call]:8}{self.failed[call]:8}{len(self.places[call]):8}")
-            least = self.armed[call] * REACHED if self.options.long else 1
-            if call in NEEDED and self.failed[call] < max(least, 1):
+            least = max(1, self.armed[call] * REACHED) if self.options.long else 1
+            if call in NEEDED and self.failed[call] < least:
                 self.problems.append(f"{call}: {self.failed[call]} of {self.armed[call]} faults were reached")
         print(f"{sum(self.failed.values())} faults; "
               + ", ".join(f"{n} {what}" for what, n in self.outcomes.items())

@@ -41,7 +41,7 @@ struct upstream_request {
     size_t header_count;
     bool task; /* the headers of task_header are sent too, in place of others of those names */
     struct span body;       /* held body: borrowed until the end of the call */
-    bool chunked;           /* it goes in chunks all the same */
+    bool chunked;           /* that body goes in chunks all the same */
     bool stream_body;       /* instead: the body comes through upstream_body_write */
     int64_t content_length; /* of a streamed body; -1: chunked */
     bool no_body;           /* neither: send no Content-Length at all */
